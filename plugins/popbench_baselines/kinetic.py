@@ -1,0 +1,60 @@
+"""A video generator that paints: every prompt becomes its own small moving landscape, in milliseconds.
+
+It stands in for a text-to-video model wherever the pipeline is to be tried, tested or explained without a
+GPU. Words of mood, place, weather and pace are understood (`scene.py`); everything else only tints the
+picture, so its clips are no evidence of what a prompt is worth.
+
+How it is fast: what is soft (sky, glow, ribbons of light) is painted on a grid of a quarter of the size and
+interpolated in 16-bit integers; what is crisp (ridges, sprites) is painted once and moved. How it is
+reproducible: waves are taken of short float64 rows, and whole pictures only see + - * / and integers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import popbench
+import pydantic
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Kinetic(popbench.VideoGenerator):
+    """Paints clips from the words of the prompt."""
+
+    version = "1"
+
+    class Options(popbench.Options):
+        """Size and length of the clips: three seconds by default, as the tasks ask for."""
+
+        width: int = pydantic.Field(320, ge=64, le=3840)
+        height: int = pydantic.Field(176, ge=64, le=2160)
+        frames: int = pydantic.Field(24, ge=1, le=1200)
+        fps: float = pydantic.Field(8, gt=0, le=120)
+
+    def generate(
+        self, requests: Iterable[popbench.VideoRequest]
+    ) -> Iterator[popbench.Clip | popbench.Failure]:
+        """Paint one request after the other; nothing is carried over from one to the next."""
+        for request in requests:
+            start = time.perf_counter()
+            frames = self._paint(request.prompt, request.seed)
+            seconds = time.perf_counter() - start
+            yield popbench.Clip(request.id, frames=frames, fps=self.options.fps, seconds=seconds)
+
+    def _paint(self, prompt: str, seed: int) -> NDArray[np.uint8]:
+        from popbench_baselines import crisp, motes, scene, soft
+
+        options = self.options
+        view = scene.read(prompt, seed)
+        times = [index / options.fps for index in range(options.frames)]
+        air = soft.paint(view, times, options.width, options.height)
+        frames = soft.enlarge(air, options.width, options.height)
+        motes.add(frames, view, times, behind=True)
+        crisp.add_ground(frames, view, times)
+        motes.add(frames, view, times, behind=False)
+        return frames

@@ -1,0 +1,189 @@
+"""Reads a prompt the way a set painter would: what stands there, in which light, how fast does it move.
+
+The words of the lexicon decide what they can; the rest comes from hashes of the words (hue) and from the
+seed (placement), so that every prompt has its own picture and the same request always has the same one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+import re
+from dataclasses import dataclass
+
+Colour = tuple[float, float, float]
+"""Red, green and blue from 0 to 255."""
+
+TRAITS: dict[str, str] = {
+    "night": "night midnight dark moon moonlit moonlight evening dusk shadow shadowy star starry nocturnal dim",
+    "bright": "bright sunlit sunny sunlight daylight noon radiant vivid dazzling shining morning summer blazing",
+    "gold": "golden gold sunset sunrise dawn amber honey glow glowing candle lantern warm autumn desert fire",
+    "neon": "neon cyber cyberpunk electric laser hologram led futuristic robot pixel arcade synthwave glitch",
+    "cold": "snow snowy ice icy frost frozen winter glacier blizzard arctic cold",
+    "fast": "fast race racing run running rush rushing dash chase jump leap leaping explode explosion burst spin "
+    "spinning whirl dance dancing fight battle storm speed quick sprint zoom whip swirl flying crash rapid",
+    "slow": "slow slowly calm gentle gently quiet still serene peaceful soft drift drifting dream dreamy sleep "
+    "sleeping lazy relax tranquil motionless silent cozy",
+    "city": "city street skyline downtown rooftop building skyscraper subway traffic alley urban apartment tower",
+    "sea": "sea ocean beach wave surf lake river island boat ship harbor harbour underwater fish whale coast "
+    "swim swimming sail shore water",
+    "wood": "forest tree wood jungle bamboo pine garden park leaf leaves panda fox camping cabin",
+    "hill": "hill mountain valley field meadow village farm desert dune countryside grass castle road cliff horse",
+    "food": "food cook cooking kitchen noodle ramen soup dish bowl plate bake baking cake bread chocolate cheese "
+    "sauce sizzling steak sushi dumpling pizza burger dessert coffee tea rice fry frying spice chef eat eating "
+    "delicious crispy tasty recipe meal broth pan wok cream pancake curry egg barbecue grill snack fruit hotpot",
+    "stage": "stage concert crowd festival sing singer singing band audience spotlight performance party theater "
+    "theatre cinema movie film stadium actor drum guitar song orchestra",
+    "game": "game gamer gaming console level boss player controller esports speedrun quest arcade joystick",
+    "bloom": "anime sakura cherry blossom petal flower rose spring bloom blooming love romantic heart pink magical",
+    "spark": "spark sparks firework fireworks magic fire flame ember glitter sparkle confetti celebrate explosion",
+    "rain": "rain rainy raining storm wet umbrella puddle drizzle thunder",
+    "space": "space galaxy planet cosmos cosmic universe rocket astronaut nebula alien orbit meteor comet",
+}
+"""Traits and the words that call for them."""
+
+_HUES = {"gold": 65, "neon": 320, "cold": 235, "sea": 220, "wood": 145, "food": 50, "bloom": 0, "night": 275,
+         "hill": 120, "space": 290, "stage": 330, "game": 300, "bright": 225}  # fmt: skip
+_GROUNDS = {"city": "city", "sea": "sea", "wood": "pines", "hill": "hills", "food": "table", "stage": "crowd",
+            "game": "grid", "space": "none"}  # fmt: skip
+_TRAIT_OF: dict[str, list[str]] = {}
+for _trait, _words in TRAITS.items():
+    for _word in _words.split():
+        _TRAIT_OF.setdefault(_word, []).append(_trait)
+_SMALL = frozenset(
+    "the and for with that this from into over under about video clip make create show short some very have has "
+    "are was were been being its his her their our your you they them then than while where when which who what "
+    "how please want would like can could should will just only also more most one two three".split()
+)
+
+
+def content_words(text: str) -> list[str]:
+    """Return the words that carry meaning, in order and in lower case."""
+    return [word for word in re.findall(r"[^\W_]+", text.lower()) if len(word) > 2 and word not in _SMALL]
+
+
+def _traits_of(word: str) -> list[str]:
+    for form in (word, word.removesuffix("s"), word.removesuffix("es"), word.removesuffix("ing")):
+        if form in _TRAIT_OF:
+            return _TRAIT_OF[form]
+    return []
+
+
+def number(text: str) -> int:
+    """Return a 64-bit number that depends on every letter of `text` (Python's hash() changes between runs)."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def oklch(lightness: float, chroma: float, hue: float) -> Colour:
+    """Return a colour of the OKLCH space, in which equal lightness looks equally light whatever the hue."""
+    a = chroma * math.cos(math.radians(hue))
+    b = chroma * math.sin(math.radians(hue))
+    long = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3
+    medium = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3
+    short = (lightness - 0.0894841775 * a - 1.2914855480 * b) ** 3
+    linear = (
+        4.0767416621 * long - 3.3077115913 * medium + 0.2309699292 * short,
+        -1.2684380046 * long + 2.6097574011 * medium - 0.3413193965 * short,
+        -0.0041960863 * long - 0.7034186147 * medium + 1.7076147010 * short,
+    )
+    red, green, blue = (255.0 * min(1.0, max(0.0, value)) ** (1 / 2.2) for value in linear)
+    return red, green, blue
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Everything the painter needs to know; `rnd` places what the words leave open."""
+
+    ground: str
+    sky: tuple[Colour, Colour, Colour]
+    glow: Colour
+    accents: tuple[Colour, ...]
+    shade: Colour
+    dark: float
+    speed: float
+    ribbons: int
+    beams: int
+    steam: bool
+    clouds: float
+    orb: bool
+    motes: tuple[tuple[str, int], ...]
+    rnd: random.Random
+
+
+def read(prompt: str, seed: int) -> Scene:
+    """Read a prompt; the same prompt and seed give the same scene."""
+    words = content_words(prompt)
+    hits: dict[str, int] = dict.fromkeys(TRAITS, 0)
+    for word in words:
+        for trait in _traits_of(word):
+            hits[trait] += 1
+    level = {trait: 1 - 0.45**count for trait, count in hits.items()}
+    own = number(" ".join(words) or prompt)
+    rnd = random.Random(f"{seed}:{own}")
+
+    across, along = math.cos(own % 360), math.sin(own % 360)
+    for word in words:
+        turn = math.radians(number(word) % 360)
+        across, along = across + 0.5 * math.cos(turn), along + 0.5 * math.sin(turn)
+    for trait, angle in _HUES.items():
+        across += 5 * level[trait] * math.cos(math.radians(angle))
+        along += 5 * level[trait] * math.sin(math.radians(angle))
+    hue = math.degrees(math.atan2(along, across)) + rnd.uniform(-8, 8)
+
+    dark = 0.46 + 0.5 * level["night"] + 0.35 * level["space"] + 0.3 * level["neon"] + 0.2 * level["stage"]
+    dark += 0.12 * level["game"] - 0.45 * level["bright"] - 0.2 * level["gold"] - 0.25 * level["cold"]
+    dark = min(1.0, max(0.0, dark - 0.2 * level["bloom"] + 0.08 * level["rain"] + rnd.uniform(-0.05, 0.05)))
+    rich = min(1.0, len(set(words)) / 30)
+    chroma = 0.06 + 0.06 * rich + 0.07 * level["neon"] + 0.03 * (level["gold"] + level["bloom"]) + 0.02 * dark
+    chroma *= 1 - 0.45 * level["cold"]
+    twist = rnd.choice((-1, 1)) * rnd.uniform(24, 46)
+    light = 0.86 - 0.58 * dark
+    sky = (
+        oklch(light - 0.12, chroma, hue - twist),
+        oklch(light, chroma * 1.1, hue),
+        oklch(min(0.95, light + 0.12 + 0.08 * dark), chroma * 1.15, hue + twist),
+    )
+    vivid = 0.11 + 0.07 * max(level["neon"], level["spark"], level["stage"]) + 0.04 * rich
+    turns = (twist * 2.2, 170.0, -twist * 1.6, 120.0, -110.0)
+    accents = tuple(oklch(0.8 - 0.06 * dark, vivid, hue + turn) for turn in turns[: 2 + round(3 * rich)])
+    warm = max(level["gold"], level["food"], level["spark"])
+    glow = oklch(0.93, 0.06 + 0.06 * warm, 75 if warm > 0.3 else hue + twist * 1.5)
+
+    votes = {trait: hits[trait] + rnd.random() * 0.5 for trait in _GROUNDS if hits[trait]}
+    ground = _GROUNDS[max(votes, key=lambda trait: votes[trait])] if votes else ""
+    if not ground:
+        ground = ("hills", "none", "sea", "pines", "none", "hills")[own % 6]
+    pace = 2.0 ** (1.7 * level["fast"] - 1.3 * level["slow"] + 0.4 * level["neon"]) * rnd.uniform(0.9, 1.1)
+
+    motes: list[tuple[str, int]] = []
+    if level["cold"]:
+        motes.append(("snow", 30))
+    if level["rain"]:
+        motes.append(("rain", 26))
+    if level["bloom"]:
+        motes.append(("petal", 16))
+    if level["spark"]:
+        motes.append(("spark", 26))
+    if dark > 0.62:
+        motes.append(("star", 14 + round(12 * rich)))
+    if ground in ("table", "crowd", "city") or not motes:
+        motes.append(("bokeh", 7 + round(9 * rich)))
+    if ground == "sea":
+        motes.append(("glint", 20))
+    return Scene(
+        ground=ground,
+        sky=sky,
+        glow=glow,
+        accents=accents,
+        shade=oklch(0.40 - 0.22 * dark, 0.05 + 0.3 * chroma, hue - 1.4 * twist),
+        dark=dark,
+        speed=pace,
+        ribbons=(1 if ground in ("table", "sea") else 2) + round(2 * rich) if dark > 0.3 or not votes else 1,
+        beams=4 if ground == "crowd" else 0,
+        steam=ground == "table",
+        clouds=0.0 if ground in ("table", "crowd", "grid") else 0.75 - 0.5 * dark,
+        orb=ground not in ("table", "crowd") or not hits["food"] + hits["stage"],
+        motes=tuple(motes[:3]),
+        rnd=rnd,
+    )

@@ -1,0 +1,61 @@
+"""The hooks a plugin may implement. Each is handed a `register` callback and calls it once per name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pluggy
+
+if TYPE_CHECKING:
+    from popbench.interfaces import Component
+
+hookspec = pluggy.HookspecMarker("popbench")
+hookimpl = pluggy.HookimplMarker("popbench")
+
+
+class Register(Protocol):
+    """`register(name, target, **preset)`: the target is a class, or "module:Class" to import it when used."""
+
+    def __call__(self, name: str, target: type[Component] | str, /, **preset: Any) -> None: ...  # noqa: D102
+
+
+class RegisterTasks(Protocol):
+    """`register(folder)`: a folder whose YAML files, at any depth, are tasks."""
+
+    def __call__(self, folder: Path | str, /) -> None: ...  # noqa: D102
+
+
+@hookspec
+def register_llms(register: Register) -> None:
+    """Register language models: subclasses of `popbench.LLM`."""
+
+
+@hookspec
+def register_generators(register: Register) -> None:
+    """Register video generators: subclasses of `popbench.VideoGenerator`."""
+
+
+@hookspec
+def register_predictors(register: Register) -> None:
+    """Register popularity predictors: subclasses of `popbench.Predictor`."""
+
+
+@hookspec
+def register_embedders(register: Register) -> None:
+    """Register text embedders: subclasses of `popbench.Embedder`."""
+
+
+@hookspec
+def register_corpora(register: Register) -> None:
+    """Register corpora: subclasses of `popbench.Corpus`."""
+
+
+@hookspec
+def register_engines(register: Register) -> None:
+    """Register engines: subclasses of `popbench.Engine`."""
+
+
+@hookspec
+def register_tasks(register: RegisterTasks) -> None:
+    """Register folders of task files."""

@@ -1,0 +1,180 @@
+"""What a plugin implements: one class per model, with its options, and an iterator from requests to answers.
+
+The three models (`LLM`, `VideoGenerator`, `Predictor`) have one shape: `generate` or `score` takes an iterable
+of requests and yields answers in any order, matched by id. The harness calls it from one thread, pulls one
+answer at a time, and stores each before it takes the next.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pydantic
+
+from popbench.records import (
+    JSON,
+    Answer,
+    Chat,
+    Clip,
+    Completion,
+    Failure,
+    Needs,
+    Reference,
+    Request,
+    Score,
+    ScoreRequest,
+    VideoRequest,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from popbench.specs import ComponentSpec
+
+_RUNTIME = {"popbench_runtime": True}
+
+
+def runtime(default: Any, **constraints: Any) -> Any:
+    """Declare an option that results do not depend on: it is in no fingerprint and no label.
+
+    `constraints` are pydantic's (`ge=1`, `description="..."`).
+    """
+    return pydantic.Field(default, json_schema_extra=_RUNTIME, **constraints)
+
+
+class Options(pydantic.BaseModel):
+    """The options of a component, as `NAME,key=value` sets them: typed, checked, immutable."""
+
+    model_config = pydantic.ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+    @classmethod
+    def runtime_names(cls) -> frozenset[str]:
+        """Name the options declared with `runtime(...)`."""
+        return frozenset(
+            name for name, field in cls.model_fields.items() if field.json_schema_extra == _RUNTIME
+        )
+
+    def determining(self) -> dict[str, JSON]:
+        """Return the options that results depend on, as JSON values."""
+        return self.model_dump(mode="json", exclude=set(self.runtime_names()))
+
+
+class Component(ABC):
+    """What all plugins' classes share. Construction must be cheap: load models in the first call that needs them."""
+
+    Options: ClassVar[type[Options]] = Options
+    kind: ClassVar[str] = ""
+    demo: ClassVar[bool] = False
+    """True marks every run that uses it as a demonstration, which no real board accepts."""
+    version: str = ""
+    """Part of the fingerprint: change it when the same options give other results. Where a class sets none,
+    it is the version of the distribution that registers the class."""
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.options: Any = options if options is not None else self.Options()
+
+    def fingerprint(self) -> Mapping[str, JSON]:
+        """Say everything that results depend on; add the revision or hash of weights where there are any."""
+        cls = type(self)
+        return {
+            "name": f"{cls.__module__.partition('.')[0]}.{cls.__qualname__}",
+            "version": self.version,
+            "options": self.options.determining(),
+        }
+
+    def label(self) -> str | None:
+        """Offer a shorter name for boards than the one made of name and options; None for that one."""
+        return None
+
+    def check(self) -> list[str]:
+        """List what is missing to run here (a key, weights, memory), each with how to get it."""
+        return []
+
+    def needs(self) -> Needs:
+        """Say what it occupies while it works."""
+        return Needs()
+
+    def close(self) -> None:  # noqa: B027 - most components hold nothing
+        """Free memory and connections. Always called, also after an error; a later call may load again."""
+
+
+class LLM(Component):
+    """Writes a title and a video prompt."""
+
+    kind = "llm"
+
+    @abstractmethod
+    def generate(self, chats: Iterable[Chat]) -> Iterator[Completion | Failure]:
+        """Answer every chat once, in any order; a sampled answer draws from `chat.seed` alone."""
+
+
+class VideoGenerator(Component):
+    """Renders a clip from a video prompt."""
+
+    kind = "generator"
+
+    @abstractmethod
+    def generate(self, requests: Iterable[VideoRequest]) -> Iterator[Clip | Failure]:
+        """Render every request once, in any order; the frames depend on prompt, seed and options alone."""
+
+
+class Predictor(Component):
+    """Estimates the popularity of a titled video."""
+
+    kind = "predictor"
+    unit: ClassVar[str] = "popularity"
+    """What `Score.popularity` counts, for instance `comments`."""
+
+    @abstractmethod
+    def score(self, items: Iterable[ScoreRequest]) -> Iterator[Score | Failure]:
+        """Score every item once, in any order; the score depends on title and video alone."""
+
+    def trained_on(self) -> list[str]:
+        """Name the corpus parts it has seen, as `corpus/part`, for instance `microlens/train`."""
+        return []
+
+
+class Embedder(Component):
+    """Turns texts into vectors whose nearness is nearness of meaning."""
+
+    kind = "embedder"
+
+    @abstractmethod
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return float32 (len(texts), d); rows have length 1, or 0 for a text with nothing in it."""
+
+
+class Corpus(Component):
+    """A collection of published videos with their popularity, for prompt enhancement."""
+
+    kind = "corpus"
+
+    @abstractmethod
+    def rows(self, part: str) -> Iterator[Reference]:
+        """Yield the rows of one part: `train`, `valid`, `test` or `all`. Raises ValueError for another."""
+
+
+class Engine(Component):
+    """Runs components: here, or on other machines."""
+
+    kind = "engine"
+
+    def start(self, workspace: Path) -> None:  # noqa: B027 - nothing to do for some
+        """Get ready; finished mp4 files are handed over as paths under `workspace`."""
+
+    @abstractmethod
+    def map(self, spec: ComponentSpec, items: Iterable[Request]) -> Iterator[Answer]:
+        """Feed `items` to the component that `spec` describes and yield its answers, clips as mp4 files.
+
+        The component is kept for later calls until `release`. `items` is consumed in another thread. Raises
+        ComponentError when the component raises, ends early, answers wrongly, or is silent for too long.
+        """
+
+    def release(self, spec: ComponentSpec) -> None:  # noqa: B027 - nothing to do for some
+        """Close the component that `spec` describes, so that its memory is free for the next one."""

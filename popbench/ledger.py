@@ -1,0 +1,162 @@
+"""The ledger: what is already done, safe against a kill at any moment.
+
+Two tables in SQLite (WAL, synchronous=NORMAL: a committed row survives the process, and the file survives the
+machine). `calls` holds every finished call under a key made of everything that determines its result, and
+nothing else. `done` says which call settled which stage of which sample, so that a resume needs to render no
+template to find finished work. Errors are not kept: a resume tries them again.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from popbench.errors import RunError, UsageError, one_line
+from popbench.records import JSON
+
+Stage = Literal["write", "render", "score"]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS calls (
+    key TEXT PRIMARY KEY, stage TEXT NOT NULL, status TEXT NOT NULL, payload TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS done (
+    system TEXT, task TEXT, mode TEXT, stage TEXT, prompt TEXT, repeat INTEGER,
+    key TEXT NOT NULL, status TEXT NOT NULL, value TEXT NOT NULL,
+    PRIMARY KEY (system, task, mode, stage, prompt, repeat)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+_VERSION = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The part of a sample's identity that one stage shares: components so far, task hash, mode fingerprint."""
+
+    system: str
+    task: str
+    mode: str
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One finished call: status `ok` or `invalid`, and what was answered."""
+
+    key: str
+    stage: Stage
+    status: str
+    payload: Mapping[str, JSON]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One settled stage of one sample: which call settled it, and what follows from that call."""
+
+    cell: Cell
+    prompt: str
+    repeat: int
+    key: str
+    status: str
+    value: Mapping[str, JSON]
+
+
+class Ledger:
+    """The ledger of one run directory. One process writes it; other threads of that process may read."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(_SCHEMA)
+            self._db.execute("INSERT OR IGNORE INTO about VALUES ('schema', ?)", (_VERSION,))
+            version = self._db.execute("SELECT value FROM about WHERE name = 'schema'").fetchone()[0]
+        except sqlite3.Error as error:
+            raise UsageError(f"{path}: the ledger cannot be opened ({one_line(str(error))})") from error
+        if version != _VERSION:
+            raise UsageError(f"{path}: written by another popbench (ledger {version}, this one reads {_VERSION})")
+
+    def get(self, key: str) -> Call | None:
+        """Look a finished call up."""
+        with self._lock:
+            row = self._db.execute("SELECT stage, status, payload FROM calls WHERE key = ?", (key,)).fetchone()
+        return None if row is None else Call(key, row[0], row[1], json.loads(row[2]))
+
+    def commit(self, call: Call | None, done: Iterable[Done] = ()) -> None:
+        """Store a finished call and what it settles, all or nothing. Raises RunError where the disk refuses."""
+        rows = [
+            (*_columns(item.cell), item.prompt, item.repeat, item.key, item.status, _dump(item.value))
+            for item in done
+        ]
+        with self._lock:
+            try:
+                self._db.execute("BEGIN")
+                if call is not None:
+                    self._db.execute(
+                        "INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?)",
+                        (call.key, call.stage, call.status, _dump(call.payload)),
+                    )
+                self._db.executemany("INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+                self._db.execute("COMMIT")
+            except sqlite3.Error as error:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise RunError(f"the ledger cannot be written ({one_line(str(error))})") from error
+
+    def done(self, cell: Cell) -> dict[tuple[str, int], Done]:
+        """Return what is settled in a cell, by (prompt id, repeat)."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT prompt, repeat, key, status, value FROM done"
+                " WHERE system = ? AND task = ? AND mode = ? AND stage = ?",
+                _columns(cell),
+            ).fetchall()
+        return {
+            (prompt, repeat): Done(cell, prompt, repeat, key, status, json.loads(value))
+            for prompt, repeat, key, status, value in rows
+        }
+
+    def calls(self, cell: Cell) -> Iterator[tuple[tuple[str, int], Call]]:
+        """Yield the calls that settled a cell, with (prompt id, repeat)."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT d.prompt, d.repeat, c.key, c.stage, c.status, c.payload FROM done d"
+                " JOIN calls c ON c.key = d.key WHERE d.system = ? AND d.task = ? AND d.mode = ? AND d.stage = ?",
+                _columns(cell),
+            ).fetchall()
+        for prompt, repeat, key, stage, status, payload in rows:
+            yield (prompt, repeat), Call(key, stage, status, json.loads(payload))
+
+    def about(self, name: str, value: str | None = None) -> str | None:
+        """Return what the ledger says of itself under `name`, after storing `value` where there is nothing yet."""
+        with self._lock:
+            if value is not None:
+                self._db.execute("INSERT OR IGNORE INTO about VALUES (?, ?)", (name, value))
+            row = self._db.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def count(self) -> dict[str, int]:
+        """Count the finished calls by stage."""
+        with self._lock:
+            return dict(self._db.execute("SELECT stage, count(*) FROM calls GROUP BY stage").fetchall())
+
+    def close(self) -> None:
+        """Close the file; everything committed is in it."""
+        self._db.close()
+
+
+def _columns(cell: Cell) -> tuple[str, str, str, str]:
+    return (cell.system, cell.task, cell.mode, cell.stage)
+
+
+def _dump(value: Mapping[str, JSON]) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+

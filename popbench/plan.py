@@ -1,0 +1,279 @@
+"""From a configuration to a plan: every component, task, template and system of a run, checked before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from popbench.errors import UsageError, one_line, unknown
+from popbench.keys import digest
+from popbench.ledger import Cell
+from popbench.prompting import Mode, RetrievalOptions, Template, read_mode
+from popbench.records import JSON, Draft, Prompt, Reference
+from popbench.registry import Resolved, load_registry
+from popbench.retrieval import Retriever
+from popbench.tasks import Task, load_tasks
+
+DEFAULT_LLMS = ("verbatim", "shotlist")
+DEFAULT_CORPUS = "microlens"
+"""The corpus of runs with a named LLM, where a plugin registers it; `demo` otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvalConfig:
+    """The arguments of `popbench eval`, resolved; what run.json holds under `config`."""
+
+    llm: tuple[str, ...] = DEFAULT_LLMS
+    gen: tuple[str, ...] = ("kinetic",)
+    mode: tuple[str, ...] = ("basic", "pe")
+    task: tuple[str, ...] = ("popcorn",)
+    predictor: tuple[str, ...] = ("demo",)
+    corpus: str = "demo"
+    embedder: str = "hashing"
+    limit: int | None = None
+    repeats: int = 1
+    seed: int = 42
+    out: str | None = None
+    engine: str = "local"
+    concurrency: int | None = None
+    stop_after: Literal["write", "render"] | None = None
+
+    def as_json(self) -> dict[str, JSON]:
+        """Return the fields as JSON values."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+_MANY = frozenset(item.name for item in fields(EvalConfig) if str(item.type).startswith("tuple"))
+_WHOLE: Mapping[str, int] = {"limit": 1, "repeats": 1, "seed": 0, "concurrency": 1}
+
+
+def make_config(*layers: Mapping[str, Any]) -> EvalConfig:
+    """Merge settings, later layers over earlier ones; raises UsageError for an unknown name or a bad value."""
+    names = [item.name for item in fields(EvalConfig)]
+    values: dict[str, Any] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            if name not in names:
+                raise unknown("setting", name, names)
+            if value is not None and value != ():
+                values[name] = _checked(name, value)
+    if "corpus" not in values and "llm" in values and DEFAULT_CORPUS in load_registry().names("corpus"):
+        values["corpus"] = DEFAULT_CORPUS
+    return EvalConfig(**values)
+
+
+def _checked(name: str, value: Any) -> Any:
+    if name in _MANY:
+        specs = (value,) if isinstance(value, str) else tuple(value)
+        if not specs or not all(isinstance(spec, str) and spec.strip() for spec in specs):
+            raise UsageError(f"{name}: expected a spec or a list of specs, not {value!r}")
+        return tuple(dict.fromkeys(specs))
+    if name in _WHOLE:
+        least = _WHOLE[name]
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise UsageError(f"{name}: expected a whole number of at least {least}, not {value!r}")
+        return value
+    if name == "stop_after" and value not in ("write", "render"):
+        raise unknown("stage for stop_after", str(value), ["write", "render"])
+    if isinstance(value, Path):
+        return str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise UsageError(f"{name}: expected text, not {value!r}")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A component of the run with the digest of its fingerprint."""
+
+    resolved: Resolved
+    fingerprint: Mapping[str, JSON]
+    digest: str
+
+    @property
+    def label(self) -> str:
+        """Its name on boards."""
+        return self.resolved.spec.label
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What is compared: an LLM, a mode and a generator."""
+
+    llm: Part
+    mode: Mode
+    generator: Part
+
+    @property
+    def id(self) -> str:
+        """The labels joined: `llm|mode|generator`."""
+        return f"{self.llm.label}|{self.mode.label}|{self.generator.label}"
+
+
+@dataclass(frozen=True)
+class TaskMode:
+    """One mode on one task: its template, what it is made of, and the examples its messages show."""
+
+    task: Task
+    mode: Mode
+    template: Template
+    fingerprint: str
+    examples: tuple[Draft, ...]
+
+    def cell(self, stage: Literal["write", "render", "score"], *parts: Part) -> Cell:
+        """Name the ledger's cell of a stage of the components so far."""
+        return Cell(digest(*(part.digest for part in parts)), self.task.hash, self.fingerprint, stage)
+
+
+@dataclass
+class Plan:
+    """Everything a run needs, made and checked; nothing is loaded yet that costs memory or time."""
+
+    config: EvalConfig
+    tasks: list[Task]
+    prompts: Mapping[str, Sequence[Prompt]]
+    llms: list[Part]
+    modes: list[Mode]
+    generators: list[Part]
+    predictors: list[Part]
+    corpus: Part | None
+    embedder: Part | None
+    engine: Resolved
+    task_modes: Mapping[tuple[str, str], TaskMode] = field(default_factory=dict)
+
+    @property
+    def systems(self) -> list[System]:
+        """All systems, in the order of their ids."""
+        systems = [
+            System(llm, mode, generator)
+            for llm in self.llms
+            for mode in self.modes
+            for generator in self.generators
+        ]
+        return sorted(systems, key=lambda system: system.id)
+
+    def of_system(self, task: Task, system: System) -> TaskMode:
+        """Return the mode of a system on a task."""
+        return self.task_modes[task.name, system.mode.label]
+
+    @property
+    def parts(self) -> Iterator[Part]:
+        """Every component that a system or a score depends on."""
+        yield from (*self.llms, *self.generators, *self.predictors)
+        yield from (part for part in (self.corpus, self.embedder) if part is not None)
+
+    @property
+    def demo(self) -> bool:
+        """Say whether a demonstration component takes part, so that no result is to be believed."""
+        return any(part.resolved.component.demo for part in (*self.predictors, *([self.corpus] if self.corpus else [])))
+
+    @cached_property
+    def retriever(self) -> Retriever:
+        """Where references come from."""
+        assert self.corpus is not None
+        assert self.embedder is not None
+        return Retriever(self.corpus.resolved.component, self.embedder.resolved.component)
+
+    def system_fingerprint(self, system: System) -> dict[str, JSON]:
+        """Return what a system's results depend on, for each task: what boards compare."""
+        return {
+            task.name: digest(
+                system.llm.digest, self.of_system(task, system).fingerprint, system.generator.digest
+            )
+            for task in self.tasks
+        }
+
+    def missing(self) -> list[str]:
+        """Ask every component what it lacks to run here, one line each."""
+        lines = []
+        resolved = [*(part.resolved for part in self.parts), self.engine]
+        for item in resolved:
+            try:
+                found = item.component.check()
+            except Exception as error:
+                found = [f"its check failed: {one_line(error)}"]
+            lines += [f"{item.spec.kind} {item.spec.label}: {line}" for line in found]
+        return lines
+
+
+def make_plan(config: EvalConfig) -> Plan:
+    """Resolve a configuration; raises UsageError for the first thing in it that cannot be had."""
+    registry = load_registry()
+    tasks = load_tasks(config.task)
+    modes = _unique_modes([read_mode(text, tasks) for text in config.mode])
+    runtime = {"concurrency": config.concurrency} if config.concurrency is not None else {}
+
+    def parts(kind: str, specs: Sequence[str]) -> list[Part]:
+        found = [_part(registry.resolve(kind, spec, runtime)) for spec in specs]
+        by_label: dict[str, Part] = {}
+        for part in found:
+            other = by_label.setdefault(part.label, part)
+            if other.digest != part.digest:
+                raise UsageError(
+                    f"two {kind}s are labelled {part.label!r}: give one another name, as in "
+                    f"{part.resolved.spec.text},label=NAME"
+                )
+        return list(by_label.values())
+
+    plan = Plan(
+        config=config,
+        tasks=tasks,
+        prompts={task.name: task.limited(config.limit) for task in tasks},
+        llms=parts("llm", config.llm),
+        modes=modes,
+        generators=parts("generator", config.gen),
+        predictors=parts("predictor", config.predictor),
+        corpus=None,
+        embedder=None,
+        engine=registry.resolve("engine", config.engine, runtime),
+    )
+    templates = {(task.name, mode.label): Template(task.template(mode.name)) for task in tasks for mode in modes}
+    if any(template.uses_references for template in templates.values()):
+        plan.corpus = _part(registry.resolve("corpus", config.corpus, runtime))
+        plan.embedder = _part(registry.resolve("embedder", config.embedder, runtime))
+    plan.task_modes = {
+        (task.name, mode.label): _task_mode(plan, task, mode, templates[task.name, mode.label])
+        for task in tasks
+        for mode in modes
+    }
+    return plan
+
+
+def _part(resolved: Resolved) -> Part:
+    try:
+        fingerprint = dict(resolved.component.fingerprint())
+        return Part(resolved, fingerprint, digest(fingerprint))
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"{resolved.spec.kind} {resolved.spec.label}: no fingerprint ({one_line(error)})") from error
+
+
+def _unique_modes(modes: Sequence[Mode]) -> list[Mode]:
+    by_label: dict[str, Mode] = {}
+    for mode in modes:
+        other = by_label.setdefault(mode.label, mode)
+        if (other.name, other.options) != (mode.name, mode.options):
+            raise UsageError(f"two modes are labelled {mode.label!r}: give one another name with label=NAME")
+    return list(by_label.values())
+
+
+_SPECIMENS = tuple(
+    Reference(f"specimen-{popular}", "A title", "a description", "a caption", "a tag", 3, popular=popular)
+    for popular in (True, False)
+)
+
+
+def _task_mode(plan: Plan, task: Task, mode: Mode, template: Template) -> TaskMode:
+    made_of: list[JSON] = [template.fingerprint]
+    if template.uses_references:
+        assert isinstance(mode.options, RetrievalOptions)
+        assert plan.corpus is not None
+        assert plan.embedder is not None
+        made_of += [mode.options.determining(), plan.corpus.digest, plan.embedder.digest]
+    # One prompt with specimens for references: a template that cannot be rendered is found before any work.
+    messages = template.render(task.prompts[0], task.file.draft, _SPECIMENS)
+    return TaskMode(task, mode, template, digest("mode", *made_of), template.examples(messages))

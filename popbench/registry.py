@@ -1,0 +1,271 @@
+"""From installed plugins to components: entry points, names, presets, and `NAME,key=value` made real.
+
+Loading is lazy and forgiving: a plugin that fails to import is recorded as broken and everything else works;
+two distributions that claim one name make that name, and no other, unusable.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from popbench import __version__, hookspecs
+from popbench.errors import UsageError, one_line, unknown
+from popbench.interfaces import (
+    LLM,
+    Component,
+    Corpus,
+    Embedder,
+    Engine,
+    Predictor,
+    VideoGenerator,
+)
+from popbench.records import JSON
+from popbench.specs import (
+    ComponentSpec,
+    check_label,
+    differing,
+    make_label,
+    parse_spec,
+    read_options,
+)
+
+GROUP = "popbench"
+KINDS: Mapping[str, tuple[str, type[Component]]] = {
+    "llm": ("register_llms", LLM),
+    "generator": ("register_generators", VideoGenerator),
+    "predictor": ("register_predictors", Predictor),
+    "embedder": ("register_embedders", Embedder),
+    "corpus": ("register_corpora", Corpus),
+    "engine": ("register_engines", Engine),
+}
+
+
+@dataclass(slots=True)
+class Plugin:
+    """One entry point: what it is called, where it comes from, and how loading it went."""
+
+    name: str
+    distribution: str
+    version: str
+    module: str
+    load_seconds: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One registered name: its class (or where to import it from), its preset, and whose it is."""
+
+    kind: str
+    name: str
+    target: type[Component] | str
+    preset: Mapping[str, JSON]
+    plugin: Plugin
+
+    def load(self) -> type[Component]:
+        """Import the class; raises UsageError that names the plugin where that fails."""
+        if not isinstance(self.target, str):
+            return self._checked(self.target)
+        module, colon, attribute = self.target.partition(":")
+        where = f"{self.kind} {self.name!r} of plugin {self.plugin.distribution}"
+        if not colon:
+            raise UsageError(f'{where}: target {self.target!r} is not of the form "module:Class"')
+        try:
+            return self._checked(getattr(import_module(module), attribute))
+        except UsageError:
+            raise
+        except Exception as error:
+            raise UsageError(f"{where} does not load: {one_line(error)}") from error
+
+    def _checked(self, cls: Any) -> type[Component]:
+        base = KINDS[self.kind][1]
+        if not (isinstance(cls, type) and issubclass(cls, base)):
+            raise UsageError(
+                f"{self.kind} {self.name!r} of plugin {self.plugin.distribution}: "
+                f"{self.target!r} is not a subclass of popbench.{base.__name__}"
+            )
+        return cls
+
+    @property
+    def summary(self) -> str:
+        """The first line of the class's docstring, or why the class cannot be had."""
+        try:
+            doc = (self.load().__doc__ or "").strip()
+        except UsageError as error:
+            return f"broken: {error}"
+        return doc.splitlines()[0] if doc else ""
+
+
+@dataclass(slots=True)
+class Registry:
+    """Everything that plugins have registered."""
+
+    plugins: list[Plugin] = field(default_factory=list)
+    registrations: dict[tuple[str, str], list[Registration]] = field(default_factory=dict)
+    task_folders: list[Path] = field(default_factory=list)
+
+    def add(self, module: Any, plugin: Plugin) -> None:
+        """Call a plugin module's hooks; an error in one makes the plugin broken and keeps what it did register."""
+        manager = pluggy.PluginManager(GROUP)
+        manager.add_hookspecs(hookspecs)
+        self.plugins.append(plugin)
+        try:
+            manager.register(module)
+            manager.check_pending()
+            for kind, (hook, _) in KINDS.items():
+                getattr(manager.hook, hook)(register=self._register(kind, plugin))
+            manager.hook.register_tasks(register=lambda folder: self.task_folders.append(Path(folder)))
+        except Exception as error:
+            plugin.error = one_line(error)
+
+    def _register(self, kind: str, plugin: Plugin) -> Callable[..., None]:
+        def register(name: str, target: type[Component] | str, /, **preset: Any) -> None:
+            if not name or any(char in name for char in ",=| \t\n"):
+                raise ValueError(f"{kind} name {name!r}: a name has no comma, '=', '|' or space")
+            self.registrations.setdefault((kind, name), []).append(
+                Registration(kind, name, target, preset, plugin)
+            )
+
+        return register
+
+    def names(self, kind: str) -> list[str]:
+        """All registered names of a kind, sorted."""
+        return sorted(name for of_kind, name in self.registrations if of_kind == kind)
+
+    def __iter__(self) -> Iterator[Registration]:
+        for key in sorted(self.registrations):
+            yield from self.registrations[key]
+
+    def conflicts(self) -> list[str]:
+        """One line for each name that more than one distribution registers."""
+        return [_conflict(claims) for claims in self.registrations.values() if len(claims) > 1]
+
+    def find(self, kind: str, name: str) -> Registration:
+        """Look a name up; raises UsageError for an unknown name and for one that two distributions claim."""
+        claims = self.registrations.get((kind, name))
+        if not claims:
+            broken = [f"{plugin.name} ({plugin.error})" for plugin in self.plugins if plugin.error]
+            hint = f"plugins that failed to load: {'; '.join(broken)}" if broken else ""
+            raise unknown(kind, name, self.names(kind), hint)
+        if len(claims) > 1:
+            raise UsageError(_conflict(claims))
+        return claims[0]
+
+    def resolve(self, kind: str, text: str, defaults: Mapping[str, JSON] | None = None) -> Resolved:
+        """Read a spec: find its name, type its options, make the component and its label.
+
+        `defaults` fill runtime options of these names that the class has and the spec leaves open. Raises
+        UsageError that says what is possible.
+        """
+        name, raw = parse_spec(text)
+        registration = self.find(kind, name)
+        cls = registration.load()
+        label = raw.pop("label", None)
+        what = f"{kind} {name}"
+        runtime = cls.Options.runtime_names()
+        fill = {key: value for key, value in (defaults or {}).items() if key in runtime}
+        options = read_options(cls.Options, raw, {**fill, **registration.preset}, what)
+        component = _make(registration, options)
+        differ = differing(options, registration.preset)
+        spec = ComponentSpec(
+            kind=kind,
+            name=name,
+            options=options.model_dump(mode="json", exclude_unset=True),
+            label=check_label(label)
+            if label is not None
+            else (component.label() or make_label(name, differ)).replace("|", "/"),
+            text=text,
+        )
+        return Resolved(spec, component)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A spec and the component it describes, made but not loaded: for its checks, label and fingerprint."""
+
+    spec: ComponentSpec
+    component: Any
+
+
+def _conflict(claims: list[Registration]) -> str:
+    owners = " and ".join(sorted({f"{claim.plugin.distribution} ({claim.plugin.name})" for claim in claims}))
+    return f"{claims[0].kind} {claims[0].name!r} is registered twice, by {owners}: uninstall one or limit POPBENCH_PLUGINS"
+
+
+def _make(registration: Registration, options: Any) -> Component:
+    cls = registration.load()
+    try:
+        component = cls(options)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(
+            f"{registration.kind} {registration.name!r} of plugin {registration.plugin.distribution} "
+            f"cannot be made: {one_line(error)}"
+        ) from error
+    component.options = options
+    if not component.version:
+        component.version = registration.plugin.version
+    return component
+
+
+def create(spec: ComponentSpec) -> Component:
+    """Make the component that a spec describes, in this process (also a worker's)."""
+    registration = load_registry().find(spec.kind, spec.name)
+    cls = registration.load()
+    values = {**registration.preset, **spec.options}
+    return _make(registration, read_options(cls.Options, values, {}, f"{spec.kind} {spec.name}"))
+
+
+def _selected(found: list[EntryPoint]) -> list[EntryPoint]:
+    """First-party entry points, and those that POPBENCH_PLUGINS lists (all of them where it is not set)."""
+    limit = os.environ.get("POPBENCH_PLUGINS")
+    if limit is None:
+        return found
+    wanted = {name.strip() for name in limit.split(",") if name.strip()}
+    missing = wanted - {entry.name for entry in found}
+    if missing:
+        raise unknown(
+            "plugin in POPBENCH_PLUGINS", min(missing), [e.name for e in found if not _first_party(e)]
+        )
+    return [entry for entry in found if _first_party(entry) or entry.name in wanted]
+
+
+def _first_party(entry: EntryPoint) -> bool:
+    return entry.dist is not None and entry.dist.name == "popbench"
+
+
+@cache
+def load_registry() -> Registry:
+    """Load the selected entry points once per process, first-party ones first."""
+    registry = Registry()
+    found = sorted(entry_points(group=GROUP), key=lambda entry: (not _first_party(entry), entry.name))
+    for entry in _selected(found):
+        plugin = Plugin(
+            name=entry.name,
+            distribution=entry.dist.name if entry.dist else "unknown",
+            version=entry.dist.version if entry.dist else __version__,
+            module=entry.value,
+        )
+        started = time.perf_counter()
+        try:
+            module = entry.load()
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            plugin.error = one_line(error)
+            registry.plugins.append(plugin)
+            continue
+        registry.add(module, plugin)
+        plugin.load_seconds = time.perf_counter() - started
+    return registry

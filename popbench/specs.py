@@ -1,0 +1,152 @@
+"""The spec syntax `NAME[,key=value]...`: text to name and options, and back to a label.
+
+A value with commas is quoted, with " or '; lists and objects are JSON. What the keys mean is the component's
+business: `popbench.registry` checks them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+import pydantic
+
+from popbench.errors import UsageError, one_line, unknown
+from popbench.interfaces import Options
+from popbench.records import JSON
+
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_OPEN, _CLOSE = "[{", "]}"
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentSpec:
+    """A component by kind, registered name and options: small, picklable, enough to make it anywhere.
+
+    `text` is the spec as the user wrote it; `options` are the typed values that differ from the defaults.
+    """
+
+    kind: str
+    name: str
+    options: Mapping[str, JSON] = field(default_factory=dict)
+    label: str = ""
+    text: str = ""
+
+
+def parse_spec(text: str) -> tuple[str, dict[str, str]]:
+    """Split a spec into its name and its options as raw strings; raises UsageError that shows the place."""
+    name, *pairs = _split(text)
+    if not name or "=" in name:
+        raise UsageError(f"spec {text!r}: starts with a name, as in NAME,key=value")
+    options: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        key = key.strip()
+        if not equals or not _KEY.fullmatch(key):
+            raise UsageError(
+                f"spec {text!r}: {pair!r} is not key=value (a value with commas is quoted: key=\"a,b\")"
+            )
+        if key in options:
+            raise UsageError(f"spec {text!r}: {key!r} is given twice")
+        options[key] = _unquote(value.strip())
+    return name, options
+
+
+def _split(text: str) -> list[str]:
+    """Split at commas that stand outside quotes, lists and objects. A quote opens only where a value may start."""
+    parts, start, depth, quote, position = [], 0, 0, "", 0
+    while position < len(text):
+        char = text[position]
+        if quote:
+            if char == "\\":
+                position += 1
+            elif char == quote:
+                quote = ""
+        elif char in "\"'" and (depth or text[:position].rstrip()[-1:] == "="):
+            quote = char
+        elif char in _OPEN and (depth or text[:position].rstrip()[-1:] == "="):
+            depth += 1
+        elif char in _CLOSE and depth:
+            depth -= 1
+        elif char == "," and not depth:
+            parts.append(text[start:position].strip())
+            start = position + 1
+        position += 1
+    if quote or depth:
+        raise UsageError(f"spec {text!r}: a quote or bracket is not closed")
+    return [*parts, text[start:].strip()]
+
+
+def _unquote(value: str) -> str:
+    if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
+        return re.sub(r"\\(.)", r"\1", value[1:-1])
+    return value
+
+
+def read_options(
+    options_class: type[Options], raw: Mapping[str, JSON], preset: Mapping[str, JSON], what: str
+) -> Options:
+    """Type `raw` on top of `preset`; raises UsageError for an unknown key or a bad value, naming what is possible."""
+    values = dict(preset)
+    for key, value in raw.items():
+        info = options_class.model_fields.get(key)
+        if info is None:
+            possible = [*options_class.model_fields, "label"]
+            raise unknown(f"option of {what}", key, possible)
+        values[key] = _typed(info, value) if isinstance(value, str) else value
+    try:
+        return options_class.model_validate(values)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "options"
+        given = f", not {first['input']!r}" if first["loc"] and not isinstance(first["input"], dict) else ""
+        raise UsageError(f"{what}: {where}: {one_line(first['msg'])}{given}") from None
+
+
+def _typed(info: Any, value: str) -> JSON:
+    """Read a value as JSON where the option's type takes that (lists, objects, null), else leave it text."""
+    if value[:1] in (*_OPEN, '"') or value == "null":
+        try:
+            parsed = json.loads(value)
+            pydantic.TypeAdapter(info.annotation).validate_python(parsed)
+        except (ValueError, RecursionError):
+            return value
+        return parsed
+    return value
+
+
+def differing(options: Options, preset: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Return the determining options that the preset and the defaults do not give."""
+    fields = type(options).model_fields
+    required = {name for name, info in fields.items() if info.is_required() and name not in preset}
+    base = type(options).model_validate({**preset, **{name: getattr(options, name) for name in required}})
+    return {
+        name: value
+        for name, value in options.determining().items()
+        if name in required or getattr(options, name) != getattr(base, name)
+    }
+
+
+def make_label(name: str, options: Mapping[str, JSON]) -> str:
+    """Name a component on boards: `name[key=value,...]`, paths shortened to their last part."""
+    if not options:
+        return name
+    shown = ",".join(f"{key}={_short(value)}" for key, value in options.items())
+    return f"{name}[{shown}]".replace("|", "/")
+
+
+def _short(value: JSON) -> str:
+    if isinstance(value, str):
+        return PurePath(value).name if "/" in value and "://" not in value else value
+    return json.dumps(value)
+
+
+def check_label(label: str) -> str:
+    """Return a label given by the user; raises UsageError where it cannot stand in a system's id."""
+    if not label.strip() or "|" in label or any(ord(char) < 32 for char in label):
+        raise UsageError(f"label {label!r}: needs visible characters, on one line, without '|'")
+    return label.strip()

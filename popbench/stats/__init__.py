@@ -1,0 +1,40 @@
+"""Paired statistics for ranking systems by popularity: numpy and scipy.special in, arrays out, no I/O.
+
+The functions follow the data. `pairwise_outcomes` turns popularity into the outcome y[pair, prompt]
+(1 where the first system wins, 1/2 for a tie, 0 where it loses), and everything else asks something
+of y:
+
+    y = pairwise_outcomes(values)                       # values[system, prompt, repeat]
+    win_rates(y)                                        # the estimate
+    korn_graubard(y, strata)                            # its exact interval
+    resamples = Resamples.draw(strata, seed=42)         # one set of bootstrap resamples ...
+    resamples.intervals(y)                              # ... for the win rate of every pair
+    resamples.intervals(mean_outcomes(y, n_systems))    # ... and the mean win rate of every system
+    sign_test(y)                                        # p-values
+
+A stratum is a group of prompts that was fixed when the prompts were chosen (here a category, and
+the task where tasks are pooled); the systems, the strata and the number of prompts in each are
+given, the prompts are the sample.
+"""
+
+from .bootstrap import Resamples, bootstrap_win_rates, percentile_interval
+from .intervals import korn_graubard, median_interval, proportion_interval
+from .outcomes import mean_outcomes, outcome_counts, pairwise_outcomes, win_rates
+from .sign import minimum_detectable_win_rate, sign_test
+from .strata import pool_strata
+
+__all__ = [
+    "Resamples",
+    "bootstrap_win_rates",
+    "korn_graubard",
+    "mean_outcomes",
+    "median_interval",
+    "minimum_detectable_win_rate",
+    "outcome_counts",
+    "pairwise_outcomes",
+    "percentile_interval",
+    "pool_strata",
+    "proportion_interval",
+    "sign_test",
+    "win_rates",
+]

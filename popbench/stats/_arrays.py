@@ -1,0 +1,70 @@
+"""What the functions accept: each check returns its argument ready for use, or raises ValueError."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.floating[Any]]
+Float64s = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def popularity(values: ArrayLike, axes: tuple[str, ...]) -> Float64s:
+    """Return `values` as float64 if it has these axes, is not empty, and is finite and >= 0 throughout."""
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != len(axes):
+        raise ValueError(f"popularity needs the axes ({', '.join(axes)}), got the shape {array.shape}")
+    if array.size == 0:
+        raise ValueError(f"popularity is empty: its shape ({', '.join(axes)}) is {array.shape}")
+    bad = ~(np.isfinite(array) & (array >= 0))
+    if bad.any():
+        index = tuple(int(i) for i in np.argwhere(bad)[0])
+        where = ", ".join(f"{axis[:-1]} {i}" for axis, i in zip(axes, index, strict=True))
+        raise ValueError(f"popularity must be finite and >= 0, got {array[index]} at {where}")
+    return array
+
+
+def outcomes(y: ArrayLike) -> Floats:
+    """Return `y`, float32 if it is that already, else float64, if it is (pairs, prompts) and in [0, 1]."""
+    array = np.asarray(y)
+    if array.dtype != np.float32:
+        array = array.astype(np.float64, copy=False)
+    if array.ndim != 2:
+        raise ValueError(f"outcomes need the axes (pairs, prompts), got the shape {array.shape}")
+    if array.shape[1] == 0:
+        raise ValueError("outcomes are empty: there are no prompts")
+    if array.size and not (array.min() >= 0 and array.max() <= 1):  # NaN fails both
+        raise ValueError("outcomes must lie in [0, 1]: 1 for a win, 0.5 for a tie, 0 for a loss")
+    return array
+
+
+def strata_codes(strata: ArrayLike, n_prompts: int | None = None) -> Ints:
+    """Return the integer labels recoded as 0 to S - 1, if there is one for each of the prompts."""
+    array = np.asarray(strata)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(f"strata need one integer per prompt, got the shape {array.shape}")
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"strata need one integer per prompt, got the type {array.dtype}")
+    if n_prompts is not None and array.size != n_prompts:
+        raise ValueError(
+            f"strata need one integer per prompt: {n_prompts} prompts, {array.size} strata labels"
+        )
+    return np.unique(array, return_inverse=True)[1].astype(np.int64)
+
+
+def tail(level: float) -> float:
+    """Return the probability on either side of an interval with this level, 0.025 for 0.95."""
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1, got {level}")
+    return (1 - level) / 2
+
+
+def row_blocks(n_rows: int, row_size: int, block_size: int = 2**22) -> Iterator[slice]:
+    """Cut rows of `row_size` numbers into slices of at most `block_size` numbers (16 MiB of float32)."""
+    step = max(1, block_size // row_size)
+    for start in range(0, n_rows, step):
+        yield slice(start, min(start + step, n_rows))

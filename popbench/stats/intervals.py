@@ -1,0 +1,140 @@
+"""Exact intervals: a binomial proportion, a stratified win rate, a stratified median."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import betaincinv
+
+from . import _arrays
+from ._arrays import Float64s, Floats, Ints
+
+
+def proportion_interval(k: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Clopper-Pearson interval of a simple rate, k successes in n independent trials.
+
+        low = BetaInv(alpha/2; k, n - k + 1), 0 if k = 0
+        high = BetaInv(1 - alpha/2; k + 1, n - k), 1 if k = n
+
+    Source: Clopper and Pearson 1934, Biometrika 26.
+
+    Raises:
+        ValueError: if n < 1, k is not from 0 to n, or `level` is not between 0 and 1.
+    """
+    if n < 1:
+        raise ValueError(f"a proportion needs at least 1 trial, got {n}")
+    if not 0 <= k <= n:
+        raise ValueError(f"successes must be from 0 to {n}, got {k}")
+    low, high = _clopper_pearson(np.array([k / n]), np.array([float(n)]), level)
+    return float(low[0]), float(high[0])
+
+
+def korn_graubard(y: ArrayLike, strata: ArrayLike, level: float = 0.95) -> tuple[Float64s, Float64s]:
+    """Stratified Korn-Graubard interval of each win rate: Clopper-Pearson at the effective sample size.
+
+    With N prompts in S strata of n_c, Y_c the sum of y in stratum c, Y = sum of Y_c, theta = Y/N,
+    and one pseudo-win and one pseudo-loss of weight k = 1/S in every stratum, so that no variance
+    is 0:
+
+        p_c   = (Y_c + k) / (n_c + 2k)
+        s2_c  = [sum of (y_i - p_c)^2 + k (1 - p_c)^2 + k p_c^2] / (n_c + 2k)
+        v     = sum over c of (n_c/N)^2 s2_c / (n_c - 1)
+        t     = (Y + 1) / (N + 2)
+        n_eff = t (1 - t) / v, at least N/2 and at most 40 N
+        x     = theta n_eff
+        low   = BetaInv(alpha/2; x, n_eff - x + 1), 0 if x = 0
+        high  = BetaInv(1 - alpha/2; x + 1, n_eff - x), 1 if x = n_eff
+
+    With one stratum, or where any stratum has only one prompt, all prompts are taken as one
+    stratum: k = 1, v = s2/N. There, without ties, n_eff = N and this is the Clopper-Pearson
+    interval. Ties, and strata that differ, make n_eff larger and the interval narrower. Its
+    coverage is at least .945 wherever it was measured, for a nominal .95. Swapping the two systems
+    mirrors it about 1/2.
+
+    Args:
+        y: outcomes, shape (pairs, prompts); with repeats, their mean on each prompt.
+        strata: one integer label per prompt, shape (prompts,).
+        level: confidence level, 1 - alpha.
+
+    Returns:
+        (low, high), each of shape (pairs,), in [0, 1].
+
+    Raises:
+        ValueError: if the shapes do not fit, `y` leaves [0, 1], or `level` is not between 0 and 1.
+
+    Source: Korn and Graubard 1998, Survey Methodology 24; pairing by prompt as in Miller 2024,
+    arXiv 2411.00640.
+    """
+    y = _arrays.outcomes(y)
+    codes = _arrays.strata_codes(strata, y.shape[1])
+    theta, n_eff = np.empty(len(y)), np.empty(len(y))
+    for rows in _arrays.row_blocks(len(y), y.shape[1]):
+        theta[rows], n_eff[rows] = _effective_sample_size(y[rows].astype(np.float64), codes)
+    return _clopper_pearson(theta, n_eff, level)
+
+
+def median_interval(values: ArrayLike, strata: ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
+    """Median popularity with Woodruff's interval.
+
+        F(m) = (number of values below m + half the number equal to m) / N
+        [p, q] = the Korn-Graubard interval of F(median)
+        low, high = the values of rank ceil(p N) and ceil(q N), counted from the smallest, at least 1
+
+    It needs no density, holds with ties and heavy tails, and an increasing transform of the values
+    transforms it alike.
+
+    Args:
+        values: popularity of one system, shape (prompts,), in any unit, >= 0; 0 for an invalid
+            sample. With repeats, each prompt's mean.
+        strata: one integer label per prompt, shape (prompts,).
+        level: confidence level.
+
+    Returns:
+        (median, low, high) in the unit of the values; low <= median <= high, and both ends are
+        observed values.
+
+    Raises:
+        ValueError: if a value is NaN, infinite or negative, the shapes do not fit, or `level` is
+            not between 0 and 1.
+
+    Source: Woodruff 1952, Journal of the American Statistical Association 47.
+    """
+    x = _arrays.popularity(values, ("prompts",))
+    median = float(np.median(x))
+    below = (x < median) + 0.5 * (x == median)
+    low, high = korn_graubard(below[np.newaxis], strata, level)
+    ordered = np.sort(x)
+    ranks = np.ceil(np.concatenate([low, high]) * len(x)).astype(np.int64)
+    lowest, highest = ordered[np.maximum(ranks, 1) - 1]
+    return median, float(lowest), float(highest)
+
+
+def _effective_sample_size(y: Float64s, codes: Ints) -> tuple[Float64s, Float64s]:
+    """Return theta and n_eff of each row of `y`."""
+    sizes = np.bincount(codes)
+    stratified = len(sizes) > 1 and sizes.min() > 1
+    if not stratified:
+        codes = np.zeros_like(codes)
+        sizes = np.array([len(codes)])
+    k = 1 / len(sizes)
+    member = (codes[:, np.newaxis] == np.arange(len(sizes))).astype(np.float64)  # (prompts, strata)
+    total, squares = y @ member, y**2 @ member  # (pairs, strata)
+    p = (total + k) / (sizes + 2 * k)
+    deviations = squares - 2 * p * total + sizes * p**2
+    s2 = (deviations + k * (1 - p) ** 2 + k * p**2) / (sizes + 2 * k)
+    n = len(codes)
+    v = ((sizes / n) ** 2 * s2 / (sizes - 1 if stratified else sizes)).sum(axis=1)
+    t = (total.sum(axis=1) + 1) / (n + 2)
+    return y.mean(axis=1), np.clip(t * (1 - t) / v, n / 2, 40 * n)
+
+
+def _clopper_pearson(rate: Floats, n: Floats, level: float) -> tuple[Float64s, Float64s]:
+    """Return the Clopper-Pearson bounds of `rate` in `n` trials, which need not be whole numbers."""
+    alpha = _arrays.tail(level)
+
+    def low(rate: Floats) -> Float64s:
+        x = np.where(rate > 0, rate, 0.5) * n  # 0.5: any rate, its result is not used
+        bound: Float64s = np.where(rate > 0, betaincinv(x, n - x + 1, alpha), 0.0)
+        return bound
+
+    return low(rate), 1 - low(1 - rate)

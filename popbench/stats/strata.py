@@ -1,0 +1,35 @@
+"""Strata: groups of prompts that are resampled separately."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from . import _arrays
+from ._arrays import Ints
+
+
+def pool_strata(strata: ArrayLike, minimum: int = 5) -> Ints:
+    """Pool the strata of fewer than `minimum` prompts into one: bootstraps within tiny ones are too narrow.
+
+    If the pooled stratum is itself too small, it is joined with the smallest of the others (of
+    equal ones, that with the lowest label). So every stratum of the result has at least `minimum`
+    prompts, unless there are fewer prompts than that altogether; then they are one stratum.
+
+    Args:
+        strata: one integer label per prompt, shape (prompts,).
+        minimum: prompts that a stratum needs to stand alone.
+
+    Returns:
+        The new labels, 0 to S - 1, shape (prompts,).
+
+    Raises:
+        ValueError: if `strata` is empty, not 1-D or not of integers.
+    """
+    codes = _arrays.strata_codes(strata)
+    sizes = np.bincount(codes)
+    pooled = sizes < minimum
+    if pooled.any() and not pooled.all() and sizes[pooled].sum() < minimum:
+        large = np.flatnonzero(~pooled)
+        pooled[large[np.argmin(sizes[large])]] = True
+    return _arrays.strata_codes(np.where(pooled[codes], len(sizes), codes))

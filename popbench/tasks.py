@@ -1,0 +1,322 @@
+"""Tasks: YAML files that say where prompts come from, how they are grouped, and which templates exist.
+
+A task's hash covers its name, version, prompts, categories and draft rules: what makes two results comparable.
+Templates are not in it; they belong to the fingerprint of their mode.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import yaml
+
+from popbench.errors import UsageError, one_line, unknown
+from popbench.keys import digest
+from popbench.records import JSON, Prompt
+from popbench.registry import load_registry
+from popbench.specs import parse_spec
+
+_FORMATS = {
+    ".jsonl": "json",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".txt": "text",
+}
+
+
+class _Strict(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+class Blocks(_Strict):
+    """Categories by position: the first `blocks_of` rows are of the first name, and so on."""
+
+    blocks_of: int = pydantic.Field(gt=0)
+    names: list[str] = pydantic.Field(min_length=1)
+
+
+class Fields(_Strict):
+    """Which columns hold what; without `id` prompts are numbered, without `category` they are one stratum."""
+
+    id: str | None = None
+    prompt: str
+    category: str | Blocks | None = None
+
+
+class DraftRules(_Strict):
+    """What a draft has to keep; `clip_seconds` is template text only."""
+
+    title_max_chars: int = pydantic.Field(50, gt=0)
+    clip_seconds: float | int = pydantic.Field(3, gt=0)
+
+
+class TaskFile(_Strict):
+    """The keys of a task's YAML file."""
+
+    task: str = pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    version: int | str
+    group: str | None = None
+    description: str = ""
+    dataset: dict[str, Any]
+    fields: Fields
+    where: dict[str, Any] = {}
+    templates: dict[str, str] = pydantic.Field(min_length=1)
+    draft: DraftRules = DraftRules()
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task with its prompts loaded."""
+
+    file: TaskFile
+    folder: Path
+    prompts: tuple[Prompt, ...]
+
+    @property
+    def name(self) -> str:
+        """The task's name, as seeds and samples hold it."""
+        return self.file.task
+
+    @property
+    def group(self) -> str | None:
+        """The name under which its tasks are pooled on boards."""
+        return self.file.group
+
+    @cached_property
+    def hash(self) -> str:
+        """What two results must share to be comparable."""
+        prompts = [[prompt.id, prompt.text, prompt.category] for prompt in self.prompts]
+        rules = self.file.draft.model_dump(mode="json")
+        return digest(self.file.task, str(self.file.version), prompts, rules)
+
+    def template(self, mode: str) -> Path:
+        """Return the template file of a mode that the task has."""
+        return self.folder / self.file.templates[mode]
+
+    def limited(self, limit: int | None) -> tuple[Prompt, ...]:
+        """Take `limit` prompts round-robin over the categories, in their order: limit N + 1 adds one to limit N."""
+        if limit is None or limit >= len(self.prompts):
+            return self.prompts
+        by_category: dict[str, list[Prompt]] = {}
+        for prompt in self.prompts:
+            by_category.setdefault(prompt.category, []).append(prompt)
+        rounds = max(len(prompts) for prompts in by_category.values())
+        order = [
+            prompts[turn] for turn in range(rounds) for prompts in by_category.values() if turn < len(prompts)
+        ]
+        chosen = {prompt.id for prompt in order[:limit]}
+        return tuple(prompt for prompt in self.prompts if prompt.id in chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A task file that was found: its content, or the one line that says why it cannot be read."""
+
+    path: Path
+    file: TaskFile | None
+    error: str | None = None
+
+
+def read_task_file(path: Path) -> TaskFile:
+    """Read and check a task's YAML; raises UsageError with the file and what is wrong in it."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read ({one_line(error)})") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: not valid YAML ({one_line(str(error))})") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: not a task file (expected keys such as task, dataset, fields, templates)")
+    try:
+        return TaskFile.model_validate(content)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part not in ("Blocks", "str"))
+        if first["type"] == "extra_forbidden":
+            models: dict[str, type[_Strict]] = {"fields": Fields, "draft": DraftRules}
+            parent = models.get(str(first["loc"][0]), TaskFile) if len(first["loc"]) > 1 else TaskFile
+            raise UsageError(f"{path}: {unknown('key', where.rpartition('.')[2], parent.model_fields)}") from None
+        raise UsageError(f"{path}: {where}: {one_line(first['msg'])}") from None
+
+
+def find_task_files(folders: Iterable[Path]) -> Iterator[Listed]:
+    """Find the task files at any depth below `folders`, sorted by path."""
+    for folder in folders:
+        for path in sorted(p for p in folder.rglob("*") if p.suffix in (".yaml", ".yml")):
+            try:
+                yield Listed(path, read_task_file(path))
+            except UsageError as error:
+                yield Listed(path, None, str(error))
+
+
+def registered_tasks() -> list[Listed]:
+    """List the task files that plugins register."""
+    return list(find_task_files(load_registry().task_folders))
+
+
+def load_tasks(specs: Iterable[str]) -> list[Task]:
+    """Load the tasks that `--task` names: a task, a group, a YAML file, or a folder of them.
+
+    `NAME,path=COPY` loads a task's data from a local copy. Raises UsageError for a name that is unknown or
+    claimed twice, and for a task that cannot be loaded or is empty.
+    """
+    tasks: dict[str, Task] = {}
+    for spec in specs:
+        name, options = parse_spec(spec)
+        if extra := set(options) - {"path"}:
+            raise unknown(f"option of task {name}", min(extra), ["path"])
+        for listed in _matching(name):
+            assert listed.file is not None
+            task = load_task(listed.path, options.get("path"))
+            if task.name in tasks and tasks[task.name].hash != task.hash:
+                raise UsageError(f"two different tasks are named {task.name!r}: rename one")
+            tasks[task.name] = task
+    return list(tasks.values())
+
+
+def _matching(name: str) -> list[Listed]:
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        return [Listed(path, read_task_file(path))]
+    if path.is_dir() and ("/" in name or not any(_named(listed, name) for listed in registered_tasks())):
+        found = list(find_task_files([path]))
+        if not found:
+            raise UsageError(f"{path}: no task file (*.yaml) in this folder")
+    else:
+        found = [listed for listed in registered_tasks() if _named(listed, name)]
+        exact = [listed for listed in found if listed.file is not None and listed.file.task == name]
+        if len(exact) > 1:
+            raise UsageError(f"task {name!r} is registered twice, in {exact[0].path} and {exact[1].path}")
+        found = exact or found
+    for listed in found:
+        if listed.error:
+            raise UsageError(listed.error)
+    if not found:
+        files = [listed.file for listed in registered_tasks() if listed.file is not None]
+        names = {file.task for file in files} | {file.group for file in files if file.group}
+        raise unknown("task", name, names, "a file or folder is given by its path")
+    return found
+
+
+def _named(listed: Listed, name: str) -> bool:
+    if listed.file is None:
+        return listed.path.stem == name
+    return name in (listed.file.task, listed.file.group)
+
+
+def load_task(path: Path, copy: str | None = None) -> Task:
+    """Load one task file with its prompts, from `copy` (a file or folder on this machine) where it is given."""
+    file = read_task_file(path)
+    for mode, template in file.templates.items():
+        if not (path.parent / template).is_file():
+            raise UsageError(f"{path}: template of mode {mode!r} not found: {path.parent / template}")
+    prompts = tuple(_prompts(file, path, _rows(file, path, copy)))
+    if not prompts:
+        raise UsageError(f"{path}: task {file.task!r} has no prompts" + (" (where: matches no row)" if file.where else ""))
+    twice = [id_ for id_, count in Counter(prompt.id for prompt in prompts).items() if count > 1]
+    if twice:
+        raise UsageError(f"{path}: {len(twice)} prompt ids occur more than once, for instance {twice[0]!r}")
+    return Task(file, path.parent, prompts)
+
+
+def _rows(file: TaskFile, path: Path, copy: str | None) -> list[dict[str, Any]]:
+    """Load the rows through `datasets`; raises UsageError in one line where that fails."""
+    import datasets
+
+    arguments = dict(file.dataset) if copy is None else _local(Path(copy), file.dataset)
+    source = arguments.pop("path", None)
+    if source is None:
+        raise UsageError(f"{path}: dataset needs a path, for instance {{path: json, data_files: prompts.jsonl}}")
+    if copy is None:
+        for key in ("data_files", "data_dir"):
+            if key in arguments:
+                arguments[key] = _absolute(arguments[key], path.parent)
+        if not str(source).startswith("/") and (path.parent / str(source)).exists():
+            source = str(path.parent / str(source))
+    shown = not datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        if arguments.pop("saved", False):
+            data: Any = datasets.load_from_disk(source)
+            data = data[arguments.get("split", "train")] if isinstance(data, datasets.DatasetDict) else data
+        else:
+            data = datasets.load_dataset(source, **{"split": "train", **arguments})
+        if isinstance(data, dict):
+            raise UsageError(f"{path}: dataset.split is missing (possible: {', '.join(data)})")
+        return [dict(row) for row in data]
+    except UsageError:
+        raise
+    except Exception as error:
+        cause = error.__cause__ or error
+        hint = "" if copy or "data_files" in arguments else f"; a local copy is given as {file.task},path=FILE_OR_DIR"
+        raise UsageError(f"{path}: data set {source!r} cannot be loaded: {one_line(cause, 200)}{hint}") from error
+    finally:
+        if shown:
+            datasets.enable_progress_bars()
+
+
+def _local(copy: Path, original: Mapping[str, Any]) -> dict[str, Any]:
+    """Say how to load a local copy: a data file, a folder that `save_to_disk` wrote, or a folder of data files."""
+    split = original.get("split", "train")
+    if copy.is_file():
+        if copy.suffix not in _FORMATS:
+            raise UsageError(f"{copy}: cannot be loaded as a data set (possible: {', '.join(_FORMATS)})")
+        return {"path": _FORMATS[copy.suffix], "data_files": str(copy), "split": "train"}
+    if not copy.is_dir():
+        raise UsageError(f"{copy}: no such file or folder")
+    saved = (copy / "dataset_dict.json").exists() or (copy / "state.json").exists()
+    return {"path": str(copy), "split": split, "saved": saved}
+
+
+def _absolute(value: Any, folder: Path) -> Any:
+    if isinstance(value, list):
+        return [_absolute(item, folder) for item in value]
+    if isinstance(value, dict):
+        return {key: _absolute(item, folder) for key, item in value.items()}
+    return value if "://" in str(value) else str(folder / str(value))
+
+
+def _prompts(file: TaskFile, path: Path, rows: list[dict[str, Any]]) -> Iterator[Prompt]:
+    if rows:
+        columns = list(rows[0])
+        fields = file.fields
+        category = fields.category if isinstance(fields.category, str) else None
+        for column in (fields.id, fields.prompt, category, *file.where):
+            if column is not None and column not in columns:
+                raise UsageError(f"{path}: {unknown('column', column, columns)}")
+    kept = [row for row in rows if all(_meets(row[key], value) for key, value in file.where.items())]
+    for position, row in enumerate(kept):
+        text = row[file.fields.prompt]
+        if not isinstance(text, str) or not text.strip():
+            raise UsageError(f"{path}: row {position + 1}: the prompt is empty or no text ({json.dumps(text, default=str)})")
+        id_ = str(row[file.fields.id]) if file.fields.id else f"{position + 1:04d}"
+        yield Prompt(id_, text, _category(file, path, row, position, len(kept)), file.task)
+
+
+def _meets(value: JSON, wanted: JSON) -> bool:
+    return value in wanted if isinstance(wanted, list) else bool(value == wanted)
+
+
+def _category(file: TaskFile, path: Path, row: Mapping[str, Any], position: int, total: int) -> str:
+    category = file.fields.category
+    if category is None:
+        return "all"
+    if isinstance(category, str):
+        return str(row[category])
+    if total != category.blocks_of * len(category.names):
+        raise UsageError(
+            f"{path}: {total} rows, but blocks_of: {category.blocks_of} with {len(category.names)} names "
+            f"needs {category.blocks_of * len(category.names)}"
+        )
+    return category.names[position // category.blocks_of]
+
+

@@ -1,0 +1,1 @@
+"""Task folders that come with popbench: YAML files, prompts and templates, no code."""
