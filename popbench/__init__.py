@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from popbench.errors import ComponentError, PopbenchError, RunError, UsageError
     from popbench.api import evaluate
+    from popbench.errors import ComponentError, PopbenchError, RunError, UsageError
     from popbench.hookspecs import hookimpl
     from popbench.interfaces import (
         LLM,

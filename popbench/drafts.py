@@ -35,9 +35,7 @@ _STRICT = json.JSONDecoder()
 _LENIENT = json.JSONDecoder(strict=False)
 
 
-def parse_draft(
-    text: str, reasoning: str | None, title_max_chars: int, examples: Sequence[Draft] = ()
-) -> Draft | None:
+def parse_draft(text: str, reasoning: str | None, title_max_chars: int, examples: Sequence[Draft] = ()) -> Draft | None:
     """Read a completion: its last usable draft with the requirements it breaks, or None where there is none.
 
     `reasoning` is what the LLM reported apart from its answer; thoughts inside the answer are added to it, and
@@ -72,10 +70,9 @@ def split_thoughts(text: str) -> tuple[str, str]:
     """
     thoughts = "\n\n".join(match.strip() for match in _THINK.findall(text))
     answer = _THINK.sub("", text)
-    end = None
-    for end in _THINK_END.finditer(answer):
-        pass
-    if end is not None:
+    ends = list(_THINK_END.finditer(answer))
+    if ends:
+        end = ends[-1]
         before = _THINK_OPEN.sub("", answer[: end.start()]).strip()
         thoughts = "\n\n".join(part for part in (thoughts, before) if part)
         answer = answer[end.end() :]

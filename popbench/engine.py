@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from popbench.errors import ComponentError, one_line
+from popbench.errors import ComponentError, RunError, one_line
 from popbench.interfaces import LLM, Component, Engine, Options, Predictor, VideoGenerator, runtime
 from popbench.records import (
     Answer,
@@ -41,11 +41,16 @@ def answers(component: Component, items: Iterable[Request], workspace: Path, lab
     """
     who = f"{component.kind} {label or type(component).__name__}"
     asked: dict[str, Request] = {}
+    input_error: list[BaseException] = []
 
     def watched() -> Iterator[Request]:
-        for item in items:
-            asked[item.id] = item
-            yield item
+        try:
+            for item in items:
+                asked[item.id] = item
+                yield item
+        except Exception as error:  # ours, not the plugin's: it must not be blamed for it, nor swallow it
+            input_error.append(error)
+            raise
 
     answered: set[str] = set()
     source: Iterator[Any] | None = None
@@ -58,16 +63,20 @@ def answers(component: Component, items: Iterable[Request], workspace: Path, lab
             finished = time.perf_counter()
             if isinstance(answer, (Completion, Clip, Score, Failure)) and answer.seconds is None:
                 answer = replace(answer, seconds=finished - started)
-            yield _checked(answer, asked.pop(id_), component, workspace, label, who)
+            yield _checked(answer, asked.pop(id_), component, workspace, who)
             started = time.perf_counter()
-    except (ComponentError, GeneratorExit):
+    except (ComponentError, RunError, GeneratorExit):
         raise
     except Exception as error:
+        if input_error:
+            raise input_error[0] from None
         raise ComponentError(f"{who} raised {one_line(error)} ({_unanswered(asked)})") from error
     finally:
         close = getattr(source, "close", None)
         if close is not None:
             close()
+    if input_error:
+        raise input_error[0]
     if asked:
         raise ComponentError(f"{who} ended without answering {_unanswered(asked)}")
 
@@ -95,9 +104,7 @@ def _checked_id(answer: Any, asked: dict[str, Request], answered: set[str], who:
     return id_
 
 
-def _checked(
-    answer: Any, request: Request, component: Component, workspace: Path, label: str, who: str
-) -> Answer:
+def _checked(answer: Any, request: Request, component: Component, workspace: Path, who: str) -> Answer:
     if isinstance(answer, Failure):
         return replace(answer, error=one_line(str(answer.error)) or "failed without a reason")
     try:
@@ -107,7 +114,7 @@ def _checked(
             return _checked_score(answer)
         if isinstance(component, VideoGenerator) and isinstance(answer, Clip):
             assert isinstance(request, VideoRequest)
-            return _encoded(answer, request, component, workspace, label)
+            return _encoded(answer, request, component, workspace)
         raise ValueError(f"{type(answer).__name__} is no answer of a {component.kind}")
     except (ValueError, VideoError) as error:
         message = f"{who}: {one_line(str(error))}"
@@ -134,7 +141,7 @@ def _checked_score(answer: Score) -> Score:
     return replace(answer, popularity=popularity, extra=dict(answer.extra))
 
 
-def _encoded(clip: Clip, request: VideoRequest, component: Component, workspace: Path, label: str) -> Clip | Failure:
+def _encoded(clip: Clip, request: VideoRequest, component: Component, workspace: Path) -> Clip | Failure:
     """Turn frames into an mp4 tagged as generated; check a finished one and leave it as it is."""
     if clip.path is not None:
         path = Path(clip.path)
@@ -151,7 +158,10 @@ def _encoded(clip: Clip, request: VideoRequest, component: Component, workspace:
         "comment": f"AI-generated video, made by popbench with {component.fingerprint()['name']}, seed {request.seed}",
         "description": "AI-generated",
     }
-    write_mp4(frames, clip.fps, path, tags)
+    try:
+        write_mp4(frames, clip.fps, path, tags)
+    except OSError as error:
+        raise RunError(f"clip {path} cannot be written: {one_line(str(error))}") from error
     if is_black(frames):
         path.unlink()
         return Failure(clip.id, BLACK, invalid=True, seconds=clip.seconds)
@@ -169,7 +179,7 @@ class LocalEngine(Engine):
 
     Options = LocalOptions
 
-    def __init__(self, options: Options | None = None) -> None:
+    def __init__(self, options: LocalOptions | None = None) -> None:
         super().__init__(options)
         self._workspace = Path()
         self._made: dict[int, Component] = {}
@@ -269,4 +279,3 @@ class _Handover:
         self._stopped = True
         self._wanted.release()
         self._thread.join(self._grace)
-

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from popbench.specs import ComponentSpec
 
-_RUNTIME = {"popbench_runtime": True}
+_RUNTIME: dict[str, Any] = {"popbench_runtime": True}
 
 
 def runtime(default: Any, **constraints: Any) -> Any:
@@ -56,17 +56,21 @@ class Options(pydantic.BaseModel):
     @classmethod
     def runtime_names(cls) -> frozenset[str]:
         """Name the options declared with `runtime(...)`."""
-        return frozenset(
-            name for name, field in cls.model_fields.items() if field.json_schema_extra == _RUNTIME
-        )
+        return frozenset(name for name, field in cls.model_fields.items() if field.json_schema_extra == _RUNTIME)
 
     def determining(self) -> dict[str, JSON]:
         """Return the options that results depend on, as JSON values."""
         return self.model_dump(mode="json", exclude=set(self.runtime_names()))
 
 
-class Component(ABC):
-    """What all plugins' classes share. Construction must be cheap: load models in the first call that needs them."""
+_Options = Options
+
+
+class Component:
+    """What all plugins' classes share.
+
+    Construction must be cheap: load models in the first call that needs them.
+    """
 
     Options: ClassVar[type[Options]] = Options
     kind: ClassVar[str] = ""
@@ -76,7 +80,7 @@ class Component(ABC):
     """Part of the fingerprint: change it when the same options give other results. Where a class sets none,
     it is the version of the distribution that registers the class."""
 
-    def __init__(self, options: Options | None = None) -> None:
+    def __init__(self, options: _Options | None = None) -> None:
         self.options: Any = options if options is not None else self.Options()
 
     def fingerprint(self) -> Mapping[str, JSON]:
@@ -100,11 +104,11 @@ class Component(ABC):
         """Say what it occupies while it works."""
         return Needs()
 
-    def close(self) -> None:  # noqa: B027 - most components hold nothing
+    def close(self) -> None:
         """Free memory and connections. Always called, also after an error; a later call may load again."""
 
 
-class LLM(Component):
+class LLM(Component, ABC):
     """Writes a title and a video prompt."""
 
     kind = "llm"
@@ -114,7 +118,7 @@ class LLM(Component):
         """Answer every chat once, in any order; a sampled answer draws from `chat.seed` alone."""
 
 
-class VideoGenerator(Component):
+class VideoGenerator(Component, ABC):
     """Renders a clip from a video prompt."""
 
     kind = "generator"
@@ -124,7 +128,7 @@ class VideoGenerator(Component):
         """Render every request once, in any order; the frames depend on prompt, seed and options alone."""
 
 
-class Predictor(Component):
+class Predictor(Component, ABC):
     """Estimates the popularity of a titled video."""
 
     kind = "predictor"
@@ -140,7 +144,7 @@ class Predictor(Component):
         return []
 
 
-class Embedder(Component):
+class Embedder(Component, ABC):
     """Turns texts into vectors whose nearness is nearness of meaning."""
 
     kind = "embedder"
@@ -150,7 +154,7 @@ class Embedder(Component):
         """Return float32 (len(texts), d); rows have length 1, or 0 for a text with nothing in it."""
 
 
-class Corpus(Component):
+class Corpus(Component, ABC):
     """A collection of published videos with their popularity, for prompt enhancement."""
 
     kind = "corpus"
@@ -160,12 +164,12 @@ class Corpus(Component):
         """Yield the rows of one part: `train`, `valid`, `test` or `all`. Raises ValueError for another."""
 
 
-class Engine(Component):
+class Engine(Component, ABC):
     """Runs components: here, or on other machines."""
 
     kind = "engine"
 
-    def start(self, workspace: Path) -> None:  # noqa: B027 - nothing to do for some
+    def start(self, workspace: Path) -> None:
         """Get ready; finished mp4 files are handed over as paths under `workspace`."""
 
     @abstractmethod
@@ -176,5 +180,5 @@ class Engine(Component):
         ComponentError when the component raises, ends early, answers wrongly, or is silent for too long.
         """
 
-    def release(self, spec: ComponentSpec) -> None:  # noqa: B027 - nothing to do for some
+    def release(self, spec: ComponentSpec) -> None:
         """Close the component that `spec` describes, so that its memory is free for the next one."""

@@ -93,8 +93,7 @@ class Ledger:
     def commit(self, call: Call | None, done: Iterable[Done] = ()) -> None:
         """Store a finished call and what it settles, all or nothing. Raises RunError where the disk refuses."""
         rows = [
-            (*_columns(item.cell), item.prompt, item.repeat, item.key, item.status, _dump(item.value))
-            for item in done
+            (*_columns(item.cell), item.prompt, item.repeat, item.key, item.status, _dump(item.value)) for item in done
         ]
         with self._lock:
             try:
@@ -159,4 +158,3 @@ def _columns(cell: Cell) -> tuple[str, str, str, str]:
 
 def _dump(value: Mapping[str, JSON]) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-

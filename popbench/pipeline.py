@@ -9,8 +9,9 @@ from __future__ import annotations
 import shutil
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from popbench.keys import clip_key, derive_seed, draft_key, score_key
 from popbench.ledger import Call, Cell, Done, Ledger, Stage
 from popbench.plan import Part, Plan, TaskMode
 from popbench.progress import Progress
-from popbench.prompting import RetrievalOptions, make_chat
+from popbench.prompting import make_chat
 from popbench.records import (
     JSON,
     Answer,
@@ -68,6 +69,7 @@ class Unit:
 
 
 Ask = Callable[[Unit], tuple[str, Request]]
+Before = Iterator[tuple[Prompt, int, Mapping[str, JSON]]]
 Settle = Callable[[Call, Unit], list[Done]]
 
 
@@ -106,16 +108,16 @@ class Pipeline:
     # -- write ------------------------------------------------------------------------------------------------
 
     def _write(self, llm: Part) -> None:
-        todo = self._units("write", llm, (llm,), lambda task_mode: self._all(task_mode))
+        todo = self._todo("write", llm, [((llm,), self._all)])
+        if any(unit.task_mode.template.uses_references for unit in todo):
+            self.plan.retriever.prepare([unit.prompt.text for unit in todo])
         unusable: list[Unit] = []
 
         def ask(unit: Unit) -> tuple[str, Request]:
             task, prompt = unit.task_mode.task, unit.prompt
-            unit.references = self._references(unit.task_mode, prompt)
+            unit.references = self.plan.references(unit.task_mode, prompt)
             messages = unit.task_mode.template.render(prompt, task.file.draft, unit.references)
-            seed = derive_seed(
-                self.plan.config.seed, task.name, prompt.id, unit.repeat, "write", unit.attempt
-            )
+            seed = derive_seed(self.plan.config.seed, task.name, prompt.id, unit.repeat, "write", unit.attempt)
             chat = make_chat("", messages, seed, prompt, unit.references)
             key = draft_key(llm.digest, chat)
             return key, make_chat(key, messages, seed, prompt, unit.references)
@@ -157,13 +159,7 @@ class Pipeline:
             todo, unusable = unusable, []
         self._release(llm)
 
-    def _references(self, task_mode: TaskMode, prompt: Prompt) -> tuple[Reference, ...]:
-        options = task_mode.mode.options
-        if not task_mode.template.uses_references or not isinstance(options, RetrievalOptions):
-            return ()
-        return tuple(self.plan.retriever.references(prompt.text, options))
-
-    def _all(self, task_mode: TaskMode) -> Iterator[tuple[Prompt, int, Mapping[str, JSON]]]:
+    def _all(self, task_mode: TaskMode) -> Before:
         for prompt in self.plan.prompts[task_mode.task.name]:
             for repeat in range(self.plan.config.repeats):
                 yield prompt, repeat, {}
@@ -171,16 +167,14 @@ class Pipeline:
     # -- render -----------------------------------------------------------------------------------------------
 
     def _render(self, generator: Part) -> None:
-        for_all: list[Unit] = []
-        for llm in self.plan.llms:
-            for_all += self._units(
-                "render", generator, (llm, generator), lambda tm, llm=llm: self._after("write", tm, llm)
-            )
+        todo = self._todo(
+            "render",
+            generator,
+            [((llm, generator), partial(self._after, "write", (llm,))) for llm in self.plan.llms],
+        )
 
         def ask(unit: Unit) -> tuple[str, Request]:
-            seed = derive_seed(
-                self.plan.config.seed, unit.prompt.task, unit.prompt.id, unit.repeat, "render"
-            )
+            seed = derive_seed(self.plan.config.seed, unit.prompt.task, unit.prompt.id, unit.repeat, "render")
             key = clip_key(generator.digest, unit.before["video_prompt"], seed)
             return key, VideoRequest(key, unit.before["video_prompt"], seed)
 
@@ -190,21 +184,21 @@ class Pipeline:
                 value["error"] = call.payload["error"]
             return [unit.done(call.key, call.status, value)]
 
-        self._exchange(generator, "render", for_all, ask, settle)
+        self._exchange(generator, "render", todo, ask, settle)
         self._release(generator)
 
     # -- score ------------------------------------------------------------------------------------------------
 
     def _score(self, predictor: Part) -> None:
-        for_all: list[Unit] = []
-        for llm in self.plan.llms:
-            for generator in self.plan.generators:
-                for_all += self._units(
-                    "score",
-                    predictor,
-                    (llm, generator, predictor),
-                    lambda tm, llm=llm, gen=generator: self._after("render", tm, llm, gen),
-                )
+        todo = self._todo(
+            "score",
+            predictor,
+            [
+                ((llm, generator, predictor), partial(self._after, "render", (llm, generator)))
+                for llm in self.plan.llms
+                for generator in self.plan.generators
+            ],
+        )
 
         def ask(unit: Unit) -> tuple[str, Request]:
             key = score_key(predictor.digest, unit.before["title"], unit.before["sha256"])
@@ -215,28 +209,28 @@ class Pipeline:
             value = {"error": call.payload["error"]} if call.status == "invalid" else {}
             return [unit.done(call.key, call.status, value)]
 
-        self._exchange(predictor, "score", for_all, ask, settle)
+        self._exchange(predictor, "score", todo, ask, settle)
         self._release(predictor)
 
     # -- what the stages share --------------------------------------------------------------------------------
 
-    def _units(
-        self,
-        stage: Stage,
-        part: Part,
-        parts: Sequence[Part],
-        wanted: Callable[[TaskMode], Iterable[tuple[Prompt, int, Mapping[str, JSON]]]],
+    def _todo(
+        self, stage: Stage, part: Part, chains: Sequence[tuple[Sequence[Part], Callable[[TaskMode], Before]]]
     ) -> list[Unit]:
-        """List what a stage has to do for these components on every task and mode, and is not done."""
+        """List what a stage of a component has to do and the ledger does not have.
+
+        A chain is the components up to this stage, and what the stage before settled for them.
+        """
         todo: list[Unit] = []
         total = 0
-        for task_mode in self.plan.task_modes.values():
-            cell = task_mode.cell(stage, *parts)
-            done = self.ledger.done(cell)
-            for prompt, repeat, before in wanted(task_mode):
-                total += 1
-                if not self._is_done(stage, done.get((prompt.id, repeat))):
-                    todo.append(Unit(cell, task_mode, prompt, repeat, before))
+        for parts, before in chains:
+            for task_mode in self.plan.task_modes.values():
+                cell = task_mode.cell(stage, *parts)
+                done = self.ledger.done(cell)
+                for prompt, repeat, value in before(task_mode):
+                    total += 1
+                    if not self._is_done(stage, done.get((prompt.id, repeat))):
+                        todo.append(Unit(cell, task_mode, prompt, repeat, value))
         self.progress.stage(f"{stage} {part.label}", total, total - len(todo))
         return todo
 
@@ -249,7 +243,7 @@ class Pipeline:
     def _has_video(self, key: str) -> bool:
         return (self.videos / f"{key}.mp4").is_file()
 
-    def _after(self, stage: Stage, task_mode: TaskMode, *parts: Part) -> Iterator[tuple[Prompt, int, Mapping[str, JSON]]]:
+    def _after(self, stage: Stage, parts: Sequence[Part], task_mode: TaskMode) -> Before:
         """Yield what the stage before settled well, for the prompts of this run."""
         done = self.ledger.done(task_mode.cell(stage, *parts))
         for prompt, repeat, _ in self._all(task_mode):
@@ -294,7 +288,7 @@ class Pipeline:
             try:
                 for answer in self.engine.map(part.resolved.spec, chain([first], source)):
                     with lock:
-                        self._store(part, stage, answer, waiting.pop(answer.id), settle)
+                        self._store(stage, answer, waiting.pop(answer.id), settle)
                     settle_found()
             except ComponentError as error:
                 ended = str(error)
@@ -304,7 +298,9 @@ class Pipeline:
         if ended is not None:
             self.ended.append(ended)
             names = [unit.name for shared in waiting.values() for unit in shared]
-            self.progress.problem(ended + (f"; item {names[0]} and {len(names) - 1} more stay pending" if names else ""))
+            self.progress.problem(
+                ended + (f"; item {names[0]} and {len(names) - 1} more stay pending" if names else "")
+            )
         return ended is None
 
     def _usable(self, call: Call | None, key: str) -> Call | None:
@@ -312,7 +308,7 @@ class Pipeline:
             return None
         return call
 
-    def _store(self, part: Part, stage: Stage, answer: Answer, units: list[Unit], settle: Settle) -> None:
+    def _store(self, stage: Stage, answer: Answer, units: list[Unit], settle: Settle) -> None:
         """Commit one answer with all that it settles; an error is noted and left for a resume."""
         if isinstance(answer, Failure) and not answer.invalid:
             for unit in units:
@@ -348,12 +344,12 @@ class Pipeline:
         target = self.videos / f"{clip.id}.mp4"
         try:
             if source.parent == self.videos:
-                partial = source
+                incoming = source
             else:
-                partial = self.videos / f".{clip.id}.part"
-                shutil.copyfile(source, partial)
-            digest = sha256(partial)
-            partial.replace(target)
+                incoming = self.videos / f".{clip.id}.part"
+                shutil.copyfile(source, incoming)
+            digest = sha256(incoming)
+            incoming.replace(target)
         except OSError as error:
             raise RunError(f"clip {target.name} cannot be kept: {one_line(error)}") from error
         return digest
@@ -367,5 +363,3 @@ class Pipeline:
             self.engine.release(part.resolved.spec)
         except Exception as error:
             self.progress.problem(f"{part.resolved.spec.kind} {part.label}: closing failed: {one_line(error)}")
-
-

@@ -12,7 +12,7 @@ from popbench.errors import UsageError, one_line, unknown
 from popbench.keys import digest
 from popbench.ledger import Cell
 from popbench.prompting import Mode, RetrievalOptions, Template, read_mode
-from popbench.records import JSON, Draft, Prompt, Reference
+from popbench.records import JSON, Draft, Message, Prompt, Reference
 from popbench.registry import Resolved, load_registry
 from popbench.retrieval import Retriever
 from popbench.tasks import Task, load_tasks
@@ -148,10 +148,7 @@ class Plan:
     def systems(self) -> list[System]:
         """All systems, in the order of their ids."""
         systems = [
-            System(llm, mode, generator)
-            for llm in self.llms
-            for mode in self.modes
-            for generator in self.generators
+            System(llm, mode, generator) for llm in self.llms for mode in self.modes for generator in self.generators
         ]
         return sorted(systems, key=lambda system: system.id)
 
@@ -177,12 +174,22 @@ class Plan:
         assert self.embedder is not None
         return Retriever(self.corpus.resolved.component, self.embedder.resolved.component)
 
+    def references(self, task_mode: TaskMode, prompt: Prompt) -> tuple[Reference, ...]:
+        """Return what a prompt is shown in a mode: nothing where the template uses no references."""
+        options = task_mode.mode.options
+        if not task_mode.template.uses_references or not isinstance(options, RetrievalOptions):
+            return ()
+        return tuple(self.retriever.references(prompt.text, options))
+
+    def messages(self, task_mode: TaskMode, prompt: Prompt) -> tuple[Message, ...]:
+        """Render the messages an LLM gets for a prompt in a mode."""
+        rules = task_mode.task.file.draft
+        return task_mode.template.render(prompt, rules, self.references(task_mode, prompt))
+
     def system_fingerprint(self, system: System) -> dict[str, JSON]:
         """Return what a system's results depend on, for each task: what boards compare."""
         return {
-            task.name: digest(
-                system.llm.digest, self.of_system(task, system).fingerprint, system.generator.digest
-            )
+            task.name: digest(system.llm.digest, self.of_system(task, system).fingerprint, system.generator.digest)
             for task in self.tasks
         }
 
@@ -199,10 +206,13 @@ class Plan:
         return lines
 
 
-def make_plan(config: EvalConfig) -> Plan:
-    """Resolve a configuration; raises UsageError for the first thing in it that cannot be had."""
+def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
+    """Resolve a configuration; raises UsageError for the first thing in it that cannot be had.
+
+    `tasks` are taken instead of loading those of the configuration.
+    """
     registry = load_registry()
-    tasks = load_tasks(config.task)
+    tasks = load_tasks(config.task) if tasks is None else tasks
     modes = _unique_modes([read_mode(text, tasks) for text in config.mode])
     runtime = {"concurrency": config.concurrency} if config.concurrency is not None else {}
 

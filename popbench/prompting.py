@@ -6,6 +6,7 @@ run in Jinja's sandbox with undefined names as errors.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -123,10 +124,9 @@ class Template:
             "references": references,
         }
         try:
-            # Blocks are rendered one by one, through the child's overrides where the template extends another.
             context = self._template.new_context(dict(variables))
-            for _ in self._template.root_render_func(context):
-                pass
+            if len(self._sources) > 1:  # a template that extends another gets its blocks by running
+                deque(self._template.root_render_func(context), maxlen=0)
             texts = {name: "".join(context.blocks[name][0](context)).strip() for name in _BLOCKS}
         except Exception as error:
             raise UsageError(f"{self.path}: prompt {prompt.id!r}: {one_line(error)}") from error

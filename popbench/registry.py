@@ -132,9 +132,7 @@ class Registry:
         def register(name: str, target: type[Component] | str, /, **preset: Any) -> None:
             if not name or any(char in name for char in ",=| \t\n"):
                 raise ValueError(f"{kind} name {name!r}: a name has no comma, '=', '|' or space")
-            self.registrations.setdefault((kind, name), []).append(
-                Registration(kind, name, target, preset, plugin)
-            )
+            self.registrations.setdefault((kind, name), []).append(Registration(kind, name, target, preset, plugin))
 
         return register
 
@@ -199,7 +197,9 @@ class Resolved:
 
 def _conflict(claims: list[Registration]) -> str:
     owners = " and ".join(sorted({f"{claim.plugin.distribution} ({claim.plugin.name})" for claim in claims}))
-    return f"{claims[0].kind} {claims[0].name!r} is registered twice, by {owners}: uninstall one or limit POPBENCH_PLUGINS"
+    return (
+        f"{claims[0].kind} {claims[0].name!r} is registered twice, by {owners}: uninstall one or limit POPBENCH_PLUGINS"
+    )
 
 
 def _make(registration: Registration, options: Any) -> Component:
@@ -235,9 +235,7 @@ def _selected(found: list[EntryPoint]) -> list[EntryPoint]:
     wanted = {name.strip() for name in limit.split(",") if name.strip()}
     missing = wanted - {entry.name for entry in found}
     if missing:
-        raise unknown(
-            "plugin in POPBENCH_PLUGINS", min(missing), [e.name for e in found if not _first_party(e)]
-        )
+        raise unknown("plugin in POPBENCH_PLUGINS", min(missing), [e.name for e in found if not _first_party(e)])
     return [entry for entry in found if _first_party(entry) or entry.name in wanted]
 
 

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -90,12 +90,10 @@ class Retriever:
         if not pool or not count:
             return []
         distances = ((self._vectors[pool] - query) ** 2).sum(axis=1)
-        order = sorted(
-            range(len(pool)), key=lambda at: (_rounded(distances[at]), self._rows[pool[at]].id)
-        )
+        order = sorted(range(len(pool)), key=lambda at: (_rounded(distances[at]), self._rows[pool[at]].id))
         return [dataclasses.replace(self._rows[pool[at]], popular=popular) for at in order[:count]]
 
 
-def _rounded(value: np.floating) -> float:
+def _rounded(value: Any) -> float:
     """Round so that a tie stays a tie: embeddings differ by about 1e-7 with what they are computed beside."""
     return round(float(value), 5)

@@ -47,9 +47,7 @@ def parse_spec(text: str) -> tuple[str, dict[str, str]]:
         key, equals, value = pair.partition("=")
         key = key.strip()
         if not equals or not _KEY.fullmatch(key):
-            raise UsageError(
-                f"spec {text!r}: {pair!r} is not key=value (a value with commas is quoted: key=\"a,b\")"
-            )
+            raise UsageError(f'spec {text!r}: {pair!r} is not key=value (a value with commas is quoted: key="a,b")')
         if key in options:
             raise UsageError(f"spec {text!r}: {key!r} is given twice")
         options[key] = _unquote(value.strip())

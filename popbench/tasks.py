@@ -55,8 +55,8 @@ class Fields(_Strict):
 class DraftRules(_Strict):
     """What a draft has to keep; `clip_seconds` is template text only."""
 
-    title_max_chars: int = pydantic.Field(50, gt=0)
-    clip_seconds: float | int = pydantic.Field(3, gt=0)
+    title_max_chars: int = pydantic.Field(default=50, gt=0)
+    clip_seconds: float | int = pydantic.Field(default=3, gt=0)
 
 
 class TaskFile(_Strict):
@@ -110,9 +110,7 @@ class Task:
         for prompt in self.prompts:
             by_category.setdefault(prompt.category, []).append(prompt)
         rounds = max(len(prompts) for prompts in by_category.values())
-        order = [
-            prompts[turn] for turn in range(rounds) for prompts in by_category.values() if turn < len(prompts)
-        ]
+        order = [prompts[turn] for turn in range(rounds) for prompts in by_category.values() if turn < len(prompts)]
         chosen = {prompt.id for prompt in order[:limit]}
         return tuple(prompt for prompt in self.prompts if prompt.id in chosen)
 
@@ -221,7 +219,9 @@ def load_task(path: Path, copy: str | None = None) -> Task:
             raise UsageError(f"{path}: template of mode {mode!r} not found: {path.parent / template}")
     prompts = tuple(_prompts(file, path, _rows(file, path, copy)))
     if not prompts:
-        raise UsageError(f"{path}: task {file.task!r} has no prompts" + (" (where: matches no row)" if file.where else ""))
+        raise UsageError(
+            f"{path}: task {file.task!r} has no prompts" + (" (where: matches no row)" if file.where else "")
+        )
     twice = [id_ for id_, count in Counter(prompt.id for prompt in prompts).items() if count > 1]
     if twice:
         raise UsageError(f"{path}: {len(twice)} prompt ids occur more than once, for instance {twice[0]!r}")
@@ -297,7 +297,9 @@ def _prompts(file: TaskFile, path: Path, rows: list[dict[str, Any]]) -> Iterator
     for position, row in enumerate(kept):
         text = row[file.fields.prompt]
         if not isinstance(text, str) or not text.strip():
-            raise UsageError(f"{path}: row {position + 1}: the prompt is empty or no text ({json.dumps(text, default=str)})")
+            raise UsageError(
+                f"{path}: row {position + 1}: the prompt is empty or no text ({json.dumps(text, default=str)})"
+            )
         id_ = str(row[file.fields.id]) if file.fields.id else f"{position + 1:04d}"
         yield Prompt(id_, text, _category(file, path, row, position, len(kept)), file.task)
 
@@ -318,5 +320,3 @@ def _category(file: TaskFile, path: Path, row: Mapping[str, Any], position: int,
             f"needs {category.blocks_of * len(category.names)}"
         )
     return category.names[position // category.blocks_of]
-
-

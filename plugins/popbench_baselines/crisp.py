@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from popbench_baselines.soft import wave
+from popbench_baselines.soft import Grid, wave
 
 if TYPE_CHECKING:
     import random
@@ -43,7 +43,7 @@ def add_ground(frames: NDArray[np.uint8], scene: Scene, times: Sequence[float]) 
             _ridge(frames, scene, times, kind, top, (0.05, 0.12, 0.26)[depth])
 
 
-def _profile(kind: str, rnd: random.Random, columns: int, height: int, near: float) -> NDArray[np.float64]:
+def _profile(kind: str, rnd: random.Random, columns: int, height: int, near: float) -> Grid:
     """Return how far a ridge rises above its foot at each column, in heights of the picture."""
     x = np.arange(columns) / height
     swell = 0.07 * np.sin(2 * np.pi * (x * rnd.uniform(0.35, 0.6) + rnd.random()))
@@ -63,20 +63,19 @@ def _profile(kind: str, rnd: random.Random, columns: int, height: int, near: flo
         shoulder = np.maximum(0.30 - np.abs(place), 0) * step * 0.4
         return 0.25 * swell + np.maximum(head, shoulder)
     if kind == "pines":
-        step = 0.06 + 0.22 * near
-        number, place = np.divmod(x / step, 1)
-        tall = 0.6 + 0.4 * np.sin(number * 2.4 + rnd.random() * 6)
-        jag = 0.75 + 0.25 * np.abs(((place * 9) % 1) - 0.5)
-        return swell + (0.5 - np.abs(place - 0.5)) * 2 * (0.07 + 0.22 * near) * tall * jag
+        step = 0.035 + 0.16 * near
+        number, place = np.divmod(x / step + 0.35 * np.sin(x * 5), 1)
+        tall = 0.65 + 0.35 * np.sin(number * 2.4 + rnd.random() * 6)
+        side = np.abs(place - 0.5) * 2  # from the stem to where the next tree begins
+        branch = (side * 4) % 1
+        return 0.8 * swell + (1 - side - 0.10 * branch) * (0.07 + 0.42 * near) * tall
     crag = 0.02 * np.abs(np.sin(2 * np.pi * (x * rnd.uniform(1.5, 2.5) + rnd.random())))
     return swell * 1.2 + crag * (1 - near)
 
 
-def _ridge(
-    frames: NDArray[np.uint8], scene: Scene, times: Sequence[float], kind: str, top: float, near: float
-) -> None:
+def _ridge(frames: NDArray[np.uint8], scene: Scene, times: Sequence[float], kind: str, top: float, near: float) -> None:
     """Draw one ridge that passes by, the faster the nearer it is."""
-    count, height, width, _ = frames.shape
+    _, height, width, _ = frames.shape
     rnd = scene.rnd
     pace = scene.speed * near * height
     shifts = [round(time * pace) for time in times]
@@ -92,20 +91,19 @@ def _ridge(
     first = max(0, int(edge.min()) - 1)
     full = min(height, int(edge.max()) + 2)
     y = np.arange(first, height)[:, None]
-    alpha = np.clip(y - edge + 0.5, 0, 1)[..., None]
-    body = np.array(_mix(scene.sky[2], scene.shade, min(1.0, 0.35 + 2.2 * near)))
-    foot = body * (0.55 + 0.2 * scene.dark)
-    depth = np.clip((y - edge) / (height * 0.35), 0, 1)[..., None]
-    colour = body + (foot - body) * depth
-    rim = np.clip(1 - (y - edge) / 2.5, 0, 1)[..., None]
-    colour += (np.array(scene.glow) - colour) * rim * 0.35
+    alpha = np.clip(y[: full - first] - edge + 0.5, 0, 1).astype(np.float32)[..., None]
+    body = np.array(_mix(scene.sky[2], scene.shade, min(1.0, 0.35 + 2.2 * near)), np.float32)
+    depth = np.clip((y - first) / (height * 0.4), 0, 1).astype(np.float32)[..., None]
+    colour = np.repeat(body * (1 - (0.5 - 0.25 * scene.dark) * depth), period, axis=1)
     if kind == "city":
         _light_windows(colour, scene, y - edge, near)
+    elif kind != "pines":
+        rim = np.clip(1 - (y[: full - first] - edge) / 2.5, 0, 1).astype(np.float32)[..., None]
+        colour[: full - first] += (np.array(scene.glow, np.float32) - colour[: full - first]) * rim * 0.3
     if period < columns:
         alpha, colour = (np.concatenate([part, part[:, :width]], axis=1) for part in (alpha, colour))
-    blend = alpha[: full - first]
-    keep = np.repeat(np.rint(128 * (1 - blend)).astype(np.uint16), 3, axis=2)
-    add = np.rint(128 * blend * colour[: full - first]).astype(np.uint16)
+    keep = np.repeat(np.rint(128 * (1 - alpha)).astype(np.uint16), 3, axis=2)
+    add = np.rint(128 * alpha * colour[: full - first]).astype(np.uint16)
     solid = np.rint(colour[full - first :]).astype(np.uint8)
     for frame, shift in zip(frames, shifts, strict=True):
         left = shift % period if period < columns else shift
@@ -117,23 +115,24 @@ def _ridge(
         frame[full:] = solid[:, left : left + width]
 
 
-def _light_windows(colour: NDArray[np.float64], scene: Scene, below: NDArray[np.float64], near: float) -> None:
+def _light_windows(colour: Grid, scene: Scene, below: Grid, near: float) -> None:
     """Light some windows of a skyline: a lattice of cells of which each is on or off."""
     rows, columns, _ = colour.shape
     cell = max(3, round(3 + 7 * near))
     down, across = -(-rows // cell), -(-columns // cell)
-    lit = np.array([scene.rnd.random() for _ in range(down * across)]).reshape(down, across)
-    power = np.where(lit < 0.16 + 0.30 * scene.dark, 0.35 + 0.5 * scene.dark, 0.0)
+    draw = np.frombuffer(scene.rnd.randbytes(down * across), np.uint8).reshape(down, across)
+    power = np.clip(draw.astype(np.float32) / 255 - 0.8 + 0.14 * scene.dark, 0, 0.3) * 3
     light = np.repeat(np.repeat(power, cell, axis=0), cell, axis=1)[:rows, :columns]
-    frame = (np.arange(rows)[:, None] % cell < cell - 1) & (np.arange(columns)[None, :] % cell < cell - 1)
-    light = light * frame * (below > 3)
-    tint = np.array(_mix(scene.glow, scene.accents[0], 0.35))
+    light[cell - 1 :: cell] = 0
+    light[:, cell - 1 :: cell] = 0
+    light *= below > 3
+    tint = np.array(_mix(scene.glow, scene.accents[0], 0.35), np.float32)
     colour += (tint - colour) * light[..., None]
 
 
 def _sea(frames: NDArray[np.uint8], scene: Scene, times: Sequence[float]) -> None:
     """Let water mirror the sky: rows of it, in an order that waves disturb."""
-    count, height, width, _ = frames.shape
+    _, height, width, _ = frames.shape
     horizon = round(height * 0.60)
     depth = np.arange(height - horizon)
     far = depth / max(1, height - horizon)
@@ -154,7 +153,7 @@ def _sea(frames: NDArray[np.uint8], scene: Scene, times: Sequence[float]) -> Non
 
 def _grid(frames: NDArray[np.uint8], scene: Scene, times: Sequence[float]) -> None:
     """Roll out a floor of glowing lines that comes towards the viewer."""
-    count, height, width, _ = frames.shape
+    _, height, width, _ = frames.shape
     horizon = round(height * 0.62)
     below = (np.arange(height - horizon) + 0.7) / (height - horizon)
     away = 1 / below
@@ -176,40 +175,42 @@ def _grid(frames: NDArray[np.uint8], scene: Scene, times: Sequence[float]) -> No
 
 def _table(frames: NDArray[np.uint8], scene: Scene) -> None:
     """Set a table: a bowl with something warm in it, seen slightly from above."""
-    count, height, width, _ = frames.shape
+    _, height, width, _ = frames.shape
     rnd = scene.rnd
-    picture = np.zeros((height, width, 3))
-    cover = np.zeros((height, width, 1))
-    y, x = np.arange(height)[:, None] / height, np.arange(width)[None, :] / height
+    first = int(height * 0.55)
+    picture = np.zeros((height - first, width, 3), np.float32)
+    cover = np.zeros((height - first, width, 1), np.float32)
+    y = (np.arange(first, height, dtype=np.float32) / np.float32(height))[:, None]
+    x = (np.arange(width, dtype=np.float32) / np.float32(height))[None, :]
     middle = width / height * (0.5 + rnd.uniform(-0.04, 0.04))
 
-    def lay(amount: NDArray[np.float64], colour: Sequence[float] | NDArray[np.float64]) -> None:
+    def lay(amount: Grid, colour: Sequence[float] | Grid) -> None:
         share = np.clip(amount * height, 0, 1)[..., None]
         picture[:] = picture * (1 - share) + np.asarray(colour) * share
         cover[:] = cover * (1 - share) + share
 
-    def oval(down: float, wide: float, tall: float, right: float = 0.0) -> NDArray[np.float64]:
+    def oval(down: float, wide: float, tall: float, right: float = 0.0) -> Grid:
         reach = np.sqrt(((x - middle - right) / wide) ** 2 + ((y - down) / tall) ** 2)
-        return (1 - reach) * min(wide, tall)
+        return np.asarray((1 - reach) * min(wide, tall))
 
     wood = np.array(_mix(scene.shade, scene.sky[2], 0.12))
-    grain = 1 + 0.10 * np.sin(y * 90 + 2.5 * np.sin(x * 2.2)) * np.sin(y * 37)
-    lay(y - 0.72 + 0 * x, wood * grain[..., None])
+    down, right = y.astype(np.float64), x.astype(np.float64)
+    grain = 1 + 0.10 * np.sin(down * 90 + 2.5 * np.sin(right * 2.2)) * np.sin(down * 37)
+    lay(y - 0.72 + 0 * x, wood * grain.astype(np.float32)[..., None])
     china = _mix(scene.accents[1], (250.0, 244.0, 236.0), 0.55)
     lay(oval(0.93, 0.46, 0.10, 0.03), wood * 0.45)
     shape = np.minimum(oval(0.66, 0.40, 0.30), y - 0.66 + 0 * x)
     side = np.clip(0.95 - 0.9 * ((x - middle + 0.12) / 0.5) ** 2, 0.45, 1) + 0 * y
     lay(shape, np.array(china) * side[..., None])
     lay(oval(0.66, 0.40, 0.085), _mix(china, (255.0, 255.0, 255.0), 0.45))
-    lay(oval(0.664, 0.37, 0.070), _mix(scene.accents[0], (120.0, 50.0, 10.0), 0.35))
+    lay(oval(0.664, 0.37, 0.070), _mix(scene.accents[0], (196.0, 92.0, 30.0), 0.7))
     for _ in range(9):
         turn, reach = rnd.random() * 2 * math.pi, math.sqrt(rnd.random())
         size = rnd.uniform(0.035, 0.075)
-        down, right = 0.66 + 0.045 * reach * math.sin(turn), 0.28 * reach * math.cos(turn)
-        lay(oval(down, size, size * 0.42, right), _mix(rnd.choice(scene.accents), scene.glow, rnd.random() * 0.6))
-    first = int(height * 0.55)
-    keep = np.repeat(np.rint(128 * (1 - cover[first:])).astype(np.uint16), 3, axis=2)
-    add = np.rint(128 * picture[first:]).astype(np.uint16)
+        along, aside = 0.66 + 0.045 * reach * math.sin(turn), 0.28 * reach * math.cos(turn)
+        lay(oval(along, size, size * 0.42, aside), _mix(rnd.choice(scene.accents), scene.glow, rnd.random() * 0.6))
+    keep = np.repeat(np.rint(128 * (1 - cover)).astype(np.uint16), 3, axis=2)
+    add = np.rint(128 * picture).astype(np.uint16)
     for frame in frames:
         mixed = frame[first:] * keep
         mixed += add

@@ -15,8 +15,9 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-import popbench
 import pydantic
+
+import popbench
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,9 +37,7 @@ class Kinetic(popbench.VideoGenerator):
         frames: int = pydantic.Field(24, ge=1, le=1200)
         fps: float = pydantic.Field(8, gt=0, le=120)
 
-    def generate(
-        self, requests: Iterable[popbench.VideoRequest]
-    ) -> Iterator[popbench.Clip | popbench.Failure]:
+    def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[popbench.Clip | popbench.Failure]:
         """Paint one request after the other; nothing is carried over from one to the next."""
         for request in requests:
             start = time.perf_counter()

@@ -86,9 +86,9 @@ def _orb(scene: Scene, width: int, height: int) -> tuple[list[_Sprite], Place]:
     """Make a sun or moon that wanders slowly."""
     rnd = scene.rnd
     size = height * rnd.uniform(0.075, 0.14)
-    x, y = width * rnd.uniform(0.18, 0.82), height * rnd.uniform(0.2, 0.42)
-    drift = height * 0.035 * scene.speed * rnd.choice((-1, 1))
-    return [_sprite(_oval(size, size, soft=1.5) * 0.9, scene.glow)], lambda time: (x + drift * time, y, 1.0)
+    x, y, drift = scene.lamp
+    disc = _sprite(_oval(size, size, soft=1.5) * 0.9, scene.glow)
+    return [disc], lambda time: (x * width + drift * height * time, y * height, 1.0)
 
 
 def _mote(kind: str, scene: Scene, width: int, height: int) -> tuple[list[_Sprite], Place]:
@@ -155,7 +155,7 @@ def _mote(kind: str, scene: Scene, width: int, height: int) -> tuple[list[_Sprit
         )
     size = (5 + 12 * near * near) * unit
     disc = _oval(size, size, soft=1.5)
-    ring = disc * 0.16 + np.clip(disc - _pad(_oval(size - 1.6, size - 1.6, soft=1.5), disc), 0, 1) * 0.22
+    ring = disc * 0.20 + np.clip(disc - _pad(_oval(size - 1.6, size - 1.6, soft=1.5), disc), 0, 1) * 0.14
     circle = _sprite(ring * (1.0 + 0.5 * scene.dark), accent if near < 0.7 else scene.glow)
     lift = y * 0.75
     return [circle], lambda time: (

@@ -43,19 +43,21 @@ TRAITS: dict[str, str] = {
 }
 """Traits and the words that call for them."""
 
-_HUES = {"gold": 65, "neon": 320, "cold": 235, "sea": 220, "wood": 145, "food": 50, "bloom": 0, "night": 275,
-         "hill": 120, "space": 290, "stage": 330, "game": 300, "bright": 225}  # fmt: skip
+_MOODS = {"gold": 60, "neon": 325, "cold": 235, "bloom": 5, "night": 280, "space": 290, "stage": 330,
+          "game": 300, "bright": 232, "food": 62, "rain": 245}  # fmt: skip
+_PLACES = {"city": 300, "sea": 225, "wood": 150, "hill": 135, "food": 50, "stage": 290, "game": 285}
 _GROUNDS = {"city": "city", "sea": "sea", "wood": "pines", "hill": "hills", "food": "table", "stage": "crowd",
             "game": "grid", "space": "none"}  # fmt: skip
 _TRAIT_OF: dict[str, list[str]] = {}
 for _trait, _words in TRAITS.items():
     for _word in _words.split():
         _TRAIT_OF.setdefault(_word, []).append(_trait)
-_SMALL = frozenset(
-    "the and for with that this from into over under about video clip make create show short some very have has "
-    "are was were been being its his her their our your you they them then than while where when which who what "
-    "how please want would like can could should will just only also more most one two three".split()
-)
+_SMALL_WORDS = """
+the and for with that this from into over under about video clip make create show short some very have has are
+was were been being its his her their our your you they them then than while where when which who what how
+please want would like can could should will just only also more most one two three
+"""
+_SMALL = frozenset(_SMALL_WORDS.split())
 
 
 def content_words(text: str) -> list[str]:
@@ -107,6 +109,8 @@ class Scene:
     steam: bool
     clouds: float
     orb: bool
+    lamp: tuple[float, float, float]
+    """Where the light stands: x in widths, y in heights, and the heights it moves right in a second."""
     motes: tuple[tuple[str, int], ...]
     rnd: random.Random
 
@@ -126,9 +130,10 @@ def read(prompt: str, seed: int) -> Scene:
     for word in words:
         turn = math.radians(number(word) % 360)
         across, along = across + 0.5 * math.cos(turn), along + 0.5 * math.sin(turn)
-    for trait, angle in _HUES.items():
-        across += 5 * level[trait] * math.cos(math.radians(angle))
-        along += 5 * level[trait] * math.sin(math.radians(angle))
+    for hues, weight in ((_MOODS, 7.0), (_PLACES, 1.5)):
+        for trait, angle in hues.items():
+            across += weight * level[trait] * math.cos(math.radians(angle))
+            along += weight * level[trait] * math.sin(math.radians(angle))
     hue = math.degrees(math.atan2(along, across)) + rnd.uniform(-8, 8)
 
     dark = 0.46 + 0.5 * level["night"] + 0.35 * level["space"] + 0.3 * level["neon"] + 0.2 * level["stage"]
@@ -137,18 +142,24 @@ def read(prompt: str, seed: int) -> Scene:
     rich = min(1.0, len(set(words)) / 30)
     chroma = 0.06 + 0.06 * rich + 0.07 * level["neon"] + 0.03 * (level["gold"] + level["bloom"]) + 0.02 * dark
     chroma *= 1 - 0.45 * level["cold"]
-    twist = rnd.choice((-1, 1)) * rnd.uniform(24, 46)
+    sunset = 15 < hue % 360 < 105
+    twist = rnd.uniform(24, 46) * (1 if sunset or rnd.random() < 0.5 else -1)
+    high, mid, low = (-1.7, -0.6, 0.25) if sunset else (-1.0, 0.0, 1.0)  # a low sun: rose above, gold below
     light = 0.86 - 0.58 * dark
     sky = (
-        oklch(light - 0.12, chroma, hue - twist),
-        oklch(light, chroma * 1.1, hue),
-        oklch(min(0.95, light + 0.12 + 0.08 * dark), chroma * 1.15, hue + twist),
+        oklch(light - 0.12, chroma, hue + high * twist),
+        oklch(light, chroma * 1.1, hue + mid * twist),
+        oklch(min(0.95, light + 0.12 + 0.08 * dark), chroma * 1.15, hue + low * twist),
     )
     vivid = 0.11 + 0.07 * max(level["neon"], level["spark"], level["stage"]) + 0.04 * rich
     turns = (twist * 2.2, 170.0, -twist * 1.6, 120.0, -110.0)
     accents = tuple(oklch(0.8 - 0.06 * dark, vivid, hue + turn) for turn in turns[: 2 + round(3 * rich)])
     warm = max(level["gold"], level["food"], level["spark"])
-    glow = oklch(0.93, 0.06 + 0.06 * warm, 75 if warm > 0.3 else hue + twist * 1.5)
+    sunny = warm > 0.3 or level["bright"] > 0.3
+    glow = oklch(0.95, 0.035 + 0.075 * warm, 82 if sunny else hue + twist)
+
+    earth = {"cold": 250} if hits["cold"] else _PLACES
+    shade_hue = next((angle for trait, angle in earth.items() if hits[trait]), hue - 1.4 * twist)
 
     votes = {trait: hits[trait] + rnd.random() * 0.5 for trait in _GROUNDS if hits[trait]}
     ground = _GROUNDS[max(votes, key=lambda trait: votes[trait])] if votes else ""
@@ -171,12 +182,14 @@ def read(prompt: str, seed: int) -> Scene:
         motes.append(("bokeh", 7 + round(9 * rich)))
     if ground == "sea":
         motes.append(("glint", 20))
+    motes = motes[:3]
+    share = min(1.0, 42 / sum(count for _, count in motes))  # each mote costs time in every frame
     return Scene(
         ground=ground,
         sky=sky,
         glow=glow,
         accents=accents,
-        shade=oklch(0.40 - 0.22 * dark, 0.05 + 0.3 * chroma, hue - 1.4 * twist),
+        shade=oklch(0.42 - 0.22 * dark, 0.05 + 0.2 * chroma, shade_hue),
         dark=dark,
         speed=pace,
         ribbons=(1 if ground in ("table", "sea") else 2) + round(2 * rich) if dark > 0.3 or not votes else 1,
@@ -184,6 +197,7 @@ def read(prompt: str, seed: int) -> Scene:
         steam=ground == "table",
         clouds=0.0 if ground in ("table", "crowd", "grid") else 0.75 - 0.5 * dark,
         orb=ground not in ("table", "crowd") or not hits["food"] + hits["stage"],
-        motes=tuple(motes[:3]),
+        lamp=(rnd.uniform(0.18, 0.82), rnd.uniform(0.2, 0.42), 0.035 * pace * rnd.choice((-1, 1))),
+        motes=tuple((kind, round(count * share)) for kind, count in motes),
         rnd=rnd,
     )

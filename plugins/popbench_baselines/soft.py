@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -15,21 +15,25 @@ if TYPE_CHECKING:
 STEP = 4
 """Pixels from one point of the coarse grid to the next."""
 
+Grid: TypeAlias = "NDArray[np.floating[Any]]"
+"""Rows or pictures of float32, or of float64 where they are still phases."""
+
 _BAYER = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]], np.uint16)
 
 
-def wave(turns: NDArray[np.float64]) -> NDArray[np.float32]:
+def wave(turns: Grid) -> Grid:
     """Return sines of `turns` (1 is a full circle). For short rows: their last bits are lost in float32."""
-    return np.sin(turns * (2 * np.pi)).astype(np.float32)
+    sines: Grid = np.sin(turns * (2 * np.pi)).astype(np.float32)
+    return sines
 
 
-def _tint(canvas: NDArray[np.float32], amount: NDArray[np.float32], colour: Colour, power: float) -> None:
+def _tint(canvas: Grid, amount: Grid, colour: Colour, power: float) -> None:
     """Let light of a colour fall on the canvas (3, frames, h, w): a screen, so that it never burns out."""
     for plane, value in zip(canvas, colour, strict=True):
         plane += (255 - plane) * (amount * np.float32(power * value / 255))
 
 
-def paint(scene: Scene, times: Sequence[float], width: int, height: int) -> NDArray[np.float32]:
+def paint(scene: Scene, times: Sequence[float], width: int, height: int) -> Grid:
     """Paint the air of a scene: float32 (3, frames, h, w) from 0 to 255 on the coarse grid."""
     rnd = scene.rnd
     rows, columns = -(-height // STEP) + 1, -(-width // STEP) + 1
@@ -41,7 +45,7 @@ def paint(scene: Scene, times: Sequence[float], width: int, height: int) -> NDAr
     speed = scene.speed
 
     # the sky: three colours from top to bottom, bent by two slow swells
-    bend = wave(x * rnd.uniform(0.25, 0.5) + t * 0.10 * speed + rnd.random()) * wave(y * 0.4 + rnd.random())
+    bend: Grid = wave(x * rnd.uniform(0.25, 0.5) + t * 0.10 * speed + rnd.random()) * wave(y * 0.4 + rnd.random())
     bend += 0.6 * wave(x * rnd.uniform(0.6, 0.9) - t * 0.16 * speed + rnd.random())
     place = np.clip(y32 * 1.15 + np.float32(0.14) * bend, 0, 1)
     upper = np.maximum(1 - 2 * place, 0)
@@ -53,16 +57,18 @@ def paint(scene: Scene, times: Sequence[float], width: int, height: int) -> NDAr
 
     if scene.clouds > 0:
         drift = t * 0.05 * speed
-        puffs = wave(x * 0.7 - drift + rnd.random()) * wave(y * 1.3 + rnd.random() + drift * 0.2)
-        puffs = puffs + 0.6 * wave(x * 1.7 - drift * 1.6 + rnd.random()) * wave(y * 3.1 + rnd.random())
-        puffs = puffs + 0.35 * wave(x * 3.9 - drift * 2.5 + rnd.random()) * wave(y * 6.3 + rnd.random())
-        amount = np.clip(puffs * 0.9 - 0.05, 0, 1) * np.clip(1.25 - 1.5 * y32, 0, 1)
-        _tint(canvas, amount.astype(np.float32), (255, 250, 246), scene.clouds)
+        puffs: Grid = np.full_like(place, 0.1)
+        for across, down, size in ((0.5, 1.1, 0.5), (0.9, -2.3, 0.45), (1.9, 3.4, 0.25), (2.6, -4.9, 0.18)):
+            # a slanting wave is the sum of two products of waves along x and along y
+            ahead, aside = x * across - drift * (1 + across) + rnd.random(), y * down + rnd.random()
+            slant: Grid = wave(ahead) * wave(aside + 0.25) + wave(ahead + 0.25) * wave(aside)
+            puffs += np.float32(size) * slant
+        amount: Grid = np.clip(puffs, 0, 1) * np.clip(1.25 - 1.5 * y32, 0, 1)
+        _tint(canvas, amount, (255, 250, 246), scene.clouds)
 
-    # a light source that wanders, with a wide glow
-    where = (aspect * rnd.uniform(0.2, 0.8), rnd.uniform(0.22, 0.42))
-    sway = wave(t * 0.08 * speed + rnd.random())
-    far = (x32 - where[0] - 0.12 * sway) ** 2 + (y32 - where[1] + 0.04 * sway) ** 2
+    # the wide glow around the light, which breathes
+    lamp_x, lamp_y, lamp_pace = scene.lamp
+    far = (x32 - (lamp_x * aspect + lamp_pace * t).astype(np.float32)) ** 2 + (y32 - lamp_y) ** 2
     breath = 1 + 0.15 * wave(t * 0.35 * speed + rnd.random())
     _tint(canvas, np.float32(0.05) * breath / (far + np.float32(0.06)), scene.glow, 0.85)
 
@@ -90,12 +96,12 @@ def paint(scene: Scene, times: Sequence[float], width: int, height: int) -> NDAr
 
 
 def _ribbon(
-    canvas: NDArray[np.float32],
+    canvas: Grid,
     scene: Scene,
     index: int,
-    t: NDArray[np.float64],
-    x: NDArray[np.float64],
-    y: NDArray[np.float32],
+    t: Grid,
+    x: Grid,
+    y: Grid,
 ) -> None:
     """Draw one ribbon: a bright lower hem that trails off upwards, like northern lights."""
     rnd = scene.rnd
@@ -109,7 +115,7 @@ def _ribbon(
     _tint(canvas, pulse / (1 + off * off), colour, 0.3 + 0.5 * scene.dark)
 
 
-def enlarge(canvas: NDArray[np.float32], width: int, height: int) -> NDArray[np.uint8]:
+def enlarge(canvas: Grid, width: int, height: int) -> NDArray[np.uint8]:
     """Interpolate a coarse canvas to uint8 (frames, height, width, 3).
 
     In units of 1/256 throughout, with an ordered dither before the last bits go, or wide gradients would

@@ -50,9 +50,7 @@ def strata_codes(strata: ArrayLike, n_prompts: int | None = None) -> Ints:
     if array.dtype.kind not in "iu":
         raise ValueError(f"strata need one integer per prompt, got the type {array.dtype}")
     if n_prompts is not None and array.size != n_prompts:
-        raise ValueError(
-            f"strata need one integer per prompt: {n_prompts} prompts, {array.size} strata labels"
-        )
+        raise ValueError(f"strata need one integer per prompt: {n_prompts} prompts, {array.size} strata labels")
     return np.unique(array, return_inverse=True)[1].astype(np.int64)
 
 

@@ -121,8 +121,8 @@ def bootstrap_win_rates(
 ) -> tuple[Float64s, Float64s]:
     """Bootstrap interval of each pair's win rate, in one call: `Resamples.draw(...).intervals(y)`.
 
-    Where 20 prompts make a stratum its coverage is .946 to .970 on average for a nominal .95, and
-    never below .93.
+    Its measured coverage is .946 to .970 on average for a nominal .95, and .93 at the least, for win
+    rates of .5 to .995, up to 60 % ties and strata of 20 prompts.
 
     Args:
         y: outcomes, shape (pairs, prompts).

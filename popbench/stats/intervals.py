@@ -78,7 +78,7 @@ def median_interval(values: ArrayLike, strata: ArrayLike, level: float = 0.95) -
 
         F(m) = (number of values below m + half the number equal to m) / N
         [p, q] = the Korn-Graubard interval of F(median)
-        low, high = the values of rank ceil(p N) and ceil(q N), counted from the smallest, at least 1
+        low, high = the values of rank ceil(p N) and ceil(q N), from 1 for the smallest
 
     It needs no density, holds with ties and heavy tails, and an increasing transform of the values
     transforms it alike.
@@ -105,7 +105,7 @@ def median_interval(values: ArrayLike, strata: ArrayLike, level: float = 0.95) -
     low, high = korn_graubard(below[np.newaxis], strata, level)
     ordered = np.sort(x)
     ranks = np.ceil(np.concatenate([low, high]) * len(x)).astype(np.int64)
-    lowest, highest = ordered[np.maximum(ranks, 1) - 1]
+    lowest, highest = ordered[ranks - 1]  # p > 0, since F(median) > 0
     return median, float(lowest), float(highest)
 
 

@@ -26,9 +26,7 @@ def sign_test(y: ArrayLike) -> Float64s:
     return p
 
 
-def minimum_detectable_win_rate(
-    n: int, comparisons: int = 1, power: float = 0.8, alpha: float = 0.05
-) -> float | None:
+def minimum_detectable_win_rate(n: int, comparisons: int = 1, power: float = 0.8, alpha: float = 0.05) -> float | None:
     """Return the smallest win rate that a sign test on n prompts without ties finds with this power.
 
         c = the fewest wins with 2 P(X >= c) <= alpha / comparisons,  X ~ Binomial(n, 1/2)

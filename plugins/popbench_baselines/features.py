@@ -1,0 +1,76 @@
+"""What the demonstration predictor looks at: the form of a title, and the light and motion of a few frames.
+
+Whole numbers as far as they go, so that the same title and frames give the same features everywhere.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from popbench_baselines.titles import EMOTION, words_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FRAMES = 10
+"""Frames looked at, evenly spaced over the video, first and last included."""
+
+BUCKETS = 64
+GRID = 8
+_QUESTION_WORDS = "who what why when where how would is are do does can could which"
+_QUESTION = frozenset(_QUESTION_WORDS.split())
+
+
+def title_features(title: str) -> NDArray[np.float32]:
+    """Describe a title: its form, and its words hashed into a few buckets."""
+    words = words_of(title)
+    form = [
+        min(max(len(title), 20), 100) / 40,  # bounded: the corpus has no shorter and no longer ones
+        min(max(len(words), 3), 18) / 8,
+        float(title.rstrip().endswith(("?", "？"))),
+        float(bool(words) and words[0] in _QUESTION),
+        float(any(character.isdigit() for character in title)),
+        float(any(word in EMOTION for word in words)),
+        float("!" in title),
+        min(max(sum(map(len, words)) / max(1, len(words)), 3), 8) / 6,
+    ]
+    bag = np.zeros(BUCKETS, np.float32)
+    for word in words:
+        bag[zlib.crc32(word.encode()) % BUCKETS] += 1
+    return np.concatenate([np.array(form, np.float32), bag / np.float32(max(1, len(words)) ** 0.5)])
+
+
+def video_features(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Describe frames (n, height, width, 3) of any size: light, contrast, colour, motion, and where it is bright."""
+    height, width = frames.shape[1:3]
+    stride = max(1, min(height, width) // 64)
+    small = frames[:, ::stride, ::stride].astype(np.int32)
+    luma = (small[..., 0] * 77 + small[..., 1] * 150 + small[..., 2] * 29) >> 8
+    rows = np.arange(GRID + 1) * luma.shape[1] // GRID
+    columns = np.arange(GRID + 1) * luma.shape[2] // GRID
+    sums = np.add.reduceat(np.add.reduceat(luma, rows[:-1], axis=1), columns[:-1], axis=2)
+    cells = sums / np.maximum(1, np.diff(rows)[:, None] * np.diff(columns)) / 255
+    steps = np.abs(np.diff(luma, axis=0)) if len(luma) > 1 else np.zeros_like(luma)
+    spread = small.max(axis=3) - small.min(axis=3)
+    form = [
+        luma.mean() / 255,
+        luma.std() / 255,
+        *(small.sum(axis=(0, 1, 2)) / luma.size / 255),
+        spread.mean() / 255,
+        float(np.count_nonzero(luma > 200)) / luma.size,
+        float(np.count_nonzero(luma < 50)) / luma.size,
+        np.sqrt(steps.mean() / 255),
+        np.sqrt(float(np.count_nonzero(steps > 16)) / steps.size),
+        np.sqrt(np.abs(np.diff(cells, axis=0)).mean()) if len(cells) > 1 else 0.0,
+        cells.std(axis=0).mean(),
+    ]
+    where = cells.mean(axis=0).reshape(GRID // 2, 2, GRID // 2, 2).mean(axis=(1, 3)).ravel()
+    return np.concatenate([np.array(form, np.float32), where.astype(np.float32)])
+
+
+def features(title: str, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Describe a titled video as one row."""
+    return np.concatenate([title_features(title), video_features(frames)])

@@ -1,0 +1,166 @@
+"""Two writers without a language model: the control that passes the prompt on, and one that follows rules.
+
+`verbatim` answers what a system is worth that adds nothing to the user's words: a model that cannot beat it
+has not helped. `shotlist` writes like a template-minded human, and is the smallest thing that can take
+something from reference videos, so that prompt enhancement can be seen to do something without a GPU.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Iterable, Iterator
+
+import popbench
+from popbench_baselines import shots
+from popbench_baselines.titles import SHAPES, Shape, shape_of
+
+TITLE_LIMIT = 50
+"""Characters a title may have; the tasks ask for it."""
+
+
+def cut(text: str, limit: int = TITLE_LIMIT) -> str:
+    """Shorten a line to at most `limit` characters: between words where it can, with an ellipsis."""
+    text = " ".join(text.split())
+    if len(text) <= limit:
+        return text
+    head = text[:limit]
+    head = head[: head.rindex(" ")] if " " in head else head[:-1]
+    return head.rstrip(" ,;:.-–—") + "…"
+
+
+def _answer(title: str, video_prompt: str) -> str:
+    return json.dumps({"title": title, "video_prompt": video_prompt}, ensure_ascii=False)
+
+
+class Verbatim(popbench.LLM):
+    """Hands the user's prompt on as title and as video prompt: what remains when no model helps.
+
+    It ignores references, so with and without prompt enhancement it does the same.
+    """
+
+    version = "1"
+
+    def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
+        """Answer with the prompt itself: the title is its first line, cut where it is too long."""
+        for chat in chats:
+            lines = chat.prompt.strip().splitlines()
+            if not lines:
+                yield popbench.Failure(chat.id, "the prompt is empty", invalid=True)
+                continue
+            yield popbench.Completion(chat.id, _answer(cut(lines[0]), " ".join(chat.prompt.split())))
+
+
+class Shotlist(popbench.LLM):
+    """Fills a director's shot list by rule: topic from the prompt, camera, light and beats from the seed.
+
+    With references it prefers the kind of title and the words that the more commented half of them uses.
+    """
+
+    version = "1"
+
+    def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
+        """Write one title and one shot for every chat."""
+        for chat in chats:
+            if not chat.prompt.strip():
+                yield popbench.Failure(chat.id, "the prompt is empty", invalid=True)
+                continue
+            yield popbench.Completion(chat.id, _write(chat))
+
+
+def _write(chat: popbench.Chat) -> str:
+    rnd = random.Random(f"shotlist:{chat.seed}:{chat.prompt}")
+    phrases = topics(chat.prompt)
+    topic = phrases[0] if len(phrases) == 1 or rnd.random() < 0.7 else phrases[1]
+    # only a phrase with an article or a name in it is sure to be a thing that can stand somewhere
+    things = [phrase for phrase in phrases if phrase != topic and re.match(r"an? |the |[A-Z]", phrase)]
+    other = things[0] if things else ""
+    taste = shots.Taste(chat.references)
+    shapes = list(SHAPES[:3])
+    rnd.shuffle(shapes)
+    shape: Shape = taste.best_shape(shapes) if chat.references else shapes[0]
+    known = {" ".join(reference.title.casefold().split()) for reference in chat.references}
+    title = _title(rnd, topic, shape, known)
+    camera = taste.pick(rnd, shots.CAMERAS)
+    light = taste.pick(rnd, shots.LIGHTS)
+    pace = taste.pick(rnd, shots.PACES)
+    hook, beat, end = rnd.choice(shots.HOOKS), rnd.choice(shots.BEATS), rnd.choice(shots.ENDS)
+    place = f", with {other} in the background" if other else ""
+    video_prompt = (
+        f"{camera} of {topic}{place}. {hook} {beat.format(topic=topic)} {pace} The scene is set {light}; "
+        f"colours are rich and the main subject stays sharp. {end}"
+    )
+    answer = _answer(title, " ".join(video_prompt.split()))
+    if not chat.references:
+        return answer
+    reasoning = [
+        taste.summary(),
+        f"1 to 2. A new topic, taken from the request alone: {topic}.",
+        f"3. Outline: {camera.lower()}; {light}; one action, then a reason to watch again.",
+        f"4 to 7. The title is of the kind that did best here ({taste.reason(shape)}), it repeats no reference "
+        "title, and the shot tells one thing that fits into three seconds.",
+    ]
+    return "\n".join(reasoning) + "\n\n" + answer
+
+
+def _title(rnd: random.Random, topic: str, shape: Shape, known: set[str]) -> str:
+    """Return a title of the shape that fits the limit and is none of those known."""
+    patterns = list(shots.TITLES[shape])
+    rnd.shuffle(patterns)
+    title = ""
+    for pattern in patterns:
+        words = topic.split()
+        title = pattern.format(topic=" ".join(words))
+        while len(title) > TITLE_LIMIT and len(words) > 1:
+            words.pop(0)
+            while len(words) > 1 and words[0] in shots.SMALL:
+                words.pop(0)
+            title = pattern.format(topic=" ".join(words))
+        if len(title) > TITLE_LIMIT:
+            title = pattern.format(topic=cut(words[0], TITLE_LIMIT - len(pattern.format(topic=""))))
+        title = title[:1].upper() + title[1:]
+        if title.casefold() not in known and shape_of(title) == shape:
+            break
+    while title.casefold() in known:
+        title = cut(title, TITLE_LIMIT - 3).rstrip("…") + " ✦"
+    return title
+
+
+def topics(prompt: str) -> list[str]:
+    """Return the key phrases of a prompt, the most telling first: runs of words that carry meaning."""
+    runs: list[list[str]] = [[]]
+    articles = [""]
+    before = ""
+    for token in re.findall(r"[^\W_]+(?:['’-][^\W_]+)*|[^\w\s]", prompt):
+        word = token.lower()
+        if not token[0].isalnum():
+            runs.append([])
+            articles.append("")
+        elif word == "of" and runs[-1]:
+            runs[-1].append("of")
+        elif word in shots.SMALL:
+            runs.append([])
+            articles.append("")
+        else:
+            if not runs[-1] and before in ("a", "an", "the"):
+                articles[-1] = before
+            runs[-1].append(token)
+        before = word
+    first = prompt.split()[0] if prompt.split() else ""
+    ranked: list[tuple[float, str]] = []
+    for index, run in enumerate(runs):
+        while run and run[-1] == "of":
+            run.pop()
+        if not run:
+            continue
+        names = sum(token[:1].isupper() and token != first for token in run)
+        weight = min(len(run), 4) + 1.5 * min(names, 2) - 0.15 * index
+        kept = run[:5] if names or "of" in run[:4] else run[-4:]
+        if kept[-1] == "of":
+            kept = kept[:-1]
+        article = [articles[index]] if articles[index] and kept[0] == run[0] else []
+        ranked.append((-weight, cut(" ".join(article + kept), 44)))
+    if not ranked:
+        return [cut(re.sub(r"[{}]", " ", prompt), 40) or "this moment"]
+    return list(dict.fromkeys(phrase for _, phrase in sorted(ranked, key=lambda pair: pair[0])))

@@ -1,0 +1,132 @@
+"""`popbench.evaluate`: what `popbench eval` does, from Python."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from popbench.errors import RunError, UsageError, one_line
+from popbench.interfaces import Engine
+from popbench.pipeline import Pipeline
+from popbench.plan import EvalConfig, Plan, make_config, make_plan
+from popbench.progress import Progress
+from popbench.records import Sample
+from popbench.run import Run, RunDirectory, default_directory, describe
+from popbench.samples import collect, write_jsonl
+from popbench.settings import defaults, read_config
+
+Specs = str | Sequence[str] | None
+
+
+def evaluate(
+    *,
+    llm: Specs = None,
+    gen: Specs = None,
+    mode: Specs = None,
+    task: Specs = None,
+    predictor: Specs = None,
+    corpus: str | None = None,
+    embedder: str | None = None,
+    limit: int | None = None,
+    repeats: int | None = None,
+    seed: int | None = None,
+    out: str | Path | None = None,
+    engine: str | None = None,
+    concurrency: int | None = None,
+    stop_after: str | None = None,
+    config: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Run an evaluation, or go on with it, and return what came of it.
+
+    The arguments are the options of `popbench eval`; specs are strings like `"pe,k=50"`. What is not given
+    comes from `config`, then from popbench.toml, then from the defaults. Finished work in the run directory is
+    never repeated. Samples in error do not raise: see `Run.complete`.
+
+    Raises:
+        UsageError: something in the request cannot be had; nothing was run.
+        RunError: the run could not go on (for instance a full disk); what was finished is kept.
+    """
+    given = {
+        "llm": llm, "gen": gen, "mode": mode, "task": task, "predictor": predictor, "corpus": corpus,
+        "embedder": embedder, "limit": limit, "repeats": repeats, "seed": seed,
+        "out": None if out is None else str(out), "engine": engine, "concurrency": concurrency,
+        "stop_after": stop_after,
+    }  # fmt: skip
+    plan = make_plan(resolve_config(given, None if config is None else Path(config)))
+    return execute(plan, progress or Progress())
+
+
+def resolve_config(given: dict[str, Any], config: Path | None = None) -> EvalConfig:
+    """Merge the options given with `--config` and popbench.toml."""
+    return make_config(defaults(), {} if config is None else read_config(config), given)
+
+
+def execute(plan: Plan, progress: Progress) -> Run:
+    """Carry out a plan in its run directory; raises as `evaluate` does."""
+    missing = plan.missing()
+    if missing:
+        raise UsageError("\n".join(missing))
+    path = Path(plan.config.out) if plan.config.out else default_directory(plan)
+    started = time.time()
+    with RunDirectory(path, plan) as directory:
+        directory.write_json("run.json", describe(plan, started, {}))
+        engine: Engine = plan.engine.component
+        pipeline = Pipeline(plan, directory.ledger, engine, directory.videos, progress)
+        engine.start(directory.videos)
+        try:
+            pipeline.run()
+        except OSError as error:
+            raise RunError(f"{path}: {one_line(str(error))}") from error
+        finally:
+            engine.close()
+            progress.close()
+        worked = time.time()
+        run = _finish(plan, directory, pipeline)
+        timings = {
+            "seconds": round(worked - started, 3),
+            "statistics_seconds": round(time.time() - worked, 3),
+        }
+        directory.write_json("run.json", describe(plan, started, timings))
+        return run
+
+
+def _finish(plan: Plan, directory: RunDirectory, pipeline: Pipeline) -> Run:
+    """Write samples, statistics and the board from what the ledger holds now."""
+    samples: list[Sample] = list(collect(plan, directory.ledger, pipeline.errors))
+    try:
+        write_jsonl(samples, directory.path / "samples.jsonl")
+    except OSError as error:
+        raise RunError(f"{directory.path / 'samples.jsonl'} cannot be written: {error.strerror}") from error
+    errors = sum(sample.status == "error" for sample in samples)
+    invalid = sum(sample.status == "invalid" for sample in samples)
+    if plan.config.stop_after is None:
+        _write_board(plan, directory, samples, errors)
+    return Run(directory.path, plan.demo, len(samples), errors, invalid, tuple(pipeline.ended))
+
+
+def _write_board(plan: Plan, directory: RunDirectory, samples: list[Sample], errors: int) -> None:
+    """Write results.json and leaderboard.md; a run in which no prompt is complete has no board."""
+    from popbench.leaderboard.markdown import markdown
+    from popbench.leaderboard.results import compute
+    from popbench.leaderboard.scores import from_samples
+
+    about = describe(plan, 0, {})
+    try:
+        results = compute(from_samples(samples, about, str(directory.path)), common=errors > 0)
+    except UsageError:
+        if not errors:
+            raise
+        for name in ("results.json", "leaderboard.md"):
+            (directory.path / name).unlink(missing_ok=True)
+        return
+    if errors:
+        results["incomplete"] = (
+            f"**Incomplete.** {errors} of {len(samples)} samples have no result yet, so this board holds only the "
+            "prompts that all systems have. It cannot be published; running the same command again goes on."
+        )
+    directory.write_json("results.json", results)
+    lines = [f"seed {plan.config.seed}, {plan.config.repeats} repeat{'s' * (plan.config.repeats != 1)} per prompt"]
+    directory.write_text("leaderboard.md", markdown(results, "popbench leaderboard", lines))

@@ -1,0 +1,125 @@
+"""`popbench doctor`: what this machine has, and what each component lacks on it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+KEYS = ("HF_TOKEN", "OPENAI_API_KEY", "DEEPSEEK_API_KEY")
+"""Keys that models commonly need; whether they are set is told, never their values."""
+
+
+@click.command("doctor")
+@click.option("--offline", is_flag=True, help="Do not try to reach the model hub.")
+def command(offline: bool) -> int:
+    """Check this machine: versions, devices, keys, plugins.
+
+    Exit status 1 where a plugin is broken; what a component lacks here is told and is no error.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from popbench.registry import load_registry
+
+    console = Console()
+    table = Table(show_header=False, box=None)
+    for name, value in (
+        *_versions(),
+        *_devices(),
+        *_keys(),
+        ("model hub", "not tried" if offline else _hub()),
+    ):
+        table.add_row(name, Text(value))
+    console.print(table)
+    registry = load_registry()
+    health = Table(title="Plugins", title_justify="left")
+    for column in ("plugin", "from", "load time", "health"):
+        health.add_column(column, overflow="fold")
+    for plugin in registry.plugins:
+        health.add_row(
+            plugin.name,
+            f"{plugin.distribution} {plugin.version}",
+            f"{1000 * plugin.load_seconds:.0f} ms",
+            Text(f"broken: {plugin.error}" if plugin.error else "ok", style="red" if plugin.error else "green"),
+        )
+    console.print(health)
+    checks = Table(title="Components", title_justify="left")
+    for column in ("component", "here"):
+        checks.add_column(column, overflow="fold")
+    for item in registry:
+        checks.add_row(f"{item.kind} {item.name}", Text(_check(item.kind, item.name)))
+    console.print(checks)
+    conflicts = registry.conflicts()
+    for line in conflicts:
+        click.echo(f"popbench: {line}", err=True)
+    return 1 if conflicts or any(plugin.error for plugin in registry.plugins) else 0
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    from popbench.run import package_versions
+
+    yield "python", f"{platform.python_version()} on {platform.platform()}"
+    yield from package_versions().items()
+
+
+def _devices() -> Iterator[tuple[str, str]]:
+    import torch
+
+    yield "cpu", f"{os.cpu_count()} cores, {_memory()} memory"
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            free, total = torch.cuda.mem_get_info(index)
+            yield (
+                f"gpu {index}",
+                f"{torch.cuda.get_device_name(index)}, {free / 1e9:.0f} of {total / 1e9:.0f} GB free",
+            )
+    else:
+        yield "gpu", "none that torch can use"
+    yield "disk here", f"{shutil.disk_usage(Path()).free / 1e9:.0f} GB free"
+
+
+def _memory() -> str:
+    try:
+        return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.0f} GB"
+    except (ValueError, OSError, AttributeError):
+        return "unknown"
+
+
+def _keys() -> Iterator[tuple[str, str]]:
+    for name in KEYS:
+        yield name, "set" if os.environ.get(name) else "not set"
+
+
+def _hub() -> str:
+    import socket
+
+    from huggingface_hub import constants
+
+    url = urlsplit(constants.ENDPOINT)
+    try:
+        with socket.create_connection((url.hostname or "", url.port or 443), timeout=3):
+            return "reachable"
+    except OSError as error:
+        return (
+            f"not reachable ({error.strerror or type(error).__name__}): models and data sets need a local path or cache"
+        )
+
+
+def _check(kind: str, name: str) -> str:
+    from popbench.errors import UsageError, one_line
+    from popbench.registry import load_registry
+
+    try:
+        found = load_registry().resolve(kind, name).component.check()
+    except UsageError as error:
+        return str(error)
+    except Exception as error:
+        return f"check failed: {one_line(error)}"
+    return "; ".join(found) if found else "ready"

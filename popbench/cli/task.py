@@ -1,0 +1,106 @@
+"""`popbench task`: list, show and validate prompt sets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from popbench.plan import Plan
+
+
+@click.group("task")
+def command() -> None:
+    """List, show and validate prompt sets."""
+
+
+@command.command("list")
+def list_() -> int:
+    """List the tasks that are installed. Exit status 1 where a task file is broken."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from popbench.tasks import registered_tasks
+
+    listed = registered_tasks()
+    table = Table()
+    for column in ("task", "group", "version", "modes", "description"):
+        table.add_column(column, overflow="fold")
+    for item in listed:
+        if item.file is not None:
+            file = item.file
+            table.add_row(
+                Text(file.task),
+                Text(file.group or "–"),
+                str(file.version),
+                ", ".join(file.templates),
+                Text(file.description),
+            )
+    Console().print(table)
+    broken = [item for item in listed if item.error]
+    for item in broken:
+        click.echo(f"popbench: {item.error}", err=True)
+    return 1 if broken else 0
+
+
+@command.command()
+@click.argument("task")
+@click.option("--prompt", metavar="ID", help="Prompt to show.  [default: the first]")
+@click.option("--mode", metavar="NAME[,KEY=VALUE]...", default="basic", show_default=True, help="Mode to show it in.")
+@click.option("--corpus", metavar="SPEC", help="Where references come from.")
+@click.option("--embedder", metavar="SPEC", help="What finds references.")
+def show(task: str, prompt: str | None, mode: str, corpus: str | None, embedder: str | None) -> int:
+    """Print the exact messages an LLM gets for a prompt of TASK (a task, group, YAML file or folder)."""
+    from popbench.errors import unknown
+
+    plan = _plan(task, (mode,), corpus, embedder)
+    by_id = {item.id: (task_mode, item) for task_mode in plan.task_modes.values() for item in task_mode.task.prompts}
+    if prompt is not None and prompt not in by_id:
+        raise unknown(f"prompt of task {task}", prompt, list(by_id)[:200])
+    task_mode, chosen = by_id[prompt] if prompt is not None else next(iter(by_id.values()))
+    click.echo(f"# {chosen.task}/{chosen.id}, category {chosen.category}, mode {task_mode.mode.label}\n")
+    for message in plan.messages(task_mode, chosen):
+        click.echo(f"## {message['role']}\n\n{message['content']}\n")
+    return 0
+
+
+@command.command()
+@click.argument("tasks", nargs=-1, required=True, metavar="TASK...")
+@click.option("--corpus", metavar="SPEC", help="Where references come from.")
+@click.option("--embedder", metavar="SPEC", help="What finds references.")
+def validate(tasks: tuple[str, ...], corpus: str | None, embedder: str | None) -> int:
+    """Load the data of each TASK, check it, and render every template on every prompt.
+
+    Exit status 2 where a task cannot be used; repeated prompts are told and do not count as an error.
+    """
+    from popbench.api import resolve_config
+    from popbench.plan import make_plan
+    from popbench.tasks import load_tasks
+
+    for task in load_tasks(tasks):
+        # Each task in its own modes, whatever modes other tasks of the call have.
+        modes = tuple(task.file.templates)
+        plan = make_plan(resolve_config({"mode": modes, "corpus": corpus, "embedder": embedder}), [task])
+        for task_mode in plan.task_modes.values():
+            for prompt in task.prompts:
+                plan.messages(task_mode, prompt)
+        counts = Counter(prompt.category for prompt in task.prompts)
+        categories = ", ".join(f"{name} {count}" for name, count in counts.items())
+        click.echo(
+            f"{task.name}: {len(task.prompts)} prompts ({categories}), modes {', '.join(task.file.templates)}: ok"
+        )
+        texts = Counter(" ".join(prompt.text.casefold().split()) for prompt in task.prompts)
+        for text, count in texts.items():
+            if count > 1:
+                click.echo(f"{task.name}: {count} prompts read {text[:60]!r}")
+    return 0
+
+
+def _plan(task: str, modes: tuple[str, ...], corpus: str | None, embedder: str | None) -> Plan:
+    from popbench.api import resolve_config
+    from popbench.plan import make_plan
+
+    return make_plan(resolve_config({"task": (task,), "mode": modes, "corpus": corpus, "embedder": embedder}))

@@ -1,0 +1,259 @@
+"""A board as GitHub markdown, and the rows that the terminal shows too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+DEMO = (
+    "**Demo scores.** A demonstration predictor or corpus took part. These numbers show that the machinery works; "
+    "they say nothing about the popularity of any video, model or prompt."
+)
+VERBATIM = (
+    "`verbatim` repeats the request as title and video prompt and ignores references, so its rows under prompt "
+    "enhancement tie with its basic rows: it is the control without a language model."
+)
+MATRIX_LIMIT = 20
+
+
+def percent(value: float | None) -> str:
+    """Show a rate in percent: `62.5`, or a dash."""
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def number(value: float) -> str:
+    """Show a popularity with three significant digits and no exponent."""
+    if value == 0:
+        return "0"
+    digits = f"{value:.3g}"
+    return f"{float(digits):,.0f}" if "e" in digits or abs(value) >= 100 else digits
+
+
+def rate_interval(value: float | None, interval: Sequence[float] | None) -> str:
+    """Show a rate with its interval: `62.5 [55.0, 69.8]`, in percent."""
+    if value is None or interval is None:
+        return "–"
+    return f"{percent(value)} [{percent(interval[0])}, {percent(interval[1])}]"
+
+
+def median_interval(median: Mapping[str, float]) -> str:
+    """Show a median with its interval: `12.1 [9.8, 15]`."""
+    return f"{number(median['value'])} [{number(median['low'])}, {number(median['high'])}]"
+
+
+def p_value(p: float) -> str:
+    """Show a p-value with two digits."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def ranked(results: Mapping[str, Any], predictor: str, task: str) -> list[dict[str, Any]]:
+    """Return the systems of one table, best mean win rate first, ties in the order of their ids."""
+    rows = [row for row in results["systems"] if (row["predictor"], row["task"]) == (predictor, task)]
+    return sorted(rows, key=lambda row: (-(row["mean_win_rate"] or 0), -row["median"]["value"], row["system"]))
+
+
+def tables(results: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the (predictor, task) of every table, in the order of the results: groups first."""
+    return list(dict.fromkeys((row["predictor"], row["task"]) for row in results["systems"]))
+
+
+def decides(results: Mapping[str, Any], task: str) -> str:
+    """Say in one sentence what the number of prompts can decide."""
+    found = results["minimum_detectable_win_rate"][task]
+    n, pairs = found["n"], found["pairs"]
+    one, every = found["one_pair"], found["all_pairs"]
+    if one is None:
+        return f"With {n} prompt{'s' * (n != 1)} no win rate is detectable at the 95 % level, not even all wins."
+    sentence = f"With {n} prompts a single comparison detects (80 % power) a win rate of {percent(one)} % or more"
+    if pairs > 1:
+        whole = f"{percent(every)} % or more" if every is not None else "no win rate at all"
+        sentence += f", and all {pairs} comparisons at once {whole}"
+    return sentence + ": smaller differences stay open."
+
+
+def markdown(results: Mapping[str, Any], title: str = "Leaderboard", about: Sequence[str] = ()) -> str:
+    """Render results.json as a board to paste; `about` adds lines to its footer."""
+    lines = [f"# {title}", ""]
+    if results["demo"]:
+        lines += ["> [!WARNING]", f"> {DEMO}", ""]
+    if any(row["system"].startswith("verbatim|") for row in results["systems"]):
+        lines += [f"> {VERBATIM}", ""]
+    if results.get("incomplete"):
+        lines += ["> [!CAUTION]", f"> {results['incomplete']}", ""]
+    many = len(results["predictors"]) > 1
+    for predictor, task in tables(results):
+        lines += [f"## {_escaped(task)}" + (f" · predictor {_escaped(predictor)}" if many else ""), ""]
+        lines += _board(results, predictor, task)
+    lines += _footer(results, about)
+    return "\n".join(lines) + "\n"
+
+
+def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[str]:
+    rows = ranked(results, predictor, task)
+    unit = next(item["unit"] for item in results["predictors"] if item["name"] == predictor)
+    yield from _table(
+        [
+            "#",
+            "LLM",
+            "Mode",
+            "Generator",
+            "Mean win rate, %",
+            f"Median {unit}",
+            "n",
+            "Invalid",
+            "Errors",
+            "Compliance, %",
+        ],
+        "rlllrrrrrr",
+        [
+            [
+                str(place),
+                *_parts(row["system"]),
+                rate_interval(row["mean_win_rate"], row["mean_win_rate_interval"]),
+                median_interval(row["median"]),
+                str(row["n"]),
+                str(row["invalid"]),
+                str(row["errors"]),
+                rate_interval(row["compliance"], row["compliance_interval"]),
+            ]
+            for place, row in enumerate(rows, 1)
+        ],
+    )
+    yield ""
+    yield f"Brackets hold 95 % intervals, paired by prompt. {decides(results, task)}"
+    yield ""
+    yield from _matrix(results, predictor, task, rows)
+    yield from _contrasts(results, predictor, task)
+    yield from _categories(rows)
+
+
+def _matrix(results: Mapping[str, Any], predictor: str, task: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Win rates of row over column, numbered as in the table above."""
+    if len(rows) < 2:
+        return
+    if len(rows) > MATRIX_LIMIT:
+        yield f"The win rates of all {len(rows) * (len(rows) - 1) // 2} pairs are in the JSON file beside this board."
+        yield ""
+        return
+    pairs: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for pair in results["pairs"]:
+        if (pair["predictor"], pair["task"]) == (predictor, task):
+            pairs[pair["a"], pair["b"]] = pair
+    yield "**Win rates, %**: row over column, ties half, with the bootstrap interval."
+    yield ""
+    places = range(1, len(rows) + 1)
+    body = []
+    for place, row in zip(places, rows, strict=True):
+        cells = [_cell(pairs, row["system"], other["system"]) for other in rows]
+        body.append([f"{place} {_escaped(row['system'])}", *cells])
+    yield from _table(["", *map(str, places)], "l" + "r" * len(rows), body)
+    yield ""
+
+
+def _cell(pairs: Mapping[tuple[str, str], Mapping[str, Any]], a: str, b: str) -> str:
+    if (a, b) in pairs:
+        rate = pairs[a, b]["win_rate"]
+        return rate_interval(rate["value"], (rate["low"], rate["high"]))
+    if (b, a) in pairs:
+        rate = pairs[b, a]["win_rate"]
+        return rate_interval(1 - rate["value"], (1 - rate["high"], 1 - rate["low"]))
+    return ""
+
+
+def _contrasts(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[str]:
+    rows = [row for row in results["enhancement"] if (row["predictor"], row["task"]) == (predictor, task)]
+    if not rows:
+        return
+    yield "**Prompt enhancement against basic**, same LLM and generator."
+    yield ""
+    yield from _table(
+        [
+            "LLM",
+            "Generator",
+            "Mode",
+            "Win rate over basic, %",
+            "Exact interval",
+            "Wins",
+            "Ties",
+            "Losses",
+            "p (sign test)",
+        ],
+        "lllrrrrrr",
+        [
+            [
+                _escaped(row["llm"]),
+                _escaped(row["generator"]),
+                _escaped(row["mode"]),
+                rate_interval(row["win_rate"]["value"], (row["win_rate"]["low"], row["win_rate"]["high"])),
+                f"[{percent(row['win_rate']['exact'][0])}, {percent(row['win_rate']['exact'][1])}]",
+                str(row["wins"]),
+                str(row["ties"]),
+                str(row["losses"]),
+                p_value(row["p"]),
+            ]
+            for row in rows
+        ],
+    )
+    yield ""
+
+
+def _categories(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    names = list(rows[0]["by_category"]) if rows else []
+    if len(names) < 2:
+        return
+    counts = {name: rows[0]["by_category"][name]["n"] for name in names}
+    yield "<details><summary>Medians by category</summary>"
+    yield ""
+    yield from _table(
+        ["System", *(f"{_escaped(name)} (n = {counts[name]})" for name in names)],
+        "l" + "r" * len(names),
+        [
+            [
+                _escaped(row["system"]),
+                *(median_interval(row["by_category"][name]["median"]) for name in names),
+            ]
+            for row in rows
+        ],
+    )
+    yield ""
+    yield "</details>"
+    yield ""
+
+
+def _footer(results: Mapping[str, Any], about: Sequence[str]) -> Iterator[str]:
+    yield "---"
+    yield ""
+    yield (
+        "Win rate: the share of prompts on which a system's score is higher, ties half; its interval is a paired, "
+        f"stratified bootstrap of {results['resamples']:,} resamples; the exact interval is stratified Korn-Graubard; "
+        "medians have Woodruff intervals. Invalid samples (the model's own failure) score 0 and lose."
+    )
+    yield ""
+    for task in results["tasks"]:
+        known = f"hash `{task['hash'][:12]}`" if task["hash"] else "hash unknown"
+        yield f"- task {_escaped(task['name'])}: {known}"
+    for predictor in results["predictors"]:
+        known = f"fingerprint `{predictor['digest'][:12]}`" if predictor["digest"] else "fingerprint unknown"
+        yield f"- predictor {_escaped(predictor['name'])}: {known}"
+    if results["restricted_to_common"]:
+        yield "- restricted to the prompts that all systems have"
+    yield from (f"- {line}" for line in about)
+
+
+def _table(head: Sequence[str], align: str, body: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'|'.join(' --: ' if side == 'r' else ' :-- ' for side in align)}|"
+    for row in body:
+        yield f"| {' | '.join(row)} |"
+
+
+def _parts(system: str) -> list[str]:
+    parts = system.split("|")
+    return [_escaped(part) for part in parts] if len(parts) == 3 else [_escaped(system), "–", "–"]
+
+
+def _escaped(text: str) -> str:
+    """Escape what markdown or HTML would take for its own."""
+    for char in "\\`*_[]<>|":
+        text = text.replace(char, f"\\{char}")
+    return " ".join(text.split())

@@ -1,0 +1,207 @@
+"""results.json: every statistic of a board, each rate and median with its interval and its n."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from popbench import stats
+from popbench.leaderboard.scores import Block, ScoreRow, Scores, blocks
+from popbench.records import JSON
+
+LEVEL = 0.95
+RESAMPLES = 10_000
+BOOTSTRAP_SEED = 42
+BASIC = "basic"
+
+
+def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any]:
+    """Compute a board from one or more predictors' scores of the same systems.
+
+    Raises UsageError for rows that are no scores and for systems on different prompts, unless `common`
+    restricts them to the prompts all have; the result says how many were left out.
+    """
+    results: dict[str, Any] = {
+        "schema": 1,
+        "demo": any(scores.demo for scores in sources),
+        "tasks": [{"name": name, **about} for name, about in sorted(sources[0].tasks.items())],
+        "predictors": [
+            {"name": scores.predictor, "digest": scores.predictor_digest, "unit": scores.unit} for scores in sources
+        ],
+        "level": LEVEL,
+        "resamples": RESAMPLES,
+        "restricted_to_common": common,
+        "systems": [],
+        "pairs": [],
+        "enhancement": [],
+        "minimum_detectable_win_rate": {},
+    }
+    for scores in sources:
+        for block in blocks(scores, common=common):
+            _add_block(results, scores, block)
+    return results
+
+
+def _add_block(results: dict[str, Any], scores: Scores, block: Block) -> None:
+    values = np.asarray(block.values, dtype=np.float64)
+    strata = _codes(
+        [f"{task}\0{category}" for (task, _), category in zip(block.prompts, block.categories, strict=True)]
+    )
+    about = {"task": block.name, "predictor": scores.predictor}
+    y = stats.pairwise_outcomes(values)
+    resamples = stats.Resamples.draw(strata, RESAMPLES, BOOTSTRAP_SEED)
+    results["systems"] += _systems(scores, block, values, strata, y, resamples, about)
+    pairs = _pairs(block, y, strata, resamples, about)
+    results["pairs"] += pairs
+    results["enhancement"] += _enhancement(pairs)
+    results["minimum_detectable_win_rate"][block.name] = {
+        "n": len(block.prompts),
+        "one_pair": stats.minimum_detectable_win_rate(len(block.prompts)),
+        "all_pairs": stats.minimum_detectable_win_rate(len(block.prompts), max(1, len(y))),
+        "pairs": len(y),
+    }
+
+
+def _codes(names: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.unique(names, return_inverse=True)[1].astype(np.int64)
+
+
+def _systems(
+    scores: Scores,
+    block: Block,
+    values: Any,
+    strata: Any,
+    y: Any,
+    resamples: stats.Resamples,
+    about: dict[str, JSON],
+) -> list[dict[str, Any]]:
+    compared = len(block.systems) > 1
+    means: Any = None
+    low: Any = None
+    high: Any = None
+    if compared:
+        outcomes = stats.mean_outcomes(y, len(block.systems))
+        means = outcomes.mean(axis=1)
+        low, high = resamples.intervals(outcomes)
+    tasks = {task for task, _ in block.prompts}
+    rows: dict[str, list[ScoreRow]] = {system: [] for system in block.systems}
+    for row in scores.rows:
+        if row.task in tasks and row.system in rows:
+            rows[row.system].append(row)
+    found = []
+    for index, system in enumerate(block.systems):
+        of_prompts = values[index].mean(axis=1)
+        found.append(
+            {
+                "system": system,
+                **about,
+                "n": len(block.prompts),
+                "repeats": values.shape[2],
+                "invalid": sum(row.status == "invalid" for row in rows[system]),
+                "errors": sum(row.status == "error" for row in rows[system]),
+                "median": _median(of_prompts, strata),
+                "by_category": _by_category(block, of_prompts, strata),
+                **_compliance(rows[system]),
+                "mean_win_rate": float(means[index]) if compared else None,
+                "mean_win_rate_interval": [float(low[index]), float(high[index])] if compared else None,
+                "bradley_terry": None,
+                "rank": None,
+            }
+        )
+    return found
+
+
+def _median(values: Any, strata: Any) -> dict[str, float]:
+    median, low, high = stats.median_interval(values, strata, LEVEL)
+    return {"value": median, "low": low, "high": high}
+
+
+def _by_category(block: Block, values: Any, strata: Any) -> dict[str, JSON]:
+    names = np.asarray(block.categories)
+    return {
+        str(name): {"n": int(chosen.sum()), "median": _median(values[chosen], strata[chosen])}
+        for name in dict.fromkeys(block.categories)
+        if (chosen := names == name).any()
+    }
+
+
+def _compliance(rows: Sequence[ScoreRow]) -> dict[str, JSON]:
+    """The share of drafts that keep every requirement; null where no draft says."""
+    known = [row.compliance for row in rows if row.compliance is not None]
+    if not known:
+        return {"compliance": None, "compliance_interval": None, "drafts": 0}
+    kept = sum(known)
+    return {
+        "compliance": kept / len(known),
+        "compliance_interval": list(stats.proportion_interval(kept, len(known), LEVEL)),
+        "drafts": len(known),
+    }
+
+
+def _pairs(
+    block: Block, y: Any, strata: Any, resamples: stats.Resamples, about: dict[str, JSON]
+) -> list[dict[str, Any]]:
+    if not len(y):
+        return []
+    rates = stats.win_rates(y)
+    wins, ties, losses = stats.outcome_counts(y)
+    low, high = resamples.intervals(y)
+    exact_low, exact_high = stats.korn_graubard(y, strata, LEVEL)
+    p = stats.sign_test(y)
+    first, second = np.triu_indices(len(block.systems), 1)
+    return [
+        {
+            **about,
+            "a": block.systems[first[pair]],
+            "b": block.systems[second[pair]],
+            "n": len(block.prompts),
+            "wins": int(wins[pair]),
+            "losses": int(losses[pair]),
+            "ties": int(ties[pair]),
+            "win_rate": {
+                "value": float(rates[pair]),
+                "low": float(low[pair]),
+                "high": float(high[pair]),
+                "exact": [float(exact_low[pair]), float(exact_high[pair])],
+                "simultaneous": None,
+            },
+            "verdict": None,
+            "p": float(p[pair]),
+            "p_adjusted": None,
+        }
+        for pair in range(len(y))
+    ]
+
+
+def flipped(pair: dict[str, Any]) -> dict[str, Any]:
+    """Return a pair seen from its other side."""
+    rate = pair["win_rate"]
+    return {
+        **pair,
+        "a": pair["b"],
+        "b": pair["a"],
+        "wins": pair["losses"],
+        "losses": pair["wins"],
+        "win_rate": {
+            "value": 1 - rate["value"],
+            "low": 1 - rate["high"],
+            "high": 1 - rate["low"],
+            "exact": [1 - rate["exact"][1], 1 - rate["exact"][0]],
+            "simultaneous": None,
+        },
+    }
+
+
+def _enhancement(pairs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Pick the contrasts of a mode against `basic` with the same LLM and generator, the mode's side first."""
+    found = []
+    for pair in pairs:
+        a, b = pair["a"].split("|"), pair["b"].split("|")
+        if len(a) != 3 or len(b) != 3 or (a[0], a[2]) != (b[0], b[2]) or BASIC not in (a[1], b[1]):
+            continue
+        contrast = flipped(pair) if a[1] == BASIC else pair
+        mode = (b if a[1] == BASIC else a)[1]
+        found.append({**contrast, "llm": a[0], "mode": mode, "generator": a[2]})
+    return found

@@ -1,0 +1,325 @@
+"""The rows a board is made of, and what may stand on one board: refusals say which rows differ, and how."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from popbench.errors import UsageError, one_line, unknown
+from popbench.records import JSON, Sample
+from popbench.samples import read_jsonl
+
+FORMATS = (".jsonl", ".csv", ".parquet")
+_REQUIRED = ("system", "task", "prompt_id", "popularity")
+_OPTIONAL = ("category", "repeat", "status", "task_hash", "predictor", "compliance")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRow:
+    """One sample's score under one predictor; `popularity` is None where status is error."""
+
+    system: str
+    task: str
+    prompt_id: str
+    repeat: int
+    category: str
+    status: str
+    popularity: float | None
+    compliance: bool | None = None
+
+
+@dataclass
+class Scores:
+    """All rows of one predictor, with what makes them comparable.
+
+    `tasks` maps a task to its group and hash, `systems` a system to the digests of its fingerprint by task;
+    both hold None where a bare score file says nothing.
+    """
+
+    predictor: str
+    predictor_digest: str | None
+    unit: str
+    demo: bool
+    rows: list[ScoreRow]
+    tasks: dict[str, dict[str, JSON]]
+    systems: dict[str, dict[str, str] | None] = field(default_factory=dict)
+    source: str = ""
+
+
+def from_samples(samples: Iterable[Sample], about: Mapping[str, JSON], source: str) -> list[Scores]:
+    """Sort a run's samples by predictor; `about` is the content of its run.json."""
+    samples = list(samples)
+    tasks = {name: {"hash": task["hash"], "group": task["group"]} for name, task in about["tasks"].items()}
+    return [
+        Scores(
+            predictor=predictor,
+            predictor_digest=digest,
+            unit=about["units"][predictor],
+            demo=about["demo"],
+            rows=[_row(sample, predictor) for sample in samples],
+            tasks=tasks,
+            systems=dict(about["systems"]),
+            source=source,
+        )
+        for predictor, digest in about["predictors"].items()
+    ]
+
+
+def _row(sample: Sample, predictor: str) -> ScoreRow:
+    popularity = sample.scores.get(predictor)
+    status = sample.status
+    if popularity is None and status == "ok":
+        status = "error"
+    return ScoreRow(
+        sample.system,
+        sample.task,
+        sample.prompt_id,
+        sample.repeat,
+        sample.category,
+        status,
+        popularity if status != "error" else None,
+        sample.compliance,
+    )
+
+
+def read_source(path: Path) -> list[Scores]:
+    """Read a run directory or a file of bare scores; raises UsageError for what is neither."""
+    if path.is_dir():
+        if not (path / "run.json").exists() or not (path / "samples.jsonl").exists():
+            raise UsageError(f"{path}: no finished run here (run.json and samples.jsonl are missing)")
+        try:
+            about = json.loads((path / "run.json").read_text(encoding="utf-8"))
+            scores = from_samples(read_jsonl(path / "samples.jsonl"), about, str(path))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{path}: run.json cannot be read ({one_line(error)})") from error
+        if about["config"].get("stop_after"):
+            raise UsageError(f"{path}: the run stopped after {about['config']['stop_after']}, so it has no scores")
+        return scores
+    if path.suffix not in FORMATS:
+        raise UsageError(f"{path}: neither a run directory nor a score file (possible: {', '.join(FORMATS)})")
+    return _from_file(path)
+
+
+def _from_file(path: Path) -> list[Scores]:
+    records, columns = _records(path)
+    for column in _REQUIRED:
+        if column not in columns:
+            raise UsageError(f"{path}: {unknown('column', column, columns)}; needed: {', '.join(_REQUIRED)}")
+    by_predictor: dict[str, list[tuple[ScoreRow, str | None]]] = {}
+    for number, record in enumerate(records, 1):
+        row, task_hash, predictor = _read_row(record, f"{path}: row {number}")
+        by_predictor.setdefault(predictor, []).append((row, task_hash))
+    if not by_predictor:
+        raise UsageError(f"{path}: no rows")
+    found = []
+    for predictor, rows in by_predictor.items():
+        tasks: dict[str, dict[str, JSON]] = {}
+        for row, task_hash in rows:
+            if tasks.setdefault(row.task, {"hash": task_hash, "group": None})["hash"] != task_hash:
+                raise UsageError(f"{path}: task {row.task!r} has two hashes")
+        found.append(
+            Scores(
+                predictor=predictor or "unnamed",
+                predictor_digest=predictor or None,
+                unit="popularity",
+                demo=False,
+                rows=[row for row, _ in rows],
+                tasks=tasks,
+                systems={row.system: None for row, _ in rows},
+                source=str(path),
+            )
+        )
+    return found
+
+
+def _records(path: Path) -> tuple[Iterator[dict[str, Any]], list[str]]:
+    import pandas as pd
+
+    try:
+        if path.suffix == ".jsonl":
+            frame = pd.read_json(path, lines=True, dtype=False, convert_dates=False)
+        elif path.suffix == ".csv":
+            frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        else:
+            frame = pd.read_parquet(path)
+    except Exception as error:
+        raise UsageError(f"{path}: cannot be read ({one_line(error)})") from error
+    columns = [str(column) for column in frame.columns]
+    return (dict(zip(columns, values, strict=True)) for values in frame.itertuples(index=False)), columns
+
+
+def _read_row(record: Mapping[str, Any], where: str) -> tuple[ScoreRow, str | None, str]:
+    texts = {key: _text(record.get(key)) for key in (*_REQUIRED, *_OPTIONAL)}
+    for key in ("system", "task", "prompt_id"):
+        if not texts[key]:
+            raise UsageError(f"{where}: {key} is empty")
+    status = texts["status"] or "ok"
+    if status not in ("ok", "invalid", "error"):
+        raise UsageError(f"{where}: {unknown('status', status, ['ok', 'invalid', 'error'])}")
+    popularity: float | None = None
+    if status != "error":
+        try:
+            popularity = float(texts["popularity"] or (0 if status == "invalid" else math.nan))
+        except ValueError:
+            raise UsageError(f"{where}: popularity {texts['popularity']!r} is not a number") from None
+    try:
+        repeat = int(float(texts["repeat"] or 0))
+    except ValueError:
+        raise UsageError(f"{where}: repeat {texts['repeat']!r} is not a whole number") from None
+    compliance = {"true": True, "false": False}.get(texts["compliance"].lower())
+    row = ScoreRow(
+        texts["system"], texts["task"], texts["prompt_id"], repeat, texts["category"] or "all", status,
+        popularity, compliance,
+    )  # fmt: skip
+    return row, texts["task_hash"] or None, texts["predictor"]
+
+
+def _text(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return str(value)
+
+
+def merge(sources: Sequence[Scores]) -> list[Scores]:
+    """Join the rows of several runs and files by predictor; raises UsageError for what does not compare."""
+    merged: dict[str, Scores] = {}
+    for scores in sources:
+        first = merged.get(scores.predictor)
+        if first is None:
+            merged[scores.predictor] = Scores(
+                scores.predictor, scores.predictor_digest, scores.unit, scores.demo, list(scores.rows),
+                dict(scores.tasks), dict(scores.systems), scores.source,
+            )  # fmt: skip
+            continue
+        _check_comparable(first, scores)
+        first.rows += scores.rows
+        first.tasks |= scores.tasks
+        first.systems |= scores.systems
+    if len({scores.demo for scores in merged.values()}) > 1:
+        raise UsageError("demo scores and real ones cannot share a board")
+    if len(merged) > 1 and any(scores.predictor_digest is None for scores in merged.values()):
+        names = ", ".join(scores.source for scores in merged.values())
+        raise UsageError(f"scores without a predictor share a board only with one another ({names})")
+    return list(merged.values())
+
+
+def _check_comparable(first: Scores, other: Scores) -> None:
+    where = f"{first.source} and {other.source}"
+    if first.demo != other.demo:
+        raise UsageError(f"demo scores and real ones cannot share a board ({where})")
+    if first.predictor_digest != other.predictor_digest:
+        raise UsageError(f"two predictors are called {first.predictor!r}: their fingerprints differ ({where})")
+    for task, about in other.tasks.items():
+        if task in first.tasks and first.tasks[task]["hash"] != about["hash"]:
+            raise UsageError(f"two versions of task {task!r} cannot share a board: their hashes differ ({where})")
+    for system, fingerprint in other.systems.items():
+        if system not in first.systems:
+            continue
+        known = first.systems[system]
+        if known is None or fingerprint is None:
+            continue
+        for task in set(known) & set(fingerprint):
+            if known[task] != fingerprint[task]:
+                raise UsageError(
+                    f"system {system!r} has two fingerprints on task {task!r} ({where}): "
+                    "rename one with label= and run it again"
+                )
+
+
+@dataclass(frozen=True)
+class Block:
+    """A rectangle of comparable scores: every system on every prompt and repeat of one task or group."""
+
+    name: str
+    systems: list[str]
+    prompts: list[tuple[str, str]]
+    """(task, prompt id), sorted."""
+    categories: list[str]
+    """Of each prompt."""
+    values: list[list[list[float]]]
+    """[system][prompt][repeat]."""
+
+
+def check_rows(scores: Scores) -> None:
+    """Raise UsageError for a row that is no score, and for two rows of one sample."""
+    for row in scores.rows:
+        where = f"{scores.source}: system {row.system!r}, task {row.task!r}, prompt {row.prompt_id!r}"
+        if row.status == "error":
+            continue
+        if row.popularity is None or not math.isfinite(row.popularity):
+            raise UsageError(f"{where}: popularity is {row.popularity}, expected a finite number")
+        if row.popularity < 0:
+            raise UsageError(f"{where}: popularity is {row.popularity:g}, expected no negative number")
+        if row.popularity == 0 and row.status == "ok":
+            raise UsageError(f"{where}: popularity is 0 with status ok (0 is for status invalid)")
+    counts = Counter((row.system, row.task, row.prompt_id, row.repeat) for row in scores.rows)
+    for (system, task, prompt, repeat), count in counts.items():
+        if count > 1:
+            raise UsageError(
+                f"{scores.source}: {count} rows for system {system!r}, task {task!r}, prompt {prompt!r}, repeat {repeat}"
+            )
+
+
+def blocks(scores: Scores, *, common: bool) -> list[Block]:
+    """Arrange the rows in rectangles: one for each task, and one for each group of several tasks.
+
+    Raises UsageError that names the prompts a system lacks, unless `common` restricts all systems to the
+    prompts they share (then, if they share none).
+    """
+    check_rows(scores)
+    single = [_block(scores, name, [name], common=common) for name in sorted(scores.tasks)]
+    groups: dict[str, list[str]] = {}
+    for name, about in sorted(scores.tasks.items()):
+        if about["group"] and about["group"] not in scores.tasks:
+            groups.setdefault(about["group"], []).append(name)
+    pooled = [_block(scores, group, names, common=common) for group, names in groups.items() if len(names) > 1]
+    return [*pooled, *single]
+
+
+def _block(scores: Scores, name: str, tasks: Sequence[str], *, common: bool) -> Block:
+    values: dict[str, dict[tuple[str, str, int], float]] = {}
+    category: dict[tuple[str, str], str] = {}
+    for row in scores.rows:
+        if row.task not in tasks:
+            continue
+        of_system = values.setdefault(row.system, {})
+        at = (row.task, row.prompt_id)
+        if category.setdefault(at, row.category) != row.category:
+            raise UsageError(f"{scores.source}: prompt {row.prompt_id!r} has two categories")
+        if row.popularity is not None:
+            of_system[(*at, row.repeat)] = row.popularity
+    wanted = {key for of_system in values.values() for key in of_system}
+    shared = wanted.intersection(*values.values()) if values else set()
+    if shared != wanted and not common:
+        raise UsageError(_lacks(scores, values, wanted))
+    repeats = sorted({repeat for _, _, repeat in shared})
+    prompts = sorted(at for at in category if all((*at, repeat) in shared for repeat in repeats))
+    if not shared or not prompts:
+        raise UsageError(f"{scores.source}: the systems have no prompt of {name!r} in common")
+    systems = sorted(values)
+    return Block(
+        name,
+        systems,
+        prompts,
+        [category[at] for at in prompts],
+        [[[values[system][(*at, repeat)] for repeat in repeats] for at in prompts] for system in systems],
+    )
+
+
+def _lacks(scores: Scores, values: Mapping[str, Mapping[Any, float]], wanted: set[Any]) -> str:
+    system, missing = max(
+        ((system, sorted(wanted - set(has))) for system, has in values.items()), key=lambda item: len(item[1])
+    )
+    names = ", ".join(
+        f"{task}/{prompt}" + (f" repeat {repeat}" if repeat else "") for task, prompt, repeat in missing[:5]
+    )
+    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+    return (
+        f"{scores.source}: system {system!r} lacks {len(missing)} results that others have: {names}{more} "
+        "(--common restricts the board to the prompts all have)"
+    )

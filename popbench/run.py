@@ -1,0 +1,221 @@
+"""A run directory: one process at a time, its ledger, and the files that tell what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import filelock
+
+from popbench.errors import RunError, UsageError, one_line
+from popbench.keys import digest
+from popbench.ledger import Ledger
+from popbench.plan import Plan
+from popbench.records import JSON, Sample
+from popbench.samples import read_jsonl
+
+if TYPE_CHECKING:
+    import datasets
+    import pandas as pd
+
+RUNS = Path("runs")
+"""Where run directories are made by default, below the working directory."""
+
+_PACKAGES = (
+    "popbench", "torch", "diffusers", "transformers", "sentence-transformers", "faiss-cpu", "scipy", "numpy",
+    "datasets", "jinja2", "av", "json-repair",
+)  # fmt: skip
+
+
+def default_directory(plan: Plan) -> Path:
+    """Name a run's directory by its tasks and a hash of their hashes and the seed."""
+    groups = {task.group for task in plan.tasks}
+    group = next(iter(groups)) if len(groups) == 1 and len(plan.tasks) > 1 else None
+    name = group or "+".join(sorted(task.name for task in plan.tasks))[:60]
+    return RUNS / f"{name}-{digest(identity(plan))[:8]}"
+
+
+def identity(plan: Plan) -> JSON:
+    """Return what all results in a run directory share: task hashes and the seed."""
+    return {
+        "tasks": {task.name: task.hash for task in sorted(plan.tasks, key=lambda t: t.name)},
+        "seed": plan.config.seed,
+    }
+
+
+class RunDirectory:
+    """An open run directory, held by this process until it is closed."""
+
+    def __init__(self, path: Path, plan: Plan) -> None:
+        """Open or make it; raises UsageError where that cannot be, or another process or another run has it."""
+        self.path = path
+        self.videos = path / "videos"
+        self._lock = filelock.FileLock(path / ".lock", timeout=0)
+        self._holder = path / ".holder"
+        try:
+            self.videos.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+            self._holder.write_text(_whoami(), encoding="utf-8")
+        except filelock.Timeout:
+            raise UsageError(f"{path} is in use by {self._held_by()}: wait for it, or choose another --out") from None
+        except (OSError, NotImplementedError) as error:
+            self._lock.release()
+            raise UsageError(
+                f"{path}: no run directory can be kept here ({_reason(error)}): choose another --out"
+            ) from error
+        try:
+            self.ledger = Ledger(path / "ledger.sqlite")
+            self._check_identity(plan)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _held_by(self) -> str:
+        try:
+            return self._holder.read_text(encoding="utf-8") or "another process"
+        except OSError:
+            return "another process"
+
+    def _check_identity(self, plan: Plan) -> None:
+        ours = json.dumps(identity(plan), sort_keys=True)
+        theirs = self.ledger.about("identity", ours)
+        if theirs == ours:
+            return
+        seed = json.loads(theirs or "{}").get("seed")
+        what = f"seed {seed}" if seed != plan.config.seed else "other tasks, or another version of them"
+        raise UsageError(f"{self.path} holds a run with {what}: choose another --out")
+
+    def __enter__(self) -> RunDirectory:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.ledger.close()
+        self._holder.unlink(missing_ok=True)
+        self._lock.release()
+
+    def write_json(self, name: str, value: JSON) -> None:
+        """Write a file of the run as JSON, whole or not at all."""
+        self.write_text(name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file of the run, whole or not at all; raises RunError where the disk refuses."""
+        partial = self.path / f".{name}.part"
+        try:
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(self.path / name)
+        except OSError as error:
+            raise RunError(f"{self.path / name} cannot be written: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
+
+
+def _whoami() -> str:
+    started = time.strftime("%Y-%m-%d %H:%M:%S %z")
+    return f"process {os.getpid()} on {socket.gethostname()}, since {started}"
+
+
+def describe(plan: Plan, started: float, timings: Mapping[str, float]) -> dict[str, JSON]:
+    """Return the content of run.json."""
+    return {
+        "schema": 1,
+        "demo": plan.demo,
+        "config": plan.config.as_json(),
+        "tasks": {
+            task.name: {"hash": task.hash, "group": task.group, "n": len(plan.prompts[task.name])}
+            for task in plan.tasks
+        },
+        "components": {
+            f"{part.resolved.spec.kind} {part.label}": {
+                "spec": part.resolved.spec.text,
+                "fingerprint": part.fingerprint,
+            }
+            for part in plan.parts
+        },
+        "systems": {system.id: plan.system_fingerprint(system) for system in plan.systems},
+        "predictors": {part.label: part.digest for part in plan.predictors},
+        "units": {part.label: part.resolved.component.unit for part in plan.predictors},
+        "versions": {"python": platform.python_version(), **package_versions()},
+        "machine": {"platform": platform.platform(), "cpus": os.cpu_count(), "gpus": _gpus()},
+        "timings": {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(started)), **timings},
+    }
+
+
+def package_versions() -> dict[str, str]:
+    """Return the installed versions of popbench and of what results may depend on."""
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _gpus() -> list[str]:
+    """Name the GPUs if this run had use for torch; asking is not worth importing it."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return []
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished (or stopped) run: where it is and what came of it.
+
+    `n` counts its samples, `errors` those without a result, `invalid` those that score 0; `problems` says, in one
+    line each, which components ended early.
+    """
+
+    path: Path
+    demo: bool
+    n: int = 0
+    errors: int = 0
+    invalid: int = 0
+    problems: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every sample has a result."""
+        return not self.errors and not self.problems
+
+    @cached_property
+    def results(self) -> dict[str, Any] | None:
+        """All statistics (results.json), None where the run stopped before scoring."""
+        path = self.path / "results.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def samples(self) -> Iterator[Sample]:
+        """Read the samples one by one."""
+        return read_jsonl(self.path / "samples.jsonl")
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the samples as a pandas DataFrame, one row each."""
+        import pandas as pd
+
+        from popbench.samples import as_dict
+
+        return pd.DataFrame([as_dict(sample) for sample in self.samples()])
+
+    def to_dataset(self) -> datasets.Dataset:
+        """Return the samples as a `datasets.Dataset`, one row each; `scores` and the like stay structs."""
+        import datasets
+
+        from popbench.samples import as_dict
+
+        return datasets.Dataset.from_list([as_dict(sample) for sample in self.samples()])
