@@ -19,7 +19,7 @@ from popbench_baselines.corpus import DemoCorpus
 from popbench_baselines.hashing import Hashing
 from popbench_baselines.kinetic import Kinetic
 from popbench_baselines.llms import Shotlist, Verbatim, cut, topics
-from popbench_baselines.predictor import DemoPredictor
+from popbench_baselines.predictor import WEIGHTS, DemoPredictor
 from popbench_baselines.scene import read
 
 PROMPTS = [
@@ -55,7 +55,6 @@ def answer(model: popbench.LLM, request: popbench.Chat) -> str:
 
 
 def draft(text: str) -> tuple[str, str]:
-    assert text.count("{") == text.count("}") or "{" in json.dumps(text)
     found = json.loads(text[text.rindex('{"title"') :])
     assert set(found) == {"title", "video_prompt"}
     return found["title"], found["video_prompt"]
@@ -399,3 +398,10 @@ def test_the_predictor_says_what_it_is() -> None:
     assert predictor.unit == "comments"
     assert predictor.trained_on() == ["demo/train", "demo/valid"]
     assert len(str(predictor.fingerprint()["sha256"])) == 64
+
+
+def test_the_weights_were_trained_on_the_corpus_as_it_is() -> None:
+    from safetensors import safe_open
+
+    with safe_open(WEIGHTS, "numpy") as file:
+        assert file.metadata() == {"corpus": DemoCorpus().fingerprint()["sha256"]}

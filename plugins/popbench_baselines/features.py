@@ -46,19 +46,21 @@ def title_features(title: str) -> NDArray[np.float32]:
 def video_features(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Describe frames (n, height, width, 3) of any size: light, contrast, colour, motion, and where it is bright."""
     height, width = frames.shape[1:3]
-    stride = max(1, min(height, width) // 64)
-    small = frames[:, ::stride, ::stride].astype(np.int32)
-    luma = (small[..., 0] * 77 + small[..., 1] * 150 + small[..., 2] * 29) >> 8
+    stride = max(1, min(height, width) // 44)
+    red, green, blue = (frames[:, ::stride, ::stride, plane].astype(np.int16) for plane in range(3))
+    luma = (red * 5 + green * 9 + blue * 2) >> 4
     rows = np.arange(GRID + 1) * luma.shape[1] // GRID
     columns = np.arange(GRID + 1) * luma.shape[2] // GRID
-    sums = np.add.reduceat(np.add.reduceat(luma, rows[:-1], axis=1), columns[:-1], axis=2)
+    sums = np.add.reduceat(luma, rows[:-1], axis=1, dtype=np.int64)
+    sums = np.add.reduceat(sums, columns[:-1], axis=2)
     cells = sums / np.maximum(1, np.diff(rows)[:, None] * np.diff(columns)) / 255
     steps = np.abs(np.diff(luma, axis=0)) if len(luma) > 1 else np.zeros_like(luma)
-    spread = small.max(axis=3) - small.min(axis=3)
+    highest, lowest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+    spread = highest - lowest
     form = [
         luma.mean() / 255,
         luma.std() / 255,
-        *(small.sum(axis=(0, 1, 2)) / luma.size / 255),
+        *(plane.mean() / 255 for plane in (red, green, blue)),
         spread.mean() / 255,
         float(np.count_nonzero(luma > 200)) / luma.size,
         float(np.count_nonzero(luma < 50)) / luma.size,

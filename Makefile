@@ -1,0 +1,41 @@
+# Two commands set everything up on a machine that has python3 (3.11 or newer): `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+SOURCES := popbench plugins tasks tests
+
+.PHONY: demo test lint docs wheel-smoke clean
+
+demo: $(VENV)/installed
+	$(BIN)/popbench eval
+
+test: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+
+docs: $(VENV)/installed-dev
+	$(BIN)/python docs/make_cli_reference.py
+
+# The wheel, installed in an environment of its own, run in a folder that has nothing to do with this one.
+wheel-smoke: $(VENV)/installed-dev
+	PYTHON=$(PYTHON) bash .ci/wheel-smoke
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) install --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP) install --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,29 @@
+"""What all tests share: the fault-injecting plugin, and no settings from the machine they run on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import faults
+
+
+@pytest.fixture(autouse=True)
+def _clean_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No popbench.toml, no plugin list and no log from outside takes part in a test."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-config"))
+    for name in ("POPBENCH_PLUGINS", faults.LOG):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _faults() -> None:
+    faults.install()
+
+
+@pytest.fixture
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -1,0 +1,234 @@
+"""Components that count, and components that go wrong on purpose: the fault injection of the tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import popbench
+from popbench.hookspecs import Register
+from popbench_baselines.kinetic import Kinetic
+from popbench_baselines.llms import Shotlist
+from popbench_baselines.predictor import DemoPredictor
+
+LOG = "POPBENCH_TEST_LOG"
+
+
+def asked(items: Iterable[Any]) -> Iterator[Any]:
+    """Append the id of every request that is pulled to the log file."""
+    path = os.environ.get(LOG)
+    for item in items:
+        if path:
+            with Path(path).open("a", encoding="utf-8") as log:
+                log.write(f"{item.id}\n")
+        yield item
+
+
+class CountingLLM(Shotlist):
+    """Shotlist that logs what it is asked."""
+
+    def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
+        return super().generate(asked(chats))
+
+
+class CountingGenerator(Kinetic):
+    """Kinetic that logs what it is asked."""
+
+    def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[popbench.Clip | popbench.Failure]:
+        return super().generate(asked(requests))
+
+
+class CountingPredictor(DemoPredictor):
+    """The demo predictor that logs what it is asked."""
+
+    def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
+        return super().score(asked(items))
+
+
+class Batched(Shotlist):
+    """Shotlist that takes its chats in batches and answers each batch backwards."""
+
+    class Options(popbench.Options):
+        batch: int = popbench.runtime(4)
+        concurrency: int = popbench.runtime(1)
+
+    def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
+        batch: list[popbench.Chat] = []
+        for chat in asked(chats):
+            batch.append(chat)
+            if len(batch) == self.options.batch * self.options.concurrency:
+                yield from super().generate(reversed(batch))
+                batch = []
+        yield from super().generate(reversed(batch))
+
+
+class FaultOptions(popbench.Options):
+    """`at`: which item goes wrong, counted from 0; `fault`: how; `once`: a file that makes it happen once only."""
+
+    fault: str = popbench.runtime("none")
+    at: int = popbench.runtime(2)
+    once: str = popbench.runtime("")
+
+
+class Trouble:
+    """Decides when a component goes wrong."""
+
+    def __init__(self, options: FaultOptions) -> None:
+        self.options = options
+        self.count = -1
+
+    def now(self) -> str:
+        """Return the fault of this item, `none` for most."""
+        self.count += 1
+        if self.count != self.options.at:
+            return "none"
+        if self.options.once:
+            if Path(self.options.once).exists():
+                return "none"
+            Path(self.options.once).touch()
+        return str(self.options.fault)
+
+
+def misbehave(fault: str, answer: Any) -> Iterator[Any]:
+    """Yield an answer with a fault that any kind of component may have."""
+    match fault:
+        case "raise":
+            raise RuntimeError("the model\nfell over")
+        case "early":
+            return
+        case "silent":
+            time.sleep(60)
+        case "twice":
+            yield answer
+            yield answer
+        case "unknown":
+            yield type(answer)(**{**{name: getattr(answer, name) for name in answer.__slots__}, "id": "nobody"})
+        case "type":
+            yield {"id": answer.id}
+        case "failure":
+            yield popbench.Failure(answer.id, "quota used up")
+        case "refusal":
+            yield popbench.Failure(answer.id, "refused", invalid=True)
+        case _:
+            yield answer
+
+
+class FaultyLLM(popbench.LLM):
+    """Repeats the prompt, until it goes wrong."""
+
+    Options = FaultOptions
+
+    def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
+        trouble = Trouble(self.options)
+        for chat in asked(chats):
+            fault = trouble.now()
+            text = json.dumps({"title": chat.prompt[:40], "video_prompt": chat.prompt})
+            if fault == "nonsense" or (self.options.fault == "always-nonsense"):
+                text = "I would rather not."
+            elif self.options.fault == "copies":
+                text = chat.messages[-1]["content"]
+            elif self.options.fault == "breaks":
+                text = json.dumps({"title": chat.prompt * 3, "video_prompt": f"One.\nTwo. {chat.prompt}"})
+            yield from misbehave(fault, popbench.Completion(chat.id, text))
+            if fault == "early":
+                return
+
+
+class FaultyGenerator(popbench.VideoGenerator):
+    """Renders noise, until it goes wrong."""
+
+    Options = FaultOptions
+
+    def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[popbench.Clip | popbench.Failure]:
+        trouble = Trouble(self.options)
+        for request in asked(requests):
+            fault = trouble.now()
+            frames: Any = np.random.default_rng(request.seed).integers(0, 255, (4, 32, 48, 3), dtype=np.uint8)
+            match fault:
+                case "shape":
+                    frames = frames[0]
+                case "nan":
+                    frames = np.full((4, 32, 48, 3), np.nan, dtype=np.float32)
+                case "black":
+                    frames = np.zeros_like(frames)
+                case "missing":
+                    yield popbench.Clip(request.id, path="/nonexistent/clip.mp4")
+                    continue
+            yield from misbehave(fault, popbench.Clip(request.id, frames, 8.0))
+            if fault == "early":
+                return
+
+
+class FaultyPredictor(popbench.Predictor):
+    """Scores by the length of the title, until it goes wrong."""
+
+    Options = FaultOptions
+    unit = "likes"
+
+    def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
+        trouble = Trouble(self.options)
+        for item in asked(items):
+            fault = trouble.now()
+            popularity = {"nan": float("nan"), "zero": 0.0, "negative": -1.0}.get(fault, float(len(item.title)))
+            yield from misbehave(fault, popbench.Score(item.id, popularity))
+            if fault == "early":
+                return
+
+
+class Finished(popbench.VideoGenerator):
+    """Hands over one finished file for every request."""
+
+    class Options(popbench.Options):
+        path: Path
+
+    def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[popbench.Clip | popbench.Failure]:
+        for request in requests:
+            yield popbench.Clip(request.id, path=self.options.path)
+
+
+class Lacking(popbench.LLM):
+    """Needs what no machine has."""
+
+    def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
+        raise AssertionError("was never to run")
+
+    def check(self) -> list[str]:
+        return ["the key MOON_KEY is not set: export MOON_KEY=..."]
+
+
+@popbench.hookimpl
+def register_llms(register: Register) -> None:
+    register("counting", CountingLLM)
+    register("batched", Batched)
+    register("faulty", FaultyLLM)
+    register("lacking", Lacking)
+
+
+@popbench.hookimpl
+def register_generators(register: Register) -> None:
+    register("counting", CountingGenerator)
+    register("faulty", FaultyGenerator)
+    register("finished", Finished)
+
+
+@popbench.hookimpl
+def register_predictors(register: Register) -> None:
+    register("counting", CountingPredictor)
+    register("faulty", FaultyPredictor)
+
+
+def install() -> None:
+    """Register these components in this process, once."""
+    import sys
+
+    from popbench.registry import Plugin, load_registry
+
+    registry = load_registry()
+    if not any(plugin.name == "faults" for plugin in registry.plugins):
+        registry.add(sys.modules[__name__], Plugin("faults", "popbench-faults", "1", "faults"))
