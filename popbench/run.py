@@ -67,6 +67,9 @@ class RunDirectory:
             self.videos.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
             self._holder.write_text(_whoami(), encoding="utf-8")
+            for folder in (path, self.videos):  # what a killed process had not finished writing
+                for partial in folder.glob(".*.part"):
+                    partial.unlink()
         except filelock.Timeout:
             raise UsageError(f"{path} is in use by {self._held_by()}: wait for it, or choose another --out") from None
         except (OSError, NotImplementedError) as error:

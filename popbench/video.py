@@ -135,13 +135,31 @@ def check_mp4(path: Path) -> bool:
             empty = True
             for picture in file.decode(video=0):
                 empty = False
-                if not is_black(check_frames(picture.to_ndarray(format="rgb24")[None])):
+                if _is_bright(picture) or not is_black(check_frames(picture.to_ndarray(format="rgb24")[None])):
                     return False
             if empty:
                 raise VideoError(f"{path}: no frames in the file")
             return True
     except (av.FFmpegError, ValueError) as error:
         raise VideoError(f"{path}: not a readable video ({' '.join(str(error).split())})") from error
+
+
+def _is_bright(picture: Any) -> bool:
+    """Say quickly, from its luma, that a picture is surely not black; False means that it has to be looked at."""
+    if not picture.format.name.startswith("yuv"):
+        return False
+    luma = np.frombuffer(picture.planes[0], np.uint8)
+    return bool(luma.size and luma[: picture.height * picture.planes[0].line_size].max() > 4 * BLACK_LEVEL)
+
+
+def copy(source: Path, target: Path) -> str:
+    """Copy a file in one pass and return the SHA-256 of its bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with source.open("rb") as read, target.open("wb") as write:
+        while block := read.read(2**20):
+            digest.update(block)
+            write.write(block)
+    return digest.hexdigest()
 
 
 def sha256(path: Path) -> str:

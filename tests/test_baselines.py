@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import popbench
 from popbench.video import write_mp4
@@ -60,6 +61,12 @@ def draft(text: str) -> tuple[str, str]:
     return found["title"], found["video_prompt"]
 
 
+def pictures(clip: popbench.Clip | popbench.Failure) -> NDArray[np.uint8]:
+    assert isinstance(clip, popbench.Clip)
+    assert clip.frames is not None
+    return clip.frames
+
+
 def paint(prompt: str, seed: int = 1, **options: float) -> np.ndarray:
     (clip,) = Kinetic(Kinetic.Options(**options)).generate([popbench.VideoRequest("v", prompt, seed)])
     assert isinstance(clip, popbench.Clip)
@@ -84,7 +91,7 @@ def test_every_registered_name_leads_to_a_class_of_its_kind() -> None:
 
     import popbench_baselines
 
-    found = {}
+    found: dict[str, object] = {}
     for kind in ("llms", "generators", "predictors", "embedders", "corpora"):
         hook = getattr(popbench_baselines, f"register_{kind}")
         hook(lambda name, target, kind=kind: found.setdefault((kind, name), target))
@@ -261,8 +268,8 @@ def test_every_kind_of_picture_is_light_enough_and_moves(prompt: str) -> None:
 def test_clips_depend_on_prompt_and_seed_alone() -> None:
     requests = [popbench.VideoRequest(f"{p}{s}", p, s) for p in ("a red fox", "deep sea", "noodles") for s in (1, 2)]
     painter = Kinetic(Kinetic.Options(width=160, height=90))
-    forward = {clip.id: clip.frames for clip in painter.generate(requests)}
-    backward = {clip.id: clip.frames for clip in Kinetic(painter.options).generate(requests[::-1])}
+    forward = {clip.id: pictures(clip) for clip in painter.generate(requests)}
+    backward = {clip.id: pictures(clip) for clip in Kinetic(painter.options).generate(requests[::-1])}
     assert forward.keys() == backward.keys()
     for key, frames in forward.items():
         assert np.array_equal(frames, backward[key])
@@ -320,7 +327,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[popbench.Refer
     requests = [popbench.VideoRequest(row.id, row.caption, 99) for row in rows]
     for row, clip in zip(rows, Kinetic().generate(requests), strict=True):
         path = folder / f"{row.id}.mp4"
-        write_mp4(clip.frames, clip.fps, path)
+        write_mp4(pictures(clip), 8, path)
         found.append((row, path))
     return found
 

@@ -135,5 +135,5 @@ def test_a_directory_that_cannot_be_written_is_one_line(small_disk: Path) -> Non
     from popbench.errors import UsageError
 
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    with pytest.raises(UsageError, match="no run directory can be kept here .*choose another --out"):
+    with pytest.raises(UsageError, match=r"no run directory can be kept here .*choose another --out"):
         support.run_fast(small_disk / "run")

@@ -107,7 +107,9 @@ def test_equal_clips_are_rendered_once(tmp_path: Path, log: Path) -> None:
 )
 def test_samples_do_not_depend_on_batches_order_limit_or_company(changes: dict[str, Any], tmp_path: Path) -> None:
     base = support.run_fast(tmp_path / "base", llm="batched", gen="kinetic,width=64,height=64", predictor="demo")
-    other = support.run_fast(tmp_path / "other", **{"gen": "kinetic,width=64,height=64", "predictor": "demo", **changes})
+    other = support.run_fast(
+        tmp_path / "other", **{"gen": "kinetic,width=64,height=64", "predictor": "demo", **changes}
+    )
     expected = by_prompt(base.path, "batched|basic|kinetic[width=64,height=64]")
     found = {
         row["prompt_id"]: row
@@ -277,7 +279,7 @@ def test_what_a_component_lacks_is_told_before_any_work(tmp_path: Path, log: Pat
 
 
 def test_two_systems_with_one_name_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="two generators are labelled 'x'.*label=NAME"):
+    with pytest.raises(UsageError, match=r"two generators are labelled 'x'.*label=NAME"):
         support.run_fast(tmp_path / "run", gen=["faulty,label=x", "kinetic,label=x"])
 
 

@@ -355,9 +355,7 @@ def test_bootstrap_is_the_same_for_the_same_seed_only() -> None:
     other = Resamples.draw(strata, 300, seed=12)
     np.testing.assert_array_equal(first.draws, again.draws)
     assert not np.array_equal(first.draws, other.draws)
-    np.testing.assert_array_equal(
-        bootstrap_win_rates(y, strata, n_resamples=300, seed=11), first.intervals(y)
-    )
+    np.testing.assert_array_equal(bootstrap_win_rates(y, strata, n_resamples=300, seed=11), first.intervals(y))
 
 
 def test_bootstrap_does_not_depend_on_which_pairs_share_it_or_on_blocks() -> None:

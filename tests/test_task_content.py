@@ -98,9 +98,7 @@ def names_in(text: str) -> list[str]:
 
 
 def test_an_abstract_prompt_names_nothing() -> None:
-    assert {
-        row["id"]: names_in(row["prompt"]) for row in PROMPTS["abstract"] if names_in(row["prompt"])
-    } == {}
+    assert {row["id"]: names_in(row["prompt"]) for row in PROMPTS["abstract"] if names_in(row["prompt"])} == {}
 
 
 @pytest.mark.parametrize("category", ["Anime", "Film and TV", "Game"])

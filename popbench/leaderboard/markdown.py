@@ -52,6 +52,11 @@ def ranked(results: Mapping[str, Any], predictor: str, task: str) -> list[dict[s
     return sorted(rows, key=lambda row: (-(row["mean_win_rate"] or 0), -row["median"]["value"], row["system"]))
 
 
+def has_verbatim(results: Mapping[str, Any]) -> bool:
+    """Say whether the control without a language model is on the board."""
+    return any(row["system"].startswith("verbatim|") for row in results["systems"])
+
+
 def tables(results: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the (predictor, task) of every table, in the order of the results: groups first."""
     return list(dict.fromkeys((row["predictor"], row["task"]) for row in results["systems"]))
@@ -76,7 +81,7 @@ def markdown(results: Mapping[str, Any], title: str = "Leaderboard", about: Sequ
     lines = [f"# {title}", ""]
     if results["demo"]:
         lines += ["> [!WARNING]", f"> {DEMO}", ""]
-    if any(row["system"].startswith("verbatim|") for row in results["systems"]):
+    if has_verbatim(results):
         lines += [f"> {VERBATIM}", ""]
     if results.get("incomplete"):
         lines += ["> [!CAUTION]", f"> {results['incomplete']}", ""]

@@ -260,9 +260,8 @@ def check_rows(scores: Scores) -> None:
     counts = Counter((row.system, row.task, row.prompt_id, row.repeat) for row in scores.rows)
     for (system, task, prompt, repeat), count in counts.items():
         if count > 1:
-            raise UsageError(
-                f"{scores.source}: {count} rows for system {system!r}, task {task!r}, prompt {prompt!r}, repeat {repeat}"
-            )
+            sample = f"system {system!r}, task {task!r}, prompt {prompt!r}, repeat {repeat}"
+            raise UsageError(f"{scores.source}: {count} rows for {sample}")
 
 
 def blocks(scores: Scores, *, common: bool) -> list[Block]:

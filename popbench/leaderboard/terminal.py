@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from popbench.leaderboard.markdown import (
     decides,
+    has_verbatim,
     median_interval,
     p_value,
+    percent,
     ranked,
     rate_interval,
     tables,
@@ -20,7 +23,7 @@ from popbench.leaderboard.markdown import (
 
 
 def show(results: Mapping[str, Any], console: Console) -> None:
-    """Print every table of a board: ranking, then prompt enhancement against basic."""
+    """Print every table of a board: ranking, then prompt enhancement against basic, then what it can decide."""
     for predictor, task in tables(results):
         console.print(_ranking(results, predictor, task))
         contrasts = _contrasts(results, predictor, task)
@@ -28,36 +31,36 @@ def show(results: Mapping[str, Any], console: Console) -> None:
             console.print(contrasts)
         console.print(Text(decides(results, task), style="dim"))
         console.print()
+    if has_verbatim(results):
+        console.print(Text("verbatim ignores references, so its rows tie: it is the control without a language model."))
     if results["demo"]:
         console.print(
-            Text(
-                "Demo scores: they show that the machinery works and say nothing about real popularity.",
-                style="yellow",
-            )
+            Text("Demo scores: they show that the machinery works and say nothing about real popularity.", "yellow")
         )
+
+
+def _table(title: str, columns: Sequence[tuple[str, str]]) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name, side in columns:
+        table.add_column(name, justify="right" if side == "r" else "left", overflow="fold", no_wrap=side == "r")
+    return table
 
 
 def _ranking(results: Mapping[str, Any], predictor: str, task: str) -> Table:
     unit = next(item["unit"] for item in results["predictors"] if item["name"] == predictor)
     demo = " (demo)" if results["demo"] else ""
     rows = ranked(results, predictor, task)
-    table = Table(title=f"{task}: popularity by {predictor}{demo}, n = {rows[0]['n']}", title_justify="left")
-    table.add_column("#", justify="right")
-    table.add_column("system", overflow="fold")
-    table.add_column("mean win rate, %", justify="right")
-    table.add_column(f"median {unit}", justify="right")
-    table.add_column("invalid", justify="right")
-    table.add_column("errors", justify="right")
-    table.add_column("compliance, %", justify="right")
-    for place, row in enumerate(rows, 1):
+    table = _table(
+        f"{task}, n = {rows[0]['n']}: {unit} by predictor {predictor}{demo}, 95 % intervals",
+        [("system", "l"), ("win rate, %", "r"), (f"median {unit}", "r"), ("inv/err", "r"), ("compl.", "r")],
+    )
+    for row in rows:
         table.add_row(
-            str(place),
             Text(row["system"]),
-            rate_interval(row["mean_win_rate"], row["mean_win_rate_interval"]).replace("[", "\\["),
-            median_interval(row["median"]).replace("[", "\\["),
-            str(row["invalid"]),
-            str(row["errors"]),
-            rate_interval(row["compliance"], row["compliance_interval"]).replace("[", "\\["),
+            Text(rate_interval(row["mean_win_rate"], row["mean_win_rate_interval"])),
+            Text(median_interval(row["median"])),
+            f"{row['invalid']}/{row['errors']}",
+            percent(row["compliance"]),
         )
     return table
 
@@ -66,17 +69,16 @@ def _contrasts(results: Mapping[str, Any], predictor: str, task: str) -> Table |
     rows = [row for row in results["enhancement"] if (row["predictor"], row["task"]) == (predictor, task)]
     if not rows:
         return None
-    table = Table(title=f"{task}: prompt enhancement against basic", title_justify="left")
-    table.add_column("system", overflow="fold")
-    table.add_column("win rate over basic, %", justify="right")
-    table.add_column("wins / ties / losses", justify="right")
-    table.add_column("p", justify="right")
+    table = _table(
+        f"{task}: prompt enhancement against basic",
+        [("system", "l"), ("win rate, %", "r"), ("wins", "r"), ("ties", "r"), ("losses", "r"), ("p", "r")],
+    )
     for row in rows:
         rate = row["win_rate"]
         table.add_row(
             Text(row["a"]),
-            rate_interval(rate["value"], (rate["low"], rate["high"])).replace("[", "\\["),
-            f"{row['wins']} / {row['ties']} / {row['losses']}",
+            Text(rate_interval(rate["value"], (rate["low"], rate["high"]))),
+            *(str(row[name]) for name in ("wins", "ties", "losses")),
             p_value(row["p"]),
         )
     return table

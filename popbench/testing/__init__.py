@@ -1,1 +1,37 @@
-"""The conformance kit that any plugin author runs."""
+"""The conformance kit: what any plugin author runs against a component, in pytest or by hand.
+
+    from popbench import testing
+
+    def test_haiku_keeps_the_contract():
+        testing.check_llm("haiku")
+
+or, in a shell, `python -m popbench.testing llm haiku,temperature=0.2`. Every function takes a spec, a class or an
+instance, and returns a `Report`. It raises `ConformanceError`, an AssertionError that lists every breach, and
+`popbench.UsageError` where the component cannot be had or cannot run here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from popbench.testing.corpora import check_corpus
+from popbench.testing.embedders import check_embedder
+from popbench.testing.generators import check_generator
+from popbench.testing.llms import check_llm
+from popbench.testing.predictors import check_predictor
+from popbench.testing.requests import sample_chats, sample_score_requests, sample_texts, sample_video_requests
+from popbench.testing.rules import RULES, Breach, ConformanceError, Report
+
+CHECKS: Mapping[str, Callable[..., Report]] = {
+    "llm": check_llm,
+    "generator": check_generator,
+    "predictor": check_predictor,
+    "embedder": check_embedder,
+    "corpus": check_corpus,
+}
+"""The check of each kind of component."""
+
+__all__ = [
+    "CHECKS", "RULES", "Breach", "ConformanceError", "Report", "check_corpus", "check_embedder", "check_generator",
+    "check_llm", "check_predictor", "sample_chats", "sample_score_requests", "sample_texts", "sample_video_requests",
+]  # fmt: skip

@@ -1,0 +1,91 @@
+"""The check of language models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from popbench.drafts import parse_draft
+from popbench.interfaces import LLM
+from popbench.records import JSON, Chat, Completion
+from popbench.testing.components import check_component, find_subject, require
+from popbench.testing.requests import sample_chats
+from popbench.testing.rules import Book, Report
+from popbench.testing.streams import Outcomes, Traits, check_stream
+
+_TITLE_LIMIT = 50
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    text: str
+    reasoning: str | None
+
+
+def check_llm(
+    llm: str | LLM | type[LLM],
+    *,
+    requests: Sequence[Chat] | None = None,
+    repeatable: bool = True,
+    other_options: Mapping[str, JSON] | None = None,
+) -> Report:
+    """Check a language model: every rule of components and of streams, and that completions are text.
+
+    `requests` replaces the sample chats; a slow model does with two. `repeatable=False` is for a model behind an
+    API that promises no equal answers to equal seeds: differences become notes. `other_options` gives values to
+    try where the kit cannot guess one, for the fingerprint rules. Raises ConformanceError, an AssertionError with
+    all breaches; UsageError for a spec that does not resolve and for a model that cannot run here.
+    """
+    subject = find_subject("llm", llm)
+    book = Book("llm", subject.name, repeatable)
+    require(book, check_component(book, subject, other_options or {}))
+    chats = sample_chats() if requests is None else list(requests)
+    traits = Traits(lambda component, items: component.generate(items), _judge, _differ, _rename)
+    _note_drafts(book, chats, check_stream(book, traits, subject, chats))
+    return book.conclude()
+
+
+def _judge(book: Book, chat: Chat, answer: Any) -> _Text | None:
+    book.look("text", "usage")
+    if not book.expect("type", isinstance(answer, Completion), f"yielded {type(answer).__name__}", chat.id):
+        return None
+    text, reasoning, usage = answer.text, answer.reasoning, answer.usage
+    if not book.expect("text", isinstance(text, str), f"text is {type(text).__name__}", chat.id):
+        return None
+    fine = reasoning is None or isinstance(reasoning, str)
+    book.expect("text", fine, f"reasoning is {type(reasoning).__name__}", chat.id)
+    counts = isinstance(usage, Mapping) and all(
+        isinstance(key, str) and isinstance(value, int) and value >= 0 for key, value in usage.items()
+    )
+    book.expect("usage", usage is None or counts, f"usage is {usage!r}", chat.id)
+    return _Text(text, reasoning)
+
+
+def _differ(one: _Text, two: _Text) -> str | None:
+    for was, now in ((one.text, two.text), (one.reasoning or "", two.reasoning or "")):
+        if was != now:
+            at = next((i for i, (a, b) in enumerate(zip(was, now, strict=False)) if a != b), min(len(was), len(now)))
+            start = max(0, at - 20)
+            return f"text differs from character {at}: {was[start : at + 20]!r} became {now[start : at + 20]!r}"
+    return None
+
+
+def _rename(chat: Chat) -> Chat:
+    return replace(chat, id="another-id")
+
+
+def _note_drafts(book: Book, chats: Sequence[Chat], first: Outcomes) -> None:
+    texts = {id_: value for id_, value in first.items() if isinstance(value, _Text)}
+    drafts = {id_: parse_draft(value.text, value.reasoning, _TITLE_LIMIT) for id_, value in texts.items()}
+    for id_, draft in drafts.items():
+        if draft is None:
+            book.note(f"{id_}: no usable draft in the completion: {texts[id_].text[:80]!r}")
+        elif draft.breaches:
+            book.note(f"{id_}: {'; '.join(draft.breaches)}")
+    by_prompt: dict[Any, list[str]] = {}
+    for chat in chats:
+        if chat.id in texts:
+            by_prompt.setdefault((chat.prompt, chat.references), []).append(texts[chat.id].text)
+    if any(len(same) > 1 and len(set(same)) == 1 for same in by_prompt.values()):
+        book.note("another seed gave the same text")

@@ -1,0 +1,112 @@
+"""The check of popularity predictors, on small videos that the kit makes itself."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from popbench.interfaces import Predictor
+from popbench.records import JSON, Score, ScoreRequest
+from popbench.testing.components import check_component, find_subject, require
+from popbench.testing.requests import broken_score_request, sample_score_requests
+from popbench.testing.rules import Book, Report
+from popbench.testing.streams import Asker, Failed, Outcomes, Traits, check_stream
+
+TOLERANCE = 1e-6
+"""How far, relatively, two scores of one item may be from one another."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Popularity:
+    value: float
+
+
+def check_predictor(
+    predictor: str | Predictor | type[Predictor],
+    *,
+    repeatable: bool = True,
+    other_options: Mapping[str, JSON] | None = None,
+) -> Report:
+    """Check a predictor: every rule of components and of streams, and that one bad item spoils no other.
+
+    `repeatable=False` makes notes of scores that differ from call to call. `other_options` gives values to try
+    where the kit cannot guess one, for the fingerprint rules. Raises ConformanceError, an AssertionError with all
+    breaches; UsageError for a spec that does not resolve and for a predictor that cannot run here.
+    """
+    subject = find_subject("predictor", predictor)
+    book = Book("predictor", subject.name, repeatable)
+    missing = check_component(book, subject, other_options or {})
+    component = subject.component
+    unit = component.unit
+    book.expect("unit", isinstance(unit, str) and bool(unit.strip()), f"unit is {unit!r}")
+    book.texts("trained_on", "trained_on()", component.trained_on)
+    require(book, missing)
+    traits = Traits(lambda scorer, items: scorer.score(items), _judge, _differ, _rename)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        items = sample_score_requests(folder)
+        first = check_stream(book, traits, subject, items)
+        bad = {"broken_video": broken_score_request(folder), "empty_title": replace(items[0], id="no-title", title="")}
+        for rule, item in bad.items():
+            _check_bad(book, traits, component, rule, items, item, first)
+        book.attempt("close", "close() at the end", component.close)
+    _note_constant(book, first)
+    return book.conclude()
+
+
+def _judge(book: Book, item: ScoreRequest, answer: Any) -> _Popularity | None:
+    book.look("popularity")
+    if not book.expect("type", isinstance(answer, Score), f"yielded {type(answer).__name__}", item.id):
+        return None
+    try:
+        value = float(answer.popularity)
+    except (TypeError, ValueError):
+        value = math.nan
+    fine = math.isfinite(value) and value > 0
+    book.expect("popularity", fine, f"popularity is {answer.popularity!r}", item.id)
+    return _Popularity(value) if fine else None
+
+
+def _differ(one: _Popularity, two: _Popularity) -> str | None:
+    if math.isclose(one.value, two.value, rel_tol=TOLERANCE):
+        return None
+    return f"popularity {one.value!r} became {two.value!r}"
+
+
+def _rename(item: ScoreRequest) -> ScoreRequest:
+    """Copy the video under another name: the harness names files by their content."""
+    path = item.path.with_name("another-name.mp4")
+    shutil.copyfile(item.path, path)
+    return replace(item, id="another-id", path=path)
+
+
+def _check_bad(
+    book: Book,
+    traits: Traits,
+    component: Predictor,
+    rule: str,
+    items: Sequence[ScoreRequest],
+    bad: ScoreRequest,
+    first: Outcomes,
+) -> None:
+    """Ask about a bad item between good ones, with a book of its own: whatever goes wrong breaks `rule`."""
+    aside = Book(book.kind, book.name, book.repeatable)
+    asker = Asker(aside, traits)
+    found = asker.ask(component, [items[0], bad, *items[1:2]])
+    asker.compare(rule, first, {id_: value for id_, value in found.items() if id_ != bad.id}, f"next to {bad.id}")
+    book.look(rule)
+    for breach in aside.breaches.values():
+        book.breach(rule, f"{breach.rule}: {breach.seen}", breach.item)
+    if rule == "broken_video" and bad.id in found and not isinstance(found[bad.id], Failed):
+        book.note("a file that is no video got a score, not a Failure")
+
+
+def _note_constant(book: Book, first: Outcomes) -> None:
+    values = {value.value for value in first.values() if isinstance(value, _Popularity)}
+    if len(first) > 1 and len(values) == 1:
+        book.note(f"every item has the same popularity, {values.pop()}")

@@ -1,0 +1,123 @@
+"""What the kit asks: the same few requests on every machine, small, and awkward where real ones are.
+
+Other text than Latin, emoji, quotes and braces, references, a very short and a long prompt, one prompt under two
+seeds, videos of odd size and of portrait shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from popbench.drafts import DRAFT_SCHEMA
+from popbench.records import Chat, Message, Reference, ScoreRequest, VideoRequest
+from popbench.video import write_mp4
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PLAIN = "A red kite climbs over a windy beach while two children run after it"
+AWKWARD = '雨の夜、「猫」が歩く 🐈\u200d⬛ – "quoted", {braces}\nand a second line'
+LONG = " ".join(f"Shot {number}: the camera circles a lighthouse at dusk." for number in range(1, 31))
+
+_SYSTEM = (
+    "You make micro-videos. Answer with one JSON object and nothing else: "
+    '{"title": at most 50 characters, "video_prompt": one paragraph for a video generator}.'
+)
+_REFERENCES = (
+    Reference("r1", "Can you fold this kite?", "hands and paper", "a kite of paper", "Daily", 812, popular=True),
+    Reference("r2", "Why we cried at the beach 😭", "a beach", "people on sand", "Daily", 460, popular=True),
+    Reference("r3", "Untitled 7", "", "a grey sky", "Daily", 1, popular=False),
+)
+
+
+def _chat(id_: str, seed: int, prompt: str, references: Sequence[Reference] = ()) -> Chat:
+    shown = "".join(f"- {ref.title} ({ref.caption}), {ref.popularity} comments\n" for ref in references)
+    user = (f"These did well, or badly:\n{shown}\n" if shown else "") + f"Request: {prompt}"
+    messages = (Message(role="system", content=_SYSTEM), Message(role="user", content=user))
+    return Chat(id_, messages, seed, DRAFT_SCHEMA, prompt, tuple(references))
+
+
+def sample_chats() -> list[Chat]:
+    """Return the chats that LLMs are asked; the last is the first under another seed."""
+    return [
+        _chat("chat-plain", 11, PLAIN),
+        _chat("chat-references", 12, PLAIN, _REFERENCES),
+        _chat("chat-awkward", 13, AWKWARD),
+        _chat("chat-short", 14, "Cats"),
+        _chat("chat-plain-reseeded", 2**31 - 1, PLAIN),
+    ]
+
+
+def sample_video_requests() -> list[VideoRequest]:
+    """Return the requests that generators are asked; the last is the first under another seed."""
+    return [
+        VideoRequest("clip-plain", PLAIN, 21),
+        VideoRequest("clip-awkward", " ".join(AWKWARD.split()), 22),
+        VideoRequest("clip-long", LONG, 23),
+        VideoRequest("clip-plain-reseeded", PLAIN, 2**31 - 1),
+    ]
+
+
+def sample_texts() -> list[str]:
+    """Return the texts that embedders are asked; the last two have nothing in them to embed."""
+    return [PLAIN, AWKWARD, LONG, "Cats", "A kite of paper over the sea", PLAIN.upper(), " \t ", ""]
+
+
+def sample_score_requests(folder: Path) -> list[ScoreRequest]:
+    """Write three small clips into `folder` and return what predictors are asked about them.
+
+    The last request is the first clip under another title.
+    """
+    clips = {"bars": bars(48, 64), "rings": rings(55, 97), "drift": drift(128, 72)}
+    for name, frames in clips.items():
+        write_mp4(frames, 8, folder / f"{name}.mp4")
+    first = ScoreRequest("score-bars", "Wait for the last second", folder / "bars.mp4")
+    return [
+        first,
+        ScoreRequest("score-odd-size", '雨の夜 🐈\u200d⬛: who is "it"? {really}', folder / "rings.mp4"),
+        ScoreRequest("score-portrait", "7 ways to fly a kite!", folder / "drift.mp4"),
+        replace(first, id="score-bars-retitled", title="A quiet walk"),
+    ]
+
+
+def broken_score_request(folder: Path) -> ScoreRequest:
+    """Write a file that is named like a video and is none, and ask about it."""
+    path = folder / "broken.mp4"
+    path.write_bytes(b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 8)
+    return ScoreRequest("score-broken-file", "This cannot be played", path)
+
+
+def _grid(height: int, width: int, count: int = 16) -> tuple[NDArray[np.int64], ...]:
+    return tuple(np.ogrid[0:count, 0:height, 0:width])
+
+
+def _rgb(*planes: NDArray[np.int64]) -> NDArray[np.uint8]:
+    return np.stack(np.broadcast_arrays(*planes), axis=-1).astype(np.uint8)
+
+
+def bars(height: int, width: int) -> NDArray[np.uint8]:
+    """Paint upright bars that move to the left."""
+    time, _, x = _grid(height, width)
+    y = np.zeros((1, height, 1), np.int64)
+    bar = (x + 3 * time) // 8 % 2
+    return _rgb(40 + 180 * bar + y, 200 - 150 * bar + y, 90 + 60 * bar + y)
+
+
+def rings(height: int, width: int) -> NDArray[np.uint8]:
+    """Paint rings that grow from the middle."""
+    time, y, x = _grid(height, width)
+    far = (y - height // 2) ** 2 + (x - width // 2) ** 2
+    ring = (far // 16 - 5 * time) % 64
+    return _rgb(255 - 3 * ring, 60 + 2 * ring, 120 + ring)
+
+
+def drift(height: int, width: int) -> NDArray[np.uint8]:
+    """Paint a slope of light that drifts down."""
+    time, y, x = _grid(height, width)
+    slope = (y + 4 * time) % height * 255 // height
+    return _rgb(slope + 0 * x, (slope + 2 * x) % 256, 255 - slope + 0 * x)

@@ -1,0 +1,186 @@
+"""The rules by name, and the book in which a check writes what it saw: breaches, notes, and what it looked at."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from popbench.errors import one_line
+
+T = TypeVar("T")
+
+RULES: Mapping[str, str] = {
+    # every component
+    "docstring": "the class has a docstring, whose first line `popbench plugins` shows",
+    "options": "options are a popbench.Options that refuses unknown keys and leaves the key label to the harness",
+    "spec": "options survive JSON and pickle, and make the same component again anywhere",
+    "label": "label() is None, or text on one line without '|'",
+    "check": "check() returns a list of str",
+    "needs": "needs() returns popbench.Needs with finite numbers of at least 0",
+    "close": "close() may be called before any use, and twice",
+    "fingerprint": "fingerprint() is a JSON object, the same for equal options, and not changed by use",
+    "determining": "an option that results depend on changes the fingerprint",
+    "runtime": "an option declared with popbench.runtime does not change the fingerprint",
+    # what LLMs, generators and predictors share
+    "raises": "what goes wrong with one item is a Failure of that item, not an exception",
+    "once": "every request is answered exactly once",
+    "ids": "an answer carries the id of a request that was asked",
+    "type": "an answer is of the type that belongs to the component, or a Failure",
+    "failure": "a Failure says why, as text",
+    "answered": "ordinary requests are answered, not all failed",
+    "measures": "seconds and peak_memory_mb are None or numbers of at least 0, notes a tuple of str",
+    "empty": "no requests, no answers",
+    "stop": "the iterator can be closed after any answer",
+    # answers depend on the request alone; the first five hold for embedders too, repetition and fresh for corpora
+    "repetition": "the same request gives the same answer in a later call",
+    "fresh": "the same request gives the same answer from another instance with equal options",
+    "order": "the same request gives the same answer in any order",
+    "company": "the same request gives the same answer alone and among others",
+    "reopen": "after close() a later call gives the same answers",
+    "identity": "the answer does not depend on the request's id, nor on the name of a file",
+    # LLMs
+    "text": "a completion's text is str, its reasoning str or None",
+    "usage": "usage is None or counts tokens by kind: str to int",
+    # generators
+    "frames": "frames are uint8 (frames, height, width, 3) that can be encoded, or path is a video file",
+    "fps": "a clip with frames has a positive fps",
+    "black": "a clip of an ordinary prompt is not black throughout",
+    # predictors
+    "popularity": "popularity is a finite number above 0",
+    "unit": "unit is text that says what popularity counts",
+    "trained_on": "trained_on() returns a list of str",
+    "broken_video": "a file that is no video gets a Failure or a Score, and the other items are answered as before",
+    "empty_title": "an empty title gets a Failure or a Score, and the other items are answered as before",
+    # embedders
+    "vectors": "encode() returns finite float32 of shape (number of texts, d), also for no texts",
+    "norms": "a row has length 1, or 0 for a text with nothing in it",
+    # corpora
+    "rows": "rows() yields popbench.Reference with text fields, popular=None and a finite popularity of at least 0",
+    "unique_ids": "an id occurs once in a part",
+    "union": "part 'all' holds the rows of train, valid and test, and at least one",
+    "unknown_part": "rows() of an unknown part raises ValueError",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """One rule that one item does not keep; `item` is empty where the rule is about the whole component."""
+
+    rule: str
+    seen: str
+    item: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.item}: " if self.item else ""
+        return f"{self.rule}: {where}{self.seen} (rule: {RULES[self.rule]})"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a check found: the rules it looked at, the breaches, and notes that break no rule."""
+
+    kind: str
+    name: str
+    rules: tuple[str, ...]
+    breaches: tuple[Breach, ...]
+    notes: tuple[str, ...]
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Say whether no rule is broken."""
+        return not self.breaches
+
+    def __str__(self) -> str:
+        broken = len({breach.rule for breach in self.breaches})
+        verdict = f"breaks {broken} of {len(self.rules)} rules" if broken else f"keeps all {len(self.rules)} rules"
+        lines = [f"{self.kind} {self.name}: {verdict} ({self.seconds:.1f} s)"]
+        lines += [f"  {breach}" for breach in self.breaches]
+        lines += [f"  note: {note}" for note in self.notes]
+        return "\n".join(lines)
+
+
+class ConformanceError(AssertionError):
+    """A component breaks rules: the message lists all breaches; `report` holds them."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(str(report))
+        self.report = report
+
+
+@dataclass
+class Book:
+    """Collects what one check sees. `repeatable=False` makes notes of differing answers."""
+
+    kind: str
+    name: str
+    repeatable: bool = True
+    breaches: dict[tuple[str, str], Breach] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    rules: dict[str, None] = field(default_factory=dict)
+    started: float = field(default_factory=time.perf_counter)
+
+    def look(self, *rules: str) -> None:
+        """Note that these rules are being looked at."""
+        self.rules.update(dict.fromkeys(rules))
+
+    def breach(self, rule: str, seen: str, item: str = "") -> None:
+        """Write down a breach: the first of each rule and item, since the others say the same again."""
+        self.look(rule)
+        self.breaches.setdefault((rule, item), Breach(rule, one_line(seen), item))
+
+    def expect(self, rule: str, kept: bool, seen: str, item: str = "") -> bool:
+        """Look at a rule and write down a breach where it is not kept; return whether it is."""
+        self.look(rule)
+        if not kept:
+            self.breach(rule, seen, item)
+        return kept
+
+    def differs(self, rule: str, seen: str, item: str) -> None:
+        """Write down that an answer differs from the first one: a breach of a repeatable component."""
+        if self.repeatable:
+            self.breach(rule, seen, item)
+        else:
+            self.note(f"{item}: {seen}")
+
+    def attempt(self, rule: str, what: str, call: Callable[[], T], item: str = "") -> T | None:
+        """Call something that must not raise; None, and a breach, where it does."""
+        self.look(rule)
+        try:
+            return call()
+        except Exception as error:
+            self.breach(rule, f"{what} raised {one_line(error)}", item)
+            return None
+
+    def texts(self, rule: str, what: str, call: Callable[[], Any]) -> list[str]:
+        """Call something that must return a list of str; an empty list, and a breach, where it does not."""
+        self.look(rule)
+        try:
+            found = call()
+        except Exception as error:
+            self.breach(rule, f"{what} raised {one_line(error)}")
+            return []
+        fine = isinstance(found, list) and all(isinstance(item, str) for item in found)
+        return list(found) if self.expect(rule, fine, f"{what} returned {found!r}") else []
+
+    def note(self, text: str) -> None:
+        """Write down something worth knowing that breaks no rule."""
+        line = one_line(text)
+        if line not in self.notes:
+            self.notes.append(line)
+
+    def conclude(self) -> Report:
+        """Return the report; raises ConformanceError where there are breaches."""
+        report = Report(
+            self.kind,
+            self.name,
+            tuple(self.rules),
+            tuple(self.breaches.values()),
+            tuple(self.notes),
+            time.perf_counter() - self.started,
+        )
+        if not report.ok:
+            raise ConformanceError(report)
+        return report

@@ -1,0 +1,460 @@
+"""From installed plugins to components: what is found, what is broken, and what is said about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import popbench
+from popbench.errors import UsageError
+from popbench.hookspecs import Register, RegisterTasks
+from popbench.registry import Plugin, Registry, create, load_registry
+
+RUN = "import sys; from popbench.cli import main; sys.argv[0] = 'popbench'; main()"
+
+
+class Echo(popbench.LLM):
+    """Says what it hears.
+
+    And a second paragraph.
+    """
+
+    class Options(popbench.Options):
+        loud: bool = False
+        word: str = "hi"
+
+    def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion]:
+        for chat in chats:
+            yield popbench.Completion(chat.id, chat.prompt)
+
+
+class Silent(Echo):
+    pass
+
+
+def added(*modules: Any) -> Registry:
+    registry = Registry()
+    for number, module in enumerate(modules, 1):
+        registry.add(module, Plugin(f"plugin{number}", f"dist{number}", f"{number}.0", f"module{number}"))
+    return registry
+
+
+def llms(**targets: Any) -> Any:
+    """A plugin module that registers LLMs; a target is a class, a path, or (target, preset)."""
+
+    class Module:
+        @staticmethod
+        @popbench.hookimpl
+        def register_llms(register: Register) -> None:
+            for name, target in targets.items():
+                if isinstance(target, tuple):
+                    register(name.replace("_", "-"), target[0], **target[1])
+                else:
+                    register(name.replace("_", "-"), target)
+
+    return Module
+
+
+def refusal(call: Callable[[], object]) -> str:
+    with pytest.raises(UsageError) as caught:
+        call()
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    return message
+
+
+# -- in this process
+
+
+def test_a_class_is_found_by_its_name() -> None:
+    resolved = added(llms(echo=Echo)).resolve("llm", "echo,loud=true")
+    assert type(resolved.component) is Echo
+    assert resolved.component.options == Echo.Options(loud=True)
+    assert (resolved.spec.kind, resolved.spec.name, resolved.spec.label) == ("llm", "echo", "echo[loud=true]")
+    assert resolved.spec.text == "echo,loud=true"
+
+
+def test_a_preset_is_a_name_of_its_own() -> None:
+    registry = added(llms(echo=Echo, echo_loud=(Echo, {"loud": True})))
+    assert registry.names("llm") == ["echo", "echo-loud"]
+    loud = registry.resolve("llm", "echo-loud")
+    assert loud.component.options.loud is True
+    assert loud.spec.label == "echo-loud"
+    assert loud.component.fingerprint() == registry.resolve("llm", "echo,loud=1").component.fingerprint()
+    assert registry.resolve("llm", "echo-loud,loud=false").spec.label == "echo-loud[loud=false]"
+
+
+def test_a_preset_that_the_class_refuses_is_told_where_it_is_used() -> None:
+    registry = added(llms(echo=Echo, bad=(Echo, {"volume": 3}), worse=(Echo, {"loud": "perhaps"})))
+    assert refusal(lambda: registry.resolve("llm", "bad")).startswith("llm bad: volume: ")
+    assert refusal(lambda: registry.resolve("llm", "worse")).startswith("llm worse: loud: ")
+    assert registry.resolve("llm", "echo").spec.name == "echo"
+
+
+def test_a_lazy_target_is_imported_when_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lazy_target_module.py").write_text("from test_registry import Echo\nclass Lazy(Echo): 'Lazy.'\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    registry = added(llms(echo=Echo, lazy="lazy_target_module:Lazy"))
+    assert registry.names("llm") == ["echo", "lazy"]
+    registry.resolve("llm", "echo")
+    assert "lazy_target_module" not in sys.modules
+    assert type(registry.resolve("llm", "lazy").component).__name__ == "Lazy"
+    assert sys.modules.pop("lazy_target_module") is not None
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("no_such_module_here:Echo", "ModuleNotFoundError"),
+        ("json:NoSuchClass", "AttributeError"),
+        ("json", '"module:Class"'),
+        ("json:dumps", "not a subclass of popbench.LLM"),
+        ("popbench_baselines.kinetic:Kinetic", "not a subclass of popbench.LLM"),
+        (dict, "not a subclass of popbench.LLM"),
+        (Echo(), "not a subclass of popbench.LLM"),
+    ],
+)
+def test_a_target_that_is_no_class_of_its_kind_is_told_with_its_plugin(target: Any, told: str) -> None:
+    registry = added(llms(echo=Echo, wrong=target))
+    message = refusal(lambda: registry.resolve("llm", "wrong"))
+    assert told in message
+    assert "'wrong'" in message
+    assert "dist1" in message
+    assert registry.resolve("llm", "echo").spec.label == "echo"
+    assert [item.summary.startswith("broken: ") for item in registry] == [False, True]
+
+
+def test_a_summary_is_the_first_line_of_the_docstring() -> None:
+    assert [item.summary for item in added(llms(echo=Echo, silent=Silent))] == ["Says what it hears.", ""]
+
+
+def test_an_unknown_name_is_told_with_the_closest_and_all_possible_ones() -> None:
+    registry = added(llms(echo=Echo, shotlist=Echo))
+    message = refusal(lambda: registry.resolve("llm", "shotlits,loud=1"))
+    assert message == "unknown llm 'shotlits': did you mean 'shotlist'? (possible: echo, shotlist)"
+    assert refusal(lambda: registry.resolve("generator", "echo")) == "unknown generator 'echo' (possible: none)"
+
+
+def test_an_unknown_name_is_told_with_the_plugins_that_did_not_load() -> None:
+    class Module:
+        @staticmethod
+        @popbench.hookimpl
+        def register_llms(register: Register) -> None:
+            raise RuntimeError("no weights\nat all")
+
+    message = refusal(lambda: added(llms(echo=Echo), Module).resolve("llm", "other"))
+    assert "plugin2 (RuntimeError: no weights at all)" in message
+
+
+def test_two_claims_to_one_name_break_that_name_only() -> None:
+    registry = added(llms(echo=Echo, one=Echo), llms(echo=Silent, two=Echo))
+    message = refusal(lambda: registry.resolve("llm", "echo"))
+    assert "dist1 (plugin1)" in message
+    assert "dist2 (plugin2)" in message
+    assert registry.conflicts() == [message]
+    assert registry.resolve("llm", "one").spec.label == "one"
+    assert registry.resolve("llm", "two").spec.label == "two"
+
+
+def test_one_name_may_be_of_two_kinds() -> None:
+    class Module:
+        @staticmethod
+        @popbench.hookimpl
+        def register_corpora(register: Register) -> None:
+            register("echo", "popbench_baselines.corpus:DemoCorpus")
+
+    registry = added(llms(echo=Echo), Module)
+    assert registry.conflicts() == []
+    assert registry.resolve("corpus", "echo").component.demo is True
+
+
+def test_a_hook_with_wrong_arguments_breaks_its_plugin_only() -> None:
+    class Module:
+        @staticmethod
+        @popbench.hookimpl
+        def register_llms(registry: Any, extra: Any) -> None: ...
+
+    registry = added(llms(echo=Echo), Module)
+    assert [plugin.error is None for plugin in registry.plugins] == [True, False]
+    assert len(str(registry.plugins[1].error).splitlines()) == 1
+    assert registry.resolve("llm", "echo").spec.label == "echo"
+
+
+def test_a_hook_that_does_not_exist_breaks_its_plugin() -> None:
+    class Module:
+        @staticmethod
+        @popbench.hookimpl
+        def register_lmms(register: Register) -> None: ...
+
+    (plugin,) = added(Module).plugins
+    assert "register_lmms" in str(plugin.error)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no"), SystemExit("no")])
+def test_a_hook_that_raises_breaks_its_plugin_and_keeps_what_it_registered(error: BaseException) -> None:
+    class Module:
+        @staticmethod
+        @popbench.hookimpl
+        def register_llms(register: Register) -> None:
+            register("early", Echo)
+            raise error
+
+    registry = added(Module, llms(echo=Echo))
+    assert "no" in str(registry.plugins[0].error)
+    assert registry.resolve("llm", "early").spec.label == "early"
+    assert registry.resolve("llm", "echo").spec.label == "echo"
+
+
+def test_a_register_call_with_wrong_arguments_breaks_its_plugin() -> None:
+    class Module:
+        @staticmethod
+        @popbench.hookimpl
+        def register_llms(register: Any) -> None:
+            register("only-a-name")
+
+    (plugin,) = added(Module).plugins
+    assert plugin.error is not None
+
+
+@pytest.mark.parametrize("name", ["", "a,b", "a=b", "a|b", "a b", "a\tb"])
+def test_a_name_that_no_spec_could_hold_breaks_its_plugin(name: str) -> None:
+    class Module:
+        @staticmethod
+        @popbench.hookimpl
+        def register_llms(register: Register) -> None:
+            register(name, Echo)
+
+    registry = added(Module)
+    assert "a name has no comma" in str(registry.plugins[0].error)
+    assert registry.names("llm") == []
+
+
+def test_task_folders_are_registered() -> None:
+    class Module:
+        @staticmethod
+        @popbench.hookimpl
+        def register_tasks(register: RegisterTasks) -> None:
+            register("/a/b")
+            register(Path("/c"))
+
+    assert added(Module).task_folders == [Path("/a/b"), Path("/c")]
+
+
+def test_a_class_that_cannot_be_made_is_told_with_its_plugin() -> None:
+    class Fragile(Echo):
+        def __init__(self, options: Any = None) -> None:
+            raise OSError("no such weights")
+
+    message = refusal(lambda: added(llms(fragile=Fragile)).resolve("llm", "fragile"))
+    assert message == "llm 'fragile' of plugin dist1 cannot be made: OSError: no such weights"
+
+
+def test_the_version_of_a_class_without_one_is_its_distributions() -> None:
+    class Versioned(Echo):
+        version = "7"
+
+    registry = added(llms(echo=Echo, versioned=Versioned))
+    assert registry.resolve("llm", "echo").component.fingerprint()["version"] == "1.0"
+    assert registry.resolve("llm", "versioned").component.fingerprint()["version"] == "7"
+
+
+def test_a_fingerprint_names_package_class_and_options() -> None:
+    found = added(llms(echo=Echo)).resolve("llm", "echo,word=yo").component.fingerprint()
+    assert found == {"name": "test_registry.Echo", "version": "1.0", "options": {"loud": False, "word": "yo"}}
+
+
+@pytest.mark.parametrize("word", ["plain", '"quoted"', "null", "[1]"])
+def test_the_component_made_from_a_spec_is_the_one_that_was_resolved(word: str) -> None:
+    registry = load_registry()
+    registry.add(llms(preset_of_test=(Echo, {"word": word})), Plugin("t", "t", "1", "t"))
+    try:
+        resolved = registry.resolve("llm", "preset-of-test,loud=1")
+        assert create(resolved.spec).options == resolved.component.options
+    finally:
+        registry.plugins.pop()
+        del registry.registrations["llm", "preset-of-test"]
+
+
+def test_the_embedded_defaults_are_registered() -> None:
+    registry = load_registry()
+    for kind, name in (
+        ("llm", "verbatim"),
+        ("llm", "shotlist"),
+        ("generator", "kinetic"),
+        ("predictor", "demo"),
+        ("corpus", "demo"),
+        ("embedder", "hashing"),
+        ("engine", "local"),
+    ):
+        assert registry.resolve(kind, name).spec.label == name
+    first = registry.find("llm", "verbatim").plugin
+    assert (first.name, first.distribution, first.error) == ("baselines", "popbench", None)
+
+
+# -- real distributions
+
+
+PLUGIN = """
+import popbench
+
+class {name}(popbench.LLM):
+    "A model of {name}."
+    def generate(self, chats):
+        for chat in chats:
+            yield popbench.Completion(chat.id, "")
+
+@popbench.hookimpl
+def register_llms(register):
+    register("{name_lower}", {name})
+    register("shared", {name})
+    register("{name_lower}-lazy", "{module}_lazy:Lazy")
+"""
+LAZY = "from {module} import {name}\nprint('LAZY IMPORTED')\nclass Lazy({name}): 'Lazy.'\n"
+
+
+def distribute(folder: Path, name: str, module: str, source: str, group: str = "popbench", **others: str) -> None:
+    """Install a distribution into a folder: its modules, and metadata with one entry point of its name."""
+    folder.mkdir(exist_ok=True)
+    (folder / f"{module}.py").write_text(source, encoding="utf-8")
+    for other, text in others.items():
+        (folder / f"{other}.py").write_text(text, encoding="utf-8")
+    info = folder / f"{name.replace('-', '_')}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{name}-plugin = {module}\n", encoding="utf-8")
+
+
+def popbench_in(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    env: Mapping[str, str] = {**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "200", **environ}
+    command = [sys.executable, "-W", "error", "-c", RUN, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=env, cwd=folder, timeout=100, check=False)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two distributions that share a name, and one that does not import."""
+    folder = tmp_path_factory.mktemp("site")
+    for name in ("Alpha", "Beta"):
+        module = f"{name.lower()}_module"
+        lazy = {f"{module}_lazy": LAZY.format(module=module, name=name)}
+        source = PLUGIN.format(name=name, name_lower=name.lower(), module=module)
+        distribute(folder, f"dist-{name.lower()}", module, source, **lazy)
+    distribute(folder, "dist-broken", "broken_module", "raise OSError('no licence\\nfile found')\n")
+    return folder
+
+
+def test_plugins_lists_what_is_installed_and_says_what_is_broken(site: Path) -> None:
+    done = popbench_in(site, "plugins")
+    assert done.returncode == 1
+    assert "dist-alpha 1.0" in done.stdout
+    assert "A model of Beta." in done.stdout
+    assert "verbatim" in done.stdout
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2
+    assert "dist-broken-plugin of dist-broken is broken: OSError: no licence file found" in lines[0]
+    assert "'shared' is registered twice, by dist-alpha (dist-alpha-plugin) and dist-beta" in lines[1]
+
+
+def test_plugins_as_json_holds_components_broken_plugins_and_conflicts(site: Path) -> None:
+    done = popbench_in(site, "plugins", "--json", POPBENCH_PLUGINS="dist-alpha-plugin,dist-broken-plugin")
+    assert done.returncode == 1
+    found = json.loads(done.stdout.replace("LAZY IMPORTED\n", ""))
+    assert found["broken"] == {"dist-broken-plugin": "OSError: no licence file found"}
+    assert found["conflicts"] == []
+    (alpha,) = [item for item in found["components"] if item["name"] == "alpha"]
+    assert alpha == {
+        "kind": "llm",
+        "name": "alpha",
+        "distribution": "dist-alpha",
+        "version": "1.0",
+        "preset": {},
+        "summary": "A model of Alpha.",
+    }
+
+
+def test_a_broken_plugin_and_a_shared_name_leave_the_rest_usable(site: Path) -> None:
+    common = ("eval", "--dry-run", "--json", "--task", "popcorn_concrete", "--mode", "basic", "--limit", "1")
+    done = popbench_in(site, *common, "--llm", "alpha", "--llm", "beta")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["systems"] == ["alpha|basic|kinetic", "beta|basic|kinetic"]
+    done = popbench_in(site, *common, "--llm", "shared")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "dist-alpha" in done.stderr
+    assert "dist-beta" in done.stderr
+
+
+def test_a_lazy_target_of_a_distribution_is_not_imported_before_use(site: Path) -> None:
+    common = ("eval", "--dry-run", "--json", "--task", "popcorn_concrete", "--mode", "basic", "--limit", "1")
+    assert "LAZY IMPORTED" not in popbench_in(site, *common, "--llm", "alpha").stdout
+    assert "LAZY IMPORTED" in popbench_in(site, *common, "--llm", "alpha-lazy").stdout
+
+
+def test_the_list_of_plugins_limits_what_is_loaded(site: Path) -> None:
+    done = popbench_in(site, "plugins", POPBENCH_PLUGINS="dist-alpha-plugin")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "alpha" in done.stdout
+    assert "beta" not in done.stdout
+    assert "verbatim" in done.stdout
+
+
+def test_an_empty_list_of_plugins_leaves_the_embedded_ones(site: Path) -> None:
+    done = popbench_in(site, "plugins", POPBENCH_PLUGINS="")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "alpha" not in done.stdout
+    assert "verbatim" in done.stdout
+
+
+def test_an_unknown_plugin_in_the_list_is_told_with_the_closest(site: Path) -> None:
+    done = popbench_in(site, "plugins", POPBENCH_PLUGINS="dist-alpa-plugin")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "did you mean 'dist-alpha-plugin'?" in done.stderr
+
+
+def test_doctor_says_which_plugins_are_broken(site: Path) -> None:
+    done = popbench_in(site, "doctor", "--offline")
+    assert done.returncode == 1
+    assert "broken: OSError: no licence file found" in done.stdout
+    assert "registered twice" in done.stderr
+
+
+def test_a_plugin_may_exit_while_it_is_imported_and_is_broken_then(tmp_path: Path) -> None:
+    distribute(tmp_path, "dist-exit", "exit_module", "raise SystemExit(3)\n")
+    done = popbench_in(tmp_path, "plugins")
+    assert done.returncode == 1
+    assert "dist-exit is broken: SystemExit" in done.stderr
+
+
+def test_a_component_whose_lazy_class_does_not_load_is_broken_and_counts(tmp_path: Path) -> None:
+    source = (
+        "import popbench\n"
+        "@popbench.hookimpl\n"
+        "def register_llms(register):\n"
+        "    register('lost', 'lost_module_xyz:Lost')\n"
+    )
+    distribute(tmp_path, "dist-lost", "lost_module", source)
+    done = popbench_in(tmp_path, "plugins")
+    assert "ModuleNotFoundError" in " ".join(done.stdout.split())
+    assert done.returncode == 1
+
+
+def test_another_distribution_may_add_a_command(tmp_path: Path) -> None:
+    source = "import click\n@click.command()\ndef hello():\n    'Say hello.'\n    print('hello there')\n"
+    distribute(tmp_path, "dist-hello", "hello_module:hello", "", group="popbench.commands", hello_module=source)
+    distribute(tmp_path, "dist-bad", "bad_module:nothing", "", group="popbench.commands", bad_module="x = 1\n")
+    done = popbench_in(tmp_path, "--help")
+    assert done.returncode == 0
+    assert "dist-hello-plugin" in done.stdout
+    assert popbench_in(tmp_path, "dist-hello-plugin").stdout == "hello there\n"
+    done = popbench_in(tmp_path, "dist-bad-plugin")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
