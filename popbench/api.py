@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,7 +79,7 @@ def execute(plan: Plan, progress: Progress) -> Run:
         engine.start(directory.videos)
         try:
             pipeline.run()
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:
             raise RunError(f"{path}: {one_line(str(error))}") from error
         finally:
             engine.close()

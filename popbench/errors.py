@@ -22,10 +22,15 @@ class ComponentError(PopbenchError):
     """A plugin's component broke its contract, raised, or fell silent: it is ended, the run goes on."""
 
 
+_SHOWN = 20
+
+
 def one_line(error: BaseException | str, limit: int = 500) -> str:
     """Return an error's message as one line of at most `limit` characters, with its type if it is not ours."""
     text = " ".join(str(error).split())
-    if isinstance(error, BaseException) and not isinstance(error, PopbenchError):
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror
+    elif isinstance(error, BaseException) and not isinstance(error, PopbenchError):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
@@ -37,5 +42,7 @@ def unknown(what: str, name: str, possible: Iterable[str], hint: str = "") -> Us
     message = f"unknown {what} {name!r}"
     if close:
         message += f": did you mean {close[0]!r}?"
-    message += f" (possible: {', '.join(names) if names else 'none'})"
+    shown = ", ".join(names[:_SHOWN]) or "none"
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    message += f" (possible: {shown}{more})"
     return UsageError(message + (f"; {hint}" if hint else ""))

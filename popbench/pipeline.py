@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -285,10 +286,11 @@ class Pipeline:
         ended: str | None = None
         if first is not None:
             try:
-                for answer in self.engine.map(part.resolved.spec, chain([first], source)):
-                    with lock:
-                        self._store(stage, answer, waiting.pop(answer.id), settle)
-                    settle_found()
+                with _closing(self.engine.map(part.resolved.spec, chain([first], source))) as answers:
+                    for answer in answers:
+                        with lock:
+                            self._store(stage, answer, waiting.pop(answer.id), settle)
+                        settle_found()
             except ComponentError as error:
                 ended = str(error)
             except UsageError as error:
@@ -360,3 +362,14 @@ class Pipeline:
             self.engine.release(part.resolved.spec)
         except Exception as error:
             self.progress.problem(f"{part.resolved.spec.kind} {part.label}: closing failed: {one_line(error)}")
+
+
+@contextmanager
+def _closing(answers: Iterator[Answer]) -> Iterator[Iterator[Answer]]:
+    """End an engine's iterator at once when the driver stops, also on an interrupt."""
+    try:
+        yield answers
+    finally:
+        close = getattr(answers, "close", None)
+        if close is not None:
+            close()

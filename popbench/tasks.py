@@ -7,6 +7,7 @@ Templates are not in it; they belong to the fingerprint of their mode.
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -244,6 +245,9 @@ def _rows(file: TaskFile, path: Path, copy: str | None) -> list[dict[str, Any]]:
             source = str(path.parent / str(source))
     shown = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
+    hub.setLevel(logging.ERROR)  # its retries are told below, in one line
     try:
         if arguments.pop("saved", False):
             data: Any = datasets.load_from_disk(source)
@@ -260,6 +264,7 @@ def _rows(file: TaskFile, path: Path, copy: str | None) -> list[dict[str, Any]]:
         hint = "" if copy or "data_files" in arguments else f"; a local copy is given as {file.task},path=FILE_OR_DIR"
         raise UsageError(f"{path}: data set {source!r} cannot be loaded: {one_line(cause, 200)}{hint}") from error
     finally:
+        hub.setLevel(level)
         if shown:
             datasets.enable_progress_bars()
 

@@ -91,7 +91,7 @@ def test_every_registered_name_leads_to_a_class_of_its_kind() -> None:
 
     import popbench_baselines
 
-    found: dict[str, object] = {}
+    found: dict[tuple[str, str], str] = {}
     for kind in ("llms", "generators", "predictors", "embedders", "corpora"):
         hook = getattr(popbench_baselines, f"register_{kind}")
         hook(lambda name, target, kind=kind: found.setdefault((kind, name), target))

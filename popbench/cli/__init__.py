@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from popbench import __version__
-from popbench.errors import PopbenchError, UsageError, one_line
+from popbench.errors import PopbenchError, UsageError, one_line, unknown
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "popbench.commands"
 BUILT_IN = {
@@ -46,6 +50,14 @@ class LazyGroup(click.Group):
             raise UsageError(f"command {cmd_name!r} is no click command")
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is called; raises UsageError that lists the commands there are."""
+        if args[0] not in BUILT_IN and args[0] not in (others := _others()):
+            raise unknown("command", args[0], [*BUILT_IN, *others])
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands with their summaries without importing any."""
         others = _others()
@@ -55,7 +67,26 @@ class LazyGroup(click.Group):
 
 
 def _others() -> dict[str, EntryPoint]:
+    """Find the commands of other distributions.
+
+    Importing importlib.metadata takes as long as all of click, so it is only done where some installed
+    distribution mentions the group.
+    """
+    if not any(map(_mentions_group, sys.path)):
+        return {}
+    from importlib.metadata import entry_points
+
     return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def _mentions_group(folder: str) -> bool:
+    for file in Path(folder or ".").glob("*-info/entry_points.txt"):
+        try:
+            if GROUP.encode() in file.read_bytes():
+                return True
+        except OSError:
+            continue
+    return False
 
 
 def _owner(entry: EntryPoint) -> str:

@@ -59,7 +59,7 @@ def show(task: str, prompt: str | None, mode: str, corpus: str | None, embedder:
     plan = _plan(task, (mode,), corpus, embedder)
     by_id = {item.id: (task_mode, item) for task_mode in plan.task_modes.values() for item in task_mode.task.prompts}
     if prompt is not None and prompt not in by_id:
-        raise unknown(f"prompt of task {task}", prompt, list(by_id)[:200])
+        raise unknown(f"prompt of task {task}", prompt, by_id)
     task_mode, chosen = by_id[prompt] if prompt is not None else next(iter(by_id.values()))
     click.echo(f"# {chosen.task}/{chosen.id}, category {chosen.category}, mode {task_mode.mode.label}\n")
     for message in plan.messages(task_mode, chosen):

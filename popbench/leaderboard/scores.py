@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,9 @@ def _from_file(path: Path) -> list[Scores]:
     records, columns = _records(path)
     for column in _REQUIRED:
         if column not in columns:
-            raise UsageError(f"{path}: {unknown('column', column, columns)}; needed: {', '.join(_REQUIRED)}")
+            close = get_close_matches(column, columns, n=1)
+            hint = f": is it {close[0]!r}?" if close else ""
+            raise UsageError(f"{path}: column {column!r} is missing{hint} (columns: {', '.join(columns) or 'none'})")
     by_predictor: dict[str, list[tuple[ScoreRow, str | None]]] = {}
     for number, record in enumerate(records, 1):
         row, task_hash, predictor = _read_row(record, f"{path}: row {number}")
@@ -319,6 +322,6 @@ def _lacks(scores: Scores, values: Mapping[str, Mapping[Any, float]], wanted: se
     )
     more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
     return (
-        f"{scores.source}: system {system!r} lacks {len(missing)} results that others have: {names}{more} "
+        f"{scores.source}: system {system!r} lacks {len(missing)} result{"s" * (len(missing) > 1)} that others have: {names}{more} "
         "(--common restricts the board to the prompts all have)"
     )

@@ -62,11 +62,10 @@ def find_subject(kind: str, given: str | Component | type[Component]) -> Subject
 def check_component(book: Book, subject: Subject, others: Mapping[str, JSON]) -> list[str]:
     """Check what a component says of itself; return what it lacks to run here."""
     component, cls = subject.component, type(subject.component)
+    possible = getattr(type(component.options), "model_fields", {})
     for name in others:
-        if name not in type(component.options).model_fields:
-            raise unknown(
-                f"option in other_options of {subject.kind} {subject.name}", name, component.options.model_fields
-            )
+        if name not in possible:
+            raise unknown(f"option in other_options of {subject.kind} {subject.name}", name, possible)
     summary = (cls.__doc__ or "").strip()
     book.expect("docstring", bool(summary), f"class {cls.__name__} has none")
     if subject.seconds > SLOW:

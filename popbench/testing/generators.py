@@ -103,7 +103,7 @@ def _differ(one: _Pictures, two: _Pictures) -> str | None:
 
 
 def _rename(request: VideoRequest) -> VideoRequest:
-    return replace(request, id="another-id")
+    return replace(request, id=f"other-{request.id}")
 
 
 def _note_shapes(book: Book, requests: Sequence[VideoRequest], first: Outcomes) -> None:

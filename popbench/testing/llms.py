@@ -72,7 +72,7 @@ def _differ(one: _Text, two: _Text) -> str | None:
 
 
 def _rename(chat: Chat) -> Chat:
-    return replace(chat, id="another-id")
+    return replace(chat, id=f"other-{chat.id}")
 
 
 def _note_drafts(book: Book, chats: Sequence[Chat], first: Outcomes) -> None:

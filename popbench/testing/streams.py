@@ -196,7 +196,7 @@ def _note_streaming(book: Book, pulled: int, count: int) -> None:
 
 
 def _check_sameness(asker: Asker, subject: Subject, requests: Sequence[Any], first: Outcomes) -> None:
-    component, traits, book = subject.component, asker.traits, asker.book
+    component, book = subject.component, asker.book
     changing = asker.compare("repetition", first, asker.ask(component, requests, "again"), "asked again")
     # What changes from call to call would differ in every situation below: once is enough.
     first = {id_: value for id_, value in first.items() if id_ not in changing}
@@ -207,11 +207,7 @@ def _check_sameness(asker: Asker, subject: Subject, requests: Sequence[Any], fir
         for request in steady:
             alone |= asker.ask(component, [request], "alone")
     asker.compare("company", first, alone, "asked alone")
-    if steady:
-        renamed = traits.rename(steady[0])
-        found = asker.ask(component, [renamed], "under another id")
-        again = {steady[0].id: found[renamed.id]} if renamed.id in found else {}
-        asker.compare("identity", first, again, "asked under another id")
+    _check_identity(asker, component, steady, first)
     _check_stop(asker, component, requests)
     book.attempt("close", "close()", component.close)
     book.attempt("close", "the second close()", component.close)
@@ -226,6 +222,17 @@ def _check_sameness(asker: Asker, subject: Subject, requests: Sequence[Any], fir
         found = thread.submit(asker.ask, other, steady, "another instance, in another thread").result()
     asker.compare("fresh", first, found, "asked from another instance")
     book.attempt("close", "close() of another instance", other.close)
+
+
+def _check_identity(asker: Asker, component: Any, steady: Sequence[Any], first: Outcomes) -> None:
+    """Ask everything under other ids, with a book of its own: what it would say the other calls have said."""
+    renamed = {request.id: asker.traits.rename(request) for request in steady}
+    aside = Asker(Book(asker.book.kind, asker.book.name), asker.traits)
+    found = aside.ask(component, list(renamed.values()))
+    again = {id_: found[request.id] for id_, request in renamed.items() if request.id in found}
+    asker.compare("identity", first, again, "asked under another id")
+    if not aside.ended_well:
+        asker.book.breach("identity", next(iter(aside.book.breaches.values())).seen)
 
 
 def _check_stop(asker: Asker, component: Any, requests: Sequence[Any]) -> None:

@@ -47,7 +47,7 @@ class Haiku(popbench.LLM):
     class Options(popbench.Options):
         """What `haiku,temperature=0.2` may set; anything else is refused."""
 
-        temperature: float = pydantic.Field(0.7, ge=0, description="0 takes the lines that suit best")
+        temperature: float = pydantic.Field(default=0.7, ge=0, description="0 takes the lines that suit best")
         # Results do not depend on it, so it is in no fingerprint and in no label.
         pause: float = popbench.runtime(0.0, ge=0, description="seconds to wait, to watch a run go by")
 

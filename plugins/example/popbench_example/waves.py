@@ -29,10 +29,10 @@ class Waves(popbench.VideoGenerator):
     class Options(popbench.Options):
         """Size and length of the clips: three seconds by default."""
 
-        width: int = pydantic.Field(256, ge=16, le=3840)
-        height: int = pydantic.Field(144, ge=16, le=2160)
-        frames: int = pydantic.Field(24, ge=1, le=1200)
-        fps: float = pydantic.Field(8, gt=0, le=120)
+        width: int = pydantic.Field(default=256, ge=16, le=3840)
+        height: int = pydantic.Field(default=144, ge=16, le=2160)
+        frames: int = pydantic.Field(default=24, ge=1, le=1200)
+        fps: float = pydantic.Field(default=8, gt=0, le=120)
 
     def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[popbench.Clip | popbench.Failure]:
         """Paint one clip after the other; popbench makes the mp4."""

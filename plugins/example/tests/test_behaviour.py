@@ -56,4 +56,4 @@ def test_a_run_goes_from_prompt_to_score(tmp_path: Path) -> None:
         out=str(tmp_path / "run"),
     )
     assert run.complete
-    assert [sample.status for sample in run.samples] == ["ok", "ok"]
+    assert [sample.status for sample in run.samples()] == ["ok", "ok"]

@@ -1,0 +1,193 @@
+"""References for prompt enhancement: the five steps, against a plain account of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import popbench
+from popbench.errors import UsageError
+from popbench.plan import EvalConfig, make_plan
+from popbench.prompting import RetrievalOptions
+from popbench.records import Reference
+from popbench.retrieval import Retriever
+from popbench_baselines.corpus import DemoCorpus
+from popbench_baselines.hashing import Hashing
+
+WORDS = "cat dog rain cake night song goal train sea robot lamp bread snow drum kite".split()
+
+
+class Made(popbench.Corpus):
+    """A corpus of given rows, all of them in the part `test`."""
+
+    def __init__(self, rows: Sequence[Reference]) -> None:
+        super().__init__()
+        self._made = rows
+        self.asked: list[str] = []
+
+    def rows(self, part: str) -> Iterator[Reference]:
+        self.asked.append(part)
+        return iter(self._made)
+
+
+class Counting(Hashing):
+    """Counts the texts it embeds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def encode(self, texts: Sequence[str]) -> Any:
+        self.texts += texts
+        return super().encode(texts)
+
+
+def made_rows(count: int, seed: int = 0) -> list[Reference]:
+    rng = np.random.default_rng(seed)
+
+    def words(n: int) -> str:
+        return " ".join(rng.choice(WORDS, n))
+
+    return [
+        Reference(f"v{index:03d}", words(3), words(2), words(5), f"{words(1)} {index % 4}", int(rng.integers(1, 60)))
+        for index in range(count)
+    ]
+
+
+def plainly(
+    rows: Sequence[Reference], embedder: popbench.Embedder, prompt: str, k: int, tags: int, ratio: float
+) -> list[tuple[str, bool]]:
+    """The five steps as the paper's released code has them, one after the other, in float64."""
+
+    def embed(text: str) -> Any:
+        return embedder.encode([text])[0].astype(np.float64)
+
+    query = embed(prompt)
+
+    def cosine(text: str) -> float:
+        vector = embed(text)
+        length = float(np.linalg.norm(vector) * np.linalg.norm(query))
+        return round(float(vector @ query) / length, 5) if length else 0.0
+
+    def distance(row: Reference) -> float:
+        vector = embed(f"{row.title} {row.description} {row.caption}")
+        return round(float(((vector - query) ** 2).sum()), 5)
+
+    nearest_tags = sorted({row.tag for row in rows}, key=lambda tag: (-cosine(tag), tag))[:tags]
+    pool = [row for row in rows if row.tag in nearest_tags]
+    pool.sort(key=lambda row: (-row.popularity, row.id))
+    cut = len(pool) - math.floor(ratio * len(pool))
+    positives, negatives = pool[:cut], pool[cut:]
+    unpopular = math.floor(ratio * k)
+    return [
+        *((row.id, True) for row in sorted(positives, key=lambda row: (distance(row), row.id))[: k - unpopular]),
+        *((row.id, False) for row in sorted(negatives, key=lambda row: (distance(row), row.id))[:unpopular]),
+    ]
+
+
+def found(rows: Sequence[Reference], prompt: str, **options: Any) -> list[tuple[str, bool | None]]:
+    retriever = Retriever(Made(rows), Hashing())
+    return [(row.id, row.popular) for row in retriever.references(prompt, RetrievalOptions(**options))]
+
+
+MADE = made_rows(300)
+DEMO = list(DemoCorpus().rows("test"))
+PROMPTS = ["a cat in the rain at night", "robot cake", "Something nobody said", "?!"]
+
+
+@pytest.mark.parametrize("ratio", [0, 0.1, 0.5, 1])
+@pytest.mark.parametrize("tags", [1, 2])
+@pytest.mark.parametrize("k", [1, 10, 50])
+@pytest.mark.parametrize("rows", [MADE, DEMO], ids=["made", "demo"])
+def test_references_are_those_of_a_plain_account(rows: list[Reference], k: int, tags: int, ratio: float) -> None:
+    retriever = Retriever(Made(rows), Hashing())
+    for prompt in PROMPTS:
+        options = RetrievalOptions(k=k, tags=tags, negative_ratio=ratio)
+        references = [(row.id, row.popular) for row in retriever.references(prompt, options)]
+        assert references == plainly(rows, Hashing(), prompt, k, tags, ratio)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 25), st.integers(1, 30), st.integers(1, 5), st.floats(0, 1), st.integers(0, 99))
+def test_any_small_corpus_gives_those_of_a_plain_account(n: int, k: int, tags: int, ratio: float, seed: int) -> None:
+    rows = made_rows(n, seed)
+    assert found(rows, "a cat and a dog", k=k, tags=tags, negative_ratio=ratio) == plainly(
+        rows, Hashing(), "a cat and a dog", k, tags, ratio
+    )
+
+
+def test_references_keep_what_the_corpus_says_of_them() -> None:
+    by_id = {row.id: row for row in DEMO}
+    for row in Retriever(Made(DEMO), Hashing()).references("a song", RetrievalOptions(k=10)):
+        original = by_id[row.id]
+        assert (row.title, row.caption, row.popularity) == (original.title, original.caption, original.popularity)
+        assert original.popular is None
+
+
+def test_ties_are_broken_by_id_whatever_the_order_of_the_rows() -> None:
+    rows = [Reference(f"v{n}", "same title", "same", "same", "tag", 7) for n in (3, 1, 4, 2, 0)]
+    expected = [("v0", True), ("v1", True), ("v4", False)]
+    assert found(rows, "x", k=4, negative_ratio=0.25)[:2] == expected[:2]
+    assert found(rows, "x", k=4, negative_ratio=0.25) == found(rows[::-1], "x", k=4, negative_ratio=0.25)
+    assert found(rows, "x", k=4, negative_ratio=0.25) == [("v0", True), ("v1", True), ("v2", True), ("v4", False)]
+
+
+def test_the_order_of_the_rows_does_not_matter() -> None:
+    shuffled = [MADE[index] for index in np.random.default_rng(1).permutation(len(MADE))]
+    for prompt in PROMPTS:
+        assert found(shuffled, prompt, k=20, tags=2) == found(MADE, prompt, k=20, tags=2)
+
+
+def test_tied_tags_are_chosen_by_name() -> None:
+    rows = [Reference(f"v{n}", "t", "d", "c", tag, 1) for n, tag in enumerate(["zeta", "beta", "alpha"])]
+    assert found(rows, "nothing in common", k=3, tags=1, negative_ratio=0) == [("v2", True)]
+
+
+def test_fewer_videos_than_asked_for_give_what_there_is() -> None:
+    rows = [Reference(f"v{n}", "t", "d", "c", "tag", n) for n in range(5)]
+    assert found(rows, "x", k=50) == [(f"v{n}", True) for n in range(5)]
+    assert [popular for _, popular in found(rows, "x", k=50, negative_ratio=0.4)] == [True] * 3 + [False] * 2
+    assert found(rows, "x", k=50, tags=9, negative_ratio=1) == [(f"v{n}", False) for n in range(5)]
+
+
+def test_the_same_prompt_gives_the_same_references_alone_and_among_others() -> None:
+    together = Retriever(Made(MADE), Hashing())
+    together.prepare([*PROMPTS, *PROMPTS])
+    for prompt in reversed(PROMPTS):
+        options = RetrievalOptions(k=10)
+        assert together.references(prompt, options) == Retriever(Made(MADE), Hashing()).references(prompt, options)
+
+
+def test_the_corpus_is_read_and_embedded_once_and_only_its_test_part() -> None:
+    corpus, embedder = Made(MADE), Counting()
+    retriever = Retriever(corpus, embedder)
+    for prompt in (*PROMPTS, *PROMPTS):
+        retriever.references(prompt, RetrievalOptions(k=10))
+    assert corpus.asked == ["test"]
+    assert len(embedder.texts) == len(MADE) + len({row.tag for row in MADE}) + len(PROMPTS)
+
+
+def test_nothing_is_read_before_it_is_needed() -> None:
+    corpus, embedder = Made(MADE), Counting()
+    Retriever(corpus, embedder)
+    plan = make_plan(EvalConfig(task=("popcorn_concrete",), limit=1))
+    assert "retriever" not in vars(plan)
+    assert (corpus.asked, embedder.texts) == ([], [])
+
+
+def test_an_empty_corpus_is_told() -> None:
+    with pytest.raises(UsageError, match="no rows in its part 'test'"):
+        found([], "x")
+
+
+def test_a_mode_without_references_retrieves_nothing() -> None:
+    plan = make_plan(EvalConfig(task=("popcorn_concrete",), mode=("basic",), limit=1))
+    (mode,) = plan.task_modes.values()
+    assert plan.references(mode, plan.prompts["popcorn_concrete"][0]) == ()
+    assert plan.corpus is None
