@@ -26,10 +26,12 @@ DRAFT_SCHEMA: Mapping[str, JSON] = {
 }
 """The JSON schema of an answer, for LLMs that can be held to one."""
 
-_THINK = re.compile(r"<think(?:ing)?>(.*?)</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
-_THINK_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
-_THINK_OPEN = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
+_THINK_TAG = re.compile(r"</?think(?:ing)?>", re.IGNORECASE)
+_CURLY = re.compile("[“”„‟]")
+_CURLY_KEY = re.compile("[“”„‟](?:title|video_prompt)[“”„‟]")
+_BROKEN = ("not valid JSON",)
 _MAX_STARTS = 64
+_MAX_ENCLOSING = 8
 _MAX_REPAIR = 20_000
 _STRICT = json.JSONDecoder()
 _LENIENT = json.JSONDecoder(strict=False)
@@ -66,21 +68,29 @@ def split_thoughts(text: str) -> tuple[str, str]:
     """Split `<think>` sections from an answer: returns (thoughts, answer).
 
     A section that never closes is an answer cut short: the draft may still be in it. One that never opens began
-    in the chat template.
+    in the chat template, with the answer.
     """
-    thoughts = "\n\n".join(match.strip() for match in _THINK.findall(text))
-    answer = _THINK.sub("", text)
-    ends = list(_THINK_END.finditer(answer))
-    if ends:
-        end = ends[-1]
-        before = _THINK_OPEN.sub("", answer[: end.start()]).strip()
-        thoughts = "\n\n".join(part for part in (thoughts, before) if part)
-        answer = answer[end.end() :]
-    return thoughts, answer
+    thoughts: list[str] = []
+    answer: list[str] = []
+    opened: re.Match[str] | None = None
+    position = 0
+    for tag in _THINK_TAG.finditer(text):
+        opens = not tag[0].startswith("</")
+        if opens and opened is None:
+            answer.append(text[position : tag.start()])
+            opened = tag
+        elif not opens and opened is not None:
+            thoughts.append(text[opened.end() : tag.start()])
+            opened, position = None, tag.end()
+        elif not opens:
+            thoughts += [*answer, text[position : tag.start()]]
+            answer, position = [], tag.end()
+    answer.append(text[position:] if opened is None else text[opened.start() :])
+    return "\n\n".join(part.strip() for part in thoughts if part.strip()), "".join(answer)
 
 
 def _drafts_backwards(text: str) -> Iterator[tuple[int, Draft]]:
-    """Yield (start, draft) from the last object to the first, skipping objects inside one that was yielded."""
+    """Yield (start, draft) from the last object to the first, outermost ones where they lie in one another."""
     start = end = len(text)
     for _ in range(_MAX_STARTS):
         # An object that is a draft holds both keys, so it opens before the last of each.
@@ -90,12 +100,30 @@ def _drafts_backwards(text: str) -> Iterator[tuple[int, Draft]]:
             return
         draft = _read_object(text, start, end)
         if draft is not None:
+            start, draft = _outermost(text, start, draft)
             yield start, draft
             end = start
 
 
+def _outermost(text: str, start: int, draft: Draft) -> tuple[int, Draft]:
+    """Prefer an object in valid JSON that encloses a draft and is one itself: what looked like one was its text."""
+    before = start
+    for _ in range(_MAX_ENCLOSING):
+        before = text.rfind("{", 0, before)
+        if before < 0:
+            break
+        try:
+            value, stop = _STRICT.raw_decode(text, before)
+        except (ValueError, RecursionError):
+            continue
+        outer = _as_draft(value, ()) if stop > start else None
+        if outer is not None:
+            return before, outer
+    return start, draft
+
+
 def _read_object(text: str, start: int, end: int) -> Draft | None:
-    for decoder, breaches in ((_STRICT, ()), (_LENIENT, ("not valid JSON",))):
+    for decoder, breaches in ((_STRICT, ()), (_LENIENT, _BROKEN)):
         try:
             value, stop = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
@@ -104,19 +132,18 @@ def _read_object(text: str, start: int, end: int) -> Draft | None:
     piece = text[start : min(end, start + _MAX_REPAIR)]
     # The repair starts at this brace and must not swallow prose behind the object.
     closed = piece.rfind("}") + 1
+    piece = piece[:closed] if closed else piece.rstrip().removesuffix("```")
+    if _CURLY_KEY.search(piece):
+        piece = _CURLY.sub('"', piece)
     try:
-        value = json_repair.loads(piece[:closed] if closed else _without_fence(piece))
+        value = json_repair.loads(piece)
     except Exception:  # a library that repairs anything may still fail on something: that is no draft
         return None
     for candidate in reversed(value if isinstance(value, list) else [value]):
-        draft = _as_draft(candidate, ("not valid JSON",))
+        draft = _as_draft(candidate, _BROKEN)
         if draft is not None:
             return draft
     return None
-
-
-def _without_fence(piece: str) -> str:
-    return piece.rstrip().removesuffix("```")
 
 
 def _as_draft(value: Any, breaches: tuple[str, ...]) -> Draft | None:

@@ -54,6 +54,13 @@ class Options(pydantic.BaseModel):
     )
 
     @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse an option that no spec could set: `label` renames a component on boards."""
+        super().__pydantic_init_subclass__(**kwargs)
+        if "label" in cls.model_fields:
+            raise TypeError(f"{cls.__qualname__}: an option cannot be called 'label'")
+
+    @classmethod
     def runtime_names(cls) -> frozenset[str]:
         """Name the options declared with `runtime(...)`."""
         return frozenset(name for name, field in cls.model_fields.items() if field.json_schema_extra == _RUNTIME)

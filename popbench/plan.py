@@ -67,7 +67,7 @@ def make_config(*layers: Mapping[str, Any]) -> EvalConfig:
 
 def _checked(name: str, value: Any) -> Any:
     if name in _MANY:
-        specs = (value,) if isinstance(value, str) else tuple(value)
+        specs = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else ()
         if not specs or not all(isinstance(spec, str) and spec.strip() for spec in specs):
             raise UsageError(f"{name}: expected a spec or a list of specs, not {value!r}")
         return tuple(dict.fromkeys(specs))

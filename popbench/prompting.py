@@ -16,6 +16,7 @@ from typing import Any
 import jinja2
 import jinja2.meta
 import pydantic
+from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from popbench.drafts import DRAFT_SCHEMA, find_drafts
@@ -62,7 +63,7 @@ def read_mode(text: str, tasks: Sequence[Task]) -> Mode:
     label = raw.pop("label", None)
     options = read_options(options_class, raw, {}, f"mode {name}")
     assert isinstance(options, ModeOptions)
-    return Mode(name, check_label(label) if label else make_label(name, differing(options, {})), options)
+    return Mode(name, check_label(label) if label is not None else make_label(name, differing(options, {})), options)
 
 
 class Template:
@@ -81,28 +82,33 @@ class Template:
             self._sources = self._read(path.name, {})
             self._template = self._environment.get_template(path.name)
         except jinja2.TemplateSyntaxError as error:
-            raise UsageError(f"{path}: line {error.lineno}: {one_line(str(error.message))}") from error
+            file = path.parent / (error.name or path.name)
+            raise UsageError(f"{file}: line {error.lineno}: {one_line(str(error.message))}") from error
         except (jinja2.TemplateError, OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{path}: {one_line(error)}") from error
-        variables: set[str] = set()
-        blocks = set(self._template.blocks)
+        used: set[str] = set()
+        defined: set[str] = set(VARIABLES)
+        blocks: set[str] = set()
         for source in self._sources.values():
             syntax = self._environment.parse(source)
-            variables |= jinja2.meta.find_undeclared_variables(syntax)
-            blocks |= {block.name for block in syntax.find_all(jinja2.nodes.Block)}
-        for name in sorted(variables - set(VARIABLES)):
+            used |= jinja2.meta.find_undeclared_variables(syntax)
+            defined |= _definitions(syntax)
+            blocks |= {block.name for block in syntax.find_all(nodes.Block)}
+        for name in sorted(used - defined):
             raise UsageError(f"{path}: {unknown('variable', name, VARIABLES)}")
         for name in _BLOCKS:
             if name not in blocks:
                 raise UsageError(f"{path}: block {name!r} is missing (a template has the blocks system and user)")
-        self.uses_references = "references" in variables
+        body = self._environment.parse(self._sources[path.name]).body
+        self._has_top = any(not isinstance(node, nodes.Block | nodes.Output) for node in body)
+        self.uses_references = "references" in used
 
     def _read(self, name: str, seen: dict[str, str]) -> dict[str, str]:
         """Collect the sources of the template and of all that it extends, includes or imports."""
         assert self._environment.loader is not None
         source, _, _ = self._environment.loader.get_source(self._environment, name)
         seen[name] = source
-        for other in jinja2.meta.find_referenced_templates(self._environment.parse(source)):
+        for other in jinja2.meta.find_referenced_templates(self._environment.parse(source, name)):
             if other is None:
                 raise UsageError(f"{self.path}: includes a template by a computed name; write the name out")
             if other not in seen:
@@ -125,7 +131,7 @@ class Template:
         }
         try:
             context = self._template.new_context(dict(variables))
-            if len(self._sources) > 1:  # a template that extends another gets its blocks by running
+            if self._has_top:  # what stands outside the blocks: `extends`, `import`, `set`, `macro`
                 deque(self._template.root_render_func(context), maxlen=0)
             texts = {name: "".join(context.blocks[name][0](context)).strip() for name in _BLOCKS}
         except Exception as error:
@@ -137,6 +143,16 @@ class Template:
     def examples(self, messages: Sequence[Message]) -> tuple[Draft, ...]:
         """Find the examples of an answer that the messages show: an answer that copies one is not a draft."""
         return tuple(draft for message in messages for draft in find_drafts(message["content"]))
+
+
+def _definitions(syntax: nodes.Template) -> set[str]:
+    """Name what a template defines anywhere: variables, macros, imports."""
+    names = {name.name for name in syntax.find_all(nodes.Name) if name.ctx == "store"}
+    names |= {macro.name for macro in syntax.find_all(nodes.Macro)}
+    names |= {item.target for item in syntax.find_all(nodes.Import)}
+    for item in syntax.find_all(nodes.FromImport):
+        names |= {name if isinstance(name, str) else name[1] for name in item.names}
+    return names
 
 
 def make_chat(

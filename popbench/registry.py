@@ -37,6 +37,7 @@ from popbench.specs import (
     make_label,
     parse_spec,
     read_options,
+    safe_label,
 )
 
 GROUP = "popbench"
@@ -97,12 +98,20 @@ class Registration:
         return cls
 
     @property
+    def error(self) -> str | None:
+        """Why the class cannot be had, None where it can."""
+        try:
+            self.load()
+        except UsageError as error:
+            return str(error)
+        return None
+
+    @property
     def summary(self) -> str:
         """The first line of the class's docstring, or why the class cannot be had."""
-        try:
-            doc = (self.load().__doc__ or "").strip()
-        except UsageError as error:
-            return f"broken: {error}"
+        if self.error is not None:
+            return f"broken: {self.error}"
+        doc = (self.load().__doc__ or "").strip()
         return doc.splitlines()[0] if doc else ""
 
 
@@ -125,7 +134,9 @@ class Registry:
             for kind, (hook, _) in KINDS.items():
                 getattr(manager.hook, hook)(register=self._register(kind, plugin))
             manager.hook.register_tasks(register=lambda folder: self.task_folders.append(Path(folder)))
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # also SystemExit: no plugin ends the host
             plugin.error = one_line(error)
 
     def _register(self, kind: str, plugin: Plugin) -> Callable[..., None]:
@@ -174,14 +185,13 @@ class Registry:
         fill = {key: value for key, value in (defaults or {}).items() if key in runtime}
         options = read_options(cls.Options, raw, {**fill, **registration.preset}, what)
         component = _make(registration, options)
+        offered = _label(component, what)
         differ = differing(options, registration.preset)
         spec = ComponentSpec(
             kind=kind,
             name=name,
             options=options.model_dump(mode="json", exclude_unset=True),
-            label=check_label(label)
-            if label is not None
-            else (component.label() or make_label(name, differ)).replace("|", "/"),
+            label=check_label(label) if label is not None else offered or make_label(name, differ),
             text=text,
         )
         return Resolved(spec, component)
@@ -219,12 +229,18 @@ def _make(registration: Registration, options: Any) -> Component:
     return component
 
 
+def _label(component: Component, what: str) -> str:
+    try:
+        return safe_label(component.label() or "")
+    except Exception as error:
+        raise UsageError(f"{what}: no label ({one_line(error)})") from error
+
+
 def create(spec: ComponentSpec) -> Component:
     """Make the component that a spec describes, in this process (also a worker's)."""
     registration = load_registry().find(spec.kind, spec.name)
     cls = registration.load()
-    values = {**registration.preset, **spec.options}
-    return _make(registration, read_options(cls.Options, values, {}, f"{spec.kind} {spec.name}"))
+    return _make(registration, cls.Options.model_validate({**registration.preset, **spec.options}))
 
 
 def _selected(found: list[EntryPoint]) -> list[EntryPoint]:
@@ -258,9 +274,9 @@ def load_registry() -> Registry:
         started = time.perf_counter()
         try:
             module = entry.load()
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                raise
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # also SystemExit: no plugin ends the host
             plugin.error = one_line(error)
             registry.plugins.append(plugin)
             continue

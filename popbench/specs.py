@@ -79,10 +79,18 @@ def _split(text: str) -> list[str]:
     return [*parts, text[start:].strip()]
 
 
+class Quoted(str):
+    """A value that stood in quotes: `"null"` is a word, and what looks like a list may still be one."""
+
+    __slots__ = ()
+
+
+_QUOTED = re.compile(r"""(["'])((?:\\.|(?!\1)[^\\])*)\1""", re.DOTALL)
+
+
 def _unquote(value: str) -> str:
-    if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
-        return re.sub(r"\\(.)", r"\1", value[1:-1])
-    return value
+    match = _QUOTED.fullmatch(value)
+    return Quoted(re.sub(r"\\(.)", r"\1", match[2], flags=re.DOTALL)) if match else value
 
 
 def read_options(
@@ -106,22 +114,31 @@ def read_options(
 
 
 def _typed(info: Any, value: str) -> JSON:
-    """Read a value as JSON where the option's type takes that (lists, objects, null), else leave it text."""
-    if value[:1] in (*_OPEN, '"') or value == "null":
+    """Read a value as JSON where the option's type takes that and does not take it better as text."""
+    text = str(value)
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    structured = isinstance(parsed, list | dict) or (parsed is None and not isinstance(value, Quoted))
+    for candidate in (parsed, text) if structured else (text, parsed):
         try:
-            parsed = json.loads(value)
-            pydantic.TypeAdapter(info.annotation).validate_python(parsed)
+            pydantic.TypeAdapter(info.annotation).validate_python(candidate)
         except (ValueError, RecursionError):
-            return value
-        return parsed
-    return value
+            continue
+        return candidate
+    return text
 
 
 def differing(options: Options, preset: Mapping[str, JSON]) -> dict[str, JSON]:
     """Return the determining options that the preset and the defaults do not give."""
     fields = type(options).model_fields
     required = {name for name, info in fields.items() if info.is_required() and name not in preset}
-    base = type(options).model_validate({**preset, **{name: getattr(options, name) for name in required}})
+    given = {**preset, **{name: getattr(options, name) for name in required}}
+    try:
+        base = type(options).model_validate(given)
+    except pydantic.ValidationError:  # options that are only valid together
+        base = type(options).model_construct(**given)
     return {
         name: value
         for name, value in options.determining().items()
@@ -134,7 +151,12 @@ def make_label(name: str, options: Mapping[str, JSON]) -> str:
     if not options:
         return name
     shown = ",".join(f"{key}={_short(value)}" for key, value in options.items())
-    return f"{name}[{shown}]".replace("|", "/")
+    return safe_label(f"{name}[{shown}]")
+
+
+def safe_label(text: str) -> str:
+    """Make a text fit to stand in a system's id: one line, without `|`."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split()).replace("|", "/")
 
 
 def _short(value: JSON) -> str:
@@ -145,6 +167,6 @@ def _short(value: JSON) -> str:
 
 def check_label(label: str) -> str:
     """Return a label given by the user; raises UsageError where it cannot stand in a system's id."""
-    if not label.strip() or "|" in label or any(ord(char) < 32 for char in label):
+    if not label.strip() or "|" in label or not label.strip().isprintable():
         raise UsageError(f"label {label!r}: needs visible characters, on one line, without '|'")
     return label.strip()

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -103,6 +105,11 @@ class Task:
         """Return the template file of a mode that the task has."""
         return self.folder / self.file.templates[mode]
 
+    @property
+    def template_files(self) -> dict[str, Path]:
+        """The template file of every mode."""
+        return {mode: self.template(mode).resolve() for mode in self.file.templates}
+
     def limited(self, limit: int | None) -> tuple[Prompt, ...]:
         """Take `limit` prompts round-robin over the categories, in their order: limit N + 1 adds one to limit N."""
         if limit is None or limit >= len(self.prompts):
@@ -138,11 +145,15 @@ def read_task_file(path: Path) -> TaskFile:
     try:
         return TaskFile.model_validate(content)
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
+        # A key that is not known often explains one that is missing.
+        errors = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+        # Of a category that is neither a column nor blocks, say what is wrong with the blocks.
+        first = next((item for item in errors if "Blocks" in item["loc"] and len(item["loc"]) > 3), errors[0])
         where = ".".join(str(part) for part in first["loc"] if part not in ("Blocks", "str"))
         if first["type"] == "extra_forbidden":
-            models: dict[str, type[_Strict]] = {"fields": Fields, "draft": DraftRules}
-            parent = models.get(str(first["loc"][0]), TaskFile) if len(first["loc"]) > 1 else TaskFile
+            models: dict[str, type[_Strict]] = {"fields": Fields, "draft": DraftRules, "Blocks": Blocks}
+            known = [models[str(part)] for part in first["loc"][:-1] if str(part) in models]
+            parent = known[-1] if known else TaskFile
             raise UsageError(f"{path}: {unknown('key', where.rpartition('.')[2], parent.model_fields)}") from None
         raise UsageError(f"{path}: {where}: {one_line(first['msg'])}") from None
 
@@ -170,13 +181,14 @@ def load_tasks(specs: Iterable[str]) -> list[Task]:
     """
     tasks: dict[str, Task] = {}
     for spec in specs:
-        name, options = parse_spec(spec)
+        name, options = (spec, {}) if Path(spec).exists() else parse_spec(spec)
         if extra := set(options) - {"path"}:
             raise unknown(f"option of task {name}", min(extra), ["path"])
         for listed in _matching(name):
             assert listed.file is not None
             task = load_task(listed.path, options.get("path"))
-            if task.name in tasks and tasks[task.name].hash != task.hash:
+            other = tasks.get(task.name, task)
+            if other.hash != task.hash or other.template_files != task.template_files:
                 raise UsageError(f"two different tasks are named {task.name!r}: rename one")
             tasks[task.name] = task
     return list(tasks.values())
@@ -243,27 +255,42 @@ def _rows(file: TaskFile, path: Path, copy: str | None) -> list[dict[str, Any]]:
                 arguments[key] = _absolute(arguments[key], path.parent)
         if not str(source).startswith("/") and (path.parent / str(source)).exists():
             source = str(path.parent / str(source))
-    shown = not datasets.are_progress_bars_disabled()
-    datasets.disable_progress_bars()
-    hub = logging.getLogger("huggingface_hub")
-    level = hub.level
-    hub.setLevel(logging.ERROR)  # its retries are told below, in one line
+    saved = arguments.pop("saved", False)
+    # Files on this machine are read as a stream: that needs no cache folder and asks no network.
+    local = copy is not None or (source in _FORMATS.values() and "://" not in str(arguments.get("data_files")))
     try:
-        if arguments.pop("saved", False):
-            data: Any = datasets.load_from_disk(source)
-            data = data[arguments.get("split", "train")] if isinstance(data, datasets.DatasetDict) else data
-        else:
-            data = datasets.load_dataset(source, **{"split": "train", **arguments})
-        if isinstance(data, dict):
-            raise UsageError(f"{path}: dataset.split is missing (possible: {', '.join(data)})")
-        return [dict(row) for row in data]
+        with _quiet(datasets), tempfile.TemporaryDirectory() as cache:
+            if local and not saved:
+                arguments |= {"streaming": True, "cache_dir": cache}
+            if saved:
+                data: Any = datasets.load_from_disk(source)
+                data = data[arguments.get("split", "train")] if isinstance(data, datasets.DatasetDict) else data
+            else:
+                data = datasets.load_dataset(source, **{"split": "train", **arguments})
+            if isinstance(data, dict):
+                raise UsageError(f"{path}: dataset.split is missing (possible: {', '.join(data)})")
+            return [dict(row) for row in data]
     except UsageError:
         raise
     except Exception as error:
         cause = error.__cause__ or error
         hint = "" if copy or "data_files" in arguments else f"; a local copy is given as {file.task},path=FILE_OR_DIR"
         raise UsageError(f"{path}: data set {source!r} cannot be loaded: {one_line(cause, 200)}{hint}") from error
+
+
+@contextmanager
+def _quiet(datasets: Any) -> Iterator[None]:
+    """Load without progress bars, without counting the download, and with the hub's retries untold."""
+    shown = not datasets.are_progress_bars_disabled()
+    hub = logging.getLogger("huggingface_hub")
+    level, counts = hub.level, datasets.config.HF_UPDATE_DOWNLOAD_COUNTS
+    datasets.disable_progress_bars()
+    hub.setLevel(logging.ERROR)
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
+    try:
+        yield
     finally:
+        datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = counts
         hub.setLevel(level)
         if shown:
             datasets.enable_progress_bars()
@@ -275,7 +302,8 @@ def _local(copy: Path, original: Mapping[str, Any]) -> dict[str, Any]:
     if copy.is_file():
         if copy.suffix not in _FORMATS:
             raise UsageError(f"{copy}: cannot be loaded as a data set (possible: {', '.join(_FORMATS)})")
-        return {"path": _FORMATS[copy.suffix], "data_files": str(copy), "split": "train"}
+        delimiter = {"delimiter": "\t"} if copy.suffix == ".tsv" else {}
+        return {"path": _FORMATS[copy.suffix], "data_files": str(copy), "split": "train", **delimiter}
     if not copy.is_dir():
         raise UsageError(f"{copy}: no such file or folder")
     saved = (copy / "dataset_dict.json").exists() or (copy / "state.json").exists()
@@ -305,6 +333,9 @@ def _prompts(file: TaskFile, path: Path, rows: list[dict[str, Any]]) -> Iterator
             raise UsageError(
                 f"{path}: row {position + 1}: the prompt is empty or no text ({json.dumps(text, default=str)})"
             )
+        for key in (file.fields.id, file.fields.category):
+            if isinstance(key, str) and (row[key] is None or not str(row[key]).strip()):
+                raise UsageError(f"{path}: row {position + 1}: {key} is empty")
         id_ = str(row[file.fields.id]) if file.fields.id else f"{position + 1:04d}"
         yield Prompt(id_, text, _category(file, path, row, position, len(kept)), file.task)
 

@@ -5,9 +5,11 @@ It does not judge content beyond `is_black`, and knows nothing of models, reques
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +38,9 @@ pictures makes seeking and decoding throughout equally fast.
 
 BLACK_LEVEL = 16
 """A frame is black when no channel of any pixel is above this value (video black is 16 of 255)."""
+
+
+MAX_FPS = 1000
 
 
 class VideoError(Exception):
@@ -69,8 +74,7 @@ def write_mp4(frames: NDArray[np.uint8], fps: float, path: Path, tags: Mapping[s
     import av
 
     frames = check_frames(frames)
-    if not (np.isfinite(fps) and fps > 0):
-        raise VideoError(f"fps is {fps}, expected a positive number")
+    rate = _rate(fps)
     _, height, width, _ = frames.shape
     if height % 2 or width % 2:
         frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
@@ -81,7 +85,7 @@ def write_mp4(frames: NDArray[np.uint8], fps: float, path: Path, tags: Mapping[s
         ) as file:
             for key, value in (tags or {}).items():
                 file.metadata[key] = value
-            stream: Any = file.add_stream(ENCODER["codec"], rate=Fraction(fps).limit_denominator(1001))
+            stream: Any = file.add_stream(ENCODER["codec"], rate=rate)
             stream.height, stream.width = frames.shape[1:3]
             stream.pix_fmt = ENCODER["pix_fmt"]
             stream.codec_context.thread_count = ENCODER["threads"]
@@ -92,8 +96,22 @@ def write_mp4(frames: NDArray[np.uint8], fps: float, path: Path, tags: Mapping[s
                 file.mux(stream.encode(picture))
             file.mux(stream.encode(None))
         partial.replace(path)
+    except av.FFmpegError as error:
+        if isinstance(error, OSError) and error.errno in errno.errorcode:
+            raise
+        raise VideoError(f"frames of {width}x{height} cannot be encoded ({_said(error)})") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _rate(fps: Any) -> Fraction:
+    try:
+        rate = Fraction(float(fps)).limit_denominator(1001)
+    except (TypeError, ValueError, OverflowError):
+        rate = Fraction(0)
+    if not 0 < rate <= MAX_FPS or isinstance(fps, str):
+        raise VideoError(f"fps is {fps!r}, expected a number above 0 and up to {MAX_FPS}")
+    return rate
 
 
 def read_frames(path: Path, count: int | None = None) -> NDArray[np.uint8]:
@@ -104,11 +122,10 @@ def read_frames(path: Path, count: int | None = None) -> NDArray[np.uint8]:
     """
     import av
 
+    if count is not None and count < 1:
+        raise ValueError(f"count is {count}, expected at least 1")
     try:
-        with av.open(str(path)) as file:
-            if not file.streams.video:
-                raise VideoError(f"{path}: no video stream in the file")
-            file.streams.video[0].codec_context.thread_count = 1
+        with _open(path) as file:
             # Pictures are converted after the choice: conversion costs more than decoding.
             pictures = list(file.decode(video=0))
             if not pictures:
@@ -117,7 +134,7 @@ def read_frames(path: Path, count: int | None = None) -> NDArray[np.uint8]:
             chosen = range(total) if count is None else np.linspace(0, total - 1, count).round().astype(int)
             return np.stack([pictures[index].to_ndarray(format="rgb24") for index in chosen])
     except (av.FFmpegError, ValueError) as error:
-        raise VideoError(f"{path}: not a readable video ({' '.join(str(error).split())})") from error
+        raise VideoError(f"{path}: not a readable video ({_said(error)})") from error
 
 
 def check_mp4(path: Path) -> bool:
@@ -128,10 +145,12 @@ def check_mp4(path: Path) -> bool:
     import av
 
     try:
-        with av.open(str(path)) as file:
-            if not file.streams.video:
-                raise VideoError(f"{path}: no video stream in the file")
-            file.streams.video[0].codec_context.thread_count = 1
+        with _open(path) as file:
+            declared = file.streams.video[0].frames
+            found = sum(packet.size > 0 for packet in file.demux(video=0))
+            if found < declared:
+                raise VideoError(f"{path}: the file is cut short ({found} of {declared} frames are there)")
+            file.seek(0)
             empty = True
             for picture in file.decode(video=0):
                 empty = False
@@ -141,7 +160,23 @@ def check_mp4(path: Path) -> bool:
                 raise VideoError(f"{path}: no frames in the file")
             return True
     except (av.FFmpegError, ValueError) as error:
-        raise VideoError(f"{path}: not a readable video ({' '.join(str(error).split())})") from error
+        raise VideoError(f"{path}: not a readable video ({_said(error)})") from error
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    """Open a file as a video; by content alone ffmpeg would take plain text for one."""
+    import av
+
+    with av.open(str(path), options={"format_whitelist": "mov,matroska,webm,avi"}) as file:
+        if not file.streams.video:
+            raise VideoError(f"{path}: no video stream in the file")
+        file.streams.video[0].codec_context.thread_count = 1
+        yield file
+
+
+def _said(error: BaseException) -> str:
+    return " ".join(str(getattr(error, "strerror", None) or error).split())
 
 
 def _is_bright(picture: Any) -> bool:

@@ -17,8 +17,9 @@ def _clean_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytes
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def _faults() -> None:
+    """A test that makes the registry anew does not take the plugin from the others."""
     faults.install()
 
 

@@ -148,7 +148,9 @@ def test_text_of_every_script_comes_through(title: str, video_prompt: str, ascii
     assert pair(parse(f"Voilà: {text} ✔")) == (title, video_prompt)
 
 
-@pytest.mark.parametrize("text", ['{"title": "A\\ud800", "video_prompt": "B"}', '{"title": "A\ud800", "video_prompt": "B"}'])
+@pytest.mark.parametrize(
+    "text", ['{"title": "A\\ud800", "video_prompt": "B"}', '{"title": "A\ud800", "video_prompt": "B"}']
+)
 def test_lone_surrogates_are_replaced(text: str) -> None:
     assert pair(parse(text)) == ("A?", "B")
 
@@ -287,7 +289,7 @@ def check(draft: Draft | None) -> None:
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).map(str.strip).filter(bool)
 TRICKY = st.lists(
-    st.sampled_from(["{", "}", "[", "]", '"', "'", "\\", "title", "video_prompt", "```", ":", ",", "a", " b", "\n", "{}"]),
+    st.sampled_from(["{", "}", "[", "]", '"', "'", "\\", "title", "video_prompt", "```", ":", ",", "a", " b", "\n"]),
     min_size=1,
 ).map(lambda pieces: "".join(pieces).strip()).filter(bool)  # fmt: skip
 PROSE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="{}<>"))

@@ -25,7 +25,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the example, so that building it leaves nothing in the source tree."""
     folder = tmp_path_factory.mktemp("example") / "copy"
-    left_out = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
+    left_out = shutil.ignore_patterns("build", "*.egg-info", "__pycache__", ".*_cache")
     shutil.copytree(EXAMPLE, folder, ignore=left_out)
     return folder
 

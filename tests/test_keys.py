@@ -23,7 +23,9 @@ REFERENCES = st.builds(
 CHATS = st.builds(
     Chat,
     id=TEXT,
-    messages=st.lists(st.builds(Message, role=st.sampled_from(["system", "user"]), content=TEXT), max_size=3).map(tuple),
+    messages=st.lists(st.builds(Message, role=st.sampled_from(["system", "user"]), content=TEXT), max_size=3).map(
+        tuple
+    ),
     seed=SEEDS,
     schema=st.dictionaries(TEXT, TEXT, max_size=2),
     prompt=TEXT,
@@ -88,3 +90,12 @@ def test_seeds_are_hashes_of_the_place_of_a_call(a: tuple[Any, ...], b: tuple[An
 def test_digests_are_the_same_on_every_machine() -> None:
     """Pinned: a change of this value orphans every ledger there is."""
     assert digest("draft", 1, {"b": [1.5, None], "a": "ü"}) == "5e814618654b320ca853adfe8db3ab15"
+
+
+def test_an_option_that_no_spec_could_set_is_refused() -> None:
+    import popbench
+
+    with pytest.raises(TypeError, match="an option cannot be called 'label'"):
+
+        class _Options(popbench.Options):
+            label: str = "x"

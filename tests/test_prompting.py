@@ -82,7 +82,7 @@ def test_every_variable_can_be_used(tmp_path: Path) -> None:
 
 
 def test_text_is_not_escaped_and_not_rendered_again(tmp_path: Path) -> None:
-    prompt = Prompt("p", "<b>&\"{{ 1 + 1 }}{% if %}", "c", "t")
+    prompt = Prompt("p", '<b>&"{{ 1 + 1 }}{% if %}', "c", "t")
     assert template(tmp_path).render(prompt, DraftRules(), ())[-1]["content"] == prompt.text
 
 

@@ -20,7 +20,7 @@ from popbench.retrieval import Retriever
 from popbench_baselines.corpus import DemoCorpus
 from popbench_baselines.hashing import Hashing
 
-WORDS = "cat dog rain cake night song goal train sea robot lamp bread snow drum kite".split()
+WORDS = ["cat", "dog", "rain", "cake", "night", "song", "goal", "train", "sea", "robot", "lamp", "bread", "snow"]
 
 
 class Made(popbench.Corpus):
@@ -146,7 +146,7 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
 
 def test_tied_tags_are_chosen_by_name() -> None:
     rows = [Reference(f"v{n}", "t", "d", "c", tag, 1) for n, tag in enumerate(["zeta", "beta", "alpha"])]
-    assert found(rows, "nothing in common", k=3, tags=1, negative_ratio=0) == [("v2", True)]
+    assert found(rows, "?!", k=3, tags=1, negative_ratio=0) == [("v2", True)]
 
 
 def test_fewer_videos_than_asked_for_give_what_there_is() -> None:

@@ -90,7 +90,8 @@ def test_prompts_without_ids_are_numbered_and_without_categories_are_one_stratum
     ("changes", "told"),
     [
         ({"templatse": {"basic": "basic.j2"}}, "unknown key 'templatse': did you mean 'templates'?"),
-        ({"fields": {"promt": "prompt"}}, "fields.prompt"),
+        ({"fields": {"promt": "prompt"}}, "unknown key 'promt': did you mean 'prompt'?"),
+        ({"fields": {}}, "fields.prompt: "),
         ({"fields": {"prompt": "prompt", "categroy": "x"}}, "unknown key 'categroy': did you mean 'category'?"),
         ({"draft": {"title_max_char": 3}}, "unknown key 'title_max_char': did you mean 'title_max_chars'?"),
         ({"draft": {"title_max_chars": 0}}, "draft.title_max_chars: "),
@@ -531,8 +532,8 @@ def write_copy(folder: Path, form: str) -> Path:
 def test_a_hub_task_loads_from_a_local_copy(tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = write_copy(tmp_path, form)
     monkeypatch.chdir(tmp_path)
-    for given in (copy, copy.relative_to(tmp_path)):
-        (task,) = load_tasks([f"llmpopcorn_concrete,path={given}"])
+    for path in (copy, copy.relative_to(tmp_path)):
+        (task,) = load_tasks([f"llmpopcorn_concrete,path={path}"])
         assert [prompt.text for prompt in task.prompts] == [row["prompt"] for row in HUB_ROWS[100:]]
         assert [prompt.category for prompt in task.prompts] == [name for name in CATEGORIES for _ in range(20)]
         assert [prompt.id for prompt in task.prompts][::99] == ["0001", "0100"]

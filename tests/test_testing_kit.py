@@ -134,14 +134,6 @@ class LooseOptions(Plain):
         style: str = "dry"
 
 
-class LabelOption(Plain):
-    """Has an option that no spec can set."""
-
-    class Options(popbench.Options):
-        label: str = "x"
-        style: str = "dry"
-
-
 class SecretOption(Plain):
     """Loses its key on the way to a worker."""
 
@@ -705,7 +697,6 @@ class Case:
 CASES = [
     Case("docstring", check_llm, NoDocstring, "NoDocstring has none"),
     Case("options", check_llm, LooseOptions, "no_such_option"),
-    Case("options", check_llm, LabelOption, "label"),
     Case("spec", check_llm, SecretOption, "key: is SecretStr"),
     Case("spec", check_llm, Unmade, "only once"),
     Case("label", check_llm, BarLabel, "'a|b'"),

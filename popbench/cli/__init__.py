@@ -108,6 +108,9 @@ def main() -> None:
         status = cli(standalone_mode=False)
     except click.exceptions.Exit as error:
         status = error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.message, err=True)
+        status = 2
     except click.ClickException as error:
         status = _complain(error.format_message().replace("\n", " "), error.exit_code)
     except (click.Abort, KeyboardInterrupt):

@@ -84,6 +84,7 @@ def _disk_mb(stages: Sequence[tuple[Stage, Part, int, int]], path: Path) -> floa
 def _show(plan: Plan, path: Path, stages: Sequence[tuple[Stage, Part, int, int]]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console()
     plain: dict[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
@@ -95,11 +96,11 @@ def _show(plan: Plan, path: Path, stages: Sequence[tuple[Stage, Part, int, int]]
         console.print(f"  {system.id}", **plain)
     table = Table(title="Calls at most (equal ones are made once)", title_justify="left")
     table.add_column("stage")
-    table.add_column("component")
+    table.add_column("component", overflow="fold")
     for name in ("items", "done", "to do"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for stage, part, n, done in stages:
-        table.add_row(stage, part.label, str(n), str(done), str(n - done))
+        table.add_row(stage, Text(part.label), str(n), str(done), str(n - done))
     console.print(table)
     disk = _disk_mb(stages, path)
     console.print(
@@ -115,7 +116,9 @@ def _show_prompt(plan: Plan, console: Any, plain: dict[str, Any]) -> None:
     """Print the first prompt as the first LLM would get it in the last mode, the richest by custom."""
     task_mode = list(plan.task_modes.values())[len(plan.modes) - 1]
     prompt = plan.prompts[task_mode.task.name][0]
-    console.rule(f"{prompt.task}/{prompt.id} in mode {task_mode.mode.label}")
+    from rich.text import Text
+
+    console.rule(Text(f"{prompt.task}/{prompt.id} in mode {task_mode.mode.label}"))
     for message in plan.messages(task_mode, prompt):
         console.print(f"[{message['role']}]", **plain)
         console.print(message["content"], **plain)

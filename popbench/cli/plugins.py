@@ -19,6 +19,8 @@ def command(as_json: bool) -> int:
     registry = load_registry()
     conflicts = registry.conflicts()
     broken = [plugin for plugin in registry.plugins if plugin.error]
+    unusable = [item.error for item in registry if item.error]
+    status = 1 if broken or conflicts or unusable else 0
     if as_json:
         click.echo(
             json.dumps(
@@ -39,7 +41,7 @@ def command(as_json: bool) -> int:
                 }
             )
         )
-        return 1 if broken or conflicts else 0
+        return status
 
     from rich.console import Console
     from rich.table import Table
@@ -61,6 +63,6 @@ def command(as_json: bool) -> int:
     console.print(table)
     for plugin in broken:
         click.echo(f"popbench: plugin {plugin.name} of {plugin.distribution} is broken: {plugin.error}", err=True)
-    for line in conflicts:
+    for line in (*unusable, *conflicts):
         click.echo(f"popbench: {line}", err=True)
-    return 1 if broken or conflicts else 0
+    return status

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from popbench.plan import Plan
+    from popbench.plan import Plan, TaskMode
+    from popbench.records import Prompt
 
 
 @click.group("task")
@@ -57,7 +58,10 @@ def show(task: str, prompt: str | None, mode: str, corpus: str | None, embedder:
     from popbench.errors import unknown
 
     plan = _plan(task, (mode,), corpus, embedder)
-    by_id = {item.id: (task_mode, item) for task_mode in plan.task_modes.values() for item in task_mode.task.prompts}
+    by_id: dict[str, tuple[TaskMode, Prompt]] = {}
+    for task_mode in plan.task_modes.values():
+        for item in task_mode.task.prompts:
+            by_id.setdefault(item.id, (task_mode, item))
     if prompt is not None and prompt not in by_id:
         raise unknown(f"prompt of task {task}", prompt, by_id)
     task_mode, chosen = by_id[prompt] if prompt is not None else next(iter(by_id.values()))

@@ -22,11 +22,11 @@ def percent(value: float | None) -> str:
 
 
 def number(value: float) -> str:
-    """Show a popularity with three significant digits and no exponent."""
+    """Show a popularity with three significant digits."""
     if value == 0:
         return "0"
     digits = f"{value:.3g}"
-    return f"{float(digits):,.0f}" if "e" in digits or abs(value) >= 100 else digits
+    return f"{float(digits):,.0f}" if abs(value) >= 100 else digits
 
 
 def rate_interval(value: float | None, interval: Sequence[float] | None) -> str:
@@ -62,9 +62,11 @@ def tables(results: Mapping[str, Any]) -> list[tuple[str, str]]:
     return list(dict.fromkeys((row["predictor"], row["task"]) for row in results["systems"]))
 
 
-def decides(results: Mapping[str, Any], task: str) -> str:
+def decides(results: Mapping[str, Any], predictor: str, task: str) -> str:
     """Say in one sentence what the number of prompts can decide."""
-    found = results["minimum_detectable_win_rate"][task]
+    found = next(
+        row for row in results["minimum_detectable_win_rate"] if (row["predictor"], row["task"]) == (predictor, task)
+    )
     n, pairs = found["n"], found["pairs"]
     one, every = found["one_pair"], found["all_pairs"]
     if one is None:
@@ -103,7 +105,7 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
             "Mode",
             "Generator",
             "Mean win rate, %",
-            f"Median {unit}",
+            f"Median {_escaped(unit)}",
             "n",
             "Invalid",
             "Errors",
@@ -125,7 +127,7 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
         ],
     )
     yield ""
-    yield f"Brackets hold 95 % intervals, paired by prompt. {decides(results, task)}"
+    yield f"Brackets hold 95 % intervals, paired by prompt. {decides(results, predictor, task)}"
     yield ""
     yield from _matrix(results, predictor, task, rows)
     yield from _contrasts(results, predictor, task)
@@ -259,6 +261,6 @@ def _parts(system: str) -> list[str]:
 
 def _escaped(text: str) -> str:
     """Escape what markdown or HTML would take for its own."""
-    for char in "\\`*_[]<>|":
+    for char in "\\`*_[]<>|~&$#":
         text = text.replace(char, f"\\{char}")
     return " ".join(text.split())

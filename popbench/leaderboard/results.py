@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,7 +27,12 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
     results: dict[str, Any] = {
         "schema": 1,
         "demo": any(scores.demo for scores in sources),
-        "tasks": [{"name": name, **about} for name, about in sorted(sources[0].tasks.items())],
+        "tasks": [
+            {"name": name, **about}
+            for name, about in sorted(
+                {name: about for scores in sources for name, about in scores.tasks.items()}.items()
+            )
+        ],
         "predictors": [
             {"name": scores.predictor, "digest": scores.predictor_digest, "unit": scores.unit} for scores in sources
         ],
@@ -36,7 +42,7 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
         "systems": [],
         "pairs": [],
         "enhancement": [],
-        "minimum_detectable_win_rate": {},
+        "minimum_detectable_win_rate": [],
     }
     for scores in sources:
         for block in blocks(scores, common=common):
@@ -56,12 +62,15 @@ def _add_block(results: dict[str, Any], scores: Scores, block: Block) -> None:
     pairs = _pairs(block, y, strata, resamples, about)
     results["pairs"] += pairs
     results["enhancement"] += _enhancement(pairs)
-    results["minimum_detectable_win_rate"][block.name] = {
-        "n": len(block.prompts),
-        "one_pair": stats.minimum_detectable_win_rate(len(block.prompts)),
-        "all_pairs": stats.minimum_detectable_win_rate(len(block.prompts), max(1, len(y))),
-        "pairs": len(y),
-    }
+    results["minimum_detectable_win_rate"].append(
+        {
+            **about,
+            "n": len(block.prompts),
+            "pairs": len(y),
+            "one_pair": stats.minimum_detectable_win_rate(len(block.prompts)),
+            "all_pairs": stats.minimum_detectable_win_rate(len(block.prompts), max(1, len(y))),
+        }
+    )
 
 
 def _codes(names: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -85,10 +94,13 @@ def _systems(
         outcomes = stats.mean_outcomes(y, len(block.systems))
         means = outcomes.mean(axis=1)
         low, high = resamples.intervals(outcomes)
-    tasks = {task for task, _ in block.prompts}
+    tasks, prompts = {task for task, _ in block.prompts}, set(block.prompts)
+    errors: Counter[str] = Counter()
     rows: dict[str, list[ScoreRow]] = {system: [] for system in block.systems}
     for row in scores.rows:
-        if row.task in tasks and row.system in rows:
+        if row.status == "error" and row.task in tasks:
+            errors[row.system] += 1
+        if (row.task, row.prompt_id) in prompts:
             rows[row.system].append(row)
     found = []
     for index, system in enumerate(block.systems):
@@ -100,7 +112,7 @@ def _systems(
                 "n": len(block.prompts),
                 "repeats": values.shape[2],
                 "invalid": sum(row.status == "invalid" for row in rows[system]),
-                "errors": sum(row.status == "error" for row in rows[system]),
+                "errors": errors[system],
                 "median": _median(of_prompts, strata),
                 "by_category": _by_category(block, of_prompts, strata),
                 **_compliance(rows[system]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from collections import Counter
@@ -96,7 +97,7 @@ def read_source(path: Path) -> list[Scores]:
         try:
             about = json.loads((path / "run.json").read_text(encoding="utf-8"))
             scores = from_samples(read_jsonl(path / "samples.jsonl"), about, str(path))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"{path}: run.json cannot be read ({one_line(error)})") from error
         if about["config"].get("stop_after"):
             raise UsageError(f"{path}: the run stopped after {about['config']['stop_after']}, so it has no scores")
@@ -140,20 +141,38 @@ def _from_file(path: Path) -> list[Scores]:
     return found
 
 
-def _records(path: Path) -> tuple[Iterator[dict[str, Any]], list[str]]:
-    import pandas as pd
-
+def _records(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Read a file's rows as they are: no value is guessed to be a number, a date or missing."""
     try:
         if path.suffix == ".jsonl":
-            frame = pd.read_json(path, lines=True, dtype=False, convert_dates=False)
-        elif path.suffix == ".csv":
-            frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-        else:
-            frame = pd.read_parquet(path)
+            records = list(_jsonl(path))
+            return records, list(dict.fromkeys(key for record in records for key in record))
+        if path.suffix == ".csv":
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                reader = csv.DictReader(file, strict=True)
+                return [dict(row) for row in reader], list(reader.fieldnames or [])
+        import pyarrow.parquet
+
+        table = pyarrow.parquet.read_table(path)
+        return table.to_pylist(), list(table.column_names)
+    except UsageError:
+        raise
     except Exception as error:
         raise UsageError(f"{path}: cannot be read ({one_line(error)})") from error
-    columns = [str(column) for column in frame.columns]
-    return (dict(zip(columns, values, strict=True)) for values in frame.itertuples(index=False)), columns
+
+
+def _jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise UsageError(f"{path}: line {number} is no JSON ({one_line(str(error))})") from error
+            if not isinstance(record, dict):
+                raise UsageError(f"{path}: line {number} is no JSON object")
+            yield record
 
 
 def _read_row(record: Mapping[str, Any], where: str) -> tuple[ScoreRow, str | None, str]:
@@ -171,8 +190,8 @@ def _read_row(record: Mapping[str, Any], where: str) -> tuple[ScoreRow, str | No
         except ValueError:
             raise UsageError(f"{where}: popularity {texts['popularity']!r} is not a number") from None
     try:
-        repeat = int(float(texts["repeat"] or 0))
-    except ValueError:
+        repeat = int(texts["repeat"] or 0) if "." not in texts["repeat"] else _whole(float(texts["repeat"]))
+    except (ValueError, OverflowError):
         raise UsageError(f"{where}: repeat {texts['repeat']!r} is not a whole number") from None
     compliance = {"true": True, "false": False}.get(texts["compliance"].lower())
     row = ScoreRow(
@@ -180,6 +199,12 @@ def _read_row(record: Mapping[str, Any], where: str) -> tuple[ScoreRow, str | No
         popularity, compliance,
     )  # fmt: skip
     return row, texts["task_hash"] or None, texts["predictor"]
+
+
+def _whole(value: float) -> int:
+    if value != int(value):
+        raise ValueError(value)
+    return int(value)
 
 
 def _text(value: Any) -> str:
@@ -192,6 +217,8 @@ def merge(sources: Sequence[Scores]) -> list[Scores]:
     """Join the rows of several runs and files by predictor; raises UsageError for what does not compare."""
     merged: dict[str, Scores] = {}
     for scores in sources:
+        for other in sources[: sources.index(scores)]:
+            _check_tasks(other, scores)
         first = merged.get(scores.predictor)
         if first is None:
             merged[scores.predictor] = Scores(
@@ -217,9 +244,6 @@ def _check_comparable(first: Scores, other: Scores) -> None:
         raise UsageError(f"demo scores and real ones cannot share a board ({where})")
     if first.predictor_digest != other.predictor_digest:
         raise UsageError(f"two predictors are called {first.predictor!r}: their fingerprints differ ({where})")
-    for task, about in other.tasks.items():
-        if task in first.tasks and first.tasks[task]["hash"] != about["hash"]:
-            raise UsageError(f"two versions of task {task!r} cannot share a board: their hashes differ ({where})")
     for system, fingerprint in other.systems.items():
         if system not in first.systems:
             continue
@@ -232,6 +256,13 @@ def _check_comparable(first: Scores, other: Scores) -> None:
                     f"system {system!r} has two fingerprints on task {task!r} ({where}): "
                     "rename one with label= and run it again"
                 )
+
+
+def _check_tasks(first: Scores, other: Scores) -> None:
+    for task, about in other.tasks.items():
+        if task in first.tasks and first.tasks[task]["hash"] != about["hash"]:
+            where = f"{first.source} and {other.source}"
+            raise UsageError(f"two versions of task {task!r} cannot share a board: their hashes differ ({where})")
 
 
 @dataclass(frozen=True)
@@ -258,8 +289,8 @@ def check_rows(scores: Scores) -> None:
             raise UsageError(f"{where}: popularity is {row.popularity}, expected a finite number")
         if row.popularity < 0:
             raise UsageError(f"{where}: popularity is {row.popularity:g}, expected no negative number")
-        if row.popularity == 0 and row.status == "ok":
-            raise UsageError(f"{where}: popularity is 0 with status ok (0 is for status invalid)")
+        if (row.popularity == 0) != (row.status == "invalid"):
+            raise UsageError(f"{where}: popularity is {row.popularity:g} with status {row.status} (0 is for invalid)")
     counts = Counter((row.system, row.task, row.prompt_id, row.repeat) for row in scores.rows)
     for (system, task, prompt, repeat), count in counts.items():
         if count > 1:
@@ -286,22 +317,24 @@ def blocks(scores: Scores, *, common: bool) -> list[Block]:
 def _block(scores: Scores, name: str, tasks: Sequence[str], *, common: bool) -> Block:
     values: dict[str, dict[tuple[str, str, int], float]] = {}
     category: dict[tuple[str, str], str] = {}
+    seen: set[int] = set()
     for row in scores.rows:
         if row.task not in tasks:
             continue
         of_system = values.setdefault(row.system, {})
         at = (row.task, row.prompt_id)
+        seen.add(row.repeat)
         if category.setdefault(at, row.category) != row.category:
             raise UsageError(f"{scores.source}: prompt {row.prompt_id!r} has two categories")
         if row.popularity is not None:
             of_system[(*at, row.repeat)] = row.popularity
-    wanted = {key for of_system in values.values() for key in of_system}
-    shared = wanted.intersection(*values.values()) if values else set()
+    repeats = sorted(seen)
+    wanted = {(*at, repeat) for at in category for repeat in repeats}
+    shared = wanted.intersection(*values.values())
     if shared != wanted and not common:
         raise UsageError(_lacks(scores, values, wanted))
-    repeats = sorted({repeat for _, _, repeat in shared})
     prompts = sorted(at for at in category if all((*at, repeat) in shared for repeat in repeats))
-    if not shared or not prompts:
+    if not prompts:
         raise UsageError(f"{scores.source}: the systems have no prompt of {name!r} in common")
     systems = sorted(values)
     return Block(
@@ -321,7 +354,8 @@ def _lacks(scores: Scores, values: Mapping[str, Mapping[Any, float]], wanted: se
         f"{task}/{prompt}" + (f" repeat {repeat}" if repeat else "") for task, prompt, repeat in missing[:5]
     )
     more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+    count = f"{len(missing)} result{'s' * (len(missing) > 1)}"
     return (
-        f"{scores.source}: system {system!r} lacks {len(missing)} result{"s" * (len(missing) > 1)} that others have: {names}{more} "
+        f"{scores.source}: system {system!r} lacks {count} that others have: {names}{more} "
         "(--common restricts the board to the prompts all have)"
     )

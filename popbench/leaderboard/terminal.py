@@ -29,7 +29,7 @@ def show(results: Mapping[str, Any], console: Console) -> None:
         contrasts = _contrasts(results, predictor, task)
         if contrasts is not None:
             console.print(contrasts)
-        console.print(Text(decides(results, task), style="dim"))
+        console.print(Text(decides(results, predictor, task), style="dim"))
         console.print()
     if has_verbatim(results):
         console.print(Text("verbatim ignores references, so its rows tie: it is the control without a language model."))
@@ -40,9 +40,9 @@ def show(results: Mapping[str, Any], console: Console) -> None:
 
 
 def _table(title: str, columns: Sequence[tuple[str, str]]) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name, side in columns:
-        table.add_column(name, justify="right" if side == "r" else "left", overflow="fold", no_wrap=side == "r")
+        table.add_column(Text(name), justify="right" if side == "r" else "left", overflow="fold", no_wrap=side == "r")
     return table
 
 

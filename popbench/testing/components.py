@@ -145,7 +145,6 @@ def _check_options(book: Book, component: Component) -> bool:
     if not book.expect("options", isinstance(options, Options), f"options are {type(options).__name__}"):
         return False
     cls = type(options)
-    book.expect("options", "label" not in cls.model_fields, "NAME,label=... names the component on boards", "label")
     values = {name: getattr(options, name) for name in cls.model_fields}
     try:
         cls.model_validate({**values, "no_such_option": 1})

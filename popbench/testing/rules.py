@@ -14,7 +14,7 @@ T = TypeVar("T")
 RULES: Mapping[str, str] = {
     # every component
     "docstring": "the class has a docstring, whose first line `popbench plugins` shows",
-    "options": "options are a popbench.Options that refuses unknown keys and leaves the key label to the harness",
+    "options": "options are a popbench.Options that refuses unknown keys",
     "spec": "options survive JSON and pickle, and make the same component again anywhere",
     "label": "label() is None, or text on one line without '|'",
     "check": "check() returns a list of str",

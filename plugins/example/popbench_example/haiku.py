@@ -9,9 +9,8 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
-import pydantic
-
 import popbench
+import pydantic
 
 FIRST = (
     "Morning mist lifting",

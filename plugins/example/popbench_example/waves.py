@@ -12,9 +12,8 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-import pydantic
-
 import popbench
+import pydantic
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 import popbench
+import pytest
 from popbench import testing
+
 from popbench_example.haiku import Haiku
 from popbench_example.waves import Waves
 
