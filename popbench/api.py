@@ -14,9 +14,10 @@ from popbench.pipeline import Pipeline
 from popbench.plan import EvalConfig, Plan, make_config, make_plan
 from popbench.progress import Progress
 from popbench.records import Sample
-from popbench.run import Run, RunDirectory, default_directory, describe
+from popbench.run import Run, RunDirectory, describe, run_path
 from popbench.samples import collect, write_jsonl
 from popbench.settings import defaults, read_config
+from popbench.workload import missing, workload
 
 Specs = str | Sequence[str] | None
 
@@ -67,10 +68,10 @@ def resolve_config(given: dict[str, Any], config: Path | None = None) -> EvalCon
 
 def execute(plan: Plan, progress: Progress) -> Run:
     """Carry out a plan in its run directory; raises as `evaluate` does."""
-    missing = plan.missing()
-    if missing:
-        raise UsageError("\n".join(missing))
-    path = Path(plan.config.out) if plan.config.out else default_directory(plan)
+    path = run_path(plan)
+    lacks = missing(plan, workload(plan, path))
+    if lacks:
+        raise UsageError("\n".join(lacks))
     started = time.time()
     with RunDirectory(path, plan) as directory:
         directory.write_json("run.json", describe(plan, started, {}))

@@ -206,7 +206,9 @@ class Pipeline:
             return key, ScoreRequest(key, unit.before["title"], path)
 
         def settle(call: Call, unit: Unit) -> list[Done]:
-            value = {"error": call.payload["error"]} if call.status == "invalid" else {}
+            value = {"sha256": unit.before["sha256"]}
+            if call.status == "invalid":
+                value["error"] = call.payload["error"]
             return [unit.done(call.key, call.status, value)]
 
         self._exchange(predictor, "score", todo, ask, settle)
@@ -229,7 +231,10 @@ class Pipeline:
                 done = self.ledger.done(cell)
                 for prompt, repeat, value in before(task_mode):
                     total += 1
-                    if not self._is_done(stage, done.get((prompt.id, repeat))):
+                    found = done.get((prompt.id, repeat))
+                    # A clip that had to be rendered again, to other bytes, has to be scored again.
+                    same = found is None or found.value.get("sha256") == value.get("sha256") or stage != "score"
+                    if not (same and self._is_done(stage, found)):
                         todo.append(Unit(cell, task_mode, prompt, repeat, value))
         self.progress.stage(f"{stage} {part.label}", total, total - len(todo))
         return todo

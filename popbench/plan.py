@@ -193,18 +193,6 @@ class Plan:
             for task in self.tasks
         }
 
-    def missing(self) -> list[str]:
-        """Ask every component what it lacks to run here, one line each."""
-        lines = []
-        resolved = [*(part.resolved for part in self.parts), self.engine]
-        for item in resolved:
-            try:
-                found = item.component.check()
-            except Exception as error:
-                found = [f"its check failed: {one_line(error)}"]
-            lines += [f"{item.spec.kind} {item.spec.label}: {line}" for line in found]
-        return lines
-
 
 def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
     """Resolve a configuration; raises UsageError for the first thing in it that cannot be had.

@@ -38,8 +38,10 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-def default_directory(plan: Plan) -> Path:
-    """Name a run's directory by its tasks and a hash of their hashes and the seed."""
+def run_path(plan: Plan) -> Path:
+    """Return a run's directory: the one asked for, or one named by its tasks and a hash of their hashes and seed."""
+    if plan.config.out:
+        return Path(plan.config.out)
     groups = {task.group for task in plan.tasks}
     group = next(iter(groups)) if len(groups) == 1 and len(plan.tasks) > 1 else None
     name = group or "+".join(sorted(task.name for task in plan.tasks))[:60]

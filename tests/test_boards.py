@@ -260,7 +260,7 @@ def test_merging_leaves_its_sources_alone() -> None:
         ("a.csv", "system,task,prompt_id,popularity\n", "no rows"),
         ("a.jsonl", "{oops", "line 1 is no JSON"),
         ("a.csv", "system,task,prompt_id,popularity\na,t,1,3\ngpt,4,t,1,5\n", "row 2"),
-        ("a.csv", "system,task,prompt_id,popularity\na,t,1,3\ngpt,4,t\n", "row 2"),
+        ("a.csv", "system,task,prompt_id,popularity\na,t,1,3\ngpt,4,t\n", "'gpt'"),
         ("a.jsonl", "3\n", ""),
         ("a.jsonl", "[1, 2]\n", ""),
         ("a.parquet", "not parquet", "cannot be read"),

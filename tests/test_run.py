@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -276,6 +277,36 @@ def test_what_a_component_lacks_is_told_before_any_work(tmp_path: Path, log: Pat
         support.run_fast(tmp_path / "run", llm=["faulty", "lacking"])
     assert log.read_text() == ""
     assert not (tmp_path / "run").exists()
+
+
+def test_only_components_with_work_left_are_asked_what_they_lack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key for the LLM is not needed to score its clips with another predictor."""
+    support.run_fast(tmp_path / "run")
+    monkeypatch.setattr(faults.FaultyLLM, "check", lambda self: ["no key"])
+    monkeypatch.setattr(faults.FaultyGenerator, "check", lambda self: ["no GPU"])
+    assert support.run_fast(tmp_path / "run", predictor="demo").complete
+    with pytest.raises(UsageError, match=r"^llm faulty: no key\ngenerator faulty: no GPU$"):
+        support.run_fast(tmp_path / "run", limit=6)
+    with pytest.raises(UsageError, match=r"^llm faulty: no key$"):
+        support.run_fast(tmp_path / "run", limit=6, stop_after="write")
+
+
+def test_a_clip_that_comes_out_otherwise_the_second_time_is_scored_again(tmp_path: Path) -> None:
+    run = support.run_fast(tmp_path / "run", gen="kinetic,width=64,height=64", predictor="demo")
+    before = support.samples(run.path)
+    clip = next((run.path / "videos").glob("*.mp4"))
+    with sqlite3.connect(run.path / "ledger.sqlite") as ledger:  # as if it had other bytes the first time
+        ledger.execute("UPDATE calls SET payload = json_set(payload, '$.sha256', 'x') WHERE key = ?", (clip.stem,))
+        ledger.execute("UPDATE done SET value = json_set(value, '$.sha256', 'x') WHERE key = ?", (clip.stem,))
+        ledger.execute("UPDATE done SET value = json_set(value, '$.sha256', 'x') WHERE stage = 'score'")
+        ledger.execute("DELETE FROM calls WHERE stage = 'score'")
+    ledger.close()
+    clip.unlink()
+    again = support.run_fast(tmp_path / "run", gen="kinetic,width=64,height=64", predictor="demo")
+    assert again.complete
+    assert support.samples(again.path) == before
 
 
 def test_two_systems_with_one_name_are_refused(tmp_path: Path) -> None:

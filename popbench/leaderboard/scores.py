@@ -150,7 +150,12 @@ def _records(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
         if path.suffix == ".csv":
             with path.open(encoding="utf-8-sig", newline="") as file:
                 reader = csv.DictReader(file, strict=True)
-                return [dict(row) for row in reader], list(reader.fieldnames or [])
+                columns = list(reader.fieldnames or [])
+                rows = [dict(row) for row in reader]
+            for number, row in enumerate(rows, 1):
+                if None in row:
+                    raise UsageError(f"{path}: row {number} has more values than there are columns")
+            return rows, columns
         import pyarrow.parquet
 
         table = pyarrow.parquet.read_table(path)
