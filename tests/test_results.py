@@ -1,0 +1,257 @@
+"""Results of scores: the schema, every number in it, and no dependence on the order of rows and files."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from made_scores import grouped, results_of, score_rows, write
+from markdown_tables import tables_are_whole
+from popbench.errors import UsageError
+from popbench.leaderboard.markdown import markdown
+from popbench.leaderboard.results import compute, flipped
+from popbench.leaderboard.scores import merge, read_source
+
+KEYS = {
+    "schema", "demo", "tasks", "predictors", "level", "resamples", "restricted_to_common", "systems", "pairs",
+    "enhancement", "minimum_detectable_win_rate",
+}  # fmt: skip
+SYSTEM_KEYS = {
+    "system", "task", "predictor", "n", "repeats", "invalid", "errors", "median", "by_category", "compliance",
+    "compliance_interval", "drafts", "mean_win_rate", "mean_win_rate_interval", "bradley_terry", "rank",
+}  # fmt: skip
+PAIR_KEYS = {
+    "task", "predictor", "a", "b", "n", "wins", "losses", "ties", "win_rate", "verdict", "p", "p_adjusted",
+}  # fmt: skip
+
+
+def test_results_have_exactly_the_keys_of_the_schema(tmp_path: Path) -> None:
+    found = results_of(tmp_path, score_rows(compliance=True))
+    assert set(found) == KEYS
+    assert found["schema"] == 1
+    assert len(found["systems"]) == 3
+    for row in found["systems"]:
+        assert set(row) == SYSTEM_KEYS
+        assert set(row["median"]) == {"value", "low", "high"}
+        assert {name: set(about) for name, about in row["by_category"].items()} == {
+            name: {"n", "median"} for name in "xy"
+        }
+    assert len(found["pairs"]) == 3
+    for pair in found["pairs"]:
+        assert set(pair) == PAIR_KEYS
+        assert set(pair["win_rate"]) == {"value", "low", "high", "exact", "simultaneous"}
+    assert [set(row) for row in found["enhancement"]] == [PAIR_KEYS | {"llm", "mode", "generator"}]
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_what_is_not_computed_yet_is_null(tmp_path: Path) -> None:
+    found = results_of(tmp_path, score_rows())
+    for row in found["systems"]:
+        assert (row["bradley_terry"], row["rank"], row["compliance"], row["drafts"]) == (None, None, None, 0)
+    for pair in found["pairs"]:
+        assert (pair["verdict"], pair["p_adjusted"], pair["win_rate"]["simultaneous"]) == (None, None, None)
+
+
+def test_every_number_is_what_it_says(tmp_path: Path) -> None:
+    rows = score_rows()
+    found = results_of(tmp_path, rows)
+    values = {
+        system: np.array([row["popularity"] for row in rows if row["system"] == system])
+        for system in ("a|basic|g", "a|pe|g", "b|basic|g")
+    }
+    for row in found["systems"]:
+        assert row["n"] == 12
+        assert row["median"]["value"] == pytest.approx(np.median(values[row["system"]]))
+        assert row["median"]["low"] <= row["median"]["value"] <= row["median"]["high"]
+        for offset, name in enumerate("xy"):
+            assert row["by_category"][name]["n"] == 6
+            median = np.median(values[row["system"]][offset::2])
+            assert row["by_category"][name]["median"]["value"] == pytest.approx(median)
+        others = [other for name, other in values.items() if name != row["system"]]
+        rate = np.mean([np.mean(values[row["system"]] > other) for other in others])
+        assert row["mean_win_rate"] == pytest.approx(rate)
+        low, high = row["mean_win_rate_interval"]
+        assert 0 <= low <= row["mean_win_rate"] <= high <= 1
+    for pair in found["pairs"]:
+        a, b = values[pair["a"]], values[pair["b"]]
+        assert (pair["wins"], pair["losses"], pair["ties"]) == (int((a > b).sum()), int((a < b).sum()), 0)
+        rate = pair["win_rate"]
+        assert rate["value"] == pytest.approx(pair["wins"] / 12)
+        assert 0 <= rate["low"] <= rate["value"] <= rate["high"] <= 1
+        assert 0 <= rate["exact"][0] <= rate["value"] <= rate["exact"][1] <= 1
+        assert 0 < pair["p"] <= 1
+
+
+def test_each_pair_comes_once_in_the_order_of_the_ids(tmp_path: Path) -> None:
+    rows = score_rows(("z", "B", "a", "ä", "a|b"), tasks=("t1", "t2"))
+    random.Random(2).shuffle(rows)
+    found = results_of(tmp_path, rows)
+    names = sorted(["z", "B", "a", "ä", "a|b"])
+    expected = [(a, b) for index, a in enumerate(names) for b in names[index + 1 :]]
+    for task in ("t1", "t2"):
+        assert [(pair["a"], pair["b"]) for pair in found["pairs"] if pair["task"] == task] == expected
+        assert [row["system"] for row in found["systems"] if row["task"] == task] == names
+
+
+def test_results_do_not_depend_on_the_order_of_the_rows(tmp_path: Path) -> None:
+    rows = score_rows(repeats=2, tasks=("t1", "t2"), compliance=True)
+    first = results_of(tmp_path, rows)
+    assert results_of(tmp_path, rows) == first
+    for seed in range(3):
+        random.Random(seed).shuffle(rows)
+        assert json.dumps(results_of(tmp_path, rows)) == json.dumps(first)
+
+
+def test_results_do_not_depend_on_how_the_rows_are_split_into_files(tmp_path: Path) -> None:
+    rows = score_rows()
+    parts = [
+        found
+        for name in ("b|basic|g", "a|basic|g", "a|pe|g")
+        for found in read_source(write(tmp_path / f"{name[:3]}.jsonl", [row for row in rows if row["system"] == name]))
+    ]
+    whole = results_of(tmp_path, rows)
+    assert json.dumps(compute(merge(parts))["pairs"]) == json.dumps(whole["pairs"])
+
+
+def test_enhancement_is_the_other_mode_against_basic(tmp_path: Path) -> None:
+    systems = ("a|aaa|g", "a|basic|g", "a|pe[k=50]|g", "a|pe|h", "b|pe|g", "b|basic|g")
+    found = results_of(tmp_path, score_rows(systems))
+    assert [(row["a"], row["b"]) for row in found["enhancement"]] == [
+        ("a|aaa|g", "a|basic|g"),
+        ("a|pe[k=50]|g", "a|basic|g"),
+        ("b|pe|g", "b|basic|g"),
+    ]
+    assert [(row["llm"], row["mode"], row["generator"]) for row in found["enhancement"]] == [
+        ("a", "aaa", "g"),
+        ("a", "pe[k=50]", "g"),
+        ("b", "pe", "g"),
+    ]
+    pairs = {(pair["a"], pair["b"]): pair for pair in found["pairs"]}
+    for row in found["enhancement"]:
+        same = pairs.get((row["a"], row["b"]))
+        other = pairs.get((row["b"], row["a"]))
+        assert (same is None) != (other is None)
+        pair = same or flipped(other or {})
+        assert {key: row[key] for key in PAIR_KEYS} == pair
+
+
+def test_enhancement_is_above_half_where_the_other_mode_wins(tmp_path: Path) -> None:
+    rows = score_rows(("a|basic|g", "a|pe|g"))
+    for row in rows:
+        row["popularity"] = 10 if "pe" in row["system"] else 5
+    (found,) = results_of(tmp_path, rows)["enhancement"]
+    assert (found["wins"], found["losses"], found["win_rate"]["value"]) == (12, 0, 1.0)
+    assert found["win_rate"]["low"] > 0.5
+    assert found["win_rate"]["exact"][0] > 0.5
+    assert found["p"] < 0.001
+
+
+def test_a_group_is_pooled_with_strata_of_task_and_category() -> None:
+    from popbench import stats
+
+    found = compute(grouped())
+    assert [row["task"] for row in found["systems"]] == [name for name in ("g", "t1", "t2", "t3") for _ in range(3)]
+    pooled = [row for row in found["systems"] if row["task"] == "g"]
+    assert {row["n"] for row in pooled} == {24}
+    (scores_,) = grouped()
+    for row in pooled:
+        values = {(r.task, r.prompt_id): r for r in scores_.rows if r.system == row["system"] and r.task != "t3"}
+        ordered = [values[key] for key in sorted(values)]
+        strata = np.array([2 * (r.task == "t2") + (r.category == "y") for r in ordered])
+        expected = stats.median_interval([r.popularity or 0 for r in ordered], strata, 0.95)
+        assert (row["median"]["value"], row["median"]["low"], row["median"]["high"]) == pytest.approx(expected)
+        assert {name: about["n"] for name, about in row["by_category"].items()} == {"x": 12, "y": 12}
+    assert [task["name"] for task in found["tasks"]] == ["t1", "t2", "t3"]
+
+
+def test_one_system_has_no_pairs_and_no_win_rate(tmp_path: Path) -> None:
+    found = results_of(tmp_path, score_rows(("only",)))
+    (row,) = found["systems"]
+    assert (row["n"], row["mean_win_rate"], row["mean_win_rate_interval"]) == (12, None, None)
+    assert (found["pairs"], found["enhancement"]) == ([], [])
+    assert tables_are_whole(markdown(found))
+
+
+@pytest.mark.parametrize("systems", [("a",), ("a|basic|g", "a|pe|g")])
+def test_one_prompt_is_enough_for_a_board(tmp_path: Path, systems: Sequence[str]) -> None:
+    found = results_of(tmp_path, score_rows(systems, prompts=1))
+    assert {row["n"] for row in found["systems"]} == {1}
+    for pair in found["pairs"]:
+        assert (pair["win_rate"]["low"], pair["win_rate"]["high"]) <= (pair["win_rate"]["value"], 1.0)
+        assert pair["p"] == 1.0
+    assert "With 1 prompt no win rate is detectable" in markdown(found)
+
+
+def test_equal_scores_tie(tmp_path: Path) -> None:
+    rows = score_rows()
+    for row in rows:
+        row["popularity"] = 7
+    found = results_of(tmp_path, rows)
+    for pair in found["pairs"]:
+        assert (pair["wins"], pair["ties"], pair["losses"], pair["win_rate"]["value"]) == (0, 12, 0, 0.5)
+        assert pair["p"] == 1.0
+    assert {row["mean_win_rate"] for row in found["systems"]} == {0.5}
+
+
+def test_an_invalid_sample_loses_and_ties_with_another(tmp_path: Path) -> None:
+    rows = score_rows(("a", "b"), prompts=6)
+    for row in rows:
+        row["popularity"] = 5
+        if row["system"] == "a" and row["prompt_id"] < "p03":
+            row |= {"status": "invalid", "popularity": None}
+        if row["system"] == "b" and row["prompt_id"] < "p01":
+            row |= {"status": "invalid", "popularity": 0}
+    found = results_of(tmp_path, rows)
+    (pair,) = found["pairs"]
+    assert (pair["wins"], pair["ties"], pair["losses"]) == (0, 4, 2)
+    assert [(row["invalid"], row["errors"]) for row in found["systems"]] == [(3, 0), (1, 0)]
+
+
+def test_an_invalid_sample_is_worth_nothing_whatever_its_row_says(tmp_path: Path) -> None:
+    rows = score_rows(("a", "b"), prompts=6)
+    rows[0] |= {"status": "invalid", "popularity": 1e9}
+    try:
+        (pair,) = results_of(tmp_path, rows)["pairs"]
+    except UsageError:  # refusing the row is as good
+        return
+    rows[0]["popularity"] = 0
+    assert [pair] == results_of(tmp_path, rows)["pairs"]
+
+
+def test_repeats_are_averaged_by_prompt(tmp_path: Path) -> None:
+    found = results_of(tmp_path, score_rows(repeats=3))
+    assert {(row["n"], row["repeats"]) for row in found["systems"]} == {(12, 3)}
+    assert {pair["n"] for pair in found["pairs"]} == {12}
+
+
+def test_compliance_is_a_rate_with_its_interval(tmp_path: Path) -> None:
+    rows = score_rows(("a",))
+    for n, row in enumerate(rows):
+        row["compliance"] = [True, True, False, None][n % 4]
+    (row,) = results_of(tmp_path, rows)["systems"]
+    assert row["drafts"] == 9
+    assert row["compliance"] == pytest.approx(6 / 9)
+    assert row["compliance_interval"][0] < 6 / 9 < row["compliance_interval"][1]
+
+
+def test_two_predictors_have_tables_of_their_own(tmp_path: Path) -> None:
+    rows = [*score_rows(predictor="p"), *score_rows(predictor="q", prompts=6)]
+    found = results_of(tmp_path, rows)
+    assert [predictor["name"] for predictor in found["predictors"]] == ["p", "q"]
+    assert [(row["predictor"], row["n"]) for row in found["systems"]] == [("p", 12)] * 3 + [("q", 6)] * 3
+    text = markdown(found)
+    assert "## t · predictor p" in text
+    assert "## t · predictor q" in text
+    assert "With 12 prompts" in text
+    assert "With 6 prompts" in text
+
+
+def test_all_tasks_of_all_predictors_are_listed(tmp_path: Path) -> None:
+    one = read_source(write(tmp_path / "one.jsonl", score_rows(("a",), ("t1",), predictor="p")))
+    two = read_source(write(tmp_path / "two.jsonl", score_rows(("a",), ("t2",), predictor="q")))
+    assert [task["name"] for task in compute(merge([*one, *two]))["tasks"]] == ["t1", "t2"]
