@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from popbench.drafts import DRAFT_SCHEMA
-from popbench.errors import UsageError
 from popbench.plan import EvalConfig, make_plan
 from popbench.prompting import Template, make_chat, read_mode
 from popbench.records import Prompt, Reference
 from popbench.tasks import DraftRules, load_tasks
+from refusals import refusal
 
 SYSTEM = "{% block system %}Be brief.{% endblock %}"
 PROMPT = Prompt("p1", "A cat on a mat", "Pets", "mine")
@@ -34,14 +34,6 @@ def template(folder: Path, user: str = "{{ prompt }}", source: str | None = None
 def rendered(made: Template, references: Sequence[Reference] = REFERENCES) -> str:
     """The user message."""
     return made.render(PROMPT, DraftRules(), references)[-1]["content"]
-
-
-def refusal(call: Callable[[], object]) -> str:
-    with pytest.raises(UsageError) as caught:
-        call()
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    return message
 
 
 # -- rendering
