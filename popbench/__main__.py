@@ -1,6 +1,6 @@
 """`python -m popbench` is `popbench`."""
 
-from popbench.cli import main
+from popbench.cli import console
 
 if __name__ == "__main__":
-    main()
+    console()

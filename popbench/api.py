@@ -5,19 +5,22 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from popbench.errors import RunError, UsageError, one_line
 from popbench.interfaces import Engine
 from popbench.pipeline import Pipeline
-from popbench.plan import EvalConfig, Plan, make_config, make_plan
+from popbench.plan import Plan, make_plan
 from popbench.progress import Progress
 from popbench.records import Sample
 from popbench.run import Run, RunDirectory, describe, run_path
 from popbench.samples import collect, write_jsonl
-from popbench.settings import defaults, read_config
+from popbench.settings import EvalConfig, defaults, make_config, read_config
 from popbench.workload import missing, workload
+
+BOARD = ("results.json", "leaderboard.md")
 
 Specs = str | Sequence[str] | None
 
@@ -63,18 +66,22 @@ def evaluate(
 
 def resolve_config(given: dict[str, Any], config: Path | None = None) -> EvalConfig:
     """Merge the options given with `--config` and popbench.toml."""
-    return make_config(defaults(), {} if config is None else read_config(config), given)
+    chosen = {name: value for name, value in given.items() if value is not None and value != ()}
+    return make_config(defaults(), {} if config is None else read_config(config), chosen)
 
 
 def execute(plan: Plan, progress: Progress) -> Run:
     """Carry out a plan in its run directory; raises as `evaluate` does."""
     path = run_path(plan)
-    lacks = missing(plan, workload(plan, path))
+    work = workload(plan, path)
+    lacks = missing(plan, work)
     if lacks:
         raise UsageError("\n".join(lacks))
+    if any(item.stage == "write" and item.left for item in work):
+        plan.load_references()
     started = time.time()
-    with RunDirectory(path, plan) as directory:
-        directory.write_json("run.json", describe(plan, started, {}))
+    with RunDirectory(path, plan) as directory, closing(plan):
+        directory.write_json("run.json", describe(plan, started))
         engine: Engine = plan.engine.component
         pipeline = Pipeline(plan, directory.ledger, engine, directory.videos, progress)
         engine.start(directory.videos)
@@ -97,7 +104,7 @@ def execute(plan: Plan, progress: Progress) -> Run:
 
 def _finish(plan: Plan, directory: RunDirectory, pipeline: Pipeline) -> Run:
     """Write samples, statistics and the board from what the ledger holds now."""
-    samples: list[Sample] = list(collect(plan, directory.ledger, pipeline.errors))
+    samples: list[Sample] = list(collect(plan, pipeline.view, pipeline.errors))
     try:
         write_jsonl(samples, directory.path / "samples.jsonl")
     except OSError as error:
@@ -106,6 +113,8 @@ def _finish(plan: Plan, directory: RunDirectory, pipeline: Pipeline) -> Run:
     invalid = sum(sample.status == "invalid" for sample in samples)
     if plan.config.stop_after is None:
         _write_board(plan, directory, samples, errors)
+    else:
+        directory.remove(*BOARD)
     return Run(directory.path, plan.demo, len(samples), errors, invalid, tuple(pipeline.ended))
 
 
@@ -115,14 +124,13 @@ def _write_board(plan: Plan, directory: RunDirectory, samples: list[Sample], err
     from popbench.leaderboard.results import compute
     from popbench.leaderboard.scores import from_samples
 
-    about = describe(plan, 0, {})
+    about = describe(plan, 0)
     try:
         results = compute(from_samples(samples, about, str(directory.path)), common=errors > 0)
     except UsageError:
         if not errors:
             raise
-        for name in ("results.json", "leaderboard.md"):
-            (directory.path / name).unlink(missing_ok=True)
+        directory.remove(*BOARD)
         return
     if errors:
         results["incomplete"] = (

@@ -6,12 +6,13 @@ stores nothing: the driver does.
 
 from __future__ import annotations
 
+import json
 import math
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from popbench.records import (
 )
 from popbench.registry import create
 from popbench.specs import ComponentSpec
-from popbench.video import VideoError, check_mp4, is_black, write_mp4
+from popbench.video import VideoError, check_frames, check_mp4, is_black, write_mp4
 
 BLACK = "every frame of the clip is black"
 
@@ -40,6 +41,7 @@ def answers(component: Component, items: Iterable[Request], workspace: Path, lab
     trusted (one nobody asked for, one answered twice), the component raises, or ends early.
     """
     who = f"{component.kind} {label or type(component).__name__}"
+    maker = str(component.fingerprint().get("name", type(component).__name__))
     asked: dict[str, Request] = {}
     input_error: list[BaseException] = []
 
@@ -55,19 +57,22 @@ def answers(component: Component, items: Iterable[Request], workspace: Path, lab
     answered: set[str] = set()
     source: Iterator[Any] | None = None
     started = time.perf_counter()
+    feed = watched()
     try:
-        source = iter(_call(component, watched()))
+        source = iter(_call(component, feed))
         for answer in source:
             id_ = _checked_id(answer, asked, answered, who)
             answered.add(id_)
             finished = time.perf_counter()
             if isinstance(answer, (Completion, Clip, Score, Failure)) and answer.seconds is None:
                 answer = replace(answer, seconds=finished - started)
-            yield _checked(answer, asked.pop(id_), component, workspace, who)
+            yield _checked(answer, asked.pop(id_), component, workspace, who, maker)
             started = time.perf_counter()
-    except (ComponentError, RunError, GeneratorExit):
+        if next(feed, None) is not None:
+            raise ComponentError(f"{who} ended before it was asked everything ({_unanswered(asked)})")
+    except (ComponentError, RunError, GeneratorExit, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:  # also SystemExit: no plugin ends the host
         if input_error:
             raise input_error[0] from None
         raise ComponentError(f"{who} raised {one_line(error)} ({_unanswered(asked)})") from error
@@ -78,7 +83,7 @@ def answers(component: Component, items: Iterable[Request], workspace: Path, lab
     if input_error:
         raise input_error[0]
     if asked:
-        raise ComponentError(f"{who} ended without answering {_unanswered(asked)}")
+        raise ComponentError(f"{who} ended early ({_unanswered(asked)})")
 
 
 def _unanswered(asked: dict[str, Request]) -> str:
@@ -104,21 +109,35 @@ def _checked_id(answer: Any, asked: dict[str, Request], answered: set[str], who:
     return id_
 
 
-def _checked(answer: Any, request: Request, component: Component, workspace: Path, who: str) -> Answer:
-    if isinstance(answer, Failure):
-        return replace(answer, error=one_line(str(answer.error)) or "failed without a reason")
+def _checked(answer: Any, request: Request, component: Component, workspace: Path, who: str, maker: str) -> Answer:
     try:
+        answer = _checked_costs(answer)
+        if isinstance(answer, Failure):
+            return replace(answer, error=one_line(str(answer.error)) or "failed without a reason")
         if isinstance(component, LLM) and isinstance(answer, Completion):
             return _checked_completion(answer)
         if isinstance(component, Predictor) and isinstance(answer, Score):
             return _checked_score(answer)
         if isinstance(component, VideoGenerator) and isinstance(answer, Clip):
             assert isinstance(request, VideoRequest)
-            return _encoded(answer, request, component, workspace)
+            return _encoded(answer, request, workspace, maker)
         raise ValueError(f"{type(answer).__name__} is no answer of a {component.kind}")
     except (ValueError, VideoError) as error:
         message = f"{who}: {one_line(str(error))}"
-        return Failure(answer.id, message, seconds=getattr(answer, "seconds", None))
+        return Failure(answer.id, message)
+
+
+def _checked_costs(answer: Any) -> Any:
+    """Return an answer whose common fields are what records say; raises ValueError for one that is not."""
+    if not isinstance(answer, Completion | Clip | Score | Failure):
+        raise ValueError(f"answered with {type(answer).__name__}")
+    for name in ("seconds", "peak_memory_mb"):
+        value = getattr(answer, name)
+        if value is not None and not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
+            raise ValueError(f"{name} is {value!r}, expected a finite number of at least 0")
+    if isinstance(answer.notes, str) or not all(isinstance(note, str) for note in answer.notes or ()):
+        raise ValueError(f"notes are {answer.notes!r}, expected texts")
+    return replace(answer, notes=tuple(answer.notes or ()))
 
 
 def _checked_completion(answer: Completion) -> Completion:
@@ -128,6 +147,9 @@ def _checked_completion(answer: Completion) -> Completion:
         value if value is None else value.encode("utf-8", "replace").decode("utf-8")
         for value in (answer.text, answer.reasoning)
     )
+    usage = answer.usage
+    if usage is not None and not all(isinstance(key, str) and isinstance(n, int) for key, n in usage.items()):
+        raise ValueError(f"usage is {usage!r}, expected counts of tokens by kind")
     return replace(answer, text=text or "", reasoning=reasoning)
 
 
@@ -138,34 +160,41 @@ def _checked_score(answer: Score) -> Score:
         raise ValueError(f"popularity is {answer.popularity!r}, expected a number") from None
     if not (math.isfinite(popularity) and popularity > 0):
         raise ValueError(f"popularity is {popularity}, expected a finite number above 0")
-    return replace(answer, popularity=popularity, extra=dict(answer.extra))
+    try:
+        extra = json.loads(json.dumps(dict(answer.extra), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"extra is not JSON: {one_line(str(error))}") from None
+    return replace(answer, popularity=popularity, extra=extra)
 
 
-def _encoded(clip: Clip, request: VideoRequest, component: Component, workspace: Path) -> Clip | Failure:
+def _encoded(clip: Clip, request: VideoRequest, workspace: Path, maker: str) -> Clip | Failure:
     """Turn frames into an mp4 tagged as generated; check a finished one and leave it as it is."""
     if clip.path is not None:
         path = Path(clip.path)
         if not path.is_file():
             raise ValueError(f"clip file {path} does not exist")
         if check_mp4(path):
-            return Failure(clip.id, BLACK, invalid=True, seconds=clip.seconds)
+            return _black(clip)
         return replace(clip, path=path, frames=None)
     if clip.frames is None or clip.fps is None:
         raise ValueError("clip has neither frames with fps nor a path")
-    frames: Any = clip.frames
+    frames = check_frames(clip.frames)
+    if is_black(frames):
+        return _black(clip)
     path = workspace / f"{clip.id}.mp4"
     tags = {
-        "comment": f"AI-generated video, made by popbench with {component.fingerprint()['name']}, seed {request.seed}",
+        "comment": f"AI-generated video, made by popbench with {maker}, seed {request.seed}",
         "description": "AI-generated",
     }
     try:
         write_mp4(frames, clip.fps, path, tags)
     except OSError as error:
         raise RunError(f"clip {path} cannot be written: {one_line(str(error))}") from error
-    if is_black(frames):
-        path.unlink()
-        return Failure(clip.id, BLACK, invalid=True, seconds=clip.seconds)
     return replace(clip, path=path, frames=None)
+
+
+def _black(clip: Clip) -> Failure:
+    return Failure(clip.id, BLACK, True, clip.seconds, clip.peak_memory_mb, clip.notes)
 
 
 class LocalOptions(Options):
@@ -175,15 +204,14 @@ class LocalOptions(Options):
 
 
 class LocalEngine(Engine):
-    """Runs components in this process, one at a time, each in a thread of its own."""
+    """Runs components in this process, one at a time, in threads of their own."""
 
     Options = LocalOptions
 
     def __init__(self, options: LocalOptions | None = None) -> None:
         super().__init__(options)
         self._workspace = Path()
-        self._made: dict[int, Component] = {}
-        self._specs: dict[int, ComponentSpec] = {}
+        self._open: dict[int, _Open] = {}
 
     def start(self, workspace: Path) -> None:
         """Remember where finished clips go."""
@@ -195,9 +223,9 @@ class LocalEngine(Engine):
         The thread takes the next answer from the plugin only when the caller comes back for it, that is, after
         the last one was stored.
         """
-        component = self._component(spec)
-        source = answers(component, items, self._workspace, spec.label)
-        handover = _Handover(source, f"{spec.kind}-{spec.label}")
+        made = self._component(spec)
+        source = answers(made.component, items, self._workspace, spec.label)
+        handover = made.handover = _Handover(source, f"{THREAD}{spec.kind}-{spec.label}")
         limit = self.options.inactivity_limit
         try:
             while True:
@@ -214,23 +242,37 @@ class LocalEngine(Engine):
         finally:
             handover.stop()
 
-    def _component(self, spec: ComponentSpec) -> Component:
-        key = id(spec)
-        if key not in self._made:
-            self._made[key], self._specs[key] = create(spec), spec
-        return self._made[key]
+    def _component(self, spec: ComponentSpec) -> _Open:
+        if id(spec) not in self._open:
+            try:
+                self._open[id(spec)] = _Open(spec, create(spec))
+            except Exception as error:
+                raise ComponentError(f"{spec.kind} {spec.label} cannot be made: {one_line(error)}") from error
+        return self._open[id(spec)]
 
     def release(self, spec: ComponentSpec) -> None:
-        """Close the component that was made for this spec."""
-        component = self._made.pop(id(spec), None)
-        self._specs.pop(id(spec), None)
-        if component is not None:
-            component.close()
+        """Close the component that was made for this spec, unless its thread hangs: then it cannot be touched."""
+        made = self._open.pop(id(spec), None)
+        if made is not None and not (made.handover is not None and made.handover.alive):
+            made.component.close()
 
     def close(self) -> None:
         """Close every component that is still open."""
-        for spec in list(self._specs.values()):
-            self.release(spec)
+        for made in list(self._open.values()):
+            self.release(made.spec)
+
+
+THREAD = "popbench-"
+"""How the names of the threads begin in which components run."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A component that was made, with the thread that ran it last."""
+
+    spec: ComponentSpec
+    component: Component
+    handover: _Handover | None = None
 
 
 class _Handover:
@@ -273,6 +315,11 @@ class _Handover:
         if error is not None:
             raise error
         return answer
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread still runs."""
+        return self._thread.is_alive()
 
     def stop(self) -> None:
         """Let the thread end: at once if it waits, after the item it computes otherwise, for a few seconds."""

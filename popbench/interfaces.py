@@ -55,10 +55,13 @@ class Options(pydantic.BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Refuse an option that no spec could set: `label` renames a component on boards."""
+        """Refuse an option that no spec could set (`label` renames a component on boards), and secrets."""
         super().__pydantic_init_subclass__(**kwargs)
         if "label" in cls.model_fields:
             raise TypeError(f"{cls.__qualname__}: an option cannot be called 'label'")
+        for name, field in cls.model_fields.items():
+            if field.annotation in (pydantic.SecretStr, pydantic.SecretBytes):
+                raise TypeError(f"{cls.__qualname__}.{name}: options are recorded; take secrets from the environment")
 
     @classmethod
     def runtime_names(cls) -> frozenset[str]:
@@ -83,6 +86,8 @@ class Component:
     kind: ClassVar[str] = ""
     demo: ClassVar[bool] = False
     """True marks every run that uses it as a demonstration, which no real board accepts."""
+    note: ClassVar[str] = ""
+    """A sentence that every board with this component has to show."""
     version: str = ""
     """Part of the fingerprint: change it when the same options give other results. Where a class sets none,
     it is the version of the distribution that registers the class."""

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 from popbench.errors import RunError, UsageError, one_line
 from popbench.records import JSON
@@ -70,14 +71,17 @@ class Done:
 class Ledger:
     """The ledger of one run directory. One process writes it; other threads of that process may read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """Open or make it; raises UsageError where that cannot be."""
         self._lock = threading.Lock()
+        where = f"file:{quote(str(path))}?mode={'ro' if read_only else 'rwc'}"
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.executescript(_SCHEMA)
-            self._db.execute("INSERT OR IGNORE INTO about VALUES ('schema', ?)", (_VERSION,))
+            self._db = sqlite3.connect(where, uri=True, isolation_level=None, check_same_thread=False, timeout=10)
+            if not read_only:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=NORMAL")
+                self._db.executescript(_SCHEMA)
+                self._db.execute("INSERT OR IGNORE INTO about VALUES ('schema', ?)", (_VERSION,))
             version = self._db.execute("SELECT value FROM about WHERE name = 'schema'").fetchone()[0]
         except sqlite3.Error as error:
             raise UsageError(f"{path}: the ledger cannot be opened ({one_line(str(error))})") from error
@@ -95,20 +99,19 @@ class Ledger:
         rows = [
             (*_columns(item.cell), item.prompt, item.repeat, item.key, item.status, _dump(item.value)) for item in done
         ]
+        finished = None if call is None else (call.key, call.stage, call.status, _dump(call.payload))
         with self._lock:
             try:
                 self._db.execute("BEGIN")
-                if call is not None:
-                    self._db.execute(
-                        "INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?)",
-                        (call.key, call.stage, call.status, _dump(call.payload)),
-                    )
+                if finished is not None:
+                    self._db.execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?)", finished)
                 self._db.executemany("INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
                 self._db.execute("COMMIT")
             except sqlite3.Error as error:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
                 raise RunError(f"the ledger cannot be written ({one_line(str(error))})") from error
+            finally:
+                if self._db.in_transaction:  # also after an interrupt
+                    self._db.execute("ROLLBACK")
 
     def done(self, cell: Cell) -> dict[tuple[str, int], Done]:
         """Return what is settled in a cell, by (prompt id, repeat)."""
@@ -157,4 +160,4 @@ def _columns(cell: Cell) -> tuple[str, str, str, str]:
 
 
 def _dump(value: Mapping[str, JSON]) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -3,86 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from popbench.errors import UsageError, one_line, unknown
+from popbench.drafts import VERSION as DRAFTS_VERSION
+from popbench.errors import UsageError, one_line
 from popbench.keys import digest
 from popbench.ledger import Cell
 from popbench.prompting import Mode, RetrievalOptions, Template, read_mode
 from popbench.records import JSON, Draft, Message, Prompt, Reference
 from popbench.registry import Resolved, load_registry
 from popbench.retrieval import Retriever
+from popbench.settings import EvalConfig
 from popbench.tasks import Task, load_tasks
-
-DEFAULT_LLMS = ("verbatim", "shotlist")
-DEFAULT_CORPUS = "microlens"
-"""The corpus of runs with a named LLM, where a plugin registers it; `demo` otherwise."""
-
-
-@dataclass(frozen=True, slots=True)
-class EvalConfig:
-    """The arguments of `popbench eval`, resolved; what run.json holds under `config`."""
-
-    llm: tuple[str, ...] = DEFAULT_LLMS
-    gen: tuple[str, ...] = ("kinetic",)
-    mode: tuple[str, ...] = ("basic", "pe")
-    task: tuple[str, ...] = ("popcorn",)
-    predictor: tuple[str, ...] = ("demo",)
-    corpus: str = "demo"
-    embedder: str = "hashing"
-    limit: int | None = None
-    repeats: int = 1
-    seed: int = 42
-    out: str | None = None
-    engine: str = "local"
-    concurrency: int | None = None
-    stop_after: Literal["write", "render"] | None = None
-
-    def as_json(self) -> dict[str, JSON]:
-        """Return the fields as JSON values."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-
-
-_MANY = frozenset(item.name for item in fields(EvalConfig) if str(item.type).startswith("tuple"))
-_WHOLE: Mapping[str, int] = {"limit": 1, "repeats": 1, "seed": 0, "concurrency": 1}
-
-
-def make_config(*layers: Mapping[str, Any]) -> EvalConfig:
-    """Merge settings, later layers over earlier ones; raises UsageError for an unknown name or a bad value."""
-    names = [item.name for item in fields(EvalConfig)]
-    values: dict[str, Any] = {}
-    for layer in layers:
-        for name, value in layer.items():
-            if name not in names:
-                raise unknown("setting", name, names)
-            if value is not None and value != ():
-                values[name] = _checked(name, value)
-    if "corpus" not in values and "llm" in values and DEFAULT_CORPUS in load_registry().names("corpus"):
-        values["corpus"] = DEFAULT_CORPUS
-    return EvalConfig(**values)
-
-
-def _checked(name: str, value: Any) -> Any:
-    if name in _MANY:
-        specs = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else ()
-        if not specs or not all(isinstance(spec, str) and spec.strip() for spec in specs):
-            raise UsageError(f"{name}: expected a spec or a list of specs, not {value!r}")
-        return tuple(dict.fromkeys(specs))
-    if name in _WHOLE:
-        least = _WHOLE[name]
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise UsageError(f"{name}: expected a whole number of at least {least}, not {value!r}")
-        return value
-    if name == "stop_after" and value not in ("write", "render"):
-        raise unknown("stage for stop_after", str(value), ["write", "render"])
-    if isinstance(value, Path):
-        return str(value)
-    if not isinstance(value, str) or not value.strip():
-        raise UsageError(f"{name}: expected text, not {value!r}")
-    return value
+from popbench.video import ENCODER
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +49,12 @@ class System:
         return f"{self.llm.label}|{self.mode.label}|{self.generator.label}"
 
 
+def made_by(*parts: Part, rendered: bool) -> str:
+    """Digest components with what the harness adds to them: how it reads drafts and, from there, encodes clips."""
+    harness = {"drafts": DRAFTS_VERSION, "encoder": dict(ENCODER) if rendered else None}
+    return digest(harness, *(part.digest for part in parts))
+
+
 @dataclass(frozen=True)
 class TaskMode:
     """One mode on one task: its template, what it is made of, and the examples its messages show."""
@@ -124,8 +66,8 @@ class TaskMode:
     examples: tuple[Draft, ...]
 
     def cell(self, stage: Literal["write", "render", "score"], *parts: Part) -> Cell:
-        """Name the ledger's cell of a stage of the components so far."""
-        return Cell(digest(*(part.digest for part in parts)), self.task.hash, self.fingerprint, stage)
+        """Name the ledger's cell of a stage of the components so far, and of what the harness does between them."""
+        return Cell(made_by(*parts, rendered=stage != "write"), self.task.hash, self.fingerprint, stage)
 
 
 @dataclass
@@ -174,6 +116,22 @@ class Plan:
         assert self.embedder is not None
         return Retriever(self.corpus.resolved.component, self.embedder.resolved.component)
 
+    def load_references(self) -> None:
+        """Load and embed the corpus if a mode needs it; raises UsageError where that fails."""
+        if any(task_mode.template.uses_references for task_mode in self.task_modes.values()):
+            self.retriever.load()
+
+    def close(self) -> None:
+        """Close the components that were made for the plan itself; those that work are the engine's."""
+        for part in self.parts:
+            with suppress(Exception):  # nothing depends on them any more
+                part.resolved.component.close()
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """What boards have to say of components, by label."""
+        return {part.label: part.resolved.component.note for part in self.parts if part.resolved.component.note}
+
     def references(self, task_mode: TaskMode, prompt: Prompt) -> tuple[Reference, ...]:
         """Return what a prompt is shown in a mode: nothing where the template uses no references."""
         options = task_mode.mode.options
@@ -189,7 +147,9 @@ class Plan:
     def system_fingerprint(self, system: System) -> dict[str, JSON]:
         """Return what a system's results depend on, for each task: what boards compare."""
         return {
-            task.name: digest(system.llm.digest, self.of_system(task, system).fingerprint, system.generator.digest)
+            task.name: digest(
+                made_by(system.llm, system.generator, rendered=True), self.of_system(task, system).fingerprint
+            )
             for task in self.tasks
         }
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from popbench.errors import UsageError
+from popbench.errors import UsageError, one_line
 from popbench.interfaces import Corpus, Embedder
 from popbench.records import Reference
 
@@ -37,25 +37,42 @@ class Retriever:
 
     @cached_property
     def _rows(self) -> list[Reference]:
-        rows = list(self._corpus.rows(PART))
+        try:
+            rows = list(self._corpus.rows(PART))
+        except Exception as error:
+            raise UsageError(f"corpus {type(self._corpus).__name__} cannot be read: {one_line(error)}") from error
         if not rows:
             raise UsageError(f"the corpus has no rows in its part {PART!r}: there is nothing to retrieve")
         return rows
 
     @cached_property
     def _vectors(self) -> NDArray[np.float32]:
-        return self._embedder.encode([f"{row.title} {row.description} {row.caption}" for row in self._rows])
+        return self._embed([f"{row.title} {row.description} {row.caption}" for row in self._rows])
 
     @cached_property
     def _tags(self) -> tuple[list[str], NDArray[np.float32]]:
         names = sorted({row.tag for row in self._rows})
-        return names, self._embedder.encode(names)
+        return names, self._embed(names)
+
+    def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        who = f"embedder {type(self._embedder).__name__}"
+        try:
+            vectors = np.asarray(self._embedder.encode(texts), dtype=np.float32)
+        except Exception as error:
+            raise UsageError(f"{who} raised {one_line(error)}") from error
+        if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
+            raise UsageError(f"{who} gave {vectors.shape} for {len(texts)} texts, expected (texts, d) finite numbers")
+        return vectors
+
+    def load(self) -> None:
+        """Load and embed the corpus now; raises UsageError in one line where that fails."""
+        _ = self._vectors, self._tags
 
     def prepare(self, prompts: Sequence[str]) -> None:
         """Embed many prompts at once, ahead of `references`."""
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._prompts]
         if new:
-            self._prompts.update(zip(new, self._embedder.encode(new), strict=True))
+            self._prompts.update(zip(new, self._embed(new), strict=True))
 
     def references(self, prompt: str, options: RetrievalOptions) -> list[Reference]:
         """Return the references of one prompt: positives, then negatives, each nearest first.

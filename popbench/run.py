@@ -56,6 +56,17 @@ def identity(plan: Plan) -> JSON:
     }
 
 
+def check_identity(ledger: Ledger, path: Path, plan: Plan) -> None:
+    """Claim a new ledger for a plan's tasks and seed; raises UsageError where it holds a run of others."""
+    ours = json.dumps(identity(plan), sort_keys=True)
+    theirs = ledger.about("identity") or ledger.about("identity", ours)
+    if theirs == ours:
+        return
+    seed = json.loads(theirs or "{}").get("seed")
+    what = f"seed {seed}" if seed != plan.config.seed else "other tasks, or another version of them"
+    raise UsageError(f"{path} holds a run with {what}: choose another --out")
+
+
 class RunDirectory:
     """An open run directory, held by this process until it is closed."""
 
@@ -81,7 +92,7 @@ class RunDirectory:
             ) from error
         try:
             self.ledger = Ledger(path / "ledger.sqlite")
-            self._check_identity(plan)
+            check_identity(self.ledger, path, plan)
         except BaseException:
             self._lock.release()
             raise
@@ -92,15 +103,6 @@ class RunDirectory:
         except OSError:
             return "another process"
 
-    def _check_identity(self, plan: Plan) -> None:
-        ours = json.dumps(identity(plan), sort_keys=True)
-        theirs = self.ledger.about("identity", ours)
-        if theirs == ours:
-            return
-        seed = json.loads(theirs or "{}").get("seed")
-        what = f"seed {seed}" if seed != plan.config.seed else "other tasks, or another version of them"
-        raise UsageError(f"{self.path} holds a run with {what}: choose another --out")
-
     def __enter__(self) -> RunDirectory:
         return self
 
@@ -110,6 +112,11 @@ class RunDirectory:
         self.ledger.close()
         self._holder.unlink(missing_ok=True)
         self._lock.release()
+
+    def remove(self, *names: str) -> None:
+        """Remove files that do not belong to what the run is now."""
+        for name in names:
+            (self.path / name).unlink(missing_ok=True)
 
     def write_json(self, name: str, value: JSON) -> None:
         """Write a file of the run as JSON, whole or not at all."""
@@ -134,16 +141,34 @@ def _whoami() -> str:
     return f"process {os.getpid()} on {socket.gethostname()}, since {started}"
 
 
-def describe(plan: Plan, started: float, timings: Mapping[str, float]) -> dict[str, JSON]:
-    """Return the content of run.json."""
+def describe(plan: Plan, started: float, timings: Mapping[str, float] | None = None) -> dict[str, JSON]:
+    """Return the content of run.json; without timings the run is not finished, and its files are older than it."""
     return {
         "schema": 1,
+        "finished": timings is not None,
         "demo": plan.demo,
         "config": plan.config.as_json(),
         "tasks": {
-            task.name: {"hash": task.hash, "group": task.group, "n": len(plan.prompts[task.name])}
+            task.name: {
+                "hash": task.hash,
+                "group": task.group,
+                "n": len(plan.prompts[task.name]),
+                "prompts": len(task.prompts),
+            }
             for task in plan.tasks
         },
+        "modes": {
+            mode.label: {
+                "name": mode.name,
+                "options": mode.options.determining(),
+                "templates": {
+                    task.name: plan.task_modes[task.name, mode.label].template.fingerprint for task in plan.tasks
+                },
+                "fingerprints": {task.name: plan.task_modes[task.name, mode.label].fingerprint for task in plan.tasks},
+            }
+            for mode in plan.modes
+        },
+        "notes": plan.notes,
         "components": {
             f"{part.resolved.spec.kind} {part.label}": {
                 "spec": part.resolved.spec.text,
@@ -156,7 +181,7 @@ def describe(plan: Plan, started: float, timings: Mapping[str, float]) -> dict[s
         "units": {part.label: part.resolved.component.unit for part in plan.predictors},
         "versions": {"python": platform.python_version(), **package_versions()},
         "machine": {"platform": platform.platform(), "cpus": os.cpu_count(), "gpus": _gpus()},
-        "timings": {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(started)), **timings},
+        "timings": {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(started)), **(timings or {})},
     }
 
 
@@ -201,7 +226,7 @@ class Run:
 
     @cached_property
     def results(self) -> dict[str, Any] | None:
-        """All statistics (results.json), None where the run stopped before scoring."""
+        """All statistics (results.json); None where the run stopped before scoring, or no prompt is complete."""
         path = self.path / "results.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 

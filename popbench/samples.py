@@ -5,66 +5,65 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from popbench.errors import UsageError, one_line
-from popbench.ledger import Call, Cell, Done, Ledger
-from popbench.plan import Part, Plan, System, TaskMode
+from popbench.ledger import Cell
+from popbench.plan import Plan, System, TaskMode
 from popbench.records import JSON, Prompt, Sample
+from popbench.settled import At, Settled, View, sha256
 
 PENDING = "pending: not done yet"
 
 Errors = Mapping[tuple[Cell, str, int], str]
 
 
-def collect(plan: Plan, ledger: Ledger, errors: Errors) -> Iterator[Sample]:
+def collect(plan: Plan, view: View, errors: Errors) -> Iterator[Sample]:
     """Yield the samples of a plan's systems, by system, task, prompt and repeat; none is left out.
 
-    `errors` says what went wrong for items of (cell, prompt id, repeat) that the ledger does not have.
+    `errors` says what went wrong for items of (cell, prompt id, repeat) that are not settled.
     """
     for system in plan.systems:
         for task in plan.tasks:
-            yield from _of_task(plan, ledger, errors, system, plan.of_system(task, system))
+            yield from _of_task(plan, view, errors, system, plan.of_system(task, system))
 
 
-def _of_task(plan: Plan, ledger: Ledger, errors: Errors, system: System, task_mode: TaskMode) -> Iterator[Sample]:
-    chain = (system.llm, system.generator)
-    write = _Settled(ledger, errors, task_mode.cell("write", system.llm))
-    render = _Settled(ledger, errors, task_mode.cell("render", *chain))
-    scores = [
-        (predictor, _Settled(ledger, errors, task_mode.cell("score", *chain, predictor)))
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """What one stage settled in a cell, and what failed there."""
+
+    cell: Cell
+    settled: Mapping[At, Settled]
+    errors: Errors
+
+    def get(self, at: At) -> Settled | str:
+        """Return what is settled at a place, or why nothing is."""
+        return self.settled.get(at) or self.errors.get((self.cell, *at), PENDING)
+
+
+def _of_task(plan: Plan, view: View, errors: Errors, system: System, task_mode: TaskMode) -> Iterator[Sample]:
+    llm, generator = system.llm, system.generator
+    calls = dict(view.calls(task_mode.cell("write", llm)))
+    drafts = {at: Settled(done, calls[at]) for at, done in view.write(task_mode, llm).items()}
+    write = _Stage(task_mode.cell("write", llm), drafts, errors)
+    render = _Stage(task_mode.cell("render", llm, generator), view.render(task_mode, llm, generator), errors)
+    scores = {
+        predictor.label: _Stage(
+            task_mode.cell("score", llm, generator, predictor),
+            view.score(task_mode, llm, generator, predictor),
+            errors,
+        )
         for predictor in plan.predictors
-    ]
+    }
     for prompt in plan.prompts[task_mode.task.name]:
         for repeat in range(plan.config.repeats):
             yield _sample(plan, system, prompt, repeat, write, render, scores)
 
 
-class _Settled:
-    """What one stage settled for the samples of a cell."""
-
-    def __init__(self, ledger: Ledger, errors: Errors, cell: Cell) -> None:
-        self._cell = cell
-        self._errors = errors
-        self._done = ledger.done(cell)
-        self._calls = dict(ledger.calls(cell))
-
-    def get(self, at: tuple[str, int]) -> tuple[Done, Call] | None:
-        return (self._done[at], self._calls[at]) if at in self._done else None
-
-    def error(self, at: tuple[str, int]) -> str:
-        return self._errors.get((self._cell, *at), PENDING)
-
-
 def _sample(
-    plan: Plan,
-    system: System,
-    prompt: Prompt,
-    repeat: int,
-    write: _Settled,
-    render: _Settled,
-    scores: list[tuple[Part, _Settled]],
+    plan: Plan, system: System, prompt: Prompt, repeat: int, write: _Stage, render: _Stage, scores: Mapping[str, _Stage]
 ) -> Sample:
     at = (prompt.id, repeat)
     values: dict[str, Any] = {
@@ -78,81 +77,75 @@ def _sample(
         "repeat": repeat,
         "seconds": {"llm": None, "generate": None, "predict": None},
         "peak_memory_mb": {"llm": None, "generate": None, "predict": None},
-        "scores": {predictor.label: None for predictor, _ in scores},
+        "scores": dict.fromkeys(scores),
         "notes": [],
     }
-    _add_draft(values, write.get(at), write.error(at))
+    _add_draft(values, write.get(at))
     if values["status"] == "ok" and plan.config.stop_after != "write":
-        _add_clip(values, render.get(at), render.error(at))
-        if values["status"] == "ok" and plan.config.stop_after is None:
-            _add_scores(values, [(part.label, settled.get(at), settled.error(at)) for part, settled in scores])
-    if values["status"] == "invalid":
+        _add_clip(values, render.get(at))
+    if values["status"] == "invalid":  # no predictor has anything to score
         values["popularity"] = 0.0
-        values["scores"] = dict.fromkeys(values["scores"], 0.0)
+        values["scores"] = dict.fromkeys(scores, 0.0)
+    elif values["status"] == "ok" and plan.config.stop_after is None:
+        _add_scores(values, {label: stage.get(at) for label, stage in scores.items()})
     return Sample(**{**values, "notes": tuple(values["notes"])})
 
 
-def _add_draft(values: dict[str, Any], found: tuple[Done, Call] | None, error: str) -> None:
-    if found is None:
-        values |= {"status": "error", "error": error}
+def _add_draft(values: dict[str, Any], found: Settled | str) -> None:
+    if isinstance(found, str):
+        values |= {"status": "error", "error": found}
         return
-    done, call = found
+    value, payload = found.done.value, found.call.payload
     values |= {
-        "status": done.status,
-        "error": done.value.get("error"),
-        "completion": call.payload.get("text"),
-        "reasoning": done.value.get("reasoning", call.payload.get("reasoning")),
-        "attempts": done.value["attempts"],
-        "references": tuple(done.value["references"]),
-        "usage": call.payload.get("usage"),
+        "status": found.done.status,
+        "error": value.get("error"),
+        "completion": payload.get("text"),
+        "reasoning": value.get("reasoning", payload.get("reasoning")),
+        "attempts": value["attempts"],
+        "references": tuple(value["references"]),
+        "usage": value.get("usage"),
     }
-    _add_costs(values, "llm", {**call.payload, "seconds": done.value["seconds"]})
-    if done.status == "ok":
-        breaches = done.value["breaches"]
-        values |= {
-            "title": done.value["title"],
-            "video_prompt": done.value["video_prompt"],
-            "compliance": not breaches,
-        }
+    _add_costs(values, "llm", value)
+    if found.ok:
+        breaches = value["breaches"]
+        values |= {"title": value["title"], "video_prompt": value["video_prompt"], "compliance": not breaches}
         values["notes"] += breaches
 
 
-def _add_clip(values: dict[str, Any], found: tuple[Done, Call] | None, error: str) -> None:
-    if found is None:
-        values |= {"status": "error", "error": error}
+def _add_clip(values: dict[str, Any], found: Settled | str) -> None:
+    if isinstance(found, str):
+        values |= {"status": "error", "error": found}
         return
-    done, call = found
-    values |= {"status": done.status, "error": done.value.get("error")}
-    if done.status == "ok":
-        values |= {"video": f"videos/{done.key}.mp4", "video_sha256": call.payload["sha256"]}
-    _add_costs(values, "generate", call.payload)
+    values |= {"status": found.done.status, "error": found.done.value.get("error")}
+    if found.ok:
+        values |= {"video": f"videos/{found.call.key}.mp4", "video_sha256": sha256(found.call)}
+    _add_costs(values, "generate", found.call.payload)
 
 
-def _add_scores(values: dict[str, Any], found: list[tuple[str, tuple[Done, Call] | None, str]]) -> None:
-    """Add every predictor's score; the sample is in error while one of them is missing."""
-    for position, (label, settled, error) in enumerate(found):
-        if settled is None:
-            if values["status"] == "ok":
-                values |= {"status": "error", "error": error}
-            continue
-        done, call = settled
-        if done.status == "invalid":
-            values |= {"status": "invalid", "error": done.value.get("error")}
-            continue
-        values["scores"][label] = call.payload["popularity"]
-        if position == 0:
-            values["popularity"] = call.payload["popularity"]
-            _add_costs(values, "predict", call.payload)
-        else:
-            values["notes"] += call.payload["notes"]
-    if values["status"] == "error":
-        values["popularity"] = None
+def _add_scores(values: dict[str, Any], found: Mapping[str, Settled | str]) -> None:
+    """Add every predictor's score: its own 0 where it finds the sample invalid, None where it is missing.
+
+    While one is missing the sample is in error; otherwise its status and popularity are the first predictor's.
+    """
+    for label, settled in found.items():
+        if not isinstance(settled, str):
+            values["scores"][label] = settled.call.payload["popularity"] if settled.ok else 0.0
+            _add_costs(values, "predict", settled.call.payload)
+    missing = [settled for settled in found.values() if isinstance(settled, str)]
+    first = next(iter(found.values()))
+    if missing:
+        values |= {"status": "error", "error": missing[0]}
+    elif isinstance(first, Settled):
+        values |= {"status": first.done.status, "error": first.done.value.get("error")}
+        values["popularity"] = next(iter(values["scores"].values()))
 
 
-def _add_costs(values: dict[str, Any], stage: str, payload: Mapping[str, JSON]) -> None:
-    values["seconds"][stage] = payload["seconds"]
-    values["peak_memory_mb"][stage] = payload["peak_memory_mb"]
-    values["notes"] += payload["notes"]
+def _add_costs(values: dict[str, Any], stage: str, costs: Mapping[str, JSON]) -> None:
+    """Add what a stage took; of several predictors, the first one's time and memory, and all notes."""
+    for name in ("seconds", "peak_memory_mb"):
+        if values[name][stage] is None:
+            values[name][stage] = costs.get(name)
+    values["notes"] += costs.get("notes", [])
 
 
 def write_jsonl(samples: Iterable[Sample], path: Path) -> None:
@@ -160,7 +153,7 @@ def write_jsonl(samples: Iterable[Sample], path: Path) -> None:
     partial = path.with_name(f".{path.name}.part")
     with partial.open("w", encoding="utf-8") as file:
         for sample in samples:
-            file.write(json.dumps(as_dict(sample), ensure_ascii=False, separators=(",", ":")))
+            file.write(json.dumps(as_dict(sample), ensure_ascii=False, separators=(",", ":"), allow_nan=False))
             file.write("\n")
     partial.replace(path)
 

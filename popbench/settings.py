@@ -1,16 +1,87 @@
-"""Where options that are not given come from: `popbench.toml` here, then in the user's config folder; `--config`."""
+"""The configuration of a run, and where what is not given comes from: `--config`, `popbench.toml`, the defaults."""
 
 from __future__ import annotations
 
 import json
 import tomllib
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any, Literal
 
-from popbench.errors import UsageError, one_line
+from popbench.errors import UsageError, one_line, unknown
 from popbench.records import JSON
+from popbench.registry import load_registry
 
 FILE = "popbench.toml"
+DEFAULT_LLMS = ("verbatim", "shotlist")
+DEFAULT_CORPUS = "microlens"
+"""The corpus of runs with a named LLM, where a plugin registers it; `demo` otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvalConfig:
+    """The arguments of `popbench eval`, resolved; what run.json holds under `config`."""
+
+    llm: tuple[str, ...] = DEFAULT_LLMS
+    gen: tuple[str, ...] = ("kinetic",)
+    mode: tuple[str, ...] = ("basic", "pe")
+    task: tuple[str, ...] = ("popcorn",)
+    predictor: tuple[str, ...] = ("demo",)
+    corpus: str = "demo"
+    embedder: str = "hashing"
+    limit: int | None = None
+    repeats: int = 1
+    seed: int = 42
+    out: str | None = None
+    engine: str = "local"
+    concurrency: int | None = None
+    stop_after: Literal["write", "render"] | None = None
+
+    def as_json(self) -> dict[str, JSON]:
+        """Return the fields as JSON values."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+_MANY = frozenset(item.name for item in fields(EvalConfig) if str(item.type).startswith("tuple"))
+_WHOLE: Mapping[str, int] = {"limit": 1, "repeats": 1, "seed": 0, "concurrency": 1}
+
+
+def make_config(*layers: Mapping[str, Any]) -> EvalConfig:
+    """Merge settings, later layers over earlier ones; raises UsageError for an unknown name or a bad value."""
+    names = [item.name for item in fields(EvalConfig)]
+    values: dict[str, Any] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            if name not in names:
+                raise unknown("setting", name, names)
+            if value is None:  # an earlier layer's setting gives way to the default
+                values.pop(name, None)
+            else:
+                values[name] = _checked(name, value)
+    if "corpus" not in values and "llm" in values and DEFAULT_CORPUS in load_registry().names("corpus"):
+        values["corpus"] = DEFAULT_CORPUS
+    return EvalConfig(**values)
+
+
+def _checked(name: str, value: Any) -> Any:
+    if name in _MANY:
+        specs = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else ()
+        if not specs or not all(isinstance(spec, str) and spec.strip() for spec in specs):
+            raise UsageError(f"{name}: expected a spec or a list of specs, not {value!r}")
+        return tuple(dict.fromkeys(specs))
+    if name in _WHOLE:
+        least = _WHOLE[name]
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise UsageError(f"{name}: expected a whole number of at least {least}, not {value!r}")
+        return value
+    if name == "stop_after" and value not in ("write", "render"):
+        raise unknown("stage for stop_after", str(value), ["write", "render"])
+    if isinstance(value, Path):
+        return str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise UsageError(f"{name}: expected text, not {value!r}")
+    return value
 
 
 def defaults() -> dict[str, JSON]:
@@ -34,7 +105,8 @@ def read_config(path: Path) -> dict[str, JSON]:
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: cannot be read as a configuration ({one_line(error)})") from error
     if isinstance(content, dict) and "config" in content:
-        content = content["config"]
+        # A run.json: the run is to be repeated, not to be gone on with where it was.
+        content = {key: value for key, value in content["config"].items() if key != "out"}
     if not isinstance(content, dict):
         raise UsageError(f"{path}: not a configuration (expected an object with settings such as llm and gen)")
     return _named(content, path)
@@ -49,8 +121,6 @@ def _read_toml(path: Path) -> dict[str, JSON]:
 
 def _named(content: Mapping[str, JSON], path: Path) -> dict[str, JSON]:
     """Take option names as they are typed, `stop-after`, or as Python has them, `stop_after`; check them here."""
-    from popbench.plan import make_config
-
     values = {name.replace("-", "_"): value for name, value in content.items()}
     try:
         make_config(values)

@@ -10,8 +10,8 @@ from popbench.errors import one_line
 from popbench.ledger import Ledger, Stage
 from popbench.plan import Part, Plan, TaskMode
 from popbench.registry import Resolved
-
-_STAGES: tuple[Stage, ...] = ("write", "render", "score")
+from popbench.run import check_identity
+from popbench.settled import At, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +35,31 @@ def workload(plan: Plan, path: Path) -> list[Work]:
     Work of a stage that depends on earlier ones that are still to do is counted as if all of it came up.
     """
     file = path / "ledger.sqlite"
-    ledger = Ledger(file) if file.exists() else None
+    ledger = Ledger(file, read_only=True) if file.exists() else None
     try:
-        return list(_workload(plan, ledger))
+        if ledger is not None:
+            check_identity(ledger, path, plan)
+        return list(_workload(plan, View(plan, ledger, path / "videos")))
     finally:
         if ledger is not None:
             ledger.close()
 
 
-def _workload(plan: Plan, ledger: Ledger | None) -> Iterator[Work]:
+def _workload(plan: Plan, view: View) -> Iterator[Work]:
     for llm in plan.llms:
-        yield _work(plan, ledger, "write", llm, [(llm,)])
+        yield _work(plan, view, "write", llm, [(llm,)])
     if plan.config.stop_after == "write":
         return
     for generator in plan.generators:
-        yield _work(plan, ledger, "render", generator, [(llm, generator) for llm in plan.llms])
+        yield _work(plan, view, "render", generator, [(llm, generator) for llm in plan.llms])
     if plan.config.stop_after == "render":
         return
     for predictor in plan.predictors:
         chains = [(llm, generator, predictor) for llm in plan.llms for generator in plan.generators]
-        yield _work(plan, ledger, "score", predictor, chains)
+        yield _work(plan, view, "score", predictor, chains)
 
 
-def _work(plan: Plan, ledger: Ledger | None, stage: Stage, part: Part, chains: Sequence[Sequence[Part]]) -> Work:
+def _work(plan: Plan, view: View, stage: Stage, part: Part, chains: Sequence[tuple[Part, ...]]) -> Work:
     items = done = 0
     for task_mode in plan.task_modes.values():
         wanted = {
@@ -65,18 +67,18 @@ def _work(plan: Plan, ledger: Ledger | None, stage: Stage, part: Part, chains: S
         }
         for chain in chains:
             items += len(wanted)
-            if ledger is not None:
-                done += len(wanted & _settled(ledger, task_mode, stage, chain))
+            done += len(wanted & (set(view.settled(stage, task_mode, chain)) | _invalid(view, task_mode, stage, chain)))
     return Work(stage, part, items, done)
 
 
-def _settled(ledger: Ledger, task_mode: TaskMode, stage: Stage, chain: Sequence[Part]) -> set[tuple[str, int]]:
-    """Return what is settled at a stage, by its own result or because an earlier stage found the sample invalid."""
-    found: set[tuple[str, int]] = set()
-    for number, earlier in enumerate(_STAGES[: _STAGES.index(stage)], 1):
-        done = ledger.done(task_mode.cell(earlier, *chain[:number]))
-        found |= {at for at, item in done.items() if item.status == "invalid"}
-    return found | set(ledger.done(task_mode.cell(stage, *chain)))
+def _invalid(view: View, task_mode: TaskMode, stage: Stage, chain: tuple[Part, ...]) -> set[At]:
+    """Return the places that an earlier stage found invalid: they are done with."""
+    found: set[At] = set()
+    if stage != "write":
+        found |= {at for at, done in view.write(task_mode, chain[0]).items() if done.status == "invalid"}
+    if stage == "score":
+        found |= {at for at, clip in view.render(task_mode, chain[0], chain[1]).items() if not clip.ok}
+    return found
 
 
 def missing(plan: Plan, work: Sequence[Work]) -> list[str]:

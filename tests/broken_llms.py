@@ -25,19 +25,6 @@ class LooseOptions(Plain):
         style: str = "dry"
 
 
-class SecretOption(Plain):
-    """Loses its key on the way to a worker."""
-
-    class Options(popbench.Options):
-        key: pydantic.SecretStr = popbench.runtime(pydantic.SecretStr("open sesame"))
-
-    def __init__(self, options: Any = None) -> None:
-        super().__init__(options if options is not None else self.Options(key=pydantic.SecretStr("open sesame")))
-
-    def reply(self, chat: popbench.Chat) -> Any:
-        return popbench.Completion(chat.id, "text")
-
-
 class Unmade(Plain):
     """Can be made once."""
 

@@ -72,9 +72,9 @@ def _child(arguments: Sequence[str], folder: str, log: str) -> None:
     sys.stderr = Path("stderr.txt").open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 - the process's own
     sys.stdout = Path("stdout.txt").open("a", encoding="utf-8")  # noqa: SIM115
     sys.argv = ["popbench", *arguments]
-    from popbench.cli import main
+    from popbench.cli import console
 
-    main()
+    console()
 
 
 _CONTEXT = multiprocessing.get_context("forkserver")

@@ -120,7 +120,7 @@ def test_every_option_can_be_a_setting(plan: Callable[..., dict[str, Any]], tmp_
 
 
 def test_a_config_may_be_a_run_json(plan: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
-    from popbench.plan import EvalConfig
+    from popbench.settings import EvalConfig
 
     config = EvalConfig(llm=("verbatim",), mode=("basic",), task=("popcorn_concrete",), limit=3, seed=9)
     (tmp_path / "run.json").write_text(json.dumps({"schema": 1, "demo": True, "config": config.as_json()}))

@@ -72,7 +72,6 @@ from broken_llms import (
     ReadsId,
     Refuses,
     Salted,
-    SecretOption,
     Skips,
     Speechless,
     TextUsage,
@@ -107,7 +106,6 @@ class Case:
 CASES = [
     Case("docstring", check_llm, NoDocstring, "NoDocstring has none"),
     Case("options", check_llm, LooseOptions, "no_such_option"),
-    Case("spec", check_llm, SecretOption, "key: is SecretStr"),
     Case("spec", check_llm, Unmade, "only once"),
     Case("label", check_llm, BarLabel, "'a|b'"),
     Case("check", check_llm, CheckText, "'a key'"),

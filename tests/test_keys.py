@@ -99,3 +99,14 @@ def test_an_option_that_no_spec_could_set_is_refused() -> None:
 
         class _Options(popbench.Options):
             label: str = "x"
+
+
+def test_an_option_that_holds_a_secret_is_refused() -> None:
+    import pydantic
+
+    import popbench
+
+    with pytest.raises(TypeError, match="take secrets from the environment"):
+
+        class _Options(popbench.Options):
+            key: pydantic.SecretStr = pydantic.SecretStr("x")

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from popbench.drafts import DRAFT_SCHEMA
-from popbench.plan import EvalConfig, make_plan
+from popbench.plan import make_plan
 from popbench.prompting import Template, make_chat, read_mode
 from popbench.records import Prompt, Reference
+from popbench.settings import EvalConfig
 from popbench.tasks import DraftRules, load_tasks
 from refusals import refusal
 

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 import popbench
 from popbench.errors import UsageError
-from popbench.plan import EvalConfig, make_plan
+from popbench.plan import make_plan
 from popbench.prompting import RetrievalOptions
 from popbench.records import Reference
 from popbench.retrieval import Retriever
+from popbench.settings import EvalConfig
 from popbench_baselines.corpus import DemoCorpus
 from popbench_baselines.hashing import Hashing
 

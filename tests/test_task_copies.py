@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from made_tasks import leave_no_traces
-from popbench.plan import EvalConfig, make_plan
+from popbench.plan import make_plan
+from popbench.settings import EvalConfig
 from popbench.tasks import load_tasks
 from refusals import refusal
 

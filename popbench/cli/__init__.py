@@ -125,6 +125,26 @@ def main() -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
+def console() -> None:
+    """Run the command line as a process of its own, which ends even where a plugin's thread does not.
+
+    A thread that a component left hanging in native code would otherwise crash the interpreter on its way out.
+    """
+    import os
+    import threading
+
+    status: object = 0
+    try:
+        main()
+    except SystemExit as error:
+        status = error.code
+    if any(thread.name.startswith("popbench-") for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status if isinstance(status, int) else 1)
+    sys.exit(status if isinstance(status, int) else 1)
+
+
 def _complain(message: str, status: int) -> int:
     for line in message.splitlines():
         click.echo(f"popbench: {line}", err=True)

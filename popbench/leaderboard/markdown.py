@@ -9,10 +9,6 @@ DEMO = (
     "**Demo scores.** A demonstration predictor or corpus took part. These numbers show that the machinery works; "
     "they say nothing about the popularity of any video, model or prompt."
 )
-VERBATIM = (
-    "`verbatim` repeats the request as title and video prompt and ignores references, so its rows under prompt "
-    "enhancement tie with its basic rows: it is the control without a language model."
-)
 MATRIX_LIMIT = 20
 
 
@@ -52,9 +48,11 @@ def ranked(results: Mapping[str, Any], predictor: str, task: str) -> list[dict[s
     return sorted(rows, key=lambda row: (-(row["mean_win_rate"] or 0), -row["median"]["value"], row["system"]))
 
 
-def has_verbatim(results: Mapping[str, Any]) -> bool:
-    """Say whether the control without a language model is on the board."""
-    return any(row["system"].startswith("verbatim|") for row in results["systems"])
+def remarks(results: Mapping[str, Any]) -> list[str]:
+    """Say what a reader has to know of this board: what components ask to be said, and that prompts are missing."""
+    lines = [f"{label}: {note}" for label, note in results["notes"].items()]
+    limited = ", ".join(f"{task} to {n} of {total}" for task, (n, total) in results["limited"].items())
+    return [*lines, f"Limited run: {limited} prompts. It is no result of the whole task."] if limited else lines
 
 
 def tables(results: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -83,8 +81,8 @@ def markdown(results: Mapping[str, Any], title: str = "Leaderboard", about: Sequ
     lines = [f"# {title}", ""]
     if results["demo"]:
         lines += ["> [!WARNING]", f"> {DEMO}", ""]
-    if has_verbatim(results):
-        lines += [f"> {VERBATIM}", ""]
+    for remark in remarks(results):
+        lines += [f"> {_escaped(remark)}", ""]
     if results.get("incomplete"):
         lines += ["> [!CAUTION]", f"> {results['incomplete']}", ""]
     many = len(results["predictors"]) > 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,8 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
         "level": LEVEL,
         "resamples": RESAMPLES,
         "restricted_to_common": common,
+        "limited": limited(sources[0]),
+        "notes": {label: note for scores in sources for label, note in sorted(scores.notes.items())},
         "systems": [],
         "pairs": [],
         "enhancement": [],
@@ -47,7 +49,29 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
     for scores in sources:
         for block in blocks(scores, common=common):
             _add_block(results, scores, block)
-    return results
+    rounded: dict[str, Any] = _rounded(results)
+    return rounded
+
+
+def limited(scores: Scores) -> dict[str, list[int]]:
+    """Name the tasks of which only some prompts were run: (prompts run, prompts of the task)."""
+    run: dict[str, set[str]] = {}
+    for row in scores.rows:
+        run.setdefault(row.task, set()).add(row.prompt_id)
+    return {
+        task: [len(run.get(task, ())), about["prompts"]]
+        for task, about in sorted(scores.tasks.items())
+        if about["prompts"] is not None and len(run.get(task, ())) < about["prompts"]
+    }
+
+
+def _rounded(value: Any) -> Any:
+    """Keep ten significant digits: the last ones differ with the machine's linear algebra, and a board must not."""
+    if isinstance(value, float):
+        return float(f"{value:.10g}")
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list) else value
 
 
 def _add_block(results: dict[str, Any], scores: Scores, block: Block) -> None:
@@ -61,7 +85,7 @@ def _add_block(results: dict[str, Any], scores: Scores, block: Block) -> None:
     results["systems"] += _systems(scores, block, values, strata, y, resamples, about)
     pairs = _pairs(block, y, strata, resamples, about)
     results["pairs"] += pairs
-    results["enhancement"] += _enhancement(pairs)
+    results["enhancement"] += _enhancement(pairs, scores.modes)
     results["minimum_detectable_win_rate"].append(
         {
             **about,
@@ -115,7 +139,7 @@ def _systems(
                 "errors": errors[system],
                 "median": _median(of_prompts, strata),
                 "by_category": _by_category(block, of_prompts, strata),
-                **_compliance(rows[system]),
+                **_compliance(rows[system], block, strata),
                 "mean_win_rate": float(means[index]) if compared else None,
                 "mean_win_rate_interval": [float(low[index]), float(high[index])] if compared else None,
                 "bradley_terry": None,
@@ -139,16 +163,21 @@ def _by_category(block: Block, values: Any, strata: Any) -> dict[str, JSON]:
     }
 
 
-def _compliance(rows: Sequence[ScoreRow]) -> dict[str, JSON]:
-    """The share of drafts that keep every requirement; null where no draft says."""
-    known = [row.compliance for row in rows if row.compliance is not None]
-    if not known:
+def _compliance(rows: Sequence[ScoreRow], block: Block, strata: Any) -> dict[str, JSON]:
+    """The share of drafts that keep every requirement, by prompt as everything is; null where no draft says."""
+    known: dict[tuple[str, str], list[bool]] = {}
+    for row in rows:
+        if row.compliance is not None:
+            known.setdefault((row.task, row.prompt_id), []).append(row.compliance)
+    chosen = [index for index, prompt in enumerate(block.prompts) if prompt in known]
+    if not chosen:
         return {"compliance": None, "compliance_interval": None, "drafts": 0}
-    kept = sum(known)
+    y = np.asarray([[np.mean(known[block.prompts[index]]) for index in chosen]])
+    low, high = stats.korn_graubard(y, strata[chosen], LEVEL)
     return {
-        "compliance": kept / len(known),
-        "compliance_interval": list(stats.proportion_interval(kept, len(known), LEVEL)),
-        "drafts": len(known),
+        "compliance": float(y.mean()),
+        "compliance_interval": [float(low[0]), float(high[0])],
+        "drafts": sum(len(drafts) for drafts in known.values()),
     }
 
 
@@ -206,14 +235,19 @@ def flipped(pair: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _enhancement(pairs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Pick the contrasts of a mode against `basic` with the same LLM and generator, the mode's side first."""
+def _enhancement(pairs: Sequence[dict[str, Any]], modes: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Pick the contrasts of a mode against `basic` with the same LLM and generator, the mode's side first.
+
+    `modes` maps labels to the names of modes; a label it does not know stands for itself.
+    """
     found = []
     for pair in pairs:
         a, b = pair["a"].split("|"), pair["b"].split("|")
-        if len(a) != 3 or len(b) != 3 or (a[0], a[2]) != (b[0], b[2]) or BASIC not in (a[1], b[1]):
+        if len(a) != 3 or len(b) != 3 or (a[0], a[2]) != (b[0], b[2]):
             continue
-        contrast = flipped(pair) if a[1] == BASIC else pair
-        mode = (b if a[1] == BASIC else a)[1]
-        found.append({**contrast, "llm": a[0], "mode": mode, "generator": a[2]})
+        basic = [modes.get(mode, mode) == BASIC for mode in (a[1], b[1])]
+        if basic.count(True) != 1:
+            continue
+        contrast = flipped(pair) if basic[0] else pair
+        found.append({**contrast, "llm": a[0], "mode": (b if basic[0] else a)[1], "generator": a[2]})
     return found

@@ -7,7 +7,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,9 @@ class ScoreRow:
 class Scores:
     """All rows of one predictor, with what makes them comparable.
 
-    `tasks` maps a task to its group and hash, `systems` a system to the digests of its fingerprint by task;
-    both hold None where a bare score file says nothing.
+    `tasks` maps a task to its group, hash and number of prompts, `systems` a system to the digests of its
+    fingerprint by task; both hold None where a bare score file says nothing. `modes` maps labels of modes to
+    their names, `notes` labels of components to what a board has to say of them.
     """
 
     predictor: str
@@ -51,12 +52,15 @@ class Scores:
     tasks: dict[str, dict[str, JSON]]
     systems: dict[str, dict[str, str] | None] = field(default_factory=dict)
     source: str = ""
+    modes: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 def from_samples(samples: Iterable[Sample], about: Mapping[str, JSON], source: str) -> list[Scores]:
     """Sort a run's samples by predictor; `about` is the content of its run.json."""
     samples = list(samples)
-    tasks = {name: {"hash": task["hash"], "group": task["group"]} for name, task in about["tasks"].items()}
+    tasks = {name: {key: task[key] for key in ("hash", "group", "prompts")} for name, task in about["tasks"].items()}
+    modes = {label: mode["name"] for label, mode in about["modes"].items()}
     return [
         Scores(
             predictor=predictor,
@@ -67,16 +71,17 @@ def from_samples(samples: Iterable[Sample], about: Mapping[str, JSON], source: s
             tasks=tasks,
             systems=dict(about["systems"]),
             source=source,
+            modes=modes,
+            notes=dict(about["notes"]),
         )
         for predictor, digest in about["predictors"].items()
     ]
 
 
 def _row(sample: Sample, predictor: str) -> ScoreRow:
+    """One predictor's view of a sample: what another predictor made of it is not its business."""
     popularity = sample.scores.get(predictor)
-    status = sample.status
-    if popularity is None and status == "ok":
-        status = "error"
+    status = "error" if popularity is None else "ok" if popularity > 0 else "invalid"
     return ScoreRow(
         sample.system,
         sample.task,
@@ -84,7 +89,7 @@ def _row(sample: Sample, predictor: str) -> ScoreRow:
         sample.repeat,
         sample.category,
         status,
-        popularity if status != "error" else None,
+        popularity,
         sample.compliance,
     )
 
@@ -96,6 +101,8 @@ def read_source(path: Path) -> list[Scores]:
             raise UsageError(f"{path}: no finished run here (run.json and samples.jsonl are missing)")
         try:
             about = json.loads((path / "run.json").read_text(encoding="utf-8"))
+            if not about["finished"]:
+                raise UsageError(f"{path}: the run was stopped before it was done: give its command again first")
             scores = from_samples(read_jsonl(path / "samples.jsonl"), about, str(path))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"{path}: run.json cannot be read ({one_line(error)})") from error
@@ -124,7 +131,7 @@ def _from_file(path: Path) -> list[Scores]:
     for predictor, rows in by_predictor.items():
         tasks: dict[str, dict[str, JSON]] = {}
         for row, task_hash in rows:
-            if tasks.setdefault(row.task, {"hash": task_hash, "group": None})["hash"] != task_hash:
+            if tasks.setdefault(row.task, {"hash": task_hash, "group": None, "prompts": None})["hash"] != task_hash:
                 raise UsageError(f"{path}: task {row.task!r} has two hashes")
         found.append(
             Scores(
@@ -219,40 +226,48 @@ def _text(value: Any) -> str:
 
 
 def merge(sources: Sequence[Scores]) -> list[Scores]:
-    """Join the rows of several runs and files by predictor; raises UsageError for what does not compare."""
-    merged: dict[str, Scores] = {}
-    for scores in sources:
-        for other in sources[: sources.index(scores)]:
+    """Join the rows of several runs and files by predictor; raises UsageError for what does not compare.
+
+    Predictors are the same where their fingerprints are; a score file gives it, or nothing.
+    """
+    merged: dict[str | None, Scores] = {}
+    for number, scores in enumerate(sources):
+        for other in sources[:number]:
             _check_tasks(other, scores)
-        first = merged.get(scores.predictor)
+        first = merged.get(scores.predictor_digest)
         if first is None:
-            merged[scores.predictor] = Scores(
-                scores.predictor, scores.predictor_digest, scores.unit, scores.demo, list(scores.rows),
-                dict(scores.tasks), dict(scores.systems), scores.source,
+            merged[scores.predictor_digest] = replace(
+                scores, rows=list(scores.rows), tasks=dict(scores.tasks), systems=dict(scores.systems),
+                modes=dict(scores.modes), notes=dict(scores.notes),
             )  # fmt: skip
             continue
-        _check_comparable(first, scores)
+        _check_systems(first, scores)
+        if first.predictor == first.predictor_digest:  # a run knows its name
+            first.predictor, first.unit, first.demo = scores.predictor, scores.unit, scores.demo
         first.rows += scores.rows
         first.tasks |= scores.tasks
         first.systems |= scores.systems
-    if len({scores.demo for scores in merged.values()}) > 1:
+        first.modes |= scores.modes
+        first.notes |= scores.notes
+    found = list(merged.values())
+    named: dict[str, Scores] = {}
+    for scores in found:
+        other = named.setdefault(scores.predictor, scores)
+        if other is not scores:
+            where = f"{other.source} and {scores.source}"
+            raise UsageError(f"two predictors are called {scores.predictor!r}: their fingerprints differ ({where})")
+    if len({scores.demo for scores in found}) > 1:
         raise UsageError("demo scores and real ones cannot share a board")
-    if len(merged) > 1 and any(scores.predictor_digest is None for scores in merged.values()):
-        names = ", ".join(scores.source for scores in merged.values())
+    if len(found) > 1 and None in merged:
+        names = ", ".join(scores.source for scores in found)
         raise UsageError(f"scores without a predictor share a board only with one another ({names})")
-    return list(merged.values())
+    return found
 
 
-def _check_comparable(first: Scores, other: Scores) -> None:
+def _check_systems(first: Scores, other: Scores) -> None:
     where = f"{first.source} and {other.source}"
-    if first.demo != other.demo:
-        raise UsageError(f"demo scores and real ones cannot share a board ({where})")
-    if first.predictor_digest != other.predictor_digest:
-        raise UsageError(f"two predictors are called {first.predictor!r}: their fingerprints differ ({where})")
-    for system, fingerprint in other.systems.items():
-        if system not in first.systems:
-            continue
-        known = first.systems[system]
+    for system in set(first.systems) & set(other.systems):
+        known, fingerprint = first.systems[system], other.systems[system]
         if known is None or fingerprint is None:
             continue
         for task in set(known) & set(fingerprint):
@@ -311,37 +326,47 @@ def blocks(scores: Scores, *, common: bool) -> list[Block]:
     """
     check_rows(scores)
     single = [_block(scores, name, [name], common=common) for name in sorted(scores.tasks)]
+    there = {block.name for block in single if block is not None}
+    if not there:
+        raise UsageError(f"{scores.source}: the systems have no prompt in common")
     groups: dict[str, list[str]] = {}
     for name, about in sorted(scores.tasks.items()):
         if about["group"] and about["group"] not in scores.tasks:
             groups.setdefault(about["group"], []).append(name)
-    pooled = [_block(scores, group, names, common=common) for group, names in groups.items() if len(names) > 1]
-    return [*pooled, *single]
+    # A group is pooled where all of its tasks have a table: it says more than any part of it would.
+    pooled = [
+        _block(scores, group, names, common=common)
+        for group, names in groups.items()
+        if len(names) > 1 and there.issuperset(names)
+    ]
+    return [block for block in (*pooled, *single) if block is not None]
 
 
-def _block(scores: Scores, name: str, tasks: Sequence[str], *, common: bool) -> Block:
-    values: dict[str, dict[tuple[str, str, int], float]] = {}
+def _block(scores: Scores, name: str, tasks: Sequence[str], *, common: bool) -> Block | None:
+    """Arrange the rows of some tasks; None where, under `common`, the systems share no prompt of them."""
+    systems = sorted({row.system for row in scores.rows})
+    values: dict[str, dict[tuple[str, str, int], float]] = {system: {} for system in systems}
     category: dict[tuple[str, str], str] = {}
     seen: set[int] = set()
     for row in scores.rows:
         if row.task not in tasks:
             continue
-        of_system = values.setdefault(row.system, {})
         at = (row.task, row.prompt_id)
         seen.add(row.repeat)
         if category.setdefault(at, row.category) != row.category:
             raise UsageError(f"{scores.source}: prompt {row.prompt_id!r} has two categories")
         if row.popularity is not None:
-            of_system[(*at, row.repeat)] = row.popularity
-    repeats = sorted(seen)
-    wanted = {(*at, repeat) for at in category for repeat in repeats}
+            values[row.system][(*at, row.repeat)] = row.popularity
+    if common:  # repeats that only some systems have are left out like prompts
+        seen = seen.intersection(*({repeat for _, _, repeat in has} for has in values.values()))
+    wanted = {(*at, repeat) for at in category for repeat in seen}
     shared = wanted.intersection(*values.values())
     if shared != wanted and not common:
         raise UsageError(_lacks(scores, values, wanted))
-    prompts = sorted(at for at in category if all((*at, repeat) in shared for repeat in repeats))
+    repeats = sorted(seen)
+    prompts = sorted(at for at in category if repeats and all((*at, repeat) in shared for repeat in repeats))
     if not prompts:
-        raise UsageError(f"{scores.source}: the systems have no prompt of {name!r} in common")
-    systems = sorted(values)
+        return None
     return Block(
         name,
         systems,

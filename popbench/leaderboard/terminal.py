@@ -12,12 +12,12 @@ from rich.text import Text
 
 from popbench.leaderboard.markdown import (
     decides,
-    has_verbatim,
     median_interval,
     p_value,
     percent,
     ranked,
     rate_interval,
+    remarks,
     tables,
 )
 
@@ -31,8 +31,8 @@ def show(results: Mapping[str, Any], console: Console) -> None:
             console.print(contrasts)
         console.print(Text(decides(results, predictor, task), style="dim"))
         console.print()
-    if has_verbatim(results):
-        console.print(Text("verbatim ignores references, so its rows tie: it is the control without a language model."))
+    for remark in remarks(results):
+        console.print(Text(remark))
     if results["demo"]:
         console.print(
             Text("Demo scores: they show that the machinery works and say nothing about real popularity.", "yellow")

@@ -1,0 +1,203 @@
+"""Asking components and committing their answers: each is stored, with what it settles, before the next is taken."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+from popbench.errors import ComponentError, RunError, UsageError, one_line
+from popbench.interfaces import Engine
+from popbench.ledger import Call, Cell, Done, Ledger, Stage
+from popbench.plan import Part, TaskMode
+from popbench.progress import Progress
+from popbench.records import JSON, Answer, Clip, Completion, Failure, Prompt, Reference, Request, Score
+from popbench.settled import View
+from popbench.video import copy, sha256
+
+
+@dataclass(slots=True)
+class Unit:
+    """One sample's share of a stage: where its result belongs, and what the stage before settled."""
+
+    cell: Cell
+    task_mode: TaskMode
+    prompt: Prompt
+    repeat: int
+    before: Mapping[str, JSON] = field(default_factory=dict)
+    attempt: int = 0
+    costs: dict[str, JSON] = field(default_factory=dict)
+    references: tuple[Reference, ...] = ()
+
+    def done(self, key: str, status: str, value: Mapping[str, JSON]) -> Done:
+        """Settle this unit."""
+        return Done(self.cell, self.prompt.id, self.repeat, key, status, value)
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        repeat = f" repeat {self.repeat}" if self.repeat else ""
+        return f"{self.prompt.task}/{self.prompt.id}{repeat} ({self.task_mode.mode.label})"
+
+
+Ask = Callable[[Unit], tuple[str, Request]]
+"""What to ask for a unit, under which key."""
+
+Settle = Callable[[Call, Unit], list[Done]]
+"""What follows from a finished call for a unit; nothing where it has to be asked again."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """The units of one exchange: those that wait for an answer, and those whose call is there or has failed."""
+
+    waiting: dict[str, list[Unit]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    found: deque[tuple[Call | str, Unit]] = field(default_factory=deque)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Exchange:
+    """Feeds units to components. `errors` holds what failed, by place; `ended` the components that ended early."""
+
+    def __init__(self, ledger: Ledger, engine: Engine, view: View, progress: Progress) -> None:
+        self._ledger = ledger
+        self._engine = engine
+        self._view = view
+        self._progress = progress
+        self.errors: dict[tuple[Cell, str, int], str] = {}
+        self.ended: list[str] = []
+
+    def run(self, part: Part, stage: Stage, units: Sequence[Unit], ask: Ask, settle: Settle) -> bool:
+        """Ask a component for all units; return whether it went through to the end.
+
+        Units that need the same call share it, and calls the ledger has are not made. Raises RunError where the
+        run cannot go on.
+        """
+        batch = _Batch()
+        source = self._requests(batch, units, ask)
+        ended: str | None = None
+        try:
+            first = next(source, None)
+            if first is not None:
+                with _closing(self._engine.map(part.resolved.spec, chain([first], source))) as answers:
+                    for answer in answers:
+                        with batch.lock:
+                            self._store(batch, stage, answer, settle)
+                        self._settle_found(batch, stage, settle)
+        except ComponentError as error:
+            ended = str(error)
+        except UsageError as error:  # a template or a corpus that fails on this prompt
+            raise RunError(str(error)) from error
+        self._settle_found(batch, stage, settle)
+        if ended is not None:
+            self.ended.append(ended)
+            names = [unit.name for shared in batch.waiting.values() for unit in shared]
+            left = f"; item {names[0]} and {len(names) - 1} more stay pending" if names else ""
+            self._progress.problem(ended + left)
+        return ended is None
+
+    def release(self, part: Part) -> None:
+        """Close a component that has done its share; what goes wrong in that is told and ends nothing."""
+        try:
+            self._engine.release(part.resolved.spec)
+        except Exception as error:
+            self._progress.problem(f"{part.resolved.spec.kind} {part.label}: closing failed: {one_line(error)}")
+
+    def _requests(self, batch: _Batch, units: Sequence[Unit], ask: Ask) -> Iterator[Request]:
+        """Make requests as the component pulls them, in its thread, so that a long run holds few of them."""
+        for unit in units:
+            key, request = ask(unit)
+            with batch.lock:
+                if key in batch.waiting:
+                    batch.waiting[key].append(unit)
+                    continue
+                known = batch.failed.get(key) or self._usable(self._ledger.get(key))
+                if known is not None:
+                    batch.found.append((known, unit))
+                    continue
+                batch.waiting[key] = [unit]
+            yield request
+
+    def _usable(self, call: Call | None) -> Call | None:
+        """A clip's call counts only while its file is there."""
+        if call is not None and call.stage == "render" and call.status == "ok" and not self._view.has_clip(call.key):
+            return None
+        return call
+
+    def _settle_found(self, batch: _Batch, stage: Stage, settle: Settle) -> None:
+        while batch.found:
+            known, unit = batch.found.popleft()
+            if isinstance(known, str):
+                self._fail([unit], stage, known)
+            else:
+                self._commit(None, settle(known, unit))
+
+    def _store(self, batch: _Batch, stage: Stage, answer: Answer, settle: Settle) -> None:
+        """Commit one answer with all that it settles; an error is noted and left for a resume."""
+        units = batch.waiting.pop(answer.id)
+        if isinstance(answer, Failure) and not answer.invalid:
+            batch.failed[answer.id] = answer.error
+            self._fail(units, stage, answer.error)
+            return
+        call = Call(answer.id, stage, "invalid" if isinstance(answer, Failure) else "ok", self._payload(answer))
+        self._commit(call, [done for unit in units for done in settle(call, unit)])
+
+    def _fail(self, units: Sequence[Unit], stage: Stage, error: str) -> None:
+        for unit in units:
+            self.errors[unit.cell, unit.prompt.id, unit.repeat] = error
+        self._progress.problem(f"{units[0].name}: {stage} failed: {error}")
+        self._progress.advance(len(units))
+
+    def _commit(self, call: Call | None, done: list[Done]) -> None:
+        if call is not None or done:
+            self._ledger.commit(call, done)
+        self._progress.advance(len(done))
+
+    def _payload(self, answer: Answer) -> dict[str, JSON]:
+        payload: dict[str, JSON] = {
+            "seconds": answer.seconds,
+            "peak_memory_mb": answer.peak_memory_mb,
+            "notes": list(answer.notes),
+        }
+        match answer:
+            case Failure():
+                payload["error"] = answer.error
+            case Completion():
+                usage = dict(answer.usage) if answer.usage is not None else None
+                payload |= {"text": answer.text, "reasoning": answer.reasoning, "usage": usage}
+            case Clip():
+                payload["sha256"] = self._keep(answer)
+            case Score():
+                payload |= {"popularity": answer.popularity, "extra": dict(answer.extra)}
+        return payload
+
+    def _keep(self, clip: Clip) -> str:
+        """Put a finished clip into place under its key, whole or not at all, and return its hash."""
+        assert clip.path is not None
+        source = Path(clip.path)
+        target = self._view.videos / f"{clip.id}.mp4"
+        try:
+            if source == target:  # the engine's workspace is the folder of clips
+                return sha256(target)
+            incoming = self._view.videos / f".{clip.id}.part"
+            digest = copy(source, incoming)
+            incoming.replace(target)
+        except OSError as error:
+            raise RunError(f"clip {target} cannot be kept: {one_line(error)}") from error
+        return digest
+
+
+@contextmanager
+def _closing(answers: Iterator[Answer]) -> Iterator[Iterator[Answer]]:
+    """End an engine's iterator at once when the driver stops, also on an interrupt."""
+    try:
+        yield answers
+    finally:
+        close = getattr(answers, "close", None)
+        if close is not None:
+            close()

@@ -1,0 +1,96 @@
+"""What counts as done: the one place that says so, for the stages, for checks and for samples.
+
+A row of the ledger's index is believed only while what it stands for is there: a clip while its file is, a score
+while it is the score of this title and of the bytes the clip has now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from popbench.keys import score_key
+from popbench.ledger import Call, Cell, Done, Ledger, Stage
+from popbench.plan import Part, Plan, TaskMode
+from popbench.records import JSON
+
+At: TypeAlias = tuple[str, int]
+"""A place in a cell: prompt id and repeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A settled stage of a sample: the index row and the call behind it."""
+
+    done: Done
+    call: Call
+
+    @property
+    def ok(self) -> bool:
+        """Whether the next stage can go on from it."""
+        return self.done.status == "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Reads what is settled from a ledger and a folder of clips; without a ledger, nothing is."""
+
+    plan: Plan
+    ledger: Ledger | None
+    videos: Path
+
+    def has_clip(self, key: str) -> bool:
+        """Say whether a clip's file is there. An empty one, as a power cut may leave it, is not."""
+        path = self.videos / f"{key}.mp4"
+        return path.is_file() and path.stat().st_size > 0
+
+    def write(self, task_mode: TaskMode, llm: Part) -> dict[At, Done]:
+        """Return the settled drafts of a cell."""
+        return self._done(task_mode.cell("write", llm))
+
+    def render(self, task_mode: TaskMode, llm: Part, generator: Part) -> dict[At, Settled]:
+        """Return the settled clips of a cell."""
+        return {
+            at: found
+            for at, found in self._settled(task_mode.cell("render", llm, generator))
+            if not found.ok or self.has_clip(found.call.key)
+        }
+
+    def score(self, task_mode: TaskMode, llm: Part, generator: Part, predictor: Part) -> dict[At, Settled]:
+        """Return the settled scores of a cell."""
+        drafts, clips = self.write(task_mode, llm), self.render(task_mode, llm, generator)
+        return {
+            at: found
+            for at, found in self._settled(task_mode.cell("score", llm, generator, predictor))
+            if at in clips
+            and clips[at].ok
+            and found.call.key == score_key(predictor.digest, drafts[at].value["title"], sha256(clips[at].call))
+        }
+
+    def settled(self, stage: Stage, task_mode: TaskMode, chain: Sequence[Part]) -> Collection[At]:
+        """Return the settled places of a stage's cell, given the components up to that stage."""
+        if stage == "write":
+            return self.write(task_mode, *chain)
+        return self.render(task_mode, *chain) if stage == "render" else self.score(task_mode, *chain)
+
+    def calls(self, cell: Cell) -> Iterator[tuple[At, Call]]:
+        """Yield the calls behind a cell's rows."""
+        if self.ledger is not None:
+            yield from self.ledger.calls(cell)
+
+    def _done(self, cell: Cell) -> dict[At, Done]:
+        return {} if self.ledger is None else self.ledger.done(cell)
+
+    def _settled(self, cell: Cell) -> Iterator[tuple[At, Settled]]:
+        if self.ledger is not None:
+            done = self.ledger.done(cell)
+            for at, call in self.ledger.calls(cell):
+                yield at, Settled(done[at], call)
+
+
+def sha256(call: Call) -> str:
+    """Return the hash of a clip's bytes, as its call recorded it."""
+    payload: Mapping[str, JSON] = call.payload
+    return str(payload["sha256"])
