@@ -125,8 +125,11 @@ def _write_board(plan: Plan, directory: RunDirectory, samples: list[Sample], err
     from popbench.leaderboard.scores import from_samples
 
     about = describe(plan, 0)
+    ranked = {sample.system for sample in samples if sample.status != "error"}
+    missing = sorted({sample.system for sample in samples} - ranked)
     try:
-        results = compute(from_samples(samples, about, str(directory.path)), common=errors > 0)
+        rows = [sample for sample in samples if sample.system in ranked]
+        results = compute(from_samples(rows, about, str(directory.path)), common=errors > 0)
     except UsageError:
         if not errors:
             raise
@@ -135,8 +138,10 @@ def _write_board(plan: Plan, directory: RunDirectory, samples: list[Sample], err
     if errors:
         results["incomplete"] = (
             f"**Incomplete.** {errors} of {len(samples)} samples have no result yet, so this board holds only the "
-            "prompts that all systems have. It cannot be published; running the same command again goes on."
+            "prompts that all its systems have. It cannot be published; running the same command again goes on."
         )
+        if missing:
+            results["incomplete"] += f" Without any result, and left out: {', '.join(missing)}."
     directory.write_json("results.json", results)
     lines = [f"seed {plan.config.seed}, {plan.config.repeats} repeat{'s' * (plan.config.repeats != 1)} per prompt"]
     directory.write_text("leaderboard.md", markdown(results, "popbench leaderboard", lines))

@@ -87,7 +87,7 @@ def answers(component: Component, items: Iterable[Request], workspace: Path, lab
 
 
 def _unanswered(asked: dict[str, Request]) -> str:
-    return f"{len(asked)} unanswered, for instance {next(iter(asked))}" if asked else "none unanswered"
+    return f"{len(asked)} unanswered" if asked else "none unanswered"
 
 
 def _call(component: Component, items: Iterator[Any]) -> Iterable[Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+import traceback
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -18,6 +19,9 @@ from popbench.progress import Progress
 from popbench.records import JSON, Answer, Clip, Completion, Failure, Prompt, Reference, Request, Score
 from popbench.settled import View
 from popbench.video import copy, sha256
+
+LOG = "errors.log"
+"""The file in a run's directory that holds the tracebacks of plugins."""
 
 
 @dataclass(slots=True)
@@ -58,6 +62,8 @@ class _Batch:
     waiting: dict[str, list[Unit]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     found: deque[tuple[Call | str, Unit]] = field(default_factory=deque)
+    told: Counter[str] = field(default_factory=Counter)
+    handled: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -91,14 +97,17 @@ class Exchange:
                         self._settle_found(batch, stage, settle)
         except ComponentError as error:
             ended = str(error)
+            self._log(error)
         except UsageError as error:  # a template or a corpus that fails on this prompt
             raise RunError(str(error)) from error
         self._settle_found(batch, stage, settle)
+        for told, count in batch.told.items():
+            if count > 1:
+                self._progress.problem(f"{part.label}: {count} items failed so: {told}")
         if ended is not None:
-            self.ended.append(ended)
-            names = [unit.name for shared in batch.waiting.values() for unit in shared]
-            left = f"; item {names[0]} and {len(names) - 1} more stay pending" if names else ""
-            self._progress.problem(ended + left)
+            waiting = next((shared[0].name for shared in batch.waiting.values()), "none taken")
+            self.ended.append(f"{ended}; {len(units) - batch.handled} items stay pending (at work: {waiting})")
+            self._progress.problem(self.ended[-1])
         return ended is None
 
     def release(self, part: Part) -> None:
@@ -107,6 +116,12 @@ class Exchange:
             self._engine.release(part.resolved.spec)
         except Exception as error:
             self._progress.problem(f"{part.resolved.spec.kind} {part.label}: closing failed: {one_line(error)}")
+
+    def _log(self, error: ComponentError) -> None:
+        """Keep a plugin's traceback for its author."""
+        if error.__cause__ is not None:
+            with suppress(OSError), (self._view.videos.parent / LOG).open("a", encoding="utf-8") as log:
+                log.write("".join(traceback.format_exception(error.__cause__)) + "\n")
 
     def _requests(self, batch: _Batch, units: Sequence[Unit], ask: Ask) -> Iterator[Request]:
         """Make requests as the component pulls them, in its thread, so that a long run holds few of them."""
@@ -125,7 +140,7 @@ class Exchange:
 
     def _usable(self, call: Call | None) -> Call | None:
         """A clip's call counts only while its file is there."""
-        if call is not None and call.stage == "render" and call.status == "ok" and not self._view.has_clip(call.key):
+        if call is not None and call.stage == "render" and call.status == "ok" and not self._view.has_clip(call):
             return None
         return call
 
@@ -133,8 +148,9 @@ class Exchange:
         while batch.found:
             known, unit = batch.found.popleft()
             if isinstance(known, str):
-                self._fail([unit], stage, known)
+                self._fail(batch, [unit], stage, known)
             else:
+                batch.handled += 1
                 self._commit(None, settle(known, unit))
 
     def _store(self, batch: _Batch, stage: Stage, answer: Answer, settle: Settle) -> None:
@@ -142,15 +158,20 @@ class Exchange:
         units = batch.waiting.pop(answer.id)
         if isinstance(answer, Failure) and not answer.invalid:
             batch.failed[answer.id] = answer.error
-            self._fail(units, stage, answer.error)
+            self._fail(batch, units, stage, answer.error)
             return
+        batch.handled += len(units)
         call = Call(answer.id, stage, "invalid" if isinstance(answer, Failure) else "ok", self._payload(answer))
         self._commit(call, [done for unit in units for done in settle(call, unit)])
 
-    def _fail(self, units: Sequence[Unit], stage: Stage, error: str) -> None:
+    def _fail(self, batch: _Batch, units: Sequence[Unit], stage: Stage, error: str) -> None:
+        """Note an error of units; of equal ones the first is told now and the number at the end."""
         for unit in units:
             self.errors[unit.cell, unit.prompt.id, unit.repeat] = error
-        self._progress.problem(f"{units[0].name}: {stage} failed: {error}")
+        if not batch.told[error]:
+            self._progress.problem(f"{units[0].name}: {stage} failed: {error}")
+        batch.told[error] += len(units)
+        batch.handled += len(units)
         self._progress.advance(len(units))
 
     def _commit(self, call: Call | None, done: list[Done]) -> None:
@@ -171,25 +192,27 @@ class Exchange:
                 usage = dict(answer.usage) if answer.usage is not None else None
                 payload |= {"text": answer.text, "reasoning": answer.reasoning, "usage": usage}
             case Clip():
-                payload["sha256"] = self._keep(answer)
+                payload |= self._keep(answer)
             case Score():
                 payload |= {"popularity": answer.popularity, "extra": dict(answer.extra)}
         return payload
 
-    def _keep(self, clip: Clip) -> str:
-        """Put a finished clip into place under its key, whole or not at all, and return its hash."""
+    def _keep(self, clip: Clip) -> dict[str, JSON]:
+        """Put a finished clip into place under its key, whole or not at all; return its hash and size."""
         assert clip.path is not None
         source = Path(clip.path)
         target = self._view.videos / f"{clip.id}.mp4"
         try:
             if source == target:  # the engine's workspace is the folder of clips
-                return sha256(target)
-            incoming = self._view.videos / f".{clip.id}.part"
-            digest = copy(source, incoming)
-            incoming.replace(target)
+                digest = sha256(target)
+            else:
+                incoming = self._view.videos / f".{clip.id}.part"
+                digest = copy(source, incoming)
+                incoming.replace(target)
+            size = target.stat().st_size
         except OSError as error:
             raise RunError(f"clip {target} cannot be kept: {one_line(error)}") from error
-        return digest
+        return {"sha256": digest, "bytes": size}
 
 
 @contextmanager

@@ -84,7 +84,8 @@ class Ledger:
                 self._db.execute("INSERT OR IGNORE INTO about VALUES ('schema', ?)", (_VERSION,))
             version = self._db.execute("SELECT value FROM about WHERE name = 'schema'").fetchone()[0]
         except sqlite3.Error as error:
-            raise UsageError(f"{path}: the ledger cannot be opened ({one_line(str(error))})") from error
+            hint = "restore a copy, or move the run away to start anew"
+            raise UsageError(f"{path}: the ledger cannot be opened ({one_line(str(error))}): {hint}") from error
         if version != _VERSION:
             raise UsageError(f"{path}: written by another popbench (ledger {version}, this one reads {_VERSION})")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 from popbench.drafts import VERSION as DRAFTS_VERSION
@@ -160,8 +161,6 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
     `tasks` are taken instead of loading those of the configuration.
     """
     registry = load_registry()
-    tasks = load_tasks(config.task) if tasks is None else tasks
-    modes = _unique_modes([read_mode(text, tasks) for text in config.mode])
     runtime = {"concurrency": config.concurrency} if config.concurrency is not None else {}
 
     def parts(kind: str, specs: Sequence[str]) -> list[Part]:
@@ -176,18 +175,24 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
                 )
         return list(by_label.values())
 
+    # Components come first: a wrong name is told before any data is loaded.
+    llms, generators = parts("llm", config.llm), parts("generator", config.gen)
+    predictors, engine = parts("predictor", config.predictor), registry.resolve("engine", config.engine, runtime)
+    tasks = load_tasks(config.task) if tasks is None else tasks
+    config = replace(config, mode=config.mode or _default_modes(tasks), task=tuple(map(_absolute, config.task)))
     plan = Plan(
         config=config,
         tasks=tasks,
         prompts={task.name: task.limited(config.limit) for task in tasks},
-        llms=parts("llm", config.llm),
-        modes=modes,
-        generators=parts("generator", config.gen),
-        predictors=parts("predictor", config.predictor),
+        llms=llms,
+        modes=_unique_modes([read_mode(text, tasks) for text in config.mode]),
+        generators=generators,
+        predictors=predictors,
         corpus=None,
         embedder=None,
-        engine=registry.resolve("engine", config.engine, runtime),
+        engine=engine,
     )
+    modes = plan.modes
     templates = {(task.name, mode.label): Template(task.template(mode.name)) for task in tasks for mode in modes}
     if any(template.uses_references for template in templates.values()):
         plan.corpus = _part(registry.resolve("corpus", config.corpus, runtime))
@@ -198,6 +203,20 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
         for mode in modes
     }
     return plan
+
+
+def _default_modes(tasks: Sequence[Task]) -> tuple[str, ...]:
+    """Choose basic and pe where all tasks have them, otherwise whatever they have in common."""
+    common = [mode for mode in tasks[0].file.templates if all(mode in task.file.templates for task in tasks)]
+    if not common:
+        raise UsageError("the tasks have no mode in common: run them one by one")
+    return tuple(mode for mode in ("basic", "pe") if mode in common) or tuple(common)
+
+
+def _absolute(spec: str) -> str:
+    """Write a task's path out in full, so that the recorded run can be repeated from elsewhere."""
+    head, comma, rest = spec.partition(",")
+    return f"{Path(head).resolve()}{comma}{rest}" if "/" in head or Path(head).suffix in (".yaml", ".yml") else spec
 
 
 def _part(resolved: Resolved) -> Part:

@@ -185,6 +185,7 @@ class Sample:
     generator: str | None
     task: str
     prompt_id: str
+    prompt: str
     category: str
     repeat: int
     status: Status

@@ -73,6 +73,7 @@ def _sample(
         "generator": system.generator.label,
         "task": prompt.task,
         "prompt_id": prompt.id,
+        "prompt": prompt.text,
         "category": prompt.category,
         "repeat": repeat,
         "seconds": {"llm": None, "generate": None, "predict": None},

@@ -25,7 +25,8 @@ class EvalConfig:
 
     llm: tuple[str, ...] = DEFAULT_LLMS
     gen: tuple[str, ...] = ("kinetic",)
-    mode: tuple[str, ...] = ("basic", "pe")
+    mode: tuple[str, ...] = ()
+    """Empty: basic and pe, where the tasks have them."""
     task: tuple[str, ...] = ("popcorn",)
     predictor: tuple[str, ...] = ("demo",)
     corpus: str = "demo"
@@ -67,8 +68,9 @@ def make_config(*layers: Mapping[str, Any]) -> EvalConfig:
 def _checked(name: str, value: Any) -> Any:
     if name in _MANY:
         specs = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else ()
+        value = specs[0] if len(specs) == 1 else value
         if not specs or not all(isinstance(spec, str) and spec.strip() for spec in specs):
-            raise UsageError(f"{name}: expected a spec or a list of specs, not {value!r}")
+            raise UsageError(f"{name}: expected NAME[,key=value]... or a list of such, not {value!r}")
         return tuple(dict.fromkeys(specs))
     if name in _WHOLE:
         least = _WHOLE[name]
@@ -106,7 +108,9 @@ def read_config(path: Path) -> dict[str, JSON]:
         raise UsageError(f"{path}: cannot be read as a configuration ({one_line(error)})") from error
     if isinstance(content, dict) and "config" in content:
         # A run.json: the run is to be repeated, not to be gone on with where it was.
-        content = {key: value for key, value in content["config"].items() if key != "out"}
+        content = content["config"]
+        if isinstance(content, dict):
+            content = {key: value for key, value in content.items() if key != "out"}
     if not isinstance(content, dict):
         raise UsageError(f"{path}: not a configuration (expected an object with settings such as llm and gen)")
     return _named(content, path)

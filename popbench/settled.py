@@ -41,10 +41,12 @@ class View:
     ledger: Ledger | None
     videos: Path
 
-    def has_clip(self, key: str) -> bool:
-        """Say whether a clip's file is there. An empty one, as a power cut may leave it, is not."""
-        path = self.videos / f"{key}.mp4"
-        return path.is_file() and path.stat().st_size > 0
+    def has_clip(self, call: Call) -> bool:
+        """Say whether a clip's file is there with the size it had: not so after a power cut, or under other hands."""
+        try:
+            return (self.videos / f"{call.key}.mp4").stat().st_size == int(call.payload["bytes"])
+        except OSError:
+            return False
 
     def write(self, task_mode: TaskMode, llm: Part) -> dict[At, Done]:
         """Return the settled drafts of a cell."""
@@ -55,7 +57,7 @@ class View:
         return {
             at: found
             for at, found in self._settled(task_mode.cell("render", llm, generator))
-            if not found.ok or self.has_clip(found.call.key)
+            if not found.ok or self.has_clip(found.call)
         }
 
     def score(self, task_mode: TaskMode, llm: Part, generator: Part, predictor: Part) -> dict[At, Settled]:

@@ -181,7 +181,7 @@ def load_tasks(specs: Iterable[str]) -> list[Task]:
     """
     tasks: dict[str, Task] = {}
     for spec in specs:
-        name, options = (spec, {}) if Path(spec).exists() else parse_spec(spec)
+        name, options = (spec, {}) if _exists(spec) else parse_spec(spec)
         if extra := set(options) - {"path"}:
             raise unknown(f"option of task {name}", min(extra), ["path"])
         for listed in _matching(name):
@@ -194,8 +194,19 @@ def load_tasks(specs: Iterable[str]) -> list[Task]:
     return list(tasks.values())
 
 
+def _exists(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):  # no path at all
+        return False
+
+
 def _matching(name: str) -> list[Listed]:
     path = Path(name)
+    if ("/" in name or path.suffix) and not _exists(name):
+        raise UsageError(f"{name}: no such file or folder")
+    if _exists(name) and path.is_file() and path.suffix not in (".yaml", ".yml"):
+        raise UsageError(f"{name}: not a task (a task is a YAML file that names its data)")
     if path.suffix in (".yaml", ".yml"):
         return [Listed(path, read_task_file(path))]
     if path.is_dir() and ("/" in name or not any(_named(listed, name) for listed in registered_tasks())):

@@ -41,7 +41,7 @@ def plan(run: Run) -> Callable[..., dict[str, Any]]:
         ("popbench.toml", "limit = 0", "popbench.toml: limit: expected a whole number of at least 1, not 0"),
         ("popbench.toml", "limit = '5'", "popbench.toml: limit: "),
         ("popbench.toml", "limit = true", "popbench.toml: limit: "),
-        ("popbench.toml", "llm = 5", "popbench.toml: llm: expected a spec or a list of specs, not 5"),
+        ("popbench.toml", "llm = 5", "popbench.toml: llm: expected NAME[,key=value]... or a list of such, not 5"),
         ("popbench.toml", "llm = true", "popbench.toml: llm: "),
         ("popbench.toml", "llm = []", "popbench.toml: llm: "),
         ("popbench.toml", "llm = ['']", "popbench.toml: llm: "),

@@ -149,7 +149,7 @@ def test_the_default_directory_is_found_again(in_tmp: Path) -> None:
         for kind in ("llm", "gen", "predictor")
         for fault, told in [
             ("raise", "raised RuntimeError: the model fell over"),
-            ("early", "ended without answering 1 unanswered"),
+            ("early", "ended before it was asked everything"),
             ("twice", "twice"),
             ("unknown", "answered item 'nobody', which it was not asked"),
             ("silent", "gave no answer for 0.5 s"),

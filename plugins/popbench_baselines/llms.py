@@ -40,7 +40,7 @@ class Verbatim(popbench.LLM):
     It ignores references, so with and without prompt enhancement it does the same.
     """
 
-    note = "repeats the request and ignores references, so its rows tie: it is the control without a language model."
+    note = "repeats the request and ignores references, so its PE rows tie with its basic rows: the no-LLM control."
     version = "1"
 
     def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:

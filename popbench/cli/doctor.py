@@ -59,7 +59,8 @@ def command(offline: bool) -> int:
     conflicts = registry.conflicts()
     for line in conflicts:
         click.echo(f"popbench: {line}", err=True)
-    return 1 if conflicts or any(plugin.error for plugin in registry.plugins) else 0
+    broken = any(plugin.error for plugin in registry.plugins) or any(item.error for item in registry)
+    return 1 if conflicts or broken else 0
 
 
 def _versions() -> Iterator[tuple[str, str]]:

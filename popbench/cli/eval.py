@@ -45,7 +45,7 @@ SPEC = "NAME[,KEY=VALUE]..."
 @click.option("--seed", type=click.IntRange(min=0), metavar="S", help="Seed of all draws.  [default: 42]")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(file_okay=False),
     metavar="DIR",
     help="Run directory.  [default: named by tasks and seed, in runs/]",
 )
@@ -79,7 +79,6 @@ def command(config: Path | None, dry_run: bool, as_json: bool, **given: Any) -> 
     from popbench.api import execute, resolve_config
     from popbench.plan import make_plan
 
-    given["out"] = str(given["out"]) if given["out"] else None
     plan = make_plan(resolve_config(given, config))
     if dry_run:
         from popbench.cli._dry_run import show_plan

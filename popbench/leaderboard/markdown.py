@@ -32,8 +32,10 @@ def rate_interval(value: float | None, interval: Sequence[float] | None) -> str:
     return f"{percent(value)} [{percent(interval[0])}, {percent(interval[1])}]"
 
 
-def median_interval(median: Mapping[str, float]) -> str:
+def median_interval(median: Mapping[str, Any]) -> str:
     """Show a median with its interval: `12.1 [9.8, 15]`."""
+    if median["low"] is None or median["high"] is None:  # too few prompts for any
+        return f"{number(median['value'])} [–]"
     return f"{number(median['value'])} [{number(median['low'])}, {number(median['high'])}]"
 
 
@@ -50,8 +52,8 @@ def ranked(results: Mapping[str, Any], predictor: str, task: str) -> list[dict[s
 
 def remarks(results: Mapping[str, Any]) -> list[str]:
     """Say what a reader has to know of this board: what components ask to be said, and that prompts are missing."""
-    lines = [f"{label}: {note}" for label, note in results["notes"].items()]
-    limited = ", ".join(f"{task} to {n} of {total}" for task, (n, total) in results["limited"].items())
+    lines = [f"{label}: {note}" for label, note in results.get("notes", {}).items()]
+    limited = ", ".join(f"{task} to {n} of {total}" for task, (n, total) in results.get("limited", {}).items())
     return [*lines, f"Limited run: {limited} prompts. It is no result of the whole task."] if limited else lines
 
 

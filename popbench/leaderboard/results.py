@@ -61,7 +61,7 @@ def limited(scores: Scores) -> dict[str, list[int]]:
     return {
         task: [len(run.get(task, ())), about["prompts"]]
         for task, about in sorted(scores.tasks.items())
-        if about["prompts"] is not None and len(run.get(task, ())) < about["prompts"]
+        if about.get("prompts") is not None and len(run.get(task, ())) < about["prompts"]
     }
 
 
@@ -83,7 +83,7 @@ def _add_block(results: dict[str, Any], scores: Scores, block: Block) -> None:
     y = stats.pairwise_outcomes(values)
     resamples = stats.Resamples.draw(strata, RESAMPLES, BOOTSTRAP_SEED)
     results["systems"] += _systems(scores, block, values, strata, y, resamples, about)
-    pairs = _pairs(block, y, strata, resamples, about)
+    pairs = _rounded(_pairs(block, y, strata, resamples, about))
     results["pairs"] += pairs
     results["enhancement"] += _enhancement(pairs, scores.modes)
     results["minimum_detectable_win_rate"].append(
@@ -149,8 +149,11 @@ def _systems(
     return found
 
 
-def _median(values: Any, strata: Any) -> dict[str, float]:
+def _median(values: Any, strata: Any) -> dict[str, float | None]:
     median, low, high = stats.median_interval(values, strata, LEVEL)
+    # From all order statistics together, that is from the least to the greatest value, no interval covers more.
+    if 0.5 ** (len(values) - 1) > 1 - LEVEL:
+        return {"value": median, "low": None, "high": None}
     return {"value": median, "low": low, "high": high}
 
 
@@ -219,7 +222,7 @@ def _pairs(
 def flipped(pair: dict[str, Any]) -> dict[str, Any]:
     """Return a pair seen from its other side."""
     rate = pair["win_rate"]
-    return {
+    turned: dict[str, Any] = {
         **pair,
         "a": pair["b"],
         "b": pair["a"],
@@ -233,6 +236,7 @@ def flipped(pair: dict[str, Any]) -> dict[str, Any]:
             "simultaneous": None,
         },
     }
+    return {**turned, "win_rate": _rounded(turned["win_rate"])}
 
 
 def _enhancement(pairs: Sequence[dict[str, Any]], modes: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -53,13 +53,17 @@ class Scores:
     systems: dict[str, dict[str, str] | None] = field(default_factory=dict)
     source: str = ""
     modes: dict[str, str] = field(default_factory=dict)
+    mode_fingerprints: dict[str, dict[str, str]] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
 
 
 def from_samples(samples: Iterable[Sample], about: Mapping[str, JSON], source: str) -> list[Scores]:
     """Sort a run's samples by predictor; `about` is the content of its run.json."""
     samples = list(samples)
-    tasks = {name: {key: task[key] for key in ("hash", "group", "prompts")} for name, task in about["tasks"].items()}
+    tasks = {
+        name: {"hash": task["hash"], "group": task["group"], "prompts": task.get("prompts")}
+        for name, task in about["tasks"].items()
+    }
     modes = {label: mode["name"] for label, mode in about["modes"].items()}
     return [
         Scores(
@@ -72,6 +76,7 @@ def from_samples(samples: Iterable[Sample], about: Mapping[str, JSON], source: s
             systems=dict(about["systems"]),
             source=source,
             modes=modes,
+            mode_fingerprints={label: mode["fingerprints"] for label, mode in about["modes"].items()},
             notes=dict(about["notes"]),
         )
         for predictor, digest in about["predictors"].items()
@@ -116,6 +121,8 @@ def read_source(path: Path) -> list[Scores]:
 
 def _from_file(path: Path) -> list[Scores]:
     records, columns = _records(path)
+    if {"scores", "video_sha256"} <= set(columns):
+        raise UsageError(f"{path}: the samples of a run are ranked with what its run.json says: name its directory")
     for column in _REQUIRED:
         if column not in columns:
             close = get_close_matches(column, columns, n=1)
@@ -241,13 +248,17 @@ def merge(sources: Sequence[Scores]) -> list[Scores]:
                 modes=dict(scores.modes), notes=dict(scores.notes),
             )  # fmt: skip
             continue
+        if first.demo != scores.demo and _is_bare(first) == _is_bare(scores):
+            raise UsageError(f"demo scores and real ones cannot share a board ({first.source} and {scores.source})")
         _check_systems(first, scores)
-        if first.predictor == first.predictor_digest:  # a run knows its name
+        if _is_bare(first):  # a run knows the predictor's name
             first.predictor, first.unit, first.demo = scores.predictor, scores.unit, scores.demo
         first.rows += scores.rows
+        first.source = f"{first.source} and others" if not first.source.endswith(" and others") else first.source
         first.tasks |= scores.tasks
         first.systems |= scores.systems
         first.modes |= scores.modes
+        first.mode_fingerprints |= scores.mode_fingerprints
         first.notes |= scores.notes
     found = list(merged.values())
     named: dict[str, Scores] = {}
@@ -264,8 +275,21 @@ def merge(sources: Sequence[Scores]) -> list[Scores]:
     return found
 
 
+def _is_bare(scores: Scores) -> bool:
+    """Say whether scores come from a file that names its predictor by fingerprint, or not at all."""
+    return scores.predictor_digest in (None, scores.predictor)
+
+
 def _check_systems(first: Scores, other: Scores) -> None:
     where = f"{first.source} and {other.source}"
+    for mode in set(first.mode_fingerprints) & set(other.mode_fingerprints):
+        known_mode, other_mode = first.mode_fingerprints[mode], other.mode_fingerprints[mode]
+        for task in set(known_mode) & set(other_mode):
+            if known_mode[task] != other_mode[task]:
+                raise UsageError(
+                    f"mode {mode!r} has two fingerprints on task {task!r} ({where}): its template, options, corpus or "
+                    "embedder differ; rename one with label= and run it again"
+                )
     for system in set(first.systems) & set(other.systems):
         known, fingerprint = first.systems[system], other.systems[system]
         if known is None or fingerprint is None:
@@ -328,7 +352,8 @@ def blocks(scores: Scores, *, common: bool) -> list[Block]:
     single = [_block(scores, name, [name], common=common) for name in sorted(scores.tasks)]
     there = {block.name for block in single if block is not None}
     if not there:
-        raise UsageError(f"{scores.source}: the systems have no prompt in common")
+        names = ", ".join(repr(name) for name in sorted(scores.tasks))
+        raise UsageError(f"{scores.source}: the systems have no prompt of {names} in common")
     groups: dict[str, list[str]] = {}
     for name, about in sorted(scores.tasks.items()):
         if about["group"] and about["group"] not in scores.tasks:
