@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,12 @@ def misbehave(fault: str, answer: Any) -> Iterator[Any]:
             yield type(answer)(**{**{name: getattr(answer, name) for name in answer.__slots__}, "id": "nobody"})
         case "type":
             yield {"id": answer.id}
+        case "exit":
+            raise SystemExit(0)
+        case "notes":
+            yield replace(answer, notes=None)
+        case "seconds":
+            yield replace(answer, seconds=float("nan"))
         case "failure":
             yield popbench.Failure(answer.id, "quota used up")
         case "refusal":
@@ -175,10 +183,35 @@ class FaultyPredictor(popbench.Predictor):
         trouble = Trouble(self.options)
         for item in asked(items):
             fault = trouble.now()
+            if fault == "extra":
+                yield popbench.Score(item.id, 1.0, extra={"x": np.float32(1)})
+                continue
             popularity = {"nan": float("nan"), "zero": 0.0, "negative": -1.0}.get(fault, float(len(item.title)))
             yield from misbehave(fault, popbench.Score(item.id, popularity))
             if fault == "early":
                 return
+
+
+class Unwilling(popbench.LLM):
+    """Takes three chats and no more."""
+
+    def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
+        for chat in itertools.islice(asked(chats), 3):
+            yield popbench.Completion(chat.id, json.dumps({"title": "A", "video_prompt": chat.prompt}))
+
+
+class Busy(popbench.LLM):
+    """Computes in native code, deaf to interrupts."""
+
+    def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
+        import torch
+
+        for number, chat in enumerate(asked(chats)):
+            if number:
+                a = torch.rand(3000, 3000)
+                for _ in range(200):
+                    a = (a @ a).tanh()
+            yield popbench.Completion(chat.id, json.dumps({"title": "A", "video_prompt": chat.prompt}))
 
 
 class Finished(popbench.VideoGenerator):
@@ -208,6 +241,8 @@ def register_llms(register: Register) -> None:
     register("batched", Batched)
     register("faulty", FaultyLLM)
     register("lacking", Lacking)
+    register("unwilling", Unwilling)
+    register("busy", Busy)
 
 
 @popbench.hookimpl

@@ -18,7 +18,8 @@ from popbench.leaderboard.results import compute, flipped
 from popbench.leaderboard.scores import merge, read_source
 
 KEYS = {
-    "schema", "demo", "tasks", "predictors", "level", "resamples", "restricted_to_common", "limited", "notes", "systems", "pairs",
+    "schema", "demo", "tasks", "predictors", "level", "resamples", "restricted_to_common", "limited", "notes",
+    "systems", "pairs",
     "enhancement", "minimum_detectable_win_rate",
 }  # fmt: skip
 SYSTEM_KEYS = {

@@ -1,0 +1,173 @@
+"""Answers that are shared, wrong, or do not come: nothing is lost, nothing is scored that was not, nobody is blamed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+import faults
+import popbench
+import support
+from popbench.errors import UsageError
+
+
+def statuses(run: popbench.Run) -> dict[tuple[str, str], str]:
+    return {(sample.mode or "", sample.prompt_id): sample.status for sample in run.samples()}
+
+
+def test_an_error_of_a_shared_call_is_asked_once_and_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`verbatim` asks for one clip in both modes; its failure is no duplicate answer."""
+    log = tmp_path / "asked.txt"
+    monkeypatch.setenv(faults.LOG, str(log))
+    run = support.run_fast(tmp_path / "run", llm="verbatim", gen="faulty,fault=failure,at=0", mode=["basic", "pe"])
+    assert run.problems == ()
+    assert sorted(statuses(run).values()) == ["error"] * 2 + ["ok"] * 8
+    asked = log.read_text().split()
+    assert len(asked) == len(set(asked)) == 5 + 4
+    assert support.run_fast(tmp_path / "run", llm="verbatim", gen="faulty", mode=["basic", "pe"]).complete
+
+
+@pytest.mark.parametrize(("fault", "status", "popularity"), [("refusal", "ok", True), ("failure", "error", False)])
+def test_a_predictor_speaks_for_itself_alone(fault: str, status: str, popularity: bool, tmp_path: Path) -> None:
+    """Another predictor's invalid sample changes no score; its error keeps the sample from being one."""
+    run = support.run_fast(tmp_path / "run", predictor=["demo", f"faulty,fault={fault}"])
+    (sample,) = (sample for sample in run.samples() if not sample.scores["faulty"])
+    assert sample.status == status
+    assert sample.scores["demo"]
+    assert sample.scores["faulty"] == (0 if fault == "refusal" else None)
+    assert (sample.popularity == sample.scores["demo"]) == popularity
+    turned = support.run_fast(tmp_path / "turned", predictor=[f"faulty,fault={fault}", "demo"])
+    (sample,) = (sample for sample in turned.samples() if not sample.scores["faulty"])
+    assert sample.status == ("invalid" if fault == "refusal" else "error")
+    assert sample.scores["demo"]
+
+
+def test_a_clip_rendered_again_to_other_bytes_is_scored_again_in_every_mode(tmp_path: Path) -> None:
+    """Two modes share a clip; one of them is run alone after the file was lost and came out otherwise."""
+    settings = {"llm": "verbatim", "gen": "kinetic,width=64,height=64", "predictor": "demo", "mode": ["basic", "pe"]}
+    run = support.run_fast(tmp_path / "run", **settings)
+    before = support.samples(run.path)
+    clip = next((run.path / "videos").glob("*.mp4"))
+    with sqlite3.connect(run.path / "ledger.sqlite") as ledger:  # as if the first rendering had had other bytes
+        ledger.execute("UPDATE calls SET payload = json_set(payload, '$.sha256', 'x') WHERE key = ?", (clip.stem,))
+        ledger.execute("DELETE FROM calls WHERE stage = 'score'")
+        ledger.execute("UPDATE done SET key = 'x' || key WHERE stage = 'score'")
+    ledger.close()
+    clip.unlink()
+    support.run_fast(tmp_path / "run", **{**settings, "mode": "basic"})
+    assert support.run_fast(tmp_path / "run", **settings).complete
+    assert support.samples(run.path) == before
+
+
+def test_a_lost_clip_that_cannot_be_rendered_again_is_an_error(tmp_path: Path) -> None:
+    run = support.run_fast(tmp_path / "run")
+    for clip in (run.path / "videos").glob("*.mp4"):
+        clip.write_bytes(b"junk")
+    again = support.run_fast(tmp_path / "run", gen="faulty,fault=failure,at=0")
+    assert again.errors == 1
+    assert [sample.popularity for sample in again.samples() if sample.status == "error"] == [None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault", "told"),
+    [
+        ("llm", "notes", None),
+        ("llm", "seconds", "llm faulty: seconds is nan"),
+        ("gen", "seconds", "generator faulty: seconds is nan"),
+        ("predictor", "extra", "predictor faulty: extra is not JSON"),
+    ],
+)
+def test_an_answer_that_no_file_could_hold_is_an_error_of_its_item(
+    kind: str, fault: str, told: str | None, tmp_path: Path
+) -> None:
+    run = support.run_fast(tmp_path / "run", **{kind: f"faulty,fault={fault}"})
+    failed = [sample.error or "" for sample in run.samples() if sample.status == "error"]
+    assert run.problems == ()
+    assert len(failed) == (0 if told is None else 1)
+    assert told is None or failed[0].startswith(told)
+
+
+@pytest.mark.parametrize("kind", ["llm", "gen", "predictor"])
+def test_a_plugin_cannot_end_popbench(kind: str, tmp_path: Path) -> None:
+    run = support.run_fast(tmp_path / "run", **{kind: "faulty,fault=exit"})
+    assert not run.complete
+    assert "raised SystemExit" in run.problems[0]
+    assert "SystemExit" in (run.path / "errors.log").read_text()
+
+
+def test_a_plugin_that_stops_asking_is_told(tmp_path: Path) -> None:
+    run = support.run_fast(tmp_path / "run", llm=["verbatim", "unwilling"])
+    assert "llm unwilling ended before it was asked everything" in run.problems[0]
+    assert "2 items stay pending" in run.problems[0]
+    assert [sample.status for sample in run.samples()].count("error") == 2
+
+
+def test_a_system_without_any_result_is_left_out_of_the_board_by_name(tmp_path: Path) -> None:
+    broken = support.run_fast(
+        tmp_path / "run", llm="verbatim", gen=["kinetic,width=64,height=64,label=k", "faulty,fault=raise,at=0"]
+    )
+    assert broken.results is not None
+    assert [row["system"] for row in broken.results["systems"]] == ["verbatim|basic|k"]
+    assert broken.results["systems"][0]["n"] == 5
+    assert "left out: verbatim|basic|faulty" in broken.results["incomplete"]
+
+
+def test_an_interrupt_during_native_computation_exits_130(tmp_path: Path) -> None:
+    arguments = ["eval", "--llm", "busy", "--gen", "faulty", "--predictor", "faulty", "--mode", "basic", "--limit", "5"]
+    process = support.start([*arguments, "--corpus", "demo", "--out", "run"], tmp_path)
+    while process.is_alive() and not support.committed(tmp_path / "run"):
+        time.sleep(0.01)
+    time.sleep(0.3)
+    os.kill(process.pid or 0, signal.SIGINT)
+    process.join(60)
+    assert process.exitcode == 130, (tmp_path / "stderr.txt").read_text()
+
+
+def test_a_stopped_run_makes_no_board(tmp_path: Path) -> None:
+    """run.json says what is under way; the files beside it are older until it is done."""
+    from popbench.leaderboard.scores import read_source
+
+    run = support.run_fast(tmp_path / "run")
+    assert read_source(run.path)
+    about = json.loads((run.path / "run.json").read_text())
+    (run.path / "run.json").write_text(json.dumps({**about, "finished": False}))
+    with pytest.raises(UsageError, match="stopped before it was done"):
+        read_source(run.path)
+    stopped = support.run_fast(tmp_path / "run", stop_after="render")
+    assert stopped.results is None
+    assert not (run.path / "leaderboard.md").exists()
+
+
+def test_a_corpus_that_cannot_be_read_is_one_line_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from popbench_baselines.corpus import DemoCorpus
+
+    def broken(self: object, part: str) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(DemoCorpus, "rows", broken)
+    with pytest.raises(UsageError, match="corpus DemoCorpus cannot be read: Input/output error"):
+        support.run_fast(tmp_path / "run", mode="pe")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_samples_of_a_run_are_not_ranked_without_its_run(tmp_path: Path) -> None:
+    from popbench.leaderboard.scores import read_source
+
+    run = support.run_fast(tmp_path / "run")
+    with pytest.raises(UsageError, match="name its directory"):
+        read_source(run.path / "samples.jsonl")
+
+
+def test_a_limited_run_says_so_on_its_board(tmp_path: Path) -> None:
+    run = support.run_fast(tmp_path / "run", llm=["verbatim", "faulty"])
+    assert run.results is not None
+    assert run.results["limited"] == {"popcorn_concrete": [5, 100]}
+    assert "Limited run: popcorn\\_concrete to 5 of 100 prompts" in (run.path / "leaderboard.md").read_text()
