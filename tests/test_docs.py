@@ -103,6 +103,7 @@ def test_the_sample_task_is_a_task(
         (in_tmp / name).write_text(blocks(page, language)[0], encoding="utf-8")
     status, said = popbench("popbench task validate pets.yaml", capsys, monkeypatch)
     assert (status, said) == (0, "pets: 1 prompts (Cats 1), modes basic: ok\n")
+    assert popbench("popbench eval --task ./pets.yaml", capsys, monkeypatch)[0] == 0
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -237,10 +237,10 @@ def _footer(results: Mapping[str, Any], about: Sequence[str]) -> Iterator[str]:
     )
     yield ""
     for task in results["tasks"]:
-        known = f"hash `{task['hash'][:12]}`" if task["hash"] else "hash unknown"
+        known = f"hash `{task['hash']}`" if task["hash"] else "hash unknown"
         yield f"- task {_escaped(task['name'])}: {known}"
     for predictor in results["predictors"]:
-        known = f"fingerprint `{predictor['digest'][:12]}`" if predictor["digest"] else "fingerprint unknown"
+        known = f"fingerprint `{predictor['digest']}`" if predictor["digest"] else "fingerprint unknown"
         yield f"- predictor {_escaped(predictor['name'])}: {known}"
     if results["restricted_to_common"]:
         yield "- restricted to the prompts that all systems have"
