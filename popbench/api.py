@@ -122,7 +122,7 @@ def _write_board(plan: Plan, directory: RunDirectory, samples: list[Sample], err
     """Write results.json and leaderboard.md; a run in which no prompt is complete has no board."""
     from popbench.leaderboard.markdown import markdown
     from popbench.leaderboard.results import compute
-    from popbench.leaderboard.scores import from_samples
+    from popbench.leaderboard.sources import from_samples
 
     about = describe(plan, 0)
     ranked = {sample.system for sample in samples if sample.status != "error"}

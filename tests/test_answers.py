@@ -131,7 +131,7 @@ def test_an_interrupt_during_native_computation_exits_130(tmp_path: Path) -> Non
 
 def test_a_stopped_run_makes_no_board(tmp_path: Path) -> None:
     """run.json says what is under way; the files beside it are older until it is done."""
-    from popbench.leaderboard.scores import read_source
+    from popbench.leaderboard.sources import read_source
 
     run = support.run_fast(tmp_path / "run")
     assert read_source(run.path)
@@ -159,7 +159,7 @@ def test_a_corpus_that_cannot_be_read_is_one_line_before_any_work(
 
 
 def test_the_samples_of_a_run_are_not_ranked_without_its_run(tmp_path: Path) -> None:
-    from popbench.leaderboard.scores import read_source
+    from popbench.leaderboard.sources import read_source
 
     run = support.run_fast(tmp_path / "run")
     with pytest.raises(UsageError, match="name its directory"):

@@ -15,7 +15,8 @@ from markdown_tables import tables_are_whole
 from popbench.errors import UsageError
 from popbench.leaderboard.markdown import markdown
 from popbench.leaderboard.results import compute, flipped
-from popbench.leaderboard.scores import merge, read_source
+from popbench.leaderboard.scores import merge
+from popbench.leaderboard.sources import read_source
 
 KEYS = {
     "schema", "demo", "tasks", "predictors", "level", "resamples", "restricted_to_common", "limited", "notes",

@@ -13,7 +13,8 @@ import pytest
 
 from made_scores import changed, refused, results_of, score_rows, scores, write
 from popbench.leaderboard.results import compute
-from popbench.leaderboard.scores import merge, read_source
+from popbench.leaderboard.scores import merge
+from popbench.leaderboard.sources import read_source
 from refusals import refusal
 
 # -- what is refused

@@ -1,1 +1,1 @@
-"""From scores to boards: `scores` checks what may be compared, `results` computes, the others show."""
+"""From scores to boards: `sources` reads, `scores` checks what may be compared, `results` computes, the others show."""

@@ -10,7 +10,8 @@ from typing import Any
 from popbench.errors import UsageError, one_line
 from popbench.leaderboard.markdown import markdown
 from popbench.leaderboard.results import compute
-from popbench.leaderboard.scores import merge, read_source
+from popbench.leaderboard.scores import merge
+from popbench.leaderboard.sources import read_source
 
 
 def build_board(
