@@ -312,6 +312,9 @@ def test_a_valid_draft_in_prose_is_found_back_exactly(
 # -- long answers
 
 
+ENDLESS = 10
+"""Seconds of this process's own time that only a parser gone quadratic takes; it takes some milliseconds."""
+
 LONG = {
     "braces": "{" * 60_000,
     "braces and keys": "{" * 60_000 + "title video_prompt",
@@ -327,9 +330,9 @@ LONG = {
 
 @pytest.mark.parametrize("name", LONG)
 def test_a_long_answer_without_a_draft_takes_no_time(name: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert parse(LONG[name]) is None
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < ENDLESS
 
 
 @pytest.mark.parametrize("name", ["braces", "brackets", "prose", "objects", "thought"])
@@ -341,9 +344,9 @@ def test_a_long_answer_with_its_draft_at_the_end_takes_no_time(name: str) -> Non
         "objects": '{"step": 1, "title": "no"}\n' * 2_200,
         "thought": "<think>" + "Hmm { title. " * 4_600 + "</think>",
     }[name]
-    started = time.perf_counter()
+    started = time.process_time()
     assert pair(parse(before + TEXT)) == EXPECTED
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < ENDLESS
 
 
 def test_a_long_video_prompt_is_read_whole() -> None:
