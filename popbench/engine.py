@@ -122,7 +122,7 @@ def _checked(answer: Any, request: Request, component: Component, workspace: Pat
             assert isinstance(request, VideoRequest)
             return _encoded(answer, request, workspace, maker)
         raise ValueError(f"{type(answer).__name__} is no answer of a {component.kind}")
-    except (ValueError, VideoError) as error:
+    except (ValueError, TypeError, AttributeError, VideoError) as error:
         message = f"{who}: {one_line(str(error))}"
         return Failure(answer.id, message)
 
