@@ -12,6 +12,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -34,6 +35,7 @@ CREATE TABLE IF NOT EXISTS done (
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 _VERSION = "1"
+_HINT = "restore a copy, or move the run away to start anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,9 @@ class Ledger:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open or make it; raises UsageError where that cannot be."""
         self._lock = threading.Lock()
-        where = f"file:{quote(str(path))}?mode={'ro' if read_only else 'rwc'}"
+        self._path = path
+        # An absolute path with one slash: two would name a host.
+        where = f"file:/{quote(str(path.absolute()).lstrip('/'))}?mode={'ro' if read_only else 'rwc'}"
         try:
             self._db = sqlite3.connect(where, uri=True, isolation_level=None, check_same_thread=False, timeout=10)
             if not read_only:
@@ -82,17 +86,46 @@ class Ledger:
                 self._db.execute("PRAGMA synchronous=NORMAL")
                 self._db.executescript(_SCHEMA)
                 self._db.execute("INSERT OR IGNORE INTO about VALUES ('schema', ?)", (_VERSION,))
-            version = self._db.execute("SELECT value FROM about WHERE name = 'schema'").fetchone()[0]
+            version = self._db.execute("SELECT value FROM about WHERE name = 'schema'").fetchone()
         except sqlite3.Error as error:
-            hint = "restore a copy, or move the run away to start anew"
-            raise UsageError(f"{path}: the ledger cannot be opened ({one_line(str(error))}): {hint}") from error
-        if version != _VERSION:
-            raise UsageError(f"{path}: written by another popbench (ledger {version}, this one reads {_VERSION})")
+            raise UsageError(f"{path}: the ledger cannot be opened ({one_line(str(error))}): {_HINT}") from error
+        if version is None:
+            raise UsageError(f"{path}: the ledger cannot be opened (it says no version): {_HINT}")
+        if version[0] != _VERSION:
+            raise UsageError(f"{path}: written by another popbench (ledger {version[0]}, this one reads {_VERSION})")
+
+    @classmethod
+    def peek(cls, path: Path) -> Ledger | None:
+        """Open a ledger to read it; None where there is none, or none that any run has claimed yet."""
+        try:
+            if not path.stat().st_size:
+                return None
+        except OSError:
+            return None
+        try:
+            ledger = cls(path, read_only=True)
+        except UsageError as error:
+            if "no such table" in str(error) or "says no version" in str(error):  # killed while it was being made
+                return None
+            raise
+        if ledger.about("identity") is None:
+            ledger.close()
+            return None
+        return ledger
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Lend the connection to one thread; a damaged file is one line. Raises RunError."""
+        with self._lock:
+            try:
+                yield self._db
+            except sqlite3.Error as error:
+                raise RunError(f"{self._path}: the ledger cannot be read ({one_line(str(error))}): {_HINT}") from error
 
     def get(self, key: str) -> Call | None:
         """Look a finished call up."""
-        with self._lock:
-            row = self._db.execute("SELECT stage, status, payload FROM calls WHERE key = ?", (key,)).fetchone()
+        with self._reading() as db:
+            row = db.execute("SELECT stage, status, payload FROM calls WHERE key = ?", (key,)).fetchone()
         return None if row is None else Call(key, row[0], row[1], json.loads(row[2]))
 
     def commit(self, call: Call | None, done: Iterable[Done] = ()) -> None:
@@ -116,8 +149,8 @@ class Ledger:
 
     def done(self, cell: Cell) -> dict[tuple[str, int], Done]:
         """Return what is settled in a cell, by (prompt id, repeat)."""
-        with self._lock:
-            rows = self._db.execute(
+        with self._reading() as db:
+            rows = db.execute(
                 "SELECT prompt, repeat, key, status, value FROM done"
                 " WHERE system = ? AND task = ? AND mode = ? AND stage = ?",
                 _columns(cell),
@@ -129,8 +162,8 @@ class Ledger:
 
     def calls(self, cell: Cell) -> Iterator[tuple[tuple[str, int], Call]]:
         """Yield the calls that settled a cell, with (prompt id, repeat)."""
-        with self._lock:
-            rows = self._db.execute(
+        with self._reading() as db:
+            rows = db.execute(
                 "SELECT d.prompt, d.repeat, c.key, c.stage, c.status, c.payload FROM done d"
                 " JOIN calls c ON c.key = d.key WHERE d.system = ? AND d.task = ? AND d.mode = ? AND d.stage = ?",
                 _columns(cell),
@@ -140,16 +173,11 @@ class Ledger:
 
     def about(self, name: str, value: str | None = None) -> str | None:
         """Return what the ledger says of itself under `name`, after storing `value` where there is nothing yet."""
-        with self._lock:
+        with self._reading() as db:
             if value is not None:
-                self._db.execute("INSERT OR IGNORE INTO about VALUES (?, ?)", (name, value))
-            row = self._db.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
+                db.execute("INSERT OR IGNORE INTO about VALUES (?, ?)", (name, value))
+            row = db.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
-
-    def count(self) -> dict[str, int]:
-        """Count the finished calls by stage."""
-        with self._lock:
-            return dict(self._db.execute("SELECT stage, count(*) FROM calls GROUP BY stage").fetchall())
 
     def close(self) -> None:
         """Close the file; everything committed is in it."""
@@ -161,4 +189,5 @@ def _columns(cell: Cell) -> tuple[str, str, str, str]:
 
 
 def _dump(value: Mapping[str, JSON]) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates are in no file

@@ -194,5 +194,7 @@ def _add_costs(unit: Unit, call: Call) -> None:
     if payload["peak_memory_mb"] is not None:
         costs["peak_memory_mb"] = max(costs.get("peak_memory_mb") or 0.0, payload["peak_memory_mb"])
     if payload.get("usage"):
-        costs["usage"] = dict(Counter(costs.get("usage") or {}) + Counter(payload["usage"]))
+        usage = Counter(costs.get("usage") or {})
+        usage.update(payload["usage"])
+        costs["usage"] = dict(usage)
     costs["notes"] = [*costs.get("notes", []), *payload["notes"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,8 @@ from popbench.records import JSON, Draft, Message, Prompt, Reference
 from popbench.registry import Resolved, load_registry
 from popbench.retrieval import Retriever
 from popbench.settings import EvalConfig
-from popbench.tasks import Task, load_tasks
+from popbench.specs import parse_spec
+from popbench.tasks import Task, is_task_path, load_tasks, path_exists
 from popbench.video import ENCODER
 
 
@@ -179,6 +181,7 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
     llms, generators = parts("llm", config.llm), parts("generator", config.gen)
     predictors, engine = parts("predictor", config.predictor), registry.resolve("engine", config.engine, runtime)
     tasks = load_tasks(config.task) if tasks is None else tasks
+    tasks = sorted(tasks, key=lambda task: task.name)  # in whatever order they were named
     config = replace(config, mode=config.mode or _default_modes(tasks), task=tuple(map(_absolute, config.task)))
     plan = Plan(
         config=config,
@@ -214,9 +217,18 @@ def _default_modes(tasks: Sequence[Task]) -> tuple[str, ...]:
 
 
 def _absolute(spec: str) -> str:
-    """Write a task's path out in full, so that the recorded run can be repeated from elsewhere."""
-    head, comma, rest = spec.partition(",")
-    return f"{Path(head).resolve()}{comma}{rest}" if "/" in head or Path(head).suffix in (".yaml", ".yml") else spec
+    """Write a task's paths out in full, so that the recorded run can be repeated from elsewhere."""
+    if path_exists(spec):
+        return str(Path(spec).absolute()) if is_task_path(spec) else spec
+    name, options = parse_spec(spec)
+    if is_task_path(name) and path_exists(name):
+        name = str(Path(name).absolute())
+    if options and ("," in name or "=" in name):
+        name = json.dumps(name, ensure_ascii=False)
+    for key, value in options.items():
+        whole = str(Path(value).absolute()) if path_exists(value) else str(value)
+        name += f",{key}={json.dumps(whole, ensure_ascii=False)}"
+    return name
 
 
 def _part(resolved: Resolved) -> Part:

@@ -116,7 +116,10 @@ class RunDirectory:
     def remove(self, *names: str) -> None:
         """Remove files that do not belong to what the run is now."""
         for name in names:
-            (self.path / name).unlink(missing_ok=True)
+            try:
+                (self.path / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise RunError(f"{self.path / name} cannot be removed: {_reason(error)}") from error
 
     def write_json(self, name: str, value: JSON) -> None:
         """Write a file of the run as JSON, whole or not at all."""

@@ -40,7 +40,8 @@ class ComponentSpec:
 def parse_spec(text: str) -> tuple[str, dict[str, str]]:
     """Split a spec into its name and its options as raw strings; raises UsageError that shows the place."""
     name, *pairs = _split(text)
-    if not name or "=" in name:
+    name = _unquote(name)
+    if not name or ("=" in name and not isinstance(name, Quoted)):
         raise UsageError(f"spec {text!r}: starts with a name, as in NAME,key=value")
     options: dict[str, str] = {}
     for pair in pairs:
@@ -51,7 +52,7 @@ def parse_spec(text: str) -> tuple[str, dict[str, str]]:
         if key in options:
             raise UsageError(f"spec {text!r}: {key!r} is given twice")
         options[key] = _unquote(value.strip())
-    return name, options
+    return str(name), options
 
 
 def _split(text: str) -> list[str]:
@@ -64,7 +65,7 @@ def _split(text: str) -> list[str]:
                 position += 1
             elif char == quote:
                 quote = ""
-        elif char in "\"'" and (depth or text[:position].rstrip()[-1:] == "="):
+        elif char in "\"'" and (depth or text[:position].rstrip()[-1:] in ("=", "")):
             quote = char
         elif char in _OPEN and (depth or text[:position].rstrip()[-1:] == "="):
             depth += 1

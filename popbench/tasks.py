@@ -181,7 +181,7 @@ def load_tasks(specs: Iterable[str]) -> list[Task]:
     """
     tasks: dict[str, Task] = {}
     for spec in specs:
-        name, options = (spec, {}) if _exists(spec) else parse_spec(spec)
+        name, options = (spec, {}) if path_exists(spec) else parse_spec(spec)
         if extra := set(options) - {"path"}:
             raise unknown(f"option of task {name}", min(extra), ["path"])
         for listed in _matching(name):
@@ -194,7 +194,16 @@ def load_tasks(specs: Iterable[str]) -> list[Task]:
     return list(tasks.values())
 
 
-def _exists(name: str) -> bool:
+def is_task_path(name: str) -> bool:
+    """Say whether `--task` takes a text for a path: a YAML file, or a folder that no registered task is named like."""
+    path = Path(name)
+    if "/" in name or path.suffix in (".yaml", ".yml"):
+        return True
+    return path_exists(name) and path.is_dir() and not any(_named(listed, name) for listed in registered_tasks())
+
+
+def path_exists(name: str) -> bool:
+    """Say whether a text is the path of a file or folder that is there."""
     try:
         return Path(name).exists()
     except (OSError, ValueError):  # no path at all
@@ -203,13 +212,13 @@ def _exists(name: str) -> bool:
 
 def _matching(name: str) -> list[Listed]:
     path = Path(name)
-    if ("/" in name or path.suffix) and not _exists(name):
+    if ("/" in name or path.suffix) and not path_exists(name):
         raise UsageError(f"{name}: no such file or folder")
-    if _exists(name) and path.is_file() and path.suffix not in (".yaml", ".yml"):
+    if path_exists(name) and path.is_file() and path.suffix not in (".yaml", ".yml"):
         raise UsageError(f"{name}: not a task (a task is a YAML file that names its data)")
     if path.suffix in (".yaml", ".yml"):
         return [Listed(path, read_task_file(path))]
-    if path.is_dir() and ("/" in name or not any(_named(listed, name) for listed in registered_tasks())):
+    if path.is_dir() and is_task_path(name):
         found = list(find_task_files([path]))
         if not found:
             raise UsageError(f"{path}: no task file (*.yaml) in this folder")

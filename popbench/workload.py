@@ -34,8 +34,7 @@ def workload(plan: Plan, path: Path) -> list[Work]:
 
     Work of a stage that depends on earlier ones that are still to do is counted as if all of it came up.
     """
-    file = path / "ledger.sqlite"
-    ledger = Ledger(file, read_only=True) if file.exists() else None
+    ledger = Ledger.peek(path / "ledger.sqlite")
     try:
         if ledger is not None:
             check_identity(ledger, path, plan)

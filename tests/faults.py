@@ -119,6 +119,8 @@ def misbehave(fault: str, answer: Any) -> Iterator[Any]:
             yield replace(answer, notes=None)
         case "seconds":
             yield replace(answer, seconds=float("nan"))
+        case "surrogate":
+            yield popbench.Failure(answer.id, "no such file: b\udcff.bin", invalid=True, notes=("\ud800",))
         case "failure":
             yield popbench.Failure(answer.id, "quota used up")
         case "refusal":
@@ -143,7 +145,7 @@ class FaultyLLM(popbench.LLM):
                 text = chat.messages[-1]["content"]
             elif self.options.fault == "breaks":
                 text = json.dumps({"title": chat.prompt * 3, "video_prompt": f"One.\nTwo. {chat.prompt}"})
-            yield from misbehave(fault, popbench.Completion(chat.id, text))
+            yield from misbehave(fault, popbench.Completion(chat.id, text, usage={"input": 3, "output": 0}))
             if fault == "early":
                 return
 

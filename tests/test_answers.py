@@ -171,3 +171,84 @@ def test_a_limited_run_says_so_on_its_board(tmp_path: Path) -> None:
     assert run.results is not None
     assert run.results["limited"] == {"popcorn_concrete": [5, 100]}
     assert "Limited run: popcorn\\_concrete to 5 of 100 prompts" in (run.path / "leaderboard.md").read_text()
+
+
+def test_a_shared_clip_that_is_lost_and_comes_out_black_is_invalid_in_every_mode(tmp_path: Path) -> None:
+    settings = {"llm": "verbatim", "mode": ["basic", "pe"]}
+    run = support.run_fast(tmp_path / "run", **settings)
+    for clip in (run.path / "videos").glob("*.mp4"):
+        os.truncate(clip, 100)
+    support.run_fast(tmp_path / "run", **{**settings, "mode": "basic", "gen": "faulty,fault=black,at=0"})
+    again = support.run_fast(tmp_path / "run", **settings)
+    assert again.complete
+    assert sorted(statuses(again).values()) == ["invalid"] * 2 + ["ok"] * 8
+
+
+@pytest.mark.parametrize("kind", ["llm", "gen", "predictor"])
+def test_text_that_no_file_takes_is_kept_as_far_as_it_can_be(kind: str, tmp_path: Path) -> None:
+    run = support.run_fast(tmp_path / "run", **{kind: "faulty,fault=surrogate"})
+    assert run.complete
+    assert [sample.error for sample in run.samples() if sample.status == "invalid"] == ["no such file: b?.bin"]
+
+
+def test_tokens_of_all_attempts_are_added_up_and_none_is_zero(tmp_path: Path) -> None:
+    run = support.run_fast(tmp_path / "run", llm="faulty,fault=always-nonsense")
+    assert [sample.usage for sample in run.samples()] == [{"input": 9, "output": 0}] * 5
+
+
+def test_the_order_of_tasks_does_not_matter(tmp_path: Path) -> None:
+    tasks = ["popcorn_concrete", "popcorn_abstract"]
+    one = support.run_fast(tmp_path / "one", task=tasks)
+    two = support.run_fast(tmp_path / "two", task=tasks[::-1])
+    assert support.outcome(one.path) == support.outcome(two.path)
+
+
+@pytest.mark.parametrize("damage", ["empty", "unclaimed", "no table", "no version"])
+def test_a_ledger_that_a_kill_left_half_made_is_made_again(damage: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    path = out / "ledger.sqlite"
+    if damage == "empty":
+        path.touch()
+    else:
+        with sqlite3.connect(path) as ledger:
+            ledger.execute(
+                "CREATE TABLE other (x)"
+                if damage == "no table"
+                else "CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL)"
+            )
+            if damage == "unclaimed":
+                ledger.execute("INSERT INTO about VALUES ('schema', '1')")
+        ledger.close()
+    assert support.run_fast(out).complete
+
+
+@pytest.mark.parametrize("share", [0.3, 0.8])
+def test_a_damaged_ledger_is_one_line(share: float, tmp_path: Path) -> None:
+    from popbench.errors import PopbenchError
+
+    run = support.run_fast(tmp_path / "run", limit=50)
+    path = run.path / "ledger.sqlite"
+    os.truncate(path, int(path.stat().st_size * share))
+    with pytest.raises(PopbenchError, match=r"the ledger cannot be .*: restore a copy, or move the run away"):
+        support.run_fast(tmp_path / "run", limit=50)
+
+
+def test_a_run_recorded_from_relative_paths_is_repeated_from_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "a,b"
+    (home / "mine").mkdir(parents=True)
+    (home / "mine/t.yaml").write_text(
+        "task: mine\nversion: 1\ndataset: {path: json, data_files: p.jsonl}\nfields: {prompt: p}\n"
+        "templates: {basic: b.j2}\n"
+    )
+    (home / "mine/p.jsonl").write_text('{"p": "a lake"}\n{"p": "a hill"}\n')
+    (home / "mine/b.j2").write_text("{% block system %}{% endblock %}{% block user %}{{ prompt }}{% endblock %}")
+    monkeypatch.chdir(home)
+    for number, task in enumerate(["mine", "mine/t.yaml", "mine/t.yaml,path=mine/p.jsonl"]):
+        run = support.run_fast(tmp_path / f"first-{number}", task=task, mode=None)
+        monkeypatch.chdir(tmp_path)
+        again = popbench.evaluate(config=run.path / "run.json", out=tmp_path / f"again-{number}")
+        assert support.outcome(run.path) == support.outcome(again.path)
+        monkeypatch.chdir(home)

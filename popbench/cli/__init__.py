@@ -119,6 +119,8 @@ def main() -> None:
         status = _complain(str(error), 2)
     except PopbenchError as error:
         status = _complain(str(error), 1)
+    except UnicodeError as error:  # an argument that no file or database takes
+        status = _complain(f"an argument is no valid text ({one_line(str(error))})", 2)
     except BrokenPipeError:
         sys.stderr.close()
         status = 1

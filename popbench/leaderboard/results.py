@@ -39,7 +39,7 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
         "level": LEVEL,
         "resamples": RESAMPLES,
         "restricted_to_common": common,
-        "limited": limited(sources[0]),
+        "limited": limited(sources),
         "notes": {label: note for scores in sources for label, note in sorted(scores.notes.items())},
         "systems": [],
         "pairs": [],
@@ -53,16 +53,18 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
     return rounded
 
 
-def limited(scores: Scores) -> dict[str, list[int]]:
-    """Name the tasks of which only some prompts were run: (prompts run, prompts of the task)."""
-    run: dict[str, set[str]] = {}
-    for row in scores.rows:
-        run.setdefault(row.task, set()).add(row.prompt_id)
-    return {
-        task: [len(run.get(task, ())), about["prompts"]]
-        for task, about in sorted(scores.tasks.items())
-        if about.get("prompts") is not None and len(run.get(task, ())) < about["prompts"]
-    }
+def limited(sources: Sequence[Scores]) -> dict[str, list[int]]:
+    """Name the tasks of which only some prompts were run: (the fewest prompts of a predictor, prompts of the task)."""
+    found: dict[str, list[int]] = {}
+    for scores in sources:
+        run: dict[str, set[str]] = {}
+        for row in scores.rows:
+            run.setdefault(row.task, set()).add(row.prompt_id)
+        for task, about in scores.tasks.items():
+            n, total = len(run.get(task, ())), about.get("prompts")
+            if total is not None and n < total:
+                found[task] = min(found.get(task, [n, total]), [n, total])
+    return dict(sorted(found.items()))
 
 
 def _rounded(value: Any) -> Any:
@@ -124,7 +126,7 @@ def _systems(
     for row in scores.rows:
         if row.status == "error" and row.task in tasks:
             errors[row.system] += 1
-        if (row.task, row.prompt_id) in prompts:
+        if (row.task, row.prompt_id) in prompts and row.repeat in block.repeats:
             rows[row.system].append(row)
     found = []
     for index, system in enumerate(block.systems):

@@ -57,6 +57,7 @@ def merge(sources: Sequence[Scores]) -> list[Scores]:
     for number, scores in enumerate(sources):
         for other in sources[:number]:
             _check_tasks(other, scores)
+            _check_systems(other, scores)
         first = merged.get(scores.predictor_digest)
         if first is None:
             merged[scores.predictor_digest] = replace(
@@ -66,15 +67,17 @@ def merge(sources: Sequence[Scores]) -> list[Scores]:
             continue
         if first.demo != scores.demo and _is_bare(first) == _is_bare(scores):
             raise UsageError(f"demo scores and real ones cannot share a board ({first.source} and {scores.source})")
-        _check_systems(first, scores)
         if _is_bare(first):  # a run knows the predictor's name
             first.predictor, first.unit, first.demo = scores.predictor, scores.unit, scores.demo
         first.rows += scores.rows
         first.source = f"{first.source} and others" if not first.source.endswith(" and others") else first.source
-        first.tasks |= scores.tasks
+        for name, about in scores.tasks.items():  # what one source does not know, another may
+            known = {key: value for key, value in about.items() if value is not None}
+            first.tasks[name] = {**about, **first.tasks.get(name, {}), **known}
         first.systems |= scores.systems
         first.modes |= scores.modes
-        first.mode_fingerprints |= scores.mode_fingerprints
+        for label, fingerprints in scores.mode_fingerprints.items():
+            first.mode_fingerprints[label] = {**first.mode_fingerprints.get(label, {}), **fingerprints}
         first.notes |= scores.notes
     found = list(merged.values())
     named: dict[str, Scores] = {}
@@ -135,6 +138,7 @@ class Block:
     """(task, prompt id), sorted."""
     categories: list[str]
     """Of each prompt."""
+    repeats: list[int]
     values: list[list[list[float]]]
     """[system][prompt][repeat]."""
 
@@ -213,6 +217,7 @@ def _block(scores: Scores, name: str, tasks: Sequence[str], *, common: bool) -> 
         systems,
         prompts,
         [category[at] for at in prompts],
+        repeats,
         [[[values[system][(*at, repeat)] for repeat in repeats] for at in prompts] for system in systems],
     )
 

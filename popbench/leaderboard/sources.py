@@ -71,11 +71,13 @@ def read_source(path: Path) -> list[Scores]:
             about = json.loads((path / "run.json").read_text(encoding="utf-8"))
             if not about["finished"]:
                 raise UsageError(f"{path}: the run was stopped before it was done: give its command again first")
+            if about["config"].get("stop_after"):
+                raise UsageError(f"{path}: the run stopped after {about['config']['stop_after']}: it has no scores")
             scores = from_samples(read_jsonl(path / "samples.jsonl"), about, str(path))
+            if not scores:
+                raise UsageError(f"{path}: run.json names no predictor")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"{path}: run.json cannot be read ({one_line(error)})") from error
-        if about["config"].get("stop_after"):
-            raise UsageError(f"{path}: the run stopped after {about['config']['stop_after']}, so it has no scores")
         return scores
     if path.suffix not in FORMATS:
         raise UsageError(f"{path}: neither a run directory nor a score file (possible: {', '.join(FORMATS)})")
