@@ -276,12 +276,12 @@ def _rows(file: TaskFile, path: Path, copy: str | None) -> list[dict[str, Any]]:
         if not str(source).startswith("/") and (path.parent / str(source)).exists():
             source = str(path.parent / str(source))
     saved = arguments.pop("saved", False)
-    # Files on this machine are read as a stream: that needs no cache folder and asks no network.
+    # Files on this machine are read through a cache of their own: the shared one may be stale, or not writable.
     local = copy is not None or (source in _FORMATS.values() and "://" not in str(arguments.get("data_files")))
     try:
         with _quiet(datasets), tempfile.TemporaryDirectory() as cache:
             if local and not saved:
-                arguments |= {"streaming": True, "cache_dir": cache}
+                arguments |= {"cache_dir": cache, "keep_in_memory": True}
             if saved:
                 data: Any = datasets.load_from_disk(source)
                 data = data[arguments.get("split", "train")] if isinstance(data, datasets.DatasetDict) else data

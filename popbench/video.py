@@ -147,18 +147,20 @@ def check_mp4(path: Path) -> bool:
     try:
         with _open(path) as file:
             declared = file.streams.video[0].frames
-            found = sum(packet.size > 0 for packet in file.demux(video=0))
+            found = 0
+            decoded, black = False, True
+            for packet in file.demux(video=0):
+                found += packet.size > 0
+                for picture in packet.decode() if black else ():
+                    decoded = True
+                    if _is_bright(picture) or not is_black(check_frames(picture.to_ndarray(format="rgb24")[None])):
+                        black = False
+                        break
             if found < declared:
                 raise VideoError(f"{path}: the file is cut short ({found} of {declared} frames are there)")
-            file.seek(0)
-            empty = True
-            for picture in file.decode(video=0):
-                empty = False
-                if _is_bright(picture) or not is_black(check_frames(picture.to_ndarray(format="rgb24")[None])):
-                    return False
-            if empty:
+            if not decoded:
                 raise VideoError(f"{path}: no frames in the file")
-            return True
+            return black
     except (av.FFmpegError, ValueError) as error:
         raise VideoError(f"{path}: not a readable video ({_said(error)})") from error
 
