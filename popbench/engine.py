@@ -246,7 +246,7 @@ class LocalEngine(Engine):
         if id(spec) not in self._open:
             try:
                 self._open[id(spec)] = _Open(spec, create(spec))
-            except Exception as error:
+            except Exception as error:  # a plugin's constructor may raise anything
                 raise ComponentError(f"{spec.kind} {spec.label} cannot be made: {one_line(error)}") from error
         return self._open[id(spec)]
 

@@ -114,7 +114,7 @@ class Exchange:
         """Close a component that has done its share; what goes wrong in that is told and ends nothing."""
         try:
             self._engine.release(part.resolved.spec)
-        except Exception as error:
+        except Exception as error:  # a plugin's close may raise anything
             self._progress.problem(f"{part.resolved.spec.kind} {part.label}: closing failed: {one_line(error)}")
 
     def _log(self, error: ComponentError) -> None:

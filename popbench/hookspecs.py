@@ -17,13 +17,13 @@ hookimpl = pluggy.HookimplMarker("popbench")
 class Register(Protocol):
     """`register(name, target, **preset)`: the target is a class, or "module:Class" to import it when used."""
 
-    def __call__(self, name: str, target: type[Component] | str, /, **preset: Any) -> None: ...  # noqa: D102
+    def __call__(self, name: str, target: type[Component] | str, /, **preset: Any) -> None: ...  # noqa: D102 - the class says it
 
 
 class RegisterTasks(Protocol):
     """`register(folder)`: a folder whose YAML files, at any depth, are tasks."""
 
-    def __call__(self, folder: Path | str, /) -> None: ...  # noqa: D102
+    def __call__(self, folder: Path | str, /) -> None: ...  # noqa: D102 - the class says it
 
 
 @hookspec

@@ -252,3 +252,23 @@ def test_a_run_recorded_from_relative_paths_is_repeated_from_elsewhere(
         again = popbench.evaluate(config=run.path / "run.json", out=tmp_path / f"again-{number}")
         assert support.outcome(run.path) == support.outcome(again.path)
         monkeypatch.chdir(home)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"units": {"faulty": None}}, "the unit of predictor 'faulty' is no text"),
+        ({"tasks": {"popcorn_concrete": {"hash": "x", "group": None, "prompts": "many"}}}, "is no number"),
+        ({"config": None}, "run.json cannot be read"),
+        ({"predictors": {}}, "run.json names no predictor"),
+    ],
+)
+def test_a_run_json_by_other_hands_is_refused_in_one_line(change: dict[str, object], told: str, tmp_path: Path) -> None:
+    from popbench.leaderboard.sources import read_source
+
+    run = support.run_fast(tmp_path / "run")
+    about = json.loads((run.path / "run.json").read_text())
+    (run.path / "run.json").write_text(json.dumps({**about, **change}))
+    with pytest.raises(UsageError, match=told) as caught:
+        read_source(run.path)
+    assert len(str(caught.value).splitlines()) == 1

@@ -74,7 +74,7 @@ def fit(inputs: NDArray[np.float32], targets: NDArray[np.float32]) -> dict[str, 
         optimizer.zero_grad()
         noisy = x + 0.15 * torch.randn_like(x) * fixed["spread"]
         loss = (forward({**fixed, **learnt}, noisy) - y).square().mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
         optimizer.step()
     return {name: value.detach().clone() for name, value in {**fixed, **learnt}.items()}
 

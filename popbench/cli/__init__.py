@@ -42,7 +42,7 @@ class LazyGroup(click.Group):
         elif cmd_name in (others := _others()):
             try:
                 command = others[cmd_name].load()
-            except Exception as error:
+            except Exception as error:  # a plugin's import may raise anything
                 raise UsageError(f"command {cmd_name!r} does not load: {one_line(error)}") from error
         else:
             return None

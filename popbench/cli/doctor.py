@@ -121,6 +121,6 @@ def _check(kind: str, name: str) -> str:
         found = load_registry().resolve(kind, name).component.check()
     except UsageError as error:
         return str(error)
-    except Exception as error:
+    except Exception as error:  # a plugin's check may raise anything, and the doctor tells
         return f"check failed: {one_line(error)}"
     return "; ".join(found) if found else "ready"

@@ -73,6 +73,7 @@ def read_source(path: Path) -> list[Scores]:
                 raise UsageError(f"{path}: the run was stopped before it was done: give its command again first")
             if about["config"].get("stop_after"):
                 raise UsageError(f"{path}: the run stopped after {about['config']['stop_after']}: it has no scores")
+            _check_about(about)
             scores = from_samples(read_jsonl(path / "samples.jsonl"), about, str(path))
             if not scores:
                 raise UsageError(f"{path}: run.json names no predictor")
@@ -82,6 +83,16 @@ def read_source(path: Path) -> list[Scores]:
     if path.suffix not in FORMATS:
         raise UsageError(f"{path}: neither a run directory nor a score file (possible: {', '.join(FORMATS)})")
     return _from_file(path)
+
+
+def _check_about(about: Mapping[str, JSON]) -> None:
+    """Raise ValueError for values of a run.json that boards would trip over: anybody may have written it."""
+    for name, unit in about["units"].items():
+        if not isinstance(unit, str):
+            raise ValueError(f"the unit of predictor {name!r} is no text")
+    for name, task in about["tasks"].items():
+        if not isinstance(task.get("prompts"), int | None):
+            raise ValueError(f"prompts of task {name!r} is no number")
 
 
 def _from_file(path: Path) -> list[Scores]:
@@ -141,7 +152,7 @@ def _records(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
         return table.to_pylist(), list(table.column_names)
     except UsageError:
         raise
-    except Exception as error:
+    except Exception as error:  # the readers' own errors have no common base
         raise UsageError(f"{path}: cannot be read ({one_line(error)})") from error
 
 
