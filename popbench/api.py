@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from popbench.costs import sentences, totals
 from popbench.errors import RunError, UsageError, one_line
 from popbench.interfaces import Engine
 from popbench.pipeline import Pipeline
@@ -115,7 +116,8 @@ def _finish(plan: Plan, directory: RunDirectory, pipeline: Pipeline) -> Run:
         _write_board(plan, directory, samples, errors)
     else:
         directory.remove(*BOARD)
-    return Run(directory.path, plan.demo, len(samples), errors, invalid, tuple(pipeline.ended))
+    costs = tuple(totals(samples))
+    return Run(directory.path, plan.demo, len(samples), errors, invalid, tuple(pipeline.ended), costs)
 
 
 def _write_board(plan: Plan, directory: RunDirectory, samples: list[Sample], errors: int) -> None:
@@ -142,6 +144,8 @@ def _write_board(plan: Plan, directory: RunDirectory, samples: list[Sample], err
         )
         if missing:
             results["incomplete"] += f" Without any result, and left out: {', '.join(missing)}."
+    results["costs"] = totals(samples)
     directory.write_json("results.json", results)
     lines = [f"seed {plan.config.seed}, {plan.config.repeats} repeat{'s' * (plan.config.repeats != 1)} per prompt"]
+    lines += [f"drafts by {line}" for line in sentences(results["costs"])]
     directory.write_text("leaderboard.md", markdown(results, "popbench leaderboard", lines))

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from popbench.drafts import split_thoughts
 from popbench.errors import ComponentError, RunError, one_line
 from popbench.interfaces import LLM, Component, Engine, Options, Predictor, VideoGenerator, runtime
 from popbench.records import (
@@ -143,14 +144,16 @@ def _checked_costs(answer: Any) -> Any:
 def _checked_completion(answer: Completion) -> Completion:
     if not isinstance(answer.text, str) or not isinstance(answer.reasoning, str | None):
         raise ValueError(f"completion text is {type(answer.text).__name__}, expected str")
-    text, reasoning = (
-        value if value is None else value.encode("utf-8", "replace").decode("utf-8")
-        for value in (answer.text, answer.reasoning)
-    )
+    thoughts, text = split_thoughts(_encodable(answer.text))
+    reasoning = "\n\n".join(part for part in (_encodable(answer.reasoning or "").strip(), thoughts) if part)
     usage = answer.usage
     if usage is not None and not all(isinstance(key, str) and isinstance(n, int) for key, n in usage.items()):
         raise ValueError(f"usage is {usage!r}, expected counts of tokens by kind")
-    return replace(answer, text=text or "", reasoning=reasoning)
+    return replace(answer, text=text.strip() if thoughts else text, reasoning=reasoning or None)
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _checked_score(answer: Score) -> Score:

@@ -86,8 +86,8 @@ class Component:
     kind: ClassVar[str] = ""
     demo: ClassVar[bool] = False
     """True marks every run that uses it as a demonstration, which no real board accepts."""
-    note: ClassVar[str] = ""
-    """A sentence that every board with this component has to show."""
+    note: str = ""
+    """A sentence that every board with this component has to show; an instance may have its own."""
     version: str = ""
     """Part of the fingerprint: change it when the same options give other results. Where a class sets none,
     it is the version of the distribution that registers the class."""
@@ -128,6 +128,10 @@ class LLM(Component, ABC):
     @abstractmethod
     def generate(self, chats: Iterable[Chat]) -> Iterator[Completion | Failure]:
         """Answer every chat once, in any order; a sampled answer draws from `chat.seed` alone."""
+
+    def cost(self, usage: Mapping[str, int]) -> float | None:  # noqa: ARG002 - for those who know
+        """Say what a call with this usage costs, in USD; None where prices are not known."""
+        return None
 
 
 class VideoGenerator(Component, ABC):

@@ -26,7 +26,7 @@ def draft_key(llm: str, chat: Chat) -> str:
         [ref.id, ref.title, ref.description, ref.caption, ref.tag, ref.popularity, ref.popular]
         for ref in chat.references
     ]
-    return digest("draft", llm, chat.messages, chat.schema, chat.seed, chat.prompt, references)
+    return digest("draft", llm, chat.messages, chat.schema, chat.seed, chat.prompt, references, chat.reasons)
 
 
 def clip_key(generator: str, video_prompt: str, seed: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from popbench.drafts import parse_draft
@@ -72,10 +73,12 @@ class Pipeline:
         def ask(unit: Unit) -> tuple[str, Request]:
             task, prompt = unit.task_mode.task, unit.prompt
             unit.references = self.plan.references(unit.task_mode, prompt)
-            messages = unit.task_mode.template.render(prompt, task.file.draft, unit.references)
+            template = unit.task_mode.template
+            messages = template.render(prompt, task.file.draft, unit.references)
             seed = derive_seed(self.plan.config.seed, task.name, prompt.id, unit.repeat, "write", unit.attempt)
-            key = draft_key(llm.digest, make_chat("", messages, seed, prompt, unit.references))
-            return key, make_chat(key, messages, seed, prompt, unit.references)
+            chat = make_chat(template, messages, seed, prompt, unit.references)
+            key = draft_key(llm.digest, chat)
+            return key, replace(chat, id=key)
 
         def settle(call: Call, unit: Unit) -> list[Done]:
             _add_costs(unit, call)

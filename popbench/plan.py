@@ -37,6 +37,14 @@ class Part:
         """Its name on boards."""
         return self.resolved.spec.label
 
+    def cost(self, usage: Mapping[str, int]) -> float | None:
+        """Say what a call of an LLM with this usage costs in USD, where it knows; raises UsageError if it fails."""
+        try:
+            found: float | None = self.resolved.component.cost(usage)
+        except Exception as error:  # a plugin's code may raise anything
+            raise UsageError(f"llm {self.label}: cost of {dict(usage)}: {one_line(error)}") from error
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class System:

@@ -23,7 +23,7 @@ from popbench.drafts import DRAFT_SCHEMA, find_drafts
 from popbench.errors import UsageError, one_line, unknown
 from popbench.interfaces import Options
 from popbench.keys import digest
-from popbench.records import JSON, Chat, Draft, Message, Prompt, Reference
+from popbench.records import Chat, Draft, Message, Prompt, Reference
 from popbench.specs import check_label, differing, make_label, parse_spec, read_options
 from popbench.tasks import DraftRules, Task
 
@@ -102,6 +102,17 @@ class Template:
         body = self._environment.parse(self._sources[path.name]).body
         self._has_top = any(not isinstance(node, nodes.Block | nodes.Output) for node in body)
         self.uses_references = "references" in used
+        self.reasons = self._setting("reasoning_first", default=self.uses_references)
+
+    def _setting(self, name: str, *, default: bool) -> bool:
+        """Read a top-level `{% set NAME = true %}` of the template, or else of those it is made of."""
+        for source in self._sources.values():
+            for node in self._environment.parse(source).body:
+                if isinstance(node, nodes.Assign) and isinstance(node.target, nodes.Name) and node.target.name == name:
+                    if not isinstance(node.node, nodes.Const) or not isinstance(node.node.value, bool):
+                        raise UsageError(f"{self.path}: line {node.lineno}: {name} is set to true or false")
+                    return node.node.value
+        return default
 
     def _read(self, name: str, seen: dict[str, str]) -> dict[str, str]:
         """Collect the sources of the template and of all that it extends, includes or imports."""
@@ -156,8 +167,7 @@ def _definitions(syntax: nodes.Template) -> set[str]:
 
 
 def make_chat(
-    key: str, messages: tuple[Message, ...], seed: int, prompt: Prompt, references: Sequence[Reference]
+    template: Template, messages: tuple[Message, ...], seed: int, prompt: Prompt, references: Sequence[Reference]
 ) -> Chat:
-    """Make the request an LLM gets."""
-    schema: Mapping[str, JSON] = DRAFT_SCHEMA
-    return Chat(key, messages, seed, schema, prompt.text, tuple(references))
+    """Make the request an LLM gets; its id, which is the key of all the rest, is still to come."""
+    return Chat("", messages, seed, DRAFT_SCHEMA, prompt.text, tuple(references), template.reasons)

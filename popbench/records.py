@@ -60,8 +60,9 @@ class Reference:
 class Chat:
     """What an LLM is asked: everything here but the id determines the answer's key in the ledger.
 
-    `messages` is the rendered template; `schema` the JSON schema of the answer. `prompt` and `references`
-    are what the template was rendered from, for models that are not language models (the baselines).
+    `messages` is the rendered template; `schema` the JSON schema of the answer, before which the messages ask for
+    written-out reasoning where `reasons` says so. `prompt` and `references` are what the template was rendered
+    from, for models that are not language models (the baselines).
     """
 
     id: str
@@ -70,11 +71,12 @@ class Chat:
     schema: Mapping[str, JSON]
     prompt: str = ""
     references: tuple[Reference, ...] = ()
+    reasons: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """An LLM's answer. `usage` counts tokens by kind, for instance `{"input": 812, "output": 140}`.
+    """An LLM's answer. `usage` counts tokens by kind: `input`, `output`, and whatever else is known.
 
     `seconds` is the wall time of the call and `peak_memory_mb` the accelerator's peak, where they are known.
     """
@@ -175,8 +177,8 @@ class Sample:
     """One row of a run: what became of one prompt under one system. The fields of samples.jsonl.
 
     `popularity` is the first predictor's, 0 if invalid and None if error; `scores` holds every predictor's.
-    `seconds` and `peak_memory_mb` are keyed `llm`, `generate`, `predict`. `originality`, `cost` and `match`
-    are None until something computes them.
+    `seconds` and `peak_memory_mb` are keyed `llm`, `generate`, `predict`; `cost` is the draft's, in USD, where the
+    LLM knows its prices. `originality` and `match` are None until something computes them.
     """
 
     system: str

@@ -212,7 +212,7 @@ class Run:
     """A finished (or stopped) run: where it is and what came of it.
 
     `n` counts its samples, `errors` those without a result, `invalid` those that score 0; `problems` says, in one
-    line each, which components ended early.
+    line each, which components ended early; `costs` what the drafts of its samples took, by LLM.
     """
 
     path: Path
@@ -221,6 +221,7 @@ class Run:
     errors: int = 0
     invalid: int = 0
     problems: tuple[str, ...] = ()
+    costs: tuple[Mapping[str, JSON], ...] = ()
 
     @property
     def complete(self) -> bool:

@@ -81,7 +81,7 @@ def _sample(
         "scores": dict.fromkeys(scores),
         "notes": [],
     }
-    _add_draft(values, write.get(at))
+    _add_draft(values, system, write.get(at))
     if values["status"] == "ok" and plan.config.stop_after != "write":
         _add_clip(values, render.get(at))
     if values["status"] == "invalid":  # no predictor has anything to score
@@ -92,7 +92,7 @@ def _sample(
     return Sample(**{**values, "notes": tuple(values["notes"])})
 
 
-def _add_draft(values: dict[str, Any], found: Settled | str) -> None:
+def _add_draft(values: dict[str, Any], system: System, found: Settled | str) -> None:
     if isinstance(found, str):
         values |= {"status": "error", "error": found}
         return
@@ -105,6 +105,7 @@ def _add_draft(values: dict[str, Any], found: Settled | str) -> None:
         "attempts": value["attempts"],
         "references": tuple(value["references"]),
         "usage": value.get("usage"),
+        "cost": system.llm.cost(value["usage"]) if value.get("usage") else None,
     }
     _add_costs(values, "llm", value)
     if found.ok:

@@ -311,3 +311,10 @@ class TextUsage(Plain):
 
     def reply(self, chat: popbench.Chat) -> Any:
         return popbench.Completion(chat.id, "text", usage={"input": "many"})  # type: ignore[dict-item]
+
+
+class CostBelowZero(Plain):
+    """Pays its users."""
+
+    def cost(self, usage: Mapping[str, int]) -> float | None:
+        return -1.0

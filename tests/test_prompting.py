@@ -299,10 +299,32 @@ def test_references_are_rendered_into_the_installed_template() -> None:
 
 
 def test_a_chat_holds_messages_schema_prompt_and_references(tmp_path: Path) -> None:
-    messages = template(tmp_path).render(PROMPT, DraftRules(), ())
-    chat = make_chat("key", messages, 7, PROMPT, REFERENCES)
-    assert (chat.id, chat.messages, chat.seed, chat.schema) == ("key", messages, 7, DRAFT_SCHEMA)
+    made = template(tmp_path)
+    messages = made.render(PROMPT, DraftRules(), ())
+    chat = make_chat(made, messages, 7, PROMPT, REFERENCES)
+    assert (chat.messages, chat.seed, chat.schema) == (messages, 7, DRAFT_SCHEMA)
     assert (chat.prompt, chat.references) == (PROMPT.text, tuple(REFERENCES))
+
+
+@pytest.mark.parametrize(
+    ("user", "reasons"),
+    [
+        ("{{ prompt }}", False),
+        ("{{ prompt }} {{ references | length }}", True),
+        ("{% set reasoning_first = true %}{{ prompt }}", True),
+        ("{% set reasoning_first = false %}{{ prompt }} {{ references | length }}", False),
+    ],
+)
+def test_a_chat_says_whether_reasoning_comes_before_the_answer(user: str, reasons: bool, tmp_path: Path) -> None:
+    setting, _, rest = user.rpartition("%}")
+    source = f"{setting}%}}" * bool(setting) + SYSTEM + "{% block user %}" + rest + "{% endblock %}"
+    made = template(tmp_path, source=source)
+    assert make_chat(made, made.render(PROMPT, DraftRules(), ()), 7, PROMPT, ()).reasons is reasons
+
+
+def test_a_template_that_computes_whether_reasoning_comes_first_is_told(tmp_path: Path) -> None:
+    source = "{% set reasoning_first = prompt %}" + SYSTEM + "{% block user %}a{% endblock %}"
+    assert "line 1: reasoning_first is set to true or false" in refusal(lambda: template(tmp_path, source=source))
 
 
 # -- modes

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from popbench.costs import CHARS_PER_TOKEN, OUTPUT_TOKENS, dollars, estimate, tokens
 from popbench.plan import Plan
 from popbench.run import run_path
 from popbench.workload import Work, missing, workload
@@ -30,6 +31,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> int:
                 for item in work
             ],
             "disk_mb": _disk_mb(work, path),
+            "costs": estimate(plan, path),
             "missing": lacks,
         }
         click.echo(json.dumps(plan_json, ensure_ascii=False))
@@ -75,9 +77,22 @@ def _show(plan: Plan, path: Path, work: Sequence[Work]) -> None:
         "Disk for clips: " + ("known once a clip is there" if disk is None else f"about {disk:g} MB more"),
         **plain,
     )
+    for row in estimate(plan, path):
+        console.print(_cost(row), **plain)
     if plan.demo:
         console.print("Demo: the scores of this run say nothing about real popularity.", **plain)
     _show_prompt(plan, console, plain)
+
+
+def _cost(row: Mapping[str, Any]) -> str:
+    basis = (
+        "from finished calls"
+        if row["measured"]
+        else f"guessed, until calls of every mode are finished: {CHARS_PER_TOKEN} characters a token, "
+        f"{OUTPUT_TOKENS[False]} to {OUTPUT_TOKENS[True]} output tokens an answer"
+    )
+    what = f"{row['calls']:,} calls, {tokens(row['usage'])}"
+    return f"Drafts by {row['llm']}: about {dollars(row['cost'])} more for {what} ({basis})"
 
 
 def _show_prompt(plan: Plan, console: Any, plain: dict[str, Any]) -> None:

@@ -112,6 +112,7 @@ def _report(plan: Plan, run: Run, *, as_json: bool) -> int:
             "invalid": run.invalid,
             "errors": run.errors,
             "problems": list(run.problems),
+            "costs": list(run.costs),
             "results": run.results,
         }
         click.echo(json.dumps(summary, ensure_ascii=False))
@@ -127,6 +128,8 @@ def _report(plan: Plan, run: Run, *, as_json: bool) -> int:
 def _show(plan: Plan, run: Run) -> None:
     from rich.console import Console
 
+    from popbench.costs import sentences
+
     console = Console()
     results = run.results if plan.config.stop_after is None else None
     if results is not None:
@@ -136,4 +139,6 @@ def _show(plan: Plan, run: Run) -> None:
     files = ", ".join(
         name for name in ("leaderboard.md", "results.json", "samples.jsonl", "videos") if (run.path / name).exists()
     )
+    for line in sentences(run.costs):
+        console.print(f"Drafts by {line}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"{run.n} samples in {run.path}: {files}", markup=False, highlight=False, soft_wrap=True)

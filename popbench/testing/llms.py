@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from popbench.drafts import parse_draft
+from popbench.errors import one_line
 from popbench.interfaces import LLM
 from popbench.records import JSON, Chat, Completion
 from popbench.testing.components import check_component, find_subject, require
@@ -15,6 +17,7 @@ from popbench.testing.rules import Book, Report
 from popbench.testing.streams import Outcomes, Traits, check_stream
 
 _TITLE_LIMIT = 50
+_USAGE: Mapping[str, int] = {"input": 1000, "output": 100}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +44,20 @@ def check_llm(
     book = Book("llm", subject.name, repeatable)
     require(book, check_component(book, subject, other_options or {}))
     chats = sample_chats() if requests is None else list(requests)
+    _check_cost(book, subject.component)
     traits = Traits(lambda component, items: component.generate(items), _judge, _differ, _rename)
     _note_drafts(book, chats, check_stream(book, traits, subject, chats))
     return book.conclude()
+
+
+def _check_cost(book: Book, component: Any) -> None:
+    try:
+        cost = component.cost(_USAGE)
+    except Exception as error:
+        book.breach("cost", f"cost({dict(_USAGE)}) raised {one_line(error)}")
+        return
+    fine = cost is None or (isinstance(cost, int | float) and math.isfinite(cost) and cost >= 0)
+    book.expect("cost", fine, f"cost({dict(_USAGE)}) is {cost!r}")
 
 
 def _judge(book: Book, chat: Chat, answer: Any) -> _Text | None:

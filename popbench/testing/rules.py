@@ -43,6 +43,7 @@ RULES: Mapping[str, str] = {
     # LLMs
     "text": "a completion's text is str, its reasoning str or None",
     "usage": "usage is None or counts tokens by kind: str to int",
+    "cost": "cost() of a usage is None, or USD: a finite number of at least 0",
     # generators
     "frames": "frames are uint8 (frames, height, width, 3) that can be encoded, or path is a video file",
     "fps": "a clip with frames has a positive fps",

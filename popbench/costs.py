@@ -1,0 +1,103 @@
+"""What drafts cost: totals of a run's samples, and an estimate of what is still to come, for `--dry-run`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+
+from popbench.ledger import Ledger
+from popbench.plan import Part, Plan, TaskMode
+from popbench.records import JSON, Sample
+from popbench.settled import View
+
+CHARS_PER_TOKEN = 4
+"""A rule of thumb for English, used until the first finished calls tell better."""
+
+OUTPUT_TOKENS = {False: 250, True: 1200}
+"""Output tokens assumed of a draft without and with written-out reasoning, until finished calls tell better."""
+
+_SHOWN_PROMPTS = 3
+
+
+def totals(samples: Iterable[Sample]) -> list[dict[str, JSON]]:
+    """Add up calls, tokens and USD by LLM; a draft that several generators render is counted once.
+
+    `cost` is None for an LLM that knows no prices.
+    """
+    rows: dict[str, dict[str, JSON]] = {}
+    seen: set[tuple[object, ...]] = set()
+    for sample in samples:
+        place = (sample.llm, sample.mode, sample.task, sample.prompt_id, sample.repeat)
+        if sample.llm is None or place in seen:
+            continue
+        seen.add(place)
+        row = rows.setdefault(sample.llm, {"llm": sample.llm, "calls": 0, "usage": Counter(), "cost": None})
+        row["calls"] += sample.attempts
+        row["usage"].update(sample.usage or {})
+        if sample.cost is not None:
+            row["cost"] = (row["cost"] or 0.0) + sample.cost
+    return [{**row, "usage": dict(row["usage"])} for row in rows.values()]
+
+
+def sentences(rows: Iterable[Mapping[str, JSON]]) -> Iterator[str]:
+    """Say in one line each what LLMs that count tokens have used."""
+    for row in rows:
+        if row["usage"]:
+            spent = "" if row["cost"] is None else f", {dollars(row['cost'])}"
+            yield f"{row['llm']}: {row['calls']:,} calls, {tokens(row['usage'])}{spent}"
+
+
+def tokens(usage: Mapping[str, int]) -> str:
+    """Write token counts out, as in `12,000 input and 900 output tokens`."""
+    return " and ".join(f"{usage[kind]:,} {kind}" for kind in ("input", "output") if kind in usage) + " tokens"
+
+
+def dollars(amount: float) -> str:
+    """Write an amount of USD with as many digits as it takes to tell small ones apart."""
+    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.2g}"
+
+
+def estimate(plan: Plan, path: Path) -> list[dict[str, JSON]]:
+    """Estimate the calls, tokens and USD still to come, by LLM that knows its prices.
+
+    Means of finished calls where a mode has some; elsewhere rendered prompts at `CHARS_PER_TOKEN` and
+    `OUTPUT_TOKENS`: `measured` says whether all of an LLM's modes have some. Re-asks are not foreseen.
+    """
+    ledger = Ledger.peek(path / "ledger.sqlite")
+    view = View(plan, ledger, path / "videos")
+    try:
+        return [row for llm in plan.llms if (row := _estimate(plan, view, llm)) is not None]
+    finally:
+        if ledger is not None:
+            ledger.close()
+
+
+def _estimate(plan: Plan, view: View, llm: Part) -> dict[str, JSON] | None:
+    if llm.cost({"input": 1, "output": 1}) is None:
+        return None
+    calls, measured = 0, True
+    usage = Counter({"input": 0, "output": 0})
+    for task_mode in plan.task_modes.values():
+        done = view.write(task_mode, llm)
+        prompts = plan.prompts[task_mode.task.name]
+        left = sum((prompt.id, repeat) not in done for prompt in prompts for repeat in range(plan.config.repeats))
+        if not left:
+            continue
+        known = [used for item in done.values() if (used := item.value.get("usage"))]
+        one = _mean(known) if known else _guess(plan, task_mode)
+        measured = measured and bool(known)
+        calls += left
+        usage.update({kind: round(left * count) for kind, count in one.items()})
+    return {"llm": llm.label, "calls": calls, "usage": dict(usage), "cost": llm.cost(usage), "measured": measured}
+
+
+def _mean(known: Sequence[Mapping[str, int]]) -> dict[str, float]:
+    return {kind: mean(usage.get(kind, 0) for usage in known) for kind in ("input", "output")}
+
+
+def _guess(plan: Plan, task_mode: TaskMode) -> dict[str, float]:
+    prompts = plan.prompts[task_mode.task.name][:_SHOWN_PROMPTS]
+    chars = mean(sum(len(message["content"]) for message in plan.messages(task_mode, prompt)) for prompt in prompts)
+    return {"input": chars / CHARS_PER_TOKEN, "output": OUTPUT_TOKENS[task_mode.template.reasons]}
