@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from popbench.drafts import VERSION as DRAFTS_VERSION
-from popbench.errors import UsageError, one_line
+from popbench.errors import RunError, UsageError, one_line
 from popbench.keys import digest
 from popbench.ledger import Cell
 from popbench.prompting import Mode, RetrievalOptions, Template, read_mode
@@ -38,11 +38,11 @@ class Part:
         return self.resolved.spec.label
 
     def cost(self, usage: Mapping[str, int]) -> float | None:
-        """Say what a call of an LLM with this usage costs in USD, where it knows; raises UsageError if it fails."""
+        """Say what a call of an LLM with this usage costs in USD, where it knows; raises RunError if it fails."""
         try:
             found: float | None = self.resolved.component.cost(usage)
         except Exception as error:  # a plugin's code may raise anything
-            raise UsageError(f"llm {self.label}: cost of {dict(usage)}: {one_line(error)}") from error
+            raise RunError(f"llm {self.label}: cost of {dict(usage)}: {one_line(error)}") from error
         return found
 
 

@@ -1,0 +1,112 @@
+"""From a chat API's JSON to a completion, whatever of it is there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import popbench
+from popbench_openai.faults import CallError, Kind
+
+JSON = Any
+
+_UNSUPPORTED = ("minLength", "maxLength")
+"""Bounds that strict schemas do not take everywhere; the harness looks at what comes back in any case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A chat as it is asked: under which response_format, after how many that the server has refused."""
+
+    chat: popbench.Chat
+    format: str
+    refused: int
+
+    def response_format(self) -> dict[str, JSON] | None:
+        """Return the request's response_format; a chat that reasons gets a schema that begins with the reasoning."""
+        if self.format == "json_object":
+            return {"type": "json_object"}
+        if self.format != "json_schema":
+            return None
+        schema = _strict(self.chat.schema)
+        if self.chat.reasons:
+            schema["properties"] = {"reasoning": {"type": "string"}, **schema["properties"]}
+            schema["required"] = ["reasoning", *schema["required"]]
+        return {"type": "json_schema", "json_schema": {"name": "draft", "strict": True, "schema": schema}}
+
+
+def _strict(schema: JSON) -> Any:
+    if isinstance(schema, Mapping):
+        return {name: _strict(value) for name, value in schema.items() if name not in _UNSUPPORTED}
+    return [_strict(value) for value in schema] if isinstance(schema, list) else schema
+
+
+def read(asked: Asked, body: JSON, seconds: float, hide: Callable[[str], str]) -> popbench.Completion:
+    """Read an answer; raises CallError where it holds none, and where the model or its provider refuses.
+
+    `hide` blots out what must not be written.
+    """
+    choices = body.get("choices") if isinstance(body, dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(choice, dict) or not isinstance(message, dict):
+        raise CallError(Kind.PASSING, "answered without a message")
+    why = choice.get("finish_reason")
+    if why == "content_filter":
+        raise CallError(Kind.INVALID, "stopped by the provider's content filter")
+    if isinstance(message.get("refusal"), str) and message["refusal"].strip():
+        raise CallError(Kind.INVALID, f"the model refused: {' '.join(message['refusal'].split())[:300]}")
+    if why == "error":
+        raise CallError(Kind.PASSING, "the provider failed while it answered")
+    text = hide(_text(message.get("content")))
+    reasoning = hide(_text(message.get("reasoning_content") or message.get("reasoning")))
+    parsed = _object(text)
+    if asked.chat.reasons and asked.format == "json_schema" and parsed is not None:
+        reasoning = "\n\n".join(part for part in (reasoning, _text(parsed.get("reasoning"))) if part)
+    return popbench.Completion(
+        asked.chat.id,
+        text,
+        reasoning or None,
+        _usage(body.get("usage")),
+        seconds,
+        notes=tuple(_notes(asked, why, text, parsed)),
+    )
+
+
+def _notes(asked: Asked, why: JSON, text: str, parsed: JSON) -> Iterator[str]:
+    if why == "length":
+        yield "cut at the limit of tokens" + ("" if text.strip() else " before any answer")
+    if asked.refused and not (asked.chat.reasons and asked.format == "off"):
+        yield f"the server refused a response_format; asked with {asked.format}"
+    if asked.format != "off" and parsed is None and why != "length":
+        yield f"the server ignored response_format {asked.format}"
+
+
+def _text(content: JSON) -> str:
+    """Return a message's text, also where it comes in parts."""
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
+    return content if isinstance(content, str) else ""
+
+
+def _object(text: str) -> dict[str, JSON] | None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _usage(usage: JSON) -> dict[str, int] | None:
+    """Count tokens: `output` includes those of the reasoning, which are told apart where the server does."""
+    if not isinstance(usage, dict):
+        return None
+    details = usage.get("completion_tokens_details")
+    found = {
+        "input": usage.get("prompt_tokens"),
+        "output": usage.get("completion_tokens"),
+        "reasoning": details.get("reasoning_tokens") if isinstance(details, dict) else None,
+    }
+    return {kind: count for kind, count in found.items() if type(count) is int and count >= 0} or None

@@ -1,0 +1,193 @@
+"""Calls to a chat API through the `openai` SDK: one attempt after another until there is an answer.
+
+The SDK opens connections, writes requests and knows the errors of its transport. Whether to try again is decided
+here, by type, and answers are read from their JSON: servers send shapes that the SDK's types do not foresee.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import openai
+
+import popbench
+from popbench_openai import retries
+from popbench_openai.answers import Asked, read
+from popbench_openai.faults import CallError, Kind, of_body, of_status
+
+if TYPE_CHECKING:
+    from popbench_openai.llm import ChatModel, ChatOptions
+
+JSON = Any
+
+LOST_IN_A_ROW = 3
+"""So many calls given up with no success in between: the server is down, and the rest is left for later."""
+
+_LADDER = {
+    "auto": ("json_schema", "json_object", "off"),
+    "json_schema": ("json_schema", "off"),
+    "json_object": ("json_object", "off"),
+    "off": ("off",),
+}
+_CHARS_PER_TOKEN = 4
+_OUTPUT_GUESS = 500
+
+
+class Calls:
+    """All calls of one `generate`: the client, the pace, and what is learnt of the server."""
+
+    def __init__(self, model: ChatModel) -> None:
+        options: ChatOptions = model.options
+        self._options = options
+        self._model = model
+        self._key = model.key
+        self._who = f"{options.model} at {model.shown_url}"
+        self._formats = _LADDER[options.structured]
+        self._refused = 0
+        self._lost = 0
+        self._brake = retries.Brake()
+        self._requests = retries.Pace(options.requests_per_minute)
+        self._tokens = retries.Pace(options.tokens_per_minute)
+        self._client: openai.AsyncOpenAI
+
+    async def __aenter__(self) -> Calls:
+        """Make the client; connections are opened when they are needed."""
+        self._client = openai.AsyncOpenAI(
+            api_key=self._key or "none",
+            base_url=self._model.url,
+            max_retries=0,
+            timeout=None,
+            http_client=openai.DefaultAioHttpClient(timeout=None),  # half the time a call takes here
+        )
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    async def answer(self, chat: popbench.Chat) -> popbench.Completion | popbench.Failure:
+        """Answer one chat; raises ComponentError where no call can succeed."""
+        options = self._options
+        attempt, first = 0, None
+        while True:
+            tokens = await self._turn(chat)
+            first = first or time.monotonic()
+            asked = Asked(chat, self._format(chat), self._refused)
+            try:
+                completion = await self._attempt(asked, tokens)
+            except CallError as fault:
+                if fault.kind is Kind.FORMAT:
+                    self._refused = max(self._refused, asked.refused + 1)
+                    continue
+                wait = retries.backoff(attempt, fault.retry_after)
+                passed = time.monotonic() - first
+                lasting = attempt >= options.max_retries or passed + wait > options.retry_seconds
+                if fault.kind is not Kind.PASSING or lasting:
+                    return self._given_up(chat, fault, attempt + 1, passed)
+                if fault.retry_after is not None:
+                    self._brake.pull(fault.retry_after)
+                attempt += 1
+                await asyncio.sleep(wait)
+                continue
+            self._lost = 0
+            return completion
+
+    def _given_up(self, chat: popbench.Chat, fault: CallError, attempts: int, seconds: float) -> popbench.Failure:
+        what = self._hide(f"{self._who}: {fault.what}" + (f": {fault.remedy}" if fault.remedy else ""))
+        if fault.kind is Kind.FATAL:
+            raise popbench.ComponentError(what) from None
+        if fault.kind is Kind.PASSING:
+            asks = f"; it asks to wait {fault.retry_after:.0f} s" if fault.retry_after else ""
+            tries = f"{attempts} {'try' if attempts == 1 else 'tries'} in {seconds:.0f} s"
+            what = self._hide(f"{self._who} gave no answer in {tries} (last: {fault.what}{asks})")
+            self._lost += 1
+            if self._lost >= LOST_IN_A_ROW:
+                raise popbench.ComponentError(
+                    f"{what}, nor to {LOST_IN_A_ROW - 1} calls before: check the server, or allow more max_retries="
+                ) from None
+        return popbench.Failure(chat.id, what, invalid=fault.kind is Kind.INVALID)
+
+    def _format(self, chat: popbench.Chat) -> str:
+        """Choose the response_format: none that would forbid the reasoning which the chat asks for first."""
+        wanted = self._formats[min(self._refused, len(self._formats) - 1)]
+        if chat.reasons and (wanted == "json_object" or self._options.structured == "auto"):
+            return "off"
+        return wanted
+
+    async def _turn(self, chat: popbench.Chat) -> float:
+        """Wait until another attempt may start; return how many tokens it was reckoned to take."""
+        tokens = sum(len(message["content"]) for message in chat.messages) / _CHARS_PER_TOKEN
+        tokens += self._options.max_tokens or _OUTPUT_GUESS
+        await self._brake.wait(max(self._requests.take(1), self._tokens.take(tokens)))
+        return tokens
+
+    async def _attempt(self, asked: Asked, tokens: float) -> popbench.Completion:
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(self._options.timeout):
+                body = await self._send(asked)
+        except TimeoutError:
+            raise CallError(Kind.PASSING, f"no answer within timeout={self._options.timeout:g} s") from None
+        completion = read(asked, body, time.monotonic() - started, self._hide)
+        if completion.usage is not None:
+            self._tokens.correct(sum(completion.usage.get(kind, 0) for kind in ("input", "output")) - tokens)
+        return completion
+
+    async def _send(self, asked: Asked) -> JSON:
+        """Send one request and return the JSON of its answer; raises CallError for everything else."""
+        formatted, variable = asked.format != "off", self._model.key_variable
+        try:
+            # Not `chat.completions.create`, which spends a millisecond on types that are dictionaries already.
+            text = self._hide(await self._client.post("/chat/completions", cast_to=str, body=self._request(asked)))
+        except openai.APIStatusError as error:
+            wait = retries.retry_after(error.response.headers)
+            body = _json(self._hide(error.response.text))
+            raise of_status(error.status_code, body, wait, variable, formatted=formatted) from None
+        except (openai.OpenAIError, aiohttp.ClientError, OSError) as error:  # the SDK wraps most of its transport's
+            raise CallError(Kind.PASSING, f"connection failed ({_root(error)})") from None
+        body = _json(text)
+        if isinstance(body, str):
+            raise CallError(Kind.PASSING, f"answered with no JSON: {' '.join(body.split())[:80]!r}")
+        fault = of_body(body, variable, formatted=formatted)
+        if fault is not None:
+            raise fault
+        return body
+
+    def _request(self, asked: Asked) -> dict[str, Any]:
+        options, chat = self._options, asked.chat
+        request: dict[str, Any] = {"model": options.model, "messages": list(chat.messages)}
+        for name in ("temperature", "top_p", "max_tokens"):
+            value = getattr(options, name)
+            if value is not None:
+                request[name] = value
+        if options.seed:
+            request["seed"] = chat.seed
+        response_format = asked.response_format()
+        if response_format is not None:
+            request["response_format"] = response_format
+        return {**request, **options.extra_body}
+
+    def _hide(self, text: str) -> str:
+        return text.replace(self._key, "[key]") if self._key else text
+
+
+def _json(text: str) -> JSON:
+    """Read a body, or return it as it is where it is no JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _root(error: BaseException) -> str:
+    """Say what the first of a chain of errors was: the others only pass it on."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,219 @@
+"""The LLM class of chat APIs: its options, what it lacks, what results depend on. The calls are in `calls`."""
+
+from __future__ import annotations
+
+import os
+import re
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit, urlunsplit
+
+import pydantic
+
+import popbench
+from popbench.specs import make_label
+
+JSON = Any
+
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
+_SECRET = re.compile(r"api[-_]?key|authorization|password|secret", re.IGNORECASE)
+_UNLABELLED = ("model", "base_url", "provider")
+
+
+class ChatOptions(popbench.Options):
+    """What a chat API is asked; what is left out is the provider's default."""
+
+    model: str = pydantic.Field(min_length=1, description="the model's id with the provider")
+    base_url: str | None = pydantic.Field(None, description="the server, for instance http://127.0.0.1:8000/v1")
+    api_key_env: str | None = popbench.runtime(
+        None, description="the environment variable that holds the key; empty for a server without keys"
+    )
+    provider: str | None = pydantic.Field(
+        None, description="a name that stands for the server instead of its URL, for servers that move"
+    )
+    temperature: float | None = pydantic.Field(None, ge=0, le=2)
+    top_p: float | None = pydantic.Field(None, gt=0, le=1)
+    max_tokens: int | None = pydantic.Field(None, ge=1, description="tokens of an answer, at most")
+    seed: bool = pydantic.Field(True, description="send each sample's seed")
+    structured: Literal["auto", "json_schema", "json_object", "off"] = pydantic.Field(
+        "auto", description="what response_format to ask for"
+    )
+    extra_body: dict[str, JSON] = pydantic.Field({}, description="further fields of the request, as a JSON object")
+    timeout: float = popbench.runtime(600, gt=0, description="seconds for one attempt, from first to last byte")
+    concurrency: int = popbench.runtime(16, ge=1, le=1000, description="calls at once")
+    requests_per_minute: float | None = popbench.runtime(None, gt=0, description="attempts a minute, at most")
+    tokens_per_minute: float | None = popbench.runtime(None, gt=0, description="tokens a minute, in and out, at most")
+    max_retries: int = popbench.runtime(8, ge=0, description="further attempts after a passing fault")
+    retry_seconds: float = popbench.runtime(600, ge=0, description="no attempt starts later than this after the first")
+    price_in: float | None = popbench.runtime(None, ge=0, description="USD per million input tokens")
+    price_out: float | None = popbench.runtime(None, ge=0, description="USD per million output tokens")
+
+    @pydantic.model_validator(mode="after")
+    def _prices_come_together(self) -> Self:
+        if (self.price_in is None) != (self.price_out is None):
+            raise ValueError("price_in and price_out are given together, in USD per million tokens")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A provider: its URL, the environment variables of its key and of another URL, and where keys come from."""
+
+    url: str
+    key: str
+    base_url: str
+    keys_from: str
+
+
+_OPENAI = Home("https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://platform.openai.com/api-keys")
+_DEEPSEEK = Home(
+    "https://api.deepseek.com", "DEEPSEEK_API_KEY", "DEEPSEEK_BASE_URL", "https://platform.deepseek.com/api_keys"
+)
+
+
+class ChatModel(popbench.LLM):
+    """Any chat API that speaks the OpenAI protocol: model=ID, and base_url=URL for other servers than OpenAI's."""
+
+    version = "1"
+    home: ClassVar[Home] = _OPENAI
+
+    Options = ChatOptions
+
+    def __init__(self, options: ChatOptions | None = None) -> None:
+        """Refuse what would have a secret recorded; the messages do not repeat it."""
+        super().__init__(options)
+        given: ChatOptions = self.options
+        if given.api_key_env and not _VARIABLE.fullmatch(given.api_key_env):
+            raise popbench.UsageError(
+                "api_key_env is the name of an environment variable, in capitals, and never the key itself"
+            )
+        if given.base_url is not None and (problem := _url_problem(given.base_url)):
+            raise popbench.UsageError(f"base_url {problem}")
+        if any(_SECRET.search(name) for name in _names(given.extra_body)):
+            raise popbench.UsageError(
+                "extra_body is recorded with the run: put keys into the environment (api_key_env=)"
+            )
+
+    @property
+    def url(self) -> str:
+        """The server's address as it is asked, without a trailing slash."""
+        return (self.options.base_url or os.environ.get(self.home.base_url) or self.home.url).rstrip("/")
+
+    @property
+    def shown_url(self) -> str:
+        """The server's address without what may be secret in it."""
+        parts = urlsplit(self.url)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+    @property
+    def key_variable(self) -> str:
+        """The environment variable of the key, empty for none: a provider's own key goes to no other base_url=."""
+        given: str | None = self.options.api_key_env
+        if given is not None:
+            return given
+        return self.home.key if self.options.base_url is None else ""
+
+    @property
+    def key(self) -> str:
+        """The key, empty where there is none."""
+        return os.environ.get(self.key_variable, "").strip() if self.key_variable else ""
+
+    def label(self) -> str | None:
+        """Offer the model's id, with the options that differ from the defaults."""
+        defaults = type(self.options).model_fields
+        options = self.options.determining()
+        return make_label(
+            self.options.model,
+            {
+                name: value
+                for name, value in options.items()
+                if name not in _UNLABELLED and value != defaults[name].default
+            },
+        )
+
+    def fingerprint(self) -> Mapping[str, JSON]:
+        """Add the server that answers: its `provider` name where there is one, or else its URL."""
+        found = dict(super().fingerprint())
+        options = {name: value for name, value in found["options"].items() if name not in ("base_url", "provider")}
+        return {**found, "options": options, "server": self.options.provider or self.shown_url}
+
+    def check(self) -> list[str]:
+        """Say which key is missing, and what is wrong with a URL from the environment."""
+        found = []
+        if self.options.base_url is None and (problem := _url_problem(self.url)):
+            found.append(f"{self.home.base_url} {problem}")
+        if self.key_variable and not self.key:
+            where = f" (keys: {self.home.keys_from})" if self.key_variable == self.home.key else ""
+            found.append(f"the key {self.key_variable} is not set: export {self.key_variable}=...{where}")
+        if not (self.key.isascii() and self.key.isprintable()):
+            found.append(
+                f"{self.key_variable} holds what no key does, such as a line break or a curly quote: set it anew"
+            )
+        return found
+
+    def needs(self) -> popbench.Needs:
+        """It works elsewhere."""
+        return popbench.Needs(remote=True)
+
+    def cost(self, usage: Mapping[str, int]) -> float | None:
+        """Apply `price_in` and `price_out`; cached input and other discounts are not known here."""
+        options: ChatOptions = self.options
+        if options.price_in is None or options.price_out is None:
+            return None
+        return (usage.get("input", 0) * options.price_in + usage.get("output", 0) * options.price_out) / 1e6
+
+    def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
+        """Make up to `concurrency` calls at once and yield answers as they come."""
+        from popbench_openai.calls import Calls
+        from popbench_openai.stream import answer_all
+
+        key = self.key
+        try:
+            yield from answer_all(Calls(self), chats, self.options.concurrency)
+        except Exception as error:
+            if not key or key not in "".join(traceback.format_exception(error)):
+                raise
+            # A traceback that holds the key is given up for the message.
+            raise popbench.ComponentError(f"{type(error).__name__}: {error}".replace(key, "[key]")) from None
+
+
+class OpenAI(ChatModel):
+    """A model of OpenAI's API."""
+
+    def label(self) -> str | None:
+        """Leave it to the preset's name."""
+        return None
+
+
+class DeepSeek(ChatModel):
+    """A model of DeepSeek's API."""
+
+    home = _DEEPSEEK
+
+    def label(self) -> str | None:
+        """Leave it to the preset's name."""
+        return None
+
+
+def _names(value: JSON) -> Iterator[str]:
+    """Yield the names of all fields in a JSON value, at any depth."""
+    if isinstance(value, dict):
+        yield from value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _names(item)
+
+
+def _url_problem(url: str) -> str:
+    """Say what is wrong with a server's address, without repeating it; nothing where it is fine."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises ValueError for what is no port
+    except ValueError:
+        return "is no URL: write it like http://127.0.0.1:8000/v1"
+    if parts.username or parts.password or parts.query or parts.fragment:
+        return "holds more than scheme, host, port and path: keys belong into the environment (api_key_env=)"
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return "is no URL: write it like http://127.0.0.1:8000/v1"
+    return ""

@@ -1,0 +1,91 @@
+"""Which rows are decoded together: of similar length, as many as memory holds, halved where that was too many."""
+
+from __future__ import annotations
+
+import gc
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from popbench_transformers.decoding import Batch, Row
+from popbench_transformers.memory import free_memory
+
+if TYPE_CHECKING:
+    from popbench_transformers.loading import Loaded
+    from popbench_transformers.sampling import Decoding
+
+WINDOW = 256
+"""How many chats are looked at together to find those of similar length."""
+
+_CAP = {"cpu": 8, "cuda": 64}
+_SHARE = 0.85
+"""How much of the free memory is planned with: the rest is for fragments and what an estimate misses."""
+
+
+class Batcher:
+    """Decodes rows of one loaded model, and remembers how much was too much."""
+
+    def __init__(self, loaded: Loaded, batch_size: Literal["auto"] | int) -> None:
+        self._loaded = loaded
+        self._batch_size = batch_size
+        self._most_tokens: float | None = None
+        """Rows times their tokens that fit: known once something larger did not."""
+
+    def run(self, rows: Iterable[Row], decoding: Decoding) -> Iterator[tuple[Row, bool]]:
+        """Yield each row with True when its text is there, False when it does not fit into memory by itself."""
+        waiting = deque(sorted(rows, key=lambda row: len(row.prompt), reverse=True))
+        free = self._free_memory()
+        while waiting:
+            taken = self._next(waiting, free)
+            batch = Batch(self._loaded, taken, decoding)
+            for row in batch.finished():
+                yield row, True
+            if not batch.out_of_memory:
+                continue
+            release_memory()
+            undone = [row for row in taken if not row.done]
+            if len(taken) == 1:
+                yield taken[0], False
+                continue
+            self._most_tokens = _size(taken) / 2
+            for row in undone:
+                row.restart()
+            waiting.extendleft(reversed(undone))
+
+    def _next(self, waiting: deque[Row], free: float) -> list[Row]:
+        taken = [waiting.popleft()]
+        while waiting and self._fits([*taken, waiting[0]], free):
+            taken.append(waiting.popleft())
+        return taken
+
+    def _fits(self, rows: Sequence[Row], free: float) -> bool:
+        width = max(len(row.prompt) for row in rows) + max(row.budget for row in rows)
+        if width > self._loaded.context:  # a row at its end must not be carried beyond it by others
+            return False
+        if self._most_tokens is not None and _size(rows) > self._most_tokens:
+            return False
+        if self._batch_size != "auto":
+            return len(rows) <= self._batch_size
+        if len(rows) > _CAP.get(self._loaded.device.type, _CAP["cpu"]):
+            return False
+        return len(rows) * self._loaded.row_bytes(max(len(row.prompt) for row in rows), width) <= free * _SHARE
+
+    def _free_memory(self) -> float:
+        if not self._loaded.gpus:
+            return free_memory()
+        release_memory()
+        # layers are spread over the GPUs, and each keeps its part of every row
+        return float(len(self._loaded.gpus) * min(torch.cuda.mem_get_info(index)[0] for index in self._loaded.gpus))
+
+
+def _size(rows: Sequence[Row]) -> int:
+    return len(rows) * (max(len(row.prompt) for row in rows) + max(row.budget for row in rows))
+
+
+def release_memory() -> None:
+    """Give back what nobody holds any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

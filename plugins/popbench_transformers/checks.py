@@ -1,0 +1,124 @@
+"""What stands in the way of running a model here: one line each, with what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from popbench_transformers.memory import GIB, estimate, machine_memory
+
+if TYPE_CHECKING:
+    from popbench_transformers.options import TransformersOptions
+    from popbench_transformers.weights import Weights
+
+_SLOW = 16 * GIB
+"""A quantized model larger than this does not finish a run on a processor in any reasonable time."""
+
+
+def problems(options: TransformersOptions, weights: Weights) -> Iterator[str]:
+    """Yield what is missing; a few seconds at most, also without a network."""
+    if weights.problem is not None:
+        yield weights.problem
+    yield from _packages(options, weights)
+    yield from _template(options)
+    if weights.folder is not None:
+        yield from _stored(options, weights)
+    if find_spec("torch") is not None:
+        yield from _hardware(options, weights)
+
+
+def _packages(options: TransformersOptions, weights: Weights) -> Iterator[str]:
+    needed = {"torch": "every model", "transformers": "every model"}
+    stored = weights.config.get("quantization_config") or {}
+    if options.quantization != "none" or stored.get("quant_method") == "bitsandbytes":
+        needed |= {"bitsandbytes": "a quantized model", "accelerate": "a quantized model"}
+    if find_spec("torch") is not None and gpu_count(options):
+        needed["accelerate"] = "loading onto a GPU"
+    if options.structured:
+        needed["llguidance"] = "structured=true"
+    for package, what in needed.items():
+        if find_spec(package) is None:
+            yield f"{package} is not installed, and {what} needs it: pip install {package}"
+
+
+def _template(options: TransformersOptions) -> Iterator[str]:
+    if options.chat_template is None:
+        return
+    try:
+        Path(options.chat_template).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        yield f"chat_template {options.chat_template}: {why}; give a Jinja file"
+
+
+def _stored(options: TransformersOptions, weights: Weights) -> Iterator[str]:
+    """Compare the options with how the weights are stored."""
+    stored = weights.config.get("quantization_config")
+    if not isinstance(stored, dict) or options.quantization == "none":
+        return
+    bits = "4bit" if stored.get("load_in_4bit") else "8bit" if stored.get("load_in_8bit") else None
+    if bits != options.quantization:
+        what = bits or stored.get("quant_method", "another way")
+        yield (
+            f"model {options.model}: its weights are quantized already ({what}), which quantization="
+            f"{options.quantization} cannot change: leave the option out"
+        )
+
+
+def _hardware(options: TransformersOptions, weights: Weights) -> Iterator[str]:
+    import torch
+
+    gpus = gpu_count(options)
+    size = estimate(options, weights)
+    quantized = options.quantization != "none" or "quantization_config" in weights.config
+    if options.device.startswith("cuda") and not gpus:
+        yield f"device={options.device}: no such CUDA GPU here ({torch.cuda.device_count()} found): use device=auto"
+        return
+    if options.device == "mps" and not torch.backends.mps.is_available():
+        yield "device=mps: no Apple GPU here: use device=auto"
+        return
+    if size is None or options.device == "mps":
+        return
+    if gpus:
+        indices = range(gpus) if options.device in ("auto", "cuda") else [int(options.device.partition(":")[2])]
+        total = sum(torch.cuda.get_device_properties(index).total_memory for index in indices)
+        if size > total:
+            where = "the GPU has" if len(indices) == 1 else f"the {len(indices)} GPUs have"
+            yield (
+                f"model {options.model} needs about {size / GIB:.0f} GiB of GPU memory and {where} "
+                f"{total / GIB:.0f}: {_smaller(options, weights, total)}"
+            )
+    elif quantized and size > _SLOW:
+        yield (
+            f"model {options.model}: a quantized model of {size / GIB:.0f} GiB needs a CUDA GPU of that size, and "
+            "there is none here: run it on one, or take a smaller model"
+        )
+    elif size > machine_memory():
+        yield (
+            f"model {options.model} needs about {size / GIB:.0f} GiB of memory and this machine has "
+            f"{machine_memory() / GIB:.0f}: {_smaller(options, weights, machine_memory())}"
+        )
+
+
+def _smaller(options: TransformersOptions, weights: Weights, total: float) -> str:
+    """Name the options that would make a model fit."""
+    if "quantization_config" not in weights.config:
+        for quantization in ("8bit", "4bit"):
+            size = estimate(options, weights, quantization)
+            if size is not None and size <= total and quantization != options.quantization:
+                return f"quantization={quantization} needs about {size / GIB:.0f}"
+    return "take a smaller model, or more memory"
+
+
+def gpu_count(options: TransformersOptions) -> int:
+    """Return how many CUDA GPUs the model may use: all of them, unless the options name one, or none."""
+    if options.device in ("cpu", "mps"):
+        return 0
+    import torch
+
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if ":" in options.device:
+        return 1 if int(options.device.partition(":")[2]) < found else 0
+    return found

@@ -1,0 +1,156 @@
+"""One batch through `model.generate`: in a thread of its own, so that rows are handed over as they finish."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+import popbench
+from popbench_transformers.quiet import quiet
+from popbench_transformers.sampling import Decoding, Sampler
+
+if TYPE_CHECKING:
+    from popbench_transformers.loading import Loaded
+    from popbench_transformers.structured import Guide
+
+THREAD = "popbench-transformers"
+_ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+"""All but cuDNN's, which plans anew, for some 50 ms on an H100, at every length of the cache: at every token."""
+
+_MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """One chat on its way to an answer: `budget` new tokens at most, of which `tokens` are written."""
+
+    chat: popbench.Chat
+    prompt: list[int]
+    budget: int
+    guide: Guide | None = None
+    make_guide: Callable[[], Guide] | None = None
+    tokens: list[int] = field(default_factory=list)
+    done: bool = False
+    cut: bool = False
+    seconds: float = 0.0
+    peak_memory_mb: float | None = None
+
+    @property
+    def left(self) -> int:
+        """How many tokens may still come."""
+        return self.budget - len(self.tokens)
+
+    def guided_by(self, make: Callable[[], Guide]) -> None:
+        """Hold the row to a schema; raises what making the guide raises."""
+        self.make_guide, self.guide = make, make()
+
+    def restart(self) -> None:
+        """Forget what is written; the seconds it took stay spent."""
+        self.tokens = []
+        self.guide = None if self.make_guide is None else self.make_guide()
+
+    def take(self, token: int, eos: Sequence[int]) -> None:
+        """Follow the token that was chosen."""
+        if token in eos:
+            self.done = True
+            return
+        self.tokens.append(token)
+        complete = self.guide is not None and self.guide.accept(token)
+        self.done = complete or self.left <= 0
+        self.cut = self.guide.cut if self.guide is not None else self.left <= 0
+
+
+class Batch:
+    """Rows that are decoded together. `out_of_memory` tells, after the end, that some are left undone."""
+
+    def __init__(self, loaded: Loaded, rows: Sequence[Row], decoding: Decoding) -> None:
+        self._loaded = loaded
+        self._rows = rows
+        self._sampler = Sampler(rows, decoding)
+        self._ready: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
+        self._stopped = False
+        self._error: BaseException | None = None
+        self._clock = 0.0
+        self.out_of_memory = False
+
+    def finished(self) -> Iterator[Row]:
+        """Yield rows as they finish; closing the iterator stops the decoding after the step it is in."""
+        thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
+        thread.start()
+        try:
+            while (row := self._ready.get()) is not None:
+                yield row
+        finally:
+            self._stopped = True
+            thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            with torch.inference_mode(), quiet(), sdpa_kernel(_ATTENTION):
+                self._decode()
+        except BaseException as error:  # handed to the thread that waits
+            if is_out_of_memory(error):
+                self.out_of_memory = True
+                traceback.clear_frames(error.__traceback__)  # they hold on to tensors
+            else:
+                self._error = error
+        finally:
+            self._ready.put(None)
+
+    def _decode(self) -> None:
+        model, device = self._loaded.model, self._loaded.device
+        width = max(len(row.prompt) for row in self._rows)
+        pad = self._loaded.pad
+        ids = torch.tensor([[pad] * (width - len(row.prompt)) + row.prompt for row in self._rows], device=device)
+        mask = torch.tensor(
+            [[0] * (width - len(row.prompt)) + [1] * len(row.prompt) for row in self._rows], device=device
+        )
+        for index in self._loaded.gpus:
+            torch.cuda.reset_peak_memory_stats(index)
+        config = self._loaded.generation_config(max(row.budget for row in self._rows))
+        self._clock = time.perf_counter()
+        model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            generation_config=config,
+            logits_processor=[self._sampler],
+            stopping_criteria=[self],
+        )
+
+    def __call__(self, input_ids: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+        """Take the tokens of a step, as a stopping criterion of `generate`; say which rows are done."""
+        tokens = input_ids[:, -1].tolist()
+        now = time.perf_counter()
+        active = [(row, token) for row, token in zip(self._rows, tokens, strict=True) if not row.done]
+        share = (now - self._clock) / max(1, len(active))
+        self._clock = now
+        for row, token in active:
+            row.seconds += share
+            row.take(token, self._loaded.eos)
+            if row.done:
+                row.peak_memory_mb = self._peak()
+                self._ready.put(row)
+        return torch.tensor([row.done or self._stopped for row in self._rows], device=input_ids.device)
+
+    def _peak(self) -> float | None:
+        """Return the most memory that this batch has had in use so far, in MiB over all GPUs."""
+        if not self._loaded.gpus:
+            return None
+        return sum(torch.cuda.max_memory_allocated(index) for index in self._loaded.gpus) / 2**20
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is short: a GPU's, or that of the machine."""
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _MEMORY_WORDS)

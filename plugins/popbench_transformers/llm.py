@@ -1,0 +1,175 @@
+"""The language model of this plugin: options in, chats in, completions out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from itertools import islice
+from pathlib import PurePath
+from typing import TYPE_CHECKING, ClassVar
+
+import popbench
+from popbench_transformers.checks import gpu_count, problems
+from popbench_transformers.memory import GIB, estimate
+from popbench_transformers.options import TransformersOptions
+from popbench_transformers.presets import preset_of
+from popbench_transformers.weights import Weights, file_digest
+
+if TYPE_CHECKING:
+    from popbench_transformers.batching import Batcher
+    from popbench_transformers.decoding import Row
+    from popbench_transformers.loading import Loaded
+    from popbench_transformers.sampling import Decoding
+
+
+class TransformersLLM(popbench.LLM):
+    """Runs an open-weight language model on this machine: model=HUB_ID or model=FOLDER.
+
+    Rows of a batch are sampled each from its own seed; the paper's peak memory and seconds per query (arXiv
+    2502.12945, Table 10) are recorded with every answer.
+    """
+
+    Options: ClassVar[type[popbench.Options]] = TransformersOptions
+    version = "1"
+
+    def __init__(self, options: popbench.Options | None = None) -> None:
+        super().__init__(options)
+        preset = preset_of(self.options.model)
+        if preset is not None:
+            self.note = preset.note
+        self._weights = Weights(self.options.model, self.options.revision)
+        self._loaded: Loaded | None = None
+        self._batcher: Batcher | None = None
+
+    def label(self) -> str | None:
+        """Name the model by the last part of its id or path, with the options that are not the defaults."""
+        if preset_of(self.options.model) is not None:
+            return None
+        model = PurePath(self.options.model).name or self.options.model
+        fields = TransformersOptions.model_fields
+        differ = {
+            name: value
+            for name, value in self.options.determining().items()
+            if name != "model" and value != fields[name].default
+        }
+        shown = ",".join(f"{name}={_short(value)}" for name, value in differ.items())
+        return (f"{model}[{shown}]" if shown else model).replace("|", "/")
+
+    def fingerprint(self) -> Mapping[str, popbench.JSON]:
+        """Add which weights these are: a hub commit or a hash of the folder; and the chat template's content."""
+        found = {**super().fingerprint(), "weights": self._weights.identity}
+        if self.options.chat_template is not None:
+            found["chat_template"] = self._template
+        return found
+
+    @cached_property
+    def _template(self) -> str | None:
+        return file_digest(self.options.chat_template)
+
+    def check(self) -> list[str]:
+        """List what is missing: the model, a package, a GPU, memory."""
+        return list(problems(self.options, self._weights))
+
+    def needs(self) -> popbench.Needs:
+        """Ask for the GPUs it would be spread over and for the memory its weights take."""
+        return popbench.Needs(
+            gpus=gpu_count(self.options), memory_gb=round((estimate(self.options, self._weights) or 0) / GIB, 1)
+        )
+
+    def close(self) -> None:
+        """Free the model."""
+        if self._loaded is None:
+            return
+        from popbench_transformers.batching import release_memory
+
+        self._loaded = self._batcher = None
+        release_memory()
+
+    def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
+        """Answer chats in batches of similar length, each as soon as it is written.
+
+        What fits no context or no memory is a Failure of its chat; raises ComponentError where the model itself
+        does not fit.
+        """
+        from popbench_transformers.batching import WINDOW, Batcher
+        from popbench_transformers.sampling import Decoding
+
+        source = iter(chats)
+        window = 1 if self.options.batch_size == 1 else WINDOW
+        while taken := list(islice(source, window)):
+            if self._loaded is None:
+                from popbench_transformers.loading import load
+
+                self._loaded = load(self.options, self._weights)
+            if self._batcher is None:
+                self._batcher = Batcher(self._loaded, self.options.batch_size)
+            decoding = Decoding.resolve(self.options, self._loaded.defaults)
+            yield from self._answer(self._loaded, self._batcher, decoding, taken)
+
+    def _answer(
+        self, loaded: Loaded, batcher: Batcher, decoding: Decoding, chats: Iterable[popbench.Chat]
+    ) -> Iterator[popbench.Completion | popbench.Failure]:
+        rows: list[Row] = []
+        for chat in chats:
+            made = self._row(loaded, chat)
+            if isinstance(made, popbench.Failure):
+                yield made
+            else:
+                rows.append(made)
+        for row, fits in batcher.run(rows, decoding):
+            yield self._completion(loaded, row) if fits else _too_large(row)
+
+    def _row(self, loaded: Loaded, chat: popbench.Chat) -> Row | popbench.Failure:
+        from popbench_transformers.decoding import Row
+
+        try:
+            prompt = loaded.format.encode(chat.messages)
+        except Exception as error:  # a template may raise anything
+            what = " ".join(str(error).split()) or type(error).__name__
+            return popbench.Failure(chat.id, f"the model's chat template cannot render the messages: {what}")
+        room = loaded.context - len(prompt.tokens)
+        if room < 1:
+            return popbench.Failure(
+                chat.id,
+                f"the prompt has {len(prompt.tokens)} tokens and the model's context {loaded.context}: use fewer "
+                "references (--mode pe,k=10) or a model with a longer context",
+            )
+        budget = min(room, self.options.max_new_tokens)
+        row = Row(chat, prompt.tokens, budget)
+        if self.options.structured:
+            try:
+                row.guided_by(lambda: loaded.grammars.guide(chat.schema, chat.reasons, prompt, budget))
+            except ValueError as error:
+                return popbench.Failure(chat.id, str(error))
+        return row
+
+    def _completion(self, loaded: Loaded, row: Row) -> popbench.Completion:
+        notes: tuple[str, ...] = ()
+        if row.cut:
+            why = "max_new_tokens" if row.budget == self.options.max_new_tokens else "the model's context"
+            notes = (f"cut at {row.budget} new tokens ({why})",)
+        return popbench.Completion(
+            row.chat.id,
+            loaded.format.decode(row.tokens),
+            usage={"input": len(row.prompt), "output": len(row.tokens)},
+            seconds=row.seconds,
+            peak_memory_mb=row.peak_memory_mb,
+            notes=notes,
+        )
+
+
+def _too_large(row: Row) -> popbench.Failure:
+    return popbench.Failure(
+        row.chat.id,
+        f"out of memory with a prompt of {len(row.prompt)} tokens by itself: use fewer references (--mode pe,k=10), "
+        "a smaller max_new_tokens=, quantization=4bit, or more memory",
+        seconds=row.seconds,
+    )
+
+
+def _short(value: popbench.JSON) -> str:
+    if isinstance(value, str):
+        return PurePath(value).name or value
+    import json
+
+    return json.dumps(value)

@@ -1,0 +1,142 @@
+"""Loading a tokenizer and a model, and what the rest needs to know of them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import transformers as _transformers
+
+import popbench
+from popbench_transformers.chats import ChatFormat
+from popbench_transformers.checks import gpu_count
+from popbench_transformers.decoding import is_out_of_memory
+from popbench_transformers.quiet import quiet
+from popbench_transformers.structured import Grammars
+
+if TYPE_CHECKING:
+    from popbench_transformers.options import TransformersOptions
+    from popbench_transformers.weights import Weights
+
+transformers: Any = _transformers  # much of it is untyped
+
+
+@dataclass
+class Loaded:
+    """A model in memory with its tokenizer. `defaults` is the generation config that came with it."""
+
+    model: Any
+    tokenizer: Any
+    format: ChatFormat
+    defaults: Any
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where token ids go."""
+        return torch.device(self.model.get_input_embeddings().weight.device)
+
+    @cached_property
+    def gpus(self) -> list[int]:
+        """The CUDA GPUs that hold parts of the model."""
+        found = {parameter.device for parameter in self.model.parameters() if parameter.device.type == "cuda"}
+        return sorted(device.index for device in found)
+
+    @cached_property
+    def eos(self) -> tuple[int, ...]:
+        """The tokens that end an answer: the model's, and the tokenizer's."""
+        own = self.defaults.eos_token_id
+        found = [*(own if isinstance(own, list | tuple) else [own]), self.tokenizer.eos_token_id]
+        return tuple(dict.fromkeys(id_ for id_ in found if id_ is not None))
+
+    @cached_property
+    def pad(self) -> int:
+        """What fills a row on the left: masked, so that it does not matter which."""
+        found = self.tokenizer.pad_token_id
+        return int(found if found is not None else self.eos[0] if self.eos else 0)
+
+    @cached_property
+    def context(self) -> int:
+        """How many tokens the model reads and writes at most."""
+        found = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return int(found) if found else sys.maxsize
+
+    @cached_property
+    def grammars(self) -> Grammars:
+        """What structured answers need; made once, in under a second."""
+        return Grammars(self.tokenizer, self.eos)
+
+    def generation_config(self, max_new_tokens: int) -> Any:
+        """Make the config of one call: plain argmax, because `Sampler` does all choosing and `Batch` all stopping."""
+        return transformers.GenerationConfig(
+            max_new_tokens=max_new_tokens, do_sample=False, num_beams=1, use_cache=True, pad_token_id=self.pad
+        )
+
+    def row_bytes(self, prompt: int, width: int) -> float:
+        """Estimate what a row of `width` tokens takes, `prompt` of them read at once: cache, activations, logits."""
+        config = self.model.config.get_text_config()
+        size = torch.empty(0, dtype=self.model.dtype).element_size()
+        hidden, heads = getattr(config, "hidden_size", 4096), getattr(config, "num_attention_heads", 1)
+        head = getattr(config, "head_dim", None) or hidden // heads
+        kv_heads = getattr(config, "num_key_value_heads", None) or heads
+        cache = 2 * getattr(config, "num_hidden_layers", 1) * kv_heads * head * size
+        inner = getattr(config, "intermediate_size", None) or 4 * hidden
+        logits = 10 * 4 * getattr(config, "vocab_size", 0)
+        return float(cache * width + (2 * inner + 6 * hidden) * size * prompt + logits)
+
+
+def load(options: TransformersOptions, weights: Weights) -> Loaded:
+    """Load what the options say, from exactly the files that the fingerprint is of.
+
+    Raises ComponentError where the model does not fit into memory; else what transformers raises.
+    """
+    where: dict[str, Any] = {"trust_remote_code": options.trust_remote_code}
+    source = str(weights.folder) if weights.folder is not None else options.model
+    if weights.folder is None:
+        where["revision"] = weights.commit or options.revision
+    try:
+        with quiet():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source, **where)
+            model = transformers.AutoModelForCausalLM.from_pretrained(source, **where, **_how(options, weights))
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise popbench.ComponentError(
+                f"model {options.model} does not fit into memory: quantization=4bit needs least; else take a smaller "
+                "model or more memory"
+            ) from None
+        raise
+    model.eval()
+    template = None
+    if options.chat_template is not None:
+        template = Path(options.chat_template).expanduser().read_text(encoding="utf-8")
+    defaults = model.generation_config
+    # `generate` would fill in the model's own settings; `Decoding.resolve` has done that already
+    model.generation_config = transformers.GenerationConfig()
+    return Loaded(model, tokenizer, ChatFormat(tokenizer, template, options.chat_template_kwargs), defaults)
+
+
+def _how(options: TransformersOptions, weights: Weights) -> dict[str, Any]:
+    dtype = options.dtype if options.dtype == "auto" else getattr(torch, options.dtype)
+    how: dict[str, Any] = {"dtype": dtype}
+    if options.quantization != "none" and "quantization_config" not in weights.config:
+        compute = torch.bfloat16 if options.dtype == "auto" else dtype
+        how["quantization_config"] = (
+            transformers.BitsAndBytesConfig(
+                load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute
+            )
+            if options.quantization == "4bit"
+            else transformers.BitsAndBytesConfig(load_in_8bit=True)
+        )
+    gpus = gpu_count(options)
+    if gpus > 1:
+        how["device_map"] = "auto"
+    elif gpus:
+        how["device_map"] = {"": options.device if ":" in options.device else "cuda:0"}
+    elif options.device == "mps":
+        how["device_map"] = {"": "mps"}
+    elif "quantization_config" in how or "quantization_config" in weights.config:
+        how["device_map"] = {"": "cpu"}  # else it would go to a GPU where there is one
+    return how

@@ -1,0 +1,34 @@
+"""The options of a transformers model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+import popbench
+
+
+class TransformersOptions(popbench.Options):
+    """Where the weights come from, how they are loaded, and how text is drawn from them.
+
+    `temperature` (0: always the most likely token), `top_p`, `top_k` (0: off), `min_p` and `repetition_penalty`
+    follow the model's own generation config where they are not given. `device` and `batch_size` change no result.
+    """
+
+    model: str = pydantic.Field(min_length=1, description="a hub id, or the folder of a model")
+    revision: str | None = pydantic.Field(None, min_length=1, description="branch, tag or commit of a hub model")
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    quantization: Literal["none", "4bit", "8bit"] = "none"
+    temperature: float | None = pydantic.Field(None, ge=0)
+    top_p: float | None = pydantic.Field(None, gt=0, le=1)
+    top_k: int | None = pydantic.Field(None, ge=0)
+    min_p: float | None = pydantic.Field(None, ge=0, le=1)
+    repetition_penalty: float | None = pydantic.Field(None, gt=0)
+    max_new_tokens: int = pydantic.Field(2048, ge=1)
+    structured: bool = pydantic.Field(False, description="hold answers to the JSON schema")
+    chat_template: str | None = pydantic.Field(None, min_length=1, description="a Jinja file, for the model's own")
+    chat_template_kwargs: dict[str, Any] = pydantic.Field({}, description='for instance {"enable_thinking": false}')
+    trust_remote_code: bool = pydantic.Field(False, description="run Python code that comes with the model")
+    device: str = popbench.runtime("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    batch_size: Literal["auto"] | Annotated[int, pydantic.Field(ge=1)] = popbench.runtime("auto")

@@ -1,0 +1,50 @@
+"""The paper's open models: their options, sizes and licences. Plain values, imported by everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+PAPER: Mapping[str, Any] = {
+    "quantization": "4bit",
+    "temperature": 0.7,
+    "top_p": 0.9,
+    "repetition_penalty": 1.1,
+    "max_new_tokens": 5000,
+}
+"""How the paper's released code decodes its local models. What it leaves open (top_k) is each model's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A model of the paper. `parameters` estimates memory before a file is there; `note` is shown on boards."""
+
+    options: Mapping[str, Any]
+    parameters: float
+    note: str
+
+    @property
+    def model(self) -> str:
+        """The hub id."""
+        return str(self.options["model"])
+
+
+PRESETS: Mapping[str, Preset] = {
+    "llama-3.3-70b": Preset(
+        {"model": "meta-llama/Llama-3.3-70B-Instruct", **PAPER},
+        70.6e9,
+        "Built with Llama. Llama 3.3 is licensed under the Llama 3.3 Community License, Copyright © Meta Platforms, "
+        "Inc. All Rights Reserved.",
+    ),
+    "qwen-2.5-72b": Preset(
+        {"model": "Qwen/Qwen2.5-72B-Instruct", **PAPER},
+        72.7e9,
+        "Qwen2.5-72B-Instruct is used under the Qwen License Agreement.",
+    ),
+}
+
+
+def preset_of(model: str) -> Preset | None:
+    """Return the preset whose hub id this is."""
+    return next((preset for preset in PRESETS.values() if preset.model == model), None)

@@ -1,0 +1,174 @@
+"""Choosing the next token: each row of a batch draws from its own seed, so that the batch does not matter.
+
+The noise of a draw is a pure function of (seed, step, token). It is added to the log-probabilities and the largest
+sum wins, which draws from their softmax (the Gumbel-max trick); so `model.generate` runs with plain argmax.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers.generation.logits_process import (
+    MinPLogitsWarper,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+if TYPE_CHECKING:
+    from popbench_transformers.decoding import Row
+    from popbench_transformers.options import TransformersOptions
+
+_GOLDEN, _ONE, _TWO = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+_WORD = 2**64
+_BITS = 23
+"""Bits of a uniform number: as many as float32 holds with a half added, so that neither 0 nor 1 occurs."""
+
+TOP_K = 50
+"""What `generate` of transformers keeps where neither the call nor the model's generation config says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How tokens are chosen; `temperature` 0 takes the most likely one, `top_k` 0 keeps all."""
+
+    temperature: float
+    top_p: float
+    top_k: int
+    min_p: float
+    repetition_penalty: float
+
+    @classmethod
+    def resolve(cls, options: TransformersOptions, config: Any) -> Decoding:
+        """Fill what the options leave open from a model's generation config, as `generate` would.
+
+        A model whose config does not ask for sampling decodes greedily, unless the options ask for it.
+        """
+
+        def pick(name: str, default: float) -> Any:
+            given = getattr(options, name)
+            own = getattr(config, name, None)
+            return given if given is not None else own if own is not None else default
+
+        asked = any(getattr(options, name) is not None for name in ("temperature", "top_p", "top_k", "min_p"))
+        samples = asked or bool(getattr(config, "do_sample", False))
+        return cls(
+            temperature=float(pick("temperature", 1.0)) if samples else 0.0,
+            top_p=float(pick("top_p", 1.0)),
+            top_k=int(pick("top_k", TOP_K)),
+            min_p=float(pick("min_p", 0.0)),
+            repetition_penalty=float(pick("repetition_penalty", 1.0)),
+        )
+
+    def warpers(self) -> list[Any]:
+        """Make transformers' own processors for these settings, in its order; each treats every row by itself."""
+        if not self.temperature:
+            return []
+        made: list[Any] = []
+        if self.temperature != 1:
+            made.append(TemperatureLogitsWarper(self.temperature))
+        if self.top_k:
+            made.append(TopKLogitsWarper(self.top_k))
+        if self.top_p < 1:
+            made.append(TopPLogitsWarper(self.top_p))
+        if self.min_p:
+            made.append(MinPLogitsWarper(self.min_p))
+        return made
+
+
+class Sampler:
+    """A logits processor for `generate(do_sample=False)` that makes its argmax the draw of every row."""
+
+    def __init__(self, rows: Sequence[Row], decoding: Decoding) -> None:
+        self._rows = rows
+        self._decoding = decoding
+        self._warpers = decoding.warpers()
+        self._seen: torch.Tensor | None = None
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Take ids (rows, length) and logits (rows, vocabulary); return scores whose argmax is the next token."""
+        scores = self._penalised(input_ids, scores.float())
+        for index, row in enumerate(self._rows):
+            if row.guide is not None and not row.done:
+                _restrict(scores, index, row.guide.allowed(row.left))
+        drawn = self._drawn(input_ids, scores, range(len(self._rows)))
+        free = [index for index, row in enumerate(self._rows) if row.guide is not None and row.guide.free]
+        if free:
+            choices = drawn.argmax(dim=-1).tolist()
+            for index in free:
+                row = self._rows[index]
+                if not row.done and row.guide is not None and row.guide.interrupts(choices[index]):
+                    row.guide.begin()
+                    _restrict(scores, index, row.guide.allowed(row.left))
+                    drawn[index] = self._drawn(input_ids[index : index + 1], scores[index : index + 1], [index])[0]
+        return drawn
+
+    def _penalised(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Make tokens that a row already holds less likely (CTRL, arXiv 1909.05858).
+
+        Padding does not count as held: it often is the end token, and would make a row depend on its batch.
+        """
+        penalty = self._decoding.repetition_penalty
+        if penalty == 1:
+            return scores.clone()
+        if self._seen is None:
+            self._seen = torch.zeros(scores.shape, dtype=torch.bool)
+            for index, row in enumerate(self._rows):
+                self._seen[index, row.prompt] = True
+            self._seen = self._seen.to(scores.device)
+        else:
+            self._seen.scatter_(1, input_ids[:, -1:].to(scores.device), True)
+        return torch.where(self._seen, torch.where(scores < 0, scores * penalty, scores / penalty), scores)
+
+    def _drawn(self, input_ids: torch.Tensor, scores: torch.Tensor, indices: Sequence[int]) -> torch.Tensor:
+        if not self._decoding.temperature:
+            return scores
+        for warper in self._warpers:
+            scores = warper(input_ids, scores)
+        rows = [self._rows[index] for index in indices]
+        return scores + gumbel([(row.chat.seed, len(row.tokens)) for row in rows], scores.shape[-1], scores.device)
+
+
+def _restrict(scores: torch.Tensor, index: int, allowed: torch.Tensor | None) -> None:
+    if allowed is None:
+        return
+    size = scores.shape[-1]
+    if allowed.shape[0] < size:  # embeddings are often padded beyond the tokenizer's vocabulary
+        allowed = torch.nn.functional.pad(allowed, (0, size - allowed.shape[0]))
+    scores[index].masked_fill_(~allowed[:size].to(scores.device), float("-inf"))
+
+
+def gumbel(places: Sequence[tuple[int, int]], vocabulary: int, device: torch.device | str = "cpu") -> torch.Tensor:
+    """Return standard Gumbel noise (places, vocabulary), float32, for places given as (seed, step).
+
+    It is counter-based (SplitMix64, doi 10.1145/2660193.2660195), so the value at (seed, step, token) is the same in
+    any batch, on any device, and after a restart.
+    """
+    bases = [_signed(_mix((_mix(seed % _WORD) + _GOLDEN * (step + 1)) % _WORD)) for seed, step in places]
+    start = torch.tensor(bases, dtype=torch.int64, device=device)[:, None]
+    token = torch.arange(1, vocabulary + 1, dtype=torch.int64, device=device)[None, :]
+    word = start + token * _signed(_GOLDEN)
+    word = (word ^ _shifted(word, 30)) * _signed(_ONE)
+    word = (word ^ _shifted(word, 27)) * _signed(_TWO)
+    word = word ^ _shifted(word, 31)
+    uniform = (_shifted(word, 64 - _BITS).float() + 0.5) * 2.0**-_BITS
+    # -log1p(-u) keeps small values exact, and these become the large noise that decides
+    return -torch.log(-torch.log1p(-uniform))
+
+
+def _mix(word: int) -> int:
+    word = (word ^ (word >> 30)) * _ONE % _WORD
+    word = (word ^ (word >> 27)) * _TWO % _WORD
+    return word ^ (word >> 31)
+
+
+def _signed(word: int) -> int:
+    return word - _WORD if word >= _WORD // 2 else word
+
+
+def _shifted(word: torch.Tensor, bits: int) -> torch.Tensor:
+    """Shift right with zeros coming in; torch has no unsigned 64-bit arithmetic."""
+    return torch.bitwise_and(word >> bits, 2 ** (64 - bits) - 1)

@@ -1,0 +1,93 @@
+"""How local language models are spoken to: templates with and without a system role, and none at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import popbench
+from popbench import testing
+from popbench_transformers.chats import ChatFormat
+from popbench_transformers.llm import TransformersLLM
+from popbench_transformers.options import TransformersOptions
+from tiny_llms import THINK, UNTHINK, Style, make_tokenizer, tiny
+
+MESSAGES = (
+    popbench.Message(role="system", content="You make videos."),
+    popbench.Message(role="user", content="A kite"),
+)
+
+
+def shown(style: Style, messages: tuple[popbench.Message, ...] = MESSAGES) -> str:
+    tokenizer = make_tokenizer(style)
+    encoded = ChatFormat(tokenizer, None, {}).encode(messages)
+    return str(tokenizer.decode(encoded.tokens))
+
+
+def test_a_template_with_a_system_role_gets_the_messages_as_they_are() -> None:
+    assert shown("system") == (
+        "<|im_start|>system\nYou make videos.<|im_end|>\n<|im_start|>user\nA kite<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+@pytest.mark.parametrize("style", ["no-system", "swallows-system"])
+def test_without_a_system_role_the_system_message_goes_before_the_user_s(style: Style) -> None:
+    assert shown(style) == "<|im_start|>user\nYou make videos.\n\nA kite<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_a_model_without_a_template_gets_plain_text() -> None:
+    assert shown("no-template") == "You make videos.\n\nA kite\n\nAnswer:\n"
+
+
+def test_a_prompt_that_ends_in_a_thought_is_known_to() -> None:
+    def encode(style: Style) -> tuple[bool, bool]:
+        found = ChatFormat(make_tokenizer(style), None, {}).encode(MESSAGES)
+        return found.thinking, found.thought
+
+    assert encode("thinking") == (True, False)
+    assert encode("system") == (False, False)
+    closed = "<think>\n\n</think>\n\n"
+    found = ChatFormat(make_tokenizer("thinking"), closed, {}).encode(MESSAGES)
+    assert (found.thinking, found.thought) == (False, True)
+
+
+def test_thoughts_stay_in_the_text_when_their_tags_are_special_tokens() -> None:
+    tokenizer = make_tokenizer("thinking")
+    tokens = tokenizer("<think>so</think>A kite<|im_end|>", add_special_tokens=False)["input_ids"]
+    assert tokens[0] == tokenizer.convert_tokens_to_ids(THINK)
+    assert ChatFormat(tokenizer, None, {}).decode(tokens) == f"{THINK}so{UNTHINK}A kite"
+
+
+def test_a_template_file_and_its_variables_replace_the_model_s_own(tmp_path: Path) -> None:
+    file = tmp_path / "chat.jinja"
+    file.write_text("{{ opening }}: {{ messages[-1]['content'] }}", encoding="utf-8")
+    llm = TransformersLLM(
+        TransformersOptions(
+            model=str(tiny()), chat_template=str(file), chat_template_kwargs={"opening": "Now"}, max_new_tokens=2
+        )
+    )
+    answer = next(iter(llm.generate(testing.sample_chats()[:1])))
+    assert isinstance(answer, popbench.Completion)
+    assert llm._loaded is not None
+    format_ = llm._loaded.format
+    # the template has no system role, so the system message is there too
+    assert llm._loaded.tokenizer.decode(format_.encode(MESSAGES).tokens) == "Now: You make videos.\n\nA kite"
+    llm.close()
+
+
+def test_messages_that_a_template_refuses_are_an_error_of_their_chat(tmp_path: Path) -> None:
+    file = tmp_path / "chat.jinja"
+    file.write_text(
+        "{% if 'cat' in messages[-1]['content'] %}{{ raise_exception('no cats') }}{% endif %}hello", encoding="utf-8"
+    )
+    llm = TransformersLLM(TransformersOptions(model=str(tiny()), chat_template=str(file), max_new_tokens=2))
+    first = testing.sample_chats()[0]
+    bad = replace(first, id="bad", messages=(popbench.Message(role="user", content="a cat"),))
+    answers = {answer.id: answer for answer in llm.generate([bad, first])}
+    assert isinstance(answers[first.id], popbench.Completion)
+    failure = answers["bad"]
+    assert isinstance(failure, popbench.Failure)
+    assert "no cats" in failure.error
+    llm.close()
