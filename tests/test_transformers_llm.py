@@ -186,7 +186,7 @@ def test_labels_name_the_model_and_what_differs() -> None:
     resolve = registry.resolve
     assert resolve("llm", "transformers,model=org/Some-7B").spec.label == "Some-7B"
     label = resolve("llm", "transformers,model=/a/b/some,temperature=0.5,structured=true,batch_size=4").spec.label
-    assert label == "some[temperature=0.5,structured=true]"
+    assert label == "some[temperature=0.5,structured=true,batch_size=4]"
     assert resolve("llm", "llama-3.3-70b").spec.label == "llama-3.3-70b"
     assert resolve("llm", "qwen-2.5-72b,structured=true").spec.label == "qwen-2.5-72b[structured=true]"
 

@@ -13,7 +13,8 @@ class TransformersOptions(popbench.Options):
     """Where the weights come from, how they are loaded, and how text is drawn from them.
 
     `temperature` (0: always the most likely token), `top_p`, `top_k` (0: off), `min_p` and `repetition_penalty`
-    follow the model's own generation config where they are not given. `device` and `batch_size` change no result.
+    follow the model's own generation config where they are not given. `batch_size` changes no draw, but in half
+    precision the rounding, and so most long answers.
     """
 
     model: str = pydantic.Field(min_length=1, description="a hub id, or the folder of a model")
@@ -30,5 +31,7 @@ class TransformersOptions(popbench.Options):
     chat_template: str | None = pydantic.Field(None, min_length=1, description="a Jinja file, for the model's own")
     chat_template_kwargs: dict[str, Any] = pydantic.Field({}, description='for instance {"enable_thinking": false}')
     trust_remote_code: bool = pydantic.Field(False, description="run Python code that comes with the model")
+    batch_size: Literal["auto"] | Annotated[int, pydantic.Field(ge=1)] = pydantic.Field(
+        "auto", description="rows decoded together"
+    )
     device: str = popbench.runtime("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
-    batch_size: Literal["auto"] | Annotated[int, pydantic.Field(ge=1)] = popbench.runtime("auto")
