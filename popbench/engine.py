@@ -281,7 +281,7 @@ class _Open:
 class _Handover:
     """Runs an iterator in a daemon thread; each item is computed only when it is asked for."""
 
-    _grace = 5.0
+    _grace = 2.0
 
     def __init__(self, source: Iterator[Answer], name: str) -> None:
         self._source = source

@@ -189,17 +189,20 @@ FATAL: Mapping[str, Make] = {
     "402": _error(402, "Insufficient Balance", kind="unknown_error"),
     "403": _error(403, "Your project has no access to model {model}.", code="model_not_allowed"),
     "404": _error(404, "The model `{model}` does not exist.", code="model_not_found"),
+    "402-in-200": _changed(choices=None, error={"message": "Insufficient credits", "code": 402}),
 }
 REJECTED: Mapping[str, Make] = {
     "400": _error(400, "temperature is out of range", param="temperature"),
     "413": _error(413, "Request too large"),
     "422": _error(422, "Input should be a valid list"),
     "context": _error(400, _WINDOW, code="context_length_exceeded", param="messages"),
+    "400-in-200": _changed(choices=None, error={"message": "top_k is no option of it", "code": 400}),
     "context-plain": _error(400, _WINDOW, code=400, kind="BadRequestError"),
 }
 REFUSED: Mapping[str, Make] = {
     "filter-400": _error(400, "The response was filtered.", code="content_filter", param="prompt"),
     "filter-finish": _message(message={"role": "assistant", "content": ""}, finish_reason="content_filter"),
+    "flagged-in-200": _changed(choices=None, error={"message": "Flagged by moderation", "code": "403"}),
     "moderation-403": _error(403, "Your input was flagged by moderation.", code="moderation"),
     "refusal": _message(message={"role": "assistant", "content": None, "refusal": "I cannot help with that."}),
 }

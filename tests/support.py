@@ -80,7 +80,7 @@ def _child(arguments: Sequence[str], folder: str, log: str) -> None:
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
     ["popbench.api", "popbench.cli.eval", "popbench.cli._progress", "popbench.leaderboard.terminal", "av",
-     "datasets", "torch", "faults", "support"]
+     "datasets", "torch", "faults", "support", "popbench_openai.calls", "popbench_openai.stream"]
 )  # fmt: skip
 
 

@@ -91,7 +91,8 @@ def test_a_refusal_is_the_models_own_failure(fault: str, server: ChatServer) -> 
 
 
 REMEDIES = {
-    "insufficient-quota": "top up", "401": support.KEY_ENV, "402": "top up", "403": "key", "404": "model=",
+    "insufficient-quota": "top up", "401": support.KEY_ENV, "402": "top up", "402-in-200": "top up", "403": "key",
+    "404": "model=",
 }  # fmt: skip
 
 

@@ -12,6 +12,9 @@ import openai_support as support
 from openai_support import ChatServer, ask, chat, done, failed
 from popbench.records import Chat, Completion
 
+SLACK = 0.2
+"""Seconds that the first call may need longer to arrive than the others: it opens a connection."""
+
 
 @pytest.fixture(scope="module")
 def _shared() -> Iterator[ChatServer]:
@@ -69,7 +72,7 @@ def test_requests_a_minute_are_kept_and_used(server: ChatServer) -> None:
     ask(support.make(server, requests_per_minute=900), [chat(str(number)) for number in range(20)])
     starts = [row["start"] for row in server.log()]
     for number, start in enumerate(starts):
-        assert start - starts[0] > number / 15 - 0.06
+        assert start - starts[0] > number / 15 - SLACK
     assert starts[-1] - starts[0] < 19 / 15 + 1
 
 
@@ -79,7 +82,7 @@ def test_retries_count_among_the_requests_of_a_minute(server: ChatServer) -> Non
     starts = [row["start"] for row in server.log()]
     assert len(starts) == 20
     for number, start in enumerate(starts):
-        assert start - starts[0] > number * 0.05 - 0.06
+        assert start - starts[0] > number * 0.05 - SLACK
 
 
 def test_tokens_a_minute_are_kept_and_used(server: ChatServer) -> None:

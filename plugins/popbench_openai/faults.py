@@ -61,7 +61,7 @@ def of_status(status: int, body: JSON, retry_after: float | None, key_variable: 
     """Read an error answer. `formatted` says whether the request had a response_format."""
     error = _error_of(body)
     said = " ".join(str(error.get(name) or "") for name in ("code", "type", "param", "message"))
-    what = f"{status} {_message(error, body)}".strip()
+    what = f"{status} {_message(error, body)}".strip(" .")
     if status == 402 or (status in (403, 429) and _NO_MONEY.search(said)):
         return CallError(Kind.FATAL, what, f"no credit is left there: {_TOP_UP}")
     if status in _PASSING or status >= 500:
@@ -75,7 +75,7 @@ def of_status(status: int, body: JSON, retry_after: float | None, key_variable: 
         return CallError(Kind.FATAL, what, "this key may not use the model: choose another model= or another key")
     if status == 404:
         return CallError(Kind.FATAL, what, "check model= and base_url= (the path of most servers ends in /v1)")
-    if _CONTEXT.search(said):
+    if status == 413 or _CONTEXT.search(said):
         return CallError(Kind.ITEM, what, _SMALLER)
     if formatted and _FORMAT.search(said):
         return CallError(Kind.FORMAT, what)
