@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         runtime,
     )
     from popbench.records import (
+        JSON,
         Answer,
         Chat,
         Clip,
@@ -53,7 +54,7 @@ _HOME = {
         "LLM", "Component", "Corpus", "Embedder", "Engine", "Options", "Predictor", "VideoGenerator", "runtime",
     ),
     "popbench.records": (
-        "Answer", "Chat", "Clip", "Completion", "Draft", "Failure", "Message", "Needs", "Prompt", "Reference",
+        "JSON", "Answer", "Chat", "Clip", "Completion", "Draft", "Failure", "Message", "Needs", "Prompt", "Reference",
         "Request", "Sample", "Score", "ScoreRequest", "VideoRequest",
     ),
     "popbench.run": ("Run",),
@@ -62,7 +63,7 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "LLM", "Answer", "Chat", "Clip", "Completion", "Component", "ComponentError", "ComponentSpec", "Corpus",
+    "JSON", "LLM", "Answer", "Chat", "Clip", "Completion", "Component", "ComponentError", "ComponentSpec", "Corpus",
     "Draft", "Embedder", "Engine", "Failure", "Message", "Needs", "Options", "PopbenchError", "Predictor",
     "Prompt", "Reference", "Request", "Run", "RunError", "Sample", "Score", "ScoreRequest", "UsageError",
     "VideoGenerator", "VideoRequest", "evaluate", "hookimpl", "runtime",

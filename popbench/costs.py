@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import floor, log10
 from pathlib import Path
 from statistics import mean
 
@@ -24,7 +25,7 @@ _SHOWN_PROMPTS = 3
 def totals(samples: Iterable[Sample]) -> list[dict[str, JSON]]:
     """Add up calls, tokens and USD by LLM; a draft that several generators render is counted once.
 
-    `cost` is None for an LLM that knows no prices.
+    `cost` is None for an LLM that knows no prices; `uncounted` are the calls of drafts whose usage nobody told.
     """
     rows: dict[str, dict[str, JSON]] = {}
     seen: set[tuple[object, ...]] = set()
@@ -33,8 +34,11 @@ def totals(samples: Iterable[Sample]) -> list[dict[str, JSON]]:
         if sample.llm is None or place in seen:
             continue
         seen.add(place)
-        row = rows.setdefault(sample.llm, {"llm": sample.llm, "calls": 0, "usage": Counter(), "cost": None})
+        row = rows.setdefault(
+            sample.llm, {"llm": sample.llm, "calls": 0, "uncounted": 0, "usage": Counter(), "cost": None}
+        )
         row["calls"] += sample.attempts
+        row["uncounted"] += 0 if sample.usage else sample.attempts
         row["usage"].update(sample.usage or {})
         if sample.cost is not None:
             row["cost"] = (row["cost"] or 0.0) + sample.cost
@@ -46,7 +50,8 @@ def sentences(rows: Iterable[Mapping[str, JSON]]) -> Iterator[str]:
     for row in rows:
         if row["usage"]:
             spent = "" if row["cost"] is None else f", {dollars(row['cost'])}"
-            yield f"{row['llm']}: {row['calls']:,} calls, {tokens(row['usage'])}{spent}"
+            lacking = f" (without {row['uncounted']:,} calls of unknown usage)" if row["uncounted"] else ""
+            yield f"{row['llm']}: {row['calls']:,} calls, {tokens(row['usage'])}{spent}{lacking}"
 
 
 def tokens(usage: Mapping[str, int]) -> str:
@@ -55,15 +60,16 @@ def tokens(usage: Mapping[str, int]) -> str:
 
 
 def dollars(amount: float) -> str:
-    """Write an amount of USD with as many digits as it takes to tell small ones apart."""
-    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.2g}"
+    """Write an amount of USD: in cents, or with as many digits as a smaller one takes."""
+    digits = 2 if amount >= 0.01 or amount == 0 else 1 - floor(log10(amount))
+    return f"${amount:,.{digits}f}"
 
 
 def estimate(plan: Plan, path: Path) -> list[dict[str, JSON]]:
-    """Estimate the calls, tokens and USD still to come, by LLM that knows its prices.
+    """Estimate the drafts, tokens and USD still to come, by LLM that knows its prices.
 
-    Means of finished calls where a mode has some; elsewhere rendered prompts at `CHARS_PER_TOKEN` and
-    `OUTPUT_TOKENS`: `measured` says whether all of an LLM's modes have some. Re-asks are not foreseen.
+    Means of the finished drafts of a mode, re-asks included, whatever their task; for a mode without any, rendered
+    prompts at `CHARS_PER_TOKEN`, one answer each, of `OUTPUT_TOKENS`. `measured`: no mode had to be guessed.
     """
     ledger = Ledger.peek(path / "ledger.sqlite")
     view = View(plan, ledger, path / "videos")
@@ -77,20 +83,26 @@ def estimate(plan: Plan, path: Path) -> list[dict[str, JSON]]:
 def _estimate(plan: Plan, view: View, llm: Part) -> dict[str, JSON] | None:
     if llm.cost({"input": 1, "output": 1}) is None:
         return None
-    calls, measured = 0, True
+    drafts, measured = 0, True
     usage = Counter({"input": 0, "output": 0})
+    done = {task_mode.cell("write", llm): view.write(task_mode, llm) for task_mode in plan.task_modes.values()}
+    known: dict[str, list[Mapping[str, int]]] = {}
     for task_mode in plan.task_modes.values():
-        done = view.write(task_mode, llm)
+        finished = done[task_mode.cell("write", llm)].values()
+        used = [item.value["usage"] for item in finished if item.value.get("usage")]
+        known.setdefault(task_mode.mode.label, []).extend(used)
+    for task_mode in plan.task_modes.values():
+        places = done[task_mode.cell("write", llm)]
         prompts = plan.prompts[task_mode.task.name]
-        left = sum((prompt.id, repeat) not in done for prompt in prompts for repeat in range(plan.config.repeats))
+        left = sum((prompt.id, repeat) not in places for prompt in prompts for repeat in range(plan.config.repeats))
         if not left:
             continue
-        known = [used for item in done.values() if (used := item.value.get("usage"))]
-        one = _mean(known) if known else _guess(plan, task_mode)
-        measured = measured and bool(known)
-        calls += left
+        seen = known[task_mode.mode.label]
+        one = _mean(seen) if seen else _guess(plan, task_mode)
+        measured = measured and bool(seen)
+        drafts += left
         usage.update({kind: round(left * count) for kind, count in one.items()})
-    return {"llm": llm.label, "calls": calls, "usage": dict(usage), "cost": llm.cost(usage), "measured": measured}
+    return {"llm": llm.label, "drafts": drafts, "usage": dict(usage), "cost": llm.cost(usage), "measured": measured}
 
 
 def _mean(known: Sequence[Mapping[str, int]]) -> dict[str, float]:

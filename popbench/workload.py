@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from popbench.errors import one_line
+from popbench.errors import RunError, one_line
 from popbench.ledger import Ledger, Stage
 from popbench.plan import Part, Plan, TaskMode
 from popbench.registry import Resolved
@@ -89,6 +89,11 @@ def missing(plan: Plan, work: Sequence[Work]) -> list[str]:
     if busy:
         resolved.append(plan.engine)
     lines = []
+    for llm in plan.llms:  # told now, not when everything is paid
+        try:
+            llm.cost({"input": 1, "output": 1})
+        except RunError as error:
+            lines.append(str(error))
     for item in resolved:
         try:
             found = item.component.check()

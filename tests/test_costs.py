@@ -62,10 +62,11 @@ def test_a_draft_that_two_generators_render_is_paid_once(tmp_path: Path) -> None
     assert billed == {
         "llm": "billed",
         "calls": 5,
+        "uncounted": 0,
         "usage": {"input": 4500, "output": 500},
         "cost": pytest.approx(5 * EACH),
     }
-    assert faulty == {"llm": "faulty", "calls": 5, "usage": {"input": 15, "output": 0}, "cost": None}
+    assert faulty == {"llm": "faulty", "calls": 5, "uncounted": 0, "usage": {"input": 15, "output": 0}, "cost": None}
     assert [dict(row) for row in run.costs] == run.results["costs"] == totals(run.samples())
     board = (run.path / "leaderboard.md").read_text(encoding="utf-8")
     assert "drafts by billed: 5 calls, 4,500 input and 500 output tokens, $0.0095" in board
@@ -89,25 +90,34 @@ def test_an_estimate_goes_by_finished_calls_where_there_are_some(
     run = in_process(monkeypatch, capsys, tmp_path)
     guessed = run(*arguments, "--limit", "10").out
     assert "Drafts by billed: about $" in guessed
-    assert "10 calls" in guessed
-    assert "guessed, until calls of every mode are finished" in guessed
+    assert "10 drafts" in guessed
+    assert "guessed until drafts of every mode are finished" in guessed
     assert "Drafts by faulty" not in guessed
     run_fast(out, llm="billed", limit=5)
     line = next(line for line in run(*arguments, "--limit", "45").out.splitlines() if "Drafts by" in line)
-    assert line.startswith("Drafts by billed: about $0.076 more for 40 calls, 36,000 input and 4,000 output tokens")
+    assert line.startswith("Drafts by billed: about $0.08 more for 40 drafts, 36,000 input and 4,000 output tokens")
     assert line.endswith("(from finished calls)")
     run_fast(out, llm="billed", limit=45)
     row = json.loads(run(*arguments, "--limit", "45", "--json").out)["costs"][0]
-    assert (row["calls"], row["cost"]) == (0, 0.0)
+    assert (row["drafts"], row["cost"]) == (0, 0.0)
 
 
 def test_a_cost_that_fails_is_told_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(popbench.RunError, match=r"llm billed: cost of .*KeyError: 'price'"):
+    with pytest.raises(popbench.UsageError, match=r"llm billed: cost of .*KeyError: 'price'"):
         run_fast(tmp_path / "run", llm="billed,broken=true")
 
 
 @pytest.mark.parametrize(
-    ("amount", "written"), [(0, "$0.00"), (0.00123, "$0.0012"), (0.5, "$0.5"), (1, "$1.00"), (12345.678, "$12,345.68")]
+    ("amount", "written"),
+    [
+        (0, "$0.00"),
+        (0.00123, "$0.0012"),
+        (1e-5, "$0.000010"),
+        (0.076, "$0.08"),
+        (0.5, "$0.50"),
+        (1, "$1.00"),
+        (12345.678, "$12,345.68"),
+    ],
 )
 def test_amounts_are_written_so_that_small_ones_differ(amount: float, written: str) -> None:
     assert dollars(amount) == written

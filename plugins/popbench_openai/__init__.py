@@ -1,6 +1,6 @@
 """Language models behind chat APIs: whatever speaks the OpenAI protocol, and presets for the paper's three.
 
-The presets ask as the paper (arXiv 2502.12945, section 4) did: with the provider's own defaults.
+The presets ask as the paper (arXiv 2502.12945) did: with the provider's own defaults.
 """
 
 from __future__ import annotations

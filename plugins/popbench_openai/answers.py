@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import popbench
+from popbench import JSON
 from popbench_openai.faults import CallError, Kind
 
-JSON = Any
+_INTERRUPTED = ("error", "insufficient_system_resource", "abort")
+"""What OpenRouter, DeepSeek and vLLM call an answer that they broke off themselves."""
 
 _UNSUPPORTED = ("minLength", "maxLength")
 """Bounds that strict schemas do not take everywhere; the harness looks at what comes back in any case."""
@@ -18,11 +20,11 @@ _UNSUPPORTED = ("minLength", "maxLength")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A chat as it is asked: under which response_format, after how many that the server has refused."""
+    """A chat as it is asked: `format` is its response_format, `fell_back` whether the server refused a better one."""
 
     chat: popbench.Chat
     format: str
-    refused: int
+    fell_back: bool
 
     def response_format(self) -> dict[str, JSON] | None:
         """Return the request's response_format; a chat that reasons gets a schema that begins with the reasoning."""
@@ -58,8 +60,8 @@ def read(asked: Asked, body: JSON, seconds: float, hide: Callable[[str], str]) -
         raise CallError(Kind.INVALID, "stopped by the provider's content filter")
     if isinstance(message.get("refusal"), str) and message["refusal"].strip():
         raise CallError(Kind.INVALID, f"the model refused: {' '.join(message['refusal'].split())[:300]}")
-    if why == "error":
-        raise CallError(Kind.PASSING, "the provider failed while it answered")
+    if why in _INTERRUPTED:
+        raise CallError(Kind.PASSING, f"the provider failed while it answered (finish_reason {why})")
     text = hide(_text(message.get("content")))
     reasoning = hide(_text(message.get("reasoning_content") or message.get("reasoning")))
     parsed = _object(text)
@@ -78,8 +80,9 @@ def read(asked: Asked, body: JSON, seconds: float, hide: Callable[[str], str]) -
 def _notes(asked: Asked, why: JSON, text: str, parsed: JSON) -> Iterator[str]:
     if why == "length":
         yield "cut at the limit of tokens" + ("" if text.strip() else " before any answer")
-    if asked.refused and not (asked.chat.reasons and asked.format == "off"):
-        yield f"the server refused a response_format; asked with {asked.format}"
+    if asked.fell_back:
+        instead = "none" if asked.format == "off" else asked.format
+        yield f"the server refused a response_format; asked with {instead}"
     if asked.format != "off" and parsed is None and why != "length":
         yield f"the server ignored response_format {asked.format}"
 

@@ -7,26 +7,36 @@ here, by type, and answers are read from their JSON: servers send shapes that th
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
+import socket
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import openai
 
 import popbench
+from popbench import JSON
 from popbench_openai import retries
 from popbench_openai.answers import Asked, read
 from popbench_openai.faults import CallError, Kind, of_body, of_status
+from popbench_openai.llm import OPENAI_URL
 
 if TYPE_CHECKING:
     from popbench_openai.llm import ChatModel, ChatOptions
 
-JSON = Any
-
 LOST_IN_A_ROW = 3
-"""So many calls given up with no success in between: the server is down, and the rest is left for later."""
+"""So many calls given up with no answer in between: the server is down, and the rest is left for later. Before the
+first success, so many equal rejections: an option is wrong."""
+
+_FIRST_CONTACT = 2
+"""Further attempts at an address where nobody has answered yet."""
+
+_SHORTEST_KEY = 8
+"""Characters below which a key is no secret: servers that want none are given `x`, `none` or `EMPTY`."""
 
 _LADDER = {
     "auto": ("json_schema", "json_object", "off"),
@@ -50,6 +60,8 @@ class Calls:
         self._formats = _LADDER[options.structured]
         self._refused = 0
         self._lost = 0
+        self._works = False
+        self._rejected: Counter[str] = Counter()
         self._brake = retries.Brake()
         self._requests = retries.Pace(options.requests_per_minute)
         self._tokens = retries.Pace(options.tokens_per_minute)
@@ -64,6 +76,9 @@ class Calls:
             timeout=None,
             http_client=openai.DefaultAioHttpClient(timeout=None),  # half the time a call takes here
         )
+        if self._model.url != OPENAI_URL:  # what the environment holds for OpenAI is no other server's business
+            self._client.organization = self._client.project = None
+            self._client._custom_headers = {}
         return self
 
     async def __aexit__(self, *details: object) -> None:
@@ -77,16 +92,21 @@ class Calls:
         while True:
             tokens = await self._turn(chat)
             first = first or time.monotonic()
-            asked = Asked(chat, self._format(chat), self._refused)
+            asked = self._asked(chat)
+            refused = self._refused
             try:
                 completion = await self._attempt(asked, tokens)
             except CallError as fault:
                 if fault.kind is Kind.FORMAT:
-                    self._refused = max(self._refused, asked.refused + 1)
+                    self._refused = max(self._refused, refused + 1)
                     continue
                 wait = retries.backoff(attempt, fault.retry_after)
                 passed = time.monotonic() - first
-                lasting = attempt >= options.max_retries or passed + wait > options.retry_seconds
+                # A server that was there comes back; one that never was is a wrong address, or not started.
+                retries_left = options.max_retries
+                if fault.unreachable and not self._works:
+                    retries_left = min(retries_left, _FIRST_CONTACT)
+                lasting = attempt >= retries_left or passed + wait > options.retry_seconds
                 if fault.kind is not Kind.PASSING or lasting:
                     return self._given_up(chat, fault, attempt + 1, passed)
                 if fault.retry_after is not None:
@@ -94,13 +114,11 @@ class Calls:
                 attempt += 1
                 await asyncio.sleep(wait)
                 continue
-            self._lost = 0
+            self._lost, self._works = 0, True
             return completion
 
     def _given_up(self, chat: popbench.Chat, fault: CallError, attempts: int, seconds: float) -> popbench.Failure:
-        what = self._hide(f"{self._who}: {fault.what}" + (f": {fault.remedy}" if fault.remedy else ""))
-        if fault.kind is Kind.FATAL:
-            raise popbench.ComponentError(what) from None
+        """Make the Failure of one chat; raises ComponentError where no other can be had either."""
         if fault.kind is Kind.PASSING:
             asks = f"; it asks to wait {fault.retry_after:.0f} s" if fault.retry_after else ""
             tries = f"{attempts} {'try' if attempts == 1 else 'tries'} in {seconds:.0f} s"
@@ -108,13 +126,31 @@ class Calls:
             self._lost += 1
             if self._lost >= LOST_IN_A_ROW:
                 raise popbench.ComponentError(
-                    f"{what}, nor to {LOST_IN_A_ROW - 1} calls before: check the server, or allow more max_retries="
+                    f"{what}, nor to {LOST_IN_A_ROW - 1} calls before: "
+                    + (
+                        "check the server, or allow more max_retries="
+                        if self._works
+                        else "check that it runs, and base_url="
+                    )
                 ) from None
+            return popbench.Failure(chat.id, what)
+        what = self._hide(f"{self._who}: {fault.what}" + (f": {fault.remedy}" if fault.remedy else ""))
+        self._lost = 0
+        if fault.kind is Kind.FATAL:
+            raise popbench.ComponentError(what) from None
+        if fault.kind is Kind.ITEM and not self._works:
+            self._rejected[fault.what] += 1
+            if self._rejected[fault.what] >= LOST_IN_A_ROW:  # it is not about one prompt: spare the others
+                raise popbench.ComponentError(what) from None
         return popbench.Failure(chat.id, what, invalid=fault.kind is Kind.INVALID)
 
-    def _format(self, chat: popbench.Chat) -> str:
+    def _asked(self, chat: popbench.Chat) -> Asked:
+        format_, first = self._format(chat, self._refused), self._format(chat, 0)
+        return Asked(chat, format_, fell_back=format_ != first)
+
+    def _format(self, chat: popbench.Chat, refused: int) -> str:
         """Choose the response_format: none that would forbid the reasoning which the chat asks for first."""
-        wanted = self._formats[min(self._refused, len(self._formats) - 1)]
+        wanted = self._formats[min(refused, len(self._formats) - 1)]
         if chat.reasons and (wanted == "json_object" or self._options.structured == "auto"):
             return "off"
         return wanted
@@ -123,7 +159,9 @@ class Calls:
         """Wait until another attempt may start; return how many tokens it was reckoned to take."""
         tokens = sum(len(message["content"]) for message in chat.messages) / _CHARS_PER_TOKEN
         tokens += self._options.max_tokens or _OUTPUT_GUESS
-        await self._brake.wait(max(self._requests.take(1), self._tokens.take(tokens)))
+        await self._brake.wait()
+        start = max(self._requests.take(1), self._tokens.take(tokens))
+        await asyncio.sleep(max(0.0, start - time.monotonic()))
         return tokens
 
     async def _attempt(self, asked: Asked, tokens: float) -> popbench.Completion:
@@ -149,7 +187,11 @@ class Calls:
             body = _json(self._hide(error.response.text))
             raise of_status(error.status_code, body, wait, variable, formatted=formatted) from None
         except (openai.OpenAIError, aiohttp.ClientError, OSError) as error:  # the SDK wraps most of its transport's
-            raise CallError(Kind.PASSING, f"connection failed ({_root(error)})") from None
+            root = _root(error)
+            unreachable = isinstance(root, OSError) and (
+                isinstance(root, socket.gaierror) or root.errno in (errno.ECONNREFUSED, errno.EHOSTUNREACH)
+            )
+            raise CallError(Kind.PASSING, f"connection failed ({_told(root)})", unreachable=unreachable) from None
         body = _json(text)
         if isinstance(body, str):
             raise CallError(Kind.PASSING, f"answered with no JSON: {' '.join(body.split())[:80]!r}")
@@ -173,7 +215,7 @@ class Calls:
         return {**request, **options.extra_body}
 
     def _hide(self, text: str) -> str:
-        return text.replace(self._key, "[key]") if self._key else text
+        return text.replace(self._key, "[key]") if len(self._key) >= _SHORTEST_KEY else text
 
 
 def _json(text: str) -> JSON:
@@ -184,10 +226,14 @@ def _json(text: str) -> JSON:
         return text
 
 
-def _root(error: BaseException) -> str:
-    """Say what the first of a chain of errors was: the others only pass it on."""
+def _root(error: BaseException) -> BaseException:
+    """Return the first of a chain of errors: the others only pass it on."""
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
-    if isinstance(error, OSError) and error.errno:
+    return error
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno and not isinstance(error, socket.gaierror):
         return os.strerror(error.errno)
     return " ".join(str(error).split()) or type(error).__name__

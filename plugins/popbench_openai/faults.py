@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any
 
-JSON = Any
+from popbench import JSON
 
 
 class Kind(Enum):
@@ -21,31 +20,42 @@ class Kind(Enum):
 
 
 class CallError(Exception):
-    """One attempt that gave no answer. `remedy` says what the user can do; `retry_after` is in seconds."""
+    """One attempt that gave no answer.
 
-    def __init__(self, kind: Kind, what: str, remedy: str = "", retry_after: float | None = None) -> None:
+    `remedy` says what the user can do; `retry_after` is in seconds; `unreachable` where nobody listens at the address.
+    """
+
+    def __init__(
+        self, kind: Kind, what: str, remedy: str = "", retry_after: float | None = None, *, unreachable: bool = False
+    ) -> None:
         super().__init__(what)
         self.kind = kind
         self.what = what
         self.remedy = remedy
         self.retry_after = retry_after
+        self.unreachable = unreachable
 
 
 _PASSING = {408, 409, 425, 429}
 _CONTEXT = re.compile(
     r"context.?length|maximum context|context window|context size|too many (input )?tokens|prompt is too long"
-    r"|input is too long|reduce the length|exceeds? .{0,40}(context|max_model_len|token limit)",
+    r"|input is too long|input length should be|reduce the length|maximum number of tokens"
+    r"|exceeds? .{0,40}(context|max_model_len|token limit|model's maximum)",
     re.IGNORECASE,
 )
 _FILTERED = re.compile(
-    r"content.?(filter|policy|management)|moderation|flagged|responsibleai|data_inspection|content exists risk"
-    r"|safety (system|filter|policy)",
+    r"content.?(filter|policy|management)|moderation|(was|been|were|input) flagged|flagged (as|by|for)|responsibleai"
+    r"|data_inspection|content exists risk|safety (system|filter|policy)",
     re.IGNORECASE,
 )
 _FORMAT = re.compile(
     r"response.?format|json.?schema|json.?object|json mode|structured.?output|guided|grammar", re.IGNORECASE
 )
-_NO_MONEY = re.compile(r"insufficient.?(quota|balance|funds|credit)|billing", re.IGNORECASE)
+_NO_MONEY = re.compile(
+    r"insufficient.?(quota|balance|funds|credit)|exceeded your current quota|billing_(hard_limit|not_active)",
+    re.IGNORECASE,
+)
+_RATE_LIMIT = re.compile(r"rate.?limit", re.IGNORECASE)
 
 _SMALLER = "the prompt is longer than this model takes: choose a smaller RAG size (--mode pe,k=N)"
 _TOP_UP = "top up the account, then run the same command again"
@@ -54,6 +64,7 @@ _HINTS = (
     (re.compile(r"\bseed\b"), "try seed=false"),
     (re.compile(r"temperature|top_p"), "leave temperature= and top_p= out"),
     (re.compile(r"max_tokens"), "try another max_tokens="),
+    (re.compile(r"\bmodel\b|\bpinned\b"), "check model="),
 )
 
 
@@ -62,7 +73,8 @@ def of_status(status: int, body: JSON, retry_after: float | None, key_variable: 
     error = _error_of(body)
     said = " ".join(str(error.get(name) or "") for name in ("code", "type", "param", "message"))
     what = f"{status} {_message(error, body)}".strip(" .")
-    if status == 402 or (status in (403, 429) and _NO_MONEY.search(said)):
+    limited = status == 429 and bool(_RATE_LIMIT.search(f"{error.get('code')} {error.get('type')}"))
+    if status == 402 or (status in (403, 429) and _NO_MONEY.search(said) and not limited):
         return CallError(Kind.FATAL, what, f"no credit is left there: {_TOP_UP}")
     if status in _PASSING or status >= 500:
         return CallError(Kind.PASSING, what, "try later", retry_after)

@@ -7,18 +7,18 @@ import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import pydantic
 
 import popbench
+from popbench import JSON
 from popbench.specs import make_label
-
-JSON = Any
 
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 _SECRET = re.compile(r"api[-_]?key|authorization|password|secret", re.IGNORECASE)
+_OURS = {"model", "messages", "stream", "n", "response_format", "seed"}
 _UNLABELLED = ("model", "base_url", "provider")
 
 
@@ -67,7 +67,8 @@ class Home:
     keys_from: str
 
 
-_OPENAI = Home("https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://platform.openai.com/api-keys")
+OPENAI_URL = "https://api.openai.com/v1"
+_OPENAI = Home(OPENAI_URL, "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://platform.openai.com/api-keys")
 _DEEPSEEK = Home(
     "https://api.deepseek.com", "DEEPSEEK_API_KEY", "DEEPSEEK_BASE_URL", "https://platform.deepseek.com/api_keys"
 )
@@ -85,16 +86,21 @@ class ChatModel(popbench.LLM):
         """Refuse what would have a secret recorded; the messages do not repeat it."""
         super().__init__(options)
         given: ChatOptions = self.options
+        who = f"llm with model={given.model}"
         if given.api_key_env and not _VARIABLE.fullmatch(given.api_key_env):
             raise popbench.UsageError(
-                "api_key_env is the name of an environment variable, in capitals, and never the key itself"
+                f"{who}: api_key_env is the name of an environment variable, in capitals, and never the key itself"
             )
         if given.base_url is not None and (problem := _url_problem(given.base_url)):
-            raise popbench.UsageError(f"base_url {problem}")
-        if any(_SECRET.search(name) for name in _names(given.extra_body)):
-            raise popbench.UsageError(
-                "extra_body is recorded with the run: put keys into the environment (api_key_env=)"
-            )
+            raise popbench.UsageError(f"{who}: base_url {problem}")
+        for name in _names(given.extra_body):
+            if _SECRET.search(name):
+                raise popbench.UsageError(
+                    f"{who}: extra_body is recorded with the run: put keys into the environment (api_key_env=)"
+                )
+        taken = sorted(_OURS & given.extra_body.keys())
+        if taken:
+            raise popbench.UsageError(f"{who}: extra_body cannot hold {', '.join(taken)}: popbench sets that itself")
 
     @property
     def url(self) -> str:
@@ -173,7 +179,7 @@ class ChatModel(popbench.LLM):
         try:
             yield from answer_all(Calls(self), chats, self.options.concurrency)
         except Exception as error:
-            if not key or key not in "".join(traceback.format_exception(error)):
+            if len(key) < 8 or key not in "".join(traceback.format_exception(error)):
                 raise
             # A traceback that holds the key is given up for the message.
             raise popbench.ComponentError(f"{type(error).__name__}: {error}".replace(key, "[key]")) from None

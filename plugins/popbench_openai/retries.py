@@ -67,7 +67,7 @@ class Brake:
         """Let no attempt start for so many seconds."""
         self._until = max(self._until, time.monotonic() + seconds)
 
-    async def wait(self, start: float) -> None:
-        """Wait for the moment `start` (of `time.monotonic`), and for as long as the brake is pulled."""
-        while (left := max(start, self._until) - time.monotonic()) > 0:
-            await asyncio.sleep(left)
+    async def wait(self) -> None:
+        """Wait for as long as the brake is pulled, and a little longer: not everybody starts again at once."""
+        while (left := self._until - time.monotonic()) > 0:
+            await asyncio.sleep(left + random.uniform(0, BACKOFF))

@@ -58,6 +58,7 @@ def answer_all(caller: Caller, chats: Iterable[popbench.Chat], concurrency: int)
             if not waiting:
                 return
             yield loop.take()
+            loop.stored()
             waiting -= 1
     finally:
         loop.stop()
@@ -73,6 +74,7 @@ class _Loop:
         self._answers: queue.SimpleQueue[Answer | BaseException] = queue.SimpleQueue()
         self._chats: asyncio.Queue[popbench.Chat] = asyncio.Queue()
         self._loop = asyncio.SelectorEventLoop(_Selector(self._hand_over))
+        self._places = asyncio.Semaphore(concurrency)
         self._stopped = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="popbench-openai-calls", daemon=True)
         self._thread.start()
@@ -86,6 +88,11 @@ class _Loop:
     def has_answer(self) -> bool:
         """Whether `take` would return at once."""
         return not self._answers.empty()
+
+    def stored(self) -> None:
+        """Free the place of an answer that was taken: it is safe now."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._places.release)
 
     def take(self) -> Answer:
         """Wait for an answer; raises what ended the loop."""
@@ -120,6 +127,7 @@ class _Loop:
     async def _worker(self) -> None:
         while True:
             chat = await self._chats.get()
+            await self._places.acquire()
             try:
                 found = await self._caller.answer(chat)
             except Exception as error:  # no call can succeed: the others are not to try

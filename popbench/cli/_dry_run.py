@@ -88,10 +88,10 @@ def _cost(row: Mapping[str, Any]) -> str:
     basis = (
         "from finished calls"
         if row["measured"]
-        else f"guessed, until calls of every mode are finished: {CHARS_PER_TOKEN} characters a token, "
-        f"{OUTPUT_TOKENS[False]} to {OUTPUT_TOKENS[True]} output tokens an answer"
+        else f"guessed until drafts of every mode are finished: {CHARS_PER_TOKEN} characters a token, "
+        f"{OUTPUT_TOKENS[False]} to {OUTPUT_TOKENS[True]} output tokens an answer; models that think write far more"
     )
-    what = f"{row['calls']:,} calls, {tokens(row['usage'])}"
+    what = f"{row['drafts']:,} drafts, {tokens(row['usage'])}"
     return f"Drafts by {row['llm']}: about {dollars(row['cost'])} more for {what} ({basis})"
 
 
