@@ -27,7 +27,7 @@ FAST: dict[str, Any] = {
 def samples(run: Path) -> list[dict[str, Any]]:
     """Read a run's samples without their timings."""
     rows = []
-    for line in (run / "samples.jsonl").read_text(encoding="utf-8").splitlines():
+    for line in (run / "samples.jsonl").read_text(encoding="utf-8").split("\n")[:-1]:
         row = json.loads(line)
         del row["seconds"]
         rows.append(row)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +15,7 @@ import popbench
 from openai_support import ChatServer, ask, chat, done, failed
 from popbench_openai import retries
 from popbench_openai.calls import Calls
-from popbench_openai.faults import Kind, of_status
+from popbench_openai.faults import Kind, of_connection, of_status
 from refusals import refusal
 
 
@@ -134,3 +136,41 @@ def test_an_address_where_nobody_ever_answered_is_given_up_soon() -> None:
         ask(llm, [chat(f"nobody-{n}") for n in range(9)])
     with pytest.raises(popbench.ComponentError, match="check that it runs"):
         ask(support.make("http://no-such-host.invalid/v1", concurrency=3), [chat(f"no-host-{n}") for n in range(9)])
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "told"),
+    [
+        (ssl.SSLCertVerificationError(1, "bad"), Kind.FATAL, "certificate verify failed"),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"), Kind.FATAL, "wrong version number"),
+        (ConnectionRefusedError(111, "Connect call failed"), Kind.PASSING, "Connection refused"),
+        (ConnectionResetError(104, "x"), Kind.PASSING, "Connection reset by peer"),
+        (ValueError("no header"), Kind.PASSING, "no header"),
+    ],
+)
+def test_an_error_of_the_transport_is_told_by_its_root(error: Exception, kind: Kind, told: str) -> None:
+    outer = RuntimeError("wrapped")
+    outer.__cause__ = error
+    fault = of_connection(outer)
+    assert fault.kind is kind
+    assert told in fault.what
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["Wed, 21 Oct 99999999999999999999 07:28:00 GMT", "soon", "nan", "-5", "inf", "Wed, 32 Oct 2026 07:28:00 GMT"],
+)
+def test_a_retry_after_that_says_nothing_is_passed_over(given: str) -> None:
+    assert retries.retry_after({"retry-after": given}) is None
+
+
+def test_an_absurd_usage_holds_nobody_back_for_more_than_a_minute() -> None:
+    pace = retries.Pace(1000)
+    pace.take(1)
+    pace.correct(1e9)
+    assert pace.take(1) - time.monotonic() < 61
+
+
+def test_a_cost_of_half_a_usage_is_not_known() -> None:
+    llm = support.make("http://127.0.0.1:9/v1", price_in=1, price_out=1)
+    assert llm.cost({"input": 10}) is None

@@ -108,8 +108,13 @@ def _usage(usage: JSON) -> dict[str, int] | None:
         return None
     details = usage.get("completion_tokens_details")
     found = {
-        "input": usage.get("prompt_tokens"),
-        "output": usage.get("completion_tokens"),
-        "reasoning": details.get("reasoning_tokens") if isinstance(details, dict) else None,
+        "input": _count(usage.get("prompt_tokens")),
+        "output": _count(usage.get("completion_tokens")),
+        "reasoning": _count(details.get("reasoning_tokens")) if isinstance(details, dict) else None,
     }
-    return {kind: count for kind, count in found.items() if type(count) is int and count >= 0} or None
+    return {kind: count for kind, count in found.items() if count is not None} or None
+
+
+def _count(value: JSON) -> int | None:
+    """Read a number of tokens; None where it is none."""
+    return int(value) if type(value) in (int, float) and value >= 0 and value == value // 1 else None

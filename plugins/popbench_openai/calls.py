@@ -7,10 +7,7 @@ here, by type, and answers are read from their JSON: servers send shapes that th
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
-import os
-import socket
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -22,7 +19,7 @@ import popbench
 from popbench import JSON
 from popbench_openai import retries
 from popbench_openai.answers import Asked, read
-from popbench_openai.faults import CallError, Kind, of_body, of_status
+from popbench_openai.faults import CallError, Kind, of_body, of_connection, of_status
 from popbench_openai.llm import OPENAI_URL
 
 if TYPE_CHECKING:
@@ -89,9 +86,12 @@ class Calls:
         """Answer one chat; raises ComponentError where no call can succeed."""
         options = self._options
         attempt, first = 0, None
+        last: CallError | None = None
         while True:
             tokens = await self._turn(chat)
             first = first or time.monotonic()
+            if last is not None and time.monotonic() - first > options.retry_seconds:  # it was a long wait
+                return self._given_up(chat, last, attempt, time.monotonic() - first)
             asked = self._asked(chat)
             refused = self._refused
             try:
@@ -111,7 +111,7 @@ class Calls:
                     return self._given_up(chat, fault, attempt + 1, passed)
                 if fault.retry_after is not None:
                     self._brake.pull(fault.retry_after)
-                attempt += 1
+                attempt, last = attempt + 1, fault
                 await asyncio.sleep(wait)
                 continue
             self._lost, self._works = 0, True
@@ -181,24 +181,47 @@ class Calls:
         formatted, variable = asked.format != "off", self._model.key_variable
         try:
             # Not `chat.completions.create`, which spends a millisecond on types that are dictionaries already.
-            text = self._hide(await self._client.post("/chat/completions", cast_to=str, body=self._request(asked)))
+            response = await self._client.post(
+                "/chat/completions",
+                cast_to=openai.HttpxBinaryResponseContent,
+                body=self._request(asked),
+                options={"follow_redirects": False},  # another host's answers would go by this one's name
+            )
+            body = self._read(response.content)
         except openai.APIStatusError as error:
-            wait = retries.retry_after(error.response.headers)
-            body = _json(self._hide(error.response.text))
+            headers = error.response.headers
+            if 300 <= error.status_code < 400:
+                moved = f"{error.status_code} moved to {headers.get('location', 'an unknown place')}"
+                raise CallError(Kind.FATAL, self._hide(moved), "set base_url= to where it is now") from None
+            body = self._read(error.response.content)
+            wait = retries.retry_after(headers)
             raise of_status(error.status_code, body, wait, variable, formatted=formatted) from None
         except (openai.OpenAIError, aiohttp.ClientError, OSError) as error:  # the SDK wraps most of its transport's
-            root = _root(error)
-            unreachable = isinstance(root, OSError) and (
-                isinstance(root, socket.gaierror) or root.errno in (errno.ECONNREFUSED, errno.EHOSTUNREACH)
-            )
-            raise CallError(Kind.PASSING, f"connection failed ({_told(root)})", unreachable=unreachable) from None
-        body = _json(text)
+            raise of_connection(error) from None
+        except Exception as error:  # the SDK and its transport stumble over charsets and headers that are none
+            what = self._hide(f"unreadable answer ({type(error).__name__}: {error})")
+            raise CallError(Kind.PASSING, what) from None
         if isinstance(body, str):
             raise CallError(Kind.PASSING, f"answered with no JSON: {' '.join(body.split())[:80]!r}")
         fault = of_body(body, variable, formatted=formatted)
         if fault is not None:
             raise fault
         return body
+
+    def _read(self, content: bytes) -> JSON:
+        """Read a body, which is UTF-8 whatever its headers say, without the key; text where it is no JSON."""
+        text = content.decode("utf-8-sig", "replace")
+        try:
+            return self._without_key(json.loads(text))
+        except (ValueError, RecursionError):
+            return self._hide(text)
+
+    def _without_key(self, value: JSON) -> JSON:
+        if isinstance(value, str):
+            return self._hide(value)
+        if isinstance(value, dict):
+            return {name: self._without_key(item) for name, item in value.items()}
+        return [self._without_key(item) for item in value] if isinstance(value, list) else value
 
     def _request(self, asked: Asked) -> dict[str, Any]:
         options, chat = self._options, asked.chat
@@ -216,24 +239,3 @@ class Calls:
 
     def _hide(self, text: str) -> str:
         return text.replace(self._key, "[key]") if len(self._key) >= _SHORTEST_KEY else text
-
-
-def _json(text: str) -> JSON:
-    """Read a body, or return it as it is where it is no JSON."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-
-
-def _root(error: BaseException) -> BaseException:
-    """Return the first of a chain of errors: the others only pass it on."""
-    while (cause := error.__cause__ or error.__context__) is not None:
-        error = cause
-    return error
-
-
-def _told(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.errno and not isinstance(error, socket.gaierror):
-        return os.strerror(error.errno)
-    return " ".join(str(error).split()) or type(error).__name__

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import socket
+import ssl
 from collections.abc import Mapping
 from enum import Enum
 
@@ -103,6 +107,27 @@ def of_body(body: JSON, key_variable: str, *, formatted: bool) -> CallError | No
     code = error.get("code")
     status = int(code) if isinstance(code, int | str) and re.fullmatch(r"[45]\d\d", str(code)) else 500
     return of_status(status, body, None, key_variable, formatted=formatted)
+
+
+def of_connection(error: BaseException) -> CallError:
+    """Read an error of the transport: what was at the root of it, which the others only pass on."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = f"certificate verify failed: {getattr(error, 'verify_message', error)}"
+        return CallError(Kind.FATAL, f"connection failed ({why})", "check base_url=, or trust it with SSL_CERT_FILE")
+    if isinstance(error, ssl.SSLError):
+        why = str(getattr(error, "reason", None) or error).replace("_", " ").lower()
+        if "wrong version" in why or "record layer" in why:
+            return CallError(Kind.FATAL, f"connection failed ({why})", "it speaks no TLS: http:// for https://?")
+        return CallError(Kind.PASSING, f"connection failed ({why})")
+    lost = isinstance(error, OSError) and error.errno in (errno.ECONNREFUSED, errno.EHOSTUNREACH)
+    unreachable = lost or isinstance(error, socket.gaierror)
+    if isinstance(error, OSError) and error.errno and not isinstance(error, socket.gaierror):
+        why = os.strerror(error.errno)
+    else:
+        why = " ".join(str(error).split()) or type(error).__name__
+    return CallError(Kind.PASSING, f"connection failed ({why})", unreachable=unreachable)
 
 
 def _error_of(body: JSON) -> Mapping[str, JSON]:

@@ -166,9 +166,9 @@ class ChatModel(popbench.LLM):
     def cost(self, usage: Mapping[str, int]) -> float | None:
         """Apply `price_in` and `price_out`; cached input and other discounts are not known here."""
         options: ChatOptions = self.options
-        if options.price_in is None or options.price_out is None:
+        if options.price_in is None or options.price_out is None or not {"input", "output"} <= usage.keys():
             return None
-        return (usage.get("input", 0) * options.price_in + usage.get("output", 0) * options.price_out) / 1e6
+        return (usage["input"] * options.price_in + usage["output"] * options.price_out) / 1e6
 
     def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
         """Make up to `concurrency` calls at once and yield answers as they come."""

@@ -34,9 +34,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return seconds if 0 <= seconds < float("inf") else None
     try:
         date = parsedate_to_datetime(given or "")
-    except ValueError:
+        return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError, TypeError):
         return None
-    return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
 class Pace:
@@ -53,8 +53,8 @@ class Pace:
         return start
 
     def correct(self, units: float) -> None:
-        """Add what was used beyond the units reserved, or give back (negative) what was not."""
-        self._next += units * self._seconds
+        """Add what was used beyond the units reserved, a minute's worth at most, or give back (negative) the rest."""
+        self._next += min(units * self._seconds, 60.0)
 
 
 class Brake:
