@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from popbench.costs import sentences, totals
-from popbench.errors import RunError, UsageError, one_line
+from popbench.errors import RunError, UsageError, counted, one_line
 from popbench.interfaces import Engine
 from popbench.pipeline import Pipeline
 from popbench.plan import Plan, make_plan
@@ -86,6 +86,8 @@ def execute(plan: Plan, progress: Progress) -> Run:
         engine: Engine = plan.engine.component
         pipeline = Pipeline(plan, directory.ledger, engine, directory.videos, progress)
         engine.start(directory.videos)
+        if (told := _demonstration(plan)) is not None:
+            progress.notice(told)
         try:
             pipeline.run()
         except (OSError, sqlite3.Error) as error:
@@ -103,6 +105,15 @@ def execute(plan: Plan, progress: Progress) -> Run:
         return run
 
 
+def _demonstration(plan: Plan) -> str | None:
+    """Say what of a run is made up, of that which it comes to; a run that stops early scores nothing."""
+    if plan.config.stop_after is None and any(part.resolved.component.demo for part in plan.predictors):
+        return "Demo run: its scores come from a demonstration and say nothing about real popularity."
+    if plan.corpus is not None and plan.corpus.resolved.component.demo:
+        return "Demo run: its references come from a demonstration and say nothing about real popularity."
+    return None
+
+
 def _finish(plan: Plan, directory: RunDirectory, pipeline: Pipeline) -> Run:
     """Write samples, statistics and the board from what the ledger holds now."""
     samples: list[Sample] = list(collect(plan, pipeline.view, pipeline.errors))
@@ -112,17 +123,27 @@ def _finish(plan: Plan, directory: RunDirectory, pipeline: Pipeline) -> Run:
         raise RunError(f"{directory.path / 'samples.jsonl'} cannot be written: {error.strerror}") from error
     errors = sum(sample.status == "error" for sample in samples)
     invalid = sum(sample.status == "invalid" for sample in samples)
+    removed: tuple[str, ...] = ()
     if plan.config.stop_after is None:
         _write_board(plan, directory, samples, errors)
     else:
-        directory.remove(*BOARD)
-    costs = tuple(totals(samples))
-    return Run(directory.path, plan.demo, len(samples), errors, invalid, tuple(pipeline.ended), costs)
+        removed = directory.remove(*BOARD)
+    return Run(
+        directory.path,
+        plan.demo,
+        len(samples),
+        errors,
+        invalid,
+        problems=tuple(pipeline.ended),
+        costs=tuple(totals(samples)),
+        removed=removed,
+        logged=pipeline.exchange.logged,
+    )
 
 
 def _write_board(plan: Plan, directory: RunDirectory, samples: list[Sample], errors: int) -> None:
     """Write results.json and leaderboard.md; a run in which no prompt is complete has no board."""
-    from popbench.leaderboard.markdown import markdown
+    from popbench.leaderboard.markdown import escaped, markdown
     from popbench.leaderboard.results import compute
     from popbench.leaderboard.sources import from_samples
 
@@ -139,13 +160,15 @@ def _write_board(plan: Plan, directory: RunDirectory, samples: list[Sample], err
         return
     if errors:
         results["incomplete"] = (
-            f"**Incomplete.** {errors} of {len(samples)} samples have no result yet, so this board holds only the "
-            "prompts that all its systems have. It cannot be published; running the same command again goes on."
+            f"{errors} of {counted(len(samples), 'sample')} {'has' if errors == 1 else 'have'} no result yet, so this "
+            "board holds only the prompts that all its systems have. It cannot be published; running the same command "
+            "again goes on."
         )
         if missing:
             results["incomplete"] += f" Without any result, and left out: {', '.join(missing)}."
     results["costs"] = totals(samples)
     directory.write_json("results.json", results)
-    lines = [f"seed {plan.config.seed}, {plan.config.repeats} repeat{'s' * (plan.config.repeats != 1)} per prompt"]
-    lines += [f"drafts by {line}" for line in sentences(results["costs"])]
+    lines = [f"seed {plan.config.seed}, {counted(plan.config.repeats, 'repeat')} per prompt"]
+    costs = [{**row, "llm": escaped(row["llm"])} for row in results["costs"]]  # labels are the user's text
+    lines += [f"drafts by {line}" for line in sentences(costs)]
     directory.write_text("leaderboard.md", markdown(results, "popbench leaderboard", lines))

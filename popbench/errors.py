@@ -35,6 +35,11 @@ def one_line(error: BaseException | str, limit: int = 500) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, as in `1 sample` and `2 samples`."""
+    return f"{number} {noun}" + "s" * (number != 1)
+
+
 def unknown(what: str, name: str, possible: Iterable[str], hint: str = "") -> UsageError:
     """Build the error for a wrong name: what is possible, and the closest match if there is one."""
     names = sorted(set(possible))

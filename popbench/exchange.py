@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from popbench.errors import ComponentError, RunError, UsageError, one_line
+from popbench.errors import ComponentError, RunError, UsageError, counted, one_line
 from popbench.interfaces import Engine
 from popbench.ledger import Call, Cell, Done, Ledger, Stage
 from popbench.plan import Part, TaskMode
@@ -22,6 +22,10 @@ from popbench.video import copy, sha256
 
 LOG = "errors.log"
 """The file in a run's directory that holds the tracebacks of plugins."""
+
+
+Place = tuple[Cell, str, int]
+"""Where a result belongs: cell, prompt id, repeat."""
 
 
 @dataclass(slots=True)
@@ -42,6 +46,11 @@ class Unit:
         return Done(self.cell, self.prompt.id, self.repeat, key, status, value)
 
     @property
+    def place(self) -> Place:
+        """Where its result belongs."""
+        return self.cell, self.prompt.id, self.repeat
+
+    @property
     def name(self) -> str:
         """What messages call it."""
         repeat = f" repeat {self.repeat}" if self.repeat else ""
@@ -57,26 +66,34 @@ Settle = Callable[[Call, Unit], list[Done]]
 
 @dataclass(slots=True)
 class _Batch:
-    """The units of one exchange: those that wait for an answer, and those whose call is there or has failed."""
+    """The units of one exchange: those that wait for an answer, and those whose call is there or has failed.
+
+    `over` holds the places that are settled or in error; all others are still to do.
+    """
 
     waiting: dict[str, list[Unit]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     found: deque[tuple[Call | str, Unit]] = field(default_factory=deque)
     told: Counter[str] = field(default_factory=Counter)
-    handled: int = 0
+    over: set[Place] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Exchange:
-    """Feeds units to components. `errors` holds what failed, by place; `ended` the components that ended early."""
+    """Feeds units to components.
+
+    `errors` holds what failed, by place, and why the rest is pending; `ended` the components that ended early;
+    `logged` says whether the log got any of their tracebacks.
+    """
 
     def __init__(self, ledger: Ledger, engine: Engine, view: View, progress: Progress) -> None:
         self._ledger = ledger
         self._engine = engine
         self._view = view
         self._progress = progress
-        self.errors: dict[tuple[Cell, str, int], str] = {}
+        self.errors: dict[Place, str] = {}
         self.ended: list[str] = []
+        self.logged = False
 
     def run(self, part: Part, stage: Stage, units: Sequence[Unit], ask: Ask, settle: Settle) -> bool:
         """Ask a component for all units; return whether it went through to the end.
@@ -105,8 +122,11 @@ class Exchange:
             if count > 1:
                 self._progress.problem(f"{part.label}: {count} items failed so: {told}")
         if ended is not None:
+            pending = [unit for unit in units if unit.place not in batch.over]  # also those to be asked again
+            self.errors.update((unit.place, f"pending: {ended}") for unit in pending)
             waiting = next((shared[0].name for shared in batch.waiting.values()), "none taken")
-            self.ended.append(f"{ended}; {len(units) - batch.handled} items stay pending (at work: {waiting})")
+            stay = f"{counted(len(pending), 'item')} stay{'s' * (len(pending) == 1)} pending"
+            self.ended.append(f"{ended}; {stay} (at work: {waiting})")
             self._progress.problem(self.ended[-1])
         return ended is None
 
@@ -122,6 +142,7 @@ class Exchange:
         if error.__cause__ is not None:
             with suppress(OSError), (self._view.videos.parent / LOG).open("a", encoding="utf-8") as log:
                 log.write("".join(traceback.format_exception(error.__cause__)) + "\n")
+                self.logged = True
 
     def _requests(self, batch: _Batch, units: Sequence[Unit], ask: Ask) -> Iterator[Request]:
         """Make requests as the component pulls them, in its thread, so that a long run holds few of them."""
@@ -150,8 +171,7 @@ class Exchange:
             if isinstance(known, str):
                 self._fail(batch, [unit], stage, known)
             else:
-                batch.handled += 1
-                self._commit(None, settle(known, unit))
+                self._commit(batch, None, settle(known, unit))
 
     def _store(self, batch: _Batch, stage: Stage, answer: Answer, settle: Settle) -> None:
         """Commit one answer with all that it settles; an error is noted and left for a resume."""
@@ -160,23 +180,23 @@ class Exchange:
             batch.failed[answer.id] = answer.error
             self._fail(batch, units, stage, answer.error)
             return
-        batch.handled += len(units)
         call = Call(answer.id, stage, "invalid" if isinstance(answer, Failure) else "ok", self._payload(answer))
-        self._commit(call, [done for unit in units for done in settle(call, unit)])
+        self._commit(batch, call, [done for unit in units for done in settle(call, unit)])
 
     def _fail(self, batch: _Batch, units: Sequence[Unit], stage: Stage, error: str) -> None:
         """Note an error of units; of equal ones the first is told now and the number at the end."""
         for unit in units:
-            self.errors[unit.cell, unit.prompt.id, unit.repeat] = error
+            self.errors[unit.place] = error
+            batch.over.add(unit.place)
         if not batch.told[error]:
             self._progress.problem(f"{units[0].name}: {stage} failed: {error}")
         batch.told[error] += len(units)
-        batch.handled += len(units)
         self._progress.advance(len(units))
 
-    def _commit(self, call: Call | None, done: list[Done]) -> None:
+    def _commit(self, batch: _Batch, call: Call | None, done: list[Done]) -> None:
         if call is not None or done:
             self._ledger.commit(call, done)
+        batch.over.update((item.cell, item.prompt, item.repeat) for item in done)
         self._progress.advance(len(done))
 
     def _payload(self, answer: Answer) -> dict[str, JSON]:

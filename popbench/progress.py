@@ -12,6 +12,9 @@ class Progress:
     def advance(self, count: int = 1) -> None:
         """Say that `count` more items of the stage are settled."""
 
+    def notice(self, line: str) -> None:
+        """Tell of something that is good to know of the whole run, in one line."""
+
     def problem(self, line: str) -> None:
         """Tell of something that went wrong and did not end the run, in one line."""
 

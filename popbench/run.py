@@ -34,7 +34,7 @@ RUNS = Path("runs")
 
 _PACKAGES = (
     "popbench", "torch", "diffusers", "transformers", "sentence-transformers", "faiss-cpu", "scipy", "numpy",
-    "datasets", "jinja2", "av", "json-repair",
+    "datasets", "jinja2", "av", "json-repair", "openai", "accelerate", "tokenizers", "llguidance", "bitsandbytes",
 )  # fmt: skip
 
 
@@ -113,13 +113,15 @@ class RunDirectory:
         self._holder.unlink(missing_ok=True)
         self._lock.release()
 
-    def remove(self, *names: str) -> None:
-        """Remove files that do not belong to what the run is now."""
-        for name in names:
+    def remove(self, *names: str) -> tuple[str, ...]:
+        """Remove files that do not belong to what the run is now; return those that were there."""
+        found = tuple(name for name in names if (self.path / name).exists())
+        for name in found:
             try:
                 (self.path / name).unlink(missing_ok=True)
             except OSError as error:
                 raise RunError(f"{self.path / name} cannot be removed: {_reason(error)}") from error
+        return found
 
     def write_json(self, name: str, value: JSON) -> None:
         """Write a file of the run as JSON, whole or not at all."""
@@ -212,7 +214,9 @@ class Run:
     """A finished (or stopped) run: where it is and what came of it.
 
     `n` counts its samples, `errors` those without a result, `invalid` those that score 0; `problems` says, in one
-    line each, which components ended early; `costs` what the drafts of its samples took, by LLM.
+    line each, which components ended early; `costs` what the drafts of its samples took, by LLM. `removed` names
+    the files of an earlier board that a run with `stop_after` took away; `logged` says whether errors.log got
+    tracebacks of this run.
     """
 
     path: Path
@@ -222,6 +226,8 @@ class Run:
     invalid: int = 0
     problems: tuple[str, ...] = ()
     costs: tuple[Mapping[str, JSON], ...] = ()
+    removed: tuple[str, ...] = ()
+    logged: bool = False
 
     @property
     def complete(self) -> bool:

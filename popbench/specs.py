@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -108,10 +108,43 @@ def read_options(
     try:
         return options_class.model_validate(values)
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "options"
-        given = f", not {first['input']!r}" if first["loc"] and not isinstance(first["input"], dict) else ""
-        raise UsageError(f"{what}: {where}: {one_line(first['msg'])}{given}") from None
+        raise UsageError(one_line(f"{what}{_mistake(error.errors())}")) from None
+
+
+def _mistake(errors: Sequence[Mapping[str, Any]]) -> str:
+    """Say what is wrong, to follow the component's name: all options that are missing, or the first that is bad."""
+    missing = [f"{error['loc'][0]}=VALUE" for error in errors if error["type"] == "missing" and len(error["loc"]) == 1]
+    if missing:
+        return f" needs {' and '.join(missing)}"
+    first = errors[0]
+    if not first["loc"]:  # options that do not go together
+        return f": {_plain(first['msg'])}"
+    # A value that fits none of several types has an error for each of them.
+    same = [error for error in errors if error["loc"][:1] == first["loc"][:1] and error["input"] == first["input"]]
+    given = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
+    return f": {first['loc'][0]}: {_expected(same)}{given}"
+
+
+_SHOULD = "Input should be "
+_BOOLEAN = ("bool_parsing", "bool_type")
+
+
+def _expected(errors: Sequence[Mapping[str, Any]]) -> str:
+    """Join what each type of an option would take; pydantic's way of telling why it read nothing is left out."""
+    if all(error["type"] in _BOOLEAN for error in errors):
+        return "expected true or false"
+    told = [_plain(error["msg"]) for error in errors]
+    if not all(message.startswith(_SHOULD) for message in told):
+        return "; ".join(dict.fromkeys(told))
+    possible = [
+        "true or false" if error["type"] in _BOOLEAN else message.removeprefix(_SHOULD).partition(", unable to ")[0]
+        for error, message in zip(errors, told, strict=True)
+    ]
+    return f"input should be {' or '.join(dict.fromkeys(possible))}"
+
+
+def _plain(message: str) -> str:
+    return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
 
 
 def _typed(info: Any, value: str) -> JSON:

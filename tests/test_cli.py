@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import faults
 from command_line import Run, in_process
 from popbench.cli import BUILT_IN
 
@@ -141,6 +142,7 @@ def test_a_group_without_a_command_shows_its_help_as_it_is(run: Run, command: tu
         (("leaderboard", "build", ".", "--out", "x"), "no finished run here"),
         (("leaderboard", "build", "."), "--out"),
         (("plugins", "--frob"), "--frob"),
+        (("plugins", "kinetik"), "did you mean 'kinetic'?"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(run: Run, arguments: tuple[str, ...], told: str, tmp_path: Path) -> None:
@@ -196,6 +198,15 @@ def test_doctor_tells_which_keys_are_set_and_never_their_values(tmp_path: Path) 
     assert "ready" in done.stdout
 
 
+def test_doctor_says_what_a_component_needs_without_its_name_again(run: Run) -> None:
+    """A model that takes options is not broken."""
+    faults.install()
+    rows = [line.strip("│ ").split("│") for line in run("doctor", "--offline").out.splitlines() if "│" in line]
+    told = {cells[0].strip(): cells[1].strip() for cells in rows if len(cells) == 2}
+    assert told["generator finished"] == "needs path=VALUE"
+    assert told["generator kinetic"] == "ready"
+
+
 def test_plugins_lists_the_embedded_defaults(run: Run) -> None:
     done = run("plugins", "--json")
     assert (done.status, done.err) == (0, "")
@@ -204,3 +215,57 @@ def test_plugins_lists_the_embedded_defaults(run: Run) -> None:
     assert {("llm", "verbatim"), ("generator", "kinetic"), ("predictor", "demo"), ("engine", "local")} <= named
     assert all(item["summary"] for item in found["components"] if item["distribution"] == "popbench")
     assert run("plugins").status == 0
+
+
+def test_plugins_tells_the_options_of_a_component_as_its_class_has_them(run: Run) -> None:
+    """A preset counts as a default; a star marks what results do not depend on."""
+    done = run("plugins", "deepseek-r1")
+    assert (done.status, done.err) == (0, "")
+    rows = [[cell.strip() for cell in line.strip("│ ").split("│")] for line in done.out.splitlines() if "│" in line]
+    told = {row[0]: row[1:] for row in rows}
+    assert told["model"] == ["text", "deepseek-reasoner", "the model's id with the provider"]
+    assert told["concurrency*"][:2] == ["whole number (at least 1, at most 1000)", "16"]
+    assert "label" in told
+    assert done.out.splitlines()[-1] == "* results do not depend on it"
+    assert "│ required │" in run("plugins", "openai").out
+
+
+def test_plugins_tells_options_as_json(run: Run) -> None:
+    faults.install()
+    (kinetic,) = json.loads(run("plugins", "kinetic", "--json").out)["components"]
+    assert kinetic["options"][0] == {
+        "name": "width", "type": "whole number (at least 64, at most 3840)", "required": False, "default": 320,
+        "runtime": False, "description": "",
+    }  # fmt: skip
+    (finished,) = json.loads(run("plugins", "finished", "--json").out)["components"]
+    assert [(item["type"], item["required"], item["default"]) for item in finished["options"]] == [("path", True, None)]
+    found = json.loads(run("plugins", "--json").out)["components"]
+    assert kinetic in found
+
+
+def test_components_of_several_kinds_may_share_a_name(run: Run) -> None:
+    out = run("plugins", "demo").out
+    assert "corpus demo: " in out
+    assert "predictor demo: " in out
+
+
+def test_every_type_of_option_has_words() -> None:
+    from popbench.cli._options import options_of
+    from spec_things import Thing, registry_of
+
+    (thing, _) = registry_of(Thing)
+    assert {item["name"]: item["type"] for item in options_of(thing)} == {
+        "count": "whole number (at least 0, at most 99)",
+        "ratio": "number",
+        "flag": "true or false",
+        "text": "text",
+        "maybe": "whole number or null",
+        "word": "text or null",
+        "sizes": "list[whole number]",
+        "table": "dict[text, number]",
+        "folder": "path or null",
+        "step": "8 or 16",
+        "pace": "slow or fast",
+        "scale": "number or auto",
+        "concurrency": "whole number (at least 1)",
+    }

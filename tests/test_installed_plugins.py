@@ -87,6 +87,7 @@ def test_plugins_as_json_holds_components_broken_plugins_and_conflicts(site: Pat
         "version": "1.0",
         "preset": {},
         "summary": "A model of Alpha.",
+        "options": [],
     }
 
 

@@ -174,3 +174,16 @@ def test_an_absurd_usage_holds_nobody_back_for_more_than_a_minute() -> None:
 def test_a_cost_of_half_a_usage_is_not_known() -> None:
     llm = support.make("http://127.0.0.1:9/v1", price_in=1, price_out=1)
     assert llm.cost({"input": 10}) is None
+
+
+def test_prompts_that_a_server_stumbles_over_do_not_keep_the_others_waiting(server: ChatServer) -> None:
+    chats = [chat(f"poison-{n}", every="500" if n < 5 else None) for n in range(8)]
+    answers = ask(support.make(server, concurrency=1, max_retries=0), chats)
+    assert [isinstance(answers[one.id], popbench.Failure) for one in chats] == [True] * 5 + [False] * 3
+
+
+def test_a_server_that_answers_with_nothing_but_errors_is_given_up(server: ChatServer) -> None:
+    server.reset()
+    with pytest.raises(popbench.ComponentError, match=r"nor to 11 calls before: check the server"):
+        ask(support.make(server, concurrency=1, max_retries=0), [chat(f"all-{n}", every="503") for n in range(30)])
+    assert len(server.log()) == 12

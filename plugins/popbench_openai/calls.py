@@ -29,6 +29,9 @@ LOST_IN_A_ROW = 3
 """So many calls given up with no answer in between: the server is down, and the rest is left for later. Before the
 first success, so many equal rejections: an option is wrong."""
 
+ERRORS_IN_A_ROW = 12
+"""The same where the server answers, with errors: a few prompts that it stumbles over must not hold up the rest."""
+
 _FIRST_CONTACT = 2
 """Further attempts at an address where nobody has answered yet."""
 
@@ -124,15 +127,11 @@ class Calls:
             tries = f"{attempts} {'try' if attempts == 1 else 'tries'} in {seconds:.0f} s"
             what = self._hide(f"{self._who} gave no answer in {tries} (last: {fault.what}{asks})")
             self._lost += 1
-            if self._lost >= LOST_IN_A_ROW:
-                raise popbench.ComponentError(
-                    f"{what}, nor to {LOST_IN_A_ROW - 1} calls before: "
-                    + (
-                        "check the server, or allow more max_retries="
-                        if self._works
-                        else "check that it runs, and base_url="
-                    )
-                ) from None
+            if self._lost >= (ERRORS_IN_A_ROW if fault.answered else LOST_IN_A_ROW):
+                remedy = "check that it runs, and base_url="
+                if self._works or fault.answered:
+                    remedy = "check the server, or allow more max_retries="
+                raise popbench.ComponentError(f"{what}, nor to {self._lost - 1} calls before: {remedy}") from None
             return popbench.Failure(chat.id, what)
         what = self._hide(f"{self._who}: {fault.what}" + (f": {fault.remedy}" if fault.remedy else ""))
         self._lost = 0

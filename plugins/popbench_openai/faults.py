@@ -26,11 +26,19 @@ class Kind(Enum):
 class CallError(Exception):
     """One attempt that gave no answer.
 
-    `remedy` says what the user can do; `retry_after` is in seconds; `unreachable` where nobody listens at the address.
+    `remedy` says what the user can do; `retry_after` is in seconds; `unreachable` where nobody listens at the address,
+    `answered` where somebody does and answers with an error: perhaps only to this prompt.
     """
 
     def __init__(
-        self, kind: Kind, what: str, remedy: str = "", retry_after: float | None = None, *, unreachable: bool = False
+        self,
+        kind: Kind,
+        what: str,
+        remedy: str = "",
+        retry_after: float | None = None,
+        *,
+        unreachable: bool = False,
+        answered: bool = False,
     ) -> None:
         super().__init__(what)
         self.kind = kind
@@ -38,6 +46,7 @@ class CallError(Exception):
         self.remedy = remedy
         self.retry_after = retry_after
         self.unreachable = unreachable
+        self.answered = answered
 
 
 _PASSING = {408, 409, 425, 429}
@@ -81,7 +90,7 @@ def of_status(status: int, body: JSON, retry_after: float | None, key_variable: 
     if status == 402 or (status in (403, 429) and _NO_MONEY.search(said) and not limited):
         return CallError(Kind.FATAL, what, f"no credit is left there: {_TOP_UP}")
     if status in _PASSING or status >= 500:
-        return CallError(Kind.PASSING, what, "try later", retry_after)
+        return CallError(Kind.PASSING, what, "try later", retry_after, answered=True)
     if _FILTERED.search(said) and status not in (401, 404):
         return CallError(Kind.INVALID, f"refused by the provider's content filter: {what}")
     if status == 401:

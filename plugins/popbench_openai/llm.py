@@ -33,8 +33,8 @@ class ChatOptions(popbench.Options):
     provider: str | None = pydantic.Field(
         None, description="a name that stands for the server instead of its URL, for servers that move"
     )
-    temperature: float | None = pydantic.Field(None, ge=0, le=2)
-    top_p: float | None = pydantic.Field(None, gt=0, le=1)
+    temperature: float | None = pydantic.Field(None, ge=0, le=2, description="how freely tokens are drawn")
+    top_p: float | None = pydantic.Field(None, gt=0, le=1, description="the share of probability that is drawn from")
     max_tokens: int | None = pydantic.Field(None, ge=1, description="tokens of an answer, at most")
     seed: bool = pydantic.Field(True, description="send each sample's seed")
     structured: Literal["auto", "json_schema", "json_object", "off"] = pydantic.Field(

@@ -119,8 +119,8 @@ def _check(kind: str, name: str) -> str:
 
     try:
         found = load_registry().resolve(kind, name).component.check()
-    except UsageError as error:
-        return str(error)
+    except UsageError as error:  # the row names the component already
+        return str(error).removeprefix(f"{kind} {name}").removeprefix(":").strip()
     except Exception as error:  # a plugin's check may raise anything, and the doctor tells
         return f"check failed: {one_line(error)}"
     return "; ".join(found) if found else "ready"

@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from popbench.errors import counted
 
 if TYPE_CHECKING:
     from popbench.plan import Plan
     from popbench.run import Run
 
 SPEC = "NAME[,KEY=VALUE]..."
+REASONS = 3
+"""How many reasons for invalid samples are told."""
 
 
 @click.command("eval")
@@ -86,8 +92,6 @@ def command(config: Path | None, dry_run: bool, as_json: bool, **given: Any) -> 
         return show_plan(plan, as_json=as_json)
     from popbench.cli._progress import make_progress
 
-    if plan.demo:
-        click.echo("Demo run: its scores come from a demonstration and say nothing about real popularity.", err=True)
     progress = make_progress()
     try:
         run = execute(plan, progress)
@@ -118,8 +122,13 @@ def _report(plan: Plan, run: Run, *, as_json: bool) -> int:
         click.echo(json.dumps(summary, ensure_ascii=False))
     else:
         _show(plan, run)
+    if run.removed:
+        files = " and ".join(run.removed)
+        told = f"removed {files}: the samples now end before their scores; run without --stop-after to write them again"
+        click.echo(f"popbench: {told}", err=True)
     if not run.complete:
-        what = f"{run.errors} of {run.n} samples have no result" if run.errors else "; ".join(run.problems)
+        lack = f"{run.errors} of {counted(run.n, 'sample')} {'has' if run.errors == 1 else 'have'} no result"
+        what = lack if run.errors else "; ".join(run.problems)
         click.echo(f"popbench: {what}; the same command tries them again: {_again()}", err=True)
         return 1
     return 0
@@ -136,9 +145,31 @@ def _show(plan: Plan, run: Run) -> None:
         from popbench.leaderboard.terminal import show
 
         show(results, console)
-    files = ", ".join(
-        name for name in ("leaderboard.md", "results.json", "samples.jsonl", "videos") if (run.path / name).exists()
-    )
     for line in sentences(run.costs):
         console.print(f"Drafts by {line}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"{run.n} samples in {run.path}: {files}", markup=False, highlight=False, soft_wrap=True)
+    told = f"{counted(run.n, 'sample')} in {run.path}: {', '.join(_files(run))}"
+    console.print(told, markup=False, highlight=False, soft_wrap=True)
+    if run.invalid:
+        style = "bold red" if run.invalid == run.n else "yellow"
+        console.print(_invalid(run), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def _files(run: Run) -> Iterator[str]:
+    for name in ("leaderboard.md", "results.json", "samples.jsonl"):
+        if (run.path / name).exists():
+            yield name
+    if any((run.path / "videos").iterdir()):
+        yield "videos"
+    if run.logged:
+        yield "errors.log"
+
+
+def _invalid(run: Run) -> str:
+    """Say how many samples are invalid and why, the commonest reasons first."""
+    reasons = Counter(sample.error or "no reason given" for sample in run.samples() if sample.status == "invalid")
+    shown = [f"{reason} ({count})" for reason, count in reasons.most_common(REASONS)]
+    others = reasons.total() - sum(count for _, count in reasons.most_common(REASONS))
+    if others:
+        shown.append(f"{counted(len(reasons) - REASONS, 'other reason')} ({others})")
+    verb = "is invalid and scores" if run.invalid == 1 else "are invalid and score"
+    return f"{run.invalid} of {counted(run.n, 'sample')} {verb} 0: {'; '.join(shown)}"

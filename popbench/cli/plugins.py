@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
+if TYPE_CHECKING:
+    from popbench.records import JSON
+    from popbench.registry import Registration
+
 
 @click.command("plugins")
+@click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
-def command(as_json: bool) -> int:
+def command(name: str | None, as_json: bool) -> int:
     """List what is installed: models, generators, predictors, and what is broken.
 
-    Exit status 1 where a plugin is broken or two of them claim one name.
+    With the NAME of a component, list its options. Exit status 1 where a plugin is broken or two of them claim one
+    name.
+
+    \b
+    Examples:
+      popbench plugins
+      popbench plugins kinetic
     """
     from popbench.registry import load_registry
 
     registry = load_registry()
+    if name is not None:
+        return _show_options(name, list(registry), as_json=as_json)
     conflicts = registry.conflicts()
     broken = [plugin for plugin in registry.plugins if plugin.error]
     unusable = [item.error for item in registry if item.error]
@@ -25,17 +39,7 @@ def command(as_json: bool) -> int:
         click.echo(
             json.dumps(
                 {
-                    "components": [
-                        {
-                            "kind": item.kind,
-                            "name": item.name,
-                            "distribution": item.plugin.distribution,
-                            "version": item.plugin.version,
-                            "preset": {key: str(value) for key, value in item.preset.items()},
-                            "summary": item.summary,
-                        }
-                        for item in registry
-                    ],
+                    "components": [_as_json(item) for item in registry],
                     "broken": {plugin.name: plugin.error for plugin in broken},
                     "conflicts": conflicts,
                 }
@@ -66,3 +70,43 @@ def command(as_json: bool) -> int:
     for line in (*unusable, *conflicts):
         click.echo(f"popbench: {line}", err=True)
     return status
+
+
+def _as_json(item: Registration) -> dict[str, JSON]:
+    from popbench.cli._options import options_of
+
+    return {
+        "kind": item.kind,
+        "name": item.name,
+        "distribution": item.plugin.distribution,
+        "version": item.plugin.version,
+        "preset": {key: str(value) for key, value in item.preset.items()},
+        "summary": item.summary,
+        "options": options_of(item),
+    }
+
+
+def _show_options(name: str, known: list[Registration], *, as_json: bool) -> int:
+    """Show the options of all components of this name: those of several kinds may share it."""
+    from popbench.errors import unknown
+
+    found = [item for item in known if item.name == name]
+    if not found:
+        raise unknown("component", name, [item.name for item in known])
+    unusable = [item.error for item in found if item.error]
+    if as_json:
+        click.echo(json.dumps({"components": [_as_json(item) for item in found]}))
+    else:
+        from rich.console import Console
+
+        from popbench.cli._options import options_of, options_table
+
+        console = Console()
+        for item in found:
+            if not item.error:
+                console.print(options_table(item))
+        if any(option["runtime"] for item in found for option in options_of(item)):
+            console.print("* results do not depend on it")
+    for line in unusable:
+        click.echo(f"popbench: {line}", err=True)
+    return 1 if unusable else 0

@@ -79,17 +79,17 @@ def decides(results: Mapping[str, Any], predictor: str, task: str) -> str:
 
 
 def markdown(results: Mapping[str, Any], title: str = "Leaderboard", about: Sequence[str] = ()) -> str:
-    """Render results.json as a board to paste; `about` adds lines to its footer."""
+    """Render results.json as a board to paste; `about` adds lines of markdown to its footer."""
     lines = [f"# {title}", ""]
     if results["demo"]:
         lines += ["> [!WARNING]", f"> {DEMO}", ""]
     for remark in remarks(results):
-        lines += [f"> {_escaped(remark)}", ""]
+        lines += [f"> {escaped(remark)}", ""]
     if results.get("incomplete"):
-        lines += ["> [!CAUTION]", f"> {results['incomplete']}", ""]
+        lines += ["> [!CAUTION]", f"> **Incomplete.** {escaped(results['incomplete'])}", ""]
     many = len(results["predictors"]) > 1
     for predictor, task in tables(results):
-        lines += [f"## {_escaped(task)}" + (f" · predictor {_escaped(predictor)}" if many else ""), ""]
+        lines += [f"## {escaped(task)}" + (f" · predictor {escaped(predictor)}" if many else ""), ""]
         lines += _board(results, predictor, task)
     lines += _footer(results, about)
     return "\n".join(lines) + "\n"
@@ -105,7 +105,7 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
             "Mode",
             "Generator",
             "Mean win rate, %",
-            f"Median {_escaped(unit)}",
+            f"Median {escaped(unit)}",
             "n",
             "Invalid",
             "Errors",
@@ -152,7 +152,7 @@ def _matrix(results: Mapping[str, Any], predictor: str, task: str, rows: Sequenc
     body = []
     for place, row in zip(places, rows, strict=True):
         cells = [_cell(pairs, row["system"], other["system"]) for other in rows]
-        body.append([f"{place} {_escaped(row['system'])}", *cells])
+        body.append([f"{place} {escaped(row['system'])}", *cells])
     yield from _table(["", *map(str, places)], "l" + "r" * len(rows), body)
     yield ""
 
@@ -188,9 +188,9 @@ def _contrasts(results: Mapping[str, Any], predictor: str, task: str) -> Iterato
         "lllrrrrrr",
         [
             [
-                _escaped(row["llm"]),
-                _escaped(row["generator"]),
-                _escaped(row["mode"]),
+                escaped(row["llm"]),
+                escaped(row["generator"]),
+                escaped(row["mode"]),
                 rate_interval(row["win_rate"]["value"], (row["win_rate"]["low"], row["win_rate"]["high"])),
                 f"[{percent(row['win_rate']['exact'][0])}, {percent(row['win_rate']['exact'][1])}]",
                 str(row["wins"]),
@@ -212,11 +212,11 @@ def _categories(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield "<details><summary>Medians by category</summary>"
     yield ""
     yield from _table(
-        ["System", *(f"{_escaped(name)} (n = {counts[name]})" for name in names)],
+        ["System", *(f"{escaped(name)} (n = {counts[name]})" for name in names)],
         "l" + "r" * len(names),
         [
             [
-                _escaped(row["system"]),
+                escaped(row["system"]),
                 *(median_interval(row["by_category"][name]["median"]) for name in names),
             ]
             for row in rows
@@ -238,10 +238,10 @@ def _footer(results: Mapping[str, Any], about: Sequence[str]) -> Iterator[str]:
     yield ""
     for task in results["tasks"]:
         known = f"hash `{task['hash']}`" if task["hash"] else "hash unknown"
-        yield f"- task {_escaped(task['name'])}: {known}"
+        yield f"- task {escaped(task['name'])}: {known}"
     for predictor in results["predictors"]:
         known = f"fingerprint `{predictor['digest']}`" if predictor["digest"] else "fingerprint unknown"
-        yield f"- predictor {_escaped(predictor['name'])}: {known}"
+        yield f"- predictor {escaped(predictor['name'])}: {known}"
     if results["restricted_to_common"]:
         yield "- restricted to the prompts that all systems have"
     yield from (f"- {line}" for line in about)
@@ -256,10 +256,10 @@ def _table(head: Sequence[str], align: str, body: Sequence[Sequence[str]]) -> It
 
 def _parts(system: str) -> list[str]:
     parts = system.split("|")
-    return [_escaped(part) for part in parts] if len(parts) == 3 else [_escaped(system), "–", "–"]
+    return [escaped(part) for part in parts] if len(parts) == 3 else [escaped(system), "–", "–"]
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Escape what markdown or HTML would take for its own."""
     for char in "\\`*_[]<>|~&$#":
         text = text.replace(char, f"\\{char}")
