@@ -8,6 +8,7 @@ from math import floor, log10
 from pathlib import Path
 from statistics import mean
 
+from popbench.errors import counted
 from popbench.ledger import Ledger
 from popbench.plan import Part, Plan, TaskMode
 from popbench.records import JSON, Sample
@@ -50,8 +51,8 @@ def sentences(rows: Iterable[Mapping[str, JSON]]) -> Iterator[str]:
     for row in rows:
         if row["usage"]:
             spent = "" if row["cost"] is None else f", {dollars(row['cost'])}"
-            lacking = f" (without {row['uncounted']:,} calls of unknown usage)" if row["uncounted"] else ""
-            yield f"{row['llm']}: {row['calls']:,} calls, {tokens(row['usage'])}{spent}{lacking}"
+            lacking = f" (without {counted(row['uncounted'], 'call')} of unknown usage)" if row["uncounted"] else ""
+            yield f"{row['llm']}: {counted(row['calls'], 'call')}, {tokens(row['usage'])}{spent}{lacking}"
 
 
 def tokens(usage: Mapping[str, int]) -> str:

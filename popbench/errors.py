@@ -37,7 +37,7 @@ def one_line(error: BaseException | str, limit: int = 500) -> str:
 
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, as in `1 sample` and `2 samples`."""
-    return f"{number} {noun}" + "s" * (number != 1)
+    return f"{number:,} {noun}" + "s" * (number != 1)
 
 
 def unknown(what: str, name: str, possible: Iterable[str], hint: str = "") -> UsageError:

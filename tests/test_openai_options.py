@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import openai_support as support
+from command_line import in_process
 from popbench.registry import Resolved, load_registry
 from refusals import refusal
 
@@ -89,3 +93,22 @@ def test_a_call_costs_what_its_tokens_cost() -> None:
     llm = made("openai,model=m,price_in=2,price_out=8").component
     assert llm.cost({"input": 500_000, "output": 250_000, "reasoning": 200_000}) == pytest.approx(3.0)
     assert made("openai,model=m").component.cost({"input": 1, "output": 1}) is None
+
+
+def test_presets_run_as_typed_with_a_key_in_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = in_process(monkeypatch, capsys, tmp_path)
+    with support.serving() as server:
+        for name in ("OPENAI", "DEEPSEEK"):
+            monkeypatch.setenv(f"{name}_BASE_URL", server.url)
+            monkeypatch.setenv(f"{name}_API_KEY", f"sk-{name}-0123456789")
+        models = [word for name in ("deepseek-r1", "deepseek-v3", "gpt-4o") for word in ("--llm", name)]
+        done = run(
+            "eval", *models, "--gen", "faulty", "--predictor", "faulty", "--corpus", "demo", "--limit", 2, "--json"
+        )
+        asked = {row["sent"]["model"] for row in server.log()}
+    assert done.status == 0, done.err
+    assert asked == {"deepseek-reasoner", "deepseek-chat", "gpt-4o"}
+    found = json.loads(done.out)["results"]["systems"]
+    assert {row["system"].partition("|")[0] for row in found} == {"deepseek-r1", "deepseek-v3", "gpt-4o"}

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from popbench.costs import CHARS_PER_TOKEN, OUTPUT_TOKENS, dollars, estimate, tokens
+from popbench.errors import counted
 from popbench.plan import Plan
 from popbench.run import run_path
 from popbench.workload import Work, missing, workload
@@ -91,7 +92,7 @@ def _cost(row: Mapping[str, Any]) -> str:
         else f"guessed until drafts of every mode are finished: {CHARS_PER_TOKEN} characters a token, "
         f"{OUTPUT_TOKENS[False]} to {OUTPUT_TOKENS[True]} output tokens an answer; models that think write far more"
     )
-    what = f"{row['drafts']:,} drafts, {tokens(row['usage'])}"
+    what = f"{counted(row['drafts'], 'draft')}, {tokens(row['usage'])}"
     return f"Drafts by {row['llm']}: about {dollars(row['cost'])} more for {what} ({basis})"
 
 
