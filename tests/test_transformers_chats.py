@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tokenizers import processors
 
 import popbench
 from popbench import testing
 from popbench_transformers.chats import ChatFormat
 from popbench_transformers.llm import TransformersLLM
 from popbench_transformers.options import TransformersOptions
-from tiny_llms import THINK, UNTHINK, Style, make_tokenizer, tiny
+from tiny_llms import END, START, THINK, UNTHINK, Style, make_tokenizer, tiny
 
 MESSAGES = (
     popbench.Message(role="system", content="You make videos."),
@@ -90,4 +92,55 @@ def test_messages_that_a_template_refuses_are_an_error_of_their_chat(tmp_path: P
     failure = answers["bad"]
     assert isinstance(failure, popbench.Failure)
     assert "no cats" in failure.error
+    llm.close()
+
+
+def test_a_template_that_gives_no_text_is_an_error_of_the_chat(tmp_path: Path) -> None:
+    file = tmp_path / "chat.jinja"
+    file.write_text("{{ '' }}", encoding="utf-8")
+    llm = TransformersLLM(TransformersOptions(model=str(tiny()), chat_template=str(file), max_new_tokens=2))
+    for answer in llm.generate(testing.sample_chats()[:2]):
+        assert isinstance(answer, popbench.Failure)
+        assert "gives no text" in answer.error
+    llm.close()
+
+
+def test_a_prompt_without_a_template_does_not_end_in_an_end_token() -> None:
+    tokenizer = make_tokenizer("no-template")
+    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in (START, END)}
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{START} $A {END}", special_tokens=list(ids.items())
+    )
+    assert tokenizer("a")["input_ids"][-1] == ids[END]
+    found = ChatFormat(tokenizer, None, {}).encode(MESSAGES).tokens
+    assert tokenizer.decode(found) == f"{START}You make videos.\n\nA kite\n\nAnswer:\n"
+
+
+def told(template: str | dict[str, str], **variables: Any) -> str:
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = template
+    return str(tokenizer.decode(ChatFormat(tokenizer, None, variables).encode(MESSAGES).tokens))
+
+
+def test_templates_are_told_the_same_date_on_every_day() -> None:
+    assert told("{{ strftime_now('%d %b %Y, %H:%M:%S.%f') }}") == "26 Jul 2024, 00:00:00.000000"
+    assert told("  {% if true %}\n{{ strftime_now(format='%Y-%-m-%-d') }}{% endif %}") == "2024-7-26"
+    assert told("{% macro day() %}{{ strftime_now('%A') }}{% endmacro %}{{ day() }}") == "Friday"
+    assert told({"default": "{{ strftime_now('%Y') }}", "other": "x"}) == "2024"
+    llama = (
+        "{% if not date_string is defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}\n"
+        "{{ date_string }} {{ messages[-1]['content'] }}"
+    )
+    assert told(llama) == "26 Jul 2024 You make videos.\n\nA kite"
+    assert told(llama, date_string="1 May 2025") == "1 May 2025 You make videos.\n\nA kite"
+
+
+def test_thoughts_that_never_end_are_no_answer() -> None:
+    folder = tiny(style="thinking")
+    llm = TransformersLLM(TransformersOptions(model=str(folder), temperature=1.0, max_new_tokens=12, dtype="float32"))
+    for answer in llm.generate(testing.sample_chats()):
+        assert isinstance(answer, popbench.Completion)
+        assert answer.text == ""
+        assert answer.reasoning
+        assert answer.notes == ("cut at 12 new tokens (max_new_tokens)",)
     llm.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from popbench import testing
 from popbench_transformers.decoding import Row
 from popbench_transformers.llm import TransformersLLM
 from popbench_transformers.options import TransformersOptions
-from popbench_transformers.sampling import Decoding, Sampler, gumbel
+from popbench_transformers.sampling import _GOLDEN, _ONE, _TWO, Decoding, Sampler, gumbel
 from tiny_llms import tiny
 
 _hf: Any = transformers
@@ -44,6 +45,39 @@ def test_noise_is_standard_gumbel_at_every_token_and_step() -> None:
     assert stats.kstest(noise.flatten().numpy(), "gumbel_r").pvalue > 1e-3
     between_steps = torch.corrcoef(noise[:40])
     assert (between_steps - torch.eye(40)).abs().max() < 0.25
+
+
+def _unmixed(word: int) -> int:
+    """Undo SplitMix64's mixing of a word."""
+    for bits, factor in ((31, _TWO), (27, _ONE)):
+        word = word ^ (word >> bits) ^ (word >> 2 * bits)
+        word = word * pow(factor, -1, 2**64) % 2**64
+    return word ^ (word >> 30) ^ (word >> 60)
+
+
+def _seed_of(word: int, token: int) -> int:
+    """Return the seed whose first step has this word of 64 random bits at a token."""
+    start = (_unmixed(word) - (token + 1) * _GOLDEN) % 2**64
+    return _unmixed((_unmixed(start) - _GOLDEN) % 2**64)
+
+
+def test_noise_reaches_as_far_as_rare_tokens_need_and_no_further() -> None:
+    """A token of probability 1e-8 wins with noise of 18.4 and more, which 23 random bits never gave."""
+    token = 137_000
+    for word, expected in ((0, 64 * math.log(2)), (2**30, 34 * math.log(2)), (2**63, -math.log(math.log(2)))):
+        assert gumbel([(_seed_of(word, token), 0)], 200_000)[0, token].item() == pytest.approx(expected, rel=1e-5)
+    smallest = gumbel([(_seed_of(2**64 - 1, token), 0)], 200_000)
+    assert smallest.argmin().item() == token
+    assert torch.isfinite(smallest).all()
+    logits = torch.full((200_001,), math.log(1e-8))
+    logits[-1] = math.log(1 - 200_000 * 1e-8)
+    assert (logits + gumbel([(_seed_of(2**35, token), 0)], 200_001)[0]).argmax().item() == token
+
+
+def test_large_noise_is_as_fine_as_small() -> None:
+    tail = torch.cat([found[found > 10] for seed in range(40) for found in gumbel([(seed, 0)], 200_000)])
+    assert stats.kstest((tail - 10).numpy(), "expon").pvalue > 1e-3
+    assert len(set(tail.tolist())) > 0.99 * len(tail)
 
 
 def test_noise_depends_on_seed_step_and_token_alone() -> None:
@@ -114,3 +148,21 @@ def test_temperature_zero_is_greedy_decoding() -> None:
         text = tokenizer.decode(found[0, ids["input_ids"].shape[1] :], skip_special_tokens=True)
         assert answer.text == text
     llm.close()
+
+
+def test_a_penalty_that_would_divide_by_zero_is_left_out() -> None:
+    assert Decoding.resolve(options(), SimpleNamespace(repetition_penalty=0.0)).repetition_penalty == 1
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_rows_without_numbers_are_ended_and_the_others_left_alone(bad: float) -> None:
+    rows = [Row(replace(CHAT, seed=index), [3, 4], 8) for index in range(3)]
+    ids = torch.tensor([[3, 4]] * 3)
+    logits = torch.randn(3, 20, generator=torch.Generator().manual_seed(1))
+    expected = Sampler(rows, replace(PLAIN, top_p=0.9))(ids, logits)
+    broken = logits.clone()
+    broken[1] = bad
+    found = Sampler(rows, replace(PLAIN, top_p=0.9))(ids, broken)
+    assert [row.error is None for row in rows] == [True, False, True]
+    assert torch.equal(found[[0, 2]], expected[[0, 2]])
+    assert not found.isnan().any()

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import torch
+import transformers as _transformers
+from tokenizers import Tokenizer, models
 
 import popbench
 from popbench import testing
@@ -17,8 +19,10 @@ from popbench.drafts import DRAFT_SCHEMA, parse_draft
 from popbench_transformers.chats import Encoded
 from popbench_transformers.llm import TransformersLLM
 from popbench_transformers.options import TransformersOptions
-from popbench_transformers.structured import Grammars
+from popbench_transformers.structured import Grammars, Guide
 from tiny_llms import END, THINK, UNTHINK, Style, make_tokenizer, tiny
+
+transformers: Any = _transformers  # much of it is untyped
 
 NESTED = {
     "type": "object",
@@ -149,8 +153,8 @@ def test_a_budget_that_no_answer_fits_in_is_said_with_the_number_needed() -> Non
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
 def test_real_models_give_valid_drafts_with_and_without_reasoning(family: Any, style: Style) -> None:
     base = testing.sample_chats()
-    chats = [replace(base[index % len(base)], id=f"{index}", seed=index, reasons=index % 2 == 0) for index in range(12)]
-    for length in (40, 90):
+    chats = [replace(base[index % len(base)], id=f"{index}", seed=index, reasons=index % 2 == 0) for index in range(6)]
+    for length in (40, 60):
         llm = TransformersLLM(
             TransformersOptions(model=str(tiny(family, style)), temperature=1.5, max_new_tokens=length, structured=True)
         )
@@ -175,3 +179,56 @@ def test_an_answer_that_the_budget_ended_says_so() -> None:
     answers = list(llm.generate(testing.sample_chats()))
     assert any(answer.notes == ("cut at 40 new tokens (max_new_tokens)",) for answer in answers)
     llm.close()
+
+
+@pytest.mark.parametrize("begun", ['{"n":1', '{"n":-', '{"n":1.5e'])
+def test_a_number_that_has_begun_is_ended(begun: str) -> None:
+    own = grammars()
+    properties = {"n": {"type": "number"}, "t": {"type": "string"}}
+    matcher = own.matcher(
+        {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    )
+    for token in own.vocabulary.tokenize_str(begun):
+        assert matcher.consume_token(token)
+    ending = own.ending(matcher)
+    assert len(ending) < 20
+    assert list(json.loads(begun.encode() + b"".join(own.texts[token] for token in ending))) == ["n", "t"]
+
+
+@pytest.mark.parametrize("where", ["allowed", "accept"])
+def test_an_answer_that_cannot_go_on_is_an_error_of_its_row(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    chats = testing.sample_chats()
+    bad: list[Guide] = []
+    init, own = Guide.__init__, getattr(Guide, where)
+
+    def first(self: Guide, *given: Any) -> None:
+        init(self, *given)
+        if not bad:
+            bad.append(self)
+
+    def failing(self: Guide, given: int) -> Any:
+        if self is bad[0]:
+            raise ValueError("the schema has no short ending")
+        return own(self, given)
+
+    monkeypatch.setattr(Guide, "__init__", first)
+    monkeypatch.setattr(Guide, where, failing)
+    llm = TransformersLLM(
+        TransformersOptions(model=str(tiny()), max_new_tokens=40, structured=True, temperature=1.0, dtype="float32")
+    )
+    answers = {answer.id: answer for answer in llm.generate(chats)}
+    failure = answers.pop(chats[0].id)
+    assert isinstance(failure, popbench.Failure)
+    assert failure.error == "structured=true: the schema has no short ending"
+    assert not failure.invalid
+    assert len(answers) == len(chats) - 1
+    assert all(isinstance(answer, popbench.Completion) and json.loads(answer.text) for answer in answers.values())
+    llm.close()
+
+
+def test_a_model_that_cannot_be_held_to_a_schema_is_said_to_be() -> None:
+    words = Tokenizer(models.WordLevel({"<unk>": 0, "a": 1, "</s>": 2}, unk_token="<unk>"))
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>", eos_token="</s>")
+    for eos, says in (([2], "tokenizer cannot be followed"), ([], "no end token")):
+        with pytest.raises(popbench.UsageError, match=f"structured=true: .*{says}.*leave structured=true out"):
+            Grammars(tokenizer, eos)

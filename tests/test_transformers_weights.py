@@ -84,6 +84,101 @@ def test_a_fingerprint_depends_on_contents_not_on_the_place_or_bystanders(copied
     assert folder_digest(copied) == before == folder_digest(tiny())
 
 
+def test_every_path_to_a_folder_has_the_same_fingerprint(
+    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "link").symlink_to(copied)
+    paths = [str(copied), f"{copied}/", "model", "./model", "~/model", "link", str(tmp_path / "link")]
+    found = {path: str(make(path).fingerprint()) for path in paths}
+    assert len(set(found.values())) == 1, found
+    assert [make(path).check() for path in paths] == [[]] * len(paths)
+    assert make("~/link").label() == "link[max_new_tokens=3]"
+    llm = make("~/model")
+    assert isinstance(next(iter(llm.generate(testing.sample_chats()[:1]))), popbench.Completion)
+    llm.close()
+    (tmp_path / "chat.jinja").write_text("hello", encoding="utf-8")
+    templates = ["chat.jinja", "~/chat.jinja", str(tmp_path / "chat.jinja")]
+    assert len({str(make("model", chat_template=path).fingerprint()) for path in templates}) == 1
+
+
+def test_a_path_that_leads_nowhere_is_said(cache: Path) -> None:
+    line = only(make("tinny"))
+    assert "there is no folder tinny here" in line
+    assert "hf download tinny" in line
+    assert "there is no folder org/tinny here" in only(make("org/tinny"))
+    assert "no such folder" in only(make("~nobody-of-this-name/model"))
+
+
+def _cut(file: Path, by: int) -> None:
+    file.write_bytes(file.read_bytes()[:-by])
+
+
+def _index(folder: Path, *shards: str) -> Path:
+    """Make a model one of several shards, of which only the first is there; return that one."""
+    first = (folder / "model.safetensors").rename(folder / "model-1.safetensors")
+    names = {f"layer.{number}": name for number, name in enumerate(shards)}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}), encoding="utf-8")
+    return first
+
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+AGAIN = "copy or download it again"
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda folder: (folder / "config.json").write_text("{"), ["config.json is no JSON object"]),
+        (lambda folder: (folder / "tokenizer.json").unlink(), ["no tokenizer (tokenizer.json, tokenizer.model"]),
+        (lambda folder: (folder / WEIGHTS).unlink(), ["no weights (model.safetensors"]),
+        (lambda folder: (folder / WEIGHTS).rename(folder / "other.safetensors"), ["no weights (model.safetensors"]),
+        (lambda folder: _cut(folder / WEIGHTS, 1), [WEIGHTS, "bytes, and", AGAIN]),
+        (lambda folder: _cut(folder / WEIGHTS, (folder / WEIGHTS).stat().st_size - 100), [WEIGHTS, "header", AGAIN]),
+        (lambda folder: (folder / WEIGHTS).write_bytes(b""), [WEIGHTS, "header", AGAIN]),
+        (lambda folder: (folder / WEIGHTS).write_bytes(b"\xff" * 500), [WEIGHTS, "header", AGAIN]),
+        (lambda folder: (folder / WEIGHTS).write_bytes(b"\2" + b"\0" * 7 + b"[]"), [WEIGHTS, "header", AGAIN]),
+        (
+            lambda folder: (folder / WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0"),
+            [WEIGHTS, "git lfs pull"],
+        ),
+        (
+            lambda folder: _index(folder, "model-1.safetensors", "model-2.safetensors", "model-3.safetensors"),
+            [f"{INDEX} names model-2.safetensors and 1 more, which the folder lacks"],
+        ),
+        (lambda folder: _index(folder), [f"{INDEX} names no shards"]),
+        (
+            lambda folder: _cut(_index(folder, "model-1.safetensors"), 9),
+            ["its model-1.safetensors has", AGAIN],
+        ),
+    ],
+)  # fmt: skip
+def test_a_broken_folder_is_found_before_the_run(copied: Path, damage: Any, says: list[str]) -> None:
+    assert make(copied).check() == []
+    damage(copied)
+    line = only(make(copied))
+    for text in says:
+        assert text in line
+
+
+def test_a_cached_model_with_a_damaged_file_is_said(cache: Path) -> None:
+    _cut(cached(cache) / WEIGHTS, 1)
+    line = only(make("org/tiny"))
+    assert f"{WEIGHTS} has" in line
+    assert str(cache) in line
+
+
+def test_folders_that_transformers_can_load_are_not_called_broken(copied: Path) -> None:
+    _index(copied, "model-1.safetensors")
+    assert make(copied).check() == []
+    (copied / "tokenizer.json").rename(copied / "tokenizer.model")
+    assert make(copied).check() == []
+    (copied / "tokenizer.model").unlink()
+    (copied / "tokenizer_config.json").write_text('{"auto_map": {"AutoTokenizer": ["own.Own", null]}}')
+    assert make(copied).check() == []
+
+
 def test_use_does_not_change_a_fingerprint(copied: Path) -> None:
     llm = make(copied)
     before = llm.fingerprint()
@@ -98,7 +193,7 @@ def test_large_weight_files_are_sampled_in_no_time_and_changes_seen(copied: Path
         data.truncate(20 * 2**30)  # sparse: takes no room
     started = time.perf_counter()
     before = folder_digest(copied)
-    assert time.perf_counter() - started < 0.5
+    assert time.perf_counter() - started < 3  # reading it would take more
     with file.open("r+b") as data:
         data.seek(file.stat().st_size - 100)
         data.write(b"trained")
@@ -182,7 +277,7 @@ def test_the_hub_is_asked_for_the_commit_once(cache: Path, monkeypatch: pytest.M
     ("error", "says"),
     [
         (_refusal("GatedRepoError"), "accept its licence at https://huggingface.co/org/far and set HF_TOKEN"),
-        (_refusal("RepositoryNotFoundError"), "no such model on the hub"),
+        (_refusal("RepositoryNotFoundError"), "there is no folder org/far here, nor such a model on the hub"),
         (_refusal("RevisionNotFoundError"), "no revision"),
         (_refusal("EntryNotFoundError"), "no config.json"),
         (OSError("network is down"), "the hub cannot be reached"),
@@ -199,11 +294,11 @@ def test_what_the_hub_refuses_is_said_with_the_remedy(
 
 def test_a_hub_that_does_not_answer_is_not_waited_for(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = Hub(monkeypatch, cache)
-    hub.silence = 1.0
+    hub.silence = 60.0
     monkeypatch.setattr(weights, "_PATIENCE", 0.1)
     started = time.perf_counter()
     assert "the hub cannot be reached" in only(make("org/far"))
-    assert time.perf_counter() - started < 0.8
+    assert time.perf_counter() - started < 30
 
 
 @pytest.mark.parametrize(

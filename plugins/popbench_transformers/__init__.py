@@ -1,7 +1,7 @@
 """Open-weight language models, run on this machine with Hugging Face transformers.
 
-Two presets are the paper's open models with its decoding settings (arXiv 2502.12945, section 4.1); `transformers`
-runs any causal language model from a folder or from the hub. Nothing heavy is imported before a model is used.
+Two presets are the paper's open models (arXiv 2502.12945), decoded as its released code does; `transformers` runs any
+causal language model from a folder or from the hub. Nothing heavy is imported before a model is used.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import queue
 import threading
 import time
@@ -25,21 +26,28 @@ THREAD = "popbench-transformers"
 _ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 """All but cuDNN's, which plans anew, for some 50 ms on an H100, at every length of the cache: at every token."""
 
-_MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+_MEMORY_WORDS = (
+    "can't allocate memory", "Cannot allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED",
+)  # fmt: skip
 
 
 @dataclass(slots=True, eq=False)
 class Row:
-    """One chat on its way to an answer: `budget` new tokens at most, of which `tokens` are written."""
+    """One chat on its way to an answer: `budget` new tokens at most, of which `tokens` are written.
+
+    `thinking` says that the prompt ends inside a section of thoughts; `error`, why there will be no answer.
+    """
 
     chat: popbench.Chat
     prompt: list[int]
     budget: int
     guide: Guide | None = None
     make_guide: Callable[[], Guide] | None = None
+    thinking: bool = False
     tokens: list[int] = field(default_factory=list)
     done: bool = False
     cut: bool = False
+    error: str | None = None
     seconds: float = 0.0
     peak_memory_mb: float | None = None
 
@@ -48,22 +56,31 @@ class Row:
         """How many tokens may still come."""
         return self.budget - len(self.tokens)
 
+    @property
+    def going(self) -> bool:
+        """Whether more tokens are wanted."""
+        return not self.done and self.error is None
+
     def guided_by(self, make: Callable[[], Guide]) -> None:
         """Hold the row to a schema; raises what making the guide raises."""
         self.make_guide, self.guide = make, make()
 
     def restart(self) -> None:
         """Forget what is written; the seconds it took stay spent."""
-        self.tokens = []
+        self.tokens, self.error = [], None
         self.guide = None if self.make_guide is None else self.make_guide()
 
     def take(self, token: int, eos: Sequence[int]) -> None:
         """Follow the token that was chosen."""
-        if token in eos:
+        if self.error is not None or token in eos:
             self.done = True
             return
         self.tokens.append(token)
-        complete = self.guide is not None and self.guide.accept(token)
+        try:
+            complete = self.guide is not None and self.guide.accept(token)
+        except ValueError as error:
+            self.error, self.done = f"structured=true: {error}", True
+            return
         self.done = complete or self.left <= 0
         self.cut = self.guide.cut if self.guide is not None else self.left <= 0
 
@@ -152,5 +169,7 @@ class Batch:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory is short: a GPU's, or that of the machine."""
     if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _MEMORY_WORDS)

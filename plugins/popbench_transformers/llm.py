@@ -9,6 +9,8 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
 import popbench
+from popbench.specs import make_label
+from popbench_transformers.chats import closes_thoughts
 from popbench_transformers.checks import gpu_count, problems
 from popbench_transformers.memory import GIB, estimate
 from popbench_transformers.options import TransformersOptions
@@ -52,19 +54,24 @@ class TransformersLLM(popbench.LLM):
             for name, value in self.options.determining().items()
             if name != "model" and value != fields[name].default
         }
-        shown = ",".join(f"{name}={_short(value)}" for name, value in differ.items())
-        return (f"{model}[{shown}]" if shown else model).replace("|", "/")
+        return make_label(model, differ).replace("|", "/")
 
     def fingerprint(self) -> Mapping[str, popbench.JSON]:
-        """Add which weights these are: a hub commit or a hash of the folder; and the chat template's content."""
-        found = {**super().fingerprint(), "weights": self._weights.identity}
-        if self.options.chat_template is not None:
-            found["chat_template"] = self._template
-        return found
+        """Add which weights these are: a hub commit or a hash of the folder; and the chat template's content.
+
+        Contents stand in for the paths to them, so that it does not matter how, or where, a folder is reached.
+        """
+        found = dict(super().fingerprint())
+        options = dict(self.options.determining())
+        if self._weights.local and self._weights.folder is not None:
+            del options["model"]
+        if self._template is not None:
+            del options["chat_template"]
+        return {**found, "options": options, "weights": self._weights.identity, "chat_template": self._template}
 
     @cached_property
     def _template(self) -> str | None:
-        return file_digest(self.options.chat_template)
+        return None if self.options.chat_template is None else file_digest(self.options.chat_template)
 
     def check(self) -> list[str]:
         """List what is missing: the model, a package, a GPU, memory."""
@@ -98,13 +105,24 @@ class TransformersLLM(popbench.LLM):
         window = 1 if self.options.batch_size == 1 else WINDOW
         while taken := list(islice(source, window)):
             if self._loaded is None:
-                from popbench_transformers.loading import load
-
-                self._loaded = load(self.options, self._weights)
+                self._loaded = self._load()
             if self._batcher is None:
                 self._batcher = Batcher(self._loaded, self.options.batch_size)
             decoding = Decoding.resolve(self.options, self._loaded.defaults)
             yield from self._answer(self._loaded, self._batcher, decoding, taken)
+
+    def _load(self) -> Loaded:
+        """Load the model; raises ComponentError where its files are no longer those of the fingerprint."""
+        from popbench_transformers.loading import load
+
+        what = f"model {self.options.model}"
+        if self.options.chat_template is not None and file_digest(self.options.chat_template) != self._template:
+            what = f"chat_template {self.options.chat_template}"
+        elif not self._weights.changed():
+            loaded = load(self.options, self._weights)
+            if not self._weights.changed():  # loading takes minutes
+                return loaded
+        raise popbench.ComponentError(f"{what} changed since the run was planned: run the same command again")
 
     def _answer(
         self, loaded: Loaded, batcher: Batcher, decoding: Decoding, chats: Iterable[popbench.Chat]
@@ -117,7 +135,7 @@ class TransformersLLM(popbench.LLM):
             else:
                 rows.append(made)
         for row, fits in batcher.run(rows, decoding):
-            yield self._completion(loaded, row) if fits else _too_large(row)
+            yield self._ended(loaded, row) if fits else _too_large(row)
 
     def _row(self, loaded: Loaded, chat: popbench.Chat) -> Row | popbench.Failure:
         from popbench_transformers.decoding import Row
@@ -131,11 +149,11 @@ class TransformersLLM(popbench.LLM):
         if room < 1:
             return popbench.Failure(
                 chat.id,
-                f"the prompt has {len(prompt.tokens)} tokens and the model's context {loaded.context}: use fewer "
-                "references (--mode pe,k=10) or a model with a longer context",
+                f"the prompt has {len(prompt.tokens)} tokens and the model's context {loaded.context}: "
+                f"{_fewer(chat)}{'or ' if chat.references else ''}use a model with a longer context",
             )
         budget = min(room, self.options.max_new_tokens)
-        row = Row(chat, prompt.tokens, budget)
+        row = Row(chat, prompt.tokens, budget, thinking=prompt.thinking)
         if self.options.structured:
             try:
                 row.guided_by(lambda: loaded.grammars.guide(chat.schema, chat.reasons, prompt, budget))
@@ -143,14 +161,20 @@ class TransformersLLM(popbench.LLM):
                 return popbench.Failure(chat.id, str(error))
         return row
 
-    def _completion(self, loaded: Loaded, row: Row) -> popbench.Completion:
+    def _ended(self, loaded: Loaded, row: Row) -> popbench.Completion | popbench.Failure:
+        if row.error is not None:
+            return popbench.Failure(row.chat.id, row.error, seconds=row.seconds, peak_memory_mb=row.peak_memory_mb)
         notes: tuple[str, ...] = ()
         if row.cut:
             why = "max_new_tokens" if row.budget == self.options.max_new_tokens else "the model's context"
             notes = (f"cut at {row.budget} new tokens ({why})",)
+        text = loaded.format.decode(row.tokens)
+        # a draft in thoughts that never ended is not the answer
+        thoughts = text.strip() if row.thinking and not closes_thoughts(text) else None
         return popbench.Completion(
             row.chat.id,
-            loaded.format.decode(row.tokens),
+            text if thoughts is None else "",
+            thoughts or None,
             usage={"input": len(row.prompt), "output": len(row.tokens)},
             seconds=row.seconds,
             peak_memory_mb=row.peak_memory_mb,
@@ -161,15 +185,13 @@ class TransformersLLM(popbench.LLM):
 def _too_large(row: Row) -> popbench.Failure:
     return popbench.Failure(
         row.chat.id,
-        f"out of memory with a prompt of {len(row.prompt)} tokens by itself: use fewer references (--mode pe,k=10), "
-        "a smaller max_new_tokens=, quantization=4bit, or more memory",
+        f"out of memory with a prompt of {len(row.prompt)} tokens by itself: {_fewer(row.chat)}"
+        "use a smaller max_new_tokens=, quantization=4bit, or more memory",
         seconds=row.seconds,
     )
 
 
-def _short(value: popbench.JSON) -> str:
-    if isinstance(value, str):
-        return PurePath(value).name or value
-    import json
-
-    return json.dumps(value)
+def _fewer(chat: popbench.Chat) -> str:
+    """Advise on references where the chat has some: they make up most of a long prompt."""
+    count = len(chat.references)
+    return f"choose a smaller RAG size (--mode pe,k=N; this chat has {count} references), " if count else ""

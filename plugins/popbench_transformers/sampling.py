@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 
 _GOLDEN, _ONE, _TWO = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _WORD = 2**64
-_BITS = 23
-"""Bits of a uniform number: as many as float32 holds with a half added, so that neither 0 nor 1 occurs."""
+_BELOW_ONE = 1 - 2.0**-24
+"""The largest float32 below 1: the noise of a uniform number of 1 would be infinite."""
 
 TOP_K = 50
 """What `generate` of transformers keeps where neither the call nor the model's generation config says."""
+
+NO_NUMBERS = "the model's logits are not numbers: try dtype=bfloat16 or dtype=float32, or other weights"
+"""What is said of float16 that overflows, and of broken weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +57,14 @@ class Decoding:
             return given if given is not None else own if own is not None else default
 
         asked = any(getattr(options, name) is not None for name in ("temperature", "top_p", "top_k", "min_p"))
+        penalty = float(pick("repetition_penalty", 1.0))
         samples = asked or bool(getattr(config, "do_sample", False))
         return cls(
             temperature=float(pick("temperature", 1.0)) if samples else 0.0,
             top_p=float(pick("top_p", 1.0)),
             top_k=int(pick("top_k", TOP_K)),
             min_p=float(pick("min_p", 0.0)),
-            repetition_penalty=float(pick("repetition_penalty", 1.0)),
+            repetition_penalty=penalty if penalty > 0 else 1.0,  # some configs hold 0, which would divide by it
         )
 
     def warpers(self) -> list[Any]:
@@ -90,21 +94,40 @@ class Sampler:
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Take ids (rows, length) and logits (rows, vocabulary); return scores whose argmax is the next token."""
-        scores = self._penalised(input_ids, scores.float())
+        scores = self._penalised(input_ids, self._numbers(scores.float()))
         for index, row in enumerate(self._rows):
-            if row.guide is not None and not row.done:
-                _restrict(scores, index, row.guide.allowed(row.left))
+            if row.going:
+                self._guide(scores, index, row)
         drawn = self._drawn(input_ids, scores, range(len(self._rows)))
         free = [index for index, row in enumerate(self._rows) if row.guide is not None and row.guide.free]
         if free:
             choices = drawn.argmax(dim=-1).tolist()
             for index in free:
                 row = self._rows[index]
-                if not row.done and row.guide is not None and row.guide.interrupts(choices[index]):
+                if row.going and row.guide is not None and row.guide.interrupts(choices[index]):
                     row.guide.begin()
-                    _restrict(scores, index, row.guide.allowed(row.left))
+                    self._guide(scores, index, row)
                     drawn[index] = self._drawn(input_ids[index : index + 1], scores[index : index + 1], [index])[0]
         return drawn
+
+    def _numbers(self, scores: torch.Tensor) -> torch.Tensor:
+        """End the rows whose logits no token can be drawn from; a NaN would win every argmax."""
+        usable = scores.amax(dim=-1).isfinite()  # the largest is NaN where one is, and -inf where all are
+        if bool(usable.all()):
+            return scores
+        for row, fine in zip(self._rows, usable.tolist(), strict=True):
+            if not fine and row.going:
+                row.error = NO_NUMBERS
+        return torch.where(usable[:, None], scores, 0.0)
+
+    def _guide(self, scores: torch.Tensor, index: int, row: Row) -> None:
+        """Let only what the row's guide allows be drawn; a guide that does not know on ends its row, not the batch."""
+        if row.guide is None:
+            return
+        try:
+            _restrict(scores, index, row.guide.allowed(row.left))
+        except ValueError as error:
+            row.error = f"structured=true: {error}"
 
     def _penalised(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Make tokens that a row already holds less likely (CTRL, arXiv 1909.05858).
@@ -145,7 +168,8 @@ def gumbel(places: Sequence[tuple[int, int]], vocabulary: int, device: torch.dev
     """Return standard Gumbel noise (places, vocabulary), float32, for places given as (seed, step).
 
     It is counter-based (SplitMix64, doi 10.1145/2660193.2660195), so the value at (seed, step, token) is the same in
-    any batch, on any device, and after a restart.
+    any batch and after a restart. On another device the integers are the same, and the logarithm may differ in the
+    last bit: of 6 texts drawn in float32, an H100 and a processor gave all 6 alike.
     """
     bases = [_signed(_mix((_mix(seed % _WORD) + _GOLDEN * (step + 1)) % _WORD)) for seed, step in places]
     start = torch.tensor(bases, dtype=torch.int64, device=device)[:, None]
@@ -154,8 +178,9 @@ def gumbel(places: Sequence[tuple[int, int]], vocabulary: int, device: torch.dev
     word = (word ^ _shifted(word, 30)) * _signed(_ONE)
     word = (word ^ _shifted(word, 27)) * _signed(_TWO)
     word = word ^ _shifted(word, 31)
-    uniform = (_shifted(word, 64 - _BITS).float() + 0.5) * 2.0**-_BITS
-    # -log1p(-u) keeps small values exact, and these become the large noise that decides
+    # 63 bits, of which float32 keeps the leading 24 of every number: small ones stay distinct. These become the large
+    # noise, up to 44, that draws rare tokens; -log1p(-u) keeps them exact
+    uniform = ((_shifted(word, 1).float() + 0.5) * 2.0**-63).clamp(max=_BELOW_ONE)
     return -torch.log(-torch.log1p(-uniform))
 
 

@@ -33,10 +33,18 @@ class Grammars:
         import llguidance
         import llguidance.hf
 
+        if not eos:
+            raise popbench.UsageError(
+                "structured=true: the model has no end token: name one as eos_token_id in its generation_config.json, "
+                "or leave structured=true out"
+            )
         try:
             self.vocabulary = llguidance.hf.from_tokenizer(tokenizer, None, list(eos))
-        except ValueError as error:
-            raise popbench.UsageError(f"structured=true: {error}; leave it out for this model") from None
+        except Exception as error:  # of many kinds, for tokenizers of many kinds
+            what = " ".join(str(error).split()) or type(error).__name__
+            raise popbench.UsageError(
+                f"structured=true: the model's tokenizer cannot be followed ({what}): leave structured=true out"
+            ) from None
         self.eos = frozenset(eos)
         self._matcher = llguidance.LLMatcher
         self._compiled: dict[str, Any] = {}
@@ -86,7 +94,7 @@ class Grammars:
         while not ahead.is_accepting():
             token = self._next(ahead)
             if token is None or len(path) >= _ENDLESS or not ahead.consume_token(token):
-                raise ValueError("the schema has no short ending")
+                raise ValueError("the schema has no short ending: leave structured=true out")
             path.append(token)
         return path
 
@@ -110,7 +118,8 @@ class Grammars:
         if allowed("q") is not None:
             found = allowed('"')
             return found if found is not None else allowed("-q")
-        found = allowed('}]"0,')
+        # a comma before a digit: a number that has begun could go on with zeros for ever
+        found = allowed('}]",0')
         if found is not None:
             return found
         rest = mask.nonzero().flatten().tolist()
@@ -177,7 +186,9 @@ class Guide:
                     return self._grammars.only(min(self._grammars.eos))
                 self._path = ending
                 self.cut = True
-            # every token takes one of those left and may make the ending longer: no look is due before both can matter
+            # Invariant: the shortest ending always fits into what is left. A free token takes one of those left and
+            # adds at most _GROWTH to the ending, so `spare` falls by at most _GROWTH + 1 a token, and that many
+            # tokens may pass before the ending has to be computed again.
             self._next_look = left - max(1, spare // (_GROWTH + 1))
         if self._path:
             return self._grammars.only(self._path[0])
@@ -212,7 +223,7 @@ class Guide:
         if self._path:
             self._path.pop(0)
         if not self._matcher.consume_token(token):
-            raise RuntimeError(f"token {token} does not fit the schema: {self._matcher.get_error()}")
+            raise ValueError(f"token {token} does not fit the schema: {self._matcher.get_error()}")
         return bool(self._matcher.is_stopped())
 
     def _follow(self, token: int) -> None:

@@ -6,24 +6,29 @@ No weights are read here beyond a sample of their bytes, and the hub is asked on
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from popbench_transformers.files import complete, folder_problem, read_json, weight_files
+
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TEXTS = {".json", ".jinja", ".txt", ".model", ".py", ".tiktoken"}
-_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")
-_NOT_WEIGHTS = ("training_args", "optimizer", "scheduler", "rng_state")
 _WHOLE = 8 * 2**20
 """Weight files up to this size are hashed whole; of larger ones, blocks spread over the file."""
+_WHOLE_TEXT = 64 * 2**20
+"""The same for texts: no tokenizer is larger, but data left in the folder may be."""
+_SETTINGS = re.compile(
+    r".+\.jinja|(.+_)?config\.json|chat_template\.json|(tokenizer|vocab|merges)\b.*|(added|special)_tokens.*\.json|.+\.model"
+)
+"""What counts in sub-folders: transformers reads `additional_chat_templates/default.jinja` before the main template."""
 _BLOCKS, _BLOCK = 64, 4096
 _PATIENCE = 3.0
-_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json")
-_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 
 
 class Weights:
@@ -32,17 +37,16 @@ class Weights:
     def __init__(self, model: str, revision: str | None) -> None:
         self.model = model
         self.revision = revision
-        path = Path(model).expanduser()
-        self.local = path.is_dir() or model.startswith((".", "/", "~")) or model.count("/") > 1
+        self._path = Path(os.path.expanduser(model))  # noqa: PTH111 - Path's own raises where there is no such user
+        self.local = self._path.is_dir() or model.startswith((".", "/", "~")) or model.count("/") > 1
 
     @cached_property
     def folder(self) -> Path | None:
         """The folder to load from: a local model's, or the hub cache's where it holds the whole model."""
         if self.local:
-            path = Path(self.model).expanduser()
-            return path.resolve() if path.is_dir() else None
+            return self._path.resolve() if self._path.is_dir() else None
         cached = self._cached
-        return cached if cached is not None and _complete(cached) else None
+        return cached if cached is not None and complete(cached) else None
 
     @cached_property
     def commit(self) -> str | None:
@@ -60,26 +64,35 @@ class Weights:
             return self.commit
         return None if self.folder is None else folder_digest(self.folder)
 
+    def changed(self) -> bool:
+        """Whether a folder's files are no longer those of `identity`. What the hub's cache holds does not change."""
+        if not self.local or self.folder is None:
+            return False
+        known = self.identity
+        return folder_digest(self.folder) != known
+
     @cached_property
     def problem(self) -> str | None:
         """Why the model cannot be loaded, and what to do about it, in one line."""
         if self.local:
             if self.folder is None:
                 return f"model {self.model}: there is no such folder; give the folder of a model, or a hub id"
-            if not (self.folder / "config.json").is_file():
-                return f"model {self.model}: the folder holds no config.json, so it is no transformers model"
-            if not weight_files(self.folder):
-                return f"model {self.model}: the folder holds no weights (*.safetensors)"
+            found = folder_problem(self.folder)
+            if found is not None:
+                return f"model {self.model}: {found}"
             if self.revision is not None:
                 return f"model {self.model}: revision={self.revision} is for hub models; leave it out for a folder"
             return None
-        return None if self.folder is not None else self._answer[1]
+        if self.folder is None:
+            return self._answer[1]
+        found = folder_problem(self.folder)
+        return None if found is None else f"model {self.model}: in {self.folder}, {found}"
 
     @property
     def config(self) -> dict[str, Any]:
         """config.json, where it is on this machine; else empty."""
         folder = self.folder or (None if self.local else self._cached)
-        return {} if folder is None else _read_json(folder / "config.json")
+        return {} if folder is None else read_json(folder / "config.json")
 
     @cached_property
     def stored_bytes(self) -> int | None:
@@ -115,8 +128,9 @@ class Weights:
         why = "HF_HUB_OFFLINE is set" if offline else "the hub cannot be reached"
         what = self.model if self.revision is None else f"{self.model} --revision {self.revision}"
         return None, (
-            f"model {self.model}: not complete in the local cache, and {why}: run `hf download {what}` where there is "
-            "a connection (a gated model needs its licence accepted and HF_TOKEN set), or give a folder"
+            f"model {self.model}: there is no folder {self.model} here; as a hub id: not complete in the local cache, "
+            f"and {why}: run `hf download {what}` where there is a connection "
+            "(a gated model needs its licence accepted and HF_TOKEN set), or give a folder"
         )
 
 
@@ -133,45 +147,36 @@ def _ask(model: str, revision: str | None) -> tuple[str | None, str | None]:
     except errors.RevisionNotFoundError:
         return None, f"model {model}: it has no revision {revision!r}; see {page}/commits"
     except (errors.RepositoryNotFoundError, errors.HFValidationError):
-        return None, f"model {model}: no such model on the hub, nor a folder here; check the id, or set HF_TOKEN"
+        return None, (
+            f"model {model}: there is no folder {model} here, nor such a model on the hub: check the path or the id, "
+            "or set HF_TOKEN to a token that may see it"
+        )
     except errors.EntryNotFoundError:
         return None, f"model {model}: it holds no config.json, so it is no transformers model"
     except Exception as error:  # whatever the connection may raise
         what = " ".join(str(error).split())[:200] or type(error).__name__
-        return None, f"model {model}: the hub cannot be reached ({what}): run `hf download {model}` first"
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """List the files transformers would load weights from: safetensors where there are any."""
-    for suffix in _WEIGHTS:
-        found = [file for file in sorted(folder.glob(f"*{suffix}")) if not file.name.startswith(_NOT_WEIGHTS)]
-        if found:
-            return found
-    return []
-
-
-def _complete(folder: Path) -> bool:
-    names = next((set(_read_json(folder / index).get("weight_map", {}).values()) for index in _INDEXES
-                  if (folder / index).is_file()), None)  # fmt: skip
-    weights = all((folder / name).is_file() for name in names) if names else bool(weight_files(folder))
-    return weights and any((folder / name).is_file() for name in _TOKENIZERS)
+        return None, (
+            f"model {model}: there is no folder {model} here, and the hub cannot be reached ({what}): run "
+            f"`hf download {model}` first"
+        )
 
 
 def folder_digest(folder: Path) -> str:
-    """Hash what a model's folder holds: texts whole, weights by name, size and a sample of their bytes.
+    """Hash what a model's folder holds: texts whole, large files by name, size and a sample of their bytes.
 
     It takes milliseconds for any size. A change of a few bytes in a large weight file may go unseen; another
     training, conversion or quantization of the model does not.
     """
     found = hashlib.sha256()
     weights = set(weight_files(folder))
-    for file in sorted(folder.iterdir()):
-        if not file.is_file() or not (file in weights or file.suffix in _TEXTS):
+    texts = [file for file in folder.iterdir() if file.suffix in _TEXTS]
+    for file in sorted({*weights, *texts, *_below(folder)}):
+        if not file.is_file():
             continue
         size = file.stat().st_size
-        found.update(f"{file.name}\0{size}\0".encode("utf-8", "surrogateescape"))
+        found.update(f"{file.relative_to(folder).as_posix()}\0{size}\0".encode("utf-8", "surrogateescape"))
         with file.open("rb") as data:
-            if file not in weights or size <= _WHOLE:
+            if size <= (_WHOLE if file in weights else _WHOLE_TEXT):
                 found.update(data.read())
                 continue
             for block in range(_BLOCKS):
@@ -180,17 +185,17 @@ def folder_digest(folder: Path) -> str:
     return found.hexdigest()[:32]
 
 
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield the templates, configurations and tokenizers in sub-folders, which may be read too; not in hidden ones."""
+    for child in folder.iterdir():
+        if child.is_dir() and not child.name.startswith("."):
+            with suppress(OSError):  # what cannot be listed here cannot be loaded either
+                yield from (file for file in child.iterdir() if _SETTINGS.fullmatch(file.name))
+
+
 def file_digest(path: str) -> str | None:
     """Hash a file's content; None where it cannot be read."""
     try:
         return hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()[:32]
     except OSError:
         return None
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

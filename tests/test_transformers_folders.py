@@ -1,0 +1,80 @@
+"""Folders of local language models: what of them is in the fingerprint, and what happens when they change."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import popbench
+from popbench import testing
+from popbench_transformers import loading
+from popbench_transformers.llm import TransformersLLM
+from popbench_transformers.options import TransformersOptions
+from popbench_transformers.weights import folder_digest
+from tiny_llms import build, tiny
+
+
+def make(model: str | Path, **options: Any) -> TransformersLLM:
+    return TransformersLLM(TransformersOptions(model=str(model), max_new_tokens=3, **options))
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny(), tmp_path / "model"))
+
+
+@pytest.mark.parametrize("what", ["weights", "template", "while loading"])
+def test_a_model_that_changed_after_the_plan_is_not_used(
+    what: str, copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = tmp_path / "own.jinja"
+    template.write_text("{{ messages[-1]['content'] }}", encoding="utf-8")
+    llm = make(copied, chat_template=str(template))
+    before = llm.fingerprint()
+    if what == "template":
+        template.write_text("hello", encoding="utf-8")
+    elif what == "weights":
+        build(copied, seed=99)
+    else:
+        load = loading.load
+
+        def swapping(*given: Any) -> Any:
+            found = load(*given)
+            build(copied, seed=99)
+            return found
+
+        monkeypatch.setattr(loading, "load", swapping)
+    with pytest.raises(popbench.ComponentError, match="changed since the run was planned: run the same command again"):
+        list(llm.generate(testing.sample_chats()[:1]))
+    assert llm.fingerprint() == before
+    assert make(copied, chat_template=str(template)).fingerprint() != before
+
+
+def test_templates_in_sub_folders_are_in_the_fingerprint_and_other_files_not(copied: Path) -> None:
+    before = folder_digest(copied)
+    for name in ("runs/events.json", ".cache/config.json", "additional_chat_templates/README.md"):
+        (copied / name).parent.mkdir()
+        (copied / name).write_text("{}", encoding="utf-8")
+    assert folder_digest(copied) == before
+    found = {before}
+    for name in ("additional_chat_templates/default.jinja", "sub/config.json", "sub/tokenizer.json"):
+        (copied / name).parent.mkdir(exist_ok=True)
+        (copied / name).write_text("hello", encoding="utf-8")
+        found.add(folder_digest(copied))
+    assert len(found) == 4
+
+
+def test_large_texts_in_a_folder_are_not_read_whole(copied: Path) -> None:
+    file = copied / "data.txt"
+    with file.open("wb") as data:
+        data.truncate(20 * 2**30)  # sparse: takes no room
+    started = time.perf_counter()
+    before = folder_digest(copied)
+    assert time.perf_counter() - started < 3
+    with file.open("r+b") as data:
+        data.write(b"other")
+    assert folder_digest(copied) != before
