@@ -178,7 +178,7 @@ class ChatModel(popbench.LLM):
         key = self.key
         try:
             yield from answer_all(Calls(self), chats, self.options.concurrency)
-        except Exception as error:
+        except Exception as error:  # whatever it is, the key must not go out with it
             if len(key) < 8 or key not in "".join(traceback.format_exception(error)):
                 raise
             # A traceback that holds the key is given up for the message.

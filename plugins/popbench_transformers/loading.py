@@ -101,7 +101,7 @@ def load(options: TransformersOptions, weights: Weights) -> Loaded:
         with quiet():
             tokenizer = transformers.AutoTokenizer.from_pretrained(source, **where)
             model = transformers.AutoModelForCausalLM.from_pretrained(source, **where, **_how(options, weights))
-    except Exception as error:
+    except Exception as error:  # of the many that loading may raise, one kind has a remedy
         if is_out_of_memory(error):
             raise popbench.ComponentError(
                 f"model {options.model} does not fit into memory: quantization=4bit needs least; else take a smaller "
