@@ -159,8 +159,9 @@ class Calls:
         tokens = sum(len(message["content"]) for message in chat.messages) / _CHARS_PER_TOKEN
         tokens += self._options.max_tokens or _OUTPUT_GUESS
         await self._brake.wait()
-        start = max(self._requests.take(1), self._tokens.take(tokens))
-        await asyncio.sleep(max(0.0, start - time.monotonic()))
+        wait = max(self._requests.take(1), self._tokens.take(tokens)) - time.monotonic()
+        if wait > 0:
+            await asyncio.sleep(wait)
         return tokens
 
     async def _attempt(self, asked: Asked, tokens: float) -> popbench.Completion:
@@ -211,7 +212,8 @@ class Calls:
         """Read a body, which is UTF-8 whatever its headers say, without the key; text where it is no JSON."""
         text = content.decode("utf-8-sig", "replace")
         try:
-            return self._without_key(json.loads(text))
+            body = json.loads(text)
+            return self._without_key(body) if self._key else body
         except (ValueError, RecursionError):
             return self._hide(text)
 
