@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import selectors
 import threading
-import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Protocol
 
 import popbench
 
@@ -21,9 +19,6 @@ Answer = popbench.Completion | popbench.Failure
 
 _PATIENCE = 5.0
 """Seconds that the loop has to end in; its thread is a daemon and keeps nobody beyond that."""
-
-_HELD = 0.05
-"""Seconds that an answer is held back at most while the loop is busy."""
 
 
 class Caller(Protocol):
@@ -70,10 +65,9 @@ class _Loop:
     def __init__(self, caller: Caller, concurrency: int) -> None:
         self._caller = caller
         self._concurrency = concurrency
-        self._held: list[Answer | BaseException] = []
         self._answers: queue.SimpleQueue[Answer | BaseException] = queue.SimpleQueue()
         self._chats: asyncio.Queue[popbench.Chat] = asyncio.Queue()
-        self._loop = asyncio.SelectorEventLoop(_Selector(self._hand_over))
+        self._loop = asyncio.new_event_loop()
         self._places = asyncio.Semaphore(concurrency)
         self._stopped = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="popbench-openai-calls", daemon=True)
@@ -111,9 +105,8 @@ class _Loop:
         try:
             self._loop.run_until_complete(self._work())
         except BaseException as error:  # the thread that waits for answers must hear of it
-            self._held.append(error)
+            self._answers.put(error)
         finally:
-            self._hand_over()
             self._loop.close()
 
     async def _work(self) -> None:
@@ -131,36 +124,7 @@ class _Loop:
             try:
                 found = await self._caller.answer(chat)
             except Exception as error:  # no call can succeed: the others are not to try
-                self._held.append(error)
+                self._answers.put(error)
                 self._stopped.set()
                 return
-            self._held.append(found)
-
-    def _hand_over(self) -> None:
-        held, self._held = self._held, []
-        for answer in held:
-            self._answers.put(answer)
-
-
-class _Selector(selectors.DefaultSelector):
-    """Tells when the loop has nothing to do: the time for other threads, which would slow it down, to go on.
-
-    Python runs one thread at a time. Fifty answers that come at once would otherwise be stored between the steps
-    in which the next fifty calls are made.
-    """
-
-    def __init__(self, idle: Callable[[], None]) -> None:
-        super().__init__()
-        self._idle = idle
-        self._since = time.monotonic()
-
-    def select(self, timeout: float | None = None) -> Any:
-        """Wait for events; before it really waits, and after a while of work, let the others have theirs."""
-        if timeout is None or timeout > 0:
-            ready = super().select(0)
-            if ready and time.monotonic() - self._since < _HELD:
-                return ready
-            self._idle()
-            self._since = time.monotonic()
-            return ready or super().select(timeout)
-        return super().select(timeout)
+            self._answers.put(found)
