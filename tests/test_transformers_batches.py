@@ -14,8 +14,8 @@ import torch
 
 import popbench
 from popbench import testing
+from popbench.local import is_out_of_memory
 from popbench_transformers.batching import Batcher
-from popbench_transformers.decoding import is_out_of_memory
 from popbench_transformers.llm import TransformersLLM
 from popbench_transformers.options import TransformersOptions
 from tiny_llms import build, tiny

@@ -10,12 +10,16 @@ from typing import Any
 import pytest
 
 import popbench
-from popbench import testing
+from popbench import local, testing
 from popbench_transformers import loading
+from popbench_transformers.files import LAYOUT
 from popbench_transformers.llm import TransformersLLM
 from popbench_transformers.options import TransformersOptions
-from popbench_transformers.weights import folder_digest
 from tiny_llms import build, tiny
+
+
+def folder_digest(folder: Path) -> str:
+    return local.folder_digest(folder, LAYOUT)
 
 
 def make(model: str | Path, **options: Any) -> TransformersLLM:

@@ -15,12 +15,13 @@ import torch
 from huggingface_hub import constants
 
 import popbench
-from popbench import testing
-from popbench_transformers import checks, memory, weights
+from popbench import local, testing
+from popbench.local import GIB, Weights, weights
+from popbench_transformers import checks
+from popbench_transformers.files import LAYOUT
 from popbench_transformers.llm import TransformersLLM
 from popbench_transformers.options import TransformersOptions
 from popbench_transformers.presets import PRESETS
-from popbench_transformers.weights import Weights, folder_digest
 from tiny_llms import build, tiny
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -43,6 +44,10 @@ def cached(cache: Path, model: str = "org/tiny", ref: str = "main") -> Path:
     (root / "refs" / ref).write_text(COMMIT)
     shutil.copytree(tiny(), root / "snapshots" / COMMIT)
     return root / "snapshots" / COMMIT
+
+
+def folder_digest(folder: Path) -> str:
+    return local.folder_digest(folder, LAYOUT)
 
 
 def make(model: str | Path, **options: Any) -> TransformersLLM:
@@ -352,7 +357,7 @@ def test_a_gpu_that_is_too_small_is_said_with_what_would_fit(cache: Path, monkey
 
     def properties(index: int) -> Any:
         assert index == 0
-        return type("Properties", (), {"total_memory": int(size * memory.GIB)})
+        return type("Properties", (), {"total_memory": int(size * GIB)})
 
     monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
     model = PRESETS["llama-3.3-70b"].model
@@ -373,7 +378,7 @@ def test_a_gpu_that_is_too_small_is_said_with_what_would_fit(cache: Path, monkey
 def test_a_model_larger_than_the_machine_is_said(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with (copied / "model-00002.safetensors").open("wb") as data:
-        data.truncate(2000 * memory.GIB)
+        data.truncate(2000 * GIB)
     assert "of memory and this machine has" in only(make(copied))
 
 
@@ -391,6 +396,6 @@ def test_a_folder_is_told_from_a_hub_id(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "org").mkdir()
     (tmp_path / "org" / "name").mkdir()
     for text in ("org/name", "./x", "/x/y", "~/x", "a/b/c"):
-        assert Weights(text, None).local
+        assert Weights(text, None, LAYOUT).local
     for text in ("org/other", "gpt2"):
-        assert not Weights(text, None).local
+        assert not Weights(text, None, LAYOUT).local

@@ -13,8 +13,8 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from popbench.local import quiet
 from popbench.testing import sample_chats
-from popbench_transformers.quiet import quiet
 
 _hf: Any = transformers
 
@@ -104,7 +104,7 @@ def build(
         "llama": (_hf.LlamaConfig, _hf.LlamaForCausalLM),
         "qwen2": (_hf.Qwen2Config, _hf.Qwen2ForCausalLM),
     }[family]
-    with quiet(), torch.random.fork_rng():
+    with quiet("transformers"), torch.random.fork_rng():
         torch.manual_seed(seed)
         made = model(config(**sizes))
         for name, value in generation.items():
@@ -122,7 +122,7 @@ def tiny(family: Family = "llama", style: Style = "system") -> Path:
 
 def quantized(source: Path, folder: Path) -> Path:
     """Save a model's weights as 4-bit ones."""
-    with quiet():
+    with quiet("transformers"):
         config = _hf.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")
         model = _hf.AutoModelForCausalLM.from_pretrained(source, quantization_config=config)
         model.save_pretrained(folder)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from popbench.local import free_memory, release_memory
 from popbench_transformers.decoding import Batch, Row
-from popbench_transformers.memory import free_memory
 
 if TYPE_CHECKING:
     from popbench_transformers.loading import Loaded
@@ -82,10 +81,3 @@ class Batcher:
 
 def _size(rows: Sequence[Row]) -> int:
     return len(rows) * (max(len(row.prompt) for row in rows) + max(row.budget for row in rows))
-
-
-def release_memory() -> None:
-    """Give back what nobody holds any more."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -7,11 +7,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from popbench_transformers.memory import GIB, estimate, machine_memory
+from popbench.local import GIB, device_problem, gpu_count, gpu_memory, machine_memory
+from popbench_transformers.memory import estimate
 
 if TYPE_CHECKING:
+    from popbench.local import Weights
     from popbench_transformers.options import TransformersOptions
-    from popbench_transformers.weights import Weights
 
 _SLOW = 16 * GIB
 """A quantized model larger than this does not finish a run on a processor in any reasonable time."""
@@ -31,10 +32,10 @@ def problems(options: TransformersOptions, weights: Weights) -> Iterator[str]:
 
 def _packages(options: TransformersOptions, weights: Weights) -> Iterator[str]:
     needed = {"torch": "every model", "transformers": "every model"}
-    stored = weights.config.get("quantization_config") or {}
+    stored = weights.index.get("quantization_config") or {}
     if options.quantization != "none" or stored.get("quant_method") == "bitsandbytes":
         needed |= {"bitsandbytes": "a quantized model", "accelerate": "a quantized model"}
-    if find_spec("torch") is not None and gpu_count(options):
+    if find_spec("torch") is not None and gpu_count(options.device):
         needed["accelerate"] = "loading onto a GPU"
     if options.structured:
         needed["llguidance"] = "structured=true"
@@ -55,7 +56,7 @@ def _template(options: TransformersOptions) -> Iterator[str]:
 
 def _stored(options: TransformersOptions, weights: Weights) -> Iterator[str]:
     """Compare the options with how the weights are stored."""
-    stored = weights.config.get("quantization_config")
+    stored = weights.index.get("quantization_config")
     if not isinstance(stored, dict) or options.quantization == "none":
         return
     bits = "4bit" if stored.get("load_in_4bit") else "8bit" if stored.get("load_in_8bit") else None
@@ -68,24 +69,19 @@ def _stored(options: TransformersOptions, weights: Weights) -> Iterator[str]:
 
 
 def _hardware(options: TransformersOptions, weights: Weights) -> Iterator[str]:
-    import torch
-
-    gpus = gpu_count(options)
+    wrong = device_problem(options.device)
+    if wrong is not None:
+        yield wrong
+        return
+    gpus = gpu_count(options.device)
     size = estimate(options, weights)
-    quantized = options.quantization != "none" or "quantization_config" in weights.config
-    if options.device.startswith("cuda") and not gpus:
-        yield f"device={options.device}: no such CUDA GPU here ({torch.cuda.device_count()} found): use device=auto"
-        return
-    if options.device == "mps" and not torch.backends.mps.is_available():
-        yield "device=mps: no Apple GPU here: use device=auto"
-        return
+    quantized = options.quantization != "none" or "quantization_config" in weights.index
     if size is None or options.device == "mps":
         return
     if gpus:
-        indices = range(gpus) if options.device in ("auto", "cuda") else [int(options.device.partition(":")[2])]
-        total = sum(torch.cuda.get_device_properties(index).total_memory for index in indices)
+        total = gpu_memory(options.device)
         if size > total:
-            where = "the GPU has" if len(indices) == 1 else f"the {len(indices)} GPUs have"
+            where = "the GPU has" if gpus == 1 else f"the {gpus} GPUs have"
             yield (
                 f"model {options.model} needs about {size / GIB:.0f} GiB of GPU memory and {where} "
                 f"{total / GIB:.0f}: {_smaller(options, weights, total)}"
@@ -104,21 +100,9 @@ def _hardware(options: TransformersOptions, weights: Weights) -> Iterator[str]:
 
 def _smaller(options: TransformersOptions, weights: Weights, total: float) -> str:
     """Name the options that would make a model fit."""
-    if "quantization_config" not in weights.config:
+    if "quantization_config" not in weights.index:
         for quantization in ("8bit", "4bit"):
             size = estimate(options, weights, quantization)
             if size is not None and size <= total and quantization != options.quantization:
                 return f"quantization={quantization} needs about {size / GIB:.0f}"
     return "take a smaller model, or more memory"
-
-
-def gpu_count(options: TransformersOptions) -> int:
-    """Return how many CUDA GPUs the model may use: all of them, unless the options name one, or none."""
-    if options.device in ("cpu", "mps"):
-        return 0
-    import torch
-
-    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if ":" in options.device:
-        return 1 if int(options.device.partition(":")[2]) < found else 0
-    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import queue
 import threading
 import time
@@ -15,7 +14,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import popbench
-from popbench_transformers.quiet import quiet
+from popbench.local import is_out_of_memory, peak_memory, quiet
 from popbench_transformers.sampling import Decoding, Sampler
 
 if TYPE_CHECKING:
@@ -25,10 +24,6 @@ if TYPE_CHECKING:
 THREAD = "popbench-transformers"
 _ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 """All but cuDNN's, which plans anew, for some 50 ms on an H100, at every length of the cache: at every token."""
-
-_MEMORY_WORDS = (
-    "can't allocate memory", "Cannot allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED",
-)  # fmt: skip
 
 
 @dataclass(slots=True, eq=False)
@@ -96,6 +91,7 @@ class Batch:
         self._stopped = False
         self._error: BaseException | None = None
         self._clock = 0.0
+        self._memory = peak_memory(loaded.gpus)
         self.out_of_memory = False
 
     def finished(self) -> Iterator[Row]:
@@ -113,7 +109,7 @@ class Batch:
 
     def _run(self) -> None:
         try:
-            with torch.inference_mode(), quiet(), sdpa_kernel(_ATTENTION):
+            with torch.inference_mode(), quiet("transformers"), sdpa_kernel(_ATTENTION):
                 self._decode()
         except BaseException as error:  # handed to the thread that waits
             if is_out_of_memory(error):
@@ -132,17 +128,16 @@ class Batch:
         mask = torch.tensor(
             [[0] * (width - len(row.prompt)) + [1] * len(row.prompt) for row in self._rows], device=device
         )
-        for index in self._loaded.gpus:
-            torch.cuda.reset_peak_memory_stats(index)
         config = self._loaded.generation_config(max(row.budget for row in self._rows))
         self._clock = time.perf_counter()
-        model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            generation_config=config,
-            logits_processor=[self._sampler],
-            stopping_criteria=[self],
-        )
+        with self._memory:
+            model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                generation_config=config,
+                logits_processor=[self._sampler],
+                stopping_criteria=[self],
+            )
 
     def __call__(self, input_ids: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
         """Take the tokens of a step, as a stopping criterion of `generate`; say which rows are done."""
@@ -155,21 +150,6 @@ class Batch:
             row.seconds += share
             row.take(token, self._loaded.eos)
             if row.done:
-                row.peak_memory_mb = self._peak()
+                row.peak_memory_mb = self._memory.mb
                 self._ready.put(row)
         return torch.tensor([row.done or self._stopped for row in self._rows], device=input_ids.device)
-
-    def _peak(self) -> float | None:
-        """Return the most memory that this batch has had in use so far, in MiB over all GPUs."""
-        if not self._loaded.gpus:
-            return None
-        return sum(torch.cuda.max_memory_allocated(index) for index in self._loaded.gpus) / 2**20
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory is short: a GPU's, or that of the machine."""
-    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
-        return True
-    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _MEMORY_WORDS)

@@ -9,13 +9,14 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
 import popbench
+from popbench.local import GIB, Weights, file_digest, gpu_count, release_memory
 from popbench.specs import make_label
 from popbench_transformers.chats import closes_thoughts
-from popbench_transformers.checks import gpu_count, problems
-from popbench_transformers.memory import GIB, estimate
+from popbench_transformers.checks import problems
+from popbench_transformers.files import LAYOUT
+from popbench_transformers.memory import estimate
 from popbench_transformers.options import TransformersOptions
 from popbench_transformers.presets import preset_of
-from popbench_transformers.weights import Weights, file_digest
 
 if TYPE_CHECKING:
     from popbench_transformers.batching import Batcher
@@ -39,7 +40,7 @@ class TransformersLLM(popbench.LLM):
         preset = preset_of(self.options.model)
         if preset is not None:
             self.note = preset.note
-        self._weights = Weights(self.options.model, self.options.revision)
+        self._weights = Weights(self.options.model, self.options.revision, LAYOUT)
         self._loaded: Loaded | None = None
         self._batcher: Batcher | None = None
 
@@ -80,15 +81,13 @@ class TransformersLLM(popbench.LLM):
     def needs(self) -> popbench.Needs:
         """Ask for the GPUs it would be spread over and for the memory its weights take."""
         return popbench.Needs(
-            gpus=gpu_count(self.options), memory_gb=round((estimate(self.options, self._weights) or 0) / GIB, 1)
+            gpus=gpu_count(self.options.device), memory_gb=round((estimate(self.options, self._weights) or 0) / GIB, 1)
         )
 
     def close(self) -> None:
         """Free the model."""
         if self._loaded is None:
             return
-        from popbench_transformers.batching import release_memory
-
         self._loaded = self._batcher = None
         release_memory()
 

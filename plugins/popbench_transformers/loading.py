@@ -12,15 +12,13 @@ import torch
 import transformers as _transformers
 
 import popbench
+from popbench.local import gpu_count, is_out_of_memory, quiet
 from popbench_transformers.chats import ChatFormat
-from popbench_transformers.checks import gpu_count
-from popbench_transformers.decoding import is_out_of_memory
-from popbench_transformers.quiet import quiet
 from popbench_transformers.structured import Grammars
 
 if TYPE_CHECKING:
+    from popbench.local import Weights
     from popbench_transformers.options import TransformersOptions
-    from popbench_transformers.weights import Weights
 
 transformers: Any = _transformers  # much of it is untyped
 
@@ -98,7 +96,7 @@ def load(options: TransformersOptions, weights: Weights) -> Loaded:
     if weights.folder is None:
         where["revision"] = weights.commit or options.revision
     try:
-        with quiet():
+        with quiet("transformers"):
             tokenizer = transformers.AutoTokenizer.from_pretrained(source, **where)
             model = transformers.AutoModelForCausalLM.from_pretrained(source, **where, **_how(options, weights))
     except Exception as error:  # of the many that loading may raise, one kind has a remedy
@@ -121,7 +119,7 @@ def load(options: TransformersOptions, weights: Weights) -> Loaded:
 def _how(options: TransformersOptions, weights: Weights) -> dict[str, Any]:
     dtype = options.dtype if options.dtype == "auto" else getattr(torch, options.dtype)
     how: dict[str, Any] = {"dtype": dtype}
-    if options.quantization != "none" and "quantization_config" not in weights.config:
+    if options.quantization != "none" and "quantization_config" not in weights.index:
         compute = torch.bfloat16 if options.dtype == "auto" else dtype
         how["quantization_config"] = (
             transformers.BitsAndBytesConfig(
@@ -130,13 +128,13 @@ def _how(options: TransformersOptions, weights: Weights) -> dict[str, Any]:
             if options.quantization == "4bit"
             else transformers.BitsAndBytesConfig(load_in_8bit=True)
         )
-    gpus = gpu_count(options)
+    gpus = gpu_count(options.device)
     if gpus > 1:
         how["device_map"] = "auto"
     elif gpus:
         how["device_map"] = {"": options.device if ":" in options.device else "cuda:0"}
     elif options.device == "mps":
         how["device_map"] = {"": "mps"}
-    elif "quantization_config" in how or "quantization_config" in weights.config:
+    elif "quantization_config" in how or "quantization_config" in weights.index:
         how["device_map"] = {"": "cpu"}  # else it would go to a GPU where there is one
     return how

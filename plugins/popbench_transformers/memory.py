@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from popbench_transformers.presets import preset_of
 
 if TYPE_CHECKING:
+    from popbench.local import Weights
     from popbench_transformers.options import TransformersOptions
-    from popbench_transformers.weights import Weights
 
-GIB = 2**30
 _SIZES = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
 _QUANTIZED = {"4bit": 0.5 + 4 / 64, "8bit": 1.0}
 """Bytes per weight of a linear layer: nf4 has a float32 scale for every 64 weights."""
@@ -25,7 +22,7 @@ def estimate(options: TransformersOptions, weights: Weights, quantization: str |
 
     `quantization` asks for another than the options'.
     """
-    config = weights.config
+    config = weights.index
     stored = weights.stored_bytes
     if stored is not None and "quantization_config" in config:
         return stored * _WORKING
@@ -51,23 +48,3 @@ def _embeddings(config: dict[str, Any]) -> float:
     """Count the weights that quantization leaves alone: the token embeddings and the output layer."""
     vocabulary, hidden = config.get("vocab_size") or 150_000, config.get("hidden_size") or 8192
     return float(vocabulary * hidden * (1 if config.get("tie_word_embeddings") else 2))
-
-
-def machine_memory() -> float:
-    """Return the bytes of memory this machine has; infinity where it does not say."""
-    try:
-        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, ValueError, OSError):
-        return float("inf")
-
-
-def free_memory() -> float:
-    """Return the bytes of memory this machine has to spare; a guess where it does not say."""
-    try:
-        with Path("/proc/meminfo").open(encoding="ascii") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    return float(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    return min(machine_memory() / 2, 4.0 * GIB)

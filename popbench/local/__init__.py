@@ -1,0 +1,32 @@
+"""What plugins that run models on this machine share: which files a model is, its memory, its devices, silence.
+
+Nothing heavy is imported before it is used, and no family of models is known here: a `Layout` says what one looks like.
+"""
+
+from popbench.local.devices import device_problem, gpu_count, gpu_memory
+from popbench.local.files import broken_weights, lacks_shards, read_json, weight_files
+from popbench.local.layout import Layout, file_digest, folder_digest
+from popbench.local.memory import GIB, free_memory, is_out_of_memory, machine_memory, peak_memory, release_memory
+from popbench.local.quiet import quiet
+from popbench.local.weights import Weights
+
+__all__ = [
+    "GIB",
+    "Layout",
+    "Weights",
+    "broken_weights",
+    "device_problem",
+    "file_digest",
+    "folder_digest",
+    "free_memory",
+    "gpu_count",
+    "gpu_memory",
+    "is_out_of_memory",
+    "lacks_shards",
+    "machine_memory",
+    "peak_memory",
+    "quiet",
+    "read_json",
+    "release_memory",
+    "weight_files",
+]
