@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from popbench import video
 from popbench.video import VideoError, check_frames, check_mp4, is_black, read_frames, sha256, write_mp4
+from video_files import make
 
 Frames = NDArray[np.uint8]
 
@@ -254,18 +255,6 @@ def test_frames_come_back_as_they_were_but_for_compression(tmp_path: Path) -> No
     assert np.abs(read_frames(tmp_path / "a.mp4").astype(int) - picture).mean() < 4
 
 
-def write_audio(path: Path) -> None:
-    import av
-
-    with av.open(str(path), "w") as file:
-        stream = file.add_stream("aac", rate=16000)
-        for _ in range(10):
-            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-            frame.sample_rate = 16000
-            file.mux(stream.encode(frame))
-        file.mux(stream.encode(None))
-
-
 @pytest.fixture(params=["empty", "text", "text by name", "zeros", "half", "no end", "audio", "folder", "missing"])
 def no_video(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path = tmp_path / "a.mp4"
@@ -280,13 +269,14 @@ def no_video(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         case "zeros":
             path.write_bytes(bytes(5000))
         case "half":
-            write_mp4(noise(20), 8, path)
+            # The table of contents is at the end, so none is left.
+            make(path, range(20), movflags="")
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         case "no end":
             write_mp4(noise(20), 8, path)
             path.write_bytes(path.read_bytes()[:200])
         case "audio":
-            write_audio(path)
+            make(path, [], sound=True)
         case "folder":
             path.mkdir()
     return path

@@ -1,0 +1,53 @@
+"""Judging a clip that a generator has finished."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from popbench.video.decoding import opened
+from popbench.video.frames import BLACK_LEVEL, VideoError, check_frames, is_black
+
+
+def check_mp4(path: Path) -> bool:
+    """Decode a finished file as far as is needed to know that it is a video; return whether it is all black.
+
+    Raises VideoError for a file that cannot be decoded, holds no frame, or is shorter than its header says.
+    """
+    with opened(path) as (file, stream):
+        found, end = 0, 0.0
+        decoded, black = False, True
+        # The declared length is that of the longest stream, sound included.
+        for packet in file.demux():
+            if packet.is_corrupt:
+                raise VideoError(f"{path}: the file is cut short (a packet is not complete)")
+            if packet.pts is not None:
+                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            if packet.stream is not stream:
+                continue
+            found += packet.size > 0
+            for picture in packet.decode() if black else ():
+                decoded = True
+                if _is_bright(picture) or not is_black(check_frames(picture.to_ndarray(format="rgb24")[None])):
+                    black = False
+                    break
+        if found < stream.frames:
+            raise VideoError(f"{path}: the file is cut short ({found} of {stream.frames} frames are there)")
+        # Matroska and WebM declare a length, not a number of frames; it may count the last picture or not.
+        declared = (file.duration or 0) / 1e6
+        allowed = max(0.1, 2 * end / max(found, 1))
+        if not stream.frames and end < declared - allowed:
+            raise VideoError(f"{path}: the file is cut short ({end:.1f} of {declared:.1f} seconds are there)")
+        if not decoded:
+            raise VideoError(f"{path}: no frames in the file")
+        return black
+
+
+def _is_bright(picture: Any) -> bool:
+    """Say quickly, from its luma, that a picture is surely not black; False means that it has to be looked at."""
+    if not picture.format.name.startswith("yuv"):
+        return False
+    luma = np.frombuffer(picture.planes[0], np.uint8)
+    return bool(luma.size and luma[: picture.height * picture.planes[0].line_size].max() > 4 * BLACK_LEVEL)

@@ -1,0 +1,348 @@
+"""Video files from anywhere: what is there is read, and what is not is said in one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from popbench.video import VideoError, check_mp4, decoding, read_frames, video_info, write_mp4
+from video_files import cut, grey, make, make_size_change, numbers, spoil
+
+
+def refusal(call: Callable[[], object]) -> str:
+    with pytest.raises(VideoError) as caught:
+        call()
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    return message
+
+
+# -- which frames
+
+
+KINDS: list[tuple[str, dict[str, Any]]] = [
+    ("a.mp4", {"options": {"g": "7", "bf": "2"}}),
+    ("a.mp4", {"options": {"g": "7", "bf": "2", "x264-params": "open-gop=1:scenecut=0", "preset": "fast"}}),
+    ("a.mp4", {"options": {"g": "1000", "preset": "medium"}}),
+    ("a.mp4", {"codec": "libx265", "options": {"x265-params": "log-level=none:keyint=7:bframes=3:open-gop=1"}}),
+    ("a.mp4", {"rate": 30000, "times": None, "movflags": "+frag_keyframe+empty_moov", "options": {"g": "5"}}),
+    ("a.mov", {"codec": "mjpeg", "pix_fmt": "yuvj420p"}),
+    ("a.mov", {"codec": "prores_ks", "pix_fmt": "yuv422p10le"}),
+    ("a.mkv", {"rate": 30, "options": {"g": "7", "bf": "2"}}),
+    ("a.mkv", {"codec": "mpeg2video", "rate": 30, "options": {"bf": "2", "g": "6"}}),
+    ("a.webm", {"rate": 60, "options": {"g": "7"}}),
+    ("a.webm", {"codec": "libvpx", "rate": 30, "options": {"auto-alt-ref": "1", "lag-in-frames": "16"}}),
+    ("a.avi", {"options": {"bf": "2", "g": "7"}}),
+    ("a.avi", {"codec": "libx264", "options": {"g": "7", "bf": "2", "preset": "medium"}}),
+]
+
+
+@pytest.mark.parametrize(("name", "how"), KINDS)
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 11, 40])
+def test_at_a_constant_rate_frames_are_spaced_by_number_and_those_of_a_full_decode(
+    tmp_path: Path, name: str, how: dict[str, Any], count: int
+) -> None:
+    path = make(tmp_path / name, range(34), **how)
+    everything = read_frames(path)
+    assert numbers(everything) == list(range(34))
+    places = np.linspace(0, 33, count).round().astype(int)
+    assert np.array_equal(read_frames(path, count), everything[places])
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm"])
+def test_at_a_variable_rate_frames_are_evenly_spaced_in_time(tmp_path: Path, name: str) -> None:
+    # Ten pictures in the first second, then one at 4 s and one at 10 s.
+    path = make(tmp_path / name, range(12), times=[*range(0, 100, 10), 400, 1000])
+    assert numbers(read_frames(path, 3)) == [0, 10, 11]
+    assert numbers(read_frames(path, 6)) == [0, 9, 10, 10, 11, 11]
+    assert numbers(read_frames(path, 21)) == [0, 5, 9, 9, 9, *[10] * 10, *[11] * 6]
+    assert numbers(read_frames(path)) == list(range(12))
+
+
+def test_a_size_that_changes_is_scaled_to_the_first(tmp_path: Path) -> None:
+    frames = read_frames(make_size_change(tmp_path / "a.webm"))
+    assert frames.shape == (10, 48, 64, 3)
+    assert numbers(frames) == list(range(10))
+    assert numbers(read_frames(tmp_path / "a.webm", 4)) == [0, 3, 6, 9]
+
+
+# -- which way up
+
+
+@pytest.mark.parametrize(("rotation", "turns"), [(0, 0), (90, 1), (180, 2), (270, 3), (-90, 3)])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv"])
+def test_a_phone_s_video_comes_back_upright(tmp_path: Path, name: str, rotation: int, turns: int) -> None:
+    # As players have it: positive angles of the display matrix turn against the clock, as rot90 does.
+    path = make(tmp_path / name, [3, 4], rotation=rotation)
+    expected = np.stack([np.rot90(grey(number), turns) for number in (3, 4)])
+    frames = read_frames(path)
+    assert frames.shape == expected.shape
+    assert np.abs(frames.astype(int) - expected).mean() < 3
+    info = video_info(path)
+    assert (info.height, info.width) == expected.shape[1:3]
+
+
+def test_the_matrix_that_phones_write_for_a_portrait_turns_with_the_clock(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.mp4", [3])
+    data = path.read_bytes()
+    straight, one, minus = bytes.fromhex("00010000"), bytes.fromhex("00010000"), bytes.fromhex("ffff0000")
+    nothing, w = bytes(4), bytes.fromhex("40000000")
+    track = data.index(b"tkhd")
+    place = data.index(straight + bytes(12) + straight, track)
+    matrix = nothing + one + nothing + minus + nothing + nothing + nothing + nothing + w
+    path.write_bytes(data[:place] + matrix + data[place + 36 :])
+    assert np.abs(read_frames(path)[0].astype(int) - np.rot90(grey(3), -1)).mean() < 3
+
+
+def test_a_mirrored_selfie_is_mirrored_back(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.mp4", [3])
+    data = path.read_bytes()
+    place = data.index(bytes.fromhex("00010000") + bytes(12), data.index(b"tkhd"))
+    path.write_bytes(data[:place] + bytes.fromhex("ffff0000") + data[place + 4 :])
+    assert np.abs(read_frames(path)[0].astype(int) - grey(3)[:, ::-1]).mean() < 3
+
+
+# -- what is in it
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("a.webm", {"pix_fmt": "yuva420p", "options": {"auto-alt-ref": "0"}}),
+        ("a.mp4", {"pix_fmt": "yuv420p10le"}),
+        ("a.mp4", {"pix_fmt": "yuvj420p"}),
+        ("a.mp4", {"pix_fmt": "yuv444p"}),
+        ("a.mp4", {"options": {"x264-params": "tff=1"}}),
+        ("a.mkv", {"codec": "ffv1", "pix_fmt": "gbrp10le"}),
+        ("a.avi", {"codec": "rawvideo", "pix_fmt": "bgr24"}),
+    ],
+)
+def test_every_pixel_format_becomes_rgb(tmp_path: Path, name: str, how: dict[str, Any]) -> None:
+    assert numbers(read_frames(make(tmp_path / name, **how), 5)) == [0, 5, 10, 14, 19]
+
+
+def test_a_video_without_colour_becomes_rgb(tmp_path: Path) -> None:
+    frames = read_frames(make(tmp_path / "a.mkv", pix_fmt="gray"), 5)
+    assert frames.shape == (5, 48, 64, 3)
+    assert np.all(np.diff(frames.mean((1, 2, 3))) > 10)
+    assert int(np.ptp(frames, axis=3).max()) == 0
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "a.mov"])
+def test_sound_makes_no_difference(tmp_path: Path, name: str) -> None:
+    assert numbers(read_frames(make(tmp_path / name, sound=True), 3)) == [0, 10, 19]
+    assert check_mp4(tmp_path / name) is False
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_a_cover_picture_is_no_video(tmp_path: Path, name: str) -> None:
+    path = make(tmp_path / name, [], codec="libx264", sound=True, cover=(96, 128))
+    for call in (read_frames, video_info, check_mp4):
+        assert refusal(lambda call=call: call(path)) == f"{path}: no video stream in the file"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("how", [{"cover": (96, 128)}, {"second": (24, 32)}])
+def test_of_several_video_streams_the_largest_that_is_no_cover_is_read(tmp_path: Path, how: dict[str, Any]) -> None:
+    path = make(tmp_path / "a.mp4", **how)
+    assert numbers(read_frames(path, 3)) == [0, 10, 19]
+    assert check_mp4(path) is False
+    assert video_info(path).frames == 20
+
+
+@pytest.mark.parametrize("name", ["zoë 猫 100%d.mp4", "a:b.mp4", "http:x.mp4", "concat:a.mp4|b.mp4", "-.mp4", "file:"])
+def test_every_name_is_that_of_a_file(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path / "a.mp4").rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert len(read_frames(Path(name), 3)) == 3
+    assert len(read_frames(tmp_path / name, 3)) == 3
+
+
+def test_a_playlist_is_not_followed(tmp_path: Path) -> None:
+    make(tmp_path / "a.mp4")
+    for text in ("ffconcat version 1.0\nfile a.mp4\n", "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\na.mp4\n"):
+        (tmp_path / "list.mp4").write_text(text)
+        refusal(lambda: read_frames(tmp_path / "list.mp4"))
+
+
+def test_tags_need_not_be_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    write_mp4(np.stack([grey(n) for n in range(5)]), 10, path, {"title": "XXXX"})
+    path.write_bytes(path.read_bytes().replace(b"XXXX", b"\xff\xfe\xe9X"))
+    assert numbers(read_frames(path, 2)) == [0, 4]
+
+
+# -- what video_info says
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm", "a.avi"])
+def test_the_info_is_that_of_the_file(tmp_path: Path, name: str) -> None:
+    info = video_info(make(tmp_path / name, range(25), sound=True))
+    assert (info.width, info.height, info.frames) == (64, 48, 25)
+    assert info.seconds == pytest.approx(2.5, abs=0.002)
+    assert info.fps == pytest.approx(10, rel=0.001)
+
+
+def test_the_rate_of_a_variable_rate_is_the_average(tmp_path: Path) -> None:
+    info = video_info(make(tmp_path / "a.mp4", range(11), times=[*range(0, 100, 10), 400]))
+    assert info.frames == 11
+    assert info.seconds == pytest.approx(4, abs=3.1)
+    assert info.fps == pytest.approx(11 / info.seconds)
+
+
+# -- damage
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm", "a.avi"])
+def test_what_is_left_of_a_file_cut_short_is_read_but_is_no_finished_clip(tmp_path: Path, name: str) -> None:
+    path = cut(make(tmp_path / name, range(40)), 0.7)
+    everything = numbers(read_frames(path))
+    assert 10 < len(everything) < 40
+    assert everything == list(range(len(everything)))
+    assert numbers(read_frames(path, 3))[::2] == [0, everything[-1]]
+    assert "cut short" in refusal(lambda: check_mp4(path))
+
+
+def test_half_of_a_clip_that_starts_fast_is_read_but_is_no_finished_clip(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (20, 32, 48, 3), dtype=np.uint8)
+    write_mp4(frames, 8, tmp_path / "a.mp4")
+    cut(tmp_path / "a.mp4", 0.5)
+    assert 5 < len(read_frames(tmp_path / "a.mp4")) < 15
+    assert read_frames(tmp_path / "a.mp4", 4).shape == (4, 32, 48, 3)
+    assert "cut short" in refusal(lambda: check_mp4(tmp_path / "a.mp4"))
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm", "a.avi"])
+@pytest.mark.parametrize("part", [(0.75, 0.8), (0.95, 0.99)])
+def test_frames_before_and_after_garbage_are_read(tmp_path: Path, name: str, part: tuple[float, float]) -> None:
+    path = spoil(make(tmp_path / name, range(40), options={"g": "4"}), *part)
+    found = read_frames(path)
+    assert 10 < len(found) <= 40
+    assert numbers(found[:5]) == list(range(5))
+    assert read_frames(path, 7).shape == (7, 48, 64, 3)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm", "a.avi"])
+def test_bytes_after_the_end_make_no_difference(tmp_path: Path, name: str) -> None:
+    path = make(tmp_path / name)
+    path.write_bytes(path.read_bytes() + np.random.default_rng(0).bytes(5000))
+    assert numbers(read_frames(path, 3)) == [0, 10, 19]
+
+
+def test_a_file_whose_pictures_are_all_garbage_has_no_frames(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.mp4")
+    data = path.read_bytes()
+    place = data.index(b"mdat") + 4
+    path.write_bytes(data[:place] + b"\xff" * (len(data) - place))
+    for call in (lambda: read_frames(path), lambda: read_frames(path, 3), lambda: video_info(path)):
+        assert refusal(call) == f"{path}: no frames in the file"
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    import os
+
+    os.mkfifo(tmp_path / "a.mp4")
+    assert "not a file" in refusal(lambda: read_frames(tmp_path / "a.mp4"))
+
+
+def damaged(data: bytes, random: np.random.Generator) -> bytes:
+    place = int(random.integers(len(data)))
+    match int(random.integers(3)):
+        case 0:
+            return data[:place]
+        case 1:
+            spoilt = bytearray(data)
+            for position in random.integers(0, len(data), 20):
+                spoilt[position] ^= 1 << int(random.integers(8))
+            return bytes(spoilt)
+        case _:
+            return data[:place] + random.bytes(int(random.integers(1, 300))) + data[place:]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.webm", "a.avi"])
+def test_whatever_the_damage_there_are_frames_or_one_line(
+    tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    random = np.random.default_rng(1)
+    path = make(tmp_path / name, range(12), sound=True, movflags="" if name == "a.mov" else "+faststart")
+    whole = path.read_bytes()
+    read = 0
+    for _ in range(50):
+        path.write_bytes(damaged(whole, random))
+        said = []
+        for call in (lambda: read_frames(path, 4), lambda: video_info(path), lambda: check_mp4(path)):
+            try:
+                found = call()
+            except VideoError as error:
+                said.append(str(error))
+                continue
+            if isinstance(found, np.ndarray):
+                assert found.dtype == np.uint8
+                assert found.ndim == 4
+                assert (len(found), found.shape[3]) == (4, 3)
+                read += 1
+        assert all(line.startswith(f"{path}: ") and len(line.splitlines()) == 1 for line in said)
+    assert read > 10
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
+def test_a_video_without_a_picture_is_refused(tmp_path: Path, name: str) -> None:
+    import av
+
+    path = tmp_path / name
+    with av.open(str(path), "w") as file:
+        stream: Any = file.add_stream("libx264", rate=10)
+        stream.height = stream.width = 64
+        file.start_encoding()
+    for call in (lambda: read_frames(path), lambda: read_frames(path, 3), lambda: video_info(path)):
+        assert str(path) in refusal(call)
+    assert str(path) in refusal(lambda: check_mp4(path))
+
+
+def test_a_header_that_asks_for_pictures_of_gigabytes_does_not_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make(tmp_path / "a.mp4")
+    monkeypatch.setitem(decoding.OPTIONS, "max_pixels", "3000")
+    assert str(path) in refusal(lambda: read_frames(path))
+
+
+def test_pictures_that_an_avi_leaves_out_are_not_counted(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.avi", range(6), times=[0, 10, 20, 60, 70, 80])
+    assert numbers(read_frames(path)) == list(range(6))
+    assert numbers(read_frames(path, 9)) == [0, 1, 2, 2, 2, 3, 3, 4, 5]
+
+
+# -- means
+
+
+MEASURE = """
+import resource, sys
+from pathlib import Path
+from popbench.video import read_frames
+read_frames(Path(sys.argv[1]), 4)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+read_frames(Path(sys.argv[2]), 4)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.avi"])
+def test_a_long_video_takes_no_more_memory_than_a_short_one(tmp_path: Path, name: str) -> None:
+    how: dict[str, Any] = {"size": (240, 320), "codec": None}
+    short = make(tmp_path / f"short{name}", range(10), **how)
+    long = make(tmp_path / f"long{name}", [n % 30 for n in range(1200)], **how)
+    began = time.monotonic()
+    run = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(short), str(long)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert run.stderr == ""
+    # All its pictures are 138 MB as they are decoded.
+    assert int(run.stdout) < 20_000, f"KiB, after {time.monotonic() - began:.1f} s"
