@@ -2,7 +2,8 @@
 
 The three models (`LLM`, `VideoGenerator`, `Predictor`) have one shape: `generate` or `score` takes an iterable
 of requests and yields answers in any order, matched by id. The harness calls it from one thread, pulls one
-answer at a time, and stores each before it takes the next.
+answer at a time, and stores each before it takes the next; only while a clip of frames is encoded, the clip after
+it is rendered already.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from popbench.records import (
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from pydantic.fields import FieldInfo
 
     from popbench.specs import ComponentSpec
 
@@ -62,6 +64,14 @@ class Options(pydantic.BaseModel):
         for name, field in cls.model_fields.items():
             if field.annotation in (pydantic.SecretStr, pydantic.SecretBytes):
                 raise TypeError(f"{cls.__qualname__}.{name}: options are recorded; take secrets from the environment")
+
+    @classmethod
+    def further(cls, values: Mapping[str, JSON]) -> Mapping[str, FieldInfo]:  # noqa: ARG003 - for those who know
+        """Name options beyond the fields: those that only some models of the class have, given `values` so far.
+
+        A class that has any sets `extra="allow"` in its `model_config`; values of theirs come typed.
+        """
+        return {}
 
     @classmethod
     def runtime_names(cls) -> frozenset[str]:

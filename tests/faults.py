@@ -5,19 +5,26 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import popbench
+import popbench.answers
+from popbench.engine import Running
 from popbench.hookspecs import Register
+from popbench.video import read_frames, write_mp4
 from popbench_baselines.kinetic import Kinetic
 from popbench_baselines.llms import Shotlist
 from popbench_baselines.predictor import DemoPredictor
+
+if TYPE_CHECKING:
+    import pytest
 
 LOG = "POPBENCH_TEST_LOG"
 
@@ -167,6 +174,8 @@ class FaultyGenerator(popbench.VideoGenerator):
                     frames = np.full((4, 32, 48, 3), np.nan, dtype=np.float32)
                 case "black":
                     frames = np.zeros_like(frames)
+                case "long":
+                    frames = np.random.default_rng(request.seed).integers(0, 255, (120, 240, 320, 3), dtype=np.uint8)
                 case "missing":
                     yield popbench.Clip(request.id, path="/nonexistent/clip.mp4")
                     continue
@@ -227,6 +236,91 @@ class Finished(popbench.VideoGenerator):
             yield popbench.Clip(request.id, path=self.options.path)
 
 
+class Watchful(popbench.VideoGenerator):
+    """Renders noise, and raises where it is asked for a clip before the one before the last is in the run's ledger."""
+
+    class Options(popbench.Options):
+        run: Path
+
+    def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[popbench.Clip | popbench.Failure]:
+        import support
+
+        pulled: list[str] = []
+        for request in requests:
+            missing = set(pulled[:-1]) - support.committed(self.options.run)
+            if missing:
+                raise AssertionError(f"not committed: {missing}")
+            pulled.append(request.id)
+            frames = np.random.default_rng(request.seed).integers(0, 255, (4, 32, 48, 3), dtype=np.uint8)
+            yield popbench.Clip(request.id, frames, 8.0)
+
+
+PATIENCE = 20.0
+SHAPE = (4, 32, 48, 3)
+
+Step = Callable[[popbench.VideoRequest], Any]
+
+
+def await_(event: threading.Event) -> None:
+    """Wait for what has to happen, and give up at last."""
+    if not event.wait(PATIENCE):
+        raise AssertionError("it did not happen")
+
+
+def grey(request: popbench.VideoRequest) -> popbench.Clip:
+    """Render a clip of one grey, which `shade` reads from its file."""
+    return popbench.Clip(request.id, np.full(SHAPE, 40 * (1 + request.seed), np.uint8), 8.0)
+
+
+def shade(path: Path | str | None) -> float:
+    """Return the mean of all pixels of a file."""
+    assert path is not None
+    return float(read_frames(Path(path)).mean())
+
+
+class Scripted(popbench.VideoGenerator):
+    """Answers each request as its step says; a step that returns None ends it."""
+
+    def __init__(self, *steps: Step) -> None:
+        super().__init__()
+        self.steps = steps
+        self.begun: list[str] = []
+        self.threads: set[int] = set()
+        self.ended = threading.Event()
+
+    def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[popbench.Clip | popbench.Failure]:
+        try:
+            for request, step in zip(requests, self.steps, strict=False):
+                self.begun.append(request.id)
+                self.threads.add(threading.get_ident())
+                answer = step(request)
+                if answer is None:
+                    return
+                yield answer
+                del answer
+        finally:
+            self.ended.set()
+
+    def running(self, workspace: Path) -> Running:
+        """Ask it for as many clips as it has steps."""
+        return Running(self, requests(len(self.steps)), workspace, "scripted")
+
+
+def requests(count: int) -> list[popbench.VideoRequest]:
+    """Return requests with the ids a, b, c, and the seeds 0, 1, 2."""
+    return [popbench.VideoRequest("abcdefgh"[number], "a lake", number) for number in range(count)]
+
+
+def before_encoding(monkeypatch: pytest.MonkeyPatch, before: Callable[[Path], object]) -> None:
+    """Do something before each clip is encoded, given the path it is to have."""
+
+    def encode(frames: Any, fps: float, path: Path, tags: Any = None) -> None:
+        before(path)
+        write_mp4(frames, fps, path, tags)
+
+    monkeypatch.setattr(popbench.answers, "write_mp4", encode)
+
+
 class Lacking(popbench.LLM):
     """Needs what no machine has."""
 
@@ -252,6 +346,7 @@ def register_generators(register: Register) -> None:
     register("counting", CountingGenerator)
     register("faulty", FaultyGenerator)
     register("finished", Finished)
+    register("watchful", Watchful)
 
 
 @popbench.hookimpl
