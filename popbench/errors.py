@@ -40,14 +40,14 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + "s" * (number != 1)
 
 
-def unknown(what: str, name: str, possible: Iterable[str], hint: str = "") -> UsageError:
-    """Build the error for a wrong name: what is possible, and the closest match if there is one."""
+def unknown(what: str, name: str, possible: Iterable[str], hint: str = "", *, shown: int | None = _SHOWN) -> UsageError:
+    """Build the error for a wrong name: what is possible, `shown` of it at most, and the closest match if any."""
     names = sorted(set(possible))
     close = get_close_matches(name, names, n=1, cutoff=0.5)
     message = f"unknown {what} {name!r}"
     if close:
         message += f": did you mean {close[0]!r}?"
-    shown = ", ".join(names[:_SHOWN]) or "none"
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    message += f" (possible: {shown}{more})"
+    listed = ", ".join(names[:shown]) or "none"
+    more = f" and {len(names) - shown} more" if shown is not None and len(names) > shown else ""
+    message += f" (possible: {listed}{more})"
     return UsageError(message + (f"; {hint}" if hint else ""))

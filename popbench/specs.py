@@ -99,12 +99,12 @@ def read_options(
 ) -> Options:
     """Type `raw` on top of `preset`; raises UsageError for an unknown key or a bad value, naming what is possible."""
     values = dict(preset)
-    for key, value in raw.items():
-        info = options_class.model_fields.get(key)
-        if info is None:
-            possible = [*options_class.model_fields, "label"]
-            raise unknown(f"option of {what}", key, possible)
-        values[key] = _typed(info, value) if isinstance(value, str) else value
+    own = options_class.model_fields
+    for key in sorted(raw, key=lambda name: name not in own):  # which further ones there are may depend on the others
+        fields = own if key in own else options_class.further(values)
+        if key not in fields:
+            raise unknown(f"option of {what}", key, [*own, *fields, "label"], shown=None)
+        values[key] = _typed(fields[key], raw[key]) if isinstance(raw[key], str) else raw[key]
     try:
         return options_class.model_validate(values)
     except pydantic.ValidationError as error:
@@ -176,7 +176,7 @@ def differing(options: Options, preset: Mapping[str, JSON]) -> dict[str, JSON]:
     return {
         name: value
         for name, value in options.determining().items()
-        if name in required or getattr(options, name) != getattr(base, name)
+        if name in required or getattr(options, name) != getattr(base, name, None)
     }
 
 

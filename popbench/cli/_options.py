@@ -48,7 +48,7 @@ def options_of(item: Registration) -> list[dict[str, JSON]]:
             "runtime": name in runtime,
             "description": field.description or "",
         }
-        for name, field in options.model_fields.items()
+        for name, field in {**options.model_fields, **options.further(item.preset)}.items()
     ]
 
 

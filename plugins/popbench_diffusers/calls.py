@@ -1,0 +1,91 @@
+"""What a pipeline's call accepts beside what every one of them does: read from the call itself."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from popbench.local import quiet
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+_OURS = frozenset(
+    {
+        "prompt", "generator", "num_videos_per_prompt", "output_type", "return_dict",
+        "callback_on_step_end_tensor_inputs", "callback_steps", "attention_kwargs", "cross_attention_kwargs",
+    }
+)  # fmt: skip
+"""What the plugin sets itself, or what is of use to code alone."""
+_PLAIN = (bool, int, float, str, dict, types.NoneType)
+_LENGTHS = ("num_frames", "video_length")
+
+
+def pipeline_class(name: str) -> Any:
+    """Return a pipeline class of diffusers; raises LookupError where it has none of that name that works here."""
+    with quiet("transformers", "diffusers"):
+        import diffusers
+
+        found: Any = getattr(diffusers, name, None)
+    if not (isinstance(found, type) and hasattr(found, "from_pretrained") and callable(found)):
+        raise LookupError(f"diffusers {diffusers.__version__} has no pipeline {name}: a newer diffusers may")
+    return found
+
+
+def video_problem(name: str) -> str | None:
+    """Say why a class of diffusers makes no video from text alone; None where it does."""
+    try:
+        found = inspect.signature(pipeline_class(name).__call__).parameters
+    except LookupError as error:
+        return str(error)
+    required = [
+        key
+        for key, about in list(found.items())[1:]
+        if about.default is about.empty and key != "prompt" and about.kind is not about.VAR_KEYWORD
+    ]
+    if "prompt" not in found or not any(length in found for length in _LENGTHS):
+        return f"{name} makes no video from text"
+    return f"{name} needs more than text: {', '.join(required)}" if required else None
+
+
+@cache
+def arguments(name: str) -> Mapping[str, FieldInfo]:
+    """Return what a pipeline's call accepts, with types and defaults; without what only code could give.
+
+    Raises LookupError where diffusers has no such class.
+    """
+    from pydantic.fields import FieldInfo
+
+    call = pipeline_class(name).__call__
+    with quiet("transformers", "diffusers"):
+        try:
+            hints = typing.get_type_hints(call)
+        except (NameError, TypeError):  # an annotation that only a type checker can resolve
+            hints = {}
+    found = {}
+    for key, about in list(inspect.signature(call).parameters.items())[1:]:
+        annotation = _plain(hints.get(key, Any))
+        if key in _OURS or annotation is None or about.kind is about.VAR_KEYWORD:
+            continue
+        default = ... if about.default is about.empty else about.default
+        found[key] = FieldInfo.from_annotated_attribute(annotation, default)
+    return found
+
+
+def _plain(annotation: Any) -> Any:
+    """Return an annotation less the types that no text can give; None where nothing is left."""
+    if annotation is Any or annotation in _PLAIN:
+        return annotation
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        kept = [part for part in map(_plain, inner) if part is not None]
+        if not kept or kept == [types.NoneType]:
+            return None
+        return typing.Union[tuple(kept)]  # noqa: UP007 - of types known at run time only
+    if origin in (list, dict):
+        return annotation if all(_plain(part) is not None for part in inner) else None
+    return None

@@ -1,0 +1,57 @@
+"""What is known of pipeline classes before anything is loaded: which sizes they take, and how their text is read.
+
+A class that is not listed here runs too; its own check then speaks only once it is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A pipeline class. `fps` is the rate its models were trained at.
+
+    `multiple`: width and height are multiples of it. `period`: frame counts are one more than a multiple of it.
+    `tokens`: how many tokens of a prompt are read where the call has no `max_sequence_length`.
+    """
+
+    multiple: int
+    period: int
+    fps: float
+    tokens: int | None = None
+
+    def wrong_sizes(self, sizes: Mapping[str, int | None]) -> str | None:
+        """Say which of `width`, `height` and `num_frames` the class cannot render, with the nearest values it can."""
+        for name in ("width", "height"):
+            value = sizes.get(name)
+            if value is not None and value % self.multiple:
+                return f"{name}={value} is not a multiple of {self.multiple}: take {_near(value, self.multiple, 0)}"
+        count = sizes.get("num_frames")
+        if count is not None and count % self.period != 1 % self.period:
+            return f"num_frames={count} is not {self.period}n+1: take {_near(count, self.period, 1)}"
+        return None
+
+
+def _near(value: int, step: int, offset: int) -> str:
+    """Name the valid values on both sides of one that is not."""
+    below = (value - offset) // step * step + offset
+    return " or ".join(str(near) for near in (below, below + step) if near > 0)
+
+
+FAMILIES: Mapping[str, Family] = {
+    "LTXPipeline": Family(multiple=32, period=8, fps=25),
+    "LTX2Pipeline": Family(multiple=32, period=8, fps=24),
+    "CogVideoXPipeline": Family(multiple=16, period=4, fps=8),
+    "HunyuanVideoPipeline": Family(multiple=16, period=4, fps=24),
+    "HunyuanVideo15Pipeline": Family(multiple=16, period=4, fps=24, tokens=1000),
+    "WanPipeline": Family(multiple=16, period=4, fps=16),
+    "SkyReelsV2Pipeline": Family(multiple=16, period=4, fps=24),
+    "MochiPipeline": Family(multiple=16, period=6, fps=30),
+}
+"""The classes of the presets, and those that share their models. Sizes: what the autoencoder and the patches divide by.
+
+CogVideoX's call lets multiples of 8 through and fails later: its transformer takes patches of 2x2. Wan's rounds other
+sizes without a word that reaches anyone.
+"""

@@ -1,0 +1,124 @@
+"""What a pipeline's folder holds, and what it lacks: found without reading weights, before a run starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from popbench.errors import UsageError
+from popbench.local import Layout, Weights, broken_weights, read_json
+from popbench_diffusers.presets import preset_of
+
+INDEX = "model_index.json"
+_STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
+_SETTINGS = {".json", ".txt", ".model", ".jinja", ".py"}
+
+
+def components(folder: Path) -> list[str]:
+    """Name the parts that a pipeline's index asks for, in its order; parts that it leaves out are null there."""
+    return [
+        name
+        for name, about in read_json(folder / INDEX).items()
+        if not name.startswith("_") and isinstance(about, list) and about and about[0] is not None
+    ]
+
+
+def weight_names(variant: str | None) -> list[str]:
+    """List the files that hold a component's weights, or index their shards, in the order they are looked for."""
+    found = []
+    for stem in _STEMS:
+        for suffix in ("safetensors", "bin"):
+            whole, shards = f"{stem}.{suffix}", f"{stem}.{suffix}.index.json"
+            if variant is not None:
+                found += [f"{stem}.{variant}.{suffix}", f"{stem}.{suffix}.index.{variant}.json"]
+            found += [whole, shards]
+    # a variant counts before the plain weights, whatever its format
+    return sorted(found, key=lambda name: variant is not None and f".{variant}." not in name)
+
+
+def component_weights(folder: Path, variant: str | None) -> list[Path]:
+    """List the weight files of one component, whether they are there or not; empty for one without weights."""
+    found = next((name for name in weight_names(variant) if (folder / name).is_file()), None)
+    if found is None or not found.endswith(".json"):
+        return [] if found is None else [folder / found]
+    shards = read_json(folder / found).get("weight_map")
+    return [folder / name for name in sorted(set(shards.values()))] if isinstance(shards, dict) else []
+
+
+def pipeline_layout(variant: str | None = None) -> Layout:
+    """Describe the folder of a diffusers pipeline whose weights are of a variant, where it has that."""
+
+    def problem(folder: Path) -> str | None:
+        for name in components(folder):
+            part = folder / name
+            if not part.is_dir():
+                return f"its {INDEX} asks for {name}/, which the folder lacks: copy or download what is missing"
+            if (part / "config.json").is_file():  # tokenizers and schedulers have files of other names
+                found = broken_weights(part, weight_names(variant))
+                if found is not None:
+                    return f"{name}/: {found}"
+        return None if components(folder) else f"its {INDEX} names no components, so it is no pipeline"
+
+    def files(folder: Path) -> Iterator[Path]:
+        yield folder / INDEX
+        for name in components(folder):
+            for at, _, names in os.walk(folder / name):
+                yield from (Path(at) / file for file in names if Path(file).suffix in _SETTINGS)
+
+    def weights(folder: Path) -> list[Path]:
+        return [file for name in components(folder) for file in component_weights(folder / name, variant)]
+
+    return Layout("diffusers pipeline", INDEX, problem, lambda folder: problem(folder) is None, files, weights)
+
+
+@lru_cache(maxsize=64)
+def _cached_name(model: str, revision: str | None) -> str | None:
+    """Return the class that a hub model's index names, where it is in the hub's cache."""
+    import huggingface_hub
+
+    try:
+        found = huggingface_hub.try_to_load_from_cache(model, INDEX, revision=revision)
+    except ValueError:  # not a name that a hub model can have
+        return None
+    return _class_name(Path(found)) if isinstance(found, str) else None
+
+
+def _class_name(index: Path) -> str | None:
+    name = read_json(index).get("_class_name")
+    return name if isinstance(name, str) and name else None
+
+
+def pipeline_name(model: object, revision: object = None) -> str | None:
+    """Return the class of a pipeline, from its folder, the hub's cache or its preset; None where that is not known."""
+    if not isinstance(model, str) or not model:
+        return None
+    revision = revision if isinstance(revision, str) else None
+    folder = Path(os.path.expanduser(model))  # noqa: PTH111 - Path's own raises where there is no such user
+    if folder.is_dir():
+        return _class_name(folder / INDEX)
+    preset = preset_of(model)
+    return _cached_name(model, revision) or (preset.pipeline if preset is not None else None)
+
+
+def asked_name(model: str, revision: str | None) -> str | None:
+    """Return the class of a pipeline, asking the hub where it is not known here.
+
+    Raises UsageError that says why it cannot be known, None where no model is given.
+    """
+    found = pipeline_name(model, revision)
+    if found is not None or not model:
+        return found
+    weights = Weights(model, revision, pipeline_layout())
+    if weights.problem is not None:
+        raise UsageError(f"which options its pipeline takes cannot be known: {weights.problem}")
+    import huggingface_hub
+
+    try:
+        _class = _class_name(Path(huggingface_hub.hf_hub_download(model, INDEX, revision=revision)))
+    except Exception as error:  # whatever the connection may raise
+        what = " ".join(str(error).split())[:200]
+        raise UsageError(f"model {model}: its {INDEX} cannot be had from the hub ({what})") from None
+    _cached_name.cache_clear()
+    return _class

@@ -1,0 +1,213 @@
+"""The video generator of this plugin: options in, prompts in, clips out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from itertools import islice
+from pathlib import PurePath
+from typing import TYPE_CHECKING, ClassVar, TypedDict
+
+import popbench
+from popbench.local import GIB, Weights, gpu_count, gpu_memory, is_out_of_memory, peak_memory, quiet, release_memory
+from popbench.specs import make_label
+from popbench_diffusers.checks import problems
+from popbench_diffusers.folders import pipeline_layout, pipeline_name
+from popbench_diffusers.memory import advice, estimate
+from popbench_diffusers.options import DiffusersOptions
+from popbench_diffusers.presets import preset_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from popbench_diffusers.rendering import Renderer
+
+
+NOT_FINITE = "the pipeline made NaN or infinite values: try a higher precision (dtype=float32, or component_dtypes=)"
+
+
+class _Took(TypedDict):
+    """What a clip cost."""
+
+    seconds: float
+    peak_memory_mb: float | None
+
+
+class DiffusersGenerator(popbench.VideoGenerator):
+    """Renders with any text-to-video pipeline of diffusers: model=HUB_ID or model=FOLDER.
+
+    Seconds and the GPU's peak memory are recorded with every clip (arXiv 2502.12945, Table 9).
+    """
+
+    Options: ClassVar[type[popbench.Options]] = DiffusersOptions
+    version = "1"
+
+    def __init__(self, options: popbench.Options | None = None) -> None:
+        super().__init__(options)
+        preset = preset_of(self.options.model)
+        if preset is not None:
+            self.note = preset.note
+        self._weights = Weights(self.options.model, self.options.revision, pipeline_layout(self.options.variant))
+        self._renderer: Renderer | None = None
+
+    def label(self) -> str | None:
+        """Name the pipeline by the last part of its id or path, with the options that are not the defaults."""
+        model = PurePath(self.options.model).name or self.options.model
+        fields = DiffusersOptions.model_fields
+        differ = {
+            name: value
+            for name, value in self.options.determining().items()
+            if name != "model" and (name not in fields or value != fields[name].default)
+        }
+        return make_label(model, differ).replace("|", "/")
+
+    def fingerprint(self) -> Mapping[str, popbench.JSON]:
+        """Add which weights these are, a hub commit or a hash of the folder; and on a processor the threads."""
+        options = dict(self.options.determining())
+        del options["threads"]
+        if self._weights.local and self._weights.folder is not None:
+            del options["model"]
+        return {
+            "name": "popbench_diffusers.DiffusersGenerator",
+            "version": self.version,
+            "options": options,
+            "pipeline": pipeline_name(self.options.model, self.options.revision),
+            "weights": self._weights.identity,
+            "threads": self._threads,
+        }
+
+    @cached_property
+    def _threads(self) -> int | None:
+        """How many threads compute: some pipelines' rounding depends on it. A GPU has no such number."""
+        if gpu_count(self.options.device) or self.options.device == "mps":
+            return None
+        import torch
+
+        return int(self.options.threads or torch.get_num_threads())
+
+    def check(self) -> list[str]:
+        """List what is missing: the model, a package, a GPU, memory."""
+        return list(problems(self.options, self._weights))
+
+    def needs(self) -> popbench.Needs:
+        """Ask for one GPU where there is one, and for the memory it would take."""
+        return popbench.Needs(
+            gpus=min(1, gpu_count(self.options.device)),
+            memory_gb=round((estimate(self.options, self._weights) or 0) / GIB, 1),
+        )
+
+    def close(self) -> None:
+        """Free the pipeline."""
+        if self._renderer is not None:
+            self._renderer = None
+            release_memory()
+
+    def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[popbench.Clip | popbench.Failure]:
+        """Render clips, `batch_size` at a time.
+
+        Empty prompts are invalid; NaN and too little memory are a Failure of the clip. Raises ComponentError where
+        the pipeline itself does not fit, or the options do not fit it.
+        """
+        source = iter(requests)
+        while taken := list(islice(source, self.options.batch_size)):
+            asked = [request for request in taken if request.prompt.strip()]
+            for request in taken:
+                if not request.prompt.strip():
+                    yield popbench.Failure(request.id, "the video prompt is empty", invalid=True, seconds=0.0)
+            if asked:
+                if self._renderer is None:
+                    self._renderer = self._load()
+                with _limited(self._threads):
+                    answers = self._render(self._renderer, asked)
+                yield from answers
+
+    def _load(self) -> Renderer:
+        """Load the pipeline; raises ComponentError where its files are no longer those of the fingerprint."""
+        with quiet("transformers"):  # diffusers and what it finds installed talk while they are imported
+            from popbench_diffusers.loading import load
+            from popbench_diffusers.rendering import Renderer
+
+        if not self._weights.changed():
+            loaded = load(self.options, self._weights)
+            if not self._weights.changed():  # loading takes minutes
+                return Renderer(loaded, self.options)
+        raise popbench.ComponentError(
+            f"model {self.options.model} changed since the run was planned: run the same command again"
+        )
+
+    def _render(
+        self, renderer: Renderer, requests: Sequence[popbench.VideoRequest]
+    ) -> list[popbench.Clip | popbench.Failure]:
+        started = time.perf_counter()
+        frames: Sequence[NDArray[np.uint8] | None] = ()
+        with peak_memory(renderer.gpus) as peak:
+            try:
+                frames = renderer.render([item.prompt for item in requests], [item.seed for item in requests])
+            except Exception as error:  # of the many that a pipeline may raise, one kind is of these clips alone
+                if not is_out_of_memory(error):
+                    raise
+        took: _Took = {"seconds": (time.perf_counter() - started) / len(requests), "peak_memory_mb": peak.mb}
+        if not frames:
+            release_memory()  # not in the handler, where the error holds what was in use
+            return [popbench.Failure(item.id, self._too_large(), **took) for item in requests]
+        return [self._clip(renderer, item, made, took) for item, made in zip(requests, frames, strict=True)]
+
+    def _clip(
+        self, renderer: Renderer, request: popbench.VideoRequest, frames: NDArray[np.uint8] | None, took: _Took
+    ) -> popbench.Clip | popbench.Failure:
+        notes = tuple(note for note in (renderer.cut(request.prompt), self._resized(frames)) if note is not None)
+        if frames is None:
+            told = (
+                "the pipeline made NaN or infinite values: try a higher precision (dtype=float32, or component_dtypes=)"
+            )
+            return popbench.Failure(request.id, told, notes=notes, **took)
+        return popbench.Clip(request.id, frames, self.options.clip_fps, notes=notes, **took)
+
+    def _resized(self, frames: NDArray[np.uint8] | None) -> str | None:
+        """Say that a clip is not of the size asked for: some pipelines round sizes that they cannot render."""
+        if frames is None:
+            return None
+        made = dict(zip(("num_frames", "height", "width"), frames.shape, strict=False))
+        told = [
+            f"{name}={getattr(self.options, name)} was asked for and {value} rendered"
+            for name, value in made.items()
+            if getattr(self.options, name) not in (None, value)
+        ]
+        return "; ".join(told) or None
+
+    def _too_large(self) -> str:
+        gpus = gpu_count(self.options.device)
+        smaller = "a smaller num_frames=, width= or height="
+        if self.options.batch_size > 1:
+            smaller = f"a smaller batch_size=, {smaller}"
+        if not gpus:
+            return f"out of memory while rendering: take {smaller}, or more memory"
+        total = gpu_memory(self.options.device if ":" in self.options.device else "cuda:0")
+        return f"out of GPU memory while rendering: {advice(self.options, self._weights, total)}; or {smaller}"
+
+
+class PresetGenerator(DiffusersGenerator):
+    """A text-to-video model with its settings; each of them can be overridden."""
+
+    def label(self) -> str | None:
+        """Leave it at the preset's name, with the options that differ from it."""
+        return None
+
+
+@contextmanager
+def _limited(threads: int | None) -> Iterator[None]:
+    """Compute with so many threads, and leave others to theirs afterwards."""
+    if threads is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

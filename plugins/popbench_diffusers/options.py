@@ -1,0 +1,98 @@
+"""The options of a diffusers pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import pydantic
+
+import popbench
+from popbench_diffusers.families import FAMILIES
+from popbench_diffusers.folders import asked_name, pipeline_name
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+DType = Literal["bfloat16", "float16", "float32"]
+
+
+class DiffusersOptions(popbench.Options):
+    """Where the weights come from, how they are loaded, what is rendered; and whatever the pipeline's call accepts.
+
+    `width`, `height`, `num_frames`, `num_inference_steps`, `guidance_scale` and `negative_prompt` are the pipeline's
+    own where they are not given.
+    """
+
+    model_config: ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(extra="allow")
+
+    model: str = pydantic.Field(min_length=1, description="a hub id, or the folder of a pipeline")
+    revision: str | None = pydantic.Field(None, min_length=1, description="branch, tag or commit of a hub model")
+    variant: str | None = pydantic.Field(None, min_length=1, description="of the weight files, for instance fp16")
+    width: int | None = pydantic.Field(None, ge=1)
+    height: int | None = pydantic.Field(None, ge=1)
+    num_frames: int | None = pydantic.Field(None, ge=1)
+    fps: float | None = pydantic.Field(None, gt=0, le=240, description="of the clip; else what the model is made for")
+    num_inference_steps: int | None = pydantic.Field(None, ge=1)
+    guidance_scale: float | None = pydantic.Field(None, ge=0)
+    negative_prompt: str | None = None
+    scheduler: dict[str, Any] = pydantic.Field({}, description='for instance {"flow_shift": 3.0}')
+    dtype: DType = "bfloat16"
+    component_dtypes: dict[str, DType] = pydantic.Field({}, description='for instance {"vae": "float32"}')
+    quantization: Literal["none", "4bit", "8bit", "fp8"] = "none"
+    quantize: list[str] = pydantic.Field(["transformer"], min_length=1, description="components that are quantized")
+    layerwise_casting: list[str] = pydantic.Field([], description="components kept in 8 bits, computing in their dtype")
+    vae_slicing: bool = pydantic.Field(False, description="decode one clip of a batch at a time")
+    vae_tiling: bool = pydantic.Field(False, description="decode in tiles, which overlap")
+    attention: str | None = pydantic.Field(None, min_length=1, description="a backend of diffusers; else torch's own")
+    compile: bool = pydantic.Field(False, description="compile the blocks that repeat (regional)")
+    batch_size: int = pydantic.Field(1, ge=1, description="clips rendered together")
+    threads: int | None = pydantic.Field(None, ge=1, description="on a processor; else as many as torch takes")
+    offload: Literal["none", "model", "group", "sequential"] = popbench.runtime(
+        "none", description="what waits in the machine's memory while it is not used"
+    )
+    device: str = popbench.runtime("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+
+    @classmethod
+    def further(cls, values: Mapping[str, Any]) -> Mapping[str, FieldInfo]:
+        """Name what the pipeline's call accepts; raises UsageError where it cannot be known which pipeline that is."""
+        from popbench_diffusers.calls import arguments
+
+        name = asked_name(str(values.get("model") or ""), values.get("revision"))
+        if name is None:
+            return {}
+        try:
+            found = arguments(name)
+        except LookupError:  # `check` says so
+            return {}
+        return {key: field for key, field in found.items() if key not in cls.model_fields}
+
+    @property
+    def further_arguments(self) -> dict[str, Any]:
+        """The options that go to the pipeline's call as they are."""
+        return dict(self.model_extra or {})
+
+    @property
+    def _family(self) -> Any:
+        return FAMILIES.get(pipeline_name(self.model, self.revision) or "")
+
+    @pydantic.model_validator(mode="after")
+    def _sizes(self) -> DiffusersOptions:
+        """Refuse sizes that the pipeline cannot render, before anything else is done."""
+        family = self._family
+        wrong = (
+            None
+            if family is None
+            else family.wrong_sizes({"width": self.width, "height": self.height, "num_frames": self.num_frames})
+        )
+        if wrong is not None:
+            raise ValueError(wrong)
+        return self
+
+    @property
+    def clip_fps(self) -> float | None:
+        """Frames a second of the clips; None where neither the options nor the family say."""
+        if self.fps is not None:
+            return self.fps
+        asked = self.further_arguments.get("frame_rate")
+        return float(asked) if asked else getattr(self._family, "fps", None)

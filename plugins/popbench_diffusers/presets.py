@@ -1,0 +1,186 @@
+"""The paper's generators and the open models of today: settings, sizes, licences. Plain values, no imports.
+
+The first three are the paper's (arXiv 2502.12945, settings as in its released code); the others follow what their
+publishers recommend. Which revision is rendered with is found out and recorded at run time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_STEADY = "low quality, blurred, noisy or distorted picture, flicker, jitter, shaky camera, unsteady motion"
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A model with its settings.
+
+    `parameters` by component estimate memory before a file is there; `working_gib` is what rendering takes on top of
+    the weights at these settings; `note` is shown on boards.
+    """
+
+    options: Mapping[str, Any]
+    pipeline: str
+    parameters: Mapping[str, float]
+    working_gib: float
+    note: str
+    aliases: tuple[str, ...] = field(default=())
+
+    @property
+    def model(self) -> str:
+        """The hub id."""
+        return str(self.options["model"])
+
+
+PRESETS: Mapping[str, Preset] = {
+    "cogvideox-5b": Preset(
+        {
+            "model": "zai-org/CogVideoX-5b",
+            "width": 720,
+            "height": 480,
+            "num_frames": 49,
+            "num_inference_steps": 50,
+            "guidance_scale": 6.0,
+            "fps": 8.0,
+            "vae_slicing": True,
+            "vae_tiling": True,
+        },
+        "CogVideoXPipeline",
+        {"text_encoder": 4.76e9, "transformer": 5.57e9, "vae": 0.216e9},
+        7.0,
+        "CogVideoX-5B is used under the CogVideoX License.",
+        ("THUDM/CogVideoX-5b",),
+    ),
+    "ltx": Preset(
+        {
+            "model": "Lightricks/LTX-Video",
+            "width": 704,
+            "height": 480,
+            "num_frames": 161,
+            "num_inference_steps": 50,
+            "fps": 15.0,
+            "negative_prompt": _STEADY,
+        },
+        "LTXPipeline",
+        {"text_encoder": 4.76e9, "transformer": 1.92e9, "vae": 0.42e9},
+        12.0,
+        "LTX-Video is used under the LTX-Video Open Weights License.",
+    ),
+    "hunyuan": Preset(
+        {
+            "model": "hunyuanvideo-community/HunyuanVideo",
+            "width": 512,
+            "height": 320,
+            "num_frames": 61,
+            "num_inference_steps": 30,
+            "fps": 15.0,
+            "dtype": "float16",
+            "component_dtypes": {"transformer": "bfloat16"},
+            "quantization": "4bit",
+            "layerwise_casting": ["text_encoder"],
+            "vae_tiling": True,
+            "offload": "model",
+        },
+        "HunyuanVideoPipeline",
+        {"text_encoder": 7.5e9, "text_encoder_2": 0.123e9, "transformer": 12.8e9, "vae": 0.246e9},
+        4.0,
+        "HunyuanVideo is used under the Tencent Hunyuan Community License.",
+    ),
+    "hunyuan-1.5": Preset(
+        {
+            "model": "hunyuanvideo-community/HunyuanVideo-1.5-Diffusers-480p_t2v",
+            "width": 848,
+            "height": 480,
+            "num_frames": 121,
+            "num_inference_steps": 50,
+            "guidance_scale": 6.0,
+            "fps": 24.0,
+            "vae_slicing": True,
+            "vae_tiling": True,
+        },
+        "HunyuanVideo15Pipeline",
+        {"text_encoder": 7.07e9, "text_encoder_2": 0.22e9, "transformer": 8.3e9, "vae": 1.2e9},
+        12.0,
+        "HunyuanVideo 1.5 is used under the Tencent Hunyuan Community License.",
+    ),
+    "ltx-2": Preset(
+        {
+            "model": "Lightricks/LTX-2",
+            "width": 768,
+            "height": 512,
+            "num_frames": 121,
+            "num_inference_steps": 40,
+            "guidance_scale": 4.0,
+            "fps": 24.0,
+            "negative_prompt": _STEADY,
+            "vae_tiling": True,
+            "offload": "model",
+            "frame_rate": 24.0,
+        },
+        "LTX2Pipeline",
+        {"text_encoder": 12.2e9, "connectors": 1.4e9, "transformer": 18.9e9, "vae": 1.2e9, "audio_vae": 0.05e9,
+         "vocoder": 0.06e9},
+        12.0,
+        "LTX-2 is used under the LTX-2 Community License. Its sound is not rendered into the clips.",
+    ),
+    "mochi": Preset(
+        {
+            "model": "genmo/mochi-1-preview",
+            "width": 848,
+            "height": 480,
+            "num_frames": 85,
+            "num_inference_steps": 64,
+            "guidance_scale": 4.5,
+            "fps": 30.0,
+            "vae_tiling": True,
+        },
+        "MochiPipeline",
+        {"text_encoder": 4.76e9, "transformer": 10.03e9, "vae": 0.46e9},
+        12.0,
+        "Mochi 1 is licensed under Apache 2.0.",
+    ),
+    "wan-2.1-1.3b": Preset(
+        {
+            "model": "Wan-AI/Wan2.1-T2V-1.3B-Diffusers",
+            "width": 832,
+            "height": 480,
+            "num_frames": 81,
+            "num_inference_steps": 50,
+            "guidance_scale": 5.0,
+            "fps": 16.0,
+            "negative_prompt": _STEADY,
+            "component_dtypes": {"vae": "float32"},
+            "scheduler": {"flow_shift": 3.0},
+        },
+        "WanPipeline",
+        {"text_encoder": 5.68e9, "transformer": 1.42e9, "vae": 0.127e9},
+        8.0,
+        "Wan 2.1 is licensed under Apache 2.0.",
+    ),
+    "wan-2.1-14b": Preset(
+        {
+            "model": "Wan-AI/Wan2.1-T2V-14B-Diffusers",
+            "width": 832,
+            "height": 480,
+            "num_frames": 81,
+            "num_inference_steps": 50,
+            "guidance_scale": 5.0,
+            "fps": 16.0,
+            "negative_prompt": _STEADY,
+            "component_dtypes": {"vae": "float32"},
+            "scheduler": {"flow_shift": 3.0},
+        },
+        "WanPipeline",
+        {"text_encoder": 5.68e9, "transformer": 14.3e9, "vae": 0.127e9},
+        12.0,
+        "Wan 2.1 is licensed under Apache 2.0.",
+    ),
+}  # fmt: skip
+"""Sizes of the paper's three agree with the peaks of its Table 9 (`working_gib` is what they leave)."""
+
+
+def preset_of(model: str) -> Preset | None:
+    """Return the preset whose hub id this is, or was."""
+    return next((preset for preset in PRESETS.values() if model in (preset.model, *preset.aliases)), None)

@@ -1,0 +1,160 @@
+"""From prompts and seeds to frames: one call of the pipeline for a batch, its draws from each clip's own seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from diffusers.models.attention_dispatch import attention_backend
+
+import popbench
+from popbench.local import quiet
+from popbench_diffusers.families import FAMILIES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from popbench_diffusers.loading import Loaded
+    from popbench_diffusers.options import DiffusersOptions
+
+_CALL = ("width", "height", "num_frames", "num_inference_steps", "guidance_scale", "negative_prompt")
+_SHOWN = 60
+"""Characters shown of a text that was cut."""
+
+
+class Renderer:
+    """Renders batches with a loaded pipeline. What a clip looks like depends on its prompt and seed alone."""
+
+    def __init__(self, loaded: Loaded, options: DiffusersOptions) -> None:
+        self._loaded = loaded
+        self._pipeline = loaded.pipeline
+        self._size = options.batch_size
+        self._attention = options.attention or "native"
+        given = {name: getattr(options, name) for name in _CALL}
+        self._settings = {name: value for name, value in given.items() if value is not None}
+        if "guidance_scale" not in loaded.accepted:  # it went to the guider
+            self._settings.pop("guidance_scale", None)
+        self._settings |= options.further_arguments
+        unknown = [name for name in self._settings if name not in loaded.accepted]
+        if unknown:
+            raise popbench.ComponentError(
+                f"{type(self._pipeline).__name__} takes no {unknown[0]} (it takes "
+                f"{', '.join(sorted(loaded.accepted - {'prompt', 'generator'}))})"
+            )
+        _remember(self._pipeline, options.negative_prompt or "")
+
+    @property
+    def gpus(self) -> list[int]:
+        """The GPU it renders on, if any."""
+        device = self._loaded.device
+        return [device.index or 0] if device.type == "cuda" else []
+
+    def render(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[NDArray[np.uint8] | None]:
+        """Render clips: each uint8 (frames, height, width, 3), or None where the pipeline made NaN or infinity.
+
+        A batch that is not full is filled up with its last clip, so that the same kernels run as for a full one.
+        """
+        fill = self._size - len(prompts)
+        prompts, seeds = [*prompts, *[prompts[-1]] * fill], [*seeds, *[seeds[-1]] * fill]
+        generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+        single = self._size == 1
+        with (
+            quiet("transformers", "diffusers"),
+            _settled(self._loaded.device, seeds[0]),
+            attention_backend(self._attention),
+        ):
+            output = self._pipeline(
+                prompt=prompts[0] if single else prompts,
+                generator=generators[0] if single else generators,
+                output_type="pt",
+                **self._settings,
+            )
+            return [to_frames(clip) for clip in output.frames[: len(prompts) - fill]]
+
+    def cut(self, prompt: str) -> str | None:
+        """Say how much of a prompt the text encoder reads, where that is not all."""
+        limit = self._limit
+        tokenizer = getattr(self._pipeline, "tokenizer", None)
+        if limit is None or tokenizer is None:
+            return None
+        with quiet("transformers"):
+            ids = tokenizer(prompt)["input_ids"]
+            if len(ids) <= limit:
+                return None
+            rest = " ".join(tokenizer.decode(ids[limit - 1 :], skip_special_tokens=True).split())
+        shown = rest if len(rest) <= _SHOWN else rest[: _SHOWN - 1] + "…"
+        return f"the text encoder reads {limit} tokens and the video prompt has {len(ids)}; not read: {shown!r}"
+
+    @property
+    def _limit(self) -> int | None:
+        import inspect
+
+        given = self._settings.get("max_sequence_length")
+        if given is not None:
+            return int(given)
+        about = inspect.signature(self._pipeline.__call__).parameters.get("max_sequence_length")
+        if about is not None and isinstance(about.default, int):
+            return about.default
+        family = FAMILIES.get(type(self._pipeline).__name__)
+        return None if family is None else family.tokens
+
+
+@contextmanager
+def _settled(device: torch.device, seed: int) -> Iterator[None]:
+    """Let nothing that came before decide: draws that go round the generator, or which algorithm was found fastest."""
+    cuda = device.type == "cuda"
+    with (
+        torch.random.fork_rng(devices=[device] if cuda else []),
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True) if cuda else nullcontext(),
+    ):
+        torch.manual_seed(seed)
+        yield
+
+
+def to_frames(clip: Any) -> NDArray[np.uint8] | None:
+    """Turn a clip of a pipeline's output, values from 0 to 1, into uint8 (frames, height, width, 3).
+
+    Takes a tensor (frames, 3, height, width), an array or pictures (frames, height, width, 3); None where a value
+    is not finite.
+    """
+    if not isinstance(clip, torch.Tensor):
+        array = np.stack([np.asarray(picture) for picture in clip])
+        if array.dtype == np.uint8:
+            return array
+        clip = torch.from_numpy(array).permute(0, 3, 1, 2)
+    if not bool(torch.isfinite(clip).all()):
+        return None
+    # a frame at a time: a whole clip in 32 bits is large
+    frames = [frame.float().mul(255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu() for frame in clip]
+    return torch.stack(frames).numpy()
+
+
+def _remember(pipeline: Any, negative: str) -> None:
+    """Encode the negative prompt once: it is the same for every clip.
+
+    Pipelines encode texts in methods of one kind of name; one that has none encodes as often as it wants.
+    """
+    for name in dir(type(pipeline)):
+        if name.startswith("_get_") and name.endswith("prompt_embeds"):
+            setattr(pipeline, name, _memo(getattr(pipeline, name), negative))
+
+
+def _memo(encode: Callable[..., Any], negative: str) -> Callable[..., Any]:
+    known: dict[str, Any] = {}
+
+    @wraps(encode)
+    def encoded(*args: Any, **kwargs: Any) -> Any:
+        texts = kwargs.get("prompt", args[0] if args else None)
+        texts = [texts] if isinstance(texts, str) else texts
+        if not isinstance(texts, list) or any(text != negative for text in texts):
+            return encode(*args, **kwargs)
+        key = repr([(name, value) for name, value in sorted(kwargs.items()) if not isinstance(value, torch.nn.Module)])
+        if key not in known:
+            known[key] = encode(*args, **kwargs)
+        return known[key]
+
+    return encoded
