@@ -100,13 +100,19 @@ def read_options(
     """Type `raw` on top of `preset`; raises UsageError for an unknown key or a bad value, naming what is possible."""
     values = dict(preset)
     own = options_class.model_fields
+    further: dict[str, Any] = {}
     for key in sorted(raw, key=lambda name: name not in own):  # which further ones there are may depend on the others
         fields = own if key in own else options_class.further(values)
         if key not in fields:
             raise unknown(f"option of {what}", key, [*own, *fields, "label"], shown=None)
         values[key] = _typed(fields[key], raw[key]) if isinstance(raw[key], str) else raw[key]
+        if key not in own:
+            further[key] = (fields[key].annotation, fields[key])
     try:
-        return options_class.model_validate(values)
+        typed = pydantic.create_model("Further", __base__=Options, **further).model_validate(
+            {key: values[key] for key in further}
+        )
+        return options_class.model_validate({**values, **{key: getattr(typed, key) for key in further}})
     except pydantic.ValidationError as error:
         raise UsageError(one_line(f"{what}{_mistake(error.errors())}")) from None
 
