@@ -25,11 +25,30 @@ _PLAIN = (bool, int, float, str, dict, types.NoneType)
 _LENGTHS = ("num_frames", "video_length")
 
 
+def _diffusers() -> Any:
+    with quiet("transformers"):  # what diffusers finds installed talks while it is imported
+        import diffusers
+    return diffusers
+
+
+def attention_backends() -> list[str]:
+    """Name the attention backends that diffusers knows, installed or not."""
+    _diffusers()
+    from diffusers.models.attention_dispatch import AttentionBackendName
+
+    return [backend.value for backend in AttentionBackendName]
+
+
+def settings(scheduler: str) -> list[str]:
+    """Name the settings of a class of schedulers; none where diffusers has no such class."""
+    found = getattr(_diffusers(), scheduler, None)
+    return [] if found is None else list(inspect.signature(found.__init__).parameters)[1:]
+
+
 def pipeline_class(name: str) -> Any:
     """Return a pipeline class of diffusers; raises LookupError where it has none of that name that works here."""
+    diffusers = _diffusers()
     with quiet("transformers", "diffusers"):
-        import diffusers
-
         found: Any = getattr(diffusers, name, None)
     if not (isinstance(found, type) and hasattr(found, "from_pretrained") and callable(found)):
         raise LookupError(f"diffusers {diffusers.__version__} has no pipeline {name}: a newer diffusers may")

@@ -7,10 +7,11 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from popbench.local import GIB, device_problem, free_memory, gpu_count, gpu_memory, machine_memory
-from popbench_diffusers.calls import arguments, video_problem
+from popbench_diffusers.calls import arguments, attention_backends, settings, video_problem
 from popbench_diffusers.families import FAMILIES
 from popbench_diffusers.folders import components, pipeline_name
 from popbench_diffusers.memory import advice, estimate, parameters
+from popbench_diffusers.presets import preset_of
 
 if TYPE_CHECKING:
     from popbench.local import Weights
@@ -63,13 +64,28 @@ def _pipeline(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
             yield f"{given[0]}: {name} takes no such argument (it takes {', '.join(arguments(name))})"
     if options.clip_fps is None:
         yield f"model {options.model}: it does not say how fast its clips play: give fps=FRAMES_A_SECOND"
+    if options.attention is not None:
+        backends = attention_backends()
+        if options.attention not in backends:
+            yield f"attention={options.attention}: diffusers has no such backend (it has {', '.join(backends)})"
     if weights.folder is None:
         return
+    preset = preset_of(options.model)
+    if options.scheduler and (preset is None or options.scheduler != preset.options.get("scheduler")):
+        yield from _scheduler(options, weights)
     parts = components(weights.folder)
     for option in ("component_dtypes", "layerwise_casting", *(["quantize"] if options.quantization != "none" else [])):
         wrong = [part for part in getattr(options, option) if part not in parts]
         if wrong:
             yield f"{option}: {options.model} has no component {wrong[0]!r} (it has {', '.join(parts)})"
+
+
+def _scheduler(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
+    name = (weights.index.get("scheduler") or ["", ""])[1]
+    known = settings(name)
+    wrong = [key for key in options.scheduler if key not in known]
+    if known and wrong:
+        yield f"scheduler: {name} has no setting {wrong[0]!r} (it has {', '.join(known)})"
 
 
 def _hardware(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
@@ -89,8 +105,11 @@ def _hardware(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
         yield from _capability(options)
     else:
         if options.quantization in ("4bit", "8bit"):
-            yield f"quantization={options.quantization} needs a CUDA GPU, and there is none here: use quantization=none"
-        if options.device != "mps":
+            yield (
+                f"quantization={options.quantization} needs a CUDA GPU, and there is none here: run it on one, or use "
+                "quantization=none"
+            )
+        elif options.device != "mps":
             yield from _processor(options, weights, size)
     if options.compile and not find_spec("triton") and gpu_count(options.device):
         yield "compile=true needs triton on a GPU: pip install triton, or leave the option out"
