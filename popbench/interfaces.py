@@ -69,7 +69,8 @@ class Options(pydantic.BaseModel):
     def further(cls, values: Mapping[str, JSON]) -> Mapping[str, FieldInfo]:  # noqa: ARG003 - for those who know
         """Name options beyond the fields: those that only some models of the class have, given `values` so far.
 
-        A class that has any sets `extra="allow"` in its `model_config`; values of theirs come typed.
+        Asked only where a spec has a key that is no field; it may take seconds then. A class that has any sets
+        `extra="allow"` in its `model_config`; values of theirs come typed.
         """
         return {}
 

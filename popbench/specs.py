@@ -109,10 +109,10 @@ def read_options(
         if key not in own:
             further[key] = (fields[key].annotation, fields[key])
     try:
-        typed = pydantic.create_model("Further", __base__=Options, **further).model_validate(
-            {key: values[key] for key in further}
-        )
-        return options_class.model_validate({**values, **{key: getattr(typed, key) for key in further}})
+        if further:
+            typed = pydantic.create_model("Further", __base__=Options, **further)
+            values |= typed.model_validate({key: values[key] for key in further}).model_dump()
+        return options_class.model_validate(values)
     except pydantic.ValidationError as error:
         raise UsageError(one_line(f"{what}{_mistake(error.errors())}")) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -22,6 +23,8 @@ _OURS = frozenset(
 )  # fmt: skip
 """What the plugin sets itself, or what is of use to code alone."""
 _PLAIN = (bool, int, float, str, dict, types.NoneType)
+_MORE = re.compile("ImageToVideo|VideoToVideo|Control|VACE")
+"""Classes whose calls have no default for a picture, though they declare one."""
 _LENGTHS = ("num_frames", "video_length")
 
 
@@ -37,6 +40,20 @@ def attention_backends() -> list[str]:
     from diffusers.models.attention_dispatch import AttentionBackendName
 
     return [backend.value for backend in AttentionBackendName]
+
+
+def attention_problem(backend: str) -> str | None:
+    """Say what an attention backend lacks here; those of the hub are fetched when they are used, and not tried."""
+    _diffusers()
+    from diffusers.models.attention_dispatch import attention_backend
+
+    if backend.endswith("_hub"):
+        return None
+    try:
+        with quiet("diffusers"), attention_backend(backend):
+            return None
+    except (RuntimeError, ImportError, ValueError) as error:
+        return " ".join(str(error).split())
 
 
 def settings(scheduler: str) -> list[str]:
@@ -67,8 +84,10 @@ def video_problem(name: str) -> str | None:
         if about.default is about.empty and key != "prompt" and about.kind is not about.VAR_KEYWORD
     ]
     if "prompt" not in found or not any(length in found for length in _LENGTHS):
-        return f"{name} makes no video from text"
-    return f"{name} needs more than text: {', '.join(required)}" if required else None
+        return f"{name} makes no video from text: take a text-to-video pipeline"
+    if not required and not _MORE.search(name):
+        return None
+    return f"{name} needs more than text ({', '.join(required) or 'a picture or video'}): take a text-to-video pipeline"
 
 
 @cache

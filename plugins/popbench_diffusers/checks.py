@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from popbench.local import GIB, device_problem, free_memory, gpu_count, gpu_memory, machine_memory
-from popbench_diffusers.calls import arguments, attention_backends, settings, video_problem
+from popbench.local import GIB, device_problem, free_memory, gpu_count, machine_memory, read_json
+from popbench_diffusers.calls import arguments, attention_backends, attention_problem, settings, video_problem
 from popbench_diffusers.families import FAMILIES
 from popbench_diffusers.folders import components, pipeline_name
-from popbench_diffusers.memory import advice, estimate, parameters
+from popbench_diffusers.memory import advice, estimate, gpu_room, parameters, sizes
 from popbench_diffusers.presets import preset_of
 
 if TYPE_CHECKING:
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
 
 _SLOW = 8 * GIB
 """A pipeline larger than this takes hours for a clip on a processor."""
-_FP8 = (8, 9)
-"""The compute capability from which a GPU multiplies in 8-bit floats."""
 
 
 def problems(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
@@ -64,20 +64,58 @@ def _pipeline(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
             yield f"{given[0]}: {name} takes no such argument (it takes {', '.join(arguments(name))})"
     if options.clip_fps is None:
         yield f"model {options.model}: it does not say how fast its clips play: give fps=FRAMES_A_SECOND"
-    if options.attention is not None:
-        backends = attention_backends()
-        if options.attention not in backends:
-            yield f"attention={options.attention}: diffusers has no such backend (it has {', '.join(backends)})"
-    if weights.folder is None:
-        return
+    yield from _attention(options, name)
+    yield from _together(options)
     preset = preset_of(options.model)
-    if options.scheduler and (preset is None or options.scheduler != preset.options.get("scheduler")):
-        yield from _scheduler(options, weights)
-    parts = components(weights.folder)
+    if weights.folder is not None:
+        parts = list(components(weights.folder))
+        if options.scheduler and (preset is None or options.scheduler != preset.options.get("scheduler")):
+            yield from _scheduler(options, weights)
+        yield from _vae_sizes(options, weights.folder)
+    elif preset is not None:
+        parts = list(preset.parameters)
+    else:
+        return
     for option in ("component_dtypes", "layerwise_casting", *(["quantize"] if options.quantization != "none" else [])):
         wrong = [part for part in getattr(options, option) if part not in parts]
         if wrong:
             yield f"{option}: {options.model} has no component {wrong[0]!r} (it has {', '.join(parts)})"
+
+
+def _attention(options: DiffusersOptions, name: str) -> Iterator[str]:
+    if options.attention is None:
+        return
+    backends = attention_backends()
+    if options.attention not in backends:
+        yield f"attention={options.attention}: diffusers has no such backend (it has {', '.join(backends)})"
+    elif name in FAMILIES and not FAMILIES[name].attention:
+        yield f"attention={options.attention}: {name} has an attention of its own: leave the option out"
+    else:
+        missing = attention_problem(options.attention)
+        if missing is not None:
+            yield f"attention={options.attention}: {missing}"
+
+
+def _together(options: DiffusersOptions) -> Iterator[str]:
+    """Name options that exclude each other."""
+    twice = set(options.layerwise_casting) & set(options.quantize) if options.quantization != "none" else set()
+    if twice:
+        yield f"{min(twice)} is in layerwise_casting and in quantize: leave it out of one"
+    if options.compile and options.offload in ("group", "sequential"):
+        yield f"compile=true does not go with offload={options.offload}: use offload=none or model"
+    denoisers = [part for part in options.layerwise_casting if part.startswith("transformer")]
+    if options.compile and denoisers:
+        yield f"compile=true does not go with layerwise_casting of the {denoisers[0]}: leave one out"
+
+
+def _vae_sizes(options: DiffusersOptions, folder: Path) -> Iterator[str]:
+    """Check sizes against the autoencoder's own config: some models of a class compress more than the others."""
+    family = FAMILIES.get(pipeline_name(options.model, options.revision) or "")
+    ratio = read_json(folder / "vae" / "config.json").get("scale_factor_spatial")
+    if family is not None and isinstance(ratio, int):
+        wrong = replace(family, multiple=max(family.multiple, 2 * ratio)).wrong_sizes(options.sizes)
+        if wrong is not None:
+            yield wrong
 
 
 def _scheduler(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
@@ -93,16 +131,18 @@ def _hardware(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
     if wrong is not None:
         yield wrong
         return
-    size = estimate(options, weights)
     if gpu_count(options.device):
-        total = gpu_memory(options.device if ":" in options.device else "cuda:0")
-        if size is not None and size > total:
+        room = gpu_room(options.device)
+        size = estimate(options, weights, room=room)
+        if size is not None and size > room:
+            ways = advice(options, weights, room) or [
+                "take a smaller num_frames=, width= and height=, a smaller model, or more memory"
+            ]
             yield (
-                f"model {options.model} needs about {size / GIB:.0f} GiB of GPU memory and the GPU has "
-                f"{total / GIB:.0f}: {advice(options, weights, total)}"
+                f"model {options.model} needs about {size / GIB:.1f} GiB of GPU memory and the GPU has "
+                f"{room / GIB:.1f}: {', '.join(ways)}"
             )
-        yield from _kept(options, weights)
-        yield from _capability(options)
+        yield from _loaded(options, weights)
     else:
         if options.quantization in ("4bit", "8bit"):
             yield (
@@ -110,19 +150,20 @@ def _hardware(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
                 "quantization=none"
             )
         elif options.device != "mps":
-            yield from _processor(options, weights, size)
+            yield from _processor(options, weights)
     if options.compile and not find_spec("triton") and gpu_count(options.device):
         yield "compile=true needs triton on a GPU: pip install triton, or leave the option out"
 
 
-def _processor(options: DiffusersOptions, weights: Weights, size: float | None) -> Iterator[str]:
+def _processor(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
+    size = estimate(options, weights, "none")
     counts = parameters(weights, options.variant)
     if size is None or sum(counts.values()) < 1e9:
         return
     if size > machine_memory():
         yield (
-            f"model {options.model} needs about {size / GIB:.0f} GiB of memory and this machine has "
-            f"{machine_memory() / GIB:.0f}: take a smaller model, or a machine with a CUDA GPU"
+            f"model {options.model} needs about {size / GIB:.1f} GiB of memory and this machine has "
+            f"{machine_memory() / GIB:.1f}: take a smaller model, or a machine with a CUDA GPU"
         )
     elif size > _SLOW and options.device != "cpu":
         yield (
@@ -131,26 +172,15 @@ def _processor(options: DiffusersOptions, weights: Weights, size: float | None) 
         )
 
 
-def _kept(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
-    """Offloaded weights have to fit into the machine's own memory."""
-    if options.offload == "none":
-        return
-    whole = estimate(options.model_copy(update={"batch_size": 1}), weights, "none")
-    if whole is not None and whole > free_memory():
+def _loaded(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
+    """Weights are read into the machine's own memory, in their dtype; those in 4 or 8 bits go straight to the GPU."""
+    passing = options.quantize if options.quantization in ("4bit", "8bit") else []
+    plain = options.model_copy(update={"layerwise_casting": [], "quantization": "none"})
+    parts = sizes(plain, parameters(weights, options.variant))
+    size = sum(value for name, value in parts.items() if name not in passing)
+    if size > free_memory():
+        smaller = "" if passing else ", or quantization=4bit, whose weights go straight to the GPU"
         yield (
-            f"model {options.model}: offload={options.offload} keeps about {whole / GIB:.0f} GiB in the machine's "
-            f"memory, of which {free_memory() / GIB:.0f} GiB are free: use more memory, or quantization=4bit"
-        )
-
-
-def _capability(options: DiffusersOptions) -> Iterator[str]:
-    import torch
-
-    if options.quantization != "fp8":
-        return
-    found = torch.cuda.get_device_capability(options.device if ":" in options.device else "cuda:0")
-    if found < _FP8:
-        yield (
-            f"quantization=fp8 needs a GPU of compute capability 8.9 or later (this one has {found[0]}.{found[1]}): "
-            "use quantization=8bit"
+            f"model {options.model} takes about {size / GIB:.1f} GiB of the machine's own memory while it is loaded, "
+            f"of which {free_memory() / GIB:.1f} are free: use more memory{smaller}"
         )

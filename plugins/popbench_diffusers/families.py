@@ -11,16 +11,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A pipeline class. `fps` is the rate its models were trained at.
+    """A pipeline class. `fps` is the rate its models were trained at, None where that differs between them.
 
     `multiple`: width and height are multiples of it. `period`: frame counts are one more than a multiple of it.
-    `tokens`: how many tokens of a prompt are read where the call has no `max_sequence_length`.
+    `tokens`: how many tokens of a prompt are read where the call has no `max_sequence_length`. `attention`: whether
+    its denoiser lets the attention backend be chosen.
     """
 
     multiple: int
     period: int
-    fps: float
+    fps: float | None
     tokens: int | None = None
+    attention: bool = True
 
     def wrong_sizes(self, sizes: Mapping[str, int | None]) -> str | None:
         """Say which of `width`, `height` and `num_frames` the class cannot render, with the nearest values it can."""
@@ -43,15 +45,16 @@ def _near(value: int, step: int, offset: int) -> str:
 FAMILIES: Mapping[str, Family] = {
     "LTXPipeline": Family(multiple=32, period=8, fps=25),
     "LTX2Pipeline": Family(multiple=32, period=8, fps=24),
-    "CogVideoXPipeline": Family(multiple=16, period=4, fps=8),
+    "CogVideoXPipeline": Family(multiple=16, period=8, fps=None, attention=False),
     "HunyuanVideoPipeline": Family(multiple=16, period=4, fps=24),
     "HunyuanVideo15Pipeline": Family(multiple=16, period=4, fps=24, tokens=1000),
-    "WanPipeline": Family(multiple=16, period=4, fps=16),
+    "WanPipeline": Family(multiple=16, period=4, fps=None),
     "SkyReelsV2Pipeline": Family(multiple=16, period=4, fps=24),
-    "MochiPipeline": Family(multiple=16, period=6, fps=30),
+    "MochiPipeline": Family(multiple=16, period=6, fps=30, attention=False),
 }
 """The classes of the presets, and those that share their models. Sizes: what the autoencoder and the patches divide by.
 
-CogVideoX's call lets multiples of 8 through and fails later: its transformer takes patches of 2x2. Wan's rounds other
-sizes without a word that reaches anyone.
+CogVideoX lets multiples of 8 through and fails later, since its transformer takes patches of 2x2; and its decoder
+takes two latent frames at a time, so that of 4n+1 frames it makes the right number only where they are 8n+1. Wan's
+rounds other sizes without a word that reaches anyone.
 """

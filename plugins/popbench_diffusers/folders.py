@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,16 +13,32 @@ from popbench_diffusers.presets import preset_of
 
 INDEX = "model_index.json"
 _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
+_VOCABULARIES = ("tokenizer.json", "spiece.model", "tokenizer.model", "vocab.json", "vocab.txt")
+_NEEDED: Mapping[str, Sequence[Sequence[str]]] = {
+    "scheduler": [("scheduler_config.json",)],
+    "tokenizer": [("tokenizer_config.json",), _VOCABULARIES],
+    "guider": [("guider_config.json",)],
+    "processor": [("preprocessor_config.json", "processor_config.json")],
+    "feature_extractor": [("preprocessor_config.json",)],
+}
+"""What components without weights consist of, by a part of their name: one file of each group."""
 _SETTINGS = {".json", ".txt", ".model", ".jinja", ".py"}
 
 
-def components(folder: Path) -> list[str]:
-    """Name the parts that a pipeline's index asks for, in its order; parts that it leaves out are null there."""
-    return [
-        name
+def components(folder: Path) -> dict[str, str]:
+    """Name the parts that a pipeline's index asks for with their classes; parts that it leaves out are null there."""
+    return {
+        name: str(about[1])
         for name, about in read_json(folder / INDEX).items()
-        if not name.startswith("_") and isinstance(about, list) and about and about[0] is not None
-    ]
+        if not name.startswith("_") and isinstance(about, list) and len(about) == 2 and about[0] is not None
+    }
+
+
+def _needed(name: str, kind: str) -> Sequence[Sequence[str]]:
+    """List the files that a component of this name and class cannot do without, one of each group."""
+    if kind.startswith("ByT5"):  # bytes are its vocabulary
+        return [("tokenizer_config.json",)]
+    return next((files for part, files in _NEEDED.items() if part in name), [("config.json",)])
 
 
 def weight_names(variant: str | None) -> list[str]:
@@ -51,15 +67,18 @@ def pipeline_layout(variant: str | None = None) -> Layout:
     """Describe the folder of a diffusers pipeline whose weights are of a variant, where it has that."""
 
     def problem(folder: Path) -> str | None:
-        for name in components(folder):
+        for name, kind in components(folder).items():
             part = folder / name
             if not part.is_dir():
                 return f"its {INDEX} asks for {name}/, which the folder lacks: copy or download what is missing"
-            if (part / "config.json").is_file():  # tokenizers and schedulers have files of other names
-                found = broken_weights(part, weight_names(variant))
-                if found is not None:
-                    return f"{name}/: {found}"
-        return None if components(folder) else f"its {INDEX} names no components, so it is no pipeline"
+            for files in _needed(name, kind):
+                if not any((part / file).is_file() for file in files):
+                    return f"{name}/ holds no {' or '.join(files)}: copy or download what is missing"
+            is_model = (part / "config.json").is_file()
+            found = broken_weights(part, weight_names(variant)) if is_model else None
+            if found is not None:
+                return f"{name}/: {found}"
+        return None if components(folder) else f"its {INDEX} names no components: copy or download that file again"
 
     def files(folder: Path) -> Iterator[Path]:
         yield folder / INDEX
@@ -70,7 +89,9 @@ def pipeline_layout(variant: str | None = None) -> Layout:
     def weights(folder: Path) -> list[Path]:
         return [file for name in components(folder) for file in component_weights(folder / name, variant)]
 
-    return Layout("diffusers pipeline", INDEX, problem, lambda folder: problem(folder) is None, files, weights)
+    # repositories hold other formats of the weights beside the pipeline: hundreds of gigabytes for some
+    download = f"--include {INDEX} '*/*'"
+    return Layout("diffusers pipeline", INDEX, problem, lambda at: problem(at) is None, files, weights, download)
 
 
 @lru_cache(maxsize=64)
@@ -116,9 +137,9 @@ def asked_name(model: str, revision: str | None) -> str | None:
     import huggingface_hub
 
     try:
-        _class = _class_name(Path(huggingface_hub.hf_hub_download(model, INDEX, revision=revision)))
+        name = _class_name(Path(huggingface_hub.hf_hub_download(model, INDEX, revision=revision, etag_timeout=3.0)))
     except Exception as error:  # whatever the connection may raise
         what = " ".join(str(error).split())[:200]
         raise UsageError(f"model {model}: its {INDEX} cannot be had from the hub ({what})") from None
     _cached_name.cache_clear()
-    return _class
+    return name

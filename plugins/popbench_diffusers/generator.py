@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from importlib import metadata
 from itertools import islice
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 import popbench
-from popbench.local import GIB, Weights, gpu_count, gpu_memory, is_out_of_memory, peak_memory, quiet, release_memory
+from popbench.local import GIB, Weights, gpu_count, is_out_of_memory, peak_memory, quiet, release_memory
 from popbench.specs import make_label
 from popbench_diffusers.checks import problems
 from popbench_diffusers.folders import pipeline_layout, pipeline_name
-from popbench_diffusers.memory import advice, estimate
+from popbench_diffusers.memory import advice, estimate, gpu_room
 from popbench_diffusers.options import DiffusersOptions
-from popbench_diffusers.presets import preset_of
+from popbench_diffusers.presets import note_for, preset_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from popbench_diffusers.rendering import Renderer
 
 
-NOT_FINITE = "the pipeline made NaN or infinite values: try a higher precision (dtype=float32, or component_dtypes=)"
+NOT_FINITE = "the pipeline made NaN or infinite values: try another precision (dtype=bfloat16 or float32)"
 
 
 class _Took(TypedDict):
@@ -48,8 +50,7 @@ class DiffusersGenerator(popbench.VideoGenerator):
     def __init__(self, options: popbench.Options | None = None) -> None:
         super().__init__(options)
         preset = preset_of(self.options.model)
-        if preset is not None:
-            self.note = preset.note
+        self.note = preset.note if preset is not None else ""
         self._weights = Weights(self.options.model, self.options.revision, pipeline_layout(self.options.variant))
         self._renderer: Renderer | None = None
 
@@ -67,9 +68,10 @@ class DiffusersGenerator(popbench.VideoGenerator):
     def fingerprint(self) -> Mapping[str, popbench.JSON]:
         """Add which weights these are, a hub commit or a hash of the folder; and on a processor the threads."""
         options = dict(self.options.determining())
-        del options["threads"]
         if self._weights.local and self._weights.folder is not None:
             del options["model"]
+        options["attention"] = options["attention"] or "native"
+        options["fps"] = self.options.clip_fps
         return {
             "name": "popbench_diffusers.DiffusersGenerator",
             "version": self.version,
@@ -77,7 +79,13 @@ class DiffusersGenerator(popbench.VideoGenerator):
             "pipeline": pipeline_name(self.options.model, self.options.revision),
             "weights": self._weights.identity,
             "threads": self._threads,
+            "defaults": self._defaults,
         }
+
+    @property
+    def _defaults(self) -> str | None:
+        """Where settings come from that the options leave open: the library's, which may change."""
+        return f"diffusers {metadata.version('diffusers')}"
 
     @cached_property
     def _threads(self) -> int | None:
@@ -94,10 +102,10 @@ class DiffusersGenerator(popbench.VideoGenerator):
 
     def needs(self) -> popbench.Needs:
         """Ask for one GPU where there is one, and for the memory it would take."""
-        return popbench.Needs(
-            gpus=min(1, gpu_count(self.options.device)),
-            memory_gb=round((estimate(self.options, self._weights) or 0) / GIB, 1),
-        )
+        gpus = min(1, gpu_count(self.options.device))
+        room = gpu_room(self.options.device) if gpus else math.inf
+        size = estimate(self.options, self._weights, room=room) or 0
+        return popbench.Needs(gpus=gpus, memory_gb=round(min(size, room) / GIB, 1))
 
     def close(self) -> None:
         """Free the pipeline."""
@@ -122,7 +130,8 @@ class DiffusersGenerator(popbench.VideoGenerator):
                     self._renderer = self._load()
                 with _limited(self._threads):
                     answers = self._render(self._renderer, asked)
-                yield from answers
+                while answers:  # frames handed over are not held while the next ones are made
+                    yield answers.pop(0)
 
     def _load(self) -> Renderer:
         """Load the pipeline; raises ComponentError where its files are no longer those of the fingerprint."""
@@ -130,13 +139,18 @@ class DiffusersGenerator(popbench.VideoGenerator):
             from popbench_diffusers.loading import load
             from popbench_diffusers.rendering import Renderer
 
-        if not self._weights.changed():
-            loaded = load(self.options, self._weights)
-            if not self._weights.changed():  # loading takes minutes
-                return Renderer(loaded, self.options)
-        raise popbench.ComponentError(
-            f"model {self.options.model} changed since the run was planned: run the same command again"
-        )
+        self._unchanged()
+        renderer = Renderer(load(self.options, self._weights), self.options)
+        self._unchanged()  # loading takes minutes
+        if self.options.compile:
+            renderer.warm_up()
+        return renderer
+
+    def _unchanged(self) -> None:
+        if self._weights.changed():
+            raise popbench.ComponentError(
+                f"model {self.options.model} changed since the run was planned: run the same command again"
+            )
 
     def _render(
         self, renderer: Renderer, requests: Sequence[popbench.VideoRequest]
@@ -151,7 +165,7 @@ class DiffusersGenerator(popbench.VideoGenerator):
                     raise
         took: _Took = {"seconds": (time.perf_counter() - started) / len(requests), "peak_memory_mb": peak.mb}
         if not frames:
-            release_memory()  # not in the handler, where the error holds what was in use
+            renderer.recover()  # not in the handler, where the error holds what was in use
             return [popbench.Failure(item.id, self._too_large(), **took) for item in requests]
         return [self._clip(renderer, item, made, took) for item, made in zip(requests, frames, strict=True)]
 
@@ -160,10 +174,7 @@ class DiffusersGenerator(popbench.VideoGenerator):
     ) -> popbench.Clip | popbench.Failure:
         notes = tuple(note for note in (renderer.cut(request.prompt), self._resized(frames)) if note is not None)
         if frames is None:
-            told = (
-                "the pipeline made NaN or infinite values: try a higher precision (dtype=float32, or component_dtypes=)"
-            )
-            return popbench.Failure(request.id, told, notes=notes, **took)
+            return popbench.Failure(request.id, NOT_FINITE, notes=notes, **took)
         return popbench.Clip(request.id, frames, self.options.clip_fps, notes=notes, **took)
 
     def _resized(self, frames: NDArray[np.uint8] | None) -> str | None:
@@ -179,18 +190,25 @@ class DiffusersGenerator(popbench.VideoGenerator):
         return "; ".join(told) or None
 
     def _too_large(self) -> str:
-        gpus = gpu_count(self.options.device)
         smaller = "a smaller num_frames=, width= or height="
         if self.options.batch_size > 1:
             smaller = f"a smaller batch_size=, {smaller}"
-        if not gpus:
+        if not gpu_count(self.options.device):
             return f"out of memory while rendering: take {smaller}, or more memory"
-        total = gpu_memory(self.options.device if ":" in self.options.device else "cuda:0")
-        return f"out of GPU memory while rendering: {advice(self.options, self._weights, total)}; or {smaller}"
+        ways = advice(self.options, self._weights, gpu_room(self.options.device))
+        return f"out of GPU memory while rendering: {'; or '.join([*ways, smaller])}"
 
 
 class PresetGenerator(DiffusersGenerator):
     """A text-to-video model with its settings; each of them can be overridden."""
+
+    def __init__(self, options: popbench.Options | None = None) -> None:
+        super().__init__(options)
+        self.note = note_for(self.options.model, pipeline_name(self.options.model, self.options.revision))
+
+    @property
+    def _defaults(self) -> None:
+        """A preset states its settings."""
 
     def label(self) -> str | None:
         """Leave it at the preset's name, with the options that differ from it."""
@@ -206,6 +224,9 @@ def _limited(threads: int | None) -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()
+    if before == threads:  # it counts for the whole process
+        yield
+        return
     torch.set_num_threads(threads)
     try:
         yield

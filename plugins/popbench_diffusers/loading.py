@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,11 @@ def execution_device(option: str) -> torch.device:
     return torch.device("mps" if option == "mps" else "cpu")
 
 
+def on(device: torch.device) -> AbstractContextManager[Any]:
+    """Make a GPU the current one: some kernels, and weights in 4 or 8 bits, go to that whatever they are told."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
 def load(options: DiffusersOptions, weights: Weights) -> Loaded:
     """Load what the options say, from exactly the files that the fingerprint is of.
 
@@ -49,7 +55,7 @@ def load(options: DiffusersOptions, weights: Weights) -> Loaded:
     """
     device = execution_device(options.device)
     try:
-        with quiet(*_LIBRARIES):
+        with quiet(*_LIBRARIES), on(device):
             pipeline = _read(options, weights)
             _adjust(pipeline, options)
             place(pipeline, device, options)
@@ -97,6 +103,10 @@ def _adjust(pipeline: Any, options: DiffusersOptions) -> None:
             if enable is None:
                 raise popbench.ComponentError(f"vae_{option}: the autoencoder of {name} knows none: leave it out")
             enable()
+    named = [*options.component_dtypes, *options.layerwise_casting]
+    for part in [*named, *options.quantize] if options.quantization != "none" else named:
+        if pipeline.components.get(part) is None:
+            raise popbench.ComponentError(f"{name} has no component {part!r} (it has {', '.join(pipeline.components)})")
     for part in options.layerwise_casting:
         _cast(getattr(pipeline, part), getattr(torch, options.component_dtypes.get(part, options.dtype)))
 
@@ -134,7 +144,17 @@ def place(pipeline: Any, device: torch.device, options: DiffusersOptions) -> Non
         for name in ("transformer", "transformer_2"):
             part = getattr(pipeline, name, None)
             if part is not None:
-                part.compile_repeated_blocks(fullgraph=True)
+                compile_blocks(part)
+
+
+def compile_blocks(denoiser: Any) -> None:
+    """Compile the blocks that repeat, each kind once; where a class does not name them, those that stand in a list."""
+    if denoiser._repeated_blocks:
+        denoiser.compile_repeated_blocks(fullgraph=True)
+        return
+    for part in denoiser.children():
+        for block in part if isinstance(part, torch.nn.ModuleList) else ():
+            block.compile(fullgraph=True)
 
 
 def offload(pipeline: Any, device: torch.device, way: str) -> None:
@@ -167,10 +187,11 @@ def park_text_encoders(pipeline: Any, device: torch.device) -> None:
     encode = pipeline.encode_prompt
 
     def encode_and_park(*args: Any, **kwargs: Any) -> Any:
-        found = encode(*args, **kwargs)
-        for hook in hooks:
-            hook.offload()
-        return found
+        try:
+            return encode(*args, **kwargs)
+        finally:
+            for hook in hooks:
+                hook.offload()
 
     pipeline.encode_prompt = encode_and_park
     for hook in hooks:

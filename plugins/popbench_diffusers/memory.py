@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from popbench.local import GIB
+from popbench.local import GIB, gpu_memory
 from popbench_diffusers.folders import component_weights, components
 from popbench_diffusers.presets import preset_of
 
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
 _BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0}
 _QUANTIZED = {"4bit": 0.5 + 4 / 64, "8bit": 1.0, "fp8": 1.0}
 """Bytes per weight of a linear layer: nf4 has a float32 scale for every 64 weights."""
-_PER_PIXEL = 250.0
-"""Bytes of working memory per pixel of a clip: what the paper's Table 9 leaves beside the weights is 200 to 450."""
+_WORKING, _PER_PIXEL = 3.3 * GIB, 175.0
+"""Bytes on top of the weights, and per pixel of a clip: what the peaks of the paper's Table 9 leave, within 1 GiB."""
+_USUAL = 832 * 480 * 81
+"""Pixels of a clip where nothing says how large it will be."""
 _GROUPS = 2 * GIB
 """What offloading in groups keeps on the GPU of the weights, about; one after the other it is less."""
 OFFLOADS = ("model", "group", "sequential")
@@ -39,8 +42,6 @@ def parameters(weights: Weights, variant: str | None) -> Mapping[str, float]:
 
 def _count(file: Path) -> int:
     """Count the weights in a safetensors file from its header; those of another file from its size."""
-    import math
-
     import safetensors
 
     if file.suffix != ".safetensors":
@@ -67,60 +68,56 @@ def sizes(options: DiffusersOptions, counts: Mapping[str, float]) -> dict[str, f
 
 def working(options: DiffusersOptions) -> float:
     """Estimate the bytes that rendering takes on top of the weights."""
-    preset = preset_of(options.model)
-    base = _pixels(preset.options) if preset is not None else 0.0
-    given = {name: getattr(options, name) for name in ("width", "height", "num_frames")}
-    pixels = _pixels({**(dict(preset.options) if preset else {}), **{k: v for k, v in given.items() if v}})
-    if preset is not None and base and pixels:
-        return preset.working_gib * GIB * options.batch_size * pixels / base
-    return _PER_PIXEL * (pixels or 832 * 480 * 81.0) * options.batch_size
+    given = (options.width, options.height, options.num_frames)
+    pixels = _USUAL if None in given else math.prod(side or 1 for side in given)
+    return _WORKING + _PER_PIXEL * pixels * options.batch_size
 
 
-def _pixels(settings: Mapping[str, object]) -> float:
-    found = 1.0
-    for name in ("width", "height", "num_frames"):
-        value = settings.get(name)
-        if not isinstance(value, int):
-            return 0.0
-        found *= value
-    return found
+def gpu_room(device: str) -> float:
+    """Return the bytes of the one GPU that a pipeline runs on."""
+    return gpu_memory(device if ":" in device else "cuda:0")
 
 
-def estimate(options: DiffusersOptions, weights: Weights, offload: str | None = None) -> float | None:
+def estimate(
+    options: DiffusersOptions, weights: Weights, offload: str | None = None, room: float = math.inf
+) -> float | None:
     """Estimate the bytes of GPU memory at the peak, or None where nothing is known of the model's size.
 
-    `offload` asks for another way than the options'. Within a few GiB; what a clip takes is recorded with it.
+    `offload` asks for another way than the options'; where `room` is short, text encoders wait outside while the
+    denoiser runs. Within some GiB; what a clip takes is recorded with it.
     """
     counts = parameters(weights, options.variant)
     if not counts:
         return None
     parts = sizes(options, counts)
-    way = offload or options.offload
     texts = [size for name, size in parts.items() if name.startswith("text_encoder")]
     others = [size for name, size in parts.items() if not name.startswith("text_encoder")]
-    if way == "none":  # where memory is short, text encoders wait outside while the denoiser runs
-        return max(sum(parts.values()) + GIB, sum(others) + working(options))
+    way = offload or options.offload
+    if way == "none":
+        whole = sum(parts.values()) + working(options)
+        return whole if whole <= room else max(sum(parts.values()) + GIB, sum(others) + working(options))
     if way == "model":  # one component at a time, and only the denoiser and the decoder need room to work
         return max(max(texts, default=0.0) + GIB, max(others, default=0.0) + working(options))
     return min(_GROUPS, sum(parts.values())) + working(options)
 
 
-def advice(options: DiffusersOptions, weights: Weights, total: float) -> str:
-    """Name the options that make a model fit into `total` bytes of GPU memory, the least costly first."""
-    ways = OFFLOADS[OFFLOADS.index(options.offload) + 1 :] if options.offload in OFFLOADS else OFFLOADS
+def advice(options: DiffusersOptions, weights: Weights, room: float) -> list[str]:
+    """Name options that make a model fit into `room` bytes of GPU memory, the least costly of each kind."""
+    quantized = [
+        options.model_copy(update={"quantization": way}) for way in ("8bit", "4bit") if options.quantization == "none"
+    ]
+    later = OFFLOADS[OFFLOADS.index(options.offload) + 1 :] if options.offload in OFFLOADS else OFFLOADS
+    ways = (
+        [(f"offload={way}", estimate(options, weights, way)) for way in later],
+        [(f"quantization={one.quantization}", estimate(one, weights, room=room)) for one in quantized],
+    )
     found = []
-    tiled = options if options.vae_tiling else options.model_copy(update={"vae_tiling": True})
-    for way in ways:
-        size = estimate(tiled, weights, way)
-        if size is not None and size <= total:
-            found.append(f"offload={way} needs about {size / GIB:.0f}")
-            break
-    if options.quantization == "none":
-        for quantization in ("8bit", "4bit"):
-            size = estimate(tiled.model_copy(update={"quantization": quantization}), weights)
-            if size is not None and size <= total:
-                found.append(f"quantization={quantization} about {size / GIB:.0f}")
-                break
-    if not options.vae_tiling:
-        found.append("vae_tiling=true less at the end of a clip")
-    return ", ".join(found) or "take a smaller num_frames=, width= and height=, a smaller model, or more memory"
+    for kind in ways:
+        fitting = next(((name, size) for name, size in kind if size is not None and size <= room), None)
+        if fitting is not None:
+            found.append(f"{fitting[0]} needs about {fitting[1] / GIB:.1f}")
+    if not found and quantized:
+        size = estimate(quantized[-1], weights, "model")
+        if size is not None and size <= room:
+            found.append(f"quantization=4bit,offload=model needs about {size / GIB:.1f}")
+    return found

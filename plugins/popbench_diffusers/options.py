@@ -10,6 +10,7 @@ import pydantic
 import popbench
 from popbench_diffusers.families import FAMILIES
 from popbench_diffusers.folders import asked_name, pipeline_name
+from popbench_diffusers.presets import PRESETS
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -67,10 +68,25 @@ class DiffusersOptions(popbench.Options):
             return {}
         return {key: field for key, field in found.items() if key not in cls.model_fields}
 
+    @pydantic.model_validator(mode="after")
+    def _known(self) -> DiffusersOptions:
+        """Refuse what is neither an option nor an argument of the pipeline's call."""
+        # what presets state is known to be right; to know the rest takes seconds
+        given = set(self.further_arguments).difference(*(preset.options for preset in PRESETS.values()))
+        unknown = sorted(given - set(self.further({"model": self.model, "revision": self.revision}))) if given else []
+        if unknown:
+            raise ValueError(f"the pipeline's call takes no {unknown[0]!r}")
+        return self
+
     @property
     def further_arguments(self) -> dict[str, Any]:
         """The options that go to the pipeline's call as they are."""
         return dict(self.model_extra or {})
+
+    @property
+    def sizes(self) -> dict[str, int | None]:
+        """The size of a clip, as far as it is given."""
+        return {"width": self.width, "height": self.height, "num_frames": self.num_frames}
 
     @property
     def _family(self) -> Any:
@@ -80,11 +96,7 @@ class DiffusersOptions(popbench.Options):
     def _sizes(self) -> DiffusersOptions:
         """Refuse sizes that the pipeline cannot render, before anything else is done."""
         family = self._family
-        wrong = (
-            None
-            if family is None
-            else family.wrong_sizes({"width": self.width, "height": self.height, "num_frames": self.num_frames})
-        )
+        wrong = None if family is None else family.wrong_sizes(self.sizes)
         if wrong is not None:
             raise ValueError(wrong)
         return self

@@ -1,7 +1,8 @@
 """The paper's generators and the open models of today: settings, sizes, licences. Plain values, no imports.
 
-The first three are the paper's (arXiv 2502.12945, settings as in its released code); the others follow what their
-publishers recommend. Which revision is rendered with is found out and recorded at run time.
+The first three are the paper's (arXiv 2502.12945): the settings of its released code, and where it has none the
+defaults of the call. The others follow what diffusers and the models' publishers show; `ltx-2` states what its
+pipeline would otherwise take from a later model. Which revision is rendered with is found out and recorded at run time.
 """
 
 from __future__ import annotations
@@ -17,14 +18,12 @@ _STEADY = "low quality, blurred, noisy or distorted picture, flicker, jitter, sh
 class Preset:
     """A model with its settings.
 
-    `parameters` by component estimate memory before a file is there; `working_gib` is what rendering takes on top of
-    the weights at these settings; `note` is shown on boards.
+    `parameters` by component estimate memory before a file is there; `note` is shown on boards.
     """
 
     options: Mapping[str, Any]
     pipeline: str
     parameters: Mapping[str, float]
-    working_gib: float
     note: str
     aliases: tuple[str, ...] = field(default=())
 
@@ -44,12 +43,12 @@ PRESETS: Mapping[str, Preset] = {
             "num_inference_steps": 50,
             "guidance_scale": 6.0,
             "fps": 8.0,
+            "max_sequence_length": 226,
             "vae_slicing": True,
             "vae_tiling": True,
         },
         "CogVideoXPipeline",
         {"text_encoder": 4.76e9, "transformer": 5.57e9, "vae": 0.216e9},
-        7.0,
         "CogVideoX-5B is used under the CogVideoX License.",
         ("THUDM/CogVideoX-5b",),
     ),
@@ -60,12 +59,14 @@ PRESETS: Mapping[str, Preset] = {
             "height": 480,
             "num_frames": 161,
             "num_inference_steps": 50,
+            "guidance_scale": 3.0,
             "fps": 15.0,
+            "frame_rate": 25,
+            "max_sequence_length": 128,
             "negative_prompt": _STEADY,
         },
         "LTXPipeline",
         {"text_encoder": 4.76e9, "transformer": 1.92e9, "vae": 0.42e9},
-        12.0,
         "LTX-Video is used under the LTX-Video Open Weights License.",
     ),
     "hunyuan": Preset(
@@ -75,7 +76,9 @@ PRESETS: Mapping[str, Preset] = {
             "height": 320,
             "num_frames": 61,
             "num_inference_steps": 30,
+            "guidance_scale": 6.0,
             "fps": 15.0,
+            "max_sequence_length": 256,
             "dtype": "float16",
             "component_dtypes": {"transformer": "bfloat16"},
             "quantization": "4bit",
@@ -85,7 +88,6 @@ PRESETS: Mapping[str, Preset] = {
         },
         "HunyuanVideoPipeline",
         {"text_encoder": 7.5e9, "text_encoder_2": 0.123e9, "transformer": 12.8e9, "vae": 0.246e9},
-        4.0,
         "HunyuanVideo is used under the Tencent Hunyuan Community License.",
     ),
     "hunyuan-1.5": Preset(
@@ -102,7 +104,6 @@ PRESETS: Mapping[str, Preset] = {
         },
         "HunyuanVideo15Pipeline",
         {"text_encoder": 7.07e9, "text_encoder_2": 0.22e9, "transformer": 8.3e9, "vae": 1.2e9},
-        12.0,
         "HunyuanVideo 1.5 is used under the Tencent Hunyuan Community License.",
     ),
     "ltx-2": Preset(
@@ -118,27 +119,32 @@ PRESETS: Mapping[str, Preset] = {
             "vae_tiling": True,
             "offload": "model",
             "frame_rate": 24.0,
+            "max_sequence_length": 1024,
+            "audio_guidance_scale": 4.0,
+            **dict.fromkeys(("guidance_rescale", "audio_guidance_rescale", "stg_scale", "audio_stg_scale"), 0.0),
+            **dict.fromkeys(("modality_scale", "audio_modality_scale"), 1.0),
+            "use_cross_timestep": False,
         },
         "LTX2Pipeline",
         {"text_encoder": 12.2e9, "connectors": 1.4e9, "transformer": 18.9e9, "vae": 1.2e9, "audio_vae": 0.05e9,
          "vocoder": 0.06e9},
-        12.0,
         "LTX-2 is used under the LTX-2 Community License. Its sound is not rendered into the clips.",
     ),
     "mochi": Preset(
         {
             "model": "genmo/mochi-1-preview",
+            "variant": "bf16",
             "width": 848,
             "height": 480,
             "num_frames": 85,
             "num_inference_steps": 64,
             "guidance_scale": 4.5,
             "fps": 30.0,
+            "max_sequence_length": 256,
             "vae_tiling": True,
         },
         "MochiPipeline",
         {"text_encoder": 4.76e9, "transformer": 10.03e9, "vae": 0.46e9},
-        12.0,
         "Mochi 1 is licensed under Apache 2.0.",
     ),
     "wan-2.1-1.3b": Preset(
@@ -151,12 +157,12 @@ PRESETS: Mapping[str, Preset] = {
             "guidance_scale": 5.0,
             "fps": 16.0,
             "negative_prompt": _STEADY,
+            "max_sequence_length": 512,
             "component_dtypes": {"vae": "float32"},
             "scheduler": {"flow_shift": 3.0},
         },
         "WanPipeline",
         {"text_encoder": 5.68e9, "transformer": 1.42e9, "vae": 0.127e9},
-        8.0,
         "Wan 2.1 is licensed under Apache 2.0.",
     ),
     "wan-2.1-14b": Preset(
@@ -169,18 +175,23 @@ PRESETS: Mapping[str, Preset] = {
             "guidance_scale": 5.0,
             "fps": 16.0,
             "negative_prompt": _STEADY,
+            "max_sequence_length": 512,
             "component_dtypes": {"vae": "float32"},
             "scheduler": {"flow_shift": 3.0},
         },
         "WanPipeline",
         {"text_encoder": 5.68e9, "transformer": 14.3e9, "vae": 0.127e9},
-        12.0,
         "Wan 2.1 is licensed under Apache 2.0.",
     ),
 }  # fmt: skip
-"""Sizes of the paper's three agree with the peaks of its Table 9 (`working_gib` is what they leave)."""
 
 
 def preset_of(model: str) -> Preset | None:
     """Return the preset whose hub id this is, or was."""
     return next((preset for preset in PRESETS.values() if model in (preset.model, *preset.aliases)), None)
+
+
+def note_for(model: str, pipeline: str | None) -> str:
+    """Return the note of a preset's model, also where it is in a folder: models of one class share their licence."""
+    preset = preset_of(model) or next((found for found in PRESETS.values() if found.pipeline == pipeline), None)
+    return "" if preset is None else preset.note

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import wraps
+from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +13,9 @@ import torch
 from diffusers.models.attention_dispatch import attention_backend
 
 import popbench
-from popbench.local import quiet
+from popbench.local import quiet, release_memory
 from popbench_diffusers.families import FAMILIES
+from popbench_diffusers.loading import on
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,6 +49,20 @@ class Renderer:
             )
         _remember(self._pipeline, options.negative_prompt or "")
 
+    def warm_up(self) -> None:
+        """Render something short that nobody sees: compiling happens in the first call, and is no clip's time."""
+        settings = self._settings
+        self._settings = {**settings, "num_inference_steps": 2}
+        try:
+            self.render(["-"] * self._size, [0] * self._size)
+        finally:
+            self._settings = settings
+
+    def recover(self) -> None:
+        """Put back what a call that was broken off has left on the GPU."""
+        self._pipeline.maybe_free_model_hooks()
+        release_memory()
+
     @property
     def gpus(self) -> list[int]:
         """The GPU it renders on, if any."""
@@ -62,11 +78,11 @@ class Renderer:
         prompts, seeds = [*prompts, *[prompts[-1]] * fill], [*seeds, *[seeds[-1]] * fill]
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         single = self._size == 1
-        with (
-            quiet("transformers", "diffusers"),
-            _settled(self._loaded.device, seeds[0]),
-            attention_backend(self._attention),
-        ):
+        device = self._loaded.device
+        with quiet("transformers", "diffusers"), on(device), _settled(device), attention_backend(self._attention):
+            torch.default_generator.manual_seed(seeds[0])
+            if device.type == "cuda":
+                torch.cuda.manual_seed(seeds[0])
             output = self._pipeline(
                 prompt=prompts[0] if single else prompts,
                 generator=generators[0] if single else generators,
@@ -77,41 +93,41 @@ class Renderer:
 
     def cut(self, prompt: str) -> str | None:
         """Say how much of a prompt the text encoder reads, where that is not all."""
-        limit = self._limit
         tokenizer = getattr(self._pipeline, "tokenizer", None)
-        if limit is None or tokenizer is None:
+        if self._limit is None or tokenizer is None:
             return None
         with quiet("transformers"):
             ids = tokenizer(prompt)["input_ids"]
-            if len(ids) <= limit:
+            special = set(tokenizer.all_special_ids)
+            ends = bool(ids) and ids[-1] in special  # what is cut is the text before it
+            room = self._limit - ends
+            text = ids[: len(ids) - ends]
+            if len(text) <= room:
                 return None
-            rest = " ".join(tokenizer.decode(ids[limit - 1 :], skip_special_tokens=True).split())
+            rest = " ".join(tokenizer.decode(text[room:], skip_special_tokens=True).split())
         shown = rest if len(rest) <= _SHOWN else rest[: _SHOWN - 1] + "…"
-        return f"the text encoder reads {limit} tokens and the video prompt has {len(ids)}; not read: {shown!r}"
+        return f"the text encoder reads {self._limit} tokens and the video prompt has {len(ids)}; not read: {shown!r}"
 
-    @property
+    @cached_property
     def _limit(self) -> int | None:
-        import inspect
-
-        given = self._settings.get("max_sequence_length")
-        if given is not None:
-            return int(given)
+        """How many tokens of a prompt are read."""
         about = inspect.signature(self._pipeline.__call__).parameters.get("max_sequence_length")
-        if about is not None and isinstance(about.default, int):
-            return about.default
+        found = self._settings.get("max_sequence_length", about.default if about is not None else None)
         family = FAMILIES.get(type(self._pipeline).__name__)
-        return None if family is None else family.tokens
+        return found if isinstance(found, int) else family.tokens if family is not None else None
 
 
 @contextmanager
-def _settled(device: torch.device, seed: int) -> Iterator[None]:
+def _settled(device: torch.device) -> Iterator[None]:
     """Let nothing that came before decide: draws that go round the generator, or which algorithm was found fastest."""
     cuda = device.type == "cuda"
+    before = torch.backends.cudnn.allow_tf32
     with (
         torch.random.fork_rng(devices=[device] if cuda else []),
-        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True) if cuda else nullcontext(),
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=before)
+        if cuda
+        else nullcontext(),
     ):
-        torch.manual_seed(seed)
         yield
 
 
@@ -152,7 +168,8 @@ def _memo(encode: Callable[..., Any], negative: str) -> Callable[..., Any]:
         texts = [texts] if isinstance(texts, str) else texts
         if not isinstance(texts, list) or any(text != negative for text in texts):
             return encode(*args, **kwargs)
-        key = repr([(name, value) for name, value in sorted(kwargs.items()) if not isinstance(value, torch.nn.Module)])
+        given = [*enumerate(args), *sorted(kwargs.items())]
+        key = repr([(name, value) for name, value in given if not isinstance(value, torch.nn.Module)])
         if key not in known:
             known[key] = encode(*args, **kwargs)
         return known[key]

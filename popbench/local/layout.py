@@ -23,7 +23,8 @@ class Layout:
     ("config.json"). `problem` says in a few words what keeps a folder that has an index from being loaded, and
     `complete` whether a folder of the hub's cache, where a file comes whole or not at all, holds the whole model.
     `files` are all that results depend on, and those the digest covers; `weights`, which may be in sub-folders, those
-    of them that hold weights.
+    of them that hold weights. `download` is what `hf download` needs after the model's id, where a hub model's
+    repository holds more than the model.
     """
 
     kind: str
@@ -32,6 +33,7 @@ class Layout:
     complete: Callable[[Path], bool]
     files: Callable[[Path], Iterable[Path]]
     weights: Callable[[Path], Sequence[Path]]
+    download: str = ""
 
 
 def folder_digest(folder: Path, layout: Layout) -> str:

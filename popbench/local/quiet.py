@@ -17,7 +17,7 @@ _silenced: dict[str, tuple[int, Callable[[], None]]] = {}
 
 @contextmanager
 def quiet(*libraries: str) -> Iterator[None]:
-    """Show neither bars nor warnings of `libraries` and what they use; errors are raised, as ever.
+    """Show neither bars nor logged warnings of `libraries` and what they use; errors are raised, as ever.
 
     They are those with a `utils.logging` as Hugging Face's have it, such as transformers and diffusers. Blocks may
     be nested and overlap in several threads: each library talks again when the last block that names it has ended.

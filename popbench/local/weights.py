@@ -95,7 +95,7 @@ class Weights:
         """Say in a few words what keeps a folder from being loaded."""
         index, kind = self.layout.index, self.layout.kind
         if not (folder / index).is_file():
-            return f"the folder holds no {index}, so it is no {kind}"
+            return f"the folder holds no {index}, so it is no {kind}: give the folder of one"
         if not read_json(folder / index):
             return f"its {index} is no JSON object: copy or download that file again"
         return self.layout.problem(folder)
@@ -127,7 +127,8 @@ class Weights:
         if found:
             return found[0]
         why = "HF_HUB_OFFLINE is set" if offline else "the hub cannot be reached"
-        what = self.model if self.revision is None else f"{self.model} --revision {self.revision}"
+        what = f"{self.model} {self.layout.download}".strip()
+        what += "" if self.revision is None else f" --revision {self.revision}"
         return None, (
             f"model {self.model}: there is no folder {self.model} here; as a hub id: not complete in the local cache, "
             f"and {why}: run `hf download {what}` where there is a connection "
@@ -158,5 +159,5 @@ def _ask(model: str, revision: str | None, layout: Layout) -> tuple[str | None, 
         what = " ".join(str(error).split())[:200] or type(error).__name__
         return None, (
             f"model {model}: there is no folder {model} here, and the hub cannot be reached ({what}): run "
-            f"`hf download {model}` first"
+            f"`{f'hf download {model} {layout.download}'.strip()}` first"
         )

@@ -18,7 +18,7 @@ def other_options(options: Options, name: str, given: Iterable[Any] | None = Non
     """Yield valid options that differ from `options` in `name` alone; `given` replaces values thought of here."""
     cls = type(options)
     current = getattr(options, name)
-    values = {field: getattr(options, field) for field in cls.model_fields}
+    values = {field: getattr(options, field) for field in (*cls.model_fields, *(options.model_extra or ()))}
     for candidate in _candidates(cls.model_fields[name].annotation, current) if given is None else given:
         try:
             changed = cls.model_validate({**values, name: candidate})
