@@ -6,8 +6,10 @@ is this loop in a thread of its own.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import numbers
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -64,7 +66,8 @@ class Rendered:
         except (*_WRONG, MemoryError) as error:
             return _failed(clip, self.who, error)
         except OSError as error:
-            raise RunError(f"clip {self.path} cannot be written: {one_line(str(error))}") from error
+            hint = ": make room and run the same command again" if error.errno == errno.ENOSPC else ""
+            raise RunError(f"clip {self.path} cannot be written: {one_line(str(error))}{hint}") from error
         except Exception as error:  # a bug below us: it ends this component, and not the whole run
             raise ComponentError(f"{self.who}: clip {clip.id} cannot be encoded: {one_line(error)}") from error
         return replace(clip, path=self.path, frames=None)
@@ -178,13 +181,16 @@ def _checked_costs(answer: Any) -> Any:
     """Return an answer whose common fields are what records say; raises ValueError for one that is not."""
     if not isinstance(answer, Completion | Clip | Score | Failure):
         raise ValueError(f"answered with {type(answer).__name__}")
+    costs: dict[str, Any] = {}
     for name in ("seconds", "peak_memory_mb"):
         value = getattr(answer, name)
-        if value is not None and not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
+        if value is not None and not (isinstance(value, numbers.Real) and math.isfinite(value) and float(value) >= 0):
             raise ValueError(f"{name} is {value!r}, expected a finite number of at least 0")
+        costs[name] = None if value is None else float(value)
     if isinstance(answer.notes, str) or not all(isinstance(note, str) for note in answer.notes or ()):
         raise ValueError(f"notes are {answer.notes!r}, expected texts")
-    return replace(answer, notes=tuple(answer.notes or ()))
+    costs["notes"] = tuple(answer.notes or ())
+    return replace(answer, **costs)
 
 
 def _checked_completion(answer: Completion) -> Completion:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -179,9 +180,9 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
         for part in found:
             other = by_label.setdefault(part.label, part)
             if other.digest != part.digest:
+                named = re.sub(r",\s*label=[^,]*", "", part.resolved.spec.text)
                 raise UsageError(
-                    f"two {kind}s are labelled {part.label!r}: give one another name, as in "
-                    f"{part.resolved.spec.text},label=NAME"
+                    f"two {kind}s are labelled {part.label!r}: give one another name, as in {named},label=NAME"
                 )
         return list(by_label.values())
 

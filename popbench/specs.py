@@ -167,7 +167,7 @@ def _typed(info: Any, value: str) -> JSON:
         except (ValueError, RecursionError):
             continue
         return candidate
-    return text
+    return parsed if isinstance(parsed, list | dict) else text
 
 
 def differing(options: Options, preset: Mapping[str, JSON]) -> dict[str, JSON]:

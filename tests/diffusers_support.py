@@ -1,20 +1,30 @@
-"""What the tests of the diffusers plugin share: tiny pipelines as specs and as generators, and damaged copies."""
+"""What the tests of the diffusers plugin share: tiny pipelines, damaged copies, and machines that are not there."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
+import pytest
+import torch
+from huggingface_hub import constants
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 import popbench
+from popbench.local import GIB
+from popbench.registry import load_registry
+from popbench_diffusers import checks, folders
 from popbench_diffusers.generator import DiffusersGenerator
 from popbench_diffusers.options import DiffusersOptions
+from popbench_diffusers.presets import PRESETS as ALL_PRESETS
+from refusals import refusal
 from tiny_pipelines import SMALLEST, Family, tiny
 
 PRESETS: dict[str, Family] = {
@@ -60,6 +70,12 @@ def make(family: Family = "ltx", **changes: Any) -> DiffusersGenerator:
     return DiffusersGenerator(DiffusersOptions(**{"dtype": "float32", **settings(family, **changes)}))
 
 
+def pipeline_of(generator: DiffusersGenerator) -> Any:
+    """Return the pipeline that a generator has loaded."""
+    assert generator._renderer is not None
+    return generator._renderer._pipeline
+
+
 def answers(generator: DiffusersGenerator, *requests: popbench.VideoRequest) -> dict[str, Any]:
     """Return what a generator answers, by id."""
     found = {answer.id: answer for answer in generator.generate(iter(requests))}
@@ -95,3 +111,124 @@ def with_last_bias(folder: Path, value: float) -> Path:
     weights["decoder.conv_out.conv.bias"].fill_(value)
     save_file(weights, file, {"format": "pt"})
     return folder
+
+
+# -- options as they are typed
+
+
+def written(name: str, /, **options: Any) -> str:
+    """Write a generator's spec of these options alone."""
+    shown = (f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in options.items())
+    return ",".join([name, *shown])
+
+
+def resolved(name: str, /, **options: Any) -> DiffusersGenerator:
+    """Make a generator as a run does."""
+    component = load_registry().resolve("generator", written(name, **options)).component
+    assert isinstance(component, DiffusersGenerator)
+    return component
+
+
+def of(folder: Path, **options: Any) -> DiffusersGenerator:
+    """Make the generator of a folder as a run does."""
+    return resolved("diffusers", model=str(folder), **options)
+
+
+def label(name: str, /, **options: Any) -> str:
+    return load_registry().resolve("generator", written(name, **options)).spec.label
+
+
+def refused(name: str, /, **options: Any) -> str:
+    """Return the message that options are refused with."""
+    return refusal(lambda: load_registry().resolve("generator", written(name, **options)))
+
+
+# -- the hub and the machine
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def empty_hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make an empty hub cache, and let there be no hub."""
+    folder.mkdir()
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    folders._cached_name.cache_clear()
+    return folder
+
+
+def cached(hub: Path, model: str, family: Family = "ltx") -> Path:
+    """Lay a pipeline out as the hub's client does."""
+    root = hub / f"models--{model.replace('/', '--')}"
+    (root / "refs").mkdir(parents=True)
+    (root / "refs" / "main").write_text(COMMIT)
+    return Path(shutil.copytree(tiny(family), root / "snapshots" / COMMIT))
+
+
+def bare_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine of much memory, without a GPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(checks, "free_memory", lambda: 1000.0 * GIB)
+    monkeypatch.setattr(checks, "machine_memory", lambda: 1000.0 * GIB)
+
+
+def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is checked is not loaded."""
+
+    def load(*_: object, **__: object) -> None:
+        raise AssertionError("weights were loaded")
+
+    monkeypatch.setattr(diffusers.DiffusionPipeline, "from_pretrained", load)
+    monkeypatch.setattr(torch, "load", load)
+
+
+def as_if_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every package be there."""
+    monkeypatch.setattr(checks, "find_spec", lambda name: True)
+
+
+class Gpu:
+    """A GPU that is not there."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.gib = 80.0
+        self.capability = (9, 0)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", self._properties)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: self.capability)
+        as_if_installed(monkeypatch)
+
+    def _properties(self, index: int) -> Any:
+        assert index == 0
+        return type("Properties", (), {"total_memory": int(self.gib * GIB)})
+
+
+# -- what `check` says
+
+REMEDIES = (
+    "copy or download", "hf download", "give ", "use ", "take ", "run ", "pip install", "leave ", "it has ",
+    "it takes ", "needs more than text", "makes no video from text", "a newer diffusers", "offload=", "quantization=",
+)  # fmt: skip
+"""Each line that `check` gives has one of these words at least."""
+
+
+def lines(name: str | Path, /, **options: Any) -> list[str]:
+    """Return what `check` says of a preset, or of a pipeline in a folder or on the hub."""
+    generator = (
+        resolved(str(name), **options) if name in ALL_PRESETS else resolved("diffusers", model=str(name), **options)
+    )
+    started = time.perf_counter()
+    found = generator.check()
+    assert time.perf_counter() - started < 5
+    for line in found:
+        assert line.strip() == line
+        assert len(line.splitlines()) == 1
+        assert any(remedy in line for remedy in REMEDIES), line
+    return found
+
+
+def only(name: str | Path, /, **options: Any) -> str:
+    (line,) = lines(name, **options)
+    return line

@@ -1,10 +1,9 @@
-"""The generator of text-to-video pipelines: what a clip is made of, what each option does, what becomes of faults."""
+"""The generator of text-to-video pipelines: what a clip is made of, and what each option does."""
 
 from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -15,8 +14,6 @@ import pytest
 import torch
 
 import popbench
-import support
-from command_line import in_process
 from diffusers_support import (
     CAT,
     DOG,
@@ -24,29 +21,23 @@ from diffusers_support import (
     PRESET_FAMILIES,
     SEA,
     answers,
-    copied,
     frames,
     make,
+    pipeline_of,
     same,
     settings,
     spec,
-    with_last_bias,
 )
 from popbench import testing
-from popbench.errors import UsageError
 from popbench.local import quiet
 from popbench_diffusers import loading
 from popbench_diffusers.generator import DiffusersGenerator
 from tiny_pipelines import Family, tiny
 
 pytestmark = pytest.mark.filterwarnings(MOCHI_WARNS)
+SLOW_IN_16_BITS = ("cogvideox", "hunyuan", "hunyuan-1.5")
 STAND_IN = torch.device("cpu:0")
 """A processor in place of a GPU: weights are copied to it, and so aligned as on one, which rounding depends on."""
-
-
-def pipeline_of(generator: DiffusersGenerator) -> Any:
-    assert generator._renderer is not None
-    return generator._renderer._pipeline
 
 
 def test_it_keeps_the_rules_of_the_kit() -> None:
@@ -57,11 +48,12 @@ def test_it_keeps_the_rules_of_the_kit() -> None:
 
 @pytest.mark.parametrize("family", PRESET_FAMILIES)
 def test_a_clip_is_what_a_plain_call_of_the_pipeline_gives(family: Family) -> None:
-    generator = make(family, dtype="bfloat16")
+    dtype = "float32" if family in SLOW_IN_16_BITS else "bfloat16"
+    generator = make(family, dtype=dtype)
     ours = frames(generator, CAT)["cat"]
     diffusers: Any = import_module("diffusers")
     with quiet("transformers", "diffusers"):
-        plain = diffusers.DiffusionPipeline.from_pretrained(tiny(family), dtype=torch.bfloat16)
+        plain = diffusers.DiffusionPipeline.from_pretrained(tiny(family), dtype=getattr(torch, dtype))
         plain.set_progress_bar_config(disable=True)
         given = settings(family)
         del given["model"]
@@ -149,104 +141,6 @@ def test_the_negative_prompt_is_encoded_once(family: Family) -> None:
     assert same(found, with_load, with_load)
 
 
-# -- faults ----------------------------------------------------------------------------------------------------
-
-
-def test_a_clip_of_nan_fails_alone() -> None:
-    generator = make()
-    alone = frames(generator, CAT)
-    broken = pipeline_of(generator).vae.decoder.register_forward_hook(lambda *_: torch.tensor(float("nan")) * _[2])
-    failure = answers(generator, DOG)["dog"]
-    broken.remove()
-    assert isinstance(failure, popbench.Failure)
-    assert not failure.invalid
-    assert "NaN" in failure.error
-    assert "another precision (dtype=" in failure.error
-    assert failure.seconds is not None
-    assert same(alone, frames(generator, CAT), ["cat"])
-
-
-def test_weights_that_make_nan_end_a_run_with_status_1(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = with_last_bias(tmp_path / "nan", float("nan"))
-    call = in_process(monkeypatch, capsys, tmp_path)
-    values = {**support.FAST, "gen": spec("ltx", "ltx", model=str(folder)), "limit": 2, "out": "run"}
-    done = call("eval", *(part for key, value in values.items() for part in (f"--{key}", value)))
-    assert done.status == 1, done.err
-    rows = support.samples(tmp_path / "run")
-    assert [row["status"] for row in rows] == ["error"] * 2, "the run went on to the next clip"
-    assert all("another precision" in row["error"] for row in rows)
-
-
-def test_black_clips_are_invalid_samples(tmp_path: Path) -> None:
-    folder = with_last_bias(tmp_path / "black", -1e4)
-    run = support.run_fast(tmp_path / "run", gen=spec("ltx", "ltx", model=str(folder)), limit=2)
-    assert run.complete
-    rows = support.samples(run.path)
-    assert [(row["status"], row["error"]) for row in rows] == [("invalid", "every frame of the clip is black")] * 2
-
-
-@pytest.mark.parametrize("batch", [1, 2])
-def test_a_clip_that_is_out_of_memory_fails_alone(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = make(batch_size=batch)
-    alone = frames(generator, CAT, DOG)
-    before = generator.fingerprint()
-    transformer = pipeline_of(generator).transformer
-    forward: Callable[..., Any] = transformer.forward
-    calls: list[None] = []
-
-    def short(*args: Any, **kwargs: Any) -> Any:
-        calls.append(None)
-        if len(calls) == 1:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
-        return forward(*args, **kwargs)
-
-    monkeypatch.setattr(transformer, "forward", short)
-    requests = [replace(SEA, id=f"sea-{n}") for n in range(batch)]
-    found = answers(generator, *requests, CAT, DOG)
-    for request in requests:
-        failure = found[request.id]
-        assert isinstance(failure, popbench.Failure)
-        assert not failure.invalid
-        assert "out of memory" in failure.error
-        assert "num_frames=" in failure.error
-        assert ("batch_size=" in failure.error) == (batch > 1)
-        assert "\n" not in failure.error
-    assert same(alone, {id_: found[id_].frames for id_ in alone}, alone)
-    assert generator.fingerprint() == before
-
-
-def test_another_error_of_the_pipeline_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = make()
-    frames(generator, CAT)
-
-    def broken(*_: Any, **__: Any) -> None:
-        raise ValueError("kernel missing")
-
-    monkeypatch.setattr(pipeline_of(generator).transformer, "forward", broken)
-    with pytest.raises(ValueError, match="kernel missing"):
-        answers(generator, CAT)
-
-
-def test_files_that_change_before_they_are_loaded_are_refused(tmp_path: Path) -> None:
-    folder = copied(tmp_path / "ltx")
-    generator = make(model=str(folder))
-    generator.fingerprint()
-    with_last_bias(tmp_path / "other", 1.0)
-    part = Path("vae") / "diffusion_pytorch_model.safetensors"
-    (tmp_path / "other" / part).replace(folder / part)
-    with pytest.raises(popbench.ComponentError, match="changed since the run was planned: run the same command again"):
-        answers(generator, CAT)
-    assert generator._renderer is None
-
-
-def test_a_backend_of_attention_that_is_not_there_is_one_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"attention=nonsense: diffusers has no such backend \(it has ") as caught:
-        support.run_fast(tmp_path / "run", gen=spec("ltx", "ltx", attention="nonsense"), limit=2)
-    assert "\n" not in str(caught.value)
-
-
 # -- options ---------------------------------------------------------------------------------------------------
 
 
@@ -297,9 +191,12 @@ def test_an_option_renders_the_same_each_time_under_a_fingerprint_of_its_own(nam
 def test_compiled_blocks_render_the_same_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
     monkeypatch.setattr(import_module("torch._inductor.config"), "compile_threads", 1)  # or else in new processes
-    generator = make(compile=True)
+    monkeypatch.setattr(
+        import_module("torch._inductor.config").cpp, "vec_isa_ok", True
+    )  # or else it is tried, in seconds
+    generator = make(compile=True, width=32, height=32, num_frames=1)
     assert generator.check() == []
-    assert generator.fingerprint() != make().fingerprint()
+    assert generator.fingerprint() != make(width=32, height=32, num_frames=1).fingerprint()
     found = frames(generator, CAT, DOG)
     assert list((tmp_path / "compiled").rglob("*.so")), "something was compiled"
     assert same(found, frames(generator, DOG, CAT), found)

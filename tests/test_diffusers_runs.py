@@ -32,10 +32,10 @@ FPS = {
     "diffusers-ltx": 25, "diffusers-latte": 8, "diffusers-modelscope": 8,
 }  # fmt: skip
 CHANGES: dict[str, dict[str, Any]] = {
-    # the autoencoder's tiles are not made for so small a clip: they would add up to another size
-    "cogvideox-5b": {"dtype": "float32", "vae_tiling": False},
+    "cogvideox-5b": {"dtype": "float32"},
     "hunyuan": {"dtype": "float32", "quantization": "none"},
     "hunyuan-1.5": {"dtype": "float32"},
+    "mochi": {"variant": None},  # which its repository has and the tiny pipeline lacks
 }
 """Slow ones in 32 bits, which take a fraction of the time on a processor."""
 GENERAL: dict[str, Family] = {"diffusers-ltx": "ltx", "diffusers-latte": "latte", "diffusers-modelscope": "modelscope"}
@@ -107,7 +107,7 @@ def test_a_clip_depends_on_neither_what_came_before_nor_who_renders_it(family: F
 
 
 def test_a_run_killed_while_it_renders_resumes_to_the_same_bytes(tmp_path: Path) -> None:
-    changes = {"gen": spec("ltx", "ltx", num_inference_steps=12, threads=1), "limit": 5}
+    changes = {"gen": spec("ltx", "ltx", num_inference_steps=8, threads=1), "limit": 3}
     whole = support.run_fast(tmp_path / "whole", **changes)
     options = {**support.FAST, **changes}
     arguments = ["eval", *(str(part) for key, value in options.items() for part in (f"--{key}", value))]
@@ -122,7 +122,7 @@ def test_a_run_killed_while_it_renders_resumes_to_the_same_bytes(tmp_path: Path)
     process.join(60)
     assert process.exitcode == -signal.SIGKILL, (tmp_path / "stderr.txt").read_text()
     before = clips(killed)
-    assert 0 < len(before) < 5
+    assert 0 < len(before) < 3
     resumed = support.run_fast(killed, **changes)
     assert resumed.complete
     assert support.outcome(resumed.path) == support.outcome(whole.path)

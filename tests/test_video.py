@@ -320,3 +320,10 @@ def test_frames_that_are_fine_are_returned_as_they_are() -> None:
 def test_the_hash_is_of_the_bytes(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_a_path_may_be_text(tmp_path: Path) -> None:
+    write_mp4(steps(5), 8, tmp_path / "a.mp4")
+    assert shown(read_frames(str(tmp_path / "a.mp4"), 2)) == [0, 4]
+    assert check_mp4(str(tmp_path / "a.mp4")) is False
+    assert "gone.mp4" in refusal(lambda: read_frames(str(tmp_path / "gone.mp4")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import types
 import typing
@@ -18,25 +19,33 @@ if TYPE_CHECKING:
 _OURS = frozenset(
     {
         "prompt", "generator", "num_videos_per_prompt", "output_type", "return_dict",
-        "callback_on_step_end_tensor_inputs", "callback_steps", "attention_kwargs", "cross_attention_kwargs",
+        "timesteps", "attention_kwargs", "cross_attention_kwargs", "callback_on_step_end_tensor_inputs",
+        "callback_steps",
     }
 )  # fmt: skip
-"""What the plugin sets itself, or what is of use to code alone."""
+"""What the plugin sets itself, what is of use to code alone, and `timesteps`, which most calls take and then refuse."""
 _PLAIN = (bool, int, float, str, dict, types.NoneType)
 _MORE = re.compile("ImageToVideo|VideoToVideo|Control|VACE")
 """Classes whose calls have no default for a picture, though they declare one."""
+_BACKEND = "DIFFUSERS_ATTN_BACKEND"
 _LENGTHS = ("num_frames", "video_length")
 
 
-def _diffusers() -> Any:
-    with quiet("transformers"):  # what diffusers finds installed talks while it is imported
-        import diffusers
+def import_diffusers() -> Any:
+    """Import diffusers, whatever attention backend the environment wants: rendering sets its own."""
+    wanted = os.environ.pop(_BACKEND, None)
+    try:
+        with quiet("transformers"):  # what diffusers finds installed talks while it is imported
+            import diffusers
+    finally:
+        if wanted is not None:
+            os.environ[_BACKEND] = wanted
     return diffusers
 
 
 def attention_backends() -> list[str]:
     """Name the attention backends that diffusers knows, installed or not."""
-    _diffusers()
+    import_diffusers()
     from diffusers.models.attention_dispatch import AttentionBackendName
 
     return [backend.value for backend in AttentionBackendName]
@@ -44,7 +53,7 @@ def attention_backends() -> list[str]:
 
 def attention_problem(backend: str) -> str | None:
     """Say what an attention backend lacks here; those of the hub are fetched when they are used, and not tried."""
-    _diffusers()
+    import_diffusers()
     from diffusers.models.attention_dispatch import attention_backend
 
     if backend.endswith("_hub"):
@@ -58,13 +67,13 @@ def attention_problem(backend: str) -> str | None:
 
 def settings(scheduler: str) -> list[str]:
     """Name the settings of a class of schedulers; none where diffusers has no such class."""
-    found = getattr(_diffusers(), scheduler, None)
+    found = getattr(import_diffusers(), scheduler, None)
     return [] if found is None else list(inspect.signature(found.__init__).parameters)[1:]
 
 
 def pipeline_class(name: str) -> Any:
     """Return a pipeline class of diffusers; raises LookupError where it has none of that name that works here."""
-    diffusers = _diffusers()
+    diffusers = import_diffusers()
     with quiet("transformers", "diffusers"):
         found: Any = getattr(diffusers, name, None)
     if not (isinstance(found, type) and hasattr(found, "from_pretrained") and callable(found)):
@@ -88,6 +97,17 @@ def video_problem(name: str) -> str | None:
     if not required and not _MORE.search(name):
         return None
     return f"{name} needs more than text ({', '.join(required) or 'a picture or video'}): take a text-to-video pipeline"
+
+
+def scheduler_problem(scheduler: str, config: Mapping[str, Any]) -> str | None:
+    """Say why a class of schedulers cannot be made with these settings; None where it can."""
+    kind = getattr(import_diffusers(), scheduler)
+    try:
+        with quiet("diffusers"):
+            kind.from_config(dict(config))
+    except Exception as error:  # of settings that do not go together, a scheduler may raise anything
+        return " ".join(str(error).split())[:200] or type(error).__name__
+    return None
 
 
 @cache

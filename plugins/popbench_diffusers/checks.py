@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
@@ -9,9 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from popbench.local import GIB, device_problem, free_memory, gpu_count, machine_memory, read_json
-from popbench_diffusers.calls import arguments, attention_backends, attention_problem, settings, video_problem
+from popbench_diffusers.calls import (
+    arguments,
+    attention_backends,
+    attention_problem,
+    scheduler_problem,
+    settings,
+    video_problem,
+)
 from popbench_diffusers.families import FAMILIES
-from popbench_diffusers.folders import components, pipeline_name
+from popbench_diffusers.folders import component_weights, components, pipeline_name
 from popbench_diffusers.memory import advice, estimate, gpu_room, parameters, sizes
 from popbench_diffusers.presets import preset_of
 
@@ -68,10 +77,13 @@ def _pipeline(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
     yield from _together(options)
     preset = preset_of(options.model)
     if weights.folder is not None:
-        parts = list(components(weights.folder))
+        parts = [
+            name for name in components(weights.folder) if component_weights(weights.folder / name, options.variant)
+        ]
         if options.scheduler and (preset is None or options.scheduler != preset.options.get("scheduler")):
             yield from _scheduler(options, weights)
         yield from _vae_sizes(options, weights.folder)
+        yield from _variant(options, weights)
     elif preset is not None:
         parts = list(preset.parameters)
     else:
@@ -79,7 +91,7 @@ def _pipeline(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
     for option in ("component_dtypes", "layerwise_casting", *(["quantize"] if options.quantization != "none" else [])):
         wrong = [part for part in getattr(options, option) if part not in parts]
         if wrong:
-            yield f"{option}: {options.model} has no component {wrong[0]!r} (it has {', '.join(parts)})"
+            yield f"{option}: {options.model} has no weights of {wrong[0]!r} (it has those of {', '.join(parts)})"
 
 
 def _attention(options: DiffusersOptions, name: str) -> Iterator[str]:
@@ -98,6 +110,10 @@ def _attention(options: DiffusersOptions, name: str) -> Iterator[str]:
 
 def _together(options: DiffusersOptions) -> Iterator[str]:
     """Name options that exclude each other."""
+    for option in ("quantize", "layerwise_casting"):
+        named = getattr(options, option)
+        if len(set(named)) < len(named):
+            yield f"{option}: it names a component twice"
     twice = set(options.layerwise_casting) & set(options.quantize) if options.quantization != "none" else set()
     if twice:
         yield f"{min(twice)} is in layerwise_casting and in quantize: leave it out of one"
@@ -106,6 +122,12 @@ def _together(options: DiffusersOptions) -> Iterator[str]:
     denoisers = [part for part in options.layerwise_casting if part.startswith("transformer")]
     if options.compile and denoisers:
         yield f"compile=true does not go with layerwise_casting of the {denoisers[0]}: leave one out"
+
+
+def _variant(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
+    held = weights.layout.weights(weights.folder) if weights.folder is not None else ()
+    if options.variant is not None and not any(options.variant in re.split("[.-]", file.name) for file in held):
+        yield f"variant={options.variant}: {options.model} has no weight files of that name: give variant=null"
 
 
 def _vae_sizes(options: DiffusersOptions, folder: Path) -> Iterator[str]:
@@ -121,9 +143,14 @@ def _vae_sizes(options: DiffusersOptions, folder: Path) -> Iterator[str]:
 def _scheduler(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
     name = (weights.index.get("scheduler") or ["", ""])[1]
     known = settings(name)
+    config = read_json((weights.folder or Path()) / "scheduler" / "scheduler_config.json")
     wrong = [key for key in options.scheduler if key not in known]
     if known and wrong:
         yield f"scheduler: {name} has no setting {wrong[0]!r} (it has {', '.join(known)})"
+    elif known:
+        refused = scheduler_problem(name, {**config, **options.scheduler})
+        if refused is not None:
+            yield f"scheduler: {name} refuses {json.dumps(options.scheduler)}: {refused}: give other values"
 
 
 def _hardware(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
@@ -157,15 +184,14 @@ def _hardware(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
 
 def _processor(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
     size = estimate(options, weights, "none")
-    counts = parameters(weights, options.variant)
-    if size is None or sum(counts.values()) < 1e9:
+    if size is None:
         return
     if size > machine_memory():
         yield (
             f"model {options.model} needs about {size / GIB:.1f} GiB of memory and this machine has "
             f"{machine_memory() / GIB:.1f}: take a smaller model, or a machine with a CUDA GPU"
         )
-    elif size > _SLOW and options.device != "cpu":
+    elif size > _SLOW and sum(parameters(weights, options.variant).values()) > 1e9 and options.device != "cpu":
         yield (
             f"model {options.model} needs a CUDA GPU with about {size / GIB:.0f} GiB, and there is none here: run it "
             "on one (device=cpu runs it here all the same, at hours a clip)"

@@ -56,5 +56,5 @@ FAMILIES: Mapping[str, Family] = {
 
 CogVideoX lets multiples of 8 through and fails later, since its transformer takes patches of 2x2; and its decoder
 takes two latent frames at a time, so that of 4n+1 frames it makes the right number only where they are 8n+1. Wan's
-rounds other sizes without a word that reaches anyone.
+rounds other frame counts without a word that reaches anyone.
 """

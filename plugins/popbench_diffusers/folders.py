@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from popbench.errors import UsageError
-from popbench.local import Layout, Weights, broken_weights, read_json
+from popbench.local import Layout, Weights, broken_weights, is_folder, read_json
 from popbench_diffusers.presets import preset_of
 
 INDEX = "model_index.json"
@@ -41,6 +41,20 @@ def _needed(name: str, kind: str) -> Sequence[Sequence[str]]:
     return next((files for part, files in _NEEDED.items() if part in name), [("config.json",)])
 
 
+def _odd_entry(folder: Path) -> str | None:
+    """Name an entry of a pipeline's index that is not what such an entry is: a class, or a library and a class."""
+    index = read_json(folder / INDEX)
+    if not isinstance(index.get("_class_name"), str):
+        return "_class_name"
+    for name, about in index.items():
+        # plain values are settings of the pipeline
+        if not name.startswith("_") and isinstance(about, list):
+            kinds = {type(part) for part in about}
+            if len(about) != 2 or len(kinds) != 1 or not kinds <= {str, type(None)}:
+                return name
+    return None
+
+
 def weight_names(variant: str | None) -> list[str]:
     """List the files that hold a component's weights, or index their shards, in the order they are looked for."""
     found = []
@@ -67,6 +81,9 @@ def pipeline_layout(variant: str | None = None) -> Layout:
     """Describe the folder of a diffusers pipeline whose weights are of a variant, where it has that."""
 
     def problem(folder: Path) -> str | None:
+        odd = _odd_entry(folder)
+        if odd is not None:
+            return f"its {INDEX} has no sound {odd!r}: copy or download that file again"
         for name, kind in components(folder).items():
             part = folder / name
             if not part.is_dir():
@@ -117,7 +134,7 @@ def pipeline_name(model: object, revision: object = None) -> str | None:
         return None
     revision = revision if isinstance(revision, str) else None
     folder = Path(os.path.expanduser(model))  # noqa: PTH111 - Path's own raises where there is no such user
-    if folder.is_dir():
+    if is_folder(model):
         return _class_name(folder / INDEX)
     preset = preset_of(model)
     return _cached_name(model, revision) or (preset.pipeline if preset is not None else None)

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import inspect
-from contextlib import AbstractContextManager, nullcontext
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import diffusers as _diffusers
 import torch
 
 import popbench
+from popbench.errors import one_line
 from popbench.local import gpu_count, is_out_of_memory, quiet
+from popbench_diffusers.calls import import_diffusers
 from popbench_diffusers.memory import working
 
 if TYPE_CHECKING:
     from popbench.local import Weights
     from popbench_diffusers.options import DiffusersOptions
 
-diffusers: Any = _diffusers  # much of it is untyped
+diffusers = import_diffusers()
 FP8 = torch.float8_e4m3fn
 _LIBRARIES = ("transformers", "diffusers")
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
+_MADE_UP = ("newly initialized", "MISSING")
+"""What diffusers' and transformers' reports of weights that are not there have in common."""
 
 
 @dataclass
@@ -82,7 +89,13 @@ def _read(options: DiffusersOptions, weights: Weights) -> Any:
     how: dict[str, Any] = {"dtype": {"default": getattr(torch, options.dtype), **dtypes}}
     if options.quantization != "none":
         how["quantization_config"] = _quantization(options)
-    pipeline = diffusers.DiffusionPipeline.from_pretrained(source, **where, **how)
+    with _reported() as reports:
+        pipeline = diffusers.DiffusionPipeline.from_pretrained(source, **where, **how)
+    for report in reports:
+        raise popbench.ComponentError(
+            f"model {options.model}: its files lack weights, which would be made up at random: copy or download them "
+            f"again ({one_line(report)[:300]})"
+        )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -198,6 +211,32 @@ def park_text_encoders(pipeline: Any, device: torch.device) -> None:
         hook.offload()
     if device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+@contextmanager
+def _reported() -> Iterator[list[str]]:
+    """Collect what the libraries say of weights that no file holds: they only warn, and go on with random ones."""
+    found: list[str] = []
+
+    class Reports(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if any(words in record.getMessage() for words in _MADE_UP):
+                found.append(_STYLE.sub("", record.getMessage()))
+
+    handler = Reports(logging.WARNING)
+    loggers = [logging.getLogger(f"{library}.modeling_utils") for library in ("diffusers.models", "transformers")]
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+        logger.propagate = False
+        logger.addHandler(handler)
+    try:
+        yield found
+    finally:
+        for logger, (level, propagate) in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = propagate
 
 
 def _quantization(options: DiffusersOptions) -> Any:

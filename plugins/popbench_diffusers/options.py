@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -30,29 +31,31 @@ class DiffusersOptions(popbench.Options):
     model: str = pydantic.Field(min_length=1, description="a hub id, or the folder of a pipeline")
     revision: str | None = pydantic.Field(None, min_length=1, description="branch, tag or commit of a hub model")
     variant: str | None = pydantic.Field(None, min_length=1, description="of the weight files, for instance fp16")
-    width: int | None = pydantic.Field(None, ge=1)
-    height: int | None = pydantic.Field(None, ge=1)
-    num_frames: int | None = pydantic.Field(None, ge=1)
-    fps: float | None = pydantic.Field(None, gt=0, le=240, description="of the clip; else what the model is made for")
-    num_inference_steps: int | None = pydantic.Field(None, ge=1)
-    guidance_scale: float | None = pydantic.Field(None, ge=0)
-    negative_prompt: str | None = None
+    width: int | None = pydantic.Field(None, ge=1, le=16_384, description="pixels")
+    height: int | None = pydantic.Field(None, ge=1, le=16_384, description="pixels")
+    num_frames: int | None = pydantic.Field(None, ge=1, le=100_000, description="of a clip")
+    fps: float | None = pydantic.Field(None, ge=0.01, le=240, description="frames a second at which the clip plays")
+    num_inference_steps: int | None = pydantic.Field(None, ge=1, le=10_000, description="denoising steps")
+    guidance_scale: float | None = pydantic.Field(None, ge=0, description="how closely the prompt is followed")
+    negative_prompt: str | None = pydantic.Field(None, description="what is not to be seen")
     scheduler: dict[str, Any] = pydantic.Field({}, description='for instance {"flow_shift": 3.0}')
-    dtype: DType = "bfloat16"
+    dtype: DType = pydantic.Field("bfloat16", description="of weights and computing")
     component_dtypes: dict[str, DType] = pydantic.Field({}, description='for instance {"vae": "float32"}')
-    quantization: Literal["none", "4bit", "8bit", "fp8"] = "none"
+    quantization: Literal["none", "4bit", "8bit", "fp8"] = pydantic.Field("none", description="of weights, on loading")
     quantize: list[str] = pydantic.Field(["transformer"], min_length=1, description="components that are quantized")
     layerwise_casting: list[str] = pydantic.Field([], description="components kept in 8 bits, computing in their dtype")
     vae_slicing: bool = pydantic.Field(False, description="decode one clip of a batch at a time")
     vae_tiling: bool = pydantic.Field(False, description="decode in tiles, which overlap")
     attention: str | None = pydantic.Field(None, min_length=1, description="a backend of diffusers; else torch's own")
     compile: bool = pydantic.Field(False, description="compile the blocks that repeat (regional)")
-    batch_size: int = pydantic.Field(1, ge=1, description="clips rendered together")
-    threads: int | None = pydantic.Field(None, ge=1, description="on a processor; else as many as torch takes")
+    batch_size: int = pydantic.Field(1, ge=1, le=1024, description="clips rendered together")
+    threads: int | None = pydantic.Field(None, ge=1, le=4096, description="on a processor; else as many as torch takes")
     offload: Literal["none", "model", "group", "sequential"] = popbench.runtime(
         "none", description="what waits in the machine's memory while it is not used"
     )
-    device: str = popbench.runtime("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    device: str = popbench.runtime(
+        "auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, mps, cuda or cuda:INDEX"
+    )
 
     @classmethod
     def further(cls, values: Mapping[str, Any]) -> Mapping[str, FieldInfo]:
@@ -73,9 +76,25 @@ class DiffusersOptions(popbench.Options):
         """Refuse what is neither an option nor an argument of the pipeline's call."""
         # what presets state is known to be right; to know the rest takes seconds
         given = set(self.further_arguments).difference(*(preset.options for preset in PRESETS.values()))
-        unknown = sorted(given - set(self.further({"model": self.model, "revision": self.revision}))) if given else []
-        if unknown:
-            raise ValueError(f"the pipeline's call takes no {unknown[0]!r}")
+        try:
+            known = self.further({"model": self.model, "revision": self.revision}) if given else {}
+        except popbench.UsageError:  # `check` says why it cannot be known
+            return self
+        for name in sorted(given.difference(known)):
+            raise ValueError(f"the pipeline's call takes no {name!r}")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _sound(self) -> DiffusersOptions:
+        """Refuse what no pipeline can work with, before anything is loaded."""
+        for name, least in (("frame_rate", 0.01), ("max_sequence_length", 1)):
+            value = self.further_arguments.get(name)
+            if isinstance(value, int | float) and not value >= least:
+                raise ValueError(f"{name}={value}: expected at least {least}")
+        try:
+            json.dumps([self.scheduler, self.further_arguments], allow_nan=False)
+        except ValueError:
+            raise ValueError("a value is not a finite number") from None
         return self
 
     @property
@@ -107,4 +126,5 @@ class DiffusersOptions(popbench.Options):
         if self.fps is not None:
             return self.fps
         asked = self.further_arguments.get("frame_rate")
-        return float(asked) if asked else getattr(self._family, "fps", None)
+        found = asked or getattr(self._family, "fps", None)
+        return None if found is None else float(found)

@@ -59,7 +59,7 @@ def options_table(item: Registration) -> Table:
 
     table = Table(title=Text(f"{item.kind} {item.name}: {item.summary}"), title_justify="left")
     for column in ("option", "type", "default", "what it is"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == "option")
     for option in options_of(item):
         star = "*" if option["runtime"] else ""
         default = "required" if option["required"] else _word(option["default"])

@@ -56,7 +56,8 @@ def command(name: str | None, as_json: bool) -> int:
     for column in ("kind", "name", "from", "what it is"):
         table.add_column(column, overflow="fold")
     for item in registry:
-        preset = ", ".join(f"{key}={value}" for key, value in item.preset.items())
+        first, *more = [f"{key}={value}" for key, value in item.preset.items()] or [""]
+        preset = first + (f" and {len(more)} more" if more else "")
         summary = item.summary + (f" ({preset})" if preset else "")
         table.add_row(
             item.kind,

@@ -4,7 +4,7 @@ Nothing heavy is imported before it is used, and no family of models is known he
 """
 
 from popbench.local.devices import device_problem, gpu_count, gpu_memory
-from popbench.local.files import broken_weights, lacks_shards, read_json, weight_files
+from popbench.local.files import broken_weights, is_folder, lacks_shards, read_json, weight_files
 from popbench.local.layout import Layout, file_digest, folder_digest
 from popbench.local.memory import GIB, free_memory, is_out_of_memory, machine_memory, peak_memory, release_memory
 from popbench.local.quiet import quiet
@@ -21,6 +21,7 @@ __all__ = [
     "free_memory",
     "gpu_count",
     "gpu_memory",
+    "is_folder",
     "is_out_of_memory",
     "lacks_shards",
     "machine_memory",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +16,19 @@ _LONGEST_HEADER = 100 * 2**20
 _LFS = b"version https://git-lfs"
 
 
+def is_folder(path: str) -> bool:
+    """Whether there is a folder of this name; no name is too long, or too odd, to be asked for."""
+    try:
+        return os.path.isdir(os.path.expanduser(path))  # noqa: PTH111, PTH112 - Path's own raise for some names
+    except (OSError, ValueError):
+        return False
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Return a JSON object from a file; empty where there is none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from popbench.local.files import read_json
+from popbench.local.files import is_folder, read_json
 from popbench.local.layout import Layout, folder_digest
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -28,13 +28,13 @@ class Weights:
         self.revision = revision
         self.layout = layout
         self._path = Path(os.path.expanduser(model))  # noqa: PTH111 - Path's own raises where there is no such user
-        self.local = self._path.is_dir() or model.startswith((".", "/", "~")) or model.count("/") > 1
+        self.local = is_folder(model) or model.startswith((".", "/", "~")) or model.count("/") > 1
 
     @cached_property
     def folder(self) -> Path | None:
         """The folder to load from: a local model's, or the hub cache's where it holds the whole model."""
         if self.local:
-            return self._path.resolve() if self._path.is_dir() else None
+            return self._path.resolve() if is_folder(self.model) else None
         cached = self._cached
         return cached if cached is not None and self.layout.complete(cached) else None
 

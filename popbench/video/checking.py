@@ -11,7 +11,7 @@ from popbench.video.decoding import opened
 from popbench.video.frames import BLACK_LEVEL, VideoError, check_frames, is_black
 
 
-def check_mp4(path: Path) -> bool:
+def check_mp4(path: Path | str) -> bool:
     """Decode a finished file as far as is needed to know that it is a video; return whether it is all black.
 
     Raises VideoError for a file that cannot be decoded, holds no frame, or is shorter than its header says.

@@ -24,7 +24,7 @@ OPTIONS = {
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[Any, Any]]:
+def opened(path: Path | str) -> Iterator[tuple[Any, Any]]:
     """Open a file and pick its video stream; yields PyAV's container and stream.
 
     Whatever goes wrong with the file in here is a VideoError of one line that starts with the path. PyAV says
@@ -32,6 +32,7 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """
     import av
 
+    path = Path(path)
     try:
         # Opening a pipe would wait for its other end.
         if path.exists() and not path.is_file():

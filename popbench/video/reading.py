@@ -41,7 +41,7 @@ class _Packet(NamedTuple):
     shown: bool
 
 
-def read_frames(path: Path, count: int | None = None) -> NDArray[np.uint8]:
+def read_frames(path: Path | str, count: int | None = None) -> NDArray[np.uint8]:
     """Decode `count` frames evenly spaced in time over the video, first and last included; all of them for None.
 
     Returns uint8 (count, height, width, 3), upright as a player shows it. A video of fewer frames repeats some, and
@@ -58,7 +58,7 @@ def read_frames(path: Path, count: int | None = None) -> NDArray[np.uint8]:
     return np.stack(frames)
 
 
-def video_info(path: Path) -> VideoInfo:
+def video_info(path: Path | str) -> VideoInfo:
     """Say what a video file holds, decoding its first picture only; raises VideoError as `read_frames` does."""
     listed = _listed(path)
     with opened(path) as (file, stream):
@@ -78,7 +78,7 @@ def video_info(path: Path) -> VideoInfo:
     return VideoInfo(width, height, total, seconds, total / seconds if seconds > 0 else 0.0)
 
 
-def _listed(path: Path) -> list[_Packet]:
+def _listed(path: Path | str) -> list[_Packet]:
     with opened(path) as (file, stream):
         return [
             _Packet(packet.pts, packet.duration or 0, packet.is_keyframe, not packet.is_discard)
@@ -86,7 +86,7 @@ def _listed(path: Path) -> list[_Packet]:
         ]
 
 
-def _all(path: Path) -> list[NDArray[np.uint8]]:
+def _all(path: Path | str) -> list[NDArray[np.uint8]]:
     frames: list[NDArray[np.uint8]] = []
     with opened(path) as (file, stream):
         for picture in pictures(file, stream):
@@ -94,7 +94,7 @@ def _all(path: Path) -> list[NDArray[np.uint8]]:
     return frames
 
 
-def _by_time(path: Path, count: int) -> list[NDArray[np.uint8]]:
+def _by_time(path: Path | str, count: int) -> list[NDArray[np.uint8]]:
     """Choose by the times that the packets state; nothing where they cannot be relied on."""
     listed = _listed(path)
     times = sorted(packet.pts for packet in listed if packet.shown and packet.pts is not None)
@@ -113,7 +113,7 @@ def _by_time(path: Path, count: int) -> list[NDArray[np.uint8]]:
     return frames
 
 
-def _by_number(path: Path, count: int) -> list[NDArray[np.uint8]]:
+def _by_number(path: Path | str, count: int) -> list[NDArray[np.uint8]]:
     """Choose after decoding everything once."""
     with opened(path) as (file, stream):
         times = [picture.pts for picture in pictures(file, stream)]
