@@ -12,6 +12,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _STEADY = "low quality, blurred, noisy or distorted picture, flicker, jitter, shaky camera, unsteady motion"
+_WAN: Mapping[str, Any] = {
+    "width": 832,
+    "height": 480,
+    "num_frames": 81,
+    "num_inference_steps": 50,
+    "guidance_scale": 5.0,
+    "fps": 16.0,
+    "negative_prompt": _STEADY,
+    "max_sequence_length": 512,
+    "component_dtypes": {"vae": "float32"},
+    "scheduler": {"flow_shift": 3.0},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,37 +160,13 @@ PRESETS: Mapping[str, Preset] = {
         "Mochi 1 is licensed under Apache 2.0.",
     ),
     "wan-2.1-1.3b": Preset(
-        {
-            "model": "Wan-AI/Wan2.1-T2V-1.3B-Diffusers",
-            "width": 832,
-            "height": 480,
-            "num_frames": 81,
-            "num_inference_steps": 50,
-            "guidance_scale": 5.0,
-            "fps": 16.0,
-            "negative_prompt": _STEADY,
-            "max_sequence_length": 512,
-            "component_dtypes": {"vae": "float32"},
-            "scheduler": {"flow_shift": 3.0},
-        },
+        {"model": "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", **_WAN},
         "WanPipeline",
         {"text_encoder": 5.68e9, "transformer": 1.42e9, "vae": 0.127e9},
         "Wan 2.1 is licensed under Apache 2.0.",
     ),
     "wan-2.1-14b": Preset(
-        {
-            "model": "Wan-AI/Wan2.1-T2V-14B-Diffusers",
-            "width": 832,
-            "height": 480,
-            "num_frames": 81,
-            "num_inference_steps": 50,
-            "guidance_scale": 5.0,
-            "fps": 16.0,
-            "negative_prompt": _STEADY,
-            "max_sequence_length": 512,
-            "component_dtypes": {"vae": "float32"},
-            "scheduler": {"flow_shift": 3.0},
-        },
+        {"model": "Wan-AI/Wan2.1-T2V-14B-Diffusers", **_WAN},
         "WanPipeline",
         {"text_encoder": 5.68e9, "transformer": 14.3e9, "vae": 0.127e9},
         "Wan 2.1 is licensed under Apache 2.0.",
