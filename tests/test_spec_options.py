@@ -66,7 +66,7 @@ def test_a_quoted_null_is_a_word() -> None:
         ("x,ratio=inf", "finite"),
         ("x,flag=maybe", "'maybe'"),
         ("x,sizes=3", "'3'"),
-        ('x,sizes=["a"]', "valid list"),
+        ('x,sizes=["a"]', "valid integer, not 'a'"),
         ("x,pace=medium", "'slow' or 'fast'"),
         ("x,concurrency=0", "greater than or equal to 1"),
         ("x,count=a\nb", r"a\nb"),
