@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from importlib import metadata
 from itertools import islice
@@ -120,16 +120,22 @@ class DiffusersGenerator(popbench.VideoGenerator):
         the pipeline itself does not fit, or the options do not fit it.
         """
         source = iter(requests)
-        while taken := list(islice(source, self.options.batch_size)):
-            asked = [request for request in taken if request.prompt.strip()]
-            for request in taken:
-                if not request.prompt.strip():
-                    yield popbench.Failure(request.id, "the video prompt is empty", invalid=True, seconds=0.0)
-            if asked:
-                if self._renderer is None:
-                    self._renderer = self._load()
+        renderer: Renderer | None = None
+        with ExitStack() as silence:
+            while taken := list(islice(source, self.options.batch_size)):
+                asked = [request for request in taken if request.prompt.strip()]
+                for request in taken:
+                    if not request.prompt.strip():
+                        yield popbench.Failure(request.id, "the video prompt is empty", invalid=True, seconds=0.0)
+                if not asked:
+                    continue
+                if renderer is None:
+                    renderer = self._renderer = self._renderer or self._load()
+                    silence.enter_context(
+                        quiet("transformers", "diffusers")
+                    )  # not for each clip: it takes milliseconds
                 with _limited(self._threads):
-                    answers = self._render(self._renderer, asked)
+                    answers = self._render(renderer, asked)
                 while answers:  # frames handed over are not held while the next ones are made
                     yield answers.pop(0)
 
@@ -143,7 +149,8 @@ class DiffusersGenerator(popbench.VideoGenerator):
         renderer = Renderer(load(self.options, self._weights), self.options)
         self._unchanged()  # loading takes minutes
         if self.options.compile:
-            renderer.warm_up()
+            with quiet("transformers", "diffusers"):
+                renderer.warm_up()
         return renderer
 
     def _unchanged(self) -> None:

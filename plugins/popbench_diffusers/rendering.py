@@ -13,7 +13,7 @@ import torch
 from diffusers.models.attention_dispatch import attention_backend
 
 import popbench
-from popbench.local import quiet, release_memory
+from popbench.local import release_memory
 from popbench_diffusers.families import FAMILIES
 from popbench_diffusers.loading import on
 
@@ -79,7 +79,7 @@ class Renderer:
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         single = self._size == 1
         device = self._loaded.device
-        with quiet("transformers", "diffusers"), on(device), _settled(device), attention_backend(self._attention):
+        with on(device), _settled(device), attention_backend(self._attention):
             torch.default_generator.manual_seed(seeds[0])
             if device.type == "cuda":
                 torch.cuda.manual_seed(seeds[0])
@@ -96,15 +96,13 @@ class Renderer:
         tokenizer = getattr(self._pipeline, "tokenizer", None)
         if self._limit is None or tokenizer is None:
             return None
-        with quiet("transformers"):
-            ids = tokenizer(prompt)["input_ids"]
-            special = set(tokenizer.all_special_ids)
-            ends = bool(ids) and ids[-1] in special  # what is cut is the text before it
-            room = self._limit - ends
-            text = ids[: len(ids) - ends]
-            if len(text) <= room:
-                return None
-            rest = " ".join(tokenizer.decode(text[room:], skip_special_tokens=True).split())
+        ids = tokenizer(prompt)["input_ids"]
+        ends = bool(ids) and ids[-1] in tokenizer.all_special_ids  # what is cut is the text before it
+        room = self._limit - ends
+        text = ids[: len(ids) - ends]
+        if len(text) <= room:
+            return None
+        rest = " ".join(tokenizer.decode(text[room:], skip_special_tokens=True).split())
         shown = rest if len(rest) <= _SHOWN else rest[: _SHOWN - 1] + "…"
         return f"the text encoder reads {self._limit} tokens and the video prompt has {len(ids)}; not read: {shown!r}"
 
