@@ -180,3 +180,13 @@ def test_nothing_heavy_is_imported() -> None:
         "print([name for name in ('torch', 'transformers', 'diffusers', 'huggingface_hub') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_folder_is_told_from_a_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "org").mkdir()
+    (tmp_path / "org" / "name").mkdir()
+    for text in ("org/name", "./x", "/x/y", "~/x", "a/b/c"):
+        assert Weights(text, None, LAYOUT).local
+    for text in ("org/other", "gpt2"):
+        assert not Weights(text, None, LAYOUT).local

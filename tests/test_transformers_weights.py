@@ -16,7 +16,7 @@ from huggingface_hub import constants
 
 import popbench
 from popbench import local, testing
-from popbench.local import GIB, Weights, weights
+from popbench.local import GIB, weights
 from popbench_transformers import checks
 from popbench_transformers.files import LAYOUT
 from popbench_transformers.llm import TransformersLLM
@@ -389,13 +389,3 @@ def test_weights_that_are_quantized_already_keep_their_quantization(copied: Path
     assert make(copied).check() == []
     assert make(copied, quantization="4bit").check() == []
     assert "quantized already (4bit)" in only(make(copied, quantization="8bit"))
-
-
-def test_a_folder_is_told_from_a_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "org").mkdir()
-    (tmp_path / "org" / "name").mkdir()
-    for text in ("org/name", "./x", "/x/y", "~/x", "a/b/c"):
-        assert Weights(text, None, LAYOUT).local
-    for text in ("org/other", "gpt2"):
-        assert not Weights(text, None, LAYOUT).local

@@ -48,7 +48,8 @@ def _count(file: Path) -> int:
         return file.stat().st_size // 2 if file.is_file() else 0
     try:
         with safetensors.safe_open(file, "numpy") as found:
-            return sum(math.prod(found.get_slice(name).get_shape()) for name in found.keys())  # noqa: SIM118
+            names = found.keys()  # it is no mapping: one cannot go through it
+            return sum(math.prod(found.get_slice(name).get_shape()) for name in names)
     except (OSError, safetensors.SafetensorError):  # `check` has told what is wrong with it
         return 0
 
