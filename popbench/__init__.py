@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         LLM,
         Component,
         Corpus,
+        CorpusOptions,
         Embedder,
         Engine,
         Options,
@@ -51,7 +52,8 @@ _HOME = {
     "popbench.api": ("evaluate",),
     "popbench.hookspecs": ("hookimpl",),
     "popbench.interfaces": (
-        "LLM", "Component", "Corpus", "Embedder", "Engine", "Options", "Predictor", "VideoGenerator", "runtime",
+        "LLM", "Component", "Corpus", "CorpusOptions", "Embedder", "Engine", "Options", "Predictor", "VideoGenerator",
+        "runtime",
     ),
     "popbench.records": (
         "JSON", "Answer", "Chat", "Clip", "Completion", "Draft", "Failure", "Message", "Needs", "Prompt", "Reference",
@@ -64,8 +66,8 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "JSON", "LLM", "Answer", "Chat", "Clip", "Completion", "Component", "ComponentError", "ComponentSpec", "Corpus",
-    "Draft", "Embedder", "Engine", "Failure", "Message", "Needs", "Options", "PopbenchError", "Predictor",
-    "Prompt", "Reference", "Request", "Run", "RunError", "Sample", "Score", "ScoreRequest", "UsageError",
+    "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Needs", "Options", "PopbenchError",
+    "Predictor", "Prompt", "Reference", "Request", "Run", "RunError", "Sample", "Score", "ScoreRequest", "UsageError",
     "VideoGenerator", "VideoRequest", "evaluate", "hookimpl", "runtime",
 ]  # fmt: skip
 

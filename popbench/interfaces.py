@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pydantic
 
@@ -22,6 +22,7 @@ from popbench.records import (
     Clip,
     Completion,
     Failure,
+    Message,
     Needs,
     Reference,
     Request,
@@ -144,6 +145,14 @@ class LLM(Component, ABC):
         """Say what a call with this usage costs, in USD; None where prices are not known."""
         return None
 
+    def fits(self, messages: Sequence[Message]) -> bool:  # noqa: ARG002 - for those who know
+        """Say whether messages leave the model's context room for an answer; True where that is not known.
+
+        Where they do not, popbench shows fewer references, and says so of the sample. Shorter messages fit
+        where longer ones do. Asked of an instance that generates nothing, from one thread at a time.
+        """
+        return True
+
 
 class VideoGenerator(Component, ABC):
     """Renders a clip from a video prompt."""
@@ -181,14 +190,53 @@ class Embedder(Component, ABC):
         """Return float32 (len(texts), d); rows have length 1, or 0 for a text with nothing in it."""
 
 
+PARTS = ("train", "valid", "test")
+"""The parts of a corpus; `all` is their union."""
+
+CorpusPart = Literal["train", "valid", "test", "all"]
+
+
+class CorpusOptions(Options):
+    """The option of corpora that let users choose another part than `test`; subclass it to add others."""
+
+    part: CorpusPart = pydantic.Field("test", description="the part that references and human videos come from")
+
+
 class Corpus(Component, ABC):
-    """A collection of published videos with their popularity, for prompt enhancement."""
+    """A collection of published videos with their popularity: for prompt enhancement and the human baseline."""
 
     kind = "corpus"
+    Options: ClassVar[type[_Options]] = CorpusOptions
+    known_as: str = ""
+    """What a predictor's `trained_on()` calls it; where empty, the name it is registered under."""
 
     @abstractmethod
     def rows(self, part: str) -> Iterator[Reference]:
-        """Yield the rows of one part: `train`, `valid`, `test` or `all`. Raises ValueError for another."""
+        """Yield the rows of one part: `train`, `valid`, `test` or `all`, of which none may fit in memory at once.
+
+        Raises ValueError for another part, UsageError for data that cannot be used.
+        """
+
+    def content(self) -> str:
+        """Identify the rows: another text as soon as one of them changes; what is made of rows is kept under it.
+
+        This one hashes all of them. Where there are many, a revision or a file's hash is faster.
+        """
+        import hashlib
+
+        found = hashlib.sha256()
+        for row in self.rows("all"):
+            values = (row.id, row.title, row.description, row.caption, row.tag, row.popularity)
+            found.update(repr(values).encode())  # repr escapes lone surrogates
+        return found.hexdigest()[:32]
+
+    def fingerprint(self) -> Mapping[str, JSON]:
+        """Add what the rows are."""
+        return {**super().fingerprint(), "content": self.content()}
+
+    def remarks(self) -> list[str]:
+        """Tell what was skipped or mended in the rows read last, one line each, with how many and where."""
+        return []
 
 
 class Engine(Component, ABC):
