@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from popbench.costs import sentences, totals
 from popbench.errors import RunError, UsageError, counted, one_line
+from popbench.human import Match, find_matches
 from popbench.interfaces import Engine
 from popbench.pipeline import Pipeline
 from popbench.plan import Plan, make_plan
@@ -19,7 +20,7 @@ from popbench.records import Sample
 from popbench.run import Run, RunDirectory, describe, run_path
 from popbench.samples import collect, write_jsonl
 from popbench.settings import EvalConfig, defaults, make_config, read_config
-from popbench.workload import missing, workload
+from popbench.workload import Work, missing, workload
 
 BOARD = ("results.json", "leaderboard.md")
 
@@ -35,6 +36,8 @@ def evaluate(
     predictor: Specs = None,
     corpus: str | None = None,
     embedder: str | None = None,
+    baseline: Specs = None,
+    allow_leakage: bool | None = None,
     limit: int | None = None,
     repeats: int | None = None,
     seed: int | None = None,
@@ -57,7 +60,8 @@ def evaluate(
     """
     given = {
         "llm": llm, "gen": gen, "mode": mode, "task": task, "predictor": predictor, "corpus": corpus,
-        "embedder": embedder, "limit": limit, "repeats": repeats, "seed": seed,
+        "embedder": embedder, "baseline": baseline, "allow_leakage": allow_leakage, "limit": limit,
+        "repeats": repeats, "seed": seed,
         "out": None if out is None else str(out), "engine": engine, "concurrency": concurrency,
         "stop_after": stop_after,
     }  # fmt: skip
@@ -78,13 +82,16 @@ def execute(plan: Plan, progress: Progress) -> Run:
     lacks = missing(plan, work)
     if lacks:
         raise UsageError("\n".join(lacks))
-    if any(item.stage == "write" and item.left for item in work):
-        plan.load_references()
     started = time.time()
+    try:
+        matches = _look_up(plan, work, progress)
+    except BaseException:
+        progress.close()
+        raise
     with RunDirectory(path, plan) as directory, closing(plan):
         directory.write_json("run.json", describe(plan, started))
         engine: Engine = plan.engine.component
-        pipeline = Pipeline(plan, directory.ledger, engine, directory.videos, progress)
+        pipeline = Pipeline(plan, directory.ledger, engine, directory.videos, progress, matches)
         engine.start(directory.videos)
         if (told := _demonstration(plan)) is not None:
             progress.notice(told)
@@ -103,6 +110,20 @@ def execute(plan: Plan, progress: Progress) -> Run:
         }
         directory.write_json("run.json", describe(plan, started, timings))
         return run
+
+
+def _look_up(plan: Plan, work: Sequence[Work], progress: Progress) -> Mapping[str, Match]:
+    """Make what retrieval needs where there is work for it, and match human videos; raises UsageError."""
+    left = {item.stage for item in work if item.left}
+    if plan.uses_references and "write" in left:
+        plan.retriever.load(progress)
+        asked = {name: [prompt.text for prompt in prompts] for name, prompts in plan.prompts.items()}
+        for line in plan.retriever.warnings(asked):
+            progress.notice(line)
+    if plan.human is None or "match" not in left:
+        return {}
+    prompts = [prompt.text for of_task in plan.prompts.values() for prompt in of_task]
+    return find_matches(plan, prompts, progress)
 
 
 def _demonstration(plan: Plan) -> str | None:

@@ -10,9 +10,10 @@ from statistics import mean
 
 from popbench.errors import counted
 from popbench.ledger import Ledger
-from popbench.plan import Part, Plan, TaskMode
+from popbench.plan import Plan
 from popbench.records import JSON, Sample
 from popbench.settled import View
+from popbench.systems import Part, TaskMode
 
 CHARS_PER_TOKEN = 4
 """A rule of thumb for English, used until the first finished calls tell better."""
@@ -73,7 +74,7 @@ def estimate(plan: Plan, path: Path) -> list[dict[str, JSON]]:
     prompts at `CHARS_PER_TOKEN`, one answer each, of `OUTPUT_TOKENS`. `measured`: no mode had to be guessed.
     """
     ledger = Ledger.peek(path / "ledger.sqlite")
-    view = View(plan, ledger, path / "videos")
+    view = View(ledger, path / "videos")
     try:
         return [row for llm in plan.llms if (row := _estimate(plan, view, llm)) is not None]
     finally:
@@ -112,5 +113,5 @@ def _mean(known: Sequence[Mapping[str, int]]) -> dict[str, float]:
 
 def _guess(plan: Plan, task_mode: TaskMode) -> dict[str, float]:
     prompts = plan.prompts[task_mode.task.name][:_SHOWN_PROMPTS]
-    chars = mean(sum(len(message["content"]) for message in plan.messages(task_mode, prompt)) for prompt in prompts)
+    chars = mean(sum(len(message["content"]) for message in plan.preview(task_mode, prompt)) for prompt in prompts)
     return {"input": chars / CHARS_PER_TOKEN, "output": OUTPUT_TOKENS[task_mode.template.reasons]}

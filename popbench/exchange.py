@@ -14,10 +14,10 @@ from pathlib import Path
 from popbench.errors import ComponentError, RunError, UsageError, counted, one_line
 from popbench.interfaces import Engine
 from popbench.ledger import Call, Cell, Done, Ledger, Stage
-from popbench.plan import Part, TaskMode
 from popbench.progress import Progress
 from popbench.records import JSON, Answer, Clip, Completion, Failure, Prompt, Reference, Request, Score
 from popbench.settled import View
+from popbench.systems import Part, Track
 from popbench.video import copy, sha256
 
 LOG = "errors.log"
@@ -33,7 +33,7 @@ class Unit:
     """One sample's share of a stage: where its result belongs, and what the stage before settled."""
 
     cell: Cell
-    task_mode: TaskMode
+    track: Track
     prompt: Prompt
     repeat: int
     before: Mapping[str, JSON] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Unit:
     def name(self) -> str:
         """What messages call it."""
         repeat = f" repeat {self.repeat}" if self.repeat else ""
-        return f"{self.prompt.task}/{self.prompt.id}{repeat} ({self.task_mode.mode.label})"
+        return f"{self.prompt.task}/{self.prompt.id}{repeat} ({self.track.label})"
 
 
 Ask = Callable[[Unit], tuple[str, Request]]

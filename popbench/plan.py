@@ -3,83 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
-from popbench.drafts import VERSION as DRAFTS_VERSION
-from popbench.errors import RunError, UsageError, one_line
+from popbench.errors import UsageError
+from popbench.human import human_part
 from popbench.keys import digest
-from popbench.ledger import Cell
-from popbench.prompting import Mode, RetrievalOptions, Template, read_mode
-from popbench.records import JSON, Draft, Message, Prompt, Reference
+from popbench.leakage import leaks
+from popbench.prompting import Mode, Shown, Template, read_mode, show
+from popbench.records import JSON, Message, Prompt, Reference
 from popbench.registry import Resolved, load_registry
-from popbench.retrieval import Retriever
+from popbench.retrieval import RetrievalOptions, Retriever
+from popbench.retrieval.options import VERSION as RETRIEVAL_VERSION
 from popbench.settings import EvalConfig
 from popbench.specs import parse_spec
+from popbench.systems import Part, System, TaskMode, Track, as_part, made_by
 from popbench.tasks import Task, is_task_path, load_tasks, path_exists
-from popbench.video import ENCODER
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A component of the run with the digest of its fingerprint."""
-
-    resolved: Resolved
-    fingerprint: Mapping[str, JSON]
-    digest: str
-
-    @property
-    def label(self) -> str:
-        """Its name on boards."""
-        return self.resolved.spec.label
-
-    def cost(self, usage: Mapping[str, int]) -> float | None:
-        """Say what a call of an LLM with this usage costs in USD, where it knows; raises RunError if it fails."""
-        try:
-            found: float | None = self.resolved.component.cost(usage)
-        except Exception as error:  # a plugin's code may raise anything
-            raise RunError(f"llm {self.label}: cost of {dict(usage)}: {one_line(error)}") from error
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class System:
-    """What is compared: an LLM, a mode and a generator."""
-
-    llm: Part
-    mode: Mode
-    generator: Part
-
-    @property
-    def id(self) -> str:
-        """The labels joined: `llm|mode|generator`."""
-        return f"{self.llm.label}|{self.mode.label}|{self.generator.label}"
-
-
-def made_by(*parts: Part, rendered: bool) -> str:
-    """Digest components with what the harness adds to them: how it reads drafts and, from there, encodes clips."""
-    harness = {"drafts": DRAFTS_VERSION, "encoder": dict(ENCODER) if rendered else None}
-    return digest(harness, *(part.digest for part in parts))
-
-
-@dataclass(frozen=True)
-class TaskMode:
-    """One mode on one task: its template, what it is made of, and the examples its messages show."""
-
-    task: Task
-    mode: Mode
-    template: Template
-    fingerprint: str
-    examples: tuple[Draft, ...]
-
-    def cell(self, stage: Literal["write", "render", "score"], *parts: Part) -> Cell:
-        """Name the ledger's cell of a stage of the components so far, and of what the harness does between them."""
-        return Cell(made_by(*parts, rendered=stage != "write"), self.task.hash, self.fingerprint, stage)
 
 
 @dataclass
@@ -97,6 +41,10 @@ class Plan:
     embedder: Part | None
     engine: Resolved
     task_modes: Mapping[tuple[str, str], TaskMode] = field(default_factory=dict)
+    human: Part | None = None
+    """The human baseline, where it was asked for."""
+    leaks: Mapping[str, str] = field(default_factory=dict)
+    """Predictors that were trained on what they judge by, and how, by label."""
 
     @property
     def systems(self) -> list[System]:
@@ -114,7 +62,19 @@ class Plan:
     def parts(self) -> Iterator[Part]:
         """Every component that a system or a score depends on."""
         yield from (*self.llms, *self.generators, *self.predictors)
-        yield from (part for part in (self.corpus, self.embedder) if part is not None)
+        yield from (part for part in (self.human, self.corpus, self.embedder) if part is not None)
+
+    @property
+    def human_tracks(self) -> Sequence[Track]:
+        """What the human baseline does on each task."""
+        human = self.human
+        return [] if human is None else [Track(task, human.label, human.digest) for task in self.tasks]
+
+    def places(self, track: Track) -> Iterator[tuple[Prompt, int]]:
+        """Yield every prompt and repeat of a track."""
+        for prompt in self.prompts[track.task.name]:
+            for repeat in range(self.config.repeats):
+                yield prompt, repeat
 
     @property
     def demo(self) -> bool:
@@ -126,12 +86,25 @@ class Plan:
         """Where references come from."""
         assert self.corpus is not None
         assert self.embedder is not None
-        return Retriever(self.corpus.resolved.component, self.embedder.resolved.component)
+        return Retriever(
+            self.corpus.resolved.component,
+            self.embedder.resolved.component,
+            corpus_name=self.corpus.label,
+            embedder_name=self.embedder.label,
+        )
 
-    def load_references(self) -> None:
-        """Load and embed the corpus if a mode needs it; raises UsageError where that fails."""
-        if any(task_mode.template.uses_references for task_mode in self.task_modes.values()):
-            self.retriever.load()
+    @cached_property
+    def previews_references(self) -> bool:
+        """Whether real references can be had without work: nothing is missing, and the corpus built, or tiny."""
+        if self.corpus is None or self.embedder is None:
+            return False
+        corpus, embedder = self.corpus.resolved.component, self.embedder.resolved.component
+        return bool(corpus.demo or self.retriever.ready) and not (corpus.check() or embedder.check())
+
+    @property
+    def uses_references(self) -> bool:
+        """Whether a mode of the run shows references."""
+        return any(task_mode.template.uses_references for task_mode in self.task_modes.values())
 
     def close(self) -> None:
         """Close the components that were made for the plan itself; those that work are the engine's."""
@@ -142,28 +115,46 @@ class Plan:
     @property
     def notes(self) -> dict[str, str]:
         """What boards have to say of components, by label."""
-        return {part.label: part.resolved.component.note for part in self.parts if part.resolved.component.note}
+        noted = {part.label: part.resolved.component.note for part in self.parts if part.resolved.component.note}
+        for label, why in self.leaks.items():
+            noted[label] = f"{noted[label]} {why}" if label in noted else why
+        return noted
 
-    def references(self, task_mode: TaskMode, prompt: Prompt) -> tuple[Reference, ...]:
-        """Return what a prompt is shown in a mode: nothing where the template uses no references."""
+    def shown(self, task_mode: TaskMode, prompt: Prompt, llm: Part | None = None) -> Shown:
+        """Return what an LLM is shown for a prompt in a mode; without one, whatever fits any."""
+        found, options = None, task_mode.mode.options
+        if task_mode.template.uses_references and isinstance(options, RetrievalOptions):
+            found = self.retriever.find(prompt.text, options)
+        fits = _fits_any if llm is None else llm.fits
+        return show(task_mode.template, prompt, task_mode.task.file.draft, found, fits)
+
+    def preview(self, task_mode: TaskMode, prompt: Prompt) -> tuple[Message, ...]:
+        """Render the messages for a prompt; with made-up references where finding real ones would be work."""
+        if not task_mode.template.uses_references or self.previews_references:
+            return self.shown(task_mode, prompt).messages
         options = task_mode.mode.options
-        if not task_mode.template.uses_references or not isinstance(options, RetrievalOptions):
-            return ()
-        return tuple(self.retriever.references(prompt.text, options))
+        references = _SPECIMENS * math.ceil(options.k / 2) if isinstance(options, RetrievalOptions) else ()
+        return task_mode.template.render(prompt, task_mode.task.file.draft, references)
 
-    def messages(self, task_mode: TaskMode, prompt: Prompt) -> tuple[Message, ...]:
-        """Render the messages an LLM gets for a prompt in a mode."""
-        rules = task_mode.task.file.draft
-        return task_mode.template.render(prompt, rules, self.references(task_mode, prompt))
-
-    def system_fingerprint(self, system: System) -> dict[str, JSON]:
-        """Return what a system's results depend on, for each task: what boards compare."""
-        return {
-            task.name: digest(
-                made_by(system.llm, system.generator, rendered=True), self.of_system(task, system).fingerprint
-            )
-            for task in self.tasks
+    @property
+    def fingerprints(self) -> dict[str, dict[str, str]]:
+        """What the results of each system depend on, by task: what boards compare."""
+        found = {
+            system.id: {
+                task.name: digest(
+                    made_by(system.llm, system.generator, rendered=True), self.of_system(task, system).fingerprint
+                )
+                for task in self.tasks
+            }
+            for system in self.systems
         }
+        if self.human is not None:
+            found[self.human.label] = {task.name: self.human.digest for task in self.tasks}
+        return found
+
+
+def _fits_any(messages: Sequence[Message]) -> bool:  # noqa: ARG001 - LLM.fits has it
+    return True
 
 
 def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
@@ -175,7 +166,7 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
     runtime = {"concurrency": config.concurrency} if config.concurrency is not None else {}
 
     def parts(kind: str, specs: Sequence[str]) -> list[Part]:
-        found = [_part(registry.resolve(kind, spec, runtime)) for spec in specs]
+        found = [as_part(registry.resolve(kind, spec, runtime)) for spec in specs]
         by_label: dict[str, Part] = {}
         for part in found:
             other = by_label.setdefault(part.label, part)
@@ -206,14 +197,23 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
     )
     modes = plan.modes
     templates = {(task.name, mode.label): Template(task.template(mode.name)) for task in tasks for mode in modes}
-    if any(template.uses_references for template in templates.values()):
-        plan.corpus = _part(registry.resolve("corpus", config.corpus, runtime))
-        plan.embedder = _part(registry.resolve("embedder", config.embedder, runtime))
+    if config.baseline or any(template.uses_references for template in templates.values()):
+        plan.corpus = as_part(registry.resolve("corpus", config.corpus, runtime))
+        plan.embedder = as_part(registry.resolve("embedder", config.embedder, runtime))
     plan.task_modes = {
         (task.name, mode.label): _task_mode(plan, task, mode, templates[task.name, mode.label])
         for task in tasks
         for mode in modes
     }
+    if plan.corpus is not None and plan.embedder is not None:
+        plan.human = human_part(plan.corpus, plan.embedder) if config.baseline else None
+        plan.leaks = leaks(plan.corpus, plan.predictors)
+    if plan.leaks and not config.allow_leakage:
+        label, why = next(iter(plan.leaks.items()))
+        raise UsageError(
+            f"predictor {label} {why}: choose another part of the corpus (part=test), or give --allow-leakage to go on "
+            "and have every board say so"
+        )
     return plan
 
 
@@ -240,16 +240,6 @@ def _absolute(spec: str) -> str:
     return name
 
 
-def _part(resolved: Resolved) -> Part:
-    try:
-        fingerprint = dict(resolved.component.fingerprint())
-        return Part(resolved, fingerprint, digest(fingerprint))
-    except UsageError:
-        raise
-    except Exception as error:
-        raise UsageError(f"{resolved.spec.kind} {resolved.spec.label}: no fingerprint ({one_line(error)})") from error
-
-
 def _unique_modes(modes: Sequence[Mode]) -> list[Mode]:
     by_label: dict[str, Mode] = {}
     for mode in modes:
@@ -260,7 +250,15 @@ def _unique_modes(modes: Sequence[Mode]) -> list[Mode]:
 
 
 _SPECIMENS = tuple(
-    Reference(f"specimen-{popular}", "A title", "a description", "a caption", "a tag", 3, popular=popular)
+    Reference(
+        f"specimen-{popular}",
+        "A specimen of a title as it would be",
+        "A specimen of a description, which is found in the corpus",
+        "A specimen of a caption",
+        "Specimens",
+        3,
+        popular=popular,
+    )
     for popular in (True, False)
 )
 
@@ -271,7 +269,7 @@ def _task_mode(plan: Plan, task: Task, mode: Mode, template: Template) -> TaskMo
         assert isinstance(mode.options, RetrievalOptions)
         assert plan.corpus is not None
         assert plan.embedder is not None
-        made_of += [mode.options.determining(), plan.corpus.digest, plan.embedder.digest]
+        made_of += [mode.options.determining(), plan.corpus.digest, plan.embedder.digest, RETRIEVAL_VERSION]
     # One prompt with specimens for references: a template that cannot be rendered is found before any work.
     messages = template.render(task.prompts[0], task.file.draft, _SPECIMENS)
-    return TaskMode(task, mode, template, digest("mode", *made_of), template.examples(messages))
+    return TaskMode(task, mode.label, digest("mode", *made_of), mode, template, template.examples(messages))

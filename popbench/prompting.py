@@ -7,7 +7,7 @@ run in Jinja's sandbox with undefined names as errors.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,6 @@ from typing import Any
 
 import jinja2
 import jinja2.meta
-import pydantic
 from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -24,6 +23,7 @@ from popbench.errors import UsageError, one_line, unknown
 from popbench.interfaces import Options
 from popbench.keys import digest
 from popbench.records import Chat, Draft, Message, Prompt, Reference
+from popbench.retrieval import Found, RetrievalOptions
 from popbench.specs import check_label, differing, make_label, parse_spec, read_options
 from popbench.tasks import DraftRules, Task
 
@@ -35,21 +35,13 @@ class ModeOptions(Options):
     """A mode whose template uses no references has no options."""
 
 
-class RetrievalOptions(ModeOptions):
-    """Prompt enhancement: how many references, from how many tags, and the share of unpopular ones."""
-
-    k: int = pydantic.Field(10, ge=1, le=1000)
-    tags: int = pydantic.Field(1, ge=1)
-    negative_ratio: float = pydantic.Field(0.1, ge=0, le=1)
-
-
 @dataclass(frozen=True, slots=True)
 class Mode:
     """A mode as selected: a template's name, its options and its label on boards."""
 
     name: str
     label: str
-    options: ModeOptions
+    options: Options
 
 
 def read_mode(text: str, tasks: Sequence[Task]) -> Mode:
@@ -59,10 +51,9 @@ def read_mode(text: str, tasks: Sequence[Task]) -> Mode:
         if name not in task.file.templates:
             raise unknown(f"mode of task {task.name}", name, task.file.templates)
     uses = any(Template(task.template(name)).uses_references for task in tasks)
-    options_class = RetrievalOptions if uses else ModeOptions
+    options_class: type[Options] = RetrievalOptions if uses else ModeOptions
     label = raw.pop("label", None)
     options = read_options(options_class, raw, {}, f"mode {name}")
-    assert isinstance(options, ModeOptions)
     return Mode(name, check_label(label) if label is not None else make_label(name, differing(options, {})), options)
 
 
@@ -171,3 +162,61 @@ def make_chat(
 ) -> Chat:
     """Make the request an LLM gets; its id, which is the key of all the rest, is still to come."""
     return Chat("", messages, seed, DRAFT_SCHEMA, prompt.text, tuple(references), template.reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What an LLM is shown: messages and the references in them, of those that were `found` of those `wanted`."""
+
+    messages: tuple[Message, ...]
+    references: tuple[Reference, ...] = ()
+    found: int = 0
+    wanted: int = 0
+
+    @property
+    def short(self) -> str | None:
+        """That there were fewer references than asked for."""
+        if self.found >= self.wanted:
+            return None
+        return f"{self.found} of {self.wanted} references: the tags chosen hold no more"
+
+    @property
+    def cut(self) -> str | None:
+        """That fewer references are shown than were found, for more would not fit."""
+        if len(self.references) >= self.found:
+            return None
+        return f"references cut from {self.found} to {len(self.references)}: more do not fit the model's context"
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be told of the references."""
+        return [note for note in (self.short, self.cut) if note is not None]
+
+
+def show(
+    template: Template,
+    prompt: Prompt,
+    rules: DraftRules,
+    found: Found | None,
+    fits: Callable[[Sequence[Message]], bool],
+) -> Shown:
+    """Render a template with as many references as fit the model: whole ones, as a smaller RAG size has them.
+
+    Where not even the prompt alone fits, it is shown with none, and the model says what it makes of that.
+    """
+    if found is None:
+        return Shown(template.render(prompt, rules, ()))
+    there = len(found.references())
+
+    def at(k: int) -> Shown:
+        references = found.references(k)
+        return Shown(template.render(prompt, rules, references), references, there, found.wanted)
+
+    shown = at(found.options.k)
+    if not there or fits(shown.messages):
+        return shown
+    fitting, too_many = 0, found.options.k
+    while too_many - fitting > 1:
+        middle = (fitting + too_many) // 2
+        fitting, too_many = (middle, too_many) if fits(at(middle).messages) else (fitting, middle)
+    return at(fitting)

@@ -178,7 +178,8 @@ class Sample:
 
     `popularity` is the first predictor's, 0 if invalid and None if error; `scores` holds every predictor's.
     `seconds` and `peak_memory_mb` are keyed `llm`, `generate`, `predict`; `cost` is the draft's, in USD, where the
-    LLM knows its prices. `originality` and `match` are None until something computes them.
+    LLM knows its prices. `originality` is 1 - the highest similarity of title or text to one of the
+    references shown, None where none were; `match` is None until something computes it.
     """
 
     system: str

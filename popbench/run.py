@@ -181,7 +181,7 @@ def describe(plan: Plan, started: float, timings: Mapping[str, float] | None = N
             }
             for part in plan.parts
         },
-        "systems": {system.id: plan.system_fingerprint(system) for system in plan.systems},
+        "systems": plan.fingerprints,
         "predictors": {part.label: part.digest for part in plan.predictors},
         "units": {part.label: part.resolved.component.unit for part in plan.predictors},
         "versions": {"python": platform.python_version(), **package_versions()},

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from popbench.errors import UsageError, one_line
 from popbench.ledger import Cell
-from popbench.plan import Plan, System, TaskMode
-from popbench.records import JSON, Prompt, Sample
+from popbench.plan import Plan
+from popbench.records import JSON, Sample
 from popbench.settled import At, Settled, View, sha256
+from popbench.systems import Part, System, Track
 
 PENDING = "pending: not done yet"
 
@@ -27,7 +28,10 @@ def collect(plan: Plan, view: View, errors: Errors) -> Iterator[Sample]:
     """
     for system in plan.systems:
         for task in plan.tasks:
-            yield from _of_task(plan, view, errors, system, plan.of_system(task, system))
+            yield from _of_system(plan, view, errors, system, plan.of_system(task, system))
+    for track in plan.human_tracks:
+        if plan.human is not None and plan.config.stop_after is None:
+            yield from _of_human(plan, view, errors, plan.human, track)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,56 +47,76 @@ class _Stage:
         return self.settled.get(at) or self.errors.get((self.cell, *at), PENDING)
 
 
-def _of_task(plan: Plan, view: View, errors: Errors, system: System, task_mode: TaskMode) -> Iterator[Sample]:
+def _of_system(plan: Plan, view: View, errors: Errors, system: System, track: Track) -> Iterator[Sample]:
     llm, generator = system.llm, system.generator
-    calls = dict(view.calls(task_mode.cell("write", llm)))
-    drafts = {at: Settled(done, calls[at]) for at, done in view.write(task_mode, llm).items()}
-    write = _Stage(task_mode.cell("write", llm), drafts, errors)
-    render = _Stage(task_mode.cell("render", llm, generator), view.render(task_mode, llm, generator), errors)
+    about = {"system": system.id, "llm": llm.label, "mode": system.mode.label, "generator": generator.label}
+
+    def add_draft(values: dict[str, Any], found: Settled | str) -> None:
+        _add_draft(values, llm, found)
+
+    return _of_track(plan, view, errors, track, (llm, generator), about, add_draft)
+
+
+def _of_human(plan: Plan, view: View, errors: Errors, human: Part, track: Track) -> Iterator[Sample]:
+    about = {"system": human.label, "llm": None, "mode": None, "generator": None}
+    return _of_track(plan, view, errors, track, (human, human), about, _add_match)
+
+
+def _of_track(
+    plan: Plan,
+    view: View,
+    errors: Errors,
+    track: Track,
+    makers: Sequence[Part],
+    about: Mapping[str, JSON],
+    add_draft: Callable[[dict[str, Any], Settled | str], None],
+) -> Iterator[Sample]:
+    writer, renderer = makers
+    cell = track.cell("write", writer)
+    calls = dict(view.calls(cell))
+    drafts = {at: Settled(done, calls[at]) for at, done in view.write(track, writer).items()}
+    write = _Stage(cell, drafts, errors)
+    render = _Stage(track.cell("render", *makers), view.render(track, writer, renderer), errors)
     scores = {
         predictor.label: _Stage(
-            task_mode.cell("score", llm, generator, predictor),
-            view.score(task_mode, llm, generator, predictor),
-            errors,
+            track.cell("score", *makers, predictor), view.score(track, writer, renderer, predictor), errors
         )
         for predictor in plan.predictors
     }
-    for prompt in plan.prompts[task_mode.task.name]:
-        for repeat in range(plan.config.repeats):
-            yield _sample(plan, system, prompt, repeat, write, render, scores)
+    for prompt, repeat in plan.places(track):
+        at = (prompt.id, repeat)
+        values: dict[str, Any] = {
+            **about,
+            "task": prompt.task,
+            "prompt_id": prompt.id,
+            "prompt": prompt.text,
+            "category": prompt.category,
+            "repeat": repeat,
+            "seconds": {"llm": None, "generate": None, "predict": None},
+            "peak_memory_mb": {"llm": None, "generate": None, "predict": None},
+            "scores": dict.fromkeys(scores),
+            "notes": [],
+        }
+        add_draft(values, write.get(at))
+        if values["status"] == "ok" and plan.config.stop_after != "write":
+            _add_clip(values, render.get(at))
+        if values["status"] == "invalid":  # no predictor has anything to score
+            values["popularity"] = 0.0
+            values["scores"] = dict.fromkeys(scores, 0.0)
+        elif values["status"] == "ok" and plan.config.stop_after is None:
+            _add_scores(values, {label: stage.get(at) for label, stage in scores.items()})
+        yield Sample(**{**values, "notes": tuple(values["notes"])})
 
 
-def _sample(
-    plan: Plan, system: System, prompt: Prompt, repeat: int, write: _Stage, render: _Stage, scores: Mapping[str, _Stage]
-) -> Sample:
-    at = (prompt.id, repeat)
-    values: dict[str, Any] = {
-        "system": system.id,
-        "llm": system.llm.label,
-        "mode": system.mode.label,
-        "generator": system.generator.label,
-        "task": prompt.task,
-        "prompt_id": prompt.id,
-        "prompt": prompt.text,
-        "category": prompt.category,
-        "repeat": repeat,
-        "seconds": {"llm": None, "generate": None, "predict": None},
-        "peak_memory_mb": {"llm": None, "generate": None, "predict": None},
-        "scores": dict.fromkeys(scores),
-        "notes": [],
-    }
-    _add_draft(values, system, write.get(at))
-    if values["status"] == "ok" and plan.config.stop_after != "write":
-        _add_clip(values, render.get(at))
-    if values["status"] == "invalid":  # no predictor has anything to score
-        values["popularity"] = 0.0
-        values["scores"] = dict.fromkeys(scores, 0.0)
-    elif values["status"] == "ok" and plan.config.stop_after is None:
-        _add_scores(values, {label: stage.get(at) for label, stage in scores.items()})
-    return Sample(**{**values, "notes": tuple(values["notes"])})
+def _add_match(values: dict[str, Any], found: Settled | str) -> None:
+    """Add a human-made video: it has a title and no prompt."""
+    if isinstance(found, str):
+        values |= {"status": "error", "error": found}
+        return
+    values |= {"status": found.done.status, "title": found.done.value["title"], "match": found.done.value["match"]}
 
 
-def _add_draft(values: dict[str, Any], system: System, found: Settled | str) -> None:
+def _add_draft(values: dict[str, Any], llm: Part, found: Settled | str) -> None:
     if isinstance(found, str):
         values |= {"status": "error", "error": found}
         return
@@ -105,12 +129,17 @@ def _add_draft(values: dict[str, Any], system: System, found: Settled | str) -> 
         "attempts": value["attempts"],
         "references": tuple(value["references"]),
         "usage": value.get("usage"),
-        "cost": system.llm.cost(value["usage"]) if value.get("usage") else None,
+        "cost": llm.cost(value["usage"]) if value.get("usage") else None,
     }
     _add_costs(values, "llm", value)
     if found.ok:
         breaches = value["breaches"]
-        values |= {"title": value["title"], "video_prompt": value["video_prompt"], "compliance": not breaches}
+        values |= {
+            "title": value["title"],
+            "video_prompt": value["video_prompt"],
+            "compliance": not breaches,
+            "originality": value.get("originality"),
+        }
         values["notes"] += breaches
 
 

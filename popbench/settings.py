@@ -12,11 +12,14 @@ from typing import Any, Literal
 from popbench.errors import UsageError, one_line, unknown
 from popbench.records import JSON
 from popbench.registry import load_registry
+from popbench.specs import parse_spec
 
 FILE = "popbench.toml"
 DEFAULT_LLMS = ("verbatim", "shotlist")
 DEFAULT_CORPUS = "microlens"
 """The corpus of runs with a named LLM, where a plugin registers it; `demo` otherwise."""
+DEFAULT_EMBEDDER = "all-MiniLM-L12-v2"
+"""The paper's embedder, for every corpus but a demonstration; `hashing` otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,8 @@ class EvalConfig:
     predictor: tuple[str, ...] = ("demo",)
     corpus: str = "demo"
     embedder: str = "hashing"
+    baseline: tuple[str, ...] = ()
+    allow_leakage: bool = False
     limit: int | None = None
     repeats: int = 1
     seed: int = 42
@@ -44,6 +49,9 @@ class EvalConfig:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
+BASELINES = ("human",)
+_NONE = frozenset({"baseline"})
+"""What may be an empty list, as run.json has it."""
 _MANY = frozenset(item.name for item in fields(EvalConfig) if str(item.type).startswith("tuple"))
 _WHOLE: Mapping[str, int] = {"limit": 1, "repeats": 1, "seed": 0, "concurrency": 1}
 
@@ -62,16 +70,35 @@ def make_config(*layers: Mapping[str, Any]) -> EvalConfig:
                 values[name] = _checked(name, value)
     if "corpus" not in values and "llm" in values and DEFAULT_CORPUS in load_registry().names("corpus"):
         values["corpus"] = DEFAULT_CORPUS
+    if "embedder" not in values and not _is_demo(values.get("corpus", EvalConfig().corpus)):
+        values["embedder"] = DEFAULT_EMBEDDER
     return EvalConfig(**values)
+
+
+def _is_demo(corpus: str) -> bool:
+    """Whether a corpus is a demonstration; one that cannot be had is told of later."""
+    try:
+        return bool(load_registry().find("corpus", parse_spec(corpus)[0]).load().demo)
+    except UsageError:
+        return True
 
 
 def _checked(name: str, value: Any) -> Any:
     if name in _MANY:
         specs = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else ()
         value = specs[0] if len(specs) == 1 else value
-        if not specs or not all(isinstance(spec, str) and spec.strip() for spec in specs):
+        if not (specs or (value == [] and name in _NONE)) or not all(
+            isinstance(spec, str) and spec.strip() for spec in specs
+        ):
             raise UsageError(f"{name}: expected NAME[,key=value]... or a list of such, not {value!r}")
+        for spec in specs if name == "baseline" else ():
+            if spec not in BASELINES:
+                raise unknown("baseline", spec, BASELINES)
         return tuple(dict.fromkeys(specs))
+    if name == "allow_leakage":
+        if not isinstance(value, bool):
+            raise UsageError(f"{name}: expected true or false, not {value!r}")
+        return value
     if name in _WHOLE:
         least = _WHOLE[name]
         if isinstance(value, bool) or not isinstance(value, int) or value < least:

@@ -13,8 +13,8 @@ from typing import TypeAlias
 
 from popbench.keys import score_key
 from popbench.ledger import Call, Cell, Done, Ledger, Stage
-from popbench.plan import Part, Plan, TaskMode
 from popbench.records import JSON
+from popbench.systems import Part, Track
 
 At: TypeAlias = tuple[str, int]
 """A place in a cell: prompt id and repeat."""
@@ -37,7 +37,6 @@ class Settled:
 class View:
     """Reads what is settled from a ledger and a folder of clips; without a ledger, nothing is."""
 
-    plan: Plan
     ledger: Ledger | None
     videos: Path
 
@@ -50,34 +49,34 @@ class View:
         except OSError:
             return False
 
-    def write(self, task_mode: TaskMode, llm: Part) -> dict[At, Done]:
+    def write(self, track: Track, llm: Part) -> dict[At, Done]:
         """Return the settled drafts of a cell."""
-        return self._done(task_mode.cell("write", llm))
+        return self._done(track.cell("write", llm))
 
-    def render(self, task_mode: TaskMode, llm: Part, generator: Part) -> dict[At, Settled]:
+    def render(self, track: Track, llm: Part, generator: Part) -> dict[At, Settled]:
         """Return the settled clips of a cell."""
         return {
             at: found
-            for at, found in self._settled(task_mode.cell("render", llm, generator))
+            for at, found in self._settled(track.cell("render", llm, generator))
             if not found.ok or self.has_clip(found.call)
         }
 
-    def score(self, task_mode: TaskMode, llm: Part, generator: Part, predictor: Part) -> dict[At, Settled]:
+    def score(self, track: Track, llm: Part, generator: Part, predictor: Part) -> dict[At, Settled]:
         """Return the settled scores of a cell."""
-        drafts, clips = self.write(task_mode, llm), self.render(task_mode, llm, generator)
+        drafts, clips = self.write(track, llm), self.render(track, llm, generator)
         return {
             at: found
-            for at, found in self._settled(task_mode.cell("score", llm, generator, predictor))
+            for at, found in self._settled(track.cell("score", llm, generator, predictor))
             if at in clips
             and clips[at].ok
             and found.call.key == score_key(predictor.digest, drafts[at].value["title"], sha256(clips[at].call))
         }
 
-    def settled(self, stage: Stage, task_mode: TaskMode, chain: Sequence[Part]) -> Collection[At]:
+    def settled(self, stage: Stage, track: Track, chain: Sequence[Part]) -> Collection[At]:
         """Return the settled places of a stage's cell, given the components up to that stage."""
         if stage == "write":
-            return self.write(task_mode, *chain)
-        return self.render(task_mode, *chain) if stage == "render" else self.score(task_mode, *chain)
+            return self.write(track, *chain)
+        return self.render(track, *chain) if stage == "render" else self.score(track, *chain)
 
     def calls(self, cell: Cell) -> Iterator[tuple[At, Call]]:
         """Yield the calls behind a cell's rows."""

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from popbench.errors import RunError, one_line
+from popbench.human import lacks, unmatched
 from popbench.ledger import Ledger, Stage
-from popbench.plan import Part, Plan, TaskMode
+from popbench.plan import Plan
 from popbench.registry import Resolved
 from popbench.run import check_identity
 from popbench.settled import At, View
+from popbench.systems import Part, Track
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
     """One component's share of a run. `done` counts what is settled; equal calls among the rest are made once."""
 
-    stage: Stage
+    stage: Stage | Literal["match"]
     part: Part
     items: int
     done: int
@@ -38,7 +41,7 @@ def workload(plan: Plan, path: Path) -> list[Work]:
     try:
         if ledger is not None:
             check_identity(ledger, path, plan)
-        return list(_workload(plan, View(plan, ledger, path / "videos")))
+        return list(_workload(plan, View(ledger, path / "videos")))
     finally:
         if ledger is not None:
             ledger.close()
@@ -53,6 +56,9 @@ def _workload(plan: Plan, view: View) -> Iterator[Work]:
         yield _work(plan, view, "render", generator, [(llm, generator) for llm in plan.llms])
     if plan.config.stop_after == "render":
         return
+    if plan.human is not None:
+        items = sum(1 for track in plan.human_tracks for _ in plan.places(track))
+        yield Work("match", plan.human, items, items - len(unmatched(plan, view)))
     for predictor in plan.predictors:
         chains = [(llm, generator, predictor) for llm in plan.llms for generator in plan.generators]
         yield _work(plan, view, "score", predictor, chains)
@@ -60,23 +66,25 @@ def _workload(plan: Plan, view: View) -> Iterator[Work]:
 
 def _work(plan: Plan, view: View, stage: Stage, part: Part, chains: Sequence[tuple[Part, ...]]) -> Work:
     items = done = 0
-    for task_mode in plan.task_modes.values():
-        wanted = {
-            (prompt.id, repeat) for prompt in plan.prompts[task_mode.task.name] for repeat in range(plan.config.repeats)
-        }
-        for chain in chains:
-            items += len(wanted)
-            done += len(wanted & (set(view.settled(stage, task_mode, chain)) | _invalid(view, task_mode, stage, chain)))
+    lines: list[tuple[Track, tuple[Part, ...]]] = [
+        (track, chain) for track in plan.task_modes.values() for chain in chains
+    ]
+    if stage == "score" and (human := plan.human) is not None:
+        lines += [(track, (human, human, part)) for track in plan.human_tracks]
+    for track, chain in lines:
+        wanted = {(prompt.id, repeat) for prompt, repeat in plan.places(track)}
+        items += len(wanted)
+        done += len(wanted & (set(view.settled(stage, track, chain)) | _invalid(view, track, stage, chain)))
     return Work(stage, part, items, done)
 
 
-def _invalid(view: View, task_mode: TaskMode, stage: Stage, chain: tuple[Part, ...]) -> set[At]:
+def _invalid(view: View, track: Track, stage: Stage, chain: tuple[Part, ...]) -> set[At]:
     """Return the places that an earlier stage found invalid: they are done with."""
     found: set[At] = set()
     if stage != "write":
-        found |= {at for at, done in view.write(task_mode, chain[0]).items() if done.status == "invalid"}
+        found |= {at for at, done in view.write(track, chain[0]).items() if done.status == "invalid"}
     if stage == "score":
-        found |= {at for at, clip in view.render(task_mode, chain[0], chain[1]).items() if not clip.ok}
+        found |= {at for at, clip in view.render(track, chain[0], chain[1]).items() if not clip.ok}
     return found
 
 
@@ -84,7 +92,7 @@ def missing(plan: Plan, work: Sequence[Work]) -> list[str]:
     """Ask every component that has work left what it lacks to run here, one line each."""
     busy = [item for item in work if item.left]
     resolved: list[Resolved] = [item.part.resolved for item in busy]
-    if any(item.stage == "write" for item in busy):
+    if any(item.stage in ("write", "match") for item in busy):
         resolved += [part.resolved for part in (plan.corpus, plan.embedder) if part is not None]
     if busy:
         resolved.append(plan.engine)
@@ -100,4 +108,6 @@ def missing(plan: Plan, work: Sequence[Work]) -> list[str]:
         except Exception as error:
             found = [f"its check failed: {one_line(error)}"]
         lines += [f"{item.spec.kind} {item.spec.label}: {line}" for line in found]
+    if not lines and plan.corpus is not None and any(item.stage == "match" for item in busy):
+        lines += filter(None, [lacks(plan.corpus)])
     return lines

@@ -13,6 +13,7 @@ import faults
 def _clean_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No popbench.toml, no plugin list and no log from outside takes part in a test."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-config"))
+    monkeypatch.setenv("POPBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     for name in ("POPBENCH_PLUGINS", faults.LOG):
         monkeypatch.delenv(name, raising=False)
 

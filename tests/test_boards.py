@@ -78,6 +78,35 @@ def test_a_demo_and_a_restriction_are_said() -> None:
     assert "restricted to the prompts that all systems have" in markdown(compute([scores()], common=True))
 
 
+def test_copies_have_a_column_where_drafts_had_references_and_are_explained(tmp_path: Path) -> None:
+    rows = score_rows(tasks=("t1", "t2"))
+    for row in rows:
+        row["originality"] = 0.1 if row["system"] == "a|pe|g" and row["task"] == "t1" else None
+    text = markdown(results_of(tmp_path, rows))
+    assert tables_are_whole(text)
+    heads = [cells(line) for line in text.splitlines() if line.startswith("| # ")]
+    assert [[cell.strip() for cell in head[9:]] for head in heads] == [
+        ["Compliance, %", "Copies, %"],
+        ["Compliance, %"],
+    ]
+    first = text[: text.index("## t2")]
+    shown = {
+        (cells(line)[1].strip(), cells(line)[2].strip()): cells(line)[10].strip()
+        for line in first.splitlines()
+        if re.match(r"\| \d+ \| ", line)
+    }
+    assert re.fullmatch(r"100\.0 \[\d\d\.\d, 100\.0\]", shown["a", "pe"])
+    assert (shown["a", "basic"], shown["b", "basic"]) == ("–", "–")
+    assert text.count("A copy is a draft") == 1
+    assert "80 % like one of the references" in text
+
+
+def test_a_board_without_references_says_nothing_of_copies(tmp_path: Path) -> None:
+    text = markdown(results_of(tmp_path, score_rows(compliance=True)))
+    assert "Cop" not in text
+    assert "copy" not in text
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
@@ -140,3 +169,19 @@ def test_a_board_shows_on_the_terminal_whatever_its_names_are(tmp_path: Path) ->
     text = console.file.getvalue()  # type: ignore[attr-defined]
     for piece in ("t[/x]", "mmra[m=5]", "pe[k=50]|g[fps=3]", "[bold]a[/x]"):
         assert piece in text
+
+
+def test_the_terminal_has_a_column_of_copies_where_drafts_had_references(tmp_path: Path) -> None:
+    import io
+
+    from rich.console import Console
+
+    from popbench.leaderboard.terminal import show
+
+    shown = []
+    for originality in (None, 0.0, 1.0):
+        console = Console(file=io.StringIO(), width=200)
+        show(results_of(tmp_path, score_rows(("a",), originality=originality)), console)
+        shown.append(console.file.getvalue())  # type: ignore[attr-defined]
+    assert ["copies" in text for text in shown] == [False, True, True]
+    assert ["100.0" in text for text in shown] == [False, True, False]

@@ -287,8 +287,8 @@ def test_references_are_rendered_into_the_installed_template() -> None:
     plan = make_plan(EvalConfig(mode=("pe,k=10",), task=("popcorn_concrete",), limit=1))
     (mode,) = plan.task_modes.values()
     prompt = plan.prompts["popcorn_concrete"][0]
-    references = plan.references(mode, prompt)
-    text = plan.messages(mode, prompt)[-1]["content"]
+    shown = plan.shown(mode, prompt)
+    references, text = shown.references, shown.messages[-1]["content"]
     assert len(references) == 10
     assert [reference.popular for reference in references] == [True] * 9 + [False]
     positions = [text.index(f"Title: {reference.title}\n") for reference in references]

@@ -25,7 +25,8 @@ KEYS = {
 }  # fmt: skip
 SYSTEM_KEYS = {
     "system", "task", "predictor", "n", "repeats", "invalid", "errors", "median", "by_category", "compliance",
-    "compliance_interval", "drafts", "mean_win_rate", "mean_win_rate_interval", "bradley_terry", "rank",
+    "compliance_interval", "drafts", "copy_rate", "copy_rate_interval", "drafts_with_references",
+    "mean_win_rate", "mean_win_rate_interval", "bradley_terry", "rank",
 }  # fmt: skip
 PAIR_KEYS = {
     "task", "predictor", "a", "b", "n", "wins", "losses", "ties", "win_rate", "verdict", "p", "p_adjusted",
@@ -55,6 +56,7 @@ def test_what_is_not_computed_yet_is_null(tmp_path: Path) -> None:
     found = results_of(tmp_path, score_rows())
     for row in found["systems"]:
         assert (row["bradley_terry"], row["rank"], row["compliance"], row["drafts"]) == (None, None, None, 0)
+        assert (row["copy_rate"], row["copy_rate_interval"], row["drafts_with_references"]) == (None, None, 0)
     for pair in found["pairs"]:
         assert (pair["verdict"], pair["p_adjusted"], pair["win_rate"]["simultaneous"]) == (None, None, None)
 
@@ -239,6 +241,27 @@ def test_compliance_is_a_rate_with_its_interval(tmp_path: Path) -> None:
     assert row["drafts"] == 9
     assert row["compliance"] == pytest.approx(6 / 9)
     assert row["compliance_interval"][0] < 6 / 9 < row["compliance_interval"][1]
+
+
+def test_the_copy_rate_is_the_share_of_drafts_with_references_that_copy_one(tmp_path: Path) -> None:
+    rows = score_rows(("a", "b"), prompts=8, repeats=2)
+    for row in rows:  # of a, one of both drafts of p00 and both of p01 are copies, and p07 had no references
+        copies = {"p00": row["repeat"] == 0, "p01": True, "p07": None}.get(row["prompt_id"], False)
+        row["originality"] = None if row["system"] == "b" or copies is None else 0.2 if copies else 0.200001
+    one, other = results_of(tmp_path, rows)["systems"]
+    assert one["drafts_with_references"] == 14
+    assert one["copy_rate"] == pytest.approx(1.5 / 7)
+    assert one["copy_rate_interval"][0] < 1.5 / 7 < one["copy_rate_interval"][1]
+    assert (other["copy_rate"], other["copy_rate_interval"], other["drafts_with_references"]) == (None, None, 0)
+
+
+def test_the_copy_rate_has_the_interval_that_compliance_would_have(tmp_path: Path) -> None:
+    rows = score_rows(("a",))
+    for n, row in enumerate(rows):
+        row |= {"compliance": n % 3 > 0, "originality": 0.1 if n % 3 else 0.9}
+    (row,) = results_of(tmp_path, rows)["systems"]
+    assert row["copy_rate"] == row["compliance"]
+    assert row["copy_rate_interval"] == row["compliance_interval"]
 
 
 def test_two_predictors_have_tables_of_their_own(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,10 +14,10 @@ from hypothesis import strategies as st
 
 import popbench
 from popbench.errors import UsageError
+from popbench.keys import digest
 from popbench.plan import make_plan
-from popbench.prompting import RetrievalOptions
 from popbench.records import Reference
-from popbench.retrieval import Retriever
+from popbench.retrieval import RetrievalOptions, Retriever
 from popbench.settings import EvalConfig
 from popbench_baselines.corpus import DemoCorpus
 from popbench_baselines.hashing import Hashing
@@ -35,6 +36,9 @@ class Made(popbench.Corpus):
     def rows(self, part: str) -> Iterator[Reference]:
         self.asked.append(part)
         return iter(self._made)
+
+    def content(self) -> str:
+        return digest([dataclasses.astuple(row)[:6] for row in self._made])
 
 
 class Counting(Hashing):
@@ -94,7 +98,7 @@ def plainly(
 
 def found(rows: Sequence[Reference], prompt: str, **options: Any) -> list[tuple[str, bool | None]]:
     retriever = Retriever(Made(rows), Hashing())
-    return [(row.id, row.popular) for row in retriever.references(prompt, RetrievalOptions(**options))]
+    return [(row.id, row.popular) for row in retriever.find(prompt, RetrievalOptions(**options)).references()]
 
 
 MADE = made_rows(300)
@@ -110,7 +114,7 @@ def test_references_are_those_of_a_plain_account(rows: list[Reference], k: int, 
     retriever = Retriever(Made(rows), Hashing())
     for prompt in PROMPTS:
         options = RetrievalOptions(k=k, tags=tags, negative_ratio=ratio)
-        references = [(row.id, row.popular) for row in retriever.references(prompt, options)]
+        references = [(row.id, row.popular) for row in retriever.find(prompt, options).references()]
         assert references == plainly(rows, Hashing(), prompt, k, tags, ratio)
 
 
@@ -125,7 +129,7 @@ def test_any_small_corpus_gives_those_of_a_plain_account(n: int, k: int, tags: i
 
 def test_references_keep_what_the_corpus_says_of_them() -> None:
     by_id = {row.id: row for row in DEMO}
-    for row in Retriever(Made(DEMO), Hashing()).references("a song", RetrievalOptions(k=10)):
+    for row in Retriever(Made(DEMO), Hashing()).find("a song", RetrievalOptions(k=10)).references():
         original = by_id[row.id]
         assert (row.title, row.caption, row.popularity) == (original.title, original.caption, original.popularity)
         assert original.popular is None
@@ -162,14 +166,14 @@ def test_the_same_prompt_gives_the_same_references_alone_and_among_others() -> N
     together.prepare([*PROMPTS, *PROMPTS])
     for prompt in reversed(PROMPTS):
         options = RetrievalOptions(k=10)
-        assert together.references(prompt, options) == Retriever(Made(MADE), Hashing()).references(prompt, options)
+        assert together.find(prompt, options) == Retriever(Made(MADE), Hashing()).find(prompt, options)
 
 
 def test_the_corpus_is_read_and_embedded_once_and_only_its_test_part() -> None:
     corpus, embedder = Made(MADE), Counting()
     retriever = Retriever(corpus, embedder)
     for prompt in (*PROMPTS, *PROMPTS):
-        retriever.references(prompt, RetrievalOptions(k=10))
+        retriever.find(prompt, RetrievalOptions(k=10))
     assert corpus.asked == ["test"]
     assert len(embedder.texts) == len(MADE) + len({row.tag for row in MADE}) + len(PROMPTS)
 
@@ -190,5 +194,5 @@ def test_an_empty_corpus_is_told() -> None:
 def test_a_mode_without_references_retrieves_nothing() -> None:
     plan = make_plan(EvalConfig(task=("popcorn_concrete",), mode=("basic",), limit=1))
     (mode,) = plan.task_modes.values()
-    assert plan.references(mode, plan.prompts["popcorn_concrete"][0]) == ()
+    assert plan.shown(mode, plan.prompts["popcorn_concrete"][0]).references == ()
     assert plan.corpus is None

@@ -46,6 +46,11 @@ def test_a_missing_column_is_told_with_the_closest(tmp_path: Path, column: str) 
         ({"repeat": "x"}, "repeat 'x' is not a whole number"),
         ({"repeat": 0.5}, "repeat '0.5' is not a whole number"),
         ({"repeat": "inf"}, "is not a whole number"),
+        ({"originality": "none"}, "row 4: originality 'none' is not a number from 0 to 1"),
+        ({"originality": "nan"}, "row 4: originality 'nan' is not a number from 0 to 1"),
+        ({"originality": True}, "row 4: originality 'True' is not a number from 0 to 1"),
+        ({"originality": 1.01}, "row 4: originality '1.01' is not a number from 0 to 1"),
+        ({"originality": -0.1}, "row 4: originality '-0.1' is not a number from 0 to 1"),
         ({"system": ""}, "system is empty"),
         ({"task": None}, "task is empty"),
         ({"prompt_id": ""}, "prompt_id is empty"),
@@ -229,6 +234,7 @@ def test_csv_parquet_and_jsonl_give_equal_results(tmp_path: Path) -> None:
     rng = random.Random(3)
     rows = score_rows(prompts=20, repeats=2, predictor="p", task_hash="0123", compliance=True)
     for row in rows:
+        row["originality"] = rng.choice([None, 0.1, 0.5])
         row["popularity"] = rng.lognormvariate(3, 2)
     rows[5] |= {"status": "invalid", "popularity": 0.0}
     frame = pd.DataFrame(rows)
@@ -268,3 +274,26 @@ def test_missing_optional_values_take_their_defaults(tmp_path: Path) -> None:
     assert {(row.category, row.repeat, row.status) for row in found.rows} == {("all", 0, "ok")}
     assert [row.compliance for row in found.rows][:2] == [None, False]
     assert (found.predictor, found.predictor_digest, found.demo) == ("unnamed", None, False)
+
+
+def test_an_originality_may_be_empty_and_says_what_is_a_copy(tmp_path: Path) -> None:
+    values = [None, "", 0, "0.2", 0.2, 0.200001, 1, 1.0]
+    rows = [{**row, "originality": value} for row, value in zip(score_rows(("a",)), values, strict=False)]
+    (found,) = read_source(write(tmp_path / "a.jsonl", rows))
+    assert [row.copied for row in found.rows] == [None, None, True, True, True, False, False, False]
+
+
+def test_the_samples_of_a_run_say_what_is_a_copy() -> None:
+    from popbench.leaderboard.sources import from_samples
+    from popbench.records import Sample
+
+    samples = [
+        Sample("a|pe|g", "a", "pe", "g", "t", f"p{n}", "x", "c", 0, "ok", originality=value, scores={"p": 1.0})
+        for n, value in enumerate((None, 0.2, 0.3))
+    ]
+    about = {
+        "tasks": {"t": {"hash": "h", "group": None}}, "modes": {}, "predictors": {"p": "d"}, "units": {"p": "comments"},
+        "demo": False, "systems": {}, "notes": {},
+    }  # fmt: skip
+    (found,) = from_samples(samples, about, "run")
+    assert [row.copied for row in found.rows] == [None, True, False]

@@ -13,6 +13,8 @@ from popbench.hookspecs import Register
 def register_llms(register: Register) -> None:
     """Register `openai` for any server, and `deepseek-v3`, `deepseek-r1` and `gpt-4o`."""
     register("openai", "popbench_openai.llm:ChatModel")
-    register("deepseek-v3", "popbench_openai.llm:DeepSeek", model="deepseek-chat", structured="off")
-    register("deepseek-r1", "popbench_openai.llm:DeepSeek", model="deepseek-reasoner", structured="off")
-    register("gpt-4o", "popbench_openai.llm:OpenAI", model="gpt-4o", structured="off")
+    deepseek, openai = "popbench_openai.llm:DeepSeek", "popbench_openai.llm:OpenAI"
+    # what the providers document; DeepSeek's context has grown since, and this is the smallest that it was
+    register("deepseek-v3", deepseek, model="deepseek-chat", structured="off", context=64_000)
+    register("deepseek-r1", deepseek, model="deepseek-reasoner", structured="off", context=64_000)
+    register("gpt-4o", openai, model="gpt-4o", structured="off", context=128_000)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -20,6 +21,8 @@ _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 _SECRET = re.compile(r"api[-_]?key|authorization|password|secret", re.IGNORECASE)
 _OURS = {"model", "messages", "stream", "n", "response_format", "seed"}
 _UNLABELLED = ("model", "base_url", "provider")
+_ASCII_PER_TOKEN, _PER_MESSAGE = 3, 8
+"""ASCII characters a token at least, and the tokens that a message's role and borders take at most."""
 
 
 class ChatOptions(popbench.Options):
@@ -36,6 +39,9 @@ class ChatOptions(popbench.Options):
     temperature: float | None = pydantic.Field(None, ge=0, le=2, description="how freely tokens are drawn")
     top_p: float | None = pydantic.Field(None, gt=0, le=1, description="the share of probability that is drawn from")
     max_tokens: int | None = pydantic.Field(None, ge=1, description="tokens of an answer, at most")
+    context: int | None = pydantic.Field(
+        None, ge=1, description="tokens the model reads and writes: prompts are made to fit, with fewer references"
+    )
     seed: bool = pydantic.Field(True, description="send each sample's seed")
     structured: Literal["auto", "json_schema", "json_object", "off"] = pydantic.Field(
         "auto", description="what response_format to ask for"
@@ -54,6 +60,14 @@ class ChatOptions(popbench.Options):
     def _prices_come_together(self) -> Self:
         if (self.price_in is None) != (self.price_out is None):
             raise ValueError("price_in and price_out are given together, in USD per million tokens")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _prompts_have_room(self) -> Self:
+        if self.context is not None and self.max_tokens is not None and self.max_tokens >= self.context:
+            raise ValueError(
+                f"max_tokens={self.max_tokens} leaves a prompt no room in context={self.context}: set one of them"
+            )
         return self
 
 
@@ -170,6 +184,17 @@ class ChatModel(popbench.LLM):
             return None
         return (usage["input"] * options.price_in + usage["output"] * options.price_out) / 1e6
 
+    def fits(self, messages: Sequence[popbench.Message]) -> bool:
+        """Estimate tokens without a tokenizer, rather too many than too few; True where no `context` is given.
+
+        Room is left for `max_tokens`, or a quarter of the context where that is not given.
+        """
+        options: ChatOptions = self.options
+        if options.context is None:
+            return True
+        room = options.context // 4 if options.max_tokens is None else options.max_tokens
+        return sum(_tokens(message["content"]) for message in messages) + room <= options.context
+
     def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
         """Make up to `concurrency` calls at once and yield answers as they come."""
         from popbench_openai.calls import Calls
@@ -201,6 +226,12 @@ class DeepSeek(ChatModel):
     def label(self) -> str | None:
         """Leave it to the preset's name."""
         return None
+
+
+def _tokens(text: str) -> int:
+    """Estimate the tokens of one message from above: English has about 4 characters a token, Chinese more than 1."""
+    plain = len(text.encode("ascii", "ignore"))
+    return _PER_MESSAGE + len(text) - plain + math.ceil(plain / _ASCII_PER_TOKEN)
 
 
 def _names(value: JSON) -> Iterator[str]:

@@ -1,7 +1,8 @@
-"""Open-weight language models, run on this machine with Hugging Face transformers.
+"""Open-weight language models and text embedders, run on this machine with Hugging Face's libraries.
 
 Two presets are the paper's open models (arXiv 2502.12945), decoded as its released code does; `transformers` runs any
-causal language model from a folder or from the hub. Nothing heavy is imported before a model is used.
+causal language model from a folder or from the hub, `sentence-transformers` any of that library's embedders. Nothing
+heavy is imported before a model is used.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import popbench
-from popbench_transformers.presets import PRESETS
+from popbench_transformers.presets import EMBEDDERS, PRESETS
 
 if TYPE_CHECKING:
     from popbench.hookspecs import Register
@@ -22,3 +23,12 @@ def register_llms(register: Register) -> None:
     register("transformers", target)
     for name, preset in PRESETS.items():
         register(name, target, **preset.options)
+
+
+@popbench.hookimpl
+def register_embedders(register: Register) -> None:
+    """Register the general name, the paper's embedder and a smaller one."""
+    target = "popbench_transformers.embedder:SentenceTransformersEmbedder"
+    register("sentence-transformers", target)
+    for name, model in EMBEDDERS.items():
+        register(name, target, model=model)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from popbench.local import Layout, broken_weights, lacks_shards, read_json, weight_files
 
-_MAIN = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+MAIN = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 """What transformers loads: the first of these that is there."""
 _TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "*.tiktoken", "tekken.json")
-_TEXTS = {".json", ".jinja", ".txt", ".model", ".py", ".tiktoken"}
+TEXTS = {".json", ".jinja", ".txt", ".model", ".py", ".tiktoken"}
+"""Suffixes of the files beside the weights that results may depend on."""
 _SETTINGS = re.compile(
     r".+\.jinja|(.+_)?config\.json|chat_template\.json|(tokenizer|vocab|merges)\b.*|(added|special)_tokens.*\.json|.+\.model"
 )
@@ -22,11 +23,12 @@ _SETTINGS = re.compile(
 def _problem(folder: Path) -> str | None:
     """Say in a few words what keeps transformers from loading a folder; None where nothing is seen to."""
     named = read_json(folder / "config.json").get("transformers_weights")  # files of other names
-    wrong = None if named else broken_weights(folder, _MAIN)
-    return wrong or _lacks_tokenizer(folder)
+    wrong = None if named else broken_weights(folder, MAIN)
+    return wrong or lacks_tokenizer(folder)
 
 
-def _lacks_tokenizer(folder: Path) -> str | None:
+def lacks_tokenizer(folder: Path) -> str | None:
+    """Say in a few words that a folder holds no tokenizer; None where it does."""
     if any(next(folder.glob(pattern), None) for pattern in _TOKENIZERS):
         return None
     if "auto_map" in read_json(folder / "tokenizer_config.json"):  # code of its own, which may need no such file
@@ -36,14 +38,14 @@ def _lacks_tokenizer(folder: Path) -> str | None:
 
 def _complete(folder: Path) -> bool:
     """Whether a folder of the hub's cache holds the whole model."""
-    return bool(weight_files(folder)) and not lacks_shards(folder, _MAIN) and _lacks_tokenizer(folder) is None
+    return bool(weight_files(folder)) and not lacks_shards(folder, MAIN) and lacks_tokenizer(folder) is None
 
 
 def _files(folder: Path) -> Iterator[Path]:
     """Yield the weights and texts of a folder, and what may be read of its sub-folders."""
     yield from weight_files(folder)
     for child in folder.iterdir():
-        if child.suffix in _TEXTS:
+        if child.suffix in TEXTS:
             yield child
         if child.is_dir() and not child.name.startswith("."):
             with suppress(OSError):  # what cannot be listed here cannot be loaded either

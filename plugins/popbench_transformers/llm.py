@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import PurePath
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from popbench_transformers.batching import Batcher
     from popbench_transformers.decoding import Row
     from popbench_transformers.loading import Loaded
+    from popbench_transformers.reading import Reader
     from popbench_transformers.sampling import Decoding
 
 
@@ -43,6 +44,7 @@ class TransformersLLM(popbench.LLM):
         self._weights = Weights(self.options.model, self.options.revision, LAYOUT)
         self._loaded: Loaded | None = None
         self._batcher: Batcher | None = None
+        self._reader: Reader | None = None
 
     def label(self) -> str | None:
         """Name the model by the last part of its id or path, with the options that are not the defaults."""
@@ -86,10 +88,28 @@ class TransformersLLM(popbench.LLM):
 
     def close(self) -> None:
         """Free the model."""
+        self._reader = None
         if self._loaded is None:
             return
         self._loaded = self._batcher = None
         release_memory()
+
+    def fits(self, messages: Sequence[popbench.Message]) -> bool:
+        """Count tokens with the model's own tokenizer and chat template; weights are neither needed nor loaded.
+
+        Room is left for `max_new_tokens`, or a quarter of the context where that is less. True where the model is not
+        on this machine, and where its template fails: the call itself tells.
+        """
+        if self._weights.folder is None:
+            return True
+        from popbench_transformers.reading import read
+
+        try:
+            if self._reader is None:
+                self._reader = read(self.options, self._weights)
+            return self._reader.fits(messages, self.options.max_new_tokens)
+        except Exception:  # reading and templates may raise anything
+            return True
 
     def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
         """Answer chats in batches of similar length, each as soon as it is written.

@@ -1,11 +1,9 @@
-"""Loading a tokenizer and a model, and what the rest needs to know of them."""
+"""Loading a model with its tokenizer, and what the rest needs to know of them."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,11 +11,12 @@ import transformers as _transformers
 
 import popbench
 from popbench.local import gpu_count, is_out_of_memory, quiet
-from popbench_transformers.chats import ChatFormat
+from popbench_transformers.reading import Reader, read, source_of
 from popbench_transformers.structured import Grammars
 
 if TYPE_CHECKING:
     from popbench.local import Weights
+    from popbench_transformers.chats import ChatFormat
     from popbench_transformers.options import TransformersOptions
 
 transformers: Any = _transformers  # much of it is untyped
@@ -25,12 +24,26 @@ transformers: Any = _transformers  # much of it is untyped
 
 @dataclass
 class Loaded:
-    """A model in memory with its tokenizer. `defaults` is the generation config that came with it."""
+    """A model in memory with what it reads. `defaults` is the generation config that came with it."""
 
     model: Any
-    tokenizer: Any
-    format: ChatFormat
+    reader: Reader
     defaults: Any
+
+    @property
+    def tokenizer(self) -> Any:
+        """What turns text into tokens."""
+        return self.reader.tokenizer
+
+    @property
+    def format(self) -> ChatFormat:
+        """How the model is spoken to."""
+        return self.reader.format
+
+    @property
+    def context(self) -> int:
+        """How many tokens the model reads and writes at most."""
+        return self.reader.context
 
     @cached_property
     def device(self) -> torch.device:
@@ -55,12 +68,6 @@ class Loaded:
         """What fills a row on the left: masked, so that it does not matter which."""
         found = self.tokenizer.pad_token_id
         return int(found if found is not None else self.eos[0] if self.eos else 0)
-
-    @cached_property
-    def context(self) -> int:
-        """How many tokens the model reads and writes at most."""
-        found = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        return int(found) if found else sys.maxsize
 
     @cached_property
     def grammars(self) -> Grammars:
@@ -91,13 +98,10 @@ def load(options: TransformersOptions, weights: Weights) -> Loaded:
 
     Raises ComponentError where the model does not fit into memory; else what transformers raises.
     """
-    where: dict[str, Any] = {"trust_remote_code": options.trust_remote_code}
-    source = str(weights.folder) if weights.folder is not None else options.model
-    if weights.folder is None:
-        where["revision"] = weights.commit or options.revision
+    source, where = source_of(options, weights)
     try:
+        reader = read(options, weights)
         with quiet("transformers"):
-            tokenizer = transformers.AutoTokenizer.from_pretrained(source, **where)
             model = transformers.AutoModelForCausalLM.from_pretrained(source, **where, **_how(options, weights))
     except Exception as error:  # of the many that loading may raise, one kind has a remedy
         if is_out_of_memory(error):
@@ -107,13 +111,10 @@ def load(options: TransformersOptions, weights: Weights) -> Loaded:
             ) from None
         raise
     model.eval()
-    template = None
-    if options.chat_template is not None:
-        template = Path(options.chat_template).expanduser().read_text(encoding="utf-8")
     defaults = model.generation_config
     # `generate` would fill in the model's own settings; `Decoding.resolve` has done that already
     model.generation_config = transformers.GenerationConfig()
-    return Loaded(model, tokenizer, ChatFormat(tokenizer, template, options.chat_template_kwargs), defaults)
+    return Loaded(model, reader, defaults)
 
 
 def _how(options: TransformersOptions, weights: Weights) -> dict[str, Any]:

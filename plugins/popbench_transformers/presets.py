@@ -1,4 +1,4 @@
-"""The paper's open models: their options, sizes and licences. Plain values, imported by everything else."""
+"""The paper's open models and its embedder: options, sizes, licences. Plain values, imported by everything else."""
 
 from __future__ import annotations
 
@@ -48,3 +48,10 @@ PRESETS: Mapping[str, Preset] = {
 def preset_of(model: str) -> Preset | None:
     """Return the preset whose hub id this is."""
     return next((preset for preset in PRESETS.values() if preset.model == model), None)
+
+
+EMBEDDERS: Mapping[str, str] = {
+    "all-MiniLM-L12-v2": "sentence-transformers/all-MiniLM-L12-v2",
+    "all-MiniLM-L6-v2": "sentence-transformers/all-MiniLM-L6-v2",
+}
+"""The hub ids of text embedders by name: the paper's, and a smaller one of the same family. Both are Apache-2.0."""

@@ -23,6 +23,7 @@ BUILT_IN = {
     "eval": "Write, render and score videos for prompts, and rank the systems.",
     "plugins": "List what is installed: models, generators, predictors, and what is broken.",
     "task": "List, show and validate prompt sets.",
+    "corpus": "Embed a corpus of videos, and see what a prompt retrieves from it.",
     "leaderboard": "Build boards from runs and from bare scores.",
     "doctor": "Check this machine: versions, devices, keys, plugins.",
 }

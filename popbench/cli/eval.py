@@ -35,7 +35,7 @@ REASONS = 3
     "--mode",
     metavar=SPEC,
     multiple=True,
-    help="Prompt mode: basic, or pe with k=, tags=.  [default: basic, pe]",
+    help="Prompt mode: basic, or pe with k=, tags= and other options.  [default: basic, pe]",
 )
 @click.option("--task", metavar=SPEC, multiple=True, help="Task, group, YAML file or folder.  [default: popcorn]")
 @click.option(
@@ -44,8 +44,24 @@ REASONS = 3
     multiple=True,
     help="Popularity predictor; repeat for several.  [default: demo]",
 )
-@click.option("--corpus", metavar=SPEC, help="Where references come from.")
-@click.option("--embedder", metavar=SPEC, help="What finds references.  [default: hashing]")
+@click.option(
+    "--corpus",
+    metavar=SPEC,
+    help="Where references come from.  [default: microlens; demo without --llm]",
+)
+@click.option("--embedder", metavar=SPEC, help="What finds references.  [default: all-MiniLM-L12-v2; hashing for demo]")
+@click.option(
+    "--baseline",
+    metavar="human",
+    multiple=True,
+    help="Add human-made videos as the system `human`: per prompt the one with the nearest title.",
+)
+@click.option(
+    "--allow-leakage",
+    is_flag=True,
+    default=None,
+    help="Go on where a predictor was trained on what it judges by; boards say so.",
+)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Prompts per task, spread over its categories.")
 @click.option("--repeats", type=click.IntRange(min=1), metavar="R", help="Samples per prompt.  [default: 1]")
 @click.option("--seed", type=click.IntRange(min=0), metavar="S", help="Seed of all draws.  [default: 42]")
@@ -80,7 +96,8 @@ def command(config: Path | None, dry_run: bool, as_json: bool, **given: Any) -> 
     \b
     Examples:
       popbench eval
-      popbench eval --llm shotlist --gen kinetic,fps=12 --mode pe,k=20 --limit 10
+      popbench eval --llm shotlist --gen kinetic,fps=12 --mode pe,k=20 --corpus demo --limit 10
+      popbench eval --llm deepseek-r1 --gen ltx --baseline human --corpus microlens,path=MicroLens-100k
     """
     from popbench.api import execute, resolve_config
     from popbench.plan import make_plan

@@ -33,8 +33,8 @@ def build(sources: tuple[Path, ...], out: Path, title: str, common: bool) -> int
     """Rank systems from run directories and score files (JSONL, CSV, Parquet).
 
     A score file has the columns system, task, prompt_id and popularity, and may have category, repeat, status,
-    task_hash, predictor and compliance. Only comparable scores share a board: same prompts, same task hash,
-    same predictor, demo scores apart from real ones.
+    task_hash, predictor, compliance and originality. Only comparable scores share a board: same prompts, same
+    task hash, same predictor, demo scores apart from real ones.
     """
     from rich.console import Console
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from popbench.plan import Plan, TaskMode
+    from popbench.plan import Plan
     from popbench.records import Prompt
+    from popbench.systems import TaskMode
 
 
 @click.group("task")
@@ -66,7 +67,7 @@ def show(task: str, prompt: str | None, mode: str, corpus: str | None, embedder:
         raise unknown(f"prompt of task {task}", prompt, by_id)
     task_mode, chosen = by_id[prompt] if prompt is not None else next(iter(by_id.values()))
     click.echo(f"# {chosen.task}/{chosen.id}, category {chosen.category}, mode {task_mode.mode.label}\n")
-    for message in plan.messages(task_mode, chosen):
+    for message in plan.shown(task_mode, chosen).messages:
         click.echo(f"## {message['role']}\n\n{message['content']}\n")
     return 0
 
@@ -90,7 +91,7 @@ def validate(tasks: tuple[str, ...], corpus: str | None, embedder: str | None) -
         plan = make_plan(resolve_config({"mode": modes, "corpus": corpus, "embedder": embedder}), [task])
         for task_mode in plan.task_modes.values():
             for prompt in task.prompts:
-                plan.messages(task_mode, prompt)
+                plan.shown(task_mode, prompt)
         counts = Counter(prompt.category for prompt in task.prompts)
         categories = ", ".join(f"{name} {count}" for name, count in counts.items())
         click.echo(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+from popbench.originality import COPY
 
 DEMO = (
     "**Demo scores.** A demonstration predictor or corpus took part. These numbers show that the machinery works; "
@@ -57,6 +59,11 @@ def remarks(results: Mapping[str, Any]) -> list[str]:
     return [*lines, f"Limited run: {limited} prompts. It is no result of the whole task."] if limited else lines
 
 
+def knows_copies(rows: Iterable[Mapping[str, Any]]) -> bool:
+    """Say whether a table has a column of copies: any of its systems was shown references."""
+    return any(row["copy_rate"] is not None for row in rows)
+
+
 def tables(results: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the (predictor, task) of every table, in the order of the results: groups first."""
     return list(dict.fromkeys((row["predictor"], row["task"]) for row in results["systems"]))
@@ -98,6 +105,7 @@ def markdown(results: Mapping[str, Any], title: str = "Leaderboard", about: Sequ
 def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[str]:
     rows = ranked(results, predictor, task)
     unit = next(item["unit"] for item in results["predictors"] if item["name"] == predictor)
+    copies = knows_copies(rows)
     yield from _table(
         [
             "#",
@@ -110,8 +118,9 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
             "Invalid",
             "Errors",
             "Compliance, %",
+            *(["Copies, %"] if copies else []),
         ],
-        "rlllrrrrrr",
+        "rlllrrrrrr" + "r" * copies,
         [
             [
                 str(place),
@@ -122,6 +131,7 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
                 str(row["invalid"]),
                 str(row["errors"]),
                 rate_interval(row["compliance"], row["compliance_interval"]),
+                *([rate_interval(row["copy_rate"], row["copy_rate_interval"])] if copies else []),
             ]
             for place, row in enumerate(rows, 1)
         ],
@@ -236,6 +246,12 @@ def _footer(results: Mapping[str, Any], about: Sequence[str]) -> Iterator[str]:
         "medians have Woodruff intervals. Invalid samples (the model's own failure) score 0 and lose."
     )
     yield ""
+    if knows_copies(results["systems"]):
+        yield (
+            "A copy is a draft whose title (by character trigrams) or video prompt (by word 4-grams) is at least "
+            f"{100 * COPY:.0f} % like one of the references it was shown; the rate is that of drafts with references."
+        )
+        yield ""
     for task in results["tasks"]:
         known = f"hash `{task['hash']}`" if task["hash"] else "hash unknown"
         yield f"- task {escaped(task['name'])}: {known}"

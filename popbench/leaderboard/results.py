@@ -141,7 +141,7 @@ def _systems(
                 "errors": errors[system],
                 "median": _median(of_prompts, strata),
                 "by_category": _by_category(block, of_prompts, strata),
-                **_compliance(rows[system], block, strata),
+                **_drafts(rows[system], block, strata),
                 "mean_win_rate": float(means[index]) if compared else None,
                 "mean_win_rate_interval": [float(low[index]), float(high[index])] if compared else None,
                 "bradley_terry": None,
@@ -168,22 +168,34 @@ def _by_category(block: Block, values: Any, strata: Any) -> dict[str, JSON]:
     }
 
 
-def _compliance(rows: Sequence[ScoreRow], block: Block, strata: Any) -> dict[str, JSON]:
-    """The share of drafts that keep every requirement, by prompt as everything is; null where no draft says."""
+def _drafts(rows: Sequence[ScoreRow], block: Block, strata: Any) -> dict[str, JSON]:
+    """What is known of the drafts: how many keep every requirement, and how many copy a reference they were shown."""
+    compliance, compliance_interval, drafts = _share([(row, row.compliance) for row in rows], block, strata)
+    copy_rate, copy_rate_interval, with_references = _share([(row, row.copied) for row in rows], block, strata)
+    return {
+        "compliance": compliance,
+        "compliance_interval": compliance_interval,
+        "drafts": drafts,
+        "copy_rate": copy_rate,
+        "copy_rate_interval": copy_rate_interval,
+        "drafts_with_references": with_references,
+    }
+
+
+def _share(
+    said: Sequence[tuple[ScoreRow, bool | None]], block: Block, strata: Any
+) -> tuple[float | None, list[float] | None, int]:
+    """The share of drafts of which something is true, by prompt as everything is; null where no draft says."""
     known: dict[tuple[str, str], list[bool]] = {}
-    for row in rows:
-        if row.compliance is not None:
-            known.setdefault((row.task, row.prompt_id), []).append(row.compliance)
+    for row, value in said:
+        if value is not None:
+            known.setdefault((row.task, row.prompt_id), []).append(value)
     chosen = [index for index, prompt in enumerate(block.prompts) if prompt in known]
     if not chosen:
-        return {"compliance": None, "compliance_interval": None, "drafts": 0}
+        return None, None, 0
     y = np.asarray([[np.mean(known[block.prompts[index]]) for index in chosen]])
     low, high = stats.korn_graubard(y, strata[chosen], LEVEL)
-    return {
-        "compliance": float(y.mean()),
-        "compliance_interval": [float(low[0]), float(high[0])],
-        "drafts": sum(len(drafts) for drafts in known.values()),
-    }
+    return float(y.mean()), [float(low[0]), float(high[0])], sum(len(drafts) for drafts in known.values())
 
 
 def _pairs(

@@ -14,7 +14,10 @@ from popbench.records import JSON
 
 @dataclass(frozen=True, slots=True)
 class ScoreRow:
-    """One sample's score under one predictor; `popularity` is None where status is error."""
+    """One sample's score under one predictor; `popularity` is None where status is error.
+
+    `copied` says whether the draft copies one of the references it was shown, None where none were.
+    """
 
     system: str
     task: str
@@ -24,6 +27,7 @@ class ScoreRow:
     status: str
     popularity: float | None
     compliance: bool | None = None
+    copied: bool | None = None
 
 
 @dataclass

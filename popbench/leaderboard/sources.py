@@ -12,12 +12,13 @@ from typing import Any
 
 from popbench.errors import UsageError, one_line, unknown
 from popbench.leaderboard.scores import ScoreRow, Scores
+from popbench.originality import is_copy
 from popbench.records import JSON, Sample
 from popbench.samples import read_jsonl
 
 FORMATS = (".jsonl", ".csv", ".parquet")
 _REQUIRED = ("system", "task", "prompt_id", "popularity")
-_OPTIONAL = ("category", "repeat", "status", "task_hash", "predictor", "compliance")
+_OPTIONAL = ("category", "repeat", "status", "task_hash", "predictor", "compliance", "originality")
 
 
 def from_samples(samples: Iterable[Sample], about: Mapping[str, JSON], source: str) -> list[Scores]:
@@ -59,6 +60,7 @@ def _row(sample: Sample, predictor: str) -> ScoreRow:
         status,
         popularity,
         sample.compliance,
+        is_copy(sample.originality),
     )
 
 
@@ -191,9 +193,21 @@ def _read_row(record: Mapping[str, Any], where: str) -> tuple[ScoreRow, str | No
     compliance = {"true": True, "false": False}.get(texts["compliance"].lower())
     row = ScoreRow(
         texts["system"], texts["task"], texts["prompt_id"], repeat, texts["category"] or "all", status,
-        popularity, compliance,
+        popularity, compliance, is_copy(_originality(texts["originality"], where)),
     )  # fmt: skip
     return row, texts["task_hash"] or None, texts["predictor"]
+
+
+def _originality(text: str, where: str) -> float | None:
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise UsageError(f"{where}: originality {text!r} is not a number from 0 to 1")
+    return value
 
 
 def _whole(value: float) -> int:

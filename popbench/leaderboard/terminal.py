@@ -12,6 +12,7 @@ from rich.text import Text
 
 from popbench.leaderboard.markdown import (
     decides,
+    knows_copies,
     median_interval,
     p_value,
     percent,
@@ -50,9 +51,17 @@ def _ranking(results: Mapping[str, Any], predictor: str, task: str) -> Table:
     unit = next(item["unit"] for item in results["predictors"] if item["name"] == predictor)
     demo = " (demo)" if results["demo"] else ""
     rows = ranked(results, predictor, task)
+    copies = knows_copies(rows)
     table = _table(
         f"{task}, n = {rows[0]['n']}: {unit} by predictor {predictor}{demo}, 95 % intervals",
-        [("system", "l"), ("win rate, %", "r"), (f"median {unit}", "r"), ("inv/err", "r"), ("compl.", "r")],
+        [
+            ("system", "l"),
+            ("win rate, %", "r"),
+            (f"median {unit}", "r"),
+            ("inv/err", "r"),
+            ("compl.", "r"),
+            *([("copies", "r")] if copies else []),
+        ],
     )
     for row in rows:
         table.add_row(
@@ -61,6 +70,7 @@ def _ranking(results: Mapping[str, Any], predictor: str, task: str) -> Table:
             Text(median_interval(row["median"])),
             f"{row['invalid']}/{row['errors']}",
             percent(row["compliance"]),
+            *([percent(row["copy_rate"])] if copies else []),
         )
     return table
 

@@ -1,0 +1,131 @@
+"""Tables in files, row by row: CSV, TSV, JSONL and Parquet. Nothing is loaded whole, and no types are guessed."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from popbench.errors import UsageError, one_line
+from popbench_microlens.lines import unreadable
+
+FORMATS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+_SAMPLE = 100
+"""Rows of a JSONL file that are looked at for the names of columns: a row may leave out what is empty."""
+
+Row = tuple[int, dict[str, Any]]
+
+
+class TableFile:
+    """A file with one table. Every method raises UsageError in one line for a file that it cannot read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.format = FORMATS.get(path.suffix.lower(), "")
+
+    def columns(self) -> list[str]:
+        """Return the names of the columns: from the header, the schema or the first rows; no more is read."""
+        with self._told():
+            if self.format == "csv":
+                with self._csv() as rows:
+                    return self._header(rows)
+            if self.format == "parquet":
+                return self._distinct(self._parquet().schema_arrow.names)
+            return list(dict.fromkeys(name for _, row in islice(self._json(), _SAMPLE) for name in row))
+
+    def rows(self, columns: Sequence[str]) -> Iterator[Row]:
+        """Yield the number of every row, from 1, and its values; `columns` are those that are wanted."""
+        with self._told():
+            if self.format == "csv":
+                yield from self._csv_rows()
+            elif self.format == "parquet":
+                yield from self._parquet_rows(columns)
+            else:
+                yield from self._json()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{self.path}: not UTF-8 text ({error.reason}): save it as UTF-8") from error
+        except OSError as error:
+            raise unreadable(self.path, error) from error
+
+    def _distinct(self, names: list[str]) -> list[str]:
+        twice = next((name for at, name in enumerate(names) if name and name in names[:at]), None)
+        if twice is not None:
+            raise UsageError(f"{self.path}: column {twice!r} stands there twice: rename one")
+        return names
+
+    @contextmanager
+    def _csv(self) -> Iterator[Any]:
+        delimiter = "\t" if self.path.suffix.lower() == ".tsv" else ","
+        with self.path.open(encoding="utf-8-sig", newline="") as file:
+            yield csv.reader(file, delimiter=delimiter, strict=True)
+
+    def _header(self, rows: Any) -> list[str]:
+        for header in self._cells(rows, 0):
+            return self._distinct([name.strip() for name in header])
+        return []
+
+    def _csv_rows(self) -> Iterator[Row]:
+        with self._csv() as rows:
+            header = self._header(rows)
+            for number, cells in enumerate(self._cells(rows, 1), 1):
+                if len(cells) != len(header):
+                    raise UsageError(
+                        f"{self.path}: row {number:,} (line {rows.line_num:,}) has {len(cells)} fields and the header "
+                        f"{len(header)}: a value with the separator or a line break in it needs quotes"
+                    )
+                yield number, dict(zip(header, cells, strict=True))
+
+    def _cells(self, rows: Any, first: int) -> Iterator[list[str]]:
+        """Yield the cells of every line that is not empty."""
+        try:
+            yield from (cells for cells in rows if cells)
+        except csv.Error as error:
+            what = "the table" if first == 0 else f"line {rows.line_num:,}"
+            raise UsageError(f"{self.path}: {what} cannot be read: {one_line(str(error))}") from error
+
+    def _json(self) -> Iterator[Row]:
+        number = 0
+        with self.path.open(encoding="utf-8-sig", newline="\n") as file:
+            for at, line in enumerate(file, 1):
+                if not line.strip():
+                    continue
+                try:
+                    row = json.loads(line)
+                except (ValueError, RecursionError) as error:
+                    raise UsageError(f"{self.path}: line {at:,}: not JSON ({one_line(str(error), 120)})") from None
+                if not isinstance(row, dict):
+                    raise UsageError(f"{self.path}: line {at:,}: not a JSON object: expected one on every line")
+                number += 1
+                yield number, row
+
+    def _parquet(self) -> Any:
+        import pyarrow
+        import pyarrow.parquet
+
+        try:
+            return pyarrow.parquet.ParquetFile(self.path)
+        except pyarrow.ArrowException as error:
+            raise UsageError(f"{self.path}: no Parquet file ({one_line(str(error), 120)})") from error
+
+    def _parquet_rows(self, columns: Sequence[str]) -> Iterator[Row]:
+        import pyarrow
+
+        number = 0
+        with self._parquet() as file:
+            try:
+                for batch in file.iter_batches(batch_size=4096, columns=list(dict.fromkeys(columns))):
+                    for row in batch.to_pylist():
+                        number += 1
+                        yield number, row
+            except (pyarrow.ArrowException, UnicodeDecodeError) as error:
+                after = f"after row {number:,}" if number else "its rows"
+                raise UsageError(f"{self.path}: {after} cannot be read ({one_line(str(error), 120)})") from error

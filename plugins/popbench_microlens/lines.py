@@ -1,0 +1,151 @@
+"""Lines of files that were never checked: what can be read is read, the rest is counted with its place.
+
+The raw files of MicroLens-100k have no headers; titles hold commas, quotes and line breaks, some of them as CSV wants
+them and some not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from popbench.errors import UsageError, one_line
+from popbench_microlens.tally import Tally
+
+_HEADER = re.compile(r"(video|item|user|photo)?[ _-]?ids?|vid|video|item|user", re.IGNORECASE)
+_BOM = b"\xef\xbb\xbf"
+_CLOSED = re.compile(r'[^"]*(?:""[^"]*)*"\s*')
+"""What follows an opening quote where the field ends with the line."""
+_OPEN = re.compile(r'[^"]*(?:""[^"]*)*')
+"""The same where the field goes on in the next line."""
+
+
+def read_ids(file: Path, tally: Tally, separators: str = "\t", fields: int = 3) -> list[str]:
+    """Return the first field of every line in the file's order, each id once.
+
+    A line with fewer than `fields` fields is malformed. Raises UsageError for a file that cannot be read or has none.
+    """
+    found: dict[str, None] = {}
+    for number, line in enumerate(_lines(file, tally), 1):
+        if not line.strip():
+            continue
+        cells = re.split(f"[{separators}]", line)
+        id_ = _plain(cells[0])
+        if number == 1 and _HEADER.fullmatch(id_):
+            continue
+        if len(cells) < fields or not id_:
+            tally.malformed(file.name, number)
+        elif id_ in found:
+            tally.repeated(file.name, number)
+        else:
+            found[id_] = None
+    if not found:
+        raise UsageError(f"{file}: no videos in it: expected one on every line, its id in the first field")
+    return list(found)
+
+
+def read_pairs(file: Path, separator: str, known: Container[str], tally: Tally) -> dict[str, str]:
+    """Return the text of every known id: what follows the first separator of its line.
+
+    A text in proper quotes is unquoted, and may run over several lines; any other is taken as it stands.
+    """
+    lines = _lines(file, tally)
+    starts = Counter(_plain(line.partition(separator)[0]) for line in lines if separator in line)
+    # Where an id has one line in all, that line is its own, and no line of a quoted text that happens to look like it.
+    alone = {id_ for id_, count in starts.items() if count == 1 and id_ in known}
+    found: dict[str, str] = {}
+    at = 0
+    while at < len(lines):
+        number, line = at + 1, lines[at]
+        at += 1
+        head, between, rest = line.partition(separator)
+        id_ = _plain(head)
+        if not line.strip() or (number == 1 and _HEADER.fullmatch(id_) and id_ not in known):
+            continue
+        if not between or id_ not in known:
+            tally.malformed(file.name, number)
+            continue
+        text, more = _text(rest.strip(), lines[at:] if _unclosed(rest) else (), separator, alone)
+        at += more
+        if id_ in found:
+            tally.repeated(file.name, number)
+        else:
+            found[id_] = text
+    return found
+
+
+def count_rows(file: Path, known: Iterable[str], tally: Tally) -> Mapping[str, int]:
+    """Count the rows of every known id, which is their second field of at least three, between tabs."""
+    names = {id_.encode(): id_ for id_ in known}
+    counts = dict.fromkeys(names, 0)
+    try:
+        with file.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                fields = line.split(b"\t", 2)
+                if len(fields) == 3 and fields[1] in counts:
+                    counts[fields[1]] += 1
+                elif line.strip():
+                    _count_odd(file, number, fields, counts, tally)
+    except OSError as error:
+        raise unreadable(file, error) from error
+    return {names[id_]: count for id_, count in counts.items()}
+
+
+def _count_odd(file: Path, number: int, fields: Sequence[bytes], counts: dict[bytes, int], tally: Tally) -> None:
+    id_ = _plain(fields[1].decode("utf-8", "replace")) if len(fields) > 1 else ""
+    if len(fields) == 3 and id_.encode() in counts:
+        counts[id_.encode()] += 1
+    elif not (number == 1 and _HEADER.fullmatch(id_)):
+        tally.malformed(file.name, number)
+
+
+def unreadable(file: Path, error: BaseException) -> UsageError:
+    """Build the error for a file that the system does not let be read."""
+    return UsageError(f"{file}: cannot be read ({one_line(error)})")
+
+
+def _lines(file: Path, tally: Tally) -> list[str]:
+    try:
+        data = file.read_bytes().removeprefix(_BOM)
+    except OSError as error:
+        raise unreadable(file, error) from error
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        text = data.decode("utf-8", "replace")
+        for number, line in enumerate(data.split(b"\n"), 1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError:
+                tally.add(file.name, "line", "with bytes that are no UTF-8 mended", f"line {number:,}")
+    return [line.removesuffix("\r") for line in text.split("\n")]
+
+
+def _plain(cell: str) -> str:
+    cell = cell.strip()
+    return cell[1:-1].strip() if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell
+
+
+def _unclosed(rest: str) -> bool:
+    text = rest.strip()
+    return text.startswith('"') and _OPEN.fullmatch(text, 1) is not None
+
+
+def _text(first: str, following: Sequence[str], separator: str, alone: Container[str]) -> tuple[str, int]:
+    """Return the text that starts with `first`, and how many of the following lines are part of it."""
+    if first.startswith('"') and _CLOSED.fullmatch(first, 1):
+        return _unquoted(first), 0
+    for count, line in enumerate(following, 1):
+        if _plain(line.partition(separator)[0]) in alone:
+            break  # the quote was never closed: the next video starts here
+        if _CLOSED.fullmatch(line):
+            return _unquoted("\n".join([first, *following[:count]])), count
+        if not _OPEN.fullmatch(line):
+            break
+    return first, 0
+
+
+def _unquoted(text: str) -> str:
+    return text.strip()[1:-1].replace('""', '"').strip()

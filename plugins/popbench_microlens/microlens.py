@@ -1,0 +1,178 @@
+"""The corpus of the paper: MicroLens-100k, from its raw files or from the hub, split as MMRA was trained."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import pydantic
+
+import popbench
+from popbench.errors import UsageError
+from popbench.specs import make_label
+from popbench.video import sha256
+from popbench_microlens import split
+from popbench_microlens.base import DataCorpus
+from popbench_microlens.hub import HubData
+from popbench_microlens.lines import read_ids, unreadable
+from popbench_microlens.raw import LIKES, RawFolder, Record
+from popbench_microlens.tally import Tally
+from popbench_microlens.values import folder_problem, is_there, place, popularity, text, video_names
+
+DATA_SET = "junchenfu/microlens_rag"
+"""The data set on the hub that was made of the raw files."""
+
+UNVERIFIED = (
+    "split unverified: the hub data set does not say the order that MMRA's split was drawn over, so that its parts may "
+    "hold videos of other parts; give ids=FILE, or the raw files with path=FOLDER"
+)
+_NUMBERS = {str(number): None for number in range(1, split.VIDEOS + 1)}
+"""The ids of MicroLens-100k, where they count its videos."""
+_COLUMNS = ("video_id", "title_en", "cover_desc", "caption_en", "partition", "comment_count")
+
+
+class MicroLensOptions(popbench.CorpusOptions):
+    """The options of `microlens`."""
+
+    path: str | None = pydantic.Field(
+        None, min_length=1, description="the folder of the raw files; without it, the data set on the hub"
+    )
+    revision: str | None = pydantic.Field(
+        None, min_length=1, description="a commit, branch or tag of the data set on the hub"
+    )
+    ids: str | None = pydantic.Field(
+        None,
+        min_length=1,
+        description="a file with the ids of all videos in the order of the raw files, over which the split is drawn",
+    )
+    videos: str | None = popbench.runtime(None, min_length=1, description="the folder of the <video_id>.mp4 files")
+
+    @pydantic.model_validator(mode="after")
+    def _together(self) -> MicroLensOptions:
+        if self.path is not None and self.revision is not None:
+            raise ValueError("revision is for the data set on the hub: leave it out, or leave out path")
+        return self
+
+
+class MicroLens(DataCorpus):
+    """MicroLens-100k: 19,738 videos with titles, captions and counted comments, in the parts MMRA was trained with.
+
+    Without `path` it is the hub's `junchenfu/microlens_rag`. The raw files hold no description of covers but the
+    title itself, so that `description` is empty there.
+    """
+
+    Options: ClassVar[type[popbench.Options]] = MicroLensOptions
+    places = frozenset({"path", "ids"})
+    known_as = "microlens"
+
+    def __init__(self, options: popbench.Options | None = None) -> None:
+        super().__init__(options)
+        given = self.options
+        self._raw = None if given.path is None else RawFolder(place(given.path))
+        self._hub = HubData(DATA_SET, given.revision, "train", "give path=FOLDER (the raw files), or use --corpus demo")
+        if self._raw is None and given.ids is None:
+            self.note = UNVERIFIED
+
+    def label(self) -> str:
+        """Name the corpus without the places of its files."""
+        fields = MicroLensOptions.model_fields
+        return make_label(
+            "microlens",
+            {
+                name: value
+                for name, value in self.options.determining().items()
+                if name not in self.places and value != fields[name].default
+            },
+        )
+
+    def check(self) -> list[str]:
+        """List what is missing: the folder or files of it, the hub's data set, the list of ids, the videos' folder."""
+        found = [self._hub.problem if self._raw is None else self._raw.problem]
+        if self.options.ids is not None and not is_there(place(self.options.ids)):
+            found.append(f"ids={self.options.ids}: there is no such file; {LIKES} of the raw files is one")
+        found.append(folder_problem("videos", self.options.videos))
+        return [line for line in found if line is not None]
+
+    def content(self) -> str:
+        """Identify the rows: a hash of the raw files or the hub's commit, with the list of ids and the split's rule."""
+        found = [f"split {split.VERSION}"]
+        try:
+            if self.options.ids is not None:
+                found.append(f"ids {sha256(place(self.options.ids))}")
+        except (OSError, ValueError) as error:
+            raise unreadable(place(self.options.ids), error) from error
+        if self._raw is not None:
+            found.append(f"raw {self._raw.digest()}")
+        elif self._hub.commit is not None:
+            found.append(f"hub {self._hub.commit}")
+        else:
+            raise UsageError(str(self._hub.problem))
+        return hashlib.sha256("\n".join(found).encode()).hexdigest()[:32]
+
+    def _rows(self, part: str, tally: Tally) -> Iterator[popbench.Reference]:
+        parts, records = self._split(tally)
+        folder = self._videos()
+        names = frozenset() if folder is None else video_names(folder)
+        for record in records:
+            of = parts.get(record.id)
+            if of is None:
+                tally.add("ids", "video", "that the list lacks left out", f"video {record.id}")
+            elif not record.title or not record.tag:
+                lacks = "partition" if record.title else "title"
+                tally.add(record.source[lacks], "video", f"without a {lacks} left out", f"video {record.id}")
+            elif part in (of, "all"):
+                name = f"{record.id}.mp4"
+                video = folder / name if folder is not None and name in names else None
+                yield popbench.Reference(
+                    record.id, record.title, record.description, record.caption, record.tag, record.comments, video
+                )
+
+    def _split(self, tally: Tally) -> tuple[dict[str, str], Iterator[Record]]:
+        """Return the part of every id, drawn over the best order that is known, and all videos."""
+        order = None if self.options.ids is None else read_ids(place(self.options.ids), tally, "\t,", fields=1)
+        if self._raw is not None:
+            ids = self._raw.ids(tally)
+            order, records = order or ids, self._raw.records(ids, tally)
+        else:
+            order, records = order or self._order_of_hub(), self._of_hub(tally)
+        found = split.parts(order)
+        for line in split.selection_remark(found):
+            tally.tell(line)
+        return found, records
+
+    def _order_of_hub(self) -> list[str]:
+        """Guess the order: the hub lacks some of the videos, but ids that count them tell the others."""
+        try:
+            ids = list(dict.fromkeys(text(row["video_id"]) for row in self._hub.rows(["video_id"])))
+        except ValueError as error:
+            raise UsageError(f"hub data set {DATA_SET}: video_id {error}") from None
+        return list(_NUMBERS) if all(id_ in _NUMBERS for id_ in ids) else ids
+
+    def _of_hub(self, tally: Tally) -> Iterator[Record]:
+        seen: set[str] = set()
+        source = {"title": DATA_SET, "partition": DATA_SET}
+        for number, row in enumerate(self._hub.rows(_COLUMNS), 1):
+            try:
+                id_, title, cover, caption, tag = (text(row[name]) for name in _COLUMNS[:-1])
+            except ValueError as error:
+                raise UsageError(f"hub data set {DATA_SET}: row {number:,}: {error}") from None
+            try:
+                comments = popularity(row["comment_count"])
+            except ValueError as error:
+                raise UsageError(
+                    f"hub data set {DATA_SET}: row {number:,} (video {id_ or 'without an id'}): comment_count {error}"
+                ) from None
+            if not id_ or id_ in seen:
+                fate = "of a video that stands there already skipped" if id_ else "without a video_id skipped"
+                tally.add(DATA_SET, "row", fate, f"row {number:,}")
+                continue
+            seen.add(id_)
+            yield Record(id_, title, cover, caption, tag, comments, source)
+
+    def _videos(self) -> Path | None:
+        if self.options.videos is not None:
+            return place(self.options.videos)
+        beside = None if self._raw is None else self._raw.folder / "videos"
+        return beside if beside is not None and is_there(beside, Path.is_dir) else None

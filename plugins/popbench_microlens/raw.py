@@ -1,0 +1,84 @@
+"""The raw files of MicroLens-100k: five texts without headers, in one folder, and the videos beside them.
+
+Rows come in the order of the file of likes and views, which is the one that the split is drawn over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from popbench.errors import UsageError
+from popbench.video import sha256
+from popbench_microlens.lines import count_rows, read_ids, read_pairs, unreadable
+from popbench_microlens.tally import Tally
+from popbench_microlens.values import is_there
+
+LIKES = "MicroLens-100k_likes_and_views.txt"
+TITLES = "MicroLens-100k_title_en.csv"
+CAPTIONS = "Microlens100K_captions_en.csv"
+COMMENTS = "MicroLens-100k_comment_en.txt"
+TAGS = "tags_to_summary.csv"
+NAMES = (LIKES, TITLES, CAPTIONS, COMMENTS, TAGS)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One video as it stands in the data; `source` names where a missing `title` or `partition` should be."""
+
+    id: str
+    title: str
+    description: str
+    caption: str
+    tag: str
+    comments: int | float
+    source: Mapping[str, str]
+
+
+class RawFolder:
+    """A folder that holds the five files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def problem(self) -> str | None:
+        """Why the folder cannot be read, and what to do about it, in one line."""
+        if not is_there(self.folder, Path.is_dir):
+            return f"path={self.folder}: there is no such folder; give the one that holds {LIKES} and the others"
+        missing = [name for name in NAMES if not is_there(self.folder / name)]
+        if missing:
+            return f"path={self.folder}: the folder lacks {', '.join(missing)}: download or copy what is missing"
+        return None
+
+    def digest(self) -> str:
+        """Hash the five files; raises UsageError where one is not there."""
+        if self.problem is not None:
+            raise UsageError(self.problem)
+        found = hashlib.sha256()
+        for name in NAMES:
+            try:
+                found.update(f"{name} {sha256(self.folder / name)}\n".encode())
+            except OSError as error:
+                raise unreadable(self.folder / name, error) from error
+        return found.hexdigest()[:32]
+
+    def ids(self, tally: Tally) -> list[str]:
+        """Return the ids of all videos, in the order that the split is drawn over."""
+        return read_ids(self.folder / LIKES, tally)
+
+    def records(self, ids: list[str], tally: Tally) -> Iterator[Record]:
+        """Yield every video of `ids`, whatever it lacks; texts are read first, comments counted line by line."""
+        known = frozenset(ids)
+        titles = read_pairs(self.folder / TITLES, ",", known, tally)
+        captions = read_pairs(self.folder / CAPTIONS, "\t", known, tally)
+        tags = read_pairs(self.folder / TAGS, ",", known, tally)
+        if not any(titles.get(id_) and tags.get(id_) for id_ in ids):
+            raise UsageError(f"{self.folder}: no video has a title in {TITLES} and a partition in {TAGS}")
+        counts = count_rows(self.folder / COMMENTS, ids, tally)
+        source = {"title": TITLES, "partition": TAGS}
+        for id_ in ids:
+            title, caption, tag = (texts.get(id_, "") for texts in (titles, captions, tags))
+            yield Record(id_, title, "", caption, tag, counts[id_], source)

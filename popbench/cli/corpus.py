@@ -1,0 +1,275 @@
+"""`popbench corpus`: embed a corpus ahead of a run, check its videos, and see what a prompt would retrieve."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from popbench.errors import UsageError, counted
+
+if TYPE_CHECKING:
+    from popbench.records import JSON
+    from popbench.registry import Resolved
+    from popbench.retrieval import Found, Retriever
+
+SPEC = "NAME[,KEY=VALUE]..."
+_TOLD = 5
+"""How many broken videos are told of."""
+_PLAIN: Mapping[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
+
+
+@click.group("corpus")
+def command() -> None:
+    """Embed a corpus of videos, and see what prompt enhancement takes from it."""
+
+
+def _shared(function: Callable[..., int]) -> Callable[..., int]:
+    """Add the options of both commands."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables."),
+        click.option(
+            "--embedder", metavar=SPEC, help="What finds references.  [default: all-MiniLM-L12-v2; hashing for demo]"
+        ),
+        click.option("--corpus", metavar=SPEC, help="Where references come from.  [default: demo]"),
+    ):
+        function = option(function)
+    return function
+
+
+@command.command()
+@_shared
+@click.option(
+    "--videos",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="Folder of the videos: check that each can be read, and embed titles too, for --baseline human.",
+)
+def build(corpus: str | None, embedder: str | None, videos: Path | None, as_json: bool) -> int:
+    """Embed a corpus, so that runs find it ready; what was embedded before is not embedded again.
+
+    Exit status 1 where a video of --videos is missing or cannot be read.
+
+    \b
+    Examples:
+      popbench corpus build --corpus microlens
+      popbench corpus build --corpus microlens,path=MicroLens-100k --videos MicroLens-100k/videos
+      popbench corpus build --corpus table,path=mine.csv,title=name,tag=genre,popularity=comments
+    """
+    from popbench.cli._progress import make_progress
+
+    subject = _Subject(corpus, embedder, videos)
+    progress = make_progress()
+    broken: list[str] = []
+    try:
+        index = subject.retriever.load(progress)
+        if videos is not None:
+            subject.retriever.load_titles(progress)
+            broken = list(_broken_videos(subject, progress))
+    finally:
+        progress.close()
+    about = {
+        **subject.about,
+        "videos": index.n,
+        "tags": {
+            tag: {"videos": int(end - start), "median": float(index.popularity[(start + end) // 2])}
+            for tag, (start, end) in zip(index.tags, map(index.slice_of, range(len(index.tags))), strict=True)
+        },
+        "folder": str(index.folder),
+        "bytes": sum(file.stat().st_size for file in index.folder.iterdir()),
+        "remarks": list(subject.retriever.warnings({})),
+        "broken_videos": None if videos is None else broken,
+    }
+    if as_json:
+        click.echo(json.dumps(about, ensure_ascii=False))
+    else:
+        _show_build(about)
+    if broken:
+        more = f"; and {len(broken) - _TOLD:,} more" if len(broken) > _TOLD else ""
+        told = f"{counted(len(broken), 'video')} of {index.n:,} cannot be used: {'; '.join(broken[:_TOLD])}{more}"
+        click.echo(f"popbench: {told}", err=True)
+    return 1 if broken else 0
+
+
+@command.command()
+@click.argument("prompt")
+@_shared
+@click.option("--mode", metavar=SPEC, default="pe", show_default=True, help="Mode with its options, as of `eval`.")
+def show(prompt: str, corpus: str | None, embedder: str | None, mode: str, as_json: bool) -> int:
+    """Show what mode pe retrieves for PROMPT: each video with its similarity and popularity, and which side it is on.
+
+    \b
+    Examples:
+      popbench corpus show "a cat learns to bake bread"
+      popbench corpus show "a cat learns to bake bread" --mode pe,k=50,tags=2 --corpus microlens
+    """
+    from popbench.cli._progress import make_progress
+    from popbench.retrieval import RetrievalOptions
+    from popbench.specs import parse_spec, read_options
+
+    if not prompt.strip():
+        raise UsageError("the prompt is empty: give what a user would ask for, in quotes")
+    name, raw = parse_spec(mode)
+    raw.pop("label", None)
+    options = read_options(RetrievalOptions, raw, {}, f"mode {name}")
+    assert isinstance(options, RetrievalOptions)
+    subject = _Subject(corpus, embedder, None)
+    progress = make_progress()
+    try:
+        subject.retriever.load(progress)
+    finally:
+        progress.close()
+    found = subject.retriever.find(prompt, options)
+    if as_json:
+        click.echo(json.dumps(_found_json(prompt, subject, found), ensure_ascii=False))
+    else:
+        _show_found(subject, found)
+    return 0
+
+
+class _Subject:
+    """A corpus and an embedder that lack nothing, and the retriever of both."""
+
+    def __init__(self, corpus: str | None, embedder: str | None, videos: Path | None) -> None:
+        from popbench.api import resolve_config
+        from popbench.registry import load_registry
+        from popbench.retrieval import Retriever
+
+        config = resolve_config({"corpus": corpus, "embedder": embedder})
+        registry = load_registry()
+        self.corpus = registry.resolve("corpus", _with_videos(config.corpus, videos))
+        self.embedder = registry.resolve("embedder", config.embedder)
+        lacks = [
+            f"{item.spec.kind} {item.spec.label}: {line}" for item in self._both for line in item.component.check()
+        ]
+        if lacks:
+            raise UsageError("\n".join(lacks))
+        self.retriever: Retriever = Retriever(
+            self.corpus.component,
+            self.embedder.component,
+            corpus_name=self.corpus.spec.label,
+            embedder_name=self.embedder.spec.label,
+        )
+
+    @property
+    def _both(self) -> Sequence[Resolved]:
+        return (self.corpus, self.embedder)
+
+    @property
+    def about(self) -> dict[str, JSON]:
+        """What it is, as JSON."""
+        return {
+            "corpus": self.corpus.spec.label,
+            "part": self.retriever.part,
+            "embedder": self.embedder.spec.label,
+            "demo": self.corpus.component.demo,
+            "note": self.corpus.component.note,
+        }
+
+
+def _with_videos(spec: str, videos: Path | None) -> str:
+    """Add the folder of videos to a corpus's spec; raises UsageError for a corpus that has no such option."""
+    if videos is None:
+        return spec
+    from popbench.registry import load_registry
+    from popbench.specs import parse_spec
+
+    name, _ = parse_spec(spec)
+    if "videos" not in load_registry().find("corpus", name).load().Options.model_fields:
+        raise UsageError(
+            f"corpus {name} has no option videos=: it says by itself where its videos are; leave out --videos"
+        )
+    return f"{spec},videos={json.dumps(str(videos), ensure_ascii=False)}"
+
+
+def _broken_videos(subject: _Subject, progress: Any) -> Iterator[str]:
+    from popbench.human import problem
+
+    progress.stage("check videos", subject.retriever.load().n, 0)
+    for row in subject.corpus.component.rows(subject.retriever.part):
+        wrong = problem(row.id, row.video)
+        progress.advance()
+        if wrong is not None:
+            yield wrong
+
+
+def _heading(about: Mapping[str, JSON]) -> str:
+    demo = " (a demonstration: its numbers say nothing about real popularity)" if about["demo"] else ""
+    return f"Corpus {about['corpus']}{demo}, part {about['part']}, embedded with {about['embedder']}"
+
+
+def _show_build(about: Mapping[str, JSON]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    console.print(_heading(about), **_PLAIN)
+    table = Table()
+    table.add_column("tag", overflow="fold")
+    for name in ("videos", "median popularity"):
+        table.add_column(name, justify="right")
+    for tag, row in about["tags"].items():
+        table.add_row(Text(tag), f"{row['videos']:,}", f"{row['median']:,g}")
+    console.print(table)
+    for line in (*about["remarks"], *filter(None, [about["note"]])):
+        console.print(line, style="yellow", **_PLAIN)
+    videos = counted(about["videos"], "video")
+    console.print(f"{videos}, {about['bytes'] / 1e6:,.1f} MB in {about['folder']}", **_PLAIN)
+    if about["broken_videos"] == []:
+        console.print(f"All {videos} can be read.", **_PLAIN)
+
+
+def _show_found(subject: _Subject, found: Found) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    console.print(_heading(subject.about), **_PLAIN)
+    chosen = ", ".join(f"{name} ({similarity:.3f})" for name, similarity in found.tags)
+    console.print(f"Tags by {found.options.tag_by}: {chosen}" if chosen else "All tags", **_PLAIN)
+    table = Table()
+    for name, side in (("", "left"), ("similarity", "right"), ("popularity", "right"), ("tag", "left"), ("id", "left")):
+        table.add_column(name, justify=side)  # type: ignore[arg-type]
+    table.add_column("title", overflow="fold")
+    for hit in found.hits():
+        row = hit.reference
+        table.add_row(
+            Text("+" if row.popular else "-", "green" if row.popular else "red"),
+            f"{hit.similarity:.3f}",
+            f"{row.popularity:,g}",
+            Text(row.tag),
+            Text(row.id),
+            Text(row.title),
+        )
+    console.print(table)
+    count = len(found.hits())
+    lack = f", of {found.wanted} asked for: the tags chosen hold no more" if count < found.wanted else ""
+    console.print(f"{counted(count, 'reference')}{lack}; + popular, - unpopular", **_PLAIN)
+
+
+def _found_json(prompt: str, subject: _Subject, found: Found) -> dict[str, JSON]:
+    return {
+        "prompt": prompt,
+        **subject.about,
+        "options": found.options.model_dump(mode="json"),
+        "tags": [{"name": name, "similarity": similarity} for name, similarity in found.tags],
+        "wanted": found.wanted,
+        "references": [
+            {
+                "id": hit.reference.id,
+                "title": hit.reference.title,
+                "description": hit.reference.description,
+                "caption": hit.reference.caption,
+                "tag": hit.reference.tag,
+                "popularity": hit.reference.popularity,
+                "popular": hit.reference.popular,
+                "similarity": round(hit.similarity, 6),
+            }
+            for hit in found.hits()
+        ],
+    }

@@ -1,0 +1,161 @@
+"""The human baseline (the paper's Table 2): for each prompt the human-made video with the nearest title.
+
+Its title and its file are scored by the same predictor as everyone's. Matching is no call of a component: what it
+finds is settled in the ledger as a draft and a clip, so that scoring, resuming and sampling go on from it as ever.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from popbench.errors import RunError, UsageError, counted, one_line
+from popbench.interfaces import Component, Corpus
+from popbench.keys import digest
+from popbench.ledger import Call, Done, Ledger
+from popbench.progress import Progress
+from popbench.records import JSON, Prompt
+from popbench.registry import Resolved
+from popbench.retrieval import Hit
+from popbench.retrieval.references import part_of
+from popbench.settled import View
+from popbench.specs import ComponentSpec
+from popbench.systems import Part, Track, as_part
+from popbench.video import VideoError, copy, sha256, video_info
+
+if TYPE_CHECKING:
+    from popbench.plan import Plan
+
+NAME = "human"
+"""The baseline, and the id of its system."""
+_TOLD = 3
+
+
+class Human(Component):
+    """The human-made video with the nearest title."""
+
+    kind = "baseline"
+    version = "1"
+
+
+def human_part(corpus: Part, embedder: Part) -> Part:
+    """Make the baseline of a corpus and an embedder."""
+    human = Human()
+    human.note = f"for each prompt the human-made video of {corpus.label} whose title is nearest by {embedder.label}"
+    made = as_part(Resolved(ComponentSpec(kind=Human.kind, name=NAME, options={}, label=NAME, text=NAME), human))
+    fingerprint = {**made.fingerprint, "corpus": corpus.fingerprint, "embedder": embedder.fingerprint}
+    return Part(made.resolved, fingerprint, digest(fingerprint))
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A human-made video for a prompt, and its file."""
+
+    hit: Hit
+    video: Path
+
+
+def unmatched(plan: Plan, view: View) -> list[tuple[Track, Prompt, int]]:
+    """List what has no human video yet, or whose copy of it is gone."""
+    human = plan.human
+    if human is None:
+        return []
+    left = []
+    for track in plan.human_tracks:
+        there = view.render(track, human, human)
+        left += [(track, prompt, repeat) for prompt, repeat in plan.places(track) if (prompt.id, repeat) not in there]
+    return left
+
+
+def lacks(corpus: Part) -> str | None:
+    """Say that a corpus has no video files, without reading more of it than it takes."""
+    component: Corpus = corpus.resolved.component
+    try:
+        if any(row.video is not None for row in component.rows(part_of(component))):
+            return None
+    except Exception as error:  # a plugin's code may raise anything
+        return f"corpus {corpus.label} cannot be read: {one_line(error)}"
+    return (
+        f"baseline {NAME}: corpus {corpus.label} has no video files: give their folder, as in --corpus NAME,videos=DIR "
+        "(`popbench corpus build --videos DIR` checks them)"
+    )
+
+
+def find_matches(plan: Plan, prompts: Sequence[str], progress: Progress) -> dict[str, Match]:
+    """Match prompts and check the files of what was found; raises UsageError where one is missing or no video."""
+    retriever = plan.retriever
+    retriever.load_titles(progress)
+    retriever.prepare(prompts)
+    hits = {prompt: retriever.nearest_title(prompt) for prompt in dict.fromkeys(prompts)}
+    videos = retriever.videos([hit.reference.id for hit in hits.values()])
+    problems = [wrong for id_, path in sorted(videos.items()) if (wrong := problem(id_, path)) is not None]
+    if problems:
+        more = f", and {len(problems) - _TOLD} more" if len(problems) > _TOLD else ""
+        raise UsageError(
+            f"baseline {NAME}: {counted(len(problems), 'video')} of the {len(videos)} it needs cannot be used: "
+            f"{'; '.join(problems[:_TOLD])}{more} (`popbench corpus build --videos DIR` checks them all)"
+        )
+    return {prompt: Match(hit, Path(videos[hit.reference.id] or "")) for prompt, hit in hits.items()}
+
+
+def problem(id_: str, path: Path | None) -> str | None:
+    """Say what is wrong with the video of a row; None where it can be scored."""
+    if path is None:
+        return f"{id_} has no file"
+    try:
+        video_info(path)
+    except (VideoError, OSError) as error:
+        return str(error) if str(path) in str(error) else f"{path}: {one_line(error)}"
+    return None
+
+
+def settle(plan: Plan, ledger: Ledger, view: View, matches: Mapping[str, Match]) -> None:
+    """Put the videos of matches beside the clips and settle their prompts; raises RunError where the disk refuses."""
+    human = plan.human
+    if human is None:
+        return
+    for track, prompt, repeat in unmatched(plan, view):
+        match = matches[prompt.text]
+        reference = match.hit.reference
+        clip = _keep(match.video, view.videos)
+        value: dict[str, JSON] = {
+            "title": reference.title,
+            "match": {
+                "id": reference.id,
+                "similarity": round(match.hit.similarity, 6),
+                "popularity": reference.popularity,
+            },
+        }
+        ledger.commit(
+            clip,
+            [
+                Done(track.cell("write", human), prompt.id, repeat, clip.key, "ok", value),
+                Done(track.cell("render", human, human), prompt.id, repeat, clip.key, "ok", {}),
+            ],
+        )
+
+
+def _keep(video: Path, folder: Path) -> Call:
+    """Link a video, or copy it where that cannot be, to where clips are, under a key made of its bytes."""
+    try:
+        found = sha256(video)
+        key = digest(NAME, found)
+        target = folder / f"{key}.mp4"
+        if not target.exists():
+            incoming = folder / f".{key}.part"
+            incoming.unlink(missing_ok=True)
+            try:
+                os.link(video.resolve(), incoming)
+            except OSError:
+                if copy(video, incoming) != found:
+                    raise RunError(f"{video} changed while it was copied: run the same command again") from None
+            incoming.replace(target)
+        size = target.stat().st_size
+    except OSError as error:
+        raise RunError(f"human video {video} cannot be kept: {one_line(error)}") from error
+    return Call(
+        key, "render", "ok", {"sha256": found, "bytes": size, "seconds": None, "peak_memory_mb": None, "notes": []}
+    )

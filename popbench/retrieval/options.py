@@ -1,0 +1,35 @@
+"""The options of a mode whose template uses references: `--mode pe,k=50,tags=2`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pydantic
+
+from popbench.interfaces import Options
+
+VERSION = 1
+"""Goes up when the same options come to give other references: part of the fingerprint of such modes."""
+
+
+class RetrievalOptions(Options):
+    """How references are chosen; the defaults are those of the paper's released code (arXiv 2502.12945)."""
+
+    k: int = pydantic.Field(10, ge=1, le=1000, description="references, unpopular ones included (the paper's RAG size)")
+    tags: int = pydantic.Field(1, ge=1, description="tags whose videos are searched: those nearest to the prompt")
+    negative_ratio: float = pydantic.Field(
+        0.1, ge=0, le=1, description="the share of unpopular videos among the references, and of what counts as such"
+    )
+    per_tag: bool = pydantic.Field(
+        False, description="k references of each tag, as the paper words it, not of all tags together"
+    )
+    tag_by: Literal["name", "profile", "none"] = pydantic.Field(
+        "name",
+        description="compare prompts with tags' names or with the mean of their videos; or search the whole corpus",
+    )
+    diversity: float = pydantic.Field(
+        0, ge=0, le=1, description="weight of unlikeness to references chosen before (maximal marginal relevance)"
+    )
+    order: Literal["nearest", "farthest", "popular"] = pydantic.Field(
+        "nearest", description="what comes first among the popular references, and among the unpopular ones"
+    )

@@ -1,0 +1,323 @@
+"""Which videos an LLM is shown with a request: the steps of the paper's released code, on any corpus and embedder.
+
+Nearest tags, their videos by popularity, the least popular share as negatives, nearest videos by text, positives then
+negatives.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import filelock
+import numpy as np
+
+from popbench.errors import UsageError, one_line
+from popbench.interfaces import Corpus, Embedder
+from popbench.keys import digest
+from popbench.progress import Progress
+from popbench.records import Reference
+from popbench.retrieval.building import build, embed_titles, title_hash
+from popbench.retrieval.index import TITLES, Index
+from popbench.retrieval.options import RetrievalOptions
+from popbench.retrieval.search import Slices, cosines, nearest, ranked
+from popbench.retrieval.vectors import FORMAT, Vectors, cache_folder, keys_of, unwritable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_DIVERSE_AMONG = 5
+"""How many times as many videos as are wanted diversity chooses from."""
+_ROUGH = 1e-4
+"""What a product in single precision may be off by."""
+_MEMORY = 64
+"""Choices of tags whose split into popular and unpopular videos is remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A video that was found, with the cosine similarity of its text (or title) to the prompt."""
+
+    reference: Reference
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What retrieval gives for a prompt: `groups` of positives and negatives, nearest first.
+
+    There is one group, or with `per_tag` one for each tag. `tags` are those chosen, with their similarity; none where
+    the whole corpus is searched. `available` counts the videos they hold.
+    """
+
+    options: RetrievalOptions
+    tags: tuple[tuple[str, float], ...]
+    groups: tuple[tuple[tuple[Hit, ...], tuple[Hit, ...]], ...]
+    available: int
+
+    @property
+    def wanted(self) -> int:
+        """How many references were asked for."""
+        return self.options.k * len(self.groups)
+
+    def hits(self, k: int | None = None) -> tuple[Hit, ...]:
+        """Return the positives, then the negatives, as the options order them; with `k`, as that RAG size has them."""
+        k = self.options.k if k is None else min(k, self.options.k)
+        unpopular = math.floor(self.options.negative_ratio * k)
+        shown: list[Hit] = []
+        for side, count in ((0, k - unpopular), (1, unpopular)):
+            of_side = [hit for group in self.groups for hit in group[side][:count]]
+            if self.options.order == "farthest":
+                of_side.reverse()
+            elif self.options.order == "popular":
+                of_side.sort(key=lambda hit: (-hit.reference.popularity, hit.reference.id))
+            shown += of_side
+        return tuple(shown)
+
+    def references(self, k: int | None = None) -> tuple[Reference, ...]:
+        """Return the videos of `hits`."""
+        return tuple(hit.reference for hit in self.hits(k))
+
+
+class Retriever:
+    """Finds references in one part of a corpus with one embedder; what it needs is made on first use, and kept.
+
+    `corpus_name` and `embedder_name` are what messages call them.
+    """
+
+    def __init__(
+        self, corpus: Corpus, embedder: Embedder, *, corpus_name: str | None = None, embedder_name: str | None = None
+    ) -> None:
+        self._corpus = corpus
+        self._embedder = embedder
+        self.part = part_of(corpus)
+        self.corpus_name = corpus_name or type(corpus).__name__
+        self.embedder_name = embedder_name or type(embedder).__name__
+        folder = cache_folder() / f"embeddings-{FORMAT}" / digest(dict(embedder.fingerprint()))
+        self._vectors = Vectors(folder)
+        self._home = folder / digest(dict(corpus.fingerprint()), self.part)
+        self._index: Index | None = None
+        self._prompts: dict[str, NDArray[np.float32]] = {}
+        self._splits: dict[tuple[tuple[int, ...], float], tuple[Slices, Slices]] = {}
+
+    @property
+    def folder(self) -> Path:
+        """Where the index is kept."""
+        return self._home / "index"
+
+    def load(self, progress: Progress | None = None) -> Index:
+        """Return the index, after making it where no run has yet; raises UsageError in one line where that fails."""
+        if self._index is None:
+            self._index = Index.open(self.folder) or self._build(progress or Progress())
+        return self._index
+
+    def _build(self, progress: Progress) -> Index:
+        try:
+            with self._locked(progress):
+                return Index.open(self.folder) or build(
+                    self._corpus, self.corpus_name, self.part, self._vectors, self._home, self._embed, progress
+                )
+        except OSError as error:
+            raise unwritable(self._vectors.folder, error) from error
+
+    @contextmanager
+    def _locked(self, progress: Progress) -> Iterator[None]:
+        """Wait for a process that embeds with this embedder: what it embeds need not be embedded here."""
+        self._vectors.folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self._vectors.folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            progress.notice(f"Waiting for another popbench that embeds with {self.embedder_name}.")
+            lock.acquire()
+        try:
+            self._vectors.forget()
+            yield
+        finally:
+            lock.release()
+
+    def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        who = f"embedder {self.embedder_name}"
+        try:
+            vectors = np.asarray(self._embedder.encode(texts), dtype=np.float32)
+        except UsageError:
+            raise
+        except Exception as error:  # a plugin's code may raise anything
+            raise UsageError(f"{who} raised {one_line(error)}") from error
+        if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
+            raise UsageError(f"{who} gave {vectors.shape} for {len(texts)} texts, expected (texts, d) finite numbers")
+        if self._vectors.width not in (None, vectors.shape[1]):
+            raise UsageError(
+                f"{who} gave vectors of length {vectors.shape[1]}, and {self._vectors.width} before: its fingerprint "
+                f"has to tell the two apart; remove {self._vectors.folder}"
+            )
+        return vectors
+
+    def prepare(self, prompts: Sequence[str]) -> None:
+        """Embed many prompts at once, ahead of `find`; those embedded by an earlier run are known."""
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._prompts]
+        keys = keys_of(new)
+        codes = self._vectors.find(keys)
+        unknown = np.flatnonzero(codes < 0)
+        if len(unknown):
+            made = self._embed([new[at] for at in unknown])
+            self._vectors.add(keys[unknown], made)
+            codes = self._vectors.find(keys)
+        self._prompts.update(zip(new, self._vectors.gather(codes), strict=True))
+
+    def _query(self, prompt: str) -> NDArray[np.float32]:
+        if prompt not in self._prompts:
+            self._prompts[prompt] = self._embed([prompt])[0]
+        return self._prompts[prompt]
+
+    def find(self, prompt: str, options: RetrievalOptions) -> Found:
+        """Find the references of one prompt.
+
+        With ratio r, of the n videos of the chosen tags the floor(r n) least popular are the negatives; of the
+        k references floor(r k) are negatives. Tags with too few videos give what there is. Ties are broken by
+        id. Raises UsageError for a corpus that cannot be used.
+        """
+        index, query = self.load(), self._query(prompt)
+        tags = self._nearest_tags(index, query, options)
+        codes = [index.tags.index(name) for name, _ in tags] if options.tag_by != "none" else range(len(index.tags))
+        pools = [(code,) for code in codes] if options.per_tag and tags else [tuple(sorted(codes))]
+        groups = tuple(self._group(index, query, pool, options) for pool in pools)
+        available = sum(end - start for start, end in map(index.slice_of, codes))
+        return Found(options, tags, groups, available)
+
+    @staticmethod
+    def _nearest_tags(
+        index: Index, query: NDArray[np.float32], options: RetrievalOptions
+    ) -> tuple[tuple[str, float], ...]:
+        if options.tag_by == "none":
+            return ()
+        similar = np.round(cosines(index.tag_vectors if options.tag_by == "name" else index.tag_means, query), 5)
+        order = np.argsort(-similar, kind="stable")[: options.tags]  # tags stand in the order of their names
+        return tuple((index.tags[tag], float(similar[tag])) for tag in order)
+
+    def _group(
+        self, index: Index, query: NDArray[np.float32], pool: tuple[int, ...], options: RetrievalOptions
+    ) -> tuple[tuple[Hit, ...], tuple[Hit, ...]]:
+        unpopular = math.floor(options.negative_ratio * options.k)
+        positives, negatives = self._split(index, pool, options.negative_ratio)
+        return (
+            tuple(self._hits(index, query, positives, options.k - unpopular, options, popular=True)),
+            tuple(self._hits(index, query, negatives, unpopular, options, popular=False)),
+        )
+
+    def _split(self, index: Index, pool: tuple[int, ...], ratio: float) -> tuple[Slices, Slices]:
+        """Split the videos of tags into the popular and the floor(ratio n) least popular ones, as slices."""
+        if (pool, ratio) not in self._splits:
+            slices = [index.slice_of(tag) for tag in pool]
+            at = np.concatenate([np.arange(start, end) for start, end in slices])
+            count = math.floor(ratio * len(at))
+            if len(slices) > 1:  # one slice is sorted already
+                at = at[np.lexsort((index.id_rank[at], -index.popularity[at]))]
+            least = np.sort(at[len(at) - count :])
+            cuts = [end - int(np.searchsorted(least, end) - np.searchsorted(least, start)) for start, end in slices]
+            if len(self._splits) >= _MEMORY:
+                self._splits.clear()
+            self._splits[pool, ratio] = (
+                [(start, cut) for (start, _), cut in zip(slices, cuts, strict=True)],
+                [(cut, end) for (_, end), cut in zip(slices, cuts, strict=True)],
+            )
+        return self._splits[pool, ratio]
+
+    @staticmethod
+    def _hits(
+        index: Index,
+        query: NDArray[np.float32],
+        slices: Slices,
+        count: int,
+        options: RetrievalOptions,
+        *,
+        popular: bool,
+    ) -> Iterator[Hit]:
+        if options.diversity:
+            found = nearest(index, query, slices, _DIVERSE_AMONG * count)
+            found = found[_diverse(index.vectors[found], query, count, options.diversity)]
+        else:
+            found = nearest(index, query, slices, count)
+        for position, similarity in zip(found, cosines(index.vectors[found], query), strict=True):
+            yield Hit(replace(index.row(int(position)), popular=popular), float(similarity))
+
+    def nearest_title(self, prompt: str) -> Hit:
+        """Return the video whose title is nearest to a prompt by cosine, ties by id: the paper's human baseline."""
+        index, query = self.load(), self._query(prompt)
+        rough = index.titles @ query
+        near = np.flatnonzero(rough >= rough.max() - _ROUGH)
+        similar = cosines(index.titles[near], query)
+        best = int(ranked(index, -similar, near)[0])
+        return Hit(index.row(best), float(similar[near == best][0]))
+
+    def load_titles(self, progress: Progress | None = None) -> None:
+        """Embed the titles of the corpus where no run has yet: `nearest_title` needs them."""
+        index, progress = self.load(progress), progress or Progress()
+        if not (index.folder / TITLES).exists():
+            try:
+                with self._locked(progress):
+                    embed_titles(index, self._vectors, self._embed, progress)
+            except OSError as error:
+                raise unwritable(self._vectors.folder, error) from error
+
+    def videos(self, ids: Sequence[str]) -> Mapping[str, Path | None]:
+        """Ask the corpus where the files of videos are, by id."""
+        wanted = set(ids)
+        found = {}
+        try:
+            for row in self._corpus.rows(self.part):
+                if row.id in wanted:
+                    found[row.id] = row.video
+        except Exception as error:  # a plugin's code may raise anything
+            raise UsageError(f"corpus {self.corpus_name} cannot be read: {one_line(error)}") from error
+        return found
+
+    @property
+    def ready(self) -> bool:
+        """Whether the corpus is built already."""
+        return Index.open(self.folder) is not None
+
+    def warnings(self, prompts: Mapping[str, Sequence[str]]) -> Iterator[str]:
+        """Say in one line each what a user of these references has to know; `prompts` by the name of their task."""
+        index, name = self.load(), f"corpus {self.corpus_name}"
+        for remark in index.remarks:
+            yield f"{name}: {remark}"
+        if len(index.tags) == 1:
+            yield f"{name}: all videos have the tag {index.tags[0]!r}, so that there is none to choose"
+        for task, texts in prompts.items():
+            known = self._among_titles(texts)
+            if known:
+                yield (
+                    f"{name}: {len(known)} of {len(texts)} prompts of task {task} are titles in it, such as "
+                    f"{known[0][:60]!r}: references may hold what is asked for"
+                )
+
+    def _among_titles(self, prompts: Sequence[str]) -> list[str]:
+        """Return the prompts that are titles of the corpus, but for case and spacing."""
+        index = self.load()
+        hashes = np.asarray([title_hash(prompt) for prompt in prompts], np.uint64)
+        at = np.minimum(np.searchsorted(index.title_hashes, hashes), index.n - 1)
+        return [prompt for prompt, there in zip(prompts, index.title_hashes[at] == hashes, strict=True) if there]
+
+
+def part_of(corpus: Corpus) -> str:
+    """Return the part of a corpus that its options choose: predictors are trained on others than `test`."""
+    return str(getattr(corpus.options, "part", "test"))
+
+
+def _diverse(vectors: NDArray[np.float32], query: NDArray[np.float32], count: int, weight: float) -> list[int]:
+    """Choose rows one by one: near to the query, and with `weight` unlike those chosen before."""
+    relevance = cosines(vectors, query)
+    redundancy = np.full(len(vectors), -1.0)
+    chosen: list[int] = []
+    while len(chosen) < min(count, len(vectors)):
+        unlike = redundancy if chosen else np.zeros(len(vectors))
+        worth = np.round((1 - weight) * relevance - weight * unlike, 5)
+        worth[chosen] = -np.inf
+        chosen.append(int(np.argmax(worth)))  # the first of equals: the nearest
+        redundancy = np.maximum(redundancy, cosines(vectors, vectors[chosen[-1]]))
+    return chosen

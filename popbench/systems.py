@@ -1,0 +1,99 @@
+"""What is compared, and what it is made of: components with their fingerprints, systems, and what they do on a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from popbench.drafts import VERSION as DRAFTS_VERSION
+from popbench.errors import RunError, UsageError, one_line
+from popbench.keys import digest
+from popbench.ledger import Cell
+from popbench.prompting import Mode, Template
+from popbench.records import JSON, Draft, Message
+from popbench.registry import Resolved
+from popbench.tasks import Task
+from popbench.video import ENCODER
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A component of the run with the digest of its fingerprint."""
+
+    resolved: Resolved
+    fingerprint: Mapping[str, JSON]
+    digest: str
+
+    @property
+    def label(self) -> str:
+        """Its name on boards."""
+        return self.resolved.spec.label
+
+    def cost(self, usage: Mapping[str, int]) -> float | None:
+        """Say what a call of an LLM with this usage costs in USD, where it knows; raises RunError if it fails."""
+        try:
+            found: float | None = self.resolved.component.cost(usage)
+        except Exception as error:  # a plugin's code may raise anything
+            raise RunError(f"llm {self.label}: cost of {dict(usage)}: {one_line(error)}") from error
+        return found
+
+    def fits(self, messages: Sequence[Message]) -> bool:
+        """Ask an LLM whether messages leave room for an answer; raises UsageError if that fails."""
+        try:
+            return bool(self.resolved.component.fits(messages))
+        except Exception as error:  # a plugin's code may raise anything
+            raise UsageError(f"llm {self.label}: whether a chat fits cannot be told: {one_line(error)}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What is compared: an LLM, a mode and a generator."""
+
+    llm: Part
+    mode: Mode
+    generator: Part
+
+    @property
+    def id(self) -> str:
+        """The labels joined: `llm|mode|generator`."""
+        return f"{self.llm.label}|{self.mode.label}|{self.generator.label}"
+
+
+def made_by(*parts: Part, rendered: bool) -> str:
+    """Digest components with what the harness adds to them: how it reads drafts and, from there, encodes clips."""
+    harness = {"drafts": DRAFTS_VERSION, "encoder": dict(ENCODER) if rendered else None}
+    return digest(harness, *(part.digest for part in parts))
+
+
+@dataclass(frozen=True)
+class Track:
+    """What is run on one task: a mode, or the human baseline. The ledger files results by its fingerprint."""
+
+    task: Task
+    label: str
+    fingerprint: str
+
+    def cell(self, stage: Literal["write", "render", "score"], *parts: Part) -> Cell:
+        """Name the ledger's cell of a stage of the components so far, and of what the harness does between them."""
+        return Cell(made_by(*parts, rendered=stage != "write"), self.task.hash, self.fingerprint, stage)
+
+
+@dataclass(frozen=True)
+class TaskMode(Track):
+    """One mode on one task: its template, and the examples its messages show."""
+
+    mode: Mode
+    template: Template
+    examples: tuple[Draft, ...]
+
+
+def as_part(resolved: Resolved) -> Part:
+    """Fingerprint a component; raises UsageError where that fails."""
+    try:
+        fingerprint = dict(resolved.component.fingerprint())
+        return Part(resolved, fingerprint, digest(fingerprint))
+    except UsageError:
+        raise
+    except Exception as error:  # a plugin's code may raise anything
+        raise UsageError(f"{resolved.spec.kind} {resolved.spec.label}: no fingerprint ({one_line(error)})") from error
