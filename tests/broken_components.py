@@ -201,6 +201,9 @@ class TupleRows(Shelf):
     def books(self) -> list[tuple[str, Any]]:
         return [(part, (row.id, row.title)) for part, row in super().books()]
 
+    def content(self) -> str:
+        return "tuples"
+
 
 class NegativeRows(Shelf):
     """Counts below 0."""

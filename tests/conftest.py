@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,18 @@ import pytest
 import faults
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Embeddings are kept in a folder of the session, also by child processes and by fixtures that tests share."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POPBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _clean_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No popbench.toml, no plugin list and no log from outside takes part in a test."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-config"))
-    monkeypatch.setenv("POPBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     for name in ("POPBENCH_PLUGINS", faults.LOG):
         monkeypatch.delenv(name, raising=False)
 

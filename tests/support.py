@@ -19,6 +19,7 @@ FAST: dict[str, Any] = {
     "predictor": "faulty",
     "mode": "basic",
     "task": "popcorn_concrete",
+    "corpus": "demo",
     "limit": 5,
 }
 """A run that takes milliseconds."""

@@ -152,8 +152,9 @@ def test_a_corpus_that_cannot_be_read_is_one_line_before_any_work(
     def broken(self: object, part: str) -> None:
         raise OSError(5, "Input/output error")
 
+    monkeypatch.setenv("POPBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(DemoCorpus, "rows", broken)
-    with pytest.raises(UsageError, match="corpus DemoCorpus cannot be read: Input/output error"):
+    with pytest.raises(UsageError, match="corpus demo cannot be read: Input/output error"):
         support.run_fast(tmp_path / "run", mode="pe")
     assert not (tmp_path / "run").exists()
 

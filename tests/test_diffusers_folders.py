@@ -160,7 +160,7 @@ def test_a_model_that_is_nowhere_is_said_with_how_to_get_it() -> None:
     for options in ({}, {"revision": "dev"}):
         line = next(iter(lines("ltx", **options)))
         # the whole repository holds the weights several times over
-        wanted = "hf download Lightricks/LTX-Video --include model_index.json '*/*'"
+        wanted = "hf download Lightricks/LTX-Video --include model_index.json --include '*/*'"
         wanted += " --revision dev" if options else ""
         assert "HF_HUB_OFFLINE is set" in line
         assert f"`{wanted}`" in line

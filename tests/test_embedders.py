@@ -18,12 +18,13 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
+import hub_cache
 import popbench
+from hub_cache import COMMIT
 from popbench import testing
 from popbench.registry import load_registry
 from popbench_transformers.embedder import SentenceTransformersEmbedder
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PRESET, HUB_ID = "all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"
 TEXTS = [
     "How to cook a bowl of ramen at home",
@@ -74,12 +75,7 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def cached(folder: Path, model: str = HUB_ID) -> Path:
-    """Lay a model out as the hub's client does."""
-    root = folder / f"models--{model.replace('/', '--')}"
-    (root / "refs").mkdir(parents=True)
-    (root / "refs" / "main").write_text(COMMIT)
-    shutil.copytree(real(), root / "snapshots" / COMMIT)
-    return root / "snapshots" / COMMIT
+    return hub_cache.model(folder, model, real())
 
 
 def test_it_keeps_the_rules_of_the_kit() -> None:

@@ -11,7 +11,9 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants, errors
 
+import hub_cache
 import popbench
+from hub_cache import COMMIT
 from made_tasks import leave_no_traces
 from microlens_files import LIKES, build
 from popbench import testing
@@ -21,7 +23,6 @@ from popbench_microlens.split import VIDEOS, parts
 from popbench_microlens.table import Table, TableOptions
 from refusals import refusal
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 OTHER = "89abcdef0123456789abcdef0123456789abcdef"
 IDS = [str(VIDEOS - 3 * number) for number in range(200)]
 
@@ -62,25 +63,7 @@ def made(ids: Sequence[Any] = IDS, **changes: Any) -> list[dict[str, Any]]:
 def cached(
     cache: Path, rows: Sequence[Row] | None = None, commit: str = COMMIT, name: str = DATA_SET, form: str = "parquet"
 ) -> Path:
-    """Lay a data set out as the hub's client does: blobs, and snapshots that link to them."""
-    import pandas as pd
-
-    root = cache / f"datasets--{name.replace('/', '--')}"
-    for folder in (root / "refs", root / "blobs", root / "snapshots" / commit / "data"):
-        folder.mkdir(parents=True, exist_ok=True)
-    (root / "refs" / "main").write_text(commit)
-    blob = root / "blobs" / f"{commit}{form}"
-    frame = pd.DataFrame(list(made() if rows is None else rows))
-    if form == "parquet":
-        frame.to_parquet(blob)
-    elif form == "csv":
-        frame.to_csv(blob, index=False)
-    else:
-        frame.to_json(blob, orient="records", lines=True)
-    file = root / "snapshots" / commit / "data" / f"train-00000-of-00001.{form}"
-    file.unlink(missing_ok=True)
-    file.symlink_to(blob)
-    return file
+    return hub_cache.data_set(cache, name, made() if rows is None else rows, commit, form)
 
 
 def corpus(**options: Any) -> MicroLens:

@@ -2,104 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from collections.abc import Iterator, Sequence
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import popbench
 from popbench.errors import UsageError
-from popbench.keys import digest
 from popbench.plan import make_plan
 from popbench.records import Reference
 from popbench.retrieval import RetrievalOptions, Retriever
 from popbench.settings import EvalConfig
 from popbench_baselines.corpus import DemoCorpus
 from popbench_baselines.hashing import Hashing
-
-WORDS = ["cat", "dog", "rain", "cake", "night", "song", "goal", "train", "sea", "robot", "lamp", "bread", "snow"]
-
-
-class Made(popbench.Corpus):
-    """A corpus of given rows, all of them in the part `test`."""
-
-    def __init__(self, rows: Sequence[Reference]) -> None:
-        super().__init__()
-        self._made = rows
-        self.asked: list[str] = []
-
-    def rows(self, part: str) -> Iterator[Reference]:
-        self.asked.append(part)
-        return iter(self._made)
-
-    def content(self) -> str:
-        return digest([dataclasses.astuple(row)[:6] for row in self._made])
-
-
-class Counting(Hashing):
-    """Counts the texts it embeds."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.texts: list[str] = []
-
-    def encode(self, texts: Sequence[str]) -> Any:
-        self.texts += texts
-        return super().encode(texts)
-
-
-def made_rows(count: int, seed: int = 0) -> list[Reference]:
-    rng = np.random.default_rng(seed)
-
-    def words(n: int) -> str:
-        return " ".join(rng.choice(WORDS, n))
-
-    return [
-        Reference(f"v{index:03d}", words(3), words(2), words(5), f"{words(1)} {index % 4}", int(rng.integers(1, 60)))
-        for index in range(count)
-    ]
-
-
-def plainly(
-    rows: Sequence[Reference], embedder: popbench.Embedder, prompt: str, k: int, tags: int, ratio: float
-) -> list[tuple[str, bool]]:
-    """The five steps as the paper's released code has them, one after the other, in float64."""
-
-    def embed(text: str) -> Any:
-        return embedder.encode([text])[0].astype(np.float64)
-
-    query = embed(prompt)
-
-    def cosine(text: str) -> float:
-        vector = embed(text)
-        length = float(np.linalg.norm(vector) * np.linalg.norm(query))
-        return round(float(vector @ query) / length, 5) if length else 0.0
-
-    def distance(row: Reference) -> float:
-        vector = embed(f"{row.title} {row.description} {row.caption}")
-        return round(float(((vector - query) ** 2).sum()), 5)
-
-    nearest_tags = sorted({row.tag for row in rows}, key=lambda tag: (-cosine(tag), tag))[:tags]
-    pool = [row for row in rows if row.tag in nearest_tags]
-    pool.sort(key=lambda row: (-row.popularity, row.id))
-    cut = len(pool) - math.floor(ratio * len(pool))
-    positives, negatives = pool[:cut], pool[cut:]
-    unpopular = math.floor(ratio * k)
-    return [
-        *((row.id, True) for row in sorted(positives, key=lambda row: (distance(row), row.id))[: k - unpopular]),
-        *((row.id, False) for row in sorted(negatives, key=lambda row: (distance(row), row.id))[:unpopular]),
-    ]
-
-
-def found(rows: Sequence[Reference], prompt: str, **options: Any) -> list[tuple[str, bool | None]]:
-    retriever = Retriever(Made(rows), Hashing())
-    return [(row.id, row.popular) for row in retriever.find(prompt, RetrievalOptions(**options)).references()]
-
+from retrieval_support import Counting, Made, found, made_rows, plainly
 
 MADE = made_rows(300)
 DEMO = list(DemoCorpus().rows("test"))

@@ -312,4 +312,4 @@ def test_a_large_file_is_read_row_by_row(tmp_path: Path, form: str) -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 12e6
+    assert peak < 17e6  # the file has more than 20 MB

@@ -106,7 +106,7 @@ def main(arguments: list[str] | None = None) -> None:
                 print(f"{part}: MAE {np.abs(error).mean():.3f} (mean alone {flat:.3f}), SRC {rank:.3f}")
     finally:
         torch.set_num_threads(threads)
-    out.write_bytes(save(weights, metadata={"corpus": str(DemoCorpus().fingerprint()["sha256"])}))
+    out.write_bytes(save(weights, metadata={"corpus": DemoCorpus().content()}))
     print(f"wrote {out} in {time.perf_counter() - start:.0f} s")
 
 

@@ -107,7 +107,7 @@ def pipeline_layout(variant: str | None = None) -> Layout:
         return [file for name in components(folder) for file in component_weights(folder / name, variant)]
 
     # repositories hold other formats of the weights beside the pipeline: hundreds of gigabytes for some
-    download = f"--include {INDEX} '*/*'"
+    download = f"--include {INDEX} --include '*/*'"
     return Layout("diffusers pipeline", INDEX, problem, lambda at: problem(at) is None, files, weights, download)
 
 

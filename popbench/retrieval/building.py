@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import os
 import shutil
+import sys
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,7 +26,7 @@ from popbench.progress import Progress
 from popbench.records import Reference
 from popbench.retrieval.index import ABOUT, ANN, ROWS, TITLES, Index, dump_row, parse_row, text_of
 from popbench.retrieval.search import FLAT_LIMIT, train
-from popbench.retrieval.vectors import Keys, Vectors, as_keys, key_of, keys_of, save
+from popbench.retrieval.vectors import Keys, Vectors, as_keys, key_of, keys_of, save, save_chunks, sync
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,37 +71,17 @@ def build(
     Only for the process that holds the lock of the vectors' folder.
     """
     work, done = home / ".building", home / "index"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    for left in vectors.folder.glob("*/.building"):
+        if left != work or Index.open(work) is None:  # a whole one was left at the last step, with vectors to keep
+            shutil.rmtree(left, ignore_errors=True)
     vectors.tidy()
-    rows, size = _read(corpus, name, part, work / ROWS)
-    keys = as_keys(rows.keys)
-    missing = _embed_missing(
-        f"embed {name}", keys, lambda wanted: _texts(work / ROWS, rows.place, wanted), vectors, embed, progress
-    )
-    names = sorted(rows.tags)
-    tag_rank = np.argsort(np.argsort(list(rows.tags)))[np.asarray(rows.tag)]
-    id_rank = np.empty(len(rows.ids), np.int64)
-    id_rank[sorted(range(len(rows.ids)), key=rows.ids.__getitem__)] = np.arange(len(rows.ids))
-    popularity = np.asarray(rows.popularity)
-    order = np.lexsort((id_rank, -popularity, tag_rank))
-    starts = np.searchsorted(tag_rank[order], np.arange(len(names) + 1)).astype(np.int64)
-    matrix = _assemble(keys[order], vectors, work / "vectors.npy")
-    for array_name, values in {
-        "keys": keys[order],
-        "places": np.asarray(rows.place, np.int64).reshape(-1, 2)[order],
-        "popularity": popularity[order],
-        "id_rank": id_rank[order],
-        "tag_starts": starts,
-        "tag_vectors": embed(names),
-        "tag_means": _means(matrix, starts),
-        "title_hashes": np.sort(np.asarray(rows.titles, np.uint64)),
-    }.items():
-        save(work / f"{array_name}.npy", values)
-    if len(rows.ids) >= FLAT_LIMIT:
-        train(matrix, work / ANN)
-    about = {"n": len(rows.ids), "tags": names, "remarks": corpus.remarks(), "bytes": size, "embedded": missing}
-    _write(work / ABOUT, json.dumps(about).encode())
+    if not work.exists():
+        work.mkdir(parents=True)
+        try:
+            _fill(work, corpus, name, part, vectors, embed, progress)
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
     shutil.rmtree(done, ignore_errors=True)
     work.rename(done)
     vectors.tidy()
@@ -111,14 +90,61 @@ def build(
     return found
 
 
+def _fill(work: Path, corpus: Corpus, name: str, part: str, vectors: Vectors, embed: Embed, progress: Progress) -> None:
+    """Write the files of an index into an empty folder."""
+    rows, size = _read(corpus, name, part, work / ROWS)
+    remarks = _remarks(corpus, name)
+    keys = as_keys(rows.keys)
+    missing = _embed_missing(
+        f"embed {name}", keys, lambda wanted: _texts(work / ROWS, rows.place, wanted), vectors, embed, progress
+    )
+    names = sorted(rows.tags)
+    name_keys = keys_of(names)
+    _embed_missing("", name_keys, lambda wanted: (names[at] for at in wanted), vectors, embed, Progress())
+    ranks = {tag: rank for rank, tag in enumerate(names)}
+    tag_rank = np.asarray([ranks[tag] for tag in rows.tags])[np.asarray(rows.tag)]
+    id_rank = np.empty(len(rows.ids), np.int64)
+    id_rank[sorted(range(len(rows.ids)), key=rows.ids.__getitem__)] = np.arange(len(rows.ids))
+    popularity = np.asarray(rows.popularity)
+    order = np.lexsort((id_rank, -popularity, tag_rank))
+    starts = np.searchsorted(tag_rank[order], np.arange(len(names) + 1)).astype(np.int64)
+    save_chunks(work / "vectors.npy", np.float32, (len(keys), _width(vectors)), _chunks(keys[order], vectors))
+    matrix: NDArray[np.float32] = np.load(work / "vectors.npy", mmap_mode="r")
+    for array_name, values in {
+        "keys": keys[order],
+        "places": np.asarray(rows.place, np.int64).reshape(-1, 2)[order],
+        "popularity": popularity[order],
+        "id_rank": id_rank[order],
+        "tag_starts": starts,
+        "tag_vectors": vectors.gather(vectors.find(name_keys)),
+        "tag_means": _means(matrix, starts),
+        "title_hashes": np.asarray(rows.titles, np.uint64)[order],
+    }.items():
+        save(work / f"{array_name}.npy", values)
+    sizes = {ROWS: size}
+    if len(rows.ids) >= FLAT_LIMIT:
+        train(matrix, work / ANN)
+        sizes[ANN] = (work / ANN).stat().st_size
+    about = {
+        "n": len(rows.ids),
+        "width": matrix.shape[1],
+        "tags": names,
+        "remarks": remarks,
+        "sizes": sizes,
+        "embedded": missing,
+    }
+    _write(work / ABOUT, json.dumps(about).encode())
+
+
 def embed_titles(index: Index, vectors: Vectors, embed: Embed, progress: Progress) -> None:
     """Embed the titles of an index, for the human baseline."""
-    titles = [index.row(position).title for position in range(index.n)]
-    keys = keys_of(titles)
-    _embed_missing("embed titles", keys, lambda wanted: (titles[row] for row in wanted), vectors, embed, progress)
-    found = vectors.gather(vectors.find(keys))
-    found[[not title.strip() for title in titles]] = 0  # near to nothing
-    save(index.folder / TITLES, found)
+    keys = keys_of(index.row(position).title for position in range(index.n))
+
+    def texts(wanted: Sequence[int]) -> Iterator[str]:
+        return (index.row(position).title for position in wanted)
+
+    _embed_missing("embed titles", keys, texts, vectors, embed, progress)
+    save_chunks(index.folder / TITLES, np.float32, index.vectors.shape, _chunks(keys, vectors))
 
 
 def title_hash(title: str) -> int:
@@ -131,18 +157,12 @@ def _read(corpus: Corpus, name: str, part: str, path: Path) -> tuple[_Rows, int]
     """Write the rows of a part to a file; return what is kept of them in memory, and the file's size."""
     rows, size = _Rows(), 0
     with path.open("wb") as file:
-        try:
-            for row in corpus.rows(part):
-                _check(row, name)
-                line = dump_row(row)
-                rows.add(row, size, len(line))
-                file.write(line)
-                size += len(line)
-        except (UsageError, OSError):
-            raise
-        except Exception as error:  # a plugin's code may raise anything
-            raise UsageError(f"corpus {name} cannot be read: {one_line(error)}") from error
-        _sync(file)
+        for row in _checked(corpus, name, part):
+            line = dump_row(row)
+            rows.add(row, size, len(line))
+            file.write(line)
+            size += len(line)
+        sync(file)
     if not rows.ids:
         raise UsageError(f"corpus {name} has no rows in its part {part!r}: there is nothing to retrieve")
     twice = sorted(rows.ids)
@@ -152,17 +172,46 @@ def _read(corpus: Corpus, name: str, part: str, path: Path) -> tuple[_Rows, int]
     return rows, size
 
 
-def _check(row: Any, name: str) -> None:
-    """Raise UsageError for what is no row of a corpus."""
+def _checked(corpus: Corpus, name: str, part: str) -> Iterator[Reference]:
+    """Yield the rows of a part; raises UsageError for what is no row of a corpus."""
+    number = 0
+    try:
+        for number, row in enumerate(corpus.rows(part), start=1):
+            wrong = _wrong(row)
+            if wrong:
+                raise UsageError(f"corpus {name}: row {number} of its part {part!r}: {wrong}")
+            yield row
+    except UsageError:
+        raise
+    except Exception as error:  # a plugin's code may raise anything
+        after = f" (after row {number} of its part {part!r})" if number else ""
+        raise UsageError(f"corpus {name} cannot be read: {one_line(error)}{after}") from error
+
+
+def _wrong(row: Any) -> str | None:
+    """Say what is wrong with a row."""
     if not isinstance(row, Reference):
-        raise UsageError(f"corpus {name}: a row is a {type(row).__name__}, not a Reference")
+        return f"is a {type(row).__name__}, not a Reference"
+    whose = f" of {_brief(row.id)}"
     for what in ("id", "title", "description", "caption", "tag"):
         value: Any = getattr(row, what)
         if not isinstance(value, str) or (what == "id" and not value):
-            raise UsageError(f"corpus {name}: {what} of row {row.id!r} is {value!r}, expected text")
+            return f"{what}{whose if what != 'id' else ''} is {_brief(value)}, expected text"
     value = row.popularity
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise UsageError(f"corpus {name}: popularity of row {row.id!r} is {value!r}, expected a number from 0 on")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
+        return f"popularity{whose} is {_brief(value)}, expected a number from 0 on"
+    return None
+
+
+def _brief(value: Any) -> str:
+    return one_line(repr(value), 80)
+
+
+def _remarks(corpus: Corpus, name: str) -> list[str]:
+    try:
+        return [one_line(str(remark)) for remark in corpus.remarks()]
+    except Exception as error:  # a plugin's code may raise anything
+        raise UsageError(f"corpus {name}: its remarks cannot be had: {one_line(error)}") from error
 
 
 def _texts(path: Path, places: array[int], wanted: Sequence[int]) -> Iterator[str]:
@@ -201,16 +250,15 @@ def _embed_missing(
     return len(wanted)
 
 
-def _assemble(keys: Keys, vectors: Vectors, path: Path) -> NDArray[np.float32]:
-    """Write the vectors of keys as one array, a chunk at a time, and map it."""
+def _width(vectors: Vectors) -> int:
     assert vectors.width is not None
-    matrix: Any = np.lib.format.open_memmap(path, "w+", np.float32, (len(keys), vectors.width))
+    return vectors.width
+
+
+def _chunks(keys: Keys, vectors: Vectors) -> Iterator[NDArray[np.float32]]:
+    """Yield the vectors of keys, a chunk at a time."""
     for start in range(0, len(keys), CHUNK):
-        matrix[start : start + CHUNK] = vectors.gather(vectors.find(keys[start : start + CHUNK]))
-    matrix.flush()
-    del matrix
-    found: NDArray[np.float32] = np.load(path, mmap_mode="r")
-    return found
+        yield vectors.gather(vectors.find(keys[start : start + CHUNK]))
 
 
 def _means(matrix: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -226,9 +274,4 @@ def _means(matrix: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np
 def _write(path: Path, data: bytes) -> None:
     with path.open("wb") as file:
         file.write(data)
-        _sync(file)
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+        sync(file)

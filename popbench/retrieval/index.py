@@ -17,6 +17,7 @@ import numpy as np
 
 from popbench.records import Reference
 from popbench.retrieval.search import load_faiss
+from popbench.retrieval.vectors import read_array
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,18 +27,6 @@ ABOUT = "about.json"
 ROWS = "rows.jsonl"
 ANN = "ann.faiss"
 TITLES = "titles.npy"
-
-ARRAYS = (
-    "keys",
-    "vectors",
-    "places",
-    "popularity",
-    "id_rank",
-    "tag_starts",
-    "tag_vectors",
-    "tag_means",
-    "title_hashes",
-)
 
 
 @dataclass(frozen=True)
@@ -59,30 +48,40 @@ class Index:
     tag_vectors: NDArray[np.float32]
     tag_means: NDArray[np.float32]
     title_hashes: NDArray[np.uint64]
-    """Sorted hashes of folded titles."""
+    """Hashes of folded titles, by position."""
 
     @classmethod
     def open(cls, folder: Path) -> Index | None:
         """Map a finished index; None where there is none, or none that can be read."""
         try:
             about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-            arrays: dict[str, Any] = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
-            del arrays["keys"]
-            found = cls(folder, about["n"], about["tags"], about["remarks"], **arrays)
-            whole = (folder / ROWS).stat().st_size == about["bytes"] and len(found.vectors) == found.n
-        except (OSError, ValueError, KeyError, TypeError, EOFError):
+            n, tags, width = about["n"], about["tags"], about["width"]
+            whole = all((folder / name).stat().st_size == size for name, size in about["sizes"].items())
+            keys = read_array(folder / "keys.npy", "V16", n)
+            shapes: dict[str, tuple[Any, ...]] = {
+                "vectors": (np.float32, n, width),
+                "places": (np.int64, n, 2),
+                "popularity": (np.float64, n),
+                "id_rank": (np.int64, n),
+                "tag_starts": (np.int64, len(tags) + 1),
+                "tag_vectors": (np.float32, len(tags), width),
+                "tag_means": (np.float32, len(tags), width),
+                "title_hashes": (np.uint64, n),
+            }
+            arrays: dict[str, Any] = {name: read_array(folder / f"{name}.npy", *of) for name, of in shapes.items()}
+            if not whole or keys is None or any(array is None for array in arrays.values()):
+                return None
+            return cls(folder, n, tags, about["remarks"], **arrays)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
-        return found if whole else None
 
     def slice_of(self, tag: int) -> tuple[int, int]:
         """Return the positions of a tag's rows: from, to."""
         return int(self.tag_starts[tag]), int(self.tag_starts[tag + 1])
 
-    @cached_property
-    def titles(self) -> NDArray[np.float32]:
-        """The vectors of titles, by position; see `building.embed_titles`."""
-        found: NDArray[np.float32] = np.load(self.folder / TITLES, mmap_mode="r")
-        return found
+    def titles(self) -> NDArray[np.float32] | None:
+        """Map the vectors of titles, by position; None where there are none yet; see `building.embed_titles`."""
+        return read_array(self.folder / TITLES, np.float32, *self.vectors.shape)
 
     @cached_property
     def ann(self) -> Any:

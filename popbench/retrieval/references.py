@@ -17,12 +17,12 @@ import filelock
 import numpy as np
 
 from popbench.errors import UsageError, one_line
-from popbench.interfaces import Corpus, Embedder
+from popbench.interfaces import Component, Corpus, Embedder
 from popbench.keys import digest
 from popbench.progress import Progress
 from popbench.records import Reference
 from popbench.retrieval.building import build, embed_titles, title_hash
-from popbench.retrieval.index import TITLES, Index
+from popbench.retrieval.index import Index
 from popbench.retrieval.options import RetrievalOptions
 from popbench.retrieval.search import Slices, cosines, nearest, ranked
 from popbench.retrieval.vectors import FORMAT, Vectors, cache_folder, keys_of, unwritable
@@ -97,10 +97,12 @@ class Retriever:
         self.part = part_of(corpus)
         self.corpus_name = corpus_name or type(corpus).__name__
         self.embedder_name = embedder_name or type(embedder).__name__
-        folder = cache_folder() / f"embeddings-{FORMAT}" / digest(dict(embedder.fingerprint()))
+        folder = cache_folder() / f"embeddings-{FORMAT}" / _identity(embedder, f"embedder {self.embedder_name}")
         self._vectors = Vectors(folder)
-        self._home = folder / digest(dict(corpus.fingerprint()), self.part)
+        self._width: int | None = None
+        self._home = folder / _identity(corpus, f"corpus {self.corpus_name}", self.part)
         self._index: Index | None = None
+        self._titles: NDArray[np.float32] | None = None
         self._prompts: dict[str, NDArray[np.float32]] = {}
         self._splits: dict[tuple[tuple[int, ...], float], tuple[Slices, Slices]] = {}
 
@@ -148,13 +150,15 @@ class Retriever:
             raise
         except Exception as error:  # a plugin's code may raise anything
             raise UsageError(f"{who} raised {one_line(error)}") from error
-        if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
+        if vectors.ndim != 2 or len(vectors) != len(texts) or not vectors.size or not np.isfinite(vectors).all():
             raise UsageError(f"{who} gave {vectors.shape} for {len(texts)} texts, expected (texts, d) finite numbers")
-        if self._vectors.width not in (None, vectors.shape[1]):
+        width = self._vectors.width or self._width or vectors.shape[1]
+        if vectors.shape[1] != width:
             raise UsageError(
-                f"{who} gave vectors of length {vectors.shape[1]}, and {self._vectors.width} before: its fingerprint "
+                f"{who} gave vectors of length {vectors.shape[1]}, and {width} before: its fingerprint "
                 f"has to tell the two apart; remove {self._vectors.folder}"
             )
+        self._width = width
         return vectors
 
     def prepare(self, prompts: Sequence[str]) -> None:
@@ -162,12 +166,18 @@ class Retriever:
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._prompts]
         keys = keys_of(new)
         codes = self._vectors.find(keys)
-        unknown = np.flatnonzero(codes < 0)
+        there = np.flatnonzero(codes >= 0)
+        try:
+            known = self._vectors.gather(codes[there])
+        except OSError:  # another process has tidied meanwhile
+            self._vectors.forget()
+            there, known = there[:0], np.zeros((0, 0), np.float32)
+        unknown = np.setdiff1d(np.arange(len(new)), there)
         if len(unknown):
             made = self._embed([new[at] for at in unknown])
             self._vectors.add(keys[unknown], made)
-            codes = self._vectors.find(keys)
-        self._prompts.update(zip(new, self._vectors.gather(codes), strict=True))
+            self._prompts.update(zip([new[at] for at in unknown], made, strict=True))
+        self._prompts.update(zip([new[at] for at in there], known, strict=True))
 
     def _query(self, prompt: str) -> NDArray[np.float32]:
         if prompt not in self._prompts:
@@ -247,22 +257,31 @@ class Retriever:
 
     def nearest_title(self, prompt: str) -> Hit:
         """Return the video whose title is nearest to a prompt by cosine, ties by id: the paper's human baseline."""
-        index, query = self.load(), self._query(prompt)
-        rough = index.titles @ query
+        index, query, titles = self.load(), self._query(prompt), self.load_titles()
+        titled = index.title_hashes != np.uint64(title_hash(""))
+        if not titled.any():
+            raise UsageError(f"corpus {self.corpus_name}: no video has a title")
+        rough = np.where(titled, titles @ query, -np.inf)
         near = np.flatnonzero(rough >= rough.max() - _ROUGH)
-        similar = cosines(index.titles[near], query)
+        similar = cosines(titles[near], query)
         best = int(ranked(index, -similar, near)[0])
         return Hit(index.row(best), float(similar[near == best][0]))
 
-    def load_titles(self, progress: Progress | None = None) -> None:
-        """Embed the titles of the corpus where no run has yet: `nearest_title` needs them."""
+    def load_titles(self, progress: Progress | None = None) -> NDArray[np.float32]:
+        """Return the vectors of the corpus's titles, by position, after embedding them where no run has yet."""
         index, progress = self.load(progress), progress or Progress()
-        if not (index.folder / TITLES).exists():
+        if self._titles is None:
+            self._titles = index.titles()
+        if self._titles is None:
             try:
                 with self._locked(progress):
-                    embed_titles(index, self._vectors, self._embed, progress)
+                    if index.titles() is None:
+                        embed_titles(index, self._vectors, self._embed, progress)
             except OSError as error:
                 raise unwritable(self._vectors.folder, error) from error
+            self._titles = index.titles()
+            assert self._titles is not None
+        return self._titles
 
     def videos(self, ids: Sequence[str]) -> Mapping[str, Path | None]:
         """Ask the corpus where the files of videos are, by id."""
@@ -300,8 +319,17 @@ class Retriever:
         """Return the prompts that are titles of the corpus, but for case and spacing."""
         index = self.load()
         hashes = np.asarray([title_hash(prompt) for prompt in prompts], np.uint64)
-        at = np.minimum(np.searchsorted(index.title_hashes, hashes), index.n - 1)
-        return [prompt for prompt, there in zip(prompts, index.title_hashes[at] == hashes, strict=True) if there]
+        return [prompt for prompt, there in zip(prompts, np.isin(hashes, index.title_hashes), strict=True) if there]
+
+
+def _identity(component: Component, who: str, *parts: str) -> str:
+    """Name the folder of what is made with a component."""
+    try:
+        return digest(dict(component.fingerprint()), *parts)
+    except UsageError:
+        raise
+    except Exception as error:  # a plugin's code may raise anything
+        raise UsageError(f"{who} cannot be identified: {one_line(error)}") from error
 
 
 def part_of(corpus: Corpus) -> str:
@@ -312,6 +340,9 @@ def part_of(corpus: Corpus) -> str:
 def _diverse(vectors: NDArray[np.float32], query: NDArray[np.float32], count: int, weight: float) -> list[int]:
     """Choose rows one by one: near to the query, and with `weight` unlike those chosen before."""
     relevance = cosines(vectors, query)
+    unit = vectors.astype(np.float64)
+    lengths = np.linalg.norm(unit, axis=1, keepdims=True)
+    unit /= np.where(lengths > 0, lengths, 1)
     redundancy = np.full(len(vectors), -1.0)
     chosen: list[int] = []
     while len(chosen) < min(count, len(vectors)):
@@ -319,5 +350,5 @@ def _diverse(vectors: NDArray[np.float32], query: NDArray[np.float32], count: in
         worth = np.round((1 - weight) * relevance - weight * unlike, 5)
         worth[chosen] = -np.inf
         chosen.append(int(np.argmax(worth)))  # the first of equals: the nearest
-        redundancy = np.maximum(redundancy, cosines(vectors, vectors[chosen[-1]]))
+        redundancy = np.maximum(redundancy, unit @ unit[chosen[-1]])
     return chosen

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from popbench.retrieval.vectors import sync
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -103,7 +105,9 @@ def train(vectors: NDArray[np.float32], path: Path) -> None:
     index.train(np.ascontiguousarray(vectors[chosen]))
     for start in range(0, n, 16_384):
         index.add(np.ascontiguousarray(vectors[start : start + 16_384]))
-    faiss.write_index(index, str(path))
+    with path.open("wb") as file:  # faiss itself would not tell OSError
+        faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
+        sync(file)
 
 
 def _approximate(index: Index, query: NDArray[np.float32], slices: Slices, count: int) -> NDArray[np.int64]:
@@ -118,6 +122,10 @@ def _approximate(index: Index, query: NDArray[np.float32], slices: Slices, count
             mask[start:end] = True
         bits = np.packbits(mask, bitorder="little")
         options["sel"] = faiss.IDSelectorBitmap(bits)
-    _, rows = index.ann.search(query[None], _RERANKED * count, params=faiss.SearchParametersIVF(**options))
-    found: NDArray[np.int64] = rows[0][rows[0] >= 0].astype(np.int64)
-    return found
+    while True:
+        parameters = faiss.SearchParametersIVF(**options)
+        _, rows = index.ann.search(query[None], _RERANKED * count, params=parameters)
+        found: NDArray[np.int64] = rows[0][rows[0] >= 0].astype(np.int64)
+        if len(found) >= count or options["nprobe"] == index.ann.nlist:
+            return found
+        options["nprobe"] = min(index.ann.nlist, 4 * options["nprobe"])  # the cells nearby hold too few

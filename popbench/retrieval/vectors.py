@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+import filelock
 import numpy as np
 
 from popbench.errors import UsageError, one_line
@@ -59,12 +61,48 @@ def as_keys(data: bytes | bytearray) -> Keys:
 
 def save(path: Path, array: NDArray[Any]) -> None:
     """Write an array, whole or not at all, also where the machine goes down."""
+    save_chunks(path, array.dtype, array.shape, [array])
+
+
+def save_chunks(path: Path, dtype: Any, shape: tuple[int, ...], chunks: Iterable[NDArray[Any]]) -> None:
+    """Write an array that comes in chunks of its first axis, as `save` does.
+
+    Not through a memory map: a full disk would end the process instead of raising OSError.
+    """
     partial = path.with_name(f".{path.name}.part")
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
     with partial.open("wb") as file:
-        np.save(file, array)
-        file.flush()
-        os.fsync(file.fileno())
+        np.lib.format.write_array_header_1_0(file, header)
+        for chunk in chunks:
+            file.write(np.ascontiguousarray(chunk).tobytes())
+        sync(file)
     partial.replace(path)
+
+
+def sync(file: BinaryIO) -> None:
+    """Wait until what was written is on disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def read_array(path: Path, dtype: Any, *shape: int | None) -> NDArray[Any] | None:
+    """Map an array of a shape, with None for any length; None for a file that is no such thing."""
+    try:
+        found = np.lib.format.open_memmap(path, mode="r")  # np.load would read other kinds of files too
+        fits = found.dtype == dtype and len(found.shape) == len(shape)
+    except Exception:  # what a damaged file raises depends on where it is damaged
+        return None
+    fits = fits and all(wanted in (None, there) for wanted, there in zip(shape, found.shape, strict=True))
+    return found if fits else None
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A pair of files. Vectors are mapped only while they are read: there may be more pairs than open files."""
+
+    keys: Keys
+    vectors: Path
+    width: int
 
 
 class Vectors:
@@ -73,20 +111,21 @@ class Vectors:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._shards = folder / "shards"
-        self._sources: list[tuple[Keys, NDArray[np.float32]]] | None = None
+        self._writing = filelock.FileLock(folder / ".writing")
+        self._sources: list[_Source] | None = None
         self._table: tuple[Keys, NDArray[np.int64]] | None = None
 
     @property
     def width(self) -> int | None:
         """The length of the vectors; None while there are none."""
         sources = self._open()
-        return sources[0][1].shape[1] if sources else None
+        return sources[0].width if sources else None
 
     def find(self, keys: Keys) -> NDArray[np.int64]:
         """Say where the vectors of keys are: a number for `gather`, -1 for those that are not there."""
         if self._table is None:
-            parts = [np.arange(len(known)) + (number << 40) for number, (known, _) in enumerate(self._open())]
-            known = np.concatenate([known for known, _ in self._open()]) if parts else as_keys(b"")
+            parts = [np.arange(len(source.keys)) + (number << 40) for number, source in enumerate(self._open())]
+            known = np.concatenate([source.keys for source in self._open()]) if parts else as_keys(b"")
             order = np.argsort(known)
             self._table = known[order], np.concatenate(parts)[order] if parts else np.zeros(0, np.int64)
         known, codes = self._table
@@ -96,78 +135,109 @@ class Vectors:
         return np.where(known[at] == keys, codes[at], -1)
 
     def gather(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the vectors of what `find` found, float32 (codes, d)."""
+        """Return the vectors of what `find` found, float32 (codes, d).
+
+        Raises OSError where another process has tidied meanwhile; not while the folder's lock is held.
+        """
         sources = self._open()
         found = np.empty((len(codes), self.width or 0), np.float32)
         numbers, rows = codes >> 40, codes & ((1 << 40) - 1)
         for number in np.unique(numbers):
             chosen = numbers == number
-            found[chosen] = sources[number][1][rows[chosen]]
+            source = sources[number]
+            vectors = read_array(source.vectors, np.float32, len(source.keys), source.width)
+            if vectors is None:
+                raise OSError(f"{source.vectors} is gone or damaged")
+            found[chosen] = vectors[rows[chosen]]
         return found
 
     def add(self, keys: Keys, vectors: NDArray[np.float32]) -> None:
         """Keep vectors, (keys, d), as a shard of their own."""
-        name = uuid.uuid4().hex
+        shard = self._shards / f"{uuid.uuid4().hex}.keys.npy"
         try:
             self._shards.mkdir(parents=True, exist_ok=True)
-            save(self._shards / f"{name}.vectors.npy", vectors)
-            save(self._shards / f"{name}.keys.npy", keys)
+            with self._writing:
+                save(_beside(shard), vectors)
+                save(shard, keys)
         except OSError as error:
             raise unwritable(self._shards, error) from error
         if self._sources is not None:
-            self._sources.append((keys, vectors))
+            self._sources.append(_Source(keys, _beside(shard), vectors.shape[1]))
             self._table = None
 
     def tidy(self) -> None:
         """Drop shards whose vectors an index holds now, and what a killed process left; join small shards.
 
-        Only for the process that holds the folder's lock.
+        Only for the process that holds the folder's lock. Others may add what they embed of prompts meanwhile.
         """
-        for partial in self._shards.glob(".*.part"):
-            partial.unlink(missing_ok=True)
-        indexed = _sorted([keys for keys, _ in self._read(self.folder.glob("*/index"))])
-        small: list[Path] = []
-        for shard in self._files():
-            keys = np.load(shard)
-            if len(keys) and len(indexed) and _within(keys, indexed):
-                _remove(shard)
-            elif len(keys) < SMALL:
-                small.append(shard)
-        if len(small) >= MANY:
-            parts = list(self._read(small))
-            self.add(np.concatenate([keys for keys, _ in parts]), np.concatenate([rows for _, rows in parts]))
-            for shard in small:
-                _remove(shard)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._writing:
+            for partial in self._shards.glob(".*.part"):
+                partial.unlink(missing_ok=True)
+            for vectors in self._shards.glob("*.vectors.npy"):
+                if not _beside(vectors).exists():
+                    vectors.unlink()
+            indexed = _sorted([source.keys for source in self._read(self.folder.glob("*/index"))])
+            small: list[_Source] = []
+            for shard in self._files():
+                source = _read(shard)
+                if source is None or _within(source.keys, indexed):
+                    _remove(shard)
+                elif len(source.keys) < SMALL:
+                    small.append(source)
+            if len(small) >= MANY:
+                self._join(small)
         self.forget()
+
+    def _join(self, small: Sequence[_Source]) -> None:
+        """Make few shards of many, each as soon as it is not small any more."""
+        held: list[_Source] = []
+        for number, source in enumerate(small, start=1):
+            held.append(source)
+            if number < len(small) and sum(len(one.keys) for one in held) < SMALL:
+                continue
+            parts = [read_array(one.vectors, np.float32, len(one.keys), source.width) for one in held]
+            whole = [(one.keys, part) for one, part in zip(held, parts, strict=True) if part is not None]
+            if whole:
+                self.add(np.concatenate([keys for keys, _ in whole]), np.concatenate([part for _, part in whole]))
+            for one in held:
+                _remove(_beside(one.vectors))
+            held = []
 
     def forget(self) -> None:
         """Look anew at what there is, the next time it is asked for."""
         self._sources = self._table = None
 
-    def _open(self) -> list[tuple[Keys, NDArray[np.float32]]]:
+    def _open(self) -> list[_Source]:
         if self._sources is None:
-            self._sources = list(self._read([*self.folder.glob("*/index"), *self._files()]))
+            there = list(self._read([*self.folder.glob("*/index"), *self._files()]))
+            self._sources = [source for source in there if source.width == there[0].width]
         return self._sources
 
     def _files(self) -> list[Path]:
         return sorted(self._shards.glob("*.keys.npy"))
 
     @staticmethod
-    def _read(paths: Iterable[Path]) -> Iterable[tuple[Keys, NDArray[np.float32]]]:
-        """Open pairs of files; one that is damaged is passed over: what it held is embedded again."""
-        for path in paths:
-            index = path.is_dir()
-            names = (path / "keys.npy", path / "vectors.npy") if index else (path, _beside(path))
-            try:
-                keys, vectors = np.load(names[0]), np.load(names[1], mmap_mode="r")
-            except (OSError, ValueError, EOFError):
-                continue
-            if len(keys) == len(vectors) and len(keys):
-                yield keys, vectors
+    def _read(paths: Iterable[Path]) -> Iterator[_Source]:
+        """Read pairs of files; one that is damaged is passed over: what it held is embedded again."""
+        return (source for source in map(_read, paths) if source is not None)
 
 
-def _beside(keys: Path) -> Path:
-    return keys.with_name(keys.name.replace(".keys.", ".vectors."))
+def _read(path: Path) -> _Source | None:
+    """Read the keys of an index, or of a shard that is named by its file of keys."""
+    if path.is_dir():
+        path /= "keys.npy"
+    keys = read_array(path, "V16", None)
+    vectors = None if keys is None else read_array(_beside(path), np.float32, len(keys), None)
+    if keys is None or vectors is None or not vectors.size:
+        return None
+    return _Source(np.array(keys), _beside(path), vectors.shape[1])
+
+
+def _beside(path: Path) -> Path:
+    """Name the other file of a pair."""
+    one, other = ("keys.npy", "vectors.npy") if path.name.endswith("keys.npy") else ("vectors.npy", "keys.npy")
+    return path.with_name(path.name.removesuffix(one) + other)
 
 
 def _remove(keys: Path) -> None:
@@ -180,6 +250,8 @@ def _sorted(parts: Sequence[Keys]) -> Keys:
 
 
 def _within(keys: Keys, known: Keys) -> bool:
+    if not len(known):
+        return False
     at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
     return bool((known[at] == keys).all())
 

@@ -1,0 +1,192 @@
+"""The human baseline: for each prompt the human-made video with the nearest title, scored as everyone's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import corpus_files
+import faults
+import popbench
+import support
+from command_line import Run, in_process
+from popbench.errors import UsageError
+from popbench.leaderboard.build import build_board
+from popbench.video import sha256
+from popbench_baselines.hashing import Hashing
+
+TABLE = corpus_files.rows()
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("corpus")
+    path = corpus_files.write(folder / "mine.csv", TABLE)
+    return corpus_files.spec(path, videos=corpus_files.videos(folder / "videos", TABLE))
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    faults.install()
+    return in_process(monkeypatch, capsys, tmp_path)
+
+
+def evaluate(out: Path, corpus: str, **changes: Any) -> popbench.Run:
+    return support.run_fast(out, corpus=corpus, embedder="hashing", baseline="human", **changes)
+
+
+def humans(out: Path) -> list[dict[str, Any]]:
+    return [row for row in support.samples(out) if row["system"] == "human"]
+
+
+def test_each_prompt_has_the_video_with_the_nearest_title(tmp_path: Path, corpus: str) -> None:
+    evaluate(tmp_path / "run", corpus)
+    titles = np.asarray(Hashing().encode([str(row["title"]) for row in TABLE]), np.float64)
+    found = humans(tmp_path / "run")
+    assert len(found) == 5
+    for row in found:
+        similar = titles @ Hashing().encode([row["prompt"]])[0]
+        best = TABLE[int(np.argmax(np.round(similar, 5)))]
+        assert (row["title"], row["match"]["id"]) == (best["title"], best["id"])
+        assert row["match"]["popularity"] == best["popularity"]
+        assert row["match"]["similarity"] == pytest.approx(similar.max(), abs=1e-5)
+
+
+def test_its_rows_say_that_no_model_took_part_and_its_video_is_the_corpus_s(tmp_path: Path, corpus: str) -> None:
+    evaluate(tmp_path / "run", corpus)
+    folder = tmp_path / "run"
+    for row in humans(folder):
+        assert (row["llm"], row["mode"], row["generator"], row["status"]) == (None, None, None, "ok")
+        assert (row["video_prompt"], row["references"], row["compliance"], row["originality"]) == (None, [], None, None)
+        assert row["popularity"] > 0
+        clip = folder / row["video"]
+        source = Path(corpus.partition('videos="')[2].rstrip('"')) / f"{row['match']['id']}.mp4"
+        assert sha256(clip) == sha256(source) == row["video_sha256"]
+
+
+def test_the_board_has_its_row_and_prompt_enhancement_leaves_it_out(tmp_path: Path, corpus: str) -> None:
+    run = evaluate(tmp_path / "run", corpus, llm="shotlist", mode=["basic", "pe"], predictor="demo")
+    assert run.complete
+    results = run.results
+    assert results is not None
+    assert [row["system"] for row in results["systems"]].count("human") == 1
+    assert {pair["a"] for pair in results["enhancement"]} == {"shotlist|pe|faulty"}
+    assert {name for pair in results["pairs"] for name in (pair["a"], pair["b"])} >= {"human"}
+    board = (tmp_path / "run/leaderboard.md").read_text(encoding="utf-8")
+    assert "| human | – | – |" in board
+    assert "human-made video of table" in board
+
+
+def test_nothing_is_scored_twice_and_another_predictor_scores_what_is_there(tmp_path: Path, corpus: str) -> None:
+    out = tmp_path / "run"
+    evaluate(out, corpus)
+    first = support.outcome(out)
+    before = support.committed(out)
+    evaluate(out, corpus)
+    assert support.committed(out) == before
+    assert support.outcome(out) == first
+    evaluate(out, corpus, predictor=["faulty", "demo"])
+    assert all(set(row["scores"]) == {"faulty", "demo"} for row in humans(out))
+
+
+def test_repeats_score_the_same_video_once(tmp_path: Path, corpus: str) -> None:
+    evaluate(tmp_path / "run", corpus, repeats=2)
+    found = humans(tmp_path / "run")
+    assert len(found) == 10
+    by_prompt: dict[str, set[float]] = {}
+    for row in found:
+        by_prompt.setdefault(row["prompt_id"], set()).add(row["popularity"])
+    assert all(len(values) == 1 for values in by_prompt.values())
+
+
+def test_a_video_that_is_gone_from_the_run_is_put_back(tmp_path: Path, corpus: str) -> None:
+    out = tmp_path / "run"
+    evaluate(out, corpus)
+    first = support.outcome(out)
+    (out / humans(out)[0]["video"]).unlink()
+    evaluate(out, corpus)
+    assert support.outcome(out) == first
+
+
+def test_where_files_cannot_be_linked_they_are_copied(
+    tmp_path: Path, corpus: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate(tmp_path / "linked", corpus)
+
+    def refuse(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr("popbench.human.os.link", refuse)
+    evaluate(tmp_path / "copied", corpus)
+    assert support.outcome(tmp_path / "copied") == support.outcome(tmp_path / "linked")
+
+
+def test_runs_with_two_corpora_have_two_human_systems_that_share_no_board(tmp_path: Path, corpus: str) -> None:
+    other = corpus_files.rows(per_tag=5)
+    path = corpus_files.write(tmp_path / "other.csv", other)
+    evaluate(tmp_path / "a", corpus)
+    evaluate(tmp_path / "b", corpus_files.spec(path, videos=corpus_files.videos(tmp_path / "videos", other)))
+    with pytest.raises(UsageError, match="'human' has two fingerprints"):
+        build_board([tmp_path / "a", tmp_path / "b"], tmp_path / "board")
+
+
+# -- refused before any work
+
+
+def refused(run: Run, corpus: str, *further: str) -> str:
+    options = ["--llm", "faulty", "--gen", "faulty", "--predictor", "faulty", "--mode", "basic", "--limit", "5"]
+    done = run("eval", *options, "--corpus", corpus, "--embedder", "hashing", "--out", "run", *further)
+    assert (done.status, Path("run").exists()) == (2, False)
+    return done.line
+
+
+def test_a_corpus_without_video_files_is_one_line(run: Run, tmp_path: Path) -> None:
+    path = corpus_files.write(tmp_path / "mine.csv", TABLE)
+    line = refused(run, corpus_files.spec(path), "--baseline", "human")
+    assert "has no video files" in line
+    assert "videos=DIR" in line
+
+
+def test_missing_and_broken_videos_are_counted_in_one_line(run: Run, tmp_path: Path) -> None:
+    table = corpus_files.rows(per_tag=1)
+    path = corpus_files.write(tmp_path / "mine.csv", table)
+    folder = corpus_files.videos(tmp_path / "videos", table)
+    for row in table[1:4]:
+        (folder / f"{row['id']}.mp4").unlink()
+    (folder / f"{table[4]['id']}.mp4").write_bytes(b"no video")
+    line = refused(run, corpus_files.spec(path, videos=folder), "--baseline", "human", "--task", "popcorn")
+    assert "cannot be used" in line
+    assert "has no file" in line
+    assert "corpus build --videos" in line
+
+
+def test_another_baseline_is_refused_with_what_there_is(run: Run) -> None:
+    done = run("eval", "--baseline", "humans")
+    assert done.status == 2
+    assert "did you mean 'human'" in done.line
+
+
+def test_a_dry_run_shows_the_matching(run: Run, corpus: str) -> None:
+    done = run("eval", "--limit", "5", "--corpus", corpus, "--embedder", "hashing", "--baseline", "human", "--dry-run")
+    assert done.status == 0
+    assert "match" in done.out
+    done = run(
+        "eval",
+        "--limit",
+        "5",
+        "--corpus",
+        corpus,
+        "--embedder",
+        "hashing",
+        "--baseline",
+        "human",
+        "--dry-run",
+        "--json",
+    )
+    stages = {row["stage"]: row for row in json.loads(done.out)["stages"]}
+    assert stages["match"]["items"] == 10
+    assert stages["score"]["items"] == 50
