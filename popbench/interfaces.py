@@ -229,7 +229,8 @@ class Corpus(Component, ABC):
         for part in PARTS:
             for row in self.rows(part):
                 values = (part, row.id, row.title, row.description, row.caption, row.tag, row.popularity)
-                total += int.from_bytes(hashlib.sha256(repr(values).encode()).digest(), "big")  # repr escapes surrogates
+                shown = repr(values).encode()  # which escapes lone surrogates
+                total += int.from_bytes(hashlib.sha256(shown).digest(), "big")
         return f"{total % 2**128:032x}"
 
     def fingerprint(self) -> Mapping[str, JSON]:

@@ -153,7 +153,7 @@ class Pipeline:
                 self._told_short.add(mode)
                 self.progress.notice(
                     f"{mode}: {len(short)} of {counted(len(shown), 'prompt')} have fewer references than the "
-                    f"{shown[0].wanted} asked for, {min(short)} at least: the tags chosen hold no more"
+                    f"{shown[0].wanted} asked for, {min(short)} at least: there are no more {shown[0].scope}"
                 )
             cut = [len(found.references) for found in shown if found.cut]
             if cut:

@@ -172,13 +172,15 @@ class Shown:
     references: tuple[Reference, ...] = ()
     found: int = 0
     wanted: int = 0
+    scope: str = ""
+    """Where they were searched."""
 
     @property
     def short(self) -> str | None:
         """That there were fewer references than asked for."""
         if self.found >= self.wanted:
             return None
-        return f"{self.found} of {self.wanted} references: the tags chosen hold no more"
+        return f"{self.found} of {self.wanted} references: there are no more {self.scope}"
 
     @property
     def cut(self) -> str | None:
@@ -210,7 +212,7 @@ def show(
 
     def at(k: int) -> Shown:
         references = found.references(k)
-        return Shown(template.render(prompt, rules, references), references, there, found.wanted)
+        return Shown(template.render(prompt, rules, references), references, there, found.wanted, found.scope)
 
     shown = at(found.options.k)
     if not there or fits(shown.messages):

@@ -26,8 +26,8 @@ DOCUMENTS = sorted(
     if ".venv" not in path.parts
 )
 ELSEWHERE = (
-    "deepseek", "gpt-4o", "llama-3", "qwen-2", "openai,model", "transformers,model", "--gen ltx", "microlens", "table,path",
-    "MiniLM",
+    "deepseek", "gpt-4o", "llama-3", "qwen-2", "openai,model", "transformers,model", "--gen ltx", "microlens",
+    "table,path", "MiniLM",
 )  # fmt: skip
 """What needs a key, a server, a GPU or a download: a sample says what is missing, and nothing else is wrong."""
 

@@ -98,12 +98,13 @@ def test_tags_that_hold_no_more_are_told_once_and_noted(tmp_path: Path, corpus: 
     rows, told = evaluate(tmp_path / "run", corpus, mode="pe,k=50", llm=["brief", "brief,room=999999"])
     (line,) = [line for line in told if "fewer references" in line]
     assert line == (
-        "pe[k=50]: 5 of 5 prompts have fewer references than the 50 asked for, 6 at least: the tags chosen hold no more"
+        "pe[k=50]: 5 of 5 prompts have fewer references than the 50 asked for, 6 at least: there are no more of the "
+        "tags chosen"
     )
     assert len(rows) == 10
     for row in rows:
         assert len(row["references"]) == 6
-        assert row["notes"] == ["6 of 50 references: the tags chosen hold no more"]
+        assert row["notes"] == ["6 of 50 references: there are no more of the tags chosen"]
 
 
 def test_references_are_cut_to_the_context_whole_and_it_is_recorded(tmp_path: Path, corpus: str) -> None:

@@ -248,7 +248,7 @@ def _show_found(subject: _Subject, found: Found) -> None:
         )
     console.print(table)
     count = len(found.hits())
-    lack = f", of {found.wanted} asked for: the tags chosen hold no more" if count < found.wanted else ""
+    lack = f", of {found.wanted} asked for: there are no more {found.scope}" if count < found.wanted else ""
     console.print(f"{counted(count, 'reference')}{lack}; + popular, - unpopular", **_PLAIN)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,6 +63,11 @@ class Found:
     def wanted(self) -> int:
         """How many references were asked for."""
         return self.options.k * len(self.groups)
+
+    @property
+    def scope(self) -> str:
+        """Where they were searched, to follow `there are no more`."""
+        return "in the corpus" if self.options.tag_by == "none" else "of the tags chosen"
 
     def hits(self, k: int | None = None) -> tuple[Hit, ...]:
         """Return the positives, then the negatives, as the options order them; with `k`, as that RAG size has them."""
@@ -175,7 +180,8 @@ class Retriever:
         unknown = np.setdiff1d(np.arange(len(new)), there)
         if len(unknown):
             made = self._embed([new[at] for at in unknown])
-            self._vectors.add(keys[unknown], made)
+            with suppress(UsageError):  # where a cache cannot be written, prompts are embedded in every run
+                self._vectors.add(keys[unknown], made)
             self._prompts.update(zip([new[at] for at in unknown], made, strict=True))
         self._prompts.update(zip([new[at] for at in there], known, strict=True))
 

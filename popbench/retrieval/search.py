@@ -91,15 +91,16 @@ def flat(vectors: NDArray[np.float32], query: NDArray[np.float32], count: int) -
 
 
 def train(vectors: NDArray[np.float32], path: Path) -> None:
-    """Write the approximate index of many vectors, (n, d): an inverted file of 8-bit vectors.
+    """Write the approximate index of many vectors, (n, d): an inverted file of 4-bit vectors.
 
-    Vectors are read a chunk at a time, and those it is trained on are spread evenly over them.
+    Vectors are read a chunk at a time, and those it is trained on are spread evenly over them. Four bits are enough to
+    tell candidates, which is what they are for: eight find no more, in twice the time and the memory.
     """
     faiss = load_faiss()
     n, width = vectors.shape
     cells = 2 ** round(math.log2(2 * math.sqrt(n)))
     chosen = np.linspace(0, n - 1, min(n, _TRAINING * cells)).astype(np.int64)
-    index = faiss.index_factory(width, f"IVF{cells},SQ8")
+    index = faiss.index_factory(width, f"IVF{cells},SQ4")
     index.cp.seed = 1234
     index.cp.niter = 8
     index.train(np.ascontiguousarray(vectors[chosen]))
