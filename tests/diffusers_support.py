@@ -13,11 +13,12 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from huggingface_hub import constants
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
+import hub_cache
 import popbench
+from hub_cache import COMMIT
 from popbench.local import GIB
 from popbench.registry import load_registry
 from popbench_diffusers import checks, folders
@@ -145,14 +146,10 @@ def refused(name: str, /, **options: Any) -> str:
 
 # -- the hub and the machine
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
 
 def empty_hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make an empty hub cache, and let there be no hub."""
-    folder.mkdir()
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    hub_cache.empty(folder, monkeypatch)
     folders._cached_name.cache_clear()
     return folder
 

@@ -7,7 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+from huggingface_hub import constants
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def empty(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make an empty cache the hub client's own, and let there be no hub."""
+    folder.mkdir()
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return folder
 
 
 def model(cache: Path, name: str, source: Path, commit: str = COMMIT, *, link: bool = False) -> Path:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 import hub_cache
@@ -67,11 +66,7 @@ def copied(tmp_path: Path) -> Path:
 @pytest.fixture
 def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty hub cache, and no hub."""
-    folder = tmp_path / "hub"
-    folder.mkdir()
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    return folder
+    return hub_cache.empty(tmp_path / "hub", monkeypatch)
 
 
 def cached(folder: Path, model: str = HUB_ID) -> Path:

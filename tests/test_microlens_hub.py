@@ -33,11 +33,7 @@ Row = Mapping[str, Any]
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty hub cache, and no hub."""
     leave_no_traces(monkeypatch, tmp_path_factory)
-    folder = tmp_path / "hub"
-    folder.mkdir()
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    return folder
+    return hub_cache.empty(tmp_path / "hub", monkeypatch)
 
 
 def made(ids: Sequence[Any] = IDS, **changes: Any) -> list[dict[str, Any]]:

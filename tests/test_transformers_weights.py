@@ -14,7 +14,9 @@ import pytest
 import torch
 from huggingface_hub import constants
 
+import hub_cache
 import popbench
+from hub_cache import COMMIT
 from popbench import local, testing
 from popbench.local import GIB, weights
 from popbench_transformers import checks
@@ -24,17 +26,11 @@ from popbench_transformers.options import TransformersOptions
 from popbench_transformers.presets import PRESETS
 from tiny_llms import build, tiny
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty hub cache, and no hub."""
-    folder = tmp_path / "hub"
-    folder.mkdir()
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    return folder
+    return hub_cache.empty(tmp_path / "hub", monkeypatch)
 
 
 def cached(cache: Path, model: str = "org/tiny", ref: str = "main") -> Path:
