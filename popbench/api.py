@@ -17,7 +17,7 @@ from popbench.pipeline import Pipeline
 from popbench.plan import Plan, make_plan
 from popbench.progress import Progress
 from popbench.records import Sample
-from popbench.run import Run, RunDirectory, describe, run_path
+from popbench.run import Run, RunDirectory, check_free, describe, run_path
 from popbench.samples import collect, write_jsonl
 from popbench.settings import EvalConfig, defaults, make_config, read_config
 from popbench.workload import Work, missing, workload
@@ -82,48 +82,55 @@ def execute(plan: Plan, progress: Progress) -> Run:
     lacks = missing(plan, work)
     if lacks:
         raise UsageError("\n".join(lacks))
+    check_free(path)
     started = time.time()
-    try:
+    with closing(plan):
         matches = _look_up(plan, work, progress)
-    except BaseException:
-        progress.close()
-        raise
-    with RunDirectory(path, plan) as directory, closing(plan):
-        directory.write_json("run.json", describe(plan, started))
-        engine: Engine = plan.engine.component
-        pipeline = Pipeline(plan, directory.ledger, engine, directory.videos, progress, matches)
-        engine.start(directory.videos)
-        if (told := _demonstration(plan)) is not None:
-            progress.notice(told)
-        try:
-            pipeline.run()
-        except (OSError, sqlite3.Error) as error:
-            raise RunError(f"{path}: {one_line(str(error))}") from error
-        finally:
-            engine.close()
-            progress.close()
-        worked = time.time()
-        run = _finish(plan, directory, pipeline)
-        timings = {
-            "seconds": round(worked - started, 3),
-            "statistics_seconds": round(time.time() - worked, 3),
-        }
-        directory.write_json("run.json", describe(plan, started, timings))
-        return run
+        with RunDirectory(path, plan) as directory:
+            directory.write_json("run.json", describe(plan, started))
+            engine: Engine = plan.engine.component
+            pipeline = Pipeline(plan, directory.ledger, engine, directory.videos, progress, matches)
+            engine.start(directory.videos)
+            if (told := _demonstration(plan)) is not None:
+                progress.notice(told)
+            try:
+                pipeline.run()
+            except (OSError, sqlite3.Error) as error:
+                raise RunError(f"{path}: {one_line(str(error))}") from error
+            finally:
+                engine.close()
+                progress.close()
+            worked = time.time()
+            run = _finish(plan, directory, pipeline)
+            timings = {
+                "seconds": round(worked - started, 3),
+                "statistics_seconds": round(time.time() - worked, 3),
+            }
+            directory.write_json("run.json", describe(plan, started, timings))
+            return run
 
 
 def _look_up(plan: Plan, work: Sequence[Work], progress: Progress) -> Mapping[str, Match]:
-    """Make what retrieval needs where there is work for it, and match human videos; raises UsageError."""
-    left = {item.stage for item in work if item.left}
-    if plan.uses_references and "write" in left:
-        plan.retriever.load(progress)
-        asked = {name: [prompt.text for prompt in prompts] for name, prompts in plan.prompts.items()}
-        for line in plan.retriever.warnings(asked):
-            progress.notice(line)
-    if plan.human is None or "match" not in left:
+    """Embed what retrieval needs and match human videos, before any model is loaded; raises UsageError.
+
+    The embedder's memory is free again for what comes after it.
+    """
+    shown = {text for item in work if item.stage == "write" for text in item.looked_up}
+    matched = {text for item in work if item.stage == "match" for text in item.looked_up}
+    if plan.embedder is None or not (shown or matched):
         return {}
-    prompts = [prompt.text for of_task in plan.prompts.values() for prompt in of_task]
-    return find_matches(plan, prompts, progress)
+    try:
+        if shown:
+            plan.retriever.load(progress)
+            for line in plan.reference_warnings:
+                progress.notice(line)
+            plan.retriever.prepare(sorted(shown), progress)
+        return find_matches(plan, sorted(matched), progress) if matched else {}
+    except BaseException:
+        progress.close()
+        raise
+    finally:
+        plan.embedder.resolved.component.close()
 
 
 def _demonstration(plan: Plan) -> str | None:

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 from popbench.errors import RunError, UsageError, counted, one_line
 from popbench.interfaces import Component, Corpus
 from popbench.keys import digest
-from popbench.ledger import Call, Done, Ledger
+from popbench.ledger import Call, Cell, Done, Ledger
 from popbench.progress import Progress
 from popbench.records import JSON, Prompt
 from popbench.registry import Resolved
 from popbench.retrieval import Hit
-from popbench.retrieval.references import part_of
 from popbench.settled import View
 from popbench.specs import ComponentSpec
 from popbench.systems import Part, Track, as_part
+from popbench.tasks import Task
 from popbench.video import VideoError, copy, sha256, video_info
 
 if TYPE_CHECKING:
@@ -50,6 +50,15 @@ def human_part(corpus: Part, embedder: Part) -> Part:
     return Part(made.resolved, fingerprint, digest(fingerprint))
 
 
+def tracks(human: Part, corpus: Part, tasks: Sequence[Task]) -> list[Track]:
+    """Return what the baseline does on each task; for a corpus that is read from elsewhere, it is matched anew.
+
+    Matching costs next to nothing: what was scored is not scored again where the video is the same.
+    """
+    found = digest(human.digest, corpus.resolved.spec.options)
+    return [Track(task, human.label, found) for task in tasks]
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """A human-made video for a prompt, and its file."""
@@ -74,13 +83,14 @@ def lacks(corpus: Part) -> str | None:
     """Say that a corpus has no video files, without reading more of it than it takes."""
     component: Corpus = corpus.resolved.component
     try:
-        if any(row.video is not None for row in component.rows(part_of(component))):
+        if any(row.video is not None for row in component.rows(component.part)):
             return None
     except Exception as error:  # a plugin's code may raise anything
         return f"corpus {corpus.label} cannot be read: {one_line(error)}"
+    spec = corpus.resolved.spec.text
     return (
-        f"baseline {NAME}: corpus {corpus.label} has no video files: give their folder, as in --corpus NAME,videos=DIR "
-        "(`popbench corpus build --videos DIR` checks them)"
+        f"baseline {NAME}: corpus {corpus.label} has no video files: give their folder, as in --corpus "
+        f"'{spec},videos=DIR' (`popbench corpus build --corpus '{spec}' --videos DIR` checks them)"
     )
 
 
@@ -96,7 +106,7 @@ def find_matches(plan: Plan, prompts: Sequence[str], progress: Progress) -> dict
         more = f", and {len(problems) - _TOLD} more" if len(problems) > _TOLD else ""
         raise UsageError(
             f"baseline {NAME}: {counted(len(problems), 'video')} of the {len(videos)} it needs cannot be used: "
-            f"{'; '.join(problems[:_TOLD])}{more} (`popbench corpus build --videos DIR` checks them all)"
+            f"{'; '.join(problems[:_TOLD])}{more} (`popbench corpus build --corpus ... --videos DIR` checks them all)"
         )
     return {prompt: Match(hit, Path(videos[hit.reference.id] or "")) for prompt, hit in hits.items()}
 
@@ -112,15 +122,27 @@ def problem(id_: str, path: Path | None) -> str | None:
     return None
 
 
-def settle(plan: Plan, ledger: Ledger, view: View, matches: Mapping[str, Match]) -> None:
-    """Put the videos of matches beside the clips and settle their prompts; raises RunError where the disk refuses."""
-    human = plan.human
+def settle(plan: Plan, ledger: Ledger, view: View, matches: Mapping[str, Match]) -> dict[tuple[Cell, str, int], str]:
+    """Put the videos of matches beside the clips and settle their prompts; return what could not be, and why, by place.
+
+    Raises RunError where the disk refuses.
+    """
+    human, errors = plan.human, {}
     if human is None:
-        return
+        return {}
     for track, prompt, repeat in unmatched(plan, view):
-        match = matches[prompt.text]
+        cell = track.cell("write", human)
+        match = matches.get(prompt.text)
+        if match is None:
+            errors[cell, prompt.id, repeat] = "its human video is gone from the run: the same command puts it back"
+            continue
+        try:
+            found = sha256(match.video)
+        except OSError as error:
+            errors[cell, prompt.id, repeat] = f"human video {match.video} cannot be read: {one_line(error)}"
+            continue
         reference = match.hit.reference
-        clip = _keep(match.video, view.videos)
+        clip = _keep(match.video, found, view.videos)
         value: dict[str, JSON] = {
             "title": reference.title,
             "match": {
@@ -132,20 +154,20 @@ def settle(plan: Plan, ledger: Ledger, view: View, matches: Mapping[str, Match])
         ledger.commit(
             clip,
             [
-                Done(track.cell("write", human), prompt.id, repeat, clip.key, "ok", value),
+                Done(cell, prompt.id, repeat, clip.key, "ok", value),
                 Done(track.cell("render", human, human), prompt.id, repeat, clip.key, "ok", {}),
             ],
         )
+    return errors
 
 
-def _keep(video: Path, folder: Path) -> Call:
+def _keep(video: Path, found: str, folder: Path) -> Call:
     """Link a video, or copy it where that cannot be, to where clips are, under a key made of its bytes."""
+    key = digest(NAME, found)
+    target, incoming = folder / f"{key}.mp4", folder / f".{key}.part"
     try:
-        found = sha256(video)
-        key = digest(NAME, found)
-        target = folder / f"{key}.mp4"
-        if not target.exists():
-            incoming = folder / f".{key}.part"
+        if not target.exists() or sha256(target) != found:  # what is there may be damaged
+            target.unlink(missing_ok=True)
             incoming.unlink(missing_ok=True)
             try:
                 os.link(video.resolve(), incoming)
@@ -156,6 +178,5 @@ def _keep(video: Path, folder: Path) -> Call:
         size = target.stat().st_size
     except OSError as error:
         raise RunError(f"human video {video} cannot be kept: {one_line(error)}") from error
-    return Call(
-        key, "render", "ok", {"sha256": found, "bytes": size, "seconds": None, "peak_memory_mb": None, "notes": []}
-    )
+    payload = {"sha256": found, "bytes": size, "seconds": None, "peak_memory_mb": None, "notes": []}
+    return Call(key, "render", "ok", payload)

@@ -210,6 +210,11 @@ class Corpus(Component, ABC):
     known_as: str = ""
     """What a predictor's `trained_on()` calls it; where empty, the name it is registered under."""
 
+    @property
+    def part(self) -> str:
+        """The part that references and human videos come from: predictors are trained on others than `test`."""
+        return str(self.options.part) if isinstance(self.options, CorpusOptions) else "test"
+
     @abstractmethod
     def rows(self, part: str) -> Iterator[Reference]:
         """Yield the rows of one part: `train`, `valid`, `test` or `all`, of which none may fit in memory at once.

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 from popbench.errors import UsageError, one_line
 from popbench.interfaces import PARTS, Corpus
-from popbench.retrieval.references import part_of
 from popbench.systems import Part
 
 
 def leaks(corpus: Part, predictors: Sequence[Part]) -> dict[str, str]:
     """Say which predictors were trained on the part of a corpus that references and human videos come from, by label.
 
-    The sentence continues the predictor's name. Raises UsageError for a predictor that cannot tell.
+    Corpora are told by name: that they are registered under, or `known_as`. The sentence continues the predictor's
+    name. Raises UsageError for a predictor that cannot tell.
     """
     component: Corpus = corpus.resolved.component
-    name, part = component.known_as or corpus.resolved.spec.name, part_of(component)
+    name, part = component.known_as or corpus.resolved.spec.name, component.part
     parts = [f"{name}/{one}" for one in (PARTS if part == "all" else (part,))]
     found = {}
     for predictor in predictors:

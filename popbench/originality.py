@@ -15,6 +15,9 @@ from typing import Literal
 
 from popbench.records import Reference
 
+VERSION = 1
+"""Goes up when the same draft comes to be judged otherwise: drafts of other versions are judged anew."""
+
 COPY = 0.8
 """From this similarity on a draft counts as a copy of a reference.
 

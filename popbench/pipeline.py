@@ -71,6 +71,8 @@ class Pipeline:
 
     def run(self) -> None:
         """Go through the stages; components that end early leave their items for a resume."""
+        if self.plan.config.stop_after is None:
+            self._settle_humans()
         for llm in self.plan.llms:
             self._write(llm)
         if self.plan.config.stop_after == "write":
@@ -79,9 +81,15 @@ class Pipeline:
             self._render(generator)
         if self.plan.config.stop_after == "render":
             return
-        settle(self.plan, self._ledger, self.view, self._matches)
         for predictor in self.plan.predictors:
             self._score(predictor)
+
+    def _settle_humans(self) -> None:
+        """Take over the human videos that were matched; it takes no component, and nothing before it."""
+        errors = settle(self.plan, self._ledger, self.view, self._matches)
+        self.exchange.errors.update(errors)
+        for told, count in Counter(errors.values()).items():
+            self.progress.problem(f"baseline human: {told}" + (f" ({counted(count, 'prompt')})" if count > 1 else ""))
 
     @property
     def _modes(self) -> Sequence[Track]:

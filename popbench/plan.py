@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from popbench.errors import UsageError
-from popbench.human import human_part
+from popbench.human import human_part, tracks
 from popbench.keys import digest
 from popbench.leakage import leaks
 from popbench.prompting import Mode, Shown, Template, read_mode, show
@@ -67,8 +67,9 @@ class Plan:
     @property
     def human_tracks(self) -> Sequence[Track]:
         """What the human baseline does on each task."""
-        human = self.human
-        return [] if human is None else [Track(task, human.label, human.digest) for task in self.tasks]
+        if self.human is None or self.corpus is None:
+            return []
+        return tracks(self.human, self.corpus, self.tasks)
 
     def places(self, track: Track) -> Iterator[tuple[Prompt, int]]:
         """Yield every prompt and repeat of a track."""
@@ -91,7 +92,28 @@ class Plan:
             self.embedder.resolved.component,
             corpus_name=self.corpus.label,
             embedder_name=self.embedder.label,
+            corpus_fingerprint=self.corpus.fingerprint,
+            embedder_fingerprint=self.embedder.fingerprint,
         )
+
+    @property
+    def reference_warnings(self) -> list[str]:
+        """Say in one line each what readers of the results have to know of the references; loads the corpus."""
+        prompts = {name: [prompt.text for prompt in prompts] for name, prompts in self.prompts.items()}
+        return list(self.retriever.warnings(prompts))
+
+    @property
+    def references_about(self) -> dict[str, JSON] | None:
+        """Say where references and human videos come from; None where nothing does, or the corpus is not built yet."""
+        if self.corpus is None or self.embedder is None or not self.retriever.ready:
+            return None
+        return {
+            "corpus": self.corpus.label,
+            "part": self.retriever.part,
+            "videos": self.retriever.load().n,
+            "embedder": self.embedder.label,
+            "remarks": self.reference_warnings,
+        }
 
     @cached_property
     def previews_references(self) -> bool:
@@ -115,10 +137,13 @@ class Plan:
     @property
     def notes(self) -> dict[str, str]:
         """What boards have to say of components, by label."""
-        noted = {part.label: part.resolved.component.note for part in self.parts if part.resolved.component.note}
+        noted: dict[str, list[str]] = {}
+        for part in self.parts:
+            if part.resolved.component.note:
+                noted.setdefault(part.label, []).append(part.resolved.component.note)
         for label, why in self.leaks.items():
-            noted[label] = f"{noted[label]} {why}" if label in noted else why
-        return noted
+            noted.setdefault(label, []).append(f"the predictor {why}")
+        return {label: "; ".join(notes) for label, notes in noted.items()}
 
     def shown(self, task_mode: TaskMode, prompt: Prompt, llm: Part | None = None) -> Shown:
         """Return what an LLM is shown for a prompt in a mode; without one, whatever fits any."""
@@ -182,7 +207,12 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
     predictors, engine = parts("predictor", config.predictor), registry.resolve("engine", config.engine, runtime)
     tasks = load_tasks(config.task) if tasks is None else tasks
     tasks = sorted(tasks, key=lambda task: task.name)  # in whatever order they were named
-    config = replace(config, mode=config.mode or _default_modes(tasks), task=tuple(map(_absolute, config.task)))
+    config = replace(
+        config,
+        mode=config.mode or _default_modes(tasks),
+        task=tuple(map(_absolute, config.task)),
+        corpus=_absolute(config.corpus) if "," in config.corpus else config.corpus,
+    )
     plan = Plan(
         config=config,
         tasks=tasks,

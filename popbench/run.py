@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import datasets
     import pandas as pd
 
+_LOCK, _HOLDER = ".lock", ".holder"
 RUNS = Path("runs")
 """Where run directories are made by default, below the working directory."""
 
@@ -67,6 +69,27 @@ def check_identity(ledger: Ledger, path: Path, plan: Plan) -> None:
     raise UsageError(f"{path} holds a run with {what}: choose another --out")
 
 
+def check_free(path: Path) -> None:
+    """Raise UsageError where another process has a run directory: before work for it, and without making it."""
+    if not (path / _LOCK).exists():
+        return
+    with suppress(OSError, NotImplementedError):  # told when the directory is opened
+        lock = filelock.FileLock(path / _LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise _in_use(path) from None
+        lock.release()
+
+
+def _in_use(path: Path) -> UsageError:
+    try:
+        holder = (path / _HOLDER).read_text(encoding="utf-8")
+    except OSError:
+        holder = ""
+    return UsageError(f"{path} is in use by {holder or 'another process'}: wait for it, or choose another --out")
+
+
 class RunDirectory:
     """An open run directory, held by this process until it is closed."""
 
@@ -74,8 +97,8 @@ class RunDirectory:
         """Open or make it; raises UsageError where that cannot be, or another process or another run has it."""
         self.path = path
         self.videos = path / "videos"
-        self._lock = filelock.FileLock(path / ".lock", timeout=0)
-        self._holder = path / ".holder"
+        self._lock = filelock.FileLock(path / _LOCK, timeout=0)
+        self._holder = path / _HOLDER
         try:
             self.videos.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
@@ -84,7 +107,7 @@ class RunDirectory:
                 for partial in folder.glob(".*.part"):
                     partial.unlink()
         except filelock.Timeout:
-            raise UsageError(f"{path} is in use by {self._held_by()}: wait for it, or choose another --out") from None
+            raise _in_use(path) from None
         except (OSError, NotImplementedError) as error:
             self._lock.release()
             raise UsageError(
@@ -96,12 +119,6 @@ class RunDirectory:
         except BaseException:
             self._lock.release()
             raise
-
-    def _held_by(self) -> str:
-        try:
-            return self._holder.read_text(encoding="utf-8") or "another process"
-        except OSError:
-            return "another process"
 
     def __enter__(self) -> RunDirectory:
         return self
@@ -174,6 +191,7 @@ def describe(plan: Plan, started: float, timings: Mapping[str, float] | None = N
             for mode in plan.modes
         },
         "notes": plan.notes,
+        "references": plan.references_about,
         "components": {
             f"{part.resolved.spec.kind} {part.label}": {
                 "spec": part.resolved.spec.text,

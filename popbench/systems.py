@@ -10,6 +10,7 @@ from popbench.drafts import VERSION as DRAFTS_VERSION
 from popbench.errors import RunError, UsageError, one_line
 from popbench.keys import digest
 from popbench.ledger import Cell
+from popbench.originality import VERSION as ORIGINALITY_VERSION
 from popbench.prompting import Mode, Template
 from popbench.records import JSON, Draft, Message
 from popbench.registry import Resolved
@@ -61,8 +62,12 @@ class System:
 
 
 def made_by(*parts: Part, rendered: bool) -> str:
-    """Digest components with what the harness adds to them: how it reads drafts and, from there, encodes clips."""
-    harness = {"drafts": DRAFTS_VERSION, "encoder": dict(ENCODER) if rendered else None}
+    """Digest components with what the harness adds: how it reads and judges drafts and, from there, encodes clips."""
+    harness = {
+        "drafts": DRAFTS_VERSION,
+        "originality": ORIGINALITY_VERSION,
+        "encoder": dict(ENCODER) if rendered else None,
+    }
     return digest(harness, *(part.digest for part in parts))
 
 

@@ -14,17 +14,21 @@ from popbench.plan import Plan
 from popbench.registry import Resolved
 from popbench.run import check_identity
 from popbench.settled import At, View
-from popbench.systems import Part, Track
+from popbench.systems import Part, TaskMode, Track
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One component's share of a run. `done` counts what is settled; equal calls among the rest are made once."""
+    """One component's share of a run. `done` counts what is settled; equal calls among the rest are made once.
+
+    `looked_up` are the prompts among the rest that retrieval has to find something for.
+    """
 
     stage: Stage | Literal["match"]
     part: Part
     items: int
     done: int
+    looked_up: frozenset[str] = frozenset()
 
     @property
     def left(self) -> int:
@@ -58,7 +62,9 @@ def _workload(plan: Plan, view: View) -> Iterator[Work]:
         return
     if plan.human is not None:
         items = sum(1 for track in plan.human_tracks for _ in plan.places(track))
-        yield Work("match", plan.human, items, items - len(unmatched(plan, view)))
+        left = unmatched(plan, view)
+        prompts = frozenset(prompt.text for _, prompt, _ in left)
+        yield Work("match", plan.human, items, items - len(left), prompts)
     for predictor in plan.predictors:
         chains = [(llm, generator, predictor) for llm in plan.llms for generator in plan.generators]
         yield _work(plan, view, "score", predictor, chains)
@@ -66,6 +72,7 @@ def _workload(plan: Plan, view: View) -> Iterator[Work]:
 
 def _work(plan: Plan, view: View, stage: Stage, part: Part, chains: Sequence[tuple[Part, ...]]) -> Work:
     items = done = 0
+    looked_up: set[str] = set()
     lines: list[tuple[Track, tuple[Part, ...]]] = [
         (track, chain) for track in plan.task_modes.values() for chain in chains
     ]
@@ -73,9 +80,12 @@ def _work(plan: Plan, view: View, stage: Stage, part: Part, chains: Sequence[tup
         lines += [(track, (human, human, part)) for track in plan.human_tracks]
     for track, chain in lines:
         wanted = {(prompt.id, repeat) for prompt, repeat in plan.places(track)}
+        over = wanted & (set(view.settled(stage, track, chain)) | _invalid(view, track, stage, chain))
         items += len(wanted)
-        done += len(wanted & (set(view.settled(stage, track, chain)) | _invalid(view, track, stage, chain)))
-    return Work(stage, part, items, done)
+        done += len(over)
+        if stage == "write" and isinstance(track, TaskMode) and track.template.uses_references:
+            looked_up |= {prompt.text for prompt, repeat in plan.places(track) if (prompt.id, repeat) not in over}
+    return Work(stage, part, items, done, frozenset(looked_up))
 
 
 def _invalid(view: View, track: Track, stage: Stage, chain: tuple[Part, ...]) -> set[At]:
@@ -92,7 +102,7 @@ def missing(plan: Plan, work: Sequence[Work]) -> list[str]:
     """Ask every component that has work left what it lacks to run here, one line each."""
     busy = [item for item in work if item.left]
     resolved: list[Resolved] = [item.part.resolved for item in busy]
-    if any(item.stage in ("write", "match") for item in busy):
+    if any(item.looked_up for item in busy):
         resolved += [part.resolved for part in (plan.corpus, plan.embedder) if part is not None]
     if busy:
         resolved.append(plan.engine)

@@ -161,7 +161,7 @@ def test_missing_and_broken_videos_are_counted_in_one_line(run: Run, tmp_path: P
     line = refused(run, corpus_files.spec(path, videos=folder), "--baseline", "human", "--task", "popcorn")
     assert "cannot be used" in line
     assert "has no file" in line
-    assert "corpus build --videos" in line
+    assert "corpus build --corpus ... --videos" in line
 
 
 def test_another_baseline_is_refused_with_what_there_is(run: Run) -> None:
@@ -190,3 +190,85 @@ def test_a_dry_run_shows_the_matching(run: Run, corpus: str) -> None:
     stages = {row["stage"]: row for row in json.loads(done.out)["stages"]}
     assert stages["match"]["items"] == 10
     assert stages["score"]["items"] == 50
+
+
+# -- when something changes on the way
+
+
+def test_a_damaged_copy_is_made_again_from_the_corpus(tmp_path: Path, corpus: str) -> None:
+    out = tmp_path / "run"
+    evaluate(out, corpus)
+    first = support.outcome(out)
+    clip = out / humans(out)[0]["video"]
+    whole = clip.read_bytes()
+    clip.unlink()  # it may be the corpus's own file, linked
+    clip.write_bytes(whole[: len(whole) // 2])
+    evaluate(out, corpus)
+    assert support.outcome(out) == first
+
+
+def test_other_videos_of_the_same_corpus_are_taken_and_scored(tmp_path: Path) -> None:
+    path = corpus_files.write(tmp_path / "mine.csv", TABLE)
+    folders = [corpus_files.videos(tmp_path / "one", TABLE), corpus_files.videos(tmp_path / "two", TABLE[::-1])]
+    for folder in folders:
+        evaluate(tmp_path / "run", corpus_files.spec(path, videos=folder), predictor="demo")
+        evaluate(tmp_path / folder.name / "run", corpus_files.spec(path, videos=folder), predictor="demo")
+        fresh = humans(tmp_path / folder.name / "run")
+        assert [(row["video_sha256"], row["popularity"]) for row in humans(tmp_path / "run")] == [
+            (row["video_sha256"], row["popularity"]) for row in fresh
+        ]
+
+
+def test_a_video_that_is_settled_is_not_asked_of_the_corpus_again(tmp_path: Path) -> None:
+    path = corpus_files.write(tmp_path / "mine.csv", TABLE)
+    corpus = corpus_files.spec(path, videos=corpus_files.videos(tmp_path / "videos", TABLE))
+    evaluate(tmp_path / "run", corpus, limit=1)
+    (row,) = humans(tmp_path / "run")
+    (tmp_path / "videos" / f"{row['match']['id']}.mp4").unlink()
+    evaluate(tmp_path / "run", corpus, limit=1, predictor=["faulty", "demo"])
+    assert humans(tmp_path / "run")[0]["scores"]["demo"] > 0
+
+
+def test_a_video_that_goes_after_it_was_checked_leaves_the_other_systems_their_scores(
+    tmp_path: Path, corpus: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from popbench import human
+
+    def gone(path: Path) -> str:
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+
+    monkeypatch.setattr(human, "sha256", gone)
+    run = evaluate(tmp_path / "run", corpus)
+    assert (run.complete, run.errors) == (False, 5)
+    rows = support.samples(tmp_path / "run")
+    assert {row["status"] for row in rows if row["system"] != "human"} == {"ok"}
+    assert all("cannot be read" in row["error"] for row in humans(tmp_path / "run"))
+    monkeypatch.undo()
+    assert evaluate(tmp_path / "run", corpus).complete
+
+
+def test_runs_that_share_the_baseline_share_a_board(tmp_path: Path, corpus: str) -> None:
+    evaluate(tmp_path / "a", corpus, llm="verbatim")
+    evaluate(tmp_path / "b", corpus, llm="shotlist")
+    results = build_board([tmp_path / "a", tmp_path / "b"], tmp_path / "board")
+    assert [row["system"] for row in results["systems"]].count("human") == 1
+    assert len(results["systems"]) == 3
+    assert [row["n"] for row in results["systems"]] == [5, 5, 5]
+
+
+def test_the_baseline_with_other_videos_does_not_share_a_board(tmp_path: Path) -> None:
+    path = corpus_files.write(tmp_path / "mine.csv", TABLE)
+    for name, table in (("a", TABLE), ("b", TABLE[::-1])):
+        folder = corpus_files.videos(tmp_path / f"videos-{name}", table)
+        evaluate(tmp_path / name, corpus_files.spec(path, videos=folder), predictor="demo")
+    with pytest.raises(UsageError, match="system 'human' has two results for prompt"):
+        build_board([tmp_path / "a", tmp_path / "b"], tmp_path / "board")
+
+
+def test_the_board_says_where_references_come_from_and_how_near_human_videos_are(tmp_path: Path, corpus: str) -> None:
+    for _ in range(2):  # also when there is nothing left to do
+        evaluate(tmp_path / "run", corpus, mode="pe,k=20", predictor="demo")
+        board = (tmp_path / "run/leaderboard.md").read_text(encoding="utf-8")
+        assert "- references: corpus table\\[data=mine\\], part test, 30 videos, found with hashing" in board
+        assert "drafts were shown fewer than 20 references, 6 in the median" in board
+        assert "videos for 5 prompts; the similarity of title and prompt is 0." in board

@@ -202,7 +202,7 @@ def test_the_whole_corpus_holds_what_it_was_trained_on(tmp_path: Path, corpus: s
 def test_leakage_that_is_allowed_stands_on_the_board(tmp_path: Path, corpus: str) -> None:
     evaluate(tmp_path / "run", corpus, predictor="trained", allow_leakage=True)
     board = (tmp_path / "run/leaderboard.md").read_text(encoding="utf-8")
-    assert "trained: was trained on mine/test, where references and human videos are from" in board
+    assert "trained: the predictor was trained on mine/test, where references and human videos are from" in board
     assert json.loads((tmp_path / "run/run.json").read_text())["config"]["allow_leakage"] is True
 
 

@@ -19,7 +19,7 @@ from popbench.leaderboard.scores import merge
 from popbench.leaderboard.sources import read_source
 
 KEYS = {
-    "schema", "demo", "tasks", "predictors", "level", "resamples", "restricted_to_common", "limited", "notes",
+    "schema", "demo", "tasks", "predictors", "level", "resamples", "restricted_to_common", "limited", "notes", "references", "remarks",
     "systems", "pairs",
     "enhancement", "minimum_detectable_win_rate",
 }  # fmt: skip

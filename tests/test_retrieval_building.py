@@ -167,7 +167,7 @@ def test_prompts_are_found_while_another_process_tidies_their_shards(monkeypatch
     for prompt in ("one", "two", "three"):
         Retriever(Made(rows), Drawn()).prepare([prompt])
     reader = Retriever(Made(rows), Drawn())
-    reader._vectors.find(keys_of(["one"]))
+    reader._embedding.vectors.find(keys_of(["one"]))
     Retriever(Made(rows), Drawn()).load()
     reader.prepare(["one", "two", "new"])
     for prompt in ("one", "two", "new"):

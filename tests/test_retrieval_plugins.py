@@ -102,7 +102,7 @@ def test_a_corpus_that_fails_to_identify_itself_or_to_remark_is_told() -> None:
         def remarks(self) -> list[str]:
             raise ValueError("no")
 
-    assert refusal(lambda: Retriever(NoContent([]), Drawn(), corpus_name="mine")).startswith("corpus mine cannot be id")
+    assert refusal(lambda: Retriever(NoContent([]), Drawn(), corpus_name="mine")).startswith("corpus mine: no fingerprint (")
     assert "its remarks cannot be had: ValueError: no" in refusal(Retriever(NoRemarks(own_texts(2)), Drawn()).load)
 
 
@@ -126,10 +126,11 @@ def _raise(made: Any) -> Any:
 @pytest.mark.parametrize(
     ("give", "said"),
     [
-        (lambda made: made[0], "gave (8,) for 5 texts, expected (texts, d) finite numbers"),
+        (lambda made: made[0], "gave (8,) for 5 texts, expected (texts, d)"),
         (lambda made: made[:-1], "gave (4, 8) for 5 texts"),
         (lambda made: made[:, :0], "gave (5, 0) for 5 texts"),
-        (lambda made: made * np.nan, "finite numbers"),
+        (lambda made: made * np.nan, "hold NaN or infinity"),
+        (lambda made: made * 3, "gave a vector of length 3: they have length 1, or 0"),
         (lambda made: None, "gave () for 5 texts"),
         (lambda made: [["a"]], "raised ValueError"),
         (lambda made: [[1.0], [1.0, 2.0]], "raised ValueError"),

@@ -54,7 +54,7 @@ def ranked(results: Mapping[str, Any], predictor: str, task: str) -> list[dict[s
 
 def remarks(results: Mapping[str, Any]) -> list[str]:
     """Say what a reader has to know of this board: what components ask to be said, and that prompts are missing."""
-    lines = [f"{label}: {note}" for label, note in results.get("notes", {}).items()]
+    lines = [f"{label}: {note}" for label, note in results.get("notes", {}).items()] + results.get("remarks", [])
     limited = ", ".join(f"{task} to {n} of {total}" for task, (n, total) in results.get("limited", {}).items())
     return [*lines, f"Limited run: {limited} prompts. It is no result of the whole task."] if limited else lines
 
@@ -258,6 +258,11 @@ def _footer(results: Mapping[str, Any], about: Sequence[str]) -> Iterator[str]:
     for predictor in results["predictors"]:
         known = f"fingerprint `{predictor['digest']}`" if predictor["digest"] else "fingerprint unknown"
         yield f"- predictor {escaped(predictor['name'])}: {known}"
+    for of in results.get("references", []):
+        yield (
+            f"- references: corpus {escaped(of['corpus'])}, part {of['part']}, {of['videos']:,} videos, found with "
+            f"{escaped(of['embedder'])}"
+        )
     if results["restricted_to_common"]:
         yield "- restricted to the prompts that all systems have"
     yield from (f"- {line}" for line in about)

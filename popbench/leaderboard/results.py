@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,8 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
         "restricted_to_common": common,
         "limited": limited(sources),
         "notes": {label: note for scores in sources for label, note in sorted(scores.notes.items())},
+        "references": _unique(reference for scores in sources for reference in scores.references),
+        "remarks": _unique(remark for scores in sources for remark in scores.remarks),
         "systems": [],
         "pairs": [],
         "enhancement": [],
@@ -51,6 +53,14 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
             _add_block(results, scores, block)
     rounded: dict[str, Any] = _rounded(results)
     return rounded
+
+
+def _unique(values: Iterable[Any]) -> list[Any]:
+    found: list[Any] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return found
 
 
 def limited(sources: Sequence[Scores]) -> dict[str, list[int]]:

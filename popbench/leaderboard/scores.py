@@ -50,6 +50,9 @@ class Scores:
     modes: dict[str, str] = field(default_factory=dict)
     mode_fingerprints: dict[str, dict[str, str]] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    references: list[dict[str, JSON]] = field(default_factory=list)
+    """Corpora that references come from: `corpus`, `part`, `videos`, `embedder`."""
+    remarks: list[str] = field(default_factory=list)
 
 
 def merge(sources: Sequence[Scores]) -> list[Scores]:
@@ -66,14 +69,17 @@ def merge(sources: Sequence[Scores]) -> list[Scores]:
         if first is None:
             merged[scores.predictor_digest] = replace(
                 scores, rows=list(scores.rows), tasks=dict(scores.tasks), systems=dict(scores.systems),
-                modes=dict(scores.modes), notes=dict(scores.notes),
+                modes=dict(scores.modes), notes=dict(scores.notes), references=list(scores.references),
+                remarks=list(scores.remarks),
             )  # fmt: skip
             continue
         if first.demo != scores.demo and _is_bare(first) == _is_bare(scores):
             raise UsageError(f"demo scores and real ones cannot share a board ({first.source} and {scores.source})")
         if _is_bare(first):  # a run knows the predictor's name
             first.predictor, first.unit, first.demo = scores.predictor, scores.unit, scores.demo
-        first.rows += scores.rows
+        first.rows += _new_rows(first, scores)
+        first.references += scores.references
+        first.remarks += scores.remarks
         first.source = f"{first.source} and others" if not first.source.endswith(" and others") else first.source
         for name, about in scores.tasks.items():  # what one source does not know, another may
             known = {key: value for key, value in about.items() if value is not None}
@@ -96,6 +102,30 @@ def merge(sources: Sequence[Scores]) -> list[Scores]:
         names = ", ".join(scores.source for scores in found)
         raise UsageError(f"scores without a predictor share a board only with one another ({names})")
     return found
+
+
+def _new_rows(first: Scores, other: Scores) -> list[ScoreRow]:
+    """Leave out what two runs have in common, such as the human baseline: systems of one fingerprint, equal results.
+
+    Raises UsageError where such a system has other results.
+    """
+    shared = {name for name, known in other.systems.items() if known and first.systems.get(name)}
+    there = {_place(row): row for row in first.rows if row.system in shared}
+    new = []
+    for row in other.rows:
+        known = there.get(_place(row))
+        if known is None:
+            new.append(row)
+        elif (known.status, known.popularity) != (row.status, row.popularity):
+            raise UsageError(
+                f"system {row.system!r} has two results for prompt {row.prompt_id!r} of task {row.task!r} "
+                f"({first.source} and {other.source}): leave it out of one run, or name its videos or models apart"
+            )
+    return new
+
+
+def _place(row: ScoreRow) -> tuple[str, str, str, int]:
+    return row.system, row.task, row.prompt_id, row.repeat
 
 
 def _is_bare(scores: Scores) -> bool:
@@ -159,7 +189,7 @@ def check_rows(scores: Scores) -> None:
             raise UsageError(f"{where}: popularity is {row.popularity:g}, expected no negative number")
         if (row.popularity == 0) != (row.status == "invalid"):
             raise UsageError(f"{where}: popularity is {row.popularity:g} with status {row.status} (0 is for invalid)")
-    counts = Counter((row.system, row.task, row.prompt_id, row.repeat) for row in scores.rows)
+    counts = Counter(map(_place, scores.rows))
     for (system, task, prompt, repeat), count in counts.items():
         if count > 1:
             sample = f"system {system!r}, task {task!r}, prompt {prompt!r}, repeat {repeat}"

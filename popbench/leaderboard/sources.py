@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from popbench.errors import UsageError, one_line, unknown
+from popbench.leaderboard.remarks import remarks_of
 from popbench.leaderboard.scores import ScoreRow, Scores
 from popbench.originality import is_copy
 from popbench.records import JSON, Sample
@@ -29,6 +30,8 @@ def from_samples(samples: Iterable[Sample], about: Mapping[str, JSON], source: s
         for name, task in about["tasks"].items()
     }
     modes = {label: mode["name"] for label, mode in about["modes"].items()}
+    remarks = list(remarks_of(samples, about))
+    references = {key: value for key, value in (about.get("references") or {}).items() if key != "remarks"}
     return [
         Scores(
             predictor=predictor,
@@ -42,6 +45,8 @@ def from_samples(samples: Iterable[Sample], about: Mapping[str, JSON], source: s
             modes=modes,
             mode_fingerprints={label: mode["fingerprints"] for label, mode in about["modes"].items()},
             notes=dict(about["notes"]),
+            references=[references] if references else [],
+            remarks=remarks,
         )
         for predictor, digest in about["predictors"].items()
     ]

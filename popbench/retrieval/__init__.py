@@ -4,7 +4,8 @@
 that from the corpus's rows, and `vectors` keeps what an embedder made of texts, for all corpora and runs.
 """
 
+from popbench.retrieval.found import Found, Hit
 from popbench.retrieval.options import RetrievalOptions
-from popbench.retrieval.references import Found, Hit, Retriever
+from popbench.retrieval.references import Retriever
 
 __all__ = ["Found", "Hit", "RetrievalOptions", "Retriever"]

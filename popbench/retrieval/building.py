@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -22,8 +22,10 @@ import numpy as np
 
 from popbench.errors import UsageError, one_line
 from popbench.interfaces import Corpus
+from popbench.keys import digest
 from popbench.progress import Progress
-from popbench.records import Reference
+from popbench.records import JSON, Reference
+from popbench.retrieval.embedding import Embedding, fingerprint_of
 from popbench.retrieval.index import ABOUT, ANN, ROWS, TITLES, Index, dump_row, parse_row, text_of
 from popbench.retrieval.search import FLAT_LIMIT, train
 from popbench.retrieval.vectors import Keys, Vectors, as_keys, key_of, keys_of, save, save_chunks, sync
@@ -38,8 +40,6 @@ SHARD = 8192
 SECONDS = 5.0
 """and seconds until one is written: what a kill may cost."""
 CHUNK = 16_384
-
-Embed = Callable[[Sequence[str]], "NDArray[np.float32]"]
 
 
 @dataclass
@@ -63,14 +63,22 @@ class _Rows:
         self.titles.append(title_hash(row.title))
 
 
-def build(
-    corpus: Corpus, name: str, part: str, vectors: Vectors, home: Path, embed: Embed, progress: Progress
-) -> Index:
+@dataclass(frozen=True)
+class Source:
+    """A part of a corpus, what messages call the corpus, and the fingerprint that its rows were asked for by."""
+
+    corpus: Corpus
+    name: str
+    part: str
+    fingerprint: Mapping[str, JSON]
+
+
+def build(source: Source, embedding: Embedding, home: Path, progress: Progress) -> Index:
     """Make the index of a part of a corpus in `home`; raises UsageError for rows that are no corpus.
 
     Only for the process that holds the lock of the vectors' folder.
     """
-    work, done = home / ".building", home / "index"
+    work, done, vectors = home / ".building", home / "index", embedding.vectors
     for left in vectors.folder.glob("*/.building"):
         if left != work or Index.open(work) is None:  # a whole one was left at the last step, with vectors to keep
             shutil.rmtree(left, ignore_errors=True)
@@ -78,7 +86,7 @@ def build(
     if not work.exists():
         work.mkdir(parents=True)
         try:
-            _fill(work, corpus, name, part, vectors, embed, progress)
+            _fill(work, source, embedding, progress)
         except BaseException:
             shutil.rmtree(work, ignore_errors=True)
             raise
@@ -90,17 +98,20 @@ def build(
     return found
 
 
-def _fill(work: Path, corpus: Corpus, name: str, part: str, vectors: Vectors, embed: Embed, progress: Progress) -> None:
+def _fill(work: Path, source: Source, embedding: Embedding, progress: Progress) -> None:
     """Write the files of an index into an empty folder."""
-    rows, size = _read(corpus, name, part, work / ROWS)
-    remarks = _remarks(corpus, name)
+    name, vectors = source.name, embedding.vectors
+    rows, size = _read(source, work / ROWS)
+    remarks = _remarks(source.corpus, name)
+    if digest(dict(fingerprint_of(source.corpus, f"corpus {name}"))) != digest(dict(source.fingerprint)):
+        raise UsageError(f"corpus {name} changed since the run was planned: run the same command again")
     keys = as_keys(rows.keys)
     missing = _embed_missing(
-        f"embed {name}", keys, lambda wanted: _texts(work / ROWS, rows.place, wanted), vectors, embed, progress
+        f"embed {name}", keys, lambda wanted: _texts(work / ROWS, rows.place, wanted), embedding, progress
     )
     names = sorted(rows.tags)
     name_keys = keys_of(names)
-    _embed_missing("", name_keys, lambda wanted: (names[at] for at in wanted), vectors, embed, Progress())
+    _embed_missing("", name_keys, lambda wanted: (names[at] for at in wanted), embedding, Progress())
     ranks = {tag: rank for rank, tag in enumerate(names)}
     tag_rank = np.asarray([ranks[tag] for tag in rows.tags])[np.asarray(rows.tag)]
     id_rank = np.empty(len(rows.ids), np.int64)
@@ -136,15 +147,15 @@ def _fill(work: Path, corpus: Corpus, name: str, part: str, vectors: Vectors, em
     _write(work / ABOUT, json.dumps(about).encode())
 
 
-def embed_titles(index: Index, vectors: Vectors, embed: Embed, progress: Progress) -> None:
+def embed_titles(index: Index, embedding: Embedding, progress: Progress) -> None:
     """Embed the titles of an index, for the human baseline."""
     keys = keys_of(index.row(position).title for position in range(index.n))
 
     def texts(wanted: Sequence[int]) -> Iterator[str]:
         return (index.row(position).title for position in wanted)
 
-    _embed_missing("embed titles", keys, texts, vectors, embed, progress)
-    save_chunks(index.folder / TITLES, np.float32, index.vectors.shape, _chunks(keys, vectors))
+    _embed_missing("embed titles", keys, texts, embedding, progress)
+    save_chunks(index.folder / TITLES, np.float32, index.vectors.shape, _chunks(keys, embedding.vectors))
 
 
 def title_hash(title: str) -> int:
@@ -153,11 +164,11 @@ def title_hash(title: str) -> int:
     return int.from_bytes(hashlib.blake2b(folded.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
-def _read(corpus: Corpus, name: str, part: str, path: Path) -> tuple[_Rows, int]:
+def _read(source: Source, path: Path) -> tuple[_Rows, int]:
     """Write the rows of a part to a file; return what is kept of them in memory, and the file's size."""
-    rows, size = _Rows(), 0
+    rows, size, name, part = _Rows(), 0, source.name, source.part
     with path.open("wb") as file:
-        for row in _checked(corpus, name, part):
+        for row in _checked(source.corpus, name, part):
             line = dump_row(row)
             rows.add(row, size, len(line))
             file.write(line)
@@ -225,12 +236,11 @@ def _embed_missing(
     name: str,
     keys: Keys,
     texts: Callable[[Sequence[int]], Iterator[str]],
-    vectors: Vectors,
-    embed: Embed,
+    embedding: Embedding,
     progress: Progress,
 ) -> int:
     """Embed each text that has no vector yet, shard by shard; return how many there were."""
-    unknown = np.flatnonzero(vectors.find(keys) < 0)
+    unknown = np.flatnonzero(embedding.vectors.find(keys) < 0)
     _, first = np.unique(keys[unknown], return_index=True)
     wanted = unknown[np.sort(first)].tolist()
     if not wanted:
@@ -241,10 +251,10 @@ def _embed_missing(
     start, since = 0, time.monotonic()
     for end in range(0, len(wanted), BATCH):
         batch = [next(source) for _ in wanted[end : end + BATCH]]
-        held.append(embed(batch))
+        held.append(embedding.embed(batch))
         end += len(batch)
         if end - start >= SHARD or end == len(wanted) or time.monotonic() - since >= SECONDS:
-            vectors.add(keys[wanted[start:end]], np.concatenate(held))
+            embedding.vectors.add(keys[wanted[start:end]], np.concatenate(held))
             held, start, since = [], end, time.monotonic()
         progress.advance(len(batch))
     return len(wanted)

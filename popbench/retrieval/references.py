@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import filelock
 import numpy as np
 
 from popbench.errors import UsageError, one_line
-from popbench.interfaces import Component, Corpus, Embedder
+from popbench.interfaces import Corpus, Embedder
 from popbench.keys import digest
 from popbench.progress import Progress
-from popbench.records import Reference
-from popbench.retrieval.building import build, embed_titles, title_hash
+from popbench.records import JSON
+from popbench.retrieval.building import Source, build, embed_titles, title_hash
+from popbench.retrieval.embedding import Embedding, fingerprint_of, refuse_lacks
+from popbench.retrieval.found import Found, Hit
 from popbench.retrieval.index import Index
 from popbench.retrieval.options import RetrievalOptions
 from popbench.retrieval.search import Slices, cosines, nearest, ranked
-from popbench.retrieval.vectors import FORMAT, Vectors, cache_folder, keys_of, unwritable
+from popbench.retrieval.vectors import unwritable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,81 +34,37 @@ _DIVERSE_AMONG = 5
 """How many times as many videos as are wanted diversity chooses from."""
 _ROUGH = 1e-4
 """What a product in single precision may be off by."""
+_FOUND = 512
+"""Searches that are remembered, for other LLMs, repeats and re-asks."""
 _MEMORY = 64
 """Choices of tags whose split into popular and unpopular videos is remembered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A video that was found, with the cosine similarity of its text (or title) to the prompt."""
-
-    reference: Reference
-    similarity: float
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What retrieval gives for a prompt: `groups` of positives and negatives, nearest first.
-
-    There is one group, or with `per_tag` one for each tag. `tags` are those chosen, with their similarity; none where
-    the whole corpus is searched. `available` counts the videos they hold.
-    """
-
-    options: RetrievalOptions
-    tags: tuple[tuple[str, float], ...]
-    groups: tuple[tuple[tuple[Hit, ...], tuple[Hit, ...]], ...]
-    available: int
-
-    @property
-    def wanted(self) -> int:
-        """How many references were asked for."""
-        return self.options.k * len(self.groups)
-
-    @property
-    def scope(self) -> str:
-        """Where they were searched, to follow `there are no more`."""
-        return "in the corpus" if self.options.tag_by == "none" else "of the tags chosen"
-
-    def hits(self, k: int | None = None) -> tuple[Hit, ...]:
-        """Return the positives, then the negatives, as the options order them; with `k`, as that RAG size has them."""
-        k = self.options.k if k is None else min(k, self.options.k)
-        unpopular = math.floor(self.options.negative_ratio * k)
-        shown: list[Hit] = []
-        for side, count in ((0, k - unpopular), (1, unpopular)):
-            of_side = [hit for group in self.groups for hit in group[side][:count]]
-            if self.options.order == "farthest":
-                of_side.reverse()
-            elif self.options.order == "popular":
-                of_side.sort(key=lambda hit: (-hit.reference.popularity, hit.reference.id))
-            shown += of_side
-        return tuple(shown)
-
-    def references(self, k: int | None = None) -> tuple[Reference, ...]:
-        """Return the videos of `hits`."""
-        return tuple(hit.reference for hit in self.hits(k))
 
 
 class Retriever:
     """Finds references in one part of a corpus with one embedder; what it needs is made on first use, and kept.
 
-    `corpus_name` and `embedder_name` are what messages call them.
+    The names are what messages call them; fingerprints that are known already are not asked for again.
     """
 
     def __init__(
-        self, corpus: Corpus, embedder: Embedder, *, corpus_name: str | None = None, embedder_name: str | None = None
+        self,
+        corpus: Corpus,
+        embedder: Embedder,
+        *,
+        corpus_name: str | None = None,
+        embedder_name: str | None = None,
+        corpus_fingerprint: Mapping[str, JSON] | None = None,
+        embedder_fingerprint: Mapping[str, JSON] | None = None,
     ) -> None:
         self._corpus = corpus
-        self._embedder = embedder
-        self.part = part_of(corpus)
+        self.part = corpus.part
         self.corpus_name = corpus_name or type(corpus).__name__
-        self.embedder_name = embedder_name or type(embedder).__name__
-        folder = cache_folder() / f"embeddings-{FORMAT}" / _identity(embedder, f"embedder {self.embedder_name}")
-        self._vectors = Vectors(folder)
-        self._width: int | None = None
-        self._home = folder / _identity(corpus, f"corpus {self.corpus_name}", self.part)
+        self._fingerprint = corpus_fingerprint or fingerprint_of(corpus, f"corpus {self.corpus_name}")
+        self._embedding = Embedding(embedder, embedder_name or type(embedder).__name__, embedder_fingerprint)
+        self._home = self._embedding.vectors.folder / digest(dict(self._fingerprint), self.part)
         self._index: Index | None = None
         self._titles: NDArray[np.float32] | None = None
-        self._prompts: dict[str, NDArray[np.float32]] = {}
+        self._found: dict[tuple[str, RetrievalOptions], Found] = {}
         self._splits: dict[tuple[tuple[int, ...], float], tuple[Slices, Slices]] = {}
 
     @property
@@ -123,72 +79,18 @@ class Retriever:
         return self._index
 
     def _build(self, progress: Progress) -> Index:
+        refuse_lacks(self._corpus, f"corpus {self.corpus_name}")
+        self._embedding.check()
+        source = Source(self._corpus, self.corpus_name, self.part, self._fingerprint)
         try:
-            with self._locked(progress):
-                return Index.open(self.folder) or build(
-                    self._corpus, self.corpus_name, self.part, self._vectors, self._home, self._embed, progress
-                )
+            with self._embedding.locked(progress):
+                return Index.open(self.folder) or build(source, self._embedding, self._home, progress)
         except OSError as error:
-            raise unwritable(self._vectors.folder, error) from error
+            raise unwritable(self._embedding.vectors.folder, error) from error
 
-    @contextmanager
-    def _locked(self, progress: Progress) -> Iterator[None]:
-        """Wait for a process that embeds with this embedder: what it embeds need not be embedded here."""
-        self._vectors.folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self._vectors.folder / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            progress.notice(f"Waiting for another popbench that embeds with {self.embedder_name}.")
-            lock.acquire()
-        try:
-            self._vectors.forget()
-            yield
-        finally:
-            lock.release()
-
-    def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        who = f"embedder {self.embedder_name}"
-        try:
-            vectors = np.asarray(self._embedder.encode(texts), dtype=np.float32)
-        except UsageError:
-            raise
-        except Exception as error:  # a plugin's code may raise anything
-            raise UsageError(f"{who} raised {one_line(error)}") from error
-        if vectors.ndim != 2 or len(vectors) != len(texts) or not vectors.size or not np.isfinite(vectors).all():
-            raise UsageError(f"{who} gave {vectors.shape} for {len(texts)} texts, expected (texts, d) finite numbers")
-        width = self._vectors.width or self._width or vectors.shape[1]
-        if vectors.shape[1] != width:
-            raise UsageError(
-                f"{who} gave vectors of length {vectors.shape[1]}, and {width} before: its fingerprint "
-                f"has to tell the two apart; remove {self._vectors.folder}"
-            )
-        self._width = width
-        return vectors
-
-    def prepare(self, prompts: Sequence[str]) -> None:
+    def prepare(self, prompts: Sequence[str], progress: Progress | None = None) -> None:
         """Embed many prompts at once, ahead of `find`; those embedded by an earlier run are known."""
-        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._prompts]
-        keys = keys_of(new)
-        codes = self._vectors.find(keys)
-        there = np.flatnonzero(codes >= 0)
-        try:
-            known = self._vectors.gather(codes[there])
-        except OSError:  # another process has tidied meanwhile
-            self._vectors.forget()
-            there, known = there[:0], np.zeros((0, 0), np.float32)
-        unknown = np.setdiff1d(np.arange(len(new)), there)
-        if len(unknown):
-            made = self._embed([new[at] for at in unknown])
-            with suppress(UsageError):  # where a cache cannot be written, prompts are embedded in every run
-                self._vectors.add(keys[unknown], made)
-            self._prompts.update(zip([new[at] for at in unknown], made, strict=True))
-        self._prompts.update(zip([new[at] for at in there], known, strict=True))
-
-    def _query(self, prompt: str) -> NDArray[np.float32]:
-        if prompt not in self._prompts:
-            self._prompts[prompt] = self._embed([prompt])[0]
-        return self._prompts[prompt]
+        self._embedding.prepare(prompts, progress)
 
     def find(self, prompt: str, options: RetrievalOptions) -> Found:
         """Find the references of one prompt.
@@ -197,13 +99,20 @@ class Retriever:
         k references floor(r k) are negatives. Tags with too few videos give what there is. Ties are broken by
         id. Raises UsageError for a corpus that cannot be used.
         """
-        index, query = self.load(), self._query(prompt)
+        known = self._found.get((prompt, options))
+        if known is not None:
+            return known
+        index, query = self.load(), self._embedding.query(prompt)
         tags = self._nearest_tags(index, query, options)
         codes = [index.tags.index(name) for name, _ in tags] if options.tag_by != "none" else range(len(index.tags))
         pools = [(code,) for code in codes] if options.per_tag and tags else [tuple(sorted(codes))]
         groups = tuple(self._group(index, query, pool, options) for pool in pools)
         available = sum(end - start for start, end in map(index.slice_of, codes))
-        return Found(options, tags, groups, available)
+        found = Found(options, tags, groups, available)
+        if len(self._found) >= _FOUND:
+            self._found.pop(next(iter(self._found)))
+        self._found[prompt, options] = found
+        return found
 
     @staticmethod
     def _nearest_tags(
@@ -263,7 +172,7 @@ class Retriever:
 
     def nearest_title(self, prompt: str) -> Hit:
         """Return the video whose title is nearest to a prompt by cosine, ties by id: the paper's human baseline."""
-        index, query, titles = self.load(), self._query(prompt), self.load_titles()
+        index, query, titles = self.load(), self._embedding.query(prompt), self.load_titles()
         titled = index.title_hashes != np.uint64(title_hash(""))
         if not titled.any():
             raise UsageError(f"corpus {self.corpus_name}: no video has a title")
@@ -280,11 +189,11 @@ class Retriever:
             self._titles = index.titles()
         if self._titles is None:
             try:
-                with self._locked(progress):
+                with self._embedding.locked(progress):
                     if index.titles() is None:
-                        embed_titles(index, self._vectors, self._embed, progress)
+                        embed_titles(index, self._embedding, progress)
             except OSError as error:
-                raise unwritable(self._vectors.folder, error) from error
+                raise unwritable(self._embedding.vectors.folder, error) from error
             self._titles = index.titles()
             assert self._titles is not None
         return self._titles
@@ -297,6 +206,8 @@ class Retriever:
             for row in self._corpus.rows(self.part):
                 if row.id in wanted:
                     found[row.id] = row.video
+                if len(found) == len(wanted):
+                    break
         except Exception as error:  # a plugin's code may raise anything
             raise UsageError(f"corpus {self.corpus_name} cannot be read: {one_line(error)}") from error
         return found
@@ -304,7 +215,9 @@ class Retriever:
     @property
     def ready(self) -> bool:
         """Whether the corpus is built already."""
-        return Index.open(self.folder) is not None
+        if self._index is None:
+            self._index = Index.open(self.folder)
+        return self._index is not None
 
     def warnings(self, prompts: Mapping[str, Sequence[str]]) -> Iterator[str]:
         """Say in one line each what a user of these references has to know; `prompts` by the name of their task."""
@@ -326,21 +239,6 @@ class Retriever:
         index = self.load()
         hashes = np.asarray([title_hash(prompt) for prompt in prompts], np.uint64)
         return [prompt for prompt, there in zip(prompts, np.isin(hashes, index.title_hashes), strict=True) if there]
-
-
-def _identity(component: Component, who: str, *parts: str) -> str:
-    """Name the folder of what is made with a component."""
-    try:
-        return digest(dict(component.fingerprint()), *parts)
-    except UsageError:
-        raise
-    except Exception as error:  # a plugin's code may raise anything
-        raise UsageError(f"{who} cannot be identified: {one_line(error)}") from error
-
-
-def part_of(corpus: Corpus) -> str:
-    """Return the part of a corpus that its options choose: predictors are trained on others than `test`."""
-    return str(getattr(corpus.options, "part", "test"))
 
 
 def _diverse(vectors: NDArray[np.float32], query: NDArray[np.float32], count: int, weight: float) -> list[int]:

@@ -94,7 +94,7 @@ def train(vectors: NDArray[np.float32], path: Path) -> None:
     """Write the approximate index of many vectors, (n, d): an inverted file of 4-bit vectors.
 
     Vectors are read a chunk at a time, and those it is trained on are spread evenly over them. Four bits are enough to
-    tell candidates, which is what they are for: eight find no more, in twice the time and the memory.
+    tell candidates, which is what they are for: eight find no more, in more time and twice the memory.
     """
     faiss = load_faiss()
     n, width = vectors.shape
