@@ -202,7 +202,9 @@ def show(
     found: Found | None,
     fits: Callable[[Sequence[Message]], bool],
 ) -> Shown:
-    """Render a template with as many references as fit the model: whole ones, as a smaller RAG size has them.
+    """Render a template with as many references as fit the model: whole ones, the nearest of what was found.
+
+    They are those of a smaller RAG size, except that `diversity` chose among as many as the size asked for allows.
 
     Where not even the prompt alone fits, it is shown with none, and the model says what it makes of that.
     """

@@ -67,7 +67,7 @@ def test_what_is_built_is_not_built_again(run: Run, corpus: str) -> None:
     for command in ("build", "show"):
         prompt = ["noodles"] if command == "show" else []
         first = run("corpus", command, *prompt, "--corpus", corpus, "--embedder", "hashing")
-        assert ("embed" in first.err) == (command == "build")
+        assert ("embed table" in first.err) == (command == "build")
     again = run("corpus", "build", "--corpus", corpus, "--embedder", "hashing", "--json")
     assert again.err == ""
     found = json.loads(again.out)
@@ -85,7 +85,7 @@ def test_videos_are_checked(run: Run, corpus: str, tmp_path: Path) -> None:
     done = run(*arguments)
     assert done.status == 1
     line = done.err.splitlines()[-1]
-    assert line.startswith("popbench: 2 videos of 30 cannot be used: an0 has no file; ")
+    assert line.startswith(f"popbench: 2 videos of 30 in {folder} cannot be used: an0 has no file; ")
     assert "ga1.mp4" in line
 
 
@@ -95,6 +95,9 @@ def test_videos_are_checked(run: Run, corpus: str, tmp_path: Path) -> None:
         (["show", " "], "the prompt is empty"),
         (["show", "x", "--mode", "pe,kk=3"], "did you mean 'k'"),
         (["show", "x", "--mode", "pe,k=0"], "k: "),
+        (["show", "x", "--mode", "pee"], "did you mean 'pe'"),
+        (["show", "x", "--mode", "basic"], "mode basic shows no references"),
+        (["show", "x", "--mode", "pe,tag_by=none,tags=2"], "leave out tags and per_tag"),
         (["show", "x", "--mode", "pe,tag_by=nam"], "tag_by: "),
         (["show", "x", "--corpus", "microlense"], "did you mean 'microlens'"),
         (["show", "x", "--embedder", "hash"], "did you mean 'hashing'"),

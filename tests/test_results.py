@@ -19,8 +19,8 @@ from popbench.leaderboard.scores import merge
 from popbench.leaderboard.sources import read_source
 
 KEYS = {
-    "schema", "demo", "tasks", "predictors", "level", "resamples", "restricted_to_common", "limited", "notes", "references", "remarks",
-    "systems", "pairs",
+    "schema", "demo", "tasks", "predictors", "level", "resamples", "restricted_to_common", "limited", "notes",
+    "references", "remarks", "systems", "pairs",
     "enhancement", "minimum_detectable_win_rate",
 }  # fmt: skip
 SYSTEM_KEYS = {

@@ -38,6 +38,7 @@ def ids(references: Sequence[Reference]) -> list[str]:
 @pytest.mark.parametrize("tag_by", ["name", "profile", "none"])
 @pytest.mark.parametrize(("tags", "per_tag"), [(1, False), (3, False), (3, True), (99, True)])
 def test_tags_are_chosen_and_pooled_as_in_a_plain_account(ratio: float, tag_by: Any, tags: int, per_tag: bool) -> None:
+    tags, per_tag = (1, False) if tag_by == "none" else (tags, per_tag)
     for prompt in (PROMPT, "robot", "?!"):
         options = {"k": 7, "tags": tags, "negative_ratio": ratio, "tag_by": tag_by, "per_tag": per_tag}
         assert found(ROWS, prompt, **options) == plainly(ROWS, Hashing(), prompt, 7, tags, ratio, tag_by, per_tag)
@@ -57,6 +58,7 @@ def test_any_options_give_those_of_a_plain_account(
     n: int, k: int, tags: int, ratio: float, tag_by: str, per_tag: bool, seed: int
 ) -> None:
     rows = made_rows(n, seed)
+    tags, per_tag = (1, False) if tag_by == "none" else (tags, per_tag)
     shown = found(rows, "a song", k=k, tags=tags, negative_ratio=ratio, tag_by=tag_by, per_tag=per_tag)
     assert shown == plainly(rows, Hashing(), "a song", k, tags, ratio, tag_by, per_tag)
 
@@ -75,7 +77,7 @@ def test_what_was_found_says_of_which_tags_and_how_many() -> None:
     assert one.wanted == 15
     assert one.available == sum(row.tag in {name for name, _ in one.tags} for row in ROWS)
     assert [similarity for _, similarity in one.tags] == sorted((value for _, value in one.tags), reverse=True)
-    whole = find(k=5, tags=3, per_tag=True, tag_by="none")
+    whole = find(k=5, tag_by="none")
     assert (whole.tags, whole.wanted, whole.available) == ((), 5, 200)
 
 
@@ -88,14 +90,13 @@ def test_a_ratio_of_0_or_1_gives_only_popular_or_only_unpopular_ones(ratio: int)
 # -- fewer references
 
 
-@pytest.mark.parametrize("tag_by", ["name", "none"])
-@pytest.mark.parametrize("per_tag", [False, True])
+@pytest.mark.parametrize(("tag_by", "tags", "per_tag"), [("name", 3, False), ("name", 3, True), ("none", 1, False)])
 @pytest.mark.parametrize("order", ["nearest", "farthest", "popular"])
 @pytest.mark.parametrize("ratio", [0, 0.1, 0.5, 0.9, 1])
 def test_a_smaller_size_of_what_was_found_is_what_a_smaller_search_finds(
-    tag_by: Any, per_tag: bool, order: Any, ratio: float
+    tag_by: Any, tags: int, per_tag: bool, order: Any, ratio: float
 ) -> None:
-    options = RetrievalOptions(k=30, tags=3, negative_ratio=ratio, per_tag=per_tag, order=order, tag_by=tag_by)
+    options = RetrievalOptions(k=30, tags=tags, negative_ratio=ratio, per_tag=per_tag, order=order, tag_by=tag_by)
     retriever = Retriever(Made(ROWS), Hashing())
     large = retriever.find(PROMPT, options)
     for k in (1, 2, 9, 10, 11, 29, 30):
@@ -209,7 +210,7 @@ def template(tmp_path: Path) -> Template:
 @pytest.mark.parametrize(("k", "most"), [(1, 2), (10, 5), (64, 8)])
 def test_as_many_references_are_shown_as_fit(template: Template, per_tag: bool, k: int, most: int) -> None:
     prompt, rules = Prompt("p", PROMPT, "c", "t"), DraftRules()
-    large = find(k=k, tags=2, per_tag=per_tag, negative_ratio=0.25, tag_by="name" if per_tag else "none")
+    large = find(k=k, negative_ratio=0.25, **({"tags": 2, "per_tag": True} if per_tag else {"tag_by": "none"}))
     sizes = {size: template.render(prompt, rules, large.references(size)) for size in range(k + 1)}
     lengths = {size: sum(len(message["content"]) for message in messages) for size, messages in sizes.items()}
     there = len(large.references())

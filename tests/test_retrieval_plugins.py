@@ -102,7 +102,9 @@ def test_a_corpus_that_fails_to_identify_itself_or_to_remark_is_told() -> None:
         def remarks(self) -> list[str]:
             raise ValueError("no")
 
-    assert refusal(lambda: Retriever(NoContent([]), Drawn(), corpus_name="mine")).startswith("corpus mine: no fingerprint (")
+    assert refusal(lambda: Retriever(NoContent([]), Drawn(), corpus_name="mine")).startswith(
+        "corpus mine: no fingerprint ("
+    )
     assert "its remarks cannot be had: ValueError: no" in refusal(Retriever(NoRemarks(own_texts(2)), Drawn()).load)
 
 

@@ -33,6 +33,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> int:
             ],
             "disk_mb": _disk_mb(work, path),
             "costs": estimate(plan, path),
+            "corpus_ready": None if plan.corpus is None else plan.retriever.ready,
             "missing": lacks,
         }
         click.echo(json.dumps(plan_json, ensure_ascii=False))
@@ -80,6 +81,8 @@ def _show(plan: Plan, path: Path, work: Sequence[Work]) -> None:
     )
     for row in estimate(plan, path):
         console.print(_cost(row), **plain)
+    if plan.corpus is not None and plan.embedder is not None and not plan.retriever.ready:
+        console.print(f"Corpus {plan.corpus.label} is embedded first, with {plan.embedder.label}", **plain)
     if plan.demo:
         console.print("Demo: the scores of this run say nothing about real popularity.", **plain)
     _show_prompt(plan, console, plain)

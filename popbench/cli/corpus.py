@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from popbench.errors import UsageError, counted
+from popbench.errors import UsageError, counted, unknown
 
 if TYPE_CHECKING:
     from popbench.records import JSON
@@ -59,23 +60,31 @@ def build(corpus: str | None, embedder: str | None, videos: Path | None, as_json
       popbench corpus build --corpus microlens,path=MicroLens-100k --videos MicroLens-100k/videos
       popbench corpus build --corpus table,path=mine.csv,title=name,tag=genre,popularity=comments
     """
+    import numpy as np
+
     from popbench.cli._progress import make_progress
 
-    subject = _Subject(corpus, embedder, videos)
     progress = make_progress()
     broken: list[str] = []
-    try:
-        index = subject.retriever.load(progress)
-        if videos is not None:
-            subject.retriever.load_titles(progress)
-            broken = list(_broken_videos(subject, progress))
-    finally:
-        progress.close()
+    with closing(_Subject(corpus, embedder, videos)) as subject:
+        was_ready = subject.retriever.ready
+        try:
+            index = subject.retriever.load(progress)
+            if videos is not None:
+                subject.retriever.load_titles(progress)
+                broken = list(_broken_videos(subject, progress))
+        except KeyboardInterrupt:
+            progress.close()
+            click.echo("popbench: interrupted; what is embedded is kept, and the same command goes on", err=True)
+            return 130
+        finally:
+            progress.close()
     about = {
         **subject.about,
+        "was_ready": was_ready,
         "videos": index.n,
         "tags": {
-            tag: {"videos": int(end - start), "median": float(index.popularity[(start + end) // 2])}
+            tag: {"videos": int(end - start), "median": float(np.median(index.popularity[start:end]))}
             for tag, (start, end) in zip(index.tags, map(index.slice_of, range(len(index.tags))), strict=True)
         },
         "folder": str(index.folder),
@@ -89,8 +98,8 @@ def build(corpus: str | None, embedder: str | None, videos: Path | None, as_json
         _show_build(about)
     if broken:
         more = f"; and {len(broken) - _TOLD:,} more" if len(broken) > _TOLD else ""
-        told = f"{counted(len(broken), 'video')} of {index.n:,} cannot be used: {'; '.join(broken[:_TOLD])}{more}"
-        click.echo(f"popbench: {told}", err=True)
+        told = f"{counted(len(broken), 'video')} of {index.n:,} in {videos} cannot be used: {'; '.join(broken[:_TOLD])}"
+        click.echo(f"popbench: {told}{more} (--json lists all)", err=True)
     return 1 if broken else 0
 
 
@@ -103,26 +112,33 @@ def show(prompt: str, corpus: str | None, embedder: str | None, mode: str, as_js
 
     \b
     Examples:
-      popbench corpus show "a cat learns to bake bread"
-      popbench corpus show "a cat learns to bake bread" --mode pe,k=50,tags=2 --corpus microlens
+      popbench corpus show "an anime sword duel above a floating town"
+      popbench corpus show "an anime sword duel above a floating town" --mode pe,k=50,tags=2 --corpus microlens
     """
     from popbench.cli._progress import make_progress
     from popbench.retrieval import RetrievalOptions
     from popbench.specs import parse_spec, read_options
+    from popbench.tasks import registered_tasks
 
     if not prompt.strip():
         raise UsageError("the prompt is empty: give what a user would ask for, in quotes")
     name, raw = parse_spec(mode)
     raw.pop("label", None)
+    modes = {mode for task in registered_tasks() if task.file is not None for mode in task.file.templates}
+    if name not in modes:
+        raise unknown("mode", name, modes)
+    if name == "basic":
+        raise UsageError("mode basic shows no references: leave out --mode, or give pe with its options")
     options = read_options(RetrievalOptions, raw, {}, f"mode {name}")
     assert isinstance(options, RetrievalOptions)
-    subject = _Subject(corpus, embedder, None)
     progress = make_progress()
-    try:
-        subject.retriever.load(progress)
-    finally:
-        progress.close()
-    found = subject.retriever.find(prompt, options)
+    with closing(_Subject(corpus, embedder, None)) as subject:
+        try:
+            subject.retriever.load(progress)
+            subject.retriever.prepare([prompt], progress)
+        finally:
+            progress.close()
+        found = subject.retriever.find(prompt, options)
     if as_json:
         click.echo(json.dumps(_found_json(prompt, subject, found), ensure_ascii=False))
     else:
@@ -153,6 +169,11 @@ class _Subject:
             corpus_name=self.corpus.spec.label,
             embedder_name=self.embedder.spec.label,
         )
+
+    def close(self) -> None:
+        """Free what the embedder took."""
+        for item in self._both:
+            item.component.close()
 
     @property
     def _both(self) -> Sequence[Resolved]:
@@ -218,7 +239,8 @@ def _show_build(about: Mapping[str, JSON]) -> None:
     for line in (*about["remarks"], *filter(None, [about["note"]])):
         console.print(line, style="yellow", **_PLAIN)
     videos = counted(about["videos"], "video")
-    console.print(f"{videos}, {about['bytes'] / 1e6:,.1f} MB in {about['folder']}", **_PLAIN)
+    ready = "Nothing was left to embed: " if about["was_ready"] else ""
+    console.print(f"{ready}{videos}, {about['bytes'] / 1e6:,.1f} MB in {about['folder']}", **_PLAIN)
     if about["broken_videos"] == []:
         console.print(f"All {videos} can be read.", **_PLAIN)
 
@@ -233,8 +255,11 @@ def _show_found(subject: _Subject, found: Found) -> None:
     chosen = ", ".join(f"{name} ({similarity:.3f})" for name, similarity in found.tags)
     console.print(f"Tags by {found.options.tag_by}: {chosen}" if chosen else "All tags", **_PLAIN)
     table = Table()
-    for name, side in (("", "left"), ("similarity", "right"), ("popularity", "right"), ("tag", "left"), ("id", "left")):
-        table.add_column(name, justify=side)  # type: ignore[arg-type]
+    table.add_column("±")
+    for name in ("similarity", "popularity"):
+        table.add_column(name, justify="right")
+    for name in ("tag", "id"):
+        table.add_column(name)
     table.add_column("title", overflow="fold")
     for hit in found.hits():
         row = hit.reference

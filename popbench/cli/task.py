@@ -89,6 +89,8 @@ def validate(tasks: tuple[str, ...], corpus: str | None, embedder: str | None) -
         # Each task in its own modes, whatever modes other tasks of the call have.
         modes = tuple(task.file.templates)
         plan = make_plan(resolve_config({"mode": modes, "corpus": corpus, "embedder": embedder}), [task])
+        if plan.uses_references:
+            plan.retriever.prepare([prompt.text for prompt in task.prompts])
         for task_mode in plan.task_modes.values():
             for prompt in task.prompts:
                 plan.shown(task_mode, prompt)

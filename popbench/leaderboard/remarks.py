@@ -37,4 +37,4 @@ def remarks_of(samples: Sequence[Sample], about: Mapping[str, JSON]) -> Iterator
 def _wanted(options: Mapping[str, JSON]) -> int:
     """Return how many references a mode asks for; 0 for one that shows none."""
     k = options.get("k", 0)
-    return int(k) * (int(options["tags"]) if options.get("per_tag") and options.get("tag_by") != "none" else 1)
+    return int(k) * (int(options["tags"]) if options.get("per_tag") else 1)

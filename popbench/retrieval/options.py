@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import pydantic
 
@@ -33,3 +33,9 @@ class RetrievalOptions(Options):
     order: Literal["nearest", "farthest", "popular"] = pydantic.Field(
         "nearest", description="what comes first among the popular references, and among the unpopular ones"
     )
+
+    @pydantic.model_validator(mode="after")
+    def _tags_are_chosen(self) -> Self:
+        if self.tag_by == "none" and (self.tags != 1 or self.per_tag):
+            raise ValueError("tag_by=none searches the whole corpus: leave out tags and per_tag")
+        return self

