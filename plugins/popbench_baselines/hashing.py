@@ -10,7 +10,8 @@ import math
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import pydantic
@@ -31,15 +32,20 @@ _WHOLE, _COMMON_WORD = 1.0, 0.1
 """Weights of a word as a whole; its pieces share as much again between them."""
 
 
-def _features(text: str) -> Iterator[tuple[str, float]]:
-    for word in re.findall(r"[^\W_]+", text.lower()):
-        weight = _COMMON_WORD if word in _COMMON else _WHOLE
-        yield word, weight
-        if weight == _WHOLE:
-            edged = f"<{word}>"
-            grams = [edged[i : i + n] for n in _GRAMS for i in range(len(edged) - n + 1)]
-            for gram in grams:
-                yield f"#{gram}", weight / len(grams) ** 0.5
+_KNOWN = 2**17
+"""Words whose features are remembered: the common ones of any language."""
+
+
+@lru_cache(maxsize=_KNOWN)
+def _features(word: str) -> tuple[tuple[str, float, int], ...]:
+    """Return the features of a word: what it is, its weight and its hash."""
+    weight = _COMMON_WORD if word in _COMMON else _WHOLE
+    found = [(word, weight)]
+    if weight == _WHOLE:
+        edged = f"<{word}>"
+        grams = [edged[i : i + n] for n in _GRAMS for i in range(len(edged) - n + 1)]
+        found += [(f"#{gram}", weight / len(grams) ** 0.5) for gram in grams]
+    return tuple((feature, share, zlib.crc32(feature.encode())) for feature, share in found)
 
 
 class Hashing(popbench.Embedder):
@@ -56,20 +62,27 @@ class Hashing(popbench.Embedder):
         """Embed texts, each for itself; one without a letter or digit becomes a row of zeros."""
         import numpy as np
 
+        rows = np.zeros((len(texts), self.options.dim), np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            found = self._encode(text)
+            row[list(found)] = list(found.values())
+        return rows
+
+    def _encode(self, text: str) -> dict[int, float]:
+        """Return the places of a text's vector that are not 0."""
+        counts: dict[str, int] = {}
+        weights: dict[str, tuple[float, int]] = {}
+        for word, times in Counter(re.findall(r"[^\W_]+", text.lower())).items():
+            for feature, weight, code in _features(word):
+                counts[feature] = counts.get(feature, 0) + times
+                if feature not in weights or weight > weights[feature][0]:
+                    weights[feature] = weight, code
         dim = self.options.dim
-        vectors = np.zeros((len(texts), dim), np.float64)
-        for vector, text in zip(vectors, texts, strict=True):
-            counts: Counter[str] = Counter()
-            weights: dict[str, float] = {}
-            for feature, weight in _features(text):
-                counts[feature] += 1
-                weights[feature] = max(weight, weights.get(feature, 0.0))
-            for feature, count in counts.items():
-                code = zlib.crc32(feature.encode())
-                # the sign lets collisions cancel out on average instead of adding up
-                sign = 1.0 if code >> 31 else -1.0
-                vector[code % dim] += sign * weights[feature] * (1 + math.log(count))
-            length = math.sqrt(math.fsum(value * value for value in vector.tolist()))
-            if length > 0:
-                vector /= length
-        return vectors.astype(np.float32)
+        vector: dict[int, float] = {}
+        for feature, count in counts.items():
+            weight, code = weights[feature]
+            # the sign lets collisions cancel out on average instead of adding up
+            value = (weight if code >> 31 else -weight) * (1 + math.log(count))
+            vector[code % dim] = vector.get(code % dim, 0.0) + value
+        length = math.sqrt(math.fsum(value * value for value in vector.values()))
+        return {place: value / length for place, value in vector.items()} if length > 0 else {}

@@ -1,0 +1,105 @@
+"""What retrieval asks of a corpus and an embedder before it keeps anything under their names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import pytest
+
+import corpus_files
+import support
+from popbench.errors import UsageError
+from popbench.registry import load_registry
+from popbench.retrieval import RetrievalOptions, Retriever
+from popbench.retrieval.vectors import Vectors, as_keys
+from popbench_baselines.hashing import Hashing
+from refusals import refusal
+
+TABLE = corpus_files.rows()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("POPBENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def retriever(path: Path) -> Retriever:
+    corpus = load_registry().resolve("corpus", corpus_files.spec(path)).component
+    return Retriever(corpus, Hashing(), corpus_name="mine")
+
+
+def test_a_corpus_that_changes_before_it_is_embedded_is_not_kept_as_what_it_was(tmp_path: Path) -> None:
+    path = corpus_files.write(tmp_path / "mine.csv", TABLE)
+    planned = retriever(path)
+    corpus_files.write(path, [{**TABLE[0], "title": "Another title"}, *TABLE[1:]])
+    assert refusal(planned.load) == "corpus mine changed since the run was planned: run the same command again"
+    corpus_files.write(path, TABLE)
+    index = retriever(path).load()
+    assert "Another title" not in {index.row(at).title for at in range(index.n)}
+
+
+class Lacking(Hashing):
+    """An embedder whose weights are not here."""
+
+    def check(self) -> list[str]:
+        return ["the weights are missing: download them"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda found: found.load(),
+        lambda found: found.prepare(["x"]),
+        lambda found: found.find("x", RetrievalOptions()),
+    ],
+)
+def test_an_embedder_that_lacks_something_says_so_before_it_works(tmp_path: Path, call: Callable[[Any], Any]) -> None:
+    path = corpus_files.write(tmp_path / "mine.csv", TABLE)
+    corpus = load_registry().resolve("corpus", corpus_files.spec(path)).component
+    found = Retriever(corpus, Lacking(), embedder_name="mini")
+    assert refusal(lambda: call(found)) == "embedder mini: the weights are missing: download them"
+
+
+def test_keys_that_share_their_first_half_are_told_apart(tmp_path: Path) -> None:
+    texts = [b"same-one", b"same-two", b"same-six"]
+    keys = as_keys(b"".join(b"halfhalf" + text for text in texts))
+    vectors = Vectors(tmp_path / "vectors")
+    vectors.add(keys[:2], np.asarray([[1.0], [2.0]], np.float32))
+    vectors.add(keys[1:2], np.asarray([[2.0]], np.float32))
+    found = vectors.find(keys)
+    assert found[2] == -1
+    assert vectors.gather(found[:2]).tolist() == [[1.0], [2.0]]
+
+
+def test_a_run_directory_in_use_is_told_before_the_corpus_is_embedded(tmp_path: Path, cache: Path) -> None:
+    out = tmp_path / "run"
+    support.run_fast(out)
+    with filelock.FileLock(out / ".lock"), pytest.raises(UsageError, match="is in use by another process"):
+        support.run_fast(out, mode="pe")
+    assert not cache.exists()
+
+
+def test_the_embedder_is_closed_before_models_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[str] = []
+    encode = Hashing.encode
+    monkeypatch.setattr(Hashing, "encode", lambda self, texts: (happened.append("encode"), encode(self, texts))[1])
+    monkeypatch.setattr(Hashing, "close", lambda self: happened.append("close"))
+    monkeypatch.setattr("popbench.pipeline.Pipeline.run", lambda self: happened.append("run"))
+    support.run_fast(tmp_path / "run", mode="pe")
+    assert happened.index("close") < happened.index("run")
+    assert "encode" not in happened[happened.index("run") :]
+
+
+def test_a_resume_embeds_and_checks_only_what_is_left_to_look_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    support.run_fast(tmp_path / "run", mode="pe")
+    monkeypatch.setattr(Hashing, "check", lambda self: ["it is not here"])
+    assert support.run_fast(tmp_path / "run", mode=["pe", "basic"]).complete
+    with pytest.raises(UsageError, match="embedder hashing: it is not here"):
+        support.run_fast(tmp_path / "run", mode="pe", limit=6)
