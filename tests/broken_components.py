@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -265,3 +265,90 @@ class Reordered(Shelf):
         type(self).reads += 1
         books, first = super().books(), self.reads % 3
         return books[first:] + books[:first]
+
+
+class NumberContent(Shelf):
+    """Identifies its rows by a number."""
+
+    def content(self) -> Any:
+        return 3
+
+
+class ContentRaises(Shelf):
+    """Cannot say what its rows are, and has a fingerprint all the same."""
+
+    def content(self) -> str:
+        raise OSError("no such file")
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        return {"name": "shelf", "version": "1", "options": self.options.determining()}
+
+
+class ForgetsContent(Shelf):
+    """Leaves what the rows are out of the fingerprint."""
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        return {"name": "shelf", "version": "1", "options": self.options.determining()}
+
+
+class OtherContent(Shelf):
+    """Has something else in the fingerprint."""
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        return {**super().fingerprint(), "content": "three videos"}
+
+
+class ContentOfInstance(OtherContent):
+    """Identifies its rows otherwise each time it is made."""
+
+    made = 0
+
+    def __init__(self, options: Any = None) -> None:
+        super().__init__(options)
+        type(self).made += 1
+        self.number = self.made
+
+    def content(self) -> str:
+        return f"content {self.number}"
+
+
+class ContentOfUse(OtherContent):
+    """Identifies its rows by how often they were read."""
+
+    reads = 0
+
+    def rows(self, part: str) -> Iterator[popbench.Reference]:
+        self.reads += 1
+        return super().rows(part)
+
+    def content(self) -> str:
+        return f"read {self.reads} times"
+
+
+class RemarksText(Shelf):
+    """Has one remark instead of a list of them."""
+
+    def remarks(self) -> Any:
+        return "one row skipped"
+
+
+class RemarksUnread(Shelf):
+    """Has no remarks before it was read."""
+
+    skipped: list[str]
+
+    def rows(self, part: str) -> Iterator[popbench.Reference]:
+        self.skipped = []
+        return super().rows(part)
+
+    def content(self) -> str:
+        return "three videos"
+
+    def remarks(self) -> list[str]:
+        return self.skipped
+
+
+class KnownAsNone(Shelf):
+    """Is known as nothing."""
+
+    known_as = None  # type: ignore[assignment]

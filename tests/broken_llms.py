@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -318,3 +318,57 @@ class CostBelowZero(Plain):
 
     def cost(self, usage: Mapping[str, int]) -> float | None:
         return -1.0
+
+
+def length(messages: Sequence[popbench.Message]) -> int:
+    return sum(len(message["content"]) for message in messages)
+
+
+class FitsNumber(Plain):
+    """Says how many messages fit."""
+
+    def fits(self, messages: Sequence[popbench.Message]) -> Any:
+        return len(messages)
+
+
+class FitsRaises(Plain):
+    """Raises what it should refuse."""
+
+    def fits(self, messages: Sequence[popbench.Message]) -> bool:
+        if length(messages) > 5000:
+            raise ValueError("too long")
+        return True
+
+
+class FitsNothing(Plain):
+    """Has no room for anything."""
+
+    def fits(self, messages: Sequence[popbench.Message]) -> bool:
+        return False
+
+
+class FitsAgain(Plain):
+    """Has room for what is far too long."""
+
+    def fits(self, messages: Sequence[popbench.Message]) -> bool:
+        return not 5000 < length(messages) < 50_000
+
+
+class FitsWithSystem(Plain):
+    """Has room for long prompts only after a system message."""
+
+    def fits(self, messages: Sequence[popbench.Message]) -> bool:
+        return len(messages) > 1 or length(messages) < 5000
+
+
+class FingerprintOfFits(Plain):
+    """Knows its context only after it was asked what fits, and takes it into the fingerprint."""
+
+    context = 0
+
+    def fits(self, messages: Sequence[popbench.Message]) -> bool:
+        self.context = 8192
+        return True
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        return {**super().fingerprint(), "context": self.context}

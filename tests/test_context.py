@@ -7,18 +7,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 import tokenizers
+import transformers as _transformers
+from huggingface_hub import constants
 
+import hub_cache
 import popbench
+from hub_cache import COMMIT
 from popbench import testing
 from popbench.records import Message
 from popbench.registry import load_registry
-from popbench_transformers import loading
+from popbench_transformers import loading, reading
 from popbench_transformers.llm import TransformersLLM
 from popbench_transformers.options import TransformersOptions
 from refusals import refusal
 from tiny_llms import build, tiny
+
+transformers: Any = _transformers  # much of it is untyped
 
 
 def asked(text: str) -> list[Message]:
@@ -96,12 +103,78 @@ def test_asking_what_fits_shows_nothing_and_close_frees_what_it_took(capfd: pyte
 @pytest.mark.usefixtures("no_weights")
 def test_where_the_context_is_not_known_everything_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     everything = asked("a kite " * 20_000)
-    assert local(tmp_path / "none").fits(everything)
     template = tmp_path / "broken.jinja"
     template.write_text("{{ raise_exception('no') }}", encoding="utf-8")
     assert local(tiny(), chat_template=str(template)).fits(everything)
-    assert local(tiny(), chat_template=str(tmp_path / "none.jinja")).fits(everything)
     assert api("openai,model=m").fits(everything)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A hub whose model org/far is not on this machine; return the folder that it downloads from."""
+    hub_cache.empty(tmp_path / "hub", monkeypatch)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(
+        huggingface_hub, "get_hf_file_metadata", lambda *_, **__: type("Metadata", (), {"commit_hash": COMMIT})
+    )
+    far = build(tmp_path / "far", context=400)
+    real = transformers.AutoTokenizer.from_pretrained, transformers.AutoConfig.from_pretrained
+
+    def download(which: int) -> Callable[..., Any]:
+        def load(source: str, *, revision: str | None = None, **how: Any) -> Any:
+            if source == "org/far":
+                assert revision == COMMIT
+                source = str(far)
+                if not far.is_dir():
+                    raise OSError("the connection\nis lost")
+            return real[which](source, **how)
+
+        return load
+
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", download(0))
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", download(1))
+    return far
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_what_fits_is_the_same_before_a_model_is_downloaded_and_after(hub: Path, tmp_path: Path) -> None:
+    """Else a run and its resume would show other references under one fingerprint."""
+    llm = TransformersLLM(TransformersOptions(model="org/far", device="cpu"))
+    first = longest(llm.fits, most=400)
+    before = llm.fingerprint()
+    hub_cache.model(tmp_path / "hub", "org/far", hub)
+    again = TransformersLLM(TransformersOptions(model="org/far", device="cpu"))
+    assert again._weights.folder is not None
+    assert again.fingerprint() == before
+    assert longest(again.fits, most=400) == first < 400
+
+
+@pytest.mark.usefixtures("no_weights")
+def test_a_tokenizer_that_cannot_be_read_is_told_in_one_line_and_tried_once(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+    real = reading.read
+
+    def read(options: Any, weights: Any) -> Any:
+        tried.append(options.model)
+        return real(options, weights)
+
+    monkeypatch.setattr(reading, "read", read)
+    hub.rename(tmp_path / "gone")
+    llm = TransformersLLM(TransformersOptions(model="org/far", device="cpu"))
+    for _ in range(3):
+        with pytest.raises(popbench.ComponentError) as caught:
+            llm.fits(asked("A cat"))
+        assert str(caught.value) == (
+            "model org/far: its tokenizer and configuration cannot be read: OSError: the connection is lost"
+        )
+    assert tried == ["org/far"]
+    llm.close()
+    (tmp_path / "gone").rename(hub)
+    assert llm.fits(asked("A cat"))
+    with pytest.raises(popbench.ComponentError, match="there is no such folder; give the folder of a model"):
+        local(tmp_path / "none").fits(asked("A cat"))
 
 
 @pytest.mark.parametrize(

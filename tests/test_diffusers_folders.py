@@ -11,7 +11,6 @@ import pytest
 
 import popbench
 from diffusers_support import (
-    COMMIT,
     bare_machine,
     cached,
     empty_hub,
@@ -20,6 +19,7 @@ from diffusers_support import (
     only,
     resolved,
 )
+from hub_cache import COMMIT
 from popbench import testing
 from tiny_pipelines import tiny
 

@@ -17,13 +17,13 @@ import pytest
 import torch
 
 from diffusers_support import (
-    COMMIT,
     cached,
     empty_hub,
     label,
     of,
     resolved,
 )
+from hub_cache import COMMIT
 from popbench_diffusers.families import FAMILIES
 from popbench_diffusers.generator import DiffusersGenerator
 from popbench_diffusers.presets import PRESETS

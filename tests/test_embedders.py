@@ -128,6 +128,8 @@ def test_a_preset_in_the_hub_s_cache_is_its_commit_and_runs_without_a_connection
     assert preset.fingerprint()["weights"] == COMMIT
     assert np.abs(preset.encode(TEXTS[:1]) - embedder().encode(TEXTS[:1])).max() < 1e-5
     preset.close()
+    assert make(HUB_ID, revision=COMMIT).fingerprint() == make(HUB_ID).fingerprint()  # the same vectors, kept once
+    assert make(HUB_ID, revision="v1").fingerprint() != make(HUB_ID).fingerprint()  # which is nowhere to be had
     (snapshot / "1_Pooling" / "config.json").unlink()
     assert "not complete in the local cache" in only(load_registry().resolve("embedder", PRESET).component)
 

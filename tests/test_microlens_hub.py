@@ -177,7 +177,8 @@ def test_the_content_is_the_commit_and_the_list_of_ids(cache: Path, tmp_path: Pa
     ids.write_text("2\n1\n")
     found.append(corpus(ids=str(ids)).content())
     assert len(set(found)) == 4
-    assert corpus(revision=COMMIT).content() == corpus().content()
+    assert corpus(revision=COMMIT).fingerprint() == corpus().fingerprint() != corpus(revision=OTHER).fingerprint()
+    assert corpus(revision=COMMIT).label() != corpus(revision=OTHER).label()
     assert str(ids) not in str(corpus(ids=str(ids)).fingerprint())
 
 
@@ -213,6 +214,7 @@ class Hub:
         self.error: Exception | None = None
         self.silence = 0.0
         self.sends = COMMIT
+        self.says: str | None = COMMIT
         self.calls: list[str] = []
 
     def dataset_info(self, *_: Any, **__: Any) -> Any:
@@ -220,7 +222,7 @@ class Hub:
         time.sleep(self.silence)
         if self.error is not None:
             raise self.error
-        return type("Info", (), {"sha": COMMIT})
+        return type("Info", (), {"sha": self.says})
 
     def snapshot_download(self, name: str, *, local_files_only: bool = False, **more: Any) -> str:
         if local_files_only:
@@ -274,6 +276,16 @@ def test_what_the_hub_refuses_is_told_with_the_remedy(
     assert says in only(corpus())
 
 
+def test_a_mirror_that_does_not_say_the_commit_is_told_apart(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Hub(monkeypatch, cache).says = None
+    for made_of in (corpus(), corpus(revision="main"), table()):
+        assert "does not say its commit: give revision=COMMIT" in only(made_of)
+        assert made_of.fingerprint()["content"] is None
+    given = corpus(revision=COMMIT)
+    assert given.check() == []
+    assert len(list(given.rows("all"))) == len(IDS)
+
+
 def test_a_hub_that_does_not_answer_is_not_waited_for(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Hub(monkeypatch, cache).silence = 60.0
     monkeypatch.setattr(hub, "_PATIENCE", 0.1)
@@ -298,6 +310,22 @@ def test_a_table_may_be_a_data_set_of_the_hub(cache: Path) -> None:
     assert (read.content(), read.known_as, read.label()) == (COMMIT, "videos", "table[data=videos]")
     assert [row.id for row in read.rows("test")] == IDS
     assert testing.check_corpus(table(id="video_id")).ok
+    assert table(revision=COMMIT).fingerprint() == table().fingerprint()
+    assert table(revision="v1").fingerprint() != table().fingerprint()
+
+
+def test_microlens_as_a_table_is_known_as_microlens_and_as_all_of_its_parts(cache: Path) -> None:
+    """So that a run tells of predictors which were trained on any of its videos."""
+    cached(cache)
+    read = table(path=DATA_SET)
+    assert (read.known_as, read.part) == ("microlens", "all")
+    assert list(read.rows("all")) == list(read.rows("test"))
+    assert table(path=DATA_SET.upper()).known_as == "microlens"
+    assert table(path=DATA_SET, part="train").part == "train"
+    sorted_ = table(path=DATA_SET, parts="partition")
+    assert (sorted_.known_as, sorted_.part) == ("microlens", "test")
+    assert (table(path=DATA_SET, name="mine").known_as, table(path=DATA_SET, name="mine").part) == ("mine", "test")
+    assert (table(name="microlens").part, table().part) == ("all", "test")
 
 
 def test_columns_and_splits_that_the_hub_lacks_are_told(cache: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,12 @@ def test_a_run_directory_in_use_is_told_before_the_corpus_is_embedded(tmp_path: 
 def test_the_embedder_is_closed_before_models_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     happened: list[str] = []
     encode = Hashing.encode
-    monkeypatch.setattr(Hashing, "encode", lambda self, texts: (happened.append("encode"), encode(self, texts))[1])
+
+    def told(self: Hashing, texts: Sequence[str]) -> Any:
+        happened.append("encode")
+        return encode(self, texts)
+
+    monkeypatch.setattr(Hashing, "encode", told)
     monkeypatch.setattr(Hashing, "close", lambda self: happened.append("close"))
     monkeypatch.setattr("popbench.pipeline.Pipeline.run", lambda self: happened.append("run"))
     support.run_fast(tmp_path / "run", mode="pe")

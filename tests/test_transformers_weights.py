@@ -293,6 +293,15 @@ def test_what_the_hub_refuses_is_said_with_the_remedy(
     assert make("org/far").fingerprint()["weights"] is None
 
 
+def test_a_mirror_that_does_not_say_the_commit_is_told_apart(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Hub(monkeypatch, cache).commit = None
+    for options in ({}, {"revision": "main"}):
+        assert "does not say its commit: give revision=COMMIT" in only(make("org/far", device="cpu", **options))
+    given = make("org/far", device="cpu", revision=COMMIT)
+    assert given.check() == []
+    assert given.fingerprint()["weights"] == COMMIT
+
+
 def test_a_hub_that_does_not_answer_is_not_waited_for(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = Hub(monkeypatch, cache)
     hub.silence = 60.0

@@ -26,11 +26,13 @@ class DataCorpus(popbench.Corpus):
     def fingerprint(self) -> Mapping[str, popbench.JSON]:
         """Say what the rows are, wherever they lie; the content is None where they are not to be had."""
         found = dict(popbench.Component.fingerprint(self))
-        options = {name: value for name, value in self.options.determining().items() if name not in self.places}
+        unsaid = set(self.places)
         try:
             content = self.content()
+            unsaid.add("revision")  # another name of the commit, which is in the content
         except UsageError:  # check() tells, together with what other components lack
             content = None
+        options = {name: value for name, value in self.options.determining().items() if name not in unsaid}
         return {**found, "options": options, "content": content}
 
     def rows(self, part: str) -> Iterator[popbench.Reference]:

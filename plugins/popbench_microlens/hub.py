@@ -151,7 +151,11 @@ class HubData:
 
         what, page = f"hub data set {self.name}", f"https://huggingface.co/datasets/{self.name}"
         try:
-            return huggingface_hub.HfApi().dataset_info(self.name, revision=self.revision, timeout=_PATIENCE).sha, None
+            commit = huggingface_hub.HfApi().dataset_info(self.name, revision=self.revision, timeout=_PATIENCE).sha
+            if commit is not None or _COMMIT.fullmatch(self.revision or ""):
+                return commit, None
+            # without it nobody could say which rows results are of
+            return None, f"{what}: the hub (a mirror or a proxy?) does not say its commit: give revision=COMMIT"
         except errors.GatedRepoError:
             return None, f"{what}: gated: accept its terms at {page} and set HF_TOKEN to a token of that account"
         except errors.RevisionNotFoundError:

@@ -17,6 +17,7 @@ from popbench_microlens.base import DataCorpus
 from popbench_microlens.files import FORMATS, Row, TableFile
 from popbench_microlens.hub import HubData
 from popbench_microlens.lines import unreadable
+from popbench_microlens.microlens import DATA_SET, MicroLens
 from popbench_microlens.tally import Tally
 from popbench_microlens.values import folder_problem, is_there, place, popularity, text
 
@@ -64,13 +65,29 @@ class Table(DataCorpus):
         super().__init__(options)
         given = self.options
         self._path = place(given.path)
-        self.known_as = given.name or (PurePath(given.path).stem if self._local else PurePath(given.path).name)
+        self.known_as = given.name or self._own_name()
         self._hub = HubData(given.path, given.revision, given.split or "train", "give path=FILE")
 
     @property
     def _local(self) -> bool:
         path = self._path
         return is_there(path, Path.exists) or path.suffix.lower() in FORMATS or not _HUB_ID.fullmatch(self.options.path)
+
+    def _own_name(self) -> str:
+        if not self._local and self.options.path.lower() == DATA_SET.lower():  # the hub takes either case
+            return MicroLens.known_as
+        path = PurePath(self.options.path)
+        return path.stem if self._local else path.name
+
+    @property
+    def part(self) -> str:
+        """The part that references come from; `all` for MicroLens without `parts`, whose rows may be of any of them.
+
+        They are all read as `test`, which predictors were not trained on; of MicroLens, some were trained on others.
+        """
+        part = super().part
+        unsorted = self.known_as == MicroLens.known_as and self.options.parts is None
+        return "all" if unsorted and part == "test" else part
 
     def label(self) -> str:
         """Name the corpus by its data, not by all of its columns."""

@@ -63,6 +63,8 @@ class SentenceTransformersEmbedder(popbench.Embedder):
         options = dict(self.options.determining())
         if self._weights.local and self._weights.folder is not None:
             del options["model"]
+        elif not self._weights.local and self._weights.identity is not None:
+            del options["revision"]  # another name of that commit
         return {**super().fingerprint(), "options": options, "weights": self._weights.identity}
 
     def check(self) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
 import popbench
+from popbench.errors import one_line
 from popbench.local import GIB, Weights, file_digest, gpu_count, release_memory
 from popbench.specs import make_label
 from popbench_transformers.chats import closes_thoughts
@@ -45,6 +46,7 @@ class TransformersLLM(popbench.LLM):
         self._loaded: Loaded | None = None
         self._batcher: Batcher | None = None
         self._reader: Reader | None = None
+        self._unreadable: str | None = None
 
     def label(self) -> str | None:
         """Name the model by the last part of its id or path, with the options that are not the defaults."""
@@ -88,7 +90,7 @@ class TransformersLLM(popbench.LLM):
 
     def close(self) -> None:
         """Free the model."""
-        self._reader = None
+        self._reader = self._unreadable = None
         if self._loaded is None:
             return
         self._loaded = self._batcher = None
@@ -97,19 +99,30 @@ class TransformersLLM(popbench.LLM):
     def fits(self, messages: Sequence[popbench.Message]) -> bool:
         """Count tokens with the model's own tokenizer and chat template; weights are neither needed nor loaded.
 
-        Room is left for `max_new_tokens`, or a quarter of the context where that is less. True where the model is not
-        on this machine, and where its template fails: the call itself tells.
+        Room is left for `max_new_tokens`, or a quarter of the context where that is less. Of a hub model that is not
+        on this machine yet, tokenizer and configuration are downloaded: a prompt has to be the same before and after.
+        True where the template fails, as the call itself tells; raises ComponentError where there is nothing to count
+        with.
         """
-        if self._weights.folder is None:
-            return True
-        from popbench_transformers.reading import read
-
+        reader = self._reading()
         try:
-            if self._reader is None:
-                self._reader = read(self.options, self._weights)
-            return self._reader.fits(messages, self.options.max_new_tokens)
-        except Exception:  # reading and templates may raise anything
+            return reader.fits(messages, self.options.max_new_tokens)
+        except Exception:  # a template may raise anything
             return True
+
+    def _reading(self) -> Reader:
+        """Return what counts tokens, read once; so is what stands against it, for it may take a hub's patience."""
+        if self._reader is None and self._unreadable is None:
+            try:
+                from popbench_transformers.reading import read
+
+                self._reader = read(self.options, self._weights)
+            except Exception as error:  # of the many that reading may raise, some have a remedy
+                why = f"its tokenizer and configuration cannot be read: {one_line(error, 200)}"
+                self._unreadable = self._weights.problem or f"model {self.options.model}: {why}"
+        if self._reader is None:
+            raise popbench.ComponentError(str(self._unreadable))
+        return self._reader
 
     def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
         """Answer chats in batches of similar length, each as soon as it is written.

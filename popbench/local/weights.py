@@ -143,7 +143,11 @@ def _ask(model: str, revision: str | None, layout: Layout) -> tuple[str | None, 
     page = f"https://huggingface.co/{model}"
     try:
         url = huggingface_hub.hf_hub_url(model, layout.index, revision=revision)
-        return huggingface_hub.get_hf_file_metadata(url, timeout=_PATIENCE).commit_hash, None
+        commit = huggingface_hub.get_hf_file_metadata(url, timeout=_PATIENCE).commit_hash
+        if commit is not None or _COMMIT.fullmatch(revision or ""):
+            return commit, None
+        # without it nobody could say which weights results are of
+        return None, f"model {model}: the hub (a mirror or a proxy?) does not say its commit: give revision=COMMIT"
     except errors.GatedRepoError:
         return None, f"model {model}: gated: accept its licence at {page} and set HF_TOKEN to a token of that account"
     except errors.RevisionNotFoundError:

@@ -95,13 +95,13 @@ def fingerprint_text(component: Component) -> str:
     return json.dumps(dict(found), sort_keys=True, allow_nan=False)
 
 
-def check_used(book: Book, component: Component, before: str | None) -> None:
+def check_used(book: Book, component: Component, before: str | None, when: str = "after use") -> None:
     """Check that use has not changed the fingerprint."""
     if before is None:
         return
-    after = book.attempt("fingerprint", "fingerprint()", lambda: fingerprint_text(component), "after use")
+    after = book.attempt("fingerprint", "fingerprint()", lambda: fingerprint_text(component), when)
     if after is not None:
-        book.expect("fingerprint", before == after, f"was {before} before, is {after} now", "after use")
+        book.expect("fingerprint", before == after, f"was {before} before, is {after} now", when)
 
 
 def fingerprint_before(component: Component) -> str | None:

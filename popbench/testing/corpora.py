@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from popbench.errors import one_line
-from popbench.interfaces import Corpus
+from popbench.interfaces import PARTS, Corpus
 from popbench.records import JSON, Reference
 from popbench.testing.components import check_component, check_used, find_subject, fingerprint_before, require
 from popbench.testing.rules import Book, Report
 
-PARTS = ("train", "valid", "test")
 _TEXTS = ("title", "description", "caption", "tag")
 
 
@@ -29,11 +28,14 @@ def check_corpus(corpus: str | Corpus | type[Corpus], *, other_options: Mapping[
     require(book, check_component(book, subject, other_options or {}))
     component: Corpus = subject.component
     before = fingerprint_before(component)
+    content = _check_content(book, component)
+    book.expect("known_as", isinstance(component.known_as, str), f"known_as is {component.known_as!r}")
     parts = {part: _read(book, component, part) for part in (*PARTS, "all")}
     read = {part: rows for part, rows in parts.items() if rows is not None}
     for part, rows in read.items():
         _check_rows(book, part, rows)
         _compare(book, "repetition", part, rows, _read(book, component, part))
+        book.texts("remarks", "remarks()", component.remarks)
     if len(read) == len(parts):
         _check_union(book, read)
     _check_unknown(book, component)
@@ -42,12 +44,40 @@ def check_corpus(corpus: str | Corpus | type[Corpus], *, other_options: Mapping[
     if "train" in read:
         _compare(book, "reopen", "train", read["train"], _read(book, component, "train"))
     other = book.attempt("fresh", "making another instance", subject.fresh)
-    if other is not None and "all" in read:
-        _compare(book, "fresh", "all", read["all"], _read(book, other, "all"))
+    if other is not None:
+        book.texts("remarks", "remarks() before any read", other.remarks)
+        _same_content(book, content, other, "from another instance")
+        if "all" in read:
+            _compare(book, "fresh", "all", read["all"], _read(book, other, "all"))
         book.attempt("close", "close() of another instance", other.close)
+    _same_content(book, content, component, "after use")
     check_used(book, component, before)
     book.attempt("close", "close() at the end", component.close)
     return book.conclude()
+
+
+def _check_content(book: Book, corpus: Corpus) -> Any:
+    """Check that what is kept of the rows is kept under their content; return it, None where there is none."""
+    content: Any = book.attempt("content", "content()", corpus.content)
+    if content is None:
+        book.breach("content", "content() returned None")  # unless it raised, which is written down by now
+        return None
+    fine = isinstance(content, str) and bool(content.strip())
+    if not book.expect("content", fine, f"content() returned {content!r}"):
+        return None
+    try:
+        held = corpus.fingerprint().get("content")
+    except Exception:  # another rule reports it
+        return content
+    seen = f"is {content!r}, and fingerprint() has {held!r} for content"
+    book.expect("content", held == content, seen, "fingerprint()")
+    return content
+
+
+def _same_content(book: Book, content: Any, corpus: Corpus, when: str) -> None:
+    if content is not None:
+        again: Any = book.attempt("content", f"content() {when}", corpus.content, when)
+        book.expect("content", again in (content, None), f"was {content!r} before, is {again!r}", when)
 
 
 def _read(book: Book, corpus: Corpus, part: str) -> list[Any] | None:

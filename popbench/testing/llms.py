@@ -5,18 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from popbench.drafts import parse_draft
 from popbench.errors import one_line
 from popbench.interfaces import LLM
-from popbench.records import JSON, Chat, Completion
-from popbench.testing.components import check_component, find_subject, require
-from popbench.testing.requests import sample_chats
+from popbench.records import JSON, Chat, Completion, Message
+from popbench.testing.components import (
+    Subject,
+    check_component,
+    check_used,
+    find_subject,
+    fingerprint_before,
+    require,
+)
+from popbench.testing.requests import LONG, sample_chats
 from popbench.testing.rules import Book, Report
 from popbench.testing.streams import Outcomes, Traits, check_stream
 
 _TITLE_LIMIT = 50
+_LENGTHS = tuple(100 * 4**step for step in range(7))
+"""Characters of the prompts that are asked whether they fit; the longest is longer than most contexts."""
 _USAGE: Mapping[str, int] = {"input": 1000, "output": 100}
 
 
@@ -45,6 +55,7 @@ def check_llm(
     require(book, check_component(book, subject, other_options or {}))
     chats = sample_chats() if requests is None else list(requests)
     _check_cost(book, subject.component)
+    _check_fits(book, subject)
     traits = Traits(lambda component, items: component.generate(items), _judge, _differ, _rename)
     _note_drafts(book, chats, check_stream(book, traits, subject, chats))
     return book.conclude()
@@ -58,6 +69,51 @@ def _check_cost(book: Book, component: Any) -> None:
         return
     fine = cost is None or (isinstance(cost, int | float) and math.isfinite(cost) and cost >= 0)
     book.expect("cost", fine, f"cost({dict(_USAGE)}) is {cost!r}")
+
+
+def _check_fits(book: Book, subject: Subject) -> None:
+    """Ask whether chats fit, of an instance that generates nothing: shorter ones, and ones without a system message.
+
+    Only such are compared: a template may add what it likes to messages of other roles.
+    """
+    try:
+        component: LLM = subject.fresh()
+    except Exception:  # another rule reports it
+        return
+    before = fingerprint_before(component)
+    shortest = min((chat.messages for chat in sample_chats()), key=lambda messages: sum(map(_length, messages)))
+    found = _fits(book, component, shortest, "short chat")
+    book.expect("fits", found is not False, "fits() is False", "short chat")
+    text = " ".join([LONG] * (_LENGTHS[-1] // len(LONG) + 1))
+    system = Message(role="system", content=LONG)
+    answers: dict[tuple[int, bool], bool | None] = {}
+    for length in _LENGTHS:
+        user = Message(role="user", content=text[:length])
+        answers[length, False] = _fits(book, component, [user], f"chat of {length:,} characters")
+        answers[length, True] = _fits(book, component, [system, user], f"chat of {length:,} after a system message")
+    longer = [((one, kind), (two, kind)) for one, two in pairwise(_LENGTHS) for kind in (False, True)]
+    longer += [((length, False), (length, True)) for length in _LENGTHS]
+    for less, more in longer:
+        if answers[less] is False and answers[more]:
+            seen = "fits() is False, and True of " + ("more text" if more[0] > less[0] else "it after a system message")
+            book.breach("fits", seen, f"chat of {less[0]:,} characters")
+    check_used(book, component, before, "after fits()")
+    book.attempt("close", "close() after fits()", component.close)
+
+
+def _length(message: Message) -> int:
+    return len(message["content"])
+
+
+def _fits(book: Book, component: LLM, messages: Sequence[Message], what: str) -> bool | None:
+    """Ask whether messages fit; None, and a breach, where that is not said."""
+    book.look("fits")
+    try:
+        found: Any = component.fits(messages)
+    except Exception as error:
+        book.breach("fits", f"raised {one_line(error)}", what)
+        return None
+    return found if book.expect("fits", isinstance(found, bool), f"fits() returned {found!r}", what) else None
 
 
 def _judge(book: Book, chat: Chat, answer: Any) -> _Text | None:

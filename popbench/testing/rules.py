@@ -44,6 +44,7 @@ RULES: Mapping[str, str] = {
     "text": "a completion's text is str, its reasoning str or None",
     "usage": "usage is None or counts tokens by kind: str to int",
     "cost": "cost() of a usage is None, or USD: a finite number of at least 0",
+    "fits": "fits() is True or False: True of a short chat, and of every chat that is shorter than one that fits",
     # generators
     "frames": "frames are uint8 (frames, height, width, 3) that can be encoded, or path is a video file",
     "fps": "a clip with frames has a positive fps",
@@ -62,6 +63,9 @@ RULES: Mapping[str, str] = {
     "unique_ids": "an id occurs once in a part",
     "union": "part 'all' holds the rows of train, valid and test, and at least one",
     "unknown_part": "rows() of an unknown part raises ValueError",
+    "content": "content() is text, the same in every call and instance, and fingerprint() holds it as 'content'",
+    "remarks": "remarks() returns a list of str",
+    "known_as": "known_as is a str, which predictors' trained_on() may name",
 }  # fmt: skip
 
 
