@@ -6,7 +6,6 @@ finds is settled in the ledger as a draft and a clip, so that scoring, resuming 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +87,11 @@ def lacks(corpus: Part) -> str | None:
     except Exception as error:  # a plugin's code may raise anything
         return f"corpus {corpus.label} cannot be read: {one_line(error)}"
     spec = corpus.resolved.spec.text
+    folder = corpus.resolved.spec.options.get("videos")
+    if folder is not None:
+        return (
+            f"baseline {NAME}: no file in {folder} belongs to a video of corpus {corpus.label}: they are named ID.mp4"
+        )
     return (
         f"baseline {NAME}: corpus {corpus.label} has no video files: give their folder, as in --corpus "
         f"'{spec},videos=DIR' (`popbench corpus build --corpus '{spec}' --videos DIR` checks them)"
@@ -162,18 +166,16 @@ def settle(plan: Plan, ledger: Ledger, view: View, matches: Mapping[str, Match])
 
 
 def _keep(video: Path, found: str, folder: Path) -> Call:
-    """Link a video, or copy it where that cannot be, to where clips are, under a key made of its bytes."""
+    """Copy a video to where clips are, under a key made of its bytes.
+
+    No link: who edits the corpus's file would edit every run that has it.
+    """
     key = digest(NAME, found)
     target, incoming = folder / f"{key}.mp4", folder / f".{key}.part"
     try:
         if not target.exists() or sha256(target) != found:  # what is there may be damaged
-            target.unlink(missing_ok=True)
-            incoming.unlink(missing_ok=True)
-            try:
-                os.link(video.resolve(), incoming)
-            except OSError:
-                if copy(video, incoming) != found:
-                    raise RunError(f"{video} changed while it was copied: run the same command again") from None
+            if copy(video, incoming) != found:
+                raise RunError(f"{video} changed while it was copied: run the same command again")
             incoming.replace(target)
         size = target.stat().st_size
     except OSError as error:

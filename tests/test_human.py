@@ -112,17 +112,16 @@ def test_a_video_that_is_gone_from_the_run_is_put_back(tmp_path: Path, corpus: s
     assert support.outcome(out) == first
 
 
-def test_where_files_cannot_be_linked_they_are_copied(
-    tmp_path: Path, corpus: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    evaluate(tmp_path / "linked", corpus)
-
-    def refuse(*_: object) -> None:
-        raise OSError(18, "Invalid cross-device link")
-
-    monkeypatch.setattr("popbench.human.os.link", refuse)
-    evaluate(tmp_path / "copied", corpus)
-    assert support.outcome(tmp_path / "copied") == support.outcome(tmp_path / "linked")
+def test_who_edits_the_corpus_s_videos_does_not_edit_runs(tmp_path: Path) -> None:
+    path = corpus_files.write(tmp_path / "mine.csv", TABLE)
+    folder = corpus_files.videos(tmp_path / "videos", TABLE)
+    evaluate(tmp_path / "run", corpus_files.spec(path, videos=folder))
+    first = support.outcome(tmp_path / "run")
+    for video in folder.iterdir():
+        with video.open("r+b") as file:
+            file.write(b"something else altogether")
+    evaluate(tmp_path / "run", corpus_files.spec(path, videos=folder))
+    assert support.outcome(tmp_path / "run") == first
 
 
 def test_runs_with_two_corpora_have_two_human_systems_that_share_no_board(tmp_path: Path, corpus: str) -> None:
@@ -130,7 +129,7 @@ def test_runs_with_two_corpora_have_two_human_systems_that_share_no_board(tmp_pa
     path = corpus_files.write(tmp_path / "other.csv", other)
     evaluate(tmp_path / "a", corpus)
     evaluate(tmp_path / "b", corpus_files.spec(path, videos=corpus_files.videos(tmp_path / "videos", other)))
-    with pytest.raises(UsageError, match="'human' has two fingerprints"):
+    with pytest.raises(UsageError, match=r"'human' has two fingerprints .*same corpus and embedder"):
         build_board([tmp_path / "a", tmp_path / "b"], tmp_path / "board")
 
 
@@ -149,6 +148,13 @@ def test_a_corpus_without_video_files_is_one_line(run: Run, tmp_path: Path) -> N
     line = refused(run, corpus_files.spec(path), "--baseline", "human")
     assert "has no video files" in line
     assert "videos=DIR" in line
+
+
+def test_videos_that_no_row_is_called_after_are_one_line(run: Run, tmp_path: Path) -> None:
+    path = corpus_files.write(tmp_path / "mine.csv", TABLE)
+    (tmp_path / "videos").mkdir()
+    line = refused(run, corpus_files.spec(path, videos=tmp_path / "videos"), "--baseline", "human")
+    assert f"no file in {tmp_path / 'videos'} belongs to a video" in line
 
 
 def test_missing_and_broken_videos_are_counted_in_one_line(run: Run, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 import corpus_files
 import support
+from command_line import in_process
 from popbench.errors import UsageError
 from popbench.registry import load_registry
 from popbench.retrieval import RetrievalOptions, Retriever
@@ -108,3 +110,53 @@ def test_a_resume_embeds_and_checks_only_what_is_left_to_look_up(
     assert support.run_fast(tmp_path / "run", mode=["pe", "basic"]).complete
     with pytest.raises(UsageError, match="embedder hashing: it is not here"):
         support.run_fast(tmp_path / "run", mode="pe", limit=6)
+
+
+@pytest.mark.parametrize("name", ["places", "popularity", "id_rank", "tag_vectors", "tag_means", "title_hashes"])
+def test_an_index_with_changed_bytes_is_made_again(tmp_path: Path, name: str) -> None:
+    path = corpus_files.write(tmp_path / "mine.csv", TABLE)
+    first = retriever(path).find("noodles", RetrievalOptions(tags=2))
+    file = retriever(path).folder / f"{name}.npy"
+    damaged = bytearray(file.read_bytes())
+    damaged[-3] ^= 0x55
+    file.write_bytes(damaged)
+    again = retriever(path)
+    assert not again.ready
+    assert again.find("noodles", RetrievalOptions(tags=2)) == first
+
+
+def test_a_row_that_cannot_be_read_back_names_the_folder_to_remove(tmp_path: Path) -> None:
+    path = corpus_files.write(tmp_path / "mine.csv", TABLE)
+    found = retriever(path)
+    found.load()
+    file = found.folder / "rows.jsonl"
+    file.write_bytes(file.read_bytes().replace(b'"', b"\x8c"))
+    line = refusal(lambda: retriever(path).find("noodles", RetrievalOptions()))
+    assert "rows.jsonl is damaged: remove" in line
+    assert str(found.folder) in line
+
+
+def test_halves_of_characters_and_huge_titles_can_be_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"title": "half \ud800 of it", "n": 3}, {"title": "noodles " * 300_000, "n": 2}]
+    (tmp_path / "odd.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = in_process(monkeypatch, capsys, tmp_path)
+    done = run(
+        "corpus",
+        "show",
+        "noodles",
+        "--corpus",
+        "table,path=odd.jsonl,title=title,popularity=n",
+        "--embedder",
+        "hashing",
+    )
+    assert done.status == 0
+    assert "half ? of it" in done.out
+    assert len(done.out) < 10_000
+
+
+def test_a_cache_of_a_user_there_is_not_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("POPBENCH_CACHE", "~nobody-of-that-name/x")
+    path = corpus_files.write(tmp_path / "mine.csv", TABLE)
+    assert "POPBENCH_CACHE=~nobody-of-that-name/x" in refusal(lambda: retriever(path))

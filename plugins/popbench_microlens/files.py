@@ -14,6 +14,8 @@ from popbench.errors import UsageError, one_line
 from popbench_microlens.lines import unreadable
 
 FORMATS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+_FIELD = 2**31 - 1
+"""Characters in a field of a CSV at most."""
 _SAMPLE = 100
 """Rows of a JSONL file that are looked at for the names of columns: a row may leave out what is empty."""
 
@@ -57,6 +59,8 @@ class TableFile:
             raise unreadable(self.path, error) from error
 
     def _distinct(self, names: list[str]) -> list[str]:
+        if len(names) == 1 and names[0].count(";") > 0:
+            raise UsageError(f"{self.path}: its separator seems to be a semicolon: save it with commas, or as .tsv")
         twice = next((name for at, name in enumerate(names) if name and name in names[:at]), None)
         if twice is not None:
             raise UsageError(f"{self.path}: column {twice!r} stands there twice: rename one")
@@ -66,6 +70,7 @@ class TableFile:
     def _csv(self) -> Iterator[Any]:
         delimiter = "\t" if self.path.suffix.lower() == ".tsv" else ","
         with self.path.open(encoding="utf-8-sig", newline="") as file:
+            csv.field_size_limit(_FIELD)  # the module's own is 128 KiB
             yield csv.reader(file, delimiter=delimiter, strict=True)
 
     def _header(self, rows: Any) -> list[str]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 SPEC = "NAME[,KEY=VALUE]..."
 _TOLD = 5
 """How many broken videos are told of."""
+_WIDEST = 300
+"""Characters of a title that are shown at most."""
 _PLAIN: Mapping[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
 
 
@@ -269,7 +272,7 @@ def _show_found(subject: _Subject, found: Found) -> None:
             f"{row.popularity:,g}",
             Text(row.tag),
             Text(row.id),
-            Text(row.title),
+            Text(shorten(row.title[:_WIDEST], _WIDEST, placeholder=" ...")),
         )
     console.print(table)
     count = len(found.hits())

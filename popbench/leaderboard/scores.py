@@ -149,10 +149,10 @@ def _check_systems(first: Scores, other: Scores) -> None:
             continue
         for task in set(known) & set(fingerprint):
             if known[task] != fingerprint[task]:
-                raise UsageError(
-                    f"system {system!r} has two fingerprints on task {task!r} ({where}): "
-                    "rename one with label= and run it again"
-                )
+                way = "rename one with label= and run it again"
+                if "|" not in system:  # the human baseline has no other name
+                    way = "run both with the same corpus and embedder, or leave it out of one"
+                raise UsageError(f"system {system!r} has two fingerprints on task {task!r} ({where}): {way}")
 
 
 def _check_tasks(first: Scores, other: Scores) -> None:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import sys
 import time
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,9 +25,9 @@ from popbench.keys import digest
 from popbench.progress import Progress
 from popbench.records import JSON, Reference
 from popbench.retrieval.embedding import Embedding, fingerprint_of
-from popbench.retrieval.index import ABOUT, ANN, ROWS, TITLES, Index, dump_row, parse_row, text_of
+from popbench.retrieval.index import ABOUT, ANN, ROWS, SUMMED, TITLES, Index, dump_row, parse_row, text_of
 from popbench.retrieval.search import FLAT_LIMIT, train
-from popbench.retrieval.vectors import Keys, Vectors, as_keys, key_of, keys_of, save, save_chunks, sync
+from popbench.retrieval.vectors import Keys, Vectors, as_keys, checksum, key_of, keys_of, save, save_chunks, sync
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +39,8 @@ SHARD = 8192
 SECONDS = 5.0
 """and seconds until one is written: what a kill may cost."""
 CHUNK = 16_384
+MOST = 1e15
+"""The greatest popularity there may be: a number beyond it is none of videos, and not exact."""
 
 
 @dataclass
@@ -132,6 +133,7 @@ def _fill(work: Path, source: Source, embedding: Embedding, progress: Progress) 
         "title_hashes": np.asarray(rows.titles, np.uint64)[order],
     }.items():
         save(work / f"{array_name}.npy", values)
+    sums = {name: checksum(work / f"{name}.npy") for name in SUMMED}
     sizes = {ROWS: size}
     if len(rows.ids) >= FLAT_LIMIT:
         train(matrix, work / ANN)
@@ -142,6 +144,7 @@ def _fill(work: Path, source: Source, embedding: Embedding, progress: Progress) 
         "tags": names,
         "remarks": remarks,
         "sizes": sizes,
+        "sums": sums,
         "embedded": missing,
     }
     _write(work / ABOUT, json.dumps(about).encode())
@@ -191,7 +194,7 @@ def _checked(corpus: Corpus, name: str, part: str) -> Iterator[Reference]:
             wrong = _wrong(row)
             if wrong:
                 raise UsageError(f"corpus {name}: row {number} of its part {part!r}: {wrong}")
-            yield row
+            yield _clean(row)
     except UsageError:
         raise
     except Exception as error:  # a plugin's code may raise anything
@@ -209,9 +212,16 @@ def _wrong(row: Any) -> str | None:
         if not isinstance(value, str) or (what == "id" and not value):
             return f"{what}{whose if what != 'id' else ''} is {_brief(value)}, expected text"
     value = row.popularity
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
-        return f"popularity{whose} is {_brief(value)}, expected a number from 0 on"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST:
+        return f"popularity{whose} is {_brief(value)}, expected a number from 0 to {MOST:g}"
     return None
+
+
+def _clean(row: Reference) -> Reference:
+    """Replace halves of characters (lone surrogates), which no file, terminal or model takes."""
+    texts = {name: getattr(row, name) for name in ("id", "title", "description", "caption", "tag")}
+    clean = {name: text.encode("utf-8", "replace").decode("utf-8") for name, text in texts.items()}
+    return row if clean == texts else replace(row, **clean)
 
 
 def _brief(value: Any) -> str:
@@ -248,15 +258,25 @@ def _embed_missing(
     progress.stage(name, len(keys), len(keys) - len(wanted))
     source = texts(wanted)
     held: list[NDArray[np.float32]] = []
-    start, since = 0, time.monotonic()
-    for end in range(0, len(wanted), BATCH):
-        batch = [next(source) for _ in wanted[end : end + BATCH]]
-        held.append(embedding.embed(batch))
-        end += len(batch)
-        if end - start >= SHARD or end == len(wanted) or time.monotonic() - since >= SECONDS:
-            embedding.vectors.add(keys[wanted[start:end]], np.concatenate(held))
-            held, start, since = [], end, time.monotonic()
-        progress.advance(len(batch))
+    kept, since = 0, time.monotonic()
+
+    def keep() -> None:
+        nonlocal held, kept, since
+        made = np.concatenate(held)
+        held = []
+        embedding.vectors.add(keys[wanted[kept : kept + len(made)]], made)
+        kept, since = kept + len(made), time.monotonic()
+
+    try:
+        for at in range(0, len(wanted), BATCH):
+            batch = [next(source) for _ in wanted[at : at + BATCH]]
+            held.append(embedding.embed(batch))
+            if at + len(batch) - kept >= SHARD or time.monotonic() - since >= SECONDS:
+                keep()
+            progress.advance(len(batch))
+    finally:  # also what was embedded before an interrupt
+        if held:
+            keep()
     return len(wanted)
 
 

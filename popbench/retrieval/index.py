@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from popbench.errors import UsageError
 from popbench.records import Reference
 from popbench.retrieval.search import load_faiss
-from popbench.retrieval.vectors import read_array
+from popbench.retrieval.vectors import checksum, read_array
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +28,8 @@ ABOUT = "about.json"
 ROWS = "rows.jsonl"
 ANN = "ann.faiss"
 TITLES = "titles.npy"
+SUMMED = ("places", "popularity", "id_rank", "tag_starts", "tag_vectors", "tag_means", "title_hashes")
+"""The arrays whose bytes are checked when an index is opened: all but the large ones."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Index:
                 "tag_means": (np.float32, len(tags), width),
                 "title_hashes": (np.uint64, n),
             }
+            whole = whole and all(checksum(folder / f"{name}.npy") == about["sums"][name] for name in SUMMED)
             arrays: dict[str, Any] = {name: read_array(folder / f"{name}.npy", *of) for name, of in shapes.items()}
             if not whole or keys is None or any(array is None for array in arrays.values()):
                 return None
@@ -99,7 +103,10 @@ class Index:
     def row(self, position: int) -> Reference:
         """Read one row."""
         start, length = (int(value) for value in self.places[position])
-        return parse_row(bytes(self._rows[start : start + length]))
+        try:
+            return parse_row(bytes(self._rows[start : start + length]))
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"{self.folder / ROWS} is damaged: remove {self.folder}, and it is made anew") from error
 
 
 def dump_row(row: Reference) -> bytes:

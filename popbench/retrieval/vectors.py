@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 import uuid
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,10 @@ def cache_folder() -> Path:
     """Return the folder of what is kept between runs: of this user, or the one that POPBENCH_CACHE names."""
     given = os.environ.get(VARIABLE)
     if given:
-        return Path(given).expanduser().absolute()
+        try:
+            return Path(given).expanduser().absolute()
+        except RuntimeError as error:  # no such user
+            raise UsageError(f"{VARIABLE}={given}: {one_line(str(error))}: name a folder in it") from error
     import platformdirs
 
     return platformdirs.user_cache_path("popbench")
@@ -84,6 +88,15 @@ def save_chunks(path: Path, dtype: Any, shape: tuple[int, ...], chunks: Iterable
             file.write(np.ascontiguousarray(chunk).tobytes())
         sync(file)
     partial.replace(path)
+
+
+def checksum(path: Path) -> int:
+    """Return the CRC of a file's bytes."""
+    found = 0
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            found = zlib.crc32(block, found)
+    return found
 
 
 def sync(file: BinaryIO) -> None:
