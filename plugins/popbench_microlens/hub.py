@@ -104,7 +104,7 @@ class HubData:
             yield
         except UsageError:
             raise
-        except Exception as error:
+        except Exception as error:  # the library's own errors, and those of every format it reads, share no base
             cause = one_line(error.__cause__ or error, 200)
             raise UsageError(f"hub data set {self.name} cannot be read: {cause}; {self._instead}") from error
 

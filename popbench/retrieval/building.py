@@ -107,9 +107,7 @@ def _fill(work: Path, source: Source, embedding: Embedding, progress: Progress) 
     if digest(dict(fingerprint_of(source.corpus, f"corpus {name}"))) != digest(dict(source.fingerprint)):
         raise UsageError(f"corpus {name} changed since the run was planned: run the same command again")
     keys = as_keys(rows.keys)
-    missing = _embed_missing(
-        f"embed {name}", keys, lambda wanted: _texts(work / ROWS, rows.place, wanted), embedding, progress
-    )
+    _embed_missing(f"embed {name}", keys, lambda wanted: _texts(work / ROWS, rows.place, wanted), embedding, progress)
     names = sorted(rows.tags)
     name_keys = keys_of(names)
     _embed_missing("", name_keys, lambda wanted: (names[at] for at in wanted), embedding, Progress())
@@ -145,7 +143,6 @@ def _fill(work: Path, source: Source, embedding: Embedding, progress: Progress) 
         "remarks": remarks,
         "sizes": sizes,
         "sums": sums,
-        "embedded": missing,
     }
     _write(work / ABOUT, json.dumps(about).encode())
 
@@ -248,13 +245,13 @@ def _embed_missing(
     texts: Callable[[Sequence[int]], Iterator[str]],
     embedding: Embedding,
     progress: Progress,
-) -> int:
-    """Embed each text that has no vector yet, shard by shard; return how many there were."""
+) -> None:
+    """Embed each text that has no vector yet, shard by shard."""
     unknown = np.flatnonzero(embedding.vectors.find(keys) < 0)
     _, first = np.unique(keys[unknown], return_index=True)
     wanted = unknown[np.sort(first)].tolist()
     if not wanted:
-        return 0
+        return
     progress.stage(name, len(keys), len(keys) - len(wanted))
     source = texts(wanted)
     held: list[NDArray[np.float32]] = []
@@ -277,7 +274,6 @@ def _embed_missing(
     finally:  # also what was embedded before an interrupt
         if held:
             keep()
-    return len(wanted)
 
 
 def _width(vectors: Vectors) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,6 +30,7 @@ VARIABLE = "POPBENCH_CACHE"
 """The environment variable that names another folder for what popbench keeps between runs."""
 FORMAT = 1
 """Goes up when the files change: those of another format are left alone and made anew."""
+_SHARD = re.compile(r"[0-9a-f]{32}\.keys\.npy")
 SMALL = 4096
 MANY = 64
 """Once there are so many shards of fewer vectors than that, they are joined into one."""
@@ -243,7 +245,8 @@ class Vectors:
         return self._sources
 
     def _files(self) -> list[Path]:
-        return sorted(self._shards.glob("*.keys.npy"))
+        """List the files of keys that `add` wrote; others in the folder are none of ours."""
+        return sorted(path for path in self._shards.glob("*.keys.npy") if _SHARD.fullmatch(path.name))
 
     @staticmethod
     def _read(paths: Iterable[Path]) -> Iterator[_Source]:
