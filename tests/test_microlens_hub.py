@@ -148,6 +148,28 @@ def test_a_row_without_a_count_of_comments_is_named(cache: Path, value: Any, say
     assert says in line
 
 
+def test_popularity_may_be_the_number_of_views_or_of_likes(cache: Path) -> None:
+    rows = made()
+    rows[4] |= {"views": None}
+    cached(cache, rows)
+    rest = [at for at in range(len(IDS)) if at != 4]
+    read = corpus(popularity="views")
+    assert [row.popularity for row in read.rows("all")] == [10 * at for at in rest]
+    assert read.remarks() == [
+        f"{DATA_SET}: 1 video whose number of views cannot be read left out (the first is video {IDS[4]})"
+    ]
+    assert [row.popularity for row in corpus(popularity="likes").rows("all")] == list(range(len(IDS)))
+    assert [row.popularity for row in corpus().rows("all")] == [7 * at for at in range(len(IDS))]
+    found = [corpus(popularity=counted).content() for counted in ("comments", "views", "likes")]
+    assert len(set(found)) == 3
+
+
+def test_a_data_set_without_likes_and_views_is_read_for_its_comments(cache: Path) -> None:
+    cached(cache, [{key: value for key, value in row.items() if key not in ("likes", "views")} for row in made()])
+    assert len(list(corpus().rows("all"))) == len(IDS)
+    assert "unknown column" in refusal(lambda: list(corpus(popularity="likes").rows("all")))
+
+
 def test_columns_that_are_not_there_are_told_with_the_closest(cache: Path) -> None:
     cached(
         cache,

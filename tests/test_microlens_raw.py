@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from microlens_files import CAPTIONS, COMMENTS, LIKES, TAGS, TITLES, build, dama
 from popbench import testing
 from popbench.registry import load_registry
 from popbench_microlens.microlens import MicroLens, MicroLensOptions
+from popbench_microlens.raw import RawFolder
 from popbench_microlens.split import parts
 from refusals import refusal
 
@@ -121,6 +124,55 @@ def test_a_list_of_ids_decides_the_split_and_what_is_left_out_is_counted(whole: 
     assert f"ids: 100 videos that the list lacks left out (the first is video {order[200]})" in read.remarks()
     assert corpus(whole, ids=str(whole / LIKES)).note == ""
     assert every(whole, ids=str(whole / LIKES)) == every(whole)
+
+
+# -- what is counted
+
+
+def test_popularity_may_be_the_number_of_views_or_of_likes(whole: Path) -> None:
+    lines = [line.split("\t") for line in (whole / LIKES).read_text().splitlines()]
+    for at, counted in ((1, "likes"), (2, "views")):
+        rows = every(whole, popularity=counted)
+        assert {id_: row.popularity for id_, row in rows.items()} == {cells[0]: int(cells[at]) for cells in lines}
+        comments = every(whole)
+        assert list(rows) == list(comments)
+        assert all(replace(row, popularity=0) == replace(comments[id_], popularity=0) for id_, row in rows.items())
+        ids = [row.id for row in corpus(whole, popularity=counted).rows("test")]
+        assert ids == [row.id for row in corpus(whole).rows("test")]
+
+
+def test_a_number_that_cannot_be_read_is_not_guessed_and_its_video_is_left_out(tmp_path: Path) -> None:
+    odd = ("", "1.2k", "1,234", "-4", "1.000", "nan", "inf", "0x10", "９", "1e3", "9" * 5000)
+    lines = [f"{at}\t7\t{number}\textra" for at, number in enumerate(odd, 4)]
+    sound = '1\tx\t9\r\n2\t6\t"9"\n3\t7\t 9.0 \n1\t5\t5\n'
+    others = "".join(f"{at},Title\n" for at in range(1, 4 + len(odd)))
+    folder = small(tmp_path, likes=sound + "\n".join(lines), titles=others, tags=others)
+    assert {id_: row.popularity for id_, row in every(folder, popularity="views").items()} == {"1": 9, "2": 9, "3": 9}
+    assert told(folder, popularity="views") == [
+        f"{LIKES}: 1 line of a video that has one already skipped (the first is line 4)",
+        f"{LIKES}: {len(odd)} videos whose number of views cannot be read left out (the first is video 4)",
+    ]
+    assert len(every(folder, popularity="likes")) == 2 + len(odd)
+    assert f"{LIKES}: 1 video whose number of likes cannot be read left out (the first is video 1)" in told(
+        folder, popularity="likes"
+    )
+    assert len(every(folder)) == 3 + len(odd)
+    moved = {row.id for row in corpus(folder, popularity="views").rows("train")}
+    assert moved == {"1", "2", "3"} & {row.id for row in corpus(folder).rows("train")}
+
+
+def test_what_is_counted_is_part_of_what_results_depend_on_and_the_default_is_as_it_was(whole: Path) -> None:
+    plain = corpus(whole)
+    assert plain.fingerprint()["options"] == {"part": "test"}
+    assert plain.content() == hashlib.sha256(f"split 1\nraw {RawFolder(whole).digest()}".encode()).hexdigest()[:32]
+    assert corpus(whole, popularity="comments").fingerprint() == plain.fingerprint()
+    found = [corpus(whole, popularity=counted) for counted in ("comments", "views", "likes")]
+    assert len({one.content() for one in found}) == len({str(one.fingerprint()) for one in found}) == 3
+    assert [one.label() for one in found] == ["microlens", "microlens[popularity=views]", "microlens[popularity=likes]"]
+    line = refusal(lambda: load_registry().resolve("corpus", "microlens,popularity=shares"))
+    assert "comments" in line
+    assert "views" in line
+    assert "likes" in line
 
 
 # -- damage

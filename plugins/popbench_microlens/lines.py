@@ -27,7 +27,12 @@ def read_ids(file: Path, tally: Tally, separators: str = "\t", fields: int = 3) 
 
     A line with fewer than `fields` fields is malformed. Raises UsageError for a file that cannot be read or has none.
     """
-    found: dict[str, None] = {}
+    return list(read_fields(file, tally, separators, fields))
+
+
+def read_fields(file: Path, tally: Tally, separators: str = "\t", fields: int = 3) -> dict[str, list[str]]:
+    """Return all fields of an id's first line, by id in the file's order; else as `read_ids`."""
+    found: dict[str, list[str]] = {}
     for number, line in enumerate(_lines(file, tally), 1):
         if not line.strip():
             continue
@@ -40,10 +45,10 @@ def read_ids(file: Path, tally: Tally, separators: str = "\t", fields: int = 3) 
         elif id_ in found:
             tally.repeated(file.name, number)
         else:
-            found[id_] = None
+            found[id_] = [_plain(cell) for cell in cells]
     if not found:
         raise UsageError(f"{file}: no videos in it: expected one on every line, its id in the first field")
-    return list(found)
+    return found
 
 
 def read_pairs(file: Path, separator: str, known: Container[str], tally: Tally) -> dict[str, str]:

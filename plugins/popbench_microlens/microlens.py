@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,9 +17,9 @@ from popbench_microlens import split
 from popbench_microlens.base import DataCorpus
 from popbench_microlens.hub import HubData
 from popbench_microlens.lines import read_ids, unreadable
-from popbench_microlens.raw import LIKES, RawFolder, Record
+from popbench_microlens.raw import LIKES, Counted, RawFolder, Record
 from popbench_microlens.tally import Tally
-from popbench_microlens.values import folder_problem, is_there, place, popularity, text, video_names
+from popbench_microlens.values import count, folder_problem, is_there, place, popularity, text, video_names
 
 DATA_SET = "junchenfu/microlens_rag"
 """The data set on the hub that was made of the raw files."""
@@ -30,7 +30,8 @@ UNVERIFIED = (
 )
 _NUMBERS = {str(number): None for number in range(1, split.VIDEOS + 1)}
 """The ids of MicroLens-100k, where they count its videos."""
-_COLUMNS = ("video_id", "title_en", "cover_desc", "caption_en", "partition", "comment_count")
+_COLUMNS = ("video_id", "title_en", "cover_desc", "caption_en", "partition")
+_NUMBER_COLUMNS = {"comments": "comment_count", "views": "views", "likes": "likes"}
 
 
 class MicroLensOptions(popbench.CorpusOptions):
@@ -47,6 +48,7 @@ class MicroLensOptions(popbench.CorpusOptions):
         min_length=1,
         description="a file with the ids of all videos in the order of the raw files, over which the split is drawn",
     )
+    popularity: Counted = pydantic.Field("comments", description="what a video's popularity is the number of")
     videos: str | None = popbench.runtime(None, min_length=1, description="the folder of the <video_id>.mp4 files")
 
     @pydantic.model_validator(mode="after")
@@ -75,6 +77,15 @@ class MicroLens(DataCorpus):
         if self._raw is None and given.ids is None:
             self.note = UNVERIFIED
 
+    def fingerprint(self) -> Mapping[str, popbench.JSON]:
+        """Say what the rows are; `popularity` is left out where it is the number of comments, as it was before."""
+        found = super().fingerprint()
+        if self.options.popularity != "comments":
+            return found
+        # The option came later than the corpus: runs and indexes made without it are of the same rows.
+        options = {name: value for name, value in found["options"].items() if name != "popularity"}
+        return {**found, "options": options}
+
     def label(self) -> str:
         """Name the corpus without the places of its files."""
         fields = MicroLensOptions.model_fields
@@ -98,6 +109,8 @@ class MicroLens(DataCorpus):
     def content(self) -> str:
         """Identify the rows: a hash of the raw files or the hub's commit, with the list of ids and the split's rule."""
         found = [f"split {split.VERSION}"]
+        if self.options.popularity != "comments":
+            found.append(f"popularity {self.options.popularity}")
         try:
             if self.options.ids is not None:
                 found.append(f"ids {sha256(place(self.options.ids))}")
@@ -122,11 +135,14 @@ class MicroLens(DataCorpus):
             elif not record.title or not record.tag:
                 lacks = "partition" if record.title else "title"
                 tally.add(record.source[lacks], "video", f"without a {lacks} left out", f"video {record.id}")
+            elif record.popularity is None:
+                fate = f"whose number of {self.options.popularity} cannot be read left out"
+                tally.add(record.source["number"], "video", fate, f"video {record.id}")
             elif part in (of, "all"):
                 name = f"{record.id}.mp4"
                 video = folder / name if folder is not None and name in names else None
                 yield popbench.Reference(
-                    record.id, record.title, record.description, record.caption, record.tag, record.comments, video
+                    record.id, record.title, record.description, record.caption, record.tag, record.popularity, video
                 )
 
     def _split(self, tally: Tally) -> tuple[dict[str, str], Iterator[Record]]:
@@ -134,7 +150,7 @@ class MicroLens(DataCorpus):
         order = None if self.options.ids is None else read_ids(place(self.options.ids), tally, "\t,", fields=1)
         if self._raw is not None:
             ids = self._raw.ids(tally)
-            order, records = order or ids, self._raw.records(ids, tally)
+            order, records = order or ids, self._raw.records(ids, tally, self.options.popularity)
         else:
             order, records = order or self._order_of_hub(), self._of_hub(tally)
         found = split.parts(order)
@@ -152,24 +168,26 @@ class MicroLens(DataCorpus):
 
     def _of_hub(self, tally: Tally) -> Iterator[Record]:
         seen: set[str] = set()
-        source = {"title": DATA_SET, "partition": DATA_SET}
-        for number, row in enumerate(self._hub.rows(_COLUMNS), 1):
+        source = dict.fromkeys(("title", "partition", "number"), DATA_SET)
+        column = _NUMBER_COLUMNS[self.options.popularity]
+        for number, row in enumerate(self._hub.rows([*_COLUMNS, column]), 1):
             try:
-                id_, title, cover, caption, tag = (text(row[name]) for name in _COLUMNS[:-1])
+                id_, title, cover, caption, tag = (text(row[name]) for name in _COLUMNS)
             except ValueError as error:
                 raise UsageError(f"hub data set {DATA_SET}: row {number:,}: {error}") from None
             try:
-                comments = popularity(row["comment_count"])
+                # likes and views were copied from a raw file with malformed lines; comments were counted
+                found = popularity(row[column]) if column == "comment_count" else count(row[column])
             except ValueError as error:
                 raise UsageError(
-                    f"hub data set {DATA_SET}: row {number:,} (video {id_ or 'without an id'}): comment_count {error}"
+                    f"hub data set {DATA_SET}: row {number:,} (video {id_ or 'without an id'}): {column} {error}"
                 ) from None
             if not id_ or id_ in seen:
                 fate = "of a video that stands there already skipped" if id_ else "without a video_id skipped"
                 tally.add(DATA_SET, "row", fate, f"row {number:,}")
                 continue
             seen.add(id_)
-            yield Record(id_, title, cover, caption, tag, comments, source)
+            yield Record(id_, title, cover, caption, tag, found, source)
 
     def _videos(self) -> Path | None:
         if self.options.videos is not None:

@@ -9,12 +9,13 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from popbench.errors import UsageError
 from popbench.video import sha256
-from popbench_microlens.lines import count_rows, read_ids, read_pairs, unreadable
+from popbench_microlens.lines import count_rows, read_fields, read_ids, read_pairs, unreadable
 from popbench_microlens.tally import Tally
-from popbench_microlens.values import is_there
+from popbench_microlens.values import count, is_there
 
 LIKES = "MicroLens-100k_likes_and_views.txt"
 TITLES = "MicroLens-100k_title_en.csv"
@@ -23,17 +24,24 @@ COMMENTS = "MicroLens-100k_comment_en.txt"
 TAGS = "tags_to_summary.csv"
 NAMES = (LIKES, TITLES, CAPTIONS, COMMENTS, TAGS)
 
+Counted = Literal["comments", "views", "likes"]
+"""What a video's popularity may be the number of."""
+_FIELDS = {"likes": 1, "views": 2}
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One video as it stands in the data; `source` names where a missing `title` or `partition` should be."""
+    """One video as it stands in the data; `popularity` is None where its number cannot be read.
+
+    `source` names where a `title`, a `partition` or a `number` that is missing should be.
+    """
 
     id: str
     title: str
     description: str
     caption: str
     tag: str
-    comments: int | float
+    popularity: int | float | None
     source: Mapping[str, str]
 
 
@@ -69,7 +77,7 @@ class RawFolder:
         """Return the ids of all videos, in the order that the split is drawn over."""
         return read_ids(self.folder / LIKES, tally)
 
-    def records(self, ids: list[str], tally: Tally) -> Iterator[Record]:
+    def records(self, ids: list[str], tally: Tally, counted: Counted = "comments") -> Iterator[Record]:
         """Yield every video of `ids`, whatever it lacks; texts are read first, comments counted line by line."""
         known = frozenset(ids)
         titles = read_pairs(self.folder / TITLES, ",", known, tally)
@@ -77,8 +85,15 @@ class RawFolder:
         tags = read_pairs(self.folder / TAGS, ",", known, tally)
         if not any(titles.get(id_) and tags.get(id_) for id_ in ids):
             raise UsageError(f"{self.folder}: no video has a title in {TITLES} and a partition in {TAGS}")
-        counts = count_rows(self.folder / COMMENTS, ids, tally)
-        source = {"title": TITLES, "partition": TAGS}
+        numbers = self._numbers(ids, tally, counted)
+        source = {"title": TITLES, "partition": TAGS, "number": LIKES}
         for id_ in ids:
             title, caption, tag = (texts.get(id_, "") for texts in (titles, captions, tags))
-            yield Record(id_, title, "", caption, tag, counts[id_], source)
+            yield Record(id_, title, "", caption, tag, numbers.get(id_), source)
+
+    def _numbers(self, ids: list[str], tally: Tally, counted: Counted) -> Mapping[str, int | None]:
+        if counted == "comments":
+            return count_rows(self.folder / COMMENTS, ids, tally)
+        # `ids` told of this file's lines already
+        fields = read_fields(self.folder / LIKES, Tally())
+        return {id_: count(cells[_FIELDS[counted]]) for id_, cells in fields.items()}

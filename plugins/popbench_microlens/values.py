@@ -12,6 +12,7 @@ from typing import Any
 from popbench.errors import UsageError, one_line
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_COUNT = re.compile(r"\d+(\.0)?", re.ASCII)
 
 
 def text(value: Any) -> str:
@@ -46,6 +47,17 @@ def popularity(value: Any) -> int | float:
     if number < 0:
         raise ValueError(f"{shown} is below 0")
     return int(number) if number.is_integer() else number
+
+
+def count(value: Any) -> int | None:
+    """Return a whole number of at least 0; None for whatever else, `1.2k` and `1.000` among it: none is guessed."""
+    if isinstance(value, str) and not _COUNT.fullmatch(value.strip()):
+        return None
+    try:
+        found = popularity(value)
+    except ValueError:
+        return None
+    return found if isinstance(found, int) else None
 
 
 def folder_problem(option: str, given: str | None) -> str | None:
