@@ -168,8 +168,8 @@ class Predictor(Component, ABC):
     """Estimates the popularity of a titled video."""
 
     kind = "predictor"
-    unit: ClassVar[str] = "popularity"
-    """What `Score.popularity` counts, for instance `comments`."""
+    unit: str = "popularity"
+    """What `Score.popularity` counts, for instance `comments`; an instance may have its own."""
 
     @abstractmethod
     def score(self, items: Iterable[ScoreRequest]) -> Iterator[Score | Failure]:

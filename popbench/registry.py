@@ -6,6 +6,7 @@ two distributions that claim one name make that name, and no other, unusable.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -241,6 +242,16 @@ def create(spec: ComponentSpec) -> Component:
     registration = load_registry().find(spec.kind, spec.name)
     cls = registration.load()
     return _make(registration, cls.Options.model_validate({**registration.preset, **spec.options}))
+
+
+def with_option(kind: str, spec: str, option: str, value: str) -> str:
+    """Add an option to a spec, as a flag of a command stands for one; raises UsageError where the class has none."""
+    name, _ = parse_spec(spec)
+    if option not in load_registry().find(kind, name).load().Options.model_fields:
+        raise UsageError(
+            f"{kind} {name} has no option {option}=: it says by itself what that would be; leave out --{option}"
+        )
+    return f"{spec},{option}={json.dumps(value, ensure_ascii=False)}"
 
 
 def _selected(found: list[EntryPoint]) -> list[EntryPoint]:

@@ -154,12 +154,13 @@ class _Subject:
 
     def __init__(self, corpus: str | None, embedder: str | None, videos: Path | None) -> None:
         from popbench.api import resolve_config
-        from popbench.registry import load_registry
+        from popbench.registry import load_registry, with_option
         from popbench.retrieval import Retriever
 
         config = resolve_config({"corpus": corpus, "embedder": embedder})
         registry = load_registry()
-        self.corpus = registry.resolve("corpus", _with_videos(config.corpus, videos))
+        spec = config.corpus if videos is None else with_option("corpus", config.corpus, "videos", str(videos))
+        self.corpus = registry.resolve("corpus", spec)
         self.embedder = registry.resolve("embedder", config.embedder)
         lacks = [
             f"{item.spec.kind} {item.spec.label}: {line}" for item in self._both for line in item.component.check()
@@ -192,21 +193,6 @@ class _Subject:
             "demo": self.corpus.component.demo,
             "note": self.corpus.component.note,
         }
-
-
-def _with_videos(spec: str, videos: Path | None) -> str:
-    """Add the folder of videos to a corpus's spec; raises UsageError for a corpus that has no such option."""
-    if videos is None:
-        return spec
-    from popbench.registry import load_registry
-    from popbench.specs import parse_spec
-
-    name, _ = parse_spec(spec)
-    if "videos" not in load_registry().find("corpus", name).load().Options.model_fields:
-        raise UsageError(
-            f"corpus {name} has no option videos=: it says by itself where its videos are; leave out --videos"
-        )
-    return f"{spec},videos={json.dumps(str(videos), ensure_ascii=False)}"
 
 
 def _broken_videos(subject: _Subject, progress: Any) -> Iterator[str]:

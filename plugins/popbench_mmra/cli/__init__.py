@@ -1,0 +1,1 @@
+"""The commands that `popbench predictor` gets from this plugin. Nothing heavy is imported before one is called."""

@@ -1,0 +1,131 @@
+"""From a corpus with videos to what MMRA is trained and measured on: features and targets of each part."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import popbench
+from popbench.errors import UsageError, counted
+from popbench.progress import Progress
+from popbench_mmra.bank import Bank
+from popbench_mmra.features import Extractor, Features, Item
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_FEW = 3
+"""How many unreadable videos are told of one by one."""
+
+
+@dataclass
+class Part:
+    """One part of a corpus: the features and log2 popularity of its videos, in the corpus's order."""
+
+    ids: list[str] = field(default_factory=list)
+    features: list[Features] = field(default_factory=list)
+    target: list[float] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def stacked(self, name: str) -> NDArray[np.float32]:
+        """Return one feature of all videos: `visual` (n, F, D), `textual` (n, D) or `vector` (n, R)."""
+        return np.stack([getattr(one, name) for one in self.features])
+
+    @property
+    def log2(self) -> NDArray[np.float64]:
+        """The targets, (n,)."""
+        return np.array(self.target)
+
+
+@dataclass
+class Dataset:
+    """The parts of a corpus, and what was left out of them, in one line each."""
+
+    parts: dict[str, Part]
+    remarks: list[str]
+
+    @property
+    def split(self) -> str:
+        """Identify which video is in which part, whatever the order."""
+        lines = sorted(f"{name} {id_}" for name, part in self.parts.items() for id_ in part.ids)
+        return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+    def bank(self, names: Sequence[str] = ("train", "valid")) -> Bank:
+        """Make a bank of some parts; raises UsageError where they hold no video."""
+        parts = [self.parts[name] for name in names if len(self.parts[name])]
+        if not parts:
+            raise UsageError(f"no video of the parts {' and '.join(names)} can be used: {'; '.join(self.remarks)}")
+
+        def joined(name: str) -> NDArray[np.float32]:
+            return np.concatenate([part.stacked(name) for part in parts])
+
+        target = np.concatenate([part.log2 for part in parts]).astype(np.float32)
+        ids = [id_ for part in parts for id_ in part.ids]
+        return Bank(ids, joined("visual"), joined("textual"), joined("vector"), target)
+
+
+def gather(
+    corpus: popbench.Corpus, parts: Sequence[str], extractor: Extractor, target: str, progress: Progress
+) -> Dataset:
+    """Make the features of all videos of some parts that have a file, a title and a popularity of at least 1.
+
+    Raises UsageError for a corpus that cannot be read, RunError where features cannot be kept.
+    """
+    left_out: Counter[str] = Counter()
+    rows = {part: list(_usable(corpus, part, target, left_out)) for part in parts}
+    total = sum(map(len, rows.values()))
+    found = Dataset({part: Part() for part in parts}, [])
+    broken: list[str] = []
+    progress.stage("features", total, 0)
+    of_item = [(part, row) for part in parts for row in rows[part]]
+    items = (Item(str(at), row.title, row.video) for at, (_, row) in enumerate(of_item) if row.video is not None)
+    for group in extractor.groups(items):
+        for item, features in group:
+            part, row = of_item[int(item.id)]
+            if isinstance(features, str):
+                broken.append(features)
+                progress.problem(f"video {row.id} is left out: {features}") if len(broken) <= _FEW else None
+                continue
+            into = found.parts[part]
+            into.ids.append(row.id)
+            into.features.append(features)
+            into.target.append(math.log2(row.popularity))
+        progress.advance(len(group))
+    if broken:
+        left_out["whose video cannot be read"] = len(broken)
+    found.remarks = [f"left out: {counted(count, 'video')} {why}" for why, count in left_out.items()]
+    return found
+
+
+def _usable(corpus: popbench.Corpus, part: str, target: str, left_out: Counter[str]) -> Iterator[popbench.Reference]:
+    for row in corpus.rows(part):
+        if not row.title.strip():
+            left_out["without a title"] += 1
+        elif row.popularity < 1:
+            left_out[f"with less than 1 {target.removesuffix('s')}"] += 1
+        elif row.video is None:
+            left_out["without a video file"] += 1
+        else:
+            yield row
+
+
+def digest(dataset: Dataset) -> str:
+    """Hash all that training depends on: features, targets and split."""
+    found = hashlib.sha256(dataset.split.encode())
+    arrays: Iterator[Any] = (
+        array
+        for _, part in sorted(dataset.parts.items())
+        if len(part)
+        for array in (part.stacked("visual"), part.stacked("textual"), part.stacked("vector"), part.log2)
+    )
+    for array in arrays:
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()[:32]

@@ -1,0 +1,187 @@
+"""What the encoders make of frames and texts, in batches of one shape each, so that no result depends on its company.
+
+A batch that is not full is filled up with repeats, and a text's length is rounded up: kernels are chosen by the shape
+of their input, and what is computed for a row is then the same whatever the other rows hold. Captions are the costly
+part and come out as words, so on a CUDA device the captioner runs in half precision; vectors are float32 throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+import transformers as _transformers
+
+from popbench.local import quiet, release_memory
+from popbench_mmra.encoders import Encoder
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+transformers: Any = _transformers  # much of it is untyped
+
+VERSION = 1
+"""Goes up when the same weights would give other features."""
+QUERY = "Represent this sentence for searching relevant passages: "
+"""What UAE was trained to have before a text that is to be found."""
+_STEP = 32
+"""Lengths of texts, in tokens, are rounded up to a multiple of this."""
+_CAPTION = 20
+"""Tokens of a caption at most."""
+
+Precision = Literal["auto", "float32", "float16", "bfloat16"]
+
+
+def pick_device(device: str) -> torch.device:
+    """Return the device that an option `device` stands for: CUDA for `auto` where there is any."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
+def caption_precision(precision: Precision, device: torch.device) -> torch.dtype:
+    """Return the type that captions are computed in: half precision on CUDA unless asked otherwise."""
+    if precision == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    found: torch.dtype = getattr(torch, precision)
+    return found
+
+
+class Encoding:
+    """The four encoders in memory. `batch` is how many videos, or texts, go through them together."""
+
+    def __init__(self, encoders: Mapping[str, Encoder], device: torch.device, dtype: torch.dtype, batch: int) -> None:
+        """Load them; raises what transformers raises."""
+        self.device, self.batch = device, batch
+        self._dtype = dtype
+        with quiet("transformers"):
+            self._see = Eye(encoders["visual"])
+            self._caption = Eye(encoders["captioner"])
+            self._visual = self._load(encoders["visual"], transformers.AutoModel, torch.float32)
+            self._textual = self._load(encoders["textual"], transformers.AutoModel, torch.float32)
+            self._retriever = self._load(encoders["retriever"], transformers.AutoModel, torch.float32)
+            self._captioner = self._load(encoders["captioner"], transformers.BlipForConditionalGeneration, dtype)
+            self._tokenizers = {name: _tokenizer(encoders[name]) for name in ("textual", "retriever", "captioner")}
+
+    def _load(self, encoder: Encoder, cls: Any, dtype: torch.dtype) -> Any:
+        source, how = encoder.source
+        return cls.from_pretrained(source, dtype=dtype, **how).to(self.device).eval()
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """The widths of visual and of textual features."""
+        return int(self._visual.config.hidden_size), int(self._textual.config.hidden_size)
+
+    def prepare(self, frames: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Turn frames, uint8 (F, height, width, 3), into the inputs of both models that see them, in any thread."""
+        return self._see.pixels(frames), self._caption.pixels(frames)
+
+    def visual(self, pixels: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Return the CLS vectors of videos' frames, (videos, F, D)."""
+        found = [
+            self._visual(pixel_values=rows).last_hidden_state[:, 0].float().cpu().numpy()
+            for rows in self._full_batches(pixels, torch.float32)
+        ]
+        return self._trimmed(found, pixels)
+
+    def captions(self, pixels: Sequence[NDArray[np.float32]]) -> list[list[str]]:
+        """Return a caption for each frame of each video, the likeliest by greedy search."""
+        tokenizer, found = self._tokenizers["captioner"], []
+        for rows in self._full_batches(pixels, self._dtype):
+            tokens = self._captioner.generate(pixel_values=rows, max_new_tokens=_CAPTION, num_beams=1, do_sample=False)
+            found += tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        frames = len(pixels[0])
+        return [[text.strip() for text in found[at : at + frames]] for at in range(0, frames * len(pixels), frames)]
+
+    def textual(self, titles: Sequence[str]) -> NDArray[np.float32]:
+        """Return the mean of CLS and masked mean of titles, (titles, D): the pooling cls_avg of AnglE."""
+
+        def pool(hidden: Tensor, mask: Tensor) -> Tensor:
+            weights = mask.unsqueeze(-1).to(hidden.dtype)
+            return (hidden[:, 0] + (hidden * weights).sum(1) / weights.sum(1)) / 2
+
+        return self._texts(titles, "textual", self._textual, pool)
+
+    def retrieval(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return CLS vectors of texts with UAE's instruction before them, of length 1, (texts, R)."""
+        rows = self._texts(
+            [QUERY + text for text in texts], "retriever", self._retriever, lambda hidden, _: hidden[:, 0]
+        )
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        normal: NDArray[np.float32] = rows / np.maximum(lengths, 1e-12)
+        return normal
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Compute without gradients, and with whole float32 on GPUs: cuDNN would round convolutions' inputs."""
+        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False), quiet("transformers"):
+            yield
+
+    def close(self) -> None:
+        """Free the models' memory."""
+        self._visual = self._textual = self._retriever = self._captioner = None
+        release_memory()
+
+    def _full_batches(self, pixels: Sequence[NDArray[np.float32]], dtype: torch.dtype) -> Iterator[Tensor]:
+        """Yield the frames of `batch` videos each, (batch * F, 3, height, width); the last batch is filled up."""
+        for start in range(0, len(pixels), self.batch):
+            part = list(pixels[start : start + self.batch])
+            part += [part[-1]] * (self.batch - len(part))
+            yield torch.from_numpy(np.concatenate(part)).to(self.device, dtype)
+
+    def _trimmed(self, found: list[Any], pixels: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        rows = np.concatenate(found)
+        return np.ascontiguousarray(rows.reshape(-1, len(pixels[0]), rows.shape[-1])[: len(pixels)], np.float32)
+
+    def _texts(
+        self, texts: Sequence[str], name: str, model: Any, pool: Callable[[Tensor, Tensor], Tensor]
+    ) -> NDArray[np.float32]:
+        tokenizer = self._tokenizers[name]
+        longest = min(int(model.config.max_position_embeddings), int(tokenizer.model_max_length))
+        ids = [tokenizer(_plain(text), truncation=True, max_length=longest)["input_ids"] for text in texts]
+        by_length: dict[int, list[int]] = {}
+        for at, row in enumerate(ids):
+            by_length.setdefault(min(-(-len(row) // _STEP) * _STEP, longest), []).append(at)
+        vectors = np.empty((len(texts), int(model.config.hidden_size)), np.float32)
+        for length, members in sorted(by_length.items()):
+            for start in range(0, len(members), self.batch):
+                part = members[start : start + self.batch]
+                rows = [ids[at] for at in part] + [ids[part[-1]]] * (self.batch - len(part))
+                tokens = torch.full((self.batch, length), tokenizer.pad_token_id or 0)
+                mask = torch.zeros((self.batch, length), dtype=torch.long)
+                for row, of in enumerate(rows):
+                    tokens[row, : len(of)] = torch.tensor(of)
+                    mask[row, : len(of)] = 1
+                mask = mask.to(self.device)
+                hidden = model(input_ids=tokens.to(self.device), attention_mask=mask).last_hidden_state
+                vectors[part] = pool(hidden, mask).float().cpu().numpy()[: len(part)]
+        return vectors
+
+
+class Eye:
+    """What turns frames into a model's input: resizing and normalizing as its preprocessor file says."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        source, how = encoder.source
+        self._processor = transformers.AutoImageProcessor.from_pretrained(source, use_fast=False, **how)
+
+    def pixels(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return float32 (F, 3, height, width) of frames, uint8 (F, height, width, 3)."""
+        found: NDArray[np.float32] = self._processor(
+            list(frames), return_tensors="np", input_data_format="channels_last"
+        )["pixel_values"].astype(np.float32, copy=False)
+        return found
+
+
+def _tokenizer(encoder: Encoder) -> Any:
+    source, how = encoder.source
+    return transformers.AutoTokenizer.from_pretrained(source, **how)
+
+
+def _plain(text: str) -> str:
+    """Replace halves of characters (lone surrogates), which no tokenizer takes."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,0 +1,213 @@
+"""From titled videos to MMRA's features: decoding in threads beside the encoders, in batches, each content once.
+
+Videos flow through in order: while a batch is encoded, the frames of the next ones are decoded and scaled. The encoders
+work in the thread that takes the results.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from popbench.retrieval.vectors import cache_folder
+from popbench.video import VideoError, read_frames, sha256
+from popbench_mmra.store import Store, key_of, space_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from popbench_mmra.encoders import Encoder
+    from popbench_mmra.encoding import Encoding
+
+_BATCH = {False: 4, True: 16}
+"""Videos that are encoded together, without and with CUDA."""
+_AHEAD = 2
+"""Batches whose videos are being decoded while one is encoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """How features are computed here: device, precision of the captioner, videos at once, threads that decode."""
+
+    device: str = "auto"
+    precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    batch_size: int | Literal["auto"] = "auto"
+    workers: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A titled video; `id` is the caller's."""
+
+    id: str
+    title: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What MMRA knows of a titled video: visual (F, D), textual (D,), and `vector` (R,), which finds similar ones."""
+
+    visual: NDArray[np.float32]
+    textual: NDArray[np.float32]
+    vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A video that was looked at: its key, with what is kept of it, or with the inputs of both models that see it."""
+
+    key: bytes
+    kept: tuple[NDArray[np.float32], list[str]] | None
+    pixels: tuple[NDArray[np.float32], NDArray[np.float32]] | None
+
+
+class Extractor:
+    """Makes features of videos with `frames` frames each, and keeps them; encoders are loaded when one is needed."""
+
+    def __init__(self, encoders: Mapping[str, Encoder], frames: int, machine: Machine) -> None:
+        """Find out where to compute, which imports torch; raises RunError where features cannot be kept."""
+        from popbench_mmra import encoding
+
+        self.device = encoding.pick_device(machine.device)
+        self.batch = machine.batch_size if machine.batch_size != "auto" else _BATCH[self.device.type == "cuda"]
+        self._encoders, self._frames = encoders, frames
+        self._dtype = encoding.caption_precision(machine.precision, self.device)
+        self._workers = machine.workers or min(os.cpu_count() or 1, 16)
+        self._loading = threading.Lock()
+        self._loaded: Encoding | None = None
+        self.loading_seconds = 0.0
+        identity = {name: encoder.weights.identity for name, encoder in encoders.items()}
+        self._spaces = {
+            "visual": space_of("visual", encoding.VERSION, identity["visual"], frames),
+            "captions": space_of("captions", encoding.VERSION, identity["captioner"], frames, str(self._dtype)),
+            "textual": space_of("textual", encoding.VERSION, identity["textual"]),
+            "vector": space_of("vector", encoding.VERSION, identity["retriever"]),
+        }
+        self._store = Store(cache_folder() / "mmra" / "features.sqlite")
+
+    def _encoding(self) -> Encoding:
+        with self._loading:
+            if self._loaded is None:
+                from popbench_mmra.encoding import Encoding
+
+                start = time.perf_counter()
+                self._loaded = Encoding(self._encoders, self.device, self._dtype, self.batch)
+                self.loading_seconds += time.perf_counter() - start
+            return self._loaded
+
+    def close(self) -> None:
+        """Free the encoders' memory and close the file of features."""
+        if self._loaded is not None:
+            self._loaded.close()
+            self._loaded = None
+        self._store.close()
+
+    def groups(self, items: Iterable[Item]) -> Iterator[list[tuple[Item, Features | str]]]:
+        """Yield every item with its features, in order; with one line instead where its video cannot be read.
+
+        Videos come in groups of `batch`, whose features are kept together: whoever is interrupted and begins again
+        forms the same groups. Raises RunError where features cannot be kept.
+        """
+        source = iter(items)
+        ahead: deque[tuple[Item, Future[_Seen]]] = deque()
+        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="mmra-decode")
+        try:
+            while True:
+                for item in islice(source, (1 + _AHEAD) * self.batch - len(ahead)):
+                    ahead.append((item, pool.submit(self._look, item.path)))
+                if not ahead:
+                    return
+                group = [ahead.popleft() for _ in range(min(self.batch, len(ahead)))]
+                yield list(self._features(group))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _look(self, path: Path) -> _Seen:
+        """Hash a video and look it up, or decode it; in a thread of its own."""
+        key = key_of(sha256(path))
+        kept = self._kept(key)
+        if kept is not None:
+            return _Seen(key, kept, None)
+        return _Seen(key, None, self._encoding().prepare(read_frames(path, self._frames)))
+
+    def _kept(self, key: bytes) -> tuple[NDArray[np.float32], list[str]] | None:
+        visual = self._store.get(self._spaces["visual"], [key]).get(key)
+        captions = self._store.get(self._spaces["captions"], [key]).get(key)
+        if visual is None or captions is None:
+            return None
+        return np.frombuffer(visual, np.float32).reshape(self._frames, -1), json.loads(captions)
+
+    def _features(self, group: Sequence[tuple[Item, Future[_Seen]]]) -> Iterator[tuple[Item, Features | str]]:
+        problems: dict[int, str] = {}
+        seen: dict[int, _Seen] = {}
+        for at, (item, future) in enumerate(group):
+            try:
+                seen[at] = future.result()
+            except VideoError as error:
+                problems[at] = _line(error)
+            except OSError as error:
+                problems[at] = f"{item.path}: cannot be read ({error.strerror or _line(error)})"
+        known = self._see(seen.values())
+        titles = {at: group[at][0].title for at in seen}
+        shown = {at: " ".join([titles[at], *known[seen[at].key][1]]) for at in seen}
+        textual, vectors = self._read(list(titles.values()), list(shown.values()))
+        for at, (item, _) in enumerate(group):
+            if at in problems:
+                yield item, problems[at]
+            else:
+                yield item, Features(known[seen[at].key][0], textual[titles[at]], vectors[shown[at]])
+
+    def _see(self, seen: Iterable[_Seen]) -> dict[bytes, tuple[NDArray[np.float32], list[str]]]:
+        """Return visual features and captions by key; encode, and keep, what is new."""
+        known = {one.key: one.kept for one in seen if one.kept is not None}
+        new = {one.key: one.pixels for one in seen if one.pixels is not None and one.key not in known}
+        if new:
+            encoding = self._encoding()
+            with encoding.computing():
+                visual = encoding.visual([pixels[0] for pixels in new.values()])
+                captions = encoding.captions([pixels[1] for pixels in new.values()])
+            made = dict(zip(new, zip(visual, captions, strict=True), strict=True))
+            self._store.put(
+                [
+                    (self._spaces["visual"], {key: of_key[0].tobytes() for key, of_key in made.items()}),
+                    (self._spaces["captions"], {key: json.dumps(of_key[1]).encode() for key, of_key in made.items()}),
+                ]
+            )
+            known |= made
+        return known
+
+    def _read(
+        self, titles: Sequence[str], shown: Sequence[str]
+    ) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
+        """Return textual features by title and retrieval vectors by text; encode, and keep, what is new."""
+        found, new = [], []
+        for kind, texts in (("textual", titles), ("vector", shown)):
+            keys = {text: key_of(text) for text in dict.fromkeys(texts)}
+            kept = self._store.get(self._spaces[kind], list(keys.values()))
+            known = {text: np.frombuffer(kept[key], np.float32) for text, key in keys.items() if key in kept}
+            missing = [text for text in keys if text not in known]
+            if missing:
+                encoding = self._encoding()
+                with encoding.computing():
+                    rows = (encoding.textual if kind == "textual" else encoding.retrieval)(missing)
+                known |= dict(zip(missing, rows, strict=True))
+                new.append((self._spaces[kind], {keys[text]: known[text].tobytes() for text in missing}))
+            found.append(known)
+        self._store.put(new)
+        return found[0], found[1]
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,150 @@
+"""A trained model on disk: weights, bank and card in one folder, which belong together.
+
+`card.json` is written last and holds the hashes of the other files: a folder that was left half-written, or mixed from
+two, is noticed. `README.md` is the same card for people.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from popbench.errors import RunError, UsageError, one_line
+from popbench.local import read_json
+from popbench.video import sha256
+
+if TYPE_CHECKING:
+    from popbench_mmra.bank import Bank
+    from popbench_mmra.model import MMRA
+
+CARD, WEIGHTS, BANK, README = "card.json", "model.safetensors", "bank.safetensors", "README.md"
+SCHEMA = 1
+_AGAIN = "train or import it again"
+
+Card = Mapping[str, Any]
+
+
+def place(given: str | Path) -> Path:
+    """Return the path that a user gave, `~` spelt out where there is such a user."""
+    path = Path(given)
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model that can score, with its bank and its card."""
+
+    model: MMRA
+    bank: Bank
+    card: Card
+
+
+def problem(folder: Path) -> str | None:
+    """Say in one line why a folder is no trained model, reading no more than its card; None where nothing is seen."""
+    try:
+        if not folder.is_dir():
+            return f"{folder}: there is no such folder: give the one that `popbench predictor train` or `import` wrote"
+    except (OSError, ValueError) as error:
+        return f"{folder}: cannot be read ({one_line(error)})"
+    if not (folder / CARD).is_file():
+        return f"{folder}: the folder holds no {CARD}, so it is no trained MMRA: {_AGAIN}, or give another folder"
+    card = read_json(folder / CARD)
+    if card.get("schema") != SCHEMA or card.get("kind") != "mmra" or not isinstance(card.get("files"), dict):
+        return f"{folder / CARD}: not a card of a trained MMRA that this popbench reads: {_AGAIN}"
+    for name in (WEIGHTS, BANK):
+        about = card["files"].get(name, {})
+        try:
+            size = (folder / name).stat().st_size
+        except OSError:
+            return f"{folder}: the folder lacks {name}: copy it from where it was made, or {_AGAIN}"
+        if size != about.get("bytes"):
+            wanted = f"{about.get('bytes'):,}" if isinstance(about.get("bytes"), int) else "unknown"
+            return f"{folder / name}: {size:,} bytes, and {wanted} by its card: copy it again, or {_AGAIN}"
+    return None
+
+
+def read_card(folder: Path) -> Card:
+    """Return a folder's card; raises UsageError where `problem` says something."""
+    wrong = problem(folder)
+    if wrong is not None:
+        raise UsageError(wrong)
+    return read_json(folder / CARD)
+
+
+def load(folder: Path) -> Trained:
+    """Load a trained model; raises UsageError in one line for files that do not belong together."""
+    from safetensors.torch import load_file
+
+    from popbench_mmra.bank import read_bank
+    from popbench_mmra.model import from_state
+
+    card = read_card(folder)
+    try:
+        for name in (WEIGHTS, BANK):
+            if sha256(folder / name) != card["files"][name]["sha256"]:
+                raise UsageError(f"{folder / name}: not the file that its card describes: copy it again, or {_AGAIN}")
+        about = card["model"]
+        model = from_state(load_file(folder / WEIGHTS), int(about["frames"]), float(about["alpha"]))
+        bank = read_bank(folder / BANK)
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be read ({one_line(error)})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{folder}: {one_line(str(error))}") from error
+    wrong = misfit(model, bank, int(about["retrieved"]))
+    if wrong is not None:
+        raise UsageError(f"{folder}: {wrong}")
+    return Trained(model, bank, card)
+
+
+def misfit(model: MMRA, bank: Bank, retrieved: int) -> str | None:
+    """Say in a few words why a bank does not go with a model; None where it does."""
+    frames, width = bank.visual.shape[1:]
+    if width != model.feature_dim:
+        return (
+            f"the bank's features have {width} numbers and the model's {model.feature_dim}: give the model's own bank"
+        )
+    if frames != model.frames:
+        return f"the bank's videos have {frames} frames and the model takes {model.frames}: give the model's own bank"
+    if len(bank) < retrieved:
+        return f"the bank holds {len(bank)} videos, and {retrieved} are to be retrieved for each: give a larger bank"
+    return None
+
+
+def save(folder: Path, model: MMRA, bank: Bank, card: Card) -> Card:
+    """Write a trained model, the card last; returns the card with the files' hashes. Raises RunError, in one line."""
+    from safetensors.torch import save_file
+
+    from popbench_mmra.bank import write_bank
+    from popbench_mmra.cards import as_markdown
+
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    partial = folder / ".part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        files = {}
+        for name, write in ((WEIGHTS, lambda: save_file(state, partial)), (BANK, lambda: write_bank(bank, partial))):
+            write()
+            files[name] = {"sha256": sha256(partial), "bytes": partial.stat().st_size}
+            partial.replace(folder / name)
+        whole = {"schema": SCHEMA, "kind": "mmra", **card, "files": files}
+        for name, text in (
+            (README, as_markdown(whole)),
+            (CARD, json.dumps(whole, indent=1, ensure_ascii=False) + "\n"),
+        ):
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(folder / name)
+    except Exception as error:  # safetensors has errors of its own for a full disk
+        raise RunError(
+            f"{folder}: the model cannot be written ({one_line(error)}): free space and run it again"
+        ) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+    return whole

@@ -1,0 +1,185 @@
+"""Training MMRA as its paper does: mean squared error of log2 popularity, Adam, early stopping. Resumable.
+
+What was reached is kept beside the model every now and then; a training that is begun again with the same data and
+settings goes on from there and ends with the same weights.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from popbench.errors import RunError, one_line
+from popbench.keys import digest
+from popbench.progress import Progress
+from popbench_mmra.bank import Bank
+from popbench_mmra.dataset import Part
+from popbench_mmra.metrics import errors
+from popbench_mmra.model import MMRA
+from popbench_mmra.prediction import inputs, log2_popularity
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_SAVE_EVERY = 20.0
+"""Seconds between two states that are kept: one is four times the size of the model."""
+_VALIDATE = 256
+"""Rows that are predicted together for validation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a training depends on beside its data; the defaults are the paper's."""
+
+    learning_rate: float = 1e-5
+    batch_size: int = 64
+    epochs: int = 100
+    patience: int = 20
+    seed: int = 2024
+    retrieved: int = 10
+    alpha: float = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A part of the data as arrays, with the similar videos of each item: places and cosines, (n, m)."""
+
+    visual: NDArray[np.float32]
+    textual: NDArray[np.float32]
+    log2: NDArray[np.float64]
+    places: NDArray[np.int64]
+    cosines: NDArray[np.float32]
+
+    def predicted(self, model: MMRA, bank: Bank) -> NDArray[np.float64]:
+        """Return what a model predicts, (n,)."""
+        return log2_popularity(model, bank, self.visual, self.textual, self.places, self.cosines, _VALIDATE)
+
+
+def look_up(part: Part, bank: Bank, retrieved: int) -> Known:
+    """Find the similar videos of a part's items; an item of the bank never finds itself. Raises ValueError."""
+    places, cosines = bank.similar(part.stacked("vector"), retrieved, part.ids)
+    return Known(part.stacked("visual"), part.stacked("textual"), part.log2, places, cosines)
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A trained model: the state of the best epoch, which one it was, and what was seen of every epoch."""
+
+    model: MMRA
+    best_epoch: int
+    history: list[dict[str, float]]
+
+
+def fit(
+    train: Known,
+    valid: Known,
+    bank: Bank,
+    settings: Settings,
+    device: torch.device,
+    kept: Path,
+    data: str,
+    progress: Progress,
+) -> Fitted:
+    """Train until the validation part's MAE + nMSE has not improved for `patience` epochs; return the best epoch.
+
+    `kept` is the file of the state so far, which is gone on with where it is of the same settings and `data`, a hash.
+    Raises RunError where it cannot be written.
+    """
+    key = digest(asdict(settings), data, device.type)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        model = MMRA(bank.visual.shape[2], bank.visual.shape[1], settings.alpha).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    best, history = _copied(model), list[dict[str, float]]()
+    state = _read(kept, key)
+    if state is not None:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        best, history = state["best"], state["history"]
+    saved = time.monotonic()
+    progress.stage("train", settings.epochs, len(history))
+    while len(history) < settings.epochs and not _is_over(history, settings.patience):
+        loss = _epoch(model, optimizer, train, bank, settings, len(history), device)
+        mae, nmse = errors(valid.predicted(model.eval(), bank), valid.log2)
+        history.append({"loss": loss, "mae": mae, "nmse": nmse})
+        if _best(history) == len(history) - 1:
+            best = _copied(model)
+        if time.monotonic() - saved >= _SAVE_EVERY:
+            _write(
+                kept,
+                {
+                    "key": key,
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "best": best,
+                    "history": history,
+                },
+            )
+            saved = time.monotonic()
+        progress.advance()
+    model.load_state_dict(best)
+    return Fitted(model.eval(), _best(history) + 1, history)
+
+
+def _epoch(
+    model: MMRA, optimizer: Any, train: Known, bank: Bank, settings: Settings, number: int, device: torch.device
+) -> float:
+    """Go through the training part once, in an order that depends on seed and number alone; return the mean loss."""
+    model.train()
+    order = np.random.default_rng([settings.seed, number]).permutation(len(train.log2))
+    total = 0.0
+    for start in range(0, len(order), settings.batch_size):
+        at = order[start : start + settings.batch_size]
+        given = inputs(bank, train.visual[at], train.textual[at], train.places[at], train.cosines[at], device)
+        target = torch.from_numpy(train.log2[at].astype(np.float32)).to(device)
+        loss = (model(*given)[:, 0] - target).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        total += float(loss.detach()) * len(at)
+    return total / len(order)
+
+
+def _best(history: list[dict[str, float]]) -> int:
+    """Return which epoch, from 0, has the lowest MAE + nMSE, the first of equals."""
+    scores = [_score(epoch) for epoch in history]
+    return scores.index(min(scores))
+
+
+def _score(epoch: dict[str, float]) -> float:
+    """Return MAE + nMSE, MAE alone where all targets are equal; a training that diverged is worst."""
+    score = epoch["mae"] + (epoch["nmse"] if np.isfinite(epoch["nmse"]) else 0.0)
+    return score if np.isfinite(score) else float("inf")
+
+
+def _is_over(history: list[dict[str, float]], patience: int) -> bool:
+    return bool(history) and len(history) - 1 - _best(history) >= patience
+
+
+def _copied(model: MMRA) -> dict[str, Any]:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def _read(kept: Path, key: str) -> dict[str, Any] | None:
+    """Return the state of an interrupted training of the same data and settings; None where there is none."""
+    try:
+        found = torch.load(kept, weights_only=True, map_location="cpu")
+    except Exception:  # not there, or damaged: training begins anew
+        return None
+    return found if isinstance(found, dict) and found.get("key") == key else None
+
+
+def _write(kept: Path, state: dict[str, Any]) -> None:
+    partial = kept.with_name(f"{kept.name}.part")
+    write: Callable[..., None] = torch.save
+    try:
+        write(state, partial)
+        partial.replace(kept)
+    except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
+        raise RunError(f"{kept}: cannot be written ({one_line(error)}): free space and run it again") from error
