@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from popbench import stats
+from popbench.leaderboard.agreement import agreement
 from popbench.leaderboard.scores import Block, ScoreRow, Scores, blocks
 from popbench.records import JSON
 
@@ -48,9 +49,12 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
         "enhancement": [],
         "minimum_detectable_win_rate": [],
     }
+    found = {scores.predictor: list(blocks(scores, common=common)) for scores in sources}
     for scores in sources:
-        for block in blocks(scores, common=common):
+        for block in found[scores.predictor]:
             _add_block(results, scores, block)
+    if len(found) > 1:
+        results["agreement"] = list(agreement(found))
     rounded: dict[str, Any] = _rounded(results)
     return rounded
 

@@ -12,29 +12,43 @@ of y:
     resamples.intervals(mean_outcomes(y, n_systems))    # ... and the mean win rate of every system
     sign_test(y)                                        # p-values
 
+`variance` asks what moves a score: shares of its variance by part of what is scored, with their own resamples, in which
+groups of items are drawn. `agreement` compares orders: before and after a change, and of two rankings.
+
 A stratum is a group of prompts that was fixed when the prompts were chosen (here a category, and
 the task where tasks are pooled); the systems, the strata and the number of prompts in each are
 given, the prompts are the sample.
 """
 
+from .agreement import kendall_tau_b, rank_agreement, reordered_pairs
 from .bootstrap import Resamples, bootstrap_win_rates, percentile_interval
 from .intervals import korn_graubard, median_interval, proportion_interval
 from .outcomes import mean_outcomes, outcome_counts, pairwise_outcomes, win_rates
 from .sign import minimum_detectable_win_rate, sign_test
 from .strata import pool_strata
+from .variance import GroupResamples, change_share, medians, pair_across, r_squared, swap_shares
 
 __all__ = [
+    "GroupResamples",
     "Resamples",
     "bootstrap_win_rates",
+    "change_share",
+    "kendall_tau_b",
     "korn_graubard",
     "mean_outcomes",
     "median_interval",
+    "medians",
     "minimum_detectable_win_rate",
     "outcome_counts",
+    "pair_across",
     "pairwise_outcomes",
     "percentile_interval",
     "pool_strata",
     "proportion_interval",
+    "r_squared",
+    "rank_agreement",
+    "reordered_pairs",
     "sign_test",
+    "swap_shares",
     "win_rates",
 ]

@@ -1,0 +1,61 @@
+"""How far the predictors of a board agree on the order of its systems."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from popbench import stats
+from popbench.leaderboard.scores import Block
+from popbench.records import JSON
+
+RESAMPLES = 10_000
+SEED = 42
+
+
+def agreement(blocks: Mapping[str, Sequence[Block]]) -> Iterator[dict[str, JSON]]:
+    """Compare every two predictors on every table both have, on the systems, prompts and repeats that both scored.
+
+    `tau` is Kendall's tau-b between the systems' mean win rates, null for fewer than 2 systems, and where one of the
+    predictors puts all of them on one place.
+    """
+    for a, b in combinations(blocks, 2):
+        others = {block.name: block for block in blocks[b]}
+        for block in blocks[a]:
+            if block.name in others:
+                yield {"task": block.name, "a": a, "b": b, **_compare(block, others[block.name])}
+
+
+def _compare(first: Block, second: Block) -> dict[str, JSON]:
+    systems = [system for system in first.systems if system in set(second.systems)]
+    prompts = [prompt for prompt in first.prompts if prompt in set(second.prompts)]
+    repeats = [repeat for repeat in first.repeats if repeat in set(second.repeats)]
+    about = {"systems": len(systems), "n": len(prompts)}
+    if len(systems) < 2 or not prompts or not repeats:
+        return {**about, "tau": None}
+    category = dict(zip(first.prompts, first.categories, strict=True))
+    strata = np.unique([f"{prompt[0]}\0{category[prompt]}" for prompt in prompts], return_inverse=True)[1]
+    ours, theirs = (_half_wins(block, systems, prompts, repeats) for block in (first, second))
+    found = stats.rank_agreement(ours, theirs, stats.Resamples.draw(strata.astype(np.int64), RESAMPLES, SEED))
+    if found is None:
+        return {**about, "tau": None}
+    interval = {
+        key: number if math.isfinite(number) else None
+        for key, number in zip(("value", "low", "high"), found, strict=True)
+    }
+    return {**about, "tau": interval}
+
+
+def _half_wins(block: Block, systems: Sequence[str], prompts: Sequence[Any], repeats: Sequence[int]) -> Any:
+    """Count half wins of each system over all others on each prompt, so that sums over prompts are exact."""
+    chosen = np.ix_(
+        [block.systems.index(system) for system in systems],
+        [block.prompts.index(prompt) for prompt in prompts],
+        [block.repeats.index(repeat) for repeat in repeats],
+    )
+    y = stats.pairwise_outcomes(np.asarray(block.values, dtype=np.float64)[chosen])
+    return np.rint(stats.mean_outcomes(y, len(systems)) * (len(systems) - 1) * 2 * len(repeats))
