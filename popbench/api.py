@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from popbench.costs import sentences, totals
+from popbench.costs import totals
 from popbench.errors import RunError, UsageError, counted, one_line
 from popbench.human import Match, find_matches
 from popbench.interfaces import Engine
@@ -171,7 +171,8 @@ def _finish(plan: Plan, directory: RunDirectory, pipeline: Pipeline) -> Run:
 
 def _write_board(plan: Plan, directory: RunDirectory, samples: list[Sample], errors: int) -> None:
     """Write results.json and leaderboard.md; a run in which no prompt is complete has no board."""
-    from popbench.leaderboard.markdown import escaped, markdown
+    from popbench.audit.kept import keep_audit
+    from popbench.leaderboard.files import write_board
     from popbench.leaderboard.results import compute
     from popbench.leaderboard.sources import from_samples
 
@@ -195,8 +196,5 @@ def _write_board(plan: Plan, directory: RunDirectory, samples: list[Sample], err
         if missing:
             results["incomplete"] += f" Without any result, and left out: {', '.join(missing)}."
     results["costs"] = totals(samples)
-    directory.write_json("results.json", results)
-    lines = [f"seed {plan.config.seed}, {counted(plan.config.repeats, 'repeat')} per prompt"]
-    costs = [{**row, "llm": escaped(row["llm"])} for row in results["costs"]]  # labels are the user's text
-    lines += [f"drafts by {line}" for line in sentences(costs)]
-    directory.write_text("leaderboard.md", markdown(results, "popbench leaderboard", lines))
+    keep_audit(results, samples, directory.path)
+    write_board(directory, results, plan.config.as_json())

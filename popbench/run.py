@@ -15,7 +15,7 @@ from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import filelock
 
@@ -90,17 +90,17 @@ def _in_use(path: Path) -> UsageError:
     return UsageError(f"{path} is in use by {holder or 'another process'}: wait for it, or choose another --out")
 
 
-class RunDirectory:
-    """An open run directory, held by this process until it is closed."""
+class HeldDirectory:
+    """A run directory that is there, held by this process until it is closed: to write files of the run."""
 
-    def __init__(self, path: Path, plan: Plan) -> None:
-        """Open or make it; raises UsageError where that cannot be, or another process or another run has it."""
+    def __init__(self, path: Path) -> None:
+        """Take it; raises UsageError where another process has it or nothing can be written there."""
         self.path = path
         self.videos = path / "videos"
         self._lock = filelock.FileLock(path / _LOCK, timeout=0)
         self._holder = path / _HOLDER
         try:
-            self.videos.mkdir(parents=True, exist_ok=True)
+            self._make()
             self._lock.acquire()
             self._holder.write_text(_whoami(), encoding="utf-8")
             for folder in (path, self.videos):  # what a killed process had not finished writing
@@ -110,23 +110,20 @@ class RunDirectory:
             raise _in_use(path) from None
         except (OSError, NotImplementedError) as error:
             self._lock.release()
-            raise UsageError(
-                f"{path}: no run directory can be kept here ({_reason(error)}): choose another --out"
-            ) from error
-        try:
-            self.ledger = Ledger(path / "ledger.sqlite")
-            check_identity(self.ledger, path, plan)
-        except BaseException:
-            self._lock.release()
-            raise
+            raise UsageError(f"{path}: {self._refusal(_reason(error))}") from error
 
-    def __enter__(self) -> RunDirectory:
+    def _make(self) -> None:
+        """Make what has to be there first."""
+
+    def _refusal(self, reason: str) -> str:
+        return f"nothing can be written here ({reason})"
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.ledger.close()
         self._holder.unlink(missing_ok=True)
         self._lock.release()
 
@@ -152,6 +149,32 @@ class RunDirectory:
             partial.replace(self.path / name)
         except OSError as error:
             raise RunError(f"{self.path / name} cannot be written: {_reason(error)}") from error
+
+
+class RunDirectory(HeldDirectory):
+    """An open run directory with its ledger, held by this process until it is closed."""
+
+    def __init__(self, path: Path, plan: Plan) -> None:
+        """Open or make it; raises UsageError where that cannot be, or another process or another run has it."""
+        super().__init__(path)
+        try:
+            self.ledger = Ledger(path / "ledger.sqlite")
+            check_identity(self.ledger, path, plan)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _make(self) -> None:
+        self.videos.mkdir(parents=True, exist_ok=True)
+
+    def _refusal(self, reason: str) -> str:
+        return f"no run directory can be kept here ({reason}): choose another --out"
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.ledger.close()
+        super().__exit__(kind, error, trace)
 
 
 def _reason(error: BaseException) -> str:

@@ -10,7 +10,7 @@ import json
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -112,15 +112,20 @@ class Task:
 
     def limited(self, limit: int | None) -> tuple[Prompt, ...]:
         """Take `limit` prompts round-robin over the categories, in their order: limit N + 1 adds one to limit N."""
-        if limit is None or limit >= len(self.prompts):
-            return self.prompts
-        by_category: dict[str, list[Prompt]] = {}
-        for prompt in self.prompts:
-            by_category.setdefault(prompt.category, []).append(prompt)
-        rounds = max(len(prompts) for prompts in by_category.values())
-        order = [prompts[turn] for turn in range(rounds) for prompts in by_category.values() if turn < len(prompts)]
-        chosen = {prompt.id for prompt in order[:limit]}
-        return tuple(prompt for prompt in self.prompts if prompt.id in chosen)
+        return spread(self.prompts, limit)
+
+
+def spread(prompts: Sequence[Prompt], limit: int | None) -> tuple[Prompt, ...]:
+    """Choose `limit` prompts of a task, all for None, as `Task.limited` says; they keep their order."""
+    if limit is None or limit >= len(prompts):
+        return tuple(prompts)
+    by_category: dict[str, list[Prompt]] = {}
+    for prompt in prompts:
+        by_category.setdefault(prompt.category, []).append(prompt)
+    rounds = max(len(found) for found in by_category.values())
+    order = [found[turn] for turn in range(rounds) for found in by_category.values() if turn < len(found)]
+    chosen = {prompt.id for prompt in order[:limit]}
+    return tuple(prompt for prompt in prompts if prompt.id in chosen)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,16 @@
 """The command line. Each command is a module that is imported when it is used; `--help` imports none of them.
 
-Commands of other distributions come in through the entry-point group `popbench.commands` (name -> click command).
+Commands of other distributions come in through entry-point groups (name -> click command): `popbench.commands`, and
+`popbench.predictor_commands` for those of `popbench predictor`.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,22 +27,44 @@ BUILT_IN = {
     "task": "List, show and validate prompt sets.",
     "corpus": "Embed a corpus of videos, and see what a prompt retrieves from it.",
     "leaderboard": "Build boards from runs and from bare scores.",
+    "predictor": "Train and import popularity predictors, and audit what moves their scores.",
     "doctor": "Check this machine: versions, devices, keys, plugins.",
 }
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands' names and summaries, and imports one when it is called."""
+    """A group that knows its commands' names and summaries, and imports one when it is called.
+
+    `built_in` maps the names of its own commands to their summaries; each is `command` in the module that `modules`
+    and its name make. Others come from the entry-point group `entry_points`. Their summaries are in their modules:
+    `summarise` imports these for the group's help, which is right for a group that few would ask for help, and whose
+    commands are cheap to import.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        built_in: Mapping[str, str],
+        modules: str,
+        entry_points: str,
+        summarise: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(*args, **options)
+        self._built_in = built_in
+        self._modules = modules
+        self._entry_points = entry_points
+        self._summarise = summarise
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Name the built-in commands in their order, then those of plugins."""
-        return [*BUILT_IN, *sorted(name for name in _others() if name not in BUILT_IN)]
+        return [*self._built_in, *sorted(name for name in self._others() if name not in self._built_in)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         """Import a command."""
-        if cmd_name in BUILT_IN:
-            command = import_module(f"popbench.cli.{cmd_name}").command
-        elif cmd_name in (others := _others()):
+        if cmd_name in self._built_in:
+            command = import_module(self._modules + cmd_name).command
+        elif cmd_name in (others := self._others()):
             try:
                 command = others[cmd_name].load()
             except Exception as error:  # a plugin's import may raise anything
@@ -55,46 +79,63 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that is called; raises UsageError that lists the commands there are."""
-        if args[0] not in BUILT_IN and args[0] not in (others := _others()):
-            raise unknown("command", args[0], [*BUILT_IN, *others])
+        if args[0] not in self._built_in and args[0] not in (others := self._others()):
+            raise unknown("command", args[0], [*self._built_in, *others])
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands with their summaries without importing any."""
-        others = _others()
-        rows = [(name, BUILT_IN.get(name) or f"From {_owner(others[name])}.") for name in self.list_commands(ctx)]
+        """List the commands with their summaries; importing those of plugins only where the group summarises."""
+        others = self._others()
+        rows = [
+            (name, self._built_in.get(name) or self._summary(ctx, others[name])) for name in self.list_commands(ctx)
+        ]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
+    def _summary(self, ctx: click.Context, entry: EntryPoint) -> str:
+        """Say what a plugin's command does, or whose it is; one that does not load leaves the others' help as it is."""
+        owner = entry.dist.name if entry.dist else entry.value
+        if not self._summarise:
+            return f"From {owner}."
+        try:
+            command = self.get_command(ctx, entry.name)
+        except UsageError as error:
+            return f"From {owner}: {error}"
+        told = command.get_short_help_str(limit=100) if command is not None else ""
+        return told or f"From {owner}."
 
-def _others() -> dict[str, EntryPoint]:
-    """Find the commands of other distributions.
+    def _others(self) -> dict[str, EntryPoint]:
+        """Find the commands of plugins.
 
-    Importing importlib.metadata takes as long as all of click, so it is only done where some installed
-    distribution mentions the group.
-    """
-    if not any(map(_mentions_group, sys.path)):
-        return {}
-    from importlib.metadata import entry_points
+        Importing importlib.metadata takes as long as all of click, so it is only done where some installed
+        distribution has the group.
+        """
+        header = f"[{self._entry_points}]".encode()
+        if not any(_has_line(folder, header) for folder in sys.path):
+            return {}
+        from importlib.metadata import entry_points
 
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+        return {entry.name: entry for entry in entry_points(group=self._entry_points)}
 
 
-def _mentions_group(folder: str) -> bool:
+def _has_line(folder: str, line: bytes) -> bool:
+    """Say whether some distribution's entry points in a folder have this line."""
     for file in Path(folder or ".").glob("*-info/entry_points.txt"):
         try:
-            if GROUP.encode() in file.read_bytes():
+            if line in map(bytes.strip, file.read_bytes().splitlines()):
                 return True
         except OSError:
             continue
     return False
 
 
-def _owner(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist else entry.value
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    built_in=BUILT_IN,
+    modules="popbench.cli.",
+    entry_points=GROUP,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="popbench")
 def cli() -> None:
     """Find out which language model, prompt and video generator make the most popular micro-videos.

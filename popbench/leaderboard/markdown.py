@@ -85,8 +85,30 @@ def decides(results: Mapping[str, Any], predictor: str, task: str) -> str:
     return sentence + ": smaller differences stay open."
 
 
-def markdown(results: Mapping[str, Any], title: str = "Leaderboard", about: Sequence[str] = ()) -> str:
-    """Render results.json as a board to paste; `about` adds lines of markdown to its footer."""
+def agreements(results: Mapping[str, Any]) -> Iterator[str]:
+    """Say in one line for each two predictors how far they agree on the order of the systems."""
+    pairs: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in results.get("agreement", []):
+        if row["tau"] is not None:
+            pairs.setdefault((row["a"], row["b"]), []).append(row)
+    for (a, b), (first, *others) in pairs.items():
+        further = "".join(f"; {row['task']} {_tau(row['tau'])}" for row in others)
+        yield (
+            f"Predictors {a} and {b} agree on the order of the {first['systems']} systems with Kendall's tau "
+            f"{_tau(first['tau'])}" + (f" on {first['task']}{further}" if others else "")
+        )
+
+
+def _tau(tau: Mapping[str, Any]) -> str:
+    if tau["low"] is None:
+        return f"{tau['value']:.2f} [–]"
+    return f"{tau['value']:.2f} [{tau['low']:.2f}, {tau['high']:.2f}]"
+
+
+def markdown(
+    results: Mapping[str, Any], title: str = "Leaderboard", about: Sequence[str] = (), more: Sequence[str] = ()
+) -> str:
+    """Render results.json as a board to paste; `more` is markdown below the tables, `about` adds to the footer."""
     lines = [f"# {title}", ""]
     if results["demo"]:
         lines += ["> [!WARNING]", f"> {DEMO}", ""]
@@ -98,7 +120,9 @@ def markdown(results: Mapping[str, Any], title: str = "Leaderboard", about: Sequ
     for predictor, task in tables(results):
         lines += [f"## {escaped(task)}" + (f" · predictor {escaped(predictor)}" if many else ""), ""]
         lines += _board(results, predictor, task)
-    lines += _footer(results, about)
+    for line in agreements(results):
+        lines += [escaped(line), ""]
+    lines += [*more, *_footer(results, about)]
     return "\n".join(lines) + "\n"
 
 
@@ -106,7 +130,7 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
     rows = ranked(results, predictor, task)
     unit = next(item["unit"] for item in results["predictors"] if item["name"] == predictor)
     copies = knows_copies(rows)
-    yield from _table(
+    yield from table(
         [
             "#",
             "LLM",
@@ -163,7 +187,7 @@ def _matrix(results: Mapping[str, Any], predictor: str, task: str, rows: Sequenc
     for place, row in zip(places, rows, strict=True):
         cells = [_cell(pairs, row["system"], other["system"]) for other in rows]
         body.append([f"{place} {escaped(row['system'])}", *cells])
-    yield from _table(["", *map(str, places)], "l" + "r" * len(rows), body)
+    yield from table(["", *map(str, places)], "l" + "r" * len(rows), body)
     yield ""
 
 
@@ -183,7 +207,7 @@ def _contrasts(results: Mapping[str, Any], predictor: str, task: str) -> Iterato
         return
     yield "**Prompt enhancement against basic**, same LLM and generator."
     yield ""
-    yield from _table(
+    yield from table(
         [
             "LLM",
             "Generator",
@@ -221,7 +245,7 @@ def _categories(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     counts = {name: rows[0]["by_category"][name]["n"] for name in names}
     yield "<details><summary>Medians by category</summary>"
     yield ""
-    yield from _table(
+    yield from table(
         ["System", *(f"{escaped(name)} (n = {counts[name]})" for name in names)],
         "l" + "r" * len(names),
         [
@@ -268,7 +292,8 @@ def _footer(results: Mapping[str, Any], about: Sequence[str]) -> Iterator[str]:
     yield from (f"- {line}" for line in about)
 
 
-def _table(head: Sequence[str], align: str, body: Sequence[Sequence[str]]) -> Iterator[str]:
+def table(head: Sequence[str], align: str, body: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Write a table; `align` has an l or r for each column, and cells are escaped already."""
     yield f"| {' | '.join(head)} |"
     yield f"|{'|'.join(' --: ' if side == 'r' else ' :-- ' for side in align)}|"
     for row in body:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from popbench.leaderboard.markdown import (
+    agreements,
     decides,
     knows_copies,
     median_interval,
@@ -24,7 +25,7 @@ from popbench.leaderboard.markdown import (
 
 
 def show(results: Mapping[str, Any], console: Console) -> None:
-    """Print every table of a board: ranking, then prompt enhancement against basic, then what it can decide."""
+    """Print every table of a board with what it can decide, then how predictors agree and what moves the scores."""
     for predictor, task in tables(results):
         console.print(_ranking(results, predictor, task))
         contrasts = _contrasts(results, predictor, task)
@@ -32,6 +33,10 @@ def show(results: Mapping[str, Any], console: Console) -> None:
             console.print(contrasts)
         console.print(Text(decides(results, predictor, task), style="dim"))
         console.print()
+    for line in agreements(results):
+        console.print(Text(line))
+    for entry in results.get("audit") or []:
+        console.print(Text(f"Audit of predictor {entry['predictor']}: {entry['verdict']}"))
     for remark in remarks(results):
         console.print(Text(remark))
     if results["demo"]:

@@ -1,0 +1,160 @@
+"""From scores before and after changes to the rows of an audit: shares of variance, typical shifts, reordered pairs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from popbench.records import JSON, Sample
+from popbench.stats.agreement import reordered_pairs
+from popbench.stats.variance import GroupResamples, change_share, medians, r_squared, swap_shares, variance
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Samples paired across prompts, and their log2 scores with the other's title, and with the other's video."""
+
+    first: Ints
+    second: Ints
+    round: Ints
+    first_with_title: Floats
+    """The first sample's video under the second's title; the second's title and the first's video, that is."""
+    first_with_video: Floats
+    """The first sample's title on the second's video."""
+
+
+class Attribution:
+    """The statistics of one predictor on some samples. Scores are log2 popularity, NaN where there is none."""
+
+    def __init__(self, samples: Sequence[Sample], scores: Floats, pairs: Pairs, seed: int) -> None:
+        self._s = scores
+        self._pairs = pairs
+        self._prompts = _codes([(sample.task, sample.prompt_id) for sample in samples])
+        self._cells = _codes([(sample.task, sample.prompt_id, sample.repeat) for sample in samples])
+        self._resamples = GroupResamples.draw(int(self._prompts.max()) + 1, RESAMPLES, seed)
+        # All samples of a cell are of one prompt.
+        self._prompt_of_cell = np.zeros(int(self._cells.max()) + 1, np.int64)
+        self._prompt_of_cell[self._cells] = self._prompts
+
+    def swaps(self) -> dict[str, Any]:
+        """Rows `title` and `video`, and what is left: `remainder`, `shared`, `together`, `difference`, `variance`."""
+        pairs = self._pairs
+        s_i, s_j = self._s[pairs.first], self._s[pairs.second]
+        x, y = pairs.first_with_title, pairs.first_with_video
+        whole = np.isfinite(s_i) & np.isfinite(s_j) & np.isfinite(x) & np.isfinite(y)
+        mean = self._mean(whole)
+        found = swap_shares(s_i[whole], s_j[whole], x[whole], y[whole], mean)
+        rounds = self._after_swaps()
+        lost = {part: np.concatenate([self._s - after for after in rounds[part]]) for part in rounds}
+        n_rounds = len(rounds["title"])
+        rows = [
+            {
+                "change": part,
+                "n": int(2 * whole.sum()),
+                "share": self._interval(found[name]),
+                "factor": self._factor(lost[part], np.tile(self._prompts, n_rounds)),
+                "reordered": self._reordered([(self._s, after) for after in rounds[part]]),
+            }
+            for part, name in (("title", "a"), ("video", "b"))
+        ]
+        return {
+            "rows": rows,
+            **{name: self._interval(found[name]) for name in ("remainder", "shared", "together")},
+            "difference": self._interval(found["a"] - found["b"]),
+            "variance": self._interval(variance(s_i[whole], s_j[whole], mean)),
+        }
+
+    def change(self, name: str, after: Floats, before: Floats | None = None) -> dict[str, JSON]:
+        """Return the row of a change that every sample went through; `before` is what it is compared with."""
+        before = self._s if before is None else before
+        lost = before - after
+        first, second = self._pairs.first, self._pairs.second
+        s_i, s_j, d_i, d_j = self._s[first], self._s[second], lost[first], lost[second]
+        whole = np.isfinite(s_i) & np.isfinite(s_j) & np.isfinite(d_i) & np.isfinite(d_j)
+        share = change_share(s_i[whole], s_j[whole], d_i[whole], d_j[whole], self._mean(whole))
+        return {
+            "change": name,
+            "n": int(np.isfinite(lost).sum()),
+            "share": self._interval(share),
+            "factor": self._factor(lost, self._prompts),
+            "reordered": self._reordered([(before, after)]),
+        }
+
+    def covariate(self, name: str, values: Floats) -> dict[str, JSON]:
+        """Return R^2 of the scores on one number of each sample; null where it is the same for all."""
+        there = np.isfinite(self._s) & np.isfinite(values)
+        found = r_squared(values[there], self._s[there], self._prompts[there], self._resamples)
+        constant = not there.any() or bool(np.ptp(values[there]) == 0)
+        squared = None if found is None else self._interval(found)
+        return {"name": name, "n": int(there.sum()), "constant": constant, "r_squared": squared}
+
+    def _after_swaps(self) -> dict[str, list[Floats]]:
+        """Return every sample's scores after each round of swaps; one that is left over in a round meets two others."""
+        pairs = self._pairs
+        title: list[Floats] = []
+        video: list[Floats] = []
+        for number in range(int(pairs.round.max()) + 1):
+            of_title, of_video = np.full(len(self._s), np.nan), np.full(len(self._s), np.nan)
+            chosen = np.flatnonzero(pairs.round == number)[::-1]  # the first pair of a sample counts
+            i, j = pairs.first[chosen], pairs.second[chosen]
+            x, y = pairs.first_with_title[chosen], pairs.first_with_video[chosen]
+            of_title[j], of_video[j] = y, x
+            of_title[i], of_video[i] = x, y
+            title.append(of_title)
+            video.append(of_video)
+        return {"title": title, "video": video}
+
+    def _mean(self, whole: Any) -> Any:
+        first, second = self._prompts[self._pairs.first[whole]], self._prompts[self._pairs.second[whole]]
+        return lambda values: self._resamples.pair_means(values, first, second)
+
+    def _factor(self, lost: Floats, prompts: Ints) -> JSON:
+        there = np.isfinite(lost)
+        return self._interval(2.0 ** medians(-lost[there], prompts[there], self._resamples))
+
+    def _reordered(self, changes: Sequence[tuple[Floats, Floats]]) -> JSON:
+        counts = np.zeros((self._resamples.counts.shape[1], 2))
+        for before, after in changes:
+            np.add.at(counts, self._prompt_of_cell, np.column_stack(reordered_pairs(before, after, self._cells)))
+        reordered, pairs = (self._resamples.counts @ counts).T
+        with np.errstate(invalid="ignore"):
+            return self._interval(reordered / pairs)
+
+    def _interval(self, statistic: Floats) -> JSON:
+        found = self._resamples.interval(statistic)
+        if found is None:
+            return None
+        return {key: rounded(number) for key, number in zip(("value", "low", "high"), found, strict=True)}
+
+
+def rounded(number: float) -> float | None:
+    """Keep ten significant digits, None for what is no number: results must not differ with the machine."""
+    return float(f"{number:.10g}") if math.isfinite(number) else None
+
+
+def _codes(names: Sequence[tuple[object, ...]]) -> Ints:
+    numbers: dict[tuple[object, ...], int] = {}
+    return np.asarray([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
+
+
+def compare(stored: Mapping[int, float], scores: Floats, tolerance: float = 1e-4) -> dict[str, JSON]:
+    """Say how many of the run's scores, by sample, came out otherwise: by more than `tolerance` of their size."""
+    off = {
+        number: abs(2.0 ** float(scores[number]) / popularity - 1)
+        for number, popularity in stored.items()
+        if math.isfinite(scores[number])
+    }
+    return {
+        "compared": len(off),
+        "differ": sum(value > tolerance for value in off.values()),
+        "largest": rounded(max(off.values(), default=0.0)),
+    }

@@ -1,0 +1,78 @@
+"""Asking a predictor about titles with videos, through the engine of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from popbench.audit.clips import Clips, Variant
+from popbench.errors import ComponentError, RunError, one_line
+from popbench.interfaces import Engine
+from popbench.progress import Progress
+from popbench.records import JSON, Score, ScoreRequest
+from popbench.systems import Part
+from popbench.video import VideoError
+
+
+@dataclass
+class Scored:
+    """What came of one round of questions: scores, failures of single items, and why the predictor ended, if it did."""
+
+    popularity: dict[Variant, float] = field(default_factory=dict)
+    extra: dict[Variant, Mapping[str, JSON]] = field(default_factory=dict)
+    failures: dict[Variant, str] = field(default_factory=dict)
+    ended: str | None = None
+
+
+class Scorer:
+    """One predictor at work for an audit."""
+
+    def __init__(self, engine: Engine, predictor: Part, folder: Path, progress: Progress) -> None:
+        self._engine = engine
+        self._predictor = predictor
+        self._folder = folder
+        self._progress = progress
+
+    def score(self, stage: str, wanted: Iterable[Variant]) -> Scored:
+        """Ask about every variant once; raises RunError where the disk refuses.
+
+        A predictor that breaks its contract ends here: what it answered counts, and the next call begins anew.
+        """
+        variants = list(dict.fromkeys(wanted))
+        by_id = {f"{number:06d}": variant for number, variant in enumerate(variants)}
+        clips = Clips(self._folder, variants)
+        scored = Scored()
+
+        def requests() -> Iterator[ScoreRequest]:
+            for id_, variant in by_id.items():
+                try:
+                    path = clips.path(variant)
+                except VideoError as error:
+                    scored.failures[variant] = str(error)
+                    continue
+                yield ScoreRequest(id_, variant.title, path)
+
+        self._progress.stage(f"{stage} {self._predictor.label}", len(variants), 0)
+        spec = self._predictor.resolved.spec
+        answers: Any = self._engine.map(spec, requests())
+        try:
+            with closing(answers):
+                for answer in answers:
+                    variant = by_id[answer.id]
+                    if isinstance(answer, Score):
+                        scored.popularity[variant] = answer.popularity
+                        scored.extra[variant] = answer.extra
+                    else:
+                        scored.failures[variant] = answer.error
+                    clips.done(variant)
+                    self._progress.advance()
+        except ComponentError as error:
+            scored.ended = one_line(error)
+            self._progress.problem(scored.ended)
+            self._engine.release(spec)
+        except OSError as error:
+            raise RunError(f"changed videos cannot be written to {self._folder}: {one_line(error)}") from error
+        return scored

@@ -1,0 +1,72 @@
+"""`popbench predictor audit`: what moves the scores of a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command("audit")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--predictor",
+    metavar="NAME[,KEY=VALUE]...",
+    multiple=True,
+    help="Predictor to audit; repeat for several.  [default: those of the run]",
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Prompts per task, spread over its categories.")
+@click.option(
+    "--shuffles",
+    type=click.IntRange(min=1),
+    default=4,
+    show_default=True,
+    metavar="R",
+    help="How often titles and videos are swapped between samples.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=42, show_default=True, metavar="S", help="Seed of all draws."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+def command(run: Path, predictor: tuple[str, ...], limit: int | None, shuffles: int, seed: int, as_json: bool) -> int:
+    """Find out what moves the scores of RUN, a run directory: its titles or its videos.
+
+    The samples are scored again with the titles or videos of other samples, an empty title, and black, reversed and
+    still videos. How far the scores follow says how much of them comes from which; that goes to audit.json and
+    audit.md, and onto the run's board. It takes 6 scores of each sample, and one for each shuffle. Exit status 1 where
+    the predictor ended early on a change.
+
+    \b
+    Examples:
+      popbench predictor audit runs/popcorn-*
+      popbench predictor audit runs/popcorn-* --limit 25 --shuffles 8
+    """
+    from popbench.audit.report import show
+    from popbench.audit.running import audit
+    from popbench.cli._progress import make_progress
+
+    progress = make_progress()
+    try:
+        found = audit(run, predictor, limit=limit, shuffles=shuffles, seed=seed, progress=progress)
+    except KeyboardInterrupt:
+        progress.close()
+        click.echo("popbench: interrupted; nothing was written, and the same command begins again", err=True)
+        return 130
+    if as_json:
+        click.echo(json.dumps({"run": str(run), **found}, ensure_ascii=False))
+    else:
+        from rich.console import Console
+
+        console = Console()
+        show(found, console)
+        names = ["audit.json", "audit.md"]
+        if any(entry["of_run"] for entry in found["audits"]) and (run / "leaderboard.md").exists():
+            names += ["leaderboard.md", "results.json"]
+        console.print(f"{run}: {', '.join(names)}", markup=False, highlight=False, soft_wrap=True)
+    ended = [
+        f"{entry['predictor']}: {row['ended']}" for entry in found["audits"] for row in entry["rows"] if row["ended"]
+    ]
+    for line in ended:
+        click.echo(f"popbench: {line}", err=True)
+    return 1 if ended else 0
