@@ -36,7 +36,8 @@ def python(code: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("eval",), ("task",), ("task", "show"), ("leaderboard", "build"), ("doctor",)]
+    "arguments",
+    [(), ("eval",), ("task",), ("task", "show"), ("leaderboard", "build"), ("doctor",), ("predictor", "audit")],
 )
 def test_help_imports_nothing_heavy(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     code = (
@@ -54,6 +55,20 @@ def test_help_imports_nothing_heavy(tmp_path: Path, arguments: tuple[str, ...]) 
     assert done.stdout.splitlines()[-1] == "HEAVY []"
 
 
+def test_help_of_the_predictor_group_imports_the_modules_of_its_commands_and_nothing_heavy(tmp_path: Path) -> None:
+    """A plugin's package is the module of its hooks, which takes pluggy: that is small."""
+    code = (
+        "import sys, atexit\n"
+        f"atexit.register(lambda: print('HEAVY', [name for name in {HEAVY!r} if name in sys.modules]))\n"
+        "from popbench.cli import main\n"
+        "sys.argv[0] = 'popbench'\n"
+        "main()\n"
+    )
+    done = python(code, "predictor", "--help", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] in ("HEAVY []", "HEAVY ['pluggy']")
+
+
 def test_importing_the_package_imports_nothing_heavy(tmp_path: Path) -> None:
     code = f"import sys, popbench; print([name for name in {HEAVY!r} if name in sys.modules])"
     assert python(code, cwd=tmp_path).stdout.strip() == "[]"
@@ -61,7 +76,7 @@ def test_importing_the_package_imports_nothing_heavy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["", *BUILT_IN, "task list", "task show", "task validate", "leaderboard build"],
+    ["", *BUILT_IN, "task list", "task show", "task validate", "leaderboard build", "predictor audit"],
 )
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_every_command_has_help(run: Run, command: str, flag: str) -> None:
@@ -82,7 +97,7 @@ def test_the_version_is_told(run: Run) -> None:
     assert (done.status, done.out) == (0, f"popbench, version {version('popbench')}\n")
 
 
-@pytest.mark.parametrize("command", [(), ("task",), ("leaderboard",)])
+@pytest.mark.parametrize("command", [(), ("task",), ("leaderboard",), ("predictor",)])
 def test_a_group_without_a_command_shows_its_help_as_it_is(run: Run, command: tuple[str, ...]) -> None:
     done = run(*command)
     shown = (done.out + done.err).splitlines()
@@ -141,6 +156,9 @@ def test_a_group_without_a_command_shows_its_help_as_it_is(run: Run, command: tu
         (("leaderboard", "build", "gone.csv", "--out", "x"), "gone.csv"),
         (("leaderboard", "build", ".", "--out", "x"), "no finished run here"),
         (("leaderboard", "build", "."), "--out"),
+        (("predictor", "audt"), "did you mean 'audit'?"),
+        (("predictor", "--frob"), "--frob"),
+        (("predictor", "audit", "gone"), "no such folder"),
         (("plugins", "--frob"), "--frob"),
         (("plugins", "kinetik"), "did you mean 'kinetic'?"),
     ],

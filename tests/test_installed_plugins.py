@@ -169,3 +169,33 @@ def test_another_distribution_may_add_a_command(tmp_path: Path) -> None:
     done = popbench_in(tmp_path, "dist-bad-plugin")
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_another_distribution_may_add_a_command_to_the_predictor_group(tmp_path: Path) -> None:
+    """Its summary is its own; one that does not load is told, and leaves the group's help as it is."""
+    group = "popbench.predictor_commands"
+    source = "import click\n@click.command()\ndef tune():\n    'Tune it.'\n    print('in tune')\n"
+    distribute(tmp_path, "dist-tune", "tune_module:tune", "", group=group, tune_module=source)
+    distribute(tmp_path, "dist-lost", "lost_module:lost", "", group=group, lost_module="import nowhere\n")
+    done = popbench_in(tmp_path, "predictor", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.startswith("  ")}
+    assert lines["dist-tune-plugin"].endswith(" Tune it.")
+    assert "From dist-lost: command 'dist-lost-plugin' does not load" in " ".join(done.stdout.split())
+    assert "Find out what moves the scores" in lines["audit"]
+    assert popbench_in(tmp_path, "predictor", "dist-tune-plugin").stdout == "in tune\n"
+    done = popbench_in(tmp_path, "predictor", "dist-tune")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "did you mean 'dist-tune-plugin'?" in done.stderr
+
+
+def test_commands_of_the_predictor_group_do_not_slow_the_help_of_all(tmp_path: Path) -> None:
+    """Looking up entry points takes as long as all of click: that is for distributions with commands of the root."""
+    distribute(tmp_path, "dist-tune", "tune_module", "", group="popbench.predictor_commands")
+    code = f"import sys, atexit\natexit.register(lambda: print('METADATA', 'importlib.metadata' in sys.modules))\n{RUN}"
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, "--help"],
+        capture_output=True, text=True, env=env, cwd=tmp_path, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "METADATA False"

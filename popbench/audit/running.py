@@ -72,7 +72,7 @@ def audit(
         samples = select(read_jsonl(path / "samples.jsonl"), limit)
         _check_samples(path, samples)
         parts = _predictors(path, about, predictors)
-        engine = load_registry().resolve("engine", about["config"]["engine"])
+        engine = load_registry().resolve("engine", about["config"]["engine"], _runtime(about))
         _check(parts, engine)
         with _working(engine.component, progress) as folder:
             audits = [
@@ -120,6 +120,12 @@ def _about(path: Path) -> dict[str, Any]:
     return about
 
 
+def _runtime(about: Mapping[str, Any]) -> dict[str, JSON]:
+    """Return the runtime options that the run gave to every component that has them."""
+    concurrency = about["config"].get("concurrency")
+    return {} if concurrency is None else {"concurrency": concurrency}
+
+
 def _check_samples(path: Path, samples: Sequence[Sample]) -> None:
     if not samples:
         raise UsageError(f"{path}: no sample is ok, so there is nothing to audit")
@@ -139,7 +145,7 @@ def _predictors(path: Path, about: Mapping[str, Any], specs: Sequence[str]) -> l
     registry = load_registry()
     parts: dict[str, Part] = {}
     for spec in specs or about["config"]["predictor"]:
-        part = as_part(registry.resolve("predictor", spec))
+        part = as_part(registry.resolve("predictor", spec, _runtime(about)))
         known = about["predictors"].get(part.label)
         if known is not None and known != part.digest:
             raise UsageError(

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from popbench.audit.clips import Clips, Variant
 from popbench.errors import ComponentError, RunError, one_line
 from popbench.interfaces import Engine
 from popbench.progress import Progress
-from popbench.records import JSON, Score, ScoreRequest
+from popbench.records import JSON, Failure, Score, ScoreRequest
 from popbench.systems import Part
 from popbench.video import VideoError
 
@@ -57,15 +56,17 @@ class Scorer:
 
         self._progress.stage(f"{stage} {self._predictor.label}", len(variants), 0)
         spec = self._predictor.resolved.spec
-        answers: Any = self._engine.map(spec, requests())
+        answers = self._engine.map(spec, requests())
         try:
-            with closing(answers):
+            with ExitStack() as stack:
+                if (close := getattr(answers, "close", None)) is not None:  # generators have it, iterators need not
+                    stack.callback(close)
                 for answer in answers:
                     variant = by_id[answer.id]
                     if isinstance(answer, Score):
                         scored.popularity[variant] = answer.popularity
                         scored.extra[variant] = answer.extra
-                    else:
+                    elif isinstance(answer, Failure):
                         scored.failures[variant] = answer.error
                     clips.done(variant)
                     self._progress.advance()
