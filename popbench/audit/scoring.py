@@ -49,8 +49,8 @@ class Scorer:
             for id_, variant in by_id.items():
                 try:
                     path = clips.path(variant)
-                except VideoError as error:
-                    scored.failures[variant] = str(error)
+                except (VideoError, MemoryError) as error:
+                    scored.failures[variant] = one_line(str(error) or repr(error))
                     continue
                 yield ScoreRequest(id_, variant.title, path)
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from popbench.audit.words import verdict
 from popbench.leaderboard.markdown import (
     agreements,
     decides,
@@ -36,7 +37,7 @@ def show(results: Mapping[str, Any], console: Console) -> None:
     for line in agreements(results):
         console.print(Text(line))
     for entry in results.get("audit") or []:
-        console.print(Text(f"Audit of predictor {entry['predictor']}: {entry['verdict']}"))
+        console.print(Text(f"Audit of predictor {entry['predictor']}: {verdict(entry)}"))
     for remark in remarks(results):
         console.print(Text(remark))
     if results["demo"]:
