@@ -76,22 +76,22 @@ class Encoding:
         """The widths of visual and of textual features."""
         return int(self._visual.config.hidden_size), int(self._textual.config.hidden_size)
 
-    def prepare(self, frames: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Turn frames, uint8 (F, height, width, 3), into the inputs of both models that see them, in any thread."""
-        return self._see.pixels(frames), self._caption.pixels(frames)
+    def prepare(self, frames: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Scale frames, uint8 (F, height, width, 3), for both models that see them; in any thread."""
+        return self._see.scaled(frames), self._caption.scaled(frames)
 
-    def visual(self, pixels: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Return the CLS vectors of videos' frames, (videos, F, D)."""
+    def visual(self, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Return the CLS vectors of videos' scaled frames, (videos, F, D)."""
         found = [
             self._visual(pixel_values=rows).last_hidden_state[:, 0].float().cpu().numpy()
-            for rows in self._full_batches(pixels, torch.float32)
+            for rows in self._full_batches(pixels, self._see, torch.float32)
         ]
         return self._trimmed(found, pixels)
 
-    def captions(self, pixels: Sequence[NDArray[np.float32]]) -> list[list[str]]:
-        """Return a caption for each frame of each video, the likeliest by greedy search."""
+    def captions(self, pixels: Sequence[NDArray[np.uint8]]) -> list[list[str]]:
+        """Return a caption for each scaled frame of each video, the likeliest by greedy search."""
         tokenizer, found = self._tokenizers["captioner"], []
-        for rows in self._full_batches(pixels, self._dtype):
+        for rows in self._full_batches(pixels, self._caption, self._dtype):
             tokens = self._captioner.generate(pixel_values=rows, max_new_tokens=_CAPTION, num_beams=1, do_sample=False)
             found += tokenizer.batch_decode(tokens, skip_special_tokens=True)
         frames = len(pixels[0])
@@ -117,23 +117,32 @@ class Encoding:
 
     @contextmanager
     def computing(self) -> Iterator[None]:
-        """Compute without gradients, and with whole float32 on GPUs: cuDNN would round convolutions' inputs."""
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False), quiet("transformers"):
-            yield
+        """Compute without gradients, and with whole float32 on GPUs: cuDNN would round convolutions' inputs.
+
+        On a CPU one core is left to the threads that decode: where all compute, they wait for each other.
+        """
+        threads = torch.get_num_threads()
+        if self.device.type == "cpu" and threads > 1:
+            torch.set_num_threads(threads - 1)
+        try:
+            with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False), quiet("transformers"):
+                yield
+        finally:
+            torch.set_num_threads(threads)
 
     def close(self) -> None:
         """Free the models' memory."""
         self._visual = self._textual = self._retriever = self._captioner = None
         release_memory()
 
-    def _full_batches(self, pixels: Sequence[NDArray[np.float32]], dtype: torch.dtype) -> Iterator[Tensor]:
+    def _full_batches(self, pixels: Sequence[NDArray[np.uint8]], eye: Eye, dtype: torch.dtype) -> Iterator[Tensor]:
         """Yield the frames of `batch` videos each, (batch * F, 3, height, width); the last batch is filled up."""
         for start in range(0, len(pixels), self.batch):
             part = list(pixels[start : start + self.batch])
             part += [part[-1]] * (self.batch - len(part))
-            yield torch.from_numpy(np.concatenate(part)).to(self.device, dtype)
+            yield eye.normalized(torch.from_numpy(np.concatenate(part)).to(self.device)).to(dtype)
 
-    def _trimmed(self, found: list[Any], pixels: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    def _trimmed(self, found: list[Any], pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         rows = np.concatenate(found)
         return np.ascontiguousarray(rows.reshape(-1, len(pixels[0]), rows.shape[-1])[: len(pixels)], np.float32)
 
@@ -163,18 +172,27 @@ class Encoding:
 
 
 class Eye:
-    """What turns frames into a model's input: resizing and normalizing as its preprocessor file says."""
+    """What turns frames into a model's input as its preprocessor file says: scaled here, normalized on the device."""
 
     def __init__(self, encoder: Encoder) -> None:
         source, how = encoder.source
-        self._processor = transformers.AutoImageProcessor.from_pretrained(source, use_fast=False, **how)
+        self._processor = processor = transformers.AutoImageProcessor.from_pretrained(source, use_fast=False, **how)
+        self._factor = float(processor.rescale_factor) if processor.do_rescale else 1.0
+        mean, spread = (processor.image_mean, processor.image_std) if processor.do_normalize else (0.0, 1.0)
+        self._mean, self._spread = (
+            torch.tensor(value, dtype=torch.float32).reshape(-1, 1, 1) for value in (mean, spread)
+        )
 
-    def pixels(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return float32 (F, 3, height, width) of frames, uint8 (F, height, width, 3)."""
-        found: NDArray[np.float32] = self._processor(
-            list(frames), return_tensors="np", input_data_format="channels_last"
-        )["pixel_values"].astype(np.float32, copy=False)
+    def scaled(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return uint8 (F, 3, height, width) of the model's size, of frames (F, height, width, 3)."""
+        found: NDArray[np.uint8] = self._processor(
+            list(frames), do_rescale=False, do_normalize=False, return_tensors="np", input_data_format="channels_last"
+        )["pixel_values"].astype(np.uint8, copy=False)
         return found
+
+    def normalized(self, rows: Tensor) -> Tensor:
+        """Return float32 of scaled frames."""
+        return (rows.float() * self._factor - self._mean.to(rows.device)) / self._spread.to(rows.device)
 
 
 def _tokenizer(encoder: Encoder) -> Any:

@@ -66,11 +66,11 @@ class Features:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A video that was looked at: its key, with what is kept of it, or with the inputs of both models that see it."""
+    """A video that was looked at: its key, with what is kept of it, or scaled for both models that see it."""
 
     key: bytes
     kept: tuple[NDArray[np.float32], list[str]] | None
-    pixels: tuple[NDArray[np.float32], NDArray[np.float32]] | None
+    pixels: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None
 
 
 class Extractor:

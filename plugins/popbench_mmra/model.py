@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 _HIDDEN = (800, 200)
 """Widths of the last network's inner layers."""
@@ -62,10 +63,10 @@ class MMRA(nn.Module):
         retrieved_textual (B, m, D) and retrieved_target (B, m, 1). Raises ValueError for other shapes.
         """
         self._check(visual, textual, similarity, retrieved_visual, retrieved_textual, retrieved_target)
-        weights = similarity.softmax(dim=1)
-        near_visual = torch.einsum("bm,bmfd->bfd", weights, retrieved_visual)
-        near_textual = torch.einsum("bm,bmd->bd", weights, retrieved_textual).unsqueeze(1)
-        near_target = torch.einsum("bm,bmo->bo", weights, retrieved_target)
+        weights = similarity.softmax(dim=1).unsqueeze(1)
+        near_visual = (weights @ retrieved_visual.flatten(2)).view_as(visual)
+        near_textual = weights @ retrieved_textual
+        near_target = (weights @ retrieved_target).squeeze(1)
         v, t = self._branch("", visual, textual)
         near_v, near_t = self._branch("retrieval_", near_visual, near_textual)
         label = self.label_embedding_linear(near_target).relu()
@@ -79,7 +80,7 @@ class MMRA(nn.Module):
         The textual side has one row, which makes much of the attention a product of a number and a row: what the
         formulas write as maps of (F, 2D) is one map of a row, scaled frame by frame.
         """
-        linear = {name: self.get_submodule(prefix + name) for name in _NAMES}
+        linear: dict[str, Any] = {name: self._modules[prefix + name] for name in _NAMES}
         embedded_visual = linear["visual_embedding"](visual).tanh()
         embedded_textual = linear["textual_embedding"](textual).tanh()
         attention = (embedded_visual @ embedded_textual.transpose(1, 2) / self.feature_dim).softmax(dim=1)  # (B, F, 1)
@@ -96,11 +97,10 @@ class MMRA(nn.Module):
     def _signed(self, linear: Any, row: Tensor, scale: Tensor | None = None) -> Tensor:
         """Return tanh(Lin([s x, -alpha s x])) for a row x (B, 1, D) and scales s (B, F, 1), by one map of D to D."""
         positive, negative = linear.weight.split(self.feature_dim, dim=1)
-        mapped = row @ (positive - self.alpha * negative).t()
-        if scale is not None:
-            mapped = scale * mapped
-        found: Tensor = (mapped + linear.bias).tanh()
-        return found
+        weight = torch.sub(positive, negative, alpha=self.alpha)
+        if scale is None:
+            return functional.linear(row, weight, linear.bias).tanh()
+        return torch.addcmul(linear.bias, scale, functional.linear(row, weight)).tanh()
 
     def _check(self, visual: Tensor, textual: Tensor, similarity: Tensor, *retrieved: Tensor) -> None:
         b, f, d, m = visual.shape[0], self.frames, self.feature_dim, similarity.shape[-1]
@@ -122,8 +122,7 @@ class MMRA(nn.Module):
 def _joined(linear: Any, left: Tensor, right: Tensor) -> Tensor:
     """Return tanh(Lin([left, right])) without joining them."""
     of_left, of_right = linear.weight.split(left.shape[-1], dim=1)
-    found: Tensor = (left @ of_left.t() + right @ of_right.t() + linear.bias).tanh()
-    return found
+    return (functional.linear(left, of_left, linear.bias) + functional.linear(right, of_right)).tanh()
 
 
 _NAMES = (
