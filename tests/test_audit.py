@@ -101,7 +101,7 @@ def test_an_additive_law_is_taken_apart(audited: tuple[Path, dict[str, Any]]) ->
     for change, part in (("title", titles), ("video", levels), ("empty_title", titles), ("black", levels)):
         share = row(of, change)["share"]
         assert share["low"] < np.var(part) / whole < share["high"]
-        assert share["value"] == pytest.approx(np.var(part) / whole, abs=0.15)
+        assert share["value"] == pytest.approx(np.var(part) / whole, abs=0.3)
     assert of["together"] == exactly(0)
     assert row(of, "empty_title")["factor"]["value"] == pytest.approx(2 ** np.median(-titles))
     assert of["variance"]["value"] == pytest.approx(whole, rel=0.3)
@@ -238,6 +238,7 @@ def test_an_audit_of_other_samples_is_left_out_and_said_to_be_out_of_date(run: P
     assert "audit" not in again.results
     assert OUTDATED in again.results["remarks"]
     audit(run, ["law,title=1,label=titles"], limit=5, shuffles=1)
+    assert "**Predictor titles**" in (run / "leaderboard.md").read_text(encoding="utf-8")  # of five that it has
     results = json.loads((run / "results.json").read_text(encoding="utf-8"))
     assert len(results["audit"]) == 1
     assert OUTDATED not in results["remarks"]

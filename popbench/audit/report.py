@@ -30,8 +30,9 @@ def section(results: Mapping[str, Any]) -> list[str]:
     if not audits:
         return []
     lines = [f"## {TITLE}", ""]
+    many = len(results.get("predictors", audits)) > 1
     for entry in audits:
-        lines += _entry(entry, many=len(audits) > 1)
+        lines += _entry(entry, many=many)
     return [*lines, EXPLANATION, ""]
 
 
