@@ -1,0 +1,72 @@
+"""What the tests of MMRA share: a made corpus, a model trained on it, and the options that name tiny encoders."""
+
+from __future__ import annotations
+
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import made_corpus
+import tiny_encoders
+from popbench.progress import Progress
+from popbench_mmra.corpora import Source, find_source
+from popbench_mmra.encoders import Encoder, find_encoders
+from popbench_mmra.features import Extractor, Machine
+from popbench_mmra.folder import Card
+from popbench_mmra.making import train
+from popbench_mmra.training import Settings
+
+VIDEOS, NOISE = 400, 0.3
+SETTINGS = Settings(learning_rate=3e-3, batch_size=16, epochs=40)
+"""Those of the paper need a hundred times the data; the tiny model learns in seconds with these."""
+QUICK = Settings(learning_rate=1e-3, batch_size=16, epochs=3, retrieved=3)
+
+
+@cache
+def corpus(videos: int = VIDEOS) -> tuple[Path, Path]:
+    """Return table and folder of videos of a made corpus, written once per process."""
+    at = tiny_encoders.root() / f"made-{videos}"
+    return made_corpus.write(at, made_corpus.draw(videos), NOISE)
+
+
+def source(videos: int = VIDEOS) -> Source:
+    """Return that corpus, ready to be read."""
+    table, clips = corpus(videos)
+    return find_source(made_corpus.spec(table), clips, "comments")
+
+
+def encoders(**changes: str) -> dict[str, Encoder]:
+    """Return the tiny encoders."""
+    return find_encoders({**tiny_encoders.encoders(), **changes})
+
+
+def flags() -> list[str]:
+    """Return the options of a command that name the tiny encoders."""
+    return [word for name, folder in tiny_encoders.encoders().items() for word in (f"--{name}", folder)]
+
+
+def trained_into(
+    folder: Path, settings: Settings = QUICK, videos: int = 40, progress: Progress | None = None, **machine: Any
+) -> Card:
+    """Train on a made corpus, as the command does."""
+    found = encoders()
+    extractor = Extractor(found, 10, Machine(device="cpu", **machine))
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return train(source(videos), found, extractor, settings, "comments", folder, progress or Progress())
+    finally:
+        extractor.close()
+
+
+@cache
+def _kept(settings: Settings, videos: int) -> Path:
+    folder = tiny_encoders.root() / f"mmra-{videos}-{settings.epochs}"
+    trained_into(folder, settings, videos)
+    return folder
+
+
+def model(folder: Path | None = None, *, good: bool = False) -> Path:
+    """Return a trained model, made once per process: a good one, or one of a few epochs; copied to `folder`."""
+    kept = _kept(SETTINGS, VIDEOS) if good else _kept(QUICK, 40)
+    return kept if folder is None else Path(shutil.copytree(kept, folder))

@@ -1,0 +1,338 @@
+"""Training MMRA: it learns what is there to be learnt, twice the same, whatever interrupts it, and says what it did."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import made_corpus
+import mmra_support
+import tiny_encoders
+from command_line import Run, in_process
+from popbench.errors import RunError
+from popbench.progress import Progress
+from popbench_mmra import folder as folders
+from popbench_mmra import training
+from popbench_mmra.features import Extractor, Machine
+from popbench_mmra.metrics import errors, measure, spearman
+
+
+@pytest.fixture
+def popbench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    return in_process(monkeypatch, capsys, tmp_path)
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / folders.WEIGHTS).read_bytes()
+
+
+def card(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / folders.CARD).read_text(encoding="utf-8"))
+    return found
+
+
+class Interrupting(Progress):
+    """Interrupts after so many advances of one stage."""
+
+    def __init__(self, stage: str, after: int) -> None:
+        self._wanted, self._left, self._stage = stage, after, ""
+
+    def stage(self, name: str, total: int, done: int) -> None:
+        self._stage = name
+
+    def advance(self, count: int = 1) -> None:
+        if self._stage == self._wanted:
+            self._left -= 1
+            if not self._left:
+                raise KeyboardInterrupt
+
+
+# -- what is learnt
+
+
+def test_it_finds_most_of_what_title_and_video_say() -> None:
+    found = card(mmra_support.model(good=True))
+    made = {one.id: one for one in made_corpus.draw(mmra_support.VIDEOS)}
+    rows = {row.id: row for row in mmra_support.source().corpus.rows("test")}
+    truth = np.array([made[id_].log2 for id_ in rows])
+    seen = np.log2([row.popularity for row in rows.values()])
+    best = float(spearman(truth, seen))
+    assert found["metrics"]["model"]["n"] == len(rows) == 60
+    assert 0.9 < best < 1  # noise keeps everybody from more
+    assert found["metrics"]["model"]["src"]["value"] >= 0.8 * best
+    assert found["metrics"]["model"]["mae"]["value"] < 0.6 * found["metrics"]["mean"]["mae"]["value"]
+
+
+def test_metrics_are_those_of_the_paper() -> None:
+    rng = np.random.default_rng(0)
+    target = rng.normal(5, 2, 50)
+    predicted = target + rng.normal(0, 1, 50)
+    from scipy.stats import spearmanr
+
+    assert float(spearman(predicted, target)) == pytest.approx(spearmanr(predicted, target).statistic)
+    mae, nmse = errors(predicted, target)
+    assert mae == pytest.approx(np.mean(np.abs(predicted - target)))
+    assert nmse == pytest.approx(np.mean((predicted - target) ** 2) / np.var(target))
+    found = measure(predicted, target)
+    for name, value in (("mae", mae), ("nmse", nmse), ("src", float(spearman(predicted, target)))):
+        assert found[name]["value"] == pytest.approx(value)
+        assert found[name]["low"] < value < found[name]["high"]
+
+
+def test_metrics_of_equal_targets_are_unknown_not_wrong() -> None:
+    found = measure(np.array([1.0, 2.0, 3.0]), np.array([2.0, 2.0, 2.0]))
+    assert found["src"] == found["nmse"] == {"value": None, "low": None, "high": None}
+    assert found["mae"]["value"] == pytest.approx(2 / 3)
+
+
+def test_intervals_of_metrics_cover() -> None:
+    rng = np.random.default_rng(1)
+    covered = 0
+    for _ in range(200):
+        target = rng.normal(0, 1, 100)
+        found = measure(target + rng.normal(0, 1, 100), target)["mae"]
+        covered += found["low"] <= np.sqrt(2 / np.pi) <= found["high"]
+    assert covered >= 180
+
+
+# -- the same again
+
+
+def test_training_twice_gives_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = mmra_support.trained_into(tmp_path / "one")
+    monkeypatch.setenv("POPBENCH_CACHE", str(tmp_path / "cache"))  # also of features made anew
+    two = mmra_support.trained_into(tmp_path / "two")
+    assert weights(tmp_path / "one") == weights(tmp_path / "two")
+    assert (tmp_path / "one" / folders.BANK).read_bytes() == (tmp_path / "two" / folders.BANK).read_bytes()
+    assert one == two
+    other = mmra_support.trained_into(tmp_path / "three", training.Settings(epochs=3, retrieved=3, seed=1))
+    assert other["files"][folders.WEIGHTS] != one["files"][folders.WEIGHTS]
+
+
+@pytest.mark.parametrize(("stage", "after"), [("features", 1), ("features", 4), ("train", 1), ("train", 2)])
+def test_an_interrupted_training_goes_on_to_the_same_weights(
+    stage: str, after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = mmra_support.model()
+    monkeypatch.setenv("POPBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(training, "_SAVE_EVERY", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        mmra_support.trained_into(tmp_path / "mmra", progress=Interrupting(stage, after))
+    assert not (tmp_path / "mmra" / folders.CARD).exists()
+    assert (tmp_path / "mmra" / ".training.pt").exists() == (stage == "train")
+
+    class Resuming(Progress):
+        done = 0
+
+        def stage(self, name: str, total: int, done: int) -> None:
+            self.done = done if name == "train" else self.done
+
+    progress = Resuming()
+    mmra_support.trained_into(tmp_path / "mmra", progress=progress)
+    assert progress.done == (after if stage == "train" else 0)
+    assert weights(tmp_path / "mmra") == weights(whole)
+    assert not (tmp_path / "mmra" / ".training.pt").exists()
+
+
+def test_the_state_of_another_training_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "_SAVE_EVERY", 0.0)
+    out = tmp_path / "mmra"
+    with pytest.raises(KeyboardInterrupt):
+        mmra_support.trained_into(out, training.Settings(epochs=9, retrieved=3), progress=Interrupting("train", 2))
+    mmra_support.trained_into(out)
+    assert weights(out) == weights(mmra_support.model())
+
+
+def test_a_damaged_state_is_begun_anew(tmp_path: Path) -> None:
+    (tmp_path / ".training.pt").write_bytes(b"no state")
+    mmra_support.trained_into(tmp_path)
+    assert weights(tmp_path) == weights(mmra_support.model())
+
+
+def test_features_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POPBENCH_CACHE", str(tmp_path / "cache"))
+    mmra_support.trained_into(tmp_path / "one")
+
+    def none(self: Any) -> Any:
+        raise AssertionError("an encoder was asked")
+
+    monkeypatch.setattr(Extractor, "_encoding", none)
+    mmra_support.trained_into(tmp_path / "two")
+    assert weights(tmp_path / "one") == weights(tmp_path / "two")
+
+
+def test_training_stops_when_validation_does_not_improve() -> None:
+    found = card(mmra_support.model(good=True))["training"]
+    history, best = found["history"], found["best_epoch"]
+    score = [epoch["mae"] + epoch["nmse"] for epoch in history]
+    assert score.index(min(score)) == best - 1
+    assert len(history) == min(40, best + found["patience"])
+
+
+# -- what is written
+
+
+def test_the_card_tells_what_the_model_is(tmp_path: Path) -> None:
+    found = mmra_support.trained_into(tmp_path / "m")
+    assert found == card(tmp_path / "m")
+    assert found["target"] == "comments"
+    assert found["trained_on"] == ["made/train", "made/valid"]
+    assert found["corpus"]["videos"] == {"train": 28, "valid": 6, "test": 6}
+    assert len(found["corpus"]["split"]) == 32
+    assert found["model"] == {"feature_dim": 32, "frames": 10, "alpha": 0.6, "retrieved": 3}
+    assert found["bank"] == {"videos": 34}
+    assert found["training"]["seed"] == 2024
+    assert found["encoders"]["visual"]["model"] == tiny_encoders.encoders()["visual"]
+    assert all(len(of["digest"]) == 32 for of in found["encoders"].values())
+    assert found["versions"]["torch"]
+    text = (tmp_path / "m" / "README.md").read_text(encoding="utf-8")
+    for part in ("28 train, 6 valid, 6 test", found["corpus"]["split"], "MAE, log2", "trained on made/train", "SRC"):
+        assert part in text
+
+
+def test_eval_repeats_the_metrics(popbench: Run, tmp_path: Path) -> None:
+    model = mmra_support.model(tmp_path / "mmra")
+    done = popbench("predictor", "eval", model, "--json")
+    assert done.status == 0, done.err
+    found = json.loads(done.out)
+    assert {key: found[key] for key in ("part", "model", "mean")} == card(model)["metrics"]
+    shown = popbench("predictor", "eval", model, "--part", "train")
+    assert "28 videos of part train" in shown.out
+    assert "was trained on made/train: these metrics flatter it" in shown.out
+
+
+def test_the_command_trains_as_its_help_says(popbench: Run, tmp_path: Path) -> None:
+    table, clips = mmra_support.corpus(40)
+    given = ("--corpus", made_corpus.spec(table), "--videos", clips, "--out", "mmra", *mmra_support.flags())
+    done = popbench("predictor", "train", *given, "--epochs", 2, "--retrieved", 3, "--target", "likes")
+    assert done.status == 0, done.err
+    assert "6 videos of part test, log2 likes" in done.out
+    assert "popbench eval --predictor mmra,path=mmra" in done.out
+    assert "features: 40/40" in done.err
+    assert card(tmp_path / "mmra")["target"] == "likes"
+
+
+# -- what goes wrong
+
+
+def test_videos_that_cannot_be_used_are_left_out_and_told_of(
+    tmp_path: Path, popbench: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, clips = mmra_support.corpus(40)
+    shutil.copytree(clips, tmp_path / "clips")
+    (tmp_path / "clips" / "v0001.mp4").write_bytes(b"no video")
+    (tmp_path / "clips" / "v0002.mp4").write_bytes((clips / "v0002.mp4").read_bytes()[:300])
+    (tmp_path / "clips" / "v0003.mp4").unlink()
+    lines = table.read_text(encoding="utf-8").splitlines()
+    lines[5] = "v0004,the bus of today,0,train"
+    (tmp_path / "t.csv").write_text("\n".join([*lines, "v0099,,5,train"]) + "\n", encoding="utf-8")
+    spec = 'table,path="t.csv",title=title,popularity=comments,parts=part,id=id'
+    given = ("--out", "m", "--epochs", 1, "--retrieved", 3, *mmra_support.flags())
+    done = popbench("predictor", "train", "--corpus", spec, "--videos", "clips", *given)
+    assert done.status == 0, done.err
+    assert "video v0001 is left out: " in done.err
+    remarks = card(tmp_path / "m")["corpus"]["remarks"]
+    for told in (
+        "left out: 1 video with less than 1 comment",
+        "left out: 1 video without a video file",
+        "left out: 2 videos whose video cannot be read",
+    ):
+        assert told in remarks
+    assert card(tmp_path / "m")["corpus"]["videos"]["train"] == 24
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--corpus", "demo"], "corpus demo: 0 videos of part train can be used"),
+        (["--corpus", "demo", "--videos", "."], "corpus demo has no option videos="),
+        (["--corpus", "demo", "--target", "views"], "corpus demo counts comments alone"),
+        (["--corpus", "nothing"], "unknown corpus 'nothing'"),
+        (["--corpus", "table,path=x.csv,title=t,popularity=n"], "path=x.csv: there is no such file"),
+        (["--corpus", "demo", "--device", "tpu"], "device 'tpu': expected auto, cpu"),
+        (
+            ["--corpus", "demo", "--retriever", "./none"],
+            "the encoder that finds similar videos: model ./none: there is",
+        ),
+    ],
+)
+def test_bad_input_is_one_line(arguments: list[str], says: str, popbench: Run) -> None:
+    done = popbench("predictor", "train", "--out", "m", *mmra_support.flags(), *arguments)
+    assert done.status == 2
+    assert says in next(line for line in done.err.splitlines() if line.startswith("popbench: "))
+
+
+def test_a_missing_encoder_names_id_option_and_download(popbench: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    done = popbench("predictor", "train", "--corpus", "demo", "--out", "m")
+    assert done.status == 2
+    lines = done.err.splitlines()
+    assert len(lines) == 4
+    for line, option, id_ in zip(
+        lines,
+        ("visual", "textual", "captioner", "retriever"),
+        ("google/vit-base-patch16-224-in21k", "SeanLee97/angle-bert-base-uncased-nli-en-v1",
+         "Salesforce/blip-image-captioning-base", "WhereIsAI/UAE-Large-V1"),
+        strict=True,
+    ):  # fmt: skip
+        assert f"model {id_}" in line
+        assert f"run `hf download {id_}" in line
+        assert f"{option}=FOLDER" in line
+
+
+def test_too_few_videos_to_look_up_is_one_line(popbench: Run) -> None:
+    table, clips = mmra_support.corpus(40)
+    given = ("--corpus", made_corpus.spec(table), "--videos", clips, "--out", "m", *mmra_support.flags())
+    done = popbench("predictor", "train", *given, "--retrieved", 34)
+    assert done.status == 2
+    assert "the bank holds 34 videos, too few to retrieve 34 for each" in done.err
+
+
+def test_two_at_once_are_kept_apart(popbench: Run, tmp_path: Path) -> None:
+    import filelock
+
+    table, clips = mmra_support.corpus(40)
+    (tmp_path / "m").mkdir()
+    with filelock.FileLock(tmp_path / "m" / ".lock"):
+        given = ("--corpus", made_corpus.spec(table), "--videos", clips, "--out", "m", *mmra_support.flags())
+        done = popbench("predictor", "train", *given)
+    assert done.status == 2
+    assert done.line == "popbench: m is in use by another process: wait for it, or choose another --out"
+
+
+def test_an_interrupt_says_that_nothing_is_lost(popbench: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("popbench_mmra.making.train", interrupted)
+    table, clips = mmra_support.corpus(40)
+    given = ("--corpus", made_corpus.spec(table), "--videos", clips, "--out", "m", *mmra_support.flags())
+    done = popbench("predictor", "train", *given)
+    assert done.status == 130
+    assert done.line == "popbench: interrupted; what is done is kept, and the same command goes on"
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(RunError, match=r"the model cannot be written .No space left on device.: free space"):
+        mmra_support.trained_into(tmp_path / "m")
+    assert not list((tmp_path / "m").glob("*.safetensors"))
+    monkeypatch.undo()
+    mmra_support.trained_into(tmp_path / "m")
+    assert weights(tmp_path / "m") == weights(mmra_support.model())
+
+
+def test_features_that_cannot_be_kept_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    monkeypatch.setenv("POPBENCH_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(RunError, match=r"features.sqlite: features cannot be kept .*POPBENCH_CACHE") as caught:
+        Extractor(mmra_support.encoders(), 10, Machine())
+    assert "\n" not in str(caught.value)
