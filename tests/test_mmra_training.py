@@ -171,7 +171,7 @@ def test_training_stops_when_validation_does_not_improve() -> None:
     history, best = found["history"], found["best_epoch"]
     score = [epoch["mae"] + epoch["nmse"] for epoch in history]
     assert score.index(min(score)) == best - 1
-    assert len(history) == min(40, best + found["patience"])
+    assert len(history) == min(60, best + found["patience"])
 
 
 # -- what is written

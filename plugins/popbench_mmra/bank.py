@@ -164,6 +164,8 @@ def read_bank(path: Path) -> Bank:
         what = "pickled data can run code when it is read, so it is not" if kind in (".pkl", ".pickle", ".pt") else ""
         way = "write it as Parquet (pandas: frame.to_parquet) with the columns id, visual, textual, vector and target"
         raise UsageError(f"{path}: no bank that is read here (.safetensors or .parquet){what and f': {what}'}; {way}")
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such file: give one with the features of the videos to look up")
     try:
         found = _from_safetensors(path) if kind == ".safetensors" else _from_parquet(path)
     except UsageError:

@@ -1,0 +1,236 @@
+"""Features are what the encoders give one item at a time, whatever its company, and are kept by content."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers as _transformers
+
+import made_corpus
+import mmra_support
+import tiny_encoders
+from popbench.local import quiet
+from popbench.video import read_frames, write_mp4
+from popbench_mmra.encoders import find_encoders
+from popbench_mmra.encoding import QUERY, Encoding, caption_precision, pick_device
+from popbench_mmra.features import Extractor, Features, Item, Machine
+
+transformers: Any = _transformers
+
+TITLES = ["", "x", "the tiger of today, take 3", "Ten words about noodles " * 9, "🐈 кошка \udcff", "laundry " * 300]
+
+
+@pytest.fixture(scope="module")
+def encoding() -> Encoding:
+    return Encoding(mmra_support.encoders(), torch.device("cpu"), torch.float32, batch=3)
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[Any]:
+    return [made_corpus.paint(light, seed) for seed, light in enumerate((-1.0, -0.3, 0.1, 0.6, 1.0))]
+
+
+@pytest.fixture
+def extractor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Extractor]:
+    monkeypatch.setenv("POPBENCH_CACHE", str(tmp_path / "cache"))
+    made = Extractor(mmra_support.encoders(), 4, Machine(device="cpu", batch_size=3))
+    yield made
+    made.close()
+
+
+def load(name: str, cls: Any) -> tuple[Any, str]:
+    folder = tiny_encoders.encoders()[name]
+    with quiet("transformers"):
+        return cls.from_pretrained(folder).eval(), folder
+
+
+@torch.inference_mode()
+def test_visual_features_are_the_cls_tokens_of_frames(encoding: Encoding, frames: list[Any]) -> None:
+    model, folder = load("visual", transformers.AutoModel)
+    with quiet("transformers"):
+        processor = transformers.AutoImageProcessor.from_pretrained(folder, use_fast=False)
+    with encoding.computing():
+        found = encoding.visual([encoding.prepare(video)[0] for video in frames])
+    assert found.shape == (5, 6, 32)
+    assert found.dtype == np.float32
+    for video, rows in zip(frames, found, strict=True):
+        pixels = processor(list(video), return_tensors="pt", input_data_format="channels_last")["pixel_values"]
+        wanted = model(pixel_values=pixels).last_hidden_state[:, 0].numpy()
+        assert np.abs(rows - wanted).max() < 1e-5
+
+
+@torch.inference_mode()
+def test_captions_are_the_captioners_own(encoding: Encoding, frames: list[Any]) -> None:
+    model, folder = load("captioner", transformers.BlipForConditionalGeneration)
+    with quiet("transformers"):
+        processor = transformers.AutoImageProcessor.from_pretrained(folder, use_fast=False)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    with encoding.computing():
+        found = encoding.captions([encoding.prepare(video)[1] for video in frames])
+    assert [len(captions) for captions in found] == [6] * 5
+    assert len({caption for captions in found for caption in captions}) > 1
+    for video, captions in zip(frames, found, strict=True):
+        pixels = processor(list(video), return_tensors="pt", input_data_format="channels_last")["pixel_values"]
+        with quiet("transformers"):
+            tokens = model.generate(pixel_values=pixels, max_new_tokens=20)
+        assert captions == [text.strip() for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]
+
+
+@torch.inference_mode()
+def test_titles_are_pooled_as_cls_and_mean(encoding: Encoding) -> None:
+    model, folder = load("textual", transformers.AutoModel)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    with encoding.computing():
+        found = encoding.textual(TITLES)
+    for title, row in zip(TITLES, found, strict=True):
+        plain = title.replace("\udcff", "\ufffd")
+        tokens = tokenizer(plain, truncation=True, max_length=128, return_tensors="pt")
+        hidden = model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]).last_hidden_state[0]
+        assert np.abs(row - ((hidden[0] + hidden.mean(0)) / 2).numpy()).max() < 1e-5
+
+
+@torch.inference_mode()
+def test_retrieval_vectors_are_cls_tokens_under_the_instruction(encoding: Encoding) -> None:
+    model, folder = load("retriever", transformers.AutoModel)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    with encoding.computing():
+        found = encoding.retrieval(TITLES[:4])
+    assert np.abs(np.linalg.norm(found, axis=1) - 1).max() < 1e-6
+    for title, row in zip(TITLES, found, strict=False):
+        tokens = tokenizer(QUERY + title, truncation=True, max_length=128, return_tensors="pt")
+        hidden = model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]).last_hidden_state[0, 0]
+        assert np.abs(row - torch.nn.functional.normalize(hidden, dim=0).numpy()).max() < 1e-5
+
+
+def test_no_result_depends_on_its_company(encoding: Encoding, frames: list[Any]) -> None:
+    pixels = [encoding.prepare(video) for video in frames]
+    with encoding.computing():
+        visual = encoding.visual([of[0] for of in pixels])
+        captions = encoding.captions([of[1] for of in pixels])
+        textual, vectors = encoding.textual(TITLES), encoding.retrieval(TITLES)
+        for at in (4, 0):
+            assert (encoding.visual([pixels[at][0]])[0] == visual[at]).all()
+            assert encoding.captions([pixels[at][1]])[0] == captions[at]
+            assert (encoding.textual([TITLES[at]])[0] == textual[at]).all()
+            assert (encoding.retrieval([TITLES[at]])[0] == vectors[at]).all()
+
+
+def test_threads_are_as_before_once_it_has_computed(encoding: Encoding) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with encoding.computing():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_captions_are_made_in_half_precision_on_cuda_only() -> None:
+    assert caption_precision("auto", torch.device("cpu")) == torch.float32
+    assert caption_precision("auto", torch.device("cuda")) == torch.float16
+    assert caption_precision("bfloat16", torch.device("cpu")) == torch.bfloat16
+    assert pick_device("cpu") == torch.device("cpu")
+
+
+def items(folder: Path, count: int) -> list[Item]:
+    for at in range(count):
+        write_mp4(made_corpus.paint(at / count, at), 8, folder / f"{at}.mp4")
+    return [Item(str(at), TITLES[at % 4], folder / f"{at}.mp4") for at in range(count)]
+
+
+def test_features_come_in_order_and_bad_videos_fail_alone(extractor: Extractor, tmp_path: Path) -> None:
+    given = items(tmp_path, 8)
+    (tmp_path / "2.mp4").write_bytes(b"no video at all")
+    (tmp_path / "5.mp4").unlink()
+    (tmp_path / "6.mp4").write_bytes(b"")
+    found = [pair for group in extractor.groups(given) for pair in group]
+    assert [item for item, _ in found] == given
+    bad = {item.id: of for item, of in found if isinstance(of, str)}
+    assert set(bad) == {"2", "5", "6"}
+    assert all(str(tmp_path) in line and "\n" not in line for line in bad.values())
+    good = found[0][1]
+    assert isinstance(good, Features)
+    assert good.visual.shape == (4, 32)
+    assert good.textual.shape == (32,)
+    assert good.vector.shape == (48,)
+
+
+def test_a_video_is_encoded_once_whatever_it_is_called(
+    extractor: Extractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = items(tmp_path, 4)
+    first = [of for group in extractor.groups(given) for _, of in group]
+    shutil.copyfile(tmp_path / "1.mp4", tmp_path / "copy.mp4")
+    calls: list[int] = []
+    encoding = extractor._encoding()
+    monkeypatch.setattr(encoding, "visual", lambda pixels: calls.append(len(pixels)))
+    monkeypatch.setattr(encoding, "captions", lambda pixels: calls.append(len(pixels)))
+    again = [Item("new", "a new title", tmp_path / "copy.mp4"), *given]
+    found = [of for group in extractor.groups(again) for _, of in group]
+    assert not calls
+    for old, new in zip(first, found[1:], strict=True):
+        assert isinstance(old, Features)
+        assert isinstance(new, Features)
+        assert (old.vector == new.vector).all()
+        assert (old.visual == new.visual).all()
+
+
+def test_frames_are_read_by_the_shared_reader(extractor: Extractor, tmp_path: Path) -> None:
+    (item,) = items(tmp_path, 1)
+    ((_, found),) = next(extractor.groups([item]))
+    encoding = extractor._encoding()
+    with encoding.computing():
+        wanted = encoding.visual([encoding.prepare(read_frames(item.path, 4))[0]])[0]
+    assert isinstance(found, Features)
+    assert (found.visual == wanted).all()
+
+
+def test_nothing_is_nothing(extractor: Extractor) -> None:
+    assert list(extractor.groups([])) == []
+
+
+def test_another_encoder_makes_features_of_its_own(extractor: Extractor, tmp_path: Path) -> None:
+    given = items(tmp_path, 1)
+    ((_, one),) = next(extractor.groups(given))
+    other = tiny_encoders.vit(tmp_path / "vit", seed=9)
+    second = Extractor(mmra_support.encoders(visual=str(other)), 4, Machine(device="cpu", batch_size=3))
+    ((_, two),) = next(second.groups(given))
+    second.close()
+    assert isinstance(one, Features)
+    assert isinstance(two, Features)
+    assert (one.visual != two.visual).any()
+    assert (one.textual == two.textual).all()
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "says"),
+    [
+        ("visual", "preprocessor_config.json", "holds no preprocessor_config.json"),
+        ("visual", "config.json", "holds no config.json, so it is no transformers model"),
+        ("captioner", "model.safetensors", "holds no weights"),
+        ("textual", "tokenizer.json", "holds no tokenizer"),
+    ],
+)
+def test_what_a_folder_lacks_is_one_line(option: str, name: str, says: str, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_encoders.encoders()[option], tmp_path / "model")
+    (Path(folder) / name).unlink()
+    problem = find_encoders({option: str(folder)})[option].problem
+    assert problem is not None
+    assert says in problem
+    assert f"({option}=FOLDER names one)" in problem
+    assert "\n" not in problem
+
+
+def test_weights_are_told_apart_by_what_they_hold(tmp_path: Path) -> None:
+    one = find_encoders(dict(tiny_encoders.encoders()))["visual"]
+    copied = shutil.copytree(tiny_encoders.encoders()["visual"], tmp_path / "copy")
+    assert find_encoders({"visual": str(copied)})["visual"].digest == one.digest
+    other = tiny_encoders.vit(tmp_path / "other", seed=5)
+    assert find_encoders({"visual": str(other)})["visual"].digest not in (None, one.digest)
