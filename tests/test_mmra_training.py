@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import pytest
 
 import made_corpus
 import mmra_support
+import support
 import tiny_encoders
 from command_line import Run, in_process
 from popbench.errors import RunError
@@ -137,6 +141,44 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
     assert progress.done == (after if stage == "train" else 0)
     assert weights(tmp_path / "mmra") == weights(whole)
     assert not (tmp_path / "mmra" / ".training.pt").exists()
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POPBENCH_CACHE", str(tmp_path / "cache"))
+    table, clips = mmra_support.corpus(40)
+    command = [
+        "predictor", "train", "--corpus", made_corpus.spec(table), "--videos", str(clips), "--out", "mmra",
+        "--learning-rate", "1e-3", "--batch-size", "16", "--epochs", "3", "--retrieved", "3", "--device", "cpu",
+        *mmra_support.flags(),
+    ]  # fmt: skip
+    kept = tmp_path / "cache" / "mmra" / "features.sqlite"
+    known = -1
+    for _ in range(2):  # each time after some more features
+        process = support.start(command, tmp_path)
+        until = time.monotonic() + 60
+        while process.is_alive() and _kept(kept) <= known and time.monotonic() < until:
+            time.sleep(0.005)
+        process.kill()
+        process.join()
+        known = _kept(kept)
+    assert known > 0
+    process = support.start(command, tmp_path)
+    process.join(60)
+    assert process.exitcode == 0, (tmp_path / "stderr.txt").read_text(encoding="utf-8")
+    monkeypatch.setenv("POPBENCH_CACHE", str(tmp_path / "other"))
+    mmra_support.trained_into(tmp_path / "whole")
+    assert weights(tmp_path / "mmra") == weights(tmp_path / "whole")
+
+
+def _kept(file: Path) -> int:
+    """Count the features that are kept, also while another process writes them."""
+    if not file.exists():
+        return 0
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=5)) as db:
+        try:
+            return int(db.execute("SELECT count(*) FROM features").fetchone()[0])
+        except sqlite3.OperationalError:  # the table is not there yet
+            return 0
 
 
 def test_the_state_of_another_training_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
