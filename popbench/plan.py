@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,9 +20,9 @@ from popbench.registry import Resolved, load_registry
 from popbench.retrieval import RetrievalOptions, Retriever
 from popbench.retrieval.options import VERSION as RETRIEVAL_VERSION
 from popbench.settings import EvalConfig
-from popbench.specs import parse_spec
+from popbench.specs import absolute_paths, parse_spec, path_exists
 from popbench.systems import Part, System, TaskMode, Track, as_part, made_by
-from popbench.tasks import Task, is_task_path, load_tasks, path_exists
+from popbench.tasks import Task, is_task_path, load_tasks
 
 
 @dataclass
@@ -211,7 +210,7 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
         config,
         mode=config.mode or _default_modes(tasks),
         task=tuple(map(_absolute, config.task)),
-        corpus=_absolute(config.corpus) if "," in config.corpus else config.corpus,
+        corpus=absolute_paths(config.corpus),
     )
     plan = Plan(
         config=config,
@@ -259,15 +258,8 @@ def _absolute(spec: str) -> str:
     """Write a task's paths out in full, so that the recorded run can be repeated from elsewhere."""
     if path_exists(spec):
         return str(Path(spec).absolute()) if is_task_path(spec) else spec
-    name, options = parse_spec(spec)
-    if is_task_path(name) and path_exists(name):
-        name = str(Path(name).absolute())
-    if options and ("," in name or "=" in name):
-        name = json.dumps(name, ensure_ascii=False)
-    for key, value in options.items():
-        whole = str(Path(value).absolute()) if path_exists(value) else str(value)
-        name += f",{key}={json.dumps(whole, ensure_ascii=False)}"
-    return name
+    name, _ = parse_spec(spec)
+    return absolute_paths(spec, str(Path(name).absolute()) if is_task_path(name) and path_exists(name) else name)
 
 
 def _unique_modes(modes: Sequence[Mode]) -> list[Mode]:

@@ -20,3 +20,10 @@ class Progress:
 
     def close(self) -> None:
         """Everything is told."""
+
+
+def make_progress() -> Progress:
+    """Make one that shows itself on standard error: bars where that is a terminal, plain lines where it is none."""
+    from popbench.cli import _progress
+
+    return _progress.make_progress()

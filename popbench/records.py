@@ -40,7 +40,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One video of a corpus. `popularity` is its number of comments; `video` its file, where there is one.
+    """One video of a corpus. `popularity` counts its comments, or what the corpus says; `video` is its file, if any.
 
     `popular` is set by retrieval: True for positives, False for negatives (the least commented tenth of the
     tag, as the paper's released code has it); in a corpus it is None.

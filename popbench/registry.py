@@ -6,7 +6,6 @@ two distributions that claim one name make that name, and no other, unusable.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -39,6 +38,7 @@ from popbench.specs import (
     parse_spec,
     read_options,
     safe_label,
+    write_spec,
 )
 
 GROUP = "popbench"
@@ -245,13 +245,13 @@ def create(spec: ComponentSpec) -> Component:
 
 
 def with_option(kind: str, spec: str, option: str, value: str) -> str:
-    """Add an option to a spec, as a flag of a command stands for one; raises UsageError where the class has none."""
-    name, _ = parse_spec(spec)
+    """Set an option in a spec, as a flag of a command stands for one; raises UsageError where the class has none."""
+    name, options = parse_spec(spec)
     if option not in load_registry().find(kind, name).load().Options.model_fields:
         raise UsageError(
             f"{kind} {name} has no option {option}=: it says by itself what that would be; leave out --{option}"
         )
-    return f"{spec},{option}={json.dumps(value, ensure_ascii=False)}"
+    return write_spec(name, {**options, option: value})
 
 
 def _selected(found: list[EntryPoint]) -> list[EntryPoint]:

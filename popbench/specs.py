@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import pydantic
@@ -53,6 +53,28 @@ def parse_spec(text: str) -> tuple[str, dict[str, str]]:
             raise UsageError(f"spec {text!r}: {key!r} is given twice")
         options[key] = _unquote(value.strip())
     return str(name), options
+
+
+def write_spec(name: str, options: Mapping[str, str]) -> str:
+    """Write a spec that `parse_spec` reads again; every value is quoted, lists and objects too."""
+    if options and ("," in name or "=" in name):
+        name = json.dumps(name, ensure_ascii=False)
+    return name + "".join(f",{key}={json.dumps(str(value), ensure_ascii=False)}" for key, value in options.items())
+
+
+def absolute_paths(spec: str, name: str | None = None) -> str:
+    """Write a spec's paths out in full, so that it can be used from elsewhere; `name` stands for its name."""
+    own, options = parse_spec(spec)
+    whole = {key: str(Path(value).absolute()) if path_exists(value) else value for key, value in options.items()}
+    return write_spec(own if name is None else name, whole)
+
+
+def path_exists(name: str) -> bool:
+    """Say whether a text is the path of a file or folder that is there."""
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):  # no path at all
+        return False
 
 
 def _split(text: str) -> list[str]:

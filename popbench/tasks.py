@@ -24,7 +24,7 @@ from popbench.errors import UsageError, one_line, unknown
 from popbench.keys import digest
 from popbench.records import JSON, Prompt
 from popbench.registry import load_registry
-from popbench.specs import parse_spec
+from popbench.specs import parse_spec, path_exists
 
 _FORMATS = {
     ".jsonl": "json",
@@ -205,14 +205,6 @@ def is_task_path(name: str) -> bool:
     if "/" in name or path.suffix in (".yaml", ".yml"):
         return True
     return path_exists(name) and path.is_dir() and not any(_named(listed, name) for listed in registered_tasks())
-
-
-def path_exists(name: str) -> bool:
-    """Say whether a text is the path of a file or folder that is there."""
-    try:
-        return Path(name).exists()
-    except (OSError, ValueError):  # no path at all
-        return False
 
 
 def _matching(name: str) -> list[Listed]:

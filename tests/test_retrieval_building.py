@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 import popbench
+from popbench.cache import VARIABLE, key_of
 from popbench.records import Reference
 from popbench.retrieval import RetrievalOptions, Retriever, building, vectors
-from popbench.retrieval.vectors import Vectors, key_of, keys_of
+from popbench.retrieval.vectors import Vectors, keys_of
 from refusals import refusal
 from retrieval_support import (
     Drawn,
@@ -39,7 +40,7 @@ OPTIONS = RetrievalOptions(k=6, tags=2, negative_ratio=0.3)
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of its own for each test."""
-    monkeypatch.setenv(vectors.VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
@@ -76,7 +77,7 @@ def test_a_killed_build_goes_on_with_what_no_finished_shard_holds(
     assert not list(cache.rglob(".building"))
     assert len(list(cache.rglob("*.vectors.npy"))) == len(list(cache.rglob("*.keys.npy")))
     interrupted = files_of(Retriever(Made(rows), Drawn()).folder)
-    monkeypatch.setenv(vectors.VARIABLE, str(tmp_path / "other"))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "other"))
     assert len(embedded(Made(rows))) == 43
     assert files_of(Retriever(Made(rows), Drawn()).folder) == interrupted
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from popbench.cache import key_of
 from popbench.errors import UsageError, one_line
 from popbench.interfaces import Corpus
 from popbench.keys import digest
@@ -27,7 +28,7 @@ from popbench.records import JSON, Reference
 from popbench.retrieval.embedding import Embedding, fingerprint_of
 from popbench.retrieval.index import ABOUT, ANN, ROWS, SUMMED, TITLES, Index, dump_row, parse_row, text_of
 from popbench.retrieval.search import FLAT_LIMIT, train
-from popbench.retrieval.vectors import Keys, Vectors, as_keys, checksum, key_of, keys_of, save, save_chunks, sync
+from popbench.retrieval.vectors import Keys, Vectors, as_keys, checksum, keys_of, save, save_chunks, sync
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

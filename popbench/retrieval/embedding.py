@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import filelock
 import numpy as np
 
+from popbench.cache import VARIABLE, cache_folder
 from popbench.errors import UsageError, counted, one_line
 from popbench.interfaces import Component, Embedder
 from popbench.keys import digest
 from popbench.progress import Progress
 from popbench.records import JSON
-from popbench.retrieval.vectors import FORMAT, VARIABLE, Vectors, cache_folder, keys_of
+from popbench.retrieval.vectors import FORMAT, Vectors, keys_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

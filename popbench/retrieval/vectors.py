@@ -8,7 +8,6 @@ in, and a process that is killed loses at most the shard at work.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
 import uuid
@@ -21,13 +20,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import filelock
 import numpy as np
 
+from popbench.cache import VARIABLE, key_of
 from popbench.errors import UsageError, one_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-VARIABLE = "POPBENCH_CACHE"
-"""The environment variable that names another folder for what popbench keeps between runs."""
 FORMAT = 1
 """Goes up when the files change: those of another format are left alone and made anew."""
 _SHARD = re.compile(r"[0-9a-f]{32}\.keys\.npy")
@@ -36,24 +34,6 @@ MANY = 64
 """Once there are so many shards of fewer vectors than that, they are joined into one."""
 
 Keys = Any  # NDArray of V16
-
-
-def cache_folder() -> Path:
-    """Return the folder of what is kept between runs: of this user, or the one that POPBENCH_CACHE names."""
-    given = os.environ.get(VARIABLE)
-    if given:
-        try:
-            return Path(given).expanduser().absolute()
-        except RuntimeError as error:  # no such user
-            raise UsageError(f"{VARIABLE}={given}: {one_line(str(error))}: name a folder in it") from error
-    import platformdirs
-
-    return platformdirs.user_cache_path("popbench")
-
-
-def key_of(text: str) -> bytes:
-    """Hash a text into the 16 bytes that it is kept under."""
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def keys_of(texts: Iterable[str]) -> Keys:
