@@ -189,6 +189,26 @@ def write_jsonl(samples: Iterable[Sample], path: Path) -> None:
     partial.replace(path)
 
 
+_TEXTS = ("system", "task", "prompt_id", "prompt", "category", "status")
+_OPTIONAL_TEXTS = ("title", "video", "video_sha256", "video_prompt", "error")
+
+
+def _check_types(values: Mapping[str, JSON]) -> None:
+    """Raise TypeError for a line that was edited into no sample: what is read here is compared, shown and opened."""
+    for name in _TEXTS:
+        if not isinstance(values[name], str):
+            raise TypeError(f"{name} is no text")
+    for name in _OPTIONAL_TEXTS:
+        if not isinstance(values.get(name), str | None):
+            raise TypeError(f"{name} is no text")
+    if isinstance(values["repeat"], bool) or not isinstance(values["repeat"], int):
+        raise TypeError("repeat is no whole number")
+    for number in (values.get("popularity"), *dict(values["scores"]).values()):
+        if number is not None and (isinstance(number, bool) or not isinstance(number, int | float)):
+            raise TypeError("a score is no number")
+        float(number or 0)  # raises for a number beyond all floats
+
+
 _FIELDS = tuple(item.name for item in dataclasses.fields(Sample))
 
 
@@ -204,6 +224,7 @@ def read_jsonl(path: Path) -> Iterator[Sample]:
             for number, line in enumerate(file, 1):
                 try:
                     values = json.loads(line)
+                    _check_types(values)
                     yield Sample(
                         **{
                             **values,
@@ -211,7 +232,7 @@ def read_jsonl(path: Path) -> Iterator[Sample]:
                             "notes": tuple(values["notes"]),
                         }
                     )
-                except (ValueError, TypeError, KeyError, RecursionError) as error:
+                except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
                     raise UsageError(f"{path}: line {number} is no sample ({one_line(error)})") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read ({one_line(error)})") from error

@@ -12,10 +12,10 @@ import tiny_encoders
 from popbench.progress import Progress
 from popbench_mmra.corpora import Source, find_source
 from popbench_mmra.encoders import Encoder, find_encoders
-from popbench_mmra.features import Extractor, Machine
+from popbench_mmra.features import Extractor
 from popbench_mmra.folder import Card
 from popbench_mmra.making import train
-from popbench_mmra.training import Settings
+from popbench_mmra.settings import Machine, Settings
 
 VIDEOS, NOISE = 400, 0.2
 SETTINGS = Settings(learning_rate=1e-3, batch_size=16, epochs=60)

@@ -19,7 +19,9 @@ import support
 from command_line import Run, in_process
 from markdown_tables import tables_are_whole
 from popbench.audit.clips import Clips, Variant, duration
+from popbench.audit.running import audit
 from popbench.video import VideoError, read_frames, video_info, write_mp4
+from refusals import refusal
 
 
 @pytest.fixture
@@ -227,3 +229,58 @@ def test_a_clip_that_cannot_be_read_is_an_error_of_its_own(tmp_path: Path) -> No
     with pytest.raises(VideoError):
         Clips(tmp_path, [variant]).path(variant)
     assert np.isnan(duration(broken))
+
+
+# -- what is kept, and what is looked at before work
+
+
+def test_an_audit_keeps_those_of_other_predictors(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    audit_laws.evaluate(run, "law,title=1,label=titles", "law,level=1,label=videos")
+    audit(run, ["law,title=1,label=titles"], shuffles=1)
+    one = json.loads((run / "audit.json").read_text(encoding="utf-8"))
+    audit(run, ["law,level=1,label=videos"], shuffles=1)
+    both = json.loads((run / "audit.json").read_text(encoding="utf-8"))
+    assert [entry["predictor"] for entry in both["audits"]] == ["videos", "titles"]
+    assert both["audits"][1] == one["audits"][0]
+    board = (run / "leaderboard.md").read_text(encoding="utf-8")
+    assert board.count("**Predictor ") == 2
+    audit(run, ["law,title=1,label=titles"], shuffles=2)
+    again = json.loads((run / "audit.json").read_text(encoding="utf-8"))
+    assert [(entry["predictor"], entry["shuffles"]) for entry in again["audits"]] == [("titles", 2), ("videos", 1)]
+
+
+def test_clips_that_are_not_those_that_were_scored_are_refused(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    audit_laws.evaluate(run)
+    first, second = sorted((run / "videos").glob("*.mp4"))[:2]
+    first.write_bytes(second.read_bytes())
+    assert f"videos/{first.name} is not the clip that was scored" in refusal(lambda: audit(run))
+    lines = (run / "samples.jsonl").read_text(encoding="utf-8").splitlines()
+    row = json.loads(lines[0])
+    row["video"] = "../../../etc/passwd"
+    (run / "samples.jsonl").write_text("\n".join([json.dumps(row), *lines[1:]]) + "\n", encoding="utf-8")
+    assert "names a video outside the run" in refusal(lambda: audit(run))
+
+
+@pytest.mark.parametrize("text", ["garbage", "{}", "[]", '{"remarks": []}', '{"remarks": [5]}'])
+def test_a_damaged_board_is_told_before_anything_is_scored(text: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    audit_laws.evaluate(run, limit=2)
+    (run / "results.json").write_text(text, encoding="utf-8")
+    told = refusal(lambda: audit(run, ["law,title=1,label=other"]))
+    assert "results.json cannot be read as a board" in told
+    assert not (run / "audit.json").exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"scores": {"law": "x"}}, {"title": 5}, {"system": None}, {"prompt_id": [1]}, {"scores": {"law": 10**400}}],
+)
+def test_edited_samples_are_one_line(changes: dict[str, Any], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    audit_laws.evaluate(run)
+    lines = (run / "samples.jsonl").read_text(encoding="utf-8").splitlines()
+    lines[0] = json.dumps({**json.loads(lines[0]), **changes})
+    (run / "samples.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert "samples.jsonl: line 1 is no sample" in refusal(lambda: audit(run))

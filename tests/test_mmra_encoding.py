@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from popbench.local import quiet
 from popbench.video import read_frames, write_mp4
 from popbench_mmra.encoders import find_encoders
 from popbench_mmra.encoding import QUERY, Encoding, caption_precision, pick_device
-from popbench_mmra.features import Extractor, Features, Item, Machine
+from popbench_mmra.features import Extractor, Features, Item
+from popbench_mmra.settings import Machine
+from refusals import refusal
 
 transformers: Any = _transformers
 
@@ -192,6 +195,43 @@ def test_frames_are_read_by_the_shared_reader(extractor: Extractor, tmp_path: Pa
     assert (found.visual == wanted).all()
 
 
+def test_a_video_that_changes_while_it_is_read_is_not_kept(
+    extractor: Extractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from popbench_mmra import features
+
+    one, two = items(tmp_path, 2)
+    original = one.path.read_bytes()
+
+    def swapping(path: Path, count: int | None = None) -> Any:
+        if path == one.path:
+            one.path.write_bytes(two.path.read_bytes())
+        return read_frames(path, count)
+
+    monkeypatch.setattr(features, "read_frames", swapping)
+    ((_, told), (_, fine)) = next(extractor.groups([one, two]))
+    assert isinstance(told, str)
+    assert "the file changed while it was read" in told
+    assert isinstance(fine, Features)
+    monkeypatch.undo()
+    one.path.write_bytes(original)
+    ((_, again),) = next(extractor.groups([one]))
+    assert isinstance(again, Features)
+    assert (again.visual != fine.visual).any()
+
+
+def test_models_are_loaded_by_one_thread_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POPBENCH_CACHE", str(tmp_path / "cache"))
+    given = items(tmp_path, 3)
+    made = [Extractor(mmra_support.encoders(), 4, Machine(device="cpu", batch_size=3)) for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda extractor: next(extractor.groups(given)), made))
+    for extractor in made:
+        extractor.close()
+    vectors = [[of.vector for _, of in group if isinstance(of, Features)] for group in found]
+    assert all(np.array_equal(vectors[0], other) for other in vectors[1:])
+
+
 def test_nothing_is_nothing(extractor: Extractor) -> None:
     assert list(extractor.groups([])) == []
 
@@ -224,8 +264,66 @@ def test_what_a_folder_lacks_is_one_line(option: str, name: str, says: str, tmp_
     problem = find_encoders({option: str(folder)})[option].problem
     assert problem is not None
     assert says in problem
-    assert f"({option}=FOLDER names one)" in problem
+    assert f"(the option `{option}` names one)" in problem
     assert "\n" not in problem
+
+
+def test_a_model_of_another_kind_does_not_caption(tmp_path: Path) -> None:
+    problem = find_encoders({"captioner": tiny_encoders.encoders()["visual"]})["captioner"].problem
+    assert problem is not None
+    assert "it is a model of kind vit, and a BLIP captions frames" in problem
+
+
+def test_weights_of_another_model_are_refused_when_they_are_loaded(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = Path(shutil.copytree(tiny_encoders.encoders()["visual"], tmp_path / "vit"))
+    state = load_file(folder / "model.safetensors")
+    renamed = {name.replace("layer", "block"): tensor for name, tensor in state.items()}
+    save_file(renamed, folder / "model.safetensors", metadata={"format": "pt"})
+    made = Extractor(mmra_support.encoders(visual=str(folder)), 4, Machine(device="cpu"))
+    told = refusal(lambda: list(made.groups(items(tmp_path, 1))))
+    made.close()
+    assert told.startswith(f"visual: {folder} holds weights of another model: those of ")
+
+
+def test_what_else_lies_in_a_folder_does_not_make_it_another_model(tmp_path: Path) -> None:
+    one = find_encoders(dict(tiny_encoders.encoders()))
+    for name in ("visual", "textual", "captioner", "retriever"):
+        folder = Path(shutil.copytree(tiny_encoders.encoders()[name], tmp_path / name))
+        (folder / "modules.json").write_text("[]", encoding="utf-8")
+        (folder / "README.txt").write_text("A model.", encoding="utf-8")
+        (folder / "pytorch_model.bin").write_bytes(b"the same for an older library")
+        assert find_encoders({name: str(folder)})[name].digest == one[name].digest
+        settings = "preprocessor_config.json" if name in ("visual", "captioner") else "tokenizer_config.json"
+        (folder / settings).write_text("{}", encoding="utf-8")
+        assert find_encoders({name: str(folder)})[name].digest != one[name].digest
+
+
+def test_features_of_another_batch_size_are_made_anew(extractor: Extractor, tmp_path: Path) -> None:
+    given = items(tmp_path, 2)
+    list(extractor.groups(given))
+    other = Extractor(mmra_support.encoders(), 4, Machine(device="cpu", batch_size=5))
+    assert other._loaded is None
+    list(other.groups(given))
+    assert other._loaded is not None  # it had to encode
+    other.close()
+
+
+@pytest.mark.parametrize("value", [b"", b"[1, 2]", b"\x00" * 12, b"\xff" * 512, b'["a"]'])
+def test_damaged_features_are_made_again(value: bytes, extractor: Extractor, tmp_path: Path) -> None:
+    import sqlite3
+
+    given = items(tmp_path, 2)
+    first = [of for group in extractor.groups(given) for _, of in group]
+    with sqlite3.connect(tmp_path / "cache" / "mmra" / "features.sqlite") as db:
+        db.execute("UPDATE features SET value = ?", (value,))
+    db.close()
+    for one, again in zip(first, [of for group in extractor.groups(given) for _, of in group], strict=True):
+        assert isinstance(one, Features)
+        assert isinstance(again, Features)
+        assert (one.visual == again.visual).all()
+        assert (one.vector == again.vector).all()
 
 
 def test_weights_are_told_apart_by_what_they_hold(tmp_path: Path) -> None:

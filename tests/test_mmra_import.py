@@ -56,6 +56,7 @@ def test_a_released_module_with_a_bank_scores(popbench: Run, tmp_path: Path) -> 
     assert found["trained_on"] == ["microlens/train", "microlens/valid"]
     assert found["source"]["checkpoint"] == "MMRA.pth"
     assert found["metrics"] is None
+    assert found["bank"]["file"] == "bank.parquet"
     trained = folders.load(tmp_path / "mmra")
     for name, tensor in trained.model.state_dict().items():
         assert torch.equal(tensor, state[name])
@@ -100,8 +101,34 @@ def test_without_a_bank_it_is_made_from_corpus_and_videos(popbench: Run, tmp_pat
     assert again.bank.ids == trained.bank.ids
     assert np.abs(again.bank.visual - trained.bank.visual).max() < 1e-5
     assert again.card["metrics"] == trained.card["metrics"]  # the model is the same, and so are they
-    assert again.card["trained_on"] == ["made/train", "made/valid"]
+    # who made the checkpoint is not known, and an item of the bank would find itself
+    assert again.card["trained_on"] == ["microlens/train", "microlens/valid", "made/train", "made/valid"]
     assert "6 videos of part test" in done.out
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        ((), ["microlens/train", "microlens/valid"]),
+        (("--trained-on", "mine/train"), ["mine/train"]),
+    ],
+)
+def test_a_corpus_that_only_measures_is_none_it_was_trained_on(
+    given: tuple[str, ...], seen: list[str], popbench: Run, tmp_path: Path
+) -> None:
+    torch.save(popbench_mmra.MMRA(32).state_dict(), tmp_path / "m.pth")
+    table, clips = mmra_support.corpus(40)
+    _, file = made_bank(tmp_path)
+    corpus = ("--corpus", made_corpus.spec(table), "--videos", clips, "--bank", file)
+    done = popbench("predictor", "import", "m.pth", *corpus, *given, "--out", "mmra", *mmra_support.flags())
+    assert done.status == 0, done.err
+    found = card(tmp_path / "mmra")
+    assert found["trained_on"] == seen
+    assert found["metrics"]["model"]["n"] == 6
+    again = popbench("predictor", "import", "m.pth", *corpus[:4], "--trained-on", "mine/train", "--retrieved", 3,
+                     "--out", "own", *mmra_support.flags())  # fmt: skip
+    assert again.status == 0, again.err
+    assert card(tmp_path / "own")["trained_on"] == ["mine/train", "made/train", "made/valid"]
 
 
 class Evil:
@@ -121,7 +148,8 @@ def test_a_malicious_checkpoint_is_refused(popbench: Run, tmp_path: Path) -> Non
 
 
 def test_bad_input_is_one_line(popbench: Run, tmp_path: Path) -> None:
-    _, file = made_bank(tmp_path)
+    bank, file = made_bank(tmp_path)
+    as_parquet(bank, tmp_path / "counts.parquet", target=[4096.0] * len(bank))
     (tmp_path / "bank.pkl").write_bytes(b"\x80\x04.")
     (tmp_path / "text.pth").write_text("no checkpoint", encoding="utf-8")
     torch.save(torch.nn.Linear(3, 3).state_dict(), tmp_path / "other.pth")
@@ -136,6 +164,9 @@ def test_bad_input_is_one_line(popbench: Run, tmp_path: Path) -> None:
         (["good.pth", "--bank", "bank.pkl"], "pickled data can run code when it is read, so it is not"),
         (["good.pth", "--bank", file, "--retrieved", 99], "the bank holds 34 videos, and 99 are to be retrieved"),
         (["good.pth", "--corpus", "demo"], "no video of the parts train and valid can be used"),
+        (["good.pth", "--bank", file, "--trained-on", "nonsense"], "--trained-on nonsense: expected CORPUS/PART"),
+        (["good.pth", "--bank", file, "--frames", 5], "its videos have 10 frames: leave out --frames"),
+        (["good.pth", "--bank", "counts.parquet"], "target reaches 4,096: expected log2 popularity, not counts"),
     ):
         done = popbench("predictor", "import", *arguments, "--out", "mmra", *mmra_support.flags())
         assert done.status == 2, arguments

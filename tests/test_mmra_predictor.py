@@ -230,6 +230,11 @@ def test_the_fingerprint_is_of_contents_and_not_of_places(tmp_path: Path) -> Non
 # -- what is wrong
 
 
+def edit(folder: Path, **changes: Any) -> None:
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    (folder / "card.json").write_text(json.dumps({**card, **changes}), encoding="utf-8")
+
+
 def broken(tmp_path: Path, change: Any) -> MMRAPredictor:
     folder = mmra_support.model(tmp_path / "m")
     change(folder)
@@ -241,7 +246,18 @@ def broken(tmp_path: Path, change: Any) -> MMRAPredictor:
     [
         (shutil.rmtree, "there is no such folder: give the one that `popbench predictor train` or `import` wrote"),
         (lambda folder: (folder / "card.json").unlink(), "holds no card.json, so it is no trained MMRA"),
-        (lambda folder: (folder / "card.json").write_text("{}"), "not a card of a trained MMRA"),
+        (
+            lambda folder: (folder / "card.json").write_text("{}"),
+            "not a card of a trained MMRA (schema: Field required)",
+        ),
+        (
+            lambda folder: edit(folder, target="x[/foo]"),
+            "not a card of a trained MMRA (target: Input should be 'comments'",
+        ),
+        (lambda folder: edit(folder, encoders={}), "not a card of a trained MMRA (encoders.visual: Field required)"),
+        (lambda folder: edit(folder, files={"model.safetensors": 3}), "(files.model.safetensors: Input should be"),
+        (lambda folder: edit(folder, trained_on="all"), "(trained_on: Input should be a valid list)"),
+        (lambda folder: edit(folder, model={"frames": -1}), "(model.feature_dim: Field required)"),
         (lambda folder: (folder / "bank.safetensors").unlink(), "the folder lacks bank.safetensors"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"short"), "5 bytes, and "),
     ],
@@ -264,10 +280,36 @@ def test_a_swapped_file_is_noticed(clips: list[ScoreRequest], tmp_path: Path) ->
     assert "\n" not in str(caught.value)
 
 
+def test_an_encoder_that_changes_after_it_was_checked_is_refused(
+    clips: list[ScoreRequest], tmp_path: Path, fresh: None
+) -> None:
+    folder = Path(shutil.copytree(tiny_encoders.encoders()["textual"], tmp_path / "angle"))
+    predictor = MMRAPredictor(MMRAOptions(path=str(mmra_support.model()), textual=str(folder), device="cpu"))
+    assert predictor.check() == []
+    tiny_encoders.bert(folder, seed=99)
+    with pytest.raises(ComponentError, match=r"textual: .* changed meanwhile: run the same command again"):
+        list(predictor.score(clips[:1]))
+    predictor.close()
+
+
+def test_boards_say_how_good_the_predictor_is_known_to_be(tmp_path: Path) -> None:
+    good = MMRAPredictor(MMRAOptions(path=str(mmra_support.model(good=True))))
+    assert good.note.startswith("SRC 0.9")
+    assert "on 60 videos of part test" in good.note
+    folder = mmra_support.model(tmp_path / "m")
+    edit(folder, metrics=None)
+    assert "not measured" in MMRAPredictor(MMRAOptions(path=str(folder))).note
+    metrics = json.loads((mmra_support.model() / "card.json").read_text(encoding="utf-8"))["metrics"]
+    edit(folder, metrics={**metrics, "model": {**metrics["model"], "mae": {**metrics["mean"]["mae"], "value": 99.0}}})
+    assert "it predicts no better than the mean of its bank" in MMRAPredictor(MMRAOptions(path=str(folder))).note
+    edit(folder, metrics={"model": 5})
+    assert "does not say how well" in MMRAPredictor(MMRAOptions(path=str(folder))).note
+
+
 def test_another_encoder_than_the_models_is_refused(tmp_path: Path) -> None:
     other = tiny_encoders.vit(tmp_path / "vit", seed=77)
     (line,) = MMRAPredictor(MMRAOptions(path=str(mmra_support.model()), visual=str(other))).check()
-    assert "holds other weights than the model's encoder that sees the frames" in line
+    assert "holds other weights than the encoder that sees the frames had when the model was made" in line
     gone = MMRAPredictor(MMRAOptions(path=str(mmra_support.model()), retriever="./gone")).check()
     assert gone == [line for line in gone if "model ./gone: there is no such folder" in line]
 
@@ -279,8 +321,15 @@ def test_an_encoder_of_another_width_is_one_line(clips: list[ScoreRequest], tmp_
     (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
     wide = tiny_encoders.vit(tmp_path / "vit", width=40)
     predictor = MMRAPredictor(MMRAOptions(path=str(folder), visual=str(wide), device="cpu"))
-    with pytest.raises(ComponentError, match="visual: the encoder here gives 40 numbers, and the model's bank has 32"):
+    (line,) = predictor.check()
+    assert f"visual: {wide} gives 40 numbers and the model takes 32: give the model's own encoder" in line
+    card["encoders"]["retriever"]["digest"] = None
+    (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    other = tiny_encoders.bert(tmp_path / "uae", width=40)
+    predictor = MMRAPredictor(MMRAOptions(path=str(folder), retriever=str(other), device="cpu"))
+    with pytest.raises(ComponentError, match="retriever: the encoder here gives 40 numbers, and the bank holds 48"):
         list(predictor.score(clips[:1]))
+    predictor.close()
 
 
 def test_a_bank_that_does_not_go_with_the_model_is_one_line(tmp_path: Path) -> None:

@@ -22,8 +22,10 @@ from popbench.errors import RunError
 from popbench.progress import Progress
 from popbench_mmra import folder as folders
 from popbench_mmra import training
-from popbench_mmra.features import Extractor, Machine
+from popbench_mmra.features import Extractor
 from popbench_mmra.metrics import errors, measure, spearman
+from popbench_mmra.settings import Machine, Settings
+from refusals import refusal
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ class Interrupting(Progress):
         self._stage = name
 
     def advance(self, count: int = 1) -> None:
-        if self._stage == self._wanted:
+        if self._stage.startswith(self._wanted):
             self._left -= 1
             if not self._left:
                 raise KeyboardInterrupt
@@ -91,6 +93,8 @@ def test_metrics_are_those_of_the_paper() -> None:
 def test_metrics_of_equal_targets_are_unknown_not_wrong() -> None:
     found = measure(np.array([1.0, 2.0, 3.0]), np.array([2.0, 2.0, 2.0]))
     assert found["src"] == found["nmse"] == {"value": None, "low": None, "high": None}
+    rounded = measure(np.zeros(3), np.full(3, np.log2(11)))  # whose variance is not exactly 0
+    assert rounded["nmse"]["value"] is None
     assert found["mae"]["value"] == pytest.approx(2 / 3)
 
 
@@ -114,7 +118,7 @@ def test_training_twice_gives_the_same_weights(tmp_path: Path, monkeypatch: pyte
     assert weights(tmp_path / "one") == weights(tmp_path / "two")
     assert (tmp_path / "one" / folders.BANK).read_bytes() == (tmp_path / "two" / folders.BANK).read_bytes()
     assert one == two
-    other = mmra_support.trained_into(tmp_path / "three", training.Settings(epochs=3, retrieved=3, seed=1))
+    other = mmra_support.trained_into(tmp_path / "three", Settings(1e-3, 16, 3, retrieved=3, seed=1))
     assert other["files"][folders.WEIGHTS] != one["files"][folders.WEIGHTS]
 
 
@@ -134,7 +138,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
         done = 0
 
         def stage(self, name: str, total: int, done: int) -> None:
-            self.done = done if name == "train" else self.done
+            self.done = done if name.startswith("train") else self.done
 
     progress = Resuming()
     mmra_support.trained_into(tmp_path / "mmra", progress=progress)
@@ -152,7 +156,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypat
         *mmra_support.flags(),
     ]  # fmt: skip
     kept = tmp_path / "cache" / "mmra" / "features.sqlite"
-    known = -1
+    known = 0
     for _ in range(2):  # each time after some more features
         process = support.start(command, tmp_path)
         until = time.monotonic() + 60
@@ -181,11 +185,60 @@ def _kept(file: Path) -> int:
             return 0
 
 
+def test_a_finished_training_is_not_done_again_and_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = mmra_support.model(tmp_path / "m")
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+    class Telling(Progress):
+        def __init__(self) -> None:
+            self.notices: list[str] = []
+
+        def notice(self, line: str) -> None:
+            self.notices.append(line)
+
+    progress = Telling()
+    monkeypatch.setattr(training, "_epoch", lambda *_: pytest.fail("it trains again"))
+    assert mmra_support.trained_into(folder, progress=progress) == card(folder)
+    assert f"{folder} holds this training already, finished: nothing was done" in progress.notices
+    told = refusal(lambda: mmra_support.trained_into(folder, Settings(epochs=2, retrieved=3)))
+    assert "holds a model of other data or settings: choose another --out" in told
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_a_disk_that_keeps_no_state_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:815] . PytorchStreamWriter failed writing file")
+
+    class Telling(Progress):
+        problems: tuple[str, ...] = ()
+
+        def problem(self, line: str) -> None:
+            self.problems = (*self.problems, line)
+
+    monkeypatch.setattr(training, "_SAVE_EVERY", 0.0)
+    monkeypatch.setattr("torch.save", full)
+    progress = Telling()
+    mmra_support.trained_into(tmp_path, progress=progress)
+    assert weights(tmp_path) == weights(mmra_support.model())
+    assert all("cannot be kept" in line for line in progress.problems)
+    assert progress.problems
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_files_have_the_modes_that_the_user_wants(tmp_path: Path) -> None:
+    mmra_support.trained_into(tmp_path / "m")
+    (tmp_path / "plain").write_text("", encoding="utf-8")
+    modes = {path.stat().st_mode for path in (tmp_path / "m").glob("*.*") if not path.name.startswith(".")}
+    assert modes == {(tmp_path / "plain").stat().st_mode}
+
+
 def test_the_state_of_another_training_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "_SAVE_EVERY", 0.0)
     out = tmp_path / "mmra"
     with pytest.raises(KeyboardInterrupt):
-        mmra_support.trained_into(out, training.Settings(epochs=9, retrieved=3), progress=Interrupting("train", 2))
+        mmra_support.trained_into(out, Settings(epochs=9, retrieved=3), progress=Interrupting("train", 2))
     mmra_support.trained_into(out)
     assert weights(out) == weights(mmra_support.model())
 
@@ -248,6 +301,40 @@ def test_eval_repeats_the_metrics(popbench: Run, tmp_path: Path) -> None:
     assert "was trained on made/train: these metrics flatter it" in shown.out
 
 
+def test_eval_finds_videos_elsewhere_and_notices_other_data(popbench: Run, tmp_path: Path) -> None:
+    model = mmra_support.model(tmp_path / "mmra")
+    _, clips = mmra_support.corpus(40)
+    moved = shutil.copytree(clips, tmp_path / "moved")
+    done = popbench("predictor", "eval", model, "--videos", moved, "--json")
+    assert done.status == 0, done.err
+    assert json.loads(done.out)["model"] == card(model)["metrics"]["model"]
+    assert json.loads(done.out)["remarks"] == []
+    (Path(moved) / "v0039.mp4").unlink()
+    done = popbench("predictor", "eval", model, "--videos", moved)
+    assert "5 videos of part test" in done.out
+    assert "These are not the videos, or not the numbers, of part test that the card is of." in done.out
+    assert "left out: 1 video without a video file" in done.out
+
+
+def test_a_training_that_diverges_is_no_model(popbench: Run, tmp_path: Path) -> None:
+    table, clips = mmra_support.corpus(40)
+    given = ("--corpus", made_corpus.spec(table), "--videos", clips, "--out", "m", *mmra_support.flags())
+    done = popbench("predictor", "train", *given, "--epochs", 2, "--retrieved", 3, "--learning-rate", "1e30")
+    assert done.status == 1
+    assert "popbench: the training diverged" in done.err
+    assert not (tmp_path / "m" / folders.CARD).exists()
+
+
+def test_microlens_counts_what_the_target_says(tmp_path: Path) -> None:
+    from popbench_mmra.corpora import _counting
+
+    assert _counting("microlens,path=x", "comments") == "microlens,path=x"
+    assert _counting("microlens,path=x", "views") == 'microlens,path="x",popularity="views"'
+    told = refusal(lambda: _counting("microlens,path=x,popularity=likes", "views"))
+    assert "counts likes: give the same --target" in told
+    assert _counting("table,path=x,title=t,popularity=n", "likes") == "table,path=x,title=t,popularity=n"
+
+
 def test_the_command_trains_as_its_help_says(popbench: Run, tmp_path: Path) -> None:
     table, clips = mmra_support.corpus(40)
     given = ("--corpus", made_corpus.spec(table), "--videos", clips, "--out", "mmra", *mmra_support.flags())
@@ -297,6 +384,9 @@ def test_videos_that_cannot_be_used_are_left_out_and_told_of(
         (["--corpus", "nothing"], "unknown corpus 'nothing'"),
         (["--corpus", "table,path=x.csv,title=t,popularity=n"], "path=x.csv: there is no such file"),
         (["--corpus", "demo", "--device", "tpu"], "device 'tpu': expected auto, cpu"),
+        (["--corpus", "demo", "--alpha", "nan"], "'--alpha': nan is not a finite number"),
+        (["--corpus", "demo", "--learning-rate", "inf"], "'--learning-rate': inf is not a finite number"),
+        (["--corpus", "demo", "--seed", str(2**64)], "'--seed'"),
         (
             ["--corpus", "demo", "--retriever", "./none"],
             "the encoder that finds similar videos: model ./none: there is",
@@ -324,7 +414,7 @@ def test_a_missing_encoder_names_id_option_and_download(popbench: Run, monkeypat
     ):  # fmt: skip
         assert f"model {id_}" in line
         assert f"run `hf download {id_}" in line
-        assert f"{option}=FOLDER" in line
+        assert f"the option `{option}` names one" in line
 
 
 def test_too_few_videos_to_look_up_is_one_line(popbench: Run) -> None:

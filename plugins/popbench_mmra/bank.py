@@ -25,6 +25,8 @@ _DISTANCES = ("visual_distances", "textual_distances")
 _SPARE = 8
 """How many more than wanted are taken from the search, whose last bits depend on how many search at once."""
 _QUANTILES = 1001
+_MOST = 64.0
+"""log2 popularity at most: nothing was watched 2 ** 64 times."""
 _ROWS = 1024
 """Rows that are searched, or averaged, at once."""
 
@@ -191,7 +193,12 @@ def _from_safetensors(path: Path) -> Bank:
         raise UsageError(f"{path}: the bank lacks the ids (a JSON list as `ids` in its metadata)")
     known = all(name in names for name in _DISTANCES)
     found = _mapped(path, (*TENSORS, *(_DISTANCES if known else ())))
-    distances = (found.pop(_DISTANCES[0]), found.pop(_DISTANCES[1])) if known else None
+    measured = [found.pop(name) for name in _DISTANCES if known]
+    sound = known and all(
+        of.shape == (_QUANTILES,) and np.isfinite(of).all() and of[0] >= 0 and (np.diff(of) >= 0).all()
+        for of in measured
+    )
+    distances = (measured[0], measured[1]) if sound else None  # others are measured anew
     return Bank([str(id_) for id_ in ids], **found, distances=distances)
 
 
@@ -221,15 +228,30 @@ def _from_parquet(path: Path) -> Bank:
     missing = [name for name in ("id", *TENSORS) if name not in table.column_names]
     if missing:
         raise UsageError(f"{path}: the bank lacks the column {', '.join(missing)}")
-    columns = {}
-    for name in TENSORS:
-        try:
-            columns[name] = np.asarray(table.column(name).to_pylist(), np.float32)
-        except (ValueError, TypeError):
-            raise UsageError(f"{path}: column {name} does not hold equally many numbers in every row") from None
+    columns = {name: _numbers(path, name, table.column(name)) for name in TENSORS}
     columns["target"] = columns["target"].reshape(-1) if columns["target"].size == len(table) else columns["target"]
     ids = [str(id_) for id_ in table.column("id").to_pylist()]
     return Bank(ids, columns["visual"], columns["textual"], columns["vector"], columns["target"])
+
+
+def _numbers(path: Path, name: str, column: Any) -> Floats:
+    """Return a column of numbers, or of lists of equal lengths to any depth, as an array."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    values, shape = column.combine_chunks(), [len(column)]
+    while (
+        pa.types.is_list(values.type) or pa.types.is_large_list(values.type) or pa.types.is_fixed_size_list(values.type)
+    ):
+        lengths = pc.unique(pc.list_value_length(values)).to_pylist()
+        if len(lengths) != 1 or lengths[0] is None:
+            raise UsageError(f"{path}: column {name} does not hold equally many numbers in every row")
+        shape.append(lengths[0])
+        values = values.flatten()
+    numeric = pa.types.is_floating(values.type) or pa.types.is_integer(values.type)
+    if not numeric or values.null_count:
+        raise UsageError(f"{path}: column {name} holds something else than numbers")
+    return np.asarray(values.to_numpy(zero_copy_only=False), np.float32).reshape(shape)
 
 
 def _problem(bank: Bank) -> str | None:
@@ -246,6 +268,8 @@ def _problem(bank: Bank) -> str | None:
             return f"{name} has shape {array.shape}, expected {wanted} with n = {n:,} ids"
         if not all(np.isfinite(array[start : start + _ROWS]).all() for start in range(0, n, _ROWS)):
             return f"{name} holds NaN or infinite values"
+    if float(np.abs(bank.target).max()) > _MOST:
+        return f"target reaches {float(np.abs(bank.target).max()):,.0f}: expected log2 popularity, not counts"
     if bank.visual.shape[2] != bank.textual.shape[1]:
         return f"visual features have {bank.visual.shape[2]} numbers and textual ones {bank.textual.shape[1]}"
     lengths = np.linalg.norm(bank.vector, axis=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
     from popbench_mmra.corpora import Source
     from popbench_mmra.dataset import Dataset
     from popbench_mmra.model import MMRA
-    from popbench_mmra.training import Fitted, Settings
+    from popbench_mmra.settings import Settings
+    from popbench_mmra.training import Fitted
 
+_VERSIONS = ("python", "popbench", "torch", "transformers", "numpy", "scipy", "faiss-cpu", "av", "tokenizers")
+"""The packages that a model depends on."""
 METRICS: Mapping[str, str] = {
     "mae": "MAE, log2",
     "nmse": "nMSE",
@@ -34,7 +38,7 @@ def about_model(model: MMRA, retrieved: int, target: str, trained_on: Sequence[s
         },
         "trained_on": list(trained_on),
         "bank": {"videos": len(bank)},
-        "versions": package_versions(),
+        "versions": {name: version for name, version in package_versions().items() if name in _VERSIONS},
     }  # fmt: skip
 
 
@@ -47,6 +51,7 @@ def about_encoders(encoders: Mapping[str, Encoder]) -> dict[str, JSON]:
                 if encoder.weights.local and encoder.weights.folder
                 else encoder.model,
                 "digest": encoder.digest,
+                "commit": encoder.commit,
             }
             for name, encoder in encoders.items()
         }
@@ -65,15 +70,34 @@ def about_corpus(source: Source | None, dataset: Dataset | None) -> dict[str, JS
             "content": source.corpus.content(),
             "videos": {name: len(part) for name, part in dataset.parts.items()},
             "split": dataset.split,
+            "parts": {name: part.digest for name, part in dataset.parts.items()},
             "remarks": [*dataset.remarks, *source.corpus.remarks()],
         }
     }
 
 
-def about_training(settings: Settings, fitted: Fitted) -> dict[str, JSON]:
-    """Describe a training: its settings, and what was seen of every epoch."""
-    history = [{name: float(f"{value:.6g}") for name, value in epoch.items()} for epoch in fitted.history]
-    return {"training": {**asdict(settings), "best_epoch": fitted.best_epoch, "history": history}}
+def about_training(settings: Settings, fitted: Fitted, key: str) -> dict[str, JSON]:
+    """Describe a training: its settings, what was seen of every epoch, and the key of settings and data."""
+    history = [
+        {name: float(f"{value:.6g}") if math.isfinite(value) else None for name, value in epoch.items()}
+        for epoch in fitted.history
+    ]
+    return {"training": {**asdict(settings), "key": key, "best_epoch": fitted.best_epoch, "history": history}}
+
+
+def quality(card: Mapping[str, Any]) -> str:
+    """Say in one sentence how good a model is known to be, for boards; raises nothing, whatever the card says."""
+    try:
+        found = card["metrics"]
+        if found is None:
+            return "not measured, so nothing is known of how well it predicts"
+        model, flat = found["model"], found["mean"]
+        told = f"SRC {metric(model['src'], 2)} on {model['n']:,} videos of part {_plain(str(found['part']))}"
+        if not model["mae"]["value"] < flat["mae"]["value"]:
+            told += "; it predicts no better than the mean of its bank, so its scores say next to nothing"
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return "its card does not say how well it predicts"
+    return told
 
 
 def metric(of: Mapping[str, JSON], digits: int = 3) -> str:

@@ -9,9 +9,8 @@ from typing import get_args
 import popbench
 from popbench.errors import UsageError
 from popbench.registry import load_registry, with_option
-from popbench.specs import parse_spec
-
-TARGETS = ("comments", "views", "likes")
+from popbench.specs import absolute_paths, parse_spec
+from popbench_mmra.settings import TARGETS
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ def find_source(spec: str, videos: Path | None, target: str) -> Source:
     """Resolve a corpus; raises UsageError for one that lacks something or does not count the target."""
     if videos is not None:
         spec = with_option("corpus", spec, "videos", str(videos.absolute()))
-    spec = _counting(spec, target)
+    spec = absolute_paths(_counting(spec, target))
     found = load_registry().resolve("corpus", spec)
     corpus: popbench.Corpus = found.component
     lacks = corpus.check()

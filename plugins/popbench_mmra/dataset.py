@@ -40,6 +40,12 @@ class Part:
         return np.stack([getattr(one, name) for one in self.features])
 
     @property
+    def digest(self) -> str:
+        """Identify the videos of the part, whatever their order, and their popularity."""
+        lines = sorted(f"{id_} {target!r}" for id_, target in zip(self.ids, self.target, strict=True))
+        return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+    @property
     def log2(self) -> NDArray[np.float64]:
         """The targets, (n,)."""
         return np.array(self.target)
@@ -102,6 +108,8 @@ def gather(
     if broken:
         left_out["whose video cannot be read"] = len(broken)
     found.remarks = [f"left out: {counted(count, 'video')} {why}" for why, count in left_out.items()]
+    for line in found.remarks:
+        progress.notice(line)
     return found
 
 

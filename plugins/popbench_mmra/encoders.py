@@ -1,4 +1,4 @@
-"""The four encoders that MMRA's features come from: which models they are, what is wrong with them, loading them.
+"""The four encoders that MMRA's features come from: which models they are, what is wrong with them, and their digests.
 
 ViT sees frames, AnglE BERT reads titles, BLIP captions frames, and UAE embeds title and captions for retrieval. Each
 is a hub id or a folder of any transformers model of its kind. What they make of videos is the business of `encoding`.
@@ -12,13 +12,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from popbench.local import Layout, Weights, broken_weights, folder_digest, lacks_shards, weight_files
+from popbench.local import Layout, Weights, broken_weights, folder_digest, lacks_shards, read_json
 
+VERSION = 1
+"""Goes up when the same weights would give other features: it is in every key and fingerprint of theirs."""
 MAIN = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 """What transformers loads: the first of these that is there."""
 _IMAGES = "preprocessor_config.json"
-_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
-_TEXTS = {".json", ".txt", ".model"}
+_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model")
+_SETTINGS = ("config.json", "generation_config.json")
+_TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+_CAPTIONER = "blip"
+"""The kind of model that captions: others speak another way."""
 _OTHERS = "--exclude '*onnx*' --exclude '*openvino*' --exclude '*.msgpack' --exclude '*.h5'"
 """The same weights for other libraries, which repositories hold beside what is loaded here."""
 
@@ -47,30 +52,55 @@ ROLES: Mapping[str, Role] = {
 
 
 class Encoder:
-    """One encoder's model files, found and checked without loading them."""
+    """One encoder's model files, found and checked without loading them.
 
-    def __init__(self, role: Role, model: str) -> None:
+    `known` is the digest of the weights that it has to be, None where nothing is known of them, and `revision` the
+    commit of a hub model that had them.
+    """
+
+    def __init__(self, role: Role, model: str, known: str | None = None, revision: str | None = None) -> None:
         self.role = role
         self.model = model
-        self.weights = Weights(model, None, _layout(role))
+        self.known = known
+        self._revision = revision
+        self._layout = _layout(role)
+        self.weights = Weights(model, None, self._layout)
+        if revision is not None and not self.weights.local:
+            self.weights = Weights(model, revision, self._layout)
 
     @property
     def problem(self) -> str | None:
         """Why it cannot be loaded and what to do about it, in one line: the id, the option and the download."""
         found = self.weights.problem
-        if found is None:
-            return None
-        return f"the encoder that {self.role.does}: {found} ({self.role.option}=FOLDER names one)"
+        if found is not None:
+            return f"the encoder that {self.role.does}: {found} (the option `{self.role.option}` names one)"
+        if self.known is not None and self.digest not in (None, self.known):
+            return (
+                f"{self.role.option}: {self.model} holds other weights than the encoder that {self.role.does} had when "
+                "the model was made: give the folder of that one"
+            )
+        return None
 
     @property
     def digest(self) -> str | None:
         """Identify the weights by what their files hold, wherever they lie; None where they are not here (yet)."""
-        return self._digest or Encoder(self.role, self.model)._digest
+        return self._digest or Encoder(self.role, self.model, None, self._revision)._digest
 
     @cached_property
     def _digest(self) -> str | None:
         folder = self.weights.folder
-        return None if folder is None else folder_digest(folder, self.weights.layout)
+        return None if folder is None else folder_digest(folder, self._layout)
+
+    @property
+    def changed(self) -> bool:
+        """Whether a folder holds other files now than when the digest was taken."""
+        fresh = Encoder(self.role, self.model, None, self._revision)._digest
+        return self._digest is not None and fresh != self._digest
+
+    @property
+    def commit(self) -> str | None:
+        """The commit of a hub model; None for a folder."""
+        return self.weights.commit
 
     @property
     def source(self) -> tuple[str, dict[str, Any]]:
@@ -80,34 +110,83 @@ class Encoder:
             return self.model, {"revision": self.weights.commit}
         return str(folder), {"local_files_only": True}
 
+    @property
+    def width(self) -> int | None:
+        """How many numbers a vector of it has, where its config says."""
+        found = self.weights.index.get("hidden_size")
+        return found if isinstance(found, int) else None
+
 
 def _layout(role: Role) -> Layout:
     def lacking(folder: Path) -> str | None:
         if role.images and not (folder / _IMAGES).is_file():
             return f"the folder holds no {_IMAGES}: copy or download that of the model"
-        if role.texts and not any(next(folder.glob(pattern), None) for pattern in _TOKENIZERS):
+        if role.texts and not any((folder / name).is_file() for name in _TOKENIZERS):
             return "the folder holds no tokenizer (tokenizer.json or vocab.txt): copy or download that of the model"
         return None
 
+    def problem(folder: Path) -> str | None:
+        kind = read_json(folder / "config.json").get("model_type")
+        if role.option == "captioner" and kind != _CAPTIONER:
+            return f"it is a model of kind {kind}, and a BLIP captions frames: give one"
+        return broken_weights(folder, MAIN) or lacking(folder)
+
     def complete(folder: Path) -> bool:
-        return bool(weight_files(folder)) and not lacks_shards(folder, MAIN) and lacking(folder) is None
+        return bool(_weights(folder)) and not lacks_shards(folder, MAIN) and lacking(folder) is None
 
     def files(folder: Path) -> Iterator[Path]:
-        """Yield the weights, and what tokenizer and image processor read: not cards, nor weights of other libraries."""
-        yield from weight_files(folder)
-        yield from (file for file in folder.iterdir() if file.suffix in _TEXTS)
+        """Yield what is loaded, and nothing else that may lie there: copies of a model have one digest."""
+        yield from _weights(folder)
+        yield from (folder / name for name in _SETTINGS)
+        if role.images:
+            yield folder / _IMAGES
+        if role.texts:
+            yield from ([folder / name for name in _TOKENIZERS if (folder / name).is_file()][:1])
+            yield from (folder / name for name in _TOKENIZER_SETTINGS)
 
-    return Layout(
-        "transformers model",
-        "config.json",
-        lambda folder: broken_weights(folder, MAIN) or lacking(folder),
-        complete,
-        files,
-        weight_files,
-        _OTHERS,
+    return Layout("transformers model", "config.json", problem, complete, files, _weights, _OTHERS)
+
+
+def _weights(folder: Path) -> list[Path]:
+    """List the files that transformers loads weights from: one, or an index with its shards."""
+    main = next((folder / name for name in MAIN if (folder / name).is_file()), None)
+    if main is None or main.suffix != ".json":
+        return [] if main is None else [main]
+    shards = read_json(main).get("weight_map")
+    return (
+        [main, *(folder / name for name in sorted(set(map(str, shards.values()))))] if isinstance(shards, dict) else []
     )
 
 
-def find_encoders(models: Mapping[str, str | None]) -> dict[str, Encoder]:
-    """Return all four encoders by role; where `models` names none for a role, it is the paper's."""
-    return {name: Encoder(role, models.get(name) or role.default) for name, role in ROLES.items()}
+def find_encoders(models: Mapping[str, str | None], card: Mapping[str, Any] | None = None) -> dict[str, Encoder]:
+    """Return all four encoders by role: those that `models` names, else those of a card, else the paper's."""
+    found = {}
+    for name, role in ROLES.items():
+        of = {} if card is None else card["encoders"][name]
+        given = models.get(name)
+        model = given or of.get("model") or role.default
+        revision = of.get("commit") if model == of.get("model") else None
+        found[name] = Encoder(role, model, of.get("digest"), revision)
+    return found
+
+
+def misfit(encoders: Mapping[str, Encoder], wanted: Mapping[str, int] | None = None) -> str | None:
+    """Say in one line that an encoder's vectors have another width than they must; None where they fit, or are unknown.
+
+    `wanted` are the widths by role that a model takes. Without one, visual and textual vectors must be equally wide.
+    """
+    if wanted is None:
+        visual, textual = (encoders[name].width for name in ("visual", "textual"))
+        if visual != textual and None not in (visual, textual):
+            return (
+                f"visual ({encoders['visual'].model}) gives {visual} numbers and textual ({encoders['textual'].model}) "
+                f"{textual}: MMRA takes encoders of one width"
+            )
+        return None
+    for name, width in wanted.items():
+        if encoders[name].width not in (None, width):
+            return (
+                f"{name}: {encoders[name].model} gives {encoders[name].width} numbers and the model takes {width}: "
+                "give the model's own encoder"
+            )
+    return None

@@ -7,16 +7,19 @@ part and come out as words, so on a CUDA device the captioner runs in half preci
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import transformers as _transformers
 
+from popbench.errors import UsageError
 from popbench.local import quiet, release_memory
 from popbench_mmra.encoders import Encoder
+from popbench_mmra.settings import Precision
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,16 +27,19 @@ if TYPE_CHECKING:
 
 transformers: Any = _transformers  # much of it is untyped
 
-VERSION = 1
-"""Goes up when the same weights would give other features."""
 QUERY = "Represent this sentence for searching relevant passages: "
 """What UAE was trained to have before a text that is to be found."""
+_UNUSED = ("pooler.",)
+"""Weights that no feature comes from: some models are saved without them."""
 _STEP = 32
 """Lengths of texts, in tokens, are rounded up to a multiple of this."""
 _CAPTION = 20
 """Tokens of a caption at most."""
 
-Precision = Literal["auto", "float32", "float16", "bfloat16"]
+_loading = threading.Lock()
+"""Held while models are loaded: transformers cannot load two at once in one process."""
+_computing = threading.RLock()
+"""Held while a CPU computes: how many threads do is the process's, and only one can choose it."""
 
 
 def pick_device(device: str) -> torch.device:
@@ -58,7 +64,7 @@ class Encoding:
         """Load them; raises what transformers raises."""
         self.device, self.batch = device, batch
         self._dtype = dtype
-        with quiet("transformers"):
+        with _loading, quiet("transformers"):
             self._see = Eye(encoders["visual"])
             self._caption = Eye(encoders["captioner"])
             self._visual = self._load(encoders["visual"], transformers.AutoModel, torch.float32)
@@ -68,13 +74,22 @@ class Encoding:
             self._tokenizers = {name: _tokenizer(encoders[name]) for name in ("textual", "retriever", "captioner")}
 
     def _load(self, encoder: Encoder, cls: Any, dtype: torch.dtype) -> Any:
+        """Load a model; raises UsageError where the file holds weights of another one, or of another encoder."""
         source, how = encoder.source
-        return cls.from_pretrained(source, dtype=dtype, **how).to(self.device).eval()
-
-    @property
-    def widths(self) -> tuple[int, int]:
-        """The widths of visual and of textual features."""
-        return int(self._visual.config.hidden_size), int(self._textual.config.hidden_size)
+        model, told = cls.from_pretrained(source, dtype=dtype, output_loading_info=True, **how)
+        if encoder.problem is not None:  # the hub's, which was not here before
+            raise UsageError(encoder.problem)
+        if encoder.changed:
+            raise UsageError(f"{encoder.role.option}: {encoder.model} changed meanwhile: run the same command again")
+        lacks = sorted(name for name in told["missing_keys"] if not name.startswith(_UNUSED))
+        lacks += [str(name[0]) for name in told["mismatched_keys"]]
+        if lacks:
+            more = f" and {len(lacks) - 1} more" if len(lacks) > 1 else ""
+            raise UsageError(
+                f"{encoder.role.option}: {encoder.model} holds weights of another model: those of {lacks[0]}{more} are "
+                "missing: copy or download it again, or give another folder"
+            )
+        return model.to(self.device).eval()
 
     def prepare(self, frames: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Scale frames, uint8 (F, height, width, 3), for both models that see them; in any thread."""
@@ -121,14 +136,9 @@ class Encoding:
 
         On a CPU one core is left to the threads that decode: where all compute, they wait for each other.
         """
-        threads = torch.get_num_threads()
-        if self.device.type == "cpu" and threads > 1:
-            torch.set_num_threads(threads - 1)
-        try:
-            with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False), quiet("transformers"):
-                yield
-        finally:
-            torch.set_num_threads(threads)
+        whole = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
+        with _one_core_left(self.device), torch.inference_mode(), whole, quiet("transformers"):
+            yield
 
     def close(self) -> None:
         """Free the models' memory."""
@@ -169,6 +179,21 @@ class Encoding:
                 hidden = model(input_ids=tokens.to(self.device), attention_mask=mask).last_hidden_state
                 vectors[part] = pool(hidden, mask).float().cpu().numpy()[: len(part)]
         return vectors
+
+
+@contextmanager
+def _one_core_left(device: torch.device) -> Iterator[None]:
+    """Compute with one thread less, where a CPU computes and has several."""
+    if device.type != "cpu":
+        yield
+        return
+    with _computing:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(max(1, threads - 1))
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 class Eye:

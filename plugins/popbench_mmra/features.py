@@ -16,13 +16,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from popbench.retrieval.vectors import cache_folder
+from popbench.cache import cache_folder, key_of
+from popbench.errors import ComponentError, PopbenchError, UsageError, one_line
+from popbench.local import is_out_of_memory
 from popbench.video import VideoError, read_frames, sha256
-from popbench_mmra.store import Store, key_of, space_of
+from popbench_mmra.encoders import VERSION
+from popbench_mmra.settings import Machine
+from popbench_mmra.store import Store, space_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,16 +38,6 @@ _BATCH = {False: 4, True: 16}
 """Videos that are encoded together, without and with CUDA."""
 _AHEAD = 2
 """Batches whose videos are being decoded while one is encoded."""
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """How features are computed here: device, precision of the captioner, videos at once, threads that decode."""
-
-    device: str = "auto"
-    precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    batch_size: int | Literal["auto"] = "auto"
-    workers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +82,14 @@ class Extractor:
         self._loading = threading.Lock()
         self._loaded: Encoding | None = None
         self.loading_seconds = 0.0
-        identity = {name: encoder.weights.identity for name, encoder in encoders.items()}
+        # a row's bits are its own, whatever batch it is in, but not whatever size of batch, or on whatever device
+        how = (VERSION, self.batch, self.device.type)
+        identity = {name: encoder.known or encoder.digest or encoder.commit for name, encoder in encoders.items()}
         self._spaces = {
-            "visual": space_of("visual", encoding.VERSION, identity["visual"], frames),
-            "captions": space_of("captions", encoding.VERSION, identity["captioner"], frames, str(self._dtype)),
-            "textual": space_of("textual", encoding.VERSION, identity["textual"]),
-            "vector": space_of("vector", encoding.VERSION, identity["retriever"]),
+            "visual": space_of("visual", *how, identity["visual"], frames),
+            "captions": space_of("captions", *how, identity["captioner"], frames, str(self._dtype)),
+            "textual": space_of("textual", *how, identity["textual"]),
+            "vector": space_of("vector", *how, identity["retriever"]),
         }
         self._store = Store(cache_folder() / "mmra" / "features.sqlite")
 
@@ -103,7 +99,12 @@ class Extractor:
                 from popbench_mmra.encoding import Encoding
 
                 start = time.perf_counter()
-                self._loaded = Encoding(self._encoders, self.device, self._dtype, self.batch)
+                try:
+                    self._loaded = Encoding(self._encoders, self.device, self._dtype, self.batch)
+                except PopbenchError:
+                    raise
+                except Exception as error:  # of the libraries, which have many kinds
+                    raise _told(error, "the encoders cannot be loaded") from error
                 self.loading_seconds += time.perf_counter() - start
             return self._loaded
 
@@ -118,7 +119,8 @@ class Extractor:
         """Yield every item with its features, in order; with one line instead where its video cannot be read.
 
         Videos come in groups of `batch`, whose features are kept together: whoever is interrupted and begins again
-        forms the same groups. Raises RunError where features cannot be kept.
+        forms the same groups. Raises RunError where features cannot be kept, UsageError for encoders of other models,
+        and ComponentError where they fail or memory is short.
         """
         source = iter(items)
         ahead: deque[tuple[Item, Future[_Seen]]] = deque()
@@ -130,7 +132,13 @@ class Extractor:
                 if not ahead:
                     return
                 group = [ahead.popleft() for _ in range(min(self.batch, len(ahead)))]
-                yield list(self._features(group))
+                try:
+                    found = list(self._features(group))
+                except PopbenchError:
+                    raise
+                except Exception as error:  # of the libraries, which have many kinds
+                    raise _told(error, "the encoders failed") from error
+                yield found
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -140,14 +148,16 @@ class Extractor:
         kept = self._kept(key)
         if kept is not None:
             return _Seen(key, kept, None)
-        return _Seen(key, None, self._encoding().prepare(read_frames(path, self._frames)))
+        frames = read_frames(path, self._frames)
+        if key_of(sha256(path)) != key:
+            raise VideoError(f"{path}: the file changed while it was read: run the same command again")
+        return _Seen(key, None, self._encoding().prepare(frames))
 
     def _kept(self, key: bytes) -> tuple[NDArray[np.float32], list[str]] | None:
-        visual = self._store.get(self._spaces["visual"], [key]).get(key)
-        captions = self._store.get(self._spaces["captions"], [key]).get(key)
-        if visual is None or captions is None:
-            return None
-        return np.frombuffer(visual, np.float32).reshape(self._frames, -1), json.loads(captions)
+        visual = self._store.get(self._spaces["visual"], [key]).get(key, b"")
+        captions = self._store.get(self._spaces["captions"], [key]).get(key, b"")
+        rows, texts = _floats(visual, self._encoders["visual"].width, self._frames), _texts(captions, self._frames)
+        return None if rows is None or texts is None else (rows.reshape(self._frames, -1), texts)
 
     def _features(self, group: Sequence[tuple[Item, Future[_Seen]]]) -> Iterator[tuple[Item, Features | str]]:
         problems: dict[int, str] = {}
@@ -156,9 +166,9 @@ class Extractor:
             try:
                 seen[at] = future.result()
             except VideoError as error:
-                problems[at] = _line(error)
+                problems[at] = one_line(str(error))
             except OSError as error:
-                problems[at] = f"{item.path}: cannot be read ({error.strerror or _line(error)})"
+                problems[at] = f"{item.path}: cannot be read ({one_line(error)})"
         known = self._see(seen.values())
         titles = {at: group[at][0].title for at in seen}
         shown = {at: " ".join([titles[at], *known[seen[at].key][1]]) for at in seen}
@@ -193,10 +203,11 @@ class Extractor:
     ) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
         """Return textual features by title and retrieval vectors by text; encode, and keep, what is new."""
         found, new = [], []
-        for kind, texts in (("textual", titles), ("vector", shown)):
+        for kind, role, texts in (("textual", "textual", titles), ("vector", "retriever", shown)):
             keys = {text: key_of(text) for text in dict.fromkeys(texts)}
             kept = self._store.get(self._spaces[kind], list(keys.values()))
-            known = {text: np.frombuffer(kept[key], np.float32) for text, key in keys.items() if key in kept}
+            rows_kept = {text: _floats(kept.get(key, b""), self._encoders[role].width) for text, key in keys.items()}
+            known = {text: row for text, row in rows_kept.items() if row is not None}
             missing = [text for text in keys if text not in known]
             if missing:
                 encoding = self._encoding()
@@ -209,5 +220,28 @@ class Extractor:
         return found[0], found[1]
 
 
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+def _floats(value: bytes, width: int | None, count: int = 1) -> NDArray[np.float32] | None:
+    """Read `count` vectors that were kept; None for nothing, and for what is no such thing."""
+    size = 4 * count * width if width is not None else 4 * count * max(1, len(value) // (4 * count))
+    if not value or len(value) != size:
+        return None
+    found = np.frombuffer(value, np.float32)
+    return found if np.isfinite(found).all() else None
+
+
+def _texts(value: bytes, count: int) -> list[str] | None:
+    """Read the captions that were kept; None for nothing, and for what is no such thing."""
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, list) and len(found) == count and all(isinstance(x, str) for x in found) else None
+
+
+def _told(error: Exception, what: str) -> PopbenchError:
+    """Turn what a library raised into one line that says what to do."""
+    if is_out_of_memory(error):
+        return ComponentError("mmra: out of memory: take fewer videos at once, or device=cpu")
+    if isinstance(error, OSError | ValueError):
+        return UsageError(f"mmra: {what}: {one_line(error, 300)}")
+    return ComponentError(f"mmra: {what}: {one_line(error, 300)}")

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+import pydantic
 
 from popbench.errors import RunError, UsageError, one_line
 from popbench.local import read_json
@@ -26,6 +28,49 @@ SCHEMA = 1
 _AGAIN = "train or import it again"
 
 Card = Mapping[str, Any]
+
+
+class _Strict(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="allow", strict=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class _Model(_Strict):
+    feature_dim: int = pydantic.Field(ge=1)
+    frames: int = pydantic.Field(ge=1, le=10_000)
+    alpha: float
+    retrieved: int = pydantic.Field(ge=1)
+
+
+class _Encoder(_Strict):
+    model: str = pydantic.Field(min_length=1)
+    digest: str | None
+    commit: str | None = None
+
+
+class _Encoders(_Strict):
+    visual: _Encoder
+    textual: _Encoder
+    captioner: _Encoder
+    retriever: _Encoder
+
+
+class _File(_Strict):
+    sha256: str
+    bytes: int
+
+
+class _Card(_Strict):
+    """What is relied on of a card; it may say more."""
+
+    schema_: Literal[1] = pydantic.Field(alias="schema")
+    kind: Literal["mmra"]
+    target: Literal["comments", "views", "likes"]
+    model: _Model
+    trained_on: list[str]
+    encoders: _Encoders
+    files: dict[str, _File]
+    corpus: dict[str, Any] | None
+    metrics: dict[str, Any] | None
 
 
 def place(given: str | Path) -> Path:
@@ -56,8 +101,12 @@ def problem(folder: Path) -> str | None:
     if not (folder / CARD).is_file():
         return f"{folder}: the folder holds no {CARD}, so it is no trained MMRA: {_AGAIN}, or give another folder"
     card = read_json(folder / CARD)
-    if card.get("schema") != SCHEMA or card.get("kind") != "mmra" or not isinstance(card.get("files"), dict):
-        return f"{folder / CARD}: not a card of a trained MMRA that this popbench reads: {_AGAIN}"
+    try:
+        _Card.model_validate(card)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        return f"{folder / CARD}: not a card of a trained MMRA ({where}: {one_line(first['msg'], 100)}): {_AGAIN}"
     for name in (WEIGHTS, BANK):
         about = card["files"].get(name, {})
         try:
@@ -129,16 +178,19 @@ def save(folder: Path, model: MMRA, bank: Bank, card: Card) -> Card:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         files = {}
+        partial.write_text("", encoding="utf-8")
+        mode = partial.stat().st_mode & 0o777  # as the user wants files to be, which safetensors does not ask
         for name, write in ((WEIGHTS, lambda: save_file(state, partial)), (BANK, lambda: write_bank(bank, partial))):
             write()
+            partial.chmod(mode)
             files[name] = {"sha256": sha256(partial), "bytes": partial.stat().st_size}
             partial.replace(folder / name)
         whole = {"schema": SCHEMA, "kind": "mmra", **card, "files": files}
         for name, text in (
             (README, as_markdown(whole)),
-            (CARD, json.dumps(whole, indent=1, ensure_ascii=False) + "\n"),
+            (CARD, json.dumps(whole, indent=1, allow_nan=False) + "\n"),
         ):
-            partial.write_text(text, encoding="utf-8")
+            partial.write_text(text, encoding="utf-8", errors="replace")  # paths need not be UTF-8
             partial.replace(folder / name)
     except Exception as error:  # safetensors has errors of its own for a full disk
         raise RunError(

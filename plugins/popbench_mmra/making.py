@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,9 +16,12 @@ from popbench.records import JSON
 from popbench.video import sha256
 from popbench_mmra import cards, folder
 from popbench_mmra.dataset import Dataset, digest, gather
+from popbench_mmra.encoders import misfit
 from popbench_mmra.folder import Card, Trained
 from popbench_mmra.metrics import measure
-from popbench_mmra.training import Known, Settings, fit, look_up
+from popbench_mmra.prediction import unfit
+from popbench_mmra.settings import FRAMES, TARGETS, Settings
+from popbench_mmra.training import Known, fit, identify, look_up
 
 if TYPE_CHECKING:
     from popbench_mmra.bank import Bank
@@ -26,9 +31,24 @@ if TYPE_CHECKING:
     from popbench_mmra.features import Extractor
     from popbench_mmra.model import MMRA
 
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What has to be said of a checkpoint, which does not say it: `alpha` None is its own, else 0.6."""
+
+    target: str = TARGETS[0]
+    trained_on: tuple[str, ...] = ()
+    alpha: float | None = None
+    retrieved: int = Settings().retrieved
+    frames: int | None = None
+
+
 PARTS = ("train", "valid", "test")
 BANKED = ("train", "valid")
 """The parts that a bank is made of, and that a model has seen."""
+RELEASED = "microlens"
+"""The corpus that released checkpoints were trained on."""
+_PART = re.compile(r"[^/\s]+/(train|valid|test|all)")
 _KEPT = ".training.pt"
 """The state of a training that is not over yet."""
 
@@ -48,17 +68,22 @@ def train(
     """
     dataset = gather(source.corpus, PARTS, extractor, target, progress)
     _check(dataset, source)
+    key = identify(settings, digest(dataset), extractor.device)
+    finished = _finished(out, key)
+    if finished is not None:
+        progress.notice(f"{out} holds this training already, finished: nothing was done")
+        return finished
     device = extractor.device
     extractor.close()  # its memory is needed no more
     bank = dataset.bank(BANKED)
     known = {name: _look_up(dataset, name, bank, settings.retrieved) for name in PARTS}
     kept = out / _KEPT
-    fitted = fit(known["train"], known["valid"], bank, settings, device, kept, digest(dataset), progress)
+    fitted = fit(known["train"], known["valid"], bank, settings, device, kept, key, progress)
     card = {
-        **cards.about_model(fitted.model, settings.retrieved, target, _seen(source), bank),
+        **cards.about_model(fitted.model, settings.retrieved, target, _seen(source.name), bank),
         **cards.about_encoders(encoders),
         **cards.about_corpus(source, dataset),
-        **cards.about_training(settings, fitted),
+        **cards.about_training(settings, fitted, key),
         "metrics": _metrics(fitted.model, bank, known["test"], "test"),
     }
     written = folder.save(out, fitted.model, bank, card)
@@ -66,48 +91,81 @@ def train(
     return written
 
 
+def _finished(out: Path, key: str) -> Card | None:
+    """Return the card of the same training where it is finished; raises UsageError where the folder holds another."""
+    if folder.problem(out) is not None:
+        return None
+    card = folder.read_card(out)
+    if (card.get("training") or {}).get("key") == key:
+        return card
+    raise UsageError(f"{out} holds a model of other data or settings: choose another --out, or remove that one")
+
+
 def take_over(
     path: Path,
     checkpoint: Checkpoint,
+    bank_file: Path | None,
     source: Source | None,
     encoders: Mapping[str, Encoder],
-    extractor: Extractor | None,
-    given: Mapping[str, Any],
+    extractor: Callable[[int], Extractor],
+    about: Taken,
     out: Path,
     progress: Progress,
 ) -> Card:
     """Write a model from a checkpoint, with a bank from a file or from a corpus; returns its card.
 
-    Raises UsageError, in one line, for weights of another model and for a bank that does not go with them.
+    `extractor` makes features of so many frames a video. Raises UsageError, in one line, for weights of another model
+    and for a bank that does not go with them.
     """
     from popbench_mmra.bank import read_bank
     from popbench_mmra.model import from_state
 
-    bank = None if given["bank"] is None else read_bank(given["bank"])
-    alpha = given["alpha"] if given["alpha"] is not None else float(checkpoint.settings.get("alpha", 0.6))
-    frames = given["frames"] if bank is None else int(bank.visual.shape[1])
+    for part in about.trained_on:
+        if not _PART.fullmatch(part):
+            raise UsageError(
+                f"--trained-on {part}: expected CORPUS/PART, as in microlens/train ({', '.join(PARTS)} or all)"
+            )
+    bank = None if bank_file is None else read_bank(bank_file)
+    if bank is not None and about.frames not in (None, bank.visual.shape[1]):
+        raise UsageError(f"{bank_file}: its videos have {bank.visual.shape[1]} frames: leave out --frames")
+    alpha = about.alpha if about.alpha is not None else float(checkpoint.settings.get("alpha", 0.6))
     try:
-        model = from_state(checkpoint.state, frames, alpha)
+        model = from_state(
+            checkpoint.state, about.frames or FRAMES if bank is None else int(bank.visual.shape[1]), alpha
+        )
     except ValueError as error:
         raise UsageError(f"{path}: {error}") from None
+    fits = {"visual": model.feature_dim, "textual": model.feature_dim}
+    wrong = None if bank is None else folder.misfit(model, bank, about.retrieved)
+    wrong = wrong or misfit(encoders, fits)
+    if wrong is not None:
+        raise UsageError(f"{path}: {wrong}")
     dataset = None
-    if source is not None and extractor is not None:
-        dataset = gather(source.corpus, ("test",) if bank is not None else PARTS, extractor, given["target"], progress)
+    if source is not None:
+        parts = PARTS if bank is None else ("test",)
+        dataset = gather(source.corpus, parts, extractor(model.frames), about.target, progress)
+    seen = list(about.trained_on) or _seen(RELEASED)
     if bank is None:
         assert dataset is not None
         bank = dataset.bank(BANKED)
-    wrong = folder.misfit(model, bank, given["retrieved"])
-    if wrong is not None:
-        raise UsageError(f"{path}: {wrong}")
+        assert source is not None
+        seen = list(dict.fromkeys([*seen, *_seen(source.name)]))  # an item of the bank would find itself
+        wrong = folder.misfit(model, bank, about.retrieved)
+        if wrong is not None:
+            raise UsageError(f"{path}: {wrong}")
     metrics = None
     if dataset is not None and len(dataset.parts["test"]) > 1:
-        metrics = _metrics(model, bank, _look_up(dataset, "test", bank, given["retrieved"]), "test")
-    seen = list(given["trained_on"]) or _seen(source)
+        metrics = _metrics(model, bank, _look_up(dataset, "test", bank, about.retrieved), "test")
     card = {
-        **cards.about_model(model, given["retrieved"], given["target"], seen, bank),
+        **cards.about_model(model, about.retrieved, about.target, seen, bank),
         **cards.about_encoders(encoders),
         **cards.about_corpus(source, dataset),
         "source": {"checkpoint": path.name, "sha256": sha256(path)},
+        "bank": {
+            "videos": len(bank),
+            "file": None if bank_file is None else bank_file.name,
+            "sha256": None if bank_file is None else sha256(bank_file),
+        },
         "training": None,
         "metrics": metrics,
     }
@@ -115,18 +173,9 @@ def take_over(
 
 
 def evaluate(
-    trained: Trained,
-    source: Source,
-    part: str,
-    encoders: Mapping[str, Encoder],
-    extractor: Extractor,
-    progress: Progress,
+    trained: Trained, source: Source, part: str, extractor: Extractor, progress: Progress
 ) -> tuple[dict[str, JSON], list[str]]:
     """Measure a model on a part of a corpus; returns metrics, and what has to be known of them, in one line each."""
-    for name, encoder in encoders.items():
-        known = trained.card["encoders"][name]["digest"]
-        if None not in (known, encoder.digest) and encoder.digest != known:
-            raise UsageError(f"{name}: {encoder.model} holds other weights than the model's encoder: give that one")
     dataset = gather(source.corpus, (part,), extractor, trained.card["target"], progress)
     if len(dataset.parts[part]) < 2:
         raise UsageError(_few(dataset, source, part))
@@ -137,12 +186,14 @@ def evaluate(
     shared = [name for name in seen if name in trained.card["trained_on"]]
     if shared:
         remarks.append(f"The model was trained on {' and '.join(shared)}: these metrics flatter it.")
+    known = (trained.card["corpus"] or {}).get("parts", {}).get(part)
+    if known not in (None, dataset.parts[part].digest):
+        remarks.append(f"These are not the videos, or not the numbers, of part {part} that the card is of.")
     return found, remarks
 
 
-def _seen(source: Source | None) -> list[str]:
-    name = "microlens" if source is None else source.name
-    return [f"{name}/{part}" for part in BANKED]
+def _seen(corpus: str) -> list[str]:
+    return [f"{corpus}/{part}" for part in BANKED]
 
 
 def _check(dataset: Dataset, source: Source) -> None:
@@ -161,15 +212,10 @@ def _few(dataset: Dataset, source: Source, part: str) -> str:
 
 def _look_up(dataset: Dataset, name: str, bank: Bank, retrieved: int) -> Known:
     part = dataset.parts[name]
-    for what, width, wanted in (
-        ("visual", part.features[0].visual.shape[1], bank.visual.shape[2]),
-        ("textual", part.features[0].textual.shape[0], bank.textual.shape[1]),
-        ("retriever", part.features[0].vector.shape[0], bank.vector.shape[1]),
-    ):
-        if width != wanted:
-            raise UsageError(
-                f"{what}: the encoder gives {width} numbers and the bank holds {wanted}: give the bank's own"
-            )
+    first = part.features[0]
+    wrong = unfit(bank, first.visual, first.textual, first.vector)
+    if wrong is not None:
+        raise UsageError(wrong)
     try:
         return look_up(part, bank, retrieved)
     except ValueError as error:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 RESAMPLES = 1000
 LEVEL = 0.95
 _SEED = 42
+_AT_ONCE = 2**20
+"""Numbers that are drawn at once."""
 
 Metric = dict[str, Any]
 
@@ -22,8 +24,9 @@ def errors(predicted: NDArray[np.float64], target: NDArray[np.float64]) -> tuple
     nMSE is NaN where all targets are equal.
     """
     difference = predicted - target
-    variance = float(target.var())
-    return float(np.abs(difference).mean()), float((difference**2).mean()) / variance if variance else float("nan")
+    if np.ptp(target) == 0:  # their variance may be a rounding error
+        return float(np.abs(difference).mean()), float("nan")
+    return float(np.abs(difference).mean()), float((difference**2).mean() / target.var())
 
 
 def spearman(predicted: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -43,19 +46,27 @@ def measure(predicted: NDArray[np.float64], target: NDArray[np.float64]) -> dict
     What cannot be computed, as a rank correlation of equal values, is None.
     """
     n = len(target)
-    rows = np.random.default_rng(_SEED).integers(0, n, (RESAMPLES, n))
-    of_rows, to_rows = predicted[rows], target[rows]
-    squared = ((of_rows - to_rows) ** 2).mean(axis=1)
-    variance = to_rows.var(axis=1)
     mae, nmse = errors(predicted, target)
     values = {"mae": mae, "nmse": nmse, "src": float(spearman(predicted, target))}
-    with np.errstate(invalid="ignore", divide="ignore"):
-        drawn = {
-            "mae": np.abs(of_rows - to_rows).mean(axis=1),
-            "nmse": np.where(variance > 0, squared / variance, np.nan),
-            "src": spearman(of_rows, to_rows),
-        }
+    rng = np.random.default_rng(_SEED)
+    blocks = []
+    left = RESAMPLES
+    while left:  # in blocks, so that memory does not grow with the number of resamples
+        rows = rng.integers(0, n, (min(left, max(1, _AT_ONCE // n)), n))
+        left -= len(rows)
+        blocks.append(_of_rows(predicted[rows], target[rows]))
+    drawn = {name: np.concatenate([block[name] for block in blocks]) for name in values}
     return {"n": n, **{name: _interval(value, drawn[name]) for name, value in values.items()}}
+
+
+def _of_rows(predicted: NDArray[np.float64], target: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    squared, variance = ((predicted - target) ** 2).mean(axis=1), target.var(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            "mae": np.abs(predicted - target).mean(axis=1),
+            "nmse": np.where(np.ptp(target, axis=1) > 0, squared / variance, np.nan),
+            "src": spearman(predicted, target),
+        }
 
 
 def _interval(value: float, drawn: NDArray[np.float64]) -> Metric:

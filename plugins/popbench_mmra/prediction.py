@@ -18,6 +18,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    Rows = NDArray[np.float32]
+
+
+def unfit(bank: Bank, visual: Rows, textual: Rows, vectors: Rows) -> str | None:
+    """Say in one line that features of some rows are no match for a bank's; None where they are."""
+    for option, rows, known in (
+        ("visual", visual, bank.visual),
+        ("textual", textual, bank.textual),
+        ("retriever", vectors, bank.vector),
+    ):
+        if rows.shape[-1] != known.shape[-1]:
+            sizes = f"{rows.shape[-1]} numbers, and the bank holds {known.shape[-1]}"
+            return f"{option}: the encoder here gives {sizes}: give the encoder that the bank was made with"
+    return None
+
 
 def inputs(
     bank: Bank,
@@ -70,14 +85,9 @@ def predict(
         np.stack([getattr(one, name) for one in found]) for name in ("visual", "textual", "vector")
     )
     model, bank = trained.model.to(device), trained.bank
-    for option, rows, known in (
-        ("visual", visual, bank.visual),
-        ("textual", textual, bank.textual),
-        ("retriever", vectors, bank.vector),
-    ):
-        if rows.shape[-1] != known.shape[-1]:
-            sizes = f"{rows.shape[-1]} numbers, and the model's bank has {known.shape[-1]}"
-            raise UsageError(f"{option}: the encoder here gives {sizes}: give the model's own encoder")
+    wrong = unfit(bank, visual, textual, vectors)
+    if wrong is not None:
+        raise UsageError(wrong)
     places, cosines = bank.similar(vectors, int(trained.card["model"]["retrieved"]))
     log2 = log2_popularity(model, bank, visual, textual, places, cosines, batch)
     return [

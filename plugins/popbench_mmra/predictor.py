@@ -11,11 +11,13 @@ import pydantic
 
 import popbench
 from popbench.errors import UsageError
-from popbench.local import GIB, device_problem, gpu_count, is_out_of_memory, peak_memory, release_memory
+from popbench.local import GIB, device_problem, gpu_count, peak_memory, release_memory
 from popbench.specs import make_label
 from popbench_mmra import folder as folders
-from popbench_mmra.encoders import ROLES, Encoder, find_encoders
-from popbench_mmra.features import Extractor, Features, Item, Machine
+from popbench_mmra.cards import quality
+from popbench_mmra.encoders import ROLES, VERSION, Encoder, find_encoders, misfit
+from popbench_mmra.features import Extractor, Features, Item
+from popbench_mmra.settings import DEVICE, Machine, Precision
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,13 +41,11 @@ class MMRAOptions(popbench.Options):
     textual: str | None = popbench.runtime(None, min_length=1, description="the encoder of titles")
     captioner: str | None = popbench.runtime(None, min_length=1, description="the model that captions frames")
     retriever: str | None = popbench.runtime(None, min_length=1, description="the encoder that finds similar videos")
-    precision: Literal["auto", "float32", "float16", "bfloat16"] = pydantic.Field(
-        "auto", description="of the captioner; auto: float16 on CUDA"
-    )
-    batch_size: Literal["auto"] | Annotated[int, pydantic.Field(ge=1)] = pydantic.Field(
+    precision: Precision = pydantic.Field("auto", description="of the captioner; auto: float16 on CUDA")
+    batch_size: Literal["auto"] | Annotated[int, pydantic.Field(ge=1, le=1024)] = pydantic.Field(
         "auto", description="videos encoded together"
     )
-    device: str = popbench.runtime("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    device: str = popbench.runtime("auto", pattern=DEVICE)
     workers: int | None = popbench.runtime(None, ge=1, description="threads that decode videos")
 
 
@@ -62,6 +62,7 @@ class MMRAPredictor(popbench.Predictor):
         self._extractor: Extractor | None = None
         if self._card is not None:
             self.unit = str(self._card["target"])
+            self.note = quality(self._card)
 
     @cached_property
     def _folder(self) -> Path | None:
@@ -78,8 +79,7 @@ class MMRAPredictor(popbench.Predictor):
     @cached_property
     def _encoders(self) -> dict[str, Encoder]:
         """The encoders that the options name, else those the model was trained with, wherever they were then."""
-        known = {} if self._card is None else {name: str(of["model"]) for name, of in self._card["encoders"].items()}
-        return find_encoders({name: getattr(self.options, name) or known.get(name) for name in ROLES})
+        return find_encoders({name: getattr(self.options, name) for name in ROLES}, self._card)
 
     def label(self) -> str | None:
         """Name the model by its folder."""
@@ -101,14 +101,18 @@ class MMRAPredictor(popbench.Predictor):
         found = {**super().fingerprint(), "options": options, "model": None}
         if self._card is None:
             return found
-        known = self._card["encoders"]
+        from popbench_mmra.encoding import caption_precision, pick_device
+
+        captions = caption_precision(self.options.precision, pick_device(self.options.device))
         return {
             **found,
+            "captions": str(captions).removeprefix("torch."),
             "model": self._card["model"],
             "files": {name: of["sha256"] for name, of in self._card["files"].items()},
             "encoders": {
-                name: known[name]["digest"] or encoder.weights.identity for name, encoder in self._encoders.items()
+                name: encoder.known or encoder.digest or encoder.commit for name, encoder in self._encoders.items()
             },
+            "encoding": VERSION,
         }
 
     def trained_on(self) -> list[str]:
@@ -122,22 +126,15 @@ class MMRAPredictor(popbench.Predictor):
         wrong = folders.problem(self._folder)
         if wrong is not None:
             return [wrong]
-        found = [line for line in map(self._encoder_problem, self._encoders.values()) if line is not None]
+        found = [encoder.problem for encoder in self._encoders.values() if encoder.problem is not None]
+        if not found and self._card is not None:
+            dim = int(self._card["model"]["feature_dim"])
+            wrong = misfit(self._encoders, {"visual": dim, "textual": dim})
+            found += [wrong] if wrong is not None else []
         if self.options.device not in ("auto", "cpu"):
             lacking = device_problem(self.options.device)
             found += [lacking] if lacking is not None else []
         return found
-
-    def _encoder_problem(self, encoder: Encoder) -> str | None:
-        if encoder.problem is not None or self._card is None:
-            return encoder.problem
-        known = self._card["encoders"][encoder.role.option]
-        if known["digest"] is None or encoder.digest in (None, known["digest"]):
-            return None
-        return (
-            f"{encoder.role.option}: {encoder.model} holds other weights than the model's encoder that "
-            f"{encoder.role.does} ({known['model']}): give the folder of that one"
-        )
 
     def needs(self) -> popbench.Needs:
         """Ask for one GPU where there is any, and for the memory of all weights in float32."""
@@ -159,12 +156,8 @@ class MMRAPredictor(popbench.Predictor):
         """
         try:
             yield from self._scores(items)
-        except UsageError as error:
-            raise popbench.ComponentError(str(error)) from None
-        except Exception as error:  # of the many that may be raised, one kind has a remedy
-            if is_out_of_memory(error):
-                raise popbench.ComponentError("mmra: out of memory: use a smaller batch_size= or device=cpu") from None
-            raise
+        except UsageError as error:  # what check() could not see
+            raise popbench.ComponentError(str(error)) from error
 
     def _scores(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
         trained, extractor = self._load()
@@ -176,16 +169,15 @@ class MMRAPredictor(popbench.Predictor):
                 group = next(groups, None)
                 if group is None:
                     return
-                readable = {item.id: found for item, found in group if isinstance(found, Features)}
-                predicted = self._predict(trained, extractor, list(readable.values()))
+                readable = [found for _, found in group if isinstance(found, Features)]
+                predicted = iter(self._predict(trained, extractor, readable))
                 loading = extractor.loading_seconds - loaded
                 seconds = max(time.perf_counter() - start - loading, 0.0) / len(group)
-                by_id = dict(zip(readable, predicted, strict=True))
                 for item, found in group:
                     if isinstance(found, str):
                         yield popbench.Failure(item.id, found, seconds=seconds)
                     else:
-                        yield _answer(item, *by_id[item.id], seconds, peak.mb)
+                        yield _answer(item, *next(predicted), seconds, peak.mb)
 
     def _load(self) -> tuple[Trained, Extractor]:
         if self._trained is None or self._extractor is None:

@@ -30,11 +30,6 @@ def space_of(*parts: object) -> bytes:
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).digest()
 
 
-def key_of(text: str) -> bytes:
-    """Hash a text, or a video's SHA-256, into the key it is kept under."""
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
 class Store:
     """The features that are kept between runs; threads may share it. Any method may raise RunError, in one line."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from popbench_mmra.dataset import Part
 from popbench_mmra.metrics import errors
 from popbench_mmra.model import MMRA
 from popbench_mmra.prediction import inputs, log2_popularity
+from popbench_mmra.settings import Settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,19 +33,6 @@ _SAVE_EVERY = 20.0
 """Seconds between two states that are kept: one is four times the size of the model."""
 _VALIDATE = 256
 """Rows that are predicted together for validation."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a training depends on beside its data; the defaults are the paper's."""
-
-    learning_rate: float = 1e-5
-    batch_size: int = 64
-    epochs: int = 100
-    patience: int = 20
-    seed: int = 2024
-    retrieved: int = 10
-    alpha: float = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +65,11 @@ class Fitted:
     history: list[dict[str, float]]
 
 
+def identify(settings: Settings, data: str, device: torch.device) -> str:
+    """Key a training by its settings, a hash of its data, and the kind of device."""
+    return digest(asdict(settings), data, device.type)
+
+
 def fit(
     train: Known,
     valid: Known,
@@ -83,15 +77,14 @@ def fit(
     settings: Settings,
     device: torch.device,
     kept: Path,
-    data: str,
+    key: str,
     progress: Progress,
 ) -> Fitted:
     """Train until the validation part's MAE + nMSE has not improved for `patience` epochs; return the best epoch.
 
-    `kept` is the file of the state so far, which is gone on with where it is of the same settings and `data`, a hash.
-    Raises RunError where it cannot be written.
+    `kept` is the file of the state so far, which is gone on with where it is of the same `key`.
+    Raises RunError for a training of which no epoch predicts finite numbers.
     """
-    key = digest(asdict(settings), data, device.type)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         model = MMRA(bank.visual.shape[2], bank.visual.shape[1], settings.alpha).to(device)
@@ -103,26 +96,34 @@ def fit(
         optimizer.load_state_dict(state["optimizer"])
         best, history = state["best"], state["history"]
     saved = time.monotonic()
-    progress.stage("train", settings.epochs, len(history))
-    while len(history) < settings.epochs and not _is_over(history, settings.patience):
-        loss = _epoch(model, optimizer, train, bank, settings, len(history), device)
-        mae, nmse = errors(valid.predicted(model.eval(), bank), valid.log2)
-        history.append({"loss": loss, "mae": mae, "nmse": nmse})
-        if _best(history) == len(history) - 1:
-            best = _copied(model)
-        if time.monotonic() - saved >= _SAVE_EVERY:
-            _write(
-                kept,
-                {
-                    "key": key,
-                    "model": model.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "best": best,
-                    "history": history,
-                },
-            )
-            saved = time.monotonic()
-        progress.advance()
+    progress.stage("train, epochs", settings.epochs, len(history))
+    reached: dict[str, Any] | None = None
+    try:
+        while len(history) < settings.epochs and not _is_over(history, settings.patience):
+            loss = _epoch(model, optimizer, train, bank, settings, len(history), device)
+            mae, nmse = errors(valid.predicted(model.eval(), bank), valid.log2)
+            history.append({"loss": loss, "mae": mae, "nmse": nmse})
+            if _best(history) == len(history) - 1:
+                best = _copied(model)
+            reached = {
+                "key": key, "model": _copied(model), "optimizer": deepcopy(optimizer.state_dict()), "best": best,
+                "history": list(history),
+            }  # fmt: skip
+            if time.monotonic() - saved >= _SAVE_EVERY:
+                _write(kept, reached, progress)
+                saved = time.monotonic()
+            progress.advance()
+    except KeyboardInterrupt:
+        if reached is not None:
+            _write(kept, reached, progress)
+        raise
+    if len(history) < settings.epochs:
+        progress.notice(f"stopped after epoch {len(history)}: none was better than epoch {_best(history) + 1}")
+    elif _best(history) == len(history) - 1:
+        progress.notice("the last epoch was the best one: more --epochs, or a larger --learning-rate, may do better")
+    if not np.isfinite(_score(history[_best(history)])):
+        kept.unlink(missing_ok=True)
+        raise RunError("the training diverged: no epoch predicts finite numbers: take a smaller --learning-rate")
     model.load_state_dict(best)
     return Fitted(model.eval(), _best(history) + 1, history)
 
@@ -175,11 +176,16 @@ def _read(kept: Path, key: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and found.get("key") == key else None
 
 
-def _write(kept: Path, state: dict[str, Any]) -> None:
+def _write(kept: Path, state: dict[str, Any], progress: Progress) -> None:
+    """Keep a state; a disk that refuses is told of, and ends nothing."""
     partial = kept.with_name(f"{kept.name}.part")
     write: Callable[..., None] = torch.save
     try:
         write(state, partial)
         partial.replace(kept)
     except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
-        raise RunError(f"{kept}: cannot be written ({one_line(error)}): free space and run it again") from error
+        progress.problem(
+            f"{kept}: cannot be kept ({one_line(error, 100)}): an interruption would begin anew; free space"
+        )
+    finally:
+        partial.unlink(missing_ok=True)

@@ -38,6 +38,23 @@ def keep_audit(results: dict[str, Any], samples: Sequence[Sample], folder: Path)
         results["remarks"].append(OUTDATED)
 
 
+def with_earlier(found: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Add to what was found the audits of other predictors that audit.json holds; what is no audit is dropped."""
+    from popbench.audit.report import document
+
+    whole = dict(found)
+    try:
+        known = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        here = {entry["predictor"] for entry in found["audits"]}
+        audits = [*found["audits"], *(entry for entry in known["audits"] if entry["predictor"] not in here)]
+        whole |= {"demo": any(entry["demo"] for entry in audits), "notes": {**known["notes"], **found["notes"]}}
+        whole["audits"] = audits
+        document(whole)
+    except Exception:  # not there, or whatever stands there: it is no audit
+        return dict(found)
+    return whole
+
+
 def _current(
     audits: Sequence[dict[str, Any]], results: Mapping[str, Any], samples: Sequence[Sample]
 ) -> Iterator[dict[str, Any]]:

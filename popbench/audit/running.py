@@ -14,14 +14,14 @@ import numpy as np
 from popbench.audit import words
 from popbench.audit.attribution import RESAMPLES, Attribution, Floats, Pairs, compare
 from popbench.audit.clips import Variant, duration
-from popbench.audit.kept import FILE, OUTDATED
+from popbench.audit.kept import FILE, OUTDATED, keep_audit, with_earlier
 from popbench.audit.novelty import novelty_of, warnings_of
 from popbench.audit.report import document
 from popbench.audit.samples import content, prompts_of, select
 from popbench.audit.scoring import Scored, Scorer
 from popbench.errors import RunError, UsageError, counted, one_line
 from popbench.interfaces import Engine
-from popbench.leaderboard.files import write_board
+from popbench.leaderboard.files import render, write_board
 from popbench.progress import Progress
 from popbench.records import JSON, Sample
 from popbench.registry import Resolved, load_registry
@@ -29,6 +29,7 @@ from popbench.run import HeldDirectory, check_free
 from popbench.samples import read_jsonl
 from popbench.stats.variance import pair_across
 from popbench.systems import Part, as_part
+from popbench.video import sha256
 
 SHUFFLES = 4
 SEED = 42
@@ -54,8 +55,8 @@ def audit(
 ) -> dict[str, Any]:
     """Audit the predictors of a run, or those of `predictors`; write audit.json and audit.md, and add to its board.
 
-    Returns the content of audit.json, which holds the latest audit only. The run is held meanwhile, and its ledger not
-    touched.
+    Returns what was found now; audit.json keeps with it the latest audits of other predictors. The run is held
+    meanwhile, and its ledger not touched.
 
     Raises:
         UsageError: the run cannot be audited so; nothing was done.
@@ -69,7 +70,9 @@ def audit(
     check_free(path)
     with HeldDirectory(path) as directory:
         about = _about(path)
-        samples = select(read_jsonl(path / "samples.jsonl"), limit)
+        board = _board(path, about)  # before hours of work, not after
+        every = list(read_jsonl(path / "samples.jsonl"))
+        samples = select(every, limit)
         _check_samples(path, samples)
         parts = _predictors(path, about, predictors)
         engine = load_registry().resolve("engine", about["config"]["engine"], _runtime(about))
@@ -87,7 +90,7 @@ def audit(
             "notes": {part.label: note for part in parts if (note := part.resolved.component.note)},
             "audits": audits,
         }
-        _write(directory, found, about)
+        _write(directory, found, about, every, board)
     return found
 
 
@@ -111,7 +114,9 @@ def _about(path: Path) -> dict[str, Any]:
         finished, stopped = about["finished"], config["stop_after"]
         for needed in (about["predictors"].items(), about["units"].items(), config["predictor"], config["engine"]):
             list(needed)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if not all(isinstance(spec, str) for spec in config["predictor"]) or isinstance(config["predictor"], str):
+            raise ValueError("its predictors are no list of specs")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(f"{path}: run.json cannot be read ({one_line(error)})") from error
     if stopped:
         raise UsageError(f"{path}: the run stopped after {stopped}, so it has no scores: run it without --stop-after")
@@ -132,11 +137,23 @@ def _check_samples(path: Path, samples: Sequence[Sample]) -> None:
     if len(prompts_of(samples)) < 2:
         raise UsageError(f"{path}: titles and videos are swapped between prompts, and there is only one")
     videos = {str(sample.video) for sample in samples}
+    outside = sorted(video for video in videos if not (path / video).resolve().is_relative_to(path.resolve()))
+    if outside:
+        raise UsageError(
+            f"{path}: samples.jsonl names a video outside the run ({outside[0]}): give the run's command again"
+        )
     gone = sorted(video for video in videos if not (path / video).is_file())
     if gone:
         raise UsageError(
             f"{path}: {len(gone)} of {counted(len(videos), 'video')} {'is' if len(gone) == 1 else 'are'} missing "
             f"({gone[0]}): give the run's command again, which renders them"
+        )
+    hashes = {video: sha256(path / video) for video in videos}
+    other = sorted(str(sample.video) for sample in samples if hashes[str(sample.video)] != sample.video_sha256)
+    if other:
+        raise UsageError(
+            f"{path}: {other[0]} is not the clip that was scored, its SHA-256 differs: restore it, or remove it and "
+            "give the run's command again"
         )
 
 
@@ -273,22 +290,33 @@ def _log2(scored: Scored, variants: Sequence[Variant]) -> Floats:
     return np.log2([scored.popularity.get(variant, np.nan) for variant in variants])
 
 
-def _write(directory: HeldDirectory, found: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-    """Write the audit's files, then the run's board with it; each file is whole whenever it is there."""
-    path = directory.path
-    board: dict[str, Any] | None = None
-    if (path / "results.json").exists():
-        try:
-            board = json.loads((path / "results.json").read_text(encoding="utf-8"))
-            board["remarks"] = [line for line in board["remarks"] if line != OUTDATED]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(
-                f"{path / 'results.json'} cannot be read ({one_line(error)}): run popbench eval again"
-            ) from error
+def _board(path: Path, about: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the run's board without audits, None where it has none; raises UsageError for one that is damaged."""
+    if not (path / "results.json").exists():
+        return None
+    try:
+        board: dict[str, Any] = json.loads((path / "results.json").read_text(encoding="utf-8"))
+        board["remarks"] = [line for line in board["remarks"] if line != OUTDATED]
         board.pop("audit", None)
-        if kept := [entry for entry in found["audits"] if entry["of_run"]]:
-            board["audit"] = kept
+        render(board, about["config"])
+    except Exception as error:  # whatever stands there, it is no board
+        raise UsageError(
+            f"{path / 'results.json'} cannot be read as a board ({one_line(error)}): run popbench eval again"
+        ) from error
+    return board
+
+
+def _write(
+    directory: HeldDirectory,
+    found: Mapping[str, Any],
+    about: Mapping[str, Any],
+    samples: Sequence[Sample],
+    board: dict[str, Any] | None,
+) -> None:
+    """Write the audit's files, then the run's board with it; each file is whole whenever it is there."""
+    found = with_earlier(found, directory.path)
     directory.write_json(FILE, found)
     directory.write_text("audit.md", document(found))
     if board is not None:
+        keep_audit(board, samples, directory.path)
         write_board(directory, board, about["config"])

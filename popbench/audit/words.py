@@ -26,7 +26,18 @@ def _percent(value: float) -> str:
 
 
 def verdict(entry: Mapping[str, Any]) -> str:
-    """Say in one sentence what moves the scores, and whether that is titles or videos."""
+    """Say what moves the scores, and whether that is titles or videos; and what that does to the order of systems."""
+    rows = {row["change"]: row["reordered"] for row in entry["rows"]}
+    told = _of_scores(entry)
+    if rows["title"] is None or rows["video"] is None:
+        return told
+    return (
+        f"{told} Another title changes the winner of {share(rows['title'])} of the pairs of systems on a prompt, "
+        f"another video that of {share(rows['video'])}."
+    )
+
+
+def _of_scores(entry: Mapping[str, Any]) -> str:
     by_change = {row["change"]: row for row in entry["rows"]}
     title, video = (by_change[part]["share"] for part in ("title", "video"))
     if title is None or video is None:

@@ -15,11 +15,13 @@ from popbench.run import HeldDirectory
 
 def write_board(directory: HeldDirectory, results: Mapping[str, Any], config: Mapping[str, JSON]) -> None:
     """Write both; `results` has its `costs`, and `config` is what run.json holds under that name."""
+    board = render(results, config)
     directory.write_json("results.json", results)
-    directory.write_text("leaderboard.md", _board(results, config))
+    directory.write_text("leaderboard.md", board)
 
 
-def _board(results: Mapping[str, Any], config: Mapping[str, JSON]) -> str:
+def render(results: Mapping[str, Any], config: Mapping[str, JSON]) -> str:
+    """Return leaderboard.md."""
     lines = [f"seed {config['seed']}, {counted(config['repeats'], 'repeat')} per prompt"]
     costs = [{**row, "llm": escaped(row["llm"])} for row in results["costs"]]  # labels are the user's text
     lines += [f"drafts by {line}" for line in sentences(costs)]

@@ -32,6 +32,7 @@ import torch  # noqa: E402
 import transformers as _transformers  # noqa: E402
 
 import tiny_encoders  # noqa: E402
+from popbench.cache import key_of  # noqa: E402
 from popbench.local import peak_memory, quiet  # noqa: E402
 from popbench.records import Score, ScoreRequest  # noqa: E402
 from popbench.video import read_frames, sha256, write_mp4  # noqa: E402
@@ -42,7 +43,6 @@ from popbench_mmra.encoders import find_encoders  # noqa: E402
 from popbench_mmra.encoding import QUERY  # noqa: E402
 from popbench_mmra.model import MMRA  # noqa: E402
 from popbench_mmra.predictor import MMRAOptions, MMRAPredictor  # noqa: E402
-from popbench_mmra.store import key_of  # noqa: E402
 
 transformers: Any = _transformers
 FRAMES, HEIGHT, WIDTH, FPS = 49, 480, 720, 8

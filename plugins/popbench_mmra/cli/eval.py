@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from popbench.progress import Progress
 
 
-@click.command("eval")
+@click.command("eval", short_help="Measure how well a trained model predicts.")
 @click.argument("model", type=click.Path(path_type=Path, file_okay=False))
 @shared.options(
     click.option("--corpus", metavar=shared.SPEC, help="Corpus to measure on.  [default: the one it was trained on]"),
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         show_default=True,
         help="Of the corpus.",
     ),
-    *shared.ENCODERS,
+    *shared.OWN_ENCODERS,
     *shared.MACHINE,
     click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON."),
 )
@@ -48,19 +48,24 @@ def _eval(progress: Progress, model: Path, given: dict[str, Any]) -> int:
     from popbench.errors import UsageError
     from popbench_mmra import folder as folders
     from popbench_mmra.corpora import find_source
-    from popbench_mmra.encoders import ROLES, find_encoders
+    from popbench_mmra.encoders import find_encoders
     from popbench_mmra.making import evaluate
 
     card = folders.read_card(model)
     spec = given["corpus"] or (card["corpus"] or {}).get("spec")
     if spec is None:
         raise UsageError(f"{model}: its card names no corpus: give --corpus and --videos")
-    source = find_source(spec, given["videos"], card["target"])
-    encoders = find_encoders({name: given[name] or card["encoders"][name]["model"] for name in ROLES})
+    try:
+        source = find_source(spec, given["videos"], card["target"])
+    except UsageError as error:
+        if given["corpus"] is not None:
+            raise
+        raise UsageError(f"{error}; --corpus and --videos name the data where they are not where they were") from None
+    encoders = find_encoders(given, card)
     shared.ready(encoders, given["device"])
     trained = folders.load(model)
-    with shared.extracting(encoders, trained.model.frames, given) as extractor:
-        metrics, remarks = evaluate(trained, source, given["part"], encoders, extractor, progress)
+    with shared.extracting(encoders, given) as extractor:
+        metrics, remarks = evaluate(trained, source, given["part"], extractor(trained.model.frames), progress)
     progress.close()
     if given["as_json"]:
         click.echo(json.dumps({**metrics, "remarks": remarks}, ensure_ascii=False))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from popbench.progress import Progress
 
 
-@click.command("import")
+@click.command("import", short_help="Make a predictor of a released checkpoint; no code in it is run.")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @shared.options(
     shared.out_folder,
@@ -31,19 +31,16 @@ if TYPE_CHECKING:
         "--trained-on",
         multiple=True,
         metavar="CORPUS/PART",
-        help="What it was trained on; repeat.  [default: train and valid of the corpus, or of microlens]",
+        help="What it was trained on; repeat.  [default: train and valid of microlens]",
     ),
     click.option(
-        "--alpha", type=float, help="Weight of the negative attention.  [default: the checkpoint's, else 0.6]"
+        "--alpha",
+        type=click.FloatRange(-100, 100),
+        callback=shared.finite,
+        help="Weight of the negative attention.  [default: the checkpoint's, else 0.6]",
     ),
-    click.option(
-        "--retrieved",
-        type=click.IntRange(min=1),
-        default=10,
-        show_default=True,
-        help="Similar videos that are looked up.",
-    ),
-    click.option("--frames", type=click.IntRange(min=1), default=10, show_default=True, help="Of each video."),
+    shared.RETRIEVED,
+    shared.VIDEO_FRAMES,
     *shared.ENCODERS,
     *shared.MACHINE,
     shared.JSON,
@@ -63,27 +60,23 @@ def command(checkpoint: Path, **given: Any) -> int:
 
 
 def _import(progress: Progress, checkpoint: Path, given: dict[str, Any]) -> int:
-    from contextlib import ExitStack
-
     from popbench_mmra.checkpoint import read_checkpoint
     from popbench_mmra.corpora import find_source
     from popbench_mmra.encoders import find_encoders
-    from popbench_mmra.making import take_over
+    from popbench_mmra.making import Taken, take_over
 
-    if given["bank"] is None and given["corpus"] is None:
+    bank: Path | None = given["bank"]
+    if bank is None and given["corpus"] is None:
         raise UsageError("what are similar videos looked up in? give --bank FILE, or --corpus and --videos to make one")
     found = read_checkpoint(checkpoint)
-    encoders = find_encoders(given)
+    encoders, source = find_encoders(given), None
+    if given["corpus"] is not None:
+        source = find_source(given["corpus"], given["videos"], given["target"])
+        shared.ready(encoders, given["device"])
+    about = Taken(given["target"], given["trained_on"], given["alpha"], given["retrieved"], given["frames"])
     out: Path = given["out"]
-    with ExitStack() as stack:
-        source = extractor = None
-        if given["corpus"] is not None:
-            source = find_source(given["corpus"], given["videos"], given["target"])
-            shared.ready(encoders, given["device"])
-        stack.enter_context(shared.held(out))
-        if source is not None:
-            extractor = stack.enter_context(shared.extracting(encoders, given["frames"], given))
-        card = take_over(checkpoint, found, source, encoders, extractor, given, out, progress)
+    with shared.held(out), shared.extracting(encoders, given) as extractor:
+        card = take_over(checkpoint, found, bank, source, encoders, extractor, about, out, progress)
     progress.close()
     shared.show(card, out, as_json=given["as_json"])
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from popbench.errors import UsageError
+from popbench_mmra.encoders import ROLES
+from popbench_mmra.settings import DEVICE, FRAMES, TARGETS, Machine, Settings
 
 if TYPE_CHECKING:
     from popbench.progress import Progress
@@ -32,17 +35,15 @@ def options(*of: Callable[..., Any]) -> Callable[[Callable[..., int]], Callable[
     return add
 
 
-ENCODERS = (
-    click.option("--visual", metavar=_MODEL, help="Encoder of frames.  [default: google/vit-base-patch16-224-in21k]"),
-    click.option(
-        "--textual", metavar=_MODEL, help="Encoder of titles.  [default: SeanLee97/angle-bert-base-uncased-nli-en-v1]"
-    ),
-    click.option(
-        "--captioner", metavar=_MODEL, help="Captions frames.  [default: Salesforce/blip-image-captioning-base]"
-    ),
-    click.option(
-        "--retriever", metavar=_MODEL, help="Encoder that finds similar videos.  [default: WhereIsAI/UAE-Large-V1]"
-    ),
+DEFAULTS = Settings()
+ENCODERS = tuple(
+    click.option(f"--{name}", metavar=_MODEL, help=f"Encoder that {role.does}.  [default: {role.default}]")
+    for name, role in ROLES.items()
+)
+"""Commands that are given a trained model take its encoders for default."""
+OWN_ENCODERS = tuple(
+    click.option(f"--{name}", metavar=_MODEL, help=f"Encoder that {role.does}.  [default: the model's own]")
+    for name, role in ROLES.items()
 )
 MACHINE = (
     click.option("--device", default="auto", show_default=True, help="auto, cpu, mps, cuda or cuda:INDEX."),
@@ -53,11 +54,30 @@ MACHINE = (
         help="Of the captioner.  [default: float16 on CUDA, else float32]",
     ),
     click.option(
-        "--encode",
-        type=click.IntRange(min=1),
+        "--encoder-batch-size",
+        type=click.IntRange(1, 1024),
         metavar="N",
         help="Videos encoded together.  [default: 16 on CUDA, else 4]",
     ),
+)
+
+
+def finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:  # noqa: ARG001 - click's signature
+    """Refuse NaN, which is in no range and below none."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a finite number")
+    return value
+
+
+RETRIEVED = click.option(
+    "--retrieved",
+    type=click.IntRange(min=1),
+    default=DEFAULTS.retrieved,
+    show_default=True,
+    help="Similar videos that are looked up.",
+)
+VIDEO_FRAMES = click.option(
+    "--frames", type=click.IntRange(1, 1000), metavar="N", help=f"Of each video.  [default: {FRAMES}, or the bank's]"
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the card as JSON.")
 VIDEOS = click.option(
@@ -68,8 +88,8 @@ VIDEOS = click.option(
 )
 TARGET = click.option(
     "--target",
-    type=click.Choice(["comments", "views", "likes"]),
-    default="comments",
+    type=click.Choice(TARGETS),
+    default=TARGETS[0],
     show_default=True,
     help="What popularity counts.",
 )
@@ -87,27 +107,29 @@ def ready(encoders: Mapping[str, Encoder], device: str) -> None:
     import re
 
     from popbench.local import device_problem
+    from popbench_mmra.encoders import misfit
 
     lacks = [encoder.problem for encoder in encoders.values()]
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+    if not re.match(DEVICE, device):
         lacks.append(f"device {device!r}: expected auto, cpu, mps, cuda or cuda:INDEX")
     elif device not in ("auto", "cpu"):
         lacks.append(device_problem(device))
     told = [line for line in lacks if line is not None]
-    if told:
-        raise UsageError("\n".join(told))
+    wrong = misfit(encoders) if not told else None
+    if told or wrong:
+        raise UsageError("\n".join(told) or str(wrong))
 
 
 @contextmanager
-def extracting(encoders: Mapping[str, Encoder], frames: int, given: Mapping[str, Any]) -> Iterator[Extractor]:
-    """Lend what makes features, by the options of MACHINE; its memory is free afterwards."""
-    from popbench_mmra.features import Extractor, Machine
+def extracting(encoders: Mapping[str, Encoder], given: Mapping[str, Any]) -> Iterator[Callable[[int], Extractor]]:
+    """Lend what makes features of so many frames a video, by the options of MACHINE; memory is free afterwards."""
+    from contextlib import ExitStack, closing
 
-    extractor = Extractor(encoders, frames, Machine(given["device"], given["precision"], given["encode"] or "auto"))
-    try:
-        yield extractor
-    finally:
-        extractor.close()
+    from popbench_mmra.features import Extractor
+
+    machine = Machine(given["device"], given["precision"], given["encoder_batch_size"] or "auto")
+    with ExitStack() as stack:
+        yield lambda frames: stack.enter_context(closing(Extractor(encoders, frames, machine)))
 
 
 @contextmanager
@@ -133,7 +155,7 @@ def held(folder: Path) -> Iterator[None]:
 
 def interruptible(work: Callable[[Progress], int]) -> int:
     """Run a command's work with its progress shown; an interrupt is one line and status 130."""
-    from popbench.cli._progress import make_progress
+    from popbench.progress import make_progress
 
     progress = make_progress()
     try:
@@ -152,11 +174,14 @@ def show(card: Mapping[str, Any], folder: Path, *, as_json: bool) -> None:
 
     from rich.console import Console
 
+    from popbench_mmra.cards import quality
+
     if as_json:
         click.echo(json.dumps(card, ensure_ascii=False))
         return
     console = Console()
     show_metrics(card.get("metrics"), card["target"], console)
+    console.print(f"On boards: {quality(card)}.", **_SHOWN)
     console.print(f"{folder}: {', '.join(card['files'])}, card.json, README.md", **_SHOWN)
     console.print(f"To score with it: popbench eval --predictor mmra,path={folder} ...", **_SHOWN)
 
@@ -165,6 +190,7 @@ def show_metrics(metrics: Mapping[str, Any] | None, target: str, console: Any) -
     """Print a table of metrics, beside those of always predicting the mean."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     from popbench_mmra.cards import METRICS, metric
 
@@ -173,7 +199,7 @@ def show_metrics(metrics: Mapping[str, Any] | None, target: str, console: Any) -
         return
     model, flat = metrics["model"], metrics["mean"]
     title = f"{model['n']:,} videos of part {metrics['part']}, log2 {target}, 95 % intervals"
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table = Table(title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD)
     for name in ("", "this model", "the mean of its bank"):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     for name, shown in METRICS.items():

@@ -13,34 +13,54 @@ if TYPE_CHECKING:
     from popbench.progress import Progress
 
 
-@click.command("train")
+@click.command("train", short_help="Train the paper's predictor, MMRA, on a corpus with videos.")
 @shared.options(
     click.option("--corpus", required=True, metavar=shared.SPEC, help="Corpus with the parts train, valid and test."),
     shared.VIDEOS,
     shared.out_folder,
     shared.TARGET,
     click.option(
-        "--learning-rate", type=click.FloatRange(min=0, min_open=True), default=1e-5, show_default=True, help="Of Adam."
+        "--learning-rate",
+        type=click.FloatRange(min=0, min_open=True),
+        callback=shared.finite,
+        default=shared.DEFAULTS.learning_rate,
+        show_default=True,
+        help="Of Adam.",
     ),
-    click.option("--epochs", type=click.IntRange(min=1), default=100, show_default=True, help="At most."),
+    click.option(
+        "--epochs", type=click.IntRange(min=1), default=shared.DEFAULTS.epochs, show_default=True, help="At most."
+    ),
     click.option(
         "--patience",
         type=click.IntRange(min=1),
-        default=20,
+        default=shared.DEFAULTS.patience,
         show_default=True,
         help="Epochs without a better validation.",
     ),
-    click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Videos of a step."),
-    click.option("--seed", type=click.IntRange(min=0), default=2024, show_default=True, help="Of weights and order."),
-    click.option("--frames", type=click.IntRange(min=1), default=10, show_default=True, help="Of each video."),
     click.option(
-        "--retrieved",
+        "--batch-size",
         type=click.IntRange(min=1),
-        default=10,
+        default=shared.DEFAULTS.batch_size,
         show_default=True,
-        help="Similar videos that are looked up.",
+        help="Videos of a step.",
     ),
-    click.option("--alpha", type=float, default=0.6, show_default=True, help="Weight of the negative attention."),
+    click.option(
+        "--seed",
+        type=click.IntRange(0, 2**63 - 1),
+        default=shared.DEFAULTS.seed,
+        show_default=True,
+        help="Of weights and order.",
+    ),
+    shared.VIDEO_FRAMES,
+    shared.RETRIEVED,
+    click.option(
+        "--alpha",
+        type=click.FloatRange(-100, 100),
+        callback=shared.finite,
+        default=shared.DEFAULTS.alpha,
+        show_default=True,
+        help="Weight of the negative attention.",
+    ),
     *shared.ENCODERS,
     *shared.MACHINE,
     shared.JSON,
@@ -64,7 +84,7 @@ def _train(progress: Progress, given: dict[str, Any]) -> int:
     from popbench_mmra.corpora import find_source
     from popbench_mmra.encoders import find_encoders
     from popbench_mmra.making import train
-    from popbench_mmra.training import Settings
+    from popbench_mmra.settings import FRAMES, Settings
 
     encoders = find_encoders(given)
     source = find_source(given["corpus"], given["videos"], given["target"])
@@ -72,8 +92,8 @@ def _train(progress: Progress, given: dict[str, Any]) -> int:
     names = ("learning_rate", "batch_size", "epochs", "patience", "seed", "retrieved", "alpha")
     settings = Settings(**{name: given[name] for name in names})
     out: Path = given["out"]
-    with shared.held(out), shared.extracting(encoders, given["frames"], given) as extractor:
-        card = train(source, encoders, extractor, settings, given["target"], out, progress)
+    with shared.held(out), shared.extracting(encoders, given) as extractor:
+        card = train(source, encoders, extractor(given["frames"] or FRAMES), settings, given["target"], out, progress)
     progress.close()
     shared.show(card, out, as_json=given["as_json"])
     return 0

@@ -1,0 +1,37 @@
+"""What can be set, with the paper's values as defaults; nothing here is heavy to import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
+"""What an option `device` may be."""
+TARGETS = ("comments", "views", "likes")
+"""What popularity may count."""
+FRAMES = 10
+
+Precision = Literal["auto", "float32", "float16", "bfloat16"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a training depends on beside its data."""
+
+    learning_rate: float = 1e-5
+    batch_size: int = 64
+    epochs: int = 100
+    patience: int = 20
+    seed: int = 2024
+    retrieved: int = 10
+    alpha: float = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """How features are computed here: device, precision of the captioner, videos at once, threads that decode."""
+
+    device: str = "auto"
+    precision: Precision = "auto"
+    batch_size: int | Literal["auto"] = "auto"
+    workers: int | None = None
