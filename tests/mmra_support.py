@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from popbench.progress import Progress
 from popbench_mmra.corpora import Source, find_source
 from popbench_mmra.encoders import Encoder, find_encoders
 from popbench_mmra.features import Extractor
-from popbench_mmra.folder import Card
+from popbench_mmra.folder import CARD, WEIGHTS, Card
 from popbench_mmra.making import train
 from popbench_mmra.settings import Machine, Settings
 
@@ -74,3 +75,14 @@ def model(folder: Path | None = None, *, good: bool = False) -> Path:
     """Return a trained model, made once per process: a good one, or one of a few epochs; copied to `folder`."""
     kept = _kept(SETTINGS, VIDEOS) if good else _kept(QUICK, 40)
     return kept if folder is None else Path(shutil.copytree(kept, folder))
+
+
+def weights(folder: Path) -> bytes:
+    """Return the bytes of a model's weights."""
+    return (folder / WEIGHTS).read_bytes()
+
+
+def card(folder: Path) -> dict[str, Any]:
+    """Return a model's card."""
+    found: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    return found

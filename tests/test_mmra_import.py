@@ -16,6 +16,7 @@ import made_corpus
 import mmra_support
 import popbench_mmra
 from command_line import Run, in_process
+from mmra_support import card
 from popbench_mmra import folder as folders
 from popbench_mmra.bank import Bank
 from test_mmra_bank import as_parquet
@@ -33,11 +34,6 @@ def released(path: Path, d: int = 32, alpha: float = 0.7) -> dict[str, Any]:
         module = cls(d, alpha)
         torch.save(module, path)
         return dict(module.state_dict())
-
-
-def card(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / folders.CARD).read_text(encoding="utf-8"))
-    return found
 
 
 def made_bank(folder: Path) -> tuple[Bank, Path]:
