@@ -38,6 +38,7 @@ def test_the_card_tells_what_the_model_is(tmp_path: Path) -> None:
     assert len(found["corpus"]["split"]) == 32
     assert found["model"] == {"feature_dim": 32, "frames": 10, "alpha": 0.6, "retrieved": 3}
     assert found["bank"] == {"videos": 34}
+    assert found["features"] == {"device": "cpu", "captions": "float32", "batch_size": 4, "version": 1}
     assert found["training"]["seed"] == 2024
     assert found["encoders"]["visual"]["model"] == tiny_encoders.encoders()["visual"]
     assert all(len(of["digest"]) == 32 for of in found["encoders"].values())

@@ -53,6 +53,7 @@ def test_a_released_module_with_a_bank_scores(popbench: Run, tmp_path: Path) -> 
     assert found["source"]["checkpoint"] == "MMRA.pth"
     assert found["metrics"] is None
     assert found["bank"]["file"] == "bank.parquet"
+    assert found["features"] is None
     trained = folders.load(tmp_path / "mmra")
     for name, tensor in trained.model.state_dict().items():
         assert torch.equal(tensor, state[name])

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from popbench.records import JSON
 from popbench.run import package_versions
-from popbench_mmra.encoders import ROLES, Encoder
+from popbench_mmra.encoders import ROLES, VERSION, Encoder
 
 if TYPE_CHECKING:
     from popbench_mmra.bank import Bank
     from popbench_mmra.corpora import Source
     from popbench_mmra.dataset import Dataset
+    from popbench_mmra.features import Extractor
     from popbench_mmra.model import MMRA
     from popbench_mmra.settings import Settings
     from popbench_mmra.training import Fitted
@@ -54,6 +55,20 @@ def about_encoders(encoders: Mapping[str, Encoder]) -> dict[str, JSON]:
                 "commit": encoder.commit,
             }
             for name, encoder in encoders.items()
+        }
+    }
+
+
+def about_features(extractor: Extractor | None) -> dict[str, JSON]:
+    """Describe how the bank's features were computed; None where they came from elsewhere."""
+    if extractor is None:
+        return {"features": None}
+    return {
+        "features": {
+            "device": extractor.device.type,
+            "captions": extractor.captions,
+            "batch_size": extractor.batch,
+            "version": VERSION,
         }
     }
 
@@ -146,6 +161,12 @@ def _lines(card: Mapping[str, Any]) -> Iterator[str]:
     for name, of in card["encoders"].items():
         known = f"weights {_code(of['digest'])}" if of["digest"] else "weights unknown"
         yield f"- {name}, {ROLES[name].does}: {_code(of['model'])}, {known}"
+    features = card.get("features")
+    if features is not None:
+        yield (
+            f"- the bank's features: computed on {features['device']}, captions in {features['captions']}, "
+            f"{features['batch_size']} videos at once"
+        )
     yield ""
     yield "## Files"
     yield ""

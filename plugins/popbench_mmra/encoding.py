@@ -19,7 +19,6 @@ import transformers as _transformers
 from popbench.errors import UsageError
 from popbench.local import quiet, release_memory
 from popbench_mmra.encoders import Encoder
-from popbench_mmra.settings import Precision
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,21 +39,6 @@ _loading = threading.Lock()
 """Held while models are loaded: transformers cannot load two at once in one process."""
 _computing = threading.RLock()
 """Held while a CPU computes: how many threads do is the process's, and only one can choose it."""
-
-
-def pick_device(device: str) -> torch.device:
-    """Return the device that an option `device` stands for: CUDA for `auto` where there is any."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)
-
-
-def caption_precision(precision: Precision, device: torch.device) -> torch.dtype:
-    """Return the type that captions are computed in: half precision on CUDA unless asked otherwise."""
-    if precision == "auto":
-        return torch.float16 if device.type == "cuda" else torch.float32
-    found: torch.dtype = getattr(torch, precision)
-    return found
 
 
 class Encoding:

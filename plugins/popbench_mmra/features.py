@@ -25,7 +25,7 @@ from popbench.errors import ComponentError, PopbenchError, UsageError, one_line
 from popbench.local import is_out_of_memory
 from popbench.video import VideoError, read_frames, sha256
 from popbench_mmra.encoders import VERSION
-from popbench_mmra.settings import Machine
+from popbench_mmra.settings import Machine, caption_precision, pick_device
 from popbench_mmra.store import Store, space_of
 
 if TYPE_CHECKING:
@@ -72,12 +72,12 @@ class Extractor:
 
     def __init__(self, encoders: Mapping[str, Encoder], frames: int, machine: Machine) -> None:
         """Find out where to compute, which imports torch; raises RunError where features cannot be kept."""
-        from popbench_mmra import encoding
+        import torch
 
-        self.device = encoding.pick_device(machine.device)
+        self.device = torch.device(pick_device(machine.device))
         self.batch = machine.batch_size if machine.batch_size != "auto" else _BATCH[self.device.type == "cuda"]
         self._encoders, self._frames = encoders, frames
-        self._dtype = encoding.caption_precision(machine.precision, self.device)
+        self.captions = caption_precision(machine.precision, self.device.type)
         self._workers = machine.workers or min(os.cpu_count() or 1, 16)
         self._loading = threading.Lock()
         self._loaded: Encoding | None = None
@@ -87,7 +87,7 @@ class Extractor:
         identity = {name: encoder.known or encoder.digest or encoder.commit for name, encoder in encoders.items()}
         self._spaces = {
             "visual": space_of("visual", *how, identity["visual"], frames),
-            "captions": space_of("captions", *how, identity["captioner"], frames, str(self._dtype)),
+            "captions": space_of("captions", *how, identity["captioner"], frames, self.captions),
             "textual": space_of("textual", *how, identity["textual"]),
             "vector": space_of("vector", *how, identity["retriever"]),
         }
@@ -96,11 +96,13 @@ class Extractor:
     def _encoding(self) -> Encoding:
         with self._loading:
             if self._loaded is None:
+                import torch
+
                 from popbench_mmra.encoding import Encoding
 
                 start = time.perf_counter()
                 try:
-                    self._loaded = Encoding(self._encoders, self.device, self._dtype, self.batch)
+                    self._loaded = Encoding(self._encoders, self.device, getattr(torch, self.captions), self.batch)
                 except PopbenchError:
                     raise
                 except Exception as error:  # of the libraries, which have many kinds

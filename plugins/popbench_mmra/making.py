@@ -82,6 +82,7 @@ def train(
     card = {
         **cards.about_model(fitted.model, settings.retrieved, target, _seen(source.name), bank),
         **cards.about_encoders(encoders),
+        **cards.about_features(extractor),
         **cards.about_corpus(source, dataset),
         **cards.about_training(settings, fitted, key),
         "metrics": _metrics(fitted.model, bank, known["test"], "test"),
@@ -140,10 +141,11 @@ def take_over(
     wrong = wrong or misfit(encoders, fits)
     if wrong is not None:
         raise UsageError(f"{path}: {wrong}")
-    dataset = None
+    dataset = made_by = None
     if source is not None:
         parts = PARTS if bank is None else ("test",)
-        dataset = gather(source.corpus, parts, extractor(model.frames), about.target, progress)
+        made_by = extractor(model.frames)
+        dataset = gather(source.corpus, parts, made_by, about.target, progress)
     seen = list(about.trained_on) or _seen(RELEASED)
     if bank is None:
         assert dataset is not None
@@ -159,6 +161,7 @@ def take_over(
     card = {
         **cards.about_model(model, about.retrieved, about.target, seen, bank),
         **cards.about_encoders(encoders),
+        **cards.about_features(made_by if bank_file is None else None),
         **cards.about_corpus(source, dataset),
         "source": {"checkpoint": path.name, "sha256": sha256(path)},
         "bank": {

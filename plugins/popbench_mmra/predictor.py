@@ -17,7 +17,7 @@ from popbench_mmra import folder as folders
 from popbench_mmra.cards import quality
 from popbench_mmra.encoders import ROLES, VERSION, Encoder, find_encoders, misfit
 from popbench_mmra.features import Extractor, Features, Item
-from popbench_mmra.settings import DEVICE, Machine, Precision
+from popbench_mmra.settings import DEVICE, Machine, Precision, caption_precision, pick_device
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,12 +101,9 @@ class MMRAPredictor(popbench.Predictor):
         found = {**super().fingerprint(), "options": options, "model": None}
         if self._card is None:
             return found
-        from popbench_mmra.encoding import caption_precision, pick_device
-
-        captions = caption_precision(self.options.precision, pick_device(self.options.device))
         return {
             **found,
-            "captions": str(captions).removeprefix("torch."),
+            "captions": caption_precision(self.options.precision, pick_device(self.options.device)),
             "model": self._card["model"],
             "files": {name: of["sha256"] for name, of in self._card["files"].items()},
             "encoders": {

@@ -35,3 +35,19 @@ class Machine:
     precision: Precision = "auto"
     batch_size: int | Literal["auto"] = "auto"
     workers: int | None = None
+
+
+def pick_device(device: str) -> str:
+    """Return the device that an option `device` stands for: CUDA for `auto` where there is any, else the CPU."""
+    if device != "auto":
+        return device
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def caption_precision(precision: Precision, device: str) -> str:
+    """Return the type that captions are computed in on a device: half precision on CUDA unless asked otherwise."""
+    if precision != "auto":
+        return precision
+    return "float16" if device.startswith("cuda") else "float32"

@@ -73,8 +73,8 @@ def _rows(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Iterator[list[
             _percent(row["share"]),
             _factor(row["factor"]),
             _percent(row["reordered"]),
-            str(row["n"]),
-            str(row["failed"]),
+            f"{row['n']:,}",
+            f"{row['failed']:,}",
         ]
         if row["change"] == "video":
             for name in PARTS:
@@ -107,7 +107,7 @@ def _scored(entry: Mapping[str, Any]) -> str:
     told = (
         f"{counted(of['n'], 'sample')} of {counted(len(of['systems']), 'system')} on {counted(of['prompts'], 'prompt')}"
         f"{' (limited)' if entry['limit'] is not None else ''}, swapped {counted(entry['shuffles'], 'time')}, seed "
-        f"{entry['seed']}"
+        f"{entry['seed']:d}"
     )
     if of["failed"]:
         told += f"; {of['failed']:,} could not be scored unchanged"

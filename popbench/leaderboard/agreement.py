@@ -31,9 +31,9 @@ def agreement(blocks: Mapping[str, Sequence[Block]]) -> Iterator[dict[str, JSON]
 
 
 def _compare(first: Block, second: Block) -> dict[str, JSON]:
-    systems = [system for system in first.systems if system in set(second.systems)]
-    prompts = [prompt for prompt in first.prompts if prompt in set(second.prompts)]
-    repeats = [repeat for repeat in first.repeats if repeat in set(second.repeats)]
+    systems = _common(first.systems, second.systems)
+    prompts = _common(first.prompts, second.prompts)
+    repeats = _common(first.repeats, second.repeats)
     about = {"systems": len(systems), "n": len(prompts)}
     if len(systems) < 2 or not prompts or not repeats:
         return {**about, "tau": None}
@@ -52,10 +52,16 @@ def _compare(first: Block, second: Block) -> dict[str, JSON]:
 
 def _half_wins(block: Block, systems: Sequence[str], prompts: Sequence[Any], repeats: Sequence[int]) -> Any:
     """Count half wins of each system over all others on each prompt, so that sums over prompts are exact."""
-    chosen = np.ix_(
-        [block.systems.index(system) for system in systems],
-        [block.prompts.index(prompt) for prompt in prompts],
-        [block.repeats.index(repeat) for repeat in repeats],
-    )
+    chosen = np.ix_(_places(block.systems, systems), _places(block.prompts, prompts), _places(block.repeats, repeats))
     y = stats.pairwise_outcomes(np.asarray(block.values, dtype=np.float64)[chosen])
     return np.rint(stats.mean_outcomes(y, len(systems)) * (len(systems) - 1) * 2 * len(repeats))
+
+
+def _common(ours: Sequence[Any], theirs: Sequence[Any]) -> list[Any]:
+    known = set(theirs)
+    return [item for item in ours if item in known]
+
+
+def _places(items: Sequence[Any], wanted: Sequence[Any]) -> list[int]:
+    number = {item: at for at, item in enumerate(items)}
+    return [number[item] for item in wanted]
