@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -117,7 +117,7 @@ class Extractor:
             self._loaded = None
         self._store.close()
 
-    def groups(self, items: Iterable[Item]) -> Iterator[list[tuple[Item, Features | str]]]:
+    def groups(self, items: Iterable[Item]) -> Generator[list[tuple[Item, Features | str]], None, None]:
         """Yield every item with its features, in order; with one line instead where its video cannot be read.
 
         Videos come in groups of `batch`, whose features are kept together: whoever is interrupted and begins again

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -83,17 +84,11 @@ class MMRAPredictor(popbench.Predictor):
 
     def label(self) -> str | None:
         """Name the model by its folder."""
-        if self._folder is None or self._folder.name == "mmra":
-            return None if self._folder is None else make_label("mmra", self._differing)
-        return make_label("mmra", {"path": self._folder.name, **self._differing})
-
-    @property
-    def _differing(self) -> dict[str, popbench.JSON]:
-        return {
-            name: getattr(self.options, name)
-            for name in ("precision", "batch_size")
-            if getattr(self.options, name) != "auto"
-        }
+        if self._folder is None:
+            return None
+        named = {} if self._folder.name == "mmra" else {"path": self._folder.name}
+        set_ = {name: getattr(self.options, name) for name in ("precision", "batch_size")}
+        return make_label("mmra", {**named, **{name: value for name, value in set_.items() if value != "auto"}})
 
     def fingerprint(self) -> Mapping[str, popbench.JSON]:
         """Say what the model, its bank and its encoders are, wherever they lie."""
@@ -158,9 +153,9 @@ class MMRAPredictor(popbench.Predictor):
 
     def _scores(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
         trained, extractor = self._load()
-        groups = extractor.groups(Item(item.id, item.title, item.path) for item in items)
+        source = extractor.groups(Item(item.id, item.title, item.path) for item in items)
         gpus = [extractor.device.index or 0] if extractor.device.type == "cuda" else []
-        with peak_memory(gpus) as peak:
+        with closing(source) as groups, peak_memory(gpus) as peak:
             while True:
                 start, loaded = time.perf_counter(), extractor.loading_seconds
                 group = next(groups, None)
