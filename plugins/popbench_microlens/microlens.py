@@ -11,6 +11,7 @@ import pydantic
 
 import popbench
 from popbench.errors import UsageError
+from popbench.local import user_path
 from popbench.specs import make_label
 from popbench.video import sha256
 from popbench_microlens import split
@@ -19,7 +20,7 @@ from popbench_microlens.hub import HubData
 from popbench_microlens.lines import read_ids, unreadable
 from popbench_microlens.raw import LIKES, Counted, RawFolder, Record
 from popbench_microlens.tally import Tally
-from popbench_microlens.values import count, folder_problem, is_there, place, popularity, text, video_names
+from popbench_microlens.values import count, folder_problem, is_there, popularity, text, video_names
 
 DATA_SET = "junchenfu/microlens_rag"
 """The data set on the hub that was made of the raw files."""
@@ -72,7 +73,7 @@ class MicroLens(DataCorpus):
     def __init__(self, options: popbench.Options | None = None) -> None:
         super().__init__(options)
         given = self.options
-        self._raw = None if given.path is None else RawFolder(place(given.path))
+        self._raw = None if given.path is None else RawFolder(user_path(given.path))
         self._hub = HubData(DATA_SET, given.revision, "train", "give path=FOLDER (the raw files), or use --corpus demo")
         if self._raw is None and given.ids is None:
             self.note = UNVERIFIED
@@ -101,7 +102,7 @@ class MicroLens(DataCorpus):
     def check(self) -> list[str]:
         """List what is missing: the folder or files of it, the hub's data set, the list of ids, the videos' folder."""
         found = [self._hub.problem if self._raw is None else self._raw.problem]
-        if self.options.ids is not None and not is_there(place(self.options.ids)):
+        if self.options.ids is not None and not is_there(user_path(self.options.ids)):
             found.append(f"ids={self.options.ids}: there is no such file; {LIKES} of the raw files is one")
         found.append(folder_problem("videos", self.options.videos))
         return [line for line in found if line is not None]
@@ -113,9 +114,9 @@ class MicroLens(DataCorpus):
             found.append(f"popularity {self.options.popularity}")
         try:
             if self.options.ids is not None:
-                found.append(f"ids {sha256(place(self.options.ids))}")
+                found.append(f"ids {sha256(user_path(self.options.ids))}")
         except (OSError, ValueError) as error:
-            raise unreadable(place(self.options.ids), error) from error
+            raise unreadable(user_path(self.options.ids), error) from error
         if self._raw is not None:
             found.append(f"raw {self._raw.digest()}")
         elif self._hub.commit is not None:
@@ -147,7 +148,7 @@ class MicroLens(DataCorpus):
 
     def _split(self, tally: Tally) -> tuple[dict[str, str], Iterator[Record]]:
         """Return the part of every id, drawn over the best order that is known, and all videos."""
-        order = None if self.options.ids is None else read_ids(place(self.options.ids), tally, "\t,", fields=1)
+        order = None if self.options.ids is None else read_ids(user_path(self.options.ids), tally, "\t,", fields=1)
         if self._raw is not None:
             ids = self._raw.ids(tally)
             order, records = order or ids, self._raw.records(ids, tally, self.options.popularity)
@@ -191,6 +192,6 @@ class MicroLens(DataCorpus):
 
     def _videos(self) -> Path | None:
         if self.options.videos is not None:
-            return place(self.options.videos)
+            return user_path(self.options.videos)
         beside = None if self._raw is None else self._raw.folder / "videos"
         return beside if beside is not None and is_there(beside, Path.is_dir) else None

@@ -11,6 +11,7 @@ import pydantic
 
 import popbench
 from popbench.errors import UsageError, unknown
+from popbench.local import user_path
 from popbench.specs import make_label
 from popbench.video import sha256
 from popbench_microlens.base import DataCorpus
@@ -19,7 +20,7 @@ from popbench_microlens.hub import HubData
 from popbench_microlens.lines import unreadable
 from popbench_microlens.microlens import DATA_SET, MicroLens
 from popbench_microlens.tally import Tally
-from popbench_microlens.values import folder_problem, is_there, place, popularity, text
+from popbench_microlens.values import folder_problem, is_there, popularity, text
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 _PARTS = {"train": "train", "valid": "valid", "validation": "valid", "test": "test"}
@@ -64,7 +65,7 @@ class Table(DataCorpus):
     def __init__(self, options: popbench.Options | None = None) -> None:
         super().__init__(options)
         given = self.options
-        self._path = place(given.path)
+        self._path = user_path(given.path)
         self.known_as = given.name or self._own_name()
         self._hub = HubData(given.path, given.revision, given.split or "train", "give path=FILE")
 
@@ -221,7 +222,7 @@ class Table(DataCorpus):
     def _folder(self) -> Path | None:
         """Return the folder that video files are looked up in: the one given, else that of the table."""
         if self.options.videos is not None:
-            return place(self.options.videos)
+            return user_path(self.options.videos)
         return self._path.parent if self._local and self.options.video is not None else None
 
     @staticmethod

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from popbench.errors import UsageError, one_line
+from popbench.local import user_path
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _COUNT = re.compile(r"\d+(\.0)?", re.ASCII)
@@ -64,7 +65,7 @@ def folder_problem(option: str, given: str | None) -> str | None:
     """Say that a folder which an option names is not there; None where it is, or none is named."""
     if given is None:
         return None
-    return None if is_there(place(given), Path.is_dir) else f"{option}={given}: there is no such folder"
+    return None if is_there(user_path(given), Path.is_dir) else f"{option}={given}: there is no such folder"
 
 
 def is_there(path: Path, kind: Callable[[Path], bool] = Path.is_file) -> bool:
@@ -73,15 +74,6 @@ def is_there(path: Path, kind: Callable[[Path], bool] = Path.is_file) -> bool:
         return kind(path)
     except (OSError, ValueError):
         return False
-
-
-def place(given: str) -> Path:
-    """Return the path that a user gave, `~` spelt out where there is such a user."""
-    path = Path(given)
-    try:
-        return path.expanduser()
-    except RuntimeError:
-        return path
 
 
 def video_names(folder: Path) -> frozenset[str]:

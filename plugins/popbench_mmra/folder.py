@@ -73,15 +73,6 @@ class _Card(_Strict):
     metrics: dict[str, Any] | None
 
 
-def place(given: str | Path) -> Path:
-    """Return the path that a user gave, `~` spelt out where there is such a user."""
-    path = Path(given)
-    try:
-        return path.expanduser()
-    except RuntimeError:
-        return path
-
-
 @dataclass(frozen=True)
 class Trained:
     """A model that can score, with its bank and its card."""
@@ -168,6 +159,7 @@ def misfit(model: MMRA, bank: Bank, retrieved: int) -> str | None:
 
 def save(folder: Path, model: MMRA, bank: Bank, card: Card) -> Card:
     """Write a trained model, the card last; returns the card with the files' hashes. Raises RunError, in one line."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     from popbench_mmra.bank import write_bank
@@ -192,7 +184,7 @@ def save(folder: Path, model: MMRA, bank: Bank, card: Card) -> Card:
         ):
             partial.write_text(text, encoding="utf-8", errors="replace")  # paths need not be UTF-8
             partial.replace(folder / name)
-    except Exception as error:  # safetensors has errors of its own for a full disk
+    except (OSError, SafetensorError) as error:  # the latter for a full disk too
         raise RunError(
             f"{folder}: the model cannot be written ({one_line(error)}): free space and run it again"
         ) from error

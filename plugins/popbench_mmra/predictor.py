@@ -12,7 +12,7 @@ import pydantic
 
 import popbench
 from popbench.errors import UsageError
-from popbench.local import GIB, device_problem, gpu_count, peak_memory, release_memory
+from popbench.local import GIB, device_problem, gpu_count, peak_memory, release_memory, user_path
 from popbench.specs import make_label
 from popbench_mmra import folder as folders
 from popbench_mmra.cards import quality
@@ -67,7 +67,7 @@ class MMRAPredictor(popbench.Predictor):
 
     @cached_property
     def _folder(self) -> Path | None:
-        return None if self.options.path is None else folders.place(self.options.path)
+        return None if self.options.path is None else user_path(self.options.path)
 
     @cached_property
     def _card(self) -> Card | None:

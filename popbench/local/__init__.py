@@ -4,7 +4,7 @@ Nothing heavy is imported before it is used, and no family of models is known he
 """
 
 from popbench.local.devices import device_problem, gpu_count, gpu_memory
-from popbench.local.files import broken_weights, is_folder, lacks_shards, read_json, weight_files
+from popbench.local.files import broken_weights, is_folder, lacks_shards, read_json, user_path, weight_files
 from popbench.local.layout import Layout, file_digest, folder_digest
 from popbench.local.memory import GIB, free_memory, is_out_of_memory, machine_memory, peak_memory, release_memory
 from popbench.local.quiet import quiet
@@ -29,5 +29,6 @@ __all__ = [
     "quiet",
     "read_json",
     "release_memory",
+    "user_path",
     "weight_files",
 ]

@@ -24,6 +24,15 @@ def is_folder(path: str) -> bool:
         return False
 
 
+def user_path(given: str | Path) -> Path:
+    """Return the path that a user gave, `~` spelt out where there is such a user."""
+    path = Path(given)
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Return a JSON object from a file; empty where there is none."""
     try:
