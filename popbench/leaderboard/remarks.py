@@ -12,7 +12,7 @@ def remarks_of(samples: Sequence[Sample], about: Mapping[str, JSON]) -> Iterator
     """Tell of the corpus, of modes that showed fewer references than they say, and of how near human videos are."""
     yield from (about.get("references") or {}).get("remarks", [])
     for label, mode in about["modes"].items():
-        wanted = _wanted(mode["options"])
+        wanted = wanted_references(mode["options"])
         shown = {
             (sample.llm, sample.task, sample.prompt_id, sample.repeat): len(sample.references)
             for sample in samples
@@ -34,7 +34,7 @@ def remarks_of(samples: Sequence[Sample], about: Mapping[str, JSON]) -> Iterator
         )
 
 
-def _wanted(options: Mapping[str, JSON]) -> int:
+def wanted_references(options: Mapping[str, JSON]) -> int:
     """Return how many references a mode asks for; 0 for one that shows none."""
     k = options.get("k", 0)
     return int(k) * (int(options["tags"]) if options.get("per_tag") else 1)
