@@ -73,10 +73,12 @@ def merge(sources: Sequence[Scores]) -> list[Scores]:
                 remarks=list(scores.remarks),
             )  # fmt: skip
             continue
-        if first.demo != scores.demo and _is_bare(first) == _is_bare(scores):
+        # A file that does not name its predictor says nothing of a demonstration either, unless it says that it is one.
+        if first.demo != scores.demo and not _is_bare(first if scores.demo else scores):
             raise UsageError(f"demo scores and real ones cannot share a board ({first.source} and {scores.source})")
+        first.demo = first.demo or scores.demo
         if _is_bare(first):  # a run knows the predictor's name
-            first.predictor, first.unit, first.demo = scores.predictor, scores.unit, scores.demo
+            first.predictor, first.unit = scores.predictor, scores.unit
         first.rows += _new_rows(first, scores)
         first.references += scores.references
         first.remarks += scores.remarks
@@ -180,20 +182,25 @@ class Block:
 def check_rows(scores: Scores) -> None:
     """Raise UsageError for a row that is no score, and for two rows of one sample."""
     for row in scores.rows:
-        where = f"{scores.source}: system {row.system!r}, task {row.task!r}, prompt {row.prompt_id!r}"
-        if row.status == "error":
-            continue
-        if row.popularity is None or not math.isfinite(row.popularity):
-            raise UsageError(f"{where}: popularity is {row.popularity}, expected a finite number")
-        if row.popularity < 0:
-            raise UsageError(f"{where}: popularity is {row.popularity:g}, expected no negative number")
-        if (row.popularity == 0) != (row.status == "invalid"):
-            raise UsageError(f"{where}: popularity is {row.popularity:g} with status {row.status} (0 is for invalid)")
+        check_row(row, scores.source)
     counts = Counter(map(_place, scores.rows))
     for (system, task, prompt, repeat), count in counts.items():
         if count > 1:
             sample = f"system {system!r}, task {task!r}, prompt {prompt!r}, repeat {repeat}"
             raise UsageError(f"{scores.source}: {count} rows for {sample}")
+
+
+def check_row(row: ScoreRow, source: str) -> None:
+    """Raise UsageError for a row that is no score."""
+    where = f"{source}: system {row.system!r}, task {row.task!r}, prompt {row.prompt_id!r}"
+    if row.status == "error":
+        return
+    if row.popularity is None or not math.isfinite(row.popularity):
+        raise UsageError(f"{where}: popularity is {row.popularity}, expected a finite number")
+    if row.popularity < 0:
+        raise UsageError(f"{where}: popularity is {row.popularity:g}, expected no negative number")
+    if (row.popularity == 0) != (row.status == "invalid"):
+        raise UsageError(f"{where}: popularity is {row.popularity:g} with status {row.status} (0 is for invalid)")
 
 
 def blocks(scores: Scores, *, common: bool) -> list[Block]:
