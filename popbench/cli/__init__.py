@@ -27,6 +27,7 @@ BUILT_IN = {
     "task": "List, show and validate prompt sets.",
     "corpus": "Embed a corpus of videos, and see what a prompt retrieves from it.",
     "leaderboard": "Build boards from runs and from bare scores.",
+    "export": "Write a run's scores for other tools: Every Eval Ever, Parquet, JSONL.",
     "predictor": "Train and import popularity predictors, and audit what moves their scores.",
     "doctor": "Check this machine: versions, devices, keys, plugins.",
 }

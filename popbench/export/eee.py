@@ -1,0 +1,262 @@
+"""Every Eval Ever files: for each system an aggregate (its medians and win rates) and its instances (all its scores).
+
+Written after version 0.3.0 of the format's two JSON schemas (github.com/evaleval/every_eval_ever). What is evaluated,
+the format's "model", is a whole system: an LLM, a mode and a generator.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from popbench.errors import UsageError, counted, one_line
+from popbench.export.columns import Exported, Row
+from popbench.export.files import staged
+from popbench.export.instances import instance, median_id, result_id, text
+from popbench.keys import digest
+from popbench.leaderboard.eee import INSTANCES, SCHEMA_VERSION
+from popbench.leaderboard.results import LEVEL, compute
+from popbench.leaderboard.sources import from_samples
+from popbench.records import JSON, Sample
+
+RELATIONSHIPS = ("first_party", "third_party", "collaborative", "other")
+"""What an evaluator may be to the developer of a model, by the format."""
+_OWNER = "popbench"
+_MEDIAN = "Median over prompts of the popularity that a predictor gives a system's videos; 0 for an invalid sample."
+_WIN_RATE = (
+    "Share of prompts on which a system's video scores higher than another system's, ties half, averaged over the "
+    "other systems of the run."
+)
+_DEMO = "demonstration: these scores say nothing about real popularity"
+
+_Group = list[tuple[Sample, dict[str, Row]]]
+
+
+def write_eee(
+    run: Path, out: Path, *, organization: str = "unknown", relationship: str = "other", force: bool = False
+) -> tuple[list[Path], bool]:
+    """Write a run's systems into the folder `out`; return the aggregates' paths, and whether the scores are a demo's.
+
+    The files lie where the format has them, below data/. `organization` is who evaluated, and `relationship` what it
+    is to the models' developers. Raises UsageError for what is no finished run, for samples in error, which have no
+    score to tell, for damaged samples, and where files have other content, unless `force`; RunError where the disk
+    refuses.
+    """
+    exported = Exported(run)
+    about = exported.about
+    groups: dict[str, _Group] = {}
+    errors = 0
+    for sample, rows in exported.samples():
+        groups.setdefault(sample.system, []).append((sample, rows))
+        errors += any(row["status"] == "error" for row in rows.values())
+    if errors:
+        raise UsageError(
+            f"{run}: {counted(errors, 'sample')} without a result, which the format cannot tell from a score: give the "
+            "run's command again to finish it, or export jsonl or parquet"
+        )
+    samples = [sample for group in groups.values() for sample, _ in group]
+    written: list[Path] = []
+    try:
+        results = compute(from_samples(samples, about, str(run)))
+        evaluation = _Evaluation(about, results, organization, relationship)
+        with staged(force=force) as files:
+            for system, group in sorted(groups.items()):
+                place = evaluation.place(system)
+                instances = out / place
+                aggregate = instances.with_name(instances.name.removesuffix(INSTANCES) + ".json")
+                content = _lines(instance(sample, rows, evaluation.id(system)) for sample, rows in group)
+                files.add(instances).write_bytes(content)
+                told = evaluation.aggregate(system, place, content)
+                files.add(aggregate).write_text(
+                    json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+                )
+                written.append(aggregate)
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise UsageError(f"{run}: run.json cannot be read ({one_line(error)})") from error
+    return written, about["demo"]
+
+
+def _lines(records: Iterable[Sequence[Row]]) -> bytes:
+    return "".join(
+        json.dumps(line, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
+        for of_sample in records
+        for line in of_sample
+    ).encode()
+
+
+class _Evaluation:
+    """What the files of a run's systems have in common, and how they are named."""
+
+    def __init__(
+        self, about: Mapping[str, JSON], results: Mapping[str, JSON], organization: str, relationship: str
+    ) -> None:
+        self._about = about
+        self._results = results
+        self._source = (organization, relationship)
+        self._started = about["timings"]["started"]
+        self._epoch = str(int(datetime.fromisoformat(self._started).timestamp()))
+
+    def id(self, system: str) -> str:
+        """Name a system's evaluation as the format does: by what, of what, and when it was run."""
+        tasks = "+".join(sorted(self._about["tasks"]))
+        return f"{_OWNER}/{tasks}/{system}/{self._epoch}"
+
+    def place(self, system: str) -> str:
+        """Name the file of a system's instances: the same for what has the same tasks, seed, predictors and parts."""
+        about = self._about
+        tasks = {name: task["hash"] for name, task in about["tasks"].items()}
+        made = digest(system, about["systems"][system], tasks, about["predictors"], about["config"]["seed"])
+        name = re.sub(r"[^A-Za-z0-9._+-]+", "-", system.replace("|", "+"))[:100].strip(".-") or "system"
+        return f"data/{_OWNER}/{_OWNER}/{name}/{uuid.UUID(hex=made, version=4)}{INSTANCES}"
+
+    def aggregate(self, system: str, place: str, content: bytes) -> dict[str, JSON]:
+        """Tell of one system: what it is, its statistics, and where its scores are."""
+        about = self._about
+        organization, relationship = self._source
+        demo = {"demo": text(about["demo"])}
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "evaluation_id": self.id(system),
+            "evaluation_timestamp": self._started,
+            "retrieved_timestamp": self._epoch,
+            "source_metadata": {
+                "source_name": f"popbench run ({_DEMO})" if about["demo"] else "popbench run",
+                "source_type": "evaluation_run",
+                "source_organization_name": organization,
+                "evaluator_relationship": relationship,
+                "additional_details": demo,
+            },
+            "eval_library": {"name": "popbench", "version": about["versions"]["popbench"]},
+            "model_info": self._model(system),
+            "evaluation_results": [
+                result for row in self._results["systems"] if row["system"] == system for result in self._of_row(row)
+            ],
+            "detailed_evaluation_results": {
+                "format": "jsonl",
+                "file_path": place,
+                "hash_algorithm": "sha256",
+                "checksum": hashlib.sha256(content).hexdigest(),
+                "total_rows": content.count(b"\n"),
+            },
+        }
+
+    def _model(self, system: str) -> dict[str, JSON]:
+        parts = zip(("llm", "mode", "generator"), _parts(system), strict=False)
+        details = {
+            **dict(parts),
+            **{
+                f"{kind}_fingerprint": json.dumps(found["fingerprint"], ensure_ascii=False)
+                for kind, label in zip(("llm", "mode", "generator"), _parts(system), strict=False)
+                if (found := self._about["components"].get(f"{kind} {label}"))
+            },
+            "system_fingerprints": json.dumps(self._about["systems"][system]),
+        }
+        return {
+            "name": system,
+            "id": f"{_OWNER}/{system}",
+            "additional_details": {"deployment_type": "unknown", "model_availability": "unknown", **details},
+        }
+
+    def _of_row(self, row: Mapping[str, JSON]) -> Iterator[dict[str, JSON]]:
+        """Tell of a system's row in one table: its median, and its mean win rate where it met others."""
+        unit = next(item["unit"] for item in self._results["predictors"] if item["name"] == row["predictor"])
+        metric = {
+            "evaluation_description": _MEDIAN,
+            "metric_id": "popbench.median_popularity",
+            "metric_name": "Median popularity",
+            "metric_kind": "median",
+            "metric_unit": unit,
+            "max_score": "Infinity",
+        }
+        median = row["median"]
+        score = _score(row, median["value"], (median["low"], median["high"]), "Woodruff")
+        yield self._result(median_id(row["task"], row["predictor"]), row, metric, score)
+        if row["mean_win_rate"] is None:
+            return
+        opponents = [
+            other["system"]
+            for other in self._results["systems"]
+            if (other["task"], other["predictor"]) == (row["task"], row["predictor"]) and other is not row
+        ]
+        metric = {
+            "evaluation_description": _WIN_RATE,
+            "metric_id": "popbench.mean_win_rate",
+            "metric_name": "Mean win rate",
+            "metric_kind": "win_rate",
+            "metric_unit": "proportion",
+            "metric_parameters": {"opponents": len(opponents)},
+            "max_score": 1,
+        }
+        score = _score(row, row["mean_win_rate"], row["mean_win_rate_interval"], "paired stratified bootstrap")
+        score["uncertainty"]["num_bootstrap_samples"] = self._results["resamples"]
+        score["details"]["opponents"] = text(opponents)
+        yield self._result(result_id(row["task"], row["predictor"], "mean_win_rate"), row, metric, score)
+
+    def _result(self, name: str, row: Mapping[str, JSON], metric: Row, score: Row) -> dict[str, JSON]:
+        predictor = {"predictor": self._about["predictors"][row["predictor"]], "predictor_name": row["predictor"]}
+        return {
+            "evaluation_result_id": name,
+            "evaluation_name": row["task"],
+            "source_data": self._task(row["task"]),
+            "evaluation_timestamp": self._started,
+            "metric_config": {
+                **metric,
+                "lower_is_better": False,
+                "score_type": "continuous",
+                "min_score": 0,
+                "additional_details": predictor,
+            },
+            "score_details": score,
+            "generation_config": self._generation(row["system"]),
+        }
+
+    def _task(self, name: str) -> dict[str, JSON]:
+        tasks = self._about["tasks"]
+        known = {task: about for task, about in tasks.items() if name in (task, about["group"])}
+        details = {f"hash of {task}": str(about["hash"]) for task, about in sorted(known.items())}
+        return {"dataset_name": name, "source_type": "other", "additional_details": details}
+
+    def _generation(self, system: str) -> dict[str, JSON]:
+        """Tell how drafts came about: what the LLM's options say of decoding, and the mode."""
+        about = self._about
+        details = {"seed": text(about["config"]["seed"]), "repeats": text(about["config"]["repeats"])}
+        arguments: dict[str, Any] = {}
+        if len(parts := _parts(system)) == 3:
+            llm, mode = about["components"].get(f"llm {parts[0]}", {}), about["modes"].get(parts[1], {})
+            options = llm.get("fingerprint", {}).get("options", {})
+            arguments = {
+                name: options[name]
+                for name in ("temperature", "top_p", "top_k")
+                if isinstance(options.get(name), int | float) and not isinstance(options[name], bool)
+            }
+            details |= {
+                "mode": parts[1],
+                "mode_options": text(mode.get("options")),
+                "templates": text(mode.get("templates")),
+            }
+            if mode.get("options") and about.get("references"):
+                details |= {name: text(about["references"][name]) for name in ("corpus", "part", "embedder")}
+        return {"generation_args": arguments, "additional_details": details}
+
+
+def _score(row: Mapping[str, JSON], value: float, interval: Sequence[float | None], method: str) -> dict[str, JSON]:
+    """Tell a statistic with its interval, where there are enough prompts for one, and with the number of prompts."""
+    low, high = interval
+    bounds = {"lower": low, "upper": high, "confidence_level": LEVEL, "method": method}
+    known = {"confidence_interval": bounds} if low is not None and high is not None else {}
+    return {
+        "score": value,
+        "details": {"invalid": str(row["invalid"])},
+        "uncertainty": {**known, "num_samples": row["n"]},
+    }
+
+
+def _parts(system: str) -> list[str]:
+    parts = system.split("|")
+    return parts if len(parts) == 3 else []

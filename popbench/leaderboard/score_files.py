@@ -1,0 +1,218 @@
+"""Reading files of scores: bare ones (JSONL, CSV, Parquet), what `popbench export` wrote, Every Eval Ever files."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from popbench.errors import UsageError, one_line, unknown
+from popbench.leaderboard import eee
+from popbench.leaderboard.scores import ScoreRow, Scores
+from popbench.originality import is_copy
+from popbench.records import JSON
+
+FORMATS = (".jsonl", ".csv", ".parquet")
+_REQUIRED = ("system", "task", "prompt_id", "popularity")
+_OPTIONAL = ("category", "repeat", "status", "task_hash", "predictor", "compliance", "originality")
+_EXPORTED = (
+    "predictor_name", "unit", "demo", "task_group", "task_prompts", "system_fingerprint", "mode", "mode_name",
+    "mode_fingerprint",
+)  # fmt: skip
+"""Columns that exports have besides: what a run's run.json says of its scores."""
+_KNOWN = (*_REQUIRED, *_OPTIONAL, *_EXPORTED)
+
+_Records = Iterable[tuple[str, Mapping[str, Any]]]
+"""Rows, each with where it stands: `scores.csv: row 3`."""
+
+
+def read_scores(path: Path) -> list[Scores]:
+    """Read a file of scores, or a folder of Every Eval Ever files; raises UsageError for what holds none."""
+    if path.is_dir() or path.suffix == ".json":
+        return _scores(path, eee.records(path))
+    if path.suffix not in FORMATS:
+        possible = ", ".join((*FORMATS, ".json of Every Eval Ever"))
+        raise UsageError(f"{path}: neither a run directory nor a score file (possible: {possible})")
+    if path.suffix == ".jsonl" and eee.is_instances(path):
+        return _scores(path, eee.records(path))
+    records, columns = _records(path)
+    if {"scores", "video_sha256"} <= set(columns):
+        raise UsageError(f"{path}: the samples of a run are ranked with what its run.json says: name its directory")
+    for column in _REQUIRED:
+        if column not in columns:
+            close = get_close_matches(column, columns, n=1)
+            hint = f": is it {close[0]!r}?" if close else ""
+            raise UsageError(f"{path}: column {column!r} is missing{hint} (columns: {', '.join(columns) or 'none'})")
+    return _scores(path, ((f"{path}: row {number}", record) for number, record in enumerate(records, 1)))
+
+
+@dataclass
+class _Facts:
+    """What rows say of their tasks, predictors and modes: all rows have to say the same."""
+
+    source: Path
+    known: dict[tuple[str, str, str], JSON] = field(default_factory=dict)
+
+    def learn(self, kind: str, name: str, facts: Mapping[str, JSON]) -> None:
+        """Add what a row says of the thing of this kind and name; raises UsageError where another one differs."""
+        for fact, value in facts.items():
+            if self.known.setdefault((kind, name, fact), value) != value:
+                plural = f"{fact}es" if fact == "hash" else f"{fact}s"
+                raise UsageError(f"{self.source}: {kind} {name!r} has two {plural}")
+
+    def of(self, kind: str, name: str) -> dict[str, JSON]:
+        """Return what is known of one thing."""
+        return {key[2]: value for key, value in self.known.items() if key[:2] == (kind, name)}
+
+
+def _scores(path: Path, records: _Records) -> list[Scores]:
+    by_predictor: dict[str, list[tuple[ScoreRow, Mapping[str, str]]]] = {}
+    facts = _Facts(path)
+    for where, record in records:
+        row, texts = _read_row(record, where)
+        predictor = texts["predictor"]
+        by_predictor.setdefault(predictor, []).append((row, texts))
+        prompts = _number(texts["task_prompts"], "task_prompts", where) if texts["task_prompts"] else None
+        facts.learn(
+            "task", row.task, {"hash": texts["task_hash"] or None, "group": texts["task_group"], "prompts": prompts}
+        )
+        about = {"name": texts["predictor_name"], "unit": texts["unit"], "demo flag": _demo(texts["demo"], where)}
+        facts.learn("predictor", predictor, about)
+        facts.learn(f"on task {row.task!r} system", row.system, {"fingerprint": texts["system_fingerprint"]})
+        facts.learn("mode", texts["mode"], {"name": texts["mode_name"]})
+        facts.learn(f"on task {row.task!r} mode", texts["mode"], {"fingerprint": texts["mode_fingerprint"]})
+    if not by_predictor:
+        raise UsageError(f"{path}: no rows")
+    return [_of_predictor(path, predictor, rows, facts) for predictor, rows in by_predictor.items()]
+
+
+def _of_predictor(path: Path, predictor: str, rows: list[tuple[ScoreRow, Mapping[str, str]]], facts: _Facts) -> Scores:
+    about = facts.of("predictor", predictor)
+    systems: dict[str, dict[str, str]] = {}
+    modes: dict[str, str] = {}
+    mode_fingerprints: dict[str, dict[str, str]] = {}
+    for row, texts in rows:
+        fingerprints = systems.setdefault(row.system, {})
+        if texts["system_fingerprint"]:
+            fingerprints[row.task] = texts["system_fingerprint"]
+        if texts["mode"] and texts["mode_name"]:
+            modes[texts["mode"]] = texts["mode_name"]
+        if texts["mode"] and texts["mode_fingerprint"]:
+            mode_fingerprints.setdefault(texts["mode"], {})[row.task] = texts["mode_fingerprint"]
+    tasks = {row.task: facts.of("task", row.task) for row, _ in rows}
+    return Scores(
+        predictor=about["name"] or predictor or "unnamed",
+        predictor_digest=predictor or None,
+        unit=about["unit"] or "popularity",
+        demo=about["demo flag"],
+        rows=[row for row, _ in rows],
+        tasks={name: {**task, "group": task["group"] or None} for name, task in tasks.items()},
+        systems={system: fingerprints or None for system, fingerprints in systems.items()},
+        source=str(path),
+        modes=modes,
+        mode_fingerprints=mode_fingerprints,
+    )
+
+
+def _records(path: Path) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """Read a file's rows as they are, and the names of its columns: no value is guessed to be a number or a date.
+
+    Of columns that boards have no use for, such as the texts of an export, nothing but the name is kept.
+    """
+    try:
+        if path.suffix == ".jsonl":
+            columns: dict[str, None] = {}
+            records: list[Mapping[str, Any]] = []
+            for _, record in eee.lines(path):
+                columns |= dict.fromkeys(record)
+                records.append(_known(record))
+            return records, list(columns)
+        if path.suffix == ".csv":
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                reader = csv.DictReader(file, strict=True)
+                names = list(reader.fieldnames or [])
+                rows: list[Mapping[str, Any]] = []
+                for number, row in enumerate(reader, 1):
+                    if None in row:
+                        raise UsageError(f"{path}: row {number} has more values than there are columns")
+                    rows.append(_known(row))
+            return rows, names
+        import pyarrow.parquet
+
+        names = list(pyarrow.parquet.read_schema(path).names)
+        table = pyarrow.parquet.read_table(path, columns=[name for name in _KNOWN if name in names])
+        return table.to_pylist(), names
+    except UsageError:
+        raise
+    except Exception as error:  # the readers' own errors have no common base
+        raise UsageError(f"{path}: cannot be read ({one_line(error)})") from error
+
+
+def _known(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: record[name] for name in _KNOWN if name in record}
+
+
+def _read_row(record: Mapping[str, Any], where: str) -> tuple[ScoreRow, dict[str, str]]:
+    texts = {key: _text(record.get(key)) for key in _KNOWN}
+    for key in ("system", "task", "prompt_id"):
+        if not texts[key]:
+            raise UsageError(f"{where}: {key} is empty")
+    status = texts["status"] or "ok"
+    if status not in ("ok", "invalid", "error"):
+        raise UsageError(f"{where}: {unknown('status', status, ['ok', 'invalid', 'error'])}")
+    popularity: float | None = None
+    if status != "error":
+        try:
+            popularity = float(texts["popularity"] or (0 if status == "invalid" else math.nan))
+        except ValueError:
+            raise UsageError(f"{where}: popularity {texts['popularity']!r} is not a number") from None
+    repeat = _number(texts["repeat"] or "0", "repeat", where)
+    compliance = {"true": True, "false": False}.get(texts["compliance"].lower())
+    row = ScoreRow(
+        texts["system"], texts["task"], texts["prompt_id"], repeat, texts["category"] or "all", status,
+        popularity, compliance, is_copy(_originality(texts["originality"], where)),
+    )  # fmt: skip
+    return row, texts
+
+
+def _originality(text: str, where: str) -> float | None:
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise UsageError(f"{where}: originality {text!r} is not a number from 0 to 1")
+    return value
+
+
+def _number(text: str, column: str, where: str) -> int:
+    try:
+        return int(text) if "." not in text else _whole(float(text))
+    except (ValueError, OverflowError):
+        raise UsageError(f"{where}: {column} {text!r} is not a whole number") from None
+
+
+def _whole(value: float) -> int:
+    if value != int(value):
+        raise ValueError(value)
+    return int(value)
+
+
+def _demo(text: str, where: str) -> bool:
+    """Read whether a demonstration took part; a file that says nothing says no, and then counts as what it joins."""
+    known = {"": False, "false": False, "true": True}.get(text.lower())
+    if known is None:
+        raise UsageError(f"{where}: demo {text!r} is neither true nor false")
+    return known
+
+
+def _text(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return str(value)
