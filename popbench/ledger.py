@@ -171,6 +171,12 @@ class Ledger:
         for prompt, repeat, key, stage, status, payload in rows:
             yield (prompt, repeat), Call(key, stage, status, json.loads(payload))
 
+    def modes(self, system: str, task: str) -> list[str]:
+        """Return the fingerprints of the modes in which anything of a system (or of its first parts) is settled."""
+        with self._reading() as db:
+            rows = db.execute("SELECT DISTINCT mode FROM done WHERE system = ? AND task = ?", (system, task)).fetchall()
+        return sorted(str(mode) for (mode,) in rows)
+
     def about(self, name: str, value: str | None = None) -> str | None:
         """Return what the ledger says of itself under `name`, after storing `value` where there is nothing yet."""
         with self._reading() as db:

@@ -166,7 +166,8 @@ class Plan:
         found = {
             system.id: {
                 task.name: digest(
-                    made_by(system.llm, system.generator, rendered=True), self.of_system(task, system).fingerprint
+                    made_by(system.llm.digest, system.generator.digest, rendered=True),
+                    self.of_system(task, system).fingerprint,
                 )
                 for task in self.tasks
             }

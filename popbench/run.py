@@ -199,6 +199,8 @@ def describe(plan: Plan, started: float, timings: Mapping[str, float] | None = N
                 "group": task.group,
                 "n": len(plan.prompts[task.name]),
                 "prompts": len(task.prompts),
+                "version": task.file.version,
+                "draft": task.rules,
             }
             for task in plan.tasks
         },

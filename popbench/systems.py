@@ -61,14 +61,14 @@ class System:
         return f"{self.llm.label}|{self.mode.label}|{self.generator.label}"
 
 
-def made_by(*parts: Part, rendered: bool) -> str:
-    """Digest components with what the harness adds: how it reads and judges drafts and, from there, encodes clips."""
+def made_by(*digests: str, rendered: bool) -> str:
+    """Digest components' digests with what the harness adds: how it reads and judges drafts, and encodes clips."""
     harness = {
         "drafts": DRAFTS_VERSION,
         "originality": ORIGINALITY_VERSION,
         "encoder": dict(ENCODER) if rendered else None,
     }
-    return digest(harness, *(part.digest for part in parts))
+    return digest(harness, *digests)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,8 @@ class Track:
 
     def cell(self, stage: Literal["write", "render", "score"], *parts: Part) -> Cell:
         """Name the ledger's cell of a stage of the components so far, and of what the harness does between them."""
-        return Cell(made_by(*parts, rendered=stage != "write"), self.task.hash, self.fingerprint, stage)
+        made = made_by(*(part.digest for part in parts), rendered=stage != "write")
+        return Cell(made, self.task.hash, self.fingerprint, stage)
 
 
 @dataclass(frozen=True)

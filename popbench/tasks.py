@@ -97,9 +97,12 @@ class Task:
     @cached_property
     def hash(self) -> str:
         """What two results must share to be comparable."""
-        prompts = [[prompt.id, prompt.text, prompt.category] for prompt in self.prompts]
-        rules = self.file.draft.model_dump(mode="json")
-        return digest(self.file.task, str(self.file.version), prompts, rules)
+        return task_hash(self.name, self.file.version, self.prompts, self.rules)
+
+    @property
+    def rules(self) -> dict[str, JSON]:
+        """What its drafts have to keep."""
+        return self.file.draft.model_dump(mode="json")
 
     def template(self, mode: str) -> Path:
         """Return the template file of a mode that the task has."""
@@ -113,6 +116,11 @@ class Task:
     def limited(self, limit: int | None) -> tuple[Prompt, ...]:
         """Take `limit` prompts round-robin over the categories, in their order: limit N + 1 adds one to limit N."""
         return spread(self.prompts, limit)
+
+
+def task_hash(name: str, version: int | str, prompts: Iterable[Prompt], rules: Mapping[str, JSON]) -> str:
+    """Hash what two results of a task must share."""
+    return digest(name, str(version), [[prompt.id, prompt.text, prompt.category] for prompt in prompts], dict(rules))
 
 
 def spread(prompts: Sequence[Prompt], limit: int | None) -> tuple[Prompt, ...]:
