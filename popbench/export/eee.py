@@ -1,6 +1,6 @@
 """Every Eval Ever files: for each system an aggregate (its medians and win rates) and its instances (all its scores).
 
-Written after version 0.3.0 of the format's two JSON schemas (github.com/evaleval/every_eval_ever). What is evaluated,
+Written after version 0.3.0 of the format's two JSON schemas (evaleval/every_eval_ever on GitHub). What is evaluated,
 the format's "model", is a whole system: an LLM, a mode and a generator.
 """
 
