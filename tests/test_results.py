@@ -12,9 +12,11 @@ import pytest
 
 from made_scores import grouped, results_of, score_rows, write
 from markdown_tables import tables_are_whole
+from popbench import stats
 from popbench.errors import UsageError
 from popbench.leaderboard.markdown import markdown
-from popbench.leaderboard.results import compute, flipped
+from popbench.leaderboard.pairs import flipped
+from popbench.leaderboard.results import compute
 from popbench.leaderboard.scores import merge
 from popbench.leaderboard.sources import read_source
 
@@ -52,13 +54,10 @@ def test_results_have_exactly_the_keys_of_the_schema(tmp_path: Path) -> None:
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
-def test_what_is_not_computed_yet_is_null(tmp_path: Path) -> None:
-    found = results_of(tmp_path, score_rows())
-    for row in found["systems"]:
-        assert (row["bradley_terry"], row["rank"], row["compliance"], row["drafts"]) == (None, None, None, 0)
+def test_what_is_not_known_is_null(tmp_path: Path) -> None:
+    for row in results_of(tmp_path, score_rows())["systems"]:
+        assert (row["compliance"], row["drafts"]) == (None, 0)
         assert (row["copy_rate"], row["copy_rate_interval"], row["drafts_with_references"]) == (None, None, 0)
-    for pair in found["pairs"]:
-        assert (pair["verdict"], pair["p_adjusted"], pair["win_rate"]["simultaneous"]) == (None, None, None)
 
 
 def test_every_number_is_what_it_says(tmp_path: Path) -> None:
@@ -141,7 +140,72 @@ def test_enhancement_is_the_other_mode_against_basic(tmp_path: Path) -> None:
         other = pairs.get((row["b"], row["a"]))
         assert (same is None) != (other is None)
         pair = same or flipped(other or {})
-        assert {key: row[key] for key in PAIR_KEYS} == pair
+        assert {key: row[key] for key in PAIR_KEYS - {"p_adjusted"}} == {
+            key: pair[key] for key in PAIR_KEYS - {"p_adjusted"}
+        }
+    assert [row["p_adjusted"] for row in found["enhancement"]] == pytest.approx(
+        stats.holm([row["p"] for row in found["enhancement"]])
+    )
+    assert [row["p_adjusted"] for row in found["pairs"]] == pytest.approx(
+        stats.holm([row["p"] for row in found["pairs"]])
+    )
+
+
+def test_verdicts_follow_the_simultaneous_interval_and_ranks_the_verdicts(tmp_path: Path) -> None:
+    systems = ("a", "b", "c", "d")
+    found = results_of(tmp_path, score_rows(systems, prompts=30))
+    verdict = {}
+    for pair in found["pairs"]:
+        low, high = pair["win_rate"]["simultaneous"]
+        assert low <= pair["win_rate"]["exact"][0]
+        assert pair["win_rate"]["exact"][1] <= high
+        assert pair["verdict"] == ("better" if low > 0.5 else "worse" if high < 0.5 else "undecided")
+        verdict[pair["a"], pair["b"]] = pair["verdict"]
+        verdict[pair["b"], pair["a"]] = flipped(pair)["verdict"]
+    assert set(verdict.values()) == {"better", "worse", "undecided"}
+    rates = {(pair["a"], pair["b"]): pair["win_rate"]["value"] for pair in found["pairs"]}
+    rates |= {(b, a): 1 - rate for (a, b), rate in rates.items()}
+    for row in found["systems"]:
+        others = [other for other in systems if other != row["system"]]
+        better = sum(verdict[other, row["system"]] == "better" for other in others)
+        worse = sum(verdict[other, row["system"]] == "worse" for other in others)
+        ahead = sum(rates[other, row["system"]] > 0.5 for other in others)
+        assert row["rank"] == {"value": 1 + ahead, "low": 1 + better, "high": 4 - worse}
+        strength = row["bradley_terry"]
+        assert strength["low"] < strength["value"] < strength["high"]
+    order = sorted(found["systems"], key=lambda row: row["mean_win_rate"])
+    assert [row["bradley_terry"]["value"] for row in order] == sorted(row["bradley_terry"]["value"] for row in order)
+
+
+@pytest.mark.parametrize(("prompts", "judged", "ranked"), [(1, False, False), (9, False, True), (10, True, True)])
+def test_few_prompts_give_no_verdicts_and_one_prompt_no_rank(
+    tmp_path: Path, prompts: int, judged: bool, ranked: bool
+) -> None:
+    rows = [{**row, "popularity": 10 + len(row["system"])} for row in score_rows(("a", "bbb"), prompts=prompts)]
+    found = results_of(tmp_path, rows)
+    (pair,) = found["pairs"]
+    assert pair["verdict"] == ("worse" if judged else None)
+    assert len(pair["win_rate"]["simultaneous"]) == 2
+    ranks = [row["rank"] for row in found["systems"]]
+    low, high = (1, 1) if judged else (1, 2)
+    best, last = {"value": 1, "low": low, "high": high}, {"value": 2, "low": 2 if judged else 1, "high": 2}
+    assert ranks == ([last, best] if ranked else [None, None])
+
+
+def test_identical_systems_stand_at_one_half_without_a_verdict(tmp_path: Path) -> None:
+    rows = [{**row, "popularity": 1 + int(row["prompt_id"][1:])} for row in score_rows(("a", "b", "c"), prompts=40)]
+    found = results_of(tmp_path, rows)
+    for pair in found["pairs"]:
+        assert (pair["win_rate"]["value"], pair["verdict"], pair["p"], pair["p_adjusted"]) == (0.5, "undecided", 1, 1)
+        low, high = pair["win_rate"]["simultaneous"]
+        assert 0 < low < 0.5 < high < 1
+    assert [row["rank"] for row in found["systems"]] == [{"value": 1, "low": 1, "high": 3}] * 3
+    assert [row["bradley_terry"]["value"] for row in found["systems"]] == pytest.approx([0, 0, 0], abs=1e-9)
+
+
+def test_a_lone_system_has_no_rank_and_no_strength(tmp_path: Path) -> None:
+    (row,) = results_of(tmp_path, score_rows(("a",)))["systems"]
+    assert (row["rank"], row["bradley_terry"], row["mean_win_rate"]) == (None, None, None)
 
 
 def test_enhancement_is_above_half_where_the_other_mode_wins(tmp_path: Path) -> None:
@@ -156,8 +220,6 @@ def test_enhancement_is_above_half_where_the_other_mode_wins(tmp_path: Path) -> 
 
 
 def test_a_group_is_pooled_with_strata_of_task_and_category() -> None:
-    from popbench import stats
-
     found = compute(grouped())
     assert [row["task"] for row in found["systems"]] == [name for name in ("g", "t1", "t2", "t3") for _ in range(3)]
     pooled = [row for row in found["systems"] if row["task"] == "g"]

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from popbench import stats
 from popbench.leaderboard.agreement import agreement
+from popbench.leaderboard.pairs import LEVEL, Compared, compare, contrasts, rounded
 from popbench.leaderboard.scores import Block, ScoreRow, Scores, blocks
 from popbench.records import JSON
 
-LEVEL = 0.95
 RESAMPLES = 10_000
 BOOTSTRAP_SEED = 42
-BASIC = "basic"
+_ENDS = ("value", "low", "high")
 
 
 def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any]:
@@ -55,8 +55,8 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
             _add_block(results, scores, block)
     if len(found) > 1:
         results["agreement"] = list(agreement(found))
-    rounded: dict[str, Any] = _rounded(results)
-    return rounded
+    whole: dict[str, Any] = rounded(results)
+    return whole
 
 
 def _unique(values: Iterable[Any]) -> list[Any]:
@@ -81,15 +81,6 @@ def limited(sources: Sequence[Scores]) -> dict[str, list[int]]:
     return dict(sorted(found.items()))
 
 
-def _rounded(value: Any) -> Any:
-    """Keep ten significant digits: the last ones differ with the machine's linear algebra, and a board must not."""
-    if isinstance(value, float):
-        return float(f"{value:.10g}")
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    return [_rounded(item) for item in value] if isinstance(value, list) else value
-
-
 def _add_block(results: dict[str, Any], scores: Scores, block: Block) -> None:
     values = np.asarray(block.values, dtype=np.float64)
     strata = _codes(
@@ -98,10 +89,15 @@ def _add_block(results: dict[str, Any], scores: Scores, block: Block) -> None:
     about = {"task": block.name, "predictor": scores.predictor}
     y = stats.pairwise_outcomes(values)
     resamples = stats.Resamples.draw(strata, RESAMPLES, BOOTSTRAP_SEED)
-    results["systems"] += _systems(scores, block, values, strata, y, resamples, about)
-    pairs = _rounded(_pairs(block, y, strata, resamples, about))
+    compared = compare(y, strata, resamples)
+    results["systems"] += _systems(scores, block, values, strata, y, resamples, compared, about)
+    first, second = np.triu_indices(len(block.systems), 1)
+    pairs = [
+        {**about, "a": block.systems[a], "b": block.systems[b], **rounded(pair)}
+        for a, b, pair in zip(first, second, compared.rows(), strict=True)
+    ]
     results["pairs"] += pairs
-    results["enhancement"] += _enhancement(pairs, scores.modes)
+    results["enhancement"] += contrasts(pairs, scores.modes)
     results["minimum_detectable_win_rate"].append(
         {
             **about,
@@ -124,16 +120,10 @@ def _systems(
     strata: Any,
     y: Any,
     resamples: stats.Resamples,
+    compared: Compared,
     about: dict[str, JSON],
 ) -> list[dict[str, Any]]:
-    compared = len(block.systems) > 1
-    means: Any = None
-    low: Any = None
-    high: Any = None
-    if compared:
-        outcomes = stats.mean_outcomes(y, len(block.systems))
-        means = outcomes.mean(axis=1)
-        low, high = resamples.intervals(outcomes)
+    against = _against_others(y, resamples, compared, len(block.systems))
     tasks, prompts = {task for task, _ in block.prompts}, set(block.prompts)
     errors: Counter[str] = Counter()
     rows: dict[str, list[ScoreRow]] = {system: [] for system in block.systems}
@@ -156,13 +146,39 @@ def _systems(
                 "median": _median(of_prompts, strata),
                 "by_category": _by_category(block, of_prompts, strata),
                 **_drafts(rows[system], block, strata),
-                "mean_win_rate": float(means[index]) if compared else None,
-                "mean_win_rate_interval": [float(low[index]), float(high[index])] if compared else None,
-                "bradley_terry": None,
-                "rank": None,
+                **against[index],
             }
         )
     return found
+
+
+def _against_others(y: Any, resamples: stats.Resamples, compared: Compared, n_systems: int) -> list[dict[str, JSON]]:
+    """Each system's standing among the others; nulls for a lone one, and no rank from one prompt."""
+    if n_systems < 2:
+        lone = dict.fromkeys(("mean_win_rate", "mean_win_rate_interval", "bradley_terry", "rank"))
+        return [lone] * n_systems
+    n_prompts = y.shape[1]
+    outcomes = stats.mean_outcomes(y, n_systems)
+    means, intervals = outcomes.mean(axis=1), np.transpose(resamples.intervals(outcomes)).tolist()
+    strengths = zip(
+        stats.bradley_terry(means, n_prompts).tolist(),
+        *(ends.tolist() for ends in stats.bradley_terry_interval(outcomes, resamples)),
+        strict=True,
+    )
+    ranks = zip(
+        stats.head_to_head_ranks(compared.rates, n_systems).tolist(),
+        *(ends.tolist() for ends in stats.rank_sets(compared.decided, n_systems)),
+        strict=True,
+    )
+    return [
+        {
+            "mean_win_rate": float(mean),
+            "mean_win_rate_interval": interval,
+            "bradley_terry": dict(zip(_ENDS, strength, strict=True)),
+            "rank": dict(zip(_ENDS, rank, strict=True)) if n_prompts > 1 else None,
+        }
+        for mean, interval, strength, rank in zip(means, intervals, strengths, ranks, strict=True)
+    ]
 
 
 def _median(values: Any, strata: Any) -> dict[str, float | None]:
@@ -210,76 +226,3 @@ def _share(
     y = np.asarray([[np.mean(known[block.prompts[index]]) for index in chosen]])
     low, high = stats.korn_graubard(y, strata[chosen], LEVEL)
     return float(y.mean()), [float(low[0]), float(high[0])], sum(len(drafts) for drafts in known.values())
-
-
-def _pairs(
-    block: Block, y: Any, strata: Any, resamples: stats.Resamples, about: dict[str, JSON]
-) -> list[dict[str, Any]]:
-    if not len(y):
-        return []
-    rates = stats.win_rates(y)
-    wins, ties, losses = stats.outcome_counts(y)
-    low, high = resamples.intervals(y)
-    exact_low, exact_high = stats.korn_graubard(y, strata, LEVEL)
-    p = stats.sign_test(y)
-    first, second = np.triu_indices(len(block.systems), 1)
-    return [
-        {
-            **about,
-            "a": block.systems[first[pair]],
-            "b": block.systems[second[pair]],
-            "n": len(block.prompts),
-            "wins": int(wins[pair]),
-            "losses": int(losses[pair]),
-            "ties": int(ties[pair]),
-            "win_rate": {
-                "value": float(rates[pair]),
-                "low": float(low[pair]),
-                "high": float(high[pair]),
-                "exact": [float(exact_low[pair]), float(exact_high[pair])],
-                "simultaneous": None,
-            },
-            "verdict": None,
-            "p": float(p[pair]),
-            "p_adjusted": None,
-        }
-        for pair in range(len(y))
-    ]
-
-
-def flipped(pair: dict[str, Any]) -> dict[str, Any]:
-    """Return a pair seen from its other side."""
-    rate = pair["win_rate"]
-    turned: dict[str, Any] = {
-        **pair,
-        "a": pair["b"],
-        "b": pair["a"],
-        "wins": pair["losses"],
-        "losses": pair["wins"],
-        "win_rate": {
-            "value": 1 - rate["value"],
-            "low": 1 - rate["high"],
-            "high": 1 - rate["low"],
-            "exact": [1 - rate["exact"][1], 1 - rate["exact"][0]],
-            "simultaneous": None,
-        },
-    }
-    return {**turned, "win_rate": _rounded(turned["win_rate"])}
-
-
-def _enhancement(pairs: Sequence[dict[str, Any]], modes: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Pick the contrasts of a mode against `basic` with the same LLM and generator, the mode's side first.
-
-    `modes` maps labels to the names of modes; a label it does not know stands for itself.
-    """
-    found = []
-    for pair in pairs:
-        a, b = pair["a"].split("|"), pair["b"].split("|")
-        if len(a) != 3 or len(b) != 3 or (a[0], a[2]) != (b[0], b[2]):
-            continue
-        basic = [modes.get(mode, mode) == BASIC for mode in (a[1], b[1])]
-        if basic.count(True) != 1:
-            continue
-        contrast = flipped(pair) if basic[0] else pair
-        found.append({**contrast, "llm": a[0], "mode": (b if basic[0] else a)[1], "generator": a[2]})
-    return found

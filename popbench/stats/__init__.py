@@ -8,9 +8,13 @@ of y:
     win_rates(y)                                        # the estimate
     korn_graubard(y, strata)                            # its exact interval
     resamples = Resamples.draw(strata, seed=42)         # one set of bootstrap resamples ...
-    resamples.intervals(y)                              # ... for the win rate of every pair
-    resamples.intervals(mean_outcomes(y, n_systems))    # ... and the mean win rate of every system
-    sign_test(y)                                        # p-values
+    low, high, c = resamples.intervals_and_critical_value(y)    # ... for the win rate of every pair
+    m = mean_outcomes(y, n_systems)
+    resamples.intervals(m)                              # ... and the mean win rate of every system
+    decided = verdicts(*simultaneous_intervals(y, strata, c))   # what holds for all pairs at once
+    rank_sets(decided, n_systems)
+    bradley_terry(win_rates(m), n_prompts)
+    holm(sign_test(y))                                  # p-values
 
 `variance` asks what moves a score: shares of its variance by part of what is scored, with their own resamples, in which
 groups of items are drawn. `agreement` compares orders: before and after a change, and of two rankings.
@@ -22,9 +26,11 @@ given, the prompts are the sample.
 
 from .agreement import kendall_tau_b, rank_agreement, reordered_pairs
 from .bootstrap import Resamples, bootstrap_win_rates, percentile_interval
+from .bradley_terry import bradley_terry, bradley_terry_interval
 from .intervals import korn_graubard, median_interval, proportion_interval
 from .outcomes import mean_outcomes, outcome_counts, pairwise_outcomes, win_rates
 from .sign import minimum_detectable_win_rate, sign_test
+from .simultaneous import head_to_head_ranks, holm, rank_sets, simultaneous_intervals, verdicts
 from .strata import pool_strata
 from .variance import GroupResamples, change_share, medians, pair_across, r_squared, swap_shares
 
@@ -32,7 +38,11 @@ __all__ = [
     "GroupResamples",
     "Resamples",
     "bootstrap_win_rates",
+    "bradley_terry",
+    "bradley_terry_interval",
     "change_share",
+    "head_to_head_ranks",
+    "holm",
     "kendall_tau_b",
     "korn_graubard",
     "mean_outcomes",
@@ -47,8 +57,11 @@ __all__ = [
     "proportion_interval",
     "r_squared",
     "rank_agreement",
+    "rank_sets",
     "reordered_pairs",
     "sign_test",
+    "simultaneous_intervals",
     "swap_shares",
+    "verdicts",
     "win_rates",
 ]

@@ -43,7 +43,10 @@ def outcomes(y: ArrayLike) -> Floats:
 
 
 def strata_codes(strata: ArrayLike, n_prompts: int | None = None) -> Ints:
-    """Return the integer labels recoded as 0 to S - 1, if there is one for each of the prompts."""
+    """Return the integer labels recoded as 0 to S - 1 in the order they first appear, if each prompt has one.
+
+    So the names of strata have no part in anything that is drawn by stratum.
+    """
     array = np.asarray(strata)
     if array.ndim != 1 or array.size == 0:
         raise ValueError(f"strata need one integer per prompt, got the shape {array.shape}")
@@ -51,7 +54,8 @@ def strata_codes(strata: ArrayLike, n_prompts: int | None = None) -> Ints:
         raise ValueError(f"strata need one integer per prompt, got the type {array.dtype}")
     if n_prompts is not None and array.size != n_prompts:
         raise ValueError(f"strata need one integer per prompt: {n_prompts} prompts, {array.size} strata labels")
-    return np.unique(array, return_inverse=True)[1].astype(np.int64)
+    _, first, codes = np.unique(array, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[codes].astype(np.int64)
 
 
 def tail(level: float) -> float:
@@ -59,6 +63,15 @@ def tail(level: float) -> float:
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level}")
     return (1 - level) / 2
+
+
+def check_pairs(rows: NDArray[Any], n_systems: int) -> None:
+    """Raise ValueError where `rows` is not one row for each unordered pair of the systems."""
+    n_pairs = n_systems * (n_systems - 1) // 2
+    if rows.ndim < 1 or n_systems < 1 or len(rows) != n_pairs:
+        raise ValueError(
+            f"{n_systems} systems make {n_pairs} pairs, got {len(rows) if rows.ndim else 0} rows of outcomes"
+        )
 
 
 def row_blocks(n_rows: int, row_size: int, block_size: int = 2**22) -> Iterator[slice]:

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
 
 from . import _arrays
-from ._arrays import Float64s, Floats
+from ._arrays import Float64s, Floats, Ints
 from .strata import pool_strata
+
+_BLOCK = 2**20
+"""Numbers of a block of replicates: few enough to stay in the cache while statistics are taken of them."""
+_TIED = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,17 +24,21 @@ class Resamples:
 
     A resample takes from every stratum c of n_c prompts n_c draws, with replacement, out of its
     prompts (weight 1 each) plus one pseudo-win and one pseudo-loss (weight k = 1/S each, S strata).
-    A pseudo-win is won by whichever system's rate is asked for. The two keep an interval open where
+    A pseudo-win is won by whichever system of a pair leads. The two keep an interval open where
     the data alone would close it: a plain percentile bootstrap of 20 wins in 20 gives [1, 1].
+
+    Neither the names of strata nor the order of systems has a part in what is drawn: swapping the
+    systems of a pair mirrors its replicates.
 
     Attributes:
         draws: float32, shape (prompts, resamples): how often a prompt was drawn.
         pseudo_wins: float32, shape (resamples,): how many pseudo-wins were drawn, over all strata.
-            The rest of the N draws are pseudo-losses and count nothing.
+        pseudo_losses: float32, shape (resamples,): how many pseudo-losses.
     """
 
     draws: NDArray[np.float32]
     pseudo_wins: NDArray[np.float32]
+    pseudo_losses: NDArray[np.float32]
 
     @classmethod
     def draw(cls, strata: ArrayLike, n_resamples: int = 10_000, seed: int = 0) -> Resamples:
@@ -50,25 +59,24 @@ class Resamples:
         rng = np.random.Generator(np.random.PCG64(seed))
         n_strata = int(codes.max()) + 1
         draws = np.empty((len(codes), n_resamples), np.float32)
-        pseudo_wins = np.zeros(n_resamples, np.float32)
+        pseudo = np.zeros((2, n_resamples), np.float32)
         for stratum in range(n_strata):
             prompts = np.flatnonzero(codes == stratum)
-            weights = np.ones(len(prompts) + 2)
-            weights[-2:] = 1 / n_strata
-            counts = rng.multinomial(len(prompts), weights / weights.sum(), size=n_resamples)
-            draws[prompts] = counts[:, :-2].T
-            pseudo_wins += counts[:, -2]
-        return cls(draws, pseudo_wins)
+            counts = _multinomial(rng, len(prompts), 1 / n_strata, n_resamples)
+            draws[prompts] = counts[:-2]
+            pseudo += counts[-2:]
+        return cls(draws, *pseudo)
 
     def wins(self, y: ArrayLike) -> Iterator[tuple[slice, Floats]]:
         """Yield the resampled number of wins, block by block of the rows of `y`.
 
             w_pb = sum over prompts i of y_pi draws_ib + pseudo_wins_b
 
-        w is from 0 to N, and w / N is the win rate of pair p in resample b. This is one matrix
-        product in the type of `y`: float32 is twice as fast, and exact where `pairwise_outcomes`
-        returns it. Statistics of a pair, and those that run over the pairs of each resample, can
-        share one pass.
+        with pseudo_losses_b in its place where the first system of the pair does not lead. w is
+        from 0 to N, and w / N is the win rate of pair p in resample b. This is one matrix product
+        in the type of `y`: float32 is twice as fast, and exact where `pairwise_outcomes` returns
+        it. Statistics of a pair, and those that run over the pairs of each resample, can share one
+        pass.
 
         Args:
             y: outcomes, shape (pairs, prompts): of pairs, or of systems as `mean_outcomes` returns
@@ -76,7 +84,7 @@ class Resamples:
 
         Yields:
             (rows, w): a slice of the rows of `y`, and w for them, shape (rows, resamples), a new
-                array each time. A block has 4 million numbers, or one row if that is more.
+                array each time. A block has 1 million numbers, or one row if that is more.
 
         Raises:
             ValueError: if `y` is not (pairs, prompts) with these prompts, or leaves [0, 1].
@@ -86,9 +94,10 @@ class Resamples:
         if y.shape[1] != n_prompts:
             raise ValueError(f"the resamples are of {n_prompts} prompts, the outcomes of {y.shape[1]}")
         draws = self.draws.astype(y.dtype, copy=False)
-        for rows in _arrays.row_blocks(len(y), n_resamples):
+        pseudo = np.stack([self.pseudo_losses, self.pseudo_wins])
+        for rows in _arrays.row_blocks(len(y), n_resamples, _BLOCK):
             w = y[rows] @ draws
-            w += self.pseudo_wins
+            w += pseudo[_leads(y[rows]).astype(np.intp)]
             yield rows, w
 
     def intervals(self, y: ArrayLike, level: float = 0.95) -> tuple[Float64s, Float64s]:
@@ -97,12 +106,76 @@ class Resamples:
         Raises:
             ValueError: as `wins`, or if `level` is not between 0 and 1.
         """
+        low, high, _ = self._summarise(y, level, compare=False)
+        return low, high
+
+    def intervals_and_critical_value(self, y: ArrayLike, level: float = 0.95) -> tuple[Float64s, Float64s, float]:
+        """Return what `intervals` does, and how far all pairs together stray: one pass for both.
+
+        In each resample b, with Z_pb the resampled win rate of pair p,
+
+            t_b = the largest over pairs p of |Z_pb - mean(Z_p)| / sd(Z_p)
+
+        and the critical value c is the `level` quantile of t, at least that of a single normal
+        comparison, 1.96 for 0.95. `simultaneous_intervals` makes intervals of it that hold for all
+        pairs at once.
+
+        Returns:
+            (low, high, c); c as of one comparison where there are no pairs.
+
+        Raises:
+            ValueError: as `intervals`.
+
+        Source: max-t of Romano and Wolf 2005, Econometrica 73, over bootstrap resamples.
+        """
+        low, high, furthest = self._summarise(y, level, compare=True)
+        return low, high, max(float(np.quantile(furthest, level)), float(ndtri((1 + level) / 2)))
+
+    def _summarise(
+        self, y: ArrayLike, level: float, *, compare: bool
+    ) -> tuple[Float64s, Float64s, NDArray[np.float64]]:
+        _arrays.tail(level)
         y = _arrays.outcomes(y)
-        n_prompts = len(self.draws)
+        n_prompts, n_resamples = self.draws.shape
         low, high = np.empty(len(y)), np.empty(len(y))
+        furthest = np.zeros(n_resamples, y.dtype)
         for rows, w in self.wins(y):
+            w -= n_prompts / 2  # about 1/2, so that a pair and its mirror image give the same to the last bit
+            if compare:
+                deviations = w - w.mean(axis=1, dtype=np.float64, keepdims=True).astype(w.dtype)
+                spread = np.sqrt(np.einsum("pb,pb->p", deviations, deviations) / n_resamples)
+                deviations *= np.divide(1, spread, out=np.zeros_like(spread), where=spread > 0)[:, np.newaxis]
+                np.abs(deviations, out=deviations)
+                np.maximum(furthest, deviations.max(axis=0), out=furthest)
             low[rows], high[rows] = percentile_interval(w, level)
-        return np.clip(low / n_prompts, 0, 1), np.clip(high / n_prompts, 0, 1)
+        return (
+            np.clip(low / n_prompts + 0.5, 0, 1),
+            np.clip(high / n_prompts + 0.5, 0, 1),
+            furthest.astype(np.float64),
+        )
+
+
+def _multinomial(rng: np.random.Generator, n: int, k: float, n_resamples: int) -> Ints:
+    """Count n draws out of n prompts of weight 1 and two pseudo-rows of weight k, shape (n + 2, resamples).
+
+    As `rng.multinomial` would, three times as fast.
+    """
+    u = rng.random((n, n_resamples)) * (n + 2 * k)
+    drawn = u.astype(np.int64)
+    np.putmask(drawn, u >= n, n + (u >= n + k))
+    drawn *= n_resamples
+    drawn += np.arange(n_resamples)
+    return np.bincount(drawn.ravel(), minlength=(n + 2) * n_resamples).reshape(n + 2, n_resamples)
+
+
+def _leads(y: Floats) -> NDArray[np.bool_]:
+    """Say of each pair whether its first system is ahead; of level ones, whether it wins the first prompt not tied."""
+    ahead = y - 0.5
+    ahead[np.abs(ahead) < _TIED] = 0
+    total = ahead.sum(axis=1, dtype=np.float64)
+    first = np.take_along_axis(ahead, (ahead != 0).argmax(axis=1, keepdims=True), axis=1)[:, 0]
+    leads: NDArray[np.bool_] = np.where(np.abs(total) < _TIED * y.shape[1], first, total) > 0
+    return leads
 
 
 def percentile_interval(replicates: Floats, level: float = 0.95) -> tuple[Float64s, Float64s]:
@@ -112,8 +185,14 @@ def percentile_interval(replicates: Floats, level: float = 0.95) -> tuple[Float6
         ValueError: if `level` is not between 0 and 1.
     """
     alpha = _arrays.tail(level)
-    low, high = np.quantile(replicates, (alpha, 1 - alpha), axis=-1)
-    return low, high
+    ordered = np.sort(replicates, axis=-1)  # numpy sorts with SIMD: five times as fast as its partition or quantile
+    last = replicates.shape[-1] - 1
+    found = []
+    for place in (alpha * last, (1 - alpha) * last):
+        at = int(place)
+        below, above = (ordered[..., min(rank, last)].astype(np.float64) for rank in (at, at + 1))
+        found.append(below + (above - below) * (place - at))
+    return found[0], found[1]
 
 
 def bootstrap_win_rates(

@@ -66,9 +66,7 @@ def mean_outcomes(y: ArrayLike, n_systems: int) -> Float64s:
     y = _arrays.outcomes(y)
     if n_systems < 2:
         raise ValueError(f"a mean win rate needs at least 2 systems, got {n_systems}")
-    n_pairs = n_systems * (n_systems - 1) // 2
-    if len(y) != n_pairs:
-        raise ValueError(f"{n_systems} systems make {n_pairs} pairs, got {len(y)} rows of outcomes")
+    _arrays.check_pairs(y, n_systems)
     total = np.zeros((n_systems, y.shape[1]))
     first = 0
     for a in range(n_systems - 1):

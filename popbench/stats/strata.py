@@ -13,7 +13,7 @@ def pool_strata(strata: ArrayLike, minimum: int = 5) -> Ints:
     """Pool the strata of fewer than `minimum` prompts into one: bootstraps within tiny ones are too narrow.
 
     If the pooled stratum is itself too small, it is joined with the smallest of the others (of
-    equal ones, that with the lowest label). So every stratum of the result has at least `minimum`
+    equal ones, that which comes first). So every stratum of the result has at least `minimum`
     prompts, unless there are fewer prompts than that altogether; then they are one stratum.
 
     Args:

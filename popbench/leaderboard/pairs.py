@@ -1,0 +1,134 @@
+"""Pairs of systems compared: the rows of `pairs` and `enhancement` in results.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from popbench import stats
+from popbench.records import JSON
+
+LEVEL = 0.95
+BASIC = "basic"
+VERDICTS = {1: "better", 0: "undecided", -1: "worse"}
+OTHER_SIDE = {"better": "worse", "worse": "better", "undecided": "undecided", None: None}
+FEWEST_FOR_VERDICTS = 10
+"""Prompts below which no pair is judged."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Statistics of pairs that are judged together; arrays of shape (pairs,)."""
+
+    n_prompts: int
+    counts: Any
+    """Wins, ties and losses."""
+    rates: Any
+    bootstrap: Any
+    exact: Any
+    simultaneous: Any
+    decided: Any
+    """Verdicts: 1, 0 or -1; all 0 where there are too few prompts for any."""
+    p: Any
+    p_adjusted: Any
+
+    def rows(self) -> Iterator[dict[str, JSON]]:
+        """Yield each pair's fields of results.json."""
+        columns = (*self.counts, self.rates, *self.bootstrap, *self.exact, *self.simultaneous)
+        judged = self.n_prompts >= FEWEST_FOR_VERDICTS
+        for verdict, p, p_adjusted, *numbers in zip(
+            self.decided.tolist(),
+            self.p.tolist(),
+            self.p_adjusted.tolist(),
+            *(column.tolist() for column in columns),
+            strict=True,
+        ):
+            wins, ties, losses, rate, low, high, exact_low, exact_high, together_low, together_high = numbers
+            yield {
+                "n": self.n_prompts,
+                "wins": wins,
+                "losses": losses,
+                "ties": ties,
+                "win_rate": {
+                    "value": rate,
+                    "low": low,
+                    "high": high,
+                    "exact": [exact_low, exact_high],
+                    "simultaneous": [together_low, together_high],
+                },
+                "verdict": VERDICTS[verdict] if judged else None,
+                "p": p,
+                "p_adjusted": p_adjusted,
+            }
+
+
+def compare(y: Any, strata: Any, resamples: stats.Resamples) -> Compared:
+    """Compare pairs, given their outcomes of shape (pairs, prompts), and judge them together."""
+    low, high, critical_value = resamples.intervals_and_critical_value(y, LEVEL)
+    together = stats.simultaneous_intervals(y, strata, critical_value)
+    decided = stats.verdicts(*together)
+    p = stats.sign_test(y)
+    return Compared(
+        n_prompts=y.shape[1],
+        counts=stats.outcome_counts(y),
+        rates=stats.win_rates(y),
+        bootstrap=(low, high),
+        exact=stats.korn_graubard(y, strata, LEVEL),
+        simultaneous=together,
+        decided=decided if y.shape[1] >= FEWEST_FOR_VERDICTS else np.zeros_like(decided),
+        p=p,
+        p_adjusted=stats.holm(p),
+    )
+
+
+def flipped(pair: dict[str, Any]) -> dict[str, Any]:
+    """Return a pair seen from its other side."""
+    rate = pair["win_rate"]
+    turned: dict[str, Any] = {
+        **pair,
+        "a": pair["b"],
+        "b": pair["a"],
+        "wins": pair["losses"],
+        "losses": pair["wins"],
+        "win_rate": {
+            "value": 1 - rate["value"],
+            "low": 1 - rate["high"],
+            "high": 1 - rate["low"],
+            "exact": [1 - rate["exact"][1], 1 - rate["exact"][0]],
+            "simultaneous": [1 - rate["simultaneous"][1], 1 - rate["simultaneous"][0]],
+        },
+        "verdict": OTHER_SIDE[pair["verdict"]],
+    }
+    return {**turned, "win_rate": rounded(turned["win_rate"])}
+
+
+def contrasts(pairs: Sequence[dict[str, Any]], modes: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Pick the contrasts of a mode against `basic` with the same LLM and generator, the mode's side first.
+
+    `modes` maps labels to the names of modes; a label it does not know stands for itself. The contrasts are a
+    family of their own for Holm's adjustment; the verdict stays that of the pair among all pairs.
+    """
+    found = []
+    for pair in pairs:
+        a, b = pair["a"].split("|"), pair["b"].split("|")
+        if len(a) != 3 or len(b) != 3 or (a[0], a[2]) != (b[0], b[2]):
+            continue
+        basic = [modes.get(mode, mode) == BASIC for mode in (a[1], b[1])]
+        if basic.count(True) != 1:
+            continue
+        contrast = flipped(pair) if basic[0] else pair
+        found.append({**contrast, "llm": a[0], "mode": (b if basic[0] else a)[1], "generator": a[2]})
+    adjusted = stats.holm([contrast["p"] for contrast in found]).tolist()
+    return [{**contrast, "p_adjusted": rounded(p)} for contrast, p in zip(found, adjusted, strict=True)]
+
+
+def rounded(value: Any) -> Any:
+    """Keep ten significant digits: the last ones differ with the machine's linear algebra, and a board must not."""
+    if isinstance(value, float):
+        return float(f"{value:.10g}")
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, list) else value

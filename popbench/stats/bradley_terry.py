@@ -1,0 +1,102 @@
+"""Bradley-Terry strengths: one number for each system, such that differences of two predict who wins."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import expit
+
+from . import _arrays
+from ._arrays import Float64s
+from .bootstrap import Resamples, percentile_interval
+
+_STEPS = 200
+_PRECISE = 1e-10
+
+
+def bradley_terry(mean_win_rates: ArrayLike, n_prompts: int) -> Float64s:
+    """Fit the Bradley-Terry model to systems that all met on the same prompts.
+
+        P(a beats b) = 1 / (1 + exp(s_b - s_a)),  the s of all systems adding up to 0
+
+    The likelihood knows of a complete board only each system's number of wins, ties half. Half a win and half a
+    loss are added to every pair, which keep the strength of a system finite that wins everything. Systems come in
+    the order of their mean win rates; what the model adds is a scale on which differences add up.
+
+    Args:
+        mean_win_rates: each system's mean win rate against the others, in [0, 1], shape (..., systems), at least 2.
+        n_prompts: prompts that each pair met on.
+
+    Returns:
+        s, log-odds, of the same shape.
+
+    Raises:
+        ValueError: if there are fewer than 2 systems, a rate leaves [0, 1], their mean is not 1/2, or n < 1.
+
+    Source: Bradley and Terry 1952, Biometrika 39; fitted by Newton's method.
+    """
+    rates = np.asarray(mean_win_rates, dtype=np.float64)
+    if rates.ndim < 1 or rates.shape[-1] < 2:
+        raise ValueError(f"Bradley-Terry needs at least 2 systems, got the shape {rates.shape}")
+    if n_prompts < 1:
+        raise ValueError(f"Bradley-Terry needs at least 1 prompt, got {n_prompts}")
+    if rates.size and not (rates.min() >= -1e-9 and rates.max() <= 1 + 1e-9):
+        raise ValueError("mean win rates must lie in [0, 1]")
+    if np.abs(rates.mean(axis=-1) - 0.5).max(initial=0) > 1e-6:
+        raise ValueError("the mean win rates of a complete board have the mean 1/2")
+    n_systems = rates.shape[-1]
+    # Per game of a pair, with the half win and half loss: everything below is divided by n + 1.
+    scores = (rates * n_prompts + 0.5) / (n_prompts + 1) * (n_systems - 1)
+    flat = scores.reshape(-1, n_systems)
+    found = np.empty_like(flat)
+    start = _fit(flat.mean(axis=0, keepdims=True), np.zeros((1, n_systems))) if len(flat) else np.zeros((1, n_systems))
+    for rows in _arrays.row_blocks(len(flat), n_systems**2):
+        found[rows] = _fit(flat[rows], np.broadcast_to(start, flat[rows].shape))
+    strengths: Float64s = found.reshape(rates.shape)
+    return strengths
+
+
+def bradley_terry_interval(
+    mean_outcomes: ArrayLike, resamples: Resamples, n_resamples: int = 1000, level: float = 0.95
+) -> tuple[Float64s, Float64s]:
+    """Bootstrap intervals of `bradley_terry`: prompts are drawn again, and the model fitted to each resample.
+
+    Args:
+        mean_outcomes: as `mean_outcomes` returns them, shape (systems, prompts).
+        resamples: of these prompts; its pseudo-rows count as ties, which all systems get alike.
+        n_resamples: of them, how many are fitted.
+        level: confidence level.
+
+    Returns:
+        (low, high), log-odds, each of shape (systems,).
+
+    Raises:
+        ValueError: if the shapes do not fit, outcomes leave [0, 1], or there are fewer than 2 systems.
+    """
+    m = _arrays.outcomes(mean_outcomes).astype(np.float64)
+    n_prompts = len(resamples.draws)
+    if m.shape[1] != n_prompts:
+        raise ValueError(f"the resamples are of {n_prompts} prompts, the outcomes of {m.shape[1]}")
+    draws = resamples.draws[:, :n_resamples].astype(np.float64)
+    ties = (n_prompts - draws.sum(axis=0)) / 2
+    return percentile_interval(bradley_terry(((m @ draws + ties) / n_prompts).T, n_prompts).T, level)
+
+
+def _fit(scores: Float64s, strengths: Float64s) -> Float64s:
+    """Solve for the strengths, shape (fits, systems), that expect these scores per game."""
+    s = np.array(strengths)
+    n_systems = scores.shape[1]
+    diagonal = np.arange(n_systems)
+    for _ in range(_STEPS):
+        expected = expit(s[:, :, np.newaxis] - s[:, np.newaxis, :])  # (fits, systems, systems)
+        gradient = scores - (expected.sum(axis=2) - 0.5)
+        if np.abs(gradient).max(initial=0) < _PRECISE * n_systems:
+            break
+        curvature = -expected * (1 - expected)
+        curvature[:, diagonal, diagonal] = 0
+        curvature[:, diagonal, diagonal] = -curvature.sum(axis=2)
+        curvature += 1 / n_systems  # fixes the sum of the strengths, which no game tells
+        step = np.linalg.solve(curvature, gradient[:, :, np.newaxis])[:, :, 0]
+        s += step / np.maximum(1, np.abs(step).max(axis=1, keepdims=True))
+    centred: Float64s = s - s.mean(axis=1, keepdims=True)
+    return centred
