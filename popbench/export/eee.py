@@ -21,7 +21,8 @@ from popbench.export.files import staged
 from popbench.export.instances import instance, median_id, result_id, text
 from popbench.keys import digest
 from popbench.leaderboard.eee import INSTANCES, SCHEMA_VERSION
-from popbench.leaderboard.results import LEVEL, compute
+from popbench.leaderboard.pairs import LEVEL
+from popbench.leaderboard.results import compute
 from popbench.leaderboard.sources import from_samples
 from popbench.records import JSON, Sample
 
