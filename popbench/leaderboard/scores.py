@@ -11,6 +11,9 @@ from typing import Any
 from popbench.errors import UsageError
 from popbench.records import JSON
 
+_LARGEST = 1e300
+"""What a popularity is at most, so that sums of some are still numbers."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreRow:
@@ -199,6 +202,8 @@ def check_row(row: ScoreRow, source: str) -> None:
         raise UsageError(f"{where}: popularity is {row.popularity}, expected a finite number")
     if row.popularity < 0:
         raise UsageError(f"{where}: popularity is {row.popularity:g}, expected no negative number")
+    if row.popularity > _LARGEST:
+        raise UsageError(f"{where}: popularity is {row.popularity:g}, expected at most {_LARGEST:g}")
     if (row.popularity == 0) != (row.status == "invalid"):
         raise UsageError(f"{where}: popularity is {row.popularity:g} with status {row.status} (0 is for invalid)")
 
