@@ -83,9 +83,7 @@ def limited(sources: Sequence[Scores]) -> dict[str, list[int]]:
 
 def _add_block(results: dict[str, Any], scores: Scores, block: Block) -> None:
     values = np.asarray(block.values, dtype=np.float64)
-    strata = _codes(
-        [f"{task}\0{category}" for (task, _), category in zip(block.prompts, block.categories, strict=True)]
-    )
+    strata = strata_of(block)
     about = {"task": block.name, "predictor": scores.predictor}
     y = stats.pairwise_outcomes(values)
     resamples = stats.Resamples.draw(strata, RESAMPLES, BOOTSTRAP_SEED)
@@ -98,19 +96,23 @@ def _add_block(results: dict[str, Any], scores: Scores, block: Block) -> None:
     ]
     results["pairs"] += pairs
     results["enhancement"] += contrasts(pairs, scores.modes)
-    results["minimum_detectable_win_rate"].append(
-        {
-            **about,
-            "n": len(block.prompts),
-            "pairs": len(y),
-            "one_pair": stats.minimum_detectable_win_rate(len(block.prompts)),
-            "all_pairs": stats.minimum_detectable_win_rate(len(block.prompts), max(1, len(y))),
-        }
-    )
+    results["minimum_detectable_win_rate"].append({**about, **detectable(len(block.prompts), len(y))})
 
 
-def _codes(names: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
+def strata_of(block: Block) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the stratum of each prompt, as a number: its category, and its task where tasks are pooled."""
+    names = [f"{task}\0{category}" for (task, _), category in zip(block.prompts, block.categories, strict=True)]
     return np.unique(names, return_inverse=True)[1].astype(np.int64)
+
+
+def detectable(n_prompts: int, n_pairs: int) -> dict[str, JSON]:
+    """Say what this many prompts can find: of one pair, and of this many that are judged together."""
+    return {
+        "n": n_prompts,
+        "pairs": n_pairs,
+        "one_pair": stats.minimum_detectable_win_rate(n_prompts),
+        "all_pairs": stats.minimum_detectable_win_rate(n_prompts, max(1, n_pairs)),
+    }
 
 
 def _systems(
