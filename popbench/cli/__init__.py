@@ -28,6 +28,7 @@ BUILT_IN = {
     "corpus": "Embed a corpus of videos, and see what a prompt retrieves from it.",
     "leaderboard": "Build boards from runs and from bare scores.",
     "export": "Write a run's scores for other tools: Every Eval Ever, Parquet, JSONL.",
+    "report": "Make a page of a run: its results, and a gallery of its clips.",
     "predictor": "Train and import popularity predictors, and audit what moves their scores.",
     "doctor": "Check this machine: versions, devices, keys, plugins.",
 }

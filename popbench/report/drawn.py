@@ -1,0 +1,130 @@
+"""The data of a view's charts: histograms of its samples' scores, medians, contrasts, sizes and times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from popbench.records import JSON, Sample
+from popbench.report.numbers import popularity, rate
+
+BINS = 36
+_LABEL, _BASE, _TALLEST = 0.22, 0.92, 0.5
+"""Of a row's height: where its name stands, its base line, and the height of the greatest bin."""
+_LEAST_SECONDS = 1e-4
+
+
+def scores_by_system(samples: Iterable[Sample], predictor: str, tasks: Iterable[str]) -> dict[str, list[float]]:
+    """Collect the scores above 0 of some tasks' samples: those a log axis has room for."""
+    wanted = set(tasks)
+    found: dict[str, list[float]] = {}
+    for sample in samples:
+        value = sample.scores.get(predictor)
+        if sample.task in wanted and value:
+            found.setdefault(sample.system, []).append(value)
+    return found
+
+
+def distribution(rows: Sequence[Mapping[str, Any]], scores: Mapping[str, Sequence[float]]) -> dict[str, JSON]:
+    """Return the chart of results' rows, best first: with histograms where there are scores, else medians only."""
+    values = [value for system in scores.values() for value in system]
+    for row in rows:
+        values += [value for value in (row["median"][key] for key in ("value", "low", "high")) if value]
+    if not values:
+        return {}
+    low, high = min(values), max(values)
+    low, high = (low / 2, high * 2) if high / low < 4 else (low / 1.15, high * 1.15)
+    edges = np.geomspace(low, high, BINS + 1)
+    counts = {system: np.histogram(found, edges)[0] / len(found) for system, found in scores.items()}
+    tallest = max((count.max() for count in counts.values()), default=1)
+    bins, medians = [], []
+    for place, row in enumerate(rows):
+        system, base = row["system"], place + _BASE
+        if system in counts:
+            heights = [*counts[system], 0]
+            bins += [
+                {"system": system, "x": _digits(edge), "y": _digits(base - _TALLEST * part / tallest), "base": base}
+                for edge, part in zip(edges, heights, strict=True)
+            ]
+        medians.append(_median_row(row, place, low))
+    return {"kind": "distribution", "rows": len(rows), "data": {"bins": bins, "medians": medians}}
+
+
+def _median_row(row: Mapping[str, Any], place: int, least: float) -> dict[str, JSON]:
+    median, shown = row["median"], popularity(row["median"])
+    at = {key: median[key] if median[key] is None else max(median[key], least) for key in ("value", "low", "high")}
+    return {
+        **at,
+        "y": place + _BASE,
+        "label": place + _LABEL,
+        "name": row["system"].replace("|", " · "),
+        "told": shown.text,
+        "tip": f"{row['system']}: median {shown.text}, n = {row['n']:,}",
+    }
+
+
+def contrasts(rows: Sequence[Mapping[str, Any]]) -> dict[str, JSON]:
+    """Return the chart of a mode's win rates over basic."""
+    found = []
+    for place, row in enumerate(rows):
+        of = row["win_rate"]
+        shown = rate(of["value"], (of["low"], of["high"]))
+        name = f"{row['llm']} · {row['mode']} · {row['generator']}"
+        found.append(
+            {
+                **{key: round(100 * of[key], 2) for key in ("value", "low", "high")},
+                "kind": row["verdict"] if row["verdict"] in ("better", "worse") else "open",
+                "y": place + 0.7,
+                "label": place + _LABEL + 0.05,
+                "name": name,
+                "told": f"{shown.text}, n = {row['n']:,}",
+                "tip": f"{name}: {shown.text} % over basic",
+            }
+        )
+    return _chart("contrasts", {"rows": found, "half": [{"x": 50}]}) if found else {}
+
+
+def sizes(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, JSON]]:
+    """Return the charts of what the number of references does: medians and win rates over basic."""
+    if not rows:
+        return {}
+    medians, rates = [], []
+    for row in rows:
+        about = {"series": row["series"], "k": row["k"]}
+        median, over = row["numbers"]
+        if all(median.values()):
+            medians.append({**about, **median, "tip": f"{row['series']}, {row['k']}: median {row['median'].text}"})
+        if over is not None:
+            numbers = {key: round(100 * over[key], 2) for key in ("value", "low", "high")}
+            rates.append({**about, **numbers, "tip": f"{row['series']}, {row['k']}: {row['rate'].text} %"})
+    return {
+        "sizes_median": {"kind": "sizes_median", "rows": 0, "data": {"median": medians}},
+        "sizes_rate": {"kind": "sizes_rate", "rows": 0, "data": {"rate": rates, "half": [{"x": 50}]}},
+    }
+
+
+def times(rows: Sequence[Mapping[str, Any]]) -> dict[str, JSON]:
+    """Return the chart of the seconds of each stage."""
+    found = []
+    for row in rows:
+        if row["seconds"]:
+            low, middle, high = (max(value, _LEAST_SECONDS) for value in row["seconds"])
+            place = len(found)
+            name = f"{row['stage']} · {row['name']}"
+            found.append(
+                {
+                    "low": low, "value": middle, "high": high, "y": place + 0.7, "label": place + _LABEL + 0.05,
+                    "name": name, "told": f"{row['median']}, n = {row['n']:,}", "tip": f"{name}: {row['median']}",
+                }
+            )  # fmt: skip
+    return _chart("stages", {"stages": found}) if found else {}
+
+
+def _chart(kind: str, data: dict[str, list[dict[str, JSON]]]) -> dict[str, JSON]:
+    return {"kind": kind, "rows": max(len(rows) for rows in data.values()), "data": data}
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.5g}")

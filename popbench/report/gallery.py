@@ -1,0 +1,143 @@
+"""The gallery's data: an index of all samples by column, and their texts, prompt by prompt, compressed.
+
+A page of 6,000 samples has tens of megabytes of completions: the index is read when the page opens, a prompt's texts
+when it is picked.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+from popbench.records import JSON, Sample
+
+_CODES = {"ok": "o", "invalid": "i", "error": "e"}
+
+
+def gallery(
+    samples: Sequence[Sample], predictors: Sequence[Mapping[str, Any]], run: Path, page: Path
+) -> dict[str, Any]:
+    """Return the index and the texts of a run's samples; videos are told relative to the folder of `page`.
+
+    `scores` and `status` are by system, prompt and repeat, in one row; "-" and None stand for samples that are not
+    there. `texts` has one item for each prompt.
+    """
+    systems = sorted({sample.system for sample in samples})
+    repeats = max((sample.repeat for sample in samples), default=0) + 1
+    prompts = sorted({(sample.task, sample.prompt_id): sample for sample in samples}.items())
+    place = {at: number for number, (at, _) in enumerate(prompts)}
+    number_of = {system: number for number, system in enumerate(systems)}
+    cells = len(systems) * len(prompts) * repeats
+    status = ["-"] * cells
+    scores: dict[str, list[float | None]] = {item["name"]: [None] * cells for item in predictors}
+    for sample in samples:
+        at = (number_of[sample.system] * len(prompts) + place[sample.task, sample.prompt_id]) * repeats + sample.repeat
+        status[at] = _CODES.get(sample.status, "e")
+        for predictor, found in scores.items():
+            value = sample.scores.get(predictor)
+            found[at] = None if value is None else float(f"{value:.4g}")
+    ordered = sorted(samples, key=lambda s: (s.task, s.prompt_id, s.system, s.repeat))
+    return {
+        "systems": systems,
+        "predictors": {item["name"]: item["unit"] for item in predictors},
+        "prompts": [[sample.task, sample.prompt_id, sample.prompt, sample.category] for _, sample in prompts],
+        "repeats": repeats,
+        "status": "".join(status),
+        "scores": scores,
+        "folder": _folder(run, page),
+        "texts": [
+            _packed([_texts(sample, number_of) for sample in group])
+            for _, group in groupby(ordered, key=lambda s: (s.task, s.prompt_id))
+        ],
+    }
+
+
+def _texts(sample: Sample, number_of: Mapping[str, int]) -> dict[str, JSON]:
+    """Return what the page shows of a sample, without what is not there."""
+    values = {
+        "system": number_of[sample.system],
+        "repeat": sample.repeat,
+        "title": sample.title,
+        "prompt": sample.video_prompt,
+        "reasoning": sample.reasoning,
+        "completion": sample.completion,
+        "references": list(sample.references),
+        "notes": list(sample.notes),
+        "error": sample.error,
+        "video": clip_path(sample.video),
+        "attempts": sample.attempts,
+        "originality": sample.originality,
+        "compliance": sample.compliance,
+        "match": sample.match,
+        "seconds": {stage: float(f"{value:.3g}") for stage, value in sample.seconds.items() if value is not None},
+    }
+    return {key: value for key, value in values.items() if value not in (None, [], {})}
+
+
+def clip_path(video: str | None) -> str | None:
+    """Return a clip's path below the run as a URL; None for one that leads out of it, whoever wrote that."""
+    if video is None:
+        return None
+    path = PurePosixPath(video)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        return None
+    return quote(str(path))
+
+
+def _folder(run: Path, page: Path) -> str:
+    """Return the run's folder as seen from the page's, as a URL that ends in a slash."""
+    try:
+        relative = os.path.relpath(run.resolve(), page.resolve())
+    except ValueError:  # on another drive
+        return run.resolve().as_uri() + "/"
+    return "./" if relative == "." else quote(Path(relative).as_posix()) + "/"
+
+
+def _packed(value: JSON) -> str:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return base64.b64encode(zlib.compress(text.encode("utf-8"), 6)).decode("ascii")
+
+
+def embedded(samples: Sequence[Sample], run: Path, order: Sequence[str], count: int) -> dict[str, str]:
+    """Return `count` clips as base64 by their path: of the first two systems of `order`, spread over the prompts.
+
+    Then come the other systems, prompt by prompt. Clips that are not there are passed over.
+    """
+    found: dict[str, str] = {}
+    for sample in _spread(samples, order):
+        path = clip_path(sample.video)
+        if len(found) >= count:
+            break
+        if path is None or path in found:
+            continue
+        try:
+            found[path] = base64.b64encode((run / str(sample.video)).read_bytes()).decode("ascii")
+        except OSError:
+            continue
+    return found
+
+
+def _spread(samples: Sequence[Sample], order: Sequence[str]) -> Iterator[Sample]:
+    """Yield samples so that any beginning of them covers tasks and categories, with pairs of systems complete."""
+    seen: dict[tuple[str, str], int] = {}
+    turn: dict[tuple[str, str], int] = {}
+    for sample in sorted(samples, key=lambda s: (s.task, s.prompt_id)):
+        if (sample.task, sample.prompt_id) not in turn:
+            stratum = (sample.task, sample.category)
+            turn[sample.task, sample.prompt_id] = seen.get(stratum, 0)
+            seen[stratum] = seen.get(stratum, 0) + 1
+    rank = {system: place for place, system in enumerate(order)}
+
+    def at(sample: Sample) -> tuple[int, int, str, str, int, int]:
+        place = rank.get(sample.system, len(rank))
+        prompt = (sample.task, sample.prompt_id)
+        return int(place > 1), turn[prompt], *prompt, place, sample.repeat
+
+    yield from sorted(samples, key=at)

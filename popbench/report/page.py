@@ -1,0 +1,202 @@
+"""The page itself: `run_page` for a run, `board_page` for results alone; both are one HTML file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from popbench import __version__
+from popbench.audit.words import verdict
+from popbench.costs import sentences
+from popbench.errors import UsageError, counted, one_line
+from popbench.leaderboard.markdown import DEMO, agreements, knows_copies, ranked, remarks
+from popbench.originality import COPY
+from popbench.records import JSON, Sample
+from popbench.report import charts, drawn
+from popbench.report.gallery import embedded, gallery
+from popbench.report.reading import check_results, read_run
+from popbench.report.sizes import sizes
+from popbench.report.stages import stages
+from popbench.report.tables import views
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_STYLES = ("page.css", "tables.css", "gallery.css")
+_SCRIPTS = ("page.js", "matrix.js", "charts.js")
+_GALLERY_SCRIPTS = ("samples.js", "gallery.js")
+
+
+def run_page(run: Path, title: str | None = None, *, page: Path | None = None, embed: int = 0) -> str:
+    """Return the whole page of a finished run, with its gallery.
+
+    `page` is the folder where the page will stand (the run's own by default), to which the videos' paths are
+    relative; `embed` clips are put into the page itself. Raises UsageError for a run that is not done or damaged.
+    """
+    read = read_run(run)
+    try:
+        return _page(read.results, title or run.resolve().name, (), _Run(read.about, read.samples, run, page, embed))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise UsageError(f"{run}: results.json and samples.jsonl make no report ({one_line(error)})") from error
+
+
+def board_page(results: Mapping[str, Any], title: str, about: Sequence[str] = ()) -> str:
+    """Return the page of a board from its results alone; `about` adds lines to what it rests on.
+
+    What needs samples (distributions, clips, times) is left out. Raises UsageError for what is no results.json.
+    """
+    check_results(results, "results")
+    try:
+        return _page(results, title, about, None)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise UsageError(f"results: they make no page ({one_line(error)})") from error
+
+
+class _Run:
+    """What only the page of a run has."""
+
+    def __init__(
+        self, about: Mapping[str, JSON], samples: Sequence[Sample], path: Path, page: Path | None, embed: int
+    ) -> None:
+        self.about, self.samples, self.path = about, samples, path
+        self.page, self.embed = page or path, embed
+
+    def tasks(self, name: str) -> list[str]:
+        """Return the tasks behind a table's name: itself, or those of a group."""
+        tasks = self.about["tasks"]
+        return [name] if name in tasks else [task for task, of in tasks.items() if of["group"] == name]
+
+
+def _page(results: Mapping[str, Any], title: str, about: Sequence[str], run: _Run | None) -> str:
+    shown = views(results)
+    for view in shown:
+        _draw(view, results, run)
+    took = stages(run.samples) if run else []
+    data: dict[str, JSON] = {
+        "specifications": charts.specifications(),
+        "row": charts.ROW,
+        "views": [
+            {
+                "predictor": view["predictor"],
+                "task": view["task"],
+                "order": [row["system"] for row in view["rows"]],
+                "pairs": view["pairs"],
+                "charts": view["charts"],
+            }
+            for view in shown
+        ],
+        "charts": {"stages": drawn.times(took)} if took else {},
+    }
+    blobs = {"data": data}
+    if run:
+        blobs["samples"] = gallery(run.samples, results["predictors"], run.path, run.page)
+        blobs["clips"] = embedded(run.samples, run.path, data["views"][0]["order"], run.embed)
+    scripts = [*_SCRIPTS, *(_GALLERY_SCRIPTS if run else ())]
+    vega = Markup(charts.javascript().replace("</script", "<\\/script"))
+    code = [vega, *(Markup(_text(name)) for name in scripts)]
+    context = {
+        "title": title,
+        "kind": "Report" if run else "Leaderboard",
+        "version": __version__,
+        "facts": _facts(results, shown, run),
+        "demo": _demo(results),
+        "incomplete": results.get("incomplete"),
+        "remarks": remarks(results),
+        "views": shown,
+        "tasks": list(dict.fromkeys(view["task"] for view in shown)),
+        "predictors": list(dict.fromkeys(view["predictor"] for view in shown)),
+        "agreements": list(agreements(results)),
+        "audits": [(entry["predictor"], verdict(entry), entry["warnings"]) for entry in results.get("audit") or []],
+        "stages": took,
+        "spent": list(sentences(results.get("costs") or [])),
+        "gallery": bool(run),
+        "repeats": blobs["samples"]["repeats"] if run else 1,
+        "embedded": len(blobs["clips"]) if run else 0,
+        "categories": sorted({sample.category for sample in run.samples}) if run else [],
+        "results": results,
+        "copies": knows_copies(results["systems"]),
+        "copy": f"{100 * COPY:.0f}",
+        "about": about,
+        "styles": Markup("\n".join(map(_text, _STYLES))),
+        "scripts": code,
+        "policy": _policy(code),
+        "blobs": {name: Markup(_inert(value)) for name, value in blobs.items()},
+    }
+    return _environment().get_template("page.html.j2").render(context) + "\n"
+
+
+def _draw(view: dict[str, Any], results: Mapping[str, Any], run: _Run | None) -> None:
+    """Add a view's charts, and the table of sizes."""
+    predictor, task = view["predictor"], view["task"]
+    rows = ranked(results, predictor, task)
+    scores = drawn.scores_by_system(run.samples, predictor, run.tasks(task)) if run else {}
+    contrasts = [row for row in results["enhancement"] if (row["predictor"], row["task"]) == (predictor, task)]
+    view["sizes"] = sizes(results, run.about, predictor, task) if run else []
+    view["scored"] = sum(map(len, scores.values()))
+    found = {
+        "distribution": drawn.distribution(rows, scores),
+        "contrasts": drawn.contrasts(contrasts),
+        **drawn.sizes(view["sizes"]),
+    }
+    view["charts"] = {name: chart for name, chart in found.items() if chart}
+
+
+def _demo(results: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the warning of a demonstration: its first words, and the rest."""
+    if not results["demo"]:
+        return None
+    lead, _, rest = DEMO.removeprefix("**").partition("** ")
+    return lead, rest
+
+
+def _facts(results: Mapping[str, Any], shown: Sequence[Mapping[str, Any]], run: _Run | None) -> list[str]:
+    tasks = [task["name"] for task in results["tasks"]]
+    facts = [
+        counted(len({row["system"] for row in results["systems"]}), "system"),
+        counted(max(view["n"] for view in shown), "prompt"),
+        counted(len(tasks), "task"),
+        counted(len(results["predictors"]), "predictor"),
+    ]
+    if run:
+        facts.append(counted(len(run.samples), "sample"))
+        facts.append(f"seed {run.about['config'].get('seed')}")
+    return facts
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _text(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _inert(value: JSON) -> str:
+    """Write JSON so that no text in it can end the script element, or be taken for a comment in it."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """Return the page's Content-Security-Policy: its own scripts by their hashes, videos beside it, nothing else."""
+    hashes = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode('utf-8')).digest()).decode('ascii')}'"
+        for script in scripts
+    )
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; media-src 'self' file: data:; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )

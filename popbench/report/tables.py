@@ -1,0 +1,144 @@
+"""The tables of one view: one predictor's scores on one task or group, as the templates show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from popbench.leaderboard.markdown import decides, knows_copies, p_value, percent, ranked, tables
+from popbench.leaderboard.pairs import flipped
+from popbench.report.numbers import NOTHING, log_odds, popularity, rank, rate, win_rate
+
+MATRIX_LIMIT = 40
+INTERVALS_IN_CELLS = 8
+"""Up to so many systems the matrix has room for the intervals themselves."""
+
+WORDS = {
+    "better": "better: decided, with all pairs of this table taken together",
+    "worse": "worse: decided, with all pairs of this table taken together",
+    "undecided": "undecided: the interval over all pairs of this table holds 50 %",
+    None: "no verdict: fewer than 10 prompts",
+}
+
+
+def views(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return every view of a page, in the order of the results: groups first."""
+    return [_view(results, predictor, task) for predictor, task in tables(results)]
+
+
+def _view(results: Mapping[str, Any], predictor: str, task: str) -> dict[str, Any]:
+    rows = ranked(results, predictor, task)
+    pairs = [pair for pair in results["pairs"] if (pair["predictor"], pair["task"]) == (predictor, task)]
+    contrasts = [row for row in results["enhancement"] if (row["predictor"], row["task"]) == (predictor, task)]
+    unit = next((item["unit"] for item in results["predictors"] if item["name"] == predictor), "popularity")
+    return {
+        "predictor": predictor,
+        "task": task,
+        "unit": unit,
+        "n": rows[0]["n"],
+        "repeats": rows[0].get("repeats", 1),
+        "decides": decides(results, predictor, task),
+        "verdicts": any(pair["verdict"] is not None for pair in pairs),
+        "copies": knows_copies(rows),
+        "rows": [_row(place, row) for place, row in enumerate(rows, 1)],
+        "ranked": any(row["rank"] is not None for row in rows),
+        "matrix": _matrix(rows, pairs),
+        "too_large": len(rows) > MATRIX_LIMIT,
+        "pairs": [_numbers(pair) for pair in pairs],
+        "contrasts": [_contrast(row) for row in contrasts],
+        "categories": _categories(rows),
+    }
+
+
+def _row(place: int, row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "place": place,
+        "system": row["system"],
+        "parts": parts(row["system"]),
+        "rank": rank(row["rank"]),
+        "win_rate": rate(row["mean_win_rate"], row["mean_win_rate_interval"]),
+        "median": popularity(row["median"]),
+        "strength": log_odds(row["bradley_terry"]),
+        "compliance": rate(row["compliance"], row["compliance_interval"]),
+        "copies": rate(row["copy_rate"], row["copy_rate_interval"]),
+        **{name: row[name] for name in ("n", "invalid", "errors", "drafts", "drafts_with_references")},
+    }
+
+
+def parts(system: str) -> list[str]:
+    """Split a system's id into LLM, mode and generator; a system without these stands for itself."""
+    found = system.split("|")
+    return found if len(found) == 3 else [system, "", ""]
+
+
+def _matrix(rows: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, Any]]) -> list[list[dict[str, Any]]] | None:
+    """Return the cells of row over column, in the order of the rows; None where there is nothing to compare."""
+    if not 2 <= len(rows) <= MATRIX_LIMIT:
+        return None
+    known = {}
+    for number, pair in enumerate(pairs):
+        known[pair["a"], pair["b"]] = _cell(pair, number, turned=False)
+        known[pair["b"], pair["a"]] = _cell(pair, number, turned=True)
+    names = [row["system"] for row in rows]
+    return [[known.get((a, b), {"kind": "self" if a == b else "none"}) for b in names] for a in names]
+
+
+def _cell(pair: Mapping[str, Any], number: int, *, turned: bool) -> dict[str, Any]:
+    value, low, high = (pair["win_rate"][key] for key in ("value", "low", "high"))
+    verdict = pair["verdict"]
+    if turned:
+        value, low, high = 1 - value, 1 - high, 1 - low
+        verdict = _OTHER.get(verdict, verdict)
+    kind = verdict[0] + str(_step(value)) if verdict in _OTHER else "open"
+    return {
+        "kind": kind,
+        "rate": rate(value, (low, high)),
+        "pair": number,
+        "turned": turned,
+        "verdict": verdict or "no verdict",
+    }
+
+
+_OTHER = {"better": "worse", "worse": "better"}
+
+
+def _step(value: float) -> int:
+    """Sort a decided win rate into four steps of colour, by its distance from one half."""
+    return 1 + sum(abs(value - 0.5) >= edge for edge in (0.1, 0.2, 0.35))
+
+
+def _numbers(pair: Mapping[str, Any]) -> list[Any]:
+    """What the tooltip of a cell tells, in the order that matrix.js takes apart."""
+    of = pair["win_rate"]
+    return [
+        pair["a"], pair["b"], of["value"], [of["low"], of["high"]], of["exact"], of["simultaneous"],
+        pair["wins"], pair["ties"], pair["losses"], pair["n"], p_value(pair["p"]),
+        None if pair["p_adjusted"] is None else p_value(pair["p_adjusted"]), pair["verdict"],
+    ]  # fmt: skip
+
+
+def _contrast(row: Mapping[str, Any]) -> dict[str, Any]:
+    exact = row["win_rate"]["exact"]
+    return {
+        **{name: row[name] for name in ("llm", "mode", "generator", "wins", "ties", "losses", "n", "verdict")},
+        "rate": win_rate(row),
+        "exact": f"[{percent(exact[0])}, {percent(exact[1])}]",
+        "p": p_value(row["p"]),
+        "p_adjusted": "–" if row["p_adjusted"] is None else p_value(row["p_adjusted"]),
+        "told": WORDS.get(row["verdict"], ""),
+    }
+
+
+def _categories(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    names = list(rows[0]["by_category"])
+    if len(names) < 2:
+        return None
+    return {
+        "names": [(name, rows[0]["by_category"][name]["n"]) for name in names],
+        "rows": [(row["system"], list(_medians(row["by_category"], names))) for row in rows],
+    }
+
+
+def _medians(of: Mapping[str, Any], names: Sequence[str]) -> Iterator[Any]:
+    for name in names:
+        yield popularity(of[name]["median"]) if name in of else NOTHING

@@ -1,0 +1,40 @@
+// The charts: drawn when they come into sight, by Vega's interpreter, which needs no eval.
+"use strict";
+(() => {
+  const { data, onView, view } = popbench;
+  const drawn = new Map();
+
+  const chartOf = (element) => {
+    const block = element.closest("[data-view]");
+    const charts = block ? data.views[block.dataset.view].charts : data.charts;
+    return charts[element.dataset.chart];
+  };
+
+  const draw = async (element) => {
+    const chart = chartOf(element);
+    if (!chart || !element.clientWidth) return;
+    const width = element.clientWidth;
+    if (drawn.get(element) === width) return;
+    drawn.set(element, width);
+    const specification = { ...data.specifications[chart.kind], datasets: chart.data };
+    if (chart.rows) specification.height = chart.rows * data.row;
+    try {
+      await vegaEmbed(element, specification, { actions: false, renderer: "svg", ast: true, mode: "vega-lite" });
+      element.querySelector("svg")?.setAttribute("aria-hidden", "true");
+    } catch (error) {
+      element.classList.add("failed");
+      element.textContent = `This chart cannot be drawn (${error.message}).`;
+    }
+  };
+
+  const seen = new IntersectionObserver(
+    (entries) => entries.forEach((entry) => entry.isIntersecting && draw(entry.target)),
+    { rootMargin: "300px" },
+  );
+  for (const element of document.querySelectorAll(".chart")) {
+    const chart = chartOf(element);
+    if (chart?.rows) element.style.minHeight = `${chart.rows * data.row}px`;
+    seen.observe(element);
+  }
+  addEventListener("beforeprint", () => document.querySelectorAll(".chart").forEach(draw));
+})();

@@ -1,0 +1,84 @@
+// The matrix of win rates: a tooltip with every interval on hover and focus, and arrow keys between the cells.
+"use strict";
+(() => {
+  const { $, data, make } = popbench;
+  const tooltip = $("tooltip");
+  const percent = (value) => (100 * value).toFixed(1);
+  const brackets = ([low, high]) => `[${percent(low)}, ${percent(high)}]`;
+  const flip = (interval) => interval && [1 - interval[1], 1 - interval[0]];
+  const OTHER = { better: "worse", worse: "better" };
+
+  const told = (cell) => {
+    const pairs = data.views[cell.closest("table").dataset.matrix].pairs;
+    let [a, b, value, interval, exact, all, wins, ties, losses, n, p, adjusted, verdict] = pairs[cell.dataset.pair];
+    if ("turned" in cell.dataset) {
+      [a, b, value, wins, losses] = [b, a, 1 - value, losses, wins];
+      [interval, exact, all, verdict] = [flip(interval), flip(exact), flip(all), OTHER[verdict] || verdict];
+    }
+    const sentence = {
+      better: "Decided: the row is better.",
+      worse: "Decided: the row is worse.",
+      undecided: "Undecided: 50 % lies within the interval over all pairs.",
+    }[verdict] || "No verdict: fewer than 10 prompts.";
+    const rows = [
+      ["win rate, %", percent(value)],
+      ["bootstrap", brackets(interval)],
+      ["exact", brackets(exact)],
+      all && ["over all pairs", brackets(all)],
+      ["wins, ties, losses", `${wins}, ${ties}, ${losses}`],
+      ["prompts", n],
+      ["p (sign test)", p],
+      adjusted && ["p, adjusted (Holm)", adjusted],
+    ].filter(Boolean);
+    const list = make("dl");
+    for (const [name, text] of rows) list.append(make("dt", {}, name), make("dd", {}, String(text)));
+    return [make("strong", {}, a), " over ", make("strong", {}, b), make("div", {}, sentence), list];
+  };
+
+  const open = (cell) => {
+    tooltip.replaceChildren(...told(cell));
+    tooltip.hidden = false;
+    const at = cell.getBoundingClientRect();
+    const box = tooltip.getBoundingClientRect();
+    const left = Math.min(Math.max(8, at.left + at.width / 2 - box.width / 2), innerWidth - box.width - 8);
+    const below = at.bottom + 8 + box.height < innerHeight;
+    tooltip.style.left = `${Math.max(8, left)}px`;
+    tooltip.style.top = `${below ? at.bottom + 8 : Math.max(8, at.top - box.height - 8)}px`;
+    cell.setAttribute("aria-describedby", "tooltip");
+  };
+  const close = () => {
+    tooltip.hidden = true;
+    document.querySelector('[aria-describedby="tooltip"]')?.removeAttribute("aria-describedby");
+  };
+
+  const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+  for (const table of document.querySelectorAll("table.matrix")) {
+    const grid = [...table.tBodies[0].rows].map((row) => [...row.cells].slice(1));
+    const first = table.querySelector("td[data-pair]");
+    if (first) first.tabIndex = 0;
+    const cellOf = (event) => event.target.closest("td[data-pair]");
+    table.addEventListener("pointerover", (event) => (cellOf(event) ? open(cellOf(event)) : close()));
+    table.addEventListener("pointerleave", close);
+    table.addEventListener("focusin", (event) => cellOf(event) && open(cellOf(event)));
+    table.addEventListener("focusout", close);
+    table.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") close();
+      const step = STEPS[event.key];
+      const cell = cellOf(event);
+      if (!step || !cell) return;
+      event.preventDefault();
+      let row = grid.findIndex((cells) => cells.includes(cell));
+      let column = grid[row].indexOf(cell);
+      do {
+        row += step[0];
+        column += step[1];
+      } while (grid[row]?.[column] && !("pair" in grid[row][column].dataset));
+      const next = grid[row]?.[column];
+      if (!next) return;
+      cell.tabIndex = -1;
+      next.tabIndex = 0;
+      next.focus();
+    });
+  }
+  addEventListener("scroll", close, { passive: true });
+})();

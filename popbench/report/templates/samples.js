@@ -1,0 +1,37 @@
+// The samples: what of each is known at once (scores and status), and the texts of a prompt, unpacked when it is picked.
+"use strict";
+popbench.samples = (() => {
+  const { blob } = popbench;
+  const all = blob("samples");
+  const index = new Map(all.systems.map((system, number) => [system, number]));
+  const unpacked = new Map();
+
+  const at = (system, prompt, repeat) => (index.get(system) * all.prompts.length + prompt) * all.repeats + repeat;
+  const status = (system, prompt, repeat) => all.status[at(system, prompt, repeat)];
+  const score = (predictor, system, prompt, repeat) => all.scores[predictor][at(system, prompt, repeat)];
+
+  const unpack = async (text) => {
+    const bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    return JSON.parse(await new Response(stream).text());
+  };
+  const textsOf = (prompt) => {
+    if (!unpacked.has(prompt)) unpacked.set(prompt, unpack(all.texts[prompt]));
+    return unpacked.get(prompt);
+  };
+  const texts = async (system, prompt, repeat) =>
+    (await textsOf(prompt)).find((sample) => sample.system === index.get(system) && sample.repeat === repeat) || {};
+
+  // Compares two systems on a prompt: "a", "b", "tie", "invalid" (of just one), "error" (no result of one).
+  const compare = (predictor, a, b, prompt, repeat) => {
+    const [x, y] = [score(predictor, a, prompt, repeat), score(predictor, b, prompt, repeat)];
+    if (x === null || y === null) return "error";
+    return x === y ? "tie" : x > y ? "a" : "b";
+  };
+  const invalid = (predictor, system, prompt, repeat) => score(predictor, system, prompt, repeat) === 0;
+
+  const clips = () => blob("clips") || {};
+  const source = (path) => (path in clips() ? `data:video/mp4;base64,${clips()[path]}` : all.folder + path);
+
+  return { ...all, clips, compare, invalid, score, source, status, texts, textsOf };
+})();

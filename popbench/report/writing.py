@@ -1,0 +1,31 @@
+"""Writing a run's page: whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from popbench.errors import RunError, UsageError, one_line
+from popbench.report.page import run_page
+from popbench.run import check_free
+
+FILE = "report.html"
+
+
+def write_report(run: Path, out: Path | None = None, title: str | None = None, embed: int = 0) -> Path:
+    """Write the page of a run, into its directory or where `out` says, and return where it is.
+
+    Raises UsageError for a run that makes no page, RunError where the disk refuses; what was there then stays.
+    """
+    if run.is_dir():
+        check_free(run)
+    file = out or run / FILE
+    if not file.parent.is_dir():
+        raise UsageError(f"{file.parent}: no such folder: make it first, or choose another --out")
+    page = run_page(run, title, page=file.parent, embed=embed)
+    partial = file.with_name(f".{file.name}.part")
+    try:
+        partial.write_text(page, encoding="utf-8")
+        partial.replace(file)
+    except OSError as error:
+        raise RunError(f"{file} cannot be written: {one_line(error)}") from error
+    return file
