@@ -146,5 +146,5 @@ def javascript() -> str:
     """Return the JavaScript of Vega, Vega-Lite and Vega-Embed as one script that asks nothing of the network."""
     import vl_convert
 
-    bundle: str = vl_convert.javascript_bundle()
+    bundle: str = vl_convert.javascript_bundle(None)
     return bundle

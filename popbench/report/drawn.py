@@ -107,7 +107,7 @@ def sizes(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, JSON]]:
 
 def times(rows: Sequence[Mapping[str, Any]]) -> dict[str, JSON]:
     """Return the chart of the seconds of each stage."""
-    found = []
+    found: list[dict[str, JSON]] = []
     for row in rows:
         if row["seconds"]:
             low, middle, high = (max(value, _LEAST_SECONDS) for value in row["seconds"])

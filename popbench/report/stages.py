@@ -46,7 +46,7 @@ def _rows(stage: str, field: str, groups: Mapping[_Key, Iterable[Sample]]) -> It
         samples = list(group)
         took = _known(samples, lambda sample: sample.seconds.get(field))
         peak = _known(samples, lambda sample: sample.peak_memory_mb.get(field))
-        row = {
+        row: dict[str, Any] = {
             "stage": stage,
             "name": " · ".join(map(str, key)),
             "n": len(took),

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from popbench.leaderboard.markdown import decides, knows_copies, p_value, percent, ranked, tables
-from popbench.leaderboard.pairs import flipped
 from popbench.report.numbers import NOTHING, log_odds, popularity, rank, rate, win_rate
 
 MATRIX_LIMIT = 40
