@@ -46,7 +46,8 @@ def show(results: Mapping[str, Any], console: Console) -> None:
         )
 
 
-def _table(title: str, columns: Sequence[tuple[str, str]]) -> Table:
+def plain_table(title: str, columns: Sequence[tuple[str, str]]) -> Table:
+    """Return an empty table; each column has a name, and a side: l or r."""
     table = Table(title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name, side in columns:
         table.add_column(Text(name), justify="right" if side == "r" else "left", overflow="fold", no_wrap=side == "r")
@@ -58,7 +59,7 @@ def _ranking(results: Mapping[str, Any], predictor: str, task: str) -> Table:
     demo = " (demo)" if results["demo"] else ""
     rows = ranked(results, predictor, task)
     copies = knows_copies(rows)
-    table = _table(
+    table = plain_table(
         f"{task}, n = {rows[0]['n']}: {unit} by predictor {predictor}{demo}, 95 % intervals",
         [
             ("system", "l"),
@@ -85,7 +86,7 @@ def _contrasts(results: Mapping[str, Any], predictor: str, task: str) -> Table |
     rows = [row for row in results["enhancement"] if (row["predictor"], row["task"]) == (predictor, task)]
     if not rows:
         return None
-    table = _table(
+    table = plain_table(
         f"{task}: prompt enhancement against basic",
         [("system", "l"), ("win rate, %", "r"), ("wins", "r"), ("ties", "r"), ("losses", "r"), ("p", "r")],
     )
