@@ -27,6 +27,7 @@ BUILT_IN = {
     "task": "List, show and validate prompt sets.",
     "corpus": "Embed a corpus of videos, and see what a prompt retrieves from it.",
     "leaderboard": "Build boards from runs and from bare scores.",
+    "compare": "Did a change help? The paired differences of the systems that two runs share.",
     "export": "Write a run's scores for other tools: Every Eval Ever, Parquet, JSONL.",
     "report": "Make a page of a run: its results, and a gallery of its clips.",
     "predictor": "Train and import popularity predictors, and audit what moves their scores.",
