@@ -1,15 +1,22 @@
-"""`popbench leaderboard`: boards from runs and from bare scores."""
+"""`popbench leaderboard`: boards from runs and from bare scores, and boards that are published."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
+
+_BOARD = click.argument("board", metavar="BOARD", type=click.Path(path_type=Path, file_okay=False))
 
 
 @click.group("leaderboard")
 def command() -> None:
-    """Build boards from runs and from bare scores."""
+    """Build boards from runs and from bare scores, and keep published ones.
+
+    `build` ranks whatever you have. A published board is a folder that only takes comparable runs: `add` submits one,
+    `check` shows that the board is what its submissions give.
+    """
 
 
 @command.command()
@@ -22,27 +29,136 @@ def command() -> None:
 )
 @click.option(
     "--out",
-    required=True,
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Folder for README.md and board.json.",
+    help="Folder for README.md, board.json and index.html.  [default: the board's own]",
 )
-@click.option("--title", default="Leaderboard", show_default=True, help="Heading of the board.")
+@click.option("--title", help="Heading of the board.  [default: Leaderboard]")
 @click.option("--common", is_flag=True, help="Restrict the board to the prompts that all systems have.")
-def build(sources: tuple[Path, ...], out: Path, title: str, common: bool) -> int:
-    """Rank systems from run directories and score files (JSONL, CSV, Parquet).
+@click.option(
+    "--push-to-hub",
+    metavar="REPO_ID",
+    help="Also push scores, systems and pairs to the Hugging Face hub, as a data set.",
+)
+@click.option("--private", is_flag=True, help="With --push-to-hub: make a new data set private.")
+@click.option("--replace", is_flag=True, help="With --push-to-hub: replace the board that is in the data set.")
+def build(
+    sources: tuple[Path, ...],
+    out: Path | None,
+    title: str | None,
+    common: bool,
+    push_to_hub: str | None,
+    private: bool,
+    replace: bool,
+) -> int:
+    """Rank systems from run directories and score files (JSONL, CSV, Parquet), exports, submissions and boards.
 
     A score file has the columns system, task, prompt_id and popularity, and may have category, repeat, status,
     task_hash, predictor, compliance and originality. Only comparable scores share a board: same prompts, same
     task hash, same predictor, demo scores apart from real ones.
+
+    A published board alone, without --out, is written anew from its submissions:
+
+    \b
+      popbench leaderboard build runs/popcorn-* --out my-board
+      popbench leaderboard build board-a board-b scores.csv --out merged
+      popbench leaderboard build leaderboards/demo
     """
+    from popbench.errors import UsageError
+    from popbench.leaderboard.build import build_board
+    from popbench.publishing.board import is_board, rebuild
+
+    here = sources[0] if len(sources) == 1 and is_board(sources[0]) else None
+    if out is None and here is None:
+        raise click.UsageError("Missing option '--out': only a published board is written anew where it is.")
+    if here is not None and out in (None, here):
+        if title is not None or common:
+            raise UsageError(f"{here} has its title in board.yaml and all prompts: --title and --common need --out")
+        results, names = rebuild(here)
+        target = here
+    else:
+        assert out is not None
+        if is_board(out):
+            raise UsageError(f"{out} is a published board: popbench leaderboard add {out} RUN submits a run to it")
+        results, target = build_board(sources, out, title=title or "Leaderboard", common=common), out
+        names = ["README.md", "board.json", "index.html"]
+    _tell(results, f"{target}: {', '.join(names)}")
+    if push_to_hub is not None:
+        from popbench.publishing.hub import push
+
+        click.echo(push(push_to_hub, target, sources, private=private, replace=replace))
+    return 0
+
+
+@command.command()
+@_BOARD
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--system", "systems", metavar="ID", multiple=True, help="Submit this system only; repeat for several.")
+@click.option("--title", help="Heading of a new board.  [default: the folder's name]")
+@click.option("--description", help="A sentence for a new board.")
+@click.option("--predictor", metavar="LABEL", help="Predictor of a new board.  [default: the run's first]")
+def add(
+    board: Path,
+    run: Path,
+    systems: tuple[str, ...],
+    title: str | None,
+    description: str | None,
+    predictor: str | None,
+) -> int:
+    """Submit a run to a published board, or say every reason why not.
+
+    Where there is no board yet, one is made: its rules (board.yaml) are the run's tasks, predictor, repeats and seed.
+    A submission holds what was run and the score of every prompt, no videos and no texts. It is refused, and nothing is
+    written, if tasks, predictor, repeats or seed are others than the board's; if it mixes demo scores with real ones;
+    if prompts are missing, pending or in error; if the run's files are not what its ledger holds; and if a system is on
+    the board already.
+
+    \b
+      popbench leaderboard add leaderboards/mine runs/popcorn-02767b01 --title "Our models"
+      popbench leaderboard add leaderboards/mine runs/popcorn-5d1c0c55 --system 'gpt-4o|pe|ltx'
+      popbench leaderboard check leaderboards/mine
+    """
+    from popbench.errors import counted
+    from popbench.publishing.adding import add as submit
+
+    added = submit(board, run, title=title, description=description, predictor=predictor, systems=systems)
+    number = counted(len(added.systems), "system")
+    _tell(added.results, f"{number} in {added.file}; written: README.md, board.json, index.html")
+    for note in added.notes:
+        click.echo(note)
+    return 0
+
+
+@command.command()
+@_BOARD
+def check(board: Path) -> int:
+    """Build a published board again and compare every byte: for a lab's CI.
+
+    Submissions that were changed, renamed, removed or put there by hand, that do not keep the rules of board.yaml or
+    hold a system twice, and README.md, board.json or index.html that are not what the submissions give: each is a line,
+    and the exit status is 1. That the scores in a submission are true no check can show, only running it again.
+
+    \b
+      popbench leaderboard check leaderboards/mine
+    """
+    from popbench.errors import RunError, counted
+    from popbench.publishing.checking import check as compare
+
+    checked = compare(board)
+    if checked.wrong:
+        raise RunError("\n".join(checked.wrong))
+    about = f": {counted(checked.systems, 'system')}, {counted(checked.submissions, 'submission')}"
+    click.echo(f"{board}: ok{about if checked.submissions else ''}")
+    return 0
+
+
+def _tell(results: dict[str, Any] | None, line: str) -> None:
+    """Show a board and say where it is."""
     from rich.console import Console
 
-    from popbench.leaderboard.build import build_board
     from popbench.leaderboard.terminal import show
 
-    results = build_board(sources, out, title=title, common=common)
     console = Console()
-    show(results, console)
-    console.print(f"{out}: README.md, board.json", markup=False, highlight=False, soft_wrap=True)
-    return 0
+    if results is not None:
+        show(results, console)
+    console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -64,7 +64,17 @@ def row_of(sample: Sample, predictor: str) -> ScoreRow:
 
 
 def read_source(path: Path) -> list[Scores]:
-    """Read a run directory, a file of bare scores, or Every Eval Ever files; raises UsageError for what is neither."""
+    """Read a run directory, a board or one of its submissions, a file of bare scores, or Every Eval Ever files.
+
+    Raises UsageError for what is none of these.
+    """
+    from popbench.publishing.board import is_board, read_board
+    from popbench.publishing.submission import is_submission, read_submission
+
+    if is_board(path):
+        return read_board(path).scores()
+    if is_submission(path):
+        return [read_submission(path, named=False).scores(str(path))]
     if not path.is_dir() or eee.is_folder(path):
         return read_scores(path)
     about = read_about(path)

@@ -1,0 +1,40 @@
+"""Writing several files that belong together: all of them whole, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from popbench.errors import RunError, one_line
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Write texts below `folder`, by their relative paths; they appear in this order, once all of them are written.
+
+    Raises RunError where the disk refuses; then what was there is as it was. A process that is killed leaves at most
+    files named `.*.part` and, in the moment of renaming, some files that are newer than others.
+    """
+    parts = {name: folder / Path(name).with_name(f".{Path(name).name}.part") for name in files}
+    name = ""
+    try:
+        for name, text in files.items():
+            parts[name].parent.mkdir(parents=True, exist_ok=True)
+            parts[name].write_bytes(text.encode("utf-8", "replace"))
+        for name in files:
+            if (folder / name).is_dir():
+                raise IsADirectoryError(21, "a folder is in the way")
+        for name, part in parts.items():
+            part.replace(folder / name)
+    except OSError as error:
+        for part in parts.values():
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+        raise RunError(f"{folder / name}: cannot be written ({one_line(error)})") from error
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what a killed process had not finished writing in a folder; its user has to be the only one."""
+    for part in folder.glob(".*.part"):
+        with suppress(OSError):
+            part.unlink()

@@ -1,0 +1,82 @@
+"""What of a run's settings is fit to publish: no keys, no credentials in addresses, no folders of a machine."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import PurePath, PureWindowsPath
+from urllib.parse import urlsplit, urlunsplit
+
+from popbench.records import JSON
+from popbench.specs import parse_spec, write_spec
+
+HIDDEN = "(not published)"
+_SECRET = re.compile(r"(?i)(key|token|secret|passw|credential|authori[sz]ation|cookie)")
+_NAME_OF = re.compile(r"(?i)_(env|var|variable)$")
+"""Options that hold the name of a variable, and not what is in it."""
+_COUNT = (bool, int, float, type(None))
+"""`max_tokens=100` is no secret."""
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+_FOLDERS = re.compile(r"(?<![\w.:/\\~-])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\,;:'\"()]+[/\\])+")
+
+
+def public_spec(text: str) -> str:
+    """Return a component's spec as anybody may see it: paths by their last part, addresses without user and query."""
+    name, options = parse_spec(text)
+    shown = {key: public_option(key, value) for key, value in options.items()}
+    if shown == options:  # as it was typed
+        return text
+    return write_spec(public_text(name), shown)
+
+
+def public_option(key: str, value: str) -> str:
+    """Return one option of a spec; lists and objects are looked into."""
+    try:
+        parsed = json.loads(value)
+    except (ValueError, RecursionError):
+        parsed = value
+    if isinstance(parsed, dict | list):
+        return json.dumps(public(parsed, key), ensure_ascii=False)
+    return value if isinstance(parsed, _COUNT) else str(public(value, key))
+
+
+def public(value: JSON, key: str = "") -> JSON:
+    """Return a JSON value as anybody may see it; `key` is what it stands under."""
+    if isinstance(value, Mapping):
+        return {public_text(str(name)): public(item, str(name)) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [public(item, key) for item in value]
+    if not isinstance(value, str):
+        return value
+    if _SECRET.search(key) and not _NAME_OF.search(key):
+        return HIDDEN
+    windows = PureWindowsPath(value)
+    if PurePath(value).is_absolute() or (windows.drive and windows.root) or value.startswith("~/"):
+        return windows.name or value
+    return public_text(value)
+
+
+def public_text(text: str) -> str:
+    """Take folders out of paths in a text, and user, query and fragment out of addresses."""
+    return _FOLDERS.sub("", _URL.sub(lambda found: _address(found[0]), text))
+
+
+def _address(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return HIDDEN
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def public_machine(machine: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Say what a machine is without its kernel's build: system and architecture, processors, GPUs."""
+    platform = str(machine.get("platform", ""))
+    system = platform.partition("-")[0]
+    known = re.search(r"x86_64|amd64|aarch64|arm64|AMD64|ARM64|ppc64le|s390x|riscv64", platform)
+    return {
+        "platform": f"{system} {known[0]}" if known else system,
+        "cpus": machine.get("cpus"),
+        "gpus": list(machine.get("gpus") or []),
+    }
