@@ -6,6 +6,7 @@ again.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import altair as alt
@@ -33,7 +34,8 @@ def specifications() -> dict[str, dict[str, Any]]:
 
 def _styled(chart: Any) -> Any:
     return (
-        chart.properties(width="container", background="transparent", padding=0)
+        chart.add_params(alt.param(name="rows", value=1), alt.param(name="ticks", value=[]))
+        .properties(width="container", background="transparent", padding=0)
         .configure(font=_FONT)
         .configure_view(stroke=None)
         .configure_axis(
@@ -51,7 +53,8 @@ def _named(name: str) -> Any:
 
 def _rows(**axis: Any) -> Any:
     """Rows from the top: row 0 lies between 0 and 1; names are drawn inside, so the axis itself is not."""
-    return alt.Y("y:Q", axis=None, scale=alt.Scale(reverse=True, zero=True, nice=False), **axis)
+    scale = alt.Scale(reverse=True, nice=False, domainMin=0, domainMax=alt.ExprRef("rows"))
+    return alt.Y("y:Q", axis=None, scale=scale, **axis)
 
 
 def _labels(name: str) -> tuple[Any, Any]:
@@ -67,7 +70,7 @@ def _labels(name: str) -> tuple[Any, Any]:
 
 def _distribution() -> Any:
     """Histograms on a log axis, one above the other, with the median and its interval under each."""
-    x = alt.X("x:Q", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(title="", grid=True, tickCount=6))
+    x = alt.X("x:Q", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(title="", values=alt.ExprRef("ticks")))
     area = (
         _named("bins")
         .mark_area(interpolate="step-after", color=SOFT, fillOpacity=0.28, line=False)
@@ -107,8 +110,9 @@ def _sizes(what: str, kind: Any) -> Any:
     x = alt.X("k:O", title="references shown", axis=alt.Axis(labelAngle=0, grid=False))
     offset = alt.XOffset("series:N", scale=alt.Scale(paddingOuter=0.4))
     title = "win rate over basic, %" if what == "rate" else ""
-    domain = alt.Scale(domain=[0, 100]) if what == "rate" else alt.Scale(type=kind, nice=True)
-    y = alt.Y("value:Q", title=title, scale=domain, axis=alt.Axis(tickCount=5))
+    domain = alt.Scale(domain=[0, 100]) if what == "rate" else alt.Scale(type=kind, nice=False, padding=12)
+    axis = alt.Axis(tickCount=5) if what == "rate" else alt.Axis(values=alt.ExprRef("ticks"))
+    y = alt.Y("value:Q", title=title, scale=domain, axis=axis)
     colour = alt.Color("series:N", scale=alt.Scale(range=_SERIES))
     chart = _named(what)
     layers = [
@@ -129,10 +133,11 @@ def _sizes(what: str, kind: Any) -> Any:
 def _stages() -> Any:
     """Seconds of a draft, a clip and a score: quartiles and median, on a log axis."""
     scale = alt.Scale(type="log", nice=False)
+    axis = alt.Axis(title="seconds each", values=alt.ExprRef("ticks"))
     interval = (
         _named("stages")
         .mark_rule(strokeWidth=3, color=SOFT, opacity=0.7)
-        .encode(x=alt.X("low:Q", scale=scale, axis=alt.Axis(title="seconds each", tickCount=5)), x2="high:Q", y=_rows())
+        .encode(x=alt.X("low:Q", scale=scale, axis=axis), x2="high:Q", y=_rows())
     )
     point = (
         _named("stages")
@@ -142,9 +147,9 @@ def _stages() -> Any:
     return alt.layer(interval, point, *_labels("stages"))
 
 
+@cache
 def javascript() -> str:
     """Return the JavaScript of Vega, Vega-Lite and Vega-Embed as one script that asks nothing of the network."""
     import vl_convert
 
-    bundle: str = vl_convert.javascript_bundle(None)
-    return bundle
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")

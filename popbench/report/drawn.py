@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import floor, log10
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,8 @@ def distribution(rows: Sequence[Mapping[str, Any]], scores: Mapping[str, Sequenc
                 for edge, part in zip(edges, heights, strict=True)
             ]
         medians.append(_median_row(row, place, low))
-    return {"kind": "distribution", "rows": len(rows), "data": {"bins": bins, "medians": medians}}
+    data = {"bins": bins, "medians": medians}
+    return {"kind": "distribution", "rows": len(rows), "ticks": log_ticks(low, high), "data": data}
 
 
 def _median_row(row: Mapping[str, Any], place: int, least: float) -> dict[str, JSON]:
@@ -100,7 +102,7 @@ def sizes(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, JSON]]:
             numbers = {key: round(100 * over[key], 2) for key in ("value", "low", "high")}
             rates.append({**about, **numbers, "tip": f"{row['series']}, {row['k']}: {row['rate'].text} %"})
     return {
-        "sizes_median": {"kind": "sizes_median", "rows": 0, "data": {"median": medians}},
+        "sizes_median": {"kind": "sizes_median", "rows": 0, "ticks": _ticks_of(medians), "data": {"median": medians}},
         "sizes_rate": {"kind": "sizes_rate", "rows": 0, "data": {"rate": rates, "half": [{"x": 50}]}},
     }
 
@@ -119,11 +121,27 @@ def times(rows: Sequence[Mapping[str, Any]]) -> dict[str, JSON]:
                     "name": name, "told": f"{row['median']}, n = {row['n']:,}", "tip": f"{name}: {row['median']}",
                 }
             )  # fmt: skip
-    return _chart("stages", {"stages": found}) if found else {}
+    return {**_chart("stages", {"stages": found}), "ticks": _ticks_of(found)} if found else {}
 
 
 def _chart(kind: str, data: dict[str, list[dict[str, JSON]]]) -> dict[str, JSON]:
     return {"kind": kind, "rows": max(len(rows) for rows in data.values()), "data": data}
+
+
+def _ticks_of(rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    return log_ticks(min(row["low"] for row in rows), max(row["high"] for row in rows)) if rows else []
+
+
+def log_ticks(low: float, high: float, most: int = 9) -> list[float]:
+    """Return round numbers within a range for a log axis: 1, 2 and 5 of each decade, or fewer of them."""
+    first, last = floor(log10(low)), floor(log10(high))
+    for steps, every in (((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 4)):
+        decades = range(first, last + 1)
+        ticks = [float(f"{step}e{decade}") for decade in decades if decade % every == 0 for step in steps]
+        found = [tick for tick in ticks if low <= tick <= high]
+        if len(found) <= most:
+            break
+    return found
 
 
 def _digits(value: float) -> float:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import log
 from typing import Any
 
 from popbench.leaderboard.markdown import decides, knows_copies, p_value, percent, ranked, tables
-from popbench.report.numbers import NOTHING, log_odds, popularity, rank, rate, win_rate
+from popbench.report.numbers import NOTHING, Shown, log_odds, popularity, rank, rate, win_rate
 
 MATRIX_LIMIT = 40
 INTERVALS_IN_CELLS = 8
@@ -134,10 +135,22 @@ def _categories(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         return None
     return {
         "names": [(name, rows[0]["by_category"][name]["n"]) for name in names],
-        "rows": [(row["system"], list(_medians(row["by_category"], names))) for row in rows],
+        "rows": [(row["system"], list(_medians(row["by_category"], names, *_range(rows)))) for row in rows],
     }
 
 
-def _medians(of: Mapping[str, Any], names: Sequence[str]) -> Iterator[Any]:
+TINT = 34
+"""Percent of colour behind the greatest median of a table of categories."""
+
+
+def _medians(of: Mapping[str, Any], names: Sequence[str], low: float, high: float) -> Iterator[tuple[Shown, int]]:
+    """Yield each category's median, with how far it reaches between the table's least and greatest, by logarithm."""
     for name in names:
-        yield popularity(of[name]["median"]) if name in of else NOTHING
+        value = of[name]["median"]["value"] if name in of else None
+        part = log(value / low) / log(high / low) if value and high > low else 0
+        yield popularity(of[name]["median"]) if name in of else NOTHING, round(TINT * part)
+
+
+def _range(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    values = [value for row in rows for of in row["by_category"].values() if (value := of["median"]["value"])]
+    return min(values, default=1), max(values, default=1)

@@ -18,6 +18,8 @@
     drawn.set(element, width);
     const specification = { ...data.specifications[chart.kind], datasets: chart.data };
     if (chart.rows) specification.height = chart.rows * data.row;
+    const values = { rows: chart.rows, ticks: chart.ticks || [] };
+    specification.params = specification.params.map((param) => ({ ...param, value: values[param.name] }));
     try {
       await vegaEmbed(element, specification, { actions: false, renderer: "svg", ast: true, mode: "vega-lite" });
       element.querySelector("svg")?.setAttribute("aria-hidden", "true");
