@@ -21,11 +21,11 @@ class Staged:
 
     def add(self, target: Path) -> Path:
         """Make room for a file and return where to write it; raises UsageError where no file can be."""
-        partial = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
             if target.exists() and not target.is_file():
                 what = "a folder" if target.is_dir() else "no regular file"
                 raise UsageError(f"{target} is {what}: choose another --out")
+            partial = target.with_name(f".{target.name}.{os.getpid()}.part")
             target.parent.mkdir(parents=True, exist_ok=True)
             partial.open("wb").close()
         except (OSError, ValueError) as error:
