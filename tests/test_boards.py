@@ -55,7 +55,7 @@ def test_systems_are_ranked_by_their_mean_win_rate(tmp_path: Path) -> None:
     text = markdown(found)
     order = sorted(found["systems"], key=lambda row: -row["mean_win_rate"])
     rows = [line for line in text.splitlines() if re.match(r"\| \d+ \| ", line)]
-    assert [" | ".join(cell.strip() for cell in cells(line)[1:4]) for line in rows[:3]] == [
+    assert [" | ".join(cell.strip() for cell in cells(line)[2:5]) for line in rows[:3]] == [
         row["system"].replace("|", " | ") for row in order
     ]
 
@@ -64,11 +64,39 @@ def test_the_matrix_is_a_mirror_of_itself(tmp_path: Path) -> None:
     text = markdown(results_of(tmp_path, score_rows()))
     start = text.index("**Win rates, %**")
     lines = [line for line in text[start:].splitlines() if line.startswith("|")][:5]
-    rates = [[cell.split("[")[0].strip() for cell in cells(line)[1:]] for line in lines[2:]]
+    rates = [[cell.strip(" *").split(" [")[0] for cell in cells(line)[1:]] for line in lines[2:]]
     for a in range(3):
         assert rates[a][a] == ""
         for b in range(a):
             assert float(rates[a][b]) + float(rates[b][a]) == pytest.approx(100, abs=0.11)
+
+
+def test_the_matrix_is_bold_where_a_verdict_decides_and_the_board_counts_them(tmp_path: Path) -> None:
+    found = results_of(tmp_path, score_rows(("a", "b", "c", "d"), prompts=30))
+    text = markdown(found)
+    decided = sum(pair["verdict"] != "undecided" for pair in found["pairs"])
+    assert 1 < decided < 6
+    matrix = text[text.index("**Win rates, %**") :].splitlines()[4:]
+    assert sum(cell.strip().startswith("**") for line in matrix[:4] for cell in cells(line)) == 2 * decided
+    assert f"{decided} of the 6 pairs are decided." in text
+
+
+def test_few_prompts_are_told_to_judge_no_pair(tmp_path: Path) -> None:
+    text = markdown(results_of(tmp_path, score_rows(prompts=9)))
+    assert "Fewer than 10 prompts: no pair is judged." in text
+    assert "| **" not in text
+
+
+def test_ranks_and_strengths_stand_on_the_board_with_their_intervals(tmp_path: Path) -> None:
+    found = results_of(tmp_path, score_rows(("a", "b"), prompts=30))
+    rows = {cells(line)[2].strip(): cells(line) for line in markdown(found).splitlines() if re.match(r"\| \d+ ", line)}
+    for row in found["systems"]:
+        rank, strength = row["rank"], row["bradley_terry"]
+        shown = rows[row["system"]]
+        assert shown[1].strip() == f"{rank['value']} [{rank['low']}, {rank['high']}]"
+        assert shown[6].strip() == f"{strength['value']:+.2f} [{strength['low']:+.2f}, {strength['high']:+.2f}]"
+    lone = markdown(results_of(tmp_path, score_rows(("a",))))
+    assert "| 1 | – | a |" in lone
 
 
 def test_a_demo_and_a_restriction_are_said() -> None:
@@ -85,13 +113,13 @@ def test_copies_have_a_column_where_drafts_had_references_and_are_explained(tmp_
     text = markdown(results_of(tmp_path, rows))
     assert tables_are_whole(text)
     heads = [cells(line) for line in text.splitlines() if line.startswith("| # ")]
-    assert [[cell.strip() for cell in head[9:]] for head in heads] == [
+    assert [[cell.strip() for cell in head[11:]] for head in heads] == [
         ["Compliance, %", "Copies, %"],
         ["Compliance, %"],
     ]
     first = text[: text.index("## t2")]
     shown = {
-        (cells(line)[1].strip(), cells(line)[2].strip()): cells(line)[10].strip()
+        (cells(line)[2].strip(), cells(line)[3].strip()): cells(line)[12].strip()
         for line in first.splitlines()
         if re.match(r"\| \d+ \| ", line)
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS, flipped
 from popbench.originality import COPY
 
 DEMO = (
@@ -41,6 +42,18 @@ def median_interval(median: Mapping[str, Any]) -> str:
     return f"{number(median['value'])} [{number(median['low'])}, {number(median['high'])}]"
 
 
+def rank_set(rank: Mapping[str, int] | None) -> str:
+    """Show a rank with its rank set: `2 [1, 4]`, or a dash."""
+    return "–" if rank is None else f"{rank['value']} [{rank['low']}, {rank['high']}]"
+
+
+def strength(value: Mapping[str, float] | None) -> str:
+    """Show a Bradley-Terry strength with its interval: `+0.42 [+0.20, +0.65]`, or a dash."""
+    if value is None:
+        return "–"
+    return "{} [{}, {}]".format(*(f"{value[end]:+.2f}" for end in ("value", "low", "high")))
+
+
 def p_value(p: float) -> str:
     """Show a p-value with two digits."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
@@ -67,6 +80,19 @@ def knows_copies(rows: Iterable[Mapping[str, Any]]) -> bool:
 def tables(results: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the (predictor, task) of every table, in the order of the results: groups first."""
     return list(dict.fromkeys((row["predictor"], row["task"]) for row in results["systems"]))
+
+
+def decided(results: Mapping[str, Any], predictor: str, task: str) -> str:
+    """Say in one sentence how many pairs of a table the data decide; nothing where there are none."""
+    verdicts = [pair["verdict"] for pair in results["pairs"] if (pair["predictor"], pair["task"]) == (predictor, task)]
+    if not verdicts:
+        return ""
+    if None in verdicts:
+        return f"Fewer than {FEWEST_FOR_VERDICTS} prompts: no pair is judged."
+    count = sum(verdict != "undecided" for verdict in verdicts)
+    if len(verdicts) == 1:
+        return f"The one pair is {'decided' if count else 'undecided'}."
+    return f"{count or 'None'} of the {len(verdicts)} pairs {'is' if count < 2 else 'are'} decided."
 
 
 def decides(results: Mapping[str, Any], predictor: str, task: str) -> str:
@@ -133,10 +159,12 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
     yield from table(
         [
             "#",
+            "Rank",
             "LLM",
             "Mode",
             "Generator",
             "Mean win rate, %",
+            "Bradley-Terry",
             f"Median {escaped(unit)}",
             "n",
             "Invalid",
@@ -144,12 +172,14 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
             "Compliance, %",
             *(["Copies, %"] if copies else []),
         ],
-        "rlllrrrrrr" + "r" * copies,
+        "rrlllrrrrrrr" + "r" * copies,
         [
             [
                 str(place),
+                rank_set(row["rank"]),
                 *_parts(row["system"]),
                 rate_interval(row["mean_win_rate"], row["mean_win_rate_interval"]),
+                strength(row["bradley_terry"]),
                 median_interval(row["median"]),
                 str(row["n"]),
                 str(row["invalid"]),
@@ -161,7 +191,8 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
         ],
     )
     yield ""
-    yield f"Brackets hold 95 % intervals, paired by prompt. {decides(results, predictor, task)}"
+    said = (decided(results, predictor, task), decides(results, predictor, task))
+    yield " ".join(("Brackets hold 95 % intervals, paired by prompt.", *filter(None, said)))
     yield ""
     yield from _matrix(results, predictor, task, rows)
     yield from _contrasts(results, predictor, task)
@@ -176,11 +207,11 @@ def _matrix(results: Mapping[str, Any], predictor: str, task: str, rows: Sequenc
         yield f"The win rates of all {len(rows) * (len(rows) - 1) // 2} pairs are in the JSON file beside this board."
         yield ""
         return
-    pairs: dict[tuple[str, str], Mapping[str, Any]] = {}
+    pairs: dict[tuple[str, str], dict[str, Any]] = {}
     for pair in results["pairs"]:
         if (pair["predictor"], pair["task"]) == (predictor, task):
             pairs[pair["a"], pair["b"]] = pair
-    yield "**Win rates, %**: row over column, ties half, with the bootstrap interval."
+    yield "**Win rates, %**: row over column, ties half, with the bootstrap interval; bold where the pair is decided."
     yield ""
     places = range(1, len(rows) + 1)
     body = []
@@ -191,14 +222,13 @@ def _matrix(results: Mapping[str, Any], predictor: str, task: str, rows: Sequenc
     yield ""
 
 
-def _cell(pairs: Mapping[tuple[str, str], Mapping[str, Any]], a: str, b: str) -> str:
-    if (a, b) in pairs:
-        rate = pairs[a, b]["win_rate"]
-        return rate_interval(rate["value"], (rate["low"], rate["high"]))
-    if (b, a) in pairs:
-        rate = pairs[b, a]["win_rate"]
-        return rate_interval(1 - rate["value"], (1 - rate["high"], 1 - rate["low"]))
-    return ""
+def _cell(pairs: Mapping[tuple[str, str], dict[str, Any]], a: str, b: str) -> str:
+    pair = pairs.get((a, b)) or (flipped(pairs[b, a]) if (b, a) in pairs else None)
+    if pair is None:
+        return ""
+    rate = pair["win_rate"]
+    shown = rate_interval(rate["value"], (rate["low"], rate["high"]))
+    return f"**{shown}**" if pair["verdict"] in ("better", "worse") else shown
 
 
 def _contrasts(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[str]:
@@ -214,12 +244,14 @@ def _contrasts(results: Mapping[str, Any], predictor: str, task: str) -> Iterato
             "Mode",
             "Win rate over basic, %",
             "Exact interval",
+            "Verdict",
             "Wins",
             "Ties",
             "Losses",
             "p (sign test)",
+            "p (Holm)",
         ],
-        "lllrrrrrr",
+        "lllrrlrrrrr",
         [
             [
                 escaped(row["llm"]),
@@ -227,10 +259,12 @@ def _contrasts(results: Mapping[str, Any], predictor: str, task: str) -> Iterato
                 escaped(row["mode"]),
                 rate_interval(row["win_rate"]["value"], (row["win_rate"]["low"], row["win_rate"]["high"])),
                 f"[{percent(row['win_rate']['exact'][0])}, {percent(row['win_rate']['exact'][1])}]",
+                row["verdict"] or "–",
                 str(row["wins"]),
                 str(row["ties"]),
                 str(row["losses"]),
                 p_value(row["p"]),
+                p_value(row["p_adjusted"]),
             ]
             for row in rows
         ],
@@ -270,6 +304,15 @@ def _footer(results: Mapping[str, Any], about: Sequence[str]) -> Iterator[str]:
         "medians have Woodruff intervals. Invalid samples (the model's own failure) score 0 and lose."
     )
     yield ""
+    if results["pairs"]:
+        yield (
+            "A pair is decided (better or worse) where its interval stays on one side of 50 % even when all intervals "
+            "of the table are widened until they hold together with 95 %. Rank: 1 + the systems that win most of their "
+            "prompts against it; in brackets, the ranks that the verdicts leave open. Rows are in the order of the "
+            "mean win rate. Bradley-Terry: log-odds, 0 for the average system. p (Holm): adjusted for the contrasts "
+            "shown together, which are fewer than the pairs that the verdicts allow for."
+        )
+        yield ""
     if knows_copies(results["systems"]):
         yield (
             "A copy is a draft whose title (by character trigrams) or video prompt (by word 4-grams) is at least "

@@ -13,26 +13,32 @@ from rich.text import Text
 from popbench.audit.words import verdict
 from popbench.leaderboard.markdown import (
     agreements,
+    decided,
     decides,
     knows_copies,
     median_interval,
     p_value,
     percent,
+    rank_set,
     ranked,
     rate_interval,
     remarks,
     tables,
 )
 
+_WIDE = 110
+"""Columns of a terminal from which on there is room for a system's id on one line and for what its drafts are like."""
+
 
 def show(results: Mapping[str, Any], console: Console) -> None:
     """Print every table of a board with what it can decide, then how predictors agree and what moves the scores."""
     for predictor, task in tables(results):
-        console.print(_ranking(results, predictor, task))
-        contrasts = _contrasts(results, predictor, task)
+        console.print(_ranking(results, predictor, task, console.width))
+        contrasts = _contrasts(results, predictor, task, console.width)
         if contrasts is not None:
             console.print(contrasts)
-        console.print(Text(decides(results, predictor, task), style="dim"))
+        said = (decided(results, predictor, task), decides(results, predictor, task))
+        console.print(Text(" ".join(filter(None, said)), style="dim"))
         console.print()
     for line in agreements(results):
         console.print(Text(line))
@@ -54,48 +60,64 @@ def plain_table(title: str, columns: Sequence[tuple[str, str]]) -> Table:
     return table
 
 
-def _ranking(results: Mapping[str, Any], predictor: str, task: str) -> Table:
+def _system(name: str, width: int) -> Text:
+    """Show a system's id, on narrow terminals with spaces at which it breaks over lines."""
+    return Text(name if width >= _WIDE else name.replace("|", " | "))
+
+
+def _ranking(results: Mapping[str, Any], predictor: str, task: str, width: int) -> Table:
     unit = next(item["unit"] for item in results["predictors"] if item["name"] == predictor)
     demo = " (demo)" if results["demo"] else ""
     rows = ranked(results, predictor, task)
-    copies = knows_copies(rows)
+    copies = width >= _WIDE and knows_copies(rows)
     table = plain_table(
         f"{task}, n = {rows[0]['n']}: {unit} by predictor {predictor}{demo}, 95 % intervals",
         [
+            ("rank", "r"),
             ("system", "l"),
             ("win rate, %", "r"),
             (f"median {unit}", "r"),
             ("inv/err", "r"),
-            ("compl.", "r"),
+            *([("compl.", "r")] if width >= _WIDE else []),
             *([("copies", "r")] if copies else []),
         ],
     )
     for row in rows:
         table.add_row(
-            Text(row["system"]),
+            Text(rank_set(row["rank"])),
+            _system(row["system"], width),
             Text(rate_interval(row["mean_win_rate"], row["mean_win_rate_interval"])),
             Text(median_interval(row["median"])),
             f"{row['invalid']}/{row['errors']}",
-            percent(row["compliance"]),
+            *([percent(row["compliance"])] if width >= _WIDE else []),
             *([percent(row["copy_rate"])] if copies else []),
         )
     return table
 
 
-def _contrasts(results: Mapping[str, Any], predictor: str, task: str) -> Table | None:
+def _contrasts(results: Mapping[str, Any], predictor: str, task: str, width: int) -> Table | None:
     rows = [row for row in results["enhancement"] if (row["predictor"], row["task"]) == (predictor, task)]
     if not rows:
         return None
     table = plain_table(
         f"{task}: prompt enhancement against basic",
-        [("system", "l"), ("win rate, %", "r"), ("wins", "r"), ("ties", "r"), ("losses", "r"), ("p", "r")],
+        [
+            ("system", "l"),
+            ("win rate, %", "r"),
+            ("verdict", "l"),
+            ("wins", "r"),
+            ("ties", "r"),
+            ("losses", "r"),
+            ("p (Holm)", "r"),
+        ],
     )
     for row in rows:
         rate = row["win_rate"]
         table.add_row(
-            Text(row["a"]),
+            _system(row["a"], width),
             Text(rate_interval(rate["value"], (rate["low"], rate["high"]))),
+            row["verdict"] or "–",
             *(str(row[name]) for name in ("wins", "ties", "losses")),
-            p_value(row["p"]),
+            p_value(row["p_adjusted"]),
         )
     return table
