@@ -17,17 +17,22 @@ from typing import Any
 from urllib.parse import quote
 
 from popbench.records import JSON, Sample
+from popbench.report.references import Titles
 
 _CODES = {"ok": "o", "invalid": "i", "error": "e"}
 
 
 def gallery(
-    samples: Sequence[Sample], predictors: Sequence[Mapping[str, Any]], run: Path, page: Path
+    samples: Sequence[Sample],
+    predictors: Sequence[Mapping[str, Any]],
+    titles: Titles,
+    run: Path,
+    page: Path,
 ) -> dict[str, Any]:
     """Return the index and the texts of a run's samples; videos are told relative to the folder of `page`.
 
     `scores` and `status` are by system, prompt and repeat, in one row; "-" and None stand for samples that are not
-    there. `texts` has one item for each prompt.
+    there. `texts` has one item for each prompt. `titles` are those of references, where they are known.
     """
     systems = sorted({sample.system for sample in samples})
     repeats = max((sample.repeat for sample in samples), default=0) + 1
@@ -53,9 +58,17 @@ def gallery(
         "scores": scores,
         "folder": _folder(run, page),
         "texts": [
-            _packed([_texts(sample, number_of) for sample in group])
+            _packed(_of_prompt(list(group), number_of, titles))
             for _, group in groupby(ordered, key=lambda s: (s.task, s.prompt_id))
         ],
+    }
+
+
+def _of_prompt(samples: Sequence[Sample], number_of: Mapping[str, int], titles: Titles) -> JSON:
+    shown = dict.fromkeys(reference for sample in samples for reference in sample.references)
+    return {
+        "samples": [_texts(sample, number_of) for sample in samples],
+        "references": {reference: titles[reference] for reference in shown if reference in titles},
     }
 
 
@@ -101,8 +114,8 @@ def _folder(run: Path, page: Path) -> str:
 
 
 def _packed(value: JSON) -> str:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return base64.b64encode(zlib.compress(text.encode("utf-8"), 6)).decode("ascii")
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)  # in ASCII: models also write half characters
+    return base64.b64encode(zlib.compress(text.encode("ascii"), 6)).decode("ascii")
 
 
 def embedded(samples: Sequence[Sample], run: Path, order: Sequence[str], count: int) -> dict[str, str]:

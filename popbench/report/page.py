@@ -23,6 +23,7 @@ from popbench.records import JSON, Sample
 from popbench.report import charts, drawn
 from popbench.report.gallery import embedded, gallery
 from popbench.report.reading import check_results, read_run
+from popbench.report.references import titles_of
 from popbench.report.sizes import sizes
 from popbench.report.stages import stages
 from popbench.report.tables import views
@@ -95,7 +96,9 @@ def _page(results: Mapping[str, Any], title: str, about: Sequence[str], run: _Ru
     }
     blobs = {"data": data}
     if run:
-        blobs["samples"] = gallery(run.samples, results["predictors"], run.path, run.page)
+        blobs["samples"] = gallery(
+            run.samples, results["predictors"], titles_of(run.samples, run.about), run.path, run.page
+        )
         blobs["clips"] = embedded(run.samples, run.path, data["views"][0]["order"], run.embed)
     scripts = [*_SCRIPTS, *(_GALLERY_SCRIPTS if run else ())]
     vega = Markup(charts.javascript().replace("</script", "<\\/script"))

@@ -24,7 +24,7 @@ def write_report(run: Path, out: Path | None = None, title: str | None = None, e
     page = run_page(run, title, page=file.parent, embed=embed)
     partial = file.with_name(f".{file.name}.part")
     try:
-        partial.write_text(page, encoding="utf-8")
+        partial.write_text(page, encoding="utf-8", errors="replace")  # models also write half characters
         partial.replace(file)
     except OSError as error:
         raise RunError(f"{file} cannot be written: {one_line(error)}") from error

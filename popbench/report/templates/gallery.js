@@ -73,6 +73,8 @@
 
   // -- what is shown of the one picked
 
+  const duration = (value) => (value < 0.1 ? `${numeral(1000 * value)} ms` : `${numeral(value)} s`);
+
   const screen = (...texts) => make("div", { className: "screen" }, ...texts);
 
   const video = (path) => {
@@ -85,17 +87,27 @@
   const folded = (title, text) =>
     text ? make("details", {}, make("summary", {}, title), make("pre", {}, text)) : null;
 
+  const references = (sample) => {
+    if (!sample.references) return null;
+    const items = sample.references.map((id) => {
+      const [title, popularity] = sample.titles[id] || [null, null];
+      return title === null
+        ? make("li", {}, make("code", {}, id))
+        : make("li", {}, title, " ", make("span", { className: "unit" }, `${numeral(popularity)} · ${id}`));
+    });
+    return make("details", { className: "references" }, make("summary", {}, `References shown (${items.length})`), make("ol", {}, ...items));
+  };
+
   const facts = (sample) => {
     const rows = [];
     if (sample.prompt) rows.push(["Video prompt", sample.prompt]);
     if (sample.match) rows.push(["Human video", `${sample.match.id}, similarity of title and prompt ${numeral(sample.match.similarity)}`]);
-    if (sample.references) rows.push([`References (${sample.references.length})`, sample.references.join(", ")]);
     if (sample.originality !== undefined) rows.push(["Originality", `${(100 * sample.originality).toFixed(0)} %`]);
     if (sample.attempts > 1) rows.push(["Answers asked for", String(sample.attempts)]);
     if (sample.compliance === false) rows.push(["Compliance", "breaks a requirement of the task"]);
     if (sample.notes) rows.push(["Notes", sample.notes.join("; ")]);
     if (sample.error) rows.push(["What went wrong", sample.error]);
-    const took = Object.entries(sample.seconds || {}).map(([stage, value]) => `${stage} ${numeral(value)} s`);
+    const took = Object.entries(sample.seconds || {}).map(([stage, value]) => `${stage} ${duration(value)}`);
     if (took.length) rows.push(["Time", took.join(", ")]);
     const found = make("dl");
     for (const [name, text] of rows) found.append(make("dt", {}, name), make("dd", {}, text));
@@ -119,7 +131,7 @@
       scored(side, state[side]),
       make("h4", {}, sample.title || "No title"),
       facts(sample),
-      ...[folded("Reasoning", sample.reasoning), folded("Whole answer of the LLM", sample.completion)].filter(Boolean),
+      ...[references(sample), folded("Reasoning", sample.reasoning), folded("Whole answer of the LLM", sample.completion)].filter(Boolean),
     );
   };
 

@@ -19,8 +19,11 @@ popbench.samples = (() => {
     if (!unpacked.has(prompt)) unpacked.set(prompt, unpack(all.texts[prompt]));
     return unpacked.get(prompt);
   };
-  const texts = async (system, prompt, repeat) =>
-    (await textsOf(prompt)).find((sample) => sample.system === index.get(system) && sample.repeat === repeat) || {};
+  const texts = async (system, prompt, repeat) => {
+    const { samples: found, references } = await textsOf(prompt);
+    const sample = found.find((one) => one.system === index.get(system) && one.repeat === repeat);
+    return sample ? { ...sample, titles: references } : { error: "this system has no such sample" };
+  };
 
   // Compares two systems on a prompt: "a", "b", "tie", "invalid" (of just one), "error" (no result of one).
   const compare = (predictor, a, b, prompt, repeat) => {
