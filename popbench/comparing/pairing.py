@@ -94,11 +94,12 @@ def _named(text: str, before: Side, after: Side) -> tuple[str, str]:
     if len(fits) == 1:
         return fits[0]
     if fits:
-        raise UsageError(f"--system {text!r} may mean {' or '.join(map(_shown, fits))}: rename a system with label=")
+        told = " or ".join(f"{one!r} with {other!r}" for one, other in fits)
+        raise UsageError(f"--system {text!r} may mean {told}: rename a system with label=")
     known = [split for split in splits if split[0] in ours]
     if known:
         raise unknown("system", known[-1][1], theirs, f"{after.name} has no such system")
-    raise unknown("system", splits[-1][0], ours, f"{before.name} has no such system")
+    raise unknown("system", text, ours, f"{before.name} has no such system")
 
 
 def _shown(pair: tuple[str, str]) -> str:
