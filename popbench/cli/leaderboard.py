@@ -65,12 +65,17 @@ def build(
       popbench leaderboard build leaderboards/demo
     """
     from popbench.errors import UsageError
-    from popbench.leaderboard.build import build_board
+    from popbench.leaderboard.build import build_board, read_all
+    from popbench.publishing import hub
     from popbench.publishing.board import is_board, rebuild
 
     here = sources[0] if len(sources) == 1 and is_board(sources[0]) else None
     if out is None and here is None:
         raise click.UsageError("Missing option '--out': only a published board is written anew where it is.")
+    if push_to_hub is None and (private or replace):
+        raise UsageError("--private and --replace belong to --push-to-hub")
+    if push_to_hub is not None:
+        hub.ready(push_to_hub, replace=replace)
     if here is not None and out in (None, here):
         if title is not None or common:
             raise UsageError(f"{here} has its title in board.yaml and all prompts: --title and --common need --out")
@@ -84,9 +89,9 @@ def build(
         names = ["README.md", "board.json", "index.html"]
     _tell(results, f"{target}: {', '.join(names)}")
     if push_to_hub is not None:
-        from popbench.publishing.hub import push
-
-        click.echo(push(push_to_hub, target, sources, private=private, replace=replace))
+        if results is None:
+            raise UsageError(f"{target}: its numbers come with popbench: there are no scores to push")
+        click.echo(hub.push(push_to_hub, results, read_all(sources), target, private=private))
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from popbench.leaderboard.markdown import escaped, markdown
 from popbench.leaderboard.results import compute
-from popbench.leaderboard.scores import merge
+from popbench.leaderboard.scores import Scores, merge
 from popbench.leaderboard.sources import read_source
 from popbench.leaderboard.writing import write_files
 
@@ -22,10 +22,14 @@ def build_board(
     Raises UsageError for scores that do not compare, and, unless `common`, for systems that lack prompts or
     have samples in error.
     """
-    merged = merge([scores for path in sources for scores in read_source(path)])
-    results = compute(merged, common=common)
+    results = compute(read_all(sources), common=common)
     write_files(out, board_files(results, title))
     return results
+
+
+def read_all(sources: Sequence[Path]) -> list[Scores]:
+    """Read and merge sources; raises UsageError for scores that do not compare."""
+    return merge([scores for path in sources for scores in read_source(path)])
 
 
 def board_files(

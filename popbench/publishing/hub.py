@@ -1,0 +1,147 @@
+"""A board as a data set on the Hugging Face hub: the scores of every prompt, and what was computed from them.
+
+One commit holds all of it: Parquet files for `datasets.load_dataset(REPO_ID, "scores")` (or "systems", "pairs"),
+board.json, and the board itself as the data set's card.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from popbench.errors import RunError, UsageError, counted, one_line
+from popbench.leaderboard.scores import Scores
+from popbench.records import JSON
+
+KIND = "dataset"
+CONFIGS = ("scores", "systems", "pairs")
+
+
+def ready(repo_id: str, *, replace: bool = False) -> None:
+    """Ask whether a board could be pushed, before any work; raises UsageError that says what is missing.
+
+    A data set that holds anything is left alone unless `replace`.
+    """
+    import huggingface_hub
+
+    if not huggingface_hub.get_token():
+        raise UsageError("--push-to-hub needs a token of the hub: give it with `hf auth login`, or in HF_TOKEN")
+    there = _files(repo_id)
+    if there and not replace:
+        raise UsageError(
+            f"{repo_id} holds {counted(len(there), 'file')} already ({', '.join(there[:3])}): --replace writes this "
+            "board over them, or choose another name"
+        )
+
+
+def push(repo_id: str, results: Mapping[str, Any], sources: Sequence[Scores], board: Path, *, private: bool) -> str:
+    """Push a board that is written in the folder `board`; return where it is.
+
+    `results` is its board.json, `sources` the scores by predictor, as `merge` returns them. Raises RunError where the
+    hub refuses.
+    """
+    from huggingface_hub import HfApi
+
+    with tempfile.TemporaryDirectory(prefix="popbench-hub-") as name:
+        folder = Path(name)
+        _write(folder, results, sources, board)
+        try:
+            api = HfApi()
+            api.create_repo(repo_id, repo_type=KIND, private=private, exist_ok=True)
+            api.upload_folder(
+                repo_id=repo_id, folder_path=folder, repo_type=KIND, commit_message="Board built by popbench"
+            )
+        except Exception as error:  # the client's errors, and those of the HTTP library that it uses
+            raise RunError(f"{board} is written, but {repo_id} is not: {one_line(error)}") from error
+    return f"data set {repo_id}: {', '.join(CONFIGS)}"
+
+
+def _files(repo_id: str) -> list[str]:
+    """Name the files of a data set; none where there is no such data set."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        found = HfApi().list_repo_files(repo_id, repo_type=KIND)
+    except RepositoryNotFoundError:
+        return []
+    except Exception as error:  # the client's errors, and those of the HTTP library that it uses
+        raise UsageError(f"the hub cannot be asked for {repo_id}: {one_line(error)}") from error
+    return sorted(name for name in found if name != ".gitattributes")
+
+
+def _write(folder: Path, results: Mapping[str, Any], sources: Sequence[Scores], board: Path) -> None:
+    """Write the files of the data set."""
+    import datasets
+
+    tables = {
+        "scores": [row for scores in sources for row in _scores(scores)],
+        **{name: [_flat(row) for row in results[name]] for name in CONFIGS[1:]},
+    }
+    (folder / "data").mkdir()
+    shown = datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        for name, rows in tables.items():
+            columns = dict.fromkeys(key for row in rows for key in row)
+            table = datasets.Dataset.from_dict({key: [row.get(key) for row in rows] for key in columns})
+            table.to_parquet(folder / "data" / f"{name}.parquet")
+    finally:
+        if not shown:
+            datasets.enable_progress_bars()
+    (folder / "board.json").write_bytes((board / "board.json").read_bytes())
+    readme = (board / "README.md").read_text(encoding="utf-8")
+    (folder / "README.md").write_text(_card(results, readme), encoding="utf-8")
+
+
+def _card(results: Mapping[str, Any], readme: str) -> str:
+    """Put what the hub wants to know above a board."""
+    about = {
+        "tags": ["popbench", "leaderboard", *(["demo"] if results["demo"] else [])],
+        "configs": [
+            {"config_name": name, "data_files": f"data/{name}.parquet", **({"default": True} if not number else {})}
+            for number, name in enumerate(CONFIGS)
+        ],
+    }
+    # Links to submissions would lead nowhere: their rows are in the table of scores.
+    shown = re.sub(r"\[([^\]]*)\]\(submissions/[^)]*\)", r"\1", readme)
+    return f"---\n{yaml.safe_dump(about, sort_keys=False)}---\n\n{shown}"
+
+
+def _scores(scores: Scores) -> Iterator[dict[str, JSON]]:
+    """Yield one predictor's scores as rows that `popbench leaderboard build` reads again."""
+    for row in scores.rows:
+        yield {
+            "system": row.system,
+            "task": row.task,
+            "prompt_id": row.prompt_id,
+            "category": row.category,
+            "repeat": row.repeat,
+            "status": row.status,
+            "popularity": row.popularity,
+            "compliance": row.compliance,
+            "copied": row.copied,
+            "task_hash": scores.tasks[row.task]["hash"],
+            "predictor": scores.predictor_digest,
+            "predictor_name": scores.predictor,
+        }
+
+
+def _flat(row: Mapping[str, JSON], prefix: str = "") -> dict[str, JSON]:
+    """Make columns of an entry of results.json: `median`, `median_low` and `median_high` of a median."""
+    found: dict[str, JSON] = {}
+    for key, value in row.items():
+        name = prefix if key == "value" else f"{prefix}_{key}" if prefix else key
+        if isinstance(value, dict):
+            found |= _flat(value, name) if key != "by_category" else {}
+        elif isinstance(value, list):
+            low, high = value
+            found |= {f"{name}_low": low, f"{name}_high": high}
+        else:
+            found[name] = value
+    return found
