@@ -28,10 +28,11 @@ Words = str | Sequence[str | Code]
 
 @dataclass(frozen=True)
 class Heading:
-    """The title of a part; `anchor` names it in links."""
+    """The title of a part; `anchor` names it in links, and `short` in the list of parts."""
 
     text: str
     anchor: str
+    short: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,263 @@
+"""The paper's tables 2 to 8 from a run's own systems, in the paper's layout."""
+
+from __future__ import annotations
+
+from popbench.human import NAME as HUMAN_SYSTEM
+from popbench.paper.choices import GENERATOR, RAG_GENERATOR, RAG_LLM, enhanced_modes
+from popbench.paper.entries import Column, Lookup, PaperTable, Row, by_prompts, system
+from popbench.paper.gaps import Missing, gap
+from popbench.paper.published import HUMAN, MODES, PROMPTS, published
+
+HUMAN_ROW = "human (matched)"
+
+PAIRED = [
+    Column(f"{prompts.capitalize()} {'PE' if mode == 'pe' else mode}, %", "rate", prompts, mode)
+    for prompts in PROMPTS
+    for mode in MODES
+]
+
+
+def medians(look: Lookup) -> PaperTable:
+    """Table 2: LLMs beside human-made videos."""
+    mode, generator = look.choices.mode, look.choices.generators[2]
+    llms = look.llms(generator, [mode])
+    rows: list[Row] = []
+    for llm in llms:
+        name = _own_name(look, llm)
+        rows.append(
+            (
+                [llm],
+                [look.median(p, system(llm, mode, generator), published(2).value(name, p)) for p in PROMPTS],
+            )
+        )
+    there = list(llms)
+    human = [look.median(prompts, HUMAN_SYSTEM, published(2).value(HUMAN, prompts)) for prompts in PROMPTS]
+    if any(entry.value is not None for entry in human):
+        rows.append(([HUMAN_ROW], human))
+        there.append(HUMAN_SYSTEM)
+    lacking = [name for name in look.lacking(2, "llm", llms) if name != HUMAN or HUMAN_SYSTEM not in there]
+    missing = Missing(lacking, look.lacks(GENERATOR, generator))
+    return PaperTable(
+        2,
+        "Median popularity by LLM, beside human-made videos",
+        f"mode {mode}, generator {generator}",
+        ["LLM"],
+        by_prompts("median"),
+        rows,
+        gap(look, missing, generator=generator, modes=[mode]),
+    )
+
+
+def _own_name(look: Lookup, llm: str) -> str | None:
+    """Return the paper's name of an LLM where mode and generator are those of its tables 2 and 3 as well."""
+    same = look.names.of(look.choices.generators[2]) == GENERATOR and look.choices.mode == look.choices.basic
+    return look.names.of(llm) if same else None
+
+
+def categories(look: Lookup) -> PaperTable:
+    """Table 3: LLMs by category."""
+    mode, generator = look.choices.mode, look.choices.generators[3]
+    llms = look.llms(generator, [mode])
+    rows: list[Row] = [
+        (
+            [category, prompts],
+            [
+                look.median(
+                    prompts,
+                    system(llm, mode, generator),
+                    published(3).value(_own_name(look, llm), category, prompts),
+                    category,
+                )
+                for llm in llms
+            ],
+        )
+        for category in _categories(look)
+        for prompts in PROMPTS
+    ]
+    missing = Missing(look.lacking(3, "llm", llms), look.lacks(GENERATOR, generator))
+    return PaperTable(
+        3,
+        "Median popularity by category",
+        f"mode {mode}, generator {generator}",
+        ["Category", "Prompts"],
+        [Column(llm, "median") for llm in llms],
+        rows,
+        gap(look, missing, generator=generator, modes=[mode]),
+    )
+
+
+def _categories(look: Lookup) -> list[str]:
+    """Name the categories: the paper's in its order, then others."""
+    tasks = [task for task in look.choices.tasks.values() if task is not None]
+    rows = [row for row in look.evidence.results["systems"] if row["task"] in tasks]
+    found = {name for row in rows for name in row["by_category"]}
+    known = [str(name) for name in published(3).names("category")]
+    return [name for name in known if name in found] + sorted(found - set(known))
+
+
+def enhancement_by_llm(look: Lookup) -> PaperTable:
+    """Table 4: prompt enhancement against basic, a row for each LLM."""
+    generator = look.choices.generators[4]
+    llms = look.llms(generator, _both(look)) if look.choices.pe else []
+    rows: list[Row] = []
+    for llm in llms:
+        pe, basic = system(llm, look.choices.pe, generator), system(llm, look.choices.basic, generator)
+        name = look.names.of(llm)
+        rows.append(([llm], [look.rate(p, pe, basic, published(4).value(name, p)) for p in PROMPTS]))
+    missing = Missing(look.lacking(4, "llm", llms), modes=_lacking_modes(look))
+    return PaperTable(
+        4,
+        "Win rate of prompt enhancement over basic, by LLM",
+        f"{_setting(look)}, generator {generator}",
+        ["LLM"],
+        by_prompts("rate"),
+        rows,
+        gap(look, missing, generator=generator, modes=_specs(look)),
+    )
+
+
+def enhancement_by_generator(look: Lookup) -> PaperTable:
+    """Table 5: prompt enhancement against basic, a row for each generator."""
+    llm = look.choices.llms[5]
+    generators = look.generators(llm, _both(look)) if look.choices.pe else []
+    rows: list[Row] = []
+    for generator in generators:
+        pe, basic = system(llm, look.choices.pe, generator), system(llm, look.choices.basic, generator)
+        name = look.names.of(generator)
+        rows.append(([generator], [look.rate(p, pe, basic, published(5).value(name, p)) for p in PROMPTS]))
+    missing = Missing(generators=look.lacking(5, "generator", generators), modes=_lacking_modes(look))
+    return PaperTable(
+        5,
+        "Win rate of prompt enhancement over basic, by generator",
+        f"{_setting(look)}, LLM {llm}",
+        ["Generator"],
+        by_prompts("rate"),
+        rows,
+        gap(look, missing, llm=llm, modes=_specs(look)),
+    )
+
+
+def llm_pairs(look: Lookup) -> PaperTable:
+    """Table 6: every LLM against every other, both ways, as the paper prints them."""
+    generator = look.choices.generators[6]
+    llms = look.llms(generator, _both(look), any)
+    rows: list[Row] = [
+        (
+            [a, b],
+            [
+                look.rate(
+                    column.prompts,
+                    system(a, _mode(look, column), generator),
+                    system(b, _mode(look, column), generator),
+                    published(6).value(look.names.of(a), look.names.of(b), column.prompts, column.mode),
+                )
+                for column in PAIRED
+            ],
+        )
+        for a in llms
+        for b in llms
+        if a != b
+    ]
+    missing = Missing(look.lacking(6, "llm", llms), modes=_lacking_modes(look))
+    return PaperTable(
+        6,
+        "Win rate of an LLM over another",
+        f"{_setting(look)}, generator {generator}",
+        ["LLM", "Opponent"],
+        PAIRED,
+        rows,
+        gap(look, missing, generator=generator, modes=_specs(look)),
+    )
+
+
+def generator_pairs(look: Lookup) -> PaperTable:
+    """Table 7: every generator against every other, both ways."""
+    llm = look.choices.llms[7]
+    generators = look.generators(llm, _both(look), any)
+    rows: list[Row] = [
+        (
+            [a, b],
+            [
+                look.rate(
+                    column.prompts,
+                    system(llm, _mode(look, column), a),
+                    system(llm, _mode(look, column), b),
+                    published(7).value(look.names.of(a), look.names.of(b), column.prompts, column.mode),
+                )
+                for column in PAIRED
+            ],
+        )
+        for a in generators
+        for b in generators
+        if a != b
+    ]
+    missing = Missing(generators=look.lacking(7, "generator", generators), modes=_lacking_modes(look))
+    return PaperTable(
+        7,
+        "Win rate of a generator over another",
+        f"{_setting(look)}, LLM {llm}",
+        ["Generator", "Opponent"],
+        PAIRED,
+        rows,
+        gap(look, missing, llm=llm, modes=_specs(look)),
+    )
+
+
+def rag_sizes(look: Lookup) -> PaperTable:
+    """Table 8: one LLM with one generator, a row for each RAG size."""
+    llm, generator = look.choices.llms[8], look.choices.generators[8]
+    own = not look.lacks(RAG_LLM, llm) and not look.lacks(RAG_GENERATOR, generator)
+    rows: list[Row] = []
+    sizes: list[int] = []
+    for mode in (look.choices.basic, *enhanced_modes(look.evidence)):
+        if mode is None or not look.has(llm, mode, generator):
+            continue
+        size = look.evidence.modes[mode].size or 0
+        sizes.append(size)
+        known = size if own else None
+        rows.append(
+            (
+                [str(size or "basic"), mode],
+                [look.median(p, system(llm, mode, generator), published(8).value(known, p)) for p in PROMPTS],
+            )
+        )
+    lacking = [int(size) for size in published(8).names("rag_size") if size not in sizes]
+    missing = Missing(look.lacks(RAG_LLM, llm), look.lacks(RAG_GENERATOR, generator), [spec(size) for size in lacking])
+    every = [spec(int(size)) for size in published(8).names("rag_size")]
+    return PaperTable(
+        8,
+        "Median popularity by RAG size",
+        f"LLM {llm}, generator {generator}",
+        ["RAG size", "Mode"],
+        by_prompts("median"),
+        rows,
+        gap(look, missing, llm=llm, generator=generator, modes=every),
+    )
+
+
+def spec(size: int) -> str:
+    """Write the mode of a RAG size as `popbench eval` takes it."""
+    return f"pe,k={size}" if size else "basic"
+
+
+def _both(look: Lookup) -> tuple[str | None, str | None]:
+    return look.choices.basic, look.choices.pe
+
+
+def _mode(look: Lookup, column: Column) -> str | None:
+    return look.choices.pe if column.mode == "pe" else look.choices.basic
+
+
+def _specs(look: Lookup) -> list[str]:
+    """Write the modes of tables 4 to 7 as they were run, or would be."""
+    size = look.evidence.modes[look.choices.pe].size if look.choices.pe else None
+    return [spec(0), spec(size or 10)]
+
+
+def _lacking_modes(look: Lookup) -> list[str]:
+    return [mode for mode, label in zip(_specs(look), _both(look), strict=True) if label is None]
+
+
+def _setting(look: Lookup) -> str:
+    pe = look.choices.pe
+    return "no PE mode" if pe is None else f"PE is {pe} (RAG size {look.evidence.modes[pe].size})"
