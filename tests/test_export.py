@@ -172,6 +172,16 @@ def test_half_a_surrogate_pair_becomes_the_sign_for_what_is_none(run: Path, form
     assert shown == ("a\ufffdb", "\ufffd", "🎬\ufffd")
 
 
+@pytest.mark.parametrize("column", ["system", "task", "prompt_id", "category"])
+def test_ids_that_no_file_takes_are_refused(run: Path, column: str) -> None:
+    exported = export(run, "jsonl")
+    found = rows(exported)
+    found[2][column] = "a\ud800"
+    exported.write_text("".join(json.dumps(row) + "\n" for row in found), encoding="utf-8")
+    message = refusal(lambda: read_source(exported))
+    assert message == f"{exported}: row 3: {column} 'a\\ud800' is no valid text"
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_ids_that_look_like_numbers_come_back_as_text(run: Path, form: str) -> None:
     ids: dict[str, str] = {}

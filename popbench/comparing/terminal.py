@@ -23,7 +23,7 @@ def show(found: Mapping[str, Any], console: Console) -> None:
     """Print what was compared and what differs, then each table with its verdicts and with what it can decide."""
     for line in (f"before: {found['before']}", f"after:  {found['after']}"):
         console.print(Text(line), soft_wrap=True)
-    _show_differences(found["differences"], console)
+    _show_differences(found, console)
     _show_left_out(found["not_compared"], console)
     console.print()
     for predictor, task in dict.fromkeys((row["predictor"], row["task"]) for row in found["contrasts"]):
@@ -44,12 +44,14 @@ def show(found: Mapping[str, Any], console: Console) -> None:
         )
 
 
-def _show_differences(lines: Sequence[str], console: Console) -> None:
-    if not lines:
-        console.print(Text("What differs: nothing that popbench records (components, options, seed, versions)"))
+def _show_differences(found: Mapping[str, Any], console: Console) -> None:
+    if not found["differences"]:
+        though = "" if all(row["identical"] for row in found["contrasts"]) else ", and yet scores do"
+        what = "nothing that runs record (components, options, seed, versions)"
+        console.print(Text(f"What differs: {what}{though}"))
         return
     console.print(Text("What differs:"))
-    for line in lines:
+    for line in found["differences"]:
         console.print(Padding(Text(line), (0, 0, 0, 2)))
 
 

@@ -161,6 +161,11 @@ def _read_row(record: Mapping[str, Any], where: str) -> tuple[ScoreRow, dict[str
     for key in ("system", "task", "prompt_id"):
         if not texts[key]:
             raise UsageError(f"{where}: {key} is empty")
+    for key in (*_REQUIRED, "category"):
+        try:
+            texts[key].encode()
+        except UnicodeEncodeError:  # half a surrogate pair, by a JSON escape: no board could be written
+            raise UsageError(f"{where}: {key} {texts[key]!a} is no valid text") from None
     status = texts["status"] or "ok"
     if status not in ("ok", "invalid", "error"):
         raise UsageError(f"{where}: {unknown('status', status, ['ok', 'invalid', 'error'])}")
