@@ -11,8 +11,8 @@ from typing import Any
 
 import altair as alt
 
-ROW = 54
-"""Height in pixels of a system's row in charts of rows; its name stands above what is drawn."""
+ROW, DENSE_ROW = 54, 42
+"""Height in pixels of a row in charts of a few rows and of many; its name stands above what is drawn."""
 
 INK, SOFT, RULE, BETTER, WORSE, OPEN = (f"var(--{name})" for name in ("ink", "soft", "rule", "blue", "orange", "open"))
 _SERIES = [f"var(--series-{number})" for number in range(1, 9)]

@@ -10,7 +10,7 @@ import base64
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,24 +26,27 @@ def gallery(
     samples: Sequence[Sample],
     predictors: Sequence[Mapping[str, Any]],
     titles: Titles,
+    clips: Collection[str],
     run: Path,
     page: Path,
 ) -> dict[str, Any]:
     """Return the index and the texts of a run's samples; videos are told relative to the folder of `page`.
 
     `scores` and `status` are by system, prompt and repeat, in one row; "-" and None stand for samples that are not
-    there. `texts` has one item for each prompt. `titles` are those of references, where they are known.
+    there. `texts` has one item for each prompt. `titles` are those of references, where they are known;
+    `clips` the paths of those that are in the page.
     """
     systems = sorted({sample.system for sample in samples})
-    repeats = max((sample.repeat for sample in samples), default=0) + 1
+    repeats = {repeat: number for number, repeat in enumerate(sorted({sample.repeat for sample in samples}))}
     prompts = sorted({(sample.task, sample.prompt_id): sample for sample in samples}.items())
     place = {at: number for number, (at, _) in enumerate(prompts)}
     number_of = {system: number for number, system in enumerate(systems)}
-    cells = len(systems) * len(prompts) * repeats
+    cells = len(systems) * len(prompts) * len(repeats)
     status = ["-"] * cells
     scores: dict[str, list[float | None]] = {item["name"]: [None] * cells for item in predictors}
     for sample in samples:
-        at = (number_of[sample.system] * len(prompts) + place[sample.task, sample.prompt_id]) * repeats + sample.repeat
+        at = number_of[sample.system] * len(prompts) + place[sample.task, sample.prompt_id]
+        at = at * len(repeats) + repeats[sample.repeat]
         status[at] = _CODES.get(sample.status, "e")
         for predictor, found in scores.items():
             value = sample.scores.get(predictor)
@@ -53,30 +56,34 @@ def gallery(
         "systems": systems,
         "predictors": {item["name"]: item["unit"] for item in predictors},
         "prompts": [[sample.task, sample.prompt_id, sample.prompt, sample.category] for _, sample in prompts],
-        "repeats": repeats,
+        "repeats": list(repeats),
         "status": "".join(status),
         "scores": scores,
         "folder": _folder(run, page),
+        "embedded": sorted({place[s.task, s.prompt_id] for s in samples if clip_path(s.video) in clips}),
         "texts": [
-            _packed(_of_prompt(list(group), number_of, titles))
+            _packed(_of_prompt(list(group), number_of, repeats, titles))
             for _, group in groupby(ordered, key=lambda s: (s.task, s.prompt_id))
         ],
     }
 
 
-def _of_prompt(samples: Sequence[Sample], number_of: Mapping[str, int], titles: Titles) -> JSON:
+def _of_prompt(
+    samples: Sequence[Sample], number_of: Mapping[str, int], repeats: Mapping[int, int], titles: Titles
+) -> JSON:
     shown = dict.fromkeys(reference for sample in samples for reference in sample.references)
     return {
-        "samples": [_texts(sample, number_of) for sample in samples],
+        "samples": [
+            {**_texts(sample), "system": number_of[sample.system], "repeat": repeats[sample.repeat]}
+            for sample in samples
+        ],
         "references": {reference: titles[reference] for reference in shown if reference in titles},
     }
 
 
-def _texts(sample: Sample, number_of: Mapping[str, int]) -> dict[str, JSON]:
+def _texts(sample: Sample) -> dict[str, JSON]:
     """Return what the page shows of a sample, without what is not there."""
     values = {
-        "system": number_of[sample.system],
-        "repeat": sample.repeat,
         "title": sample.title,
         "prompt": sample.video_prompt,
         "reasoning": sample.reasoning,

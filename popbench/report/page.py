@@ -30,8 +30,11 @@ from popbench.report.tables import views
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STYLES = ("page.css", "tables.css", "gallery.css")
-_SCRIPTS = ("page.js", "matrix.js", "charts.js")
+_SCRIPTS = ("page.js", "matrix.js")
 _GALLERY_SCRIPTS = ("samples.js", "gallery.js")
+
+_DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, jinja2.TemplateError)
+"""What files raise that are no longer as popbench wrote them."""
 
 
 def run_page(run: Path, title: str | None = None, *, page: Path | None = None, embed: int = 0) -> str:
@@ -43,7 +46,7 @@ def run_page(run: Path, title: str | None = None, *, page: Path | None = None, e
     read = read_run(run)
     try:
         return _page(read.results, title or run.resolve().name, (), _Run(read.about, read.samples, run, page, embed))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except _DAMAGE as error:
         raise UsageError(f"{run}: results.json and samples.jsonl make no report ({one_line(error)})") from error
 
 
@@ -55,7 +58,7 @@ def board_page(results: Mapping[str, Any], title: str, about: Sequence[str] = ()
     check_results(results, "results")
     try:
         return _page(results, title, about, None)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except _DAMAGE as error:
         raise UsageError(f"results: they make no page ({one_line(error)})") from error
 
 
@@ -81,7 +84,7 @@ def _page(results: Mapping[str, Any], title: str, about: Sequence[str], run: _Ru
     took = stages(run.samples) if run else []
     data: dict[str, JSON] = {
         "specifications": charts.specifications(),
-        "row": charts.ROW,
+        "row": {"usual": charts.ROW, "dense": charts.DENSE_ROW},
         "views": [
             {
                 "predictor": view["predictor"],
@@ -96,13 +99,13 @@ def _page(results: Mapping[str, Any], title: str, about: Sequence[str], run: _Ru
     }
     blobs = {"data": data}
     if run:
-        blobs["samples"] = gallery(
-            run.samples, results["predictors"], titles_of(run.samples, run.about), run.path, run.page
-        )
-        blobs["clips"] = embedded(run.samples, run.path, data["views"][0]["order"], run.embed)
-    scripts = [*_SCRIPTS, *(_GALLERY_SCRIPTS if run else ())]
-    vega = Markup(charts.javascript().replace("</script", "<\\/script"))
-    code = [vega, *(Markup(_text(name)) for name in scripts)]
+        clips = embedded(run.samples, run.path, data["views"][0]["order"], run.embed)
+        titles = titles_of(run.samples, run.about)
+        blobs["samples"] = gallery(run.samples, results["predictors"], titles, clips, run.path, run.page)
+        blobs["clips"] = clips
+    early = Markup(_text("theme.js"))
+    scripts = [_text(name) for name in (*_SCRIPTS, *(_GALLERY_SCRIPTS if run else ()))]
+    code = [Markup(script) for script in (*scripts, charts.javascript(), _text("charts.js"))]  # the heavy one late
     context = {
         "title": title,
         "kind": "Report" if run else "Leaderboard",
@@ -119,7 +122,7 @@ def _page(results: Mapping[str, Any], title: str, about: Sequence[str], run: _Ru
         "stages": took,
         "spent": list(sentences(results.get("costs") or [])),
         "gallery": bool(run),
-        "repeats": blobs["samples"]["repeats"] if run else 1,
+        "repeats": blobs["samples"]["repeats"] if run else [0],
         "embedded": len(blobs["clips"]) if run else 0,
         "categories": sorted({sample.category for sample in run.samples}) if run else [],
         "results": results,
@@ -127,8 +130,9 @@ def _page(results: Mapping[str, Any], title: str, about: Sequence[str], run: _Ru
         "copy": f"{100 * COPY:.0f}",
         "about": about,
         "styles": Markup("\n".join(map(_text, _STYLES))),
+        "early": early,
         "scripts": code,
-        "policy": _policy(code),
+        "policy": _policy([early, *code]),
         "blobs": {name: Markup(_inert(value)) for name, value in blobs.items()},
     }
     return _environment().get_template("page.html.j2").render(context) + "\n"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from popbench.errors import RunError, UsageError, one_line
+from popbench.errors import UsageError
+from popbench.leaderboard.writing import write_files
 from popbench.report.page import run_page
 from popbench.run import check_free
 
@@ -19,13 +20,10 @@ def write_report(run: Path, out: Path | None = None, title: str | None = None, e
     if run.is_dir():
         check_free(run)
     file = out or run / FILE
-    if not file.parent.is_dir():
+    if file.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{file}: a page's name ends in .html: choose another --out")
+    if out is not None and not file.parent.is_dir():
         raise UsageError(f"{file.parent}: no such folder: make it first, or choose another --out")
     page = run_page(run, title, page=file.parent, embed=embed)
-    partial = file.with_name(f".{file.name}.part")
-    try:
-        partial.write_text(page, encoding="utf-8", errors="replace")  # models also write half characters
-        partial.replace(file)
-    except OSError as error:
-        raise RunError(f"{file} cannot be written: {one_line(error)}") from error
+    write_files(file.parent, {file.name: page})
     return file

@@ -4,6 +4,8 @@
   const { data, onView, view } = popbench;
   const drawn = new Map();
 
+  const heightOf = (chart) => chart.rows * (chart.rows > 12 ? data.row.dense : data.row.usual);
+
   const chartOf = (element) => {
     const block = element.closest("[data-view]");
     const charts = block ? data.views[block.dataset.view].charts : data.charts;
@@ -17,7 +19,7 @@
     if (drawn.get(element) === width) return;
     drawn.set(element, width);
     const specification = { ...data.specifications[chart.kind], datasets: chart.data };
-    if (chart.rows) specification.height = chart.rows * data.row;
+    if (chart.rows) specification.height = heightOf(chart);
     const values = { rows: chart.rows, ticks: chart.ticks || [] };
     specification.params = specification.params.map((param) => ({ ...param, value: values[param.name] }));
     try {
@@ -35,7 +37,7 @@
   );
   for (const element of document.querySelectorAll(".chart")) {
     const chart = chartOf(element);
-    if (chart?.rows) element.style.minHeight = `${chart.rows * data.row}px`;
+    if (chart?.rows) element.style.minHeight = `${heightOf(chart)}px`;
     seen.observe(element);
   }
   addEventListener("beforeprint", () => document.querySelectorAll(".chart").forEach(draw));

@@ -4,6 +4,7 @@
   const { $, make, numeral, onView, samples, view } = popbench;
   const HEIGHT = 60;
   const SIGNS = { a: ["A", "A scores higher"], b: ["B", "B scores higher"], tie: ["=", "a tie"], error: ["?", "no result of one"] };
+  const STAGES = { llm: "draft", generate: "clip", predict: "score" };
   const state = { a: null, b: null, prompt: null, list: [], repeat: 0 };
   const list = $("prompts");
   const room = make("div", { className: "room" });
@@ -15,7 +16,7 @@
   const outcome = (prompt) => samples.compare(view().predictor, state.a, state.b, prompt, state.repeat);
   const oneInvalid = (prompt) =>
     [state.a, state.b].some((system) => samples.invalid(view().predictor, system, prompt, state.repeat));
-  const embedded = new Set();
+  const embedded = new Set(samples.embedded);
 
   const filter = () => {
     const [task, category, verdict] = ["f-task", "f-category", "f-verdict"].map((id) => $(id).value);
@@ -90,7 +91,7 @@
   const references = (sample) => {
     if (!sample.references) return null;
     const items = sample.references.map((id) => {
-      const [title, popularity] = sample.titles[id] || [null, null];
+      const [title, popularity] = Object.hasOwn(sample.titles, id) ? sample.titles[id] : [null, null];
       return title === null
         ? make("li", {}, make("code", {}, id))
         : make("li", {}, title, " ", make("span", { className: "unit" }, `${numeral(popularity)} · ${id}`));
@@ -107,7 +108,7 @@
     if (sample.compliance === false) rows.push(["Compliance", "breaks a requirement of the task"]);
     if (sample.notes) rows.push(["Notes", sample.notes.join("; ")]);
     if (sample.error) rows.push(["What went wrong", sample.error]);
-    const took = Object.entries(sample.seconds || {}).map(([stage, value]) => `${stage} ${duration(value)}`);
+    const took = Object.entries(sample.seconds || {}).map(([stage, value]) => `${STAGES[stage]} ${duration(value)}`);
     if (took.length) rows.push(["Time", took.join(", ")]);
     const found = make("dl");
     for (const [name, text] of rows) found.append(make("dt", {}, name), make("dd", {}, text));
@@ -169,7 +170,8 @@
       const told = value === null ? "no result" : value === 0 ? "invalid" : numeral(value);
       body.append(make("tr", {}, name, make("td", { className: "count" }, told), make("td", {}, pick("a"), " ", pick("b"))));
     }
-    const heads = ["System", samples.predictors[predictor], "Show as"].map((text) => make("th", { scope: "col", className: "text" }, text));
+    const heads = ["System", samples.predictors[predictor], "Show as"].map((text, column) =>
+      make("th", { scope: "col", className: column === 1 ? "" : "text" }, text));
     $("everyone").lastElementChild.replaceChildren(make("table", {}, make("thead", {}, make("tr", {}, ...heads)), body));
   };
   $("everyone").addEventListener("toggle", () => $("everyone").open && state.prompt !== null && everyone());
@@ -220,6 +222,8 @@
   });
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea")) return;
+    const at = $("clips").getBoundingClientRect();
+    if (at.top > innerHeight || at.bottom < 0) return; // the gallery is out of sight
     const action = { j: () => step(1), k: () => step(-1), p: play, x: swap }[event.key];
     if (action) action();
   });
@@ -236,6 +240,7 @@
   const order = view().order.filter((system) => samples.systems.includes(system));
   [state.a, state.b] = [order[0] ?? samples.systems[0], order[1] ?? order[0] ?? samples.systems[0]];
   for (const side of ["a", "b"]) $(`system-${side}`).value = state[side];
+  state.prompt = samples.embedded[0] ?? null;
   onView(filter);
   filter();
 })();

@@ -1,4 +1,4 @@
-// The page: its data, which view is shown, and the theme. All of it is plain text to the document: no markup is made of it.
+// The page: its data, and which view is shown. All of it is plain text to the document: no markup is made of it.
 "use strict";
 const popbench = (() => {
   const blobs = {};
@@ -45,19 +45,7 @@ const popbench = (() => {
   $("task").addEventListener("change", choose);
   $("predictor").addEventListener("change", choose);
 
-  const remembered = () => {
-    try { return localStorage.getItem("popbench-theme"); } catch { return null; }
-  };
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  const paint = (theme) => { document.documentElement.dataset.theme = theme; };
-  const follow = () => paint(remembered() || (dark.matches ? "dark" : "light"));
-  dark.addEventListener("change", follow);
-  $("theme").addEventListener("click", () => {
-    const theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
-    try { localStorage.setItem("popbench-theme", theme); } catch { /* the choice lasts as long as the page */ }
-    paint(theme);
-  });
-  follow();
+  $("theme").addEventListener("click", theme.toggle);
 
   return { $, blob, data, make, numeral, onView, state, view: () => data.views[state.view] };
 })();

@@ -6,7 +6,7 @@ popbench.samples = (() => {
   const index = new Map(all.systems.map((system, number) => [system, number]));
   const unpacked = new Map();
 
-  const at = (system, prompt, repeat) => (index.get(system) * all.prompts.length + prompt) * all.repeats + repeat;
+  const at = (system, prompt, repeat) => (index.get(system) * all.prompts.length + prompt) * all.repeats.length + repeat;
   const status = (system, prompt, repeat) => all.status[at(system, prompt, repeat)];
   const score = (predictor, system, prompt, repeat) => all.scores[predictor][at(system, prompt, repeat)];
 
@@ -33,8 +33,8 @@ popbench.samples = (() => {
   };
   const invalid = (predictor, system, prompt, repeat) => score(predictor, system, prompt, repeat) === 0;
 
-  const clips = () => blob("clips") || {};
-  const source = (path) => (path in clips() ? `data:video/mp4;base64,${clips()[path]}` : all.folder + path);
+  const clips = () => blob("clips");
+  const source = (path) => (all.embedded.length && Object.hasOwn(clips(), path) ? `data:video/mp4;base64,${clips()[path]}` : all.folder + path);
 
-  return { ...all, clips, compare, invalid, score, source, status, texts, textsOf };
+  return { ...all, compare, invalid, score, source, status, texts, textsOf };
 })();

@@ -1,0 +1,71 @@
+"""A real browser for tests of pages: headless Chromium, and what a page asked of it or complained of."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+def find_browser() -> str | None:
+    """Return the path of a Chromium on PATH."""
+    return next((found for name in NAMES if (found := shutil.which(name))), None)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start it; a test that asks for it is skipped where there is none."""
+    path = find_browser()
+    if path is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@dataclass
+class Opened:
+    """A page that is open, with what it printed, threw and requested."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def texts(self, selector: str) -> list[str]:
+        """The texts of all elements that are in sight."""
+        return [text.strip() for text in self.page.locator(f"{selector}:visible").all_inner_texts()]
+
+
+@contextmanager
+def opened(browser: Browser, file: Path, **options: Any) -> Iterator[Opened]:
+    """Open a file as a browser without any network would; `options` are those of a new context."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True, **options)
+    try:
+        found = Opened(context.new_page())
+        found.page.set_default_timeout(8000)
+        found.page.on("console", lambda message: found.complaints.append(message.text))
+        found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
+        found.page.on("request", lambda request: found.requests.append(request.url))
+        found.page.goto(file.as_uri())
+        yield found
+    finally:
+        context.close()
