@@ -1,19 +1,22 @@
-"""`popbench report`: a run as one page."""
+"""`popbench report`: a run as one page, or runs as the tables and figures of the paper."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from popbench.cli import _paper
+
 
 @click.command("report")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Where the page goes.  [default: report.html in RUN]",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="The page's file, or with --paper a folder.  [default: report.html or paper/ in RUN]",
 )
 @click.option("--title", help="Heading of the page.  [default: the name of RUN]")
 @click.option(
@@ -24,20 +27,34 @@ import click
     metavar="N",
     help="Put N clips into the page, for one that is read without its videos.",
 )
-def command(runs: tuple[Path, ...], out: Path | None, title: str | None, embed: int) -> int:
+@_paper.options
+def command(runs: tuple[Path, ...], out: Path | None, title: str | None, embed: int, paper: bool, **given: Any) -> int:
     """Make a page of RUN, a run directory: its results with their intervals, and a gallery of its clips.
 
     The page is one file that asks nothing of the network. Videos stay where they are, and are loaded from there when
     they are looked at: keep the page with its run, or give --embed.
 
+    With --paper, one or more runs or score files make tables 2 to 10 and figures 3 to 8 of the LLMPopcorn paper (arXiv
+    2502.12945) in its layout: every number with its interval, beside the published one where a system has one of the
+    paper's names, and what the runs lack with the options that run it. It writes paper.md, paper.html and figures/.
+
     \b
     Examples:
       popbench report runs/popcorn-*
       popbench report runs/popcorn-* --out popcorn.html --embed 20
+      popbench report runs/llama runs/deepseek --paper --rag-size 50 --out paper
     """
     from popbench.errors import UsageError
+
+    if paper:
+        if title or embed:
+            raise UsageError(f"--{'title' if title else 'embed'} belongs to a run's page: leave it out with --paper")
+        return _paper.write(runs, out, given)
+    _paper.refuse(given)
     from popbench.report.writing import write_report
 
+    if out is not None and out.is_dir():
+        raise UsageError(f"{out} is a folder: say with --out which file the page goes to")
     if len(runs) > 1:
         raise UsageError(f"a page is made of one run, not of {len(runs)}: give them one by one")
     file = write_report(runs[0], out, title, embed)

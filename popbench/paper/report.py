@@ -61,11 +61,15 @@ def write_paper(
     Raises UsageError for runs that do not compare and for choices that they lack, RunError where the disk refuses.
     """
     for path in sources:
+        if not path.exists():
+            raise UsageError(f"{path}: no such run or score file")
         if path.is_dir():
             check_free(path)
     if out is None and not sources[0].is_dir():
         raise UsageError(f"{sources[0]} is a file: say with --out which folder the report goes to")
     folder = out if out is not None else sources[0] / FOLDER
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file: the report needs a folder; choose another --out")
     document, told = paper_report(read_evidence(sources, predictor, common=common), asked or Asked(), sources)
     pictures = {block.file: standalone(block.svg) for block in document.blocks if isinstance(block, Picture)}
     files = {**pictures, "paper.md": as_markdown(document), "paper.html": as_html(document)}
