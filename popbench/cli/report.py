@@ -36,7 +36,9 @@ def command(runs: tuple[Path, ...], out: Path | None, title: str | None, embed: 
 
     With --paper, one or more runs or score files make tables 2 to 10 and figures 3 to 8 of the LLMPopcorn paper (arXiv
     2502.12945) in its layout: every number with its interval, beside the published one where a system has one of the
-    paper's names, and what the runs lack with the options that run it. It writes paper.md, paper.html and figures/.
+    paper's names, and what the runs lack with the options that run it. It writes paper.md, paper.html and
+    figures/. Figures are numbered after the tables that they show: 3 shows table 2, 4 shows 3, 5 shows 4 and 5, and
+    6 to 8 show 6 to 8.
 
     \b
     Examples:

@@ -140,7 +140,8 @@ def _words(words: Words) -> str:
 
 def _piece(piece: str | Code) -> str:
     if isinstance(piece, Code):
-        return escaped(piece.text) if "`" in piece.text else f"`{piece.text}`"
+        text = " ".join(piece.text.split())
+        return escaped(text) if "`" in text else f"`{text}`"
     inner = escaped(piece)  # which also takes the spaces at the ends, that stand beside code
     return " " * bool(re.match(r"\s", piece)) + inner + " " * bool(inner and re.search(r"\s$", piece))
 

@@ -25,6 +25,25 @@ _COLOUR = alt.Scale(domain=list(PROMPTS), range=[BLUE, ORANGE])
 _ROOMY = 8
 """Systems up to which a heat map's cells say their numbers."""
 
+_STYLE = {
+    "background": "transparent",
+    "padding": {"left": 28, "right": 12, "top": 4, "bottom": 4},  # fonts may be wider than the one that was measured
+    "config": {
+        "font": "system-ui, sans-serif",
+        "view": {"stroke": None},
+        "axis": {
+            "labelColor": INK, "titleColor": INK, "gridColor": QUIET, "gridOpacity": 0.25, "domainColor": QUIET,
+            "tickColor": QUIET, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal",
+            "labelLimit": 280,
+        },
+        "title": {"color": INK, "fontSize": 13, "anchor": "start", "frame": "group"},
+        "legend": {
+            "labelColor": INK, "orient": "bottom", "title": None, "labelLimit": 280, "labelFontSize": 12, "columns": 4,
+            "columnPadding": 18, "symbolOpacity": 1,
+        },
+    },
+}  # fmt: skip
+
 Record = dict[str, Any]
 
 
@@ -41,23 +60,10 @@ class _Canvas:
         return alt.Chart(alt.NamedData(name=name))
 
     def draw(self, chart: Any) -> str:
-        """Draw as SVG, on no background; the left edge has room for fonts wider than the one that was measured."""
-        styled = (
-            chart.properties(background="transparent", padding={"left": 28, "right": 12, "top": 4, "bottom": 4})
-            .configure(font="system-ui, sans-serif")
-            .configure_view(stroke=None)
-            .configure_axis(
-                labelColor=INK, titleColor=INK, gridColor=QUIET, gridOpacity=0.25, domainColor=QUIET, tickColor=QUIET,
-                labelFontSize=12, titleFontSize=12, titleFontWeight="normal", labelLimit=280,
-            )
-            .configure_title(color=INK, fontSize=13, anchor="start", frame="group")
-            .configure_legend(
-                labelColor=INK, orient="bottom", title=None, labelLimit=280, labelFontSize=12, columns=4,
-                columnPadding=18, symbolOpacity=1,
-            )
-        )  # fmt: skip
+        """Draw as SVG; parts were checked when they were made, and altair's configure methods copy them all."""
         version = ".".join(alt.SCHEMA_VERSION.split(".")[:2])
-        svg: str = vl_convert.vegalite_to_svg({**styled.to_dict(), "datasets": self._data}, vl_version=version)
+        content = {**chart.to_dict(validate=False), **_STYLE, "datasets": self._data}
+        svg: str = vl_convert.vegalite_to_svg(content, vl_version=version)
         return svg
 
 

@@ -91,7 +91,7 @@ def paper_report(evidence: Evidence, asked: Asked, sources: Sequence[Path]) -> t
     """Return the report and the choices it was made with; raises UsageError for choices that the runs lack."""
     choices = choose(evidence, asked)
     look = Lookup(evidence, choices)
-    made = [make(look) for make in _MAKERS]
+    made = paper_tables(look)
     drawn = _figures(made, look)
     told = [
         f"Predictor of {evidence.measure}: {evidence.predictor} (--predictor chooses).",
@@ -109,7 +109,7 @@ def paper_report(evidence: Evidence, asked: Asked, sources: Sequence[Path]) -> t
         Paragraph(_reading(evidence, any(table.compared for table in made)), "note"),
     ]
     for table in made:
-        blocks += _table(table)
+        blocks += table_blocks(table)
         blocks += drawn.get(table.number, [])
     return Document(
         "The paper's tables and figures",
@@ -117,6 +117,11 @@ def paper_report(evidence: Evidence, asked: Asked, sources: Sequence[Path]) -> t
         warnings=list(_warnings(evidence)),
         footer=list(_footer(evidence, sources)),
     ), told
+
+
+def paper_tables(look: Lookup) -> list[PaperTable]:
+    """Return tables 2 to 10."""
+    return [make(look) for make in _MAKERS]
 
 
 def _warnings(evidence: Evidence) -> Iterator[str]:
@@ -157,7 +162,8 @@ def _reading(evidence: Evidence, compared: bool) -> str:
         "Woodruff intervals, all at 95 %. Bold: decided, by intervals that hold for all "
         f"{_pairs(evidence):,} pairs of a task at once. –: not in these runs. Below each table stands what of the "
         "paper's it lacks, with the options of popbench eval that run it: with the tasks, predictor, corpus and seed "
-        "of these runs, in a directory of its own. Then report both directories together."
+        "of these runs, in a directory of its own. Then report both directories together. Figures are numbered after "
+        "the tables that they show."
     )
     if compared:
         said += (
@@ -171,7 +177,8 @@ def _pairs(evidence: Evidence) -> int:
     return max((int(row["pairs"]) for row in evidence.results["minimum_detectable_win_rate"]), default=0)
 
 
-def _table(table: PaperTable) -> Iterator[Block]:
+def table_blocks(table: PaperTable) -> Iterator[Block]:
+    """Show one table: its heading and setting, its numbers, and what of the paper's it lacks."""
     yield Heading(f"Table {table.number}: {table.title}", f"table-{table.number}", f"Table {table.number}")
     yield Paragraph(f"{table.setting[:1].upper()}{table.setting[1:]}.", "note")
     if table.covered:
