@@ -118,6 +118,17 @@ def test_costs_are_those_of_the_runs_calls_each_once(runs: dict[str, Path]) -> N
     assert (entry.low or 0) <= (entry.value or 0) <= (entry.high or 0)
 
 
+def test_an_llm_of_the_paper_s_that_lacks_a_rag_size_is_told_with_that_size(runs: dict[str, Path]) -> None:
+    evidence = read_evidence([runs["shotlist"]])
+    for names, expected in (
+        (["shotlist=Llama-3.3-70B"], "Not in these runs: Qwen-2.5-72B, mode pe,k=50, mode pe,k=100."),
+        ([], "Not in these runs: Qwen-2.5-72B, Llama-3.3-70B."),
+    ):
+        gap = llm_costs(Lookup(evidence, choose(evidence, Asked(matches=names)))).gap
+        assert gap is not None
+        assert gap[0] == f"{expected} To run: "
+
+
 def test_a_later_report_leaves_no_figure_of_an_earlier_one(runs: dict[str, Path], tmp_path: Path) -> None:
     write_paper([runs["shotlist"], runs["verbatim"]], tmp_path / "out")
     assert "figures/figure-6.svg" in files(tmp_path / "out")

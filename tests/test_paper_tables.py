@@ -15,7 +15,7 @@ from made_scores import write
 from markdown_tables import tables_are_whole
 from popbench.paper import tables
 from popbench.paper.choices import Asked, choose
-from popbench.paper.document import Document, Grid, Heading, Paragraph, as_html, as_markdown
+from popbench.paper.document import Code, Document, Grid, Heading, Paragraph, as_html, as_markdown
 from popbench.paper.entries import Lookup
 from popbench.paper.matching import ALIASES, Names
 from popbench.paper.reading import read_evidence
@@ -192,11 +192,18 @@ def test_what_a_table_lacks_is_one_line_with_the_options_that_run_it(tmp_path: P
     assert "mode pe,k=10" in gaps[4][0]
     assert "--mode pe,k=10`" in gaps[4][0]
     assert gaps[7][0].startswith("Not in these runs: LTX-Video, HunyuanVideo")
-    assert "--llm deepseek-v3 --gen ltx --mode pe,k=10 --mode pe,k=50 --mode pe,k=100`" in gaps[8][0]
+    assert "--llm deepseek-v3 --gen ltx --mode basic --mode pe,k=10 --mode pe,k=50 --mode pe,k=100`" in gaps[8][0]
     assert "seconds of retrieval" in gaps[9][0]
     assert "--llm qwen-2.5-72b --llm llama-3.3-70b --mode basic --mode pe,k=10" in gaps[10][0]
     assert "Nothing of this table is in these runs." in text[4]
     assert "Nothing of this table is in these runs." not in text[2]
+
+
+def test_a_mode_that_alone_is_missing_is_run_alone(tmp_path: Path) -> None:
+    rows = [row for row in ROWS if "k=100" not in row["system"]]
+    assert tables.rag_sizes(look(tmp_path, rows)).gap == [
+        "Not in these runs: mode pe,k=100. To run: ", Code("--llm deepseek-v3 --gen ltx --mode pe,k=100"), ".",
+    ]  # fmt: skip
 
 
 def test_every_option_that_a_gap_names_is_one_that_eval_takes(tmp_path: Path) -> None:

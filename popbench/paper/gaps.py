@@ -53,7 +53,8 @@ def _options(
     generators = [name_to_run(name) for name in missing.generators]
     if not generators and generator is not None and (missing.llms or missing.modes):
         generators = [specs.get(f"generator {generator}", generator)]
-    for option, values in (("--llm", llms), ("--gen", generators), ("--mode", missing.modes or modes)):
+    new = missing.llms or missing.generators  # which lack every mode, not only those that all lack
+    for option, values in (("--llm", llms), ("--gen", generators), ("--mode", modes if new else missing.modes)):
         if llms or generators or missing.modes:
             for value in values:
                 yield from (option, value)

@@ -41,26 +41,26 @@ def llm_costs(look: Lookup) -> PaperTable:
     """Table 10: each LLM at each RAG size."""
     costs = look.evidence.costs
     rows: list[Row] = []
-    there: set[tuple[str | None, int]] = set()
-    for llm in look.names.order({llm for llm, _ in costs.drafts}):
+    there: dict[str, set[int]] = {}
+    labels = look.names.order({llm for llm, _ in costs.drafts})
+    for llm in labels:
         for mode in (look.choices.basic, *enhanced_modes(look.evidence)):
             spent = None if mode is None else costs.drafts.get((llm, mode))
             if mode is None or spent is None:
                 continue
-            size, name = look.evidence.modes[mode].size or 0, look.names.of(llm)
-            rows.append(
-                (
-                    [llm, str(size or "basic"), mode],
-                    entries(spent, published(10).entries.get((name or "", size), _UNKNOWN)),
-                )
-            )
-            there.add((name, size))
-    sizes = [int(size) for size in published(10).names("rag_size")]
-    lacking = [str(llm) for llm in published(10).names("llm") if any((llm, size) not in there for size in sizes)]
-    missing = Missing(lacking)
+            size, name = look.evidence.modes[mode].size or 0, look.names.of(llm) or ""
+            known = published(10).entries.get((name, size), _UNKNOWN)
+            rows.append(([llm, str(size or "basic"), mode], entries(spent, known)))
+            there.setdefault(name, set()).add(size)
+    names, sizes = published(10).names("llm"), [int(size) for size in published(10).names("rag_size")]
+    lacking = [str(name) for name in names if name not in there]
+    partly = [str(name) for name in names if name in there and not there[str(name)].issuperset(sizes)]
+    fewer = [spec(size) for size in sizes if any(size not in there[name] for name in partly)]
+    missing = Missing(lacking, modes=fewer)
+    llm_of = next((label for label in labels if look.names.of(label) in partly), None)
     return PaperTable(
         10, "Cost of an LLM by RAG size", "one draft each", ["LLM", "RAG size", "Mode"], COLUMNS, rows,
-        gap(look, missing, modes=[spec(size) for size in sizes]),
+        gap(look, missing, llm=llm_of, modes=[spec(size) for size in sizes]),
     )  # fmt: skip
 
 
