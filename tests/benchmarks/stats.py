@@ -180,13 +180,16 @@ def in_blocks(y: Any, draws: Any) -> None:
 
 
 def board(systems: int, prompts: int) -> dict[str, float]:
-    """Everything a board needs, from the values on: seconds, and the peak memory of this process in MB."""
+    """Everything a board needs, from the values on: seconds, and the peak memory of this process in MB.
+
+    Processor seconds, over all threads: with one thread they are what it takes where nothing else runs.
+    """
     values, strata = made(systems, prompts)
-    start = time.perf_counter()
+    wall, start = time.perf_counter(), time.process_time()
     y = stats.pairwise_outcomes(values)
     resamples = stats.Resamples.draw(strata, B, 1)
     _, _, critical_value = resamples.intervals_and_critical_value(y)
-    resampled = time.perf_counter()
+    resampled = time.process_time()
     stats.outcome_counts(y)
     stats.korn_graubard(y, strata)
     decided = stats.verdicts(*stats.simultaneous_intervals(y, strata, critical_value))
@@ -195,11 +198,12 @@ def board(systems: int, prompts: int) -> dict[str, float]:
     stats.holm(stats.sign_test(y))
     means = stats.mean_outcomes(y, systems)
     resamples.intervals(means)
-    exact = time.perf_counter()
+    exact = time.process_time()
     stats.bradley_terry(stats.win_rates(means), prompts)
     stats.bradley_terry_interval(means, resamples)
-    end = time.perf_counter()
+    end = time.process_time()
     return {
+        "wall": time.perf_counter() - wall,
         "seconds": end - start,
         "resampling": resampled - start,
         "bradley_terry": end - exact,
@@ -225,9 +229,8 @@ def main() -> int:
     print("| what | measured | ratio | asked |")
     print("| --- | --- | --- | --- |")
     print(f"| all pairs, percentiles and max-t | {found['ours'] * 1e3:.0f} ms | | |")
-    print(
-        f"| of that the draws; the product and pseudo-rows | {found['draw'] * 1e3:.0f}, {found['wins'] * 1e3:.0f} ms | | |"
-    )
+    parts = f"{found['draw'] * 1e3:.0f} ms, {found['wins'] * 1e3:.0f} ms"
+    print(f"| of that the draws; the product and pseudo-rows | {parts} | | |")
     rows = [
         ("loop over resamples of the scores", "scores", None),
         ("loop over resamples of the outcomes, `choice`", "choice", LOOP_FASTER),
@@ -242,8 +245,9 @@ def main() -> int:
             missed.append(what)
     print(f"| product, of a peak of {1e-9 / found['peak']:.0f} GFLOP/s | | {found['of peak']:.0%} | >= {PEAK:.0%} |")
     print(
-        f"| 300 systems, 2,000 prompts, everything (resampling {large['resampling']:.0f} s, Bradley-Terry "
-        f"{large['bradley_terry']:.0f} s) | {large['seconds']:.0f} s | | <= {SECONDS} s |"
+        f"| 300 systems, 2,000 prompts, everything: processor time (resampling {large['resampling']:.0f} s, "
+        f"Bradley-Terry {large['bradley_terry']:.0f} s); by the clock | {large['seconds']:.0f} s; "
+        f"{large['wall']:.0f} s | | <= {SECONDS} s |"
     )
     print(f"| its peak memory | {large['megabytes']:.0f} MB | | <= {MEGABYTES} MB |")
     missed += ["product"] * (found["of peak"] < PEAK)
