@@ -270,10 +270,8 @@ def strength(repetitions: int) -> None:
             for found, truth in zip(held, truths, strict=True):
                 found.append((low <= truth) & (truth <= high))
         cells = [f"{np.mean(found):.3f}, {np.mean(found, axis=0).min():.3f}" for found in held]
-        print(
-            f"| {systems} | {n} | {f'{-spread:g} to {spread:g}' if spread else 'equal'} | {cells[0]} | {cells[1]} |",
-            flush=True,
-        )
+        kind = f"{-spread:g} to {spread:g}" if spread else "equal"
+        print(f"| {systems} | {n} | {kind} | {cells[0]} | {cells[1]} |", flush=True)
 
 
 def main() -> int:
