@@ -108,7 +108,7 @@ def decides(results: Mapping[str, Any], predictor: str, task: str) -> str:
     if pairs > 1:
         whole = f"{percent(every)} % or more" if every is not None else "no win rate at all"
         sentence += f", and all {pairs} comparisons at once {whole}"
-    return sentence + ": smaller differences stay open."
+    return sentence + ": smaller differences often stay open."
 
 
 def agreements(results: Mapping[str, Any]) -> Iterator[str]:
