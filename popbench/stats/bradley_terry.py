@@ -75,8 +75,12 @@ def bradley_terry_interval(
         (low, high), log-odds, each of shape (systems,).
 
     Raises:
-        ValueError: if the shapes do not fit, outcomes leave [0, 1], or there are fewer than 2 systems.
+        ValueError: if the shapes do not fit, outcomes leave [0, 1], there are fewer than 2 systems, n_resamples < 1
+            or `level` is not between 0 and 1.
     """
+    _arrays.tail(level)
+    if n_resamples < 1:
+        raise ValueError(f"an interval needs at least 1 resample, got {n_resamples}")
     m = _arrays.outcomes(mean_outcomes).astype(np.float64)
     n_prompts = len(resamples.draws)
     if m.shape[1] != n_prompts:
