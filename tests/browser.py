@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -54,11 +55,20 @@ class Opened:
         """The texts of all elements that are in sight."""
         return [text.strip() for text in self.page.locator(f"{selector}:visible").all_inner_texts()]
 
+    def until(self, expression: str, seconds: float = 8) -> None:
+        """Wait until an expression is true: from outside, for the page's own policy forbids eval."""
+        deadline = time.monotonic() + seconds
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < deadline, f"never true: {expression}"
+            self.page.wait_for_timeout(30)
+
 
 @contextmanager
 def opened(browser: Browser, file: Path, **options: Any) -> Iterator[Opened]:
     """Open a file as a browser without any network would; `options` are those of a new context."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True, **options)
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 900}, offline=True, reduced_motion="reduce", **options
+    )
     try:
         found = Opened(context.new_page())
         found.page.set_default_timeout(8000)

@@ -58,16 +58,16 @@ def make_run(
             mode: {
                 "name": mode.partition("[")[0],
                 "options": {"k": _K[mode]} if mode in _K else {},
-                "fingerprints": {task: mode for task in tasks},
+                "fingerprints": dict.fromkeys(tasks, mode),
             }
             for mode in modes
         },
         "notes": {},
         "references": None,
         "components": {},
-        "systems": {system: {task: system for task in tasks} for system in systems},
+        "systems": {system: dict.fromkeys(tasks, system) for system in systems},
         "predictors": {predictor: f"fingerprint-{predictor}" for predictor in predictors},
-        "units": {predictor: "comments" for predictor in predictors},
+        "units": dict.fromkeys(predictors, "comments"),
     }
     write_jsonl(samples, path / "samples.jsonl")
     results = {**compute(from_samples(samples, about, str(path)), common=True), "costs": totals(samples)}

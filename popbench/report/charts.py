@@ -70,20 +70,27 @@ def _labels(name: str) -> tuple[Any, Any]:
     )
 
 
+def _log(field: str, title: str = "") -> Any:
+    """Place by a logarithm, with the ticks that the data come with."""
+    axis = alt.Axis(title=title, values=alt.ExprRef("ticks"))
+    return alt.X(field, scale=alt.Scale(type="log", nice=False), axis=axis)
+
+
 def _distribution() -> Any:
     """Histograms on a log axis, one above the other, with the median and its interval under each."""
-    x = alt.X("x:Q", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(title="", values=alt.ExprRef("ticks")))
     area = (
         _named("bins")
         .mark_area(interpolate="step-after", color=SOFT, fillOpacity=0.28, line=False)
-        .encode(x=x, y=_rows(), y2="base:Q", detail="system:N")
+        .encode(x=_log("x:Q"), y=_rows(), y2="base:Q", detail="system:N")
     )
     base = _named("medians").mark_rule(color=RULE).encode(y=_rows())
-    interval = _named("medians").mark_rule(color=BETTER, strokeWidth=3).encode(x=alt.X("low:Q"), x2="high:Q", y=_rows())
+    interval = (
+        _named("intervals").mark_rule(color=BETTER, strokeWidth=3).encode(x=_log("low:Q"), x2="high:Q", y=_rows())
+    )
     point = (
         _named("medians")
         .mark_point(filled=True, color=BETTER, size=70, opacity=1)
-        .encode(x=alt.X("value:Q"), y=_rows(), tooltip=alt.Tooltip("tip:N"))
+        .encode(x=_log("value:Q"), y=_rows(), tooltip=alt.Tooltip("tip:N"))
     )
     return alt.layer(base, area, interval, point, *_labels("medians"))
 
@@ -134,17 +141,16 @@ def _sizes(what: str, kind: Any) -> Any:
 
 def _stages() -> Any:
     """Seconds of a draft, a clip and a score: quartiles and median, on a log axis."""
-    scale = alt.Scale(type="log", nice=False)
-    axis = alt.Axis(title="seconds each", values=alt.ExprRef("ticks"))
+    title = "seconds each"
     interval = (
         _named("stages")
         .mark_rule(strokeWidth=3, color=SOFT, opacity=0.7)
-        .encode(x=alt.X("low:Q", scale=scale, axis=axis), x2="high:Q", y=_rows())
+        .encode(x=_log("low:Q", title), x2="high:Q", y=_rows())
     )
     point = (
         _named("stages")
         .mark_point(filled=True, size=70, opacity=1, color=INK)
-        .encode(x=alt.X("value:Q", scale=scale), y=_rows(), tooltip=alt.Tooltip("tip:N"))
+        .encode(x=_log("value:Q", title), y=_rows(), tooltip=alt.Tooltip("tip:N"))
     )
     return alt.layer(interval, point, *_labels("stages"))
 

@@ -50,13 +50,14 @@ def distribution(rows: Sequence[Mapping[str, Any]], scores: Mapping[str, Sequenc
                 for edge, part in zip(edges, heights, strict=True)
             ]
         medians.append(_median_row(row, place, low))
-    data = {"bins": bins, "medians": medians}
+    intervals = [row for row in medians if row["low"] is not None and row["high"] is not None]
+    data = {"bins": bins, "medians": medians, "intervals": intervals}
     return {"kind": "distribution", "rows": len(rows), "ticks": log_ticks(low, high), "data": data}
 
 
 def _median_row(row: Mapping[str, Any], place: int, least: float) -> dict[str, JSON]:
     median, shown = row["median"], popularity(row["median"])
-    at = {key: median[key] if median[key] is None else max(median[key], least) for key in ("value", "low", "high")}
+    at = {key: median[key] and max(median[key], least) for key in ("value", "low", "high")}
     return {
         **at,
         "y": place + _BASE,

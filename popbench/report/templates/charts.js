@@ -19,6 +19,8 @@
     if (drawn.get(element) === width) return;
     drawn.set(element, width);
     const specification = { ...data.specifications[chart.kind], datasets: chart.data };
+    const filled = (layer) => chart.data[(layer.data || specification.data).name].length;
+    specification.layer = specification.layer.filter(filled); // Vega warns of layers without data
     if (chart.rows) specification.height = heightOf(chart);
     const values = { rows: chart.rows, ticks: chart.ticks || [] };
     specification.params = specification.params.map((param) => ({ ...param, value: values[param.name] }));

@@ -35,20 +35,28 @@
     return [make("strong", {}, a), " over ", make("strong", {}, b), make("div", {}, sentence), list];
   };
 
+  let current = null;
   const open = (cell) => {
+    close();
+    current = cell;
     tooltip.replaceChildren(...told(cell));
     tooltip.hidden = false;
-    const at = cell.getBoundingClientRect();
+    cell.setAttribute("aria-describedby", "tooltip");
+    place();
+  };
+  const place = () => {
+    if (!current) return;
+    const at = current.getBoundingClientRect();
     const box = tooltip.getBoundingClientRect();
     const left = Math.min(Math.max(8, at.left + at.width / 2 - box.width / 2), innerWidth - box.width - 8);
     const below = at.bottom + 8 + box.height < innerHeight;
     tooltip.style.left = `${Math.max(8, left)}px`;
     tooltip.style.top = `${below ? at.bottom + 8 : Math.max(8, at.top - box.height - 8)}px`;
-    cell.setAttribute("aria-describedby", "tooltip");
   };
   const close = () => {
     tooltip.hidden = true;
-    document.querySelector('[aria-describedby="tooltip"]')?.removeAttribute("aria-describedby");
+    current?.removeAttribute("aria-describedby");
+    current = null;
   };
 
   const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
@@ -80,5 +88,5 @@
       next.focus();
     });
   }
-  addEventListener("scroll", close, { passive: true });
+  addEventListener("scroll", place, { passive: true, capture: true }); // a focused cell scrolls into sight
 })();

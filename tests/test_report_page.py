@@ -1,0 +1,438 @@
+"""Pages of runs in a real browser, from file://: what they show, how they are used, and what they must not do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from browser import Opened, chromium, opened
+from popbench.leaderboard.markdown import ranked
+from popbench.report.page import board_page
+from popbench.report.writing import write_report
+from report_runs import SYSTEMS, make_run
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+TITLES = ["Leaderboard", "Who beats whom", "Popularity", "Does prompt enhancement help?", "Drafts"]
+OF_RUNS = ["Time, memory and money", "Clips"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of six systems on two tasks with two predictors, one sample invalid and one that ties."""
+
+    def change(values: dict[str, Any]) -> None:
+        at = (values["system"], values["prompt_id"])
+        if at == ("gpt|pe|ltx", "abstract-0001"):
+            values |= {"status": "invalid", "scores": dict.fromkeys(values["scores"], 0.0), "title": None}
+            values |= {"video": None, "error": "no usable draft in 3 answers"}
+        if values["prompt_id"] == "abstract-0003":
+            values["scores"] = dict.fromkeys(values["scores"], 12.0)
+
+    folder = make_run(tmp_path_factory.mktemp("page") / "run", change=change)
+    write_report(folder)
+    return folder
+
+
+@pytest.fixture
+def page(browser: Browser, run: Path) -> Iterator[Opened]:
+    with opened(browser, run / "report.html") as found:
+        yield found
+
+
+Opener = Callable[..., Opened]
+
+
+def results_of(run: Path) -> dict[str, Any]:
+    results: dict[str, Any] = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    return results
+
+
+def scroll_through(found: Opened) -> None:
+    for element in found.page.locator(".chart:visible").all():
+        element.scroll_into_view_if_needed()
+        element.locator("svg").wait_for()
+
+
+# -- what it shows
+
+
+def test_a_page_draws_everything_without_complaints_and_asks_for_nothing_but_its_videos(
+    page: Opened, run: Path
+) -> None:
+    scroll_through(page)
+    page.page.locator("#clips video").first.wait_for()
+    assert page.texts("h2") == [*TITLES, *OF_RUNS, "What this rests on"]
+    assert page.page.locator(".chart:visible").count() == page.page.locator(".chart:visible svg").count() == 5
+    assert page.page.locator(".chart.failed").count() == 0
+    assert page.complaints == []
+    assert {url for url in page.requests if not url.startswith("data:")} == {
+        (run / "report.html").as_uri(),
+        (run / "videos/clip.mp4").as_uri(),
+    }
+
+
+def test_the_leaderboard_has_the_numbers_of_the_results(page: Opened, run: Path) -> None:
+    rows = ranked(results_of(run), "mmra", "both")
+    cells = [row.split("\t") for row in page.texts("#leaderboard tbody tr")]
+    assert [cell[2].split()[0] + cell[2].split()[1] for cell in cells] == [
+        "".join(row["system"].split("|")[:2]) for row in rows
+    ]
+    for cell, row in zip(cells, rows, strict=True):
+        low, high = row["mean_win_rate_interval"]
+        assert cell[0].strip() == str(row["rank"]["value"])
+        assert [cell[3], cell[4].strip()] == [
+            f"{100 * row['mean_win_rate']:.1f}",
+            f"[{100 * low:.1f}, {100 * high:.1f}]",
+        ]
+        assert cell[-3:] == ["20", str(row["invalid"]), "0"]
+
+
+def test_another_task_and_predictor_show_their_own_tables(page: Opened, run: Path) -> None:
+    before = page.texts("#leaderboard tbody tr")
+    page.page.select_option("#predictor", "second")
+    page.page.select_option("#task", "abstract")
+    rows = ranked(results_of(run), "second", "abstract")
+    shown = page.texts("#leaderboard tbody tr")
+    assert shown != before
+    assert len(shown) == len(SYSTEMS)
+    assert shown[0].split("\t")[3] == f"{100 * rows[0]['mean_win_rate']:.1f}"
+    assert "abstract, 10 prompts" in page.texts("#leaderboard .lead")[0]
+    scroll_through(page)
+    assert page.complaints == []
+
+
+def test_undecided_pairs_are_grey_and_decided_ones_coloured_by_side(page: Opened, run: Path) -> None:
+    cells = page.page.locator("table.matrix:visible td[data-pair]")
+    kinds = [(cell.get_attribute("class") or "?")[0] for cell in cells.all()]
+    pairs = [pair for pair in results_of(run)["pairs"] if (pair["predictor"], pair["task"]) == ("mmra", "both")]
+    decided = sum(pair["verdict"] != "undecided" for pair in pairs)
+    assert 0 < decided < len(pairs)
+    assert (kinds.count("b"), kinds.count("w"), kinds.count("o")) == (decided, decided, 2 * (len(pairs) - decided))
+
+
+# -- how it is used
+
+
+def test_a_cell_tells_its_intervals_and_counts_on_hover_and_on_focus(page: Opened) -> None:
+    tooltip = page.page.locator("#tooltip")
+    cells = page.page.locator("table.matrix:visible td[data-pair]")
+    cells.nth(1).hover()
+    tooltip.wait_for()
+    hovered = tooltip.inner_text()
+    assert "over all pairs" in hovered
+    assert "wins, ties, losses" in hovered
+    page.page.mouse.move(0, 0)
+    cells.nth(0).focus()
+    page.page.keyboard.press("ArrowRight")
+    assert tooltip.inner_text() == hovered
+    page.page.keyboard.press("ArrowDown")
+    assert tooltip.inner_text() != hovered
+    page.page.keyboard.press("Escape")
+    assert tooltip.is_hidden()
+
+
+def test_a_cell_and_its_mirror_tell_the_same(page: Opened) -> None:
+    rows = page.page.locator("table.matrix:visible tbody tr")
+    told = []
+    for row, column in ((0, 5), (5, 0)):
+        rows.nth(row).locator("td").nth(column).hover()
+        told.append(page.page.locator("#tooltip").inner_text())
+    assert "Decided: the row is better." in told[0]
+    assert "Decided: the row is worse." in told[1]
+    values = [float(text.split("win rate, %")[1].split()[0]) for text in told]
+    assert sum(values) == pytest.approx(100, abs=0.11)
+
+
+def count(page: Opened) -> str:
+    return page.page.locator("#count").inner_text()
+
+
+def test_filters_narrow_the_prompts_by_task_category_verdict_and_words(page: Opened) -> None:
+    assert count(page) == "20 of 20 prompts"
+    page.page.select_option("#f-task", "abstract")
+    assert count(page) == "10 of 20 prompts"
+    page.page.select_option("#f-category", "Game")
+    assert count(page) == "5 of 20 prompts"
+    page.page.select_option("#f-verdict", "tie")
+    assert count(page) == "1 of 20 prompts"
+    assert page.texts("#prompts .option") == ["=\nShow me something abstract about number 3."]
+    page.page.select_option("#f-verdict", "")
+    page.page.fill("#f-text", "NUMBER 7")
+    assert count(page) == "1 of 20 prompts"
+    page.page.fill("#f-text", "nowhere")
+    assert count(page) == "No prompt fits: change the filters."
+    assert page.texts(".duel") == []
+
+
+def test_every_prompt_has_one_verdict(page: Opened) -> None:
+    found = 0
+    for verdict in ("a", "b", "tie", "error"):
+        page.page.select_option("#f-verdict", verdict)
+        found += int(count(page).split()[0].replace("No", "0"))
+    assert found == 20
+
+
+def test_an_invalid_sample_says_why_it_scores_nothing(page: Opened) -> None:
+    page.page.select_option("#system-a", "gpt|pe|ltx")
+    page.page.select_option("#f-verdict", "invalid")
+    assert count(page) == "1 of 20 prompts"
+    page.page.get_by_text("no usable draft in 3 answers").wait_for()
+    assert "invalid" in page.texts("#clip-a .score")[0]
+    assert page.texts("#clip-a .screen") == ["No clip"]
+
+
+def test_two_systems_stand_side_by_side_with_titles_scores_prompts_references_and_reasoning(page: Opened) -> None:
+    page.page.select_option("#system-a", "qwen|pe|ltx")
+    page.page.select_option("#system-b", "gpt|basic|ltx")
+    page.page.locator("#clip-b h4", has_text="The 0th wonder of gpt").wait_for()
+    left = page.page.locator("#clip-a")
+    assert left.locator("h4").inner_text() == "The 0th wonder of qwen"
+    assert "comments" in left.locator(".score").inner_text()
+    assert "lanterns swaying" in left.locator("dl").inner_text()
+    left.get_by_text("References shown (10)").click()
+    assert left.locator(".references li").count() == 10
+    left.get_by_text("Reasoning", exact=True).click()
+    assert "lanterns" in left.locator("pre:visible").inner_text()
+    higher = page.texts("#clip-a .won") + page.texts("#clip-b .won")
+    assert higher == ["higher"]
+
+
+def test_clips_play(page: Opened) -> None:
+    page.page.click("#play")
+    playing = "(v) => v.readyState >= 2 && v.currentTime > 0.15 && !v.paused"
+    page.until(f"[...document.querySelectorAll('.duel video')].filter({playing}).length === 2")
+    page.page.click("#play")
+    page.until("[...document.querySelectorAll('.duel video')].every((v) => v.paused)")
+
+
+def test_the_gallery_is_used_with_the_keyboard_alone(page: Opened) -> None:
+    page.page.locator("#prompts").focus()
+    selected = page.page.locator("#prompts [aria-selected=true]")
+    assert selected.get_attribute("aria-posinset") == "1"
+    page.page.keyboard.press("ArrowDown")
+    assert selected.get_attribute("aria-posinset") == "2"
+    assert page.page.locator("#prompts").get_attribute("aria-activedescendant") == selected.get_attribute("id")
+    page.page.keyboard.press("End")
+    assert selected.get_attribute("aria-posinset") == "20"
+    assert selected.is_visible()
+    page.page.keyboard.press("k")
+    assert selected.get_attribute("aria-posinset") == "19"
+    before = page.page.locator("#system-a").input_value(), page.page.locator("#system-b").input_value()
+    page.page.keyboard.press("x")
+    assert (page.page.locator("#system-b").input_value(), page.page.locator("#system-a").input_value()) == before
+
+
+def test_keys_do_nothing_while_words_are_typed(page: Opened) -> None:
+    page.page.locator("#f-text").press_sequentially("something xjk")
+    assert page.page.locator("#f-text").input_value() == "something xjk"
+    assert page.page.locator("#system-a").input_value() != page.page.locator("#system-b").input_value()
+    page.page.fill("#f-text", "")
+    assert page.page.locator("#prompts [aria-selected=true]").get_attribute("aria-posinset") == "1"
+
+
+def test_all_systems_of_a_prompt_are_listed_and_can_be_picked(page: Opened) -> None:
+    page.page.locator("#everyone summary").click()
+    assert page.page.locator("#everyone tbody tr").count() == len(SYSTEMS)
+    page.page.get_by_role("button", name="Show gpt · pe[k=50] · ltx as B").click()
+    assert page.page.locator("#system-b").input_value() == "gpt|pe[k=50]|ltx"
+
+
+# -- readable for all
+
+CONTRAST = """
+(selector) => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const rgb = (colour) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const light = ([r, g, b]) => [r, g, b].map((part) => part / 255)
+    .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, part, at) => sum + part * [0.2126, 0.7152, 0.0722][at], 0);
+  const ground = (element) => {
+    for (; element; element = element.parentElement) {
+      const colour = rgb(getComputedStyle(element).backgroundColor);
+      if (colour[3] === 255) return colour;
+    }
+  };
+  const shown = [...document.querySelectorAll(selector)].filter((element) => element.checkVisibility());
+  return Math.min(...shown.map((element) => {
+    const [x, y] = [light(rgb(getComputedStyle(element).color)), light(ground(element))].sort((a, b) => b - a);
+    return (x + 0.05) / (y + 0.05);
+  }));
+}
+"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_texts_stand_out_in_both_themes(browser: Browser, run: Path, theme: str) -> None:
+    with opened(browser, run / "report.html", color_scheme=theme) as found:
+        assert found.page.evaluate("document.documentElement.dataset.theme") == theme
+        least = {
+            selector: found.page.evaluate(CONTRAST, selector)
+            for selector in ("td[data-pair]", "td", "th", ".lead", ".note", "nav a", "p, li, label, option, .sign")
+        }
+        assert min(least.values()) >= 4.5, least
+        scroll_through(found)
+        assert found.complaints == []
+
+
+def test_the_theme_can_be_switched_and_stays_so(browser: Browser, run: Path) -> None:
+    with opened(browser, run / "report.html", color_scheme="dark") as found:
+        ground = "getComputedStyle(document.body).backgroundColor"
+        dark = found.page.evaluate(ground)
+        found.page.click("#theme")
+        assert found.page.evaluate(ground) != dark
+        found.page.reload()
+        assert found.page.evaluate("document.documentElement.dataset.theme") == "light"
+
+
+def test_a_narrow_screen_needs_no_sideways_scrolling(browser: Browser, run: Path) -> None:
+    with opened(browser, run / "report.html") as found:
+        found.page.set_viewport_size({"width": 400, "height": 800})
+        found.page.reload()
+        scroll_through(found)
+        assert found.page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_what_is_operated_has_a_name_and_tables_have_captions_and_scopes(page: Opened) -> None:
+    unnamed = page.page.evaluate(
+        "[...document.querySelectorAll('button, select, input')].filter((e) => e.checkVisibility()"
+        " && !e.labels?.length && !e.ariaLabel && !e.textContent.trim()).map((e) => e.outerHTML)"
+    )
+    assert unnamed == []
+    assert page.page.evaluate("[...document.querySelectorAll('main table')].every((table) => table.caption)")
+    assert page.page.evaluate("[...document.querySelectorAll('main th')].every((head) => head.scope)")
+    assert page.page.locator("main, header, nav").count() == 3
+    levels = page.page.evaluate(
+        "[...document.querySelectorAll('h1, h2, h3, h4')].filter((e) => e.checkVisibility()).map((e) => +e.tagName[1])"
+    )
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+
+
+# -- what it must not do
+
+EVIL = "<img src=x onerror=window.hacked=1></script><script>window.hacked=1</script><!--<script>&quot;'`${1}"
+
+
+def test_texts_of_models_and_users_stay_texts(browser: Browser, tmp_path: Path) -> None:
+    label = EVIL.replace("|", "")
+
+    def change(values: dict[str, Any]) -> None:
+        for name in ("prompt", "title", "video_prompt", "completion", "reasoning", "category"):
+            values[name] = f"{name} {EVIL}"
+        values |= {"notes": (EVIL,), "references": (EVIL, "constructor"), "error": EVIL}
+
+    systems = (f"{label}|basic|g", f"{label}|pe|g", "__proto__")
+    run = make_run(tmp_path / "run", systems=systems, predictors=[EVIL, "__proto__"], tasks=(EVIL,), change=change)
+    results = results_of(run)
+    results |= {"incomplete": EVIL, "notes": {EVIL: EVIL}, "remarks": [EVIL]}
+    (run / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    write_report(run, title=EVIL)
+    with opened(browser, run / "report.html") as found:
+        scroll_through(found)
+        found.page.locator("#clip-a h4", has_text="title <img").wait_for()
+        for summary in found.page.locator("summary").all():
+            summary.click()
+        found.page.locator("table.matrix:visible td[data-pair]").first.hover()
+        found.page.select_option("#predictor", "__proto__")
+        assert EVIL in found.page.locator("#clip-a").inner_text()
+        assert found.page.evaluate("window.hacked") is None
+        assert found.page.locator("img").count() == 0
+        assert found.page.locator("h1").inner_text() == EVIL
+        assert found.complaints == []
+        assert all(url.startswith(("file:", "data:")) for url in found.requests)
+
+
+def test_a_video_that_leads_elsewhere_is_not_asked_for(browser: Browser, tmp_path: Path) -> None:
+    paths = iter(["http://example.invalid/x.mp4", "../../secret.mp4", "/etc/passwd", "javascript:alert(1)"] * 9)
+    run = make_run(tmp_path / "run", SYSTEMS[:2], prompts=2, change=lambda values: values.update(video=next(paths)))
+    write_report(run)
+    with opened(browser, run / "report.html") as found:
+        found.page.locator("#prompts").focus()
+        for _ in range(4):
+            found.page.locator("#clip-b h4").wait_for()
+            found.page.keyboard.press("ArrowDown")
+        asked = {url.removeprefix(run.as_uri()) for url in found.requests}
+        assert all(url.startswith("/") and ".." not in url for url in asked), asked
+
+
+# -- other runs
+
+
+def test_a_clip_that_is_not_there_is_told_in_its_place(browser: Browser, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", SYSTEMS[:2], prompts=2, clip=False)
+    write_report(run)
+    with opened(browser, run / "report.html") as found:
+        found.page.get_by_text("Clip not found: videos/clip.mp4").first.wait_for()
+        assert "The 0th wonder" in found.page.locator("#clip-a").inner_text()
+
+
+def test_embedded_clips_play_without_their_files(browser: Browser, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", SYSTEMS[:2], prompts=2)
+    page = write_report(run, tmp_path / "alone.html", embed=1)
+    shutil.rmtree(run)
+    with opened(browser, page) as found:
+        found.page.click("#play")
+        found.until("document.querySelector('video').currentTime > 0.1")
+        assert all(url.startswith("data:") or url == page.as_uri() for url in found.requests)
+        assert found.complaints == []
+
+
+def test_one_system_has_nothing_to_compare_and_the_page_says_so(browser: Browser, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", SYSTEMS[:1], tasks=("concrete",), prompts=3, predictors=("mmra",))
+    write_report(run)
+    with opened(browser, run / "report.html") as found:
+        scroll_through(found)
+        assert found.texts("#win-rates .empty") == ["There is one system only, and nothing to compare it with."]
+        assert found.texts("#enhancement .empty")[0].startswith("No mode has its basic counterpart")
+        assert found.texts("#leaderboard .count")[0] == "3"
+        assert found.page.locator(".controls label:visible").count() == 0
+        assert found.complaints == []
+
+
+def test_a_board_has_the_same_page_without_what_needs_samples(browser: Browser, run: Path, tmp_path: Path) -> None:
+    page = tmp_path / "index.html"
+    text = board_page(results_of(run), "Our board", ["kept by <us>"])
+    assert text == board_page(results_of(run), "Our board", ["kept by <us>"])
+    page.write_text(text, encoding="utf-8")
+    with opened(browser, page) as found:
+        scroll_through(found)
+        assert found.texts("h2") == [*TITLES, "What this rests on"]
+        assert "kept by <us>" in found.texts("#about li")
+        assert found.page.locator("video, #clips, #costs").count() == 0
+        assert found.complaints == []
+        assert found.requests[:1] == [page.as_uri()]
+
+
+def test_a_run_of_six_thousand_samples_loads_only_what_is_looked_at(browser: Browser, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", SYSTEMS, tasks=("concrete",), prompts=1000, predictors=("mmra",))
+    write_report(run)
+    with opened(browser, run / "report.html") as found:
+        found.page.locator("#clip-a h4").wait_for()
+        assert count(found) == "1,000 of 1,000 prompts"
+        assert found.page.locator("video").count() == 2
+        assert found.page.locator("#prompts .option").count() < 30
+        assert found.page.evaluate("document.getElementsByTagName('*').length") < 3000
+        assert "lanterns" not in (run / "report.html").read_text(encoding="utf-8")
+        found.page.locator("#prompts").focus()
+        found.page.keyboard.press("End")
+        found.page.locator("#clip-a h4", has_text="The 999th").wait_for()
+        assert found.page.locator("#prompts .option").count() < 30
+        assert found.complaints == []
