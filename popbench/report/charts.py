@@ -6,10 +6,15 @@ again.
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 import altair as alt
+
+from popbench.cache import cache_folder
 
 ROW, DENSE_ROW = 54, 42
 """Height in pixels of a row in charts of a few rows and of many; its name stands above what is drawn."""
@@ -157,7 +162,19 @@ def _stages() -> Any:
 
 @cache
 def javascript() -> str:
-    """Return the JavaScript of Vega, Vega-Lite and Vega-Embed as one script that asks nothing of the network."""
+    """Return the JavaScript of Vega, Vega-Lite and Vega-Embed as one script that asks nothing of the network.
+
+    Bundling it takes seconds: what a version of vl-convert has made once is read from the cache folder.
+    """
     import vl_convert
 
-    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    kept = cache_folder() / f"charts-{version('vl-convert-python')}.js"
+    with suppress(OSError, UnicodeDecodeError):
+        return kept.read_bytes().decode("utf-8")
+    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    incoming = kept.with_suffix(f".{os.getpid()}")  # another process may do the same
+    with suppress(OSError):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        incoming.write_bytes(script.encode("utf-8"))
+        incoming.replace(kept)
+    return script
