@@ -223,6 +223,13 @@ def test_strengths_add_up_to_nothing_in_the_order_of_the_mean_win_rates_one_fit_
         np.testing.assert_allclose(fit[np.argsort(rate)], np.sort(fit), atol=1e-9)
 
 
+def test_rounded_mean_win_rates_are_fitted_as_exact_ones_are() -> None:
+    rates = np.linspace(0.9, 0.1, 7)
+    rounded = rates.astype(np.float32).astype(float)
+    rounded[2] += 3e-6  # so that they do not add up
+    np.testing.assert_allclose(bradley_terry(rounded, 30), bradley_terry(rates, 30), atol=1e-4)
+
+
 def test_strength_intervals_are_percentiles_of_fits_to_resampled_boards() -> None:
     """Each pair's win rate is resampled with a pseudo-win for the one of the two that wins more over all."""
     values, strata = board(4, spread=0.8)

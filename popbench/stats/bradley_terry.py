@@ -42,8 +42,10 @@ def bradley_terry(mean_win_rates: ArrayLike, n_prompts: int) -> Float64s:
         raise ValueError(f"Bradley-Terry needs at least 1 prompt, got {n_prompts}")
     if rates.size and not (rates.min() >= -1e-9 and rates.max() <= 1 + 1e-9):
         raise ValueError("mean win rates must lie in [0, 1]")
-    if np.abs(rates.mean(axis=-1) - 0.5).max(initial=0) > 1e-6:
+    excess = rates.mean(axis=-1, keepdims=True) - 0.5
+    if np.abs(excess).max(initial=0) > 1e-6:
         raise ValueError("the mean win rates of a complete board have the mean 1/2")
+    rates = rates - excess  # no strengths expect scores that do not add up
     n_systems = rates.shape[-1]
     # Per game of a pair, with the half win and half loss: everything below is divided by n + 1.
     scores = (rates * n_prompts + 0.5) / (n_prompts + 1) * (n_systems - 1)
