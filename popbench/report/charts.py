@@ -7,6 +7,7 @@ again.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
@@ -25,7 +26,8 @@ _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 
 _KIND = alt.Scale(domain=["better", "worse", "open"], range=[BETTER, WORSE, OPEN])
 
 
-def specifications() -> dict[str, dict[str, Any]]:
+@cache
+def specifications() -> Mapping[str, Mapping[str, Any]]:
     """Return the specification of every kind of chart; their data sets are named and come from each view."""
     charts = {
         "distribution": _distribution(),
