@@ -42,14 +42,14 @@ def literal_korn_graubard(y: list[float], strata: list[int], level: float = 0.95
 
 
 def literal_median_interval(values: list[float], strata: list[int]) -> tuple[float, float, float]:
-    """The interval as the smallest observed values at which the empirical distribution reaches p and q."""
-    n, median = len(values), float(np.median(values))
-    p, q = literal_korn_graubard([1.0 if v < median else 0.5 if v == median else 0.0 for v in values], strata)
+    """All observed values which a test does not refuse as the median, from either side."""
 
-    def reached(probability: float) -> float:
-        return min(v for v in values if sum(u <= v for u in values) / n >= probability)
+    def end(side: int, counted: list[bool]) -> float:
+        return literal_korn_graubard([float(v) for v in counted], strata)[side]
 
-    return median, reached(p), reached(q)
+    not_too_low = [v for v in values if end(1, [u <= v for u in values]) >= 0.5]
+    not_too_high = [v for v in values if end(0, [u < v for u in values]) <= 0.5]
+    return float(np.median(values)), min(not_too_low), max(not_too_high)
 
 
 def literal_bootstrap(y: list[float], strata: list[int], n_resamples: int) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
 from popbench.stats import (
     Resamples,
@@ -249,6 +249,17 @@ def test_coverage_of_the_median_interval(digits: int) -> None:
         _, low, high = median_interval(values, strata)
         held += low <= truth <= high
     assert held >= 930
+
+
+@pytest.mark.parametrize("n", [20, 100])
+def test_the_median_interval_holds_the_median_where_nearly_half_of_the_samples_are_invalid(n: int) -> None:
+    rng, held = np.random.default_rng(20), 0
+    truth = math.exp(norm.ppf((0.5 - 0.46) / 0.54))
+    for _ in range(500):
+        values = np.where(rng.random(n) < 0.46, 0, rng.lognormal(size=n))
+        _, low, high = median_interval(values, np.arange(n) // 20)
+        held += low <= truth <= high
+    assert held >= 460
 
 
 # The median

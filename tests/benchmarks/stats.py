@@ -198,6 +198,8 @@ def board(systems: int, prompts: int) -> dict[str, float]:
     stats.holm(stats.sign_test(y))
     means = stats.mean_outcomes(y, systems)
     resamples.intervals(means)
+    for row in values.mean(axis=2):
+        stats.median_interval(row, strata)
     exact = time.process_time()
     stats.bradley_terry(stats.win_rates(means), prompts)
     stats.bradley_terry_interval(means, resamples)

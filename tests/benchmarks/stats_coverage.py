@@ -119,12 +119,15 @@ def quantiles(law: str, u: Any, category: Any) -> Any:
         return (1 - u) ** (-1 / 0.8)
     if law == "whole numbers":
         return np.floor(np.exp(1 + 1.5 * ndtri(u)))
-    if law == "30 % invalid":
-        return np.where(u < 0.3, 0.0, np.exp(3 + 2 * ndtri((np.maximum(u, 0.3 + 1e-12) - 0.3) / 0.7)))
+    if law.endswith("invalid"):
+        invalid = float(law.split()[0]) / 100
+        return np.where(
+            u < invalid, 0.0, np.exp(3 + 2 * ndtri((np.maximum(u, invalid + 1e-12) - invalid) / (1 - invalid)))
+        )
     return np.exp(3 + 2 * category + 1.5 * ndtri(u))  # categories differ
 
 
-LAWS = ("lognormal", "Pareto, 0.8", "whole numbers", "30 % invalid", "categories differ")
+LAWS = ("lognormal", "Pareto, 0.8", "whole numbers", "30 % invalid", "45 % invalid", "categories differ")
 
 
 def true_median(law: str, categories: Any) -> float:
