@@ -33,7 +33,9 @@ _STYLES = ("page.css", "tables.css", "gallery.css")
 _SCRIPTS = ("page.js", "matrix.js")
 _GALLERY_SCRIPTS = ("samples.js", "gallery.js")
 
-_DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, jinja2.TemplateError)
+_DAMAGE = (
+    LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration, jinja2.TemplateError,
+)  # fmt: skip
 """What files raise that are no longer as popbench wrote them."""
 
 
