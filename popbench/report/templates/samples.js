@@ -25,7 +25,7 @@ popbench.samples = (() => {
     return sample ? { ...sample, titles: references } : { error: "this system has no such sample" };
   };
 
-  // Compares two systems on a prompt: "a", "b", "tie", "invalid" (of just one), "error" (no result of one).
+  // Compares two systems on a prompt: "a", "b", "tie", "error" (no result of one).
   const compare = (predictor, a, b, prompt, repeat) => {
     const [x, y] = [score(predictor, a, prompt, repeat), score(predictor, b, prompt, repeat)];
     if (x === null || y === null) return "error";
