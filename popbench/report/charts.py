@@ -80,7 +80,7 @@ def _labels(name: str) -> tuple[Any, Any]:
 def _log(field: str, title: str = "") -> Any:
     """Place by a logarithm, with the ticks that the data come with."""
     axis = alt.Axis(title=title, values=alt.ExprRef("ticks"))
-    return alt.X(field, scale=alt.Scale(type="log", nice=False), axis=axis)
+    return alt.X(field, scale=alt.Scale(type="log", nice=False, padding=6), axis=axis)
 
 
 def _distribution() -> Any:

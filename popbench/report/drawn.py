@@ -14,6 +14,8 @@ from popbench.report.numbers import popularity, rate
 BINS = 36
 _LABEL, _BASE, _TALLEST = 0.22, 0.92, 0.5
 """Of a row's height: where its name stands, its base line, and the height of the greatest bin."""
+_ALONE = 0.68
+"""Of a row's height: where a mark lies under its name that has no bins above it."""
 _LEAST_SECONDS = 1e-4
 
 
@@ -49,18 +51,18 @@ def distribution(rows: Sequence[Mapping[str, Any]], scores: Mapping[str, Sequenc
                 {"system": system, "x": _digits(edge), "y": _digits(base - _TALLEST * part / tallest), "base": base}
                 for edge, part in zip(edges, heights, strict=True)
             ]
-        medians.append(_median_row(row, place, low))
+        medians.append(_median_row(row, place, _BASE if counts else _ALONE, low))
     intervals = [row for row in medians if row["low"] is not None and row["high"] is not None]
     data = {"bins": bins, "medians": medians, "intervals": intervals}
     return {"kind": "distribution", "rows": len(rows), "ticks": log_ticks(low, high), "data": data}
 
 
-def _median_row(row: Mapping[str, Any], place: int, least: float) -> dict[str, JSON]:
+def _median_row(row: Mapping[str, Any], place: int, base: float, least: float) -> dict[str, JSON]:
     median, shown = row["median"], popularity(row["median"])
     at = {key: median[key] and max(median[key], least) for key in ("value", "low", "high")}
     return {
         **at,
-        "y": place + _BASE,
+        "y": place + base,
         "label": place + _LABEL,
         "name": row["system"].replace("|", " · "),
         "told": shown.text,
@@ -79,8 +81,8 @@ def contrasts(rows: Sequence[Mapping[str, Any]]) -> dict[str, JSON]:
             {
                 **{key: round(100 * of[key], 2) for key in ("value", "low", "high")},
                 "kind": row["verdict"] if row["verdict"] in ("better", "worse") else "open",
-                "y": place + 0.7,
-                "label": place + _LABEL + 0.05,
+                "y": place + _ALONE,
+                "label": place + _LABEL,
                 "name": name,
                 "told": f"{shown.text}, n = {row['n']:,}",
                 "tip": f"{name}: {shown.text} % over basic",
@@ -118,7 +120,7 @@ def times(rows: Sequence[Mapping[str, Any]]) -> dict[str, JSON]:
             name = f"{row['stage']} · {row['name']}"
             found.append(
                 {
-                    "low": low, "value": middle, "high": high, "y": place + 0.7, "label": place + _LABEL + 0.05,
+                    "low": low, "value": middle, "high": high, "y": place + _ALONE, "label": place + _LABEL,
                     "name": name, "told": f"{row['median']}, n = {row['n']:,}", "tip": f"{name}: {row['median']}",
                 }
             )  # fmt: skip
