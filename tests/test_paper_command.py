@@ -175,8 +175,17 @@ def test_a_damaged_run_is_told_of_in_one_line(runs: dict[str, Path], tmp_path: P
         assert "run.json" in refusal(lambda: read_evidence([folder]))
 
 
+def test_boards_and_exports_are_read_as_scores(runs: dict[str, Path], tmp_path: Path) -> None:
+    from popbench.export.eee import write_eee
+
+    write_eee(runs["shotlist"], tmp_path / "eee")
+    found = read_evidence([tmp_path / "eee"])
+    assert found.systems == read_evidence([runs["shotlist"]]).systems
+    assert not found.costs.drafts
+
+
 def test_a_folder_that_cannot_be_written_is_told_of(runs: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "figures").write_text("a file", encoding="utf-8")
-    with pytest.raises(RunError, match="the report cannot be written"):
+    with pytest.raises(RunError, match=r"figure-3\.svg: cannot be written"):
         write_paper([runs["shotlist"]], tmp_path)
     assert files(tmp_path) == ["figures"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from popbench.errors import UsageError, one_line, unknown
 from popbench.leaderboard.pairs import BASIC, flipped
 from popbench.leaderboard.results import compute
 from popbench.leaderboard.scores import Scores, blocks, merge
-from popbench.leaderboard.sources import read_source
+from popbench.leaderboard.sources import read_about, read_source
 from popbench.records import JSON, Sample
 from popbench.samples import read_jsonl
 
@@ -123,9 +122,9 @@ def read_evidence(sources: Sequence[Path], predictor: str | None = None, *, comm
     specs: dict[str, str] = {}
     costs = Costs()
     for path in sources:
-        if path.is_dir():
+        if (path / "run.json").exists():  # no board and no export, which tell of scores alone
+            about = read_about(path)
             try:
-                about = json.loads((path / "run.json").read_text(encoding="utf-8"))
                 for label, mode in about["modes"].items():
                     modes[label] = _mode(mode)
                 specs |= {label: str(part["spec"]) for label, part in about.get("components", {}).items()}

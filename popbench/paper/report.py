@@ -8,6 +8,7 @@ from pathlib import Path
 
 from popbench.errors import RunError, UsageError, one_line
 from popbench.leaderboard.markdown import number, percent, remarks
+from popbench.leaderboard.writing import write_files
 from popbench.paper import figures, spending, tables
 from popbench.paper.choices import Asked, choose, listed
 from popbench.paper.document import (
@@ -73,17 +74,13 @@ def write_paper(
     document, told = paper_report(read_evidence(sources, predictor, common=common), asked or Asked(), sources)
     pictures = {block.file: standalone(block.svg) for block in document.blocks if isinstance(block, Picture)}
     files = {**pictures, "paper.md": as_markdown(document), "paper.html": as_html(document)}
+    write_files(folder, files)
     try:
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            partial = (folder / name).with_name(f".{Path(name).name}.part")
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(folder / name)
         for old in (folder / "figures").glob("figure-[3-8].svg"):  # of what an earlier report covered
             if f"figures/{old.name}" not in files:
                 old.unlink()
     except OSError as error:
-        raise RunError(f"{folder}: the report cannot be written ({one_line(error)})") from error
+        raise RunError(f"{folder}: an earlier figure cannot be removed ({one_line(error)})") from error
     return Written(folder, sorted(files), told)
 
 
@@ -268,7 +265,7 @@ def _figures(made: Sequence[PaperTable], look: Lookup) -> dict[int, list[Block]]
 
 def _footer(evidence: Evidence, sources: Sequence[Path]) -> Iterator[str]:
     for source in sources:
-        yield f"From {source}"
+        yield f"From {source.absolute().name}"
     for task in evidence.results["tasks"]:
         yield f"Task {task['name']}: hash {task['hash'] or 'unknown'}"
     for predictor in evidence.results["predictors"]:

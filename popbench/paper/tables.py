@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from popbench.human import NAME as HUMAN_SYSTEM
 from popbench.paper.choices import GENERATOR, RAG_GENERATOR, RAG_LLM, enhanced_modes
 from popbench.paper.entries import Column, Lookup, PaperTable, Row, by_prompts, system
@@ -108,7 +110,7 @@ def enhancement_by_llm(look: Lookup) -> PaperTable:
     return PaperTable(
         4,
         "Win rate of prompt enhancement over basic, by LLM",
-        f"{_setting(look)}, generator {generator}",
+        f"{_setting(look)}, generator {generator} (the paper does not say its own)",
         ["LLM"],
         by_prompts("rate"),
         rows,
@@ -129,7 +131,7 @@ def enhancement_by_generator(look: Lookup) -> PaperTable:
     return PaperTable(
         5,
         "Win rate of prompt enhancement over basic, by generator",
-        f"{_setting(look)}, LLM {llm}",
+        f"{_setting(look)}, LLM {llm} (the paper does not say its own)",
         ["Generator"],
         by_prompts("rate"),
         rows,
@@ -141,28 +143,12 @@ def llm_pairs(look: Lookup) -> PaperTable:
     """Table 6: every LLM against every other, both ways, as the paper prints them."""
     generator = look.choices.generators[6]
     llms = look.llms(generator, _both(look), any)
-    rows: list[Row] = [
-        (
-            [a, b],
-            [
-                look.rate(
-                    column.prompts,
-                    system(a, _mode(look, column), generator),
-                    system(b, _mode(look, column), generator),
-                    published(6).value(look.names.of(a), look.names.of(b), column.prompts, column.mode),
-                )
-                for column in PAIRED
-            ],
-        )
-        for a in llms
-        for b in llms
-        if a != b
-    ]
+    rows = _against_each_other(look, 6, llms, lambda llm, mode: system(llm, mode, generator))
     missing = Missing(look.lacking(6, "llm", llms), modes=_lacking_modes(look))
     return PaperTable(
         6,
         "Win rate of an LLM over another",
-        f"{_setting(look)}, generator {generator}",
+        f"{_setting(look)}, generator {generator} (the paper does not say its own)",
         ["LLM", "Opponent"],
         PAIRED,
         rows,
@@ -174,33 +160,40 @@ def generator_pairs(look: Lookup) -> PaperTable:
     """Table 7: every generator against every other, both ways."""
     llm = look.choices.llms[7]
     generators = look.generators(llm, _both(look), any)
-    rows: list[Row] = [
-        (
-            [a, b],
-            [
-                look.rate(
-                    column.prompts,
-                    system(llm, _mode(look, column), a),
-                    system(llm, _mode(look, column), b),
-                    published(7).value(look.names.of(a), look.names.of(b), column.prompts, column.mode),
-                )
-                for column in PAIRED
-            ],
-        )
-        for a in generators
-        for b in generators
-        if a != b
-    ]
+    rows = _against_each_other(look, 7, generators, lambda generator, mode: system(llm, mode, generator))
     missing = Missing(generators=look.lacking(7, "generator", generators), modes=_lacking_modes(look))
     return PaperTable(
         7,
         "Win rate of a generator over another",
-        f"{_setting(look)}, LLM {llm}",
+        f"{_setting(look)}, LLM {llm} (the paper does not say its own)",
         ["Generator", "Opponent"],
         PAIRED,
         rows,
         gap(look, missing, llm=llm, modes=_specs(look)),
     )
+
+
+def _against_each_other(
+    look: Lookup, number: int, labels: Sequence[str], system_of: Callable[[str, str | None], str]
+) -> list[Row]:
+    """Compare every two of some labels, both ways, on concrete and abstract prompts, under basic and PE."""
+    return [
+        (
+            [a, b],
+            [
+                look.rate(
+                    column.prompts,
+                    system_of(a, _mode(look, column)),
+                    system_of(b, _mode(look, column)),
+                    published(number).value(look.names.of(a), look.names.of(b), column.prompts, column.mode),
+                )
+                for column in PAIRED
+            ],
+        )
+        for a in labels
+        for b in labels
+        if a != b
+    ]
 
 
 def rag_sizes(look: Lookup) -> PaperTable:
