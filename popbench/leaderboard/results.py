@@ -55,8 +55,8 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
             _add_block(results, scores, block)
     if len(found) > 1:
         results["agreement"] = list(agreement(found))
-    whole: dict[str, Any] = rounded(results)
-    return whole
+    # Pairs are rounded already: there are many of them, and Holm's contrasts are made of the rounded ones.
+    return {key: value if key in ("pairs", "enhancement") else rounded(value) for key, value in results.items()}
 
 
 def _unique(values: Iterable[Any]) -> list[Any]:
@@ -225,6 +225,7 @@ def _share(
     chosen = [index for index, prompt in enumerate(block.prompts) if prompt in known]
     if not chosen:
         return None, None, 0
-    y = np.asarray([[np.mean(known[block.prompts[index]]) for index in chosen]])
+    shares = (known[block.prompts[index]] for index in chosen)
+    y = np.asarray([[sum(drafts) / len(drafts) for drafts in shares]])
     low, high = stats.korn_graubard(y, strata[chosen], LEVEL)
     return float(y.mean()), [float(low[0]), float(high[0])], sum(len(drafts) for drafts in known.values())
