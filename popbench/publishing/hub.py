@@ -140,8 +140,8 @@ def _flat(row: Mapping[str, JSON], prefix: str = "") -> dict[str, JSON]:
         if isinstance(value, dict):
             found |= _flat(value, name) if key != "by_category" else {}
         elif isinstance(value, list):
-            low, high = value
-            found |= {f"{name}_low": low, f"{name}_high": high}
+            of = name.removesuffix("_interval")
+            found |= {f"{of}_low": value[0], f"{of}_high": value[1]}
         else:
             found[name] = value
     return found

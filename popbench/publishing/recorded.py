@@ -140,7 +140,7 @@ def _best(
 def recorded(about: Mapping[str, Any], ledger: Ledger, system: str, task: str, mode: str) -> dict[At, Fields]:
     """Return what samples of a system on a task have to say, by prompt and repeat; `mode` is its fingerprint."""
     parts = _digests(about)
-    llm, generator = _makers(system)
+    llm, generator = makers(system)
     chain = (parts.get(llm, ""), parts.get(generator, ""))
     where = (ledger, about["tasks"][task]["hash"], mode)
     drafts = ledger.done(_cell(where, "write", chain[0]))
@@ -200,7 +200,7 @@ def _digests(about: Mapping[str, Any]) -> dict[str, str]:
     return {name: digest(part["fingerprint"]) for name, part in about["components"].items()}
 
 
-def _makers(system: str) -> tuple[str, str]:
+def makers(system: str) -> tuple[str, str]:
     """Name the components that make a system, as run.json does."""
     if system == HUMAN:
         return f"baseline {HUMAN}", f"baseline {HUMAN}"
@@ -216,6 +216,6 @@ def _mode(about: Mapping[str, Any], system: str, task: str) -> str | None:
 
 
 def _fingerprint(about: Mapping[str, Any], parts: Mapping[str, str], system: str, task: str) -> str:
-    llm, generator = (parts.get(name, "") for name in _makers(system))
+    llm, generator = (parts.get(name, "") for name in makers(system))
     mode = _mode(about, system, task)
     return llm if mode is None else digest(made_by(llm, generator, rendered=True), mode)

@@ -243,8 +243,7 @@ def _parts(about: Mapping[str, Any], systems: Sequence[str], predictor: str) -> 
     """Return the components that took part in the systems' results."""
     used = {f"predictor {predictor}"}
     for system in systems:
-        llm, *_, generator = system.split("|")
-        used |= {f"baseline {HUMAN}"} if system == HUMAN else {f"llm {llm}", f"generator {generator}"}
+        used.update(recorded.makers(system))
     return {
         name: Component(
             spec=public_spec(part["spec"]), digest=digest(part["fingerprint"]), fingerprint=public(part["fingerprint"])
