@@ -79,3 +79,10 @@ def opened(browser: Browser, file: Path, **options: Any) -> Iterator[Opened]:
         yield found
     finally:
         context.close()
+
+
+def scroll_through(found: Opened) -> None:
+    """Bring every chart into sight, and wait until it is drawn."""
+    for element in found.page.locator(".chart:visible").all():
+        element.scroll_into_view_if_needed()
+        element.locator("svg").wait_for()

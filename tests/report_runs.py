@@ -17,6 +17,7 @@ from popbench.records import Sample
 from popbench.samples import write_jsonl
 from popbench.video import write_mp4
 
+TITLES = ["Leaderboard", "Who beats whom", "Popularity", "Does prompt enhancement help?", "Drafts"]
 SYSTEMS = ("gpt|basic|ltx", "gpt|pe|ltx", "gpt|pe[k=50]|ltx", "qwen|basic|ltx", "qwen|pe|ltx", "qwen|pe[k=50]|ltx")
 _TEXT = "A slow push through a market at dusk, lanterns swaying, a child laughing at a paper dragon. "
 _K = {"pe": 10, "pe[k=50]": 50}
@@ -119,3 +120,8 @@ def _sample(
         change(values)
     values.setdefault("popularity", next(iter(values["scores"].values())))
     return Sample(**values)
+
+
+def results_of(run: Path) -> dict[str, Any]:
+    results: dict[str, Any] = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    return results

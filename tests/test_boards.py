@@ -12,7 +12,7 @@ from made_scores import changed, grouped, results_of, score_rows, scores, write
 from markdown_tables import cells, tables_are_whole
 from popbench.errors import RunError
 from popbench.leaderboard.build import build_board
-from popbench.leaderboard.markdown import markdown, number
+from popbench.leaderboard.markdown import markdown, number, percent
 from popbench.leaderboard.results import compute
 from refusals import refusal
 
@@ -145,6 +145,14 @@ def test_a_board_without_references_says_nothing_of_copies(tmp_path: Path) -> No
 )  # fmt: skip
 def test_a_popularity_has_three_digits_and_no_exponent(value: float, shown: str) -> None:
     assert number(value) == shown
+
+
+@pytest.mark.parametrize("n", [7, 40, 200, 1000])
+def test_a_rate_and_that_of_the_other_side_add_up_to_one_hundred_as_shown(n: int) -> None:
+    for half_wins in range(2 * n + 1):
+        rate = half_wins / (2 * n)
+        assert float(percent(rate)) == pytest.approx(100 * rate, abs=0.05 + 1e-9)
+        assert float(percent(rate)) + float(percent(1 - rate)) == pytest.approx(100, abs=1e-9)
 
 
 @pytest.mark.parametrize("value", [0.0001, 0.00001234, 5e-7])

@@ -9,6 +9,7 @@ import pytest
 
 import made_paper
 from made_paper import look, paper_rows, systems
+from popbench.leaderboard.markdown import percent
 from popbench.paper import figures, tables
 from popbench.paper.document import standalone
 from popbench.paper.entries import Lookup
@@ -69,8 +70,8 @@ def test_figures_6_and_7_say_every_rate_with_its_interval_and_the_paper_s(whole:
     for _, entries in table.rows:
         for entry in entries:
             assert entry.value is not None
-            assert f"{100 * entry.value:.1f}" in shown
-            assert f"[{100 * (entry.low or 0):.1f}, {100 * (entry.high or 0):.1f}]" in shown
+            assert percent(entry.value) in shown
+            assert f"[{percent(entry.low)}, {percent(entry.high)}]" in shown
     assert sum(text.startswith("◇ ") for text in shown) == 2 * 4
     assert "◇ 60" in shown  # DeepSeek-V3 over ChatGPT-4o, abstract, PE
     assert sum(text.startswith("[") for text in texts(figures.pairwise(tables.generator_pairs(whole)))) == 2 * 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import floor
 from typing import Any
 
 from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS, flipped
@@ -16,8 +17,14 @@ MATRIX_LIMIT = 20
 
 
 def percent(value: float | None) -> str:
-    """Show a rate in percent: `62.5`, or a dash."""
-    return "–" if value is None else f"{100 * value:.1f}"
+    """Show a rate in percent: `62.5`, or a dash.
+
+    Halves are rounded away from 50, so that a rate and that of the other side add up to 100.
+    """
+    if value is None:
+        return "–"
+    distance = floor(abs(1000 * value - 500) + 0.5 + 1e-7) / 10
+    return f"{50 + distance if value >= 0.5 else 50 - distance:.1f}"
 
 
 def number(value: float) -> str:

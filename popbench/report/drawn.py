@@ -59,7 +59,10 @@ def distribution(rows: Sequence[Mapping[str, Any]], scores: Mapping[str, Sequenc
 
 def _median_row(row: Mapping[str, Any], place: int, base: float, least: float) -> dict[str, JSON]:
     median, shown = row["median"], popularity(row["median"])
-    at = {key: median[key] and max(median[key], least) for key in ("value", "low", "high")}
+    at = {
+        key: None if median[key] is None else max(median[key], least)  # a logarithmic axis has no place for 0
+        for key in ("value", "low", "high")
+    }
     return {
         **at,
         "y": place + base,

@@ -19,8 +19,6 @@ from urllib.parse import quote
 from popbench.records import JSON, Sample
 from popbench.report.references import Titles
 
-_CODES = {"ok": "o", "invalid": "i", "error": "e"}
-
 
 def gallery(
     samples: Sequence[Sample],
@@ -42,22 +40,19 @@ def gallery(
     place = {at: number for number, (at, _) in enumerate(prompts)}
     number_of = {system: number for number, system in enumerate(systems)}
     cells = len(systems) * len(prompts) * len(repeats)
-    status = ["-"] * cells
     scores: dict[str, list[float | None]] = {item["name"]: [None] * cells for item in predictors}
     for sample in samples:
         at = number_of[sample.system] * len(prompts) + place[sample.task, sample.prompt_id]
         at = at * len(repeats) + repeats[sample.repeat]
-        status[at] = _CODES.get(sample.status, "e")
         for predictor, found in scores.items():
             value = sample.scores.get(predictor)
-            found[at] = None if value is None else float(f"{value:.4g}")
+            found[at] = None if value is None else value
     ordered = sorted(samples, key=lambda s: (s.task, s.prompt_id, s.system, s.repeat))
     return {
         "systems": systems,
         "predictors": {item["name"]: item["unit"] for item in predictors},
         "prompts": [[sample.task, sample.prompt_id, sample.prompt, sample.category] for _, sample in prompts],
         "repeats": list(repeats),
-        "status": "".join(status),
         "scores": scores,
         "folder": _folder(run, page),
         "embedded": sorted({place[s.task, s.prompt_id] for s in samples if clip_path(s.video) in clips}),

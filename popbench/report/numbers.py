@@ -35,8 +35,12 @@ def rate(value: float | None, interval: Sequence[float] | None) -> Shown:
     if interval is None:
         return Shown(percent(value), "")
     low, high = interval
-    text = f"[{percent(low)}, {percent(high)}]"
-    return Shown(percent(value), text, (round(100 * low, 2), round(100 * value, 2), round(100 * high, 2)))
+    return Shown(percent(value), brackets(interval), (round(100 * low, 2), round(100 * value, 2), round(100 * high, 2)))
+
+
+def brackets(interval: Sequence[float]) -> str:
+    """Show an interval of a rate in percent."""
+    return f"[{percent(interval[0])}, {percent(interval[1])}]"
 
 
 def win_rate(pair: Mapping[str, Any]) -> Shown:

@@ -92,7 +92,7 @@ def _page(results: Mapping[str, Any], title: str, about: Sequence[str], run: _Ru
                 "predictor": view["predictor"],
                 "task": view["task"],
                 "order": [row["system"] for row in view["rows"]],
-                "pairs": view["pairs"],
+                "sides": view["sides"],
                 "charts": view["charts"],
             }
             for view in shown
@@ -166,9 +166,10 @@ def _demo(results: Mapping[str, Any]) -> tuple[str, str] | None:
 
 def _facts(results: Mapping[str, Any], shown: Sequence[Mapping[str, Any]], run: _Run | None) -> list[str]:
     tasks = [task["name"] for task in results["tasks"]]
+    first = shown[0]["predictor"]
     facts = [
         counted(len({row["system"] for row in results["systems"]}), "system"),
-        counted(max(view["n"] for view in shown), "prompt"),
+        counted(sum(view["n"] for view in shown if view["task"] in tasks and view["predictor"] == first), "prompt"),
         counted(len(tasks), "task"),
         counted(len(results["predictors"]), "predictor"),
     ]

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import log
 from typing import Any
 
-from popbench.leaderboard.markdown import decides, knows_copies, p_value, percent, ranked, tables
-from popbench.report.numbers import NOTHING, Shown, log_odds, popularity, rank, rate, win_rate
+from popbench.leaderboard.markdown import decided, decides, knows_copies, p_value, percent, ranked, tables
+from popbench.leaderboard.pairs import flipped
+from popbench.report.numbers import NOTHING, Shown, brackets, log_odds, popularity, rank, rate, win_rate
 
 MATRIX_LIMIT = 40
 INTERVALS_IN_CELLS = 8
@@ -29,6 +30,7 @@ def views(results: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _view(results: Mapping[str, Any], predictor: str, task: str) -> dict[str, Any]:
     rows = ranked(results, predictor, task)
     pairs = [pair for pair in results["pairs"] if (pair["predictor"], pair["task"]) == (predictor, task)]
+    sides = _both_sides(pairs) if len(rows) <= MATRIX_LIMIT else []
     contrasts = [row for row in results["enhancement"] if (row["predictor"], row["task"]) == (predictor, task)]
     unit = next((item["unit"] for item in results["predictors"] if item["name"] == predictor), "popularity")
     return {
@@ -37,14 +39,15 @@ def _view(results: Mapping[str, Any], predictor: str, task: str) -> dict[str, An
         "unit": unit,
         "n": rows[0]["n"],
         "repeats": rows[0].get("repeats", 1),
-        "decides": decides(results, predictor, task),
+        "decides": " ".join(filter(None, (decided(results, predictor, task), decides(results, predictor, task)))),
         "verdicts": any(pair["verdict"] is not None for pair in pairs),
         "copies": knows_copies(rows),
         "rows": [_row(place, row) for place, row in enumerate(rows, 1)],
         "ranked": any(row["rank"] is not None for row in rows),
-        "matrix": _matrix(rows, pairs),
+        "matrix": _matrix(rows, sides),
         "too_large": len(rows) > MATRIX_LIMIT,
-        "pairs": [_numbers(pair) for pair in pairs],
+        "n_pairs": len(pairs),
+        "sides": [_told(side) for side in sides],
         "contrasts": [_contrast(row) for row in contrasts],
         "categories": _categories(rows),
     }
@@ -71,35 +74,29 @@ def parts(system: str) -> list[str]:
     return found if len(found) == 3 else [system, "", ""]
 
 
-def _matrix(rows: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, Any]]) -> list[list[dict[str, Any]]] | None:
+def _both_sides(pairs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return every pair, followed by itself seen from its other side."""
+    return [side for pair in pairs for side in (pair, flipped(pair))]
+
+
+def _matrix(rows: Sequence[Mapping[str, Any]], sides: Sequence[Mapping[str, Any]]) -> list[list[dict[str, Any]]] | None:
     """Return the cells of row over column, in the order of the rows; None where there is nothing to compare."""
     if not 2 <= len(rows) <= MATRIX_LIMIT:
         return None
-    known = {}
-    for number, pair in enumerate(pairs):
-        known[pair["a"], pair["b"]] = _cell(pair, number, turned=False)
-        known[pair["b"], pair["a"]] = _cell(pair, number, turned=True)
+    known = {(side["a"], side["b"]): _cell(side, number) for number, side in enumerate(sides)}
     names = [row["system"] for row in rows]
     return [[known.get((a, b), {"kind": "self" if a == b else "none"}) for b in names] for a in names]
 
 
-def _cell(pair: Mapping[str, Any], number: int, *, turned: bool) -> dict[str, Any]:
-    value, low, high = (pair["win_rate"][key] for key in ("value", "low", "high"))
-    verdict = pair["verdict"]
-    if turned:
-        value, low, high = 1 - value, 1 - high, 1 - low
-        verdict = _OTHER.get(verdict, verdict)
-    kind = verdict[0] + str(_step(value)) if verdict in _OTHER else "open"
+def _cell(side: Mapping[str, Any], number: int) -> dict[str, Any]:
+    verdict = side["verdict"]
+    decided = verdict in ("better", "worse")
     return {
-        "kind": kind,
-        "rate": rate(value, (low, high)),
+        "kind": verdict[0] + str(_step(side["win_rate"]["value"])) if decided else "open",
+        "rate": win_rate(side),
         "pair": number,
-        "turned": turned,
         "verdict": verdict or "no verdict",
     }
-
-
-_OTHER = {"better": "worse", "worse": "better"}
 
 
 def _step(value: float) -> int:
@@ -107,24 +104,23 @@ def _step(value: float) -> int:
     return 1 + sum(abs(value - 0.5) >= edge for edge in (0.1, 0.2, 0.35))
 
 
-def _numbers(pair: Mapping[str, Any]) -> list[Any]:
+def _told(side: Mapping[str, Any]) -> list[Any]:
     """What the tooltip of a cell tells, in the order that matrix.js takes apart."""
-    of = pair["win_rate"]
+    of = side["win_rate"]
     return [
-        pair["a"], pair["b"], of["value"], [of["low"], of["high"]], of["exact"], of["simultaneous"],
-        pair["wins"], pair["ties"], pair["losses"], pair["n"], p_value(pair["p"]),
-        None if pair["p_adjusted"] is None else p_value(pair["p_adjusted"]), pair["verdict"],
+        side["a"], side["b"], percent(of["value"]), brackets((of["low"], of["high"])), brackets(of["exact"]),
+        brackets(of["simultaneous"]), side["wins"], side["ties"], side["losses"], side["n"], p_value(side["p"]),
+        p_value(side["p_adjusted"]), side["verdict"],
     ]  # fmt: skip
 
 
 def _contrast(row: Mapping[str, Any]) -> dict[str, Any]:
-    exact = row["win_rate"]["exact"]
     return {
         **{name: row[name] for name in ("llm", "mode", "generator", "wins", "ties", "losses", "n", "verdict")},
         "rate": win_rate(row),
-        "exact": f"[{percent(exact[0])}, {percent(exact[1])}]",
+        "exact": brackets(row["win_rate"]["exact"]),
         "p": p_value(row["p"]),
-        "p_adjusted": "–" if row["p_adjusted"] is None else p_value(row["p_adjusted"]),
+        "p_adjusted": p_value(row["p_adjusted"]),
         "told": WORDS.get(row["verdict"], ""),
     }
 

@@ -3,33 +3,25 @@
 (() => {
   const { $, data, make } = popbench;
   const tooltip = $("tooltip");
-  const percent = (value) => (100 * value).toFixed(1);
-  const brackets = ([low, high]) => `[${percent(low)}, ${percent(high)}]`;
-  const flip = (interval) => interval && [1 - interval[1], 1 - interval[0]];
-  const OTHER = { better: "worse", worse: "better" };
 
   const told = (cell) => {
-    const pairs = data.views[cell.closest("table").dataset.matrix].pairs;
-    let [a, b, value, interval, exact, all, wins, ties, losses, n, p, adjusted, verdict] = pairs[cell.dataset.pair];
-    if ("turned" in cell.dataset) {
-      [a, b, value, wins, losses] = [b, a, 1 - value, losses, wins];
-      [interval, exact, all, verdict] = [flip(interval), flip(exact), flip(all), OTHER[verdict] || verdict];
-    }
+    const sides = data.views[cell.closest("table").dataset.matrix].sides;
+    const [a, b, value, interval, exact, all, wins, ties, losses, n, p, adjusted, verdict] = sides[cell.dataset.pair];
     const sentence = {
       better: "Decided: the row is better.",
       worse: "Decided: the row is worse.",
       undecided: "Undecided: 50 % lies within the interval over all pairs.",
     }[verdict] || "No verdict: fewer than 10 prompts.";
     const rows = [
-      ["win rate, %", percent(value)],
-      ["bootstrap", brackets(interval)],
-      ["exact", brackets(exact)],
-      all && ["over all pairs", brackets(all)],
+      ["win rate, %", value],
+      ["bootstrap", interval],
+      ["exact", exact],
+      ["over all pairs", all],
       ["wins, ties, losses", `${wins}, ${ties}, ${losses}`],
       ["prompts", n],
       ["p (sign test)", p],
-      adjusted && ["p, adjusted (Holm)", adjusted],
-    ].filter(Boolean);
+      ["p, adjusted (Holm)", adjusted],
+    ];
     const list = make("dl");
     for (const [name, text] of rows) list.append(make("dt", {}, name), make("dd", {}, String(text)));
     return [make("strong", {}, a), " over ", make("strong", {}, b), make("div", {}, sentence), list];

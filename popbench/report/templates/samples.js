@@ -1,4 +1,4 @@
-// The samples: what of each is known at once (scores and status), and the texts of a prompt, unpacked when it is picked.
+// The samples: what of each is known at once (its scores), and the texts of a prompt, unpacked when it is picked.
 "use strict";
 popbench.samples = (() => {
   const { blob } = popbench;
@@ -7,7 +7,6 @@ popbench.samples = (() => {
   const unpacked = new Map();
 
   const at = (system, prompt, repeat) => (index.get(system) * all.prompts.length + prompt) * all.repeats.length + repeat;
-  const status = (system, prompt, repeat) => all.status[at(system, prompt, repeat)];
   const score = (predictor, system, prompt, repeat) => all.scores[predictor][at(system, prompt, repeat)];
 
   const unpack = async (text) => {
@@ -36,5 +35,5 @@ popbench.samples = (() => {
   const clips = () => blob("clips");
   const source = (path) => (all.embedded.length && Object.hasOwn(clips(), path) ? `data:video/mp4;base64,${clips()[path]}` : all.folder + path);
 
-  return { ...all, compare, invalid, score, source, status, texts, textsOf };
+  return { ...all, compare, invalid, score, source, texts };
 })();
