@@ -33,6 +33,13 @@ def test_names_cannot_break_tables_or_become_markup(tmp_path: Path) -> None:
         assert piece not in unescaped
 
 
+def test_hashes_and_fingerprints_of_score_files_cannot_break_out_of_their_line(tmp_path: Path) -> None:
+    evil = "x` <img src=//evil>\n\n# Hi"
+    text = markdown(results_of(tmp_path, score_rows(task_hash=evil, predictor=evil)))
+    assert "\n# Hi" not in text
+    assert "<img" not in re.sub(r"\\[<]", "", text)
+
+
 def test_names_with_line_breaks_stay_in_their_cell(tmp_path: Path) -> None:
     assert tables_are_whole(markdown(results_of(tmp_path, score_rows(("a\nb", "c\r\n\r\nd|e")))))
 

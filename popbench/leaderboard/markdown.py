@@ -317,7 +317,7 @@ def _footer(results: Mapping[str, Any], about: Sequence[str]) -> Iterator[str]:
             "of the table are widened until they hold together with 95 %. Rank: 1 + the systems that win most of their "
             "prompts against it; in brackets, the ranks that the verdicts leave open. Rows are in the order of the "
             "mean win rate. Bradley-Terry: log-odds, 0 for the average system. p (Holm): adjusted for the contrasts "
-            "shown together, which are fewer than the pairs that the verdicts allow for."
+            "shown together, mostly fewer than the pairs that the verdicts allow for."
         )
         yield ""
     if knows_copies(results["systems"]):
@@ -327,14 +327,14 @@ def _footer(results: Mapping[str, Any], about: Sequence[str]) -> Iterator[str]:
         )
         yield ""
     for task in results["tasks"]:
-        known = f"hash `{task['hash']}`" if task["hash"] else "hash unknown"
+        known = f"hash {code(task['hash'])}" if task["hash"] else "hash unknown"
         yield f"- task {escaped(task['name'])}: {known}"
     for predictor in results["predictors"]:
-        known = f"fingerprint `{predictor['digest']}`" if predictor["digest"] else "fingerprint unknown"
+        known = f"fingerprint {code(predictor['digest'])}" if predictor["digest"] else "fingerprint unknown"
         yield f"- predictor {escaped(predictor['name'])}: {known}"
     for of in results.get("references", []):
         yield (
-            f"- references: corpus {escaped(of['corpus'])}, part {of['part']}, {of['videos']:,} videos, found with "
+            f"- references: corpus {escaped(of['corpus'])}, part {escaped(of['part'])}, {of['videos']:,} videos, found with "
             f"{escaped(of['embedder'])}"
         )
     if results["restricted_to_common"]:
@@ -353,6 +353,11 @@ def table(head: Sequence[str], align: str, body: Sequence[Sequence[str]]) -> Ite
 def _parts(system: str) -> list[str]:
     parts = system.split("|")
     return [escaped(part) for part in parts] if len(parts) == 3 else [escaped(system), "–", "–"]
+
+
+def code(text: str) -> str:
+    """Set a text as code, on one line; one with a backtick in it, which would end the code, is only escaped."""
+    return escaped(text) if "`" in text else f"`{' '.join(text.split())}`"
 
 
 def escaped(text: str) -> str:
