@@ -334,8 +334,8 @@ def _footer(results: Mapping[str, Any], about: Sequence[str]) -> Iterator[str]:
         yield f"- predictor {escaped(predictor['name'])}: {known}"
     for of in results.get("references", []):
         yield (
-            f"- references: corpus {escaped(of['corpus'])}, part {escaped(of['part'])}, {of['videos']:,} videos, found with "
-            f"{escaped(of['embedder'])}"
+            f"- references: corpus {escaped(of['corpus'])}, part {escaped(of['part'])}, {of['videos']:,} videos, "
+            f"found with {escaped(of['embedder'])}"
         )
     if results["restricted_to_common"]:
         yield "- restricted to the prompts that all systems have"
