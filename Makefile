@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := popbench plugins tasks tests
 
-.PHONY: demo test lint docs wheel-smoke clean
+.PHONY: demo test lint docs boards wheel-smoke clean
 
 demo: $(VENV)/installed
 	$(BIN)/popbench eval
@@ -21,6 +21,10 @@ lint: $(VENV)/installed-dev
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python docs/make_cli_reference.py
+
+# The published boards, after a change to what they show.
+boards: $(VENV)/installed-dev
+	for board in $(wildcard leaderboards/*/board.yaml); do $(BIN)/popbench leaderboard build $$(dirname $$board) || exit 1; done
 
 # The wheel, installed in an environment of its own, run in a folder that has nothing to do with this one.
 wheel-smoke: $(VENV)/installed-dev

@@ -57,7 +57,7 @@ def build(
     task_hash, predictor, compliance and originality. Only comparable scores share a board: same prompts, same
     task hash, same predictor, demo scores apart from real ones.
 
-    A published board alone, without --out, is written anew from its submissions:
+    A published board alone, without --out, is written anew from its submissions.
 
     \b
       popbench leaderboard build runs/popcorn-* --out my-board
