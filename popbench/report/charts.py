@@ -36,7 +36,7 @@ def specifications() -> Mapping[str, Mapping[str, Any]]:
         "sizes_rate": _sizes("rate", "linear"),
         "stages": _stages(),
     }
-    return {name: _styled(chart).to_dict() for name, chart in charts.items()}
+    return {name: _styled(chart).to_dict(validate=False) for name, chart in charts.items()}
 
 
 def _styled(chart: Any) -> Any:

@@ -11,6 +11,8 @@ from ._arrays import Float64s
 from .bootstrap import Resamples, percentile_interval
 
 _SHARED, _STEPS = 40, 200
+_BLOCK = 2**20
+"""Numbers of a block of fits, so that little memory is touched again and again."""
 _PRECISE = 1e-13
 
 
@@ -52,7 +54,7 @@ def bradley_terry(mean_win_rates: ArrayLike, n_prompts: int) -> Float64s:
     flat = scores.reshape(-1, n_systems)
     found = np.empty_like(flat)
     start = _fit(flat.mean(axis=0, keepdims=True), np.zeros((1, n_systems))) if len(flat) else np.zeros((1, n_systems))
-    for rows in _arrays.row_blocks(len(flat), n_systems**2):
+    for rows in _arrays.row_blocks(len(flat), n_systems**2, _BLOCK):
         found[rows] = _fit(flat[rows], np.broadcast_to(start, flat[rows].shape))
     strengths: Float64s = found.reshape(rates.shape)
     return strengths
@@ -104,14 +106,16 @@ def _fit(scores: Float64s, strengths: Float64s) -> Float64s:
     """
     s = np.array(strengths)
     n_systems = scores.shape[1]
-    inverse = np.linalg.inv(_curvature(s[:1]))[0]
+    inverse, scale, first = np.linalg.inv(_curvature(s[:1]))[0], np.ones((1, 1)), _information(s[:1])
     for step in range(_SHARED + _STEPS):
         gradient = scores - _expected(s)
         left = np.flatnonzero(np.abs(gradient).max(axis=1, initial=0) >= _PRECISE * n_systems)
         if not len(left):
             break
         if step < _SHARED:
-            left, move = np.arange(len(s)), gradient @ inverse
+            if step == 1:  # near enough to say how each fit's curvature differs in size
+                scale = np.sqrt(first / _information(s))
+            left, move = np.arange(len(s)), (gradient * scale) @ inverse * scale
         else:
             move = np.linalg.solve(_curvature(s[left]), gradient[left, :, np.newaxis])[:, :, 0]
         s[left] += move / np.maximum(1, np.abs(move).max(axis=1, keepdims=True))
@@ -125,6 +129,15 @@ def _expected(s: Float64s) -> Float64s:
     both = e[:, :, np.newaxis] + e[:, np.newaxis, :]
     np.divide(1, both, out=both)
     found: Float64s = e * both.sum(axis=2) - 0.5
+    return found
+
+
+def _information(s: Float64s) -> Float64s:
+    """Return how each system's expected score changes with its own strength, shape (fits, systems)."""
+    e = np.exp(s)
+    both = e[:, :, np.newaxis] + e[:, np.newaxis, :]
+    np.divide(1, np.square(both, out=both), out=both)
+    found: Float64s = e * (both @ e[:, :, np.newaxis])[:, :, 0] - 0.25
     return found
 
 
