@@ -107,10 +107,13 @@ def median_interval(values: ArrayLike, strata: ArrayLike, level: float = 0.95) -
     # No effective sample size is below n/2, so no value further from the middle than this can be an end.
     first = max(0, int(_outermost(n, level) * n) - 2)
     candidates = np.unique(np.sort(x)[first : n - first])[:, np.newaxis]
-    # Both in one call: boards ask for the median of every system in every category.
-    low, high = korn_graubard(np.concatenate([x <= candidates, x < candidates]), strata, level)
+    # The ends that are needed of both in one call: boards ask for the median of every system in every category.
+    y = np.concatenate([x <= candidates, x < candidates]).astype(np.float64)
+    theta, n_eff = _effective_sample_size(y, _arrays.strata_codes(strata, n))
     candidates = candidates[:, 0]
-    upper, lower = high[: len(candidates)], low[len(candidates) :]
+    k = len(candidates)
+    ends = _lower(np.concatenate([1 - theta[:k], theta[k:]]), n_eff, _arrays.tail(level))
+    upper, lower = 1 - ends[:k], ends[k:]
     return float(np.median(x)), float(candidates[upper >= 0.5].min()), float(candidates[lower <= 0.5].max())
 
 
@@ -142,10 +145,10 @@ def _effective_sample_size(y: Float64s, codes: Ints) -> tuple[Float64s, Float64s
 def _clopper_pearson(rate: Floats, n: Floats, level: float) -> tuple[Float64s, Float64s]:
     """Return the Clopper-Pearson bounds of `rate` in `n` trials, which need not be whole numbers."""
     alpha = _arrays.tail(level)
+    return _lower(rate, n, alpha), 1 - _lower(1 - rate, n, alpha)
 
-    def low(rate: Floats) -> Float64s:
-        x = np.where(rate > 0, rate, 0.5) * n  # 0.5: any rate, its result is not used
-        bound: Float64s = np.where(rate > 0, betaincinv(x, n - x + 1, alpha), 0.0)
-        return bound
 
-    return low(rate), 1 - low(1 - rate)
+def _lower(rate: Floats, n: Floats, alpha: float) -> Float64s:
+    x = np.where(rate > 0, rate, 0.5) * n  # 0.5: any rate, its result is not used
+    bound: Float64s = np.where(rate > 0, betaincinv(x, n - x + 1, alpha), 0.0)
+    return bound
