@@ -15,7 +15,10 @@ from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from command_line import Run, in_process
 from made_boards import begin, evaluate
+from made_scores import scores
 from made_tasks import leave_no_traces
+from popbench.leaderboard.sources import read_source
+from popbench.publishing import hub
 
 REPO = "lab/cats"
 
@@ -108,13 +111,28 @@ def test_a_board_becomes_a_data_set_of_scores_systems_and_pairs(run: Run, tmp_pa
 def test_the_scores_of_a_pushed_board_are_ranked_again(run: Run, tmp_path: Path) -> None:
     run("board", "--push-to-hub", REPO)
     assert run(tmp_path / "hub" / REPO / "data/scores.parquet", "--out", "again").status == 0
-    tables = [
-        json.loads((tmp_path / name / "board.json").read_text(encoding="utf-8"))["pairs"] for name in ("board", "again")
-    ]
-    for table in tables:
-        for pair in table:
-            del pair["predictor"]
-    assert tables[0] == tables[1]
+    board, again = (
+        json.loads((tmp_path / name / "board.json").read_text(encoding="utf-8")) for name in ("board", "again")
+    )
+    for name in ("demo", "tasks", "predictors", "systems", "pairs", "enhancement"):
+        assert again[name] == board[name], name
+
+
+@pytest.mark.parametrize("demo", [False, True])
+def test_pushed_scores_say_whether_they_are_a_demonstration_s(tmp_path: Path, demo: bool) -> None:
+    (tmp_path / "scores.jsonl").write_text("".join(map(json.dumps, hub._scores(scores(demo)))).replace("}{", "}\n{"))
+    (found,) = read_source(tmp_path / "scores.jsonl")
+    assert (found.demo, found.unit) == (demo, "comments")
+
+
+def test_a_table_without_rows_is_left_out(run: Run, tmp_path: Path) -> None:
+    import datasets
+
+    (tmp_path / "scores.csv").write_text("system,task,prompt_id,popularity\na,t,1,2\na,t,2,3\n", encoding="utf-8")
+    assert run(tmp_path / "scores.csv", "--out", "lone", "--push-to-hub", REPO).status == 0
+    folder = tmp_path / "hub" / REPO
+    assert sorted(path.stem for path in (folder / "data").iterdir()) == ["scores", "systems"]
+    assert datasets.get_dataset_config_names(str(folder)) == ["scores", "systems"]
 
 
 def test_runs_can_be_pushed_without_a_published_board(run: Run, made: Path, tmp_path: Path) -> None:

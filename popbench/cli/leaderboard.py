@@ -67,7 +67,7 @@ def build(
     from popbench.errors import UsageError
     from popbench.leaderboard.build import build_board, read_all
     from popbench.publishing import hub
-    from popbench.publishing.board import is_board, rebuild
+    from popbench.publishing.board import is_board, read_board, rebuild
 
     here = sources[0] if len(sources) == 1 and is_board(sources[0]) else None
     if out is None and here is None:
@@ -75,6 +75,8 @@ def build(
     if push_to_hub is None and (private or replace):
         raise UsageError("--private and --replace belong to --push-to-hub")
     if push_to_hub is not None:
+        if here is not None:
+            read_board(here)  # the paper's has no scores of prompts to push
         hub.ready(push_to_hub, replace=replace)
     if here is not None and out in (None, here):
         if title is not None or common:
@@ -89,8 +91,7 @@ def build(
         names = ["README.md", "board.json", "index.html"]
     _tell(results, f"{target}: {', '.join(names)}")
     if push_to_hub is not None:
-        if results is None:
-            raise UsageError(f"{target}: its numbers come with popbench: there are no scores to push")
+        assert results is not None
         click.echo(hub.push(push_to_hub, results, read_all(sources), target, private=private))
     return 0
 

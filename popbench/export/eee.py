@@ -24,6 +24,7 @@ from popbench.leaderboard.eee import INSTANCES, SCHEMA_VERSION
 from popbench.leaderboard.pairs import LEVEL
 from popbench.leaderboard.results import compute
 from popbench.leaderboard.sources import from_samples
+from popbench.publishing.public import public
 from popbench.records import JSON, Sample
 
 RELATIONSHIPS = ("first_party", "third_party", "collaborative", "other")
@@ -152,7 +153,7 @@ class _Evaluation:
         details = {
             **dict(parts),
             **{
-                f"{kind}_fingerprint": json.dumps(found["fingerprint"], ensure_ascii=False)
+                f"{kind}_fingerprint": json.dumps(public(found["fingerprint"]), ensure_ascii=False)
                 for kind, label in zip(("llm", "mode", "generator"), _parts(system), strict=False)
                 if (found := self._about["components"].get(f"{kind} {label}"))
             },
@@ -238,7 +239,7 @@ class _Evaluation:
             }
             details |= {
                 "mode": parts[1],
-                "mode_options": text(mode.get("options")),
+                "mode_options": text(public(mode.get("options"))),
                 "templates": text(mode.get("templates")),
             }
             if mode.get("options") and about.get("references"):

@@ -72,7 +72,7 @@ def _about(name: str, submission: Submission) -> dict[str, JSON]:
         "popbench": submission.popbench,
         "seed": submission.seed,
         "repeats": submission.repeats,
-        "machine": dict(submission.machine),
+        "machine": submission.machine.model_dump(),
     }
 
 
@@ -102,14 +102,12 @@ def _costs(submissions: Mapping[str, Submission]) -> list[dict[str, JSON]]:
     rows: dict[str, dict[str, JSON]] = {}
     for _, submission in sorted(submissions.items()):
         for row in submission.costs:
-            sums = rows.setdefault(
-                row["llm"], {"llm": row["llm"], "calls": 0, "uncounted": 0, "usage": {}, "cost": None}
-            )
-            for key in ("calls", "uncounted"):
-                sums[key] += row[key]
-            sums["usage"] = dict(Counter(sums["usage"]) + Counter(row["usage"]))
-            if row["cost"] is not None:
-                sums["cost"] = (sums["cost"] or 0.0) + row["cost"]
+            sums = rows.setdefault(row.llm, {"llm": row.llm, "calls": 0, "uncounted": 0, "usage": {}, "cost": None})
+            sums["calls"] += row.calls
+            sums["uncounted"] += row.uncounted
+            sums["usage"] = dict(Counter(sums["usage"]) + Counter(row.usage))
+            if row.cost is not None:
+                sums["cost"] = (sums["cost"] or 0.0) + row.cost
     return [rows[llm] for llm in sorted(rows)]
 
 

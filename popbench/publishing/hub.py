@@ -79,9 +79,9 @@ def _write(folder: Path, results: Mapping[str, Any], sources: Sequence[Scores], 
     """Write the files of the data set."""
     import datasets
 
-    tables = {
+    tables = {  # `datasets` reads no table without columns: a board of one system has no pairs
         "scores": [row for scores in sources for row in _scores(scores)],
-        **{name: [_flat(row) for row in results[name]] for name in CONFIGS[1:]},
+        **{name: [_flat(row) for row in results[name]] for name in CONFIGS[1:] if results[name]},
     }
     (folder / "data").mkdir()
     shown = datasets.are_progress_bars_disabled()
@@ -106,6 +106,7 @@ def _card(results: Mapping[str, Any], readme: str) -> str:
         "configs": [
             {"config_name": name, "data_files": f"data/{name}.parquet", **({"default": True} if not number else {})}
             for number, name in enumerate(CONFIGS)
+            if name == "scores" or results[name]
         ],
     }
     # Links to submissions would lead nowhere: their rows are in the table of scores.
@@ -116,6 +117,9 @@ def _card(results: Mapping[str, Any], readme: str) -> str:
 def _scores(scores: Scores) -> Iterator[dict[str, JSON]]:
     """Yield one predictor's scores as rows that `popbench leaderboard build` reads again."""
     for row in scores.rows:
+        parts = row.system.split("|")
+        mode = parts[1] if len(parts) == 3 else None
+        task = scores.tasks[row.task]
         yield {
             "system": row.system,
             "task": row.task,
@@ -125,10 +129,18 @@ def _scores(scores: Scores) -> Iterator[dict[str, JSON]]:
             "status": row.status,
             "popularity": row.popularity,
             "compliance": row.compliance,
-            "copied": row.copied,
-            "task_hash": scores.tasks[row.task]["hash"],
+            "originality": None if row.copied is None else float(not row.copied),
+            "task_hash": task["hash"],
+            "task_group": task["group"],
+            "task_prompts": task.get("prompts"),
             "predictor": scores.predictor_digest,
             "predictor_name": scores.predictor,
+            "unit": scores.unit,
+            "demo": scores.demo,
+            "system_fingerprint": (scores.systems.get(row.system) or {}).get(row.task),
+            "mode": mode,
+            "mode_name": scores.modes.get(mode or ""),
+            "mode_fingerprint": scores.mode_fingerprints.get(mode or "", {}).get(row.task),
         }
 
 

@@ -12,11 +12,15 @@ from popbench.records import JSON
 from popbench.specs import parse_spec, write_spec
 
 HIDDEN = "(not published)"
-_SECRET = re.compile(r"(?i)(key|token|secret|passw|credential|authori[sz]ation|cookie)")
+_SECRET = re.compile(
+    r"(?i:(?:^|[_-])(?:api_?keys?|keys?|token|secrets?|pass(?:words?|wd|phrase)?|auth(?:ori[sz]ation)?|bearer|credentials?|cookie|pat)"
+    r"(?:$|[_-]))|(?:Key|Token|Secret|Password)$"
+)
+"""Whole words: a tokenizer, keyframes and max_tokens are no secrets."""
+_CREDENTIAL = re.compile(r"\b(?:sk-|gh[pousr]_|github_pat_|hf_|xox[a-z]-)[\w-]{8,}")
+_USER = re.compile(r"[^\s/:@]+:[^\s/@]+@(?=[\w.-]+)")
 _NAME_OF = re.compile(r"(?i)_(env|var|variable)$")
 """Options that hold the name of a variable, and not what is in it."""
-_COUNT = (bool, int, float, type(None))
-"""`max_tokens=100` is no secret."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _FOLDERS = re.compile(r"(?<![\w.:/\\~-])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\,;:'\"()]+[/\\])+")
 
@@ -38,7 +42,9 @@ def public_option(key: str, value: str) -> str:
         parsed = value
     if isinstance(parsed, dict | list):
         return json.dumps(public(parsed, key), ensure_ascii=False)
-    return value if isinstance(parsed, _COUNT) else str(public(value, key))
+    if isinstance(parsed, bool | int | float | None):
+        return str(public(parsed, key)) if _secret(key) else value
+    return str(public(value, key))
 
 
 def public(value: JSON, key: str = "") -> JSON:
@@ -47,10 +53,12 @@ def public(value: JSON, key: str = "") -> JSON:
         return {public_text(str(name)): public(item, str(name)) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [public(item, key) for item in value]
+    if value is None or isinstance(value, bool):
+        return value
+    if _secret(key):
+        return HIDDEN
     if not isinstance(value, str):
         return value
-    if _SECRET.search(key) and not _NAME_OF.search(key):
-        return HIDDEN
     windows = PureWindowsPath(value)
     if PurePath(value).is_absolute() or (windows.drive and windows.root) or value.startswith("~/"):
         return windows.name or value
@@ -58,8 +66,13 @@ def public(value: JSON, key: str = "") -> JSON:
 
 
 def public_text(text: str) -> str:
-    """Take folders out of paths in a text, and user, query and fragment out of addresses."""
-    return _FOLDERS.sub("", _URL.sub(lambda found: _address(found[0]), text))
+    """Take folders out of paths in a text, user, query and fragment out of addresses, and what looks like a key."""
+    hidden = _CREDENTIAL.sub(HIDDEN, _URL.sub(lambda found: _address(found[0]), text))
+    return _FOLDERS.sub("", _USER.sub("", hidden))
+
+
+def _secret(name: str) -> bool:
+    return bool(_SECRET.search(name)) and not _NAME_OF.search(name)
 
 
 def _address(url: str) -> str:

@@ -22,7 +22,16 @@ from popbench.ledger import Ledger
 from popbench.publishing import recorded
 from popbench.publishing.public import public, public_machine, public_spec
 from popbench.publishing.rules import Predictor, Rules, TaskRule, Terms
-from popbench.publishing.submission import SCHEMA, Component, Mode, Row, Submission
+from popbench.publishing.submission import (
+    SCHEMA,
+    Component,
+    Costs,
+    Machine,
+    Mode,
+    ReferencesOf,
+    Row,
+    Submission,
+)
 from popbench.records import JSON, Sample
 from popbench.run import check_free
 from popbench.samples import read_jsonl
@@ -218,11 +227,11 @@ def submission_of(run: PublishedRun, rules: Rules) -> Submission:
         modes=_modes(about, systems, tasks),
         components=parts,
         notes=_notes(about, parts),
-        references=public(scores.references),
+        references=[ReferencesOf(**public(of)) for of in scores.references],
         remarks=public(scores.remarks),
-        costs=totals(run.samples),
+        costs=[Costs(**{**row, "usage": dict(row["usage"])}) for row in totals(run.samples)],
         versions=about["versions"],
-        machine=public_machine(about["machine"]),
+        machine=Machine(**public_machine(about["machine"])),
         rows=_rows(run.samples, scores),
     )
 

@@ -58,6 +58,33 @@ class Component(Strict):
     fingerprint: dict[str, Any]
 
 
+class ReferencesOf(Strict):
+    """The corpus that references come from."""
+
+    corpus: str
+    part: str
+    videos: int = pydantic.Field(ge=0)
+    embedder: str
+
+
+class Costs(Strict):
+    """What the drafts of an LLM took: `uncounted` are calls of unknown usage, `cost` is in USD."""
+
+    llm: str
+    calls: int = pydantic.Field(ge=0)
+    uncounted: int = pydantic.Field(ge=0)
+    usage: dict[str, int]
+    cost: float | None = pydantic.Field(ge=0, allow_inf_nan=False)
+
+
+class Machine(Strict):
+    """What the run was made on."""
+
+    platform: str
+    cpus: int | None
+    gpus: list[str]
+
+
 class Submission(Terms):
     """The content of a submission but its digest. `systems` maps a system to its fingerprints by task."""
 
@@ -67,11 +94,11 @@ class Submission(Terms):
     modes: dict[str, Mode]
     components: dict[str, Component]
     notes: dict[str, str]
-    references: list[dict[str, Any]]
+    references: list[ReferencesOf]
     remarks: list[str]
-    costs: list[dict[str, Any]]
+    costs: list[Costs]
     versions: dict[str, str]
-    machine: dict[str, Any]
+    machine: Machine
     rows: list[Row] = pydantic.Field(min_length=1)
 
     @property
@@ -103,7 +130,7 @@ class Submission(Terms):
             modes={label: mode.name for label, mode in self.modes.items()},
             mode_fingerprints={label: mode.fingerprints for label, mode in self.modes.items()},
             notes=dict(self.notes),
-            references=list(self.references),
+            references=[of.model_dump() for of in self.references],
             remarks=list(self.remarks),
         )  # fmt: skip
 
@@ -126,7 +153,16 @@ class Submission(Terms):
                 yield f"system {system!r} has {len(places):,} of the {wanted:,} results of task {task!r}"
 
 
-_MODELS: Mapping[str, type[Strict]] = {**INNER, "": Submission, "modes": Mode, "components": Component, "rows": Row}
+_MODELS: Mapping[str, type[Strict]] = {
+    **INNER,
+    "": Submission,
+    "modes": Mode,
+    "components": Component,
+    "references": ReferencesOf,
+    "costs": Costs,
+    "machine": Machine,
+    "rows": Row,
+}
 
 
 def digest_of(content: Mapping[str, JSON]) -> str:
@@ -183,7 +219,10 @@ def read_submission(path: Path, *, named: bool = True) -> Submission:
     if content["schema"] != SCHEMA:
         raise UsageError(f"{path}: written by another popbench (schema {content['schema']}, this one reads {SCHEMA})")
     claimed = content.pop("sha256")
-    found = digest_of(content)
+    try:
+        found = digest_of(content)
+    except ValueError as error:  # 1e400 is read as infinity
+        raise UsageError(f"{path}: holds a number that no float holds ({one_line(error)})") from error
     if found != claimed:
         raise UsageError(
             f"{path}: was changed after it was submitted: its content has the digest {found[:8]}…, and it says "

@@ -111,7 +111,7 @@ def _page(results: Mapping[str, Any], title: str, about: Sequence[str], run: _Ru
     context = {
         "title": title,
         "kind": "Report" if run else "Leaderboard",
-        "version": __version__,
+        "version": __version__ if run else None,  # a board's page is the same after the next release
         "facts": _facts(results, shown, run),
         "demo": _demo(results),
         "incomplete": results.get("incomplete"),
