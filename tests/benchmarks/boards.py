@@ -21,7 +21,7 @@ TASKS = ("popcorn_abstract", "popcorn_concrete")
 def make(path: Path) -> None:
     """Write a board of SYSTEMS submissions, of PROMPTS prompts on each of two tasks."""
     from popbench.publishing.rules import FILE, Predictor, Rules, TaskRule, write_rules
-    from popbench.publishing.submission import Mode, Row, Submission, write_submission
+    from popbench.publishing.submission import Machine, Mode, Row, Submission, write_submission
 
     digest = "0" * 32
     rules = Rules(
@@ -62,7 +62,7 @@ def make(path: Path) -> None:
             remarks=[],
             costs=[],
             versions={},
-            machine={"platform": "Linux x86_64", "cpus": 2, "gpus": []},
+            machine=Machine(platform="Linux x86_64", cpus=2, gpus=[]),
             rows=rows,
         )
         name, text = write_submission(submission)
