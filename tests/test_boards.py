@@ -194,6 +194,19 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "in the way"
 
 
+def test_files_that_are_no_board_s_are_not_replaced(tmp_path: Path) -> None:
+    source = write(tmp_path / "s.jsonl", score_rows())
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/README.md").write_text("my project")
+    assert "README.md that belong to no board" in refusal(lambda: build_board([source], tmp_path / "project"))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/run.json").write_text("{}")
+    assert "is a run directory" in refusal(lambda: build_board([source], tmp_path / "run"))
+    assert (tmp_path / "project/README.md").read_text() == "my project"
+    for _ in range(2):  # a board is built anew
+        build_board([source], tmp_path / "board")
+
+
 def test_a_refused_board_writes_nothing(tmp_path: Path) -> None:
     source = write(tmp_path / "s.jsonl", changed(popularity=-1))
     refusal(lambda: build_board([source], tmp_path / "board"))

@@ -338,12 +338,15 @@ def test_a_full_disk_leaves_the_board_as_it_was(run: Run, board: Path, made: Pat
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, limits[1]))  # a submission fits, index.html does not
     try:
         done = run("add", "board", made / "one")
+        first = run("add", "new", made / "one")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
     assert done.status == 1
     assert done.line == "popbench: board/index.html: cannot be written (File too large)"
     assert tree(board) == before
+    assert first.status == 1
+    assert run("add", "new", made / "one").status == 0
 
 
 def test_a_board_whose_add_was_killed_is_mended_by_the_next(run: Run, board: Path, made: Path, tmp_path: Path) -> None:

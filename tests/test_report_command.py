@@ -112,6 +112,12 @@ def test_where_a_page_cannot_go_is_said_and_nothing_is_overwritten(popbench: Run
     assert "a page's name ends in .html" in popbench("report", "run", "--out", "run/samples.jsonl").line
     assert (run / "samples.jsonl").read_bytes() == before
     assert "nofolder: no such folder" in popbench("report", "run", "--out", "nofolder/page.html").line
+    (run / "mine.html").write_text("<p>mine", encoding="utf-8")
+    (run / "link.html").symlink_to("/dev/full")
+    for name in ("mine.html", "link.html"):
+        done = popbench("report", "run", "--out", f"run/{name}")
+        assert (done.status, f"{name} is no page of popbench's" in done.line) == (2, True)
+    assert (run / "mine.html").read_text(encoding="utf-8") == "<p>mine"
     (run / "report.html").mkdir()
     done = popbench("report", "run")
     assert (done.status, "cannot be written" in done.line) == (1, True)

@@ -287,6 +287,7 @@ def test_texts_stand_out_in_both_themes(page: Opened, theme: Literal["light", "d
 
 def test_the_theme_can_be_switched_and_stays_so(page: Opened) -> None:
     page.page.emulate_media(color_scheme="dark")
+    page.until("document.documentElement.dataset.theme === 'dark'")  # the page follows when it is told
     ground = "getComputedStyle(document.body).backgroundColor"
     dark = page.page.evaluate(ground)
     page.page.click("#theme")

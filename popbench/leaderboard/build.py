@@ -7,11 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from popbench.errors import UsageError
 from popbench.leaderboard.markdown import escaped, markdown
 from popbench.leaderboard.results import compute
 from popbench.leaderboard.scores import Scores, merge
 from popbench.leaderboard.sources import read_source
 from popbench.leaderboard.writing import write_files
+
+NAMES = ("README.md", "board.json", "index.html")
+"""The files of a board."""
 
 
 def build_board(
@@ -20,11 +24,26 @@ def build_board(
     """Write README.md, board.json (results.json of all sources) and index.html into `out`; return board.json's content.
 
     Raises UsageError for scores that do not compare, and, unless `common`, for systems that lack prompts or
-    have samples in error.
+    have samples in error; and where files of another kind would be replaced.
     """
+    _check_out(out)
     results = compute(read_all(sources), common=common)
     write_files(out, board_files(results, title))
     return results
+
+
+def _check_out(out: Path) -> None:
+    """Raise UsageError for a folder that holds a run, or files of these names that no board is made of."""
+    if (out / "run.json").exists():
+        raise UsageError(f"{out} is a run directory: choose another --out for the board")
+    there = [name for name in NAMES if (out / name).exists()]
+    try:
+        known = json.loads((out / "board.json").read_text(encoding="utf-8"))
+        ours = isinstance(known, dict) and {"schema", "systems", "pairs"} <= set(known)
+    except (OSError, ValueError, RecursionError):
+        ours = False
+    if there and not ours:
+        raise UsageError(f"{out} holds {' and '.join(there)} that belong to no board: choose another --out")
 
 
 def read_all(sources: Sequence[Path]) -> list[Scores]:

@@ -16,6 +16,7 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
     files named `.*.part` and, in the moment of renaming, some files that are newer than others.
     """
     parts = {name: folder / Path(name).with_name(f".{Path(name).name}.part") for name in files}
+    missing = {parent for part in parts.values() for parent in part.parents if not parent.exists()}
     name = ""
     try:
         for name, text in files.items():
@@ -30,6 +31,9 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
         for part in parts.values():
             with suppress(OSError):
                 part.unlink(missing_ok=True)
+        for made in sorted(missing, reverse=True):  # the innermost first
+            with suppress(OSError):
+                made.rmdir()
         raise RunError(f"{folder / name}: cannot be written ({one_line(error)})") from error
 
 

@@ -86,7 +86,8 @@ def _named(rules: Rules) -> str:
 def _new_rules(
     path: Path, run: PublishedRun, title: str | None, description: str | None, predictor: str | None
 ) -> Rules:
-    if any(not file.name.startswith(".") for file in path.iterdir()):
+    empty = path / SUBMISSIONS  # may be left of an add that was killed
+    if any(not (file == empty and not any(empty.iterdir())) for file in path.iterdir() if file.name[0] != "."):
         raise UsageError(f"{path}: neither a board ({FILE} is missing) nor an empty folder: name a new one")
     if title is not None and (not title.strip() or not title.isprintable()):
         raise UsageError(f"title {title!r}: expected visible text on one line")

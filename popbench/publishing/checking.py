@@ -75,10 +75,9 @@ def _differences(path: Path, made: Mapping[str, str]) -> Iterator[str]:
             yield f"{path / name} is missing: popbench leaderboard build {path} writes it"
             continue
         if found != text.encode("utf-8", "replace"):
-            of_page = " (index.html also changes with the version of the chart library: build writes it anew)"
             yield (
-                f"{path / name} is not what the submissions give: {_first(found.decode('utf-8', 'replace'), text)}"
-                f"{of_page if name == 'index.html' else ''}"
+                f"{path / name} is not what the submissions give: {_first(found.decode('utf-8', 'replace'), text)} "
+                f"(after an upgrade of popbench or its chart library: popbench leaderboard build {path})"
             )
 
 

@@ -12,6 +12,14 @@ from popbench.run import check_free
 FILE = "report.html"
 
 
+def _is_page(file: Path) -> bool:
+    """Say whether a file is a page that popbench made, which may be made anew."""
+    try:
+        return file.is_file() and b'name="generator" content="popbench' in file.read_bytes()[:4096]
+    except OSError:
+        return False
+
+
 def write_report(run: Path, out: Path | None = None, title: str | None = None, embed: int = 0) -> Path:
     """Write the page of a run, into its directory or where `out` says, and return where it is.
 
@@ -24,6 +32,8 @@ def write_report(run: Path, out: Path | None = None, title: str | None = None, e
         raise UsageError(f"{file}: a page's name ends in .html: choose another --out")
     if out is not None and not file.parent.is_dir():
         raise UsageError(f"{file.parent}: no such folder: make it first, or choose another --out")
+    if out is not None and (file.is_symlink() or (file.exists() and not _is_page(file))):
+        raise UsageError(f"{file} is no page of popbench's, and would be lost: remove it, or choose another --out")
     page = run_page(run, title, page=file.parent, embed=embed)
     write_files(file.parent, {file.name: page})
     return file

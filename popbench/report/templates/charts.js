@@ -37,10 +37,18 @@
     (entries) => entries.forEach((entry) => entry.isIntersecting && draw(entry.target)),
     { rootMargin: "300px" },
   );
-  for (const element of document.querySelectorAll(".chart")) {
+  const all = [...document.querySelectorAll(".chart")];
+  for (const element of all) {
     const chart = chartOf(element);
     if (chart?.rows) element.style.minHeight = `${heightOf(chart)}px`;
     seen.observe(element);
   }
-  addEventListener("beforeprint", () => document.querySelectorAll(".chart").forEach(draw));
+  // Those out of sight are drawn when there is nothing else to do: for pictures of the whole page.
+  const idle = globalThis.requestIdleCallback || ((call) => setTimeout(call, 500));
+  const drawLater = (left) => idle(async () => {
+    await draw(left[0]);
+    if (left.length > 1) drawLater(left.slice(1));
+  });
+  if (all.length) addEventListener("load", () => drawLater(all));
+  addEventListener("beforeprint", () => all.forEach(draw));
 })();
