@@ -277,7 +277,7 @@ CONTRAST = """
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_texts_stand_out_in_both_themes(page: Opened, theme: Literal["light", "dark"]) -> None:
     page.page.emulate_media(color_scheme=theme)
-    assert page.page.evaluate("document.documentElement.dataset.theme") == theme
+    page.until(f"document.documentElement.dataset.theme === '{theme}'")
     scroll_through(page)
     chosen = ("td[data-pair]", "td", "th", ".lead", ".note", "nav a", "p, li, label, option, .sign")
     least = {selector: page.page.evaluate(CONTRAST, selector) for selector in chosen}
