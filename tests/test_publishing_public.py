@@ -19,7 +19,7 @@ from popbench.specs import parse_spec
     [
         ("openai,model=gpt-4o,temperature=0.2", {"model": "gpt-4o", "temperature": "0.2"}),
         ("openai,base_url=https://me:pass@host.example:8/v1?k=1#x", {"base_url": "https://host.example:8/v1"}),
-        ("ltx,model=/home/me/models/ltx-2", {"model": "ltx-2"}),
+        ("ltx,model=/srv/models/ltx-2", {"model": "ltx-2"}),
         ("ltx,model=~/models/ltx-2", {"model": "ltx-2"}),
         (r"ltx,model=C:\Users\me\ltx-2", {"model": "ltx-2"}),
         ("hosted,api_key=sk-123,hf_token=abc,Password=x", {"api_key": HIDDEN, "hf_token": HIDDEN, "Password": HIDDEN}),
