@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         Score,
         ScoreRequest,
         VideoRequest,
+        Workers,
     )
     from popbench.run import Run
     from popbench.specs import ComponentSpec
@@ -57,7 +58,7 @@ _HOME = {
     ),
     "popbench.records": (
         "JSON", "Answer", "Chat", "Clip", "Completion", "Draft", "Failure", "Message", "Needs", "Prompt", "Reference",
-        "Request", "Sample", "Score", "ScoreRequest", "VideoRequest",
+        "Request", "Sample", "Score", "ScoreRequest", "VideoRequest", "Workers",
     ),
     "popbench.run": ("Run",),
     "popbench.specs": ("ComponentSpec",),
@@ -68,7 +69,7 @@ __all__ = [
     "JSON", "LLM", "Answer", "Chat", "Clip", "Completion", "Component", "ComponentError", "ComponentSpec", "Corpus",
     "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Needs", "Options", "PopbenchError",
     "Predictor", "Prompt", "Reference", "Request", "Run", "RunError", "Sample", "Score", "ScoreRequest", "UsageError",
-    "VideoGenerator", "VideoRequest", "evaluate", "hookimpl", "runtime",
+    "VideoGenerator", "VideoRequest", "Workers", "evaluate", "hookimpl", "runtime",
 ]  # fmt: skip
 
 

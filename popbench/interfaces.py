@@ -29,6 +29,7 @@ from popbench.records import (
     Score,
     ScoreRequest,
     VideoRequest,
+    Workers,
 )
 
 if TYPE_CHECKING:
@@ -259,9 +260,26 @@ class Engine(Component, ABC):
     def map(self, spec: ComponentSpec, items: Iterable[Request]) -> Iterator[Answer]:
         """Feed `items` to the component that `spec` describes and yield its answers, clips as mp4 files.
 
-        The component is kept for later calls until `release`. `items` is consumed in another thread. Raises
-        ComponentError when the component raises, ends early, answers wrongly, or is silent for too long.
+        The component is kept for later calls until `release`. `items` is consumed in another thread; it may block
+        there until an earlier stage has something for it, and that is no silence of the component. Raises
+        ComponentError when the component raises, ends early, answers wrongly, or is silent for too long. Several
+        calls, for different components, may be at work in several threads, as far as `overlaps` allows it.
         """
+
+    def overlaps(self, spec: ComponentSpec, others: Sequence[ComponentSpec]) -> bool:  # noqa: ARG002 - for those who can
+        """Say whether a component can work while all `others` do. Where it never can, stages follow one another."""
+        return False
+
+    def lacks(self, spec: ComponentSpec, component: Component) -> list[str]:  # noqa: ARG002 - for those elsewhere
+        """List what a component lacks to run where this engine runs it; here, what `component.check()` says."""
+        return component.check()
+
+    def at_work(self, spec: ComponentSpec) -> Workers:  # noqa: ARG002 - for those who have several
+        """Say on how many workers, of how many GPUs each, a component works now: for progress and costs."""
+        return Workers()
+
+    def interrupt(self) -> None:
+        """End every `map` that is at work, from another thread: each raises ComponentError soon."""
 
     def release(self, spec: ComponentSpec) -> None:
         """Close the component that `spec` describes, so that its memory is free for the next one."""

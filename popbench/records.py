@@ -173,6 +173,14 @@ class Needs:
 
 
 @dataclass(frozen=True, slots=True)
+class Workers:
+    """How many processes work for a component at the same time, and how many GPUs each of them occupies."""
+
+    count: int = 1
+    gpus: float = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One row of a run: what became of one prompt under one system. The fields of samples.jsonl.
 

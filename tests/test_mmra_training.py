@@ -34,7 +34,7 @@ class Interrupting(Progress):
     def stage(self, name: str, total: int, done: int) -> None:
         self._stage = name
 
-    def advance(self, count: int = 1) -> None:
+    def advance(self, count: int = 1, stage: str | None = None) -> None:
         if self._stage.startswith(self._wanted):
             self._left -= 1
             if not self._left:

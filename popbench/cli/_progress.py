@@ -76,7 +76,7 @@ class Bars(Progress):
         self._end()
         self._task = self._bars.add_task(name, total=total, completed=done, before=done)
 
-    def advance(self, count: int = 1) -> None:
+    def advance(self, count: int = 1, stage: str | None = None) -> None:  # noqa: ARG002
         """Move the current bar."""
         if self._task is not None:
             self._bars.update(self._task, advance=count)
@@ -119,7 +119,7 @@ class Lines(Progress):
         kept = f", {done} already done" if done else ""
         self._print(f"{name}: {counted(total, 'item')}{kept}")
 
-    def advance(self, count: int = 1) -> None:
+    def advance(self, count: int = 1, stage: str | None = None) -> None:  # noqa: ARG002
         """Print now and then; an answer that settles nothing, to be asked again, comes with a count of 0."""
         self._done += count
         now = self._clock()

@@ -59,7 +59,7 @@ class Clock(Progress):
     def stage(self, name: str, total: int, done: int) -> None:
         self.renders = name.startswith("render")
 
-    def advance(self, count: int = 1) -> None:
+    def advance(self, count: int = 1, stage: str | None = None) -> None:
         if self.renders:
             self.times.append((time.perf_counter(), time.process_time()))
 
