@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         VideoGenerator,
         runtime,
     )
+    from popbench.merging import merge
     from popbench.records import (
         JSON,
         Answer,
@@ -56,6 +57,7 @@ _HOME = {
         "LLM", "Component", "Corpus", "CorpusOptions", "Embedder", "Engine", "Options", "Predictor", "VideoGenerator",
         "runtime",
     ),
+    "popbench.merging": ("merge",),
     "popbench.records": (
         "JSON", "Answer", "Chat", "Clip", "Completion", "Draft", "Failure", "Message", "Needs", "Prompt", "Reference",
         "Request", "Sample", "Score", "ScoreRequest", "VideoRequest", "Workers",
@@ -69,7 +71,7 @@ __all__ = [
     "JSON", "LLM", "Answer", "Chat", "Clip", "Completion", "Component", "ComponentError", "ComponentSpec", "Corpus",
     "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Needs", "Options", "PopbenchError",
     "Predictor", "Prompt", "Reference", "Request", "Run", "RunError", "Sample", "Score", "ScoreRequest", "UsageError",
-    "VideoGenerator", "VideoRequest", "Workers", "evaluate", "hookimpl", "runtime",
+    "VideoGenerator", "VideoRequest", "Workers", "evaluate", "hookimpl", "merge", "runtime",
 ]  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """What a plugin answers, checked: the loop around a plugin's iterator that every engine shares.
 
-It runs in the process where the plugin runs, and stores nothing: the driver does. `Running` in `popbench.engine`
+It runs in the process where the plugin runs, and stores nothing: the driver does. `Running` in `popbench.running`
 is this loop in a thread of its own.
 """
 
@@ -85,10 +85,18 @@ def answers(
     maker = str(component.fingerprint().get("name", type(component).__name__))
     asked: dict[str, Request] = {}
     input_error: list[BaseException] = []
+    waited = 0.0  # for input, since the last answer: an earlier stage may be slower than this one
 
     def watched() -> Iterator[Request]:
+        nonlocal waited
+        source = iter(items)
         try:
-            for item in items:
+            while True:
+                since = time.perf_counter()
+                item = next(source, None)
+                waited += time.perf_counter() - since
+                if item is None:
+                    return
                 asked[item.id] = item
                 yield item
         except Exception as error:  # ours, not the plugin's: it must not be blamed for it, nor swallow it
@@ -102,13 +110,13 @@ def answers(
     try:
         source = iter(_call(component, feed))
         for answer in source:
-            seconds = time.perf_counter() - started
+            seconds = max(0.0, time.perf_counter() - started - waited)
             id_ = _checked_id(answer, asked, answered, who)
             answered.add(id_)
             checked = [_checked(answer, seconds, asked.pop(id_), component, workspace, who, maker)]
             del answer  # nor is it kept in `checked`: frames must not stay while the next clip is rendered
             yield checked.pop()
-            started = time.perf_counter()
+            started, waited = time.perf_counter(), 0.0
         if next(feed, None) is not None:
             raise ComponentError(f"{who} ended before it was asked everything ({_unanswered(asked)})")
     except (ComponentError, RunError, GeneratorExit, KeyboardInterrupt):

@@ -9,17 +9,19 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from popbench.costs import totals
 from popbench.errors import RunError, UsageError, counted, one_line
+from popbench.gathering import Gathered
 from popbench.human import Match, find_matches
 from popbench.interfaces import Engine
+from popbench.lanes import Undone
+from popbench.leaderboard.sources import Gathering
 from popbench.pipeline import Pipeline
 from popbench.plan import Plan, make_plan
 from popbench.progress import Progress
-from popbench.records import Sample
 from popbench.run import Run, RunDirectory, check_free, describe, run_path
-from popbench.samples import collect, write_jsonl
+from popbench.samples import SamplesFile, collect, write_jsonl
 from popbench.settings import EvalConfig, defaults, make_config, read_config
+from popbench.settled import View
 from popbench.workload import Work, missing, workload
 
 BOARD = ("results.json", "leaderboard.md")
@@ -39,6 +41,7 @@ def evaluate(
     baseline: Specs = None,
     allow_leakage: bool | None = None,
     limit: int | None = None,
+    shard: str | None = None,
     repeats: int | None = None,
     seed: int | None = None,
     out: str | Path | None = None,
@@ -60,7 +63,7 @@ def evaluate(
     """
     given = {
         "llm": llm, "gen": gen, "mode": mode, "task": task, "predictor": predictor, "corpus": corpus,
-        "embedder": embedder, "baseline": baseline, "allow_leakage": allow_leakage, "limit": limit,
+        "embedder": embedder, "baseline": baseline, "allow_leakage": allow_leakage, "limit": limit, "shard": shard,
         "repeats": repeats, "seed": seed,
         "out": None if out is None else str(out), "engine": engine, "concurrency": concurrency,
         "stop_after": stop_after,
@@ -79,16 +82,15 @@ def execute(plan: Plan, progress: Progress) -> Run:
     """Carry out a plan in its run directory; raises as `evaluate` does."""
     path = run_path(plan)
     work = workload(plan, path)
-    lacks = missing(plan, work)
-    if lacks:
-        raise UsageError("\n".join(lacks))
-    check_free(path)
-    started = time.time()
-    with closing(plan):
+    engine: Engine = plan.engine.component
+    with closing(plan), closing(engine):  # checks may have made it go to other machines
+        if lacks := missing(plan, work):
+            raise UsageError("\n".join(lacks))
+        check_free(path)
+        started = time.time()
         matches = _look_up(plan, work, progress)
         with RunDirectory(path, plan) as directory:
             directory.write_json("run.json", describe(plan, started))
-            engine: Engine = plan.engine.component
             pipeline = Pipeline(plan, directory.ledger, engine, directory.videos, progress, matches)
             engine.start(directory.videos)
             if (told := _demonstration(plan)) is not None:
@@ -101,7 +103,8 @@ def execute(plan: Plan, progress: Progress) -> Run:
                 engine.close()
                 progress.close()
             worked = time.time()
-            run = _finish(plan, directory, pipeline)
+            logged = pipeline.exchange.logged
+            run = finish(plan, directory, pipeline.view, pipeline.errors, pipeline.ended, logged=logged)
             timings = {
                 "seconds": round(worked - started, 3),
                 "statistics_seconds": round(time.time() - worked, 3),
@@ -142,59 +145,65 @@ def _demonstration(plan: Plan) -> str | None:
     return None
 
 
-def _finish(plan: Plan, directory: RunDirectory, pipeline: Pipeline) -> Run:
-    """Write samples, statistics and the board from what the ledger holds now."""
-    samples: list[Sample] = list(collect(plan, pipeline.view, pipeline.errors))
+def finish(
+    plan: Plan,
+    directory: RunDirectory,
+    view: View,
+    errors: Undone,
+    problems: Sequence[str] = (),
+    *,
+    logged: bool = False,
+) -> Run:
+    """Write samples, statistics and the board from what the ledger holds now, and tell of them with `problems`."""
+    found = Gathered()
+    scores = None if plan.config.stop_after else Gathering(describe(plan, 0), str(directory.path))
+    file = directory.path / "samples.jsonl"
     try:
-        write_jsonl(samples, directory.path / "samples.jsonl")
+        write_jsonl(found.through(collect(plan, view, errors), scores), file)
     except OSError as error:
-        raise RunError(f"{directory.path / 'samples.jsonl'} cannot be written: {error.strerror}") from error
-    errors = sum(sample.status == "error" for sample in samples)
-    invalid = sum(sample.status == "invalid" for sample in samples)
+        raise RunError(f"{file} cannot be written: {error.strerror}") from error
     removed: tuple[str, ...] = ()
-    if plan.config.stop_after is None:
-        _write_board(plan, directory, samples, errors)
+    if scores is not None:
+        _write_board(plan, directory, found, scores)
     else:
         removed = directory.remove(*BOARD)
     return Run(
         directory.path,
         plan.demo,
-        len(samples),
-        errors,
-        invalid,
-        problems=tuple(pipeline.ended),
-        costs=tuple(totals(samples)),
+        found.n,
+        found.errors,
+        found.invalid,
+        problems=tuple(problems),
+        costs=tuple(found.totals.rows()),
         removed=removed,
-        logged=pipeline.exchange.logged,
+        logged=logged,
+        reasons=tuple(found.reasons.most_common()),
     )
 
 
-def _write_board(plan: Plan, directory: RunDirectory, samples: list[Sample], errors: int) -> None:
-    """Write results.json and leaderboard.md; a run in which no prompt is complete has no board."""
+def _write_board(plan: Plan, directory: RunDirectory, samples: Gathered, scores: Gathering) -> None:
+    """Write results.json and leaderboard.md; a run in which no prompt is complete, or an empty shard, has no board."""
     from popbench.audit.kept import keep_audit
     from popbench.leaderboard.files import write_board
     from popbench.leaderboard.results import compute
-    from popbench.leaderboard.sources import from_samples
 
-    about = describe(plan, 0)
-    ranked = {sample.system for sample in samples if sample.status != "error"}
-    missing = sorted({sample.system for sample in samples} - ranked)
+    errors = samples.errors
+    missing = sorted(set(samples.systems) - samples.ranked)
     try:
-        rows = [sample for sample in samples if sample.system in ranked]
-        results = compute(from_samples(rows, about, str(directory.path)), common=errors > 0)
+        results = compute(scores.scores(samples.ranked), common=errors > 0)
     except UsageError:
-        if not errors:
+        if samples.n and not errors:
             raise
         directory.remove(*BOARD)
         return
     if errors:
         results["incomplete"] = (
-            f"{errors} of {counted(len(samples), 'sample')} {'has' if errors == 1 else 'have'} no result yet, so this "
+            f"{errors} of {counted(samples.n, 'sample')} {'has' if errors == 1 else 'have'} no result yet, so this "
             "board holds only the prompts that all its systems have. It cannot be published; running the same command "
             "again goes on."
         )
         if missing:
             results["incomplete"] += f" Without any result, and left out: {', '.join(missing)}."
-    results["costs"] = totals(samples)
-    keep_audit(results, samples, directory.path)
+    results["costs"] = samples.totals.rows()
+    keep_audit(results, SamplesFile(directory.path / "samples.jsonl"), directory.path)
     write_board(directory, results, plan.config.as_json())

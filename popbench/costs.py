@@ -24,27 +24,46 @@ OUTPUT_TOKENS = {False: 250, True: 1200}
 _SHOWN_PROMPTS = 3
 
 
-def totals(samples: Iterable[Sample]) -> list[dict[str, JSON]]:
-    """Add up calls, tokens and USD by LLM; a draft that several generators render is counted once.
+class Totals:
+    """Adds up calls, tokens and USD by LLM; a draft that several generators render is counted once.
 
-    `cost` is None for an LLM that knows no prices; `uncounted` are the calls of drafts whose usage nobody told.
+    Of the systems of an LLM and a mode, which share their drafts, those of the first count.
     """
-    rows: dict[str, dict[str, JSON]] = {}
-    seen: set[tuple[object, ...]] = set()
-    for sample in samples:
-        place = (sample.llm, sample.mode, sample.task, sample.prompt_id, sample.repeat)
-        if sample.llm is None or place in seen:
-            continue
-        seen.add(place)
-        row = rows.setdefault(
-            sample.llm, {"llm": sample.llm, "calls": 0, "uncounted": 0, "usage": Counter(), "cost": None}
-        )
+
+    def __init__(self) -> None:
+        self._rows: dict[str, dict[str, JSON]] = {}
+        self._counted: dict[tuple[str, str | None], str] = {}
+
+    def add(self, sample: Sample) -> None:
+        """Add what the draft of a sample cost, unless it is counted already."""
+        if sample.llm is None or self._counted.setdefault((sample.llm, sample.mode), sample.system) != sample.system:
+            return
+        row = self._rows.get(sample.llm)
+        if row is None:
+            row = {"llm": sample.llm, "calls": 0, "uncounted": 0, "usage": Counter(), "cost": None}
+            self._rows[sample.llm] = row
         row["calls"] += sample.attempts
-        row["uncounted"] += 0 if sample.usage else sample.attempts
-        row["usage"].update(sample.usage or {})
+        if sample.usage:
+            row["usage"].update(sample.usage)
+        else:
+            row["uncounted"] += sample.attempts
         if sample.cost is not None:
             row["cost"] = (row["cost"] or 0.0) + sample.cost
-    return [{**row, "usage": dict(row["usage"])} for row in rows.values()]
+
+    def rows(self) -> list[dict[str, JSON]]:
+        """Return a row for each LLM.
+
+        `cost` is None for one that knows no prices; `uncounted` are the calls of drafts whose usage nobody told.
+        """
+        return [{**row, "usage": dict(row["usage"])} for row in self._rows.values()]
+
+
+def totals(samples: Iterable[Sample]) -> list[dict[str, JSON]]:
+    """Add samples up as `Totals` does."""
+    found = Totals()
+    for sample in samples:
+        found.add(sample)
+    return found.rows()
 
 
 def sentences(rows: Iterable[Mapping[str, JSON]]) -> Iterator[str]:

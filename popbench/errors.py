@@ -35,6 +35,44 @@ def one_line(error: BaseException | str, limit: int = 500) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def damage(error: BaseException) -> str:
+    """Return what is wrong with a file or a value that somebody else wrote, without Python's words for it."""
+    if isinstance(error, KeyError):
+        return one_line(f"{error.args[0]!r} is missing" if error.args else "something is missing")
+    if isinstance(error, StopIteration):
+        return "something is missing"
+    if isinstance(error, UnicodeError):
+        return "it is no UTF-8 text"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, OverflowError):
+        return "a number is too large"
+    if isinstance(error, ValueError) and hasattr(error, "errors"):  # pydantic's, which would show a link
+        first = error.errors()[0]
+        return one_line(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+    if isinstance(error, OSError | PopbenchError):
+        return one_line(error)
+    if isinstance(error, TypeError | AttributeError | LookupError | ArithmeticError):
+        return "a value is of another kind than expected"
+    text = one_line(str(error))
+    return "a number is too long" if "integer string conversion" in text else text or type(error).__name__
+
+
+def visible(text: str) -> str:
+    """Return a text for a terminal: what would move its cursor, or turn what is written around, as its code."""
+    return text if text.isprintable() else "".join(map(_visible, text))
+
+
+_KEPT, _SPACES = "\n\u200c\u200d", "\t\u00a0\u202f\u3000"
+"""Line ends, what joins or parts letters and emoji, and blanks."""
+
+
+def _visible(char: str) -> str:
+    if char.isprintable() or char in _KEPT:
+        return char
+    return " " if char in _SPACES else char.encode("unicode_escape").decode("ascii")
+
+
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, as in `1 sample` and `2 samples`."""
     return f"{number:,} {noun}" + "s" * (number != 1)

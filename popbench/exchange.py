@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import traceback
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -13,129 +12,109 @@ from pathlib import Path
 
 from popbench.errors import ComponentError, RunError, UsageError, counted, one_line
 from popbench.interfaces import Engine
-from popbench.ledger import Call, Cell, Done, Ledger, Stage
+from popbench.lanes import Common, Lane, Undone, Unit
+from popbench.ledger import Call, Done, Ledger
 from popbench.progress import Progress
-from popbench.records import JSON, Answer, Clip, Completion, Failure, Prompt, Reference, Request, Score
+from popbench.records import JSON, Answer, Clip, Completion, Failure, Request, Score, Workers
 from popbench.settled import View
-from popbench.systems import Part, Track
+from popbench.systems import Part
 from popbench.video import copy, sha256
 
 LOG = "errors.log"
 """The file in a run's directory that holds the tracebacks of plugins."""
 
 
-Place = tuple[Cell, str, int]
-"""Where a result belongs: cell, prompt id, repeat."""
-
-
-@dataclass(slots=True)
-class Unit:
-    """One sample's share of a stage: where its result belongs, and what the stage before settled."""
-
-    cell: Cell
-    track: Track
-    prompt: Prompt
-    repeat: int
-    before: Mapping[str, JSON] = field(default_factory=dict)
-    attempt: int = 0
-    costs: dict[str, JSON] = field(default_factory=dict)
-    references: tuple[Reference, ...] = ()
-
-    def done(self, key: str, status: str, value: Mapping[str, JSON]) -> Done:
-        """Settle this unit."""
-        return Done(self.cell, self.prompt.id, self.repeat, key, status, value)
-
-    @property
-    def place(self) -> Place:
-        """Where its result belongs."""
-        return self.cell, self.prompt.id, self.repeat
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        repeat = f" repeat {self.repeat}" if self.repeat else ""
-        return f"{self.prompt.task}/{self.prompt.id}{repeat} ({self.track.label})"
-
-
 Ask = Callable[[Unit], tuple[str, Request]]
 """What to ask for a unit, under which key."""
 
-Settle = Callable[[Call, Unit], list[Done]]
-"""What follows from a finished call for a unit; nothing where it has to be asked again."""
+Result = tuple[str, str, Mapping[str, JSON]]
+"""What a call came to for a unit: its key, `ok` or `invalid`, and what is kept of it."""
+
+Settle = Callable[[Call, Unit], Result | None]
+"""What follows from a finished call for a unit; None where it has to be asked again."""
+
+After = Callable[[Unit, Call, Result], None]
+"""Hands on what was settled; called with the lanes' lock held."""
 
 
 @dataclass(slots=True)
 class _Batch:
-    """The units of one exchange: those that wait for an answer, and those whose call is there or has failed.
+    """The units of one exchange: those that wait for an answer, by key, and the calls that failed."""
 
-    `over` holds the places that are settled or in error; all others are still to do.
-    """
-
+    lane: Lane
+    settle: Settle
     waiting: dict[str, list[Unit]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
-    found: deque[tuple[Call | str, Unit]] = field(default_factory=deque)
     told: Counter[str] = field(default_factory=Counter)
-    over: set[Place] = field(default_factory=set)
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Exchange:
-    """Feeds units to components.
+    """Feeds units to components, in as many threads as there are lanes at work.
 
     `errors` holds what failed, by place, and why the rest is pending; `ended` the components that ended early;
     `logged` says whether the log got any of their tracebacks.
     """
 
-    def __init__(self, ledger: Ledger, engine: Engine, view: View, progress: Progress) -> None:
+    def __init__(
+        self, ledger: Ledger, engine: Engine, view: View, progress: Progress, common: Common, after: After
+    ) -> None:
         self._ledger = ledger
         self._engine = engine
         self._view = view
         self._progress = progress
-        self.errors: dict[Place, str] = {}
+        self._lock = common.lock
+        self.errors: Undone = common.errors
         self.ended: list[str] = []
         self.logged = False
+        self.lanes: list[Lane] = []
+        self._after = after
+        self._workers: dict[str, int] = {}
 
-    def run(self, part: Part, stage: Stage, units: Sequence[Unit], ask: Ask, settle: Settle) -> bool:
-        """Ask a component for all units; return whether it went through to the end.
+    def run(self, lane: Lane, units: Iterator[Unit], ask: Ask, settle: Settle) -> bool:
+        """Ask a lane's component for all units; return whether it went through to the end.
 
         Units that need the same call share it, and calls the ledger has are not made. Raises RunError where the
         run cannot go on.
         """
-        batch = _Batch()
+        batch = _Batch(lane, settle)
         source = self._requests(batch, units, ask)
         ended: str | None = None
         try:
             first = next(source, None)
             if first is not None:
-                with _closing(self._engine.map(part.resolved.spec, chain([first], source))) as answers:
+                with _closing(self._engine.map(lane.part.resolved.spec, chain([first], source)), lane) as answers:
                     for answer in answers:
-                        with batch.lock:
-                            self._store(batch, stage, answer, settle)
-                        self._settle_found(batch, stage, settle)
+                        self._store(batch, answer)
         except ComponentError as error:
             ended = str(error)
             self._log(error)
         except UsageError as error:  # a template or a corpus that fails on this prompt
             raise RunError(str(error)) from error
-        self._settle_found(batch, stage, settle)
-        for told, count in batch.told.items():
-            if count > 1:
-                self._progress.problem(f"{part.label}: {count} items failed so: {told}")
-        if ended is not None:
-            pending = [unit for unit in units if unit.place not in batch.over]  # also those to be asked again
-            self.errors.update((unit.place, f"pending: {ended}") for unit in pending)
-            waiting = next((shared[0].name for shared in batch.waiting.values()), "none taken")
-            stay = f"{counted(len(pending), 'item')} stay{'s' * (len(pending) == 1)} pending"
-            self.ended.append(f"{ended}; {stay} (at work: {waiting})")
-            self._progress.problem(self.ended[-1])
+        with self._lock:
+            for told, count in batch.told.items():
+                if count > 1:
+                    self._progress.problem(f"{lane.part.label}: {count} items failed so: {told}")
+            if ended is not None:
+                self._end(batch, ended)
         return ended is None
+
+    def _end(self, batch: _Batch, ended: str) -> None:
+        """Leave for a resume what a component that ended early has not done."""
+        lane = batch.lane
+        pending = lane.left()  # also those to be asked again
+        self.errors.pending.update(dict.fromkeys(lane.lines, f"pending: {ended}"))
+        waiting = next((shared[0].name for shared in batch.waiting.values()), "none taken")
+        stay = f"{counted(pending, 'item')} stay{'s' * (pending == 1)} pending"
+        self.ended.append(f"{ended}; {stay} (at work: {waiting})")
+        self._progress.problem(self.ended[-1])
 
     def release(self, part: Part) -> None:
         """Close a component that has done its share; what goes wrong in that is told and ends nothing."""
         try:
             self._engine.release(part.resolved.spec)
         except Exception as error:  # a plugin's close may raise anything
-            self._progress.problem(f"{part.resolved.spec.kind} {part.label}: closing failed: {one_line(error)}")
+            with self._lock:
+                self._progress.problem(f"{part.resolved.spec.kind} {part.label}: closing failed: {one_line(error)}")
 
     def _log(self, error: ComponentError) -> None:
         """Keep a plugin's traceback for its author."""
@@ -144,17 +123,22 @@ class Exchange:
                 log.write("".join(traceback.format_exception(error.__cause__)) + "\n")
                 self.logged = True
 
-    def _requests(self, batch: _Batch, units: Sequence[Unit], ask: Ask) -> Iterator[Request]:
+    def _requests(self, batch: _Batch, units: Iterator[Unit], ask: Ask) -> Iterator[Request]:
         """Make requests as the component pulls them, in its thread, so that a long run holds few of them."""
         for unit in units:
             key, request = ask(unit)
-            with batch.lock:
+            with self._lock:
+                if batch.lane.grown:
+                    batch.lane.grown = False
+                    self._progress.resize(batch.lane.total, batch.lane.name)
                 if key in batch.waiting:
                     batch.waiting[key].append(unit)
                     continue
-                known = batch.failed.get(key) or self._usable(self._ledger.get(key))
-                if known is not None:
-                    batch.found.append((known, unit))
+                if (failed := batch.failed.get(key)) is not None:
+                    self._fail(batch, [unit], failed)
+                    continue
+                if (known := self._usable(self._ledger.get(key))) is not None:
+                    self._commit(batch, known, [unit], new=False)
                     continue
                 batch.waiting[key] = [unit]
             yield request
@@ -165,39 +149,64 @@ class Exchange:
             return None
         return call
 
-    def _settle_found(self, batch: _Batch, stage: Stage, settle: Settle) -> None:
-        while batch.found:
-            known, unit = batch.found.popleft()
-            if isinstance(known, str):
-                self._fail(batch, [unit], stage, known)
-            else:
-                self._commit(batch, None, settle(known, unit))
-
-    def _store(self, batch: _Batch, stage: Stage, answer: Answer, settle: Settle) -> None:
+    def _store(self, batch: _Batch, answer: Answer) -> None:
         """Commit one answer with all that it settles; an error is noted and left for a resume."""
-        units = batch.waiting.pop(answer.id)
+        lane = batch.lane
+        workers = self._engine.at_work(lane.part.resolved.spec)
         if isinstance(answer, Failure) and not answer.invalid:
-            batch.failed[answer.id] = answer.error
-            self._fail(batch, units, stage, answer.error)
+            with self._lock:
+                batch.failed[answer.id] = answer.error
+                self._fail(batch, batch.waiting.pop(answer.id), answer.error)
+                self._spend(lane, answer, workers)
             return
-        call = Call(answer.id, stage, "invalid" if isinstance(answer, Failure) else "ok", self._payload(answer))
-        self._commit(batch, call, [done for unit in units for done in settle(call, unit)])
+        payload = {**self._payload(answer), "gpus": workers.gpus}
+        call = Call(answer.id, lane.stage, "invalid" if isinstance(answer, Failure) else "ok", payload)
+        with self._lock:
+            self._commit(batch, call, batch.waiting.pop(answer.id), new=True)
+            self._spend(lane, answer, workers)
 
-    def _fail(self, batch: _Batch, units: Sequence[Unit], stage: Stage, error: str) -> None:
+    def _spend(self, lane: Lane, answer: Answer, workers: Workers) -> None:
+        """Tell what an answer took, and how many work for the lane where that has changed."""
+        usd = 0.0
+        if isinstance(answer, Completion) and answer.usage:
+            usd = lane.part.cost(answer.usage) or 0.0
+        gpu_seconds = workers.gpus * (answer.seconds or 0.0)
+        if usd or gpu_seconds:
+            self._progress.spend(lane.name, gpu_seconds=gpu_seconds, usd=usd)
+        if self._workers.get(lane.name) != workers.count:
+            self._workers[lane.name] = workers.count
+            self._progress.workers(workers.count, lane.name)
+
+    def _fail(self, batch: _Batch, units: list[Unit], error: str) -> None:
         """Note an error of units; of equal ones the first is told now and the number at the end."""
         for unit in units:
             self.errors[unit.place] = error
-            batch.over.add(unit.place)
+            batch.lane.settle(unit.place)
+            self._lose(unit)
         if not batch.told[error]:
-            self._progress.problem(f"{units[0].name}: {stage} failed: {error}")
+            self._progress.problem(f"{units[0].name}: {batch.lane.stage} failed: {error}")
         batch.told[error] += len(units)
-        self._progress.advance(len(units))
+        self._progress.advance(len(units), batch.lane.name)
 
-    def _commit(self, batch: _Batch, call: Call | None, done: list[Done]) -> None:
-        if call is not None or done:
-            self._ledger.commit(call, done)
-        batch.over.update((item.cell, item.prompt, item.repeat) for item in done)
-        self._progress.advance(len(done))
+    def _commit(self, batch: _Batch, call: Call, units: list[Unit], *, new: bool) -> None:
+        """Commit a call, if it is new, with all that it settles, and hand that on."""
+        results = [(unit, result) for unit in units if (result := batch.settle(call, unit)) is not None]
+        if new or results:
+            done = [Done(*unit.place, *result) for unit, result in results]
+            self._ledger.commit(call if new else None, done, batch.lane.part.digest)
+        for unit, result in results:
+            batch.lane.settle(unit.place)
+            if result[1] == "ok":
+                self._after(unit, call, result)
+            else:
+                self._lose(unit)
+        self._progress.advance(len(results), batch.lane.name)
+
+    def _lose(self, unit: Unit) -> None:
+        """Tell later lanes that this never gets to them."""
+        for lane in self.lanes:
+            if lane.lose(unit.cell):
+                self._progress.resize(lane.total, lane.name)
 
     def _payload(self, answer: Answer) -> dict[str, JSON]:
         payload: dict[str, JSON] = {
@@ -236,10 +245,13 @@ class Exchange:
 
 
 @contextmanager
-def _closing(answers: Iterator[Answer]) -> Iterator[Iterator[Answer]]:
-    """End an engine's iterator at once when the driver stops, also on an interrupt."""
+def _closing(answers: Iterator[Answer], lane: Lane) -> Iterator[Iterator[Answer]]:
+    """End an engine's iterator at once when the driver stops, and before it what waits for more to do."""
     try:
         yield answers
+    except BaseException:
+        lane.stop()
+        raise
     finally:
         close = getattr(answers, "close", None)
         if close is not None:

@@ -73,8 +73,9 @@ def unmatched(plan: Plan, view: View) -> list[tuple[Track, Prompt, int]]:
         return []
     left = []
     for track in plan.human_tracks:
-        there = view.render(track, human, human)
-        left += [(track, prompt, repeat) for prompt, repeat in plan.places(track) if (prompt.id, repeat) not in there]
+        places = ((prompt.id, repeat) for prompt, repeat in plan.places(track))
+        found = zip(plan.places(track), view.samples(track, (human, human), (), places), strict=True)
+        left += [(track, prompt, repeat) for (prompt, repeat), settled in found if settled.clip is None]
     return left
 
 

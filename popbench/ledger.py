@@ -2,8 +2,10 @@
 
 Two tables in SQLite (WAL, synchronous=NORMAL: a committed row survives the process, and the file survives the
 machine). `calls` holds every finished call under a key made of everything that determines its result, and
-nothing else. `done` says which call settled which stage of which sample, so that a resume needs to render no
-template to find finished work. Errors are not kept: a resume tries them again.
+nothing else. `done` says which call settled which stage of which sample, and when, so that a resume needs to render
+no template to find finished work. Errors are not kept: a resume tries them again.
+
+Sums of both are kept beside them: see `popbench.tallies`.
 """
 
 from __future__ import annotations
@@ -11,30 +13,43 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 from popbench.errors import RunError, UsageError, one_line
+from popbench.ledger_guard import guard, read_value, triggers
 from popbench.records import JSON
+from popbench.tallies import SUMS, TICK, spent, summed, tallied, used
 
 Stage = Literal["write", "render", "score"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS calls (
-    key TEXT PRIMARY KEY, stage TEXT NOT NULL, status TEXT NOT NULL, payload TEXT NOT NULL
+    key TEXT PRIMARY KEY, stage TEXT NOT NULL, status TEXT NOT NULL, payload TEXT NOT NULL, part TEXT
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS done (
     system TEXT, task TEXT, mode TEXT, stage TEXT, prompt TEXT, repeat INTEGER,
-    key TEXT NOT NULL, status TEXT NOT NULL, value TEXT NOT NULL,
+    key TEXT NOT NULL, status TEXT NOT NULL, value TEXT NOT NULL, at REAL,
     PRIMARY KEY (system, task, mode, stage, prompt, repeat)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
+_LATER = {"calls": ("part", "TEXT"), "done": ("at", "REAL")}
+"""Columns that ledgers made before do not have; NULL in the rows that were there."""
+_MATTER = {
+    "calls": ("key", "stage, status, payload"),
+    "done": ("system, task, mode, stage, prompt, repeat", "key, status, value"),
+}
+"""The key of every table, and what two ledgers may say otherwise of it."""
 _VERSION = "1"
+_CHUNK = 400
+"""Places that are read at a time."""
 _HINT = "restore a copy, or move the run away to start anew"
 
 
@@ -77,15 +92,20 @@ class Ledger:
         """Open or make it; raises UsageError where that cannot be."""
         self._lock = threading.Lock()
         self._path = path
-        # An absolute path with one slash: two would name a host.
-        where = f"file:/{quote(str(path.absolute()).lstrip('/'))}?mode={'ro' if read_only else 'rwc'}"
         try:
-            self._db = sqlite3.connect(where, uri=True, isolation_level=None, check_same_thread=False, timeout=10)
+            self._db = sqlite3.connect(
+                _uri(path, "ro" if read_only else "rwc"),
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                timeout=10,
+            )
+            guard(self._db, _TRIGGERS)
             if not read_only:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=NORMAL")
-                self._db.executescript(_SCHEMA)
-                self._db.execute("INSERT OR IGNORE INTO about VALUES ('schema', ?)", (_VERSION,))
+                self._db.execute("PRAGMA recursive_triggers=ON")  # a row that is replaced is taken out of the sums
+                self._make()
             version = self._db.execute("SELECT value FROM about WHERE name = 'schema'").fetchone()
         except sqlite3.Error as error:
             raise UsageError(f"{path}: the ledger cannot be opened ({one_line(str(error))}): {_HINT}") from error
@@ -93,6 +113,33 @@ class Ledger:
             raise UsageError(f"{path}: the ledger cannot be opened (it says no version): {_HINT}")
         if version[0] != _VERSION:
             raise UsageError(f"{path}: written by another popbench (ledger {version[0]}, this one reads {_VERSION})")
+
+    def _make(self) -> None:
+        """Make what is not there yet, all or nothing; a ledger that was made before gets what it lacks."""
+        with self._whole():
+            for statement in _statements(_SCHEMA):
+                self._db.execute(statement)
+            for table, (column, kind) in _LATER.items():
+                if column not in {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}:
+                    self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+            if not self._has("tally"):
+                for statement in _statements(SUMS):
+                    self._db.execute(statement)
+            self._db.execute("INSERT OR IGNORE INTO about VALUES ('schema', ?)", (_VERSION,))
+
+    def _has(self, table: str) -> bool:
+        return bool(self._db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone())
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Make one transaction of what is done inside."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
+            self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:  # also after an interrupt
+                self._db.execute("ROLLBACK")
 
     @classmethod
     def peek(cls, path: Path) -> Ledger | None:
@@ -122,30 +169,37 @@ class Ledger:
             except sqlite3.Error as error:
                 raise RunError(f"{self._path}: the ledger cannot be read ({one_line(str(error))}): {_HINT}") from error
 
+    def _value(self, text: object) -> dict[str, JSON]:
+        try:
+            return read_value(text)
+        except sqlite3.Error as error:
+            raise RunError(f"{self._path}: the ledger cannot be read ({one_line(str(error))}): {_HINT}") from error
+
     def get(self, key: str) -> Call | None:
         """Look a finished call up."""
         with self._reading() as db:
             row = db.execute("SELECT stage, status, payload FROM calls WHERE key = ?", (key,)).fetchone()
-        return None if row is None else Call(key, row[0], row[1], json.loads(row[2]))
+        return None if row is None else Call(key, row[0], row[1], self._value(row[2]))
 
-    def commit(self, call: Call | None, done: Iterable[Done] = ()) -> None:
-        """Store a finished call and what it settles, all or nothing. Raises RunError where the disk refuses."""
+    def commit(self, call: Call | None, done: Iterable[Done] = (), part: str | None = None) -> None:
+        """Store a finished call and what it settles, all or nothing; `part` is the digest of the component asked.
+
+        Raises RunError where the disk refuses.
+        """
+        at = time.time()
         rows = [
-            (*_columns(item.cell), item.prompt, item.repeat, item.key, item.status, _dump(item.value)) for item in done
+            (*_columns(item.cell), item.prompt, item.repeat, item.key, item.status, _dump(item.value), at)
+            for item in done
         ]
-        finished = None if call is None else (call.key, call.stage, call.status, _dump(call.payload))
+        finished = None if call is None else (call.key, call.stage, call.status, _dump(call.payload), part)
         with self._lock:
             try:
-                self._db.execute("BEGIN")
-                if finished is not None:
-                    self._db.execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?)", finished)
-                self._db.executemany("INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-                self._db.execute("COMMIT")
+                with self._whole():
+                    if finished is not None:
+                        self._db.execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?)", finished)
+                    self._db.executemany("INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
             except sqlite3.Error as error:
                 raise RunError(f"the ledger cannot be written ({one_line(str(error))})") from error
-            finally:
-                if self._db.in_transaction:  # also after an interrupt
-                    self._db.execute("ROLLBACK")
 
     def done(self, cell: Cell) -> dict[tuple[str, int], Done]:
         """Return what is settled in a cell, by (prompt id, repeat)."""
@@ -156,7 +210,7 @@ class Ledger:
                 _columns(cell),
             ).fetchall()
         return {
-            (prompt, repeat): Done(cell, prompt, repeat, key, status, json.loads(value))
+            (prompt, repeat): Done(cell, prompt, repeat, key, status, self._value(value))
             for prompt, repeat, key, status, value in rows
         }
 
@@ -169,13 +223,132 @@ class Ledger:
                 _columns(cell),
             ).fetchall()
         for prompt, repeat, key, stage, status, payload in rows:
-            yield (prompt, repeat), Call(key, stage, status, json.loads(payload))
+            yield (prompt, repeat), Call(key, stage, status, self._value(payload))
+
+    def rows(self, cells: Sequence[Cell], columns: str, places: Iterable[tuple[str, int]]) -> Iterator[tuple[Any, ...]]:
+        """Yield for each place (prompt id, repeat) what `columns` name of it, in SQL, NULL where nothing is settled.
+
+        There `d0` is the row of `done` in the first of `cells` and `c0` the call behind it, `d1` and `c1` are those of
+        the second, and so on. Some hundred places are read at a time, so that memory holds no more, and others can
+        write in between.
+        """
+        joins = []
+        for number in range(len(cells)):
+            done = f"d{number}.system = ? AND d{number}.task = ? AND d{number}.mode = ? AND d{number}.stage = ?"
+            at = f"d{number}.prompt = places.prompt AND d{number}.repeat = places.repeat"
+            joins.append(f"LEFT JOIN done d{number} ON {done} AND {at}")
+            if f"c{number}." in columns:
+                joins.append(f"LEFT JOIN calls c{number} ON c{number}.key = d{number}.key")
+        where = [column for cell in cells for column in _columns(cell)]
+        rest = iter(places)
+        while wanted := list(islice(rest, _CHUNK)):
+            query = (
+                f"WITH places(prompt, repeat) AS (VALUES {', '.join(['(?, ?)'] * len(wanted))})"
+                f" SELECT places.prompt, places.repeat, {columns} FROM places {' '.join(joins)}"
+            )
+            with self._reading() as db:
+                found = db.execute(query, [*chain.from_iterable(wanted), *where]).fetchall()
+            yield from found
+
+    def count(self, cell: Cell, repeats: int, prompts: Iterable[str] | None = None) -> tuple[int, int]:
+        """Count what is settled of the first `repeats` of some prompts, or of all, in a cell; and what of it is ok."""
+        query = (
+            "SELECT count(*), ifnull(sum(status = 'ok'), 0) FROM done"
+            " WHERE system = ? AND task = ? AND mode = ? AND stage = ? AND repeat < ?"
+        )
+        values: list[Any] = [*_columns(cell), repeats]
+        if prompts is not None:
+            query += " AND prompt IN (SELECT value FROM json_each(?))"
+            values.append(json.dumps(list(prompts)))
+        with self._reading() as db:
+            n, ok = db.execute(query, values).fetchone()
+        return n, ok
+
+    def complete(self, cell: Cell, repeats: int) -> set[str]:
+        """Return the prompts of which the first `repeats` are all settled in a cell."""
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT prompt FROM done WHERE system = ? AND task = ? AND mode = ? AND stage = ? AND repeat < ?"
+                " GROUP BY prompt HAVING count(*) = ?",
+                (*_columns(cell), repeats, repeats),
+            ).fetchall()
+        return {str(prompt) for (prompt,) in rows}
 
     def modes(self, system: str, task: str) -> list[str]:
         """Return the fingerprints of the modes in which anything of a system (or of its first parts) is settled."""
         with self._reading() as db:
             rows = db.execute("SELECT DISTINCT mode FROM done WHERE system = ? AND task = ?", (system, task)).fetchall()
         return sorted(str(mode) for (mode,) in rows)
+
+    def tally(self, *since: float) -> list[tuple[Cell, str, int, float, *tuple[int, ...]]]:
+        """Count what is settled: (cell, status, number, moment of the latest, numbers since each of some moments).
+
+        Moments are unix times; those of rows that are older than these are kept are 0. `since` is rounded down to
+        `popbench.tallies.TICK` seconds.
+        """
+        with self._reading() as db:
+            source = "tally" if self._has("tally") else f"({tallied(_lacking('done'))})"
+            rows = db.execute(summed(source, len(since)), [moment // TICK * TICK for moment in since]).fetchall()
+        return [(Cell(*row[:4]), *row[4:]) for row in rows]
+
+    def spent(self) -> list[tuple[str, str, int, float, float]]:
+        """Add up calls: (digest of the component, empty where unknown, stage, number, seconds, seconds times GPUs)."""
+        with self._reading() as db:
+            query = "SELECT * FROM spent" if self._has("spent") else spent(_lacking("calls"))
+            return db.execute(query).fetchall()
+
+    def used(self) -> list[tuple[str, str, int]]:
+        """Add up the tokens of calls: (digest of the component, empty where unknown, kind of token, number)."""
+        with self._reading() as db:
+            query = "SELECT * FROM used" if self._has("used") else used(_lacking("calls"))
+            return db.execute(query).fetchall()
+
+    def clips(self) -> Iterator[Call]:
+        """Yield the calls that rendered a clip, by key; a thousand are held at a time."""
+        last = ""
+        while True:
+            with self._reading() as db:
+                rows = db.execute(
+                    "SELECT key, payload FROM calls WHERE key > ? AND stage = 'render' AND status = 'ok'"
+                    " ORDER BY key LIMIT 1000",
+                    (last,),
+                ).fetchall()
+            if not rows:
+                return
+            for key, payload in rows:
+                yield Call(key, "render", "ok", self._value(payload))
+            last = rows[-1][0]
+
+    def absorb(self, path: Path) -> None:
+        """Take over all calls and all that is settled in another ledger, all or nothing; its rows replace ours.
+
+        Raises RunError where the other cannot be read or this one not written.
+        """
+        with self._lock:
+            try:
+                self._db.execute("ATTACH ? AS other", (_uri(path, "ro"),))
+                try:
+                    guard(self._db, _TRIGGERS, "other")
+                    with self._whole():
+                        for table, (key, value) in _MATTER.items():
+                            self._absorb(table, key, value)
+                finally:
+                    self._db.execute("DETACH other")
+            except sqlite3.Error as error:
+                raise RunError(f"{path}: cannot be taken over into {self._path} ({one_line(str(error))})") from error
+
+    def _absorb(self, table: str, key: str, value: str) -> None:
+        ours, theirs = (
+            [str(row[1]) for row in self._db.execute(f"PRAGMA {schema}.table_info({table})")]
+            for schema in ("main", "other")
+        )
+        columns = ", ".join(column for column in ours if column in theirs)
+        # What is as it was is left alone. An insert that reads its own table would have SQLite copy all rows first.
+        self._db.execute(
+            f"DELETE FROM main.{table} WHERE ({key}) IN (SELECT {key} FROM other.{table} AS theirs CROSS JOIN"
+            f" main.{table} AS ours USING ({key}) WHERE ({_of('ours', value)}) IS NOT ({_of('theirs', value)}))"
+        )
+        self._db.execute(f"INSERT OR IGNORE INTO main.{table} ({columns}) SELECT {columns} FROM other.{table}")
 
     def about(self, name: str, value: str | None = None) -> str | None:
         """Return what the ledger says of itself under `name`, after storing `value` where there is nothing yet."""
@@ -190,6 +363,20 @@ class Ledger:
         self._db.close()
 
 
+def _uri(path: Path, mode: str) -> str:
+    # An absolute path with one slash: two would name a host.
+    return f"file:/{quote(str(path.absolute()).lstrip('/'))}?mode={mode}"
+
+
+def _of(table: str, columns: str) -> str:
+    return ", ".join(f"{table}.{column}" for column in columns.split(", "))
+
+
+def _lacking(table: str) -> str:
+    """Name a table of a ledger that was made before its last column came."""
+    return f"(SELECT *, NULL AS {_LATER[table][0]} FROM {table})"
+
+
 def _columns(cell: Cell) -> tuple[str, str, str, str]:
     return (cell.system, cell.task, cell.mode, cell.stage)
 
@@ -197,3 +384,16 @@ def _columns(cell: Cell) -> tuple[str, str, str, str]:
 def _dump(value: Mapping[str, JSON]) -> str:
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates are in no file
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Cut a script into its statements: `executescript` would end the transaction."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+_TRIGGERS = triggers(_statements(SUMS))

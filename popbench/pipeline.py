@@ -1,41 +1,56 @@
 """The three stages: write drafts, render clips, score them. Nothing else.
 
-Each stage lists what is not settled, says what to ask for it and what follows from the answer; `Exchange` does the
-asking and committing.
+A stage says what to ask for what is not settled, and what follows from the answer. Every component has a lane of its
+own (`popbench.lanes`); `Schedule` says which are at work together, and `Exchange` does the asking and committing.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from popbench.drafts import parse_draft
 from popbench.errors import counted
-from popbench.exchange import Exchange, Unit
+from popbench.exchange import Exchange, Result
 from popbench.human import Match, settle
 from popbench.interfaces import Engine
 from popbench.keys import clip_key, derive_seed, draft_key, score_key
-from popbench.ledger import Call, Cell, Done, Ledger, Stage
+from popbench.lanes import Common, Lane, Line, Undone, Unit
+from popbench.ledger import Call, Ledger, Stage
 from popbench.originality import closest, describe
 from popbench.plan import Plan
 from popbench.progress import Progress
 from popbench.prompting import Shown, make_chat
 from popbench.records import JSON, Request, ScoreRequest, VideoRequest
-from popbench.settled import At, View, sha256
-from popbench.systems import Part, TaskMode, Track
+from popbench.schedule import Schedule
+from popbench.settled import View, going_on
+from popbench.systems import Part, TaskMode
 
 ATTEMPTS = 3
 """A completion without a usable draft is asked again, twice at most."""
 
 UNUSABLE = f"no usable draft in {ATTEMPTS} answers"
 
-Before = Callable[[Track], Mapping[At, Mapping[str, JSON]]]
-"""What the stage before settled of a track, for the next one to go on from."""
 
-Line = tuple[Sequence[Track], tuple[Part, ...], Before]
-"""Tracks, the components that they go through up to a stage, and what is there before it."""
+class _Counts(NamedTuple):
+    """What is told of the references of a prompt, when all are through."""
+
+    wanted: int
+    found: int
+    shown: int
+    short: bool
+    cut: bool
+    scope: str
+
+    @classmethod
+    def of(cls, shown: Shown) -> _Counts:
+        """Keep the numbers, not the references."""
+        short, cut = shown.short is not None, shown.cut is not None
+        return cls(shown.wanted, shown.found, len(shown.references), short, cut, shown.scope)
 
 
 class Pipeline:
@@ -52,15 +67,18 @@ class Pipeline:
     ) -> None:
         self.plan = plan
         self._ledger = ledger
+        self._engine = engine
         self._matches = matches or {}
         self._told_short: set[str] = set()
         self.videos = videos
         self.progress = progress
         self.view = View(ledger, videos)
-        self.exchange = Exchange(ledger, engine, self.view, progress)
+        self._common = Common()
+        self._showing = threading.Lock()
+        self.exchange = Exchange(ledger, engine, self.view, progress, self._common, self._hand_on)
 
     @property
-    def errors(self) -> Mapping[tuple[Cell, str, int], str]:
+    def errors(self) -> Undone:
         """What went wrong, by place."""
         return self.exchange.errors
 
@@ -71,18 +89,41 @@ class Pipeline:
 
     def run(self) -> None:
         """Go through the stages; components that end early leave their items for a resume."""
-        if self.plan.config.stop_after is None:
+        stop = self.plan.config.stop_after
+        if stop is None:
             self._settle_humans()
-        for llm in self.plan.llms:
-            self._write(llm)
-        if self.plan.config.stop_after == "write":
+        lanes = self.exchange.lanes
+        lanes += [self._lane("write", llm, [(llm,)]) for llm in self.plan.llms]
+        if stop != "write":
+            for generator in self.plan.generators:
+                lanes.append(self._lane("render", generator, [(llm, generator) for llm in self.plan.llms]))
+        if stop is None:
+            chains = [(llm, generator) for llm in self.plan.llms for generator in self.plan.generators]
+            for predictor in self.plan.predictors:
+                lanes.append(self._lane("score", predictor, [(*chain, predictor) for chain in chains]))
+        for lane in lanes:
+            lane.before = [other for other in lanes if other.rank < lane.rank]
+        Schedule(lanes, self._engine, self._common, self.progress, self._work).run()
+
+    def _lane(self, stage: Stage, part: Part, chains: Sequence[tuple[Part, ...]]) -> Lane:
+        lines = [Line(track, chain) for chain in chains for track in self.plan.task_modes.values()]
+        if stage == "score" and (human := self.plan.human) is not None:
+            lines += [Line(track, (human, human, part)) for track in self.plan.human_tracks]
+        return Lane(stage, part, lines, self.plan, self.view, self._common)
+
+    def _work(self, lane: Lane) -> None:
+        """Do all of a lane, in its thread."""
+        {"write": self._write, "render": self._render, "score": self._score}[lane.stage](lane)
+        self.exchange.release(lane.part)
+
+    def _hand_on(self, unit: Unit, call: Call, result: Result) -> None:
+        """Offer what was settled to the lanes that go on from it."""
+        stage = call.stage
+        if stage == "score":
             return
-        for generator in self.plan.generators:
-            self._render(generator)
-        if self.plan.config.stop_after == "render":
-            return
-        for predictor in self.plan.predictors:
-            self._score(predictor)
+        before = going_on(result[2]) if stage == "write" else going_on(unit.before, call)
+        for lane in self.exchange.lanes:
+            lane.offer(unit.cell, unit, before)
 
     def _settle_humans(self) -> None:
         """Take over the human videos that were matched; it takes no component, and nothing before it."""
@@ -91,21 +132,16 @@ class Pipeline:
         for told, count in Counter(errors.values()).items():
             self.progress.problem(f"baseline human: {told}" + (f" ({counted(count, 'prompt')})" if count > 1 else ""))
 
-    @property
-    def _modes(self) -> Sequence[Track]:
-        return list(self.plan.task_modes.values())
-
-    def _write(self, llm: Part) -> None:
-        todo = self._todo("write", llm, [(self._modes, (llm,), self._everything)])
-        if any(_mode(unit).template.uses_references for unit in todo):
-            self.plan.retriever.prepare([unit.prompt.text for unit in todo])
+    def _write(self, lane: Lane) -> None:
+        llm = lane.part
         again: list[Unit] = []
-        shown_at: dict[tuple[str, str, str], Shown] = {}
+        shown_at: dict[tuple[str, str, str], _Counts] = {}
 
         def ask(unit: Unit) -> tuple[str, Request]:
             task_mode, prompt = _mode(unit), unit.prompt
-            shown = self.plan.shown(task_mode, prompt, llm)
-            shown_at[task_mode.label, prompt.task, prompt.id] = replace(shown, messages=())
+            with self._showing:  # retrieval is for one thread at a time
+                shown = self.plan.shown(task_mode, prompt, llm)
+            shown_at[task_mode.label, prompt.task, prompt.id] = _Counts.of(shown)
             unit.references = shown.references
             if not unit.attempt:
                 unit.costs["notes"] = shown.notes
@@ -114,7 +150,7 @@ class Pipeline:
             key = draft_key(llm.digest, chat)
             return key, replace(chat, id=key)
 
-        def settle(call: Call, unit: Unit) -> list[Done]:
+        def settle(call: Call, unit: Unit) -> Result | None:
             _add_costs(unit, call)
             value: dict[str, JSON] = {
                 "attempts": unit.attempt + 1,
@@ -123,7 +159,7 @@ class Pipeline:
             }
             references, unit.references = unit.references, ()
             if call.status == "invalid":
-                return [unit.done(call.key, "invalid", {**value, "error": call.payload["error"]})]
+                return call.key, "invalid", {**value, "error": call.payload["error"]}
             rules, examples = unit.track.task.file.draft, _mode(unit).examples
             draft = parse_draft(call.payload["text"], call.payload["reasoning"], rules.title_max_chars, examples)
             if draft is not None:
@@ -137,22 +173,20 @@ class Pipeline:
                     "reasoning": draft.reasoning,
                     "breaches": list(draft.breaches),
                 }
-                return [unit.done(call.key, "ok", value)]
+                return call.key, "ok", value
             if unit.attempt + 1 < ATTEMPTS:
                 unit.attempt += 1
                 again.append(unit)
-                return []
-            return [unit.done(call.key, "invalid", {**value, "error": UNUSABLE})]
+                return None
+            return call.key, "invalid", {**value, "error": UNUSABLE}
 
-        while todo and self.exchange.run(llm, "write", todo, ask, settle):
-            todo, again = again, []
-        self.exchange.release(llm)
-        self._tell_shown(llm, shown_at)
+        todo = lane.units()
+        while self.exchange.run(lane, todo, ask, settle) and again:
+            todo, again = iter(again), []
+        with self._common.lock:
+            self._tell_shown(llm, shown_at)
 
-    def _everything(self, track: Track) -> dict[At, Mapping[str, JSON]]:
-        return {(prompt.id, repeat): {} for prompt, repeat in self.plan.places(track)}
-
-    def _tell_shown(self, llm: Part, shown_at: Mapping[tuple[str, str, str], Shown]) -> None:
+    def _tell_shown(self, llm: Part, shown_at: Mapping[tuple[str, str, str], _Counts]) -> None:
         """Tell of prompts with fewer references than asked for: by mode where there are no more, else by LLM too."""
         for mode in dict.fromkeys(mode for mode, _, _ in shown_at):
             shown = [found for place, found in shown_at.items() if place[0] == mode]
@@ -163,73 +197,31 @@ class Pipeline:
                     f"{mode}: {len(short)} of {counted(len(shown), 'prompt')} have fewer references than the "
                     f"{shown[0].wanted} asked for, {min(short)} at least: there are no more {shown[0].scope}"
                 )
-            cut = [len(found.references) for found in shown if found.cut]
+            cut = [found.shown for found in shown if found.cut]
             if cut:
                 self.progress.notice(
                     f"{llm.label}, {mode}: the references of {len(cut)} of {counted(len(shown), 'prompt')} are cut to "
                     f"fit the model's context, to {min(cut)} at least"
                 )
 
-    def _render(self, generator: Part) -> None:
-        def drafts(llm: Part) -> Before:
-            return lambda track: {
-                at: done.value for at, done in self.view.write(track, llm).items() if done.status == "ok"
-            }
+    def _render(self, lane: Lane) -> None:
+        generator = lane.part
 
         def ask(unit: Unit) -> tuple[str, Request]:
             seed = derive_seed(self.plan.config.seed, unit.prompt.task, unit.prompt.id, unit.repeat, "render")
             key = clip_key(generator.digest, unit.before["video_prompt"], seed)
             return key, VideoRequest(key, unit.before["video_prompt"], seed)
 
-        lines: list[Line] = [(self._modes, (llm, generator), drafts(llm)) for llm in self.plan.llms]
-        todo = self._todo("render", generator, lines)
-        self.exchange.run(generator, "render", todo, ask, _settle)
-        self.exchange.release(generator)
+        self.exchange.run(lane, lane.units(), ask, _settle)
 
-    def _score(self, predictor: Part) -> None:
-        def clips(llm: Part, generator: Part) -> Before:
-            def before(track: Track) -> dict[At, Mapping[str, JSON]]:
-                titles = self.view.write(track, llm)
-                return {
-                    at: {"title": titles[at].value["title"], "key": clip.call.key, "sha256": sha256(clip.call)}
-                    for at, clip in self.view.render(track, llm, generator).items()
-                    if clip.ok
-                }
-
-            return before
+    def _score(self, lane: Lane) -> None:
+        predictor = lane.part
 
         def ask(unit: Unit) -> tuple[str, Request]:
             key = score_key(predictor.digest, unit.before["title"], unit.before["sha256"])
             return key, ScoreRequest(key, unit.before["title"], self.videos / f"{unit.before['key']}.mp4")
 
-        lines: list[Line] = [
-            (self._modes, (llm, generator, predictor), clips(llm, generator))
-            for llm in self.plan.llms
-            for generator in self.plan.generators
-        ]
-        if (human := self.plan.human) is not None:
-            lines.append((self.plan.human_tracks, (human, human, predictor), clips(human, human)))
-        self.exchange.run(predictor, "score", self._todo("score", predictor, lines), ask, _settle)
-        self.exchange.release(predictor)
-
-    def _todo(self, stage: Stage, part: Part, lines: Sequence[Line]) -> list[Unit]:
-        """List what a stage of a component has to do and is not settled."""
-        todo: list[Unit] = []
-        total = 0
-        for tracks, chain, before in lines:
-            for track in tracks:
-                cell = track.cell(stage, *chain)
-                settled = self.view.settled(stage, track, chain)
-                ready = before(track)
-                for prompt, repeat in self.plan.places(track):
-                    value = ready.get((prompt.id, repeat))
-                    if value is None:
-                        continue
-                    total += 1
-                    if (prompt.id, repeat) not in settled:
-                        todo.append(Unit(cell, track, prompt, repeat, value))
-        self.progress.stage(f"{stage} {part.label}", total, total - len(todo))
-        return todo
+        self.exchange.run(lane, lane.units(), ask, _settle)
 
 
 def _mode(unit: Unit) -> TaskMode:
@@ -238,9 +230,9 @@ def _mode(unit: Unit) -> TaskMode:
     return unit.track
 
 
-def _settle(call: Call, unit: Unit) -> list[Done]:
+def _settle(call: Call, unit: Unit) -> Result:  # noqa: ARG001 - drafts' has use for it
     value = {"error": call.payload["error"]} if call.status == "invalid" else {}
-    return [unit.done(call.key, call.status, value)]
+    return call.key, call.status, value
 
 
 def _add_costs(unit: Unit, call: Call) -> None:

@@ -16,10 +16,12 @@ from typing import Any
 import jinja2
 import jinja2.meta
 from jinja2 import nodes
+from jinja2.loaders import split_template_path
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from popbench.drafts import DRAFT_SCHEMA, find_drafts
 from popbench.errors import UsageError, one_line, unknown
+from popbench.files import SMALL, read_text
 from popbench.interfaces import Options
 from popbench.keys import digest
 from popbench.records import Chat, Draft, Message, Prompt, Reference
@@ -63,7 +65,7 @@ class Template:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._environment = ImmutableSandboxedEnvironment(
-            loader=jinja2.FileSystemLoader(path.parent),
+            loader=jinja2.FunctionLoader(self._load),
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
@@ -94,6 +96,16 @@ class Template:
         self._has_top = any(not isinstance(node, nodes.Block | nodes.Output) for node in body)
         self.uses_references = "references" in used
         self.reasons = self._setting("reasoning_first", default=self.uses_references)
+
+    def _load(self, name: str) -> str:
+        """Read a template of the folder; a link that leads out of it is followed only where the task names it."""
+        path = self.path.parent.joinpath(*split_template_path(name))
+        if name != self.path.name and not path.resolve().is_relative_to(self.path.parent.resolve()):
+            raise jinja2.TemplateNotFound(name, f"{name!r} leads out of the folder of its template")
+        try:
+            return read_text(path, SMALL)
+        except FileNotFoundError:
+            raise jinja2.TemplateNotFound(name) from None
 
     def _setting(self, name: str, *, default: bool) -> bool:
         """Read a top-level `{% set NAME = true %}` of the template, or else of those it is made of."""

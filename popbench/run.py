@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 import filelock
 
 from popbench.errors import RunError, UsageError, one_line
+from popbench.files import SMALL, read_text
 from popbench.keys import digest
 from popbench.ledger import Ledger
 from popbench.plan import Plan
@@ -30,7 +31,12 @@ if TYPE_CHECKING:
     import datasets
     import pandas as pd
 
-_LOCK, _HOLDER = ".lock", ".holder"
+LOCK, HOLDER = ".lock", ".holder"
+"""What says that a process has a run directory: the file that it locks, and the one that names it."""
+_WRITTEN = (
+    LOCK, HOLDER, "videos", "errors.log", "ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm",
+)  # fmt: skip
+"""What is written in place: a link there would have a stranger's run directory write elsewhere."""
 RUNS = Path("runs")
 """Where run directories are made by default, below the working directory."""
 
@@ -41,7 +47,25 @@ _PACKAGES = (
 
 
 def run_path(plan: Plan) -> Path:
-    """Return a run's directory: the one asked for, or one named by its tasks and a hash of their hashes and seed."""
+    """Return a run's directory: the one asked for, or one named by its tasks and a hash of their hashes and seed.
+
+    A shard's is beside that of the whole run, so that all shards of a run can be given one `out`.
+    """
+    path = _whole_path(plan)
+    if plan.config.share is None:
+        return path
+    if path.name in ("", ".."):
+        path = path.resolve()
+    suffix = shard_suffix(*plan.config.share)
+    return path if path.name.endswith(suffix) else path.parent / f"{path.name}{suffix}"
+
+
+def shard_suffix(which: int, number: int) -> str:
+    """Return what the name of a shard's directory has after that of the whole run's."""
+    return f".shard-{which}-of-{number}"
+
+
+def _whole_path(plan: Plan) -> Path:
     if plan.config.out:
         return Path(plan.config.out)
     groups = {task.group for task in plan.tasks}
@@ -64,17 +88,19 @@ def check_identity(ledger: Ledger, path: Path, plan: Plan) -> None:
     theirs = ledger.about("identity") or ledger.about("identity", ours)
     if theirs == ours:
         return
-    seed = json.loads(theirs or "{}").get("seed")
+    seed = None
+    with suppress(ValueError, TypeError, KeyError, RecursionError):  # whatever stands there, it is no run of ours
+        seed = json.loads(theirs or "{}")["seed"]
     what = f"seed {seed}" if seed != plan.config.seed else "other tasks, or another version of them"
     raise UsageError(f"{path} holds a run with {what}: choose another --out")
 
 
 def check_free(path: Path) -> None:
     """Raise UsageError where another process has a run directory: before work for it, and without making it."""
-    if not (path / _LOCK).exists():
+    if not (path / LOCK).exists() or (path / LOCK).is_symlink():
         return
     with suppress(OSError, NotImplementedError):  # told when the directory is opened
-        lock = filelock.FileLock(path / _LOCK, timeout=0)
+        lock = filelock.FileLock(path / LOCK, timeout=0)
         try:
             lock.acquire()
         except filelock.Timeout:
@@ -84,8 +110,8 @@ def check_free(path: Path) -> None:
 
 def _in_use(path: Path) -> UsageError:
     try:
-        holder = (path / _HOLDER).read_text(encoding="utf-8")
-    except OSError:
+        holder = one_line(read_text(path / HOLDER, SMALL), 100)
+    except (OSError, ValueError):
         holder = ""
     return UsageError(f"{path} is in use by {holder or 'another process'}: wait for it, or choose another --out")
 
@@ -97,8 +123,11 @@ class HeldDirectory:
         """Take it; raises UsageError where another process has it or nothing can be written there."""
         self.path = path
         self.videos = path / "videos"
-        self._lock = filelock.FileLock(path / _LOCK, timeout=0)
-        self._holder = path / _HOLDER
+        self._lock = filelock.FileLock(path / LOCK, timeout=0)
+        self._holder = path / HOLDER
+        for name in _WRITTEN:
+            if (path / name).is_symlink():
+                raise UsageError(f"{path / name} is a link, and nothing is written through it: put the real one there")
         try:
             self._make()
             self._lock.acquire()
@@ -271,6 +300,8 @@ class Run:
     costs: tuple[Mapping[str, JSON], ...] = ()
     removed: tuple[str, ...] = ()
     logged: bool = False
+    reasons: tuple[tuple[str, int], ...] = ()
+    """Why samples are invalid, with their number, the commonest first; of very many, not all."""
 
     @property
     def complete(self) -> bool:

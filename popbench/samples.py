@@ -5,23 +5,24 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
-from popbench.errors import UsageError, one_line
-from popbench.ledger import Cell
+from popbench.errors import UsageError, damage
+from popbench.files import read_lines
+from popbench.lanes import Undone
+from popbench.leaderboard.scores import LARGEST
 from popbench.plan import Plan
 from popbench.records import JSON, Sample
-from popbench.settled import At, Settled, View, sha256
+from popbench.settled import Settled, View
 from popbench.systems import Part, System, Track
 
 PENDING = "pending: not done yet"
 
-Errors = Mapping[tuple[Cell, str, int], str]
 
-
-def collect(plan: Plan, view: View, errors: Errors) -> Iterator[Sample]:
+def collect(plan: Plan, view: View, errors: Undone) -> Iterator[Sample]:
     """Yield the samples of a plan's systems, by system, task, prompt and repeat; none is left out.
 
     `errors` says what went wrong for items of (cell, prompt id, repeat) that are not settled.
@@ -34,20 +35,7 @@ def collect(plan: Plan, view: View, errors: Errors) -> Iterator[Sample]:
             yield from _of_human(plan, view, errors, plan.human, track)
 
 
-@dataclass(frozen=True, slots=True)
-class _Stage:
-    """What one stage settled in a cell, and what failed there."""
-
-    cell: Cell
-    settled: Mapping[At, Settled]
-    errors: Errors
-
-    def get(self, at: At) -> Settled | str:
-        """Return what is settled at a place, or why nothing is."""
-        return self.settled.get(at) or self.errors.get((self.cell, *at), PENDING)
-
-
-def _of_system(plan: Plan, view: View, errors: Errors, system: System, track: Track) -> Iterator[Sample]:
+def _of_system(plan: Plan, view: View, errors: Undone, system: System, track: Track) -> Iterator[Sample]:
     llm, generator = system.llm, system.generator
     about = {"system": system.id, "llm": llm.label, "mode": system.mode.label, "generator": generator.label}
 
@@ -57,7 +45,7 @@ def _of_system(plan: Plan, view: View, errors: Errors, system: System, track: Tr
     return _of_track(plan, view, errors, track, (llm, generator), about, add_draft)
 
 
-def _of_human(plan: Plan, view: View, errors: Errors, human: Part, track: Track) -> Iterator[Sample]:
+def _of_human(plan: Plan, view: View, errors: Undone, human: Part, track: Track) -> Iterator[Sample]:
     about = {"system": human.label, "llm": None, "mode": None, "generator": None}
     return _of_track(plan, view, errors, track, (human, human), about, _add_match)
 
@@ -65,26 +53,22 @@ def _of_human(plan: Plan, view: View, errors: Errors, human: Part, track: Track)
 def _of_track(
     plan: Plan,
     view: View,
-    errors: Errors,
+    errors: Undone,
     track: Track,
     makers: Sequence[Part],
     about: Mapping[str, JSON],
     add_draft: Callable[[dict[str, Any], Settled | str], None],
 ) -> Iterator[Sample]:
-    writer, renderer = makers
-    cell = track.cell("write", writer)
-    calls = dict(view.calls(cell))
-    drafts = {at: Settled(done, calls[at]) for at, done in view.write(track, writer).items()}
-    write = _Stage(cell, drafts, errors)
-    render = _Stage(track.cell("render", *makers), view.render(track, writer, renderer), errors)
-    scores = {
-        predictor.label: _Stage(
-            track.cell("score", *makers, predictor), view.score(track, writer, renderer, predictor), errors
-        )
-        for predictor in plan.predictors
-    }
-    for prompt, repeat in plan.places(track):
-        at = (prompt.id, repeat)
+    cells = [track.cell("write", makers[0]), track.cell("render", *makers)]
+    cells += [track.cell("score", *makers, predictor) for predictor in plan.predictors]
+    labels = [predictor.label for predictor in plan.predictors]
+    stop = plan.config.stop_after
+    places = ((prompt.id, repeat) for prompt, repeat in plan.places(track))
+    settled = view.samples(track, makers, plan.predictors, places)
+    for (prompt, repeat), (at, draft, clip, scores) in zip(plan.places(track), settled, strict=True):
+        found = [
+            each or errors.why(cell, *at) or PENDING for cell, each in zip(cells, (draft, clip, *scores), strict=True)
+        ]
         values: dict[str, Any] = {
             **about,
             "task": prompt.task,
@@ -94,17 +78,17 @@ def _of_track(
             "repeat": repeat,
             "seconds": {"llm": None, "generate": None, "predict": None},
             "peak_memory_mb": {"llm": None, "generate": None, "predict": None},
-            "scores": dict.fromkeys(scores),
+            "scores": dict.fromkeys(labels),
             "notes": [],
         }
-        add_draft(values, write.get(at))
-        if values["status"] == "ok" and plan.config.stop_after != "write":
-            _add_clip(values, render.get(at))
+        add_draft(values, found[0])
+        if values["status"] == "ok" and stop != "write":
+            _add_clip(values, found[1])
         if values["status"] == "invalid":  # no predictor has anything to score
             values["popularity"] = 0.0
-            values["scores"] = dict.fromkeys(scores, 0.0)
-        elif values["status"] == "ok" and plan.config.stop_after is None:
-            _add_scores(values, {label: stage.get(at) for label, stage in scores.items()})
+            values["scores"] = dict.fromkeys(labels, 0.0)
+        elif values["status"] == "ok" and stop is None:
+            _add_scores(values, dict(zip(labels, found[2:], strict=True)))
         yield Sample(**{**values, "notes": tuple(values["notes"])})
 
 
@@ -113,16 +97,16 @@ def _add_match(values: dict[str, Any], found: Settled | str) -> None:
     if isinstance(found, str):
         values |= {"status": "error", "error": found}
         return
-    values |= {"status": found.done.status, "title": found.done.value["title"], "match": found.done.value["match"]}
+    values |= {"status": found.status, "title": found.value["title"], "match": found.value["match"]}
 
 
 def _add_draft(values: dict[str, Any], llm: Part, found: Settled | str) -> None:
     if isinstance(found, str):
         values |= {"status": "error", "error": found}
         return
-    value, payload = found.done.value, found.call.payload
+    value, payload = found.value, found.payload
     values |= {
-        "status": found.done.status,
+        "status": found.status,
         "error": value.get("error"),
         "completion": payload.get("text"),
         "reasoning": value.get("reasoning", payload.get("reasoning")),
@@ -147,10 +131,10 @@ def _add_clip(values: dict[str, Any], found: Settled | str) -> None:
     if isinstance(found, str):
         values |= {"status": "error", "error": found}
         return
-    values |= {"status": found.done.status, "error": found.done.value.get("error")}
+    values |= {"status": found.status, "error": found.value.get("error")}
     if found.ok:
-        values |= {"video": f"videos/{found.call.key}.mp4", "video_sha256": sha256(found.call)}
-    _add_costs(values, "generate", found.call.payload)
+        values |= {"video": f"videos/{found.key}.mp4", "video_sha256": str(found.payload["sha256"])}
+    _add_costs(values, "generate", found.payload)
 
 
 def _add_scores(values: dict[str, Any], found: Mapping[str, Settled | str]) -> None:
@@ -160,14 +144,14 @@ def _add_scores(values: dict[str, Any], found: Mapping[str, Settled | str]) -> N
     """
     for label, settled in found.items():
         if not isinstance(settled, str):
-            values["scores"][label] = settled.call.payload["popularity"] if settled.ok else 0.0
-            _add_costs(values, "predict", settled.call.payload)
+            values["scores"][label] = settled.payload["popularity"] if settled.ok else 0.0
+            _add_costs(values, "predict", settled.payload)
     missing = [settled for settled in found.values() if isinstance(settled, str)]
     first = next(iter(found.values()))
     if missing:
         values |= {"status": "error", "error": missing[0]}
     elif isinstance(first, Settled):
-        values |= {"status": first.done.status, "error": first.done.value.get("error")}
+        values |= {"status": first.status, "error": first.value.get("error")}
         values["popularity"] = next(iter(values["scores"].values()))
 
 
@@ -189,24 +173,39 @@ def write_jsonl(samples: Iterable[Sample], path: Path) -> None:
     partial.replace(path)
 
 
-_TEXTS = ("system", "task", "prompt_id", "prompt", "category", "status")
-_OPTIONAL_TEXTS = ("title", "video", "video_sha256", "video_prompt", "error")
+_TEXT, _TEXT_OR_NOTHING, _FLAG = (str,), (str, NoneType), (bool, NoneType)
+_NUMBER, _OBJECT = (float, int, NoneType), (dict, NoneType)
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("system", "task", "prompt_id", "prompt", "category", "status"), _TEXT),
+    **dict.fromkeys(("llm", "mode", "generator", "title", "video_prompt", "completion", "reasoning"), _TEXT_OR_NOTHING),
+    **dict.fromkeys(("video", "video_sha256", "error"), _TEXT_OR_NOTHING),
+    **dict.fromkeys(("popularity", "originality", "cost"), _NUMBER),
+    **dict.fromkeys(("usage", "match"), _OBJECT),
+    **dict.fromkeys(("scores", "seconds", "peak_memory_mb"), (dict,)),
+    **dict.fromkeys(("references", "notes"), (list,)),
+    "repeat": (int,),
+    "attempts": (int,),
+    "compliance": _FLAG,
+}
+_NEEDED = frozenset(
+    {"llm", "mode", "generator", "system", "task", "prompt_id", "prompt", "category", "repeat", "status"}
+    | {"scores", "seconds", "peak_memory_mb", "references", "notes"}
+)
 
 
 def _check_types(values: Mapping[str, JSON]) -> None:
-    """Raise TypeError for a line that was edited into no sample: what is read here is compared, shown and opened."""
-    for name in _TEXTS:
-        if not isinstance(values[name], str):
-            raise TypeError(f"{name} is no text")
-    for name in _OPTIONAL_TEXTS:
-        if not isinstance(values.get(name), str | None):
-            raise TypeError(f"{name} is no text")
-    if isinstance(values["repeat"], bool) or not isinstance(values["repeat"], int):
-        raise TypeError("repeat is no whole number")
-    for number in (values.get("popularity"), *dict(values["scores"]).values()):
-        if number is not None and (isinstance(number, bool) or not isinstance(number, int | float)):
-            raise TypeError("a score is no number")
-        float(number or 0)  # raises for a number beyond all floats
+    """Raise ValueError for a line that was edited into no sample: what is read here is compared, shown and opened."""
+    for name, kinds in _KINDS.items():
+        if type(values.get(name)) not in kinds and (name in values or name in _NEEDED):
+            raise ValueError(f"{name} is {values.get(name)!r:.50}, which it cannot be")
+    for name in ("references", "notes"):
+        if not all(type(item) is str for item in values[name]):
+            raise ValueError(f"{name} is {values[name]!r:.50}, which it cannot be")
+    measured = (values["scores"], values["seconds"], values["peak_memory_mb"], values.get("usage") or {})
+    alone = (values.get(name) for name in ("popularity", "originality", "cost"))
+    for number in chain(alone, *(of.values() for of in measured)):
+        if number is not None and (type(number) not in _NUMBER or not 0 <= number <= LARGEST):
+            raise ValueError(f"{number!r:.50} is no number that a sample can have")
 
 
 _FIELDS = tuple(item.name for item in dataclasses.fields(Sample))
@@ -217,22 +216,31 @@ def as_dict(sample: Sample) -> dict[str, JSON]:
     return {name: getattr(sample, name) for name in _FIELDS}
 
 
+class SamplesFile:
+    """The samples of a file, read anew by everyone who iterates over them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[Sample]:
+        return read_jsonl(self._path)
+
+
 def read_jsonl(path: Path) -> Iterator[Sample]:
     """Read samples back; raises UsageError that names the line that is no sample."""
     try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    values = json.loads(line)
-                    _check_types(values)
-                    yield Sample(
-                        **{
-                            **values,
-                            "references": tuple(values["references"]),
-                            "notes": tuple(values["notes"]),
-                        }
-                    )
-                except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-                    raise UsageError(f"{path}: line {number} is no sample ({one_line(error)})") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read ({one_line(error)})") from error
+        for number, line in enumerate(read_lines(path), 1):
+            try:
+                values = json.loads(line)
+                _check_types(values)
+                yield Sample(
+                    **{
+                        **values,
+                        "references": tuple(values["references"]),
+                        "notes": tuple(values["notes"]),
+                    }
+                )
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+                raise UsageError(f"{path}: line {number} is no sample ({damage(error)})") from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read ({damage(error)})") from error

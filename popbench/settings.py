@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from popbench.errors import UsageError, one_line, unknown
+from popbench.errors import UsageError, damage, unknown
+from popbench.files import SMALL, read_json, read_text
 from popbench.records import JSON
 from popbench.registry import load_registry
 from popbench.specs import parse_spec
@@ -37,12 +38,22 @@ class EvalConfig:
     baseline: tuple[str, ...] = ()
     allow_leakage: bool = False
     limit: int | None = None
+    shard: str | None = None
+    """`I/N`: every N-th prompt of the tasks, from the I-th on, in the order that `limit` takes them."""
     repeats: int = 1
     seed: int = 42
     out: str | None = None
     engine: str = "local"
     concurrency: int | None = None
     stop_after: Literal["write", "render"] | None = None
+
+    @property
+    def share(self) -> tuple[int, int] | None:
+        """The shard as numbers: (1, 4) for `1/4`."""
+        if self.shard is None:
+            return None
+        which, number = map(int, self.shard.split("/"))
+        return which, number
 
     def as_json(self) -> dict[str, JSON]:
         """Return the fields as JSON values."""
@@ -106,11 +117,21 @@ def _checked(name: str, value: Any) -> Any:
         return value
     if name == "stop_after" and value not in ("write", "render"):
         raise unknown("stage for stop_after", str(value), ["write", "render"])
+    if name == "shard":
+        return _shard(value)
     if isinstance(value, Path):
         return str(value)
     if not isinstance(value, str) or not value.strip():
         raise UsageError(f"{name}: expected text, not {value!r}")
     return value
+
+
+def _shard(value: Any) -> str:
+    found = re.fullmatch(r"\s*(\d{1,9})/(\d{1,9})\s*", value, re.ASCII) if isinstance(value, str) else None
+    which, number = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= which <= number:
+        raise UsageError(f"shard: expected I/N with I from 1 to N, such as 1/4, not {value!r}")
+    return f"{which}/{number}"
 
 
 def defaults() -> dict[str, JSON]:
@@ -130,9 +151,9 @@ def read_config(path: Path) -> dict[str, JSON]:
     if path.suffix == ".toml":
         return _named(_read_toml(path), path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: cannot be read as a configuration ({one_line(error)})") from error
+        raise UsageError(f"{path}: cannot be read as a configuration ({damage(error)})") from error
     if isinstance(content, dict) and "config" in content:
         # A run.json: the run is to be repeated, not to be gone on with where it was.
         content = content["config"]
@@ -145,9 +166,9 @@ def read_config(path: Path) -> dict[str, JSON]:
 
 def _read_toml(path: Path) -> dict[str, JSON]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read ({one_line(error)})") from error
+        return tomllib.loads(read_text(path, SMALL))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: cannot be read ({damage(error)})") from error
 
 
 def _named(content: Mapping[str, JSON], path: Path) -> dict[str, JSON]:

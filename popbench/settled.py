@@ -1,36 +1,84 @@
 """What counts as done: the one place that says so, for the stages, for checks and for samples.
 
 A row of the ledger's index is believed only while what it stands for is there: a clip while its file is, a score
-while it is the score of this title and of the bytes the clip has now.
+while it is the score of this title and of the bytes the clip has now. Places are read in their order and a few at a
+time: no cell is ever held whole, but for what is ready of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from popbench.keys import score_key
 from popbench.ledger import Call, Cell, Done, Ledger, Stage
-from popbench.records import JSON
+from popbench.records import JSON, Prompt
 from popbench.systems import Part, Track
 
 At: TypeAlias = tuple[str, int]
 """A place in a cell: prompt id and repeat."""
 
+STAGES: tuple[Stage, ...] = ("write", "render", "score")
 
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A settled stage of a sample: the index row and the call behind it."""
+_LOOKED_AT: Mapping[Stage, str] = {
+    "write": "d0.status",
+    "render": "d0.status, CASE WHEN d1.key IS NULL THEN d0.value END, d1.key, d1.status, c1.status,"
+    " json_extract(c1.payload, '$.bytes')",
+    "score": "d0.status, CASE WHEN d2.key IS NULL THEN d0.value END, d1.key, d1.status, c1.status,"
+    " json_extract(c1.payload, '$.bytes'), json_extract(c1.payload, '$.sha256'), json_extract(d0.value, '$.title'),"
+    " d2.key, d2.status, c2.status",
+}
+"""What is read of a place to say what a stage has of it. Drafts are long: whole, only those to go on from are read."""
 
-    done: Done
-    call: Call
+
+class Settled(NamedTuple):
+    """A settled stage of a sample: its status, what followed from the call (`value`), and the call itself."""
+
+    status: str
+    value: Mapping[str, JSON]
+    key: str
+    payload: Mapping[str, JSON]
 
     @property
     def ok(self) -> bool:
         """Whether the next stage can go on from it."""
-        return self.done.status == "ok"
+        return self.status == "ok"
+
+
+class Sampled(NamedTuple):
+    """What is settled of one place: a draft, a clip, and a score by each predictor."""
+
+    at: At
+    draft: Settled | None
+    clip: Settled | None
+    scores: Sequence[Settled | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """What a stage has of one cell, of the places asked about.
+
+    `settled` counts those that are done, `lost` those that an earlier stage found invalid. `ready` are those that the
+    stage can go on with now, each with what it goes on from: for `render` a `title` and `video_prompt`, for `score` a
+    `title` and the `key` and `sha256` of a clip, for `write` nothing.
+    """
+
+    settled: int
+    lost: int
+    ready: Mapping[At, Mapping[str, JSON]]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """As `Open`, by the ledger's rows alone: no file is looked at, and no score compared with its clip."""
+
+    settled: int
+    lost: int
+    ready: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,59 +90,125 @@ class View:
 
     def has_clip(self, call: Call) -> bool:
         """Say whether a clip's file is there with the size it had: not so after a power cut, or under other hands."""
-        if call.status != "ok":
-            return False
+        return call.status == "ok" and self._has(call.key, call.payload["bytes"])
+
+    def _has(self, key: str, size: JSON) -> bool:
         try:
-            return (self.videos / f"{call.key}.mp4").stat().st_size == int(call.payload["bytes"])
+            return os.stat(f"{self.videos}/{key}.mp4").st_size == int(size)  # noqa: PTH116 - for every clip there is
         except OSError:
             return False
 
     def write(self, track: Track, llm: Part) -> dict[At, Done]:
         """Return the settled drafts of a cell."""
-        return self._done(track.cell("write", llm))
+        return {} if self.ledger is None else self.ledger.done(track.cell("write", llm))
 
-    def render(self, track: Track, llm: Part, generator: Part) -> dict[At, Settled]:
-        """Return the settled clips of a cell."""
-        return {
-            at: found
-            for at, found in self._settled(track.cell("render", llm, generator))
-            if not found.ok or self.has_clip(found.call)
-        }
+    def open(self, stage: Stage, track: Track, chain: Sequence[Part], places: Iterable[At]) -> Open:
+        """Return what a stage has of the cell of `chain`, the components up to that stage, in the order of `places`."""
+        if self.ledger is None:
+            return Open(0, 0, {at: {} for at in places} if stage == "write" else {})
+        cells = _cells(track, chain)
+        settled = lost = 0
+        ready: dict[At, Mapping[str, JSON]] = {}
+        for prompt, repeat, draft, *found in self.ledger.rows(cells, _LOOKED_AT[stage], places):
+            at = (prompt, repeat)
+            if stage == "write":
+                settled += draft is not None
+                if draft is None:
+                    ready[at] = {}
+                continue
+            text, key, status, call, size, *scored = found
+            there = key is not None and status == call and (status != "ok" or self._has(key, size))
+            if stage == "render" and there:
+                settled += 1
+            elif (draft is not None and draft != "ok") or (there and status != "ok"):
+                lost += 1
+            elif draft is not None and stage == "render":
+                ready[at] = going_on(self._draft(cells[0], at, text))
+            elif draft is not None and there:
+                sha256, title, *score = scored
+                if _is_of(chain[2], title, sha256, score):
+                    settled += 1
+                    continue
+                value = self._draft(cells[0], at, text)
+                if value["title"] != title and _is_of(chain[2], value["title"], sha256, score):
+                    settled += 1  # SQLite takes no title beyond a NUL
+                else:
+                    ready[at] = {"title": value["title"], "key": key, "sha256": sha256}
+        return Open(settled, lost, ready)
 
-    def score(self, track: Track, llm: Part, generator: Part, predictor: Part) -> dict[At, Settled]:
-        """Return the settled scores of a cell."""
-        drafts, clips = self.write(track, llm), self.render(track, llm, generator)
-        return {
-            at: found
-            for at, found in self._settled(track.cell("score", llm, generator, predictor))
-            if at in clips
-            and clips[at].ok
-            and found.call.key == score_key(predictor.digest, drafts[at].value["title"], sha256(clips[at].call))
-        }
+    def _draft(self, cell: Cell, at: At, text: str | None) -> Mapping[str, JSON]:
+        """Return a settled draft, which is read now if it was not before."""
+        if text is None:
+            assert self.ledger is not None
+            ((_, _, text),) = self.ledger.rows([cell], "d0.value", [at])
+        value: Mapping[str, JSON] = json.loads(text or "")
+        return value
 
-    def settled(self, stage: Stage, track: Track, chain: Sequence[Part]) -> Collection[At]:
-        """Return the settled places of a stage's cell, given the components up to that stage."""
-        if stage == "write":
-            return self.write(track, *chain)
-        return self.render(track, *chain) if stage == "render" else self.score(track, *chain)
+    def count(
+        self, stage: Stage, track: Track, chain: Sequence[Part], prompts: Sequence[Prompt], repeats: int
+    ) -> Counted:
+        """Count what a stage has of a cell, of the first `repeats` of some prompts: in a fraction of the time."""
+        if self.ledger is None:
+            return Counted(0, 0, len(prompts) * repeats if stage == "write" else 0)
+        wanted = None if len(prompts) == len(track.task.prompts) else [prompt.id for prompt in prompts]
+        *earlier, own = [self.ledger.count(cell, repeats, wanted) for cell in _cells(track, chain)]
+        before = earlier[-1][1] if earlier else len(prompts) * repeats
+        return Counted(own[0], sum(n - ok for n, ok in earlier), max(0, before - own[0]))
 
-    def calls(self, cell: Cell) -> Iterator[tuple[At, Call]]:
-        """Yield the calls behind a cell's rows."""
-        if self.ledger is not None:
-            yield from self.ledger.calls(cell)
+    def drafted(self, track: Track, llm: Part, repeats: int) -> set[str]:
+        """Return the prompts of which the first `repeats` drafts are all settled."""
+        return set() if self.ledger is None else self.ledger.complete(track.cell("write", llm), repeats)
 
-    def _done(self, cell: Cell) -> dict[At, Done]:
-        return {} if self.ledger is None else self.ledger.done(cell)
+    def samples(
+        self, track: Track, makers: Sequence[Part], predictors: Sequence[Part], places: Iterable[At]
+    ) -> Iterator[Sampled]:
+        """Yield what is settled of each place, in their order; `makers` are an LLM and a generator."""
+        if self.ledger is None:
+            yield from (Sampled(at, None, None, [None] * len(predictors)) for at in places)
+            return
+        cells = [*_cells(track, makers), *(track.cell("score", *makers, predictor) for predictor in predictors)]
+        columns = ", ".join(
+            f"d{number}.status, d{number}.value, d{number}.key, c{number}.status, c{number}.payload"
+            for number in range(len(cells))
+        )
+        for prompt, repeat, *found in self.ledger.rows(cells, columns, places):
+            draft = _settled(*found[:5], any_status=True)
+            clip = _settled(*found[5:10])
+            if clip is not None and clip.ok and not self._has(clip.key, clip.payload["bytes"]):
+                clip = None
+            scores: list[Settled | None] = [None] * len(predictors)
+            if draft is not None and clip is not None and clip.ok:
+                for number, predictor in enumerate(predictors):
+                    score = _settled(*found[10 + 5 * number : 15 + 5 * number])
+                    if score is not None and score.key == score_key(
+                        predictor.digest, draft.value["title"], str(clip.payload["sha256"])
+                    ):
+                        scores[number] = score
+            yield Sampled((prompt, repeat), draft, clip, scores)
 
-    def _settled(self, cell: Cell) -> Iterator[tuple[At, Settled]]:
-        if self.ledger is not None:
-            done = self.ledger.done(cell)
-            for at, call in self.ledger.calls(cell):
-                if call.status == done[at].status:  # a shared clip may have come out otherwise the second time
-                    yield at, Settled(done[at], call)
+
+def _cells(track: Track, chain: Sequence[Part]) -> list[Cell]:
+    """Name the cells of all stages up to that of a chain of components."""
+    return [track.cell(stage, *chain[:number]) for number, stage in enumerate(STAGES[: len(chain)], 1)]
 
 
-def sha256(call: Call) -> str:
-    """Return the hash of a clip's bytes, as its call recorded it."""
-    payload: Mapping[str, JSON] = call.payload
-    return str(payload["sha256"])
+def _is_of(predictor: Part, title: JSON, sha256: JSON, score: Sequence[Any]) -> bool:
+    """Say whether a settled score, by its key and statuses, is the one of a title and a clip."""
+    key, status, call = score
+    return key is not None and status == call and key == score_key(predictor.digest, title, str(sha256))
+
+
+def _settled(
+    status: str | None, value: str, key: str, call: str | None, payload: str | None, *, any_status: bool = False
+) -> Settled | None:
+    """Make what is settled of columns; a shared clip may have come out otherwise the second time."""
+    if status is None or payload is None or (status != call and not any_status):
+        return None
+    return Settled(status, json.loads(value), key, json.loads(payload))
+
+
+def going_on(draft: Mapping[str, JSON], clip: Call | None = None) -> dict[str, JSON]:
+    """Return what a stage goes on from, of a draft and, for `score`, of its clip."""
+    if clip is None:
+        return {"title": draft["title"], "video_prompt": draft["video_prompt"]}
+    return {"title": draft["title"], "key": clip.key, "sha256": str(clip.payload["sha256"])}

@@ -7,33 +7,23 @@ Templates are not in it; they belong to the fingerprint of their mode.
 from __future__ import annotations
 
 import json
-import logging
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from math import lcm
 from pathlib import Path
 from typing import Any
 
 import pydantic
-import yaml
 
-from popbench.errors import UsageError, one_line, unknown
+from popbench.data_sets import load_rows
+from popbench.errors import UsageError, damage, one_line, unknown
+from popbench.files import read_yaml
 from popbench.keys import digest
 from popbench.records import JSON, Prompt
 from popbench.registry import load_registry
 from popbench.specs import parse_spec, path_exists
-
-_FORMATS = {
-    ".jsonl": "json",
-    ".json": "json",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".parquet": "parquet",
-    ".txt": "text",
-}
 
 
 class _Strict(pydantic.BaseModel):
@@ -113,9 +103,28 @@ class Task:
         """The template file of every mode."""
         return {mode: self.template(mode).resolve() for mode in self.file.templates}
 
-    def limited(self, limit: int | None) -> tuple[Prompt, ...]:
-        """Take `limit` prompts round-robin over the categories, in their order: limit N + 1 adds one to limit N."""
-        return spread(self.prompts, limit)
+    def limited(self, limit: int | None, shard: tuple[int, int] | None = None) -> tuple[Prompt, ...]:
+        """Take `limit` prompts round-robin over the categories, in their order: limit N + 1 adds one to limit N.
+
+        Of these, a shard (i, n) has those that `shards` gives the number i.
+        """
+        chosen = spread(self.prompts, limit)
+        if shard is None:
+            return chosen
+        which, number = shard
+        dealt = self.shards(number)
+        return tuple(prompt for prompt in chosen if dealt[prompt.id] == which)
+
+    def shards(self, number: int) -> dict[str, int]:
+        """Deal the prompts out to shards, in the order in which a limit takes them: shard 1, 2, ..., `number`, 1, ...
+
+        Return each prompt's shard by its id.
+        """
+        order, categories = _in_turns(self.prompts)
+        period = lcm(number, categories)
+        # With a common factor, shards would meet the same categories again and again: every turn begins one later.
+        later = int(period < number * categories)
+        return {prompt.id: (at + later * (at // period)) % number + 1 for at, prompt in enumerate(order)}
 
 
 def task_hash(name: str, version: int | str, prompts: Iterable[Prompt], rules: Mapping[str, JSON]) -> str:
@@ -127,13 +136,18 @@ def spread(prompts: Sequence[Prompt], limit: int | None) -> tuple[Prompt, ...]:
     """Choose `limit` prompts of a task, all for None, as `Task.limited` says; they keep their order."""
     if limit is None or limit >= len(prompts):
         return tuple(prompts)
+    chosen = {prompt.id for prompt in _in_turns(prompts)[0][:limit]}
+    return tuple(prompt for prompt in prompts if prompt.id in chosen)
+
+
+def _in_turns(prompts: Sequence[Prompt]) -> tuple[list[Prompt], int]:
+    """Order prompts round-robin over their categories; return how many categories there are, too."""
     by_category: dict[str, list[Prompt]] = {}
     for prompt in prompts:
         by_category.setdefault(prompt.category, []).append(prompt)
     rounds = max(len(found) for found in by_category.values())
     order = [found[turn] for turn in range(rounds) for found in by_category.values() if turn < len(found)]
-    chosen = {prompt.id for prompt in order[:limit]}
-    return tuple(prompt for prompt in prompts if prompt.id in chosen)
+    return order, len(by_category)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +162,11 @@ class Listed:
 def read_task_file(path: Path) -> TaskFile:
     """Read and check a task's YAML; raises UsageError with the file and what is wrong in it."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read ({one_line(error)})") from error
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not valid YAML ({one_line(str(error))})") from error
+        raise UsageError(f"{path}: cannot be read ({damage(error)})") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: not valid YAML ({damage(error)})") from error
     if not isinstance(content, dict):
         raise UsageError(f"{path}: not a task file (expected keys such as task, dataset, fields, templates)")
     try:
@@ -255,7 +269,7 @@ def load_task(path: Path, copy: str | None = None) -> Task:
     for mode, template in file.templates.items():
         if not (path.parent / template).is_file():
             raise UsageError(f"{path}: template of mode {mode!r} not found: {path.parent / template}")
-    prompts = tuple(_prompts(file, path, _rows(file, path, copy)))
+    prompts = tuple(_prompts(file, path, load_rows(file.dataset, file.task, path, copy)))
     if not prompts:
         raise UsageError(
             f"{path}: task {file.task!r} has no prompts" + (" (where: matches no row)" if file.where else "")
@@ -264,83 +278,6 @@ def load_task(path: Path, copy: str | None = None) -> Task:
     if twice:
         raise UsageError(f"{path}: {len(twice)} prompt ids occur more than once, for instance {twice[0]!r}")
     return Task(file, path.parent, prompts)
-
-
-def _rows(file: TaskFile, path: Path, copy: str | None) -> list[dict[str, Any]]:
-    """Load the rows through `datasets`; raises UsageError in one line where that fails."""
-    import datasets
-
-    arguments = dict(file.dataset) if copy is None else _local(Path(copy), file.dataset)
-    source = arguments.pop("path", None)
-    if source is None:
-        raise UsageError(f"{path}: dataset needs a path, for instance {{path: json, data_files: prompts.jsonl}}")
-    if copy is None:
-        for key in ("data_files", "data_dir"):
-            if key in arguments:
-                arguments[key] = _absolute(arguments[key], path.parent)
-        if not str(source).startswith("/") and (path.parent / str(source)).exists():
-            source = str(path.parent / str(source))
-    saved = arguments.pop("saved", False)
-    # Files on this machine are read through a cache of their own: the shared one may be stale, or not writable.
-    local = copy is not None or (source in _FORMATS.values() and "://" not in str(arguments.get("data_files")))
-    try:
-        with _quiet(datasets), tempfile.TemporaryDirectory() as cache:
-            if local and not saved:
-                arguments |= {"cache_dir": cache, "keep_in_memory": True}
-            if saved:
-                data: Any = datasets.load_from_disk(source)
-                data = data[arguments.get("split", "train")] if isinstance(data, datasets.DatasetDict) else data
-            else:
-                data = datasets.load_dataset(source, **{"split": "train", **arguments})
-            if isinstance(data, dict):
-                raise UsageError(f"{path}: dataset.split is missing (possible: {', '.join(data)})")
-            return [dict(row) for row in data]
-    except UsageError:
-        raise
-    except Exception as error:
-        cause = error.__cause__ or error
-        hint = "" if copy or "data_files" in arguments else f"; a local copy is given as {file.task},path=FILE_OR_DIR"
-        raise UsageError(f"{path}: data set {source!r} cannot be loaded: {one_line(cause, 200)}{hint}") from error
-
-
-@contextmanager
-def _quiet(datasets: Any) -> Iterator[None]:
-    """Load without progress bars, without counting the download, and with the hub's retries untold."""
-    shown = not datasets.are_progress_bars_disabled()
-    hub = logging.getLogger("huggingface_hub")
-    level, counts = hub.level, datasets.config.HF_UPDATE_DOWNLOAD_COUNTS
-    datasets.disable_progress_bars()
-    hub.setLevel(logging.ERROR)
-    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
-    try:
-        yield
-    finally:
-        datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = counts
-        hub.setLevel(level)
-        if shown:
-            datasets.enable_progress_bars()
-
-
-def _local(copy: Path, original: Mapping[str, Any]) -> dict[str, Any]:
-    """Say how to load a local copy: a data file, a folder that `save_to_disk` wrote, or a folder of data files."""
-    split = original.get("split", "train")
-    if copy.is_file():
-        if copy.suffix not in _FORMATS:
-            raise UsageError(f"{copy}: cannot be loaded as a data set (possible: {', '.join(_FORMATS)})")
-        delimiter = {"delimiter": "\t"} if copy.suffix == ".tsv" else {}
-        return {"path": _FORMATS[copy.suffix], "data_files": str(copy), "split": "train", **delimiter}
-    if not copy.is_dir():
-        raise UsageError(f"{copy}: no such file or folder")
-    saved = (copy / "dataset_dict.json").exists() or (copy / "state.json").exists()
-    return {"path": str(copy), "split": split, "saved": saved}
-
-
-def _absolute(value: Any, folder: Path) -> Any:
-    if isinstance(value, list):
-        return [_absolute(item, folder) for item in value]
-    if isinstance(value, dict):
-        return {key: _absolute(item, folder) for key, item in value.items()}
-    return value if "://" in str(value) else str(folder / str(value))
 
 
 def _prompts(file: TaskFile, path: Path, rows: list[dict[str, Any]]) -> Iterator[Prompt]:

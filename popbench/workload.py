@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from popbench.errors import RunError, one_line
 from popbench.human import lacks, unmatched
+from popbench.interfaces import Engine
 from popbench.ledger import Ledger, Stage
 from popbench.plan import Plan
 from popbench.registry import Resolved
 from popbench.run import check_identity
-from popbench.settled import At, View
+from popbench.settled import Counted, Open, View
 from popbench.systems import Part, TaskMode, Track
 
 
@@ -36,28 +38,32 @@ class Work:
         return self.items - self.done
 
 
-def workload(plan: Plan, path: Path) -> list[Work]:
+def workload(plan: Plan, path: Path, *, exact: bool = False) -> list[Work]:
     """List the work of every component of a plan, against the ledger in the run directory `path` if there is one.
 
-    Work of a stage that depends on earlier ones that are still to do is counted as if all of it came up.
+    Work of a stage that depends on earlier ones that are still to do is counted as if all of it came up. Unless
+    `exact`, it is counted by the ledger's rows alone as long as these leave anything to do: a million clips take a
+    while to look at. Who goes on with the run finds those that are gone.
     """
     ledger = Ledger.peek(path / "ledger.sqlite")
     try:
         if ledger is not None:
             check_identity(ledger, path, plan)
-        return list(_workload(plan, View(ledger, path / "videos")))
+        view = View(ledger, path / "videos")
+        found = [] if exact else list(_workload(plan, view, exact=False))
+        return found if any(work.left for work in found) else list(_workload(plan, view, exact=True))
     finally:
         if ledger is not None:
             ledger.close()
 
 
-def _workload(plan: Plan, view: View) -> Iterator[Work]:
+def _workload(plan: Plan, view: View, *, exact: bool) -> Iterator[Work]:
     for llm in plan.llms:
-        yield _work(plan, view, "write", llm, [(llm,)])
+        yield _work(plan, view, "write", llm, [(llm,)], exact=exact)
     if plan.config.stop_after == "write":
         return
     for generator in plan.generators:
-        yield _work(plan, view, "render", generator, [(llm, generator) for llm in plan.llms])
+        yield _work(plan, view, "render", generator, [(llm, generator) for llm in plan.llms], exact=exact)
     if plan.config.stop_after == "render":
         return
     if plan.human is not None:
@@ -67,10 +73,10 @@ def _workload(plan: Plan, view: View) -> Iterator[Work]:
         yield Work("match", plan.human, items, items - len(left), prompts)
     for predictor in plan.predictors:
         chains = [(llm, generator, predictor) for llm in plan.llms for generator in plan.generators]
-        yield _work(plan, view, "score", predictor, chains)
+        yield _work(plan, view, "score", predictor, chains, exact=exact)
 
 
-def _work(plan: Plan, view: View, stage: Stage, part: Part, chains: Sequence[tuple[Part, ...]]) -> Work:
+def _work(plan: Plan, view: View, stage: Stage, part: Part, chains: Sequence[tuple[Part, ...]], *, exact: bool) -> Work:
     items = done = 0
     looked_up: set[str] = set()
     lines: list[tuple[Track, tuple[Part, ...]]] = [
@@ -79,45 +85,47 @@ def _work(plan: Plan, view: View, stage: Stage, part: Part, chains: Sequence[tup
     if stage == "score" and (human := plan.human) is not None:
         lines += [(track, (human, human, part)) for track in plan.human_tracks]
     for track, chain in lines:
-        wanted = {(prompt.id, repeat) for prompt, repeat in plan.places(track)}
-        over = wanted & (set(view.settled(stage, track, chain)) | _invalid(view, track, stage, chain))
-        items += len(wanted)
-        done += len(over)
+        prompts, repeats = plan.prompts[track.task.name], plan.config.repeats
+        if exact:
+            places = ((prompt.id, repeat) for prompt, repeat in plan.places(track))
+            found: Open | Counted = view.open(stage, track, chain, places)
+        else:
+            found = view.count(stage, track, chain, prompts, repeats)
+        wanted = len(prompts) * repeats
+        items += wanted
+        done += min(wanted, found.settled + found.lost)
         if stage == "write" and isinstance(track, TaskMode) and track.template.uses_references:
-            looked_up |= {prompt.text for prompt, repeat in plan.places(track) if (prompt.id, repeat) not in over}
+            over = view.drafted(track, part, repeats)
+            looked_up |= {prompt.text for prompt in prompts if prompt.id not in over}
     return Work(stage, part, items, done, frozenset(looked_up))
-
-
-def _invalid(view: View, track: Track, stage: Stage, chain: tuple[Part, ...]) -> set[At]:
-    """Return the places that an earlier stage found invalid: they are done with."""
-    found: set[At] = set()
-    if stage != "write":
-        found |= {at for at, done in view.write(track, chain[0]).items() if done.status == "invalid"}
-    if stage == "score":
-        found |= {at for at, clip in view.render(track, chain[0], chain[1]).items() if not clip.ok}
-    return found
 
 
 def missing(plan: Plan, work: Sequence[Work]) -> list[str]:
     """Ask every component that has work left what it lacks to run here, one line each."""
     busy = [item for item in work if item.left]
-    resolved: list[Resolved] = [item.part.resolved for item in busy]
-    if any(item.looked_up for item in busy):
-        resolved += [part.resolved for part in (plan.corpus, plan.embedder) if part is not None]
-    if busy:
-        resolved.append(plan.engine)
+    engine: Engine = plan.engine.component
     lines = []
     for llm in plan.llms:  # told now, not when everything is paid
         try:
             llm.cost({"input": 1, "output": 1})
         except RunError as error:
             lines.append(str(error))
-    for item in resolved:
-        try:
-            found = item.component.check()
-        except Exception as error:
-            found = [f"its check failed: {one_line(error)}"]
-        lines += [f"{item.spec.kind} {item.spec.label}: {line}" for line in found]
+    unfit = _found(plan.engine, engine.check) if busy else []
+    for item in busy if not unfit else ():  # an engine that is not there cannot tell what they lack there
+        resolved = item.part.resolved
+        lines += _found(resolved, partial(engine.lacks, resolved.spec, resolved.component))
+    if any(item.looked_up for item in busy):
+        for part in (plan.corpus, plan.embedder):
+            lines += _found(part.resolved, part.resolved.component.check) if part is not None else []
+    lines += unfit
     if not lines and plan.corpus is not None and any(item.stage == "match" for item in busy):
         lines += filter(None, [lacks(plan.corpus)])
     return lines
+
+
+def _found(resolved: Resolved, check: Callable[[], list[str]]) -> list[str]:
+    try:
+        found = check()
+    except Exception as error:  # a plugin's code may raise anything
+        found = [f"its check failed: {one_line(error)}"]
+    return [f"{resolved.spec.kind} {resolved.spec.label}: {line}" for line in found]

@@ -16,8 +16,8 @@ import numpy as np
 
 import popbench
 import popbench.answers
-from popbench.engine import Running
 from popbench.hookspecs import Register
+from popbench.running import Running
 from popbench.video import read_frames, write_mp4
 from popbench_baselines.kinetic import Kinetic
 from popbench_baselines.llms import Shotlist

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from popbench.leaderboard.results import compute
-from popbench.leaderboard.scores import ScoreRow, Scores, merge
+from popbench.leaderboard.rows import ScoreRow
+from popbench.leaderboard.scores import Scores, merge
 from popbench.leaderboard.sources import read_source
 from refusals import refusal
 

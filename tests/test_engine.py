@@ -22,7 +22,8 @@ import popbench.answers
 import popbench.engine
 import support
 from faults import PATIENCE, SHAPE, Scripted, await_, before_encoding, grey, requests, shade
-from popbench.engine import LocalEngine, Running
+from popbench.engine import LocalEngine
+from popbench.running import Running
 from popbench.video import write_mp4
 
 A_WHILE = 0.2

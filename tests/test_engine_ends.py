@@ -20,8 +20,8 @@ import popbench.answers
 import popbench.engine
 import support
 from faults import PATIENCE, SHAPE, Scripted, await_, before_encoding, grey
-from popbench.engine import THREAD, Running
 from popbench.errors import ComponentError, RunError
+from popbench.running import THREAD, Running
 from popbench.video import VideoError, write_mp4
 
 A_WHILE = 0.2

@@ -307,6 +307,25 @@ def test_a_system_has_one_set_of_results(run: Run, board: Path, made: Path, tmp_
     assert "with other results: remove that file first if these are to take their place; --system names" in lines[0]
 
 
+def test_a_system_under_another_label_is_still_the_same_system(run: Run, board: Path, tmp_path: Path) -> None:
+    before = tree(board)
+    again = evaluate(tmp_path / "again", llm="faulty,label=again")
+    told = (
+        "system 'again|basic|faulty' is 'third|basic|faulty' under another label: it is on the board, in"
+    )
+    assert told in run("add", board, again).line
+    assert tree(board) == before
+    (submission,) = submissions(begin(tmp_path / "other", again))
+    shutil.copy(submission, board / "submissions")
+    assert "'third|basic|faulty' is 'again|basic|faulty', in" in run("check", board).err
+
+
+@pytest.mark.parametrize("name", ["run.json", "samples.jsonl"])
+def test_of_a_run_without_one_of_its_files_that_one_is_named(run: Run, one: Path, tmp_path: Path, name: str) -> None:
+    (one / name).unlink()
+    assert f"no finished run here ({name} is missing): give its command again" in run("add", tmp_path / "b", one).line
+
+
 @pytest.mark.parametrize("what", ["nothing", "a file", "scores"])
 def test_only_runs_can_be_published(run: Run, tmp_path: Path, what: str) -> None:
     if what == "a file":

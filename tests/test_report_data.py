@@ -100,13 +100,14 @@ def test_embedded_clips_are_of_the_first_two_systems_and_spread_over_tasks_and_c
         (tmp_path / str(sample.video)).write_bytes(str(sample.video).encode())
     by_path = {sample.video: sample for sample in own}
     order = sorted(SYSTEMS, key=lambda system: (system not in ("qwen|pe|ltx", "gpt|basic|ltx"), system))
-    chosen = [by_path[path] for path in embedded(own, tmp_path, order, 8)]
+    chosen = [by_path[path] for path in embedded(own, tmp_path, order, 8)[0]]
     assert {sample.system for sample in chosen} == set(order[:2])
     assert len({(sample.task, sample.category) for sample in chosen}) == 4
-    assert len(embedded(own, tmp_path, order, 10_000)) == len(own)
+    assert [len(part) for part in embedded(own, tmp_path, order, 10_000)] == [len(own), 0]
     (tmp_path / str(chosen[0].video)).unlink()
-    assert len(embedded(own, tmp_path, order, 10_000)) == len(own) - 1
-    assert embedded(own, tmp_path, order, 0) == {}
+    found, missing = embedded(own, tmp_path, order, 10_000)
+    assert (len(found), missing) == (len(own) - 1, {chosen[0].video: "No such file or directory"})
+    assert embedded(own, tmp_path, order, 0) == ({}, {})
 
 
 def _values(sample: Sample) -> dict[str, Any]:

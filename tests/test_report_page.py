@@ -170,6 +170,11 @@ def test_filters_narrow_the_prompts_by_task_category_verdict_and_words(page: Ope
     page.page.fill("#f-text", "nowhere")
     assert count(page) == "No prompt fits: change the filters."
     assert page.texts(".duel") == []
+    assert not page.page.locator("#prompts").is_visible()  # an empty box would be all that is left
+    page.page.fill("#f-text", "")
+    page.page.select_option("#f-category", "")
+    page.page.select_option("#f-task", "")
+    assert len(page.texts("#prompts .option")) > 5
 
 
 def test_every_prompt_has_one_verdict(page: Opened) -> None:
@@ -301,6 +306,16 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(page: Opened) -> None:
     page.page.reload()
     scroll_through(page)
     assert page.page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_a_table_that_goes_on_to_the_right_fades_there_until_it_is_scrolled_to_its_end(page: Opened) -> None:
+    board = page.page.locator("#leaderboard .scroll:visible")
+    faded = "getComputedStyle(document.querySelector('#leaderboard .scroll')).maskImage !== 'none'"
+    page.until(f"!({faded})")
+    page.page.set_viewport_size({"width": 400, "height": 800})
+    page.until(faded)
+    board.evaluate("(element) => { element.scrollLeft = element.scrollWidth; }")
+    page.until(f"!({faded})")
 
 
 def test_what_is_operated_has_a_name_and_tables_have_captions_and_scopes(page: Opened) -> None:

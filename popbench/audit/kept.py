@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from popbench.files import read_json
 from popbench.records import Sample
 
 FILE = "audit.json"
@@ -16,10 +16,10 @@ OUTDATED = (
 )
 
 
-def keep_audit(results: dict[str, Any], samples: Sequence[Sample], folder: Path) -> None:
+def keep_audit(results: dict[str, Any], samples: Iterable[Sample], folder: Path) -> None:
     """Put what audit.json says into results.json, or a remark that it is out of date; nothing where there is none.
 
-    Audits of predictors that are not the run's stay in their own file.
+    Audits of predictors that are not the run's stay in their own file. `samples` are read as often as it takes.
     """
     file = folder / FILE
     if not file.exists():
@@ -27,7 +27,7 @@ def keep_audit(results: dict[str, Any], samples: Sequence[Sample], folder: Path)
     from popbench.audit.report import section
 
     try:
-        audits = [entry for entry in json.loads(file.read_text(encoding="utf-8"))["audits"] if entry["of_run"]]
+        audits = [entry for entry in read_json(file)["audits"] if entry["of_run"]]
         kept = list(_current(audits, results, samples))
         section({"audit": kept})  # whoever wrote the file: a board must not fail over it
     except Exception:  # whatever stands there, it is no audit of this run
@@ -44,7 +44,7 @@ def with_earlier(found: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
     whole = dict(found)
     try:
-        known = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        known = read_json(folder / FILE)
         here = {entry["predictor"] for entry in found["audits"]}
         audits = [*found["audits"], *(entry for entry in known["audits"] if entry["predictor"] not in here)]
         whole |= {"demo": any(entry["demo"] for entry in audits), "notes": {**known["notes"], **found["notes"]}}
@@ -56,7 +56,7 @@ def with_earlier(found: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _current(
-    audits: Sequence[dict[str, Any]], results: Mapping[str, Any], samples: Sequence[Sample]
+    audits: Sequence[dict[str, Any]], results: Mapping[str, Any], samples: Iterable[Sample]
 ) -> Iterator[dict[str, Any]]:
     from popbench.audit.samples import content, select
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,8 @@ from popbench.audit.novelty import novelty_of, warnings_of
 from popbench.audit.report import document
 from popbench.audit.samples import content, prompts_of, select
 from popbench.audit.scoring import Scored, Scorer
-from popbench.errors import RunError, UsageError, counted, one_line
+from popbench.errors import RunError, UsageError, counted, damage, one_line
+from popbench.files import read_json
 from popbench.interfaces import Engine
 from popbench.leaderboard.files import render, write_board
 from popbench.progress import Progress
@@ -27,6 +27,7 @@ from popbench.records import JSON, Sample
 from popbench.registry import Resolved, load_registry
 from popbench.run import HeldDirectory, check_free
 from popbench.samples import read_jsonl
+from popbench.specs import check_recorded
 from popbench.stats.variance import pair_across
 from popbench.systems import Part, as_part
 from popbench.video import sha256
@@ -75,7 +76,8 @@ def audit(
         samples = select(every, limit)
         _check_samples(path, samples)
         parts = _predictors(path, about, predictors)
-        engine = load_registry().resolve("engine", about["config"]["engine"], _runtime(about))
+        # Not the run's own, which may be on machines that only its run.json knows.
+        engine = load_registry().resolve("engine", "local", _runtime(about))
         _check(parts, engine)
         with _working(engine.component, progress) as folder:
             audits = [
@@ -109,15 +111,16 @@ def _working(engine: Engine, progress: Progress) -> Iterator[Path]:
 def _about(path: Path) -> dict[str, Any]:
     """Read run.json; raises UsageError for a run that has no scores."""
     try:
-        about: dict[str, Any] = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        about: dict[str, Any] = read_json(path / "run.json")
         config = about["config"]
         finished, stopped = about["finished"], config["stop_after"]
-        for needed in (about["predictors"].items(), about["units"].items(), config["predictor"], config["engine"]):
+        for needed in (about["predictors"].items(), about["units"].items(), config["predictor"]):
             list(needed)
         if not all(isinstance(spec, str) for spec in config["predictor"]) or isinstance(config["predictor"], str):
             raise ValueError("its predictors are no list of specs")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UsageError(f"{path}: run.json cannot be read ({one_line(error)})") from error
+        raise UsageError(f"{path}: run.json cannot be read ({damage(error)})") from error
+    check_recorded(config["predictor"], str(path / "run.json"))
     if stopped:
         raise UsageError(f"{path}: the run stopped after {stopped}, so it has no scores: run it without --stop-after")
     if not finished:
@@ -295,13 +298,13 @@ def _board(path: Path, about: Mapping[str, Any]) -> dict[str, Any] | None:
     if not (path / "results.json").exists():
         return None
     try:
-        board: dict[str, Any] = json.loads((path / "results.json").read_text(encoding="utf-8"))
+        board: dict[str, Any] = read_json(path / "results.json")
         board["remarks"] = [line for line in board["remarks"] if line != OUTDATED]
         board.pop("audit", None)
         render(board, about["config"])
     except Exception as error:  # whatever stands there, it is no board
         raise UsageError(
-            f"{path / 'results.json'} cannot be read as a board ({one_line(error)}): run popbench eval again"
+            f"{path / 'results.json'} cannot be read as a board ({damage(error)}): run popbench eval again"
         ) from error
     return board
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from popbench.keys import digest
 from popbench.records import Prompt, Sample
@@ -10,8 +10,11 @@ from popbench.tasks import spread
 
 
 def select(samples: Iterable[Sample], limit: int | None) -> list[Sample]:
-    """Take the samples that are ok, of `limit` prompts per task, chosen among the run's as `eval --limit` does."""
-    samples = list(samples)
+    """Take the samples that are ok, of `limit` prompts per task, chosen among the run's as `eval --limit` does.
+
+    What can be read again, as a file, is read twice and not held.
+    """
+    samples = list(samples) if isinstance(samples, Iterator) else samples
     prompts: dict[str, dict[str, Prompt]] = {}
     for sample in samples:
         of_task = prompts.setdefault(sample.task, {})

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from popbench import __version__
-from popbench.errors import PopbenchError, UsageError, one_line, unknown
+from popbench.errors import PopbenchError, UsageError, one_line, unknown, visible
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 GROUP = "popbench.commands"
 BUILT_IN = {
     "eval": "Write, render and score videos for prompts, and rank the systems.",
+    "merge": "Join the shards of a run, made by eval --shard, into the whole run.",
     "plugins": "List what is installed: models, generators, predictors, and what is broken.",
     "task": "List, show and validate prompt sets.",
     "corpus": "Embed a corpus of videos, and see what a prompt retrieves from it.",
@@ -33,6 +34,10 @@ BUILT_IN = {
     "predictor": "Train and import popularity predictors, and audit what moves their scores.",
     "doctor": "Check this machine: versions, devices, keys, plugins.",
 }
+
+
+_LONGEST = 4000
+"""Characters of an error's line: names in it may be as long as somebody made them."""
 
 
 class LazyGroup(click.Group):
@@ -194,5 +199,5 @@ def console() -> None:
 
 def _complain(message: str, status: int) -> int:
     for line in message.splitlines():
-        click.echo(f"popbench: {line}", err=True)
+        click.echo(f"popbench: {visible(line if len(line) <= _LONGEST else line[: _LONGEST - 1] + '…')}", err=True)
     return status

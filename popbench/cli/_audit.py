@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from popbench.cli._console import make_console, tell
+
 
 @click.command("audit")
 @click.argument("run", type=click.Path(path_type=Path))
@@ -56,9 +58,7 @@ def command(run: Path, predictor: tuple[str, ...], limit: int | None, shuffles: 
     if as_json:
         click.echo(json.dumps({"run": str(run), **found}, ensure_ascii=False))
     else:
-        from rich.console import Console
-
-        console = Console()
+        console = make_console()
         show(found, console)
         names = ["audit.json", "audit.md"]
         if any(entry["of_run"] for entry in found["audits"]) and (run / "leaderboard.md").exists():
@@ -68,5 +68,5 @@ def command(run: Path, predictor: tuple[str, ...], limit: int | None, shuffles: 
         f"{entry['predictor']}: {row['ended']}" for entry in found["audits"] for row in entry["rows"] if row["ended"]
     ]
     for line in ended:
-        click.echo(f"popbench: {line}", err=True)
+        tell(f"popbench: {line}", err=True)
     return 1 if ended else 0

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from popbench.cli._console import make_console, tell
 from popbench.costs import CHARS_PER_TOKEN, OUTPUT_TOKENS, dollars, estimate, tokens
 from popbench.errors import counted
 from popbench.plan import Plan
@@ -19,11 +20,12 @@ from popbench.workload import Work, missing, workload
 def show_plan(plan: Plan, *, as_json: bool) -> int:
     """Print the plan; return the exit status: 2 where something is missing to carry it out."""
     path = run_path(plan)
-    work = workload(plan, path)
+    work = workload(plan, path, exact=True)
     lacks = missing(plan, work)
     if as_json:
         plan_json = {
             "run": str(path),
+            "shard": plan.config.shard,
             "demo": plan.demo,
             "systems": [system.id for system in plan.systems],
             "prompts": {name: len(prompts) for name, prompts in plan.prompts.items()},
@@ -40,7 +42,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> int:
         return 2 if lacks else 0
     _show(plan, path, work)
     for line in lacks:
-        click.echo(f"popbench: {line}", err=True)
+        tell(f"popbench: {line}", err=True)
     return 2 if lacks else 0
 
 
@@ -54,13 +56,14 @@ def _disk_mb(work: Sequence[Work], path: Path) -> float | None:
 
 
 def _show(plan: Plan, path: Path, work: Sequence[Work]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    console = make_console()
     plain: dict[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
     console.print(f"Run directory: {path}" + ("" if path.exists() else " (new)"), **plain)
+    if plan.config.shard is not None:
+        console.print(f"Shard: {plan.config.shard}; popbench merge joins the shards", **plain)
     prompts = ", ".join(f"{name} {len(found)}" for name, found in plan.prompts.items())
     console.print(f"Prompts: {prompts}; {plan.config.repeats} sample(s) each; seed {plan.config.seed}", **plain)
     console.print(f"Systems: {len(plan.systems)}", **plain)
@@ -102,7 +105,7 @@ def _cost(row: Mapping[str, Any]) -> str:
 def _show_prompt(plan: Plan, console: Any, plain: dict[str, Any]) -> None:
     """Print the first prompt as the first LLM would get it in the last mode, the richest by custom."""
     task_mode = list(plan.task_modes.values())[len(plan.modes) - 1]
-    prompt = plan.prompts[task_mode.task.name][0]
+    prompt = next(iter(plan.prompts[task_mode.task.name]), task_mode.task.prompts[0])  # a shard may have none
     from rich.text import Text
 
     console.rule(Text(f"{prompt.task}/{prompt.id} in mode {task_mode.mode.label}"))

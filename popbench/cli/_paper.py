@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from popbench.cli._console import tell
 from popbench.errors import UsageError
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -62,6 +63,6 @@ def write(runs: Sequence[Path], out: Path | None, given: Mapping[str, Any]) -> i
     asked = Asked(tasks, *(given[name] for name in ("rag_size", "llm", "generator", "mode", "matches")))
     written = write_paper(runs, out, asked, given["predictor"], common=given["common"])
     for line in written.told:
-        click.echo(line)
-    click.echo(f"{written.folder}: {', '.join(written.files)}")
+        tell(line)
+    tell(f"{written.folder}: {', '.join(written.files)}")
     return 0

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from popbench.cli._console import make_console
+
 _PATH = click.Path(path_type=Path, exists=True)
 
 
@@ -42,9 +44,8 @@ def command(before: Path, after: Path, systems: tuple[str, ...], common: bool, a
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
         return 0
-    from rich.console import Console
 
     from popbench.comparing.terminal import show
 
-    show(found, Console())
+    show(found, make_console())
     return 0

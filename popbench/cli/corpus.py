@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from popbench.cli._console import make_console, tell
 from popbench.errors import UsageError, counted, unknown
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def build(corpus: str | None, embedder: str | None, videos: Path | None, as_json
     if broken:
         more = f"; and {len(broken) - _TOLD:,} more" if len(broken) > _TOLD else ""
         told = f"{counted(len(broken), 'video')} of {index.n:,} in {videos} cannot be used: {'; '.join(broken[:_TOLD])}"
-        click.echo(f"popbench: {told}{more} (--json lists all)", err=True)
+        tell(f"popbench: {told}{more} (--json lists all)", err=True)
     return 1 if broken else 0
 
 
@@ -212,11 +213,10 @@ def _heading(about: Mapping[str, JSON]) -> str:
 
 
 def _show_build(about: Mapping[str, JSON]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    console = make_console()
     console.print(_heading(about), **_PLAIN)
     table = Table()
     table.add_column("tag", overflow="fold")
@@ -235,11 +235,10 @@ def _show_build(about: Mapping[str, JSON]) -> None:
 
 
 def _show_found(subject: _Subject, found: Found) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    console = make_console()
     console.print(_heading(subject.about), **_PLAIN)
     chosen = ", ".join(f"{name} ({similarity:.3f})" for name, similarity in found.tags)
     console.print(f"Tags by {found.options.tag_by}: {chosen}" if chosen else "All tags", **_PLAIN)

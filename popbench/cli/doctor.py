@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import click
 
+from popbench.cli._console import make_console
+
 KEYS = ("HF_TOKEN", "OPENAI_API_KEY", "DEEPSEEK_API_KEY")
 """Keys that models commonly need; whether they are set is told, never their values."""
 
@@ -22,13 +24,12 @@ def command(offline: bool) -> int:
 
     Exit status 1 where a plugin is broken; what a component lacks here is told and is no error.
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from popbench.registry import load_registry
 
-    console = Console()
+    console = make_console()
     table = Table(show_header=False, box=None)
     for name, value in (
         *_versions(),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from popbench.cli._console import tell
 from popbench.errors import UsageError, counted
 
 FORMATS = ("eee", "parquet", "jsonl")
@@ -57,7 +58,7 @@ def command(
         out = out or run / f"scores.{form}"
         rows, demo = write_table(run, form, out, force=force)
         told = f"{out}: {counted(rows, 'row')}"
-    click.echo(told)
+    tell(told)
     if demo:
         click.echo("Demo scores: the files say so, and boards keep them apart from real ones.", err=True)
     return 0

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from popbench.cli._console import make_console, tell
+
 _BOARD = click.argument("board", metavar="BOARD", type=click.Path(path_type=Path, file_okay=False))
 
 
@@ -92,7 +94,7 @@ def build(
     _tell(results, f"{target}: {', '.join(names)}")
     if push_to_hub is not None:
         assert results is not None
-        click.echo(hub.push(push_to_hub, results, read_all(sources), target, private=private))
+        tell(hub.push(push_to_hub, results, read_all(sources), target, private=private))
     return 0
 
 
@@ -131,7 +133,7 @@ def add(
     number = counted(len(added.systems), "system")
     _tell(added.results, f"{number} in {added.file}; written: README.md, board.json, index.html")
     for note in added.notes:
-        click.echo(note)
+        tell(note)
     return 0
 
 
@@ -154,17 +156,16 @@ def check(board: Path) -> int:
     if checked.wrong:
         raise RunError("\n".join(checked.wrong))
     about = f": {counted(checked.systems, 'system')}, {counted(checked.submissions, 'submission')}"
-    click.echo(f"{board}: ok{about if checked.submissions else ''}")
+    tell(f"{board}: ok{about if checked.submissions else ''}")
     return 0
 
 
 def _tell(results: dict[str, Any] | None, line: str) -> None:
     """Show a board and say where it is."""
-    from rich.console import Console
 
     from popbench.leaderboard.terminal import show
 
-    console = Console()
+    console = make_console()
     if results is not None:
         show(results, console)
     console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from popbench.cli._console import make_console, tell
+
 if TYPE_CHECKING:
     from popbench.records import JSON
     from popbench.registry import Registration
@@ -47,11 +49,10 @@ def command(name: str | None, as_json: bool) -> int:
         )
         return status
 
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    console = make_console()
     table = Table()
     for column in ("kind", "name", "from", "what it is"):
         table.add_column(column, overflow="fold")
@@ -67,9 +68,9 @@ def command(name: str | None, as_json: bool) -> int:
         )
     console.print(table)
     for plugin in broken:
-        click.echo(f"popbench: plugin {plugin.name} of {plugin.distribution} is broken: {plugin.error}", err=True)
+        tell(f"popbench: plugin {plugin.name} of {plugin.distribution} is broken: {plugin.error}", err=True)
     for line in (*unusable, *conflicts):
-        click.echo(f"popbench: {line}", err=True)
+        tell(f"popbench: {line}", err=True)
     return status
 
 
@@ -98,16 +99,14 @@ def _show_options(name: str, known: list[Registration], *, as_json: bool) -> int
     if as_json:
         click.echo(json.dumps({"components": [_as_json(item) for item in found]}))
     else:
-        from rich.console import Console
-
         from popbench.cli._options import options_of, options_table
 
-        console = Console()
+        console = make_console()
         for item in found:
             if not item.error:
                 console.print(options_table(item))
         if any(option["runtime"] for item in found for option in options_of(item)):
             console.print("* results do not depend on it")
     for line in unusable:
-        click.echo(f"popbench: {line}", err=True)
+        tell(f"popbench: {line}", err=True)
     return 1 if unusable else 0

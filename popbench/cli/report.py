@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from popbench.cli import _paper
+from popbench.cli._console import tell
 
 
 @click.command("report")
@@ -59,6 +60,6 @@ def command(runs: tuple[Path, ...], out: Path | None, title: str | None, embed: 
         raise UsageError(f"{out} is a folder: say with --out which file the page goes to")
     if len(runs) > 1:
         raise UsageError(f"a page is made of one run, not of {len(runs)}: give them one by one")
-    file = write_report(runs[0], out, title, embed)
-    click.echo(f"{file} ({file.stat().st_size / 1e6:,.1f} MB)")
+    file = write_report(runs[0], out, title, embed, lambda line: tell(f"popbench: {line}", err=True))
+    tell(f"{file} ({file.stat().st_size / 1e6:,.1f} MB)")
     return 0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
+
+from popbench.cli._console import make_console, tell
 
 if TYPE_CHECKING:
     from popbench.plan import Plan
@@ -21,7 +24,6 @@ def command() -> None:
 @command.command("list")
 def list_() -> int:
     """List the tasks that are installed. Exit status 1 where a task file is broken."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -37,14 +39,14 @@ def list_() -> int:
             table.add_row(
                 Text(file.task),
                 Text(file.group or "–"),
-                str(file.version),
-                ", ".join(file.templates),
+                Text(str(file.version)),
+                Text(", ".join(file.templates)),
                 Text(file.description),
             )
-    Console().print(table)
+    make_console().print(table)
     broken = [item for item in listed if item.error]
     for item in broken:
-        click.echo(f"popbench: {item.error}", err=True)
+        tell(f"popbench: {item.error}", err=True)
     return 1 if broken else 0
 
 
@@ -66,9 +68,10 @@ def show(task: str, prompt: str | None, mode: str, corpus: str | None, embedder:
     if prompt is not None and prompt not in by_id:
         raise unknown(f"prompt of task {task}", prompt, by_id)
     task_mode, chosen = by_id[prompt] if prompt is not None else next(iter(by_id.values()))
-    click.echo(f"# {chosen.task}/{chosen.id}, category {chosen.category}, mode {task_mode.mode.label}\n")
+    write = tell if sys.stdout.isatty() else click.echo  # a file gets them as they are
+    write(f"# {chosen.task}/{chosen.id}, category {chosen.category}, mode {task_mode.mode.label}\n")
     for message in plan.shown(task_mode, chosen).messages:
-        click.echo(f"## {message['role']}\n\n{message['content']}\n")
+        write(f"## {message['role']}\n\n{message['content']}\n")
     return 0
 
 
@@ -96,9 +99,7 @@ def validate(tasks: tuple[str, ...], corpus: str | None, embedder: str | None) -
                 plan.shown(task_mode, prompt)
         counts = Counter(prompt.category for prompt in task.prompts)
         categories = ", ".join(f"{name} {count}" for name, count in counts.items())
-        click.echo(
-            f"{task.name}: {len(task.prompts)} prompts ({categories}), modes {', '.join(task.file.templates)}: ok"
-        )
+        tell(f"{task.name}: {len(task.prompts)} prompts ({categories}), modes {', '.join(task.file.templates)}: ok")
         texts = Counter(" ".join(prompt.text.casefold().split()) for prompt in task.prompts)
         for text, count in texts.items():
             if count > 1:

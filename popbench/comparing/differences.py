@@ -49,7 +49,7 @@ def _of_components(
 ) -> Iterator[str]:
     known = [about["components"].get(name, {}).get("fingerprint", {}) for about, name in ((ours, one), (theirs, other))]
     if known[0] != known[1]:
-        yield f"{named}: {_changes(*known)}"
+        yield f"{named}: {changes(*known)}"
     elif one != other:
         yield f"{named}: another label, the same component"
 
@@ -57,12 +57,12 @@ def _of_components(
 def _of_modes(one: Mapping[str, JSON], other: Mapping[str, JSON], named: str) -> Iterator[str]:
     names = one.get("name"), other.get("name")
     if names[0] != names[1]:  # their options and templates have nothing in common
-        arrow = _change(*names)
+        arrow = change(*names)
         yield named if named.endswith(f" {arrow}") else f"{named}: {arrow}"
         return
     told = []
     if one.get("options") != other.get("options"):
-        told.append(_changes(one.get("options", {}), other.get("options", {})))
+        told.append(changes(one.get("options", {}), other.get("options", {})))
     changed = _changed_tasks(one, other, "templates")
     if changed:
         told.append(f"other template ({', '.join(changed)})")
@@ -84,29 +84,29 @@ def _of_runs(ours: Mapping[str, JSON], theirs: Mapping[str, JSON]) -> Iterator[s
             for run in (ours, theirs)
         )
         if one and other and one != other:
-            yield f"{kind}: {_changes(_only(one), _only(other))}"
+            yield f"{kind}: {changes(_only(one), _only(other))}"
     seeds = ours["config"]["seed"], theirs["config"]["seed"]
     if seeds[0] != seeds[1]:
-        yield f"seed: {_change(*seeds)} (random draws are not shared, so more of any difference is chance)"
-    for name in ("limit", "repeats"):
+        yield f"seed: {change(*seeds)} (random draws are not shared, so more of any difference is chance)"
+    for name in ("limit", "shard", "repeats"):
         values = ours["config"].get(name), theirs["config"].get(name)
         if values[0] != values[1]:
-            yield f"{name}: {_change(*values)}"
+            yield f"{name}: {change(*values)}"
     if ours["versions"] != theirs["versions"]:
-        yield f"versions: {_changes(ours['versions'], theirs['versions'])}"
+        yield f"versions: {changes(ours['versions'], theirs['versions'])}"
     if ours["machine"] != theirs["machine"]:
-        yield f"machine: {_changes(ours['machine'], theirs['machine'])}"
+        yield f"machine: {changes(ours['machine'], theirs['machine'])}"
 
 
 def _only(components: Mapping[str, JSON]) -> JSON:
     return next(iter(components.values())) if len(components) == 1 else components
 
 
-def _changes(one: Mapping[str, JSON], other: Mapping[str, JSON]) -> str:
+def changes(one: Mapping[str, JSON], other: Mapping[str, JSON]) -> str:
     """Name the values that differ: `temperature 0.7 → 0.9, top_p 1 → none`."""
     ours, theirs = _flat(one), _flat(other)
     names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
-    told = [f"{name} {_change(ours.get(name), theirs.get(name))}" for name in names[:_SHOWN]]
+    told = [f"{name} {change(ours.get(name), theirs.get(name))}" for name in names[:_SHOWN]]
     return ", ".join(told) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
@@ -119,7 +119,8 @@ def _flat(value: Mapping[str, JSON], prefix: str = "") -> dict[str, JSON]:
     return found
 
 
-def _change(one: JSON, other: JSON) -> str:
+def change(one: JSON, other: JSON) -> str:
+    """Show two values of one thing: `0.7 → 0.9`."""
     return f"{_value(one)} → {_value(other)}"
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from popbench.errors import UsageError, unknown
-from popbench.leaderboard.scores import Block, ScoreRow, Scores, blocks, check_rows
+from popbench.leaderboard.rows import ScoreRow
+from popbench.leaderboard.scores import Block, Scores, blocks, check_rows
 from popbench.leaderboard.sources import read_source
 from popbench.records import JSON
 

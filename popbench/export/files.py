@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from popbench.errors import RunError, UsageError, counted, one_line
+from popbench.files import opened_new
 
 
 class Staged:
@@ -27,7 +28,7 @@ class Staged:
                 raise UsageError(f"{target} is {what}: choose another --out")
             partial = target.with_name(f".{target.name}.{os.getpid()}.part")
             target.parent.mkdir(parents=True, exist_ok=True)
-            partial.open("wb").close()
+            opened_new(partial).close()
         except (OSError, ValueError) as error:
             raise UsageError(f"{target} cannot be written ({one_line(error)}): choose another --out") from error
         self._made[target] = partial

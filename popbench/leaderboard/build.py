@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from popbench.errors import UsageError
+from popbench.files import read_json
 from popbench.leaderboard.markdown import escaped, markdown
 from popbench.leaderboard.results import compute
 from popbench.leaderboard.scores import Scores, merge
@@ -38,7 +39,7 @@ def _check_out(out: Path) -> None:
         raise UsageError(f"{out} is a run directory: choose another --out for the board")
     there = [name for name in NAMES if (out / name).exists()]
     try:
-        known = json.loads((out / "board.json").read_text(encoding="utf-8"))
+        known = read_json(out / "board.json")
         ours = isinstance(known, dict) and {"schema", "systems", "pairs"} <= set(known)
     except (OSError, ValueError, RecursionError):
         ours = False
@@ -67,10 +68,11 @@ def board_files(
 def _lines(results: Mapping[str, Any]) -> str:
     """Write results as JSON with a line for each of their many rows: a tenth of the time of an indented file."""
     parts = []
+    write = json.JSONEncoder(ensure_ascii=False).encode
     for key, value in results.items():
         if isinstance(value, list) and value:
-            rows = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in value)
-            parts.append(f"{json.dumps(key)}: [\n  {rows}\n ]")
+            rows = ",\n  ".join(map(write, value))
+            parts.append(f"{write(key)}: [\n  {rows}\n ]")
         else:
-            parts.append(f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}")
+            parts.append(f"{write(key)}: {write(value)}")
     return "{\n " + ",\n ".join(parts) + "\n}\n"

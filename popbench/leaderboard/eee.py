@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from popbench.errors import UsageError, one_line
+from popbench.errors import UsageError, damage, one_line
+from popbench.files import read_bytes, read_json, read_lines
 from popbench.records import JSON
 
 SCHEMA_VERSION = "0.3.0"
@@ -32,8 +33,7 @@ def is_folder(path: Path) -> bool:
 def is_instances(path: Path) -> bool:
     """Whether a JSONL file holds instances, by its first line."""
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            first = json.loads(file.readline())
+        first = json.loads(next(read_lines(path), ""))
     except (OSError, ValueError, RecursionError):
         return False  # whoever reads it tells
     return isinstance(first, dict) and {"schema_version", "evaluation_id", "evaluation"} <= set(first)
@@ -63,19 +63,18 @@ def records(path: Path) -> Iterator[tuple[str, dict[str, JSON]]]:
 def lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the JSON objects of a JSONL file with the numbers of their lines; raises UsageError that names one."""
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
-                try:
-                    record = json.loads(line)
-                except (ValueError, RecursionError) as error:
-                    raise UsageError(f"{path}: line {number} is no JSON ({one_line(str(error))})") from error
-                if not isinstance(record, dict):
-                    raise UsageError(f"{path}: line {number} is no JSON object")
-                yield number, record
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read ({one_line(error)})") from error
+        for number, line in enumerate(read_lines(path), 1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise UsageError(f"{path}: line {number} is no JSON ({damage(error)})") from error
+            if not isinstance(record, dict):
+                raise UsageError(f"{path}: line {number} is no JSON object")
+            yield number, record
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read ({damage(error)})") from error
 
 
 def _record(line: Mapping[str, JSON], where: str) -> dict[str, JSON]:
@@ -97,7 +96,7 @@ def _below(folder: Path, pattern: str) -> Iterator[Path]:
 
 def _is_aggregate(path: Path) -> bool:
     try:
-        found = json.loads(path.read_bytes())
+        found = read_json(path)
     except (OSError, ValueError, RecursionError):
         return True  # it may be one that is damaged: the check tells
     return isinstance(found, dict) and "evaluation_results" in found
@@ -111,12 +110,12 @@ def _check(aggregate: Path) -> None:
     """Raise UsageError where an aggregate's instances are not there, or not those it was written with."""
     instances = _instances_of(aggregate)
     try:
-        told = json.loads(aggregate.read_bytes())["detailed_evaluation_results"]
+        told = read_json(aggregate)["detailed_evaluation_results"]
         wanted = told["checksum"], told["total_rows"]
     except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
-        raise UsageError(f"{aggregate}: is no aggregate of popbench's ({one_line(error)})") from error
+        raise UsageError(f"{aggregate}: is no aggregate of popbench's ({damage(error)})") from error
     try:
-        content = instances.read_bytes()
+        content = read_bytes(instances)
     except OSError as error:
         raise UsageError(f"{aggregate}: its instances cannot be read ({instances.name}: {one_line(error)})") from error
     if (hashlib.sha256(content).hexdigest(), content.count(b"\n")) != wanted:

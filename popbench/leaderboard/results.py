@@ -11,7 +11,8 @@ import numpy as np
 from popbench import stats
 from popbench.leaderboard.agreement import agreement
 from popbench.leaderboard.pairs import LEVEL, Compared, compare, contrasts, rounded
-from popbench.leaderboard.scores import Block, ScoreRow, Scores, blocks
+from popbench.leaderboard.rows import ERROR, INVALID
+from popbench.leaderboard.scores import Block, Scores, blocks
 from popbench.records import JSON
 
 RESAMPLES = 10_000
@@ -71,11 +72,9 @@ def limited(sources: Sequence[Scores]) -> dict[str, list[int]]:
     """Name the tasks of which only some prompts were run: (the fewest prompts of a predictor, prompts of the task)."""
     found: dict[str, list[int]] = {}
     for scores in sources:
-        run: dict[str, set[str]] = {}
-        for row in scores.rows:
-            run.setdefault(row.task, set()).add(row.prompt_id)
+        run = Counter(task for task, _ in scores.table.prompt_names)
         for task, about in scores.tasks.items():
-            n, total = len(run.get(task, ())), about.get("prompts")
+            n, total = run[task], about.get("prompts")
             if total is not None and n < total:
                 found[task] = min(found.get(task, [n, total]), [n, total])
     return dict(sorted(found.items()))
@@ -91,8 +90,8 @@ def _add_block(results: dict[str, Any], scores: Scores, block: Block) -> None:
     results["systems"] += _systems(scores, block, values, strata, y, resamples, compared, about)
     first, second = np.triu_indices(len(block.systems), 1)
     pairs = [
-        {**about, "a": block.systems[a], "b": block.systems[b], **rounded(pair)}
-        for a, b, pair in zip(first, second, compared.rows(), strict=True)
+        {**about, "a": block.systems[a], "b": block.systems[b], **pair}
+        for a, b, pair in zip(first.tolist(), second.tolist(), compared.rows(), strict=True)
     ]
     results["pairs"] += pairs
     results["enhancement"] += contrasts(pairs, scores.modes)
@@ -125,33 +124,41 @@ def _systems(
     compared: Compared,
     about: dict[str, JSON],
 ) -> list[dict[str, Any]]:
-    against = _against_others(y, resamples, compared, len(block.systems))
-    tasks, prompts = {task for task, _ in block.prompts}, set(block.prompts)
-    errors: Counter[str] = Counter()
-    rows: dict[str, list[ScoreRow]] = {system: [] for system in block.systems}
-    for row in scores.rows:
-        if row.status == "error" and row.task in tasks:
-            errors[row.system] += 1
-        if (row.task, row.prompt_id) in prompts and row.repeat in block.repeats:
-            rows[row.system].append(row)
-    found = []
-    for index, system in enumerate(block.systems):
-        of_prompts = values[index].mean(axis=1)
-        found.append(
-            {
-                "system": system,
-                **about,
-                "n": len(block.prompts),
-                "repeats": values.shape[2],
-                "invalid": sum(row.status == "invalid" for row in rows[system]),
-                "errors": errors[system],
-                "median": _median(of_prompts, strata),
-                "by_category": _by_category(block, of_prompts, strata),
-                **_drafts(rows[system], block, strata),
-                **against[index],
-            }
-        )
-    return found
+    n_systems = len(block.systems)
+    against = _against_others(y, resamples, compared, n_systems)
+    table = scores.table.where(scores.table.of_tasks({task for task, _ in block.prompts}))
+    system = _numbers(table.systems.names, block.systems)[table.system]
+    prompt = _numbers(table.prompts.names, block.prompts)[table.prompt]
+    kept = (prompt >= 0) & np.isin(table.repeat, block.repeats)
+    invalid = np.bincount(system[kept & table.has_status(INVALID)], minlength=n_systems).tolist()
+    errors = np.bincount(system[table.has_status(ERROR)], minlength=n_systems).tolist()
+    cell = (system * len(block.prompts) + prompt)[kept]
+    compliance = _shares(table.compliance[kept], cell, n_systems, strata)
+    copies = _shares(table.copied[kept], cell, n_systems, strata)
+    of_prompts = values.mean(axis=2)
+    medians, by_category = _medians(of_prompts, strata), _by_category(block, of_prompts, strata)
+    return [
+        {
+            "system": name,
+            **about,
+            "n": len(block.prompts),
+            "repeats": values.shape[2],
+            "invalid": invalid[at],
+            "errors": errors[at],
+            "median": medians[at],
+            "by_category": by_category[at],
+            **dict(zip(("compliance", "compliance_interval", "drafts"), compliance[at], strict=True)),
+            **dict(zip(("copy_rate", "copy_rate_interval", "drafts_with_references"), copies[at], strict=True)),
+            **against[at],
+        }
+        for at, name in enumerate(block.systems)
+    ]
+
+
+def _numbers(names: Sequence[Any], wanted: Sequence[Any]) -> Any:
+    """Return the place of each name among the wanted ones, -1 where it is none of them."""
+    places = {name: number for number, name in enumerate(wanted)}
+    return np.array([places.get(name, -1) for name in names], np.int64)
 
 
 def _against_others(y: Any, resamples: stats.Resamples, compared: Compared, n_systems: int) -> list[dict[str, JSON]]:
@@ -183,49 +190,47 @@ def _against_others(y: Any, resamples: stats.Resamples, compared: Compared, n_sy
     ]
 
 
-def _median(values: Any, strata: Any) -> dict[str, float | None]:
-    median, low, high = stats.median_interval(values, strata, LEVEL)
-    # From all order statistics together, that is from the least to the greatest value, no interval covers more.
-    if 0.5 ** (len(values) - 1) > 1 - LEVEL:
-        return {"value": median, "low": None, "high": None}
-    return {"value": median, "low": low, "high": high}
+def _medians(values: Any, strata: Any) -> list[dict[str, float | None]]:
+    """The median of each system, with its interval where there are enough prompts for one."""
+    columns = [column.tolist() for column in stats.median_intervals(values, strata, LEVEL)]
+    if stats.too_few_for_a_median(values.shape[1], LEVEL):
+        return [dict.fromkeys(_ENDS) | {"value": median} for median in columns[0]]
+    return [dict(zip(_ENDS, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _by_category(block: Block, values: Any, strata: Any) -> dict[str, JSON]:
+def _by_category(block: Block, values: Any, strata: Any) -> list[dict[str, JSON]]:
     names = np.asarray(block.categories)
-    return {
-        str(name): {"n": int(chosen.sum()), "median": _median(values[chosen], strata[chosen])}
-        for name in dict.fromkeys(block.categories)
-        if (chosen := names == name).any()
-    }
+    found: list[dict[str, JSON]] = [{} for _ in block.systems]
+    for name in dict.fromkeys(block.categories):
+        chosen = names == name
+        if chosen.any():
+            medians = _medians(values[:, chosen], strata[chosen])
+            for of, median in zip(found, medians, strict=True):
+                of[str(name)] = {"n": int(chosen.sum()), "median": median}
+    return found
 
 
-def _drafts(rows: Sequence[ScoreRow], block: Block, strata: Any) -> dict[str, JSON]:
-    """What is known of the drafts: how many keep every requirement, and how many copy a reference they were shown."""
-    compliance, compliance_interval, drafts = _share([(row, row.compliance) for row in rows], block, strata)
-    copy_rate, copy_rate_interval, with_references = _share([(row, row.copied) for row in rows], block, strata)
-    return {
-        "compliance": compliance,
-        "compliance_interval": compliance_interval,
-        "drafts": drafts,
-        "copy_rate": copy_rate,
-        "copy_rate_interval": copy_rate_interval,
-        "drafts_with_references": with_references,
-    }
+_Share = tuple[float | None, list[float] | None, int]
 
 
-def _share(
-    said: Sequence[tuple[ScoreRow, bool | None]], block: Block, strata: Any
-) -> tuple[float | None, list[float] | None, int]:
-    """The share of drafts of which something is true, by prompt as everything is; null where no draft says."""
-    known: dict[tuple[str, str], list[bool]] = {}
-    for row, value in said:
-        if value is not None:
-            known.setdefault((row.task, row.prompt_id), []).append(value)
-    chosen = [index for index, prompt in enumerate(block.prompts) if prompt in known]
-    if not chosen:
-        return None, None, 0
-    shares = (known[block.prompts[index]] for index in chosen)
-    y = np.asarray([[sum(drafts) / len(drafts) for drafts in shares]])
-    low, high = stats.korn_graubard(y, strata[chosen], LEVEL)
-    return float(y.mean()), [float(low[0]), float(high[0])], sum(len(drafts) for drafts in known.values())
+def _shares(said: Any, cell: Any, n_systems: int, strata: Any) -> list[_Share]:
+    """The share of each system's drafts of which something is true, by prompt as everything is; null where none says.
+
+    `said` is 1, 0 or, where nothing is known, -1; `cell` the number of each draft's system times the number of prompts,
+    plus that of its prompt. Systems of which the same prompts say something, mostly all, are judged in one go.
+    """
+    shape = (n_systems, len(strata))
+    drafts, true = (
+        np.bincount(cell[said >= least], minlength=n_systems * len(strata)).reshape(shape) for least in (0, 1)
+    )
+    found: list[_Share] = [(None, None, 0)] * n_systems
+    for chosen in np.unique(drafts > 0, axis=0):
+        if chosen.any():
+            systems = np.flatnonzero(((drafts > 0) == chosen).all(axis=1))
+            at = np.ix_(systems, np.flatnonzero(chosen))
+            y = true[at] / drafts[at]
+            low, high = stats.korn_graubard(y, strata[chosen], LEVEL)
+            columns = (y.mean(axis=1), low, high, drafts[at].sum(axis=1))
+            for system, share, *ends, number in zip(systems, *(column.tolist() for column in columns), strict=True):
+                found[system] = (share, ends, number)
+    return found

@@ -10,12 +10,16 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from popbench.errors import UsageError, one_line, unknown
+from popbench.errors import UsageError, damage, unknown
+from popbench.files import opened, read_lines
 from popbench.leaderboard import eee
-from popbench.leaderboard.scores import ScoreRow, Scores
+from popbench.leaderboard.rows import ScoreRow
+from popbench.leaderboard.scores import Scores
 from popbench.originality import is_copy
 from popbench.records import JSON
 
+ROWS = 5_000_000
+"""Rows of a Parquet file at most."""
 FORMATS = (".jsonl", ".csv", ".parquet")
 _REQUIRED = ("system", "task", "prompt_id", "popularity")
 _OPTIONAL = ("category", "repeat", "status", "task_hash", "predictor", "compliance", "originality")
@@ -132,24 +136,25 @@ def _records(path: Path) -> tuple[list[Mapping[str, Any]], list[str]]:
                 records.append(_known(record))
             return records, list(columns)
         if path.suffix == ".csv":
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                reader = csv.DictReader(file, strict=True)
-                names = list(reader.fieldnames or [])
-                rows: list[Mapping[str, Any]] = []
-                for number, row in enumerate(reader, 1):
-                    if None in row:
-                        raise UsageError(f"{path}: row {number} has more values than there are columns")
-                    rows.append(_known(row))
+            reader = csv.DictReader(read_lines(path), strict=True)
+            names = list(reader.fieldnames or [])
+            rows: list[Mapping[str, Any]] = []
+            for number, row in enumerate(reader, 1):
+                if None in row:
+                    raise UsageError(f"{path}: row {number} has more values than there are columns")
+                rows.append(_known(row))
             return rows, names
-        import pyarrow.parquet
+        from pyarrow.parquet import ParquetFile
 
-        names = list(pyarrow.parquet.read_schema(path).names)
-        table = pyarrow.parquet.read_table(path, columns=[name for name in _KNOWN if name in names])
-        return table.to_pylist(), names
+        with opened(path) as data, ParquetFile(data) as table:
+            if table.metadata.num_rows > ROWS:  # a few bytes can stand for any number of equal rows
+                raise UsageError(f"{path}: {table.metadata.num_rows:,} rows, of {ROWS:,} at most")
+            names = list(table.schema_arrow.names)
+            return table.read([name for name in _KNOWN if name in names]).to_pylist(), names
     except UsageError:
         raise
     except Exception as error:  # the readers' own errors have no common base
-        raise UsageError(f"{path}: cannot be read ({one_line(error)})") from error
+        raise UsageError(f"{path}: cannot be read ({damage(error)})") from error
 
 
 def _known(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
 
 from popbench.errors import UsageError
+from popbench.leaderboard.rows import ERROR, INVALID, Rows, ScoreRow
 from popbench.records import JSON
 
-_LARGEST = 1e300
+LARGEST = 1e300
 """What a popularity is at most, so that sums of some are still numbers."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreRow:
-    """One sample's score under one predictor; `popularity` is None where status is error.
-
-    `copied` says whether the draft copies one of the references it was shown, None where none were.
-    """
-
-    system: str
-    task: str
-    prompt_id: str
-    repeat: int
-    category: str
-    status: str
-    popularity: float | None
-    compliance: bool | None = None
-    copied: bool | None = None
+_TOLD = 5
+"""Missing results that are named at most."""
 
 
 @dataclass
@@ -46,7 +33,7 @@ class Scores:
     predictor_digest: str | None
     unit: str
     demo: bool
-    rows: list[ScoreRow]
+    rows: Sequence[ScoreRow]
     tasks: dict[str, dict[str, JSON]]
     systems: dict[str, dict[str, str] | None] = field(default_factory=dict)
     source: str = ""
@@ -56,6 +43,13 @@ class Scores:
     references: list[dict[str, JSON]] = field(default_factory=list)
     """Corpora that references come from: `corpus`, `part`, `videos`, `embedder`."""
     remarks: list[str] = field(default_factory=list)
+
+    @property
+    def table(self) -> Rows:
+        """The rows by column."""
+        if not isinstance(self.rows, Rows):
+            self.rows = Rows(self.rows)
+        return self.rows
 
 
 def merge(sources: Sequence[Scores]) -> list[Scores]:
@@ -71,7 +65,7 @@ def merge(sources: Sequence[Scores]) -> list[Scores]:
         first = merged.get(scores.predictor_digest)
         if first is None:
             merged[scores.predictor_digest] = replace(
-                scores, rows=list(scores.rows), tasks=dict(scores.tasks), systems=dict(scores.systems),
+                scores, rows=scores.table, tasks=dict(scores.tasks), systems=dict(scores.systems),
                 modes=dict(scores.modes), notes=dict(scores.notes), references=list(scores.references),
                 remarks=list(scores.remarks),
             )  # fmt: skip
@@ -82,7 +76,7 @@ def merge(sources: Sequence[Scores]) -> list[Scores]:
         first.demo = first.demo or scores.demo
         if _is_bare(first):  # a run knows the predictor's name
             first.predictor, first.unit = scores.predictor, scores.unit
-        first.rows += _new_rows(first, scores)
+        first.rows = first.table.joined(_new_rows(first, scores))
         first.references += scores.references
         first.remarks += scores.remarks
         first.source = f"{first.source} and others" if not first.source.endswith(" and others") else first.source
@@ -109,28 +103,30 @@ def merge(sources: Sequence[Scores]) -> list[Scores]:
     return found
 
 
-def _new_rows(first: Scores, other: Scores) -> list[ScoreRow]:
+def _new_rows(first: Scores, other: Scores) -> Rows:
     """Leave out what two runs have in common, such as the human baseline: systems of one fingerprint, equal results.
 
     Raises UsageError where such a system has other results.
     """
     shared = {name for name, known in other.systems.items() if known and first.systems.get(name)}
-    there = {_place(row): row for row in first.rows if row.system in shared}
-    new = []
-    for row in other.rows:
-        known = there.get(_place(row))
-        if known is None:
-            new.append(row)
-        elif (known.status, known.popularity) != (row.status, row.popularity):
-            raise UsageError(
-                f"system {row.system!r} has two results for prompt {row.prompt_id!r} of task {row.task!r} "
-                f"({first.source} and {other.source}): leave it out of one run, or name its videos or models apart"
-            )
-    return new
-
-
-def _place(row: ScoreRow) -> tuple[str, str, str, int]:
-    return row.system, row.task, row.prompt_id, row.repeat
+    ours, theirs = first.table, other.table
+    if not shared or not ours.of_systems(shared).any():
+        return theirs
+    both = ours.where(ours.of_systems(shared)).joined(theirs)
+    n = len(both) - len(theirs)
+    known, place = np.unique(both.places()[:n], return_index=True), both.places()[n:]
+    at = np.minimum(np.searchsorted(known[0], place), len(known[0]) - 1)
+    there = known[0][at] == place
+    mine, popularity = known[1][at], both.popularity
+    same = (popularity[mine] == popularity[n:]) | (np.isnan(popularity[mine]) & np.isnan(popularity[n:]))
+    same &= both.status[mine] == both.status[n:]
+    if (there & ~same).any():
+        row = theirs[int(np.argmax(there & ~same))]
+        raise UsageError(
+            f"system {row.system!r} has two results for prompt {row.prompt_id!r} of task {row.task!r} "
+            f"({first.source} and {other.source}): leave it out of one run, or name its videos or models apart"
+        )
+    return theirs.where(~there)
 
 
 def _is_bare(scores: Scores) -> bool:
@@ -178,19 +174,24 @@ class Block:
     categories: list[str]
     """Of each prompt."""
     repeats: list[int]
-    values: list[list[list[float]]]
-    """[system][prompt][repeat]."""
+    values: NDArray[np.float64]
+    """(systems, prompts, repeats)."""
 
 
 def check_rows(scores: Scores) -> None:
     """Raise UsageError for a row that is no score, and for two rows of one sample."""
-    for row in scores.rows:
-        check_row(row, scores.source)
-    counts = Counter(map(_place, scores.rows))
-    for (system, task, prompt, repeat), count in counts.items():
-        if count > 1:
-            sample = f"system {system!r}, task {task!r}, prompt {prompt!r}, repeat {repeat}"
-            raise UsageError(f"{scores.source}: {count} rows for {sample}")
+    rows = scores.table
+    value = rows.popularity
+    wrong = ~(np.isfinite(value) & (value >= 0) & (value <= LARGEST)) | ((value == 0) != rows.has_status(INVALID))
+    wrong &= ~rows.has_status(ERROR)
+    if wrong.any():
+        check_row(rows[int(np.argmax(wrong))], scores.source)
+    places, at, counts = np.unique(rows.places(), return_index=True, return_counts=True)
+    if len(places) < len(rows):
+        first = int(at[counts > 1].min())
+        row, count = rows[first], int(counts[at == first][0])
+        sample = f"system {row.system!r}, task {row.task!r}, prompt {row.prompt_id!r}, repeat {row.repeat}"
+        raise UsageError(f"{scores.source}: {count} rows for {sample}")
 
 
 def check_row(row: ScoreRow, source: str) -> None:
@@ -202,8 +203,8 @@ def check_row(row: ScoreRow, source: str) -> None:
         raise UsageError(f"{where}: popularity is {row.popularity}, expected a finite number")
     if row.popularity < 0:
         raise UsageError(f"{where}: popularity is {row.popularity:g}, expected no negative number")
-    if row.popularity > _LARGEST:
-        raise UsageError(f"{where}: popularity is {row.popularity:g}, expected at most {_LARGEST:g}")
+    if row.popularity > LARGEST:
+        raise UsageError(f"{where}: popularity is {row.popularity:g}, expected at most {LARGEST:g}")
     if (row.popularity == 0) != (row.status == "invalid"):
         raise UsageError(f"{where}: popularity is {row.popularity:g} with status {row.status} (0 is for invalid)")
 
@@ -235,48 +236,56 @@ def blocks(scores: Scores, *, common: bool) -> list[Block]:
 
 def _block(scores: Scores, name: str, tasks: Sequence[str], *, common: bool) -> Block | None:
     """Arrange the rows of some tasks; None where, under `common`, the systems share no prompt of them."""
-    systems = sorted({row.system for row in scores.rows})
-    values: dict[str, dict[tuple[str, str, int], float]] = {system: {} for system in systems}
-    category: dict[tuple[str, str], str] = {}
-    seen: set[int] = set()
-    for row in scores.rows:
-        if row.task not in tasks:
-            continue
-        at = (row.task, row.prompt_id)
-        seen.add(row.repeat)
-        if category.setdefault(at, row.category) != row.category:
-            raise UsageError(f"{scores.source}: prompt {row.prompt_id!r} has two categories")
-        if row.popularity is not None:
-            values[row.system][(*at, row.repeat)] = row.popularity
+    systems = scores.table.system_names
+    rows = scores.table.where(scores.table.of_tasks(tasks))
+    category = _categories(rows, scores.source)
+    repeats = np.unique(rows.repeat)  # those of samples in error count as well
+    rows = rows.where(~np.isnan(rows.popularity))
     if common:  # repeats that only some systems have are left out like prompts
-        seen = seen.intersection(*({repeat for _, _, repeat in has} for has in values.values()))
-    wanted = {(*at, repeat) for at in category for repeat in seen}
-    shared = wanted.intersection(*values.values())
-    if shared != wanted and not common:
-        raise UsageError(_lacks(scores, values, wanted))
-    repeats = sorted(seen)
-    prompts = sorted(at for at in category if repeats and all((*at, repeat) in shared for repeat in repeats))
+        for system in systems:
+            repeats = np.intersect1d(repeats, rows.repeat[rows.of_systems([system])])
+        rows = rows.where(np.isin(rows.repeat, repeats))
+    elif len(rows) < len(systems) * len(category) * len(repeats):
+        raise UsageError(_lacks(scores, rows, systems, sorted(category), repeats.tolist()))
+    counts = np.bincount(rows.prompt, minlength=len(rows.prompts))
+    complete = len(systems) * len(repeats)
+    prompts = sorted(rows.prompts.names[code] for code in np.flatnonzero(counts == complete)) if complete else []
     if not prompts:
         return None
-    return Block(
-        name,
-        systems,
-        prompts,
-        [category[at] for at in prompts],
-        repeats,
-        [[[values[system][(*at, repeat)] for repeat in repeats] for at in prompts] for system in systems],
-    )
+    values = np.empty((len(systems), len(prompts), len(repeats)))
+    place = {prompt: number for number, prompt in enumerate(prompts)}
+    at = np.array([place.get(prompt, -1) for prompt in rows.prompts.names])[rows.prompt]
+    of = np.array([systems.index(system) if system in systems else -1 for system in rows.systems.names])[rows.system]
+    kept = at >= 0
+    values[of[kept], at[kept], np.searchsorted(repeats, rows.repeat[kept])] = rows.popularity[kept]
+    return Block(name, systems, prompts, [category[prompt] for prompt in prompts], repeats.tolist(), values)
 
 
-def _lacks(scores: Scores, values: Mapping[str, Mapping[Any, float]], wanted: set[Any]) -> str:
-    system, missing = max(
-        ((system, sorted(wanted - set(has))) for system, has in values.items()), key=lambda item: len(item[1])
-    )
-    names = ", ".join(
-        f"{task}/{prompt}" + (f" repeat {repeat}" if repeat else "") for task, prompt, repeat in missing[:5]
-    )
-    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-    count = f"{len(missing)} result{'s' * (len(missing) > 1)}"
+def _categories(rows: Rows, source: str) -> dict[tuple[str, str], str]:
+    """Return the category of each prompt; raises UsageError for a prompt that has two."""
+    codes, first, prompt = np.unique(rows.prompt, return_index=True, return_inverse=True)
+    category = rows.category
+    different = category != category[first][prompt]
+    if different.any():
+        raise UsageError(f"{source}: prompt {rows[int(np.argmax(different))].prompt_id!r} has two categories")
+    return {
+        rows.prompts.names[code]: rows.categories.names[number]
+        for code, number in zip(codes.tolist(), category[first].tolist(), strict=True)
+    }
+
+
+def _lacks(
+    scores: Scores, rows: Rows, systems: Sequence[str], prompts: Sequence[tuple[str, str]], repeats: Sequence[int]
+) -> str:
+    """Name the system that lacks most results, and the first of them."""
+    system = min(systems, key=lambda each: int(rows.of_systems([each]).sum()))
+    has = {(row.task, row.prompt_id, row.repeat) for row in rows.where(rows.of_systems([system]))}
+    lost = len(prompts) * len(repeats) - len(has)
+    wanted = ((*prompt, repeat) for prompt in prompts for repeat in repeats)
+    missing = list(islice((place for place in wanted if place not in has), _TOLD))
+    names = ", ".join(f"{task}/{prompt}" + (f" repeat {repeat}" if repeat else "") for task, prompt, repeat in missing)
+    more = f" and {lost - _TOLD} more" if lost > _TOLD else ""
+    count = f"{lost} result{'s' * (lost > 1)}"
     return (
         f"{scores.source}: system {system!r} lacks {count} that others have: {names}{more} "
         "(--common restricts the board to the prompts all have)"

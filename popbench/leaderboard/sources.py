@@ -2,61 +2,95 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from popbench.errors import UsageError, one_line
+from popbench.errors import UsageError, damage
+from popbench.files import read_json
 from popbench.leaderboard import eee
-from popbench.leaderboard.remarks import remarks_of
+from popbench.leaderboard.remarks import Remarks
+from popbench.leaderboard.rows import Rows, ScoreRow
 from popbench.leaderboard.score_files import read_scores
-from popbench.leaderboard.scores import ScoreRow, Scores
+from popbench.leaderboard.scores import Scores
 from popbench.originality import is_copy
 from popbench.records import JSON, Sample
 from popbench.samples import read_jsonl
 
 
+class Gathering:
+    """Sorts a run's samples by predictor as they pass by; `about` is the content of its run.json."""
+
+    def __init__(self, about: Mapping[str, JSON], source: str) -> None:
+        self._about = about
+        self._source = source
+        self._rows = {predictor: Rows() for predictor in about["predictors"]}
+        self._remarks = Remarks()
+
+    def add(self, sample: Sample) -> None:
+        """Take a sample's scores."""
+        self._remarks.add(sample)
+        prompt, copied = (sample.task, sample.prompt_id), is_copy(sample.originality)
+        for predictor, rows in self._rows.items():
+            popularity = sample.scores.get(predictor)
+            rows.add(
+                sample.system, prompt, sample.repeat, sample.category, _status(popularity), popularity,
+                sample.compliance, copied,
+            )  # fmt: skip
+
+    def scores(self, systems: Collection[str] | None = None) -> list[Scores]:
+        """Return the scores by predictor, of some systems or all."""
+        about = self._about
+        references = {key: value for key, value in (about.get("references") or {}).items() if key != "remarks"}
+        remarks = list(self._remarks.told(about, systems))
+        return [
+            Scores(
+                predictor=predictor,
+                predictor_digest=digest,
+                unit=about["units"][predictor],
+                demo=about["demo"],
+                rows=rows if systems is None else rows.where(rows.of_systems(systems)),
+                tasks={
+                    name: {"hash": task["hash"], "group": task["group"], "prompts": task.get("prompts")}
+                    for name, task in about["tasks"].items()
+                },
+                systems=dict(about["systems"]),
+                source=self._source,
+                modes={label: mode["name"] for label, mode in about["modes"].items()},
+                mode_fingerprints={label: mode["fingerprints"] for label, mode in about["modes"].items()},
+                notes=dict(about["notes"]),
+                references=[references] if references else [],
+                remarks=remarks,
+            )
+            for (predictor, digest), rows in zip(about["predictors"].items(), self._rows.values(), strict=True)
+        ]
+
+
+_MOST = 10**9
+"""Prompts or repeats of a run at most."""
+
+
 def from_samples(samples: Iterable[Sample], about: Mapping[str, JSON], source: str) -> list[Scores]:
-    """Sort a run's samples by predictor; `about` is the content of its run.json."""
-    samples = list(samples)
-    tasks = {
-        name: {"hash": task["hash"], "group": task["group"], "prompts": task.get("prompts")}
-        for name, task in about["tasks"].items()
-    }
-    modes = {label: mode["name"] for label, mode in about["modes"].items()}
-    remarks = list(remarks_of(samples, about))
-    references = {key: value for key, value in (about.get("references") or {}).items() if key != "remarks"}
-    return [
-        Scores(
-            predictor=predictor,
-            predictor_digest=digest,
-            unit=about["units"][predictor],
-            demo=about["demo"],
-            rows=[row_of(sample, predictor) for sample in samples],
-            tasks=tasks,
-            systems=dict(about["systems"]),
-            source=source,
-            modes=modes,
-            mode_fingerprints={label: mode["fingerprints"] for label, mode in about["modes"].items()},
-            notes=dict(about["notes"]),
-            references=[references] if references else [],
-            remarks=remarks,
-        )
-        for predictor, digest in about["predictors"].items()
-    ]
+    """Sort a run's samples by predictor, as `Gathering` does."""
+    found = Gathering(about, source)
+    for sample in samples:
+        found.add(sample)
+    return found.scores()
+
+
+def _status(popularity: float | None) -> str:
+    return "error" if popularity is None else "ok" if popularity > 0 else "invalid"
 
 
 def row_of(sample: Sample, predictor: str) -> ScoreRow:
     """One predictor's view of a sample: what another predictor made of it is not its business."""
     popularity = sample.scores.get(predictor)
-    status = "error" if popularity is None else "ok" if popularity > 0 else "invalid"
     return ScoreRow(
         sample.system,
         sample.task,
         sample.prompt_id,
         sample.repeat,
         sample.category,
-        status,
+        _status(popularity),
         popularity,
         sample.compliance,
         is_copy(sample.originality),
@@ -87,12 +121,15 @@ def read_source(path: Path) -> list[Scores]:
 
 def read_about(run: Path) -> dict[str, JSON]:
     """Read the run.json of a finished run; raises UsageError for a run without scores, and for one that is damaged."""
-    if not (run / "run.json").exists() or not (run / "samples.jsonl").exists():
+    missing = [name for name in ("run.json", "samples.jsonl") if not (run / name).exists()]
+    if len(missing) == 1:
+        raise UsageError(f"{run}: no finished run here ({missing[0]} is missing): give its command again")
+    if missing:
         raise UsageError(
             f"{run}: no finished run here (run.json and samples.jsonl are missing), and no exported scores"
         )
     try:
-        about: dict[str, JSON] = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        about: dict[str, JSON] = read_json(run / "run.json")
         if not about["finished"]:
             raise UsageError(f"{run}: the run was stopped before it was done: give its command again first")
         if about["config"].get("stop_after"):
@@ -106,7 +143,7 @@ def read_about(run: Path) -> dict[str, JSON]:
 
 
 def _unreadable(run: Path, error: BaseException) -> UsageError:
-    return UsageError(f"{run}: run.json cannot be read ({one_line(error)})")
+    return UsageError(f"{run}: run.json cannot be read ({damage(error)})")
 
 
 def _check_about(about: Mapping[str, JSON]) -> None:
@@ -119,3 +156,9 @@ def _check_about(about: Mapping[str, JSON]) -> None:
     for name, task in about["tasks"].items():
         if not isinstance(task.get("prompts"), int | None):
             raise ValueError(f"prompts of task {name!r} is no number")
+        if not isinstance(task["group"], str | None) or not isinstance(task["hash"], str):
+            raise ValueError(f"the group or the hash of task {name!r} is no text")
+        if any(isinstance(number, int) and abs(number) > _MOST for number in (task.get("n"), task.get("prompts"))):
+            raise ValueError(f"a number of task {name!r} is too large")
+    if isinstance(repeats := about["config"].get("repeats"), int) and not 0 < repeats <= _MOST:
+        raise ValueError("repeats is no number that a run can have")

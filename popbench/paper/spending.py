@@ -70,5 +70,5 @@ def entries(spent: Spent, known: Sequence[float | None]) -> list[Entry]:
     if not spent.seconds:
         return [memory, Entry(published=known[1])]
     median, low, high = stats.median_interval(spent.seconds, np.zeros(len(spent.seconds), dtype=np.int64))
-    few = 0.5 ** (len(spent.seconds) - 1) > 0.05  # no interval covers 95 %, as on boards
+    few = stats.too_few_for_a_median(len(spent.seconds))
     return [memory, Entry(median, None if few else low, None if few else high, known[1])]

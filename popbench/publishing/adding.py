@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from popbench.errors import UsageError, counted
+from popbench.files import read_text
 from popbench.human import NAME as HUMAN
 from popbench.leaderboard.results import compute
 from popbench.leaderboard.scores import merge
 from popbench.leaderboard.writing import write_files
-from popbench.publishing.board import Board, broken_rules, is_board, read_board
+from popbench.publishing.board import Board, broken_rules, is_board, read_board, twins
 from popbench.publishing.folder import SUBMISSIONS, held
 from popbench.publishing.rules import FILE, Rules, breaches, other_predictor, write_rules
 from popbench.publishing.runs import (
@@ -188,6 +189,8 @@ def _duplicates(board: Board, submission: Submission) -> Iterator[str]:
             yield f"{where} with another fingerprint: its corpus or embedder differs{leave}"
         else:
             yield f"{where} with another fingerprint: rename it with label= and run it again{leave}"
+    for system, (twin, owner) in twins(board, submission).items():
+        yield f"system {system!r} is {twin!r} under another label: it is on the board, in {SUBMISSIONS}/{owner}"
 
 
 def _finished(board: Board, name: str, run: PublishedRun) -> Added:
@@ -202,6 +205,6 @@ def _finished(board: Board, name: str, run: PublishedRun) -> Added:
 
 def _read(path: Path) -> str | None:
     try:
-        return path.read_bytes().decode("utf-8")
+        return read_text(path)
     except (OSError, UnicodeDecodeError):
         return None

@@ -16,7 +16,7 @@ from popbench.leaderboard.scores import Scores, merge
 from popbench.leaderboard.writing import write_files
 from popbench.publishing.folder import SUBMISSIONS, held
 from popbench.publishing.rules import FILE, PaperRules, Rules, breaches, other_predictor, read_rules
-from popbench.publishing.submission import Submission, digest_of, read_submission
+from popbench.publishing.submission import Submission, read_submission
 from popbench.records import JSON
 
 GENERATED = ("README.md", "board.json", "index.html")
@@ -67,7 +67,7 @@ class Board:
 def _about(name: str, submission: Submission) -> dict[str, JSON]:
     return {
         "file": f"{SUBMISSIONS}/{name}",
-        "sha256": digest_of(submission.content),
+        "sha256": submission.sha256,
         "systems": sorted(submission.systems),
         "popbench": submission.popbench,
         "seed": submission.seed,
@@ -133,6 +133,8 @@ def read_submissions(path: Path) -> tuple[dict[str, Submission], list[str]]:
         files = []
     except OSError as error:
         raise UsageError(f"{folder}: cannot be read ({one_line(error)})") from error
+    if folder.is_symlink():
+        raise UsageError(f"{folder} is a link: a board has its submissions itself")
     for file in files:
         if file.suffix != ".json":
             wrong.append(f"{file}: no submission: only .json files that `popbench leaderboard add` wrote belong here")
@@ -148,6 +150,7 @@ def broken_rules(board: Board) -> list[str]:
     """Say which submissions do not keep a board's rules, lack results, or hold a system that another one holds."""
     wrong = []
     owners: dict[str, str] = {}
+    makes: dict[frozenset[tuple[str, str]], str] = {}
     for name, submission in sorted(board.submissions.items()):
         where = board.path / SUBMISSIONS / name
         known = {submission.predictor.name: submission.predictor.digest}
@@ -157,7 +160,28 @@ def broken_rules(board: Board) -> list[str]:
             other = owners.setdefault(system, name)
             if other != name:
                 wrong.append(f"{where}: system {system!r} was submitted already, in {other}: remove one of the files")
+            twin = makes.setdefault(_make(submission.systems[system]), system)
+            if twin != system:
+                wrong.append(f"{where}: system {system!r} is {twin!r}, in {owners[twin]}, under another label")
     return wrong
+
+
+def twins(board: Board, submission: Submission) -> dict[str, tuple[str, str]]:
+    """Return which systems of a submission a board has under another label, with that and the submission it is in."""
+    known = {
+        _make(fingerprints): (system, name)
+        for name, found in sorted(board.submissions.items())
+        for system, fingerprints in found.systems.items()
+    }
+    return {
+        system: known[_make(fingerprints)]
+        for system, fingerprints in sorted(submission.systems.items())
+        if known.get(_make(fingerprints), (system,))[0] != system
+    }
+
+
+def _make(fingerprints: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+    return frozenset(fingerprints.items())
 
 
 def rebuild(path: Path) -> tuple[dict[str, Any] | None, list[str]]:

@@ -6,13 +6,13 @@ show that a submission is true: who changes its scores and makes its digest anew
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import takewhile, zip_longest
 from pathlib import Path
 
 from popbench.errors import UsageError, counted
+from popbench.files import read_bytes, read_json
 from popbench.publishing.board import Board, broken_rules, read_submissions
 from popbench.publishing.folder import SUBMISSIONS
 from popbench.publishing.rules import PaperRules, read_rules
@@ -52,7 +52,7 @@ def check(path: Path) -> Checked:
 def _unlisted(board: Board, unreadable: list[str]) -> Iterator[str]:
     """Name submissions that board.json was built from and are gone, and those that it was built without."""
     try:
-        listed = {str(row["file"]) for row in json.loads((board.path / "board.json").read_text("utf-8"))["submissions"]}
+        listed = {str(row["file"]) for row in read_json(board.path / "board.json")["submissions"]}
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return  # told when the file is compared
     folder = board.path / SUBMISSIONS
@@ -70,7 +70,7 @@ def _unlisted(board: Board, unreadable: list[str]) -> Iterator[str]:
 def _differences(path: Path, made: Mapping[str, str]) -> Iterator[str]:
     for name, text in made.items():
         try:
-            found = (path / name).read_bytes()
+            found = read_bytes(path / name)
         except OSError:
             yield f"{path / name} is missing: popbench leaderboard build {path} writes it"
             continue

@@ -29,8 +29,8 @@ def held(path: Path) -> Iterator[None]:
     except OSError as error:
         raise UsageError(f"{path}: no board can be kept here ({one_line(error)})") from error
     try:
-        for folder in (path, path / SUBMISSIONS):  # what a killed process had not finished writing
-            remove_parts(folder)
+        remove_parts(path.resolve())  # what a killed process had not finished writing
+        remove_parts(path / SUBMISSIONS)
         yield
     finally:
         for folder in missing:

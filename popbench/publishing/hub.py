@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from popbench.errors import RunError, UsageError, counted, one_line
+from popbench.files import read_bytes, read_text
 from popbench.leaderboard.scores import Scores
 from popbench.records import JSON
 
@@ -94,8 +95,8 @@ def _write(folder: Path, results: Mapping[str, Any], sources: Sequence[Scores], 
     finally:
         if not shown:
             datasets.enable_progress_bars()
-    (folder / "board.json").write_bytes((board / "board.json").read_bytes())
-    readme = (board / "README.md").read_text(encoding="utf-8")
+    (folder / "board.json").write_bytes(read_bytes(board / "board.json"))
+    readme = read_text(board / "README.md")
     (folder / "README.md").write_text(_card(results, readme), encoding="utf-8")
 
 

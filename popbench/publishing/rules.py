@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 import pydantic
 import yaml
 
-from popbench.errors import UsageError, counted, one_line, unknown
+from popbench.errors import UsageError, counted, damage, one_line, unknown
+from popbench.files import read_yaml
 
 FILE = "board.yaml"
 _HEAD = (
@@ -82,18 +83,18 @@ def read_rules(board: Path) -> Rules | PaperRules:
     """Read a board's rules; raises UsageError with what is wrong in the file."""
     path = board / FILE
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except FileNotFoundError:
         raise UsageError(f"{board}: not a board ({FILE} is missing): `popbench leaderboard add` makes one") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise UsageError(f"{path}: cannot be read ({one_line(error)})") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UsageError(f"{path}: not valid YAML ({one_line(str(error))})") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: not valid YAML ({damage(error)})") from error
     if not isinstance(content, dict):
         raise UsageError(f"{path}: not a board's rules (expected keys such as title, predictor, tasks)")
     kind = content.get("kind", "runs")
     if kind not in ("runs", "paper"):
-        raise UsageError(f"{path}: {unknown('kind of board', str(kind), ['runs', 'paper'])}")
+        raise UsageError(f"{path}: {unknown('kind of board', one_line(str(kind), 50), ['runs', 'paper'])}")
     model: type[Rules | PaperRules] = PaperRules if kind == "paper" else Rules
     try:
         return model.model_validate(content)

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from popbench.costs import totals
-from popbench.errors import PopbenchError, UsageError, counted, one_line, unknown
+from popbench.errors import PopbenchError, UsageError, counted, damage, one_line, unknown
+from popbench.files import read_json
 from popbench.human import NAME as HUMAN
 from popbench.keys import digest
 from popbench.leaderboard.results import compute
@@ -64,6 +65,8 @@ def read_run(path: Path) -> PublishedRun:
     about = read_about(path)
     check_free(path)
     samples = list(read_jsonl(path / "samples.jsonl"))
+    if not samples and about["config"].get("shard"):
+        raise UsageError(f"{path}: this shard has no prompts: merge the shards first (popbench merge)")
     if not samples:
         raise UsageError(f"{path}: samples.jsonl is empty: give the run's command again")
     return PublishedRun(path, about, samples)
@@ -75,7 +78,7 @@ def reading(run: PublishedRun) -> Iterator[None]:
     try:
         yield
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
-        raise UsageError(f"{run.path}: run.json cannot be read ({one_line(error)})") from error
+        raise UsageError(f"{run.path}: run.json cannot be read ({damage(error)})") from error
 
 
 def chosen(run: PublishedRun, systems: Sequence[str], tasks: Sequence[str]) -> PublishedRun:
@@ -123,13 +126,16 @@ def _tasks(about: Mapping[str, Any]) -> dict[str, TaskRule]:
 
 def lacking(run: PublishedRun) -> Iterator[str]:
     """Say why a run is not complete: prompts left out, samples that are not there, in error or pending."""
-    about, limit = run.about, run.about["config"].get("limit")
+    about, limit, shard = run.about, run.about["config"].get("limit"), run.about["config"].get("shard")
     repeats = about["config"]["repeats"]
     counts = Counter((sample.system, sample.task) for sample in run.samples)
     for task in sorted({sample.task for sample in run.samples}):
         n, prompts = about["tasks"][task]["n"], about["tasks"][task]["prompts"]
         if limit is not None or n < prompts:
-            yield f"only {n:,} of the {prompts:,} prompts of task {task!r} were run: run it without --limit"
+            whole = limit is None and shard is not None
+            way = "merge the shards first (popbench merge)" if whole else "run it without --limit"
+            of = "" if shard is None else f" in this shard ({shard})"
+            yield f"only {n:,} of the {prompts:,} prompts of task {task!r} were run{of}: {way}"
         for system in run.systems:
             lost = n * repeats - counts[system, task]
             if lost:
@@ -173,10 +179,10 @@ def other_results(run: PublishedRun) -> str | None:
         return None
     again = "give the run's command again, which computes it anew"
     try:
-        found = json.loads((run.path / "results.json").read_text(encoding="utf-8"))
+        found = read_json(run.path / "results.json")
         known = {key: found[key] for key in _COMPUTED}
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        return f"results.json cannot be read ({one_line(error)}): {again}"
+        return f"results.json cannot be read ({damage(error)}): {again}"
     try:
         computed = compute(from_samples(run.samples, run.about, str(run.path)))
     except UsageError as error:

@@ -16,8 +16,10 @@ from typing import Any, Literal, NoReturn
 
 import pydantic
 
-from popbench.errors import UsageError, one_line
-from popbench.leaderboard.scores import ScoreRow, Scores
+from popbench.errors import UsageError, damage
+from popbench.files import read_json, read_text
+from popbench.leaderboard.rows import Rows
+from popbench.leaderboard.scores import Scores
 from popbench.originality import is_copy
 from popbench.publishing.rules import INNER, Strict, Terms, mistake
 from popbench.records import JSON
@@ -101,6 +103,13 @@ class Submission(Terms):
     machine: Machine
     rows: list[Row] = pydantic.Field(min_length=1)
 
+    _read: str = pydantic.PrivateAttr(default="")
+
+    @property
+    def sha256(self) -> str:
+        """Return the digest of its content: that of the file where it was read from one."""
+        return self._read or digest_of(self.content)
+
     @property
     def content(self) -> dict[str, JSON]:
         """Return it as JSON, without what rows leave open."""
@@ -109,18 +118,18 @@ class Submission(Terms):
 
     def scores(self, source: str) -> Scores:
         """Return it as a source of a board; `source` is what messages call it."""
+        rows = Rows()
+        for row in self.rows:
+            rows.add(
+                row.system, (row.task, row.prompt_id), row.repeat, row.category, row.status, row.popularity,
+                row.compliance, is_copy(row.originality),
+            )  # fmt: skip
         return Scores(
             predictor=self.predictor.name,
             predictor_digest=self.predictor.digest,
             unit=self.predictor.unit,
             demo=self.demo,
-            rows=[
-                ScoreRow(
-                    row.system, row.task, row.prompt_id, row.repeat, row.category, row.status, row.popularity,
-                    row.compliance, is_copy(row.originality),
-                )
-                for row in self.rows
-            ],
+            rows=rows,
             tasks={
                 name: {"hash": task.hash, "group": task.group, "prompts": task.prompts}
                 for name, task in self.tasks.items()
@@ -132,7 +141,7 @@ class Submission(Terms):
             notes=dict(self.notes),
             references=[of.model_dump() for of in self.references],
             remarks=list(self.remarks),
-        )  # fmt: skip
+        )
 
     def missing(self) -> Iterator[str]:
         """Say in one line for each system and task which results it lacks, or has twice or too many."""
@@ -200,7 +209,7 @@ def is_submission(path: Path) -> bool:
     if path.suffix != ".json" or not path.is_file():
         return False
     with suppress(OSError, ValueError, RecursionError):
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         return isinstance(content, dict) and set(content) >= _MARKS
     return False
 
@@ -211,9 +220,9 @@ def read_submission(path: Path, *, named: bool = True) -> Submission:
     `named` also has its name begin with what it holds; a copy from elsewhere may have any.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+        content = json.loads(read_text(path), parse_constant=_no_number)
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: cannot be read as a submission ({one_line(error)})") from error
+        raise UsageError(f"{path}: cannot be read as a submission ({damage(error)})") from error
     if not isinstance(content, dict) or not set(content) >= _MARKS:
         raise UsageError(f"{path}: not a submission (expected an object with schema, sha256 and rows)")
     if content["schema"] != SCHEMA:
@@ -222,7 +231,7 @@ def read_submission(path: Path, *, named: bool = True) -> Submission:
     try:
         found = digest_of(content)
     except ValueError as error:  # 1e400 is read as infinity
-        raise UsageError(f"{path}: holds a number that no float holds ({one_line(error)})") from error
+        raise UsageError(f"{path}: holds a number that no float holds") from error
     if found != claimed:
         raise UsageError(
             f"{path}: was changed after it was submitted: its content has the digest {found[:8]}…, and it says "
@@ -232,6 +241,7 @@ def read_submission(path: Path, *, named: bool = True) -> Submission:
         submission = Submission.model_validate(content)
     except pydantic.ValidationError as error:
         raise UsageError(f"{path}: {mistake(error, _MODELS)}") from None
+    submission._read = found
     for row in submission.rows:
         if (row.popularity == 0) != (row.status == "invalid"):
             where = f"system {row.system!r}, task {row.task!r}, prompt {row.prompt_id!r}"

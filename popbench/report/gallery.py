@@ -16,6 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
+from popbench.errors import damage
+from popbench.files import read_bytes
 from popbench.records import JSON, Sample
 from popbench.report.references import Titles
 
@@ -120,23 +122,31 @@ def _packed(value: JSON) -> str:
     return base64.b64encode(zlib.compress(text.encode("ascii"), 6)).decode("ascii")
 
 
-def embedded(samples: Sequence[Sample], run: Path, order: Sequence[str], count: int) -> dict[str, str]:
+def embedded(
+    samples: Sequence[Sample], run: Path, order: Sequence[str], count: int
+) -> tuple[dict[str, str], dict[str, str]]:
     """Return `count` clips as base64 by their path: of the first two systems of `order`, spread over the prompts.
 
-    Then come the other systems, prompt by prompt. Clips that are not there are passed over.
+    Then come the other systems, prompt by prompt. Clips that are not there, or are links that lead out of the run, are
+    passed over: the second mapping says why, by their path.
     """
     found: dict[str, str] = {}
+    missing: dict[str, str] = {}
     for sample in _spread(samples, order):
         path = clip_path(sample.video)
         if len(found) >= count:
             break
-        if path is None or path in found:
+        if path is None or path in found or path in missing:
             continue
+        file = run / str(sample.video)
         try:
-            found[path] = base64.b64encode((run / str(sample.video)).read_bytes()).decode("ascii")
-        except OSError:
-            continue
-    return found
+            if not file.resolve().is_relative_to(run.resolve()):
+                missing[path] = "it is a link that leads out of the run"
+                continue
+            found[path] = base64.b64encode(read_bytes(file)).decode("ascii")
+        except (OSError, ValueError, RuntimeError) as error:  # also for a path with NUL, and a link to itself
+            missing[path] = damage(error)
+    return found, missing
 
 
 def _spread(samples: Sequence[Sample], order: Sequence[str]) -> Iterator[Sample]:

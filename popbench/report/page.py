@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ from markupsafe import Markup
 from popbench import __version__
 from popbench.audit.words import verdict
 from popbench.costs import sentences
-from popbench.errors import UsageError, counted, one_line
+from popbench.errors import UsageError, counted, damage
 from popbench.leaderboard.markdown import DEMO, agreements, knows_copies, ranked, remarks
 from popbench.originality import COPY
 from popbench.records import JSON, Sample
 from popbench.report import charts, drawn
+from popbench.report.agreeing import check_agreement
 from popbench.report.gallery import embedded, gallery
 from popbench.report.reading import check_results, read_run
 from popbench.report.references import titles_of
@@ -39,17 +40,28 @@ _DAMAGE = (
 """What files raise that are no longer as popbench wrote them."""
 
 
-def run_page(run: Path, title: str | None = None, *, page: Path | None = None, embed: int = 0) -> str:
+def run_page(
+    run: Path,
+    title: str | None = None,
+    *,
+    page: Path | None = None,
+    embed: int = 0,
+    tell: Callable[[str], object] = lambda _: None,
+) -> str:
     """Return the whole page of a finished run, with its gallery.
 
     `page` is the folder where the page will stand (the run's own by default), to which the videos' paths are
-    relative; `embed` clips are put into the page itself. Raises UsageError for a run that is not done or damaged.
+    relative; `embed` clips are put into the page itself, and `tell` gets a line where some of them are missing.
+    Raises UsageError for a run that is not done or damaged.
     """
     read = read_run(run)
     try:
-        return _page(read.results, title or run.resolve().name, (), _Run(read.about, read.samples, run, page, embed))
+        check_agreement(read.results, read.samples, read.about, str(run))
+        return _page(
+            read.results, title or run.resolve().name, (), _Run(read.about, read.samples, run, page, embed, tell)
+        )
     except _DAMAGE as error:
-        raise UsageError(f"{run}: results.json and samples.jsonl make no report ({one_line(error)})") from error
+        raise UsageError(f"{run}: results.json and samples.jsonl make no report ({damage(error)})") from error
 
 
 def board_page(results: Mapping[str, Any], title: str, about: Sequence[str] = ()) -> str:
@@ -61,17 +73,35 @@ def board_page(results: Mapping[str, Any], title: str, about: Sequence[str] = ()
     try:
         return _page(results, title, about, None)
     except _DAMAGE as error:
-        raise UsageError(f"results: they make no page ({one_line(error)})") from error
+        raise UsageError(f"results: they make no page ({damage(error)})") from error
 
 
 class _Run:
     """What only the page of a run has."""
 
     def __init__(
-        self, about: Mapping[str, JSON], samples: Sequence[Sample], path: Path, page: Path | None, embed: int
+        self,
+        about: Mapping[str, JSON],
+        samples: Sequence[Sample],
+        path: Path,
+        page: Path | None,
+        embed: int,
+        tell: Callable[[str], object],
     ) -> None:
         self.about, self.samples, self.path = about, samples, path
         self.page, self.embed = page or path, embed
+        self._tell = tell
+
+    def clips(self, order: Sequence[str]) -> dict[str, str]:
+        """Return the clips to put into the page, and tell how many of them are missing."""
+        found, missing = embedded(self.samples, self.path, order, self.embed)
+        if missing:
+            path, why = next(iter(missing.items()))
+            self._tell(
+                f"{counted(len(missing), 'clip')} to embed {'is' if len(missing) == 1 else 'are'} missing ({path}: "
+                f"{why}); {len(found):,} of {self.embed:,} are in the page"
+            )
+        return found
 
     def tasks(self, name: str) -> list[str]:
         """Return the tasks behind a table's name: itself, or those of a group."""
@@ -101,7 +131,7 @@ def _page(results: Mapping[str, Any], title: str, about: Sequence[str], run: _Ru
     }
     blobs = {"data": data}
     if run:
-        clips = embedded(run.samples, run.path, data["views"][0]["order"], run.embed)
+        clips = run.clips(data["views"][0]["order"])
         titles = titles_of(run.samples, run.about)
         blobs["samples"] = gallery(run.samples, results["predictors"], titles, clips, run.path, run.page)
         blobs["clips"] = clips

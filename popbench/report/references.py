@@ -7,6 +7,7 @@ from typing import Any
 
 from popbench.records import JSON, Sample
 from popbench.registry import load_registry
+from popbench.specs import check_recorded
 from popbench.systems import as_part
 
 Titles = Mapping[str, tuple[str, float]]
@@ -20,6 +21,7 @@ def titles_of(samples: Sequence[Sample], about: Mapping[str, JSON]) -> Titles:
         return {}
     component: Any = None
     try:
+        check_recorded([about["config"]["corpus"]], "run.json")
         resolved = load_registry().resolve("corpus", about["config"]["corpus"])
         component = resolved.component
         known = about["components"][f"corpus {resolved.spec.label}"]["fingerprint"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from popbench.errors import UsageError
+from popbench.files import opened
 from popbench.leaderboard.writing import write_files
 from popbench.report.page import run_page
 from popbench.run import check_free
@@ -15,13 +17,22 @@ FILE = "report.html"
 def _is_page(file: Path) -> bool:
     """Say whether a file is a page that popbench made, which may be made anew."""
     try:
-        return file.is_file() and b'name="generator" content="popbench' in file.read_bytes()[:4096]
+        with opened(file) as there:
+            return b'name="generator" content="popbench' in there.read(4096)
     except OSError:
         return False
 
 
-def write_report(run: Path, out: Path | None = None, title: str | None = None, embed: int = 0) -> Path:
+def write_report(
+    run: Path,
+    out: Path | None = None,
+    title: str | None = None,
+    embed: int = 0,
+    tell: Callable[[str], object] = lambda _: None,
+) -> Path:
     """Write the page of a run, into its directory or where `out` says, and return where it is.
+
+    `tell` gets a line where some of the `embed` clips that are put into it are missing.
 
     Raises UsageError for a run that makes no page, RunError where the disk refuses; what was there then stays.
     """
@@ -34,6 +45,6 @@ def write_report(run: Path, out: Path | None = None, title: str | None = None, e
         raise UsageError(f"{file.parent}: no such folder: make it first, or choose another --out")
     if out is not None and (file.is_symlink() or (file.exists() and not _is_page(file))):
         raise UsageError(f"{file} is no page of popbench's, and would be lost: remove it, or choose another --out")
-    page = run_page(run, title, page=file.parent, embed=embed)
+    page = run_page(run, title, page=file.parent, embed=embed, tell=tell)
     write_files(file.parent, {file.name: page})
     return file

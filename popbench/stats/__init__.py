@@ -27,7 +27,7 @@ given, the prompts are the sample.
 from .agreement import kendall_tau_b, rank_agreement, reordered_pairs
 from .bootstrap import Resamples, bootstrap_win_rates, percentile_interval
 from .bradley_terry import bradley_terry, bradley_terry_interval
-from .intervals import korn_graubard, median_interval, proportion_interval
+from .intervals import korn_graubard, median_interval, median_intervals, proportion_interval, too_few_for_a_median
 from .outcomes import mean_outcomes, outcome_counts, pairwise_outcomes, win_rates
 from .sign import minimum_detectable_win_rate, sign_test
 from .simultaneous import head_to_head_ranks, holm, rank_sets, simultaneous_intervals, verdicts
@@ -47,6 +47,7 @@ __all__ = [
     "korn_graubard",
     "mean_outcomes",
     "median_interval",
+    "median_intervals",
     "medians",
     "minimum_detectable_win_rate",
     "outcome_counts",
@@ -62,6 +63,7 @@ __all__ = [
     "sign_test",
     "simultaneous_intervals",
     "swap_shares",
+    "too_few_for_a_median",
     "verdicts",
     "win_rates",
 ]

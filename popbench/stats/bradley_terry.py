@@ -11,9 +11,7 @@ from ._arrays import Float64s
 from .bootstrap import Resamples, percentile_interval
 
 _SHARED, _STEPS = 40, 200
-_BLOCK = 2**20
-"""Numbers of a block of fits, so that little memory is touched again and again."""
-_PRECISE = 1e-13
+_PRECISE = 1e-14
 
 
 def bradley_terry(mean_win_rates: ArrayLike, n_prompts: int) -> Float64s:
@@ -51,12 +49,11 @@ def bradley_terry(mean_win_rates: ArrayLike, n_prompts: int) -> Float64s:
     n_systems = rates.shape[-1]
     # Per game of a pair, with the half win and half loss: everything below is divided by n + 1.
     scores = (rates * n_prompts + 0.5) / (n_prompts + 1) * (n_systems - 1)
-    flat = scores.reshape(-1, n_systems)
-    found = np.empty_like(flat)
-    start = _fit(flat.mean(axis=0, keepdims=True), np.zeros((1, n_systems))) if len(flat) else np.zeros((1, n_systems))
-    for rows in _arrays.row_blocks(len(flat), n_systems**2, _BLOCK):
-        found[rows] = _fit(flat[rows], np.broadcast_to(start, flat[rows].shape))
-    strengths: Float64s = found.reshape(rates.shape)
+    if not scores.size:
+        return np.zeros_like(rates)
+    flat = np.ascontiguousarray(scores.reshape(-1, n_systems).T)
+    start = _fit(flat.mean(axis=1, keepdims=True), np.zeros((n_systems, 1)))
+    strengths: Float64s = _fit(flat, start).T.reshape(rates.shape)
     return strengths
 
 
@@ -98,56 +95,67 @@ def bradley_terry_interval(
     return percentile_interval(bradley_terry((won / n_prompts).T, n_prompts).T, level)
 
 
-def _fit(scores: Float64s, strengths: Float64s) -> Float64s:
-    """Solve for the strengths, shape (fits, systems), that expect these scores per game; all fits start alike.
+def _fit(scores: Float64s, start: Float64s) -> Float64s:
+    """Solve for the strengths that expect these scores per game, shape (systems, fits); all fits start alike.
 
-    Resamples lie near their common start, whose curvature serves them all: a step costs no more than a product. What
-    is not done after some steps goes on with its own curvature.
+    Resamples lie near their common start, of shape (systems, 1), whose curvature serves them all: a step costs no more
+    than a product. What is not done after some steps goes on with its own curvature.
     """
-    s = np.array(strengths)
-    n_systems = scores.shape[1]
-    inverse, scale, first = np.linalg.inv(_curvature(s[:1]))[0], np.ones((1, 1)), _information(s[:1])
+    found = np.repeat(start, scores.shape[1], axis=1)
+    inverse, first = np.linalg.inv(_curvature(start))[0], _information(start)
+    scale = np.ones((1, 1))
+    left = np.arange(scores.shape[1])
     for step in range(_SHARED + _STEPS):
-        gradient = scores - _expected(s)
-        left = np.flatnonzero(np.abs(gradient).max(axis=1, initial=0) >= _PRECISE * n_systems)
-        if not len(left):
-            break
+        s = np.take(found, left, axis=1)
+        gradient = np.take(scores, left, axis=1) - _expected(s)
+        done = np.abs(gradient).max(axis=0) < _PRECISE * len(scores)
         if step < _SHARED:
             if step == 1:  # near enough to say how each fit's curvature differs in size
                 scale = np.sqrt(first / _information(s))
-            left, move = np.arange(len(s)), (gradient * scale) @ inverse * scale
+            move = inverse @ (gradient * scale) * scale
         else:
-            move = np.linalg.solve(_curvature(s[left]), gradient[left, :, np.newaxis])[:, :, 0]
-        s[left] += move / np.maximum(1, np.abs(move).max(axis=1, keepdims=True))
-    centred: Float64s = s - s.mean(axis=1, keepdims=True)
+            move = np.linalg.solve(_curvature(s), gradient.T[:, :, np.newaxis])[:, :, 0].T
+        found[:, left] = s + move / np.maximum(1, np.abs(move).max(axis=0))
+        if done.all():
+            break
+        left = left[~done]
+        scale = np.compress(~done, scale, axis=1) if scale.size > 1 else scale
+    centred: Float64s = found - found.mean(axis=0)
     return centred
 
 
 def _expected(s: Float64s) -> Float64s:
-    """Return the scores that strengths of shape (fits, systems) expect, summed over the others."""
+    """Return the scores that strengths of shape (systems, fits) expect, summed over the others."""
     e = np.exp(s)
-    both = e[:, :, np.newaxis] + e[:, np.newaxis, :]
-    np.divide(1, both, out=both)
-    found: Float64s = e * both.sum(axis=2) - 0.5
-    return found
+    total, room = np.zeros_like(e), np.empty_like(e)
+    for a in range(len(e) - 1):
+        meets = np.divide(1, np.add(e[a], e[a + 1 :], out=room[a + 1 :]), out=room[a + 1 :])
+        total[a] += meets.sum(axis=0)
+        total[a + 1 :] += meets
+    total *= e
+    return total
 
 
 def _information(s: Float64s) -> Float64s:
-    """Return how each system's expected score changes with its own strength, shape (fits, systems)."""
+    """Return how each system's expected score changes with its own strength, shape (systems, fits)."""
     e = np.exp(s)
-    both = e[:, :, np.newaxis] + e[:, np.newaxis, :]
-    np.divide(1, np.square(both, out=both), out=both)
-    found: Float64s = e * (both @ e[:, :, np.newaxis])[:, :, 0] - 0.25
-    return found
+    total, room = np.zeros_like(e), np.empty_like(e)
+    for a in range(len(e) - 1):
+        meets = np.add(e[a], e[a + 1 :], out=room[a + 1 :])
+        np.divide(1, np.square(meets, out=meets), out=meets)
+        total[a] += np.einsum("bf,bf->f", meets, e[a + 1 :])
+        total[a + 1 :] += np.multiply(meets, e[a], out=meets)
+    total *= e
+    return total
 
 
 def _curvature(s: Float64s) -> Float64s:
-    """Return how expected scores change with strengths, shape (fits, systems, systems)."""
-    expected = expit(s[:, :, np.newaxis] - s[:, np.newaxis, :])
+    """Return how expected scores change with strengths of shape (systems, fits), shape (fits, systems, systems)."""
+    expected = expit(s.T[:, :, np.newaxis] - s.T[:, np.newaxis, :])
     curvature = -expected * (1 - expected)
-    diagonal = np.arange(s.shape[1])
+    diagonal = np.arange(len(s))
     curvature[:, diagonal, diagonal] = 0
     curvature[:, diagonal, diagonal] = -curvature.sum(axis=2)
-    curvature += 1 / s.shape[1]  # fixes the sum of the strengths, which no game tells
+    curvature += 1 / len(s)  # fixes the sum of the strengths, which no game tells
     found: Float64s = curvature
     return found

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.special import betaincinv
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import betainc, betaincinv
 
 from . import _arrays
 from ._arrays import Float64s, Floats, Ints
@@ -103,18 +104,48 @@ def median_interval(values: ArrayLike, strata: ArrayLike, level: float = 0.95) -
         Statistics 19.
     """
     x = _arrays.popularity(values, ("prompts",))
-    n = len(x)
+    median, low, high = median_intervals(x[np.newaxis], strata, level)
+    return float(median[0]), float(low[0]), float(high[0])
+
+
+def median_intervals(values: ArrayLike, strata: ArrayLike, level: float = 0.95) -> tuple[Float64s, Float64s, Float64s]:
+    """Return what `median_interval` does for many systems at once: values (systems, prompts) give arrays (systems,).
+
+    Raises:
+        ValueError: as `median_interval`.
+    """
+    x = _arrays.popularity(values, ("systems", "prompts"))
+    n = x.shape[1]
+    codes, alpha = _arrays.strata_codes(strata, n), _arrays.tail(level)
     # No effective sample size is below n/2, so no value further from the middle than this can be an end.
     first = max(0, int(_outermost(n, level) * n) - 2)
-    candidates = np.unique(np.sort(x)[first : n - first])[:, np.newaxis]
-    # The ends that are needed of both in one call: boards ask for the median of every system in every category.
-    y = np.concatenate([x <= candidates, x < candidates]).astype(np.float64)
-    theta, n_eff = _effective_sample_size(y, _arrays.strata_codes(strata, n))
-    candidates = candidates[:, 0]
-    k = len(candidates)
-    ends = _lower(np.concatenate([1 - theta[:k], theta[k:]]), n_eff, _arrays.tail(level))
-    upper, lower = 1 - ends[:k], ends[k:]
-    return float(np.median(x)), float(candidates[upper >= 0.5].min()), float(candidates[lower <= 0.5].max())
+    candidates = np.sort(x, axis=1)[:, first : n - first]
+    low, high = np.empty(len(x)), np.empty(len(x))
+    for rows in _arrays.row_blocks(len(x), candidates.shape[1] * n, 2**18):
+        v = candidates[rows]
+        of, at = x[rows, np.newaxis, :], v[:, :, np.newaxis]
+        upper_is_above, lower_is_below = (
+            _lower_is_below_half(side, codes, alpha).reshape(v.shape) for side in (of > at, of < at)
+        )
+        low[rows] = np.where(upper_is_above, v, np.inf).min(axis=1)
+        high[rows] = np.where(lower_is_below, v, -np.inf).max(axis=1)
+    return np.median(x, axis=1), low, high
+
+
+def _lower_is_below_half(y: NDArray[np.bool_], codes: Ints, alpha: float) -> NDArray[np.bool_]:
+    """Say of each row of `y`, prompts last, whether the lower end of its Korn-Graubard interval is at most 1/2."""
+    codes, sizes = _usable(codes)
+    total = (y.reshape(-1, len(codes)).astype(np.float32) @ _membership(codes, np.float32)).astype(np.float64)
+    theta, n_eff = total.sum(axis=1) / len(codes), _n_eff(total, total, sizes)
+    x = theta * n_eff
+    # An end is below 1/2 where the chances there are above alpha: ten times as fast as finding the end.
+    below: NDArray[np.bool_] = (x == 0) | (betainc(np.where(x > 0, x, 1), n_eff - x + 1, 0.5) >= alpha)
+    return below
+
+
+def too_few_for_a_median(n: int, level: float = 0.95) -> bool:
+    """Say whether no interval of n values' median reaches the level: not even that from the least to the greatest."""
+    return bool(0.5 ** (n - 1) > 1 - level)
 
 
 @cache
@@ -125,21 +156,33 @@ def _outermost(n: int, level: float) -> float:
 
 def _effective_sample_size(y: Float64s, codes: Ints) -> tuple[Float64s, Float64s]:
     """Return theta and n_eff of each row of `y`."""
+    codes, sizes = _usable(codes)
+    member = _membership(codes, np.float64)
+    return y.mean(axis=1), _n_eff(y @ member, y**2 @ member, sizes)
+
+
+def _usable(codes: Ints) -> tuple[Ints, Ints]:
+    """Return the strata and their sizes, as one where any has only one prompt."""
     sizes = np.bincount(codes)
-    stratified = len(sizes) > 1 and sizes.min() > 1
-    if not stratified:
-        codes = np.zeros_like(codes)
-        sizes = np.array([len(codes)])
-    k = 1 / len(sizes)
-    member = (codes[:, np.newaxis] == np.arange(len(sizes))).astype(np.float64)  # (prompts, strata)
-    total, squares = y @ member, y**2 @ member  # (pairs, strata)
+    return (codes, sizes) if sizes.min() > 1 else (np.zeros_like(codes), np.array([len(codes)]))
+
+
+def _membership(codes: Ints, dtype: type[np.floating[Any]]) -> Floats:
+    """Return 1 where a prompt is of a stratum, shape (prompts, strata)."""
+    member: Floats = (codes[:, np.newaxis] == np.arange(codes.max() + 1)).astype(dtype)
+    return member
+
+
+def _n_eff(total: Float64s, squares: Float64s, sizes: Ints) -> Float64s:
+    """Return n_eff from the sums of outcomes and of their squares by stratum, shape (rows, strata)."""
+    n, k = sizes.sum(), 1 / len(sizes)
     p = (total + k) / (sizes + 2 * k)
     deviations = squares - 2 * p * total + sizes * p**2
     s2 = (deviations + k * (1 - p) ** 2 + k * p**2) / (sizes + 2 * k)
-    n = len(codes)
-    v = ((sizes / n) ** 2 * s2 / (sizes - 1 if stratified else sizes)).sum(axis=1)
+    v = ((sizes / n) ** 2 * s2 / (sizes - 1 if len(sizes) > 1 else sizes)).sum(axis=1)
     t = (total.sum(axis=1) + 1) / (n + 2)
-    return y.mean(axis=1), np.clip(t * (1 - t) / v, n / 2, 40 * n)
+    found: Float64s = np.clip(t * (1 - t) / v, n / 2, 40 * n)
+    return found
 
 
 def _clopper_pearson(rate: Floats, n: Floats, level: float) -> tuple[Float64s, Float64s]:

@@ -33,6 +33,7 @@
     $("count").textContent = state.list.length
       ? `${state.list.length.toLocaleString("en")} of ${samples.prompts.length.toLocaleString("en")} prompts`
       : "No prompt fits: change the filters.";
+    list.hidden = !state.list.length;
     if (!state.list.includes(state.prompt)) state.prompt = state.list[0] ?? null;
     reveal();
     show();

@@ -47,5 +47,13 @@ const popbench = (() => {
 
   $("theme").addEventListener("click", theme.toggle);
 
+  // A table that goes on to the right fades out there.
+  const mark = (table) => table.classList.toggle("more", table.scrollLeft + table.clientWidth < table.scrollWidth - 1);
+  const sized = new ResizeObserver((entries) => entries.forEach((entry) => mark(entry.target)));
+  for (const table of document.querySelectorAll(".scroll")) {
+    sized.observe(table);
+    table.addEventListener("scroll", () => mark(table), { passive: true });
+  }
+
   return { $, blob, data, make, numeral, onView, state, view: () => data.views[state.view] };
 })();

@@ -1,0 +1,306 @@
+"""The scheduler at work: a thread that turns what Ray tells into events, and actions into what Ray does.
+
+The thread waits for one queue, which callbacks of Ray put into: no worker is ever asked whether it is done. Whoever
+waits for answers looks at the clock as well, so that a Ray that hangs, with this thread in it, does not hang the run.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import popbench
+from popbench.errors import one_line
+from popbench_ray.cluster import Connection
+from popbench_ray.lanes import Action, End, Fail, Limits, Send, Start, Stop
+from popbench_ray.nodes import Need, Size
+from popbench_ray.scheduling import Scheduler
+from popbench_ray.session import Session
+from popbench_ray.trouble import explain
+from popbench_ray.worker import Result, Settings, Worker
+
+POLL = 2.0
+_GOODBYE = 10.0
+"""Seconds that a worker has to close its component."""
+_AT_ONCE = 256
+"""Events that are taken in before actions follow."""
+
+
+class Driver:
+    """Drives workers with Ray until `close`. `sizes` are the nodes that there are at first."""
+
+    def __init__(self, limits: Limits, connection: Connection, sizes: Mapping[str, Size]) -> None:
+        import ray
+
+        self._ray = ray
+        self._limits = limits
+        self._connection = connection
+        self._settings = Settings.here()
+        self._scheduler = Scheduler(limits)
+        self._sessions: dict[str, Session] = {}
+        self._needs: dict[str, Need] = {}
+        self._handles: dict[int, Any] = {}
+        self._lanes: dict[int, str] = {}
+        self._eager: set[int] = set()
+        self._leaving: deque[tuple[float, int]] = deque()
+        self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._senders = ThreadPoolExecutor(2, "popbench-ray-send")
+        self._closed = threading.Event()
+        self._empty = threading.Event()
+        self._heard = time.monotonic()
+        self.crashed: str | None = None
+        self._remote = ray.remote(Worker)
+        self._scheduler.capacity(sizes, time.monotonic())
+        self._threads = [
+            threading.Thread(target=run, daemon=True, name="popbench-ray") for run in (self._run, self._poll)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    # what engines ask for, from any thread
+
+    def open(self, name: str, need: Need, session: Session) -> None:
+        """Begin a lane; its answers go to the session."""
+        self._post(self._open, name, need, session)
+
+    def add(self, name: str, session: Session, request: popbench.Request) -> None:
+        """Give a lane an item."""
+        self._post(self._add, name, session, request)
+
+    def complete(self, name: str, session: Session) -> None:
+        """Give a lane no more items."""
+        self._post(self._complete, name, session)
+
+    def cancel(self, name: str, session: Session) -> None:
+        """Give up a lane's items."""
+        self._post(self._cancel, name, session)
+
+    def release(self, name: str) -> None:
+        """End a lane's workers."""
+        self._post(self._scheduler.release, name)
+
+    def interrupt(self, error: str) -> None:
+        """End all lanes with an error, even where this thread hangs in Ray."""
+        for session in list(self._sessions.values()):
+            session.end(error)
+        self._post(self._scheduler.interrupt, error)
+
+    def at_work(self, name: str) -> int:
+        """Count the workers of a lane that are ready."""
+        return self._scheduler.at_work(name)
+
+    def silence(self) -> float:
+        """Return for how many seconds the cluster has not answered."""
+        return time.monotonic() - self._heard
+
+    def close(self) -> None:
+        """End all workers, politely where the cluster answers; in bounded time."""
+        for name in list(self._needs):
+            self.release(name)
+        self._post(self._look_whether_empty)
+        if self.silence() < 3 * POLL:
+            self._empty.wait(_GOODBYE + 2)
+        self._closed.set()
+        for thread in self._threads:
+            thread.join(POLL)
+        self._senders.shutdown(wait=False, cancel_futures=True)
+
+    # the thread
+
+    def _post(self, call: Callable[..., Any], *arguments: Any) -> None:
+        self._events.put(lambda: call(*arguments))
+
+    def _run(self) -> None:
+        try:
+            ticked = 0.0
+            while not self._closed.is_set():
+                with suppress(queue.Empty):
+                    self._events.get(timeout=0.5)()
+                    for _ in range(_AT_ONCE):
+                        self._events.get_nowait()()
+                now = time.monotonic()
+                if now - ticked >= 1.0:
+                    ticked = now
+                    self._scheduler.tick(now)
+                    self._hurry(now)
+                for action in self._scheduler.take(now):
+                    self._do(action)
+        except Exception as error:  # a bug here, or Ray's: whoever waits for answers must not wait for ever
+            self.crashed = f"the Ray engine failed: {one_line(error)}"
+            raise
+
+    def _poll(self) -> None:
+        """Ask which nodes there are, again and again; it hangs where the cluster does not answer."""
+        while not self._closed.wait(POLL):
+            with suppress(Exception):
+                sizes = self._connection.sizes()
+                self._heard = time.monotonic()
+                self._post(lambda sizes=sizes: self._scheduler.capacity(sizes, time.monotonic()))
+
+    def _open(self, name: str, need: Need, session: Session) -> None:
+        self._sessions[name] = session
+        self._needs[name] = need
+        self._scheduler.open(name, need)
+
+    def _add(self, name: str, session: Session, request: popbench.Request) -> None:
+        if self._sessions.get(name) is session and not session.over:
+            session.requests[request.id] = request
+            self._scheduler.add(name, request.id, time.monotonic())
+
+    def _complete(self, name: str, session: Session) -> None:
+        if self._sessions.get(name) is session:
+            self._scheduler.complete(name)
+
+    def _cancel(self, name: str, session: Session) -> None:
+        if self._sessions.get(name) is session:
+            self._scheduler.cancel(name)
+
+    def _hurry(self, now: float) -> None:
+        """Kill workers that take too long to say goodbye."""
+        while self._leaving and self._leaving[0][0] <= now:
+            self._gone(self._leaving.popleft()[1], "it did not close")
+
+    def _look_whether_empty(self) -> None:
+        self._closing = True
+        if not self._handles:
+            self._empty.set()
+
+    _closing = False
+
+    # actions
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Start():
+                self._start(action)
+            case Send():
+                session = self._sessions[action.lane]
+                for item in action.items:
+                    self._send(action.worker, session, session.requests[str(item)])
+            case Stop():
+                self._stop(action)
+            case Fail():
+                session = self._sessions[action.lane]
+                session.requests.pop(str(action.item), None)
+                session.answer(popbench.Failure(str(action.item), f"{session.who}: {action.error}"))
+            case End():
+                self._sessions[action.lane].end(action.error)
+
+    def _start(self, action: Start) -> None:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        need, number = self._needs[action.lane], action.worker
+        handle: Any = self._remote.options(
+            num_cpus=need.cpus,
+            num_gpus=need.gpus,
+            memory=need.memory or None,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(action.node, soft=False),
+            max_restarts=0,
+            max_task_retries=0,
+        ).remote()
+        self._handles[number] = handle
+        self._lanes[number] = action.lane
+        self._sessions[action.lane].allow(2 * self._limits.batch)
+        self._call(handle.place.remote(self._settings), self._placed, number)
+
+    def _call(self, reference: Any, then: Callable[..., None], *arguments: Any) -> None:
+        """Have something done with what a call comes to, in this thread: `then(*arguments, result, error)`."""
+
+        def tell(future: Any) -> None:
+            error = future.exception()
+            self._post(then, *arguments, None if error is not None else future.result(), error)
+
+        reference.future().add_done_callback(tell)
+
+    def _placed(self, number: int, host: str | None, error: BaseException | None) -> None:
+        handle = self._handles.get(number)
+        if error is not None or handle is None:
+            self._lost(number, error)
+            return
+        self._scheduler.placed(number, time.monotonic())
+        session = self._sessions[self._lanes[number]]
+        call = handle.prepare.remote(session.spec, session.fingerprint, popbench.__version__)
+        self._call(call, self._prepared, number, host)
+
+    def _prepared(self, number: int, host: str, result: Result | None, error: BaseException | None) -> None:
+        if result is None:
+            self._lost(number, error)
+        elif result.raised is None:
+            self._scheduler.ready(number, time.monotonic())
+        elif result.eager:  # it is another component there
+            self._gone(number, "it is another one")
+            self._scheduler.fail(self._lanes.get(number, ""), f"it differs on node {host}: {result.raised}")
+        else:
+            self._raised(number, result)
+
+    def _send(self, number: int, session: Session, request: popbench.Request) -> None:
+        if isinstance(request, popbench.ScoreRequest):  # a file to read, which takes a while
+            self._senders.submit(self._send_video, number, session, request)
+        else:
+            self._ask(number, request, None)
+
+    def _send_video(self, number: int, session: Session, request: popbench.ScoreRequest) -> None:
+        try:
+            self._ask(number, request, Path(request.path).read_bytes())
+        except Exception as error:
+            failure = popbench.Failure(request.id, f"{session.who}: {request.path} cannot be sent: {one_line(error)}")
+            self._post(self._answered, number, request.id, Result(failure), None)
+
+    def _ask(self, number: int, request: popbench.Request, video: bytes | None) -> None:
+        handle = self._handles.get(number)
+        if handle is not None:
+            self._call(handle.do.remote(request, video), self._answered, number, request.id)
+
+    def _answered(self, number: int, item: str, result: Result | None, error: BaseException | None) -> None:
+        if result is None:
+            self._lost(number, error)
+        elif result.answer is None:
+            self._raised(number, result)
+        elif self._scheduler.answered(number, item, time.monotonic(), eager=result.eager):
+            session = self._sessions[self._lanes[number]]
+            if result.eager and number not in self._eager:
+                self._eager.add(number)
+                session.allow(2 * self._limits.most)
+            session.requests.pop(item, None)
+            session.answer(result.answer, result.video)
+
+    def _raised(self, number: int, result: Result) -> None:
+        """A component has raised: its process is not trusted any more."""
+        if number in self._handles:
+            self._sessions[self._lanes[number]].trace = result.trace
+            self._gone(number, str(result.raised), blame=True)
+
+    def _lost(self, number: int, error: BaseException | None) -> None:
+        if number in self._handles:
+            why, blame = explain(error)
+            self._gone(number, why, blame=blame)
+
+    def _stop(self, action: Stop) -> None:
+        handle = self._handles.get(action.worker)
+        if handle is None:
+            return
+        if action.hard:
+            self._kill(action.worker)
+            return
+        self._leaving.append((time.monotonic() + _GOODBYE, action.worker))
+        self._call(handle.close.remote(), lambda *_: self._gone(action.worker, "it was asked to"))
+
+    def _gone(self, number: int, why: str, *, blame: bool = False) -> None:
+        """End a worker's process, if it is still there, and count it as lost."""
+        self._kill(number)
+        self._scheduler.lost(number, why, time.monotonic(), blame=blame)
+
+    def _kill(self, number: int) -> None:
+        handle = self._handles.pop(number, None)
+        if handle is not None:
+            with suppress(Exception):  # it is dead already
+                self._ray.kill(handle)
+            if self._closing and not self._handles:
+                self._empty.set()

@@ -1,0 +1,40 @@
+"""The options of the engine. Results depend on none of them."""
+
+from __future__ import annotations
+
+import pydantic
+
+import popbench
+
+
+class RayOptions(popbench.Options):
+    """Which cluster, what its workers occupy, and how patient the engine is."""
+
+    address: str | None = popbench.runtime(
+        None, min_length=1, description="auto, or HOST:PORT of a cluster; without it Ray is started on this machine"
+    )
+    workers: int | None = popbench.runtime(None, ge=1, description="workers of one component, at most")
+    batch: int = popbench.runtime(
+        2, ge=1, le=1024, description="items that a worker holds at first; it gets more where its component takes more"
+    )
+    cpus: float = popbench.runtime(1.0, gt=0, le=4096, description="processors of a worker without GPUs")
+    gpus: dict[str, float] = popbench.runtime(
+        {}, description='GPUs of a worker by label, for instance {"ltx": 0.5}; else what the component needs'
+    )
+    gpu_memory_gb: float | None = popbench.runtime(None, gt=0, description="GiB of a GPU; else what it says itself")
+    item_timeout: float = popbench.runtime(
+        1800.0, gt=0, description="seconds without an answer after which a worker is ended and its items tried again"
+    )
+    retries: int = popbench.runtime(3, ge=0, le=100, description="how often an item is tried again")
+    lost_after: float = popbench.runtime(
+        120.0, gt=0, description="seconds without any worker, or any word of the cluster, after which the run ends"
+    )
+
+    @pydantic.field_validator("gpus")
+    @classmethod
+    def _whole(cls, value: dict[str, float]) -> dict[str, float]:
+        """Ray gives shares of one GPU, or whole ones."""
+        for label, gpus in value.items():
+            if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
+                raise ValueError(f"{label} {gpus:g}: expected a share of one GPU, or a whole number of them")
+        return value

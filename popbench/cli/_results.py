@@ -1,0 +1,94 @@
+"""What a command tells of a run when it is over."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+
+import click
+
+from popbench.cli._console import make_console, tell
+from popbench.cli._progress import make_progress
+from popbench.costs import sentences
+from popbench.errors import counted
+from popbench.progress import Progress
+from popbench.run import Run
+
+REASONS = 3
+"""How many reasons for invalid samples are told."""
+
+
+def interruptible(work: Callable[[Progress], Run]) -> Run | None:
+    """Show the progress of work; None where it was interrupted, with what to give to go on."""
+    progress = make_progress()
+    try:
+        return work(progress)
+    except KeyboardInterrupt:
+        progress.close()
+        tell(f"popbench: interrupted; finished work is kept. To go on: {again()}", err=True)
+        return None
+
+
+def again() -> str:
+    """Return the command as it was given."""
+    return shlex.join(["popbench", *sys.argv[1:]])
+
+
+def show(run: Run, *, as_json: bool) -> None:
+    """Print a run's board and where its files are, or a summary in JSON."""
+    if as_json:
+        summary = {
+            "run": str(run.path),
+            "demo": run.demo,
+            "complete": run.complete,
+            "samples": run.n,
+            "invalid": run.invalid,
+            "errors": run.errors,
+            "problems": list(run.problems),
+            "costs": list(run.costs),
+            "results": run.results,
+        }
+        click.echo(json.dumps(summary, ensure_ascii=False))
+    else:
+        _show(run)
+    if run.removed:
+        files = " and ".join(run.removed)
+        told = f"removed {files}: the samples now end before their scores; run without --stop-after to write them again"
+        tell(f"popbench: {told}", err=True)
+
+
+def _show(run: Run) -> None:
+    console = make_console()
+    if run.results is not None:
+        from popbench.leaderboard.terminal import show
+
+        show(run.results, console)
+    for line in sentences(run.costs):
+        console.print(f"Drafts by {line}", markup=False, highlight=False, soft_wrap=True)
+    told = f"{counted(run.n, 'sample')} in {run.path}: {', '.join(_files(run))}"
+    console.print(told, markup=False, highlight=False, soft_wrap=True)
+    if run.invalid:
+        style = "bold red" if run.invalid == run.n else "yellow"
+        console.print(_invalid(run), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def _files(run: Run) -> Iterator[str]:
+    for name in ("leaderboard.md", "results.json", "samples.jsonl"):
+        if (run.path / name).exists():
+            yield name
+    if any((run.path / "videos").iterdir()):
+        yield "videos"
+    if run.logged:
+        yield "errors.log"
+
+
+def _invalid(run: Run) -> str:
+    """Say how many samples are invalid and why, the commonest reasons first."""
+    shown = [f"{reason} ({count})" for reason, count in run.reasons[:REASONS]]
+    others = run.invalid - sum(count for _, count in run.reasons[:REASONS])
+    if others:
+        shown.append(f"{counted(len(run.reasons) - REASONS, 'other reason')} ({others})")
+    verb = "is invalid and scores" if run.invalid == 1 else "are invalid and score"
+    return f"{run.invalid} of {counted(run.n, 'sample')} {verb} 0: {'; '.join(shown)}"

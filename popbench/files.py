@@ -1,0 +1,118 @@
+"""Files that anybody may have made: read without waiting or overflowing, and written without following a link.
+
+A run directory, a board, a task or a file of scores may come from a stranger. In the place of a file there may be a
+pipe, a device, a link that leads elsewhere, or more than the memory holds.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from popbench.errors import damage
+from popbench.records import JSON
+
+LARGEST = 2**29
+"""Bytes of a file that is read as a whole, at most."""
+LONGEST = 2**26
+"""Bytes of a line, at most."""
+SMALL = 2**17
+"""Bytes of a file that people write, such as a task's YAML, at most."""
+_NODES = 50_000
+"""Values of a YAML file at most, with those counted again that an alias repeats."""
+
+
+def opened(path: Path) -> BinaryIO:
+    """Open a file to read it; raises OSError for what is none, such as a pipe, which would be waited for."""
+    found = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(found).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(found)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return os.fdopen(found, "rb")
+
+
+def read_bytes(path: Path, most: int = LARGEST) -> bytes:
+    """Read a file; raises OSError for one that is larger than `most` bytes."""
+    with opened(path) as file:
+        data = file.read(most + 1) if os.fstat(file.fileno()).st_size <= most else b""
+        if len(data) > most or os.fstat(file.fileno()).st_size > most:
+            raise OSError(errno.EFBIG, f"larger than {_told(most)}", str(path))
+    return data
+
+
+def _told(size: int) -> str:
+    return f"{size // 2**20:,} MiB" if size >= 2**20 else f"{size // 2**10:,} KiB"
+
+
+def read_text(path: Path, most: int = LARGEST) -> str:
+    """Read a file of UTF-8; raises OSError as `read_bytes` does, and UnicodeDecodeError."""
+    return read_bytes(path, most).decode("utf-8")
+
+
+def read_json(path: Path, most: int = LARGEST) -> JSON:
+    """Read a file of JSON; raises OSError as `read_bytes` does, and ValueError or RecursionError for what is none."""
+    return json.loads(read_text(path, most))
+
+
+def read_lines(path: Path, longest: int = LONGEST) -> Iterator[str]:
+    """Yield the lines of a file of UTF-8; raises OSError for what is no file, ValueError for a line that is too long.
+
+    A mark at the beginning that says that it is UTF-8 is left out.
+    """
+    with opened(path) as file:
+        start = b"\xef\xbb\xbf"
+        while line := file.readline(longest + 1):
+            if len(line) > longest:
+                raise ValueError(f"a line is longer than {_told(longest)}")
+            yield line.removeprefix(start).decode("utf-8")
+            start = b""
+
+
+def read_yaml(path: Path, most: int = SMALL) -> JSON:
+    """Read a file of YAML, with plain values only; raises OSError as `read_bytes` does, ValueError for what is none."""
+    import yaml
+
+    text = read_text(path, most)
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _size(node, {}) > _NODES:
+            raise ValueError(f"more than {_NODES:,} values, with those that aliases repeat")
+        return loader.construct_document(node)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(damage(error)) from error
+
+
+def _size(node: Any, known: dict[int, int]) -> int:
+    """Count a node of YAML and all below it; an alias stands for its anchor, and may stand for billions."""
+    if node.id == "scalar":
+        return 1
+    if id(node) not in known:
+        known[id(node)] = _NODES  # within itself
+        parts = [part for pair in node.value for part in pair] if node.id == "mapping" else node.value
+        known[id(node)] = min(_NODES + 1, 1 + sum(_size(part, known) for part in parts))
+    return known[id(node)]
+
+
+def opened_new(path: Path) -> BinaryIO:
+    """Open a file to write it anew, in the place of whatever has its name: no link there is followed."""
+    with suppress(FileNotFoundError):
+        path.unlink()
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), "wb")
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write a file anew, as `opened_new` does."""
+    with opened_new(path) as file:
+        file.write(data)

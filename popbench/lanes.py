@@ -1,0 +1,212 @@
+"""Lanes: one component each with the queue before it, so that stages overlap.
+
+A lane is fed by what is settled before it: it reads a cell of the ledger once, and from then on earlier lanes offer it
+what they settle there. Its queue is bounded; a cell of which something did not fit is read again later. So no lane ever
+waits for a slower one after it, and memory holds one cell of a lane at most.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from popbench.ledger import Cell, Stage
+from popbench.plan import Plan
+from popbench.records import JSON, Prompt, Reference
+from popbench.settled import STAGES, Counted, Open, View
+from popbench.systems import Part, Track
+
+Place = tuple[Cell, str, int]
+"""Where a result belongs: cell, prompt id, repeat."""
+
+
+@dataclass(slots=True)
+class Unit:
+    """One sample's share of a stage: where its result belongs, and what the stage before settled."""
+
+    cell: Cell
+    track: Track
+    prompt: Prompt
+    repeat: int
+    before: Mapping[str, JSON] = field(default_factory=dict)
+    attempt: int = 0
+    costs: dict[str, JSON] = field(default_factory=dict)
+    references: tuple[Reference, ...] = ()
+
+    @property
+    def place(self) -> Place:
+        """Where its result belongs."""
+        return self.cell, self.prompt.id, self.repeat
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        repeat = f" repeat {self.repeat}" if self.repeat else ""
+        return f"{self.prompt.task}/{self.prompt.id}{repeat} ({self.track.label})"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A track and the components that it goes through up to a lane's stage: one cell of the ledger."""
+
+    track: Track
+    chain: tuple[Part, ...]
+
+    def cell(self, stage: Stage) -> Cell:
+        """Name the cell of a stage, of as many of the components as there are up to it."""
+        return self.track.cell(stage, *self.chain[: STAGES.index(stage) + 1])
+
+
+class Undone(dict[Place, str]):
+    """Why places have no result: errors of their own, and why the rest of a cell is pending."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pending: dict[Cell, str] = {}
+
+    def why(self, cell: Cell, prompt: str, repeat: int) -> str | None:
+        """Return why a place has no result, where that is known."""
+        return self.get((cell, prompt, repeat)) or self.pending.get(cell)
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What all lanes of a run share: a lock for whatever is settled, and why the rest is not."""
+
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    errors: Undone = field(default_factory=Undone)
+
+
+class Lane:
+    """One component's share of a run. All of it but `units` is called with the `lock` held that all lanes share."""
+
+    LIMIT = 1000
+    """Units that wait at most of what was offered."""
+
+    def __init__(self, stage: Stage, part: Part, lines: Sequence[Line], plan: Plan, view: View, common: Common) -> None:
+        self.stage = stage
+        self.part = part
+        self.lines = {line.cell(stage): line for line in lines}  # equal components share their cells
+        self.total = self.done = 0
+        self.over = self.started = self.stopped = self.grown = False
+        self.before: Sequence[Lane] = ()
+        self._plan, self._view, self._errors = plan, view, common.errors
+        self._changed = threading.Condition(common.lock)
+        self._queue: deque[Unit] = deque()
+        self._unread = deque(self.lines)
+        self._counted: dict[Cell, Counted] = {}
+        self._live: set[Cell] = set()
+        self._out: set[Place] = set()
+        earlier = STAGES[: self.rank]
+        self._after = {line.cell(earlier[-1]): cell for cell, line in self.lines.items()} if earlier else {}
+        self._through = Counter(line.cell(each) for each in earlier for line in self.lines.values())
+
+    @property
+    def name(self) -> str:
+        """What progress calls it."""
+        return f"{self.stage} {self.part.label}"
+
+    @property
+    def rank(self) -> int:
+        """Its stage as a number: lanes of a higher one go on from it."""
+        return STAGES.index(self.stage)
+
+    def begin(self) -> None:
+        """Count what there is to do, by the ledger's rows alone; cells that lack some come first.
+
+        Of a long run that is nearly done, looking at all clips would take minutes before anything is asked.
+        """
+        self.started = True
+        waits = any(not lane.over for lane in self.before)
+        repeats = self._plan.config.repeats
+        whole = set()
+        for cell, line in self.lines.items():
+            prompts = self._plan.prompts[line.track.task.name]
+            found = self._view.count(self.stage, line.track, line.chain, prompts, repeats)
+            wanted = len(prompts) * repeats
+            self._counted[cell] = found
+            self.done += found.settled
+            self.total += wanted - found.lost if waits else found.settled + found.ready
+            if found.settled + found.lost >= wanted:
+                whole.add(cell)
+        self._unread = deque(sorted(self.lines, key=whole.__contains__))
+
+    def units(self) -> Iterator[Unit]:
+        """Yield what is to do, waiting for earlier lanes, until they are over or this one is stopped."""
+        while True:
+            with self._changed:
+                unit = self._next()
+                if unit is not None:
+                    self._out.add(unit.place)
+                elif self.stopped or (not self._unread and all(lane.over for lane in self.before)):
+                    return
+                elif not self._unread:
+                    self._changed.wait()
+            if unit is not None:
+                yield unit
+            else:
+                time.sleep(0)  # others may have waited for the lock while a cell was read
+
+    def offer(self, cell: Cell, unit: Unit, before: Mapping[str, JSON]) -> None:
+        """Take what an earlier stage settled in its `cell`, if that cell leads here and was read already."""
+        own = self._after.get(cell)
+        if own is None or own not in self._live or self.over:
+            return
+        if len(self._queue) >= self.LIMIT:
+            self._live.discard(own)
+            self._unread.append(own)
+        else:
+            self._queue.append(Unit(own, self.lines[own].track, unit.prompt, unit.repeat, before))
+        self._changed.notify()
+
+    def lose(self, cell: Cell) -> bool:
+        """Count on one less where an earlier stage lost it in its `cell`; say whether that changes anything."""
+        lost = self._through[cell] if self.started and not self.over else 0
+        self.total -= lost
+        return bool(lost)
+
+    def settle(self, place: Place) -> None:
+        """A unit is over."""
+        self._out.discard(place)
+        self.done += 1
+
+    def wake(self) -> None:
+        """Look again: an earlier lane is over."""
+        self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Have nothing more to do."""
+        with self._changed:
+            self.stopped = True
+            self._changed.notify_all()
+
+    def left(self) -> int:
+        """Count what could be gone on with and is not over."""
+        return len(self._out) + len(self._queue) + sum(len(self._read(cell).ready) for cell in self._unread)
+
+    def _next(self) -> Unit | None:
+        if self.stopped:
+            return None
+        if not self._queue and self._unread:
+            cell = self._unread.popleft()
+            self._live.add(cell)
+            line = self.lines[cell]
+            found = self._read(cell)
+            if (counted := self._counted.pop(cell, None)) is not None and found.settled < counted.settled:
+                self.total += counted.settled - found.settled  # clips are gone: these are done once more
+                self.grown = True
+            prompts = {prompt.id: prompt for prompt in self._plan.prompts[line.track.task.name]} if found.ready else {}
+            self._queue.extend(
+                Unit(cell, line.track, prompts[id_], repeat, before)
+                for (id_, repeat), before in found.ready.items()
+                if (cell, id_, repeat) not in self._out and (cell, id_, repeat) not in self._errors
+            )
+        return self._queue.popleft() if self._queue else None
+
+    def _read(self, cell: Cell) -> Open:
+        line = self.lines[cell]
+        places = ((prompt.id, repeat) for prompt, repeat in self._plan.places(line.track))
+        return self._view.open(self.stage, line.track, line.chain, places)

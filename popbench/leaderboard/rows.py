@@ -1,0 +1,255 @@
+"""Score rows by column, so that a million of them fit: what boards are made of."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+Name = TypeVar("Name", bound=Hashable)
+
+ERROR, INVALID = "error", "invalid"
+_SAID: dict[bool | None, int] = {None: -1, False: 0, True: 1}
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRow:
+    """One sample's score under one predictor; `popularity` is None where status is error.
+
+    `copied` says whether the draft copies one of the references it was shown, None where none were.
+    """
+
+    system: str
+    task: str
+    prompt_id: str
+    repeat: int
+    category: str
+    status: str
+    popularity: float | None
+    compliance: bool | None = None
+    copied: bool | None = None
+
+
+class Names(Generic[Name]):
+    """Numbers names in the order in which they are met."""
+
+    def __init__(self, names: Iterable[Name] = ()) -> None:
+        self.names: list[Name] = []
+        self._codes: dict[Name, int] = {}
+        for name in names:
+            self.code(name)
+
+    def code(self, name: Name) -> int:
+        """Return a name's number, a new one for a new name."""
+        found = self._codes.setdefault(name, len(self.names))
+        if found == len(self.names):
+            self.names.append(name)
+        return found
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+class Rows(Sequence[ScoreRow]):
+    """Score rows, about 40 bytes each; as a sequence it holds `ScoreRow`, made when they are asked for.
+
+    `systems`, `prompts` (task, prompt id), `categories` and `statuses` have the names behind the columns of numbers.
+    """
+
+    def __init__(self, rows: Iterable[ScoreRow] = ()) -> None:
+        self.systems: Names[str] = Names()
+        self.prompts: Names[tuple[str, str]] = Names()
+        self.categories: Names[str] = Names()
+        self.statuses: Names[str] = Names(("ok", INVALID, ERROR))
+        self._system, self._prompt, self._category = array("i"), array("i"), array("i")
+        self._repeat, self._popularity = array("q"), array("d")
+        self._status, self._compliance, self._copied = array("b"), array("b"), array("b")
+        for row in rows:
+            self.append(row)
+
+    @classmethod
+    def of(cls, rows: Iterable[ScoreRow]) -> Rows:
+        """Return rows by column; what is that already is not copied."""
+        return rows if isinstance(rows, Rows) else cls(rows)
+
+    def append(self, row: ScoreRow) -> None:
+        """Add a row."""
+        self.add(
+            row.system, (row.task, row.prompt_id), row.repeat, row.category, row.status, row.popularity,
+            row.compliance, row.copied,
+        )  # fmt: skip
+
+    def add(
+        self,
+        system: str,
+        prompt: tuple[str, str],
+        repeat: int,
+        category: str,
+        status: str,
+        popularity: float | None,
+        compliance: bool | None,
+        copied: bool | None,
+    ) -> None:
+        """Add a row by its values; `prompt` is (task, prompt id)."""
+        self._system.append(self.systems.code(system))
+        self._prompt.append(self.prompts.code(prompt))
+        self._repeat.append(repeat)
+        self._category.append(self.categories.code(category))
+        self._status.append(self.statuses.code(status))
+        self._popularity.append(np.nan if popularity is None else popularity)
+        self._compliance.append(_SAID[compliance])
+        self._copied.append(_SAID[copied])
+
+    def __len__(self) -> int:
+        return len(self._system)
+
+    @overload
+    def __getitem__(self, at: int) -> ScoreRow: ...
+    @overload
+    def __getitem__(self, at: slice) -> Rows: ...
+    def __getitem__(self, at: int | slice) -> ScoreRow | Rows:
+        if isinstance(at, slice):
+            chosen = np.zeros(len(self), bool)
+            chosen[at] = True
+            return self.where(chosen)
+        status, value = self.statuses.names[self._status[at]], self._popularity[at]
+        return ScoreRow(
+            self.systems.names[self._system[at]],
+            *self.prompts.names[self._prompt[at]],
+            self._repeat[at],
+            self.categories.names[self._category[at]],
+            status,
+            None if status == ERROR and value != value else value,
+            _said(self._compliance[at]),
+            _said(self._copied[at]),
+        )
+
+    def __iter__(self) -> Iterator[ScoreRow]:
+        return (self[at] for at in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(one == theirs for one, theirs in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def system(self) -> NDArray[np.int32]:
+        """Of each row, the number of its system in `systems`; so with the columns below."""
+        return np.frombuffer(self._system, np.int32)
+
+    @property
+    def prompt(self) -> NDArray[np.int32]:
+        """In `prompts`."""
+        return np.frombuffer(self._prompt, np.int32)
+
+    @property
+    def category(self) -> NDArray[np.int32]:
+        """In `categories`."""
+        return np.frombuffer(self._category, np.int32)
+
+    @property
+    def repeat(self) -> NDArray[np.int64]:
+        """The repeat itself."""
+        return np.frombuffer(self._repeat, np.int64)
+
+    @property
+    def popularity(self) -> NDArray[np.float64]:
+        """The popularity, NaN where there is none."""
+        return np.frombuffer(self._popularity, np.float64)
+
+    @property
+    def compliance(self) -> NDArray[np.int8]:
+        """1 for true, 0 for false, -1 where nothing is known."""
+        return np.frombuffer(self._compliance, np.int8)
+
+    @property
+    def copied(self) -> NDArray[np.int8]:
+        """As `compliance`."""
+        return np.frombuffer(self._copied, np.int8)
+
+    @property
+    def status(self) -> NDArray[np.int8]:
+        """In `statuses`."""
+        return np.frombuffer(self._status, np.int8)
+
+    def has_status(self, status: str) -> NDArray[np.bool_]:
+        """Say of each row whether it has a status."""
+        found: NDArray[np.bool_] = self.status == self.statuses.code(status)
+        return found
+
+    def of_tasks(self, tasks: Iterable[str]) -> NDArray[np.bool_]:
+        """Say of each row whether it belongs to one of the tasks."""
+        wanted = set(tasks)
+        return _bools(task in wanted for task, _ in self.prompts.names)[self.prompt]
+
+    def of_systems(self, systems: Iterable[str]) -> NDArray[np.bool_]:
+        """Say of each row whether it belongs to one of the systems."""
+        wanted = set(systems)
+        return _bools(system in wanted for system in self.systems.names)[self.system]
+
+    @property
+    def system_names(self) -> list[str]:
+        """The systems that have rows, sorted."""
+        return sorted(self.systems.names[code] for code in np.unique(self.system))
+
+    @property
+    def prompt_names(self) -> list[tuple[str, str]]:
+        """The prompts that have rows, as (task, prompt id)."""
+        return [self.prompts.names[code] for code in np.unique(self.prompt)]
+
+    def places(self) -> NDArray[np.int64]:
+        """Number the places (system, prompt, repeat) of the rows: equal ones are one place."""
+        repeats, repeat = np.unique(self.repeat, return_inverse=True)
+        found: NDArray[np.int64] = self.system.astype(np.int64) * len(self.prompts) + self.prompt
+        return found * max(1, len(repeats)) + repeat
+
+    def where(self, chosen: NDArray[np.bool_]) -> Rows:
+        """Return the rows that are chosen."""
+        return self._columns(lambda column, kind: np.frombuffer(column, kind)[chosen])
+
+    def renamed(self, name: Callable[[str], str]) -> Rows:
+        """Return all rows with their systems named otherwise."""
+        found = self._columns(lambda column, kind: np.frombuffer(column, kind))
+        names = Names(map(name, self.systems.names))
+        codes = np.array([names.code(name(each)) for each in self.systems.names], np.int32)
+        found.systems, found._system = names, array("i", codes[self.system].tobytes())
+        return found
+
+    def joined(self, other: Rows) -> Rows:
+        """Return these rows and then the other ones."""
+        found = self._columns(lambda column, kind: np.frombuffer(column, kind))
+        for mine, theirs, column, codes in (
+            (found.systems, other.systems, found._system, other.system),
+            (found.prompts, other.prompts, found._prompt, other.prompt),
+            (found.categories, other.categories, found._category, other.category),
+            (found.statuses, other.statuses, found._status, other.status),
+        ):
+            number: Callable[[Any], int] = mine.code
+            kind = codes.dtype
+            column.frombytes(np.array([number(name) for name in theirs.names], kind)[codes].tobytes())
+        for name in ("_repeat", "_popularity", "_compliance", "_copied"):
+            getattr(found, name).extend(getattr(other, name))
+        return found
+
+    def _columns(self, change: Callable[[array[Any], Any], NDArray[Any]]) -> Rows:
+        found = Rows()
+        for name in ("systems", "prompts", "categories", "statuses"):
+            setattr(found, name, Names(getattr(self, name).names))
+        for name, column in list(vars(self).items()):
+            if isinstance(column, array):
+                setattr(found, name, array(column.typecode, change(column, column.typecode).tobytes()))
+        return found
+
+
+def _said(value: int) -> bool | None:
+    return None if value < 0 else bool(value)
+
+
+def _bools(values: Iterable[bool]) -> NDArray[np.bool_]:
+    return np.fromiter(values, np.bool_)

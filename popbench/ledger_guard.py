@@ -1,0 +1,55 @@
+"""What a ledger of a stranger may hold: tables with rows, and nothing that SQLite would carry out.
+
+A view, a trigger or a generated column is a program that runs when a table of that name is read or written; some run
+forever, or make gigabytes of nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Collection, Iterator
+
+from popbench.records import JSON
+
+_LONGEST = 2**27
+"""Bytes of a value at most."""
+
+
+def guard(db: sqlite3.Connection, triggers: Collection[str], schema: str = "main") -> None:
+    """Raise sqlite3.DatabaseError for a database that does more than to hold rows; `triggers` are our own, in SQL."""
+    db.execute("PRAGMA mmap_size=0")
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
+    ours = set(map(_plain, triggers))
+    for kind, name, sql in db.execute(f"SELECT type, name, sql FROM {schema}.sqlite_master").fetchall():
+        known = kind == "table" or (kind == "index" and sql is None) or (kind == "trigger" and _plain(sql) in ours)
+        if not known or (kind == "table" and _computes(db, schema, name, str(sql))):
+            raise sqlite3.DatabaseError(f"it has the {kind} {str(name)[:50]!r}, which popbench does not make")
+
+
+def _plain(sql: object) -> str:
+    return " ".join(str(sql).split()).rstrip("; ")
+
+
+def _computes(db: sqlite3.Connection, schema: str, table: str, sql: str) -> bool:
+    """Say whether a table is virtual, or has a column that is computed or checked."""
+    if re.match(r"\s*CREATE\s+VIRTUAL\b", sql, re.IGNORECASE) or re.search(r"\b(CHECK|DEFAULT)\b", sql, re.IGNORECASE):
+        return True
+    return any(db.execute("SELECT 1 FROM pragma_table_xinfo(?, ?) WHERE hidden", (table, schema)).fetchall())
+
+
+def triggers(statements: Iterator[str]) -> frozenset[str]:
+    """Return those of some statements of SQL that make triggers."""
+    return frozenset(statement for statement in statements if statement.lstrip().upper().startswith("CREATE TRIGGER"))
+
+
+def read_value(text: object) -> dict[str, JSON]:
+    """Read an object of JSON from a ledger; raises sqlite3.DatabaseError for what is none."""
+    try:
+        found = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise sqlite3.DatabaseError("a row is damaged: it holds no JSON object")
+    return found

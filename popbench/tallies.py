@@ -1,0 +1,85 @@
+"""The sums that a ledger keeps of its rows, in SQL: what a look at a run of a million samples reads.
+
+`tally` counts the rows of `done` by cell, status and moment; `spent` adds up the calls of a component, `used` their
+tokens. Triggers keep them, whoever writes the rows.
+"""
+
+from __future__ import annotations
+
+TICK = 10
+"""Seconds: how finely `tally` tells moments apart."""
+
+_SECONDS = "json_extract({row}payload, '$.seconds')"
+_GPU_SECONDS = f"{_SECONDS} * json_extract({{row}}payload, '$.gpus')"
+_AT = f"ifnull(CAST({{row}}at / {TICK} AS INTEGER) * {TICK}, 0)"
+
+
+def tallied(done: str = "done") -> str:
+    """Count rows of `done`: (system, task, mode, stage, status, tick, number, moment of the latest)."""
+    return (
+        f"SELECT system, task, mode, stage, status, {_AT.format(row='')} AS tick, count(*) AS n,"
+        f" ifnull(max(at), 0) AS last FROM {done} GROUP BY 1, 2, 3, 4, 5, 6"
+    )
+
+
+def summed(tally: str, moments: int) -> str:
+    """Add up a tally: (system, task, mode, stage, status, number, latest moment, number since each of some moments)."""
+    since = "".join(", sum(CASE WHEN tick >= ? THEN n ELSE 0 END)" for _ in range(moments))
+    return (
+        f"SELECT system, task, mode, stage, status, sum(n), max(last){since} FROM {tally} GROUP BY 1, 2, 3, 4, 5"
+        " HAVING sum(n) > 0"
+    )
+
+
+def spent(calls: str = "calls") -> str:
+    """Add up rows of `calls`: (digest of the component, stage, number, seconds, seconds times GPUs)."""
+    seconds, gpu_seconds = (f"total({value.format(row='')})" for value in (_SECONDS, _GPU_SECONDS))
+    return f"SELECT ifnull(part, ''), stage, count(*), {seconds}, {gpu_seconds} FROM {calls} GROUP BY 1, 2"
+
+
+def used(calls: str = "calls") -> str:
+    """Add up the tokens of rows of `calls`: (digest of the component, kind of token, number)."""
+    return (
+        f"SELECT ifnull(part, ''), u.key, sum(u.value) FROM {calls}, json_each(payload, '$.usage') AS u"
+        " WHERE u.value > 0 GROUP BY 1, 2"
+    )
+
+
+def _keep(event: str, row: str, sign: str) -> str:
+    """Make the triggers that add a new row to the sums, or take an old one out of them."""
+    at, seconds, gpu_seconds = (value.format(row=f"{row}.") for value in (_AT, _SECONDS, _GPU_SECONDS))
+    cell = ", ".join(f"{row}.{name}" for name in ("system", "task", "mode", "stage", "status"))
+    return f"""
+CREATE TRIGGER done_{event} AFTER {event} ON done BEGIN
+    INSERT INTO tally VALUES ({cell}, {at}, {sign}1, ifnull({row}.at, 0))
+    ON CONFLICT DO UPDATE SET n = n + excluded.n, last = max(last, excluded.last);
+END;
+CREATE TRIGGER calls_{event} AFTER {event} ON calls BEGIN
+    INSERT INTO spent VALUES (
+        ifnull({row}.part, ''), {row}.stage, {sign}1, {sign}ifnull({seconds}, 0), {sign}ifnull({gpu_seconds}, 0)
+    ) ON CONFLICT DO UPDATE SET calls = calls + excluded.calls, seconds = seconds + excluded.seconds,
+        gpu_seconds = gpu_seconds + excluded.gpu_seconds;
+    INSERT INTO used
+        SELECT ifnull({row}.part, ''), u.key, {sign}u.value FROM json_each({row}.payload, '$.usage') AS u
+        WHERE u.value > 0
+    ON CONFLICT DO UPDATE SET tokens = tokens + excluded.tokens;
+END;
+"""
+
+
+SUMS = f"""
+CREATE TABLE tally (
+    system TEXT, task TEXT, mode TEXT, stage TEXT, status TEXT, tick INTEGER, n INTEGER NOT NULL, last REAL NOT NULL,
+    PRIMARY KEY (system, task, mode, stage, status, tick)
+) WITHOUT ROWID;
+CREATE TABLE spent (
+    part TEXT, stage TEXT, calls INTEGER NOT NULL, seconds REAL NOT NULL, gpu_seconds REAL NOT NULL,
+    PRIMARY KEY (part, stage)
+) WITHOUT ROWID;
+CREATE TABLE used (part TEXT, kind TEXT, tokens INTEGER NOT NULL, PRIMARY KEY (part, kind)) WITHOUT ROWID;
+INSERT INTO tally {tallied()};
+INSERT INTO spent {spent()};
+INSERT INTO used {used()};
+{_keep("insert", "new", "")}
+{_keep("delete", "old", "-")}
+"""

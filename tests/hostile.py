@@ -1,0 +1,104 @@
+"""What every hostile case has to leave behind: one line, no code run, nothing changed outside, time and memory kept."""
+
+from __future__ import annotations
+
+import re
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from command_line import Done
+
+SECONDS = 20
+MEMORY_MB = 700
+SECRET = "a secret of another folder"
+TEXTS = {
+    "script": "<script>alert(1)</script>",
+    "script-end": "</script><script>alert(1)//",
+    "comment": "<!--<script>",
+    "handler": "<img src=x onerror=alert(1)>",
+    "attribute": "\" onmouseover=alert(1) x=\"' autofocus onfocus=alert(1) '",
+    "svg": "<svg/onload=alert(1)>",
+    "link": "[x](javascript:alert(1))",
+    "image": "![x](http://example.invalid/x.png)",
+    "address": "javascript:alert(1)",
+    "style": "</style><style>*{display:none}</style>",
+    "css": "x;background:url(http://example.invalid/)",
+    "entity": "&lt;script&gt;&#x3c;b&#62;&amp;",
+    "template": "{{ 7*7 }}{% raw %}${7*7}",
+    "markup": "[bold red]x[/bold red][link=http://example.invalid]y[/link]",
+    "ansi": "\x1b[2J\x1b[31mred\x1b[0m",
+    "title": "\x1b]0;owned\x07",
+    "clipboard": "\x1b]52;c;cm0gLXJm\x1b\\",
+    "csi-8bit": "\x9b31mred\x9d0;owned\x9c",
+    "backspace": "good\b\b\b\bevil\r\x7f",
+    "bidi": "safe\u202egpj.exe\u2066x\u2069",
+    "separators": "a\u2028b\u2029c\x85d",
+    "table": "a | b \\| c `d` *e* _f_ ~~g~~ # h",
+    "formula": '=HYPERLINK("http://example.invalid","x")',
+    "formula-at": "@SUM(1+1)*cmd|' /C calc'!A0",
+    "formula-minus": "-2+3+cmd|' /C calc'!A0",
+    "formula-plus": "+1\t=1",
+    "long": "x" * 20_000,
+    "blank": "\u200b\ufeff\u00ad",
+    "prototype": "__proto__",
+}
+"""Titles and labels as somebody may send them, by what they try."""
+STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Characters that no line on a terminal may have: all of control but tabs and line ends, and what turns text around."""
+_PYTHON = re.compile(r"Traceback|\b[A-Z]\w*(Error|Exception)\b|errors\.pydantic")
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A folder that nothing may write to or read from, and a file that only code which is run would make."""
+
+    folder: Path
+    canary: Path
+
+    @property
+    def secret(self) -> Path:
+        return self.folder / "secret.txt"
+
+
+def outside(folder: Path) -> Outside:
+    """Make a folder with a secret beside what is tested."""
+    folder.mkdir()
+    found = Outside(folder, folder.parent / "canary")
+    found.secret.write_text(SECRET, encoding="utf-8")
+    (folder / ".kept.part").write_text(SECRET, encoding="utf-8")
+    return found
+
+
+@contextmanager
+def harmless(of: Outside, seconds: int = SECONDS) -> Iterator[None]:
+    """Check that what is done inside ends, stays small, changes nothing outside, and runs no code."""
+    before = {path.name: path.read_bytes() for path in of.folder.iterdir()}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def late(*_: object) -> None:
+        raise AssertionError(f"not done after {seconds} seconds")
+
+    kept = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, kept)
+    assert {path.name: path.read_bytes() for path in of.folder.iterdir()} == before
+    assert not of.canary.exists()
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak) / 1024 < MEMORY_MB
+
+
+def check_end(done: Done) -> None:
+    """Check how a command ended: done, or refused in lines of its own that steer no terminal."""
+    assert done.status in (0, 1, 2)
+    assert not STEERING.search(done.out + done.err)
+    assert not _PYTHON.search(done.err), done.err
+    if done.status:
+        assert done.err
+        assert all(line.startswith("popbench: ") for line in done.err.splitlines())
