@@ -5,13 +5,15 @@ A process has one connection with Ray. Engines with the same address share it.
 
 from __future__ import annotations
 
+import logging
 import os
+import queue
 import secrets
 import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,9 +22,8 @@ from typing import Any
 from popbench.errors import PopbenchError, one_line
 from popbench_ray.nodes import Size
 
-_REACH = 5.0
-_END = 15.0
-"""Seconds that reaching an address, and ending the connection, may take."""
+_REACH, _BEGIN, _END = 5.0, 120.0, 15.0
+"""Seconds that reaching an address, making a connection, and ending it, may take."""
 
 _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Ray has no option to listen on 127.0.0.1 only, but does so on these systems; the switch works on any."""
@@ -43,6 +44,7 @@ class Connection:
     ) -> None:
         self.address = address
         self.users = 0
+        self.ended = threading.Event()
         self._own = own
         self._folder = folder
         self._environment = environment
@@ -73,6 +75,7 @@ class Connection:
         """End the connection at once."""
         with suppress(Exception):
             within(_END, _ray().shutdown)
+        self.ended.set()
         for name in self._environment:
             os.environ.pop(name, None)
         if self._folder is not None:
@@ -85,22 +88,26 @@ _token = secrets.token_hex(32)
 """Whoever may use the Ray that is started here; Ray reads it once per process."""
 
 
-def within(seconds: float, call: Any) -> Any:
-    """Call in a thread; raises TimeoutError where it takes longer, and whatever the call raises."""
-    outcome: list[Any] = []
+def within(seconds: float, call: Callable[[], Any], lasts: threading.Event | None = None) -> Any:
+    """Call in a thread; raises TimeoutError where it takes longer, and whatever the call raises.
+
+    The thread `lasts` until an event: Linux ends Ray's processes together with the thread that started them.
+    """
+    outcome: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
 
     def run() -> None:
         try:
-            outcome.append((call(), None))
+            outcome.put((call(), None))
         except BaseException as error:  # raised in the thread that waits
-            outcome.append((None, error))
+            outcome.put((None, error))
+        if lasts is not None:
+            lasts.wait()
 
-    thread = threading.Thread(target=run, daemon=True, name="popbench-ray-call")
-    thread.start()
-    thread.join(seconds)
-    if not outcome:
-        raise TimeoutError(f"no answer for {seconds:g} s")
-    result, error = outcome[0]
+    threading.Thread(target=run, daemon=True, name="popbench-ray-call").start()
+    try:
+        result, error = outcome.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"no answer for {seconds:g} s") from None
     if error is not None:
         raise error
     return result
@@ -135,8 +142,9 @@ def _start() -> Connection:
     connection = Connection(None, own=True, folder=folder, environment=tuple(access))
     try:
         with _environment(_PATIENCE | _LOOPBACK):
-            _init(address="local", include_dashboard=False, _temp_dir=str(folder))
-            heard = _listening()
+            options = {"address": "local", "include_dashboard": False, "_temp_dir": str(folder)}
+            within(_BEGIN, lambda: _init(**options), lasts=connection.ended)
+            heard = str(_ray().nodes()[0]["NodeManagerAddress"])
     except Exception as error:
         connection.end()
         raise UnreachableError(f"Ray does not start on this machine: {one_line(error)}") from error
@@ -158,18 +166,30 @@ def _join(address: str) -> Connection:
     host, _, port = found.rpartition(":")
     if not (host and port.isdigit()):
         raise UnreachableError(f"address={address}: expected auto or HOST:PORT")
+    wrong = _silent(host, port)
+    if wrong is not None:
+        raise UnreachableError(f"address={address}: nobody answers at {found} ({wrong}): {hint}")
+    connection = Connection(address, own=True)
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _REACH).close()
-    except (OSError, OverflowError) as error:
-        raise UnreachableError(f"address={address}: nobody answers at {found} ({one_line(error)}): {hint}") from error
-    try:
-        with _environment(_PATIENCE):
-            _init(address=found)
+        # Ray turns 127.0.0.1 into the machine's own address, where such a cluster may not listen
+        loopback = host in ("127.0.0.1", "localhost") and _silent(_ray().util.get_node_ip_address(), port) is not None
+        with _environment(_PATIENCE | (_LOOPBACK if loopback else {})):
+            within(_BEGIN, lambda: _init(address=found))
     except Exception as error:
+        connection.end()
         raise UnreachableError(
             f"address={address}: the cluster at {found} cannot be joined: {one_line(error)}"
         ) from error
-    return Connection(address, own=True)
+    return connection
+
+
+def _silent(host: str, port: str) -> str | None:
+    """Say in a few words why nobody answers there; None where somebody does."""
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _REACH).close()
+    except (OSError, OverflowError) as error:
+        return one_line(error)
+    return None
 
 
 def _resolve(address: str) -> str | None:
@@ -187,19 +207,16 @@ def _init(**options: Any) -> None:
     from ray._private import ray_constants, worker
 
     ray = _ray()
+    logging.getLogger("ray").setLevel(logging.ERROR)
     worker._worker_logs_enabled = False  # or Ray writes warnings to stdout, where results are
     with suppress(Exception):  # Ray keeps what it made of the environment when it was imported, maybe long ago
         ray._raylet.Config.initialize("")
     usual = ray_constants.ENABLE_RAY_CLUSTER
     try:
-        ray_constants.ENABLE_RAY_CLUSTER = usual and options["address"] != "local"
-        ray.init(logging_level="ERROR", log_to_driver=False, **options)
+        ray_constants.ENABLE_RAY_CLUSTER = usual and not all(name in os.environ for name in _LOOPBACK)
+        ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = usual
-
-
-def _listening() -> str:
-    return str(_ray().nodes()[0]["NodeManagerAddress"])
 
 
 def _ray() -> Any:

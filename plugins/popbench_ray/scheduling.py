@@ -5,7 +5,8 @@ and `tests/benchmarks/scale.py` with simulated workers. An event costs the same,
 
 A lane is one component. Free room goes to the lane with the most work that waits; nothing is started that no item
 needs; a worker without items gives way where another lane lacks its room. A worker that dies, hangs or raises is
-replaced; its items are tried again, alone and elsewhere if possible, and fail after `Limits.retries` further losses.
+replaced; what it was at is tried again, alone and elsewhere if possible, and fails after `Limits.retries` further
+losses.
 """
 
 from __future__ import annotations
@@ -139,18 +140,25 @@ class Scheduler:
         self._pool.forget(worker)
         self._busy -= bool(worker.items)
         lane.held -= len(worker.items)
-        for item in worker.items.values():
+        for item in self._begun(worker):
+            del worker.items[item.id]
             item.tries += 1
             item.places |= {worker.node}
             if item.tries > self.limits.retries:
                 self._pool.actions.append(Fail(lane.name, item.id, f"{why} (tried {item.tries} times)"))
             else:
                 lane.suspects[item.id] = item
+        lane.waiting.extendleft(reversed(worker.items.values()))
         worker.items = {}
         self._check_end(lane)
         if lane.open and blame and state != "stopping":
             self._blame(lane, worker.node, why, 1 if state == "ready" else -(-self.limits.fatal // 3))
         self._offer(lane, now)
+
+    def _begun(self, worker: Worker) -> list[Item]:
+        """Return the items that a worker was at: the oldest that it held, or all, of one that takes several."""
+        items = list(worker.items.values())
+        return items if worker.window > self.limits.batch else items[:1]
 
     def tick(self, now: float) -> None:
         """Look at what did not happen; to be called every second or so."""
@@ -207,8 +215,8 @@ class Scheduler:
         return None
 
     def _offer(self, lane: Lane, now: float) -> None:
-        """Let idle workers have another look at suspects, since the lane may now work in fewer places."""
-        if lane.suspects:
+        """Let idle workers have another look at what waits, since the lane may now work in fewer places."""
+        if lane.demand:
             for worker in list(islice(lane.idle.values(), LOOKED_AT)):
                 self._fill(worker, now)
 

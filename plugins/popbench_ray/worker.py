@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import queue
-import shutil
 import socket
 import sys
 import tempfile
@@ -33,7 +32,6 @@ from popbench.registry import create
 class Settings:
     """What of the driver's surroundings holds for workers too: results may depend on it."""
 
-    folder: str
     plugins: str | None
     threads: int | None
 
@@ -43,12 +41,10 @@ class Settings:
         torch = sys.modules.get("torch")
         asked = os.environ.get("OMP_NUM_THREADS", "")
         threads = int(torch.get_num_threads()) if torch is not None else int(asked) if asked.isdigit() else None
-        return cls(str(Path.cwd()), os.environ.get("POPBENCH_PLUGINS"), threads)
+        return cls(os.environ.get("POPBENCH_PLUGINS"), threads)
 
     def apply(self) -> None:
         """Take them over, before anything that depends on them is imported."""
-        with suppress(OSError):  # a folder of another machine
-            os.chdir(self.folder)
         for name, value in (("POPBENCH_PLUGINS", self.plugins), ("OMP_NUM_THREADS", self.threads)):
             if value is None:
                 os.environ.pop(name, None)  # Ray sets the latter
@@ -139,7 +135,7 @@ class Worker:
         self._feed = Feed()
         self._asked: dict[str, asyncio.Future[Result]] = {}
         self._over: Result | None = None
-        self._folder = Path()
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._label = ""
         self._component: popbench.Component | None = None
         self._found: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -166,7 +162,7 @@ class Worker:
             if digest(found) != digest(fingerprint):
                 return Result(raised=differences(fingerprint, found) or "its fingerprint differs", eager=True)
             self._label = spec.label
-            self._folder = Path(tempfile.mkdtemp(prefix="popbench-"))
+            self._temporary = tempfile.TemporaryDirectory(prefix="popbench-", ignore_cleanup_errors=True)
         except BaseException as error:  # also SystemExit: a plugin's constructor may raise anything
             return Result(raised=one_line(error), trace=_trace(error))
         self._threads = [threading.Thread(target=run, daemon=True) for run in (self._compute, self._encode)]
@@ -195,8 +191,14 @@ class Worker:
     def _end(self) -> None:
         for thread in self._threads:
             thread.join()
-        if self._folder != Path():  # not made yet: Path() is the working directory, which is not ours to remove
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    @property
+    def _folder(self) -> Path:
+        """Where its files are: a folder that was made for it. No path is ever removed that was not."""
+        assert self._temporary is not None
+        return Path(self._temporary.name)
 
     def _compute(self) -> None:
         component = self._component

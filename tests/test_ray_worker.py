@@ -1,0 +1,53 @@
+"""A worker by itself, without Ray: whatever becomes of it, it removes nothing but its own temporary folder."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import popbench
+from popbench.registry import load_registry
+from popbench_ray.worker import Settings, Worker
+
+
+def _spec(text: str) -> popbench.ComponentSpec:
+    return load_registry().resolve("generator", text).spec
+
+
+def _kept(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("case", ["never placed", "never prepared", "another component", "cannot be made", "at work"])
+def test_a_worker_that_is_closed_leaves_the_working_directory_as_it_is(case: str, in_tmp: Path) -> None:
+    (in_tmp / "precious").mkdir()
+    (in_tmp / "precious" / "work.txt").write_text("years of it", encoding="utf-8")
+    before = _kept(in_tmp)
+    made: list[Path] = []
+
+    async def live() -> None:
+        worker: Any = Worker()
+        if case != "never placed":
+            await worker.place(Settings.here())
+        spec = _spec("kinetic")
+        if case == "another component":
+            assert (await worker.prepare(spec, {"name": "other"}, popbench.__version__)).raised
+        if case == "cannot be made":
+            wrong = popbench.ComponentSpec("generator", "nowhere", {}, "nowhere", "nowhere")
+            assert (await worker.prepare(wrong, {}, popbench.__version__)).raised
+        if case == "at work":
+            from popbench.registry import create
+
+            same = dict(create(spec).fingerprint())
+            assert (await worker.prepare(spec, same, popbench.__version__)).raised is None
+            result = await worker.do(popbench.VideoRequest("a", "a lake", 1), None)
+            assert result.video
+            made.append(worker._folder)
+        await worker.close()
+
+    asyncio.run(live())
+    assert _kept(in_tmp) == before
+    assert all(folder.is_relative_to("/tmp") and not folder.exists() for folder in made)
