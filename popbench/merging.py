@@ -94,20 +94,12 @@ def _describe(
     plan: Plan, shards: Sequence[Shard], started: float, timings: Mapping[str, float] | None = None
 ) -> dict[str, JSON]:
     """Return run.json as `eval` would write it, of the machines that did the work."""
-    first = shards[0].about
-    known = [shard.about["timings"] for shard in shards]
+    parts = [shard.part for shard in shards]
     about = describe(plan, started, timings)
-    about["timings"] |= {"started": min(str(of["started"]) for of in known)}
+    about["timings"] |= {"started": min(part["timings"]["started"] for part in parts)}
     if timings is not None:
-        about["timings"] |= {"seconds": round(sum(of.get("seconds", 0.0) for of in known), 3)}
-    parts = [
-        {
-            "shard": shard.about["config"]["shard"],
-            **{key: shard.about[key] for key in ("finished", "machine", "timings")},
-        }
-        for shard in shards
-    ]
-    return {**about, "machine": first["machine"], "versions": first["versions"], "shards": parts}
+        about["timings"] |= {"seconds": round(sum(part["timings"]["seconds"] for part in parts), 3)}
+    return {**about, **{name: parts[0][name] for name in ("machine", "versions")}, "shards": parts}
 
 
 def _bring_all(shards: Sequence[Shard], directory: RunDirectory, progress: Progress, *, link: bool) -> list[str]:

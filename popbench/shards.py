@@ -26,12 +26,13 @@ _TOLD = 5
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One shard: its directory, its place among `number`, counted from 1, and its run.json."""
+    """One shard: its directory, its place among `number`, counted from 1, its run.json, and what a merge keeps."""
 
     path: Path
     which: int
     number: int
     about: Mapping[str, Any]
+    part: Mapping[str, Any]
 
     @property
     def whole(self) -> Path | None:
@@ -70,6 +71,10 @@ def _read(path: Path) -> Shard:
         about = read_json(path / "run.json")
         share = _config(about).share
         list(_differences(about, about))
+        part = {"shard": about["config"]["shard"], "finished": bool(about["finished"])}
+        part |= {name: dict(about[name]) for name in ("machine", "versions", "timings")}
+        part["timings"] |= {"started": str(about["timings"]["started"])}
+        part["timings"] |= {"seconds": float(about["timings"].get("seconds") or 0)}
         ledger = Ledger.peek(path / "ledger.sqlite")
         identity = None if ledger is None else json.loads(ledger.about("identity") or "{}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -85,7 +90,7 @@ def _read(path: Path) -> Shard:
     tasks = {name: task["hash"] for name, task in about["tasks"].items()}
     if identity != {"tasks": tasks, "seed": about["config"]["seed"]}:
         raise UsageError(f"{path}: run.json and ledger.sqlite are of different runs: give the shard's command again")
-    return Shard(path, *share, about)
+    return Shard(path, *share, about, part)
 
 
 def whole_config(shard: Shard, out: Path | None) -> EvalConfig:
@@ -103,7 +108,10 @@ def _config(about: Mapping[str, Any]) -> EvalConfig:
 
 def check_alike(shard: Shard, about: Mapping[str, Any], refusal: str) -> None:
     """Raise UsageError with all in which a shard and another run.json differ that results depend on."""
-    found = list(_differences(shard.about, about))
+    try:
+        found = list(_differences(shard.about, about))
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise UsageError(f"{refusal}: a run.json cannot be read ({one_line(error)})") from error
     if found:
         more = f"; and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
         raise UsageError(f"{refusal}: {'; '.join(found[:_TOLD])}{more}")

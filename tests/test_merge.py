@@ -34,6 +34,7 @@ NUMBER = 3
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole run, and the same in three shards: two tasks, references, repeats, and videos by people."""
+    faults.install()
     folder = tmp_path_factory.mktemp("study")
     table = corpus_files.rows()
     corpus = corpus_files.write(folder / "mine.csv", table)
@@ -221,6 +222,7 @@ OTHER: dict[str, tuple[dict[str, Any], Sequence[str]]] = {
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    faults.install()
     return small(tmp_path_factory.mktemp("one") / "run", stop_after="write", shard="1/2").path
 
 
@@ -254,6 +256,9 @@ def damaged(name: str) -> Callable[[Path, Path], Sequence[Path]]:
 
         return write
 
+    def changed(**values: Any) -> Callable[[Path, Path], Sequence[Path]]:
+        return lambda one, two: text(json.dumps({**about(two), **values}))(one, two)
+
     def whole(one: Path, two: Path) -> Sequence[Path]:
         known = about(two)
         return text(json.dumps({**known, "config": {**known["config"], "shard": None}}))(one, two)
@@ -273,6 +278,8 @@ def damaged(name: str) -> Callable[[Path, Path], Sequence[Path]]:
         "file": lambda one, two: [one, two / "run.json"], "empty": without("run.json"),
         "no ledger": without("ledger.sqlite"), "text": text("{"), "list": text("[]"), "deep": text("[" * 10**5),
         "fields": text('{"config": {"shard": "2/2"}}'), "elsewhere": elsewhere,
+        "timings": changed(timings={"started": 1, "seconds": [1]}), "parts": changed(components={"llm faulty": []}),
+        "fingerprint": changed(components={"llm faulty": {"fingerprint": 1}}),
     }[name]  # fmt: skip
 
 
@@ -289,6 +296,9 @@ def damaged(name: str) -> Callable[[Path, Path], Sequence[Path]]:
         ("list", "run.json cannot be read"),
         ("deep", "run.json cannot be read"),
         ("fields", "run.json cannot be read"),
+        ("timings", "run.json cannot be read"),
+        ("parts", "run.json cannot be read"),
+        ("fingerprint", "run.json cannot be read"),
         ("elsewhere", "the shards lie in different places or were renamed: say with --out where the run goes"),
     ],
 )
