@@ -88,13 +88,16 @@ class Done:
 class Ledger:
     """The ledger of one run directory. One process writes it; other threads of that process may read."""
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        """Open or make it; raises UsageError where that cannot be."""
+    def __init__(self, path: Path, *, read_only: bool = False, at_rest: bool = False) -> None:
+        """Open or make it; raises UsageError where that cannot be.
+
+        One that is `at_rest`, which no process writes, is read without making files beside it: also where none can be.
+        """
         self._lock = threading.Lock()
         self._path = path
         try:
             self._db = sqlite3.connect(
-                _uri(path, "ro" if read_only else "rwc"),
+                _uri(path, ("ro&immutable=1" if at_rest else "ro") if read_only else "rwc"),
                 uri=True,
                 isolation_level=None,
                 check_same_thread=False,
@@ -142,15 +145,17 @@ class Ledger:
                 self._db.execute("ROLLBACK")
 
     @classmethod
-    def peek(cls, path: Path) -> Ledger | None:
+    def peek(cls, path: Path, *, at_rest: bool = False) -> Ledger | None:
         """Open a ledger to read it; None where there is none, or none that any run has claimed yet."""
         try:
             if not path.stat().st_size:
                 return None
+            log = path.with_name(f"{path.name}-wal")  # what a killed process committed may be there alone
+            at_rest = at_rest and not (log.exists() and log.stat().st_size)
         except OSError:
             return None
         try:
-            ledger = cls(path, read_only=True)
+            ledger = cls(path, read_only=True, at_rest=at_rest)
         except UsageError as error:
             if "no such table" in str(error) or "says no version" in str(error):  # killed while it was being made
                 return None

@@ -69,8 +69,8 @@ def test_a_stall_after_a_fast_start_shows() -> None:
     ("row", "told"),
     [
         (Row("write a", 0, 5, took=0.0), "write a: 0/5, 0:00:00 gone"),
-        (Row("write a", 1, 3, rate=1 / 60, took=60.0), "write a: 1/3, 1.0/min, 0:02:00 left"),
-        (Row("write a", 8, 33, rate=4 / 3, workers=4), "write a: 8/33, 1.3/s, 0:00:18 left, 4 workers"),
+        (Row("write a", 1, 3, rate=1 / 60, left=120.0, took=60.0), "write a: 1/3, 1.0/min, 0:02:00 left"),
+        (Row("write a", 8, 33, rate=4 / 3, left=18.75, workers=4), "write a: 8/33, 1.3/s, 0:00:18 left, 4 workers"),
         (Row("write a", 5, 5, over=True, rate=0.0005, took=10_000.0), "write a: 5/5, 1.8/h, 2:46:40 gone"),
         (Row("write a", 2, 5, over=True, rate=1.0, took=2.0, workers=4), "write a: 2/5, 1.0/s, 0:00:02 gone"),
     ],
@@ -86,8 +86,8 @@ def test_amounts_are_short_and_none_is_nothing() -> None:
 
 
 def test_the_slowest_stage_says_what_is_left_of_all_if_each_of_them_can_say() -> None:
-    rows = [Row("write a", 10, 10, over=True, rate=1.0), Row("render b", 3, 10, rate=0.1, gpu_seconds=7200)]
-    score = Row("score c", 1, 10, rate=1.0, usd=0.25, gpu_seconds=360)
+    rows = [Row("write a", 9, 10, over=True, left=0.0), Row("render b", 3, 10, left=70.0, gpu_seconds=7200)]
+    score = Row("score c", 1, 10, left=9.0, usd=0.25, gpu_seconds=360)
     assert totals([*rows, score], 60) == "0:01:00 gone, 0:01:10 left, 2.1 GPU-hours, $0.25"
     assert totals([*rows, Row("score c", 0, 10)], 60) == "0:01:00 gone, 2.0 GPU-hours"
 
@@ -194,15 +194,15 @@ def test_every_stage_has_a_line_that_stays_and_stands_still_when_it_is_over() ->
 def test_a_line_is_one_line_on_80_columns_and_keeps_both_ends_of_a_label() -> None:
     rows = [
         Row("write tiny", 1_000_000, 1_000_000, over=True, rate=99_999.9, took=86_000.0),
-        Row("render wan-2.1-14b,steps=30", 12, 1_000_000, rate=0.1, gpu_seconds=4e6, usd=1234.5, workers=1000),
-        Row("render 电影电影电影电影电影电影", 12, 1_000_000, rate=0.1),
+        Row("render wan-2.1-14b,steps=30", 12, 1_000_000, rate=0.1, left=1e7, gpu_seconds=4e6, usd=1234.5, workers=1000),
+        Row("render 电影电影电影电影电影电影", 12, 1_000_000, rate=0.1, left=1e7),
     ]
     file = io.StringIO()
     Console(file=file, width=80, _environ={}).print(table(rows, 80))
     _, write, render, wide = cleaned(file.getvalue())
     assert write.startswith("write tiny ")
     assert "1000000/1000000" in write
-    assert re.match(r"rend.*….*=30 .* 6\.0/min +2777:44:40 ", render)
+    assert re.match(r"rend.*….*=30 .* 6\.0/min +2777:46:40 ", render)
     assert render.endswith("1,111 $1,234.50")
     assert "…" in wide
     assert shortened("write tiny", 10) == "write tiny"

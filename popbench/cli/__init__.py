@@ -24,6 +24,7 @@ GROUP = "popbench.commands"
 BUILT_IN = {
     "eval": "Write, render and score videos for prompts, and rank the systems.",
     "merge": "Join the shards of a run, made by eval --shard, into the whole run.",
+    "status": "How far is a run? What is done, how fast it goes, what it took, while it is at work or after.",
     "plugins": "List what is installed: models, generators, predictors, and what is broken.",
     "task": "List, show and validate prompt sets.",
     "corpus": "Embed a corpus of videos, and see what a prompt retrieves from it.",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
 from popbench.cli._console import make_console
-from popbench.cli._stages import Row, spending, table, totals, words
+from popbench.cli._stages import Row, spending, table, time_left, totals, words
 from popbench.errors import counted, visible
 from popbench.progress import Progress
 
@@ -28,7 +28,7 @@ _ENOUGH = 5
 """Items that a rate is over at least, however long they took."""
 
 
-def make_progress() -> Progress:
+def make_progress() -> Shown:
     """Choose by whether standard error is a terminal; standard output is left for results."""
     return Bars() if sys.stderr.isatty() else Lines(sys.stderr)
 
@@ -77,12 +77,14 @@ class _Stage:
     def row(self, now: float) -> Row:
         """Return it as it stands."""
         gone = (now if self.ended is None else self.ended) - self.began
+        rate = self._rate(now) if self.ended is None else _ratio(self.done - self.before, gone)
         return Row(
             name=self.name,
             done=self.done,
             total=self.total,
             over=self.ended is not None,
-            rate=self._rate(now) if self.ended is None else _ratio(self.done - self.before, gone),
+            rate=rate,
+            left=time_left(self.done, self.total, rate) if self.ended is None else 0.0,
             took=gone if self.done > self.before or not self.full else None,
             workers=self.workers,
             gpu_seconds=self.gpu_seconds,
@@ -101,7 +103,7 @@ def _ratio(count: int, seconds: float) -> float | None:
     return count / seconds if count > 0 and seconds > 0 else None
 
 
-class _Shown(Progress):
+class Shown(Progress):
     """Keeps what is told of stages; subclasses show it. Told from one thread, and looked at from another."""
 
     def __init__(self, clock: Clock) -> None:
@@ -109,6 +111,8 @@ class _Shown(Progress):
         self._lock = threading.RLock()
         self._stages: dict[str, _Stage] = {}
         self._last: _Stage | None = None
+        self.spent = ""
+        """What it came to when it was closed: `3.2 GPU-hours, $0.53`, or nothing."""
 
     def stage(self, name: str, total: int, done: int) -> None:
         """Begin it; one before that is moved on without its name is over."""
@@ -159,8 +163,10 @@ class _Shown(Progress):
     def close(self) -> None:
         """End what was not finished."""
         with self._lock:
+            now = self._clock()
             for stage in self._stages.values():
-                stage.end(self._clock())
+                stage.end(now)
+            self.spent = spending([stage.row(now) for stage in self._stages.values()]) or self.spent
 
     def _begun(self, stage: _Stage) -> None:
         """Show that a stage begins."""
@@ -191,7 +197,7 @@ class _Shown(Progress):
         return rows, totals(rows, until - min((stage.began for stage in stages), default=now))
 
 
-class Bars(_Shown):
+class Bars(Shown):
     """A table that stays in its place: a line per stage, and one of totals below; all else is told above it."""
 
     def __init__(self, console: Console | None = None, clock: Clock = time.monotonic) -> None:
@@ -243,7 +249,7 @@ def _fitting(rows: Sequence[Row], most: int) -> list[Row]:
     return [row for row in rows if row not in hidden][: max(most, 1)]
 
 
-class Lines(_Shown):
+class Lines(Shown):
     """A line when a stage begins, when it is over, and every ten seconds one for all that moved."""
 
     interval = 10.0

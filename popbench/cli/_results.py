@@ -11,10 +11,12 @@ import click
 
 from popbench.cli._console import make_console, tell
 from popbench.cli._progress import make_progress
+from popbench.cli._stages import hours
 from popbench.costs import sentences
 from popbench.errors import counted
 from popbench.progress import Progress
 from popbench.run import Run
+from popbench.status import gpu_seconds
 
 REASONS = 3
 """How many reasons for invalid samples are told."""
@@ -27,7 +29,8 @@ def interruptible(work: Callable[[Progress], Run]) -> Run | None:
         return work(progress)
     except KeyboardInterrupt:
         progress.close()
-        tell(f"popbench: interrupted; finished work is kept. To go on: {again()}", err=True)
+        spent = f" ({progress.spent})" if progress.spent else ""
+        tell(f"popbench: interrupted; finished work is kept{spent}. To go on: {again()}", err=True)
         return None
 
 
@@ -48,6 +51,7 @@ def show(run: Run, *, as_json: bool) -> None:
             "errors": run.errors,
             "problems": list(run.problems),
             "costs": list(run.costs),
+            "gpu_seconds": gpu_seconds(run.path),
             "results": run.results,
         }
         click.echo(json.dumps(summary, ensure_ascii=False))
@@ -67,7 +71,9 @@ def _show(run: Run) -> None:
         show(run.results, console)
     for line in sentences(run.costs):
         console.print(f"Drafts by {line}", markup=False, highlight=False, soft_wrap=True)
-    told = f"{counted(run.n, 'sample')} in {run.path}: {', '.join(_files(run))}"
+    seconds = gpu_seconds(run.path)
+    took = f"; {hours(seconds)} GPU-hours" if seconds else ""
+    told = f"{counted(run.n, 'sample')} in {run.path}: {', '.join(_files(run))}{took}"
     console.print(told, markup=False, highlight=False, soft_wrap=True)
     if run.invalid:
         style = "bold red" if run.invalid == run.n else "yellow"

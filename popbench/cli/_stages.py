@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from popbench.costs import dollars
-
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -27,18 +25,13 @@ class Row:
     rate: float | None = None
     mean: float | None = None
     """The rate since the run was started, where it is told beside that of the last minutes."""
+    left: float | None = None
     took: float | None = None
     workers: int = 0
     gpu_seconds: float = 0.0
     usd: float | None = None
     invalid: int = 0
-
-    @property
-    def left(self) -> float | None:
-        """The seconds that the rest takes at this rate; 0 for a stage that is over."""
-        if self.over or self.done >= self.total:
-            return 0.0
-        return (self.total - self.done) / self.rate if self.rate else None
+    state: str = ""
 
 
 def table(rows: Sequence[Row], width: int) -> Table:
@@ -46,6 +39,8 @@ def table(rows: Sequence[Row], width: int) -> Table:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
+
+    from popbench.costs import dollars
 
     columns: list[tuple[str, int, Callable[[Row], str]]] = [
         ("done", max((2 * len(str(row.total)) + 1 for row in rows), default=0), lambda row: f"{row.done}/{row.total}"),
@@ -56,6 +51,7 @@ def table(rows: Sequence[Row], width: int) -> Table:
         ("workers", 0, lambda row: str(row.workers) if row.workers > 1 else ""),
         ("GPU-h", 6, lambda row: hours(row.gpu_seconds) if row.gpu_seconds else ""),
         ("USD", 6, lambda row: dollars(row.usd) if row.usd else ""),
+        ("state", 0, lambda row: row.state),
     ]
     cells = {name: [show(row) for row in rows] for name, _, show in columns}
     # Least widths keep columns in their places while numbers grow.
@@ -78,6 +74,11 @@ def _time(row: Row) -> str:
     if row.over or row.done >= row.total:
         return "" if row.took is None else f"in {duration(row.took)}"
     return "" if row.left is None else duration(row.left)
+
+
+def time_left(done: int, total: int, rate: float | None) -> float | None:
+    """Return the seconds that the rest takes at a rate; None where that is not known."""
+    return 0.0 if done >= total else (total - done) / rate if rate else None
 
 
 def shortened(name: str, room: int) -> str:
@@ -123,6 +124,8 @@ def totals(rows: Sequence[Row], gone: float | None = None) -> str:
 
 def spending(rows: Sequence[Row]) -> str:
     """Tell what stages have taken together, where that is known: `3.2 GPU-hours, $0.53`."""
+    from popbench.costs import dollars
+
     gpu_seconds, usd = sum(row.gpu_seconds for row in rows), sum(row.usd or 0.0 for row in rows)
     told = [f"{hours(gpu_seconds)} GPU-hours"] if gpu_seconds else []
     return ", ".join([*told, *([dollars(usd)] if usd else [])])

@@ -1,0 +1,193 @@
+"""`popbench status`: how far runs are."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from popbench.errors import PopbenchError, counted
+
+if TYPE_CHECKING:
+    from rich.console import Console, Group, RenderableType
+
+    from popbench.cli._stages import Row
+    from popbench.status import Status
+
+EVERY = 2.0
+
+
+@click.command("status")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.option("--watch", is_flag=True, help="Look again and again, until no process has any of the runs.")
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0.1),
+    metavar="SECONDS",
+    help=f"How often to look; implies --watch.  [default: {EVERY:g}]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, a line each time.")
+def command(runs: tuple[Path, ...], watch: bool, every: float | None, as_json: bool) -> int:
+    """Say how far RUN is, a run directory, while it is at work or after: from its ledger, in its way in nothing.
+
+    A line per component: what is done, the rate of the last minutes and the mean since the run was started, the time
+    left, GPU-hours and spend. What failed is in no ledger and counts as not done. Several runs, such as the shards of
+    one, get a line each and their sum.
+
+    \b
+    Examples:
+      popbench status runs/popcorn-*
+      popbench status runs/study --watch
+      popbench status runs/study.shard-* --every 60
+    """
+    from popbench.cli._console import make_console
+
+    console = make_console()
+    if not watch and every is None:
+        found = _look(runs)
+        _show(found, console, as_json=as_json)
+        return 1 if found.problems else 0
+    with suppress(KeyboardInterrupt):  # as it is meant to be left
+        _watch(runs, EVERY if every is None else every, console, as_json=as_json)
+    return 0
+
+
+class _Found(NamedTuple):
+    """Runs as they stand, and what is wrong with others."""
+
+    runs: list[Status]
+    problems: list[str]
+
+    @property
+    def at_work(self) -> bool:
+        """Whether any process is."""
+        return any(status.holder for status in self.runs)
+
+
+def _look(paths: Sequence[Path]) -> _Found:
+    """Look at all that can be read; raises the first problem where none can."""
+    from popbench.status import read_status
+
+    found, problems = [], []
+    for path in paths:
+        try:
+            found.append(read_status(path))
+        except PopbenchError as error:
+            problems.append(error)
+    if not found:
+        raise problems[0]
+    return _Found(found, [str(error) for error in problems])
+
+
+def _watch(paths: Sequence[Path], seconds: float, console: Console, *, as_json: bool) -> None:
+    """Show runs in their place on a terminal, one after the other elsewhere."""
+    found = _look(paths)
+    if as_json or not console.is_terminal:
+        _show(found, console, as_json=as_json)
+        while found.at_work:
+            time.sleep(seconds)
+            found = _look(paths)
+            _show(found, console, as_json=as_json)
+        return
+    from rich.live import Live
+
+    with Live(_drawn(found, console), console=console, auto_refresh=False) as live:
+        while found.at_work:
+            time.sleep(seconds)
+            found = _look(paths)
+            live.update(_drawn(found, console), refresh=True)
+
+
+def _show(found: _Found, console: Console, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(_as_json(found), ensure_ascii=False))
+    else:
+        console.print(_drawn(found, console))
+
+
+def _as_json(found: _Found) -> dict[str, Any]:
+    left = [status.seconds_left for status in found.runs]
+    usd = [status.usd for status in found.runs if status.usd is not None]
+    return {
+        "done": sum(stage.done for status in found.runs for stage in status.stages),
+        "total": sum(stage.total for status in found.runs for stage in status.stages),
+        "seconds_left": None if None in left else max(filter(None, left), default=0.0),
+        "gpu_seconds": sum(status.gpu_seconds for status in found.runs),
+        "usd": sum(usd) if usd else None,
+        "runs": [status.as_json() for status in found.runs],
+        "problems": found.problems,
+    }
+
+
+def _drawn(found: _Found, console: Console) -> Group:
+    from rich.console import Group
+    from rich.text import Text
+
+    from popbench.cli._stages import table, totals
+
+    runs = [_run(status) for status in found.runs]
+    told = totals(runs)
+    if len(runs) + len(found.problems) == 1:
+        (status,) = found.runs
+        lines: list[RenderableType] = [Text(f"{status.path}: {_state(status)}")]
+        lines += [Text(status.holder, style="dim")] if status.holder is not None else []
+        lines.append(table([*_stages(status)], console.width))
+    else:
+        done, total = sum(row.done for row in runs), sum(row.total for row in runs)
+        told = ", ".join([f"{counted(len(runs), 'run')}: {done}/{total} done", *filter(None, [told])])
+        lines = [table(runs, console.width)]
+    lines += [Text(told, style="dim")] if told else []
+    notes = dict.fromkeys(note for status in found.runs for note in status.notes)
+    lines += [Text(note, style="yellow") for note in notes]
+    return Group(*lines, *(Text(problem, style="red") for problem in found.problems))
+
+
+def _state(status: Status) -> str:
+    from popbench.cli._stages import duration
+
+    if status.state == "stalled":
+        told = f"stalled for {duration(status.silent)}"
+    else:
+        more = {"stopped": ", its command goes on with it", "incomplete": ", its command tries the rest again"}
+        told = status.state + more.get(status.state, "")
+    if status.last is None:
+        return f"{told}; no result yet"
+    if status.holder is not None:
+        return f"{told}; last result {duration(max(status.now - status.last, 0.0))} ago"
+    return f"{told}; last result at {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(status.last))}"
+
+
+def _stages(status: Status) -> Iterator[Row]:
+    from popbench.cli._stages import Row
+
+    for stage in status.stages:
+        yield Row(
+            name=f"{stage.stage} {stage.component}",
+            done=stage.done,
+            total=stage.total,
+            rate=stage.rate,
+            mean=stage.mean_rate if status.holder is not None else None,
+            left=stage.seconds_left,
+            gpu_seconds=stage.gpu_seconds,
+            usd=stage.usd,
+            invalid=stage.invalid,
+        )
+
+
+def _run(status: Status) -> Row:
+    from popbench.cli._stages import Row, duration
+
+    return Row(
+        name=str(status.path),
+        done=sum(stage.done for stage in status.stages),
+        total=sum(stage.total for stage in status.stages),
+        left=status.seconds_left,
+        gpu_seconds=status.gpu_seconds,
+        usd=status.usd,
+        state=f"stalled {duration(status.silent)}" if status.state == "stalled" else status.state,
+    )
