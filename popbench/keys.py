@@ -8,11 +8,12 @@ import json
 from popbench.records import JSON, Chat
 from popbench.video import ENCODER
 
+_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
 
 def digest(*parts: JSON) -> str:
     """Hash JSON values into 32 hexadecimal digits; equal values give equal digests on every machine."""
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return hashlib.sha256(_ENCODE(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def derive_seed(run_seed: int, task: str, prompt: str, repeat: int, stage: str, attempt: int = 0) -> int:

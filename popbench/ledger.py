@@ -174,7 +174,8 @@ class Ledger:
             except sqlite3.Error as error:
                 raise RunError(f"{self._path}: the ledger cannot be read ({one_line(str(error))}): {_HINT}") from error
 
-    def _value(self, text: object) -> dict[str, JSON]:
+    def value(self, text: object) -> dict[str, JSON]:
+        """Read an object of JSON that a row holds; raises RunError for what is none."""
         try:
             return read_value(text)
         except sqlite3.Error as error:
@@ -184,7 +185,7 @@ class Ledger:
         """Look a finished call up."""
         with self._reading() as db:
             row = db.execute("SELECT stage, status, payload FROM calls WHERE key = ?", (key,)).fetchone()
-        return None if row is None else Call(key, row[0], row[1], self._value(row[2]))
+        return None if row is None else Call(key, row[0], row[1], self.value(row[2]))
 
     def commit(self, call: Call | None, done: Iterable[Done] = (), part: str | None = None) -> None:
         """Store a finished call and what it settles, all or nothing; `part` is the digest of the component asked.
@@ -215,7 +216,7 @@ class Ledger:
                 _columns(cell),
             ).fetchall()
         return {
-            (prompt, repeat): Done(cell, prompt, repeat, key, status, self._value(value))
+            (prompt, repeat): Done(cell, prompt, repeat, key, status, self.value(value))
             for prompt, repeat, key, status, value in rows
         }
 
@@ -228,7 +229,7 @@ class Ledger:
                 _columns(cell),
             ).fetchall()
         for prompt, repeat, key, stage, status, payload in rows:
-            yield (prompt, repeat), Call(key, stage, status, self._value(payload))
+            yield (prompt, repeat), Call(key, stage, status, self.value(payload))
 
     def rows(self, cells: Sequence[Cell], columns: str, places: Iterable[tuple[str, int]]) -> Iterator[tuple[Any, ...]]:
         """Yield for each place (prompt id, repeat) what `columns` name of it, in SQL, NULL where nothing is settled.
@@ -321,7 +322,7 @@ class Ledger:
             if not rows:
                 return
             for key, payload in rows:
-                yield Call(key, "render", "ok", self._value(payload))
+                yield Call(key, "render", "ok", self.value(payload))
             last = rows[-1][0]
 
     def absorb(self, path: Path) -> None:

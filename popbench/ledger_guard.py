@@ -10,6 +10,8 @@ import json
 import re
 import sqlite3
 from collections.abc import Collection, Iterator
+from json.scanner import make_scanner
+from typing import Any
 
 from popbench.records import JSON
 
@@ -44,11 +46,17 @@ def triggers(statements: Iterator[str]) -> frozenset[str]:
     return frozenset(statement for statement in statements if statement.lstrip().upper().startswith("CREATE TRIGGER"))
 
 
-def read_value(text: object) -> dict[str, JSON]:
+_scan = make_scanner(json.JSONDecoder())  # type: ignore[arg-type]  # as the decoder itself makes it
+"""What `json.loads` comes to, without the half of its time that it takes to get there: there are millions of rows."""
+
+
+def read_value(text: Any) -> dict[str, JSON]:
     """Read an object of JSON from a ledger; raises sqlite3.DatabaseError for what is none."""
     try:
-        found = json.loads(text) if isinstance(text, str) else None
-    except (ValueError, RecursionError):
+        found, end = _scan(text, 0)
+        if end != len(text):
+            found = json.loads(text)
+    except (StopIteration, TypeError, ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise sqlite3.DatabaseError("a row is damaged: it holds no JSON object")

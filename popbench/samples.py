@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from types import NoneType
@@ -163,13 +163,15 @@ def _add_costs(values: dict[str, Any], stage: str, costs: Mapping[str, JSON]) ->
     values["notes"] += costs.get("notes", [])
 
 
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
 def write_jsonl(samples: Iterable[Sample], path: Path) -> None:
     """Write one sample a line; the file appears when it is complete. Raises OSError where the disk refuses."""
     partial = path.with_name(f".{path.name}.part")
     with partial.open("w", encoding="utf-8") as file:
         for sample in samples:
-            file.write(json.dumps(as_dict(sample), ensure_ascii=False, separators=(",", ":"), allow_nan=False))
-            file.write("\n")
+            file.write(_ENCODE(as_dict(sample)) + "\n")
     partial.replace(path)
 
 
@@ -226,10 +228,12 @@ class SamplesFile:
         return read_jsonl(self._path)
 
 
-def read_jsonl(path: Path) -> Iterator[Sample]:
-    """Read samples back; raises UsageError that names the line that is no sample."""
+def read_jsonl(path: Path, only: Container[int] | None = None) -> Iterator[Sample]:
+    """Read samples back, all or those of `only` some lines; raises UsageError that names the line that is no sample."""
     try:
         for number, line in enumerate(read_lines(path), 1):
+            if only is not None and number not in only:
+                continue
             try:
                 values = json.loads(line)
                 _check_types(values)

@@ -7,7 +7,6 @@ time: no cell is ever held whole, but for what is ready of it.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -138,11 +137,10 @@ class View:
 
     def _draft(self, cell: Cell, at: At, text: str | None) -> Mapping[str, JSON]:
         """Return a settled draft, which is read now if it was not before."""
+        assert self.ledger is not None
         if text is None:
-            assert self.ledger is not None
             ((_, _, text),) = self.ledger.rows([cell], "d0.value", [at])
-        value: Mapping[str, JSON] = json.loads(text or "")
-        return value
+        return self.ledger.value(text)
 
     def count(
         self, stage: Stage, track: Track, chain: Sequence[Part], prompts: Sequence[Prompt], repeats: int
@@ -171,20 +169,27 @@ class View:
             f"d{number}.status, d{number}.value, d{number}.key, c{number}.status, c{number}.payload"
             for number in range(len(cells))
         )
-        for prompt, repeat, *found in self.ledger.rows(cells, columns, places):
-            draft = _settled(*found[:5], any_status=True)
-            clip = _settled(*found[5:10])
-            if clip is not None and clip.ok and not self._has(clip.key, clip.payload["bytes"]):
+        for row in self.ledger.rows(cells, columns, places):
+            draft = self._settled(row, 2, any_status=True)
+            clip = self._settled(row, 7)
+            if clip is not None and clip.status == "ok" and not self._has(clip.key, clip.payload["bytes"]):
                 clip = None
             scores: list[Settled | None] = [None] * len(predictors)
-            if draft is not None and clip is not None and clip.ok:
+            if draft is not None and clip is not None and clip.status == "ok":
+                title, sha256 = draft.value["title"], str(clip.payload["sha256"])
                 for number, predictor in enumerate(predictors):
-                    score = _settled(*found[10 + 5 * number : 15 + 5 * number])
-                    if score is not None and score.key == score_key(
-                        predictor.digest, draft.value["title"], str(clip.payload["sha256"])
-                    ):
+                    score = self._settled(row, 12 + 5 * number)
+                    if score is not None and score.key == score_key(predictor.digest, title, sha256):
                         scores[number] = score
-            yield Sampled((prompt, repeat), draft, clip, scores)
+            yield Sampled((row[0], row[1]), draft, clip, scores)
+
+    def _settled(self, row: Sequence[Any], at: int, *, any_status: bool = False) -> Settled | None:
+        """Read what is settled from the column `at` on; a shared clip may have come out otherwise the second time."""
+        status, value, key, call, payload = row[at : at + 5]
+        if status is None or payload is None or (status != call and not any_status):
+            return None
+        assert self.ledger is not None
+        return Settled(status, {} if value == "{}" else self.ledger.value(value), key, self.ledger.value(payload))
 
 
 def _cells(track: Track, chain: Sequence[Part]) -> list[Cell]:
@@ -196,15 +201,6 @@ def _is_of(predictor: Part, title: JSON, sha256: JSON, score: Sequence[Any]) -> 
     """Say whether a settled score, by its key and statuses, is the one of a title and a clip."""
     key, status, call = score
     return key is not None and status == call and key == score_key(predictor.digest, title, str(sha256))
-
-
-def _settled(
-    status: str | None, value: str, key: str, call: str | None, payload: str | None, *, any_status: bool = False
-) -> Settled | None:
-    """Make what is settled of columns; a shared clip may have come out otherwise the second time."""
-    if status is None or payload is None or (status != call and not any_status):
-        return None
-    return Settled(status, json.loads(value), key, json.loads(payload))
 
 
 def going_on(draft: Mapping[str, JSON], clip: Call | None = None) -> dict[str, JSON]:

@@ -51,7 +51,7 @@ def compare_runs(before: Path, after: Path, *, systems: Sequence[str] = (), comm
         "minimum_detectable_win_rate": [],
     }
     for one, other in shared_predictors(ours, theirs):
-        there = [{row.system for row in scores.rows} for scores in (one, other)]
+        there = [set(scores.table.system_names) for scores in (one, other)]
         scored = [pair for pair in pairs if all(system in known for system, known in zip(pair, there, strict=True))]
         if scored:
             _add_predictor(found, one, other, scored, common=common)

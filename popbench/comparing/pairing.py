@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from popbench.errors import UsageError, unknown
-from popbench.leaderboard.rows import ScoreRow
+from popbench.leaderboard.rows import ERROR, ScoreRow
 from popbench.leaderboard.scores import Block, Scores, blocks, check_rows
 from popbench.leaderboard.sources import read_source
 from popbench.records import JSON
@@ -28,7 +31,7 @@ class Side:
     @property
     def systems(self) -> list[str]:
         """Its systems, sorted."""
-        return sorted({row.system for scores in self.scores for row in scores.rows})
+        return sorted({system for scores in self.scores for system in scores.table.system_names})
 
     @property
     def tasks(self) -> set[str]:
@@ -146,12 +149,8 @@ def match(before: Scores, after: Scores, pairs: Pairs, *, common: bool) -> Match
         _only(before, {one for one, _ in pairs}, tasks),
         _only(after, {other for _, other in pairs}, tasks),
     )
-    rows = [
-        replace(row, system=label(side, row.system))
-        for side, scores in zip(SIDES, sides, strict=True)
-        for row in scores.rows
-    ]
-    both = replace(before, rows=rows, tasks=tasks, source=where)
+    named = [scores.table.renamed(partial(label, side)) for side, scores in zip(SIDES, sides, strict=True)]
+    both = replace(before, rows=named[0].joined(named[1]), tasks=tasks, source=where)
     if not common:
         _check_complete(both, pairs, before, after)
     kept = {block.name: block for block in blocks(both, common=True) if block.name in tasks}
@@ -159,31 +158,32 @@ def match(before: Scores, after: Scores, pairs: Pairs, *, common: bool) -> Match
 
 
 def _only(scores: Scores, systems: Collection[str], tasks: Mapping[str, dict[str, JSON]]) -> Scores:
-    rows = [row for row in scores.rows if row.system in systems and row.task in tasks]
-    return replace(scores, rows=rows, tasks=dict(tasks))
+    rows = scores.table
+    return replace(scores, rows=rows.where(rows.of_systems(systems) & rows.of_tasks(tasks)), tasks=dict(tasks))
 
 
 def _within(scores: Scores, kept: Mapping[str, Block]) -> Scores:
     """Leave out the prompts and repeats that a task's block does not have."""
-    prompts = {at for block in kept.values() for at in block.prompts}
-    rows = [row for row in scores.rows if (row.task, row.prompt_id) in prompts and row.repeat in kept[row.task].repeats]
-    return replace(scores, rows=rows, tasks={name: task for name, task in scores.tasks.items() if name in kept})
+    rows = scores.table
+    chosen = np.zeros(len(rows), bool)
+    for name, block in kept.items():
+        chosen |= rows.of_tasks([name]) & rows.of_prompts(block.prompts) & np.isin(rows.repeat, block.repeats)
+    tasks = {name: task for name, task in scores.tasks.items() if name in kept}
+    return replace(scores, rows=rows.where(chosen), tasks=tasks)
 
 
 def _check_complete(both: Scores, pairs: Pairs, before: Scores, after: Scores) -> None:
     """Raise UsageError that names the results that the system that lacks most does not have."""
-    wanted: set[tuple[str, str, int]] = set()
-    has: dict[str, set[tuple[str, str, int]]] = {}
-    for pair in pairs:
-        has |= {label(side, system): set() for side, system in zip(SIDES, pair, strict=True)}
-    for row in both.rows:
-        if row.status != "error":
-            has[row.system].add(_place(row))
-        wanted.add(_place(row))
+    rows, done = both.table, ~both.table.has_status(ERROR)
+    has = {
+        name: rows.where(rows.of_systems([name]) & done)
+        for pair in pairs
+        for name in (label(side, system) for side, system in zip(SIDES, pair, strict=True))
+    }
     system, there = min(has.items(), key=lambda item: (len(item[1]), item[0]))
-    missing = sorted(wanted - there)
-    if not missing:
+    if len(there) == len(np.unique(rows.asked())):
         return
+    missing = sorted({_place(row) for row in rows} - {_place(row) for row in there})
     source = before.source if system.endswith(" before") else after.source
     names = [f"{task}/{prompt}" + (f" repeat {repeat}" if repeat else "") for task, prompt, repeat in missing]
     count = f"{len(missing)} result{'s' * (len(missing) > 1)}"

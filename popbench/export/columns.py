@@ -9,6 +9,7 @@ from types import GenericAlias
 from typing import Any
 
 from popbench.errors import UsageError, one_line
+from popbench.leaderboard.rows import Names
 from popbench.leaderboard.scores import check_row
 from popbench.leaderboard.sources import read_about, row_of
 from popbench.records import JSON, Sample
@@ -49,7 +50,9 @@ class Exported:
         """Read run.json; raises UsageError for what is no finished run with scores."""
         self.path = path
         self.about = read_about(path)
-        self._places: set[tuple[str, ...]] = set()
+        self._places: set[int] = set()
+        self._systems: Names[str] = Names()
+        self._prompts: Names[tuple[str, str]] = Names()
 
     def samples(self) -> Iterator[tuple[Sample, dict[str, Row]]]:
         """Read the samples one by one, each with its row under every predictor, by the predictor's name.
@@ -73,7 +76,10 @@ class Exported:
             raise UsageError(f"{self.path}: {where}: run.json has no such task")
         if sample.system not in self.about["systems"]:
             raise UsageError(f"{self.path}: {where}: run.json has no such system")
-        place = (sample.system, sample.task, sample.prompt_id, str(sample.repeat))
+        prompt = self._prompts.code((sample.task, sample.prompt_id))
+        place = (
+            (sample.repeat << 64) + (prompt << 32) + self._systems.code(sample.system)
+        )  # small: there may be millions
         if place in self._places:
             raise UsageError(f"{self.path}: {where}, repeat {sample.repeat}: two samples")
         self._places.add(place)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,9 @@ from popbench.keys import digest
 from popbench.leaderboard.eee import INSTANCES, SCHEMA_VERSION
 from popbench.leaderboard.pairs import LEVEL
 from popbench.leaderboard.results import compute
-from popbench.leaderboard.sources import from_samples
+from popbench.leaderboard.sources import Gathering
 from popbench.publishing.public import public
-from popbench.records import JSON, Sample
+from popbench.records import JSON
 
 RELATIONSHIPS = ("first_party", "third_party", "collaborative", "other")
 """What an evaluator may be to the developer of a model, by the format."""
@@ -36,8 +36,6 @@ _WIN_RATE = (
     "other systems of the run."
 )
 _DEMO = "demonstration: these scores say nothing about real popularity"
-
-_Group = list[tuple[Sample, dict[str, Row]]]
 
 
 def write_eee(
@@ -52,29 +50,31 @@ def write_eee(
     """
     exported = Exported(run)
     about = exported.about
-    groups: dict[str, _Group] = {}
+    scores = Gathering(about, str(run))
     errors = 0
     for sample, rows in exported.samples():
-        groups.setdefault(sample.system, []).append((sample, rows))
+        scores.add(sample)
         errors += any(row["status"] == "error" for row in rows.values())
     if errors:
         raise UsageError(
             f"{run}: {counted(errors, 'sample')} without a result, which the format cannot tell from a score: give the "
             "run's command again to finish it, or export jsonl or parquet"
         )
-    samples = [sample for group in groups.values() for sample, _ in group]
     written: list[Path] = []
     try:
-        results = compute(from_samples(samples, about, str(run)))
-        evaluation = _Evaluation(about, results, organization, relationship)
+        evaluation = _Evaluation(about, compute(scores.scores()), organization, relationship)
         with staged(force=force) as files:
-            for system, group in sorted(groups.items()):
+            instances: dict[str, _Instances] = {}
+            for sample, rows in exported.samples():
+                system = sample.system
+                if system not in instances:
+                    instances[system] = _Instances(files.add(out / evaluation.place(system)))
+                for line in instance(sample, rows, evaluation.id(system)):
+                    instances[system].add(line)
+            for system, content in sorted(instances.items()):
                 place = evaluation.place(system)
-                instances = out / place
-                aggregate = instances.with_name(instances.name.removesuffix(INSTANCES) + ".json")
-                content = _lines(instance(sample, rows, evaluation.id(system)) for sample, rows in group)
-                files.add(instances).write_bytes(content)
-                told = evaluation.aggregate(system, place, content)
+                aggregate = (out / place).with_name(Path(place).name.removesuffix(INSTANCES) + ".json")
+                told = evaluation.aggregate(system, place, content.checksum(), content.rows)
                 files.add(aggregate).write_text(
                     json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
                 )
@@ -84,12 +84,37 @@ def write_eee(
     return written, about["demo"]
 
 
-def _lines(records: Iterable[Sequence[Row]]) -> bytes:
-    return "".join(
-        json.dumps(line, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
-        for of_sample in records
-        for line in of_sample
-    ).encode()
+class _Instances:
+    """A file of a system's instances, written as they come."""
+
+    _BUFFER = 2**16
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._hash = hashlib.sha256()
+        self._waiting: list[bytes] = []
+        self._size = self.rows = 0
+
+    def add(self, line: Row) -> None:
+        """Add a line; raises OSError where the disk refuses."""
+        text = json.dumps(line, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
+        self._waiting.append(text.encode())
+        self._size += len(self._waiting[-1])
+        self.rows += 1
+        if self._size > self._BUFFER:
+            self._write()
+
+    def checksum(self) -> str:
+        """Write what is left, and return the SHA-256 of all of it."""
+        self._write()
+        return self._hash.hexdigest()
+
+    def _write(self) -> None:
+        content = b"".join(self._waiting)
+        self._hash.update(content)
+        with self._path.open("ab") as file:
+            file.write(content)
+        self._waiting, self._size = [], 0
 
 
 class _Evaluation:
@@ -117,7 +142,7 @@ class _Evaluation:
         name = re.sub(r"[^A-Za-z0-9._+-]+", "-", system.replace("|", "+"))[:100].strip(".-") or "system"
         return f"data/{_OWNER}/{_OWNER}/{name}/{uuid.UUID(hex=made, version=4)}{INSTANCES}"
 
-    def aggregate(self, system: str, place: str, content: bytes) -> dict[str, JSON]:
+    def aggregate(self, system: str, place: str, checksum: str, rows: int) -> dict[str, JSON]:
         """Tell of one system: what it is, its statistics, and where its scores are."""
         about = self._about
         organization, relationship = self._source
@@ -143,8 +168,8 @@ class _Evaluation:
                 "format": "jsonl",
                 "file_path": place,
                 "hash_algorithm": "sha256",
-                "checksum": hashlib.sha256(content).hexdigest(),
-                "total_rows": content.count(b"\n"),
+                "checksum": checksum,
+                "total_rows": rows,
             },
         }
 

@@ -10,6 +10,8 @@ from typing import Any, Generic, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from popbench.errors import UsageError
+
 Name = TypeVar("Name", bound=Hashable)
 
 ERROR, INVALID = "error", "invalid"
@@ -94,10 +96,13 @@ class Rows(Sequence[ScoreRow]):
         compliance: bool | None,
         copied: bool | None,
     ) -> None:
-        """Add a row by its values; `prompt` is (task, prompt id)."""
+        """Add a row by its values; `prompt` is (task, prompt id). Raises UsageError for a repeat beyond all bounds."""
+        try:
+            self._repeat.append(repeat)
+        except OverflowError:
+            raise UsageError(f"repeat {repeat} of prompt {prompt[1]!r} is too large a number") from None
         self._system.append(self.systems.code(system))
         self._prompt.append(self.prompts.code(prompt))
-        self._repeat.append(repeat)
         self._category.append(self.categories.code(category))
         self._status.append(self.statuses.code(status))
         self._popularity.append(np.nan if popularity is None else popularity)
@@ -193,6 +198,11 @@ class Rows(Sequence[ScoreRow]):
         wanted = set(systems)
         return _bools(system in wanted for system in self.systems.names)[self.system]
 
+    def of_prompts(self, prompts: Iterable[tuple[str, str]]) -> NDArray[np.bool_]:
+        """Say of each row whether it belongs to one of the prompts, each (task, prompt id)."""
+        wanted = set(prompts)
+        return _bools(prompt in wanted for prompt in self.prompts.names)[self.prompt]
+
     @property
     def system_names(self) -> list[str]:
         """The systems that have rows, sorted."""
@@ -205,9 +215,15 @@ class Rows(Sequence[ScoreRow]):
 
     def places(self) -> NDArray[np.int64]:
         """Number the places (system, prompt, repeat) of the rows: equal ones are one place."""
+        asked = self.asked()
+        found: NDArray[np.int64] = self.system * (asked.max(initial=0) + 1) + asked
+        return found
+
+    def asked(self) -> NDArray[np.int64]:
+        """Number what was asked for in the rows, (prompt, repeat)."""
         repeats, repeat = np.unique(self.repeat, return_inverse=True)
-        found: NDArray[np.int64] = self.system.astype(np.int64) * len(self.prompts) + self.prompt
-        return found * max(1, len(repeats)) + repeat
+        found: NDArray[np.int64] = self.prompt.astype(np.int64) * len(repeats) + repeat
+        return found
 
     def where(self, chosen: NDArray[np.bool_]) -> Rows:
         """Return the rows that are chosen."""

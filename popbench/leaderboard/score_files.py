@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from popbench.errors import UsageError, damage, unknown
 from popbench.files import opened, read_lines
 from popbench.leaderboard import eee
-from popbench.leaderboard.rows import ScoreRow
+from popbench.leaderboard.rows import Rows, ScoreRow
 from popbench.leaderboard.scores import Scores
 from popbench.originality import is_copy
 from popbench.records import JSON
@@ -29,8 +30,10 @@ _EXPORTED = (
 )  # fmt: skip
 """Columns that exports have besides: what a run's run.json says of its scores."""
 _KNOWN = (*_REQUIRED, *_OPTIONAL, *_EXPORTED)
+_SAID = ("system", "task", "task_hash", "predictor", *_EXPORTED)
+"""Columns that say the same of all rows of a system and task."""
 
-_Records = Iterable[tuple[str, Mapping[str, Any]]]
+_Numbered = Iterable[tuple[str, Mapping[str, Any]]]
 """Rows, each with where it stands: `scores.csv: row 3`."""
 
 
@@ -43,15 +46,27 @@ def read_scores(path: Path) -> list[Scores]:
         raise UsageError(f"{path}: neither a run directory nor a score file (possible: {possible})")
     if path.suffix == ".jsonl" and eee.is_instances(path):
         return _scores(path, eee.records(path))
-    records, columns = _records(path)
-    if {"scores", "video_sha256"} <= set(columns):
+    records = _Records(path)
+    try:
+        found = _scores(path, ((f"{path}: row {number}", record) for number, record in enumerate(records, 1)))
+    except UsageError:
+        if not records.broken:  # a column that is misspelt explains what is missing in a row
+            deque(records, maxlen=0)
+            _check_columns(path, records.columns)
+        raise
+    _check_columns(path, records.columns)
+    return found
+
+
+def _check_columns(path: Path, columns: Mapping[str, None]) -> None:
+    """Raise UsageError for a file that lacks a column, or is one of a run's."""
+    if {"scores", "video_sha256"} <= columns.keys():
         raise UsageError(f"{path}: the samples of a run are ranked with what its run.json says: name its directory")
     for column in _REQUIRED:
         if column not in columns:
             close = get_close_matches(column, columns, n=1)
             hint = f": is it {close[0]!r}?" if close else ""
             raise UsageError(f"{path}: column {column!r} is missing{hint} (columns: {', '.join(columns) or 'none'})")
-    return _scores(path, ((f"{path}: row {number}", record) for number, record in enumerate(records, 1)))
 
 
 @dataclass
@@ -73,88 +88,103 @@ class _Facts:
         return {key[2]: value for key, value in self.known.items() if key[:2] == (kind, name)}
 
 
-def _scores(path: Path, records: _Records) -> list[Scores]:
-    by_predictor: dict[str, list[tuple[ScoreRow, Mapping[str, str]]]] = {}
+def _scores(path: Path, records: _Numbered) -> list[Scores]:
     facts = _Facts(path)
+    found: dict[str, Scores] = {}
+    seen: set[tuple[str, ...]] = set()
     for where, record in records:
         row, texts = _read_row(record, where)
         predictor = texts["predictor"]
-        by_predictor.setdefault(predictor, []).append((row, texts))
-        prompts = _number(texts["task_prompts"], "task_prompts", where) if texts["task_prompts"] else None
-        facts.learn(
-            "task", row.task, {"hash": texts["task_hash"] or None, "group": texts["task_group"], "prompts": prompts}
-        )
-        about = {"name": texts["predictor_name"], "unit": texts["unit"], "demo flag": _demo(texts["demo"], where)}
-        facts.learn("predictor", predictor, about)
-        facts.learn(f"on task {row.task!r} system", row.system, {"fingerprint": texts["system_fingerprint"]})
-        facts.learn("mode", texts["mode"], {"name": texts["mode_name"]})
-        facts.learn(f"on task {row.task!r} mode", texts["mode"], {"fingerprint": texts["mode_fingerprint"]})
-    if not by_predictor:
+        scores = found.get(predictor)
+        if scores is None:
+            scores = found[predictor] = Scores("", predictor or None, "", False, Rows(), {}, source=str(path))
+        scores.table.append(row)
+        said = tuple(texts[name] for name in _SAID)
+        if said not in seen:  # rows say the same things over and over
+            seen.add(said)
+            _learn(facts, scores, row, texts, where)
+    if not found:
         raise UsageError(f"{path}: no rows")
-    return [_of_predictor(path, predictor, rows, facts) for predictor, rows in by_predictor.items()]
+    for predictor, scores in found.items():
+        about = facts.of("predictor", predictor)
+        scores.predictor = about["name"] or predictor or "unnamed"
+        scores.unit, scores.demo = about["unit"] or "popularity", about["demo flag"]
+        for name in scores.tasks:
+            task = facts.of("task", name)
+            scores.tasks[name] = {**task, "group": task["group"] or None}
+        scores.systems = {system: fingerprints or None for system, fingerprints in scores.systems.items()}
+    return list(found.values())
 
 
-def _of_predictor(path: Path, predictor: str, rows: list[tuple[ScoreRow, Mapping[str, str]]], facts: _Facts) -> Scores:
-    about = facts.of("predictor", predictor)
-    systems: dict[str, dict[str, str]] = {}
-    modes: dict[str, str] = {}
-    mode_fingerprints: dict[str, dict[str, str]] = {}
-    for row, texts in rows:
-        fingerprints = systems.setdefault(row.system, {})
-        if texts["system_fingerprint"]:
-            fingerprints[row.task] = texts["system_fingerprint"]
-        if texts["mode"] and texts["mode_name"]:
-            modes[texts["mode"]] = texts["mode_name"]
-        if texts["mode"] and texts["mode_fingerprint"]:
-            mode_fingerprints.setdefault(texts["mode"], {})[row.task] = texts["mode_fingerprint"]
-    tasks = {row.task: facts.of("task", row.task) for row, _ in rows}
-    return Scores(
-        predictor=about["name"] or predictor or "unnamed",
-        predictor_digest=predictor or None,
-        unit=about["unit"] or "popularity",
-        demo=about["demo flag"],
-        rows=[row for row, _ in rows],
-        tasks={name: {**task, "group": task["group"] or None} for name, task in tasks.items()},
-        systems={system: fingerprints or None for system, fingerprints in systems.items()},
-        source=str(path),
-        modes=modes,
-        mode_fingerprints=mode_fingerprints,
+def _learn(facts: _Facts, scores: Scores, row: ScoreRow, texts: Mapping[str, str], where: str) -> None:
+    """Take up what a row says besides its score; raises UsageError where another one says otherwise."""
+    prompts = _number(texts["task_prompts"], "task_prompts", where) if texts["task_prompts"] else None
+    facts.learn(
+        "task", row.task, {"hash": texts["task_hash"] or None, "group": texts["task_group"], "prompts": prompts}
     )
+    about = {"name": texts["predictor_name"], "unit": texts["unit"], "demo flag": _demo(texts["demo"], where)}
+    facts.learn("predictor", texts["predictor"], about)
+    facts.learn(f"on task {row.task!r} system", row.system, {"fingerprint": texts["system_fingerprint"]})
+    facts.learn("mode", texts["mode"], {"name": texts["mode_name"]})
+    facts.learn(f"on task {row.task!r} mode", texts["mode"], {"fingerprint": texts["mode_fingerprint"]})
+    scores.tasks.setdefault(row.task, {})
+    fingerprints = scores.systems.setdefault(row.system, {})
+    if texts["system_fingerprint"] and fingerprints is not None:
+        fingerprints[row.task] = texts["system_fingerprint"]
+    if texts["mode"] and texts["mode_name"]:
+        scores.modes[texts["mode"]] = texts["mode_name"]
+    if texts["mode"] and texts["mode_fingerprint"]:
+        scores.mode_fingerprints.setdefault(texts["mode"], {})[row.task] = texts["mode_fingerprint"]
 
 
-def _records(path: Path) -> tuple[list[Mapping[str, Any]], list[str]]:
-    """Read a file's rows as they are, and the names of its columns: no value is guessed to be a number or a date.
+class _Records(Iterator[Mapping[str, Any]]):
+    """A file's rows as they are, read one by one: no value is guessed to be a number or a date.
 
-    Of columns that boards have no use for, such as the texts of an export, nothing but the name is kept.
+    Of columns that boards have no use for, such as the texts of an export, nothing but the name is kept: `columns` has
+    those that were met so far. `broken` says that the file could not be read further.
     """
-    try:
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._rows = self._read()
+        self.columns: dict[str, None] = {}
+        self.broken = False
+
+    def __next__(self) -> Mapping[str, Any]:
+        try:
+            return next(self._rows)
+        except StopIteration:
+            raise
+        except UsageError:
+            self.broken = True
+            raise
+        except Exception as error:  # the readers' own errors have no common base
+            self.broken = True
+            raise UsageError(f"{self._path}: cannot be read ({damage(error)})") from error
+
+    def _read(self) -> Iterator[Mapping[str, Any]]:
+        path = self._path
         if path.suffix == ".jsonl":
-            columns: dict[str, None] = {}
-            records: list[Mapping[str, Any]] = []
             for _, record in eee.lines(path):
-                columns |= dict.fromkeys(record)
-                records.append(_known(record))
-            return records, list(columns)
-        if path.suffix == ".csv":
+                self.columns |= dict.fromkeys(record)
+                yield _known(record)
+        elif path.suffix == ".csv":
             reader = csv.DictReader(read_lines(path), strict=True)
-            names = list(reader.fieldnames or [])
-            rows: list[Mapping[str, Any]] = []
+            self.columns |= dict.fromkeys(reader.fieldnames or [])
             for number, row in enumerate(reader, 1):
                 if None in row:
                     raise UsageError(f"{path}: row {number} has more values than there are columns")
-                rows.append(_known(row))
-            return rows, names
-        from pyarrow.parquet import ParquetFile
+                yield _known(row)
+        else:
+            from pyarrow.parquet import ParquetFile
 
-        with opened(path) as data, ParquetFile(data) as table:
-            if table.metadata.num_rows > ROWS:  # a few bytes can stand for any number of equal rows
-                raise UsageError(f"{path}: {table.metadata.num_rows:,} rows, of {ROWS:,} at most")
-            names = list(table.schema_arrow.names)
-            return table.read([name for name in _KNOWN if name in names]).to_pylist(), names
-    except UsageError:
-        raise
-    except Exception as error:  # the readers' own errors have no common base
-        raise UsageError(f"{path}: cannot be read ({damage(error)})") from error
+            with opened(path) as data, ParquetFile(data) as table:
+                if table.metadata.num_rows > ROWS:  # a few bytes can stand for any number of equal rows
+                    raise UsageError(f"{path}: {table.metadata.num_rows:,} rows, of {ROWS:,} at most")
+                self.columns |= dict.fromkeys(table.schema_arrow.names)
+                if known := [name for name in _KNOWN if name in self.columns]:
+                    for batch in table.iter_batches(5_000, columns=known):
+                        yield from batch.to_pylist()
 
 
 def _known(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,8 @@ import numpy as np
 
 from popbench import stats
 from popbench.errors import UsageError
+from popbench.leaderboard.rows import ERROR
 from popbench.leaderboard.scores import Block, Scores, blocks
-from popbench.leaderboard.sources import from_samples
-from popbench.records import JSON, Sample
 
 _NEAR = 1e-6
 """What other machines' arithmetic may change in a median or a rate."""
@@ -22,15 +21,15 @@ _OF_PAIRS = ("win rate", "wins", "ties", "losses")
 _AGAIN = "give the run's command again, which writes both anew"
 
 
-def check_agreement(results: Mapping[str, Any], samples: Sequence[Sample], about: Mapping[str, JSON], run: str) -> None:
-    """Raise UsageError where the counts, medians and win rates of results are not those of the samples.
+def check_agreement(results: Mapping[str, Any], sources: Sequence[Scores], run: str) -> None:
+    """Raise UsageError where the counts, medians and win rates of results are not those of a run's samples.
 
     Intervals are not computed again: they take a hundred times as long.
     """
-    if not samples:
+    if not any(len(scores.rows) for scores in sources):
         raise UsageError(f"{run}: samples.jsonl is empty, and results.json is not: {_AGAIN}")
     found: dict[tuple[str, ...], float] = {}
-    for scores in from_samples(samples, about, run):
+    for scores in sources:
         for block in blocks(scores, common=results["restricted_to_common"]):
             found.update(_numbers(block, scores))
     known = dict(_told(results))
@@ -52,7 +51,9 @@ def _shown(value: float | None) -> str:
 def _numbers(block: Block, scores: Scores) -> Iterator[tuple[tuple[str, ...], float]]:
     values = np.asarray(block.values, dtype=np.float64)
     tasks = {task for task, _ in block.prompts}
-    errors = Counter(row.system for row in scores.rows if row.status == "error" and row.task in tasks)
+    rows = scores.table
+    rows = rows.where(rows.of_tasks(tasks) & rows.has_status(ERROR))
+    errors = Counter(rows.systems.names[code] for code in rows.system.tolist())
     for system, of_prompts in zip(block.systems, values, strict=True):
         median = float(np.median(of_prompts.mean(axis=1)))
         of_system = (len(block.prompts), int((of_prompts == 0).sum()), errors[system], median)

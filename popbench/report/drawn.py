@@ -7,8 +7,10 @@ from math import floor, log10
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from popbench.records import JSON, Sample
+from popbench.leaderboard.rows import Rows
+from popbench.records import JSON
 from popbench.report.numbers import popularity, rate
 
 BINS = 36
@@ -19,20 +21,15 @@ _ALONE = 0.68
 _LEAST_SECONDS = 1e-4
 
 
-def scores_by_system(samples: Iterable[Sample], predictor: str, tasks: Iterable[str]) -> dict[str, list[float]]:
-    """Collect the scores above 0 of some tasks' samples: those a log axis has room for."""
-    wanted = set(tasks)
-    found: dict[str, list[float]] = {}
-    for sample in samples:
-        value = sample.scores.get(predictor)
-        if sample.task in wanted and value:
-            found.setdefault(sample.system, []).append(value)
-    return found
+def scores_by_system(rows: Rows, tasks: Iterable[str]) -> dict[str, NDArray[np.float64]]:
+    """Collect the scores above 0 of some tasks' rows: those a log axis has room for."""
+    chosen = rows.where(rows.of_tasks(tasks) & (rows.popularity > 0))
+    return {system: chosen.popularity[chosen.of_systems([system])] for system in chosen.system_names}
 
 
-def distribution(rows: Sequence[Mapping[str, Any]], scores: Mapping[str, Sequence[float]]) -> dict[str, JSON]:
+def distribution(rows: Sequence[Mapping[str, Any]], scores: Mapping[str, NDArray[np.float64]]) -> dict[str, JSON]:
     """Return the chart of results' rows, best first: with histograms where there are scores, else medians only."""
-    values = [value for system in scores.values() for value in system]
+    values = [float(end) for system in scores.values() for end in (system.min(), system.max())]
     for row in rows:
         values += [value for value in (row["median"][key] for key in ("value", "low", "high")) if value]
     if not values:

@@ -19,14 +19,14 @@ from popbench.costs import sentences
 from popbench.errors import UsageError, counted, damage
 from popbench.leaderboard.markdown import DEMO, agreements, knows_copies, ranked, remarks
 from popbench.originality import COPY
-from popbench.records import JSON, Sample
+from popbench.records import JSON
 from popbench.report import charts, drawn
 from popbench.report.agreeing import check_agreement
 from popbench.report.gallery import embedded, gallery
 from popbench.report.reading import check_results, read_run
 from popbench.report.references import titles_of
 from popbench.report.sizes import sizes
-from popbench.report.stages import stages
+from popbench.report.survey import Survey
 from popbench.report.tables import views
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -56,10 +56,9 @@ def run_page(
     """
     read = read_run(run)
     try:
-        check_agreement(read.results, read.samples, read.about, str(run))
-        return _page(
-            read.results, title or run.resolve().name, (), _Run(read.about, read.samples, run, page, embed, tell)
-        )
+        survey = Survey(run / "samples.jsonl", read.about)
+        check_agreement(read.results, survey.scores, str(run))
+        return _page(read.results, title or run.resolve().name, (), _Run(read.about, survey, run, page, embed, tell))
     except _DAMAGE as error:
         raise UsageError(f"{run}: results.json and samples.jsonl make no report ({damage(error)})") from error
 
@@ -82,19 +81,20 @@ class _Run:
     def __init__(
         self,
         about: Mapping[str, JSON],
-        samples: Sequence[Sample],
+        survey: Survey,
         path: Path,
         page: Path | None,
         embed: int,
         tell: Callable[[str], object],
     ) -> None:
-        self.about, self.samples, self.path = about, samples, path
+        self.about, self.survey, self.path = about, survey, path
+        self.scores = {scores.predictor: scores.table for scores in survey.scores}
         self.page, self.embed = page or path, embed
         self._tell = tell
 
     def clips(self, order: Sequence[str]) -> dict[str, str]:
         """Return the clips to put into the page, and tell how many of them are missing."""
-        found, missing = embedded(self.samples, self.path, order, self.embed)
+        found, missing = embedded(self.survey.samples, self.path, order, self.embed)
         if missing:
             path, why = next(iter(missing.items()))
             self._tell(
@@ -113,7 +113,7 @@ def _page(results: Mapping[str, Any], title: str, about: Sequence[str], run: _Ru
     shown = views(results)
     for view in shown:
         _draw(view, results, run)
-    took = stages(run.samples) if run else []
+    took = run.survey.took if run else []
     data: dict[str, JSON] = {
         "specifications": charts.specifications(),
         "row": {"usual": charts.ROW, "dense": charts.DENSE_ROW},
@@ -132,8 +132,9 @@ def _page(results: Mapping[str, Any], title: str, about: Sequence[str], run: _Ru
     blobs = {"data": data}
     if run:
         clips = run.clips(data["views"][0]["order"])
-        titles = titles_of(run.samples, run.about)
-        blobs["samples"] = gallery(run.samples, results["predictors"], titles, clips, run.path, run.page)
+        samples = run.survey.samples
+        titles = titles_of(samples, run.about)
+        blobs["samples"] = gallery(samples, results["predictors"], titles, clips, run.path, run.page)
         blobs["clips"] = clips
     early = Markup(_text("theme.js"))
     scripts = [_text(name) for name in (*_SCRIPTS, *(_GALLERY_SCRIPTS if run else ()))]
@@ -154,9 +155,10 @@ def _page(results: Mapping[str, Any], title: str, about: Sequence[str], run: _Ru
         "stages": took,
         "spent": list(sentences(results.get("costs") or [])),
         "gallery": bool(run),
+        "part": run.survey.told if run else "",
         "repeats": blobs["samples"]["repeats"] if run else [0],
         "embedded": len(blobs["clips"]) if run else 0,
-        "categories": sorted({sample.category for sample in run.samples}) if run else [],
+        "categories": sorted(run.survey.categories) if run else [],
         "results": results,
         "copies": knows_copies(results["systems"]),
         "copy": f"{100 * COPY:.0f}",
@@ -174,7 +176,7 @@ def _draw(view: dict[str, Any], results: Mapping[str, Any], run: _Run | None) ->
     """Add a view's charts, and the table of sizes."""
     predictor, task = view["predictor"], view["task"]
     rows = ranked(results, predictor, task)
-    scores = drawn.scores_by_system(run.samples, predictor, run.tasks(task)) if run else {}
+    scores = drawn.scores_by_system(run.scores[predictor], run.tasks(task)) if run else {}
     contrasts = [row for row in results["enhancement"] if (row["predictor"], row["task"]) == (predictor, task)]
     view["sizes"] = sizes(results, run.about, predictor, task) if run else []
     view["scored"] = sum(map(len, scores.values()))
@@ -204,7 +206,7 @@ def _facts(results: Mapping[str, Any], shown: Sequence[Mapping[str, Any]], run: 
         counted(len(results["predictors"]), "predictor"),
     ]
     if run:
-        facts.append(counted(len(run.samples), "sample"))
+        facts.append(counted(run.survey.n, "sample"))
         facts.append(f"seed {run.about['config'].get('seed')}")
     return facts
 

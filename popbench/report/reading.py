@@ -17,12 +17,16 @@ from popbench.samples import read_jsonl
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run that is done: where it is, run.json, results.json and the samples."""
+    """A run that is done: where it is, run.json and results.json."""
 
     path: Path
     about: Mapping[str, JSON]
     results: Mapping[str, Any]
-    samples: list[Sample]
+
+    @property
+    def samples(self) -> list[Sample]:
+        """All samples, read now."""
+        return list(read_jsonl(self.path / "samples.jsonl"))
 
 
 def read_run(path: Path) -> FinishedRun:
@@ -46,7 +50,7 @@ def read_run(path: Path) -> FinishedRun:
         raise UsageError(f"{path}: results.json is missing (no prompt has all its scores?): give its command again")
     results = _json(path / "results.json")
     check_results(results, str(path / "results.json"))
-    return FinishedRun(path, about, results, list(read_jsonl(path / "samples.jsonl")))
+    return FinishedRun(path, about, results)
 
 
 def _json(path: Path) -> dict[str, Any]:
