@@ -14,8 +14,9 @@ from made_scores import grouped, results_of, score_rows, write
 from markdown_tables import tables_are_whole
 from popbench import stats
 from popbench.errors import UsageError
+from popbench.leaderboard import results
 from popbench.leaderboard.markdown import markdown
-from popbench.leaderboard.pairs import flipped
+from popbench.leaderboard.pairs import flipped, rounded, rounded_all
 from popbench.leaderboard.results import compute
 from popbench.leaderboard.scores import merge
 from popbench.leaderboard.sources import read_source
@@ -342,3 +343,26 @@ def test_all_tasks_of_all_predictors_are_listed(tmp_path: Path) -> None:
     one = read_source(write(tmp_path / "one.jsonl", score_rows(("a",), ("t1",), predictor="p")))
     two = read_source(write(tmp_path / "two.jsonl", score_rows(("a",), ("t2",), predictor="q")))
     assert [task["name"] for task in compute(merge([*one, *two]))["tasks"]] == ["t1", "t2"]
+
+
+def test_numbers_are_rounded_alike_one_by_one_and_all_at_once() -> None:
+    rng = np.random.default_rng(0)
+    halves = (rng.integers(10**9, 10**10, 5000) + 0.5) / 10**10
+    values = np.concatenate(
+        [
+            rng.random(5000), -rng.random(1000), 10 ** rng.uniform(-320, 300, 5000), np.arange(401) / 400,
+            halves, np.nextafter(halves, 0), np.nextafter(halves, 1), 10.0 ** np.arange(-30, 30),
+            [0.0, -0.0, 5e-324, 0.99999999999, np.inf, np.nan],
+        ]
+    )  # fmt: skip
+    one_by_one = np.array([rounded(value) for value in values.tolist()])
+    np.testing.assert_array_equal(rounded_all(values).view(np.int64), one_by_one.view(np.int64))
+
+
+def test_a_board_is_the_same_however_many_of_its_tables_are_computed_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    together = compute(grouped())
+    assert len({row["task"] for row in together["systems"]}) == 4
+    monkeypatch.setattr(results, "_SMALL", 0)
+    assert compute(grouped()) == together

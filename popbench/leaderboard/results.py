@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from popbench import stats
 from popbench.leaderboard.agreement import agreement
@@ -18,6 +21,8 @@ from popbench.records import JSON
 RESAMPLES = 10_000
 BOOTSTRAP_SEED = 42
 _ENDS = ("value", "low", "high")
+_SMALL, _AT_ONCE = 2**22, 4
+"""Outcomes of a table, pairs times prompts, up to which several are computed at a time, and how many."""
 
 
 def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any]:
@@ -51,9 +56,9 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
         "minimum_detectable_win_rate": [],
     }
     found = {scores.predictor: list(blocks(scores, common=common)) for scores in sources}
-    for scores in sources:
-        for block in found[scores.predictor]:
-            _add_block(results, scores, block)
+    for table in _tables([(scores, block) for scores in sources for block in found[scores.predictor]]):
+        for key, rows in table.items():
+            results[key] += rows
     if len(found) > 1:
         results["agreement"] = list(agreement(found))
     # Pairs are rounded already: there are many of them, and Holm's contrasts are made of the rounded ones.
@@ -80,22 +85,37 @@ def limited(sources: Sequence[Scores]) -> dict[str, list[int]]:
     return dict(sorted(found.items()))
 
 
-def _add_block(results: dict[str, Any], scores: Scores, block: Block) -> None:
+def _tables(blocks: Sequence[tuple[Scores, Block]]) -> Iterator[dict[str, list[Any]]]:
+    """Compute the rows of every table, in order; of small ones several at a time, with one thread of BLAS for each.
+
+    BLAS's own threads wait for one another all the time, and where other processes are at work, for long.
+    """
+    largest = max((len(block.systems) ** 2 // 2 * len(block.prompts) for _, block in blocks), default=0)
+    if largest > _SMALL:
+        yield from (_table(*of) for of in blocks)
+        return
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(min(os.cpu_count() or 1, _AT_ONCE)) as pool:
+        yield from pool.map(_table, *zip(*blocks, strict=True))
+
+
+def _table(scores: Scores, block: Block) -> dict[str, list[Any]]:
     values = np.asarray(block.values, dtype=np.float64)
     strata = strata_of(block)
     about = {"task": block.name, "predictor": scores.predictor}
     y = stats.pairwise_outcomes(values)
     resamples = stats.Resamples.draw(strata, RESAMPLES, BOOTSTRAP_SEED)
     compared = compare(y, strata, resamples)
-    results["systems"] += _systems(scores, block, values, strata, y, resamples, compared, about)
     first, second = np.triu_indices(len(block.systems), 1)
     pairs = [
         {**about, "a": block.systems[a], "b": block.systems[b], **pair}
         for a, b, pair in zip(first.tolist(), second.tolist(), compared.rows(), strict=True)
     ]
-    results["pairs"] += pairs
-    results["enhancement"] += contrasts(pairs, scores.modes)
-    results["minimum_detectable_win_rate"].append({**about, **detectable(len(block.prompts), len(y))})
+    return {
+        "systems": _systems(scores, block, values, strata, y, resamples, compared, about),
+        "pairs": pairs,
+        "enhancement": contrasts(pairs, scores.modes),
+        "minimum_detectable_win_rate": [{**about, **detectable(len(block.prompts), len(y))}],
+    }
 
 
 def strata_of(block: Block) -> np.ndarray[Any, np.dtype[np.int64]]:

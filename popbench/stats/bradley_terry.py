@@ -52,7 +52,7 @@ def bradley_terry(mean_win_rates: ArrayLike, n_prompts: int) -> Float64s:
     if not scores.size:
         return np.zeros_like(rates)
     flat = np.ascontiguousarray(scores.reshape(-1, n_systems).T)
-    start = _fit(flat.mean(axis=1, keepdims=True), np.zeros((n_systems, 1)))
+    start = _fit(flat.mean(axis=1, keepdims=True), np.zeros((n_systems, 1)), shared=0)
     strengths: Float64s = _fit(flat, start).T.reshape(rates.shape)
     return strengths
 
@@ -95,21 +95,21 @@ def bradley_terry_interval(
     return percentile_interval(bradley_terry((won / n_prompts).T, n_prompts).T, level)
 
 
-def _fit(scores: Float64s, start: Float64s) -> Float64s:
+def _fit(scores: Float64s, start: Float64s, shared: int = _SHARED) -> Float64s:
     """Solve for the strengths that expect these scores per game, shape (systems, fits); all fits start alike.
 
     Resamples lie near their common start, of shape (systems, 1), whose curvature serves them all: a step costs no more
-    than a product. What is not done after some steps goes on with its own curvature.
+    than a product. What is not done after `shared` steps goes on with its own curvature.
     """
     found = np.repeat(start, scores.shape[1], axis=1)
     inverse, first = np.linalg.inv(_curvature(start))[0], _information(start)
     scale = np.ones((1, 1))
     left = np.arange(scores.shape[1])
-    for step in range(_SHARED + _STEPS):
+    for step in range(shared + _STEPS):
         s = np.take(found, left, axis=1)
         gradient = np.take(scores, left, axis=1) - _expected(s)
         done = np.abs(gradient).max(axis=0) < _PRECISE * len(scores)
-        if step < _SHARED:
+        if step < shared:
             if step == 1:  # near enough to say how each fit's curvature differs in size
                 scale = np.sqrt(first / _information(s))
             move = inverse @ (gradient * scale) * scale
