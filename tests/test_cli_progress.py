@@ -194,7 +194,7 @@ def test_every_stage_has_a_line_that_stays_and_stands_still_when_it_is_over() ->
 def test_a_line_is_one_line_on_80_columns_and_keeps_both_ends_of_a_label() -> None:
     rows = [
         Row("write tiny", 1_000_000, 1_000_000, over=True, rate=99_999.9, took=86_000.0),
-        Row("render wan-2.1-14b,steps=30", 12, 1_000_000, rate=0.1, left=1e7, gpu_seconds=4e6, usd=1234.5, workers=1000),
+        Row("render wan-2.1-14b,steps=30", 12, 1_000_000, rate=0.1, left=1e7, gpu_seconds=4e6, usd=1234.5, workers=999),
         Row("render 电影电影电影电影电影电影", 12, 1_000_000, rate=0.1, left=1e7),
     ]
     file = io.StringIO()
