@@ -7,13 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import floor, log10
 from pathlib import Path
 from statistics import mean
+from typing import TYPE_CHECKING
 
 from popbench.errors import counted
-from popbench.ledger import Ledger
-from popbench.plan import Plan
 from popbench.records import JSON, Sample
-from popbench.settled import View
-from popbench.systems import Part, TaskMode
+
+if TYPE_CHECKING:
+    from popbench.plan import Plan
+    from popbench.settled import View
+    from popbench.systems import Part, TaskMode
 
 CHARS_PER_TOKEN = 4
 """A rule of thumb for English, used until the first finished calls tell better."""
@@ -92,6 +94,9 @@ def estimate(plan: Plan, path: Path) -> list[dict[str, JSON]]:
     Means of the finished drafts of a mode, re-asks included, whatever their task; for a mode without any, rendered
     prompts at `CHARS_PER_TOKEN`, one answer each, of `OUTPUT_TOKENS`. `measured`: no mode had to be guessed.
     """
+    from popbench.ledger import Ledger
+    from popbench.settled import View
+
     ledger = Ledger.peek(path / "ledger.sqlite")
     view = View(ledger, path / "videos")
     try:

@@ -8,16 +8,18 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from itertools import chain
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from popbench.errors import UsageError, damage
 from popbench.files import read_lines
-from popbench.lanes import Undone
 from popbench.leaderboard.scores import LARGEST
-from popbench.plan import Plan
 from popbench.records import JSON, Sample
-from popbench.settled import Settled, View
-from popbench.systems import Part, System, Track
+
+if TYPE_CHECKING:  # boards read samples, and would import for nothing what runs are made with
+    from popbench.lanes import Undone
+    from popbench.plan import Plan
+    from popbench.settled import Settled, View
+    from popbench.systems import Part, System, Track
 
 PENDING = "pending: not done yet"
 
@@ -150,7 +152,7 @@ def _add_scores(values: dict[str, Any], found: Mapping[str, Settled | str]) -> N
     first = next(iter(found.values()))
     if missing:
         values |= {"status": "error", "error": missing[0]}
-    elif isinstance(first, Settled):
+    elif not isinstance(first, str):
         values |= {"status": first.status, "error": first.value.get("error")}
         values["popularity"] = next(iter(values["scores"].values()))
 

@@ -6,9 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from popbench.records import JSON, Sample
-from popbench.registry import load_registry
-from popbench.specs import check_recorded
-from popbench.systems import as_part
 
 Titles = Mapping[str, tuple[str, float]]
 """Title and popularity by id."""
@@ -19,6 +16,10 @@ def titles_of(samples: Sequence[Sample], about: Mapping[str, JSON]) -> Titles:
     wanted = {reference for sample in samples for reference in sample.references}
     if not wanted:
         return {}
+    from popbench.registry import load_registry
+    from popbench.specs import check_recorded
+    from popbench.systems import as_part
+
     component: Any = None
     try:
         check_recorded([about["config"]["corpus"]], "run.json")

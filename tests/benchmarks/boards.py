@@ -144,7 +144,7 @@ def command(*arguments: str, rounds: int = 5) -> float:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         best.append((time.perf_counter() - started, spent))
-    wall, spent = map(min, zip(*best, strict=True))
+    wall, spent = min(one for one, _ in best), min(other for _, other in best)
     print(f"{wall:8.2f} s, {spent:.2f} s of processors; first time {best[0][0]:.2f} s")
     return wall
 
