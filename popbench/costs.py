@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from math import floor, log10
 from pathlib import Path
 from statistics import mean
@@ -111,28 +111,40 @@ def _estimate(plan: Plan, view: View, llm: Part) -> dict[str, JSON] | None:
         return None
     drafts, measured = 0, True
     usage = Counter({"input": 0, "output": 0})
-    done = {task_mode.cell("write", llm): view.write(task_mode, llm) for task_mode in plan.task_modes.values()}
-    known: dict[str, list[Mapping[str, int]]] = {}
+    left: list[tuple[TaskMode, int]] = []
+    known: dict[str, _Mean] = {}
     for task_mode in plan.task_modes.values():
-        finished = done[task_mode.cell("write", llm)].values()
-        used = [item.value["usage"] for item in finished if item.value.get("usage")]
-        known.setdefault(task_mode.mode.label, []).extend(used)
-    for task_mode in plan.task_modes.values():
-        places = done[task_mode.cell("write", llm)]
-        prompts = plan.prompts[task_mode.task.name]
-        left = sum((prompt.id, repeat) not in places for prompt in prompts for repeat in range(plan.config.repeats))
-        if not left:
-            continue
-        seen = known[task_mode.mode.label]
-        one = _mean(seen) if seen else _guess(plan, task_mode)
-        measured = measured and bool(seen)
-        drafts += left
-        usage.update({kind: round(left * count) for kind, count in one.items()})
+        seen = known.setdefault(task_mode.mode.label, _Mean())
+        open_ = 0
+        places = ((prompt.id, repeat) for prompt, repeat in plan.places(task_mode))
+        for settled, used in view.usage(task_mode, llm, places):
+            open_ += not settled
+            if used:
+                seen.add(used)
+        left.append((task_mode, open_))
+    for task_mode, open_ in left:
+        if open_:
+            seen = known[task_mode.mode.label]
+            one = seen.usage() if seen.n else _guess(plan, task_mode)
+            measured = measured and bool(seen.n)
+            drafts += open_
+            usage.update({kind: round(open_ * count) for kind, count in one.items()})
     return {"llm": llm.label, "drafts": drafts, "usage": dict(usage), "cost": llm.cost(usage), "measured": measured}
 
 
-def _mean(known: Sequence[Mapping[str, int]]) -> dict[str, float]:
-    return {kind: mean(usage.get(kind, 0) for usage in known) for kind in ("input", "output")}
+class _Mean:
+    """The mean usage of drafts that pass by."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self._sum: Counter[str] = Counter()
+
+    def add(self, usage: Mapping[str, int]) -> None:
+        self.n += 1
+        self._sum.update(usage)
+
+    def usage(self) -> dict[str, float]:
+        return {kind: self._sum[kind] / self.n for kind in ("input", "output")}
 
 
 def _guess(plan: Plan, task_mode: TaskMode) -> dict[str, float]:

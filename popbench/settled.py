@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from popbench.keys import score_key
-from popbench.ledger import Call, Cell, Done, Ledger, Stage
+from popbench.ledger import Call, Cell, Ledger, Stage
 from popbench.records import JSON, Prompt
 from popbench.systems import Part, Track
 
@@ -97,10 +97,6 @@ class View:
         except OSError:
             return False
 
-    def write(self, track: Track, llm: Part) -> dict[At, Done]:
-        """Return the settled drafts of a cell."""
-        return {} if self.ledger is None else self.ledger.done(track.cell("write", llm))
-
     def open(self, stage: Stage, track: Track, chain: Sequence[Part], places: Iterable[At]) -> Open:
         """Return what a stage has of the cell of `chain`, the components up to that stage, in the order of `places`."""
         if self.ledger is None:
@@ -152,6 +148,15 @@ class View:
         *earlier, own = [self.ledger.count(cell, repeats, wanted) for cell in _cells(track, chain)]
         before = earlier[-1][1] if earlier else len(prompts) * repeats
         return Counted(own[0], sum(n - ok for n, ok in earlier), max(0, before - own[0]))
+
+    def usage(self, track: Track, llm: Part, places: Iterable[At]) -> Iterator[tuple[bool, Mapping[str, int] | None]]:
+        """Say of each place whether its draft is settled, and what tokens it took, where that is known."""
+        if self.ledger is None:
+            yield from ((False, None) for _ in places)
+            return
+        columns = "d0.status, json_extract(d0.value, '$.usage')"
+        for *_, status, text in self.ledger.rows([track.cell("write", llm)], columns, places):
+            yield status is not None, None if text is None else self.ledger.value(text)
 
     def drafted(self, track: Track, llm: Part, repeats: int) -> set[str]:
         """Return the prompts of which the first `repeats` drafts are all settled."""
