@@ -62,7 +62,7 @@ class Exchange:
         self._engine = engine
         self._view = view
         self._progress = progress
-        self._lock = common.lock
+        self._lock, self._stopping = common.lock, common.stopping
         self.errors: Undone = common.errors
         self.ended: list[str] = []
         self.logged = False
@@ -94,7 +94,7 @@ class Exchange:
             for told, count in batch.told.items():
                 if count > 1:
                     self._progress.problem(f"{lane.part.label}: {count} items failed so: {told}")
-            if ended is not None:
+            if ended is not None and not self._stopping.is_set():  # then it was ended from here
                 self._end(batch, ended)
         return ended is None
 

@@ -74,10 +74,11 @@ class Undone(dict[Place, str]):
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What all lanes of a run share: a lock for whatever is settled, and why the rest is not."""
+    """What all lanes of a run share: a lock for whatever is settled, why the rest is not, and that all are to end."""
 
     lock: threading.RLock = field(default_factory=threading.RLock)
     errors: Undone = field(default_factory=Undone)
+    stopping: threading.Event = field(default_factory=threading.Event)
 
 
 class Lane:

@@ -22,7 +22,7 @@ class Schedule:
     ) -> None:
         self._lanes = lanes
         self._engine = engine
-        self._lock = common.lock
+        self._lock, self._stopping = common.lock, common.stopping
         self._progress = progress
         self._work = work
         self._over = threading.Condition(self._lock)
@@ -84,6 +84,7 @@ class Schedule:
 
     def _stop(self) -> None:
         """End what is at work; what is committed is kept."""
+        self._stopping.set()
         for lane in self._lanes:
             lane.stop()
         self._engine.interrupt()
