@@ -96,16 +96,19 @@ def load_rows(dataset: Mapping[str, JSON], task: str, path: Path, copy: str | No
 def _quiet(datasets: Any) -> Iterator[None]:
     """Load without progress bars, without counting the download, and with the hub's retries untold."""
     shown = not datasets.are_progress_bars_disabled()
-    hub = logging.getLogger("huggingface_hub")
-    level, counts = hub.level, datasets.config.HF_UPDATE_DOWNLOAD_COUNTS
+    loggers = {logging.getLogger("huggingface_hub"): logging.ERROR, logging.getLogger("datasets"): logging.CRITICAL}
+    levels = {logger: logger.level for logger in loggers}
+    counts = datasets.config.HF_UPDATE_DOWNLOAD_COUNTS
     datasets.disable_progress_bars()
-    hub.setLevel(logging.ERROR)
+    for logger, level in loggers.items():
+        logger.setLevel(level)
     datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     try:
         yield
     finally:
         datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = counts
-        hub.setLevel(level)
+        for logger, level in levels.items():
+            logger.setLevel(level)
         if shown:
             datasets.enable_progress_bars()
 

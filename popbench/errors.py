@@ -35,6 +35,18 @@ def one_line(error: BaseException | str, limit: int = 500) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+_EXPECTED = {
+    "string_type": "expected text",
+    "bool_type": "expected true or false",
+    "int_type": "expected a whole number",
+    "float_type": "expected a number",
+    "list_type": "expected a list",
+    "dict_type": "expected an object",
+    "model_type": "expected an object",
+}
+"""pydantic's types of errors, in the words of a file's reader."""
+
+
 def damage(error: BaseException) -> str:
     """Return what is wrong with a file or a value that somebody else wrote, without Python's words for it."""
     if isinstance(error, KeyError):
@@ -49,7 +61,10 @@ def damage(error: BaseException) -> str:
         return "a number is too large"
     if isinstance(error, ValueError) and hasattr(error, "errors"):  # pydantic's, which would show a link
         first = error.errors()[0]
-        return one_line(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+        where = ".".join(map(str, first["loc"]))
+        told = _EXPECTED.get(first["type"]) or first["msg"].removeprefix("Value error, ")
+        told = told.replace("Input should be", "expected")
+        return one_line(f"{where} is missing" if first["type"] == "missing" else f"{where}: {told}".removeprefix(": "))
     if isinstance(error, OSError | PopbenchError):
         return one_line(error)
     if isinstance(error, TypeError | AttributeError | LookupError | ArithmeticError):

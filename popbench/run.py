@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import filelock
 
-from popbench.errors import RunError, UsageError, one_line
+from popbench.errors import RunError, UsageError, damage, one_line
 from popbench.files import SMALL, read_text
 from popbench.keys import digest
 from popbench.ledger import Ledger
@@ -67,6 +67,13 @@ def shard_suffix(which: int, number: int) -> str:
 
 def _whole_path(plan: Plan) -> Path:
     if plan.config.out:
+        try:
+            Path(plan.config.out).stat()
+        except FileNotFoundError:
+            pass  # it is made
+        except (OSError, ValueError) as error:
+            where = f"{one_line(plan.config.out, 100)}: no run directory can be kept here"
+            raise UsageError(f"{where} ({damage(error)}): choose another --out") from error
         return Path(plan.config.out)
     groups = {task.group for task in plan.tasks}
     group = next(iter(groups)) if len(groups) == 1 and len(plan.tasks) > 1 else None

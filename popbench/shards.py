@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from popbench.comparing.differences import change, changes
-from popbench.errors import UsageError, one_line
+from popbench.errors import UsageError, damage
 from popbench.files import read_json
 from popbench.ledger import Ledger
 from popbench.records import JSON
@@ -78,7 +78,7 @@ def _read(path: Path) -> Shard:
         ledger = Ledger.peek(path / "ledger.sqlite")
         identity = None if ledger is None else json.loads(ledger.about("identity") or "{}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UsageError(f"{path}: run.json cannot be read ({one_line(error)})") from error
+        raise UsageError(f"{path}: run.json cannot be read ({damage(error)})") from error
     if share is None:
         raise UsageError(
             f"{path} is no shard of a run: popbench eval --shard I/N makes shards; whole runs are ranked together by "
@@ -111,7 +111,7 @@ def check_alike(shard: Shard, about: Mapping[str, Any], refusal: str) -> None:
     try:
         found = list(_differences(shard.about, about))
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise UsageError(f"{refusal}: a run.json cannot be read ({one_line(error)})") from error
+        raise UsageError(f"{refusal}: a run.json cannot be read ({damage(error)})") from error
     if found:
         more = f"; and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
         raise UsageError(f"{refusal}: {'; '.join(found[:_TOLD])}{more}")

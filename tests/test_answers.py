@@ -258,8 +258,8 @@ def test_a_run_recorded_from_relative_paths_is_repeated_from_elsewhere(
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"units": {"faulty": None}}, "the unit of predictor 'faulty' is no text"),
-        ({"tasks": {"popcorn_concrete": {"hash": "x", "group": None, "prompts": "many"}}}, "is no number"),
+        ({"units": {"faulty": None}}, "units.faulty: expected text"),
+        ({"tasks": {"popcorn_concrete": {"hash": "x", "group": None, "prompts": "many"}}}, "expected a whole number"),
         ({"config": None}, "run.json cannot be read"),
         ({"predictors": {}}, "run.json names no predictor"),
     ],

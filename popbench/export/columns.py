@@ -8,7 +8,7 @@ from pathlib import Path
 from types import GenericAlias
 from typing import Any
 
-from popbench.errors import UsageError, one_line
+from popbench.errors import UsageError, damage
 from popbench.leaderboard.rows import Names
 from popbench.leaderboard.scores import check_row
 from popbench.leaderboard.sources import read_about, row_of
@@ -67,7 +67,7 @@ class Exported:
                 self._check(sample, where)
                 yield sample, {name: self._row(sample, name) for name in self.about["predictors"]}
             except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-                raise UsageError(f"{self.path}: {where}: {one_line(error)}") from error
+                raise UsageError(f"{self.path}: {where}: {damage(error)}") from error
         if not self._places:
             raise UsageError(f"{self.path}: samples.jsonl is empty")
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import floor
 from typing import Any
 
+from popbench.errors import visible
 from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS, flipped
 from popbench.originality import COPY
 
@@ -362,6 +363,7 @@ def code(text: str) -> str:
 
 def escaped(text: str) -> str:
     """Escape what markdown or HTML would take for its own."""
+    text = visible(" ".join(text.split()))
     for char in "\\`*_[]<>|~&$#":
         text = text.replace(char, f"\\{char}")
-    return " ".join(text.split())
+    return text

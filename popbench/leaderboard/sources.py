@@ -8,6 +8,7 @@ from pathlib import Path
 from popbench.errors import UsageError, damage
 from popbench.files import read_json
 from popbench.leaderboard import eee
+from popbench.leaderboard.about import About
 from popbench.leaderboard.remarks import Remarks
 from popbench.leaderboard.rows import Rows, ScoreRow
 from popbench.leaderboard.score_files import read_scores
@@ -63,10 +64,6 @@ class Gathering:
             )
             for (predictor, digest), rows in zip(about["predictors"].items(), self._rows.values(), strict=True)
         ]
-
-
-_MOST = 10**9
-"""Prompts or repeats of a run at most."""
 
 
 def from_samples(samples: Iterable[Sample], about: Mapping[str, JSON], source: str) -> list[Scores]:
@@ -136,7 +133,7 @@ def read_about(run: Path) -> dict[str, JSON]:
             raise UsageError(f"{run}: the run stopped after {about['config']['stop_after']}: it has no scores")
         if not about["predictors"]:
             raise UsageError(f"{run}: run.json names no predictor")
-        _check_about(about)
+        About.model_validate(about)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _unreadable(run, error) from error
     return about
@@ -144,21 +141,3 @@ def read_about(run: Path) -> dict[str, JSON]:
 
 def _unreadable(run: Path, error: BaseException) -> UsageError:
     return UsageError(f"{run}: run.json cannot be read ({damage(error)})")
-
-
-def _check_about(about: Mapping[str, JSON]) -> None:
-    """Raise ValueError for values of a run.json that boards would trip over: anybody may have written it."""
-    if not isinstance(about["demo"], bool):
-        raise ValueError("demo is neither true nor false")
-    for name, unit in about["units"].items():
-        if not isinstance(unit, str):
-            raise ValueError(f"the unit of predictor {name!r} is no text")
-    for name, task in about["tasks"].items():
-        if not isinstance(task.get("prompts"), int | None):
-            raise ValueError(f"prompts of task {name!r} is no number")
-        if not isinstance(task["group"], str | None) or not isinstance(task["hash"], str):
-            raise ValueError(f"the group or the hash of task {name!r} is no text")
-        if any(isinstance(number, int) and abs(number) > _MOST for number in (task.get("n"), task.get("prompts"))):
-            raise ValueError(f"a number of task {name!r} is too large")
-    if isinstance(repeats := about["config"].get("repeats"), int) and not 0 < repeats <= _MOST:
-        raise ValueError("repeats is no number that a run can have")

@@ -12,6 +12,7 @@ from functools import cache
 
 import jinja2
 
+from popbench.errors import visible
 from popbench.leaderboard.markdown import escaped, table
 
 
@@ -141,7 +142,7 @@ def _words(words: Words) -> str:
 def _piece(piece: str | Code) -> str:
     if isinstance(piece, Code):
         text = " ".join(piece.text.split())
-        return escaped(text) if "`" in text else f"`{text}`"
+        return escaped(text) if "`" in text else f"`{visible(text)}`"
     inner = escaped(piece)  # which also takes the spaces at the ends, that stand beside code
     return " " * bool(re.match(r"\s", piece)) + inner + " " * bool(inner and re.search(r"\s$", piece))
 

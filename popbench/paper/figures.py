@@ -12,6 +12,7 @@ from typing import Any
 import altair as alt
 import vl_convert
 
+from popbench.errors import visible
 from popbench.human import NAME as HUMAN_SYSTEM
 from popbench.leaderboard.markdown import percent
 from popbench.paper.entries import Entry, Lookup, PaperTable, system
@@ -47,6 +48,15 @@ _STYLE = {
 Record = dict[str, Any]
 
 
+def _shown(value: Any) -> Any:
+    """Return a chart with texts that can be shown: Vega's expressions take no line separators."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, Mapping):
+        return {_shown(key): _shown(item) for key, item in value.items()}
+    return [_shown(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 class _Canvas:
     """Holds the data of a chart, apart from it: altair copies and checks a chart with all that is in it many times."""
 
@@ -63,7 +73,7 @@ class _Canvas:
         """Draw as SVG; parts were checked when they were made, and altair's configure methods copy them all."""
         version = ".".join(alt.SCHEMA_VERSION.split(".")[:2])
         content = {**chart.to_dict(validate=False), **_STYLE, "datasets": self._data}
-        svg: str = vl_convert.vegalite_to_svg(content, vl_version=version)
+        svg: str = vl_convert.vegalite_to_svg(_shown(content), vl_version=version)
         return svg
 
 

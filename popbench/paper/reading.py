@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from popbench.errors import UsageError, one_line, unknown
+from popbench.errors import UsageError, damage, unknown
 from popbench.leaderboard.pairs import BASIC, flipped
 from popbench.leaderboard.results import compute
 from popbench.leaderboard.scores import Scores, blocks, merge
@@ -130,7 +130,7 @@ def read_evidence(sources: Sequence[Path], predictor: str | None = None, *, comm
                 specs |= {label: str(part["spec"]) for label, part in about.get("components", {}).items()}
                 _add_costs(costs, path, about, chosen.predictor)
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # anybody may have written it
-                raise UsageError(f"{path}: run.json or samples.jsonl cannot be read ({one_line(error)})") from error
+                raise UsageError(f"{path}: run.json or samples.jsonl cannot be read ({damage(error)})") from error
     evidence = Evidence(chosen, compute([chosen], common=common), modes, costs)
     evidence.specs = specs
     return evidence

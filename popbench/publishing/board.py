@@ -136,6 +136,9 @@ def read_submissions(path: Path) -> tuple[dict[str, Submission], list[str]]:
     if folder.is_symlink():
         raise UsageError(f"{folder} is a link: a board has its submissions itself")
     for file in files:
+        if not file.name.isprintable():  # or its lines would pass for those of others
+            wrong.append(f"{folder / ascii(file.name)}: no submission: its name has characters that no name has")
+            continue
         if file.suffix != ".json":
             wrong.append(f"{file}: no submission: only .json files that `popbench leaderboard add` wrote belong here")
             continue
