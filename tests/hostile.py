@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from command_line import Done
 
@@ -42,13 +46,14 @@ TEXTS = {
     "formula-at": "@SUM(1+1)*cmd|' /C calc'!A0",
     "formula-minus": "-2+3+cmd|' /C calc'!A0",
     "formula-plus": "+1\t=1",
-    "long": "x" * 20_000,
+    "long": "x" * 3_000,
     "blank": "\u200b\ufeff\u00ad",
     "prototype": "__proto__",
 }
 """Titles and labels as somebody may send them, by what they try."""
 STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Characters that no line on a terminal may have: all of control but tabs and line ends, and what turns text around."""
+_TRACE = re.compile(r"Traceback|File \"")
 _PYTHON = re.compile(r"Traceback|\b[A-Z]\w*(Error|Exception)\b|errors\.pydantic")
 
 
@@ -94,11 +99,60 @@ def harmless(of: Outside, seconds: int = SECONDS) -> Iterator[None]:
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak) / 1024 < MEMORY_MB
 
 
-def check_end(done: Done) -> None:
-    """Check how a command ended: done, or refused in lines of its own that steer no terminal."""
+def check_end(done: Done, *, plain: bool = True) -> None:
+    """Check how a command ended: done, or refused in lines of its own that steer no terminal, in `plain` words."""
     assert done.status in (0, 1, 2)
     assert not STEERING.search(done.out + done.err)
-    assert not _PYTHON.search(done.err), done.err
+    assert not (_PYTHON if plain else _TRACE).search(done.err), done.err
     if done.status:
         assert done.err
         assert all(line.startswith("popbench: ") for line in done.err.splitlines())
+
+
+def steps(*changes: Callable[[Path, Outside], object]) -> Callable[[Path, Outside], None]:
+    """Make changes one after the other."""
+
+    def all_of_them(place: Path, of: Outside) -> None:
+        for change in changes:
+            change(place, of)
+
+    return all_of_them
+
+
+def pipe(name: str) -> Callable[[Path, Outside], None]:
+    """Put a pipe in the place of a file."""
+
+    def change(place: Path, _: Outside) -> None:
+        (place / name).unlink(missing_ok=True)
+        os.mkfifo(place / name)
+
+    return change
+
+
+def link(name: str, target: str = "") -> Callable[[Path, Outside], None]:
+    """Put a link in the place of a file or a folder, to the secret outside by default, `.` for its folder."""
+
+    def change(place: Path, of: Outside) -> None:
+        path = place / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+        path.symlink_to(of.folder if target == "." else target or of.secret)
+
+    return change
+
+
+class Evil:
+    """Makes the canary when it is unpickled."""
+
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.canary),)
+
+
+def bomb(pattern: str) -> str:
+    """Write YAML of nine names, each of nine times the one before."""
+    lines = [f"{new}: &{new} {pattern % ','.join([f'*{old}'] * 9)}" for old, new in pairwise("abcdefghi")]
+    return "\n".join(["a: &a {k: x}", *lines, ""])
