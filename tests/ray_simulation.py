@@ -36,13 +36,14 @@ class World:
         self.needs = needs
         self.scheduler = Scheduler(limits)
         self.now = 1.0
+        self.eager = 0.1
         self.nodes: dict[str, Size] = {}
         self.ghosts: dict[int, Ghost] = {}
         self.outcomes: dict[str, dict[Any, str]] = {lane: {} for lane in needs}
         self.added: dict[str, list[Any]] = {lane: [] for lane in needs}
         self.ends: dict[str, list[str | None]] = {lane: [] for lane in needs}
         self.completed: set[str] = set()
-        self.sent: Counter[Any] = Counter()
+        self.tried: Counter[Any] = Counter()
         for lane, need in needs.items():
             self.scheduler.open(lane, need)
 
@@ -61,11 +62,11 @@ class World:
                         assert not any(item in other.held for other in self.ghosts.values())
                         assert item not in self.outcomes[action.lane]
                     ghost.held += action.items
-                    self.sent.update(action.items)
                 case Stop():
                     ghost = self.ghosts[action.worker]
                     if action.hard:
                         del self.ghosts[action.worker]
+                        self.tried.update(ghost.held[:1])
                     else:
                         assert not ghost.held
                         ghost.state = "stopping"
@@ -119,7 +120,7 @@ class World:
                 return
             case _ if ghost.held:
                 item = ghost.held.pop(self.source.randrange(len(ghost.held)))
-                fine = self.scheduler.answered(number, item, self.now, eager=self.source.random() < 0.1)
+                fine = self.scheduler.answered(number, item, self.now, eager=self.source.random() < self.eager)
                 assert fine
                 assert item not in self.outcomes[ghost.lane]
                 self.outcomes[ghost.lane][item] = "ok"
@@ -128,7 +129,7 @@ class World:
 
     def lose(self, number: int, why: str = "it died", *, blame: bool = True) -> None:
         """Let a worker die."""
-        del self.ghosts[number]
+        self.tried.update(self.ghosts.pop(number).held[:1])
         self.scheduler.lost(number, why, self.now, blame=blame)
         self.act()
 

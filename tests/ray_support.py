@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,18 +14,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import popbench
 import ray_components
 from popbench.registry import Plugin, load_registry
 from popbench_ray.engine import RayEngine
-
-FAST_DEATH = {
-    "health_check_initial_delay_ms": 2000,
-    "health_check_period_ms": 500,
-    "health_check_timeout_ms": 2000,
-    "health_check_failure_threshold": 3,
-}
-"""Ray notices within seconds that a node is gone, and not after 15."""
 
 
 def install() -> None:
@@ -41,66 +38,70 @@ def distribute(folder: Path) -> None:
 
 
 class Nodes:
-    """A cluster that starts with its first use, in the working directory: a temporary one, whatever workers do."""
+    """A cluster of two nodes with a processor each, in a process and a folder of its own; `close` leaves nothing."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._cluster: Any = None
+    def __init__(self, plugins: Path) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="raytest-", dir="/tmp", ignore_cleanup_errors=True)
+        paths = [str(Path(__file__).parent), str(plugins), *sys.path]
+        surroundings = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("ray_nodes.py")), self._temporary.name],
+            cwd=self._temporary.name,
+            env={**os.environ, **surroundings},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.address = self._hear()
+        self.add()
 
-    @property
-    def address(self) -> str:
-        """Where the cluster is; it is started if it is not there."""
-        if self._cluster is None:
-            from ray.cluster_utils import Cluster
-
-            assert Path.cwd() == self._folder, "workers start in the working directory"
-            _listen_everywhere(False)
-            paths = os.pathsep.join([str(Path(__file__).parent), str(self._folder)])
-            os.environ |= {"PYTHONPATH": paths, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
-            head = {"num_cpus": 1, "include_dashboard": False, "_system_config": FAST_DEATH}
-            self._cluster = Cluster(initialize_head=True, head_node_args=head)
-            self.add()
-        return str(self._cluster.address)
-
-    def add(self, cpus: int = 1) -> Any:
+    def add(self, cpus: int = 1) -> str:
         """Start another node; returns what `kill` takes."""
-        return self._cluster.add_node(num_cpus=cpus, wait=True)
+        return self._tell(f"add {cpus}")
 
-    def kill(self, node: Any) -> None:
+    def kill(self, node: str) -> None:
         """End a node's processes as a power cut does."""
-        self._cluster.remove_node(node, allow_graceful=False)
+        self._tell(f"kill {node}")
 
     def kill_all(self) -> None:
-        """End everything."""
-        if self._cluster is not None:
-            for node in list(self._cluster.worker_nodes):
-                self.kill(node)
-            self._cluster.head_node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
-            self._cluster = None
-            _listen_everywhere(True)
+        """End everything as a power cut does: whatever names this cluster's own folder."""
+        self._process.kill()
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if self._temporary.name.encode() in (entry / "cmdline").read_bytes():
+                    os.kill(int(entry.name), signal.SIGKILL)
+        self._process.wait(10)
 
+    def close(self) -> None:
+        """End everything, also what is left of it after a failure."""
+        self.kill_all()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        self._temporary.cleanup()
 
-def _listen_everywhere(everywhere: bool) -> None:
-    from ray._private import ray_constants
+    def _tell(self, order: str) -> str:
+        assert self._process.stdin is not None
+        self._process.stdin.write(order + "\n")
+        self._process.stdin.flush()
+        return self._hear()
 
-    ray_constants.ENABLE_RAY_CLUSTER = everywhere
+    def _hear(self) -> str:
+        assert self._process.stdout is not None
+        answer = self._process.stdout.readline().strip()
+        assert answer, "the cluster ended"
+        return answer
 
 
 @contextmanager
-def surroundings(folder: Path) -> Iterator[None]:
-    """Work in a temporary folder; take back what a cluster's start changes."""
-    before, here = dict(os.environ), Path.cwd()
-    sys.path.append(str(folder))
-    os.chdir(folder)
-    try:
+def surroundings(plugins: Path) -> Iterator[None]:
+    """Let child processes find the plugin, and Ray do without a token."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [*sys.path, str(plugins)])
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         yield
-    finally:
-        os.chdir(here)
-        with suppress(ValueError):
-            sys.path.remove(str(folder))
-        for name in set(os.environ) - set(before):
-            del os.environ[name]
-        os.environ.update(before)
 
 
 def requests(prompts: Sequence[str]) -> list[popbench.VideoRequest]:

@@ -52,7 +52,7 @@ def test_whatever_goes_wrong_every_item_is_answered_once_and_every_lane_ends(
         assert lane in given_up or made.ends[lane] == [None]
         if made.ends[lane] == [None]:
             assert set(made.outcomes[lane]) == set(items)
-        assert all(made.sent[item] <= LIMITS.retries + 1 for item in items)
+        assert all(made.tried[item] <= LIMITS.retries + 1 for item in items)
 
 
 def test_no_more_workers_are_started_than_items_wait() -> None:
@@ -105,8 +105,23 @@ def test_a_poisonous_item_fails_alone() -> None:
     assert made.ends["gen"] == [None]
     assert made.outcomes["gen"].pop("gen3") == "it was poisoned (tried 4 times)"
     assert set(made.outcomes["gen"].values()) == {"ok"}
-    assert made.sent["gen3"] == 4
-    assert all(count <= 2 for item, count in made.sent.items() if item != "gen3")
+    assert made.tried == {"gen3": 4}
+
+
+@pytest.mark.parametrize("poisoned", [{"gen0", "gen1", "gen2", "gen3", "gen4"}, {"gen3", "gen18", "gen19"}])
+def test_poisonous_items_in_a_row_do_not_end_the_others(poisoned: set[str]) -> None:
+    made = world({"gen": Need(gpus=1)}, Limits(batch=1), a=Size(gpus=1))
+    made.eager = 0.0
+    made.add("gen", 20)
+    made.complete("gen")
+    while not made.ends["gen"]:
+        (number,) = made.ghosts
+        if made.ghosts[number].held and made.ghosts[number].held[0] in poisoned:
+            made.lose(number, "it was poisoned")
+        else:
+            made.go_on(number)
+    assert made.ends["gen"] == [None]
+    assert {item for item, told in made.outcomes["gen"].items() if told != "ok"} == poisoned
 
 
 def test_a_lost_item_is_tried_on_another_node() -> None:

@@ -9,14 +9,12 @@ import logging
 import os
 import queue
 import secrets
-import shutil
 import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from popbench.errors import PopbenchError, one_line
@@ -32,6 +30,9 @@ _PATIENCE = {"RAY_gcs_rpc_server_reconnect_timeout_s": "600", "RAY_USAGE_STATS_E
 """Ray ends the whole process when its head has been silent for 60 s; samples have to be written first."""
 
 
+MISSING = 'Ray is not installed: pip install "popbench[ray]"'
+
+
 class UnreachableError(PopbenchError):
     """There is no cluster to work on; the message says what to do."""
 
@@ -40,7 +41,12 @@ class Connection:
     """A connection with Ray, which was made here or found. `folder` and `environment` go with it."""
 
     def __init__(
-        self, address: str | None, *, own: bool, folder: Path | None = None, environment: tuple[str, ...] = ()
+        self,
+        address: str | None,
+        *,
+        own: bool,
+        folder: tempfile.TemporaryDirectory[str] | None = None,
+        environment: tuple[str, ...] = (),
     ) -> None:
         self.address = address
         self.users = 0
@@ -79,7 +85,7 @@ class Connection:
         for name in self._environment:
             os.environ.pop(name, None)
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.cleanup()
 
 
 _lock = threading.RLock()
@@ -117,7 +123,7 @@ def connect(address: str | None) -> Connection:
     """Join a cluster, or start Ray on this machine where there is no address; raises UnreachableError."""
     global _current
     if find_spec("ray") is None:
-        raise UnreachableError('Ray is not installed: pip install "popbench[ray]"')
+        raise UnreachableError(MISSING)
     with _lock:
         if _current is None:
             if _ray().is_initialized():
@@ -136,13 +142,17 @@ def connect(address: str | None) -> Connection:
 def _start() -> Connection:
     """Start Ray here, for this process alone: on 127.0.0.1, with a token that only its own processes know."""
     parent = tempfile.gettempdir()
-    folder = Path(tempfile.mkdtemp(prefix="popbench-ray-", dir=parent if len(parent) < 30 else "/tmp"))  # of sockets
+    folder = tempfile.TemporaryDirectory(
+        prefix="popbench-ray-",
+        dir=parent if len(parent) < 30 else "/tmp",  # paths of sockets are short
+        ignore_cleanup_errors=True,
+    )
     access = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token} if "RAY_AUTH_MODE" not in os.environ else {}
     os.environ |= access
     connection = Connection(None, own=True, folder=folder, environment=tuple(access))
     try:
         with _environment(_PATIENCE | _LOOPBACK):
-            options = {"address": "local", "include_dashboard": False, "_temp_dir": str(folder)}
+            options = {"address": "local", "include_dashboard": False, "_temp_dir": folder.name}
             within(_BEGIN, lambda: _init(**options), lasts=connection.ended)
             heard = str(_ray().nodes()[0]["NodeManagerAddress"])
     except Exception as error:

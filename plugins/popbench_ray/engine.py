@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import popbench
 from popbench.engine import LocalEngine
 from popbench.errors import one_line
 from popbench.registry import create
-from popbench_ray.cluster import Connection, UnreachableError, connect, within
+from popbench_ray.cluster import MISSING, Connection, UnreachableError, connect, within
 from popbench_ray.driver import Driver
 from popbench_ray.lanes import Limits
 from popbench_ray.nodes import Need
@@ -62,15 +63,17 @@ class RayEngine(popbench.Engine):
         self._driver: Driver | None = None
 
     def check(self) -> list[str]:
-        """Say whether Ray is there, and the cluster answers."""
+        """Say whether Ray is there, and the cluster answers; where none is named, nothing is started to find out."""
+        if self.options.address is None:
+            return [] if find_spec("ray") is not None else [MISSING]
         return [] if self._connect() is not None else [str(self._unreachable)]
 
     def lacks(self, spec: popbench.ComponentSpec, component: popbench.Component) -> list[str]:
         """Ask the component on a node, where it is to run, what it lacks, and whether it is the same there."""
         if component.needs().remote:
             return component.check()
-        if self._connect() is None:  # `check` says so
-            return []
+        if self._connect() is None:
+            return [] if self.options.address is not None else [str(self._unreachable)]  # else `check` says so
         known = self._about(spec, component)
         found = self._look(known, check=True)
         if isinstance(found, str):

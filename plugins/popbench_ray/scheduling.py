@@ -140,7 +140,8 @@ class Scheduler:
         self._pool.forget(worker)
         self._busy -= bool(worker.items)
         lane.held -= len(worker.items)
-        for item in self._begun(worker):
+        begun = self._begun(worker)
+        for item in begun:
             del worker.items[item.id]
             item.tries += 1
             item.places |= {worker.node}
@@ -151,7 +152,8 @@ class Scheduler:
         lane.waiting.extendleft(reversed(worker.items.values()))
         worker.items = {}
         self._check_end(lane)
-        if lane.open and blame and state != "stopping":
+        known = worker.alone and begun and lane.startup is not None  # a suspect again: it, and not the component
+        if lane.open and blame and state != "stopping" and not known:
             self._blame(lane, worker.node, why, 1 if state == "ready" else -(-self.limits.fatal // 3))
         self._offer(lane, now)
 
@@ -191,7 +193,8 @@ class Scheduler:
         if worker.state != "ready":
             return
         if not worker.items:
-            suspect = self._suspect(worker) if lane.suspects else None
+            fresh = lane.losses and lane.waiting  # says more about the component than what was lost before
+            suspect = self._suspect(worker) if lane.suspects and not fresh else None
             worker.alone = suspect is not None
             if suspect is not None:
                 self._send(worker, [suspect], now)

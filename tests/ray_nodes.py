@@ -1,0 +1,46 @@
+"""A Ray cluster of several nodes on 127.0.0.1, run as a process of its own in a folder of its own.
+
+It obeys lines on its standard input (`add CPUS`, `kill NODE`), and answers each; at its end everything is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+FAST_DEATH = {
+    "health_check_initial_delay_ms": 2000,
+    "health_check_period_ms": 500,
+    "health_check_timeout_ms": 2000,
+    "health_check_failure_threshold": 3,
+}
+"""Ray notices within seconds that a node is gone, and not after 15."""
+
+
+def main(temporary: str) -> None:
+    """Start a head with one processor, say its address, and obey."""
+    from ray.cluster_utils import Cluster
+
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # Ray writes to stdout as well
+    head = {"num_cpus": 1, "include_dashboard": False, "_system_config": FAST_DEATH, "temp_dir": temporary}
+    cluster: Any = Cluster(initialize_head=True, head_node_args=head)
+    nodes: list[Any] = []
+    try:
+        print(cluster.address, file=answers)
+        for line in sys.stdin:
+            word, number = line.split()
+            if word == "add":
+                nodes.append(cluster.add_node(num_cpus=int(number), wait=True))
+                print(len(nodes) - 1, file=answers)
+            else:
+                cluster.remove_node(nodes[int(number)], allow_graceful=False)
+                print("killed", file=answers)
+    finally:
+        for node in [*cluster.worker_nodes, cluster.head_node]:
+            node.kill_all_processes(check_alive=False, allow_graceful=False, wait=False)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
