@@ -21,6 +21,12 @@ JSON: TypeAlias = Any
 Status: TypeAlias = Literal["ok", "invalid", "error"]
 
 
+def parts_of(system: str) -> tuple[str, str, str] | None:
+    """Split a system's id into LLM, mode and generator; None for one without these: a baseline, or a score file's."""
+    parts = system.split("|")
+    return (parts[0], parts[1], parts[2]) if len(parts) == 3 else None
+
+
 class Message(TypedDict):
     """One message of a chat, in the form chat APIs take."""
 

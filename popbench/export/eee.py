@@ -25,7 +25,7 @@ from popbench.leaderboard.pairs import LEVEL
 from popbench.leaderboard.results import compute
 from popbench.leaderboard.sources import Gathering
 from popbench.publishing.public import public
-from popbench.records import JSON
+from popbench.records import JSON, parts_of
 
 RELATIONSHIPS = ("first_party", "third_party", "collaborative", "other")
 """What an evaluator may be to the developer of a model, by the format."""
@@ -174,12 +174,12 @@ class _Evaluation:
         }
 
     def _model(self, system: str) -> dict[str, JSON]:
-        parts = zip(("llm", "mode", "generator"), _parts(system), strict=False)
+        parts = zip(("llm", "mode", "generator"), parts_of(system) or (), strict=False)
         details = {
             **dict(parts),
             **{
                 f"{kind}_fingerprint": json.dumps(public(found["fingerprint"]), ensure_ascii=False)
-                for kind, label in zip(("llm", "mode", "generator"), _parts(system), strict=False)
+                for kind, label in zip(("llm", "mode", "generator"), parts_of(system) or (), strict=False)
                 if (found := self._about["components"].get(f"{kind} {label}"))
             },
             "system_fingerprints": json.dumps(self._about["systems"][system]),
@@ -254,7 +254,7 @@ class _Evaluation:
         about = self._about
         details = {"seed": text(about["config"]["seed"]), "repeats": text(about["config"]["repeats"])}
         arguments: dict[str, Any] = {}
-        if len(parts := _parts(system)) == 3:
+        if (parts := parts_of(system)) is not None:
             llm, mode = about["components"].get(f"llm {parts[0]}", {}), about["modes"].get(parts[1], {})
             options = llm.get("fingerprint", {}).get("options", {})
             arguments = {
@@ -282,8 +282,3 @@ def _score(row: Mapping[str, JSON], value: float, interval: Sequence[float | Non
         "details": {"invalid": str(row["invalid"])},
         "uncertainty": {**known, "num_samples": row["n"]},
     }
-
-
-def _parts(system: str) -> list[str]:
-    parts = system.split("|")
-    return parts if len(parts) == 3 else []

@@ -9,6 +9,7 @@ from typing import Any
 from popbench.errors import visible
 from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS, flipped
 from popbench.originality import COPY
+from popbench.records import parts_of
 
 DEMO = (
     "**Demo scores.** A demonstration predictor or corpus took part. These numbers show that the machinery works; "
@@ -185,7 +186,7 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
             [
                 str(place),
                 rank_set(row["rank"]),
-                *_parts(row["system"]),
+                *map(escaped, parts_of(row["system"]) or (row["system"], "–", "–")),
                 rate_interval(row["mean_win_rate"], row["mean_win_rate_interval"]),
                 strength(row["bradley_terry"]),
                 median_interval(row["median"]),
@@ -349,11 +350,6 @@ def table(head: Sequence[str], align: str, body: Sequence[Sequence[str]]) -> Ite
     yield f"|{'|'.join(' --: ' if side == 'r' else ' :-- ' for side in align)}|"
     for row in body:
         yield f"| {' | '.join(row)} |"
-
-
-def _parts(system: str) -> list[str]:
-    parts = system.split("|")
-    return [escaped(part) for part in parts] if len(parts) == 3 else [escaped(system), "–", "–"]
 
 
 def code(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from popbench import stats
-from popbench.records import JSON
+from popbench.records import JSON, parts_of
 
 LEVEL = 0.95
 BASIC = "basic"
@@ -109,8 +109,8 @@ def contrasts(pairs: Sequence[dict[str, Any]], modes: Mapping[str, str]) -> list
     """
     found = []
     for pair in pairs:
-        a, b = pair["a"].split("|"), pair["b"].split("|")
-        if len(a) != 3 or len(b) != 3 or (a[0], a[2]) != (b[0], b[2]):
+        a, b = parts_of(pair["a"]), parts_of(pair["b"])
+        if a is None or b is None or (a[0], a[2]) != (b[0], b[2]):
             continue
         basic = [modes.get(mode, mode) == BASIC for mode in (a[1], b[1])]
         if basic.count(True) != 1:

@@ -15,7 +15,7 @@ from popbench.leaderboard.pairs import BASIC, flipped
 from popbench.leaderboard.results import compute
 from popbench.leaderboard.scores import Scores, blocks, merge
 from popbench.leaderboard.sources import read_about, read_source
-from popbench.records import JSON, Sample
+from popbench.records import JSON, Sample, parts_of
 from popbench.samples import read_jsonl
 
 System = tuple[str, str, str]
@@ -57,7 +57,7 @@ class Evidence:
         self.unit = scores.unit
         self.costs = costs
         self.tasks = sorted({row["task"] for row in results["systems"]} & set(scores.tasks))
-        self.systems = sorted({system for row in scores.rows if (system := _parts(row.system)) is not None})
+        self.systems = sorted({system for row in scores.rows if (system := parts_of(row.system)) is not None})
         self.modes = {mode: modes.get(mode) or _by_convention(mode) for _, mode, _ in self.systems}
         self.specs: dict[str, str] = {}
         self._rows = {(row["task"], row["system"]): row for row in results["systems"]}
@@ -90,11 +90,6 @@ class Evidence:
         return [] if task is None else self._values.get((task, system), [])
 
 
-def _parts(system: str) -> System | None:
-    parts = system.split("|")
-    return (parts[0], parts[1], parts[2]) if len(parts) == 3 else None
-
-
 def _by_convention(label: str) -> ModeInfo:
     """Read a mode from its label, as labels are made: where nothing is said, k is 10."""
     size = re.fullmatch(r"pe(?:\[(?:.*,)?k=(\d+)(?:,.*)?\]|\[(?!.*\bk=).*\])?", label)
@@ -113,7 +108,7 @@ def read_evidence(sources: Sequence[Path], predictor: str | None = None, *, comm
     if predictor is not None and predictor not in names:
         raise unknown("predictor", predictor, names, "in --predictor")
     chosen = merged[names.index(predictor or names[0])]
-    if not any(_parts(row.system) for row in chosen.rows):
+    if not any(parts_of(row.system) for row in chosen.rows):
         raise UsageError(
             f"{chosen.source}: no system is made of LLM, mode and generator: the paper's tables compare these "
             "(score files name such a system `llm|mode|generator`)"

@@ -17,7 +17,7 @@ import yaml
 from popbench.errors import RunError, UsageError, counted, one_line
 from popbench.files import read_bytes, read_text
 from popbench.leaderboard.scores import Scores
-from popbench.records import JSON
+from popbench.records import JSON, parts_of
 
 KIND = "dataset"
 CONFIGS = ("scores", "systems", "pairs")
@@ -118,8 +118,8 @@ def _card(results: Mapping[str, Any], readme: str) -> str:
 def _scores(scores: Scores) -> Iterator[dict[str, JSON]]:
     """Yield one predictor's scores as rows that `popbench leaderboard build` reads again."""
     for row in scores.rows:
-        parts = row.system.split("|")
-        mode = parts[1] if len(parts) == 3 else None
+        parts = parts_of(row.system)
+        mode = parts[1] if parts else None
         task = scores.tasks[row.task]
         yield {
             "system": row.system,

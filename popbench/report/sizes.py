@@ -8,7 +8,7 @@ from typing import Any
 
 from popbench.leaderboard.pairs import BASIC
 from popbench.leaderboard.remarks import wanted_references
-from popbench.records import JSON
+from popbench.records import JSON, parts_of
 from popbench.report.numbers import popularity, win_rate
 from popbench.retrieval.options import RetrievalOptions
 
@@ -24,8 +24,8 @@ def sizes(results: Mapping[str, Any], about: Mapping[str, JSON], predictor: str,
     }
     rows = []
     for row in results["systems"]:
-        known = row["system"].split("|")
-        if (row["predictor"], row["task"]) != (predictor, task) or len(known) != 3 or known[1] not in modes:
+        known = parts_of(row["system"])
+        if (row["predictor"], row["task"]) != (predictor, task) or known is None or known[1] not in modes:
             continue
         llm, label, generator = known
         k, series = modes[label]

@@ -8,6 +8,7 @@ from typing import Any
 
 from popbench.leaderboard.markdown import decided, decides, knows_copies, p_value, percent, ranked, tables
 from popbench.leaderboard.pairs import flipped
+from popbench.records import parts_of
 from popbench.report.numbers import NOTHING, Shown, brackets, log_odds, popularity, rank, rate, win_rate
 
 MATRIX_LIMIT = 40
@@ -57,7 +58,7 @@ def _row(place: int, row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "place": place,
         "system": row["system"],
-        "parts": parts(row["system"]),
+        "parts": parts_of(row["system"]) or (row["system"], "", ""),
         "rank": rank(row["rank"]),
         "win_rate": rate(row["mean_win_rate"], row["mean_win_rate_interval"]),
         "median": popularity(row["median"]),
@@ -66,12 +67,6 @@ def _row(place: int, row: Mapping[str, Any]) -> dict[str, Any]:
         "copies": rate(row["copy_rate"], row["copy_rate_interval"]),
         **{name: row[name] for name in ("n", "invalid", "errors", "drafts", "drafts_with_references")},
     }
-
-
-def parts(system: str) -> list[str]:
-    """Split a system's id into LLM, mode and generator; a system without these stands for itself."""
-    found = system.split("|")
-    return found if len(found) == 3 else [system, "", ""]
 
 
 def _both_sides(pairs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
