@@ -85,6 +85,7 @@ def ledger(*statements: str) -> Change:
 
 FOREVER = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT"
 CLUSTER = "ray,address=ray://example.invalid:1"
+STATUS = ("status", "run")
 REPORT, EMBED = ("report", "run"), ("report", "run", "--embed", "4")
 BUILD, ADD = ("leaderboard", "build", "run", "--out", "board"), ("leaderboard", "add", "published", "run")
 EXPORT, AUDIT = ("export", "run", "--format", "jsonl", "--out", "x.jsonl"), ("predictor", "audit", "run")
@@ -106,6 +107,18 @@ CASES: dict[str, tuple[Change, tuple[str, ...], str]] = {
     "ledger-is-a-pipe": (pipe("ledger.sqlite"), ADD, "ledger"),
     "ledger-is-text": (bytes_in("ledger.sqlite", b"x" * 5000), ADD, "not a database"),
     "ledger-is-empty": (bytes_in("ledger.sqlite", b""), ADD, "ledger.sqlite is missing"),
+    "status-of-a-pipe": (pipe("run.json"), STATUS, "not a regular file"),
+    "status-of-a-device": (link("run.json", "/dev/zero"), STATUS, "not a regular file"),
+    "status-of-a-holder-that-steers": (bytes_in(".holder", b"\x1b]0;owned\x07"), STATUS, ""),
+    "status-of-a-holder-without-end": (link(".holder", "/dev/zero"), STATUS, ""),
+    "status-of-a-view-without-end": (
+        ledger("DROP TABLE done", f"CREATE VIEW done AS {FOREVER} x AS system FROM c"), STATUS, "the view 'done'"
+    ),
+    "status-of-sums-that-are-texts": (ledger("UPDATE tally SET n = 'x', last = 'y'"), STATUS, ""),
+    "status-of-labels-that-steer": (
+        about(lambda of: of.update(systems={"\x1b[2J|basic|g": {"cats": "x"}}, components={"llm \x1b[2J": {}})),
+        STATUS, "",
+    ),
     # links that would have another file written
     "lock-leads-out": (link(".lock"), REPORT, ""),
     "holder-leads-out": (link(".holder"), AUDIT, "is a link, and nothing is written through it"),

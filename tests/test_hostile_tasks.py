@@ -22,7 +22,7 @@ import pytest
 from command_line import Run, in_process
 from hostile import SECRET, Evil, Outside, bomb, check_end, harmless, link, outside, pipe, steps
 from made_tasks import task_file
-from popbench.video import VideoError, read_frames, video_info, write_mp4
+from popbench.video import VideoError, copy, read_frames, sha256, video_info, write_mp4
 
 Change = Callable[[Path, Outside], object]
 """Makes something of the folder of a task."""
@@ -219,6 +219,18 @@ def test_a_video_of_a_stranger_is_refused_in_one_line(tmp_path: Path, of: Outsid
             read(path)
         assert len(str(caught.value).splitlines()) == 1
         assert SECRET not in str(caught.value)
+
+
+def test_what_is_copied_or_hashed_is_a_file_and_no_link_is_written_through(tmp_path: Path, of: Outside) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "clip.mp4").write_bytes(b"x")
+    (tmp_path / "link").symlink_to(of.secret)
+    with harmless(of):
+        with pytest.raises(OSError, match="not a regular file"):
+            sha256(tmp_path / "pipe")
+        with pytest.raises(OSError, match="not a regular file"):
+            copy(tmp_path / "pipe", tmp_path / "new")
+        copy(tmp_path / "clip.mp4", tmp_path / "link")
 
 
 def test_a_header_that_claims_enormous_pictures_costs_no_memory(tmp_path: Path, of: Outside) -> None:
