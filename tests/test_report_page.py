@@ -245,7 +245,7 @@ def test_keys_do_nothing_while_words_are_typed(page: Opened) -> None:
 
 def test_all_systems_of_a_prompt_are_listed_and_can_be_picked(page: Opened) -> None:
     page.page.locator("#everyone summary").click()
-    assert page.page.locator("#everyone tbody tr").count() == len(SYSTEMS)
+    page.until(f"document.querySelectorAll('#everyone tbody tr').length === {len(SYSTEMS)}")
     page.page.get_by_role("button", name="Show gpt · pe[k=50] · ltx as B").click()
     assert page.page.locator("#system-b").input_value() == "gpt|pe[k=50]|ltx"
 
