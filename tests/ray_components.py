@@ -79,8 +79,12 @@ class Bright(popbench.Predictor):
     version = "1"
     unit = "likes"
 
+    class Options(popbench.Options):
+        seconds: float = popbench.runtime(0.0, description="that a score takes")
+
     def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
         for item in items:
+            time.sleep(self.options.seconds)
             yield popbench.Score(item.id, 1.0 + float(read_frames(item.path, 2).mean()), {"file": item.path.name})
 
 

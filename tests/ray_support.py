@@ -65,11 +65,11 @@ class Nodes:
         self._tell(f"kill {node}")
 
     def kill_all(self) -> None:
-        """End everything as a power cut does: whatever names this cluster's own folder."""
+        """End everything as a power cut does: whatever runs in this cluster's own folder."""
         self._process.kill()
         for entry in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                if self._temporary.name.encode() in (entry / "cmdline").read_bytes():
+                if str((entry / "cwd").readlink()).startswith(self._temporary.name):
                     os.kill(int(entry.name), signal.SIGKILL)
         self._process.wait(10)
 
