@@ -18,7 +18,7 @@ from popbench.records import JSON, Sample
 if TYPE_CHECKING:  # boards read samples, and would import for nothing what runs are made with
     from popbench.lanes import Undone
     from popbench.plan import Plan
-    from popbench.settled import Settled, View
+    from popbench.settled import At, Settled, View
     from popbench.systems import Part, System, Track
 
 PENDING = "pending: not done yet"
@@ -65,12 +65,13 @@ def _of_track(
     cells += [track.cell("score", *makers, predictor) for predictor in plan.predictors]
     labels = [predictor.label for predictor in plan.predictors]
     stop = plan.config.stop_after
+
+    def why(number: int, at: At) -> str:
+        return errors.why(cells[number], *at) or PENDING
+
     places = ((prompt.id, repeat) for prompt, repeat in plan.places(track))
     settled = view.samples(track, makers, plan.predictors, places)
     for (prompt, repeat), (at, draft, clip, scores) in zip(plan.places(track), settled, strict=True):
-        found = [
-            each or errors.why(cell, *at) or PENDING for cell, each in zip(cells, (draft, clip, *scores), strict=True)
-        ]
         values: dict[str, Any] = {
             **about,
             "task": prompt.task,
@@ -83,15 +84,16 @@ def _of_track(
             "scores": dict.fromkeys(labels),
             "notes": [],
         }
-        add_draft(values, found[0])
+        add_draft(values, draft or why(0, at))
         if values["status"] == "ok" and stop != "write":
-            _add_clip(values, found[1])
+            _add_clip(values, clip or why(1, at))
         if values["status"] == "invalid":  # no predictor has anything to score
             values["popularity"] = 0.0
             values["scores"] = dict.fromkeys(labels, 0.0)
         elif values["status"] == "ok" and stop is None:
-            _add_scores(values, dict(zip(labels, found[2:], strict=True)))
-        yield Sample(**{**values, "notes": tuple(values["notes"])})
+            _add_scores(values, {label: scores[n] or why(2 + n, at) for n, label in enumerate(labels)})
+        values["notes"] = tuple(values["notes"])
+        yield Sample(**values)
 
 
 def _add_match(values: dict[str, Any], found: Settled | str) -> None:
@@ -159,10 +161,13 @@ def _add_scores(values: dict[str, Any], found: Mapping[str, Settled | str]) -> N
 
 def _add_costs(values: dict[str, Any], stage: str, costs: Mapping[str, JSON]) -> None:
     """Add what a stage took; of several predictors, the first one's time and memory, and all notes."""
-    for name in ("seconds", "peak_memory_mb"):
-        if values[name][stage] is None:
-            values[name][stage] = costs.get(name)
-    values["notes"] += costs.get("notes", [])
+    seconds, memory, notes = values["seconds"], values["peak_memory_mb"], costs.get("notes")
+    if seconds[stage] is None:
+        seconds[stage] = costs.get("seconds")
+    if memory[stage] is None:
+        memory[stage] = costs.get("peak_memory_mb")
+    if notes:
+        values["notes"] += notes
 
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from popbench.ledger import Ledger, Stage
 from popbench.plan import Plan
 from popbench.registry import Resolved
 from popbench.run import check_identity
-from popbench.settled import Counted, Open, View
+from popbench.settled import STAGES, Counted, Open, View
 from popbench.systems import Part, TaskMode, Track
 
 
@@ -50,20 +50,28 @@ def workload(plan: Plan, path: Path, *, exact: bool = False) -> list[Work]:
         if ledger is not None:
             check_identity(ledger, path, plan)
         view = View(ledger, path / "videos")
-        found = [] if exact else list(_workload(plan, view, exact=False))
-        return found if any(work.left for work in found) else list(_workload(plan, view, exact=True))
+        if not exact:
+            found = list(_workload(plan, view, ()))
+            if any(work.left for work in found):
+                return found
+            clips: tuple[Stage, ...] = ("render",)
+            found = list(_workload(plan, view, clips))
+            if not any(work.left for work in found):  # and no clip is gone
+                return found
+        return list(_workload(plan, view, STAGES))
     finally:
         if ledger is not None:
             ledger.close()
 
 
-def _workload(plan: Plan, view: View, *, exact: bool) -> Iterator[Work]:
+def _workload(plan: Plan, view: View, looked_at: Collection[Stage]) -> Iterator[Work]:
+    """List the work; of stages that are not `looked_at` it is counted by rows."""
     for llm in plan.llms:
-        yield _work(plan, view, "write", llm, [(llm,)], exact=exact)
+        yield _work(plan, view, "write", llm, [(llm,)], looked_at)
     if plan.config.stop_after == "write":
         return
     for generator in plan.generators:
-        yield _work(plan, view, "render", generator, [(llm, generator) for llm in plan.llms], exact=exact)
+        yield _work(plan, view, "render", generator, [(llm, generator) for llm in plan.llms], looked_at)
     if plan.config.stop_after == "render":
         return
     if plan.human is not None:
@@ -73,10 +81,12 @@ def _workload(plan: Plan, view: View, *, exact: bool) -> Iterator[Work]:
         yield Work("match", plan.human, items, items - len(left), prompts)
     for predictor in plan.predictors:
         chains = [(llm, generator, predictor) for llm in plan.llms for generator in plan.generators]
-        yield _work(plan, view, "score", predictor, chains, exact=exact)
+        yield _work(plan, view, "score", predictor, chains, looked_at)
 
 
-def _work(plan: Plan, view: View, stage: Stage, part: Part, chains: Sequence[tuple[Part, ...]], *, exact: bool) -> Work:
+def _work(
+    plan: Plan, view: View, stage: Stage, part: Part, chains: Sequence[tuple[Part, ...]], looked_at: Collection[Stage]
+) -> Work:
     items = done = 0
     looked_up: set[str] = set()
     lines: list[tuple[Track, tuple[Part, ...]]] = [
@@ -86,7 +96,7 @@ def _work(plan: Plan, view: View, stage: Stage, part: Part, chains: Sequence[tup
         lines += [(track, (human, human, part)) for track in plan.human_tracks]
     for track, chain in lines:
         prompts, repeats = plan.prompts[track.task.name], plan.config.repeats
-        if exact:
+        if stage in looked_at:
             places = ((prompt.id, repeat) for prompt, repeat in plan.places(track))
             found: Open | Counted = view.open(stage, track, chain, places)
         else:

@@ -47,8 +47,9 @@ class Names(Generic[Name]):
 
     def code(self, name: Name) -> int:
         """Return a name's number, a new one for a new name."""
-        found = self._codes.setdefault(name, len(self.names))
-        if found == len(self.names):
+        found = self._codes.get(name)
+        if found is None:
+            found = self._codes[name] = len(self.names)
             self.names.append(name)
         return found
 

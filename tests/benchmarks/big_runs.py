@@ -14,8 +14,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import os
 import random
+import re
 import resource
 import shutil
 import sqlite3
@@ -298,7 +300,8 @@ def child(arguments: Sequence[str]) -> int:
         status = int(ended.code or 0)
     else:
         status = 0
-    print(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}", flush=True)
+    found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text(encoding="utf-8"))
+    print(f"peak {int(found[1]) / 1024 if found else math.nan:.0f}", flush=True)  # rusage has the parent's as well
     return status
 
 
