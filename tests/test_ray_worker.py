@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 import popbench
 from popbench.registry import load_registry
+from popbench_ray.engine import RayEngine
 from popbench_ray.worker import Settings, Worker
 
 
@@ -51,3 +53,26 @@ def test_a_worker_that_is_closed_leaves_the_working_directory_as_it_is(case: str
     asyncio.run(live())
     assert _kept(in_tmp) == before
     assert all(folder.is_relative_to("/tmp") and not folder.exists() for folder in made)
+
+
+def test_a_look_at_the_engine_starts_no_ray() -> None:
+    """`popbench doctor` looks at all engines."""
+    ray = pytest.importorskip("ray", reason="part of popbench[ray]")
+    before = ray.is_initialized()
+    assert RayEngine().check() == []
+    assert ray.is_initialized() == before
+
+
+def test_without_ray_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    for address in (None, "127.0.0.1:1"):
+        told = RayEngine(RayEngine.Options(address=address)).check()
+        assert told == ['Ray is not installed: pip install "popbench[ray]"']
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "nonsense"])
+def test_an_address_without_a_cluster_is_told_in_one_line(address: str) -> None:
+    pytest.importorskip("ray", reason="part of popbench[ray]")
+    (told,) = RayEngine(RayEngine.Options(address=address)).check()
+    assert told.startswith(f"address={address}: ")
+    assert "\n" not in told

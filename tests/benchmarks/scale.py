@@ -1,9 +1,10 @@
 """How many workers can one driver feed? 10,000 GPUs over the scheduling code of popbench_ray, with simulated workers.
 
 Time is simulated, so that hours of a cluster take a minute; the scheduler is the real one, and only its own processor
-time counts. Nodes of eight GPUs render with three generators of different pace, and score with a predictor of which four share a
-GPU; what is rendered is scored. Workers are started as the scheduler wants it, take a minute to load, and one in 2,000
-answers is a death instead; every ten minutes a node is lost and another one joins. Everything has to be answered once.
+time counts. Nodes of eight GPUs render with three generators of different pace, and score with a predictor of which
+four share a GPU; what is rendered is scored. Workers are started as the scheduler wants it, take a minute to load, and
+one in 2,000 answers is a death instead; every ten minutes a node is lost and another one joins. Everything has to be
+answered once.
 
 An event is an answer, a new item, a worker placed, ready or lost, a look at the nodes or at the clock; with what it
 makes the scheduler do, taken event by event, which is the dearest way. The driver has more to do than that (Ray's
