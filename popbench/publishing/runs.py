@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,12 @@ def read_run(path: Path) -> PublishedRun:
         )
     about = read_about(path)
     check_free(path)
-    samples = list(read_jsonl(path / "samples.jsonl"))
+    samples = [
+        replace(
+            sample, completion=None if sample.completion is None else "", reasoning=None
+        )  # the longest, and not used
+        for sample in read_jsonl(path / "samples.jsonl")
+    ]
     if not samples and about["config"].get("shard"):
         raise UsageError(f"{path}: this shard has no prompts: merge the shards first (popbench merge)")
     if not samples:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -156,7 +157,7 @@ class Submission(Terms):
         for (system, task), places in sorted(found.items()):
             wanted = self.tasks[task].prompts * self.repeats
             if len(set(places)) != len(places):
-                twice = next(place for place in places if places.count(place) > 1)
+                twice = next(place for place, count in Counter(places).items() if count > 1)
                 yield f"system {system!r} has two results for prompt {twice[0]!r} of task {task!r}, repeat {twice[1]}"
             elif len(places) != wanted:
                 yield f"system {system!r} has {len(places):,} of the {wanted:,} results of task {task!r}"
