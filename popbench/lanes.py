@@ -99,6 +99,7 @@ class Lane:
         self._queue: deque[Unit] = deque()
         self._unread = deque(self.lines)
         self._counted: dict[Cell, Counted] = {}
+        self.skipped: dict[Cell, Counted | None] = {}
         self._live: set[Cell] = set()
         self._out: set[Place] = set()
         earlier = STAGES[: self.rank]
@@ -115,25 +116,28 @@ class Lane:
         """Its stage as a number: lanes of a higher one go on from it."""
         return STAGES.index(self.stage)
 
-    def begin(self) -> None:
-        """Count what there is to do, by the ledger's rows alone; cells that lack some come first.
-
-        Of a long run that is nearly done, looking at all clips would take minutes before anything is asked.
-        """
-        self.started = True
-        waits = any(not lane.over for lane in self.before)
-        repeats = self._plan.config.repeats
-        whole = set()
+    def skip_whole(self) -> None:
+        """Leave out the cells that lack no row: those are only to be looked at, whether their clips are there."""
         for cell, line in self.lines.items():
-            prompts = self._plan.prompts[line.track.task.name]
-            found = self._view.count(self.stage, line.track, line.chain, prompts, repeats)
-            wanted = len(prompts) * repeats
+            found = self._count(line)
+            if found.settled + found.lost >= self._wanted(line):
+                self.skipped[cell] = found
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is no cell to read."""
+        return len(self.skipped) == len(self.lines)
+
+    def begin(self) -> None:
+        """Count what there is to do, by the ledger's rows alone; nothing is kept of it yet."""
+        self.started = True
+        self._unread = deque(cell for cell in self.lines if cell not in self.skipped)
+        waits = any(not lane.over for lane in self.before)
+        for cell, line in self.lines.items():
+            found = self.skipped.get(cell) or self._count(line)
             self._counted[cell] = found
             self.done += found.settled
-            self.total += wanted - found.lost if waits else found.settled + found.ready
-            if found.settled + found.lost >= wanted:
-                whole.add(cell)
-        self._unread = deque(sorted(self.lines, key=whole.__contains__))
+            self.total += self._wanted(line) - found.lost if waits else found.settled + found.ready
 
     def units(self) -> Iterator[Unit]:
         """Yield what is to do, waiting for earlier lanes, until they are over or this one is stopped."""
@@ -206,6 +210,13 @@ class Lane:
                 if (cell, id_, repeat) not in self._out and (cell, id_, repeat) not in self._errors
             )
         return self._queue.popleft() if self._queue else None
+
+    def _count(self, line: Line) -> Counted:
+        prompts = self._plan.prompts[line.track.task.name]
+        return self._view.count(self.stage, line.track, line.chain, prompts, self._plan.config.repeats)
+
+    def _wanted(self, line: Line) -> int:
+        return len(self._plan.prompts[line.track.task.name]) * self._plan.config.repeats
 
     def _read(self, cell: Cell) -> Open:
         line = self.lines[cell]

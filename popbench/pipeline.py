@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -20,14 +20,14 @@ from popbench.human import Match, settle
 from popbench.interfaces import Engine
 from popbench.keys import clip_key, derive_seed, draft_key, score_key
 from popbench.lanes import Common, Lane, Line, Undone, Unit
-from popbench.ledger import Call, Ledger, Stage
+from popbench.ledger import Call, Cell, Ledger, Stage
 from popbench.originality import closest, describe
 from popbench.plan import Plan
 from popbench.progress import Progress
 from popbench.prompting import Shown, make_chat
 from popbench.records import JSON, Request, ScoreRequest, VideoRequest
 from popbench.schedule import Schedule
-from popbench.settled import View, going_on
+from popbench.settled import STAGES, View, going_on
 from popbench.systems import Part, TaskMode
 
 ATTEMPTS = 3
@@ -88,22 +88,58 @@ class Pipeline:
         return self.exchange.ended
 
     def run(self) -> None:
-        """Go through the stages; components that end early leave their items for a resume."""
-        stop = self.plan.config.stop_after
-        if stop is None:
+        """Go through the stages; components that end early leave their items for a resume.
+
+        A long run that is nearly done lacks rows in few cells: those are worked on first. Only then all other clips are
+        looked at, which may take minutes, and what is gone of them is made again.
+        """
+        if self.plan.config.stop_after is None:
             self._settle_humans()
-        lanes = self.exchange.lanes
-        lanes += [self._lane("write", llm, [(llm,)]) for llm in self.plan.llms]
-        if stop != "write":
-            for generator in self.plan.generators:
-                lanes.append(self._lane("render", generator, [(llm, generator) for llm in self.plan.llms]))
-        if stop is None:
-            chains = [(llm, generator) for llm in self.plan.llms for generator in self.plan.generators]
-            for predictor in self.plan.predictors:
-                lanes.append(self._lane("score", predictor, [(*chain, predictor) for chain in chains]))
+        lanes = self._lanes()
+        for lane in lanes:
+            lane.skip_whole()
+        lacking = [lane for lane in lanes if not lane.idle]
+        self._go(lacking)
+        read = {cell for lane in lacking for cell in lane.lines.keys() - lane.skipped.keys()}
+        self._go([lane for lane in self._others(read) if not lane.idle])
+
+    def _go(self, lanes: Sequence[Lane]) -> None:
+        self.exchange.lanes[:] = lanes
         for lane in lanes:
             lane.before = [other for other in lanes if other.rank < lane.rank]
-        Schedule(lanes, self._engine, self._common, self.progress, self._work).run()
+        if lanes:
+            Schedule(lanes, self._engine, self._common, self.progress, self._work).run()
+
+    def _others(self, read: Collection[Cell]) -> list[Lane]:
+        """Return lanes of the cells that were not read yet, or that follow such ones; drafts have no files to look at.
+
+        A component that ended early is not asked again.
+        """
+        lanes, again = self._lanes(), set[Cell]()
+        for lane in lanes:
+            for cell, line in lane.lines.items():
+                follows = lane.rank > 0 and line.cell(STAGES[lane.rank - 1]) in again
+                if lane.stage == "write" or cell in self.errors.pending or (cell in read and not follows):
+                    lane.skipped[cell] = None
+                else:
+                    again.add(cell)
+        return lanes
+
+    def _lanes(self) -> list[Lane]:
+        plan, stop = self.plan, self.plan.config.stop_after
+        lanes = [self._lane("write", llm, [(llm,)]) for llm in plan.llms]
+        if stop != "write":
+            lanes += [
+                self._lane("render", generator, [(llm, generator) for llm in plan.llms])
+                for generator in plan.generators
+            ]
+        if stop is None:
+            chains = [(llm, generator) for llm in plan.llms for generator in plan.generators]
+            lanes += [
+                self._lane("score", predictor, [(*chain, predictor) for chain in chains])
+                for predictor in plan.predictors
+            ]
+        return lanes
 
     def _lane(self, stage: Stage, part: Part, chains: Sequence[tuple[Part, ...]]) -> Lane:
         lines = [Line(track, chain) for chain in chains for track in self.plan.task_modes.values()]

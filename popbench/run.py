@@ -140,8 +140,10 @@ class HeldDirectory:
             self._lock.acquire()
             self._holder.write_text(_whoami(), encoding="utf-8")
             for folder in (path, self.videos):  # what a killed process had not finished writing
-                for partial in folder.glob(".*.part"):
-                    partial.unlink()
+                with os.scandir(folder) as entries:  # a glob takes seconds where there are a million
+                    for entry in entries:
+                        if entry.name.startswith(".") and entry.name.endswith(".part"):
+                            Path(entry.path).unlink()
         except filelock.Timeout:
             raise _in_use(path) from None
         except (OSError, NotImplementedError) as error:

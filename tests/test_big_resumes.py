@@ -155,8 +155,7 @@ def test_a_resume_asks_first_for_what_has_no_rows_and_looks_at_the_rest_later(
     look, score = View.open, faults.FaultyPredictor.score
 
     def looked(view: View, stage: Any, track: Any, chain: Any, places: Any) -> Open:
-        if stage == "score":
-            seen.append(chain[0].label)
+        seen.append(f"{stage} of {chain[0].label}")
         return look(view, stage, track, chain, places)
 
     def scored(self: Any, items: Any) -> Any:
@@ -167,8 +166,8 @@ def test_a_resume_asks_first_for_what_has_no_rows_and_looks_at_the_rest_later(
     monkeypatch.setattr(View, "open", looked)
     monkeypatch.setattr(faults.FaultyPredictor, "score", scored)
     support.run_fast(tmp_path, llm=llms)
-    assert seen[:2] == ["shotlist", "asked"]
-    assert set(seen) == {"asked", *llms}
+    assert seen[:2] == ["score of shotlist", "asked"]
+    assert set(seen) == {"asked", *(f"{stage} of {llm}" for stage in STAGES[1:] for llm in llms)}
     assert support.outcome(tmp_path) == before
 
 
