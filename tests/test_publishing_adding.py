@@ -310,9 +310,7 @@ def test_a_system_has_one_set_of_results(run: Run, board: Path, made: Path, tmp_
 def test_a_system_under_another_label_is_still_the_same_system(run: Run, board: Path, tmp_path: Path) -> None:
     before = tree(board)
     again = evaluate(tmp_path / "again", llm="faulty,label=again")
-    told = (
-        "system 'again|basic|faulty' is 'third|basic|faulty' under another label: it is on the board, in"
-    )
+    told = "system 'again|basic|faulty' is 'third|basic|faulty' under another label: it is on the board, in"
     assert told in run("add", board, again).line
     assert tree(board) == before
     (submission,) = submissions(begin(tmp_path / "other", again))
