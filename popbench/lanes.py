@@ -116,10 +116,13 @@ class Lane:
         """Its stage as a number: lanes of a higher one go on from it."""
         return STAGES.index(self.stage)
 
-    def skip_whole(self) -> None:
-        """Leave out the cells that lack no row: those are only to be looked at, whether their clips are there."""
+    def skip_whole(self, known: dict[Cell, tuple[int, int]]) -> None:
+        """Leave out the cells that lack no row: those are only to be looked at, whether their clips are there.
+
+        `known` are counts that lanes share.
+        """
         for cell, line in self.lines.items():
-            found = self._count(line)
+            found = self._count(line, known)
             if found.settled + found.lost >= self._wanted(line):
                 self.skipped[cell] = found
 
@@ -211,9 +214,9 @@ class Lane:
             )
         return self._queue.popleft() if self._queue else None
 
-    def _count(self, line: Line) -> Counted:
+    def _count(self, line: Line, known: dict[Cell, tuple[int, int]] | None = None) -> Counted:
         prompts = self._plan.prompts[line.track.task.name]
-        return self._view.count(self.stage, line.track, line.chain, prompts, self._plan.config.repeats)
+        return self._view.count(self.stage, line.track, line.chain, prompts, self._plan.config.repeats, known)
 
     def _wanted(self, line: Line) -> int:
         return len(self._plan.prompts[line.track.task.name]) * self._plan.config.repeats

@@ -95,9 +95,9 @@ class Pipeline:
         """
         if self.plan.config.stop_after is None:
             self._settle_humans()
-        lanes = self._lanes()
+        lanes, known = self._lanes(), dict[Cell, tuple[int, int]]()
         for lane in lanes:
-            lane.skip_whole()
+            lane.skip_whole(known)
         lacking = [lane for lane in lanes if not lane.idle]
         self._go(lacking)
         read = {cell for lane in lacking for cell in lane.lines.keys() - lane.skipped.keys()}

@@ -139,13 +139,26 @@ class View:
         return self.ledger.value(text)
 
     def count(
-        self, stage: Stage, track: Track, chain: Sequence[Part], prompts: Sequence[Prompt], repeats: int
+        self,
+        stage: Stage,
+        track: Track,
+        chain: Sequence[Part],
+        prompts: Sequence[Prompt],
+        repeats: int,
+        known: dict[Cell, tuple[int, int]] | None = None,
     ) -> Counted:
-        """Count what a stage has of a cell, of the first `repeats` of some prompts: in a fraction of the time."""
+        """Count what a stage has of a cell, of the first `repeats` of some prompts: in a fraction of the time.
+
+        Calls between which nothing is settled can share what is `known`: cells lie before several others.
+        """
         if self.ledger is None:
             return Counted(0, 0, len(prompts) * repeats if stage == "write" else 0)
         wanted = None if len(prompts) == len(track.task.prompts) else [prompt.id for prompt in prompts]
-        *earlier, own = [self.ledger.count(cell, repeats, wanted) for cell in _cells(track, chain)]
+        known, cells = {} if known is None else known, _cells(track, chain)
+        for cell in cells:
+            if cell not in known:
+                known[cell] = self.ledger.count(cell, repeats, wanted)
+        *earlier, own = (known[cell] for cell in cells)
         before = earlier[-1][1] if earlier else len(prompts) * repeats
         return Counted(own[0], sum(n - ok for n, ok in earlier), max(0, before - own[0]))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,7 @@ from typing import Literal
 from popbench.errors import RunError, one_line
 from popbench.human import lacks, unmatched
 from popbench.interfaces import Engine
-from popbench.ledger import Ledger, Stage
+from popbench.ledger import Cell, Ledger, Stage
 from popbench.plan import Plan
 from popbench.registry import Resolved
 from popbench.run import check_identity
@@ -51,42 +51,57 @@ def workload(plan: Plan, path: Path, *, exact: bool = False) -> list[Work]:
             check_identity(ledger, path, plan)
         view = View(ledger, path / "videos")
         if not exact:
-            found = list(_workload(plan, view, ()))
+            found = list(_workload(plan, _Look(view, ())))
             if any(work.left for work in found):
                 return found
-            clips: tuple[Stage, ...] = ("render",)
-            found = list(_workload(plan, view, clips))
+            found = list(_workload(plan, _Look(view, STAGES[1:2])))
             if not any(work.left for work in found):  # and no clip is gone
                 return found
-        return list(_workload(plan, view, STAGES))
+        return list(_workload(plan, _Look(view, STAGES)))
     finally:
         if ledger is not None:
             ledger.close()
 
 
-def _workload(plan: Plan, view: View, looked_at: Collection[Stage]) -> Iterator[Work]:
-    """List the work; of stages that are not `looked_at` it is counted by rows."""
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A look at a ledger: at every place of some stages, and of the others at the number of rows."""
+
+    view: View
+    stages: Collection[Stage]
+    known: dict[Cell, tuple[int, int]] = field(default_factory=dict)
+
+    def over(self, plan: Plan, stage: Stage, track: Track, chain: tuple[Part, ...]) -> int:
+        """Count the places of a cell that a stage is done with."""
+        if stage in self.stages:
+            places = ((prompt.id, repeat) for prompt, repeat in plan.places(track))
+            found: Open | Counted = self.view.open(stage, track, chain, places)
+        else:
+            prompts, repeats = plan.prompts[track.task.name], plan.config.repeats
+            found = self.view.count(stage, track, chain, prompts, repeats, self.known)
+        return found.settled + found.lost
+
+
+def _workload(plan: Plan, look: _Look) -> Iterator[Work]:
     for llm in plan.llms:
-        yield _work(plan, view, "write", llm, [(llm,)], looked_at)
+        yield _work(plan, look, "write", llm, [(llm,)])
     if plan.config.stop_after == "write":
         return
     for generator in plan.generators:
-        yield _work(plan, view, "render", generator, [(llm, generator) for llm in plan.llms], looked_at)
+        yield _work(plan, look, "render", generator, [(llm, generator) for llm in plan.llms])
     if plan.config.stop_after == "render":
         return
     if plan.human is not None:
         items = sum(1 for track in plan.human_tracks for _ in plan.places(track))
-        left = unmatched(plan, view)
+        left = unmatched(plan, look.view)
         prompts = frozenset(prompt.text for _, prompt, _ in left)
         yield Work("match", plan.human, items, items - len(left), prompts)
     for predictor in plan.predictors:
         chains = [(llm, generator, predictor) for llm in plan.llms for generator in plan.generators]
-        yield _work(plan, view, "score", predictor, chains, looked_at)
+        yield _work(plan, look, "score", predictor, chains)
 
 
-def _work(
-    plan: Plan, view: View, stage: Stage, part: Part, chains: Sequence[tuple[Part, ...]], looked_at: Collection[Stage]
-) -> Work:
+def _work(plan: Plan, look: _Look, stage: Stage, part: Part, chains: Sequence[tuple[Part, ...]]) -> Work:
     items = done = 0
     looked_up: set[str] = set()
     lines: list[tuple[Track, tuple[Part, ...]]] = [
@@ -96,16 +111,11 @@ def _work(
         lines += [(track, (human, human, part)) for track in plan.human_tracks]
     for track, chain in lines:
         prompts, repeats = plan.prompts[track.task.name], plan.config.repeats
-        if stage in looked_at:
-            places = ((prompt.id, repeat) for prompt, repeat in plan.places(track))
-            found: Open | Counted = view.open(stage, track, chain, places)
-        else:
-            found = view.count(stage, track, chain, prompts, repeats)
         wanted = len(prompts) * repeats
         items += wanted
-        done += min(wanted, found.settled + found.lost)
+        done += min(wanted, look.over(plan, stage, track, chain))
         if stage == "write" and isinstance(track, TaskMode) and track.template.uses_references:
-            over = view.drafted(track, part, repeats)
+            over = look.view.drafted(track, part, repeats)
             looked_up |= {prompt.text for prompt in prompts if prompt.id not in over}
     return Work(stage, part, items, done, frozenset(looked_up))
 
