@@ -115,7 +115,7 @@ def test_a_disk_that_refuses_a_clip_ends_the_run_and_keeps_what_was_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = iter(range(9))
-    before = threading.enumerate()  # other tests leave some that hang
+    there = set(threading.enumerate())  # other tests leave some that hang
 
     def encode(*arguments: Any) -> None:
         if next(count) == 2:
@@ -126,7 +126,7 @@ def test_a_disk_that_refuses_a_clip_ends_the_run_and_keeps_what_was_done(
         patched.setattr(popbench.answers, "write_mp4", encode)
         with pytest.raises(RunError, match=r"cannot be written: .*No space left on device"):
             support.run_fast(tmp_path / "run")
-    left = set(threading.enumerate()) - set(before)
+    left = set(threading.enumerate()) - there
     assert not [thread for thread in left if thread.name.startswith(THREAD)]
     log = tmp_path / "asked.txt"
     before = support.committed(tmp_path / "run")
