@@ -15,6 +15,7 @@ import pytest
 from popbench.costs import totals
 from popbench.errors import UsageError
 from popbench.gathering import Gathered
+from popbench.leaderboard.pairs import resamples_of
 from popbench.leaderboard.rows import Rows, ScoreRow
 from popbench.leaderboard.score_files import read_scores
 from popbench.leaderboard.sources import Gathering, from_samples
@@ -167,3 +168,8 @@ def test_a_cell_is_read_in_pieces(tmp_path: Path) -> None:
         ("p1", 0, "k"), ("p1", 1, None), ("gone", 0, None),
     ]  # fmt: skip
     ledger.close()
+
+
+def test_tables_of_very_many_prompts_have_fewer_resamples_and_others_have_all() -> None:
+    assert [resamples_of(n) for n in (1, 200, 26_843)] == [10_000] * 3
+    assert [resamples_of(n) for n in (26_844, 200_000, 1_000_000)] == [9_999, 1_342, 1_000]

@@ -12,8 +12,8 @@ from popbench import stats
 from popbench.comparing.differences import differences
 from popbench.comparing.pairing import SIDES, Pairs, Side, label, match, pair_systems, read_side, shared_predictors
 from popbench.errors import UsageError
-from popbench.leaderboard.pairs import LEVEL, compare, rounded
-from popbench.leaderboard.results import BOOTSTRAP_SEED, RESAMPLES, compute, detectable, strata_of
+from popbench.leaderboard.pairs import LEVEL, RESAMPLES, compare, draw, resamples_of, rounded
+from popbench.leaderboard.results import compute, detectable, strata_of
 from popbench.leaderboard.scores import Block, Scores, blocks
 from popbench.records import JSON
 
@@ -70,6 +70,7 @@ def _add_predictor(found: dict[str, Any], one: Scores, other: Scores, pairs: Pai
     for block in blocks(matched.both, common=True):
         about = {"task": block.name, "predictor": named.predictor}
         rows = _contrasts(block, pairs, about, sides)
+        found["resamples"] = min(found["resamples"], resamples_of(len(block.prompts)))
         tested = sum(not row["identical"] for row in rows)
         found["contrasts"] += rows
         found["minimum_detectable_win_rate"].append({**about, **detectable(len(block.prompts), tested)})
@@ -107,7 +108,7 @@ def _contrasts(
     identical = np.array([bool((two[0] == two[1]).all()) for two in met])
     y = np.concatenate([stats.pairwise_outcomes(two) for two in met])
     strata = strata_of(block)
-    resamples = stats.Resamples.draw(strata, RESAMPLES, BOOTSTRAP_SEED)
+    resamples = draw(strata)
     rows: dict[int, dict[str, JSON]] = {}
     for family in (identical, ~identical):
         if family.any():

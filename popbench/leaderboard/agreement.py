@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 
 from popbench import stats
+from popbench.leaderboard.pairs import draw
 from popbench.leaderboard.scores import Block
 from popbench.records import JSON
-
-RESAMPLES = 10_000
-SEED = 42
 
 
 def agreement(blocks: Mapping[str, Sequence[Block]]) -> Iterator[dict[str, JSON]]:
@@ -40,7 +38,7 @@ def _compare(first: Block, second: Block) -> dict[str, JSON]:
     category = dict(zip(first.prompts, first.categories, strict=True))
     strata = np.unique([f"{prompt[0]}\0{category[prompt]}" for prompt in prompts], return_inverse=True)[1]
     ours, theirs = (_half_wins(block, systems, prompts, repeats) for block in (first, second))
-    found = stats.rank_agreement(ours, theirs, stats.Resamples.draw(strata.astype(np.int64), RESAMPLES, SEED))
+    found = stats.rank_agreement(ours, theirs, draw(strata.astype(np.int64)))
     if found is None:
         return {**about, "tau": None}
     interval = {

@@ -12,11 +12,26 @@ from popbench import stats
 from popbench.records import JSON, parts_of
 
 LEVEL = 0.95
+RESAMPLES, FEWEST_RESAMPLES = 10_000, 1_000
+"""Of the bootstrap; of tables of very many prompts, whose intervals are narrow in any case, fewer."""
+_DRAWS = 2**28
+"""Prompts times resamples, each four bytes, of which there are no more unless even the fewest resamples need them."""
+BOOTSTRAP_SEED = 42
 BASIC = "basic"
 VERDICTS = {1: "better", 0: "undecided", -1: "worse"}
 OTHER_SIDE = {"better": "worse", "worse": "better", "undecided": "undecided", None: None}
 FEWEST_FOR_VERDICTS = 10
 """Prompts below which no pair is judged."""
+
+
+def resamples_of(n_prompts: int) -> int:
+    """Return how many resamples of so many prompts are drawn: `RESAMPLES` up to 26,843 prompts."""
+    return min(RESAMPLES, max(FEWEST_RESAMPLES, _DRAWS // n_prompts))
+
+
+def draw(strata: Any) -> stats.Resamples:
+    """Draw the resamples that all statistics of a table share."""
+    return stats.Resamples.draw(strata, resamples_of(len(strata)), BOOTSTRAP_SEED)
 
 
 @dataclass(frozen=True)

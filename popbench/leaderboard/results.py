@@ -13,16 +13,14 @@ from threadpoolctl import threadpool_limits
 
 from popbench import stats
 from popbench.leaderboard.agreement import agreement
-from popbench.leaderboard.pairs import LEVEL, Compared, compare, contrasts, rounded
+from popbench.leaderboard.pairs import LEVEL, RESAMPLES, Compared, compare, contrasts, draw, resamples_of, rounded
 from popbench.leaderboard.rows import ERROR, INVALID
 from popbench.leaderboard.scores import Block, Scores, blocks
 from popbench.records import JSON
 
-RESAMPLES = 10_000
-BOOTSTRAP_SEED = 42
 _ENDS = ("value", "low", "high")
-_SMALL, _AT_ONCE = 2**22, 4
-"""Outcomes of a table, pairs times prompts, up to which several are computed at a time, and how many."""
+_SMALL, _FEW, _AT_ONCE = 2**22, 5_000, 4
+"""Outcomes of a table, pairs times prompts, and prompts, up to which several are computed at a time, and how many."""
 
 
 def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any]:
@@ -56,6 +54,8 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
         "minimum_detectable_win_rate": [],
     }
     found = {scores.predictor: list(blocks(scores, common=common)) for scores in sources}
+    drawn = [resamples_of(len(block.prompts)) for tables in found.values() for block in tables]
+    results["resamples"] = min(drawn, default=RESAMPLES)
     for table in _tables([(scores, block) for scores in sources for block in found[scores.predictor]]):
         for key, rows in table.items():
             results[key] += rows
@@ -91,7 +91,7 @@ def _tables(blocks: Sequence[tuple[Scores, Block]]) -> Iterator[dict[str, list[A
     BLAS's own threads wait for one another all the time, and where other processes are at work, for long.
     """
     largest = max((len(block.systems) ** 2 // 2 * len(block.prompts) for _, block in blocks), default=0)
-    if largest > _SMALL:
+    if largest > _SMALL or max((len(block.prompts) for _, block in blocks), default=0) > _FEW:
         yield from (_table(*of) for of in blocks)
         return
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(min(os.cpu_count() or 1, _AT_ONCE)) as pool:
@@ -103,7 +103,7 @@ def _table(scores: Scores, block: Block) -> dict[str, list[Any]]:
     strata = strata_of(block)
     about = {"task": block.name, "predictor": scores.predictor}
     y = stats.pairwise_outcomes(values)
-    resamples = stats.Resamples.draw(strata, RESAMPLES, BOOTSTRAP_SEED)
+    resamples = draw(strata)
     compared = compare(y, strata, resamples)
     first, second = np.triu_indices(len(block.systems), 1)
     pairs = [
