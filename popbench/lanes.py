@@ -136,8 +136,9 @@ class Lane:
         self.started = True
         self._unread = deque(cell for cell in self.lines if cell not in self.skipped)
         waits = any(not lane.over for lane in self.before)
+        known: dict[Cell, tuple[int, int]] = {}
         for cell, line in self.lines.items():
-            found = self.skipped.get(cell) or self._count(line)
+            found = self.skipped.get(cell) or self._count(line, known)
             self._counted[cell] = found
             self.done += found.settled
             self.total += self._wanted(line) - found.lost if waits else found.settled + found.ready
@@ -214,7 +215,7 @@ class Lane:
             )
         return self._queue.popleft() if self._queue else None
 
-    def _count(self, line: Line, known: dict[Cell, tuple[int, int]] | None = None) -> Counted:
+    def _count(self, line: Line, known: dict[Cell, tuple[int, int]]) -> Counted:
         prompts = self._plan.prompts[line.track.task.name]
         return self._view.count(self.stage, line.track, line.chain, prompts, self._plan.config.repeats, known)
 

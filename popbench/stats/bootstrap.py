@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +18,8 @@ _BLOCK = 2**22
 """Numbers of a block of replicates: enough for the matrix product to run at full speed."""
 _CACHED = 2**18
 """Numbers of a part of a block: few enough to stay in the cache while statistics are taken of them."""
+_COPIED = 2**27
+"""Numbers of the draws up to which they are copied into another type at once."""
 _TIED = 1e-9
 
 
@@ -95,10 +98,10 @@ class Resamples:
         n_prompts, n_resamples = self.draws.shape
         if y.shape[1] != n_prompts:
             raise ValueError(f"the resamples are of {n_prompts} prompts, the outcomes of {y.shape[1]}")
-        draws = self.draws.astype(y.dtype, copy=False)
+        draws = self.draws if self.draws.size > _COPIED else self.draws.astype(y.dtype, copy=False)
         pseudo = np.stack([self.pseudo_losses, self.pseudo_wins])
         for rows in _arrays.row_blocks(len(y), n_resamples, _BLOCK):
-            w = y[rows] @ draws
+            w = _product(y[rows], draws)
             leads = _leads(y[rows]).astype(np.intp)
             for part in _arrays.row_blocks(len(w), n_resamples, _CACHED):
                 w[part] += pseudo[leads[part]]
@@ -177,6 +180,17 @@ def _multinomial(rng: np.random.Generator, n: int, k: float, n_resamples: int) -
     drawn *= n_resamples
     drawn.reshape(n, n_resamples)[:] += np.arange(n_resamples)
     return np.bincount(drawn, minlength=(n + 2) * n_resamples).reshape(n + 2, n_resamples)
+
+
+def _product(y: Floats, draws: NDArray[Any]) -> Floats:
+    """Return y @ draws in the type of y; draws of another type, which are large then, are converted part by part."""
+    n_prompts, n_resamples = draws.shape
+    found: Floats = np.zeros((len(y), n_resamples), y.dtype)
+    if draws.dtype == y.dtype:
+        return np.matmul(y, draws, out=found)
+    for part in _arrays.row_blocks(n_prompts, n_resamples, _BLOCK):
+        found += y[:, part] @ draws[part].astype(y.dtype)
+    return found
 
 
 def _leads(y: Floats) -> NDArray[np.bool_]:
