@@ -27,6 +27,8 @@ _ASK = 60.0
 """Seconds that the cluster has to say which nodes there are."""
 _LOOK = 600.0
 """Seconds that a component has to say what it is and needs: it may have to hash its weights."""
+_PROBES = 3
+"""Nodes that are asked at most, of those that turn out to be gone."""
 _LEAST, _SILENCE = 10.0, 30.0
 """Seconds without a word of the cluster after which it counts as lost: `lost_after`, but within these."""
 
@@ -209,20 +211,26 @@ class RayEngine(popbench.Engine):
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+        tried: set[str] = set()
         with self._lock:
-            try:
-                if self._probe is None:
-                    assert self._connection is not None
-                    sizes = within(_ASK, self._connection.sizes)
-                    node = max(sizes, key=lambda name: sizes[name].gpus)
-                    where = NodeAffinitySchedulingStrategy(node, soft=False)
-                    self._probe = ray.remote(Probe).options(num_cpus=0, scheduling_strategy=where).remote()
-                looking = self._probe.look.remote(known.spec, known.fingerprint, Settings.here(), check=check)
-                found: Findings | str = ray.get(looking, timeout=_LOOK)
-            except Exception as error:
-                self._probe = None
-                return f"it cannot be looked at on the cluster: {one_line(error)}"
-            return found
+            for left in reversed(range(_PROBES)):
+                try:
+                    if self._probe is None:
+                        assert self._connection is not None
+                        sizes = within(_ASK, self._connection.sizes)
+                        node = max(sizes, key=lambda name: (name not in tried, sizes[name].gpus))
+                        tried.add(node)
+                        where = NodeAffinitySchedulingStrategy(node, soft=False)
+                        self._probe = ray.remote(Probe).options(num_cpus=0, scheduling_strategy=where).remote()
+                    looking = self._probe.look.remote(known.spec, known.fingerprint, Settings.here(), check=check)
+                    found: Findings | str = ray.get(looking, timeout=_LOOK)
+                    return found
+                except Exception as error:
+                    self._probe = None
+                    # a node that is gone counts as alive until Ray has missed it for some time
+                    if not (left and isinstance(error, ray.exceptions.RayActorError)):
+                        return f"it cannot be looked at on the cluster: {one_line(error)}"
+        raise AssertionError("the last try returns")
 
     def _end_probe(self) -> None:
         import ray

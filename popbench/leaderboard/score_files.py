@@ -19,6 +19,8 @@ from popbench.leaderboard.scores import Scores
 from popbench.originality import is_copy
 from popbench.records import JSON
 
+_FIELD = 2**17
+"""Characters of a CSV field at most."""
 ROWS = 5_000_000
 """Rows of a Parquet file at most."""
 FORMATS = (".jsonl", ".csv", ".parquet")
@@ -169,6 +171,7 @@ class _Records(Iterator[Mapping[str, Any]]):
                 self.columns |= dict.fromkeys(record)
                 yield _known(record)
         elif path.suffix == ".csv":
+            csv.field_size_limit(_FIELD)  # one for the whole process, which other readers may have raised
             reader = csv.DictReader(read_lines(path), strict=True)
             self.columns |= dict.fromkeys(reader.fieldnames or [])
             for number, row in enumerate(reader, 1):
