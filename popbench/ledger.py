@@ -23,30 +23,13 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from popbench.errors import RunError, UsageError, one_line
-from popbench.ledger_guard import guard, read_value, triggers
+from popbench.ledger_guard import guard, read_value
+from popbench.ledger_schema import LATER, MATTER, SCHEMA, TRIGGERS, lacking, statements
 from popbench.records import JSON
 from popbench.tallies import SUMS, TICK, spent, summed, tallied, used
 
 Stage = Literal["write", "render", "score"]
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS calls (
-    key TEXT PRIMARY KEY, stage TEXT NOT NULL, status TEXT NOT NULL, payload TEXT NOT NULL, part TEXT
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS done (
-    system TEXT, task TEXT, mode TEXT, stage TEXT, prompt TEXT, repeat INTEGER,
-    key TEXT NOT NULL, status TEXT NOT NULL, value TEXT NOT NULL, at REAL,
-    PRIMARY KEY (system, task, mode, stage, prompt, repeat)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-"""
-_LATER = {"calls": ("part", "TEXT"), "done": ("at", "REAL")}
-"""Columns that ledgers made before do not have; NULL in the rows that were there."""
-_MATTER = {
-    "calls": ("key", "stage, status, payload"),
-    "done": ("system, task, mode, stage, prompt, repeat", "key, status, value"),
-}
-"""The key of every table, and what two ledgers may say otherwise of it."""
 _VERSION = "1"
 _CHUNK = 400
 """Places that are read at a time."""
@@ -103,7 +86,7 @@ class Ledger:
                 check_same_thread=False,
                 timeout=10,
             )
-            guard(self._db, _TRIGGERS)
+            guard(self._db, TRIGGERS)
             if not read_only:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=NORMAL")
@@ -120,13 +103,13 @@ class Ledger:
     def _make(self) -> None:
         """Make what is not there yet, all or nothing; a ledger that was made before gets what it lacks."""
         with self._whole():
-            for statement in _statements(_SCHEMA):
+            for statement in statements(SCHEMA):
                 self._db.execute(statement)
-            for table, (column, kind) in _LATER.items():
+            for table, (column, kind) in LATER.items():
                 if column not in {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}:
                     self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
             if not self._has("tally"):
-                for statement in _statements(SUMS):
+                for statement in statements(SUMS):
                     self._db.execute(statement)
             self._db.execute("INSERT OR IGNORE INTO about VALUES ('schema', ?)", (_VERSION,))
 
@@ -293,20 +276,20 @@ class Ledger:
         `popbench.tallies.TICK` seconds.
         """
         with self._reading() as db:
-            source = "tally" if self._has("tally") else f"({tallied(_lacking('done'))})"
+            source = "tally" if self._has("tally") else f"({tallied(lacking('done'))})"
             rows = db.execute(summed(source, len(since)), [moment // TICK * TICK for moment in since]).fetchall()
         return [(Cell(*row[:4]), *row[4:]) for row in rows]
 
     def spent(self) -> list[tuple[str, str, int, float, float]]:
         """Add up calls: (digest of the component, empty where unknown, stage, number, seconds, seconds times GPUs)."""
         with self._reading() as db:
-            query = "SELECT * FROM spent" if self._has("spent") else spent(_lacking("calls"))
+            query = "SELECT * FROM spent" if self._has("spent") else spent(lacking("calls"))
             return db.execute(query).fetchall()
 
     def used(self) -> list[tuple[str, str, int]]:
         """Add up the tokens of calls: (digest of the component, empty where unknown, kind of token, number)."""
         with self._reading() as db:
-            query = "SELECT * FROM used" if self._has("used") else used(_lacking("calls"))
+            query = "SELECT * FROM used" if self._has("used") else used(lacking("calls"))
             return db.execute(query).fetchall()
 
     def clips(self) -> Iterator[Call]:
@@ -334,9 +317,9 @@ class Ledger:
             try:
                 self._db.execute("ATTACH ? AS other", (_uri(path, "ro"),))
                 try:
-                    guard(self._db, _TRIGGERS, "other")
+                    guard(self._db, TRIGGERS, "other")
                     with self._whole():
-                        for table, (key, value) in _MATTER.items():
+                        for table, (key, value) in MATTER.items():
                             self._absorb(table, key, value)
                 finally:
                     self._db.execute("DETACH other")
@@ -378,11 +361,6 @@ def _of(table: str, columns: str) -> str:
     return ", ".join(f"{table}.{column}" for column in columns.split(", "))
 
 
-def _lacking(table: str) -> str:
-    """Name a table of a ledger that was made before its last column came."""
-    return f"(SELECT *, NULL AS {_LATER[table][0]} FROM {table})"
-
-
 def _columns(cell: Cell) -> tuple[str, str, str, str]:
     return (cell.system, cell.task, cell.mode, cell.stage)
 
@@ -390,16 +368,3 @@ def _columns(cell: Cell) -> tuple[str, str, str, str]:
 def _dump(value: Mapping[str, JSON]) -> str:
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates are in no file
-
-
-def _statements(script: str) -> Iterator[str]:
-    """Cut a script into its statements: `executescript` would end the transaction."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-
-
-_TRIGGERS = triggers(_statements(SUMS))
