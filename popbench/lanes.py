@@ -1,12 +1,13 @@
 """Lanes: one component each with the queue before it, so that stages overlap.
 
-A lane is fed by what is settled before it: it reads a cell of the ledger once, and from then on earlier lanes offer it
-what they settle there. Its queue is bounded; a cell of which something did not fit is read again later. So no lane ever
-waits for a slower one after it, and memory holds one cell of a lane at most.
+A lane is fed by what is settled before it: it reads a piece of a cell of the ledger once, and from then on earlier
+lanes offer it what they settle there. Its queue is bounded; a piece of which something did not fit is read again later.
+So no lane ever waits for a slower one after it, and memory holds one piece of a lane at most.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter, deque
@@ -22,16 +23,23 @@ from popbench.systems import Part, Track
 Place = tuple[Cell, str, int]
 """Where a result belongs: cell, prompt id, repeat."""
 
+Piece = tuple[Cell, int]
+"""Some places of a cell, and the how many-th such piece it is."""
+
 
 @dataclass(slots=True)
 class Unit:
-    """One sample's share of a stage: where its result belongs, and what the stage before settled."""
+    """One sample's share of a stage: where its result belongs, and what the stage before settled.
+
+    `number` is that of its place among those of its track.
+    """
 
     cell: Cell
     track: Track
     prompt: Prompt
     repeat: int
     before: Mapping[str, JSON] = field(default_factory=dict)
+    number: int = 0
     attempt: int = 0
     costs: dict[str, JSON] = field(default_factory=dict)
     references: tuple[Reference, ...] = ()
@@ -86,6 +94,8 @@ class Lane:
 
     LIMIT = 1000
     """Units that wait at most of what was offered."""
+    PIECE = 10_000
+    """Places of a cell that are read at a time."""
 
     def __init__(self, stage: Stage, part: Part, lines: Sequence[Line], plan: Plan, view: View, common: Common) -> None:
         self.stage = stage
@@ -97,10 +107,11 @@ class Lane:
         self._plan, self._view, self._errors = plan, view, common.errors
         self._changed = threading.Condition(common.lock)
         self._queue: deque[Unit] = deque()
-        self._unread = deque(self.lines)
-        self._counted: dict[Cell, Counted] = {}
         self.skipped: dict[Cell, Counted | None] = {}
-        self._live: set[Cell] = set()
+        self._unopened = deque(self.lines)
+        self._unread: deque[Piece] = deque()
+        self._again: deque[Piece] = deque()
+        self._live: set[Piece] = set()
         self._out: set[Place] = set()
         earlier = STAGES[: self.rank]
         self._after = {line.cell(earlier[-1]): cell for cell, line in self.lines.items()} if earlier else {}
@@ -134,12 +145,11 @@ class Lane:
     def begin(self) -> None:
         """Count what there is to do, by the ledger's rows alone; nothing is kept of it yet."""
         self.started = True
-        self._unread = deque(cell for cell in self.lines if cell not in self.skipped)
+        self._unopened = deque(cell for cell in self.lines if cell not in self.skipped)
         waits = any(not lane.over for lane in self.before)
         known: dict[Cell, tuple[int, int]] = {}
         for cell, line in self.lines.items():
             found = self.skipped.get(cell) or self._count(line, known)
-            self._counted[cell] = found
             self.done += found.settled
             self.total += self._wanted(line) - found.lost if waits else found.settled + found.ready
 
@@ -150,25 +160,25 @@ class Lane:
                 unit = self._next()
                 if unit is not None:
                     self._out.add(unit.place)
-                elif self.stopped or (not self._unread and all(lane.over for lane in self.before)):
+                elif self.stopped or (self._all_read and all(lane.over for lane in self.before)):
                     return
-                elif not self._unread:
+                elif self._all_read:
                     self._changed.wait()
             if unit is not None:
                 yield unit
             else:
-                time.sleep(0)  # others may have waited for the lock while a cell was read
+                time.sleep(0)  # others may have waited for the lock while a piece was read
 
     def offer(self, cell: Cell, unit: Unit, before: Mapping[str, JSON]) -> None:
-        """Take what an earlier stage settled in its `cell`, if that cell leads here and was read already."""
+        """Take what an earlier stage settled in its `cell`, if that leads here and its piece was read already."""
         own = self._after.get(cell)
-        if own is None or own not in self._live or self.over:
+        if own is None or (piece := (own, unit.number // self.PIECE)) not in self._live or self.over:
             return
         if len(self._queue) >= self.LIMIT:
-            self._live.discard(own)
-            self._unread.append(own)
+            self._live.discard(piece)
+            self._again.append(piece)
         else:
-            self._queue.append(Unit(own, self.lines[own].track, unit.prompt, unit.repeat, before))
+            self._queue.append(Unit(own, self.lines[own].track, unit.prompt, unit.repeat, before, unit.number))
         self._changed.notify()
 
     def lose(self, cell: Cell) -> bool:
@@ -194,26 +204,34 @@ class Lane:
 
     def left(self) -> int:
         """Count what could be gone on with and is not over."""
-        return len(self._out) + len(self._queue) + sum(len(self._read(cell).ready) for cell in self._unread)
+        unread = [*self._unread, *self._again, *(piece for cell in self._unopened for piece in self._pieces(cell))]
+        return len(self._out) + len(self._queue) + sum(len(self._read(piece).ready) for piece in unread)
 
     def _next(self) -> Unit | None:
         if self.stopped:
             return None
-        if not self._queue and self._unread:
-            cell = self._unread.popleft()
-            self._live.add(cell)
-            line = self.lines[cell]
-            found = self._read(cell)
-            if (counted := self._counted.pop(cell, None)) is not None and found.settled < counted.settled:
-                self.total += counted.settled - found.settled  # clips are gone: these are done once more
-                self.grown = True
-            prompts = {prompt.id: prompt for prompt in self._plan.prompts[line.track.task.name]} if found.ready else {}
-            self._queue.extend(
-                Unit(cell, line.track, prompts[id_], repeat, before)
-                for (id_, repeat), before in found.ready.items()
-                if (cell, id_, repeat) not in self._out and (cell, id_, repeat) not in self._errors
-            )
+        if not self._queue:
+            self._read_on()
         return self._queue.popleft() if self._queue else None
+
+    def _read_on(self) -> None:
+        """Read one piece more, if there is one, into the queue."""
+        if not self._unread and self._unopened:
+            self._unread.extend(self._lacking_first(self._unopened.popleft()))
+        first = bool(self._unread)
+        if not first and not self._again:
+            return
+        piece = cell, number = (self._unread if first else self._again).popleft()
+        self._live.add(piece)
+        found = self._read(piece)
+        if first and found.gone:
+            self.total += found.gone  # these were counted as done, and are done once more
+            self.grown = True
+        track = self.lines[cell].track
+        for at, (prompt, repeat) in enumerate(self._places(piece), number * self.PIECE) if found.ready else ():
+            before, place = found.ready.get((prompt.id, repeat)), (cell, prompt.id, repeat)
+            if before is not None and place not in self._out and place not in self._errors:
+                self._queue.append(Unit(cell, track, prompt, repeat, before, at))
 
     def _count(self, line: Line, known: dict[Cell, tuple[int, int]]) -> Counted:
         prompts = self._plan.prompts[line.track.task.name]
@@ -222,7 +240,27 @@ class Lane:
     def _wanted(self, line: Line) -> int:
         return len(self._plan.prompts[line.track.task.name]) * self._plan.config.repeats
 
-    def _read(self, cell: Cell) -> Open:
-        line = self.lines[cell]
-        places = ((prompt.id, repeat) for prompt, repeat in self._plan.places(line.track))
+    @property
+    def _all_read(self) -> bool:
+        return not (self._unread or self._unopened or self._again)
+
+    def _pieces(self, cell: Cell) -> list[Piece]:
+        return [(cell, number) for number in range(math.ceil(self._wanted(self.lines[cell]) / self.PIECE))]
+
+    def _lacking_first(self, cell: Cell) -> list[Piece]:
+        """Return the pieces of a cell, first those that lack rows: of the others, only clips are to be looked at."""
+        pieces = self._pieces(cell)
+        if len(pieces) < 2:
+            return pieces
+        there = self._view.rows(cell)
+        return sorted(pieces, key=lambda piece: all((prompt.id, n) in there for prompt, n in self._places(piece)))
+
+    def _places(self, piece: Piece) -> Iterator[tuple[Prompt, int]]:
+        cell, number = piece
+        part = slice(number * self.PIECE, (number + 1) * self.PIECE)
+        return self._plan.places(self.lines[cell].track, part)
+
+    def _read(self, piece: Piece) -> Open:
+        line = self.lines[piece[0]]
+        places = ((prompt.id, repeat) for prompt, repeat in self._places(piece))
         return self._view.open(self.stage, line.track, line.chain, places)

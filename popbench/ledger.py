@@ -24,9 +24,9 @@ from urllib.parse import quote
 
 from popbench.errors import RunError, UsageError, one_line
 from popbench.ledger_guard import guard, read_value
-from popbench.ledger_schema import LATER, MATTER, SCHEMA, TRIGGERS, lacking, statements
+from popbench.ledger_schema import KEPT, LATER, MATTER, SCHEMA, TRIGGERS, lacking, statements
 from popbench.records import JSON
-from popbench.tallies import SUMS, TICK, spent, summed, tallied, used
+from popbench.tallies import TICK, spent, summed, tallied, used
 
 Stage = Literal["write", "render", "score"]
 
@@ -108,8 +108,8 @@ class Ledger:
             for table, (column, kind) in LATER.items():
                 if column not in {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}:
                     self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
-            if not self._has("tally"):
-                for statement in statements(SUMS):
+            for table, script in KEPT.items():
+                for statement in statements(script) if not self._has(table) else ():
                     self._db.execute(statement)
             self._db.execute("INSERT OR IGNORE INTO about VALUES ('schema', ?)", (_VERSION,))
 
@@ -241,17 +241,35 @@ class Ledger:
 
     def count(self, cell: Cell, repeats: int, prompts: Iterable[str] | None = None) -> tuple[int, int]:
         """Count what is settled of the first `repeats` of some prompts, or of all, in a cell; and what of it is ok."""
-        query = (
-            "SELECT count(*), ifnull(sum(status = 'ok'), 0) FROM done"
-            " WHERE system = ? AND task = ? AND mode = ? AND stage = ? AND repeat < ?"
-        )
-        values: list[Any] = [*_columns(cell), repeats]
-        if prompts is not None:
-            query += " AND prompt IN (SELECT value FROM json_each(?))"
-            values.append(json.dumps(list(prompts)))
+        values: list[Any] = [*_columns(cell)]
+        where = "system = ? AND task = ? AND mode = ? AND stage = ?"
         with self._reading() as db:
+            if prompts is None and self._reaches(cell.task, repeats):
+                query = f"SELECT total(n), total(n * (status = 'ok')) FROM tally WHERE {where}"
+            else:
+                query = f"SELECT count(*), total(status = 'ok') FROM done WHERE {where} AND repeat < ?"
+                values.append(repeats)
+            if prompts is not None:
+                query += " AND prompt IN (SELECT value FROM json_each(?))"
+                values.append(json.dumps(list(prompts)))
             n, ok = db.execute(query, values).fetchone()
-        return n, ok
+        return int(n), int(ok)
+
+    def places(self, cell: Cell) -> set[tuple[str, int]]:
+        """Return what is settled in a cell, as (prompt id, repeat)."""
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT prompt, repeat FROM done WHERE system = ? AND task = ? AND mode = ? AND stage = ?",
+                _columns(cell),
+            )
+            return set(rows)
+
+    def _reaches(self, task: str, repeats: int) -> bool:
+        """Say whether it is known that no prompt of a task has more than so many repeats."""
+        if not self._has("reach"):
+            return False
+        row = self._db.execute("SELECT repeats FROM reach WHERE task = ?", (task,)).fetchone()
+        return row is not None and isinstance(row[0], int) and row[0] <= repeats
 
     def complete(self, cell: Cell, repeats: int) -> set[str]:
         """Return the prompts of which the first `repeats` are all settled in a cell."""

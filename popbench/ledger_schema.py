@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from popbench.ledger_guard import triggers
-from popbench.tallies import SUMS
+from popbench.tallies import REACH, SUMS
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS calls (
@@ -43,5 +43,8 @@ def lacking(table: str) -> str:
     return f"(SELECT *, NULL AS {LATER[table][0]} FROM {table})"
 
 
-TRIGGERS = triggers(statements(SUMS))
+KEPT = {"tally": SUMS, "reach": REACH}
+"""What is made where a table is not there yet."""
+
+TRIGGERS = triggers(statements(SUMS + REACH))
 """Those that keep the sums: the only ones that a ledger may have."""

@@ -111,7 +111,7 @@ class Pipeline:
             Schedule(lanes, self._engine, self._common, self.progress, self._work).run()
 
     def _others(self, read: Collection[Cell]) -> list[Lane]:
-        """Return lanes of the cells that were not read yet, or that follow such ones; drafts have no files to look at.
+        """Return lanes of the cells that were not read yet, or that follow such ones.
 
         A component that ended early is not asked again.
         """
@@ -119,7 +119,7 @@ class Pipeline:
         for lane in lanes:
             for cell, line in lane.lines.items():
                 follows = lane.rank > 0 and line.cell(STAGES[lane.rank - 1]) in again
-                if lane.stage == "write" or cell in self.errors.pending or (cell in read and not follows):
+                if cell in self.errors.pending or (cell in read and not follows):
                     lane.skipped[cell] = None
                 else:
                     again.add(cell)

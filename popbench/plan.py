@@ -70,11 +70,11 @@ class Plan:
             return []
         return tracks(self.human, self.corpus, self.tasks)
 
-    def places(self, track: Track) -> Iterator[tuple[Prompt, int]]:
-        """Yield every prompt and repeat of a track."""
-        for prompt in self.prompts[track.task.name]:
-            for repeat in range(self.config.repeats):
-                yield prompt, repeat
+    def places(self, track: Track, part: slice = slice(None)) -> Iterator[tuple[Prompt, int]]:
+        """Yield every prompt and repeat of a track, or a part of them."""
+        prompts, repeats = self.prompts[track.task.name], self.config.repeats
+        for number in range(len(prompts) * repeats)[part]:
+            yield prompts[number // repeats], number % repeats
 
     @property
     def demo(self) -> bool:

@@ -61,7 +61,8 @@ class Sampled(NamedTuple):
 class Open:
     """What a stage has of one cell, of the places asked about.
 
-    `settled` counts those that are done, `lost` those that an earlier stage found invalid. `ready` are those that the
+    `settled` counts those that are done, `lost` those that an earlier stage found invalid, `gone` those that have a row
+    and are neither: a clip is no longer there. `ready` are those that the
     stage can go on with now, each with what it goes on from: for `render` a `title` and `video_prompt`, for `score` a
     `title` and the `key` and `sha256` of a clip, for `write` nothing.
     """
@@ -69,6 +70,7 @@ class Open:
     settled: int
     lost: int
     ready: Mapping[At, Mapping[str, JSON]]
+    gone: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class View:
         if self.ledger is None:
             return Open(0, 0, {at: {} for at in places} if stage == "write" else {})
         cells = _cells(track, chain)
-        settled = lost = 0
+        settled = lost = gone = 0
         ready: dict[At, Mapping[str, JSON]] = {}
         for prompt, repeat, draft, *found in self.ledger.rows(cells, _LOOKED_AT[stage], places):
             at = (prompt, repeat)
@@ -112,24 +114,26 @@ class View:
                     ready[at] = {}
                 continue
             text, key, status, call, size, *scored = found
+            own = (scored[2] if scored else key) is not None
             there = key is not None and status == call and (status != "ok" or self._has(key, size))
             if stage == "render" and there:
                 settled += 1
-            elif (draft is not None and draft != "ok") or (there and status != "ok"):
+                continue
+            if (draft is not None and draft != "ok") or (there and status != "ok"):
                 lost += 1
-            elif draft is not None and stage == "render":
+                continue
+            if draft is not None and stage == "render":
                 ready[at] = going_on(self._draft(cells[0], at, text))
             elif draft is not None and there:
                 sha256, title, *score = scored
-                if _is_of(chain[2], title, sha256, score):
+                value = None if _is_of(chain[2], title, sha256, score) else self._draft(cells[0], at, text)
+                # SQLite takes no title beyond a NUL.
+                if value is None or (value["title"] != title and _is_of(chain[2], value["title"], sha256, score)):
                     settled += 1
                     continue
-                value = self._draft(cells[0], at, text)
-                if value["title"] != title and _is_of(chain[2], value["title"], sha256, score):
-                    settled += 1  # SQLite takes no title beyond a NUL
-                else:
-                    ready[at] = {"title": value["title"], "key": key, "sha256": sha256}
-        return Open(settled, lost, ready)
+                ready[at] = {"title": value["title"], "key": key, "sha256": sha256}
+            gone += own
+        return Open(settled, lost, ready, gone)
 
     def _draft(self, cell: Cell, at: At, text: str | None) -> Mapping[str, JSON]:
         """Return a settled draft, which is read now if it was not before."""
@@ -161,6 +165,10 @@ class View:
         *earlier, own = (known[cell] for cell in cells)
         before = earlier[-1][1] if earlier else len(prompts) * repeats
         return Counted(own[0], sum(n - ok for n, ok in earlier), max(0, before - own[0]))
+
+    def rows(self, cell: Cell) -> set[At]:
+        """Return the places of which a cell has a row, whatever it stands for."""
+        return set() if self.ledger is None else self.ledger.places(cell)
 
     def usage(self, track: Track, llm: Part, places: Iterable[At]) -> Iterator[tuple[bool, Mapping[str, int] | None]]:
         """Say of each place whether its draft is settled, and what tokens it took, where that is known."""

@@ -1,7 +1,8 @@
 """The sums that a ledger keeps of its rows, in SQL: what a look at a run of a million samples reads.
 
 `tally` counts the rows of `done` by cell, status and moment; `spent` adds up the calls of a component, `used` their
-tokens. Triggers keep them, whoever writes the rows.
+tokens; `reach` says how many repeats of any prompt of a task there are at most. Triggers keep them, whoever writes the
+rows.
 """
 
 from __future__ import annotations
@@ -82,4 +83,13 @@ INSERT INTO spent {spent()};
 INSERT INTO used {used()};
 {_keep("insert", "new", "")}
 {_keep("delete", "old", "-")}
+"""
+
+REACH = """
+CREATE TABLE reach (task TEXT PRIMARY KEY, repeats INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO reach SELECT task, max(repeat) + 1 FROM done GROUP BY task;
+CREATE TRIGGER done_reach AFTER INSERT ON done BEGIN
+    INSERT INTO reach VALUES (new.task, new.repeat + 1)
+    ON CONFLICT DO UPDATE SET repeats = excluded.repeats WHERE excluded.repeats > repeats;
+END;
 """

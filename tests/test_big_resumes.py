@@ -14,6 +14,7 @@ import faults
 import support
 from popbench.api import resolve_config
 from popbench.keys import score_key
+from popbench.lanes import Lane
 from popbench.ledger import Call, Done, Ledger
 from popbench.plan import Plan, make_plan
 from popbench.progress import Progress
@@ -25,11 +26,12 @@ def plan_of(out: Path, **changes: Any) -> Plan:
     return make_plan(resolve_config({**support.FAST, **changes, "out": str(out)}))
 
 
-def by_hand(run: Path, change: str) -> None:
-    """Change a ledger in SQL."""
+def by_hand(run: Path, statement: str) -> list[Any]:
+    """Change a ledger in SQL, or read it."""
     with sqlite3.connect(run / "ledger.sqlite") as db:
-        db.execute(change)
+        found = db.execute(statement).fetchall()
     db.close()
+    return found
 
 
 # -- what is open
@@ -122,7 +124,11 @@ def test_counting_rows_finds_the_same_work_as_looking_at_every_clip(tmp_path: Pa
     faults.install()
     support.run_fast(tmp_path, limit=6, repeats=2, llm="faulty,fault=refusal,at=2", mode=["basic", "pe"])
     support.run_fast(tmp_path, limit=4, repeats=3, gen="faulty,fault=refusal,at=2", mode="basic", seed=42)
-    for changes in ({"limit": 3}, {"limit": 8, "repeats": 3}, {"limit": None}, {"mode": ["basic", "pe"], "repeats": 2}):
+    changed: list[dict[str, Any]] = [
+        {"limit": 3}, {"limit": 5, "repeats": 4}, {"limit": 8, "repeats": 3}, {"limit": None},
+        {"mode": ["basic", "pe"], "repeats": 2},
+    ]  # fmt: skip
+    for changes in changed:
         plan = plan_of(tmp_path, **changes)
         counted, looked_at = (workload(plan, tmp_path, exact=exact) for exact in (False, True))
         assert [(work.stage, work.items, work.done, work.looked_up) for work in counted] == [
@@ -167,7 +173,7 @@ def test_a_resume_asks_first_for_what_has_no_rows_and_looks_at_the_rest_later(
     monkeypatch.setattr(faults.FaultyPredictor, "score", scored)
     support.run_fast(tmp_path, llm=llms)
     assert seen[:2] == ["score of shotlist", "asked"]
-    assert set(seen) == {"asked", *(f"{stage} of {llm}" for stage in STAGES[1:] for llm in llms)}
+    assert set(seen) == {"asked", *(f"{stage} of {llm}" for stage in STAGES for llm in llms)}
     assert support.outcome(tmp_path) == before
 
 
@@ -187,6 +193,42 @@ class Bars(Progress):
 
     def resize(self, total: int, stage: str) -> None:
         self.total[stage] = total
+
+
+def test_sums_that_say_too_much_hide_nothing(tmp_path: Path) -> None:
+    support.run_fast(tmp_path)
+    before = support.outcome(tmp_path)
+    for stage in STAGES:
+        by_hand(tmp_path, f"DELETE FROM done WHERE stage = '{stage}'")
+        by_hand(tmp_path, f"UPDATE tally SET n = 1000 WHERE stage = '{stage}'")
+        support.run_fast(tmp_path)
+        assert support.outcome(tmp_path) == before
+
+
+@pytest.mark.parametrize("size", [1, 3, 4])
+def test_a_cell_is_gone_on_with_piece_by_piece_those_that_lack_rows_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(Lane, "PIECE", size)
+    support.run_fast(tmp_path, repeats=2)
+    before = support.outcome(tmp_path)
+    clips = [f"videos/{row[0]}.mp4" for row in by_hand(tmp_path, "SELECT key FROM done WHERE stage = 'render'")]
+    (tmp_path / clips[1]).unlink()  # its row is there
+    by_hand(tmp_path, "DELETE FROM done WHERE stage != 'write' AND repeat = 1 AND prompt LIKE '%-tv-%'")
+    read: list[list[At]] = []
+    look = View.open
+
+    def looked(view: View, stage: Any, track: Any, chain: Any, places: Any) -> Open:
+        read.append(list(places))
+        return look(view, stage, track, chain, read[-1])
+
+    monkeypatch.setattr(View, "open", looked)
+    bars = Bars()
+    support.run_fast(tmp_path, repeats=2, progress=bars)
+    assert support.outcome(tmp_path) == before
+    assert bars.done == bars.total
+    assert max(map(len, read)) == size
+    assert any("-tv-" in prompt and repeat == 1 for prompt, repeat in read[0])
 
 
 def test_a_clip_that_is_gone_is_rendered_again_and_no_bar_goes_beyond_its_end(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from popbench.ledger import Call, Cell, Done, Ledger
+from popbench.ledger_schema import KEPT
 from popbench.tallies import spent, tallied, used
 
 WRITE, RENDER = Cell("s", "t", "m", "write"), Cell("s", "t", "m", "render")
@@ -83,11 +84,39 @@ def test_a_ledger_of_before_goes_on_and_counts_what_it_had(old: Path) -> None:
 
 
 def test_a_killed_migration_leaves_the_ledger_as_it_was(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("popbench.ledger.SUMS", "CREATE TABLE tally (n);\nCREATE TABLE about (n);\n")
+    monkeypatch.setitem(KEPT, "tally", "CREATE TABLE tally (n);\nCREATE TABLE about (n);\n")
     with pytest.raises(Exception, match="already exists"):
         Ledger(old)
     with closing(sqlite3.connect(old)) as db:
         assert len(db.execute("PRAGMA table_info(done)").fetchall()) == 9
+
+
+def test_counts_are_of_what_is_asked_for_also_where_a_cell_holds_more(tmp_path: Path) -> None:
+    with closing(Ledger(tmp_path / "ledger.sqlite")) as ledger:
+        ledger.commit(None, [Done(WRITE, prompt, repeat, "k", "ok", {}) for prompt in "pqr" for repeat in range(2)])
+        ledger.commit(None, [done("q", "invalid")])
+        assert ledger.count(WRITE, 2) == ledger.count(WRITE, 3) == (6, 5)
+        assert ledger.count(WRITE, 1) == (3, 2)
+        assert ledger.count(WRITE, 2, ["p", "r", "s"]) == (4, 4)
+        assert ledger.count(RENDER, 2) == (0, 0)
+        ledger.commit(None, [Done(WRITE, "r", 7, "k", "ok", {})])
+        assert ledger.count(WRITE, 2) == (6, 5)
+        assert ledger.count(WRITE, 8) == (7, 6)
+
+
+def test_a_ledger_of_before_is_counted_by_its_rows_and_by_its_sums_once_it_has_them(old: Path) -> None:
+    ledger = Ledger.peek(old)
+    assert ledger is not None
+    assert ledger.count(WRITE, 1) == (1, 1)
+    ledger.close()
+    with closing(Ledger(old)) as ledger:
+        assert ledger.count(WRITE, 1) == (1, 1)
+    with closing(sqlite3.connect(old)) as db:
+        db.execute("UPDATE tally SET n = 5")
+        db.commit()
+    with closing(Ledger(old)) as ledger:
+        assert ledger.count(WRITE, 1) == (5, 5)
+        assert ledger.count(WRITE, 0) == (0, 0)
 
 
 def test_the_sums_are_those_of_the_rows_also_where_rows_are_replaced(tmp_path: Path) -> None:
