@@ -18,6 +18,7 @@ from popbench.leaderboard.sources import Gathering
 from popbench.pipeline import Pipeline
 from popbench.plan import Plan, make_plan
 from popbench.progress import Progress
+from popbench.pulse import Pulse
 from popbench.run import Run, RunDirectory, check_free, describe, run_path
 from popbench.samples import SamplesFile, collect, write_jsonl
 from popbench.settings import EvalConfig, defaults, make_config, read_config
@@ -89,7 +90,7 @@ def execute(plan: Plan, progress: Progress) -> Run:
         check_free(path)
         started = time.time()
         matches = _look_up(plan, work, progress)
-        with RunDirectory(path, plan) as directory:
+        with RunDirectory(path, plan) as directory, Pulse(directory, started):
             directory.write_json("run.json", describe(plan, started))
             pipeline = Pipeline(plan, directory.ledger, engine, directory.videos, progress, matches)
             engine.start(directory.videos)

@@ -14,7 +14,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
+from popbench.absorbing import absorb
 from popbench.errors import RunError, UsageError, one_line
-from popbench.ledger_guard import guard, read_value
-from popbench.ledger_schema import KEPT, LATER, MATTER, SCHEMA, TRIGGERS, lacking, statements
+from popbench.ledger_guard import check_payload, check_value, guard, read_value
+from popbench.ledger_schema import KEPT, LATER, SCHEMA, TRIGGERS, lacking, statements
 from popbench.records import JSON
 from popbench.tallies import TICK, spent, summed, tallied, used
 
@@ -155,14 +156,24 @@ class Ledger:
             try:
                 yield self._db
             except sqlite3.Error as error:
-                raise RunError(f"{self._path}: the ledger cannot be read ({one_line(str(error))}): {_HINT}") from error
+                raise self.damaged(error) from error
 
-    def value(self, text: object) -> dict[str, JSON]:
-        """Read an object of JSON that a row holds; raises RunError for what is none."""
+    def value(self, text: object, check: Callable[..., None] | None = None, *of: str) -> dict[str, JSON]:
+        """Read an object of JSON that a row `of` a stage and status holds; raises RunError for what is none.
+
+        `check` is `popbench.ledger_guard.check_value` or `check_payload`, where its fields are to be read.
+        """
         try:
-            return read_value(text)
+            found = read_value(text)
+            if check is not None:
+                check(*of, found)
+            return found
         except sqlite3.Error as error:
-            raise RunError(f"{self._path}: the ledger cannot be read ({one_line(str(error))}): {_HINT}") from error
+            raise self.damaged(error) from error
+
+    def damaged(self, why: object) -> RunError:
+        """Say that it cannot be read."""
+        return RunError(f"{self._path}: the ledger cannot be read ({one_line(str(why))}): {_HINT}")
 
     def get(self, key: str) -> Call | None:
         """Look a finished call up."""
@@ -199,7 +210,9 @@ class Ledger:
                 _columns(cell),
             ).fetchall()
         return {
-            (prompt, repeat): Done(cell, prompt, repeat, key, status, self.value(value))
+            (prompt, repeat): Done(
+                cell, prompt, repeat, key, status, self.value(value, check_value, cell.stage, status)
+            )
             for prompt, repeat, key, status, value in rows
         }
 
@@ -212,7 +225,8 @@ class Ledger:
                 _columns(cell),
             ).fetchall()
         for prompt, repeat, key, stage, status, payload in rows:
-            yield (prompt, repeat), Call(key, stage, status, self.value(payload))
+            payload = self.value(payload, check_payload, cell.stage, status)
+            yield (prompt, repeat), Call(key, stage, status, payload)
 
     def rows(self, cells: Sequence[Cell], columns: str, places: Iterable[tuple[str, int]]) -> Iterator[tuple[Any, ...]]:
         """Yield for each place (prompt id, repeat) what `columns` name of it, in SQL, NULL where nothing is settled.
@@ -329,6 +343,8 @@ class Ledger:
     def absorb(self, path: Path) -> None:
         """Take over all calls and all that is settled in another ledger, all or nothing; its rows replace ours.
 
+        A clip of ours for another draft than the one that is taken over is settled no more.
+
         Raises RunError where the other cannot be read or this one not written.
         """
         with self._lock:
@@ -337,25 +353,11 @@ class Ledger:
                 try:
                     guard(self._db, TRIGGERS, "other")
                     with self._whole():
-                        for table, (key, value) in MATTER.items():
-                            self._absorb(table, key, value)
+                        absorb(self._db)
                 finally:
                     self._db.execute("DETACH other")
             except sqlite3.Error as error:
                 raise RunError(f"{path}: cannot be taken over into {self._path} ({one_line(str(error))})") from error
-
-    def _absorb(self, table: str, key: str, value: str) -> None:
-        ours, theirs = (
-            [str(row[1]) for row in self._db.execute(f"PRAGMA {schema}.table_info({table})")]
-            for schema in ("main", "other")
-        )
-        columns = ", ".join(column for column in ours if column in theirs)
-        # What is as it was is left alone. An insert that reads its own table would have SQLite copy all rows first.
-        self._db.execute(
-            f"DELETE FROM main.{table} WHERE ({key}) IN (SELECT {key} FROM other.{table} AS theirs CROSS JOIN"
-            f" main.{table} AS ours USING ({key}) WHERE ({_of('ours', value)}) IS NOT ({_of('theirs', value)}))"
-        )
-        self._db.execute(f"INSERT OR IGNORE INTO main.{table} ({columns}) SELECT {columns} FROM other.{table}")
 
     def about(self, name: str, value: str | None = None) -> str | None:
         """Return what the ledger says of itself under `name`, after storing `value` where there is nothing yet."""
@@ -373,10 +375,6 @@ class Ledger:
 def _uri(path: Path, mode: str) -> str:
     # An absolute path with one slash: two would name a host.
     return f"file:/{quote(str(path.absolute()).lstrip('/'))}?mode={mode}"
-
-
-def _of(table: str, columns: str) -> str:
-    return ", ".join(f"{table}.{column}" for column in columns.split(", "))
 
 
 def _columns(cell: Cell) -> tuple[str, str, str, str]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from json.scanner import make_scanner
+from types import NoneType
 from typing import Any
 
-from popbench.records import JSON
+from popbench.records import JSON, LARGEST
 
 _LONGEST = 2**27
 """Bytes of a value at most."""
@@ -44,6 +45,48 @@ def _computes(db: sqlite3.Connection, schema: str, table: str, sql: str) -> bool
 def triggers(statements: Iterator[str]) -> frozenset[str]:
     """Return those of some statements of SQL that make triggers."""
     return frozenset(statement for statement in statements if statement.lstrip().upper().startswith("CREATE TRIGGER"))
+
+
+Kinds = Mapping[str, tuple[type, ...]]
+"""What the fields of an object have to be."""
+
+_TEXT, _NUMBER, _LIST = (str,), (float, int), (list,)
+_COSTS: Kinds = {**dict.fromkeys(("seconds", "peak_memory_mb"), (*_NUMBER, NoneType)), "notes": (list, NoneType)}
+_FAILED: Kinds = {**_COSTS, "attempts": (int,), "references": _LIST, "error": _TEXT}
+_DRAFT: Kinds = {
+    **_COSTS, "attempts": (int,), "references": _LIST, "title": _TEXT, "video_prompt": _TEXT, "breaches": _LIST,
+    "originality": (*_NUMBER, NoneType), "usage": (dict, NoneType), "reasoning": (str, NoneType),
+}  # fmt: skip
+_MATCH: Kinds = {"title": _TEXT, "match": (dict,)}
+_ANSWERS: Mapping[str, Kinds] = {
+    "write": {**_COSTS, "text": (str, NoneType), "reasoning": (str, NoneType)},
+    "render": {**_COSTS, "sha256": _TEXT, "bytes": (int,)},
+    "score": {**_COSTS, "popularity": _NUMBER},
+}
+
+
+def check_value(stage: str, status: str, value: Mapping[str, JSON]) -> None:
+    """Raise sqlite3.DatabaseError for what cannot follow from a call."""
+    if stage == "write":
+        _check(_FAILED if status != "ok" else _MATCH if "match" in value else _DRAFT, value)
+    else:
+        _check({"error": (str, NoneType)}, value)
+
+
+def check_payload(stage: str, status: str, payload: Mapping[str, JSON]) -> None:
+    """Raise sqlite3.DatabaseError for what no finished call can have answered."""
+    _check(_ANSWERS[stage] if status == "ok" else {**_COSTS, "error": _TEXT}, payload)
+
+
+def _check(kinds: Kinds, found: Mapping[str, JSON]) -> None:
+    for name, possible in kinds.items():
+        value: JSON = found.get(name)
+        kind = type(value)
+        if kind not in possible or (kind is float and not abs(value) <= LARGEST):
+            raise sqlite3.DatabaseError(f"a row is damaged: its {name} is {value!r:.50}")
+    for name, count in (found.get("usage") or {}).items() if "usage" in kinds else ():
+        if type(count) not in _NUMBER:
+            raise sqlite3.DatabaseError(f"a row is damaged: its usage has {count!r:.50} of {name!r:.50}")
 
 
 _scan = make_scanner(json.JSONDecoder())  # type: ignore[arg-type]  # as the decoder itself makes it

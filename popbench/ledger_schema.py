@@ -21,11 +21,6 @@ CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WI
 """
 LATER = {"calls": ("part", "TEXT"), "done": ("at", "REAL")}
 """Columns that ledgers made before do not have; NULL in the rows that were there."""
-MATTER = {
-    "calls": ("key", "stage, status, payload"),
-    "done": ("system, task, mode, stage, prompt, repeat", "key, status, value"),
-}
-"""The key of every table, and what two ledgers may say otherwise of it."""
 
 
 def statements(script: str) -> Iterator[str]:

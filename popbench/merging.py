@@ -48,7 +48,8 @@ def merge(
         progress: where to tell how it goes.
 
     Raises:
-        UsageError: what was given are no shards of one run, or one of them is in use; nothing was written.
+        UsageError: what was given are no shards of one run, or one of them is in use. Of what a ledger that was changed
+            by hand or a shard that has come into use since lets it bring in, the same call goes on.
         RunError: the merge could not go on (for instance a full disk); the same call goes on.
     """
     progress, started = progress or Progress(), time.time()
@@ -152,6 +153,8 @@ def _bring(call: Call, theirs: View, ours: View, *, link: bool) -> bool:
     if ours.has_clip(call) and sha256(target) == wanted:  # a merge was killed after it
         return True
     if link:
+        if sha256(source) != wanted:
+            return False
         target.unlink(missing_ok=True)
         try:
             target.hardlink_to(source)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 JSON: TypeAlias = Any
 """What `json.dumps` writes and `json.loads` reads."""
 
+LARGEST = 1e300
+"""What a popularity is at most, so that sums of some are still numbers."""
+
 Status: TypeAlias = Literal["ok", "invalid", "error"]
 
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from popbench.errors import UsageError, damage
 from popbench.files import read_lines
-from popbench.leaderboard.scores import LARGEST
-from popbench.records import JSON, Sample
+from popbench.records import JSON, LARGEST, Sample
 
 if TYPE_CHECKING:  # boards read samples, and would import for nothing what runs are made with
     from popbench.lanes import Undone

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from popbench.keys import score_key
 from popbench.ledger import Call, Cell, Ledger, Stage
+from popbench.ledger_guard import check_payload, check_value
 from popbench.records import JSON, Prompt
 from popbench.systems import Part, Track
 
@@ -91,12 +92,12 @@ class View:
 
     def has_clip(self, call: Call) -> bool:
         """Say whether a clip's file is there with the size it had: not so after a power cut, or under other hands."""
-        return call.status == "ok" and self._has(call.key, call.payload["bytes"])
+        return call.status == "ok" and self._has(call.key, call.payload.get("bytes"))
 
     def _has(self, key: str, size: JSON) -> bool:
         try:
-            return os.stat(f"{self.videos}/{key}.mp4").st_size == int(size)  # noqa: PTH116 - for every clip there is
-        except OSError:
+            return bool(os.stat(f"{self.videos}/{key}.mp4").st_size == size)  # noqa: PTH116 - for every clip there is
+        except (OSError, ValueError):  # a key that no path can have
             return False
 
     def open(self, stage: Stage, track: Track, chain: Sequence[Part], places: Iterable[At]) -> Open:
@@ -140,7 +141,7 @@ class View:
         assert self.ledger is not None
         if text is None:
             ((_, _, text),) = self.ledger.rows([cell], "d0.value", [at])
-        return self.ledger.value(text)
+        return self.ledger.value(text, check_value, "write", "ok")
 
     def count(
         self,
@@ -196,26 +197,28 @@ class View:
             for number in range(len(cells))
         )
         for row in self.ledger.rows(cells, columns, places):
-            draft = self._settled(row, 2, any_status=True)
-            clip = self._settled(row, 7)
+            draft = self._settled("write", row, 2)
+            clip = self._settled("render", row, 7)
             if clip is not None and clip.status == "ok" and not self._has(clip.key, clip.payload["bytes"]):
                 clip = None
             scores: list[Settled | None] = [None] * len(predictors)
             if draft is not None and clip is not None and clip.status == "ok":
                 title, sha256 = draft.value["title"], str(clip.payload["sha256"])
                 for number, predictor in enumerate(predictors):
-                    score = self._settled(row, 12 + 5 * number)
+                    score = self._settled("score", row, 12 + 5 * number)
                     if score is not None and score.key == score_key(predictor.digest, title, sha256):
                         scores[number] = score
             yield Sampled((row[0], row[1]), draft, clip, scores)
 
-    def _settled(self, row: Sequence[Any], at: int, *, any_status: bool = False) -> Settled | None:
+    def _settled(self, stage: Stage, row: Sequence[Any], at: int) -> Settled | None:
         """Read what is settled from the column `at` on; a shared clip may have come out otherwise the second time."""
         status, value, key, call, payload = row[at : at + 5]
-        if status is None or payload is None or (status != call and not any_status):
+        if status is None or payload is None or (status != call and stage != "write"):
             return None
         assert self.ledger is not None
-        return Settled(status, {} if value == "{}" else self.ledger.value(value), key, self.ledger.value(payload))
+        read = self.ledger.value
+        followed = {} if value == "{}" and stage != "write" else read(value, check_value, stage, status)
+        return Settled(status, followed, key, read(payload, check_payload, stage, call))
 
 
 def _cells(track: Track, chain: Sequence[Part]) -> list[Cell]:

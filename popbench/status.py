@@ -1,7 +1,8 @@
 """How far a run is: read from run.json and the ledger's sums, while it is at work or after, on this machine or another.
 
-It takes no lock, loads no model and keeps no process waiting. Results of earlier commands in the same directory count
-where the last command has use for them; errors are in no ledger, so what failed counts as not done.
+It takes no lock, loads no model and keeps no process waiting; a run at work elsewhere tells its sums itself. Results of
+earlier commands in the same directory count where the last command has use for them; errors are in no ledger, so what
+failed counts as not done.
 """
 
 from __future__ import annotations
@@ -20,19 +21,25 @@ from typing import Any
 from popbench.errors import PopbenchError, UsageError, damage, one_line
 from popbench.files import SMALL, read_json, read_text
 from popbench.keys import digest
+from popbench.leaderboard.about import About
 from popbench.ledger import Ledger, Stage
+from popbench.pulse import LATELY, Sums, moments
 from popbench.records import JSON
 from popbench.registry import load_registry
 from popbench.run import HOLDER, LOCK, check_free
 from popbench.settled import STAGES
-from popbench.systems import as_part, made_by
+from popbench.systems import cost_of, made_by
 from popbench.tallies import TICK
 
-LATELY = (300.0, 3600.0)
-"""Seconds that rates are over: the last minutes, or the last hour where less than `ENOUGH` came in these."""
 ENOUGH = 5
+"""What has to come in the last minutes for a rate over them; it is over the last hour otherwise."""
 SILENT = 300.0
 """Seconds without anything new from which on a run at work is called stalled, if five items usually take less."""
+
+_TOLD = re.compile(r"process (\d+) on (.*), since ")
+_AHEAD = 86400.0
+"""Seconds that another machine's clock may be ahead at most."""
+_MORE = "an earlier command wanted more than the last: what is invalid of it counts as still to do"
 
 _Line = tuple[str | None, tuple[str, ...]]
 """A mode, None for the human baseline, and digests of the components that it goes through."""
@@ -138,8 +145,9 @@ def read_status(path: Path, now: float | None = None) -> Status:
         raise UsageError(f"{path}: not a run directory (run.json is missing)")
     try:
         about = read_json(path / "run.json")
+        About.model_validate(about)
         return _Reading(path, about, held, time.time() if now is None else now).status()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UsageError(f"{path}: run.json cannot be read ({damage(error)})") from error
 
 
@@ -162,7 +170,7 @@ def holder(path: Path) -> str | None:
         lock = (path / LOCK).stat()
     except (OSError, ValueError):
         return None
-    found = re.match(r"process (\d+) on (.*), since ", told)
+    found = _TOLD.match(told)
     if found is None:
         return None
     locks = ""
@@ -170,13 +178,19 @@ def holder(path: Path) -> str | None:
         locks = Path("/proc/locks").read_text(encoding="ascii")
     if re.search(rf"^\S+ .* {found[1]} \S+:{lock.st_ino} ", locks, re.MULTILINE):
         return told
-    if locks and found[2] == socket.gethostname():
+    if locks and is_here(told):
         return None
     try:
         check_free(path)
     except UsageError:
         return told
     return None
+
+
+def is_here(told: str) -> bool:
+    """Say whether a holder is a process of this machine, as far as names tell."""
+    found = _TOLD.match(told)
+    return found is not None and found[2] == socket.gethostname()
 
 
 @dataclass(slots=True)
@@ -198,9 +212,12 @@ class _Reading:
     """One look at a run. What is settled is found under the names that run.json's components give it."""
 
     def __init__(self, path: Path, about: Mapping[str, Any], held: str | None, now: float) -> None:
-        self.path, self.about, self.held, self.now = path, about, held, now
+        self.path, self.about, self.held = path, about, held
         self.started = datetime.fromisoformat(about["timings"]["started"]).timestamp()
-        self.moments = [self.started, *(max(now - seconds, self.started) for seconds in LATELY)]
+        self.notes: list[str] = []
+        self.sums = self._read(now)
+        self.now = self.sums.at  # of its clock
+        self.moments = moments(self.started, self.now)
         self.wanted = {name: int(task["n"]) * int(about["config"]["repeats"]) for name, task in about["tasks"].items()}
         self.parts: dict[str, dict[str, str]] = {}
         self.specs: dict[str, str] = {}
@@ -209,16 +226,13 @@ class _Reading:
             made = digest(part["fingerprint"])
             self.parts.setdefault(kind, {})[label] = made
             self.specs[made] = str(part["spec"])
-        self.notes: list[str] = []
         self.last: float | None = None
         self._cells: dict[tuple[str, str, str, str | None], _Count] = {}
-        self._spent: list[tuple[str, str, int, float, float]] = []
-        self._used: list[tuple[str, str, int]] = []
 
     def status(self) -> Status:
-        """Read the ledger, and put what is there beside what the run wants."""
-        self._read()
-        usd = {part: self._cost(part) for part in dict.fromkeys(part for part, _, _ in self._used)}
+        """Put what is there beside what the run wants."""
+        self._sort()
+        usd = {part: self._cost(part) for part in dict.fromkeys(part for part, _, _ in self.sums.used)}
         known = [amount for amount in usd.values() if amount is not None]
         return Status(
             path=self.path,
@@ -228,23 +242,31 @@ class _Reading:
             last=self.last,
             now=self.now,
             stages=tuple(self._stages(usd)),
-            gpu_seconds=sum(row[4] for row in self._spent),
+            gpu_seconds=sum(row[4] for row in self.sums.spent),
             usd=sum(known) if known else None,
             notes=tuple(dict.fromkeys(self.notes)),
         )
 
-    def _read(self) -> None:
+    def _read(self, now: float) -> Sums:
+        """Add up the ledger, or read what the process that has it on another machine has told of it."""
+        if self.held is not None and not is_here(self.held):
+            told = Sums.told(self.path)
+            if told is None:
+                self.notes.append("at work on another machine, which has told nothing yet: look again in a minute")
+            return told or Sums(at=now)
         ledger = Ledger.peek(self.path / "ledger.sqlite", at_rest=self.held is None)
         if ledger is None:
-            return
+            return Sums(at=now)
         with closing(ledger):
-            rows = ledger.tally(*self.moments)
-            self._spent, self._used = ledger.spent(), ledger.used()
-        for cell, status, number, last, *since in rows:
+            return Sums.of(ledger, self.started, now)
+
+    def _sort(self) -> None:
+        for system, task, mode, stage, status, number, last, *since in self.sums.settled:
             found = _Count(number, number if status == "invalid" else 0, since)
-            for mode in (cell.mode, None):  # None: all modes
-                self._cells.setdefault((cell.system, cell.task, cell.stage, mode), _Count()).add(found)
-            self.last = max(self.last or 0.0, last) or None
+            for which in (mode, None):  # None: all modes
+                self._cells.setdefault((system, task, stage, which), _Count()).add(found)
+            if self.now + _AHEAD > last > (self.last or 0.0):
+                self.last = last
 
     def _stages(self, usd: Mapping[str, float | None]) -> Iterator[StageStatus]:
         stop, modes = self.about["config"].get("stop_after"), list(self.about["modes"])
@@ -269,8 +291,11 @@ class _Reading:
         count, done, total = _Count(), 0, 0
         for task, (mode, chain) in product(self.wanted, lines):
             found = self._count(stage, task, mode, chain)
-            lost = sum(self._count(each, task, mode, chain).invalid for each in STAGES[: STAGES.index(stage)])
-            wanted = max(self.wanted[task] - lost, 0)
+            before = [self._count(each, task, mode, chain) for each in STAGES[: STAGES.index(stage)]]
+            if before and before[0].done > self.wanted[task] and any(each.invalid for each in before):
+                self.notes.append(_MORE)  # whose invalid ones are of these is not known
+                before = []
+            wanted = max(self.wanted[task] - sum(each.invalid for each in before), 0)
             count.add(found)
             done += min(found.done, wanted)  # an earlier command may have wanted more
             total += wanted
@@ -282,7 +307,7 @@ class _Reading:
             invalid=count.invalid,
             rate=self._rate(count.since) if self.held is not None else None,
             mean_rate=self._mean(count.since[0]),
-            gpu_seconds=sum(row[4] for row in self._spent if row[:2] == (part, stage)),
+            gpu_seconds=sum(row[4] for row in self.sums.spent if row[:2] == (part, stage)),
             usd=usd.get(part) if stage == "write" else None,
         )
 
@@ -311,9 +336,9 @@ class _Reading:
         if spec is None:
             self.notes.append("the spend is without LLMs that the last command did not name")
             return None
-        usage = {kind: number for of, kind, number in self._used if of == part}
-        try:
-            return as_part(load_registry().resolve("llm", spec)).cost(usage)
+        usage = {kind: number for of, kind, number in self.sums.used if of == part}
+        try:  # its fingerprint may take files and the network to tell
+            return cost_of(load_registry().resolve("llm", spec), usage)
         except PopbenchError as error:
             self.notes.append(f"what {spec} cost is not known here ({error})")
             return None

@@ -18,6 +18,15 @@ from popbench.tasks import Task
 from popbench.video import ENCODER
 
 
+def cost_of(llm: Resolved, usage: Mapping[str, int]) -> float | None:
+    """Say what calls of an LLM with this usage cost in USD, where it knows; raises RunError if it fails."""
+    try:
+        found: float | None = llm.component.cost(usage)
+    except Exception as error:  # a plugin's code may raise anything
+        raise RunError(f"llm {llm.spec.label}: cost of {dict(usage)}: {one_line(error)}") from error
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """A component of the run with the digest of its fingerprint."""
@@ -33,11 +42,7 @@ class Part:
 
     def cost(self, usage: Mapping[str, int]) -> float | None:
         """Say what a call of an LLM with this usage costs in USD, where it knows; raises RunError if it fails."""
-        try:
-            found: float | None = self.resolved.component.cost(usage)
-        except Exception as error:  # a plugin's code may raise anything
-            raise RunError(f"llm {self.label}: cost of {dict(usage)}: {one_line(error)}") from error
-        return found
+        return cost_of(self.resolved, usage)
 
     def fits(self, messages: Sequence[Message]) -> bool:
         """Ask an LLM whether messages leave room for an answer; raises UsageError if that fails."""

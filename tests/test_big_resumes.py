@@ -53,14 +53,16 @@ def fill(ledger: Ledger, videos: Path, plan: Plan, rng: random.Random) -> dict[s
             continue
         title = rng.choice(TITLES)
         status = "invalid" if kind == "invalid draft" else "ok"
-        draft = {"title": title, "video_prompt": f"prompt {number}"} if status == "ok" else {"error": "none"}
-        ledger.commit(Call(f"d{number}", "write", status, {}), [Done(cells[0], *at, f"d{number}", status, draft)])
+        written = {"title": title, "video_prompt": f"prompt {number}", "breaches": []}
+        draft = {"attempts": 1, "references": [], **(written if status == "ok" else {"error": "none"})}
+        failed = {} if status == "ok" else {"error": "none"}
+        ledger.commit(Call(f"d{number}", "write", status, failed), [Done(cells[0], *at, f"d{number}", status, draft)])
         found["write"][at] = status, draft
         if kind in ("invalid draft", "draft"):
             continue
         status = "invalid" if kind == "invalid clip" else "ok"
         sha256, size = f"sha {number}", rng.choice([2, 2, 2, 3])  # a file of 3 bytes is not the one that was rendered
-        payload = {"sha256": sha256, "bytes": 2}
+        payload = {"sha256": sha256, "bytes": 2, "error": "none"}
         call = rng.choice([status, status, status, "invalid" if status == "ok" else "ok"])
         ledger.commit(Call(f"c{number}", "render", call, payload), [Done(cells[1], *at, f"c{number}", status, {})])
         there = rng.random() < 0.8

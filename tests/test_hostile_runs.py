@@ -84,8 +84,10 @@ def ledger(*statements: str) -> Change:
 
 
 FOREVER = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT"
+ENDLESS = "transformers,model=x,chat_template=/dev/zero"
 CLUSTER = "ray,address=ray://example.invalid:1"
 STATUS = ("status", "run")
+EVAL = ("eval", "--config", "run/run.json", "--out", "run")
 REPORT, EMBED = ("report", "run"), ("report", "run", "--embed", "4")
 BUILD, ADD = ("leaderboard", "build", "run", "--out", "board"), ("leaderboard", "add", "published", "run")
 EXPORT, AUDIT = ("export", "run", "--format", "jsonl", "--out", "x.jsonl"), ("predictor", "audit", "run")
@@ -116,7 +118,17 @@ CASES: dict[str, tuple[Change, tuple[str, ...], str]] = {
     ),
     "status-of-sums-that-are-texts": (ledger("UPDATE tally SET n = 'x', last = 'y'"), STATUS, ""),
     "status-of-labels-that-steer": (
-        about(lambda of: of.update(systems={"\x1b[2J|basic|g": {"cats": "x"}}, components={"llm \x1b[2J": {}})),
+        about(lambda of: of["components"].update({"llm \x1b[2J": {"spec": "\x1b[2J", "fingerprint": {}}})), STATUS, ""
+    ),
+    "status-of-numbers-without-end": (
+        about(lambda of: of["tasks"]["cats"].update(n=float("inf"))), STATUS, "run.json cannot be read"
+    ),
+    "status-of-moments-beyond-time": (ledger("UPDATE tally SET last = 1e300"), STATUS, ""),
+    "status-of-a-model-without-end": (
+        steps(
+            about(lambda of: [part.update(spec=ENDLESS) for name, part in of["components"].items() if "llm" in name]),
+            ledger("INSERT INTO used SELECT part, 'input', 5 FROM spent WHERE stage = 'write'"),
+        ),
         STATUS, "",
     ),
     # links that would have another file written
@@ -195,6 +207,27 @@ CASES: dict[str, tuple[Change, tuple[str, ...], str]] = {
     "an-index-that-computes": (ledger("CREATE INDEX evil ON about(upper(value))"), ADD, "the index 'evil'"),
     "rows-that-are-no-json": (ledger("UPDATE done SET value = '{'"), ADD, "a row is damaged"),
     "rows-of-bytes": (ledger("UPDATE calls SET payload = x'ff00ff'"), ADD, "a row is damaged"),
+    "a-draft-without-a-title": (ledger("UPDATE done SET value = '{}' WHERE stage = 'write'"), ADD, "its attempts is"),
+    "a-draft-without-a-title-to-go-on-from": (
+        ledger("UPDATE done SET value = '{}' WHERE stage = 'write'", "DELETE FROM done WHERE stage != 'write'"),
+        EVAL, "its attempts is"
+    ),
+    "a-title-that-is-a-list": (
+        ledger("UPDATE done SET value = json_set(value, '$.title', json('[]')) WHERE stage = 'write'"),
+        EVAL, "its title is []"
+    ),
+    "tokens-that-are-texts": (
+        ledger("UPDATE done SET value = json_set(value, '$.usage', json('{\"input\":\"x\"}')) WHERE stage = 'write'"),
+        EVAL, "its usage has 'x'"
+    ),
+    "a-clip-of-no-size": (ledger("UPDATE calls SET payload = '{}' WHERE stage = 'render'"), EVAL, ""),
+    "a-clip-as-large-as-a-text": (
+        ledger("UPDATE calls SET payload = json_set(payload, '$.bytes', 'x') WHERE stage = 'render'"), EVAL, ""
+    ),
+    "a-score-that-is-a-text": (
+        ledger("UPDATE calls SET payload = json_set(payload, '$.popularity', 'x') WHERE stage = 'score'"),
+        EVAL, "its popularity is 'x'"
+    ),
     "an-identity-of-bytes": (ledger("UPDATE about SET value = x'ff' WHERE name = 'identity'"), ADD, ""),
 }  # fmt: skip
 
@@ -205,15 +238,17 @@ def test_a_run_of_a_stranger_harms_nobody(popbench: Run, run: Path, of: Outside,
     change(run, of)
     with harmless(of):
         done = popbench(*command)
-    check_end(done)
+    check_end(done, talks=command == EVAL)
     assert told in done.err
+    if command == STATUS and not told:
+        assert (done.status, "write" in done.out) == (0, True), done
     for written in (*run.glob("*.html"), *run.parent.glob("board/*"), *run.parent.glob("x.jsonl")):
         if written.is_file() and not written.is_symlink():
             assert SECRET.encode() not in written.read_bytes()
 
 
 def test_the_run_itself_is_a_sound_one(popbench: Run, run: Path, of: Outside) -> None:
-    for command in (REPORT, EMBED, BUILD, ADD, EXPORT, AUDIT, PAPER):
+    for command in (REPORT, EMBED, BUILD, ADD, EXPORT, AUDIT, PAPER, EVAL, STATUS):
         with harmless(of):
             done = popbench(*command)
         assert (done.status, json.loads((run / "run.json").read_text(encoding="utf-8"))["finished"]) == (0, True), done

@@ -66,7 +66,7 @@ def test_a_ledger_of_before_is_read_as_it_is(old: Path) -> None:
     ledger = Ledger.peek(old)
     assert ledger is not None
     with closing(ledger):
-        assert list(ledger.done(WRITE)) == [("p", 0)]
+        assert ledger.places(WRITE) == {("p", 0)}
         assert ledger.tally(100.0) == [(WRITE, "ok", 1, 0, 0)]
         assert ledger.spent() == [("", "render", 1, 0, 0), ("", "write", 1, 2.5, 0)]
         assert ledger.used() == [("", "input", 30)]
@@ -78,7 +78,7 @@ def test_a_ledger_of_before_goes_on_and_counts_what_it_had(old: Path) -> None:
         with closing(Ledger(old)) as ledger:
             ledger.commit(Call("l", "write", "ok", PAYLOAD), [done("q")], "abc")
             assert counts(ledger) == {(WRITE, "ok"): 2}
-            assert list(ledger.done(WRITE)) == [("p", 0), ("q", 0)]
+            assert ledger.places(WRITE) == {("p", 0), ("q", 0)}
             assert ledger.about("schema") == "1"
             assert ledger.used() == [("", "input", 30), ("abc", "input", 30), ("abc", "output", 7)]
 

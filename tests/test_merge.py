@@ -11,6 +11,7 @@ import signal
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,11 +129,12 @@ def test_a_missing_shard_is_named_and_can_come_later_alone(study: Path, tmp_path
 
 def test_clips_are_copied_unless_links_are_asked_for(study: Path, tmp_path: Path) -> None:
     found = shards(study)
-    linked = shards(tmp_path)
     for link in (False, True):
-        for path in merge(found, tmp_path / str(link), link=link).path.glob("videos/*.mp4"):
-            linked = [shard / "videos" / path.name for shard in found if (shard / "videos" / path.name).exists()]
-            assert any(path.samefile(other) for other in linked) == link
+        clips = sorted(merge(found, tmp_path / str(link), link=link).path.glob("videos/*.mp4"))
+        assert [path.name for path in clips] == sorted(path.name for path in (study / "whole/videos").iterdir())
+        for path in clips:
+            theirs = [shard / "videos" / path.name for shard in found if (shard / "videos" / path.name).exists()]
+            assert any(path.samefile(other) for other in theirs) == link
 
 
 def test_a_merge_killed_at_random_moments_is_done_by_the_same_command(study: Path, tmp_path: Path) -> None:
@@ -322,18 +324,46 @@ def test_shards_in_use_and_a_shard_as_target_are_refused(tmp_path: Path) -> None
     assert "other holds a run with seed 43" in refusal(lambda: merge([one, two], tmp_path / "other"))
 
 
-def test_a_clip_of_other_bytes_than_were_rendered_is_not_taken(study: Path, tmp_path: Path, run: Run) -> None:
+@pytest.mark.parametrize("how", [[], ["--link"]])
+def test_a_clip_of_other_bytes_than_were_rendered_is_not_taken(
+    study: Path, tmp_path: Path, run: Run, how: list[str]
+) -> None:
     paths = copied(study, tmp_path)
     clip = next(iter(sorted((paths[1] / "videos").iterdir())))
     clip.write_bytes(bytes(clip.stat().st_size))
-    done = run("merge", *paths)
+    done = run("merge", *paths, *how)
     assert done.status == 1
     assert f"1 clip of other bytes than were rendered, such as {clip.name}: remove it" in done.err
     assert not (tmp_path / "run/videos" / clip.name).exists()
     clip.unlink()
     shutil.copy(study / "whole/videos" / clip.name, clip)
-    assert run("merge", *paths).status == 0
+    assert run("merge", *paths, *how).status == 0
     assert support.outcome(tmp_path / "run") == support.outcome(study / "whole")
+
+
+def test_a_clip_of_an_earlier_draft_is_not_taken_for_one_of_the_draft_that_came_since(tmp_path: Path) -> None:
+    """An API may write otherwise the second time; a shard that is done anew has no clips yet."""
+    run_shard = partial(support.run_fast, tmp_path / "run", gen=["faulty", "faulty,at=9,label=other"], shard="1/2")
+    first = run_shard()
+    whole = merge([first.path])
+    before = support.outcome(whole.path)
+    with closing(sqlite3.connect(first.path / "ledger.sqlite")) as ledger:
+        ledger.execute("DELETE FROM done WHERE stage != 'write'")
+        ledger.execute(
+            "UPDATE done SET value = json_set(value, '$.video_prompt', 'Another one.') WHERE stage = 'write' AND"
+            " prompt = (SELECT min(prompt) FROM done)"
+        )
+        ledger.commit()
+    changed = merge([first.path])
+    lost = [sample for sample in changed.samples() if sample.video_prompt == "Another one."]
+    assert [sample.video for sample in lost] == [None, None]
+    assert [sample.status for sample in lost] == ["error", "error"]
+    assert changed.errors - whole.errors == 2
+    assert run_shard().complete
+    again = merge([first.path])
+    assert again.errors == whole.errors
+    assert {sample.video for sample in again.samples() if sample.video_prompt == "Another one."}.isdisjoint({None})
+    assert support.outcome(again.path) != before
 
 
 def test_a_ledger_that_names_a_file_elsewhere_is_refused(study: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import pytest
 
 import command_line
 import faults
+import popbench.samples
 from popbench.keys import digest
 from popbench.ledger import Call, Ledger
+from popbench.pulse import FILE, Sums
 from popbench.run import HOLDER, LOCK, HeldDirectory
 from popbench.status import StageStatus, read_status
 from refusals import refusal
@@ -158,13 +161,64 @@ def test_it_leaves_nothing_in_the_run(tmp_path: Path) -> None:
 
 
 def test_a_run_of_another_machine_is_at_work_while_its_lock_is_taken(tmp_path: Path) -> None:
+    """It says what that machine told last, by its clock, and opens no ledger that is written elsewhere."""
     path = run_fast(tmp_path / "run").path
+    started = json.loads((path / "run.json").read_text(encoding="utf-8"))["timings"]["started"]
+    at = datetime.fromisoformat(started).timestamp() + 100
+    with closing(Ledger(path / "ledger.sqlite")) as ledger:
+        sums = Sums.of(ledger, at - 100, at)
+    (path / "ledger.sqlite").rename(path / "kept")
+    (path / "ledger.sqlite").write_bytes(b"not to be read")
     with HeldDirectory(path):
         (path / HOLDER).write_text("process 1 on elsewhere, since 2026", encoding="utf-8")
-        assert read_status(path).holder == "process 1 on elsewhere, since 2026"
+        assert read_status(path).notes == (
+            "at work on another machine, which has told nothing yet: look again in a minute",
+        )
+        (path / FILE).write_text(sums.model_dump_json(), encoding="utf-8")
+        status = read_status(path)
+        assert status.holder == "process 1 on elsewhere, since 2026"
+        assert counts(path) == {"write": (5, 5, 0), "render": (5, 5, 0), "score": (5, 5, 0)}
+        assert [stage.rate for stage in status.stages] == [pytest.approx(0.05)] * 3
+        assert (status.now, status.notes) == (at, ())
+        (path / FILE).write_text("{", encoding="utf-8")
+        assert counts(path)["write"] == (0, 5, 0)
+    (path / "kept").replace(path / "ledger.sqlite")
     (path / HOLDER).write_text("process 1 on elsewhere, since 2026", encoding="utf-8")
     assert read_status(path).holder is None
     assert (path / LOCK).exists()
+
+
+def test_a_run_at_work_tells_other_machines_what_its_ledger_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Sums | None] = []
+    monkeypatch.setattr("popbench.pulse.EVERY", 0.01)
+    path, collect = tmp_path / "run", popbench.samples.collect
+
+    def slowly(*arguments: Any) -> Any:
+        until = time.monotonic() + 30
+        while not told or told[-1] is None or len(told[-1].settled) < 3:
+            assert time.monotonic() < until
+            told.append(Sums.told(path))
+        return collect(*arguments)
+
+    monkeypatch.setattr("popbench.api.collect", slowly)
+    run_fast(path)
+    assert told[-1] is not None
+    assert sorted(row[3:6] for row in told[-1].settled) == [
+        ("render", "ok", 5), ("score", "ok", 5), ("write", "ok", 5),
+    ]  # fmt: skip
+    assert not (path / FILE).exists()
+
+
+def test_what_is_invalid_of_an_earlier_command_takes_nothing_from_the_last(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"llm": "faulty,fault=refusal,at=3", "stop_after": "write"}
+    run_fast(tmp_path / "run", limit=5, **options)
+    run_fast(tmp_path / "run", limit=1, **options)
+    edit(tmp_path / "run", lambda about: about["config"].update(stop_after=None))
+    assert counts(tmp_path / "run")["render"] == (0, 1, 0)
+    assert read_status(tmp_path / "run").state != "finished"
+    assert any("an earlier command wanted more" in note for note in read_status(tmp_path / "run").notes)
 
 
 def test_what_is_no_run_is_told_in_one_line(tmp_path: Path, run: command_line.Run) -> None:

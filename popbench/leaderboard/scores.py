@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 
 from popbench.errors import UsageError
 from popbench.leaderboard.rows import ERROR, INVALID, Rows, ScoreRow
-from popbench.records import JSON
+from popbench.records import JSON, LARGEST
 
-LARGEST = 1e300
-"""What a popularity is at most, so that sums of some are still numbers."""
 _TOLD = 5
 """Missing results that are named at most."""
 

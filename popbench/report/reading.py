@@ -10,8 +10,7 @@ from typing import Any
 
 from popbench.errors import UsageError, damage
 from popbench.files import read_json
-from popbench.leaderboard.scores import LARGEST
-from popbench.records import JSON, Sample
+from popbench.records import JSON, LARGEST, Sample
 from popbench.samples import read_jsonl
 
 
