@@ -19,7 +19,7 @@ from popbench.pipeline import Pipeline
 from popbench.plan import Plan, make_plan
 from popbench.progress import Progress
 from popbench.pulse import Pulse
-from popbench.run import Run, RunDirectory, check_free, describe, run_path
+from popbench.run import Run, RunDirectory, check_free, check_shard, describe, run_path
 from popbench.samples import SamplesFile, collect, write_jsonl
 from popbench.settings import EvalConfig, defaults, make_config, read_config
 from popbench.settled import View
@@ -88,6 +88,7 @@ def execute(plan: Plan, progress: Progress) -> Run:
         if lacks := missing(plan, work):
             raise UsageError("\n".join(lacks))
         check_free(path)
+        check_shard(path, plan.config.shard)
         started = time.time()
         matches = _look_up(plan, work, progress)
         with RunDirectory(path, plan) as directory, Pulse(directory, started):

@@ -128,6 +128,9 @@ class Exchange:
         for unit in units:
             key, request = ask(unit)
             with self._lock:
+                if batch.lane.quiet:
+                    batch.lane.quiet = batch.lane.grown = False
+                    self._progress.stage(batch.lane.name, batch.lane.total, batch.lane.done)
                 if batch.lane.grown:
                     batch.lane.grown = False
                     self._progress.resize(batch.lane.total, batch.lane.name)

@@ -103,6 +103,8 @@ class Lane:
         self.lines = {line.cell(stage): line for line in lines}  # equal components share their cells
         self.total = self.done = 0
         self.over = self.started = self.stopped = self.grown = False
+        self.quiet = False
+        """Whether it is told of only once there is something to do."""
         self.before: Sequence[Lane] = ()
         self._plan, self._view, self._errors = plan, view, common.errors
         self._changed = threading.Condition(common.lock)
@@ -136,6 +138,11 @@ class Lane:
             found = self._count(line, known)
             if found.settled + found.lost >= self._wanted(line):
                 self.skipped[cell] = found
+
+    @property
+    def whole(self) -> int:
+        """How many rows the cells have that lack none."""
+        return sum(found.settled for found in self.skipped.values() if found is not None)
 
     @property
     def idle(self) -> bool:

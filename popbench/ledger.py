@@ -34,6 +34,8 @@ Stage = Literal["write", "render", "score"]
 _VERSION = "1"
 _CHUNK = 400
 """Places that are read at a time."""
+_OF_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+_DISK = "see to the disk, which may be full, then give the same command again"
 _HINT = "restore a copy, or move the run away to start anew"
 
 
@@ -95,7 +97,8 @@ class Ledger:
                 self._make()
             version = self._db.execute("SELECT value FROM about WHERE name = 'schema'").fetchone()
         except sqlite3.Error as error:
-            raise UsageError(f"{path}: the ledger cannot be opened ({one_line(str(error))}): {_HINT}") from error
+            hint = _DISK if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_DISK else _HINT
+            raise UsageError(f"{path}: the ledger cannot be opened ({one_line(str(error))}): {hint}") from error
         if version is None:
             raise UsageError(f"{path}: the ledger cannot be opened (it says no version): {_HINT}")
         if version[0] != _VERSION:
@@ -199,7 +202,8 @@ class Ledger:
                         self._db.execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?)", finished)
                     self._db.executemany("INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
             except sqlite3.Error as error:
-                raise RunError(f"the ledger cannot be written ({one_line(str(error))})") from error
+                told = f"{self._path}: the ledger cannot be written ({one_line(str(error))}): {_DISK}"
+                raise RunError(told) from error
 
     def done(self, cell: Cell) -> dict[tuple[str, int], Done]:
         """Return what is settled in a cell, by (prompt id, repeat)."""

@@ -33,6 +33,9 @@ from popbench.systems import Part, TaskMode
 ATTEMPTS = 3
 """A completion without a usable draft is asked again, twice at most."""
 
+_MANY = 100_000
+"""Clips that are looked at in no time."""
+
 UNUSABLE = f"no usable draft in {ATTEMPTS} answers"
 
 
@@ -98,9 +101,14 @@ class Pipeline:
         lanes, known = self._lanes(), dict[Cell, tuple[int, int]]()
         for lane in lanes:
             lane.skip_whole(known)
+            if lane.idle:
+                self.progress.stage(lane.name, lane.whole, lane.whole)
+        clips = sum(lane.whole for lane in lanes if lane.stage == "render")
         lacking = [lane for lane in lanes if not lane.idle]
         self._go(lacking)
         read = {cell for lane in lacking for cell in lane.lines.keys() - lane.skipped.keys()}
+        if clips > _MANY:
+            self.progress.notice(f"looking whether {clips:,} clips are still there")
         self._go([lane for lane in self._others(read) if not lane.idle])
 
     def _go(self, lanes: Sequence[Lane]) -> None:
@@ -117,6 +125,7 @@ class Pipeline:
         """
         lanes, again = self._lanes(), set[Cell]()
         for lane in lanes:
+            lane.quiet = True
             for cell, line in lane.lines.items():
                 follows = lane.rank > 0 and line.cell(STAGES[lane.rank - 1]) in again
                 if cell in self.errors.pending or (cell in read and not follows):

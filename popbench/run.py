@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 import filelock
 
 from popbench.errors import RunError, UsageError, damage, one_line
-from popbench.files import SMALL, read_text
+from popbench.files import SMALL, read_json, read_text
 from popbench.keys import digest
 from popbench.ledger import Ledger
 from popbench.plan import Plan
@@ -37,6 +38,7 @@ _WRITTEN = (
     LOCK, HOLDER, "videos", "errors.log", "ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm",
 )  # fmt: skip
 """What is written in place: a link there would have a stranger's run directory write elsewhere."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 RUNS = Path("runs")
 """Where run directories are made by default, below the working directory."""
 
@@ -102,6 +104,18 @@ def check_identity(ledger: Ledger, path: Path, plan: Plan) -> None:
     raise UsageError(f"{path} holds a run with {what}: choose another --out")
 
 
+def check_shard(path: Path, shard: str | None) -> None:
+    """Raise UsageError where a directory is that of a shard and the command is not for this shard, or the reverse."""
+    try:
+        there = read_json(path / "run.json")["config"].get("shard")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return  # there is none yet, or it is written anew
+    if there != shard and there is not None:
+        raise UsageError(f"{path} is shard {there} of a run: go on with it by --shard {there}, or choose another --out")
+    if there != shard:
+        raise UsageError(f"{path} is a whole run and no shard of one: choose another --out")
+
+
 def check_free(path: Path) -> None:
     """Raise UsageError where another process has a run directory: before work for it, and without making it."""
     if not (path / LOCK).exists() or (path / LOCK).is_symlink():
@@ -147,7 +161,9 @@ class HeldDirectory:
         except filelock.Timeout:
             raise _in_use(path) from None
         except (OSError, NotImplementedError) as error:
-            self._lock.release()
+            self._release()
+            if isinstance(error, OSError) and error.errno in _FULL:
+                raise UsageError(f"{path}: {_reason(error)}: make room, then give the same command again") from error
             raise UsageError(f"{path}: {self._refusal(_reason(error))}") from error
 
     def _make(self) -> None:
@@ -162,7 +178,12 @@ class HeldDirectory:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._holder.unlink(missing_ok=True)
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock.is_locked:
+            with suppress(OSError):
+                self._holder.unlink(missing_ok=True)
         self._lock.release()
 
     def remove(self, *names: str) -> tuple[str, ...]:
@@ -196,10 +217,11 @@ class RunDirectory(HeldDirectory):
         """Open or make it; raises UsageError where that cannot be, or another process or another run has it."""
         super().__init__(path)
         try:
+            check_shard(path, plan.config.shard)
             self.ledger = Ledger(path / "ledger.sqlite")
             check_identity(self.ledger, path, plan)
         except BaseException:
-            self._lock.release()
+            self._release()
             raise
 
     def _make(self) -> None:

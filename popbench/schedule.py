@@ -62,7 +62,8 @@ class Schedule:
     def _start(self, lane: Lane) -> None:
         with self._lock:
             lane.begin()
-            self._progress.stage(lane.name, lane.total, lane.done)
+            if not lane.quiet:
+                self._progress.stage(lane.name, lane.total, lane.done)
         thread = threading.Thread(target=self._run, args=(lane,), name=f"lane-{lane.name}", daemon=True)
         self._threads.append(thread)
         thread.start()

@@ -57,7 +57,7 @@ def read_shards(paths: Sequence[Path]) -> list[Shard]:
         if shard.which == before.which:
             where = "twice" if shard.path == before.path else f"in {before.path} and in {shard.path}"
             raise UsageError(f"shard {shard.which}/{shard.number} is given {where}: leave one out")
-        check_alike(first, shard.about, f"{shard.path} is no shard of the run that {first.path} is of")
+        check_alike(first, shard.about, f"{first.path} and {shard.path} are of different runs, leave one out")
     return shards
 
 

@@ -174,6 +174,17 @@ def test_bad_input_is_one_line_and_status_2(run: Run, arguments: tuple[str, ...]
 # -- boards
 
 
+def test_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    for arguments in (["plugins"], ["--help"]):
+        with Path("/dev/full").open("w", encoding="utf-8") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "popbench", *arguments],
+                stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, timeout=100, check=False,
+            )  # fmt: skip
+        assert done.returncode == 1
+        assert done.stderr == "popbench: output cannot be written (No space left on device)\n"
+
+
 def test_leaderboard_build_ranks_bare_scores(run: Run, tmp_path: Path) -> None:
     rows = [f"{system},t,{prompt},{prompt + len(system)}\n" for system in ("a", "bb") for prompt in range(5)]
     (tmp_path / "s.csv").write_text("system,task,prompt_id,popularity\n" + "".join(rows))

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 import support
+from popbench.errors import PopbenchError
+from popbench.run import HOLDER
 
 LIMITED = [
     "eval", "--limit", "6", "--llm", "counting", "--gen", "counting,width=96,height=64", "--predictor", "counting",
@@ -82,6 +84,18 @@ def test_a_run_stopped_at_random_moments_loses_nothing_and_repeats_nothing(
         shutil.rmtree(folder)
 
 
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_others_end_says_how_to_go_on(how: signal.Signals, tmp_path: Path) -> None:
+    """Slurm sends SIGTERM at a time limit, a terminal that is closed SIGHUP."""
+    process = support.start(LIMITED, tmp_path)
+    _first_commit(tmp_path / "run", process, set())
+    os.kill(process.pid or 0, how)
+    process.join(60)
+    assert process.exitcode == 128 + how, (tmp_path / "stderr.txt").read_text()
+    assert "interrupted; finished work is kept. To go on: popbench eval" in (tmp_path / "stderr.txt").read_text()
+    assert not (tmp_path / "run" / HOLDER).exists()
+
+
 def test_a_second_process_is_told_who_holds_the_run(tmp_path: Path) -> None:
     from popbench.errors import UsageError
 
@@ -129,6 +143,18 @@ def test_a_full_disk_is_one_line_and_a_resume_works_once_there_is_room(small_dis
     process.join(60)
     assert process.exitcode == 0, (in_tmp / "second" / "stderr.txt").read_text()
     assert not before & set(log.read_text().split())
+
+
+@pytest.mark.parametrize("size", ["20k", "100k", "300k"])
+def test_a_disk_without_room_is_told_so_and_the_same_command_goes_on(small_disk: Path, size: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={size}", str(small_disk)], check=True)
+    with pytest.raises(PopbenchError, match=r"then give the same command again|No space left") as caught:
+        support.run_fast(small_disk / "run")
+    assert str(small_disk / "run") in str(caught.value)
+    assert "another --out" not in str(caught.value)
+    assert not (small_disk / "run" / HOLDER).exists()
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    assert support.run_fast(small_disk / "run").complete
 
 
 def test_a_directory_that_cannot_be_written_is_one_line(small_disk: Path) -> None:

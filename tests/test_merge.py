@@ -320,6 +320,7 @@ def test_shards_in_use_and_a_shard_as_target_are_refused(tmp_path: Path) -> None
     with HeldDirectory(two):
         assert f"{two} is in use by process {os.getpid()}" in refusal(lambda: merge([one, two]))
     assert "is one of the shards: choose another --out" in refusal(lambda: merge([one, two], two))
+    assert f"{two} is shard 2/2 of a run: go on with it by --shard 2/2" in refusal(lambda: merge([one], two))
     small(tmp_path / "other", stop_after="write", seed=43)
     assert "other holds a run with seed 43" in refusal(lambda: merge([one, two], tmp_path / "other"))
 

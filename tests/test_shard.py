@@ -119,6 +119,21 @@ def test_an_empty_shard_ends_well_and_says_so(run: Run, tmp_path: Path) -> None:
         assert run(*command, folder).status == 2
 
 
+def test_a_shard_is_not_made_a_whole_run_by_leaving_its_option_out(run: Run, tmp_path: Path) -> None:
+    for shard in ((), ("--shard", "1/2")):
+        run("eval", *SMALL, "--limit", "4", "--out", "s", *shard)
+    before = (tmp_path / "s.shard-1-of-2/run.json").read_bytes()
+    told = run("eval", *SMALL, "--limit", "4", "--out", "s.shard-1-of-2").line
+    assert told == (
+        "popbench: s.shard-1-of-2 is shard 1/2 of a run: go on with it by --shard 1/2, or choose another --out"
+    )
+    (tmp_path / "s").rename(tmp_path / "t.shard-1-of-2")
+    assert (
+        "is a whole run and no shard of one" in run("eval", *SMALL, "--limit", "4", "--out", "t", "--shard", "1/2").line
+    )
+    assert (tmp_path / "s.shard-1-of-2/run.json").read_bytes() == before
+
+
 def test_tasks_of_different_sizes_may_leave_a_shard_without_prompts_of_one(tmp_path: Path) -> None:
     rows = [{"id": f"p{n}", "prompt": f"Prompt number {n}", "category": "a"} for n in range(3)]
     files = [made_tasks.task_file(tmp_path / name, rows[:size], name) for name, size in (("one", 1), ("three", 3))]

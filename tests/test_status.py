@@ -237,6 +237,12 @@ def test_what_is_no_run_is_told_in_one_line(tmp_path: Path, run: command_line.Ru
         assert "the run is only being made, by process" in refusal(lambda: read_status(path))
 
 
+@pytest.mark.parametrize("every", ["nan", "inf", "1e10", "0", "-1", "often"])
+def test_looks_are_a_number_of_seconds_apart(tmp_path: Path, run: command_line.Run, every: str) -> None:
+    run_fast(tmp_path / "run")
+    assert "Invalid value for '--every'" in run("status", tmp_path / "run", "--every", every).line
+
+
 def test_it_is_shown_by_component_and_several_runs_by_run(tmp_path: Path, run: command_line.Run) -> None:
     path = run_fast(tmp_path / "one").path
     run_fast(tmp_path / "two", stop_after="write")

@@ -6,8 +6,11 @@ Commands of other distributions come in through entry-point groups (name -> clic
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,6 +160,7 @@ def main() -> None:
     """Run the command line; every error is one line and an exit status (0, 1, 2 or 130)."""
     try:
         status = cli(standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.Exit as error:
         status = error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
@@ -175,22 +179,35 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         status = 1
+    except OSError as error:  # of standard output; those of files are told by name
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or its end complains once more
+        status = _complain(f"output cannot be written ({one_line(error)})", 1)
     sys.exit(status if isinstance(status, int) else 0)
 
 
 def console() -> None:
     """Run the command line as a process of its own, which ends even where a plugin's thread does not.
 
-    A thread that a component left hanging in native code would otherwise crash the interpreter on its way out.
+    A thread that a component left hanging in native code would otherwise crash the interpreter on its way out. The
+    signals by which others end a process, such as Slurm at a time limit, are interruptions as that of the keyboard is.
     """
-    import os
     import threading
 
+    ended: list[int] = []
+
+    def end(number: int, _: object) -> None:
+        ended.append(number)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # `nohup` has one ignored
+            signal.signal(number, end)
     status: object = 0
     try:
         main()
     except SystemExit as error:
-        status = error.code
+        status = 128 + ended[0] if ended and error.code == 130 else error.code
     if any(thread.name.startswith("popbench-") for thread in threading.enumerate()):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -22,12 +22,19 @@ if TYPE_CHECKING:
 EVERY = 2.0
 
 
+def _finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    if value is not None and value != value:  # a range holds what is no number
+        raise click.BadParameter("nan is no number of seconds.", context, parameter)
+    return value
+
+
 @click.command("status")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
 @click.option("--watch", is_flag=True, help="Look again and again, until no process has any of the runs.")
 @click.option(
     "--every",
-    type=click.FloatRange(min=0.1),
+    type=click.FloatRange(min=0.1, max=86400),
+    callback=_finite,
     metavar="SECONDS",
     help=f"How often to look; implies --watch.  [default: {EVERY:g}]",
 )
@@ -150,7 +157,9 @@ def _drawn(found: _Found, console: Console) -> Group:
 def _state(status: Status) -> str:
     from popbench.cli._stages import duration
 
-    if status.state == "stalled":
+    if status.holder is not None and not any(stage.left for stage in status.stages):
+        told = "at work on samples and statistics"
+    elif status.state == "stalled":
         told = f"stalled for {duration(status.silent)}"
     else:
         more = {"stopped": ", its command goes on with it", "incomplete": ", its command tries the rest again"}
