@@ -183,6 +183,29 @@ def _check_file(path: Path) -> None:
         raise UsageError(f"{path}: is compressed ({kind or 'tar'}), and not unpacked here: unpack it first")
     if size > LARGEST:
         raise UsageError(f"{path}: larger than {LARGEST // 2**20} MiB")
+    if head.startswith(b"PAR1"):
+        _check_parquet(path)
+
+
+def _check_parquet(path: Path) -> None:
+    """Raise UsageError for a file of Parquet in which a few bytes stand for very many."""
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            about = file.metadata
+            if about.num_rows > ROWS:
+                raise UsageError(f"{path}: {about.num_rows:,} rows, of {ROWS:,} at most")
+            groups = [about.row_group(number) for number in range(about.num_row_groups)]
+            chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+            largest = max((chunk.total_uncompressed_size for chunk in chunks), default=0)
+            size = 0  # a value may be as large as its chunk, and stand in every row
+            for batch in file.iter_batches(max(4, min(10_000, LARGEST // max(largest, 1)))):
+                size += batch.nbytes
+                if size > LARGEST:
+                    raise UsageError(f"{path}: larger than {LARGEST // 2**20} MiB when it is unpacked")
+    except (OSError, ValueError) as error:  # also what is no Parquet
+        raise UsageError(f"{path}: cannot be read ({one_line(error, 200)})") from error
 
 
 def _places(arguments: Mapping[str, JSON]) -> Iterator[str]:

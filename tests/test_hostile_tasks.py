@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from command_line import Run, in_process
@@ -94,6 +96,18 @@ def referred(task: Path, of: Outside) -> None:
     task_file(task, dataset={"path": "json", "data_files": f"reference://x::file://{task}/refs.json"})
 
 
+def parquet(rows: int, prompt: str) -> Change:
+    """Write so many equal rows, which take next to nothing in the file."""
+
+    def change(task: Path, _: Outside) -> None:
+        values = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([prompt]))
+        pq.write_table(pa.table({"prompt": values}), task / "rows.parquet")
+        assert (task / "rows.parquet").stat().st_size < 3_000_000
+        task_file(task, dataset={"path": "parquet", "data_files": "rows.parquet"}, fields={"prompt": "prompt"})
+
+    return change
+
+
 TASKS: dict[str, tuple[Change, str]] = {
     # YAML
     "python-in-yaml": (yaml_text("!!python/object/apply:os.mkdir ['CANARY']"), "not valid YAML"),
@@ -127,6 +141,11 @@ TASKS: dict[str, tuple[Change, str]] = {
     "bzip2-of-anything": (data(bz2.compress(b"\0" * 1_000_000)), "is compressed (bzip2)"),
     "zip-that-leads-out": (data(zipped()), "is compressed (zip)"),
     "tar-that-leads-out": (data(tarred()), "is compressed (tar)"),
+    "a-million-rows-and-one": (parquet(1_000_001, "x"), "1,000,001 rows, of 1,000,000 at most"),
+    "gigabytes-of-one-prompt": (parquet(200_000, "x" * 10_000), "larger than 512 MiB when it is unpacked"),
+    "no-parquet": (
+        steps(keys(dataset={"path": "parquet", "data_files": "mine.jsonl"}), data(b"PAR1" * 9)), "cannot be read"
+    ),
     "data-is-a-pipe": (pipe("mine.jsonl"), "not a regular file"),
     "data-is-a-device": (link("mine.jsonl", "/dev/zero"), "not a regular file"),
     "data-of-a-long-name": (dataset(data_files="x" * 5000), ""),
