@@ -201,11 +201,15 @@ def _check_parquet(path: Path) -> None:
             largest = max((chunk.total_uncompressed_size for chunk in chunks), default=0)
             size = 0  # a value may be as large as its chunk, and stand in every row
             for batch in file.iter_batches(max(4, min(10_000, LARGEST // max(largest, 1)))):
-                size += batch.nbytes
+                size += sum(_unpacked(column).nbytes for column in batch.columns)
                 if size > LARGEST:
                     raise UsageError(f"{path}: larger than {LARGEST // 2**20} MiB when it is unpacked")
     except (OSError, ValueError) as error:  # also what is no Parquet
         raise UsageError(f"{path}: cannot be read ({one_line(error, 200)})") from error
+
+
+def _unpacked(column: Any) -> Any:
+    return column.dictionary_decode() if hasattr(column, "dictionary_decode") else column
 
 
 def _places(arguments: Mapping[str, JSON]) -> Iterator[str]:
