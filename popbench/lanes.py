@@ -14,11 +14,11 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from popbench.ledger import Cell, Stage
+from popbench.ledger import STAGES, Cell, Stage
 from popbench.plan import Plan
 from popbench.records import JSON, Prompt, Reference
-from popbench.settled import STAGES, Counted, Open, View
-from popbench.systems import Part, Track
+from popbench.settled import Counted, Open, View
+from popbench.systems import Line, Part, Track
 
 Place = tuple[Cell, str, int]
 """Where a result belongs: cell, prompt id, repeat."""
@@ -54,18 +54,6 @@ class Unit:
         """What messages call it."""
         repeat = f" repeat {self.repeat}" if self.repeat else ""
         return f"{self.prompt.task}/{self.prompt.id}{repeat} ({self.track.label})"
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A track and the components that it goes through up to a lane's stage: one cell of the ledger."""
-
-    track: Track
-    chain: tuple[Part, ...]
-
-    def cell(self, stage: Stage) -> Cell:
-        """Name the cell of a stage, of as many of the components as there are up to it."""
-        return self.track.cell(stage, *self.chain[: STAGES.index(stage) + 1])
 
 
 class Undone(dict[Place, str]):

@@ -30,6 +30,8 @@ from popbench.records import JSON
 from popbench.tallies import TICK, spent, summed, tallied, used
 
 Stage = Literal["write", "render", "score"]
+STAGES: tuple[Stage, ...] = ("write", "render", "score")
+"""In their order: each goes on from the one before."""
 
 _VERSION = "1"
 _CHUNK = 400

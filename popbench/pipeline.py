@@ -19,15 +19,15 @@ from popbench.exchange import Exchange, Result
 from popbench.human import Match, settle
 from popbench.interfaces import Engine
 from popbench.keys import clip_key, derive_seed, draft_key, score_key
-from popbench.lanes import Common, Lane, Line, Undone, Unit
-from popbench.ledger import Call, Cell, Ledger, Stage
+from popbench.lanes import Common, Lane, Undone, Unit
+from popbench.ledger import STAGES, Call, Cell, Ledger
 from popbench.originality import closest, describe
 from popbench.plan import Plan
 from popbench.progress import Progress
 from popbench.prompting import Shown, make_chat
 from popbench.records import JSON, Request, ScoreRequest, VideoRequest
 from popbench.schedule import Schedule
-from popbench.settled import STAGES, View, going_on
+from popbench.settled import View, going_on
 from popbench.systems import Part, TaskMode
 
 ATTEMPTS = 3
@@ -135,26 +135,11 @@ class Pipeline:
         return lanes
 
     def _lanes(self) -> list[Lane]:
-        plan, stop = self.plan, self.plan.config.stop_after
-        lanes = [self._lane("write", llm, [(llm,)]) for llm in plan.llms]
-        if stop != "write":
-            lanes += [
-                self._lane("render", generator, [(llm, generator) for llm in plan.llms])
-                for generator in plan.generators
-            ]
-        if stop is None:
-            chains = [(llm, generator) for llm in plan.llms for generator in plan.generators]
-            lanes += [
-                self._lane("score", predictor, [(*chain, predictor) for chain in chains])
-                for predictor in plan.predictors
-            ]
-        return lanes
-
-    def _lane(self, stage: Stage, part: Part, chains: Sequence[tuple[Part, ...]]) -> Lane:
-        lines = [Line(track, chain) for chain in chains for track in self.plan.task_modes.values()]
-        if stage == "score" and (human := self.plan.human) is not None:
-            lines += [Line(track, (human, human, part)) for track in self.plan.human_tracks]
-        return Lane(stage, part, lines, self.plan, self.view, self._common)
+        return [
+            Lane(stage, part, lines, self.plan, self.view, self._common)
+            for stage in self.plan.stages
+            for part, lines in self.plan.lines(stage)
+        ]
 
     def _work(self, lane: Lane) -> None:
         """Do all of a lane, in its thread."""

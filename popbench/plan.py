@@ -14,6 +14,7 @@ from popbench.errors import UsageError
 from popbench.human import human_part, tracks
 from popbench.keys import digest
 from popbench.leakage import leaks
+from popbench.ledger import STAGES, Stage
 from popbench.prompting import Mode, Shown, Template, read_mode, show
 from popbench.records import JSON, Message, Prompt, Reference
 from popbench.registry import Resolved, load_registry
@@ -21,7 +22,7 @@ from popbench.retrieval import RetrievalOptions, Retriever
 from popbench.retrieval.options import VERSION as RETRIEVAL_VERSION
 from popbench.settings import EvalConfig
 from popbench.specs import absolute_paths, parse_spec, path_exists
-from popbench.systems import Part, System, TaskMode, Track, as_part, made_by
+from popbench.systems import Line, Part, System, TaskMode, Track, as_part, made_by
 from popbench.tasks import Task, is_task_path, load_tasks
 
 
@@ -69,6 +70,26 @@ class Plan:
         if self.human is None or self.corpus is None:
             return []
         return tracks(self.human, self.corpus, self.tasks)
+
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """The stages that the run goes through."""
+        stop = self.config.stop_after
+        return STAGES if stop is None else STAGES[: STAGES.index(stop) + 1]
+
+    def lines(self, stage: Stage) -> Iterator[tuple[Part, list[Line]]]:
+        """Yield every component that works in a stage, with what it works on."""
+        before: list[tuple[Part, ...]] = [()]
+        parts: Sequence[Part] = self.llms
+        if stage != "write":
+            before, parts = [(llm,) for llm in self.llms], self.generators
+        if stage == "score":
+            before, parts = [(llm, gen) for llm in self.llms for gen in self.generators], self.predictors
+        for part in parts:
+            lines = [Line(track, (*chain, part)) for chain in before for track in self.task_modes.values()]
+            if stage == "score" and self.human is not None:
+                lines += [Line(track, (self.human, self.human, part)) for track in self.human_tracks]
+            yield part, lines
 
     def places(self, track: Track, part: slice = slice(None)) -> Iterator[tuple[Prompt, int]]:
         """Yield every prompt and repeat of a track, or a part of them."""

@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from popbench.keys import score_key
-from popbench.ledger import Call, Cell, Ledger, Stage
+from popbench.ledger import STAGES, Call, Cell, Ledger, Stage
 from popbench.ledger_guard import check_payload, check_value
 from popbench.records import JSON, Prompt
 from popbench.systems import Part, Track
 
 At: TypeAlias = tuple[str, int]
 """A place in a cell: prompt id and repeat."""
-
-STAGES: tuple[Stage, ...] = ("write", "render", "score")
 
 _LOOKED_AT: Mapping[Stage, str] = {
     "write": "d0.status",

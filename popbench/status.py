@@ -22,12 +22,11 @@ from popbench.errors import PopbenchError, UsageError, damage, one_line
 from popbench.files import SMALL, read_json, read_text
 from popbench.keys import digest
 from popbench.leaderboard.about import About
-from popbench.ledger import Ledger, Stage
+from popbench.ledger import STAGES, Ledger, Stage
 from popbench.pulse import LATELY, Sums, moments
 from popbench.records import JSON
 from popbench.registry import load_registry
 from popbench.run import HOLDER, LOCK, check_free
-from popbench.settled import STAGES
 from popbench.systems import cost_of, made_by
 from popbench.tallies import TICK
 

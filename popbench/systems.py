@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from popbench.drafts import VERSION as DRAFTS_VERSION
 from popbench.errors import RunError, UsageError, one_line
 from popbench.keys import digest
-from popbench.ledger import Cell
+from popbench.ledger import STAGES, Cell, Stage
 from popbench.originality import VERSION as ORIGINALITY_VERSION
 from popbench.prompting import Mode, Template
 from popbench.records import JSON, Draft, Message
@@ -84,10 +83,22 @@ class Track:
     label: str
     fingerprint: str
 
-    def cell(self, stage: Literal["write", "render", "score"], *parts: Part) -> Cell:
+    def cell(self, stage: Stage, *parts: Part) -> Cell:
         """Name the ledger's cell of a stage of the components so far, and of what the harness does between them."""
         made = made_by(*(part.digest for part in parts), rendered=stage != "write")
         return Cell(made, self.task.hash, self.fingerprint, stage)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A track and the components that it goes through up to some stage: one cell of the ledger."""
+
+    track: Track
+    chain: tuple[Part, ...]
+
+    def cell(self, stage: Stage) -> Cell:
+        """Name the cell of a stage, of as many of the components as there are up to it."""
+        return self.track.cell(stage, *self.chain[: STAGES.index(stage) + 1])
 
 
 @dataclass(frozen=True)

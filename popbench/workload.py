@@ -11,12 +11,12 @@ from typing import Literal
 from popbench.errors import RunError, one_line
 from popbench.human import lacks, unmatched
 from popbench.interfaces import Engine
-from popbench.ledger import Cell, Ledger, Stage
+from popbench.ledger import STAGES, Cell, Ledger, Stage
 from popbench.plan import Plan
 from popbench.registry import Resolved
 from popbench.run import check_identity
-from popbench.settled import STAGES, Counted, Open, View
-from popbench.systems import Part, TaskMode, Track
+from popbench.settled import Counted, Open, View
+from popbench.systems import Line, Part, TaskMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,9 @@ class _Look:
     stages: Collection[Stage]
     known: dict[Cell, tuple[int, int]] = field(default_factory=dict)
 
-    def over(self, plan: Plan, stage: Stage, track: Track, chain: tuple[Part, ...]) -> int:
+    def over(self, plan: Plan, stage: Stage, line: Line) -> int:
         """Count the places of a cell that a stage is done with."""
+        track, chain = line.track, line.chain
         if stage in self.stages:
             places = ((prompt.id, repeat) for prompt, repeat in plan.places(track))
             found: Open | Counted = self.view.open(stage, track, chain, places)
@@ -83,37 +84,24 @@ class _Look:
 
 
 def _workload(plan: Plan, look: _Look) -> Iterator[Work]:
-    for llm in plan.llms:
-        yield _work(plan, look, "write", llm, [(llm,)])
-    if plan.config.stop_after == "write":
-        return
-    for generator in plan.generators:
-        yield _work(plan, look, "render", generator, [(llm, generator) for llm in plan.llms])
-    if plan.config.stop_after == "render":
-        return
-    if plan.human is not None:
-        items = sum(1 for track in plan.human_tracks for _ in plan.places(track))
-        left = unmatched(plan, look.view)
-        prompts = frozenset(prompt.text for _, prompt, _ in left)
-        yield Work("match", plan.human, items, items - len(left), prompts)
-    for predictor in plan.predictors:
-        chains = [(llm, generator, predictor) for llm in plan.llms for generator in plan.generators]
-        yield _work(plan, look, "score", predictor, chains)
+    for stage in plan.stages:
+        if stage == "score" and plan.human is not None:
+            items = sum(1 for track in plan.human_tracks for _ in plan.places(track))
+            left = unmatched(plan, look.view)
+            prompts = frozenset(prompt.text for _, prompt, _ in left)
+            yield Work("match", plan.human, items, items - len(left), prompts)
+        for part, lines in plan.lines(stage):
+            yield _work(plan, look, stage, part, lines)
 
 
-def _work(plan: Plan, look: _Look, stage: Stage, part: Part, chains: Sequence[tuple[Part, ...]]) -> Work:
+def _work(plan: Plan, look: _Look, stage: Stage, part: Part, lines: Sequence[Line]) -> Work:
     items = done = 0
     looked_up: set[str] = set()
-    lines: list[tuple[Track, tuple[Part, ...]]] = [
-        (track, chain) for track in plan.task_modes.values() for chain in chains
-    ]
-    if stage == "score" and (human := plan.human) is not None:
-        lines += [(track, (human, human, part)) for track in plan.human_tracks]
-    for track, chain in lines:
-        prompts, repeats = plan.prompts[track.task.name], plan.config.repeats
+    for line in lines:
+        track, prompts, repeats = line.track, plan.prompts[line.track.task.name], plan.config.repeats
         wanted = len(prompts) * repeats
         items += wanted
-        done += min(wanted, look.over(plan, stage, track, chain))
+        done += min(wanted, look.over(plan, stage, line))
         if stage == "write" and isinstance(track, TaskMode) and track.template.uses_references:
             over = look.view.drafted(track, part, repeats)
             looked_up |= {prompt.text for prompt in prompts if prompt.id not in over}

@@ -15,10 +15,10 @@ import support
 from popbench.api import resolve_config
 from popbench.keys import score_key
 from popbench.lanes import Lane
-from popbench.ledger import Call, Done, Ledger
+from popbench.ledger import STAGES, Call, Done, Ledger
 from popbench.plan import Plan, make_plan
 from popbench.progress import Progress
-from popbench.settled import STAGES, At, Open, View
+from popbench.settled import At, Open, View
 from popbench.workload import workload
 
 
