@@ -3,12 +3,45 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 SCRIPTS = Path(__file__).parents[1] / "plugins" / "popbench_ray" / "scripts"
+
+STAND_INS = {
+    "scontrol": """#!/bin/sh
+echo here
+echo there
+""",
+    "srun": """#!/bin/sh
+case "$*" in
+*hostname*) echo 127.0.0.1 ;;
+*) exec sleep 60 ;;
+esac
+""",
+    "ray": "#!/bin/sh\n",
+    "popbench": f"""#!{sys.executable}
+import sys, time
+try:
+    print("at work:", *sys.argv[1:], flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    time.sleep(0.5)
+    print("interrupted: what there is is written", flush=True)
+    sys.exit(130)
+""",
+}
+
+
+def _surroundings(folder: Path, **slurm: str) -> dict[str, str]:
+    for name, text in STAND_INS.items():
+        (folder / name).write_text(text, encoding="utf-8")
+        (folder / name).chmod(0o755)
+    return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", **slurm}
 
 
 @pytest.mark.parametrize("name", ["ray_cluster.slurm", "shards.slurm"])
@@ -46,3 +79,29 @@ def test_a_task_of_an_array_does_its_share_and_knows_of_how_many(
     )
     assert done.stdout == told
     assert done.returncode == (0 if told else 2)
+
+
+@pytest.mark.parametrize(("name", "words"), [("ray_cluster.slurm", "--engine ray,address=127.0.0.1:6379"),
+                                             ("shards.slurm", "--shard 1/1")])  # fmt: skip
+def test_the_signal_before_the_end_of_a_job_reaches_popbench_which_is_waited_for(
+    name: str, words: str, tmp_path: Path
+) -> None:
+    """As Slurm does with `--signal B:INT@...`: the script's shell gets the signal, and nothing else does."""
+    slurm = {
+        "SLURM_JOB_NODELIST": "here,there",
+        "SLURM_JOB_NUM_NODES": "2",
+        "SLURM_ARRAY_TASK_ID": "1",
+        "SLURM_ARRAY_TASK_COUNT": "1",
+        "SLURM_ARRAY_TASK_MAX": "1",
+    }
+    with subprocess.Popen(
+        ["env", "--default-signal=INT", "bash", str(SCRIPTS / name), "--gen", "ltx"],
+        env=_surroundings(tmp_path, **slurm),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as job:
+        assert job.stdout is not None
+        assert job.stdout.readline() == f"at work: eval {words} --gen ltx\n"
+        job.send_signal(signal.SIGINT)
+        assert job.stdout.read() == "interrupted: what there is is written\n"
+        assert job.wait(10) == 130
