@@ -20,7 +20,7 @@ echo there
     "srun": """#!/bin/sh
 case "$*" in
 *hostname*) echo 127.0.0.1 ;;
-*) exec sleep 60 ;;
+*) echo "${SRUN_CPUS_PER_TASK:-1}: $*" >> "$0.log"; exec sleep 60 ;;
 esac
 """,
     "ray": "#!/bin/sh\n",
@@ -35,6 +35,8 @@ except KeyboardInterrupt:
     sys.exit(130)
 """,
 }
+
+CLUSTER = {"SLURM_JOB_NODELIST": "here,there", "SLURM_JOB_NUM_NODES": "2", "SLURM_CPUS_PER_TASK": "16"}
 
 
 def _surroundings(folder: Path, **slurm: str) -> dict[str, str]:
@@ -88,8 +90,7 @@ def test_the_signal_before_the_end_of_a_job_reaches_popbench_which_is_waited_for
 ) -> None:
     """As Slurm does with `--signal B:INT@...`: the script's shell gets the signal, and nothing else does."""
     slurm = {
-        "SLURM_JOB_NODELIST": "here,there",
-        "SLURM_JOB_NUM_NODES": "2",
+        **CLUSTER,
         "SLURM_ARRAY_TASK_ID": "1",
         "SLURM_ARRAY_TASK_COUNT": "1",
         "SLURM_ARRAY_TASK_MAX": "1",
@@ -105,3 +106,15 @@ def test_the_signal_before_the_end_of_a_job_reaches_popbench_which_is_waited_for
         job.send_signal(signal.SIGINT)
         assert job.stdout.read() == "interrupted: what there is is written\n"
         assert job.wait(10) == 130
+
+
+def test_ray_has_on_every_node_the_processors_that_the_job_has_asked_for(tmp_path: Path) -> None:
+    surroundings = _surroundings(tmp_path, **CLUSTER)
+    log = tmp_path / "srun.log"
+    both = f'#!/bin/sh\nuntil [ "$(grep -c . {log})" = 2 ]; do sleep 0.1; done\n'
+    (tmp_path / "popbench").write_text(both, encoding="utf-8")
+    done = subprocess.run(["bash", str(SCRIPTS / "ray_cluster.slurm")], env=surroundings, timeout=60, check=False)
+    assert done.returncode == 0
+    started = log.read_text(encoding="utf-8").splitlines()
+    assert len(started) == 2
+    assert all(line.startswith("16: ") and "--num-cpus 16 " in line for line in started)
