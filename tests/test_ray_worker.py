@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 import popbench
 from popbench.registry import load_registry
+from popbench_ray.cluster import UnreachableError, connect, lacking
 from popbench_ray.engine import RayEngine
 from popbench_ray.worker import Settings, Worker
 
@@ -68,6 +71,26 @@ def test_without_ray_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPat
     for address in (None, "127.0.0.1:1"):
         told = RayEngine(RayEngine.Options(address=address)).check()
         assert told == ['Ray is not installed: pip install "popbench[ray]"']
+
+
+@pytest.mark.parametrize(("address", "mode"), [(None, None), (None, "token"), ("127.0.0.1:1", "token")])
+def test_a_ray_too_old_for_the_token_it_is_to_ask_for_is_refused_in_one_line(
+    address: str | None, mode: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    old = ModuleType("ray")
+    old.__spec__ = ModuleSpec("ray", None, is_package=True)
+    old.__spec__.submodule_search_locations = [str(tmp_path)]
+    monkeypatch.setitem(sys.modules, "ray", old)
+    told = 'this Ray is too old to ask for a token: pip install "popbench[ray]", or set RAY_AUTH_MODE=disabled'
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    if mode is not None:
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    assert RayEngine(RayEngine.Options(address=address)).check() == [told]
+    with pytest.raises(UnreachableError) as refused:
+        connect(address)
+    assert str(refused.value) == told
+    (tmp_path / "_private" / "authentication").mkdir(parents=True)
+    assert lacking(address) is None
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "nonsense"])

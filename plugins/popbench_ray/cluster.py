@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from popbench.errors import PopbenchError, one_line
@@ -28,9 +29,6 @@ _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 _PATIENCE = {"RAY_gcs_rpc_server_reconnect_timeout_s": "600", "RAY_USAGE_STATS_ENABLED": "0"}
 """Ray ends the whole process when its head has been silent for 60 s; samples have to be written first."""
-
-
-MISSING = 'Ray is not installed: pip install "popbench[ray]"'
 
 
 class UnreachableError(PopbenchError):
@@ -119,11 +117,27 @@ def within(seconds: float, call: Callable[[], Any], lasts: threading.Event | Non
     return result
 
 
+def lacking(address: str | None) -> str | None:
+    """Say in one line what is not installed, without a look into Ray; None where all is there.
+
+    A Ray that knows no tokens does not say so when it is asked for one: it lets everybody in.
+    """
+    ray = find_spec("ray")
+    if ray is None:
+        return 'Ray is not installed: pip install "popbench[ray]"'
+    places = ray.submodule_search_locations or ()
+    asked = os.environ.get("RAY_AUTH_MODE", "token" if address is None else "disabled")
+    if asked != "disabled" and not any(Path(place, "_private", "authentication").is_dir() for place in places):
+        return 'this Ray is too old to ask for a token: pip install "popbench[ray]", or set RAY_AUTH_MODE=disabled'
+    return None
+
+
 def connect(address: str | None) -> Connection:
     """Join a cluster, or start Ray on this machine where there is no address; raises UnreachableError."""
     global _current
-    if find_spec("ray") is None:
-        raise UnreachableError(MISSING)
+    lacks = lacking(address)
+    if lacks is not None:
+        raise UnreachableError(lacks)
     with _lock:
         if _current is None:
             if _ray().is_initialized():

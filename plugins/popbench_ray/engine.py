@@ -6,7 +6,6 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import popbench
 from popbench.engine import LocalEngine
 from popbench.errors import one_line
 from popbench.registry import create
-from popbench_ray.cluster import MISSING, Connection, UnreachableError, connect, within
+from popbench_ray.cluster import Connection, UnreachableError, connect, lacking, within
 from popbench_ray.driver import Driver
 from popbench_ray.lanes import Limits
 from popbench_ray.nodes import Need
@@ -67,7 +66,8 @@ class RayEngine(popbench.Engine):
     def check(self) -> list[str]:
         """Say whether Ray is there, and the cluster answers; where none is named, nothing is started to find out."""
         if self.options.address is None:
-            return [] if find_spec("ray") is not None else [MISSING]
+            lacks = lacking(None)
+            return [] if lacks is None else [lacks]
         return [] if self._connect() is not None else [str(self._unreachable)]
 
     def lacks(self, spec: popbench.ComponentSpec, component: popbench.Component) -> list[str]:
