@@ -133,6 +133,12 @@ class World:
         self.scheduler.lost(number, why, self.now, blame=blame)
         self.act()
 
+    def differ(self, number: int, why: str) -> None:
+        """Let a worker find another component where it is."""
+        assert not self.ghosts.pop(number).held
+        self.scheduler.differs(number, why, self.now)
+        self.act()
+
     def wait(self, seconds: float) -> None:
         """Let time pass."""
         self.now += seconds

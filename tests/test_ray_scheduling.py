@@ -36,7 +36,11 @@ def test_whatever_goes_wrong_every_item_is_answered_once_and_every_lane_ends(
         if chance < 0.2:
             made.add(source.choice(list(NEEDS)), source.randrange(1, 5))
         elif chance < 0.2 + 0.3 * trouble and made.ghosts:
-            made.lose(source.choice(list(made.ghosts)), blame=source.random() < 0.8)
+            number = source.choice(list(made.ghosts))
+            if made.ghosts[number].state == "placed" and source.random() < 0.3:
+                made.differ(number, "it differs")
+            else:
+                made.lose(number, blame=source.random() < 0.8)
         elif chance < 0.2 + 0.5 * trouble:
             names = [name for name in made.nodes if source.random() < 0.7]
             made.resize({**{name: made.nodes[name] for name in names}, f"n{step}": source.choice(list(SIZES.values()))})
@@ -171,6 +175,43 @@ def test_a_node_on_which_a_component_does_not_work_is_left_out() -> None:
             made.go_on(number)
     assert losses <= 3
     assert set(made.outcomes["gen"].values()) == {"ok"}
+
+
+def test_a_node_that_has_another_component_is_left_out_and_the_lane_ends_where_no_node_is_left() -> None:
+    made = world({"gen": Need(gpus=1)}, good=Size(gpus=1), bad=Size(gpus=2), small=Size(cpus=4))
+    made.add("gen", 40)
+    differing = 0
+    while len(made.outcomes["gen"]) < 20:
+        number = made.source.choice([n for n, ghost in made.ghosts.items() if ghost.state != "ready" or ghost.held])
+        if made.ghosts[number].node == "bad" and made.ghosts[number].state == "placed":
+            made.differ(number, "it differs on node bad")
+            differing += 1
+        else:
+            made.go_on(number)
+    assert differing == 2, "nothing more was started there"
+    assert not made.ends["gen"]
+    made.resize({"bad": Size(gpus=2), "other": Size(gpus=1)})
+    (last,) = made.ghosts
+    made.go_on(last)
+    made.differ(last, "it differs on node other")
+    assert made.ends["gen"] == ["it differs on node other"]
+    assert set(made.outcomes["gen"].values()) == {"ok"}
+
+
+def test_a_lane_that_has_lost_all_nodes_but_those_left_out_ends_though_others_are_at_work() -> None:
+    made = world({"gen": Need(gpus=1), "cpu": Need(cpus=1)}, bad=Size(gpus=1, cpus=1), good=Size(gpus=1))
+    made.add("gen", 2)
+    made.add("cpu", 1)
+    for number, ghost in list(made.ghosts.items()):
+        made.go_on(number)
+        if ghost.node == "bad" and ghost.lane == "gen":
+            made.differ(number, "it differs on node bad")
+        else:
+            made.go_on(number)
+    made.resize({"bad": Size(gpus=1, cpus=1)})
+    for _ in range(52):
+        made.wait(1.0)
+    assert made.ends["gen"] == ["it has had no node to work on for 50 s (before that, it differs on node bad)"]
 
 
 def test_a_lost_node_is_nobodys_fault() -> None:

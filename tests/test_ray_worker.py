@@ -39,7 +39,7 @@ def test_a_worker_that_is_closed_leaves_the_working_directory_as_it_is(case: str
             await worker.place(Settings.here())
         spec = _spec("kinetic")
         if case == "another component":
-            assert (await worker.prepare(spec, {"name": "other"}, popbench.__version__)).raised
+            assert (await worker.prepare(spec, {"name": "other"}, popbench.__version__)).differs
         if case == "cannot be made":
             wrong = popbench.ComponentSpec("generator", "nowhere", {}, "nowhere", "nowhere")
             assert (await worker.prepare(wrong, {}, popbench.__version__)).raised

@@ -234,9 +234,9 @@ class Driver:
             self._lost(number, error)
         elif result.raised is None:
             self._scheduler.ready(number, time.monotonic())
-        elif result.eager:  # it is another component there
-            self._gone(number, "it is another one")
-            self._scheduler.fail(self._lanes.get(number, ""), f"it differs on node {host}: {result.raised}")
+        elif result.differs:
+            self._kill(number)
+            self._scheduler.differs(number, f"it differs on node {host}: {result.raised}", time.monotonic())
         else:
             self._raised(number, result)
 

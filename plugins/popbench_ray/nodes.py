@@ -138,9 +138,9 @@ class Cluster:
                     return name
         return None
 
-    def possible(self, need: Need) -> bool:
+    def possible(self, need: Need, avoided: Collection[str] = ()) -> bool:
         """Say whether any node would hold such a worker if it were empty."""
-        return any(node.size.holds(need) for node in self.nodes.values())
+        return any(node.size.holds(need) for name, node in self.nodes.items() if name not in avoided)
 
     def take(self, name: str, need: Need) -> tuple[int, ...]:
         """Occupy room on a node."""

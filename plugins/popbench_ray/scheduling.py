@@ -157,6 +157,18 @@ class Scheduler:
             self._blame(lane, worker.node, why, 1 if state == "ready" else -(-self.limits.fatal // 3))
         self._offer(lane, now)
 
+    def differs(self, number: int, why: str, now: float) -> None:
+        """Take note that a worker's node has another component: the lane does without that node while it has others."""
+        worker = self._pool.workers.get(number)
+        if worker is None:
+            return
+        lane = worker.lane
+        lane.shunned.add(worker.node)
+        lane.why = why
+        self.lost(number, why, now, blame=False)
+        if lane.open and self._nowhere(lane):
+            self._end(lane, why)
+
     def _begun(self, worker: Worker) -> list[Item]:
         """Return the items that a worker was at: the oldest that it held, or all, of one that takes several."""
         items = list(worker.items.values())
@@ -268,9 +280,12 @@ class Scheduler:
         fatal = self.limits.fatal
         if lane.trouble[node] >= fatal:
             lane.shunned.add(node)
-        nowhere = not lane.nodes and all(name in lane.shunned for name in self._pool.cluster.nodes)
-        if nowhere or (lane.losses >= fatal and all(name in lane.trouble for name in lane.nodes)):
+        if self._nowhere(lane) or (lane.losses >= fatal and all(name in lane.trouble for name in lane.nodes)):
             self._end(lane, f"its workers ended again and again without an answer: {lane.why}")
+
+    def _nowhere(self, lane: Lane) -> bool:
+        """Say whether a lane has no worker, nor a node that could have one."""
+        return not lane.nodes and not self._pool.cluster.possible(lane.need, lane.shunned)
 
     def _time(self, worker: Worker, at: float) -> None:
         """Have a look at a worker then, or earlier where that is planned already."""
@@ -295,8 +310,8 @@ class Scheduler:
 
     def _look_for_life(self, lane: Lane, now: float) -> None:
         """End a lane that has had no worker, and no hope of one, for too long."""
-        possible = self._pool.cluster.possible(lane.need)
-        hope = lane.ready or ((self._busy or self._pool.loading) and possible)
+        cluster = self._pool.cluster
+        hope = lane.ready or ((self._busy or self._pool.loading) and cluster.possible(lane.need, lane.shunned))
         if hope or not (lane.open and lane.unfinished):
             lane.dark = None
             return
@@ -304,10 +319,12 @@ class Scheduler:
             lane.dark = now
         elif now - lane.dark >= self.limits.lost_after:
             seconds = f"{now - lane.dark:.0f} s"
-            if not self._pool.cluster.nodes:
+            if not cluster.nodes:
                 why = f"the cluster has had no node for {seconds}"
-            elif not possible:
+            elif not cluster.possible(lane.need):
                 why = f"no node of the cluster has had {lane.need} for {seconds}"
+            elif not cluster.possible(lane.need, lane.shunned):
+                why = f"it has had no node to work on for {seconds}"
             else:
                 why = f"no worker could be started for {seconds}: is the cluster busy with other work?"
             self._end(lane, why + (f" (before that, {lane.why})" if lane.why else ""))

@@ -59,13 +59,14 @@ class Settings:
 class Result:
     """What became of an item: an answer, a clip's file beside it; or what the component raised, which ends a worker.
 
-    `eager`: the component would have taken more items at once.
+    `eager`: the component would have taken more items at once. `differs`: it is another component than the driver's.
     """
 
     answer: popbench.Answer | None = None
     video: bytes | None = None
     eager: bool = False
     raised: str | None = None
+    differs: bool = False
     trace: str = ""
 
 
@@ -149,7 +150,7 @@ class Worker:
         return socket.gethostname()
 
     async def prepare(self, spec: popbench.ComponentSpec, fingerprint: Mapping[str, Any], version: str) -> Result:
-        """Make the component, and get ready for items; a fingerprint that differs comes back as `raised`."""
+        """Make the component, and get ready for items; `raised` says why it cannot, or in what it `differs`."""
         self._loop = asyncio.get_running_loop()
         return await asyncio.to_thread(self._prepare, spec, fingerprint, version)
 
@@ -158,9 +159,9 @@ class Worker:
             self._component = create(spec)
             found = dict(self._component.fingerprint())
             if version != popbench.__version__:
-                return Result(raised=f"popbench is {popbench.__version__} there and {version} here", eager=True)
+                return Result(raised=f"popbench is {popbench.__version__} there and {version} here", differs=True)
             if digest(found) != digest(fingerprint):
-                return Result(raised=differences(fingerprint, found) or "its fingerprint differs", eager=True)
+                return Result(raised=differences(fingerprint, found) or "its fingerprint differs", differs=True)
             self._label = spec.label
             self._temporary = tempfile.TemporaryDirectory(prefix="popbench-", ignore_cleanup_errors=True)
         except BaseException as error:  # also SystemExit: a plugin's constructor may raise anything
