@@ -85,6 +85,8 @@ class Bright(popbench.Predictor):
     def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
         for item in items:
             time.sleep(self.options.seconds)
+            if item.title == "raise":
+                raise ValueError("bad title")
             yield popbench.Score(item.id, 1.0 + float(read_frames(item.path, 2).mean()), {"file": item.path.name})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +13,8 @@ from typing import Any
 import pytest
 
 import popbench
-from popbench.registry import load_registry
+import ray_support
+from popbench.registry import create, load_registry
 from popbench_ray.cluster import UnreachableError, connect, lacking
 from popbench_ray.engine import RayEngine
 from popbench_ray.worker import Settings, Worker
@@ -20,6 +22,16 @@ from popbench_ray.worker import Settings, Worker
 
 def _spec(text: str) -> popbench.ComponentSpec:
     return load_registry().resolve("generator", text).spec
+
+
+async def _ready(kind: str, text: str) -> Any:
+    """Have a worker that has prepared a component."""
+    ray_support.install()
+    worker: Any = Worker()
+    await worker.place(Settings.here())
+    spec = load_registry().resolve(kind, text).spec
+    assert (await worker.prepare(spec, dict(create(spec).fingerprint()), popbench.__version__)).raised is None
+    return worker
 
 
 def _kept(folder: Path) -> set[str]:
@@ -44,8 +56,6 @@ def test_a_worker_that_is_closed_leaves_the_working_directory_as_it_is(case: str
             wrong = popbench.ComponentSpec("generator", "nowhere", {}, "nowhere", "nowhere")
             assert (await worker.prepare(wrong, {}, popbench.__version__)).raised
         if case == "at work":
-            from popbench.registry import create
-
             same = dict(create(spec).fingerprint())
             assert (await worker.prepare(spec, same, popbench.__version__)).raised is None
             result = await worker.do(popbench.VideoRequest("a", "a lake", 1), None)
@@ -56,6 +66,29 @@ def test_a_worker_that_is_closed_leaves_the_working_directory_as_it_is(case: str
     asyncio.run(live())
     assert _kept(in_tmp) == before
     assert all(folder.is_relative_to("/tmp") and not folder.exists() for folder in made)
+
+
+def test_an_item_whose_file_is_written_while_the_component_ends_is_answered(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ended, write = threading.Event(), Path.write_bytes
+
+    def slowly(path: Path, data: bytes) -> int:
+        if path.name == "late.mp4":
+            assert ended.wait(60)
+        return write(path, data)
+
+    async def live() -> None:
+        monkeypatch.setattr(Path, "write_bytes", slowly)
+        worker = await _ready("predictor", "bright")
+        late = asyncio.create_task(worker.do(popbench.ScoreRequest("late", "a lake", tmp_path), b"a clip"))
+        first = await worker.do(popbench.ScoreRequest("first", "raise", tmp_path), b"a clip")
+        assert first.raised == "it raised ValueError: bad title"
+        ended.set()
+        assert await asyncio.wait_for(late, 60) == first
+        await worker.close()
+
+    asyncio.run(live())
 
 
 def test_a_look_at_the_engine_starts_no_ray() -> None:

@@ -178,6 +178,8 @@ class Worker:
         if video is not None and isinstance(request, popbench.ScoreRequest):
             path = self._folder / f"{request.id}.mp4"
             await asyncio.to_thread(path.write_bytes, video)
+            if self._over is not None:  # meanwhile: nobody would answer this item any more
+                return self._over
             request = replace(request, path=path)
         future: asyncio.Future[Result] = self._loop.create_future()
         self._asked[request.id] = future
