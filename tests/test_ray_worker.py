@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 import sys
+import tempfile
 import threading
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -17,6 +20,7 @@ import ray_support
 from popbench.registry import create, load_registry
 from popbench_ray.cluster import UnreachableError, connect, lacking
 from popbench_ray.engine import RayEngine
+from popbench_ray.folders import PREFIX, Folder, remove_left_behind
 from popbench_ray.worker import Settings, Worker
 
 
@@ -89,6 +93,51 @@ def test_an_item_whose_file_is_written_while_the_component_ends_is_answered(
         await worker.close()
 
     asyncio.run(live())
+
+
+def test_a_worker_whose_component_raises_has_removed_its_folder_before_it_says_so() -> None:
+    """The driver kills it then."""
+
+    async def live() -> None:
+        worker = await _ready("generator", "scripted")
+        folder = worker._folder
+        assert (await worker.do(popbench.VideoRequest("a", "lake", 1), None)).video
+        assert folder.exists()
+        assert (await worker.do(popbench.VideoRequest("b", "raise", 1), None)).raised
+        assert not folder.exists()
+        await worker.close()
+
+    asyncio.run(live())
+
+
+def test_what_a_killed_worker_leaves_is_removed_by_the_next_one_and_nothing_else_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    killed = (
+        "import os; from popbench_ray.folders import Folder; folder = Folder(); "
+        "(folder.path / 'clip.mp4').write_bytes(b'frames'); print(folder.path); os.kill(os.getpid(), 9)"
+    )
+    told = subprocess.run([sys.executable, "-c", killed], env={**os.environ, "TMPDIR": str(tmp_path)}, check=False,
+                          capture_output=True, text=True)  # fmt: skip
+    left = Path(told.stdout.strip())
+    assert (left / "clip.mp4").exists()
+    precious = tmp_path / "precious"
+    others = [precious, *(tmp_path / f"{PREFIX}{name}" for name in ("unlocked", "deep"))]
+    for folder in others:
+        (folder / "work").mkdir(parents=True)
+        (folder / "work" / "years.txt").write_text("years of it", encoding="utf-8")
+    for folder in (precious, tmp_path / f"{PREFIX}deep"):
+        for name in (".alive", "a.txt", "z.txt"):
+            (folder / name).touch()
+    (tmp_path / f"{PREFIX}link").symlink_to(precious)
+    alive = Folder()
+    (alive.path / "clip.mp4").write_bytes(b"frames")
+    before = _kept(tmp_path) - {left.name, *(f"{left.name}/{path.name}" for path in left.iterdir())}
+    remove_left_behind()
+    assert _kept(tmp_path) == before
+    alive.remove()
+    assert _kept(tmp_path) == {name for name in before if not name.startswith(alive.path.name)}
 
 
 def test_a_look_at_the_engine_starts_no_ray() -> None:

@@ -11,7 +11,6 @@ import os
 import queue
 import socket
 import sys
-import tempfile
 import threading
 import traceback
 from collections import deque
@@ -26,6 +25,7 @@ from popbench.answers import Rendered, answers
 from popbench.errors import one_line
 from popbench.keys import digest
 from popbench.registry import create
+from popbench_ray.folders import Folder, remove_left_behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class Worker:
         self._feed = Feed()
         self._asked: dict[str, asyncio.Future[Result]] = {}
         self._over: Result | None = None
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._own: Folder | None = None
         self._label = ""
         self._component: popbench.Component | None = None
         self._found: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -163,7 +163,8 @@ class Worker:
             if digest(found) != digest(fingerprint):
                 return Result(raised=differences(fingerprint, found) or "its fingerprint differs", differs=True)
             self._label = spec.label
-            self._temporary = tempfile.TemporaryDirectory(prefix="popbench-", ignore_cleanup_errors=True)
+            remove_left_behind()
+            self._own = Folder()
         except BaseException as error:  # also SystemExit: a plugin's constructor may raise anything
             return Result(raised=one_line(error), trace=_trace(error))
         self._threads = [threading.Thread(target=run, daemon=True) for run in (self._compute, self._encode)]
@@ -177,7 +178,11 @@ class Worker:
             return self._over
         if video is not None and isinstance(request, popbench.ScoreRequest):
             path = self._folder / f"{request.id}.mp4"
-            await asyncio.to_thread(path.write_bytes, video)
+            try:
+                await asyncio.to_thread(path.write_bytes, video)
+            except OSError:
+                if self._over is None:  # else the folder was removed meanwhile
+                    raise
             if self._over is not None:  # meanwhile: nobody would answer this item any more
                 return self._over
             request = replace(request, path=path)
@@ -194,14 +199,14 @@ class Worker:
     def _end(self) -> None:
         for thread in self._threads:
             thread.join()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        if self._own is not None:
+            self._own.remove()
 
     @property
     def _folder(self) -> Path:
         """Where its files are: a folder that was made for it. No path is ever removed that was not."""
-        assert self._temporary is not None
-        return Path(self._temporary.name)
+        assert self._own is not None
+        return self._own.path
 
     def _compute(self) -> None:
         component = self._component
@@ -231,10 +236,12 @@ class Worker:
             try:
                 if isinstance(found, BaseException):
                     raise found
-                answer = found.encoded() if isinstance(found, Rendered) else found
-                self._hand_over(answer)
+                if self._over is None:
+                    self._hand_over(found.encoded() if isinstance(found, Rendered) else found)
             except BaseException as error:  # a full disk, or what the component raised
-                self._over = Result(raised=self._told(error), trace=_trace(error))
+                self._over = self._over or Result(raised=self._told(error), trace=_trace(error))
+                assert self._own is not None
+                self._own.remove()  # the driver kills this process as soon as it is told
                 self._loop.call_soon_threadsafe(self._give_up)
             finally:
                 del found
