@@ -48,7 +48,6 @@ class Driver:
         self._needs: dict[str, Need] = {}
         self._handles: dict[int, Any] = {}
         self._lanes: dict[int, str] = {}
-        self._eager: set[int] = set()
         self._leaving: deque[tuple[float, int]] = deque()
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._senders = ThreadPoolExecutor(2, "popbench-ray-send")
@@ -145,6 +144,8 @@ class Driver:
                 self._post(lambda sizes=sizes: self._scheduler.capacity(sizes, time.monotonic()))
 
     def _open(self, name: str, need: Need, session: Session) -> None:
+        if name in self._sessions:
+            session.inherit(self._sessions[name])
         self._sessions[name] = session
         self._needs[name] = need
         self._scheduler.open(name, need)
@@ -207,7 +208,7 @@ class Driver:
         ).remote()
         self._handles[number] = handle
         self._lanes[number] = action.lane
-        self._sessions[action.lane].allow(2 * self._limits.batch)
+        self._sessions[action.lane].allow(number, 2 * self._limits.batch)
         self._call(handle.place.remote(self._settings), self._placed, number)
 
     def _call(self, reference: Any, then: Callable[..., None], *arguments: Any) -> None:
@@ -265,9 +266,8 @@ class Driver:
             self._raised(number, result)
         elif self._scheduler.answered(number, item, time.monotonic(), eager=result.eager):
             session = self._sessions[self._lanes[number]]
-            if result.eager and number not in self._eager:
-                self._eager.add(number)
-                session.allow(2 * self._limits.most)
+            if result.eager:
+                session.allow(number, 2 * self._limits.most)
             session.requests.pop(item, None)
             session.answer(result.answer, result.video)
 
@@ -300,6 +300,7 @@ class Driver:
     def _kill(self, number: int) -> None:
         handle = self._handles.pop(number, None)
         if handle is not None:
+            self._sessions[self._lanes.pop(number)].allow(number, 0)
             with suppress(Exception):  # it is dead already
                 self._ray.kill(handle)
             if self._closing and not self._handles:

@@ -23,7 +23,9 @@ class Session:
         self.requests: dict[str, popbench.Request] = {}
         self.trace = ""
         self.over = False
-        self._room = threading.Semaphore(_AT_FIRST)
+        self._changed = threading.Condition()
+        self._room = _AT_FIRST
+        self._shares: dict[int, int] = {}
         self._found: queue.SimpleQueue[tuple[popbench.Answer, bytes | None] | BaseException | None] = (
             queue.SimpleQueue()
         )
@@ -33,14 +35,25 @@ class Session:
         """What messages call the component."""
         return f"{self.spec.kind} {self.spec.label}"
 
-    def allow(self, count: int) -> None:
-        """Let so many items more be taken in before others are answered: workers have come, or take more at once."""
-        self._room.release(count)
+    def allow(self, worker: int, count: int) -> None:
+        """Let so many items be taken in on a worker's account before others are answered; none when it is gone."""
+        with self._changed:
+            self._room += count - self._shares.pop(worker, 0)
+            if count:
+                self._shares[worker] = count
+            self._changed.notify_all()
+
+    def inherit(self, before: Session) -> None:
+        """Count on the workers of the component's call before this one."""
+        for worker, count in before._shares.items():
+            self.allow(worker, count)
 
     def wait_for_room(self) -> bool:
         """Wait until another item may be taken in; False where none is wanted any more."""
-        self._room.acquire()
-        return not self.over
+        with self._changed:
+            self._changed.wait_for(lambda: self._room > 0 or self.over)
+            self._room -= 1
+            return not self.over
 
     def answer(self, answer: popbench.Answer, video: bytes | None = None) -> None:
         """Hand over an answer."""
@@ -57,8 +70,9 @@ class Session:
 
     def stop(self) -> None:
         """Take in no more items."""
-        self.over = True
-        self._room.release()
+        with self._changed:
+            self.over = True
+            self._changed.notify_all()
 
     def next(self, timeout: float) -> tuple[popbench.Answer, bytes | None] | None:
         """Return the next answer, None at the end; raises what ended it, or queue.Empty after a while."""
@@ -69,7 +83,9 @@ class Session:
 
     def taken(self) -> None:
         """Take note that an answer is stored."""
-        self._room.release()
+        with self._changed:
+            self._room += 1
+            self._changed.notify_all()
 
 
 class RemoteError(Exception):
