@@ -140,6 +140,20 @@ def test_what_a_killed_worker_leaves_is_removed_by_the_next_one_and_nothing_else
     assert _kept(tmp_path) == {name for name in before if not name.startswith(alive.path.name)}
 
 
+def test_a_worker_computes_with_as_many_threads_as_the_driver_also_where_numpy_is_there_already() -> None:
+    """Ray gives its processes one thread each, and numpy is imported before any of our code runs."""
+    there = (
+        "import sys; from threadpoolctl import threadpool_info; from popbench_ray.worker import Settings; "
+        "assert 'numpy' in sys.modules; before = Settings.here(); Settings(None, {0}, {0}).apply(); "
+        "import scipy.linalg; Settings(None, {0}, {0}).limit(); "
+        "print(before.blas, *{{pool['num_threads'] for pool in threadpool_info() if pool['user_api'] == 'blas'}})"
+    )
+    for mine, theirs in ((1, 2), (2, 1)):
+        done = subprocess.run([sys.executable, "-c", there.format(theirs)], capture_output=True, text=True, check=True,
+                              env={**os.environ, "OMP_NUM_THREADS": str(mine)})  # fmt: skip
+        assert done.stdout.split() == [str(mine), str(theirs)]
+
+
 def test_a_look_at_the_engine_starts_no_ray() -> None:
     """`popbench doctor` looks at all engines."""
     ray = pytest.importorskip("ray", reason="part of popbench[ray]")

@@ -20,6 +20,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_info, threadpool_limits
+
 import popbench
 from popbench.answers import Rendered, answers
 from popbench.errors import one_line
@@ -34,17 +36,19 @@ class Settings:
 
     plugins: str | None
     threads: int | None
+    blas: int | None
 
     @classmethod
     def here(cls) -> Settings:
-        """Return those of this process; threads are torch's where it is loaded, else OMP_NUM_THREADS."""
+        """Return those of this process: threads of torch where it is loaded, else OMP_NUM_THREADS; those of BLAS."""
         torch = sys.modules.get("torch")
         asked = os.environ.get("OMP_NUM_THREADS", "")
         threads = int(torch.get_num_threads()) if torch is not None else int(asked) if asked.isdigit() else None
-        return cls(os.environ.get("POPBENCH_PLUGINS"), threads)
+        blas = max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=None)
+        return cls(os.environ.get("POPBENCH_PLUGINS"), threads, blas)
 
     def apply(self) -> None:
-        """Take them over, before anything that depends on them is imported."""
+        """Take them over: for what is imported later, and what is there already, such as numpy."""
         for name, value in (("POPBENCH_PLUGINS", self.plugins), ("OMP_NUM_THREADS", self.threads)):
             if value is None:
                 os.environ.pop(name, None)  # Ray sets the latter
@@ -53,6 +57,12 @@ class Settings:
         torch = sys.modules.get("torch")
         if torch is not None and self.threads is not None:
             torch.set_num_threads(self.threads)
+        self.limit()
+
+    def limit(self) -> None:
+        """Give every BLAS that is loaded by now its threads: it looks at the environment only then."""
+        if self.blas is not None:
+            threadpool_limits(self.blas, "blas")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +146,7 @@ class Worker:
         self._feed = Feed()
         self._asked: dict[str, asyncio.Future[Result]] = {}
         self._over: Result | None = None
+        self._settings: Settings | None = None
         self._own: Folder | None = None
         self._label = ""
         self._component: popbench.Component | None = None
@@ -146,6 +157,7 @@ class Worker:
 
     async def place(self, settings: Settings) -> str:
         """Take over the driver's surroundings; return this node's name."""
+        self._settings = settings
         settings.apply()
         return socket.gethostname()
 
@@ -157,6 +169,8 @@ class Worker:
     def _prepare(self, spec: popbench.ComponentSpec, fingerprint: Mapping[str, Any], version: str) -> Result:
         try:
             self._component = create(spec)
+            if self._settings is not None:
+                self._settings.limit()  # also libraries that came with the component
             found = dict(self._component.fingerprint())
             if version != popbench.__version__:
                 return Result(raised=f"popbench is {popbench.__version__} there and {version} here", differs=True)
