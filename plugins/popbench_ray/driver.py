@@ -53,6 +53,7 @@ class Driver:
         self._senders = ThreadPoolExecutor(2, "popbench-ray-send")
         self._closed = threading.Event()
         self._empty = threading.Event()
+        self._closing = False
         self._heard = time.monotonic()
         self.crashed: str | None = None
         self._remote = ray.remote(Worker)
@@ -172,8 +173,6 @@ class Driver:
         self._closing = True
         if not self._handles:
             self._empty.set()
-
-    _closing = False
 
     # actions
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,16 +109,15 @@ def kept(answer: popbench.Answer, video: bytes | None, workspace: Path) -> popbe
         raise popbench.RunError(
             f"clip {path} cannot be written: {one_line(error)}: make room and run the same command again"
         ) from error
-    return _with_path(answer, path)
+    return replace(answer, path=path)
 
 
-def _with_path(clip: popbench.Clip, path: Path) -> popbench.Clip:
-    from dataclasses import replace
-
-    return replace(clip, path=path)
-
-
-def feed(session: Session, items: Iterator[popbench.Request], add: Any, complete: Any) -> None:
+def feed(
+    session: Session,
+    items: Iterator[popbench.Request],
+    add: Callable[[popbench.Request], None],
+    complete: Callable[[], None],
+) -> None:
     """Take items in as there is room for them, in a thread of their own: they may keep it waiting."""
     try:
         while session.wait_for_room():
