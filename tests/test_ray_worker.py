@@ -18,7 +18,7 @@ import pytest
 import popbench
 import ray_support
 from popbench.registry import create, load_registry
-from popbench_ray.cluster import UnreachableError, connect, lacking
+from popbench_ray.connection import UnreachableError, connect, lacking
 from popbench_ray.engine import RayEngine
 from popbench_ray.folders import PREFIX, Folder, remove_left_behind
 from popbench_ray.worker import Settings, Worker

@@ -18,7 +18,7 @@ from typing import Any
 
 import popbench
 from popbench.errors import one_line
-from popbench_ray.cluster import Connection
+from popbench_ray.connection import Connection
 from popbench_ray.lanes import Action, End, Fail, Limits, Send, Start, Stop
 from popbench_ray.nodes import Need, Size
 from popbench_ray.scheduling import Scheduler

@@ -13,7 +13,7 @@ import popbench
 from popbench.engine import LocalEngine
 from popbench.errors import one_line
 from popbench.registry import create
-from popbench_ray.cluster import Connection, UnreachableError, connect, lacking, within
+from popbench_ray.connection import Connection, UnreachableError, connect, lacking, within
 from popbench_ray.driver import Driver
 from popbench_ray.lanes import Limits
 from popbench_ray.nodes import Need
