@@ -240,6 +240,18 @@ def test_silence_ends_a_worker(state: str) -> None:
     assert made.outcomes["gen"] == {"gen0": "ok"}
 
 
+def test_silence_ends_a_worker_in_time_also_where_that_is_less_than_its_place_may_take() -> None:
+    made = world({"gen": Need(gpus=1)}, Limits(item_timeout=5, pending=20), a=Size(gpus=1))
+    made.add("gen", 1)
+    (number,) = made.ghosts
+    made.go_on(number)
+    made.go_on(number)
+    made.wait(6)
+    assert number not in made.ghosts
+    made.calm()
+    assert made.outcomes["gen"] == {"gen0": "ok"}
+
+
 def test_a_worker_without_items_may_be_silent() -> None:
     made = world({"gen": Need(gpus=1)}, a=Size(gpus=1))
     made.add("gen", 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, OrderedDict, deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -93,7 +94,7 @@ class Item:
 
 @dataclass(slots=True, eq=False)
 class Worker:
-    """One worker: where it is, what it holds, and since when nothing was heard of it."""
+    """One worker: where it is, what it holds, since when nothing was heard of it, and when it is looked at next."""
 
     number: int
     lane: Lane
@@ -106,7 +107,7 @@ class Worker:
     born: float | None = None
     alone: bool = False
     stuck: bool = False
-    timed: bool = False
+    due: float = math.inf
 
 
 @dataclass(slots=True, eq=False)

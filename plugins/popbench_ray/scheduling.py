@@ -12,6 +12,7 @@ losses.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Mapping
 from itertools import islice
 
@@ -177,9 +178,10 @@ class Scheduler:
     def tick(self, now: float) -> None:
         """Look at what did not happen; to be called every second or so."""
         while self._timers and self._timers[0][0] <= now:
-            worker = self._pool.workers.get(heapq.heappop(self._timers)[1])
-            if worker is not None:
-                worker.timed = False
+            at, number = heapq.heappop(self._timers)
+            worker = self._pool.workers.get(number)
+            if worker is not None and worker.due == at:  # else it was looked at earlier
+                worker.due = math.inf
                 self._look_at(worker, now)
         for lane in list(self._pool.lanes.values()):
             self._look_for_life(lane, now)
@@ -289,8 +291,8 @@ class Scheduler:
 
     def _time(self, worker: Worker, at: float) -> None:
         """Have a look at a worker then, or earlier where that is planned already."""
-        if not worker.timed:
-            worker.timed = True
+        if at < worker.due:
+            worker.due = at
             heapq.heappush(self._timers, (at, worker.number))
 
     def _look_at(self, worker: Worker, now: float) -> None:
