@@ -92,7 +92,7 @@ def test_a_worker_and_a_node_killed_midway_cost_nothing_that_was_finished(nodes:
 def test_an_item_that_kills_hangs_or_raises_fails_alone(nodes: Nodes, tmp_path: Path) -> None:
     spec = resolve("generator", f"scripted,notes={tmp_path / 'notes'}")
     prompts = ["lake", "die", "lake", "refuse", "raise", "hang-once", "lake", "lake"]
-    with engine(tmp_path / "far", address=nodes.address, retries=1, item_timeout=15) as made:
+    with engine(tmp_path / "far", address=nodes.address, retries=1, item_timeout=8) as made:
         answers = by_id(Mapped(made, spec, requests(prompts)).done(100))
     failed = {id_: answer for id_, answer in answers.items() if isinstance(answer, popbench.Failure)}
     assert set(failed) == {"die-1", "refuse-3", "raise-4"}
