@@ -103,9 +103,9 @@ class Exchange:
         lane = batch.lane
         pending = lane.left()  # also those to be asked again
         self.errors.pending.update(dict.fromkeys(lane.lines, f"pending: {ended}"))
-        waiting = next((shared[0].name for shared in batch.waiting.values()), "none taken")
+        waiting = next((shared[0].name for shared in batch.waiting.values()), "none")
         stay = f"{counted(pending, 'item')} stay{'s' * (pending == 1)} pending"
-        self.ended.append(f"{ended}; {stay} (at work: {waiting})")
+        self.ended.append(f"{ended}; {stay} (unanswered: {waiting})")
         self._progress.problem(self.ended[-1])
 
     def release(self, part: Part) -> None:

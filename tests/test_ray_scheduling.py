@@ -329,6 +329,8 @@ def test_what_is_cancelled_or_released_is_neither_done_nor_answered() -> None:
     made.scheduler.open("gen", Need(gpus=1))
     made.add("gen", 1)
     made.scheduler.release("gen")
+    made.scheduler.add("gen", "late", made.now)
+    made.scheduler.complete("gen")  # whoever feeds it may only then have come to the end
     made.act()
     assert not made.ghosts
 

@@ -9,9 +9,11 @@ import logging
 import os
 import queue
 import secrets
+import signal
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
@@ -19,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from popbench.errors import PopbenchError, one_line
+from popbench_ray.folders import remove_left_behind
 from popbench_ray.nodes import Size
 
-_REACH, _BEGIN, _END = 5.0, 120.0, 15.0
-"""Seconds that reaching an address, making a connection, and ending it, may take."""
+_REACH, _BEGIN, _END, _DYING = 5.0, 120.0, 15.0, 3.0
+"""Seconds that reaching an address, making a connection, ending it, and the processes of its end, may take."""
 
 _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Ray has no option to listen on 127.0.0.1 only, but does so on these systems; the switch works on any."""
@@ -82,8 +85,13 @@ class Connection:
         self.ended.set()
         for name in self._environment:
             os.environ.pop(name, None)
-        if self._folder is not None:
+        until = time.monotonic() + _DYING
+        while self._folder is not None:
             self._folder.cleanup()
+            if not Path(self._folder.name).exists() or time.monotonic() > until:
+                break
+            time.sleep(0.1)  # processes that are about to end still write there
+        remove_left_behind()  # of workers that were ended on this machine
 
 
 _lock = threading.RLock()
@@ -144,6 +152,7 @@ def connect(address: str | None) -> Connection:
                 _current = Connection(address, own=False)
             else:
                 _current = _start() if address is None else _join(address)
+                _keep_signals()
         elif _current.address != address:
             raise UnreachableError(
                 f"this process is connected with Ray at {_current.address or 'this machine'} already, not at "
@@ -241,6 +250,16 @@ def _init(**options: Any) -> None:
         ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = usual
+
+
+def _keep_signals() -> None:
+    """Have signals do what they did: Ray's own handlers end the process without a word of ours."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        handler = signal.getsignal(number)
+        if handler is not None:
+            signal.signal(number, handler)
 
 
 def _ray() -> Any:

@@ -40,9 +40,9 @@ class Scheduler:
         lane.shunned.clear()
 
     def add(self, name: str, item: ItemId, now: float) -> None:
-        """Take an item for a lane, if that is still open."""
-        lane = self._pool.lanes[name]
-        if not lane.open:
+        """Take an item for a lane, if that is still there and open."""
+        lane = self._pool.lanes.get(name)
+        if lane is None or not lane.open:
             return
         lane.waiting.append(Item(item))
         if lane.idle:
@@ -51,10 +51,11 @@ class Scheduler:
             self._pool.unbalanced = True
 
     def complete(self, name: str) -> None:
-        """Take note that a lane gets no more items."""
-        lane = self._pool.lanes[name]
-        lane.complete = True
-        self._check_end(lane)
+        """Take note that a lane gets no more items; one that is released may be told late."""
+        lane = self._pool.lanes.get(name)
+        if lane is not None:
+            lane.complete = True
+            self._check_end(lane)
 
     def cancel(self, name: str) -> None:
         """Give up a lane's items without a word; workers that are at them are ended."""
