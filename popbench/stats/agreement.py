@@ -106,10 +106,11 @@ def rank_agreement(
     if not np.isfinite(tau):
         return None
     n_pairs = len(x) * (len(x) - 1) // 2
-    draws = resamples.draws[:, : max(500, comparisons // n_pairs)].astype(np.float64)
-    replicates = np.empty(draws.shape[1])
-    for rows in _arrays.row_blocks(draws.shape[1], len(x)):
-        replicates[rows] = kendall_tau_b((x @ draws[:, rows]).T, (y @ draws[:, rows]).T)
+    n_resamples = max(500, comparisons // n_pairs)
+    ours, theirs = resamples.totals(x, n_resamples), resamples.totals(y, n_resamples)
+    replicates = np.empty(ours.shape[1])
+    for rows in _arrays.row_blocks(len(replicates), len(x)):
+        replicates[rows] = kendall_tau_b(ours[:, rows].T, theirs[:, rows].T)
     replicates = replicates[np.isfinite(replicates)]
     if not len(replicates):
         return float(tau), float("nan"), float("nan")

@@ -19,7 +19,7 @@ _BLOCK = 2**22
 _CACHED = 2**18
 """Numbers of a part of a block: few enough to stay in the cache while statistics are taken of them."""
 _COPIED = 2**27
-"""Numbers of the draws up to which they are copied into another type at once."""
+"""Numbers of the draws up to which they are drawn at once, kept as floats, and copied into another type at once."""
 _TIED = 1e-9
 
 
@@ -36,12 +36,13 @@ class Resamples:
     systems of a pair mirrors its replicates.
 
     Attributes:
-        draws: float32, shape (prompts, resamples): how often a prompt was drawn.
+        draws: float32, shape (prompts, resamples): how often a prompt was drawn; uint8 where that is more than
+            half a gigabyte.
         pseudo_wins: float32, shape (resamples,): how many pseudo-wins were drawn, over all strata.
         pseudo_losses: float32, shape (resamples,): how many pseudo-losses.
     """
 
-    draws: NDArray[np.float32]
+    draws: NDArray[np.float32] | NDArray[np.uint8]
     pseudo_wins: NDArray[np.float32]
     pseudo_losses: NDArray[np.float32]
 
@@ -63,13 +64,15 @@ class Resamples:
             raise ValueError(f"the bootstrap needs at least 1 resample, got {n_resamples}")
         rng = np.random.Generator(np.random.PCG64(seed))
         n_strata = int(codes.max()) + 1
-        draws = np.empty((len(codes), n_resamples), np.float32)
+        large = len(codes) * n_resamples > _COPIED
+        draws = np.empty((len(codes), n_resamples), np.uint8 if large else np.float32)
         pseudo = np.zeros((2, n_resamples), np.float32)
         for stratum in range(n_strata):
             prompts = np.flatnonzero(codes == stratum)
-            counts = _multinomial(rng, len(prompts), 1 / n_strata, n_resamples)
-            draws[prompts] = counts[:-2]
-            pseudo += counts[-2:]
+            for part in _arrays.row_blocks(n_resamples, len(prompts), _BLOCK if large else _COPIED):
+                counts = _multinomial(rng, len(prompts), 1 / n_strata, len(pseudo[0, part]))
+                draws[prompts, part] = counts[:-2]  # 256 times out of many would be a wonder
+                pseudo[:, part] += counts[-2:]
         return cls(draws, *pseudo)
 
     def wins(self, y: ArrayLike) -> Iterator[tuple[slice, Floats]]:
@@ -98,7 +101,7 @@ class Resamples:
         n_prompts, n_resamples = self.draws.shape
         if y.shape[1] != n_prompts:
             raise ValueError(f"the resamples are of {n_prompts} prompts, the outcomes of {y.shape[1]}")
-        draws = self.draws if self.draws.size > _COPIED else self.draws.astype(y.dtype, copy=False)
+        draws = self._as(y.dtype)
         pseudo = np.stack([self.pseudo_losses, self.pseudo_wins])
         for rows in _arrays.row_blocks(len(y), n_resamples, _BLOCK):
             w = _product(y[rows], draws)
@@ -106,6 +109,22 @@ class Resamples:
             for part in _arrays.row_blocks(len(w), n_resamples, _CACHED):
                 w[part] += pseudo[leads[part]]
             yield rows, w
+
+    def totals(self, y: Floats, n_resamples: int | None = None) -> Floats:
+        """Return the resampled sums of outcomes without pseudo-rows, y @ draws, of the first resamples or of all.
+
+        Args:
+            y: shape (rows, prompts).
+
+        Returns:
+            Shape (rows, resamples), of the type of `y`.
+        """
+        return _product(y, self._as(y.dtype, n_resamples))
+
+    def _as(self, dtype: Any, n_resamples: int | None = None) -> NDArray[Any]:
+        """Return the draws as another type, but for large ones: those are converted part by part."""
+        draws = self.draws[:, :n_resamples]
+        return draws if draws.size > _COPIED else draws.astype(dtype, copy=False)
 
     def intervals(self, y: ArrayLike, level: float = 0.95) -> tuple[Float64s, Float64s]:
         """Return (low, high), each of shape (pairs,): percentiles of the resampled win rates, not recentred.

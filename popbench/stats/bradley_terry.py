@@ -86,12 +86,11 @@ def bradley_terry_interval(
     n_prompts = len(resamples.draws)
     if m.shape[1] != n_prompts:
         raise ValueError(f"the resamples are of {n_prompts} prompts, the outcomes of {m.shape[1]}")
-    draws = resamples.draws[:, :n_resamples].astype(np.float64)
     pseudo = np.stack([resamples.pseudo_wins, resamples.pseudo_losses])[:, :n_resamples].astype(np.float64)
     means = m.mean(axis=1)
     ahead = np.round(means[:, np.newaxis] - means, 12)
     leads = ((ahead > 0).sum(axis=1) + (ahead >= 0).sum(axis=1) - 1) / (2 * max(1, len(m) - 1))
-    won = m @ draws + np.stack([leads, 1 - leads], axis=1) @ pseudo
+    won = resamples.totals(m, n_resamples) + np.stack([leads, 1 - leads], axis=1) @ pseudo
     return percentile_interval(bradley_terry((won / n_prompts).T, n_prompts).T, level)
 
 

@@ -120,27 +120,28 @@ def median_intervals(values: ArrayLike, strata: ArrayLike, level: float = 0.95) 
     # No effective sample size is below n/2, so no value further from the middle than this can be an end.
     first = max(0, int(_outermost(n, level) * n) - 2)
     candidates = np.sort(x, axis=1)[:, first : n - first]
-    low, high = np.empty(len(x)), np.empty(len(x))
-    for rows in _arrays.row_blocks(len(x), candidates.shape[1] * n, 2**18):
-        v = candidates[rows]
-        of, at = x[rows, np.newaxis, :], v[:, :, np.newaxis]
-        upper_is_above, lower_is_below = (
-            _lower_is_below_half(side, codes, alpha).reshape(v.shape) for side in (of > at, of < at)
-        )
-        low[rows] = np.where(upper_is_above, v, np.inf).min(axis=1)
-        high[rows] = np.where(lower_is_below, v, -np.inf).max(axis=1)
+    codes, sizes = _usable(codes)
+    above = np.empty((*candidates.shape, len(sizes)))
+    below = np.empty_like(above)
+    for stratum, size in enumerate(sizes.tolist()):
+        of = np.sort(x[:, codes == stratum], axis=1)
+        for system, at in enumerate(candidates):
+            above[system, :, stratum] = size - np.searchsorted(of[system], at, "right")
+            below[system, :, stratum] = np.searchsorted(of[system], at, "left")
+    upper_is_above, lower_is_below = (_lower_is_below_half(counts, sizes, alpha) for counts in (above, below))
+    low = np.where(upper_is_above, candidates, np.inf).min(axis=1)
+    high = np.where(lower_is_below, candidates, -np.inf).max(axis=1)
     return np.median(x, axis=1), low, high
 
 
-def _lower_is_below_half(y: NDArray[np.bool_], codes: Ints, alpha: float) -> NDArray[np.bool_]:
-    """Say of each row of `y`, prompts last, whether the lower end of its Korn-Graubard interval is at most 1/2."""
-    codes, sizes = _usable(codes)
-    total = (y.reshape(-1, len(codes)).astype(np.float32) @ _membership(codes, np.float32)).astype(np.float64)
-    theta, n_eff = total.sum(axis=1) / len(codes), _n_eff(total, total, sizes)
+def _lower_is_below_half(counts: Float64s, sizes: Ints, alpha: float) -> NDArray[np.bool_]:
+    """Say of counts by stratum, the last axis, whether the lower end of their Korn-Graubard interval is at most 1/2."""
+    total = counts.reshape(-1, len(sizes))
+    theta, n_eff = total.sum(axis=1) / sizes.sum(), _n_eff(total, total, sizes)
     x = theta * n_eff
     # An end is below 1/2 where the chances there are above alpha: ten times as fast as finding the end.
     below: NDArray[np.bool_] = (x == 0) | (betainc(np.where(x > 0, x, 1), n_eff - x + 1, 0.5) >= alpha)
-    return below
+    return below.reshape(counts.shape[:-1])
 
 
 def too_few_for_a_median(n: int, level: float = 0.95) -> bool:
