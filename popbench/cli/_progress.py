@@ -104,7 +104,7 @@ def _ratio(count: int, seconds: float) -> float | None:
 
 
 class Shown(Progress):
-    """Keeps what is told of stages; subclasses show it. Told from one thread, and looked at from another."""
+    """Keeps what is told of stages; subclasses show it. Told and looked at from several threads."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
