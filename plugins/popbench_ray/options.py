@@ -6,6 +6,9 @@ import pydantic
 
 import popbench
 
+FINEST = 0.0001
+"""The smallest part of a processor or a GPU that Ray can give."""
+
 
 class RayOptions(popbench.Options):
     """Which cluster, what its workers occupy, and how patient the engine is."""
@@ -17,7 +20,7 @@ class RayOptions(popbench.Options):
     batch: int = popbench.runtime(
         2, ge=1, le=1024, description="items that a worker holds at first; it gets more where its component takes more"
     )
-    cpus: float = popbench.runtime(1.0, gt=0, le=4096, description="processors of a worker without GPUs")
+    cpus: float = popbench.runtime(1.0, ge=FINEST, le=4096, description="processors of a worker without GPUs")
     gpus: dict[str, float] = popbench.runtime(
         {}, description='GPUs of a worker by label, for instance {"ltx": 0.5}; else what the component needs'
     )
@@ -35,6 +38,9 @@ class RayOptions(popbench.Options):
     def _whole(cls, value: dict[str, float]) -> dict[str, float]:
         """Ray gives shares of one GPU, or whole ones."""
         for label, gpus in value.items():
-            if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
-                raise ValueError(f"{label} {gpus:g}: expected a share of one GPU, or a whole number of them")
+            share = FINEST <= gpus <= 1
+            if not (share or (gpus >= 0 and gpus.is_integer())):
+                raise ValueError(
+                    f"{label} {gpus:g}: expected a share of one GPU, {FINEST:g} at least, or a whole number of them"
+                )
         return value
