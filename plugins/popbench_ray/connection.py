@@ -39,7 +39,7 @@ class UnreachableError(PopbenchError):
 
 
 class Connection:
-    """A connection with Ray, which was made here or found. `folder` and `environment` go with it."""
+    """A connection with Ray, which was made here (`own`) or found. `folder` and `environment` go with it."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Connection:
         self.address = address
         self.users = 0
         self.ended = threading.Event()
-        self._own = own
+        self.own = own
         self._folder = folder
         self._environment = environment
 
@@ -68,12 +68,19 @@ class Connection:
             if node["Alive"]
         }
 
+    def called(self, node: str) -> str:
+        """Say what people call a node; blocks as `sizes` does."""
+        names = {
+            each["NodeID"]: f"{each['NodeManagerHostname']} ({each['NodeManagerAddress']})" for each in _ray().nodes()
+        }
+        return names.get(node, node)
+
     def leave(self) -> None:
         """End the connection when nobody else uses it: in bounded time, whatever state Ray is in."""
         global _current
         with _lock:
             self.users -= 1
-            if self.users > 0 or not self._own or _current is not self:
+            if self.users > 0 or not self.own or _current is not self:
                 return
             _current = None
             self.end()

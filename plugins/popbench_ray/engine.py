@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from popbench.registry import create
 from popbench_ray.connection import Connection, UnreachableError, connect, lacking, within
 from popbench_ray.driver import Driver
 from popbench_ray.lanes import Limits
-from popbench_ray.nodes import Need
+from popbench_ray.nodes import Need, Size
 from popbench_ray.options import RayOptions
-from popbench_ray.resources import need_of
+from popbench_ray.resources import beyond, need_of
 from popbench_ray.session import Session, feed, kept
+from popbench_ray.trouble import cause, missing
 from popbench_ray.worker import Findings, Probe, Settings
 
 _ASK = 60.0
@@ -28,6 +30,7 @@ _LOOK = 600.0
 """Seconds that a component has to say what it is and needs: it may have to hash its weights."""
 _PROBES = 3
 """Nodes that are asked at most, of those that turn out to be gone."""
+_SAME = "install the same there as here"
 _LEAST, _SILENCE = 10.0, 30.0
 """Seconds without a word of the cluster after which it counts as lost: `lost_after`, but within these."""
 
@@ -57,10 +60,13 @@ class RayEngine(popbench.Engine):
         self._local = LocalEngine()
         self._workspace = Path()
         self._known: dict[int, _Known] = {}
+        self._told: dict[str, int] = {}
         self._lock = threading.RLock()
         self._connection: Connection | None = None
         self._unreachable: str | None = None
+        self._unfit: str | None = None
         self._probe: Any = None
+        self._where = ""
         self._driver: Driver | None = None
 
     def check(self) -> list[str]:
@@ -76,12 +82,9 @@ class RayEngine(popbench.Engine):
             return component.check()
         if self._connect() is None:
             return [] if self.options.address is not None else [str(self._unreachable)]  # else `check` says so
-        known = self._about(spec, component)
-        found = self._look(known, check=True)
-        if isinstance(found, str):
-            return [found]
-        known.need = need_of(spec.kind, spec.label, found, self.options)
-        return list(found.lacks)
+        lacks = self._settle(self._about(spec, component), check=True)
+        # what several of them lack alike, the machine or the cluster lacks: the first one says so
+        return [line for line in lacks if self._told.setdefault(line, id(spec)) == id(spec)]
 
     def start(self, workspace: Path) -> None:
         """Remember where finished clips go."""
@@ -188,12 +191,10 @@ class RayEngine(popbench.Engine):
             if connection is None:
                 raise popbench.ComponentError(f"engine ray: {self._unreachable}")
             if known.need is None:
-                found = self._look(known, check=False)
-                if isinstance(found, str):
-                    raise popbench.ComponentError(f"{known.spec.kind} {known.spec.label}: {found}")
-                if found.lacks:
-                    raise popbench.ComponentError(f"{known.spec.kind} {known.spec.label}: {found.lacks[0]}")
-                known.need = need_of(known.spec.kind, known.spec.label, found, self.options)
+                lacks = self._settle(known, check=False)
+                if lacks:
+                    raise popbench.ComponentError(f"{known.spec.kind} {known.spec.label}: {lacks[0]}")
+            assert known.need is not None
             if self._driver is None:
                 self._end_probe()
                 limits = Limits(
@@ -206,6 +207,22 @@ class RayEngine(popbench.Engine):
                 self._driver = Driver(limits, connection, within(_ASK, connection.sizes))
             return self._driver
 
+    def _settle(self, known: _Known, *, check: bool) -> list[str]:
+        """Find out what a worker of a component occupies; returns what is in the way of having any."""
+        found = self._look(known, check=check)
+        if isinstance(found, str):
+            return [found]
+        known.need = need_of(known.spec.kind, known.spec.label, found, self.options)
+        return list(found.lacks) or self._beyond(known.spec.label, known.need)
+
+    def _beyond(self, label: str, need: Need) -> list[str]:
+        """Say what is not there and never will be: no node joins the Ray that is started here."""
+        assert self._connection is not None
+        if self.options.address is not None or not self._connection.own:
+            return []
+        here = within(_ASK, self._connection.sizes).values()
+        return [line for size in here if (line := beyond(label, need, size, self.options)) is not None]
+
     def _look(self, known: _Known, *, check: bool) -> Findings | str:
         """Have a component looked at on a node, one with GPUs if there is any; returns one line where that fails."""
         import ray
@@ -213,23 +230,38 @@ class RayEngine(popbench.Engine):
 
         tried: set[str] = set()
         with self._lock:
+            connection = self._connection
+            assert connection is not None
             for left in reversed(range(_PROBES)):
+                if self._unfit is not None:
+                    return self._unfit
+                sizes: Mapping[str, Size] = {}
                 try:
                     if self._probe is None:
-                        assert self._connection is not None
-                        sizes = within(_ASK, self._connection.sizes)
+                        sizes = within(_ASK, connection.sizes)
                         node = max(sizes, key=lambda name: (name not in tried, sizes[name].gpus))
                         tried.add(node)
+                        self._where = within(_ASK, partial(connection.called, node))
                         where = NodeAffinitySchedulingStrategy(node, soft=False)
                         self._probe = ray.remote(Probe).options(num_cpus=0, scheduling_strategy=where).remote()
                     looking = self._probe.look.remote(known.spec, known.fingerprint, Settings.here(), check=check)
                     found: Findings | str = ray.get(looking, timeout=_LOOK)
-                    return found
                 except Exception as error:
                     self._probe = None
+                    gone = isinstance(error, ray.exceptions.RayActorError)
                     # a node that is gone counts as alive until Ray has missed it for some time
-                    if not (left and isinstance(error, ray.exceptions.RayActorError)):
-                        return f"it cannot be looked at on the cluster: {one_line(error)}"
+                    if left and gone and not (missing(error) and tried >= set(sizes)):
+                        continue
+                    if gone and missing(error):
+                        self._unfit = f"{missing(error)} is not installed on node {self._where}: {_SAME}"
+                        return self._unfit
+                    return f"it cannot be looked at on node {self._where}: {cause(error)}"
+                if not isinstance(found, str):
+                    return found
+                if found.startswith("unknown ") and "failed to load" not in found:  # it is known here
+                    which = f"{known.spec.kind} {known.spec.name!r}"
+                    return f"no plugin on node {self._where} has {which}: {_SAME}"
+                return f"on node {self._where}: {found}"
         raise AssertionError("the last try returns")
 
     def _end_probe(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from popbench_ray.nodes import Need
+from popbench_ray.nodes import Need, Size
 from popbench_ray.options import RayOptions
 from popbench_ray.worker import Findings
 
@@ -43,3 +43,16 @@ def _gpus(kind: str, found: Findings, options: RayOptions) -> float:
         return float(needs.gpus)
     whole = 1 if needs.memory_gb <= size else math.ceil(needs.memory_gb * _MARGIN / size)
     return float(min(whole, math.ceil(needs.gpus)))
+
+
+def beyond(label: str, need: Need, size: Size, options: RayOptions) -> str | None:
+    """Say what a machine that stays alone lacks for a worker, even an empty one, and what to do about it."""
+    if size.holds(need):
+        return None
+    if need.gpus > size.gpus:
+        has, less = f"{size.gpus}", f"leave {label} out of gpus=" if options.gpus.get(label) else "run it on another"
+    elif need.cpus > size.cpus:
+        has, less = f"{size.cpus:g}", f"give cpus={size.cpus:g} or less"
+    else:
+        has, less = f"{size.memory / GIB:.1f} GiB of memory for workers", "run it on another"
+    return f"a worker occupies {need}, and this machine has {has}: {less}, or join a cluster that has more, address="

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from popbench.errors import one_line
+
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+_MODULE = re.compile(r"No module named '([^'.]+)")
+_OURS = ("popbench", "popbench_ray")
 
 _REASONS = (
     ("node has died", "its node was lost", False),
@@ -21,5 +27,21 @@ def explain(error: BaseException | None) -> tuple[str, bool]:
     for sign, why, blame in _REASONS:
         if sign in text:
             return why, blame
-    lines = [line for line in text.splitlines() if line.strip()]
-    return f"its worker was lost ({one_line(lines[-1] if lines else repr(error), 200)})", True
+    module = missing(error)
+    return f"{module} is not installed there" if module else f"its worker was lost ({cause(error)})", True
+
+
+def missing(error: BaseException | str | None) -> str | None:
+    """Name what is not installed where an error comes from, if that is what it is about."""
+    found = _MODULE.search(str(error))
+    if found is None:
+        return None
+    return "popbench" if found[1] in _OURS else f"the module {found[1]}"
+
+
+def cause(error: BaseException | None) -> str:
+    """Return what an error comes down to: of a traceback from a node, its last line; and no colours."""
+    lines = [line for line in _ESCAPES.sub("", str(error)).splitlines() if line.strip()]
+    if error is not None and len(lines) < 2:
+        return one_line(_ESCAPES.sub("", one_line(error)), 200)
+    return one_line(lines[-1], 200)
