@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from popbench.errors import PopbenchError, one_line
+from popbench_ray.access import refused
 from popbench_ray.folders import remove_left_behind
 from popbench_ray.nodes import Size
 
@@ -209,6 +210,9 @@ def _join(address: str) -> Connection:
     wrong = _silent(host, port)
     if wrong is not None:
         raise UnreachableError(f"address={address}: nobody answers at {found} ({wrong}): {hint}")
+    wants = refused(found)
+    if wants is not None:
+        raise UnreachableError(f"address={address}: {wants}")
     connection = Connection(address, own=True)
     try:
         # Ray turns 127.0.0.1 into the machine's own address, where such a cluster may not listen
