@@ -166,7 +166,7 @@ def test_without_ray_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "ray", None)
     for address in (None, "127.0.0.1:1"):
         told = RayEngine(RayEngine.Options(address=address)).check()
-        assert told == ['Ray is not installed: pip install "popbench[ray]"']
+        assert told == ['Ray is not installed: pip install "popbench[ray]" (in a clone: pip install -e ".[ray]")']
 
 
 @pytest.mark.parametrize(("address", "mode"), [(None, None), (None, "token"), ("127.0.0.1:1", "token")])

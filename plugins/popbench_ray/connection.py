@@ -140,7 +140,7 @@ def lacking(address: str | None) -> str | None:
     """
     ray = find_spec("ray")
     if ray is None:
-        return 'Ray is not installed: pip install "popbench[ray]"'
+        return 'Ray is not installed: pip install "popbench[ray]" (in a clone: pip install -e ".[ray]")'
     places = ray.submodule_search_locations or ()
     asked = os.environ.get("RAY_AUTH_MODE", "token" if address is None else "disabled")
     if asked != "disabled" and not any(Path(place, "_private", "authentication").is_dir() for place in places):
