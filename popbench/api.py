@@ -82,13 +82,13 @@ def resolve_config(given: dict[str, Any], config: Path | None = None) -> EvalCon
 def execute(plan: Plan, progress: Progress) -> Run:
     """Carry out a plan in its run directory; raises as `evaluate` does."""
     path = run_path(plan)
+    check_free(path)  # before its ledger is read, which may be on another machine's disk
+    check_shard(path, plan.config.shard)
     work = workload(plan, path)
     engine: Engine = plan.engine.component
     with closing(plan), closing(engine):  # checks may have made it go to other machines
         if lacks := missing(plan, work):
             raise UsageError("\n".join(lacks))
-        check_free(path)
-        check_shard(path, plan.config.shard)
         started = time.time()
         matches = _look_up(plan, work, progress)
         with RunDirectory(path, plan) as directory, Pulse(directory, started):
