@@ -82,8 +82,8 @@ class Lane:
 
     LIMIT = 1000
     """Units that wait at most of what was offered."""
-    PIECE = 10_000
-    """Places of a cell that are read at a time."""
+    PIECE = 1000
+    """Places of a cell that are read at a time: they lie all over a ledger that may be on a slow disk."""
 
     def __init__(self, stage: Stage, part: Part, lines: Sequence[Line], plan: Plan, view: View, common: Common) -> None:
         self.stage = stage

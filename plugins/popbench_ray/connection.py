@@ -64,17 +64,11 @@ class Connection:
                 cpus=node["Resources"].get("CPU", 0.0),
                 gpus=int(node["Resources"].get("GPU", 0)),
                 memory=node["Resources"].get("memory", 0.0),
+                name=f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})",
             )
             for node in _ray().nodes()
             if node["Alive"]
         }
-
-    def called(self, node: str) -> str:
-        """Say what people call a node; blocks as `sizes` does."""
-        names = {
-            each["NodeID"]: f"{each['NodeManagerHostname']} ({each['NodeManagerAddress']})" for each in _ray().nodes()
-        }
-        return names.get(node, node)
 
     def leave(self) -> None:
         """End the connection when nobody else uses it: in bounded time, whatever state Ray is in."""

@@ -6,7 +6,6 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -241,7 +240,7 @@ class RayEngine(popbench.Engine):
                         sizes = within(_ASK, connection.sizes)
                         node = max(sizes, key=lambda name: (name not in tried, sizes[name].gpus))
                         tried.add(node)
-                        self._where = within(_ASK, partial(connection.called, node))
+                        self._where = sizes[node].name
                         where = NodeAffinitySchedulingStrategy(node, soft=False)
                         self._probe = ray.remote(Probe).options(num_cpus=0, scheduling_strategy=where).remote()
                     looking = self._probe.look.remote(known.spec, known.fingerprint, Settings.here(), check=check)

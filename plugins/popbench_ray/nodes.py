@@ -27,11 +27,12 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What a node has."""
+    """What a node has, and what people call it."""
 
     cpus: float = 0.0
     gpus: int = 0
     memory: float = math.inf
+    name: str = field(default="", compare=False)
 
     def holds(self, need: Need) -> bool:
         """Say whether an empty node of this size has room for a worker."""
@@ -155,6 +156,11 @@ class Cluster:
         if node is not None:
             node.give(need, gpus)
             self._note(node, self._open)
+
+    def called(self, name: str) -> str:
+        """Return what people call a node."""
+        node = self.nodes.get(name)
+        return (node.size.name if node is not None else "") or name
 
     def shut(self, name: str, by: int) -> None:
         """Place nothing more on a node (`by` 1), or take that back (-1): one worker waits there in vain."""

@@ -16,6 +16,7 @@ import math
 from collections.abc import Mapping
 from itertools import islice
 
+from popbench.errors import counted
 from popbench_ray.lanes import Action, End, Fail, Item, ItemId, Lane, Limits, Send, Stop, Worker
 from popbench_ray.nodes import Need, Size
 from popbench_ray.pool import LOOKED_AT, Pool
@@ -148,7 +149,7 @@ class Scheduler:
             item.tries += 1
             item.places |= {worker.node}
             if item.tries > self.limits.retries:
-                self._pool.actions.append(Fail(lane.name, item.id, f"{why} (tried {item.tries} times)"))
+                self._pool.actions.append(Fail(lane.name, item.id, f"{why} (tried {counted(item.tries, 'time')})"))
             else:
                 lane.suspects[item.id] = item
         lane.waiting.extendleft(reversed(worker.items.values()))
@@ -279,7 +280,7 @@ class Scheduler:
         """Count a loss; shun a node that has nothing but losses, and end a lane that works on no other."""
         lane.losses += weight
         lane.trouble[node] += weight
-        lane.why = f"on node {node}, {why}"
+        lane.why = f"on node {self._pool.cluster.called(node)}, {why}"
         fatal = self.limits.fatal
         if lane.trouble[node] >= fatal:
             lane.shunned.add(node)

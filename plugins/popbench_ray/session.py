@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,8 @@ def kept(answer: popbench.Answer, video: bytes | None, workspace: Path) -> popbe
         part.write_bytes(video)
         part.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise popbench.RunError(
             f"clip {path} cannot be written: {one_line(error)}: make room and run the same command again"
         ) from error
