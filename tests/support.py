@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -68,6 +69,7 @@ def _child(arguments: Sequence[str], folder: str, log: str) -> None:
     import faults
 
     os.chdir(folder)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
     os.environ[faults.LOG] = log
     faults.install()
     sys.stderr = Path("stderr.txt").open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 - the process's own

@@ -15,6 +15,7 @@ SCRIPTS = Path(__file__).parents[1] / "plugins" / "popbench_ray" / "scripts"
 STAND_INS = {
     "scontrol": """#!/bin/sh
 echo here
+sleep 0.2
 echo there
 """,
     "srun": """#!/bin/sh
@@ -50,6 +51,14 @@ def _surroundings(folder: Path, **slurm: str) -> dict[str, str]:
 def test_a_script_is_sound_bash(name: str) -> None:
     done = subprocess.run(["bash", "-n", str(SCRIPTS / name)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["ray_cluster.slurm", "shards.slurm"])
+def test_a_script_that_is_run_outside_slurm_says_how_to_submit_it(name: str) -> None:
+    done = subprocess.run(["bash", str(SCRIPTS / name)], capture_output=True, text=True, env={}, check=False)
+    assert done.returncode != 0
+    assert len(done.stderr.splitlines()) == 1
+    assert "is not set: submit this with sbatch" in done.stderr
 
 
 @pytest.mark.parametrize(
