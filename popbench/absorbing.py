@@ -10,10 +10,9 @@ _MATTER = {
 }
 """The key of every table, and what two ledgers may say otherwise of it."""
 
-_PLACE = "system, task, mode, stage, prompt, repeat"
 _REWRITTEN = (
-    f"SELECT ours.task, ours.mode, ours.prompt, ours.repeat FROM other.done AS theirs CROSS JOIN main.done AS ours"
-    f" USING ({_PLACE}) WHERE ours.stage = 'write' AND"
+    "SELECT ours.task, ours.mode, ours.prompt, ours.repeat FROM other.done AS theirs CROSS JOIN main.done AS ours"
+    f" USING ({_MATTER['done'][0]}) WHERE ours.stage = 'write' AND"
     " (ours.status, json_extract(ours.value, '$.video_prompt')) IS NOT"
     " (theirs.status, json_extract(theirs.value, '$.video_prompt'))"
 )
