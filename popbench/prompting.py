@@ -1,23 +1,21 @@
 """From templates to chats: each mode of a task is a Jinja template with the blocks `system` and `user`.
 
-Templates see `prompt`, `category`, `task`, `draft` and, in modes with prompt enhancement, `references`. They
-run in Jinja's sandbox with undefined names as errors.
+Templates see `prompt`, `category`, `task`, `draft` and, in modes with prompt enhancement, `references`, all of them
+plain data. They run in `popbench.sandbox`, with undefined names as errors.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import jinja2.meta
 from jinja2 import nodes
+from jinja2.exceptions import SecurityError
 from jinja2.loaders import split_template_path
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from popbench.drafts import DRAFT_SCHEMA, find_drafts
 from popbench.errors import UsageError, one_line, unknown
@@ -26,11 +24,15 @@ from popbench.interfaces import Options
 from popbench.keys import digest
 from popbench.records import Chat, Draft, Message, Prompt, Reference
 from popbench.retrieval import Found, RetrievalOptions
+from popbench.sandbox import Plain, Sandbox, plain
+from popbench.sandbox_limits import LONGEST
 from popbench.specs import check_label, differing, make_label, parse_spec, read_options
 from popbench.tasks import DraftRules, Task
 
 VARIABLES = ("prompt", "category", "task", "draft", "references")
 _BLOCKS = ("system", "user")
+_OF_REFERENCES = ("id", "title", "description", "caption", "tag", "popularity", "popular")
+"""What templates see of a reference: all but where its video lies on this machine."""
 
 
 class ModeOptions(Options):
@@ -64,20 +66,17 @@ class Template:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._environment = ImmutableSandboxedEnvironment(
-            loader=jinja2.FunctionLoader(self._load),
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=False,
-        )
+        self._environment = Sandbox(jinja2.FunctionLoader(self._load))
         try:
-            self._sources = self._read(path.name, {})
-            self._template = self._environment.get_template(path.name)
+            with self._environment.limited():  # constant expressions are computed while a template is compiled
+                self._sources = self._read(path.name, {})
+                self._template = self._environment.get_template(path.name)
         except jinja2.TemplateSyntaxError as error:
             file = path.parent / (error.name or path.name)
             raise UsageError(f"{file}: line {error.lineno}: {one_line(str(error.message))}") from error
-        except (jinja2.TemplateError, OSError, UnicodeDecodeError) as error:
+        except UsageError:
+            raise
+        except Exception as error:  # a template can bring any part of the compiler to its limits
             raise UsageError(f"{path}: {one_line(error)}") from error
         used: set[str] = set()
         defined: set[str] = set(VARIABLES)
@@ -136,20 +135,21 @@ class Template:
 
     def render(self, prompt: Prompt, rules: DraftRules, references: Sequence[Reference]) -> tuple[Message, ...]:
         """Render the messages for one prompt; raises UsageError where the template fails on it."""
-        variables: Mapping[str, Any] = {
-            "prompt": prompt.text,
-            "category": prompt.category,
-            "task": prompt.task,
-            "draft": rules,
-            "references": references,
-        }
+        environment = self._environment
         try:
-            context = self._template.new_context(dict(variables))
-            if self._has_top:  # what stands outside the blocks: `extends`, `import`, `set`, `macro`
-                deque(self._template.root_render_func(context), maxlen=0)
-            texts = {name: "".join(context.blocks[name][0](context)).strip() for name in _BLOCKS}
+            with environment.limited():
+                context = self._template.new_context(variables(prompt, rules, references))
+                if self._has_top:  # what stands outside the blocks: `extends`, `import`, `set`, `macro`
+                    environment.concat(self._template.root_render_func(context))
+                texts = {name: environment.concat(context.blocks[name][0](context)).strip() for name in _BLOCKS}
         except Exception as error:
-            raise UsageError(f"{self.path}: prompt {prompt.id!r}: {one_line(error)}") from error
+            said = str(error) if isinstance(error, SecurityError) else error
+            raise UsageError(f"{self.path}: prompt {prompt.id!r}: {one_line(said)}") from error
+        for name, text in texts.items():
+            if len(text) > LONGEST:
+                raise UsageError(
+                    f"{self.path}: prompt {prompt.id!r}: block {name!r} is over {LONGEST:,} characters long"
+                )
         if not texts["user"]:
             raise UsageError(f"{self.path}: prompt {prompt.id!r}: block 'user' renders to nothing")
         return tuple(Message(role=role, content=text) for role, text in texts.items() if text)
@@ -157,6 +157,18 @@ class Template:
     def examples(self, messages: Sequence[Message]) -> tuple[Draft, ...]:
         """Find the examples of an answer that the messages show: an answer that copies one is not a draft."""
         return tuple(draft for message in messages for draft in find_drafts(message["content"]))
+
+
+def variables(prompt: Prompt, rules: DraftRules, references: Sequence[Reference]) -> dict[str, Plain]:
+    """Return what a template is rendered with: plain data made for it, and no object of popbench or a library."""
+    shown: list[Plain] = [{name: plain(getattr(one, name)) for name in _OF_REFERENCES} for one in references]
+    return {
+        "prompt": plain(prompt.text),
+        "category": plain(prompt.category),
+        "task": plain(prompt.task),
+        "draft": plain(rules.model_dump()),
+        "references": tuple(shown),
+    }
 
 
 def _definitions(syntax: nodes.Template) -> set[str]:
