@@ -1,0 +1,245 @@
+"""What an earlier version of the code made is gone on with as if that version were at it still.
+
+Runs, a board and outputs of it lie in data/earlier; its make.py says how they were made. They are not made again: where
+a test here fails, files that people have would be read in another way, or their calls be made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from command_line import Run, in_process
+
+EARLIER = Path(__file__).parent / "data" / "earlier"
+EXAMPLE = Path(__file__).parents[1] / "plugins" / "example"
+ANYWHERE = "/earlier"
+"""Stands in the files for the folder that they are in: a corpus in a file is recorded with its whole path."""
+STUDY = (
+    "eval --llm verbatim --llm shotlist --mode basic --mode pe,k=5 --gen kinetic,width=64,height=64,frames=4"
+    " --task popcorn --corpus demo --limit 5 --seed 5"
+)
+PEOPLE = (
+    "eval --llm haiku,temperature=0.2 --mode pe,k=3,negative_ratio=0.4 --gen waves,width=64,height=48,frames=6"
+    " --task own --embedder hashing --baseline human --seed 5 --corpus"
+    " table,path=people/videos.csv,title=title,popularity=popularity,tag=tag,id=id,videos=people/videos"
+    " --out runs/people"
+)
+RESUMED = {
+    "study": f"{STUDY} --out runs/study",
+    "study.shard-1-of-2": f"{STUDY} --out runs/study --shard 1/2",
+    "study.shard-2-of-2": "eval --config runs/study.shard-2-of-2/run.json --out runs/study",
+}
+RESULTS = ("leaderboard.md", "results.json", "samples.jsonl")
+TEXTS = (".json", ".jsonl", ".md", ".yaml")
+DRAWN = (".html", ".svg", ".parquet")
+"""Outputs that hold what other packages drew or wrote."""
+HASHES: dict[str, dict[str, str]] = json.loads((EARLIER / "expected/hashes.json").read_text(encoding="utf-8"))
+SAME_PACKAGES = all(version(name) == then for name, then in HASHES["versions"].items())
+same_packages = pytest.mark.skipif(
+    not SAME_PACKAGES, reason=f"these files hold what {', '.join(HASHES['versions'])} of other versions drew or wrote"
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the earlier files, in another place than they were made in."""
+    copy = tmp_path / "copy"
+    left_out = shutil.ignore_patterns("expected", "make.py", "__pycache__")
+    shutil.copytree(EARLIER, copy, ignore=left_out, copy_function=shutil.copyfile)
+    (copy / "out").mkdir()
+    about = copy / "runs/people/run.json"
+    about.write_text(about.read_text(encoding="utf-8").replace(ANYWHERE, str(copy)), encoding="utf-8")
+    return copy
+
+
+@pytest.fixture
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    call = in_process(monkeypatch, capsys, folder)
+    # The references stand on the board of a run with nothing left to do only where the corpus is embedded, as it was.
+    assert call("corpus", "build", "--corpus", "demo", "--embedder", "hashing").status == 0
+    return lambda command: call(*shlex.split(command))
+
+
+def with_example(command: str, folder: Path) -> None:
+    """Give a command in a process of its own, which finds the example plugin."""
+    path = os.pathsep.join([str(folder / "plugin"), str(EXAMPLE)])
+    words = [sys.executable, "-m", "popbench", *shlex.split(command)]
+    done = subprocess.run(
+        words, cwd=folder, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def calls(run: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Read all that a ledger holds of calls and of what they settled, with the seconds that they took."""
+    with closing(sqlite3.connect(run / "ledger.sqlite")) as ledger:
+        return {table: sorted(ledger.execute(f"SELECT * FROM {table}"), key=repr) for table in ("calls", "done")}
+
+
+def files(run: Path) -> dict[str, bytes]:
+    """Read what came of a run."""
+    return {path.name: path.read_bytes() for path in (*(run / name for name in RESULTS), *(run / "videos").iterdir())}
+
+
+def about(run: Path) -> dict[str, Any]:
+    """Read run.json without what tells of the machine and the moment: packages, platform and times."""
+    found = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    return {name: value for name, value in found.items() if name not in ("versions", "machine", "timings")}
+
+
+def untimed(run: Path) -> list[dict[str, Any]]:
+    """Read samples without the seconds that they took."""
+    lines = (run / "samples.jsonl").read_text(encoding="utf-8").splitlines()
+    return [{key: value for key, value in json.loads(line).items() if key != "seconds"} for line in lines]
+
+
+def comparable(path: Path, folder: Path) -> bytes:
+    """Read an output; only the folder that it names, and the seconds that a merge's statistics took, may differ."""
+    data = path.read_bytes().replace(str(folder).encode(), ANYWHERE.encode())
+    if path.name == "run.json":
+        found = json.loads(data)
+        del found["timings"]["statistics_seconds"]
+        data = json.dumps(found, indent=1).encode()
+    return data
+
+
+def give(run: Run, name: str, folder: Path) -> None:
+    """Give the commands of outputs.txt that have a name; what they print as JSON is an output too."""
+    for line in (folder / "outputs.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith(f"{name}: "):
+            done = run(line.partition(": ")[2])
+            assert done.status == 0, done.err
+            if line.endswith(" --json"):
+                (folder / "out" / f"{name}.json").write_text(done.out, encoding="utf-8")
+
+
+def check_outputs(folder: Path, suffixes: tuple[str, ...] = TEXTS) -> None:
+    """Compare all files in out/ with those that were made earlier."""
+    out, kept = folder / "out", EARLIER / "expected"
+    made = {path.relative_to(out) for path in out.rglob("*") if path.suffix in suffixes}
+    names = {path.relative_to(kept) for path in kept.rglob("*") if path.is_file()} | set(map(Path, HASHES["sha256"]))
+    assert made
+    assert made == {name for name in names if (out / name.parts[0]).exists() and name.suffix in suffixes}
+    for name in sorted(made):
+        if (kept / name).exists():
+            assert comparable(out / name, folder) == comparable(kept / name, folder), name
+        else:
+            assert hashlib.sha256(comparable(out / name, folder)).hexdigest() == HASHES["sha256"][name.as_posix()], name
+
+
+@pytest.mark.parametrize("name", RESUMED)
+def test_a_finished_run_is_resumed_without_a_call_and_without_a_changed_byte(run: Run, folder: Path, name: str) -> None:
+    path = folder / "runs" / name
+    before = files(path), calls(path), about(path)
+    assert run(RESUMED[name]).status == 0
+    assert files(path) == before[0]
+    assert about(path) == before[2]
+    assert calls(path) == before[1]
+
+
+def test_a_killed_run_goes_on_to_the_results_of_the_whole_and_repeats_no_call(run: Run, folder: Path) -> None:
+    path, whole = folder / "runs/interrupted", folder / "runs/study"
+    before = calls(path)
+    stages = [{row[1] for row in calls(at)["calls"]} for at in (path, whole)]
+    assert stages == [{"write", "render", "score"}] * 2
+    assert 0 < len(before["calls"]) < len(calls(whole)["calls"])
+    assert run(f"{STUDY} --out runs/interrupted").status == 0
+    after = calls(path)
+    for table, rows in before.items():
+        assert set(rows) <= set(after[table])
+    assert [row[0] for row in after["calls"]] == [row[0] for row in calls(whole)["calls"]]
+    assert [row[:8] for row in after["done"]] == [row[:8] for row in calls(whole)["done"]]
+    assert untimed(path) == untimed(whole)
+    assert {**files(path), "samples.jsonl": b""} == {**files(whole), "samples.jsonl": b""}
+
+
+def test_a_new_run_has_the_fingerprints_and_the_drafts_of_the_earlier_one(run: Run, folder: Path) -> None:
+    assert run(f"{STUDY} --out runs/new --stop-after write").status == 0
+    new, earlier = folder / "runs/new", folder / "runs/study"
+    ours, theirs = about(new), about(earlier)
+    for name in ("tasks", "modes", "components", "systems", "predictors", "units", "references", "notes"):
+        assert ours[name] == theirs[name], name
+    drafts = [row[:4] for row in calls(earlier)["done"] if row[3] == "write"]
+    assert [row[:4] for row in calls(new)["done"]] == drafts
+    assert {row[0] for row in calls(new)["calls"]} == {row[0] for row in calls(earlier)["calls"] if row[1] == "write"}
+
+
+def test_a_run_of_a_plugin_and_of_human_videos_is_resumed_without_a_call(folder: Path) -> None:
+    path = folder / "runs/people"
+    before = files(path), calls(path), about(path)
+    with_example(PEOPLE, folder)
+    assert files(path) == before[0]
+    assert about(path) == before[2]
+    after = calls(path)
+    assert after["calls"] == before[1]["calls"]
+    # Videos by people are matched anew for a corpus that is read from another folder, and found to be the same ones.
+    assert set(before[1]["done"]) <= set(after["done"])
+    assert {row[3:9] for row in after["done"]} == {row[3:9] for row in before[1]["done"]}
+
+
+@pytest.mark.parametrize("name", ["jsonl", "eee"])
+def test_a_run_is_exported_as_before(run: Run, folder: Path, name: str) -> None:
+    give(run, name, folder)
+    check_outputs(folder)
+
+
+def test_runs_are_compared_as_before(run: Run, folder: Path) -> None:
+    give(run, "compare", folder)
+    check_outputs(folder)
+
+
+def test_runs_tell_of_their_progress_as_before(run: Run, folder: Path) -> None:
+    give(run, "status", folder)
+    check_outputs(folder)
+
+
+def test_shards_are_merged_as_before_into_the_whole_run(run: Run, folder: Path) -> None:
+    give(run, "merge", folder)
+    check_outputs(folder)
+    merged, whole = folder / "out/merged", folder / "runs/study"
+    assert untimed(merged) == untimed(whole)
+    assert {**files(merged), "samples.jsonl": b""} == {**files(whole), "samples.jsonl": b""}
+
+
+def test_a_predictor_is_audited_as_before(run: Run, folder: Path) -> None:
+    give(run, "audit", folder)
+    for name in ("audit.json", "audit.md", "leaderboard.md", "results.json"):
+        (folder / "out/audited").mkdir(exist_ok=True)
+        shutil.copyfile(folder / "runs/people" / name, folder / "out/audited" / name)
+    check_outputs(folder)
+
+
+@pytest.mark.parametrize("name", ["paper", "build", "add"])
+def test_tables_boards_and_submissions_are_made_as_before(run: Run, folder: Path, name: str) -> None:
+    give(run, name, folder)
+    check_outputs(folder)
+    if SAME_PACKAGES:
+        check_outputs(folder, DRAWN)
+
+
+@same_packages
+@pytest.mark.parametrize("name", ["report", "parquet"])
+def test_reports_and_tables_of_columns_are_made_as_before(run: Run, folder: Path, name: str) -> None:
+    give(run, name, folder)
+    check_outputs(folder, DRAWN)
+
+
+@same_packages
+def test_a_board_is_what_its_submissions_give_and_built_again_the_same(run: Run, folder: Path) -> None:
+    assert run("leaderboard check board").status == 0
+    before = {path: path.read_bytes() for path in (folder / "board").rglob("*") if path.is_file()}
+    assert run("leaderboard build board").status == 0
+    assert {path: path.read_bytes() for path in (folder / "board").rglob("*") if path.is_file()} == before
