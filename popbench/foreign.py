@@ -82,14 +82,12 @@ def _options(spec: str) -> Iterator[tuple[str, JSON]]:
 
 
 def _inner(key: str, value: JSON) -> Iterator[tuple[str, JSON]]:
-    if isinstance(value, dict):
-        for name, item in value.items():
-            yield str(name), "" if isinstance(item, dict | list) else item
-            yield from _inner(str(name), item)
-    elif isinstance(value, list):
-        for item in value:
-            yield key, "" if isinstance(item, dict | list) else item
-            yield from _inner(key, item)
+    items = (
+        value.items() if isinstance(value, dict) else ((key, item) for item in value) if isinstance(value, list) else ()
+    )
+    for name, item in items:
+        yield str(name), json.dumps(item) if isinstance(item, dict | list) else item
+        yield from _inner(str(name), item)
 
 
 def _is_place(value: str) -> bool:

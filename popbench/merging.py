@@ -19,6 +19,7 @@ from pathlib import Path
 from popbench.api import finish
 from popbench.errors import RunError, UsageError, counted, one_line
 from popbench.files import read_lines
+from popbench.foreign import SPECS
 from popbench.lanes import Undone
 from popbench.ledger import Call, Ledger
 from popbench.plan import Plan, make_plan
@@ -87,7 +88,7 @@ def _given(task: str | Sequence[str] | None, config: str | Path | None) -> dict[
     """Return the settings that the user has named, as `eval` takes them."""
     named = {"task": (task,) if isinstance(task, str) else tuple(task)} if task else {}
     file = {} if config is None else read_config(Path(config), named)
-    return {**{name: value for name, value in file.items() if value is not None}, **named}
+    return {**{name: value for name, value in file.items() if name in SPECS and value is not None}, **named}
 
 
 def _target(shards: Sequence[Shard], out: Path | None) -> Path:

@@ -105,9 +105,8 @@ def whole_config(shard: Shard, out: Path | None, given: Mapping[str, JSON]) -> E
     for kind in ("corpus", "embedder"):
         if kind not in used:
             there[kind] = getattr(EvalConfig(), kind)
-    chosen = {name: value for name, value in given.items() if name in SPECS}
     named = {**config.as_json(), **there}
-    own = {name: named[name] for name in SPECS if name not in chosen}
+    own = {name: named[name] for name in SPECS if name not in given}
     file = shard.path / "run.json"
     check_recorded(
         [spec for value in own.values() for spec in ([value] if isinstance(value, str) else value)], str(file)
@@ -115,7 +114,7 @@ def whole_config(shard: Shard, out: Path | None, given: Mapping[str, JSON]) -> E
     ours = f"{typed('--config', str(file))} says that the shards are your own"
     check_named({"task": own.pop("task", [])}, str(file), f"name it by --task; {ours}")
     check_named(own, str(file), f"name it in a file of yours, by --config FILE; {ours}")
-    return make_config({**named, **chosen})
+    return make_config({**named, **given})
 
 
 def as_recorded(config: EvalConfig, shard: Shard, given: Mapping[str, JSON]) -> EvalConfig:
