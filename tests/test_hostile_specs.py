@@ -6,8 +6,10 @@ import ast
 import json
 import shlex
 import shutil
+import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -176,6 +178,9 @@ def spoiled(place: Path, spec: str, settings: Iterable[str] = SETTINGS) -> None:
     """Write a spec into all run.json and submissions; show a reference, so that its title is wanted."""
     for file in place.glob("*/run.json"):
         edit(file, lambda about: name(about, spec, settings))
+        with closing(sqlite3.connect(file.with_name("ledger.sqlite"))) as ledger:  # of LLMs that cost something
+            ledger.execute("INSERT OR REPLACE INTO used SELECT part, 'input', 5 FROM spent WHERE stage = 'write'")
+            ledger.commit()
         samples = file.with_name("samples.jsonl")
         rows = [json.loads(line) for line in samples.read_text(encoding="utf-8").splitlines()]
         lines = [json.dumps({**row, "references": ["a"]}) for row in rows]
