@@ -25,7 +25,7 @@ REFERENCES = {
     "refs": {"rows.jsonl": ["{{u}}"]},
     "gen": [{"key": CALL, "url": CALL, "dimensions": {"i": {"stop": 1}}}],
 }
-"""What a file system of fsspec fills in as templates as it is opened: in no sandbox at all before its version 2026."""
+"""What a file system of fsspec fills in as templates as it is opened: older versions in no sandbox."""
 OUTSIDE = (
     "/etc/passwd", "../mine.jsonl", "a/../../mine.jsonl", "~/rows.jsonl", "..", "http://127.0.0.1:9/rows.jsonl",
     "ssh://127.0.0.1:9/rows.jsonl", "zip://rows.jsonl::/etc/passwd", "reference://rows.jsonl::file://FOLDER/refs.json",
