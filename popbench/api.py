@@ -76,7 +76,7 @@ def evaluate(
 def resolve_config(given: dict[str, Any], config: Path | None = None) -> EvalConfig:
     """Merge the options given with `--config` and popbench.toml."""
     chosen = {name: value for name, value in given.items() if value is not None and value != ()}
-    return make_config(defaults(), {} if config is None else read_config(config), chosen)
+    return make_config(defaults(), {} if config is None else read_config(config, chosen), chosen)
 
 
 def execute(plan: Plan, progress: Progress) -> Run:

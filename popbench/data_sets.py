@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from popbench.data_places import check_card, plain_places
 from popbench.errors import UsageError, damage, one_line, unknown
 from popbench.files import LARGEST, opened
 from popbench.records import JSON
@@ -66,12 +67,15 @@ def load_rows(dataset: Mapping[str, JSON], task: str, path: Path, copy: str | No
     try:
         _check({"path": source, **arguments}, readers)
         _check_files({"path": source, **arguments})
+        for place in (str(source), *_places({"data_dir": arguments.get("data_dir")})):
+            if path_exists(place) and Path(place).is_dir():
+                check_card(Path(place))
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
     # Files on this machine are read through a cache of their own: the shared one may be stale, or not writable.
     local = copy is not None or (source in _FORMATS.values() and "://" not in str(arguments.get("data_files")))
     try:
-        with _quiet(datasets), tempfile.TemporaryDirectory() as cache:
+        with _quiet(datasets), plain_places(), tempfile.TemporaryDirectory() as cache:
             if local and not saved:
                 arguments |= {"cache_dir": cache, "keep_in_memory": True}
             if saved:

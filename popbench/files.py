@@ -80,9 +80,13 @@ def read_lines(path: Path, longest: int = LONGEST) -> Iterator[str]:
 
 def read_yaml(path: Path, most: int = SMALL) -> JSON:
     """Read a file of YAML, with plain values only; raises OSError as `read_bytes` does, ValueError for what is none."""
+    return yaml_value(read_text(path, most))
+
+
+def yaml_value(text: str) -> JSON:
+    """Return what a text of YAML says, in plain values; raises ValueError for what is none, or too much."""
     import yaml
 
-    text = read_text(path, most)
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()

@@ -19,14 +19,16 @@ from pathlib import Path
 from popbench.api import finish
 from popbench.errors import RunError, UsageError, counted, one_line
 from popbench.files import read_lines
+from popbench.foreign import SPECS
 from popbench.lanes import Undone
 from popbench.ledger import Call, Ledger
 from popbench.plan import Plan, make_plan
 from popbench.progress import Progress
 from popbench.records import JSON
 from popbench.run import HeldDirectory, Run, RunDirectory, describe
+from popbench.settings import read_config
 from popbench.settled import View
-from popbench.shards import Shard, check_alike, read_shards, whole_config
+from popbench.shards import Shard, as_recorded, check_alike, read_shards, whole_config
 from popbench.systems import Part, Track
 from popbench.video import copy, sha256
 
@@ -36,7 +38,13 @@ _ERROR = '"status":"error"'
 
 
 def merge(
-    runs: Sequence[str | Path], out: str | Path | None = None, *, link: bool = False, progress: Progress | None = None
+    runs: Sequence[str | Path],
+    out: str | Path | None = None,
+    *,
+    link: bool = False,
+    task: str | Sequence[str] | None = None,
+    config: str | Path | None = None,
+    progress: Progress | None = None,
 ) -> Run:
     """Join the shards of a run, or go on with that, and return what came of it.
 
@@ -45,6 +53,9 @@ def merge(
             samples without a result; merging again, also the missing ones alone, adds what has come since.
         out: the directory of the whole run; by default beside the shards, by their name.
         link: link clips instead of copying them, so that both runs share the bytes.
+        task: the tasks of the run, where the shards name them by a path: what a run names is not looked up elsewhere.
+        config: a file that names components and tasks of the run, for the same reason; a shard's own run.json says
+            that it is to be believed.
         progress: where to tell how it goes.
 
     Raises:
@@ -55,7 +66,9 @@ def merge(
     progress, started = progress or Progress(), time.time()
     shards = read_shards([Path(run) for run in runs])
     target = _target(shards, None if out is None else Path(out))
-    plan = make_plan(whole_config(shards[0], None if out is None else target))
+    given = _given(task, config)
+    plan = make_plan(whole_config(shards[0], None if out is None else target, given))
+    plan.config = as_recorded(plan.config, shards[0], given)
     with closing(plan):
         if plan.corpus is not None and any(shard.about.get("references") for shard in shards):
             _load_references(plan, progress)
@@ -69,6 +82,13 @@ def merge(
             seconds = round(time.time() - joined, 3)
             directory.write_json("run.json", _describe(plan, shards, started, {"statistics_seconds": seconds}))
     return replace(run, problems=(*_left(plan, shards, run, target), *problems))
+
+
+def _given(task: str | Sequence[str] | None, config: str | Path | None) -> dict[str, JSON]:
+    """Return the settings that the user has named, as `eval` takes them."""
+    named = {"task": (task,) if isinstance(task, str) else tuple(task)} if task else {}
+    file = {} if config is None else read_config(Path(config), named)
+    return {**{name: value for name, value in file.items() if name in SPECS and value is not None}, **named}
 
 
 def _target(shards: Sequence[Shard], out: Path | None) -> Path:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from popbench.errors import UsageError, damage, unknown
 from popbench.files import SMALL, read_json, read_text
+from popbench.foreign import SPECS, check_recorded
 from popbench.records import JSON
 from popbench.registry import load_registry
 from popbench.specs import parse_spec
@@ -146,8 +147,11 @@ def defaults() -> dict[str, JSON]:
     return merged
 
 
-def read_config(path: Path) -> dict[str, JSON]:
-    """Read `--config FILE`: TOML, or JSON such as a run.json (its `config` counts)."""
+def read_config(path: Path, given: Container[str] = ()) -> dict[str, JSON]:
+    """Read `--config FILE`: TOML, or JSON such as a run.json (its `config` counts).
+
+    A run.json is refused that asks for code of a model to be run, but for settings that are `given` by the user.
+    """
     if path.suffix == ".toml":
         return _named(_read_toml(path), path)
     try:
@@ -159,6 +163,11 @@ def read_config(path: Path) -> dict[str, JSON]:
         content = content["config"]
         if isinstance(content, dict):
             content = {key: value for key, value in content.items() if key != "out"}
+            named = _named(content, path)
+            specs = [named[name] for name in SPECS if name not in given and name in named]
+            check_recorded(
+                [spec for value in specs for spec in ([value] if isinstance(value, str) else value or ())], str(path)
+            )
     if not isinstance(content, dict):
         raise UsageError(f"{path}: not a configuration (expected an object with settings such as llm and gen)")
     return _named(content, path)

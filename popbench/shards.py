@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ from typing import Any
 from popbench.comparing.differences import change, changes
 from popbench.errors import UsageError, damage
 from popbench.files import read_json
+from popbench.foreign import SPECS, check_named, check_recorded, typed
 from popbench.ledger import Ledger
 from popbench.records import JSON
 from popbench.run import check_free, shard_suffix
 from popbench.settings import EvalConfig, make_config
-from popbench.specs import check_recorded
 
 _SETTINGS = ("seed", "limit", "repeats", "stop_after", "baseline", "allow_leakage")
 """Settings that all shards share; engines and what only that machine needs to know may differ."""
@@ -93,13 +93,35 @@ def _read(path: Path) -> Shard:
     return Shard(path, *share, about, part)
 
 
-def whole_config(shard: Shard, out: Path | None) -> EvalConfig:
-    """Return the configuration of the whole run, as a shard has it."""
+def whole_config(shard: Shard, out: Path | None, given: Mapping[str, JSON]) -> EvalConfig:
+    """Return the configuration of the whole run, as a shard has it, with the specs that the user has `given`.
+
+    Of the shard's own, only those are taken that lead nowhere else; raises UsageError for the others. What no result of
+    the shard came from is left out.
+    """
     config = _config(shard.about)
-    specs = (*config.llm, *config.gen, *config.mode, *config.predictor, config.corpus, config.embedder)
-    check_recorded(specs, str(shard.path / "run.json"))
-    there = str(out) if out is not None else config.out
-    return make_config({**config.as_json(), "shard": None, "out": there})
+    there = {"shard": None, "out": str(out) if out is not None else config.out, "engine": EvalConfig().engine}
+    used = {name.partition(" ")[0] for name in shard.about["components"]}
+    for kind in ("corpus", "embedder"):
+        if kind not in used:
+            there[kind] = getattr(EvalConfig(), kind)
+    named = {**config.as_json(), **there}
+    own = {name: named[name] for name in SPECS if name not in given}
+    file = shard.path / "run.json"
+    check_recorded(
+        [spec for value in own.values() for spec in ([value] if isinstance(value, str) else value)], str(file)
+    )
+    ours = f"{typed('--config', str(file))} says that the shards are your own"
+    check_named({"task": own.pop("task", [])}, str(file), f"name it by --task; {ours}")
+    check_named(own, str(file), f"name it in a file of yours, by --config FILE; {ours}")
+    return make_config({**named, **given})
+
+
+def as_recorded(config: EvalConfig, shard: Shard, given: Mapping[str, JSON]) -> EvalConfig:
+    """Return a merge's configuration with what `whole_config` left out of it, for run.json."""
+    theirs = _config(shard.about)
+    kept = {name: getattr(theirs, name) for name in ("engine", "corpus", "embedder") if name not in given}
+    return replace(config, **kept)
 
 
 def _config(about: Mapping[str, Any]) -> EvalConfig:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
@@ -60,16 +60,6 @@ def write_spec(name: str, options: Mapping[str, str]) -> str:
     if options and ("," in name or "=" in name):
         name = json.dumps(name, ensure_ascii=False)
     return name + "".join(f",{key}={json.dumps(str(value), ensure_ascii=False)}" for key, value in options.items())
-
-
-def check_recorded(specs: Iterable[str], source: str) -> None:
-    """Raise UsageError where specs that a file of a run holds would run code: only who types that may ask for it."""
-    for spec in specs:
-        for key, value in parse_spec(spec)[1].items():
-            if key == "trust_remote_code" and value.lower() not in ("false", "no", "off", "0", "f", "n"):
-                raise UsageError(
-                    f"{source} asks to run code that comes with a model ({one_line(spec, 100)}), and is not trusted to"
-                )
 
 
 def absolute_paths(spec: str, name: str | None = None) -> str:

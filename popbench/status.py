@@ -20,6 +20,7 @@ from typing import Any
 
 from popbench.errors import PopbenchError, UsageError, damage, one_line
 from popbench.files import SMALL, read_json, read_text
+from popbench.foreign import check_recorded, names_place_here
 from popbench.keys import digest
 from popbench.leaderboard.about import About
 from popbench.ledger import STAGES, Ledger, Stage
@@ -337,6 +338,9 @@ class _Reading:
             return None
         usage = {kind: number for of, kind, number in self.sums.used if of == part}
         try:  # its fingerprint may take files and the network to tell
+            check_recorded([spec], "run.json")
+            if names_place_here(spec):
+                raise UsageError("it names a path, and what a run names is not looked up elsewhere")
             return cost_of(load_registry().resolve("llm", spec), usage)
         except PopbenchError as error:
             self.notes.append(f"what {spec} cost is not known here ({error})")

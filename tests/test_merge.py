@@ -59,6 +59,11 @@ def shards(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.shard-*"))
 
 
+def own(folder: Path) -> Path:
+    """What says that the shards in a folder are one's own, whose corpus lies in a file."""
+    return shards(folder)[0] / "run.json"
+
+
 def copied(study: Path, folder: Path) -> list[Path]:
     for shard in shards(study):
         shutil.copytree(shard, folder / shard.name)
@@ -85,7 +90,7 @@ def rows(run: Path) -> dict[str, list[Any]]:
 
 def test_merged_shards_are_the_whole_run(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = shards(study)
-    merged = merge(found[::-1], tmp_path / "merged")
+    merged = merge(found[::-1], tmp_path / "merged", config=own(study))
     assert merged.complete
     assert support.outcome(merged.path) == support.outcome(study / "whole")
     assert rows(merged.path) == rows(study / "whole")
@@ -103,10 +108,10 @@ def test_merged_shards_are_the_whole_run(study: Path, tmp_path: Path, monkeypatc
 def test_merging_again_changes_nothing_and_goes_to_where_the_shards_are(study: Path, tmp_path: Path) -> None:
     copied(study, tmp_path)
     before = [support.outcome(shard) for shard in shards(tmp_path)]
-    merged = merge(shards(tmp_path))
+    merged = merge(shards(tmp_path), config=own(tmp_path))
     assert merged.path == tmp_path / "run"
     first, clips = rows(merged.path), {path: path.stat() for path in merged.path.glob("videos/*")}
-    merge(shards(tmp_path))
+    merge(shards(tmp_path), config=own(tmp_path))
     assert rows(merged.path) == first
     assert {path: path.stat() for path in merged.path.glob("videos/*")} == clips
     assert [support.outcome(shard) for shard in shards(tmp_path)] == before
@@ -119,18 +124,18 @@ def test_merging_again_changes_nothing_and_goes_to_where_the_shards_are(study: P
 
 def test_a_missing_shard_is_named_and_can_come_later_alone(study: Path, tmp_path: Path, run: Run) -> None:
     first, second, third = copied(study, tmp_path)
-    done = run("merge", first, third)
+    done = run("merge", first, third, "--config", first / "run.json")
     assert done.status == 1
     assert done.err.splitlines()[-1] == ("popbench: shard 2 of 3 is missing (40 samples): run, then merge again")
     assert run("leaderboard", "add", "board", tmp_path / "run").status == 2
-    assert run("merge", second).status == 0
+    assert run("merge", second, "--config", second / "run.json").status == 0
     assert support.outcome(tmp_path / "run") == support.outcome(study / "whole")
 
 
 def test_clips_are_copied_unless_links_are_asked_for(study: Path, tmp_path: Path) -> None:
     found = shards(study)
     for link in (False, True):
-        clips = sorted(merge(found, tmp_path / str(link), link=link).path.glob("videos/*.mp4"))
+        clips = sorted(merge(found, tmp_path / str(link), link=link, config=own(study)).path.glob("videos/*.mp4"))
         assert [path.name for path in clips] == sorted(path.name for path in (study / "whole/videos").iterdir())
         for path in clips:
             theirs = [shard / "videos" / path.name for shard in found if (shard / "videos" / path.name).exists()]
@@ -138,7 +143,7 @@ def test_clips_are_copied_unless_links_are_asked_for(study: Path, tmp_path: Path
 
 
 def test_a_merge_killed_at_random_moments_is_done_by_the_same_command(study: Path, tmp_path: Path) -> None:
-    arguments = ["merge", *map(str, shards(study)), "--out", "merged"]
+    arguments = ["merge", *map(str, shards(study)), "--config", str(own(study)), "--out", "merged"]
     random_ = random.Random(3)
     kills = 0
     while True:
@@ -204,7 +209,7 @@ def test_a_merged_run_can_be_published(tmp_path: Path, run: Run) -> None:
     task = made_tasks.task_file(tmp_path / "task")
     for shard in ("1/2", "2/2"):
         small(tmp_path / "run", task=str(task), limit=None, shard=shard)
-    assert run("merge", *shards(tmp_path)).status == 0
+    assert run("merge", *shards(tmp_path), "--task", task).status == 0
     found = read_run(tmp_path / "run")
     assert [*lacking(found), *changed_by_hand(found, whole=True), *filter(None, [other_results(found)])] == []
 
@@ -332,6 +337,7 @@ def test_a_clip_of_other_bytes_than_were_rendered_is_not_taken(
     paths = copied(study, tmp_path)
     clip = next(iter(sorted((paths[1] / "videos").iterdir())))
     clip.write_bytes(bytes(clip.stat().st_size))
+    how = [*how, "--config", str(paths[0] / "run.json")]
     done = run("merge", *paths, *how)
     assert done.status == 1
     assert f"1 clip of other bytes than were rendered, such as {clip.name}: remove it" in done.err
@@ -372,11 +378,11 @@ def test_a_ledger_that_names_a_file_elsewhere_is_refused(study: Path, tmp_path: 
     with closing(sqlite3.connect(paths[1] / "ledger.sqlite")) as ledger:
         ledger.execute("UPDATE calls SET key = '../../' || key WHERE stage = 'render'")
         ledger.commit()
-    assert "its ledger was changed by hand: '../../" in refusal(lambda: merge(paths))
+    assert "its ledger was changed by hand: '../../" in refusal(lambda: merge(paths, config=own(tmp_path)))
 
 
 def test_components_that_are_others_here_are_refused(study: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(faults.FaultyPredictor, "version", "2")
-    line = refusal(lambda: merge(shards(study), tmp_path / "out"))
+    line = refusal(lambda: merge(shards(study), tmp_path / "out", config=own(study)))
     assert "what is installed here is not what made the shards: predictor faulty: version " in line
     assert not (tmp_path / "out").exists()

@@ -20,16 +20,17 @@ from popbench.audit.running import audit
 def audited(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     made_runs.install()
     run = tmp_path_factory.mktemp("audit") / "run"
+    predictor = f'mmra,path="{mmra_support.model(good=True)}",label=mmra'
     popbench.evaluate(
         llm=["made-writer,luck=1,label=one", "made-writer,luck=2,label=two"],
         gen="made-painter",
         mode="basic",
         task="popcorn_concrete",
         limit=60,
-        predictor=f'mmra,path="{mmra_support.model(good=True)}",label=mmra',
+        predictor=predictor,
         out=run,
     )
-    return run, audit(run, shuffles=4)["audits"][0]
+    return run, audit(run, [predictor], shuffles=4)["audits"][0]
 
 
 def row(of: dict[str, Any], change: str) -> dict[str, Any]:

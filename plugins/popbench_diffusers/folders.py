@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from popbench.errors import UsageError
-from popbench.local import Layout, Weights, broken_weights, is_folder, read_json
+from popbench.local import Layout, Weights, asks_for_kernels, broken_weights, is_folder, read_json
 from popbench_diffusers.presets import preset_of
 
 INDEX = "model_index.json"
@@ -55,6 +56,29 @@ def _odd_entry(folder: Path) -> str | None:
     return None
 
 
+@cache
+def _brought(library: str) -> bool:
+    """Say whether parts may come from a library: diffusers, its pipelines' own, and transformers."""
+    found = find_spec("diffusers")
+    places = () if found is None else found.submodule_search_locations or ()
+    own = library.isidentifier() and any((Path(place) / "pipelines" / library).is_dir() for place in places)
+    return own or library in ("diffusers", "transformers")
+
+
+def _own_code(folder: Path) -> str | None:
+    """Say in a few words that a pipeline names, or holds where diffusers looks for it, code that it does not bring."""
+    if (folder / "None.py").exists():  # what diffusers takes for a pipeline's code where none is named
+        return "it holds code of its own (None.py)"
+    for name, about in read_json(folder / INDEX).items():
+        if name.startswith("_") or not isinstance(about, list) or about[0] is None:
+            continue
+        if not _brought(about[0]):
+            return f"its {INDEX} asks for code of its own ({name} of {about[0][:100]!r})"
+        if (folder / name / f"{about[0]}.py").exists():
+            return f"{name}/ holds code of its own ({about[0]}.py)"
+    return None
+
+
 def weight_names(variant: str | None) -> list[str]:
     """List the files that hold a component's weights, or index their shards, in the order they are looked for."""
     found = []
@@ -84,6 +108,9 @@ def pipeline_layout(variant: str | None = None) -> Layout:
         odd = _odd_entry(folder)
         if odd is not None:
             return f"its {INDEX} has no sound {odd!r}: copy or download that file again"
+        strange = _own_code(folder)
+        if strange is not None:
+            return f"{strange}, which is not run: choose another model"
         for name, kind in components(folder).items():
             part = folder / name
             if not part.is_dir():
@@ -92,7 +119,7 @@ def pipeline_layout(variant: str | None = None) -> Layout:
                 if not any((part / file).is_file() for file in files):
                     return f"{name}/ holds no {' or '.join(files)}: copy or download what is missing"
             is_model = (part / "config.json").is_file()
-            found = broken_weights(part, weight_names(variant)) if is_model else None
+            found = asks_for_kernels(part) or broken_weights(part, weight_names(variant)) if is_model else None
             if found is not None:
                 return f"{name}/: {found}"
         return None if components(folder) else f"its {INDEX} names no components: copy or download that file again"

@@ -77,6 +77,8 @@ def load(options: DiffusersOptions, weights: Weights) -> Loaded:
 
 
 def _read(options: DiffusersOptions, weights: Weights) -> Any:
+    if weights.folder is not None and weights.problem is not None:  # also what nobody has checked
+        raise popbench.ComponentError(weights.problem)
     where: dict[str, Any] = {}
     if weights.folder is None:
         where["revision"] = weights.commit or options.revision

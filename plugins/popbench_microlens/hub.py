@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from popbench.data_places import check_card, plain_places
 from popbench.errors import UsageError, one_line, unknown
 from popbench.local import quiet
 
@@ -88,7 +89,8 @@ class HubData:
         import datasets
 
         what: dict[str, Any] = {"path": str(folder), "split": self.split, "cache_dir": cache}
-        with _silent():
+        check_card(folder)
+        with _silent(), plain_places():
             try:
                 # Texts are converted first, so that a column has one type throughout and files are closed.
                 return datasets.load_dataset(**what, streaming=all(name.endswith(".parquet") for name in _data(folder)))

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from popbench.local import Layout, Weights, broken_weights, folder_digest, lacks_shards, read_json
+from popbench.local import Layout, Weights, asks_for_kernels, broken_weights, folder_digest, lacks_shards, read_json
 
 VERSION = 1
 """Goes up when the same weights would give other features: it is in every key and fingerprint of theirs."""
@@ -106,9 +106,10 @@ class Encoder:
     def source(self) -> tuple[str, dict[str, Any]]:
         """What transformers loads, and how: the folder, or the hub's commit where it is not here yet."""
         folder = self.weights.folder
+        where: dict[str, Any] = {"trust_remote_code": False}  # left out, transformers would ask the terminal
         if folder is None:
-            return self.model, {"revision": self.weights.commit}
-        return str(folder), {"local_files_only": True}
+            return self.model, {**where, "revision": self.weights.commit}
+        return str(folder), {**where, "local_files_only": True}
 
     @property
     def width(self) -> int | None:
@@ -129,7 +130,7 @@ def _layout(role: Role) -> Layout:
         kind = read_json(folder / "config.json").get("model_type")
         if role.option == "captioner" and kind != _CAPTIONER:
             return f"it is a model of kind {kind}, and a BLIP captions frames: give one"
-        return broken_weights(folder, MAIN) or lacking(folder)
+        return asks_for_kernels(folder) or broken_weights(folder, MAIN) or lacking(folder)
 
     def complete(folder: Path) -> bool:
         return bool(_weights(folder)) and not lacks_shards(folder, MAIN) and lacking(folder) is None

@@ -131,6 +131,8 @@ class SentenceTransformersEmbedder(popbench.Embedder):
 
 def _load(options: Any, weights: Weights) -> Any:
     """Load a model from exactly the files that the fingerprint is of; raises what the library raises."""
+    if weights.folder is not None and weights.problem is not None:  # also what nobody has checked
+        raise popbench.ComponentError(weights.problem)
     import torch  # before silence, which torch undoes as it is imported
 
     device = options.device

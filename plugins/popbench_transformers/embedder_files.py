@@ -12,7 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from popbench.local import Layout, Weights, broken_weights, is_folder, lacks_shards, weight_files
+from popbench.local import (
+    Layout,
+    Weights,
+    asks_for_kernels,
+    broken_weights,
+    is_folder,
+    lacks_shards,
+    read_json,
+    weight_files,
+)
 from popbench_transformers.files import MAIN, TEXTS, lacks_tokenizer
 
 _MODULES = "modules.json"
@@ -23,6 +32,18 @@ _WEIGHTED = {"Transformer", "Dense", "LayerNorm", "StaticEmbedding"}
 _TOKENIZED = {"Transformer", "StaticEmbedding"}
 """What the library's modules consist of, by the last part of their class. Others are not looked into."""
 _OWN = "sentence_transformers."
+_KINDS = frozenset(
+    {
+        *_CONFIGURED, *_WEIGHTED, "Normalize", "Router", "Asym", "Dropout", "CNN", "LSTM", "BoW", "WordEmbeddings",
+        "WordWeights", "WeightedLayerPooling", "CLIPModel", "WhitespaceTokenizer", "PhraseTokenizer",
+    }
+)  # fmt: skip
+"""The library's classes that a list may name: its namespace holds other things, such as the libraries it imports."""
+_NAMING = {"Router": "types", "Asym": "types", "WordEmbeddings": "tokenizer_class"}
+"""Modules whose own files name further classes to import, and the entry that does."""
+_NAMING_FILES = ("config.json", "router_config.json", "wordembedding_config.json")
+_DEEPEST = 4
+"""How deep modules may hold others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +67,18 @@ def _modules(folder: Path) -> list[_Module] | None:
     return None if outside or not all(kinds) or not found else found
 
 
+def _strange(module: _Module, depth: int = 0) -> Iterator[str]:
+    """Yield the classes that a module names, itself and those within it, that are none of the library's modules."""
+    kind = module.kind.rpartition(".")[2]
+    if not module.kind.startswith(_OWN) or kind not in _KINDS or depth > _DEEPEST:
+        yield module.kind
+        return
+    for name in _NAMING_FILES if kind in _NAMING else ():
+        named = read_json(module.folder / name).get(_NAMING[kind])
+        for part, inner in named.items() if isinstance(named, dict) else [("", named)] if named is not None else ():
+            yield from _strange(_Module(module.folder / str(part), f"{module.name}/{part}", str(inner)), depth + 1)
+
+
 def _lacks(module: _Module) -> str | None:
     """Say in a few words which file a module lacks."""
     kind = module.kind.rpartition(".")[2]
@@ -67,9 +100,11 @@ def _problem(folder: Path) -> str | None:
             )
         return f"its {_MODULES} is no list of modules: copy or download that file again"
     for module in modules:
-        if not module.kind.startswith(_OWN):
-            return f"its {_MODULES} asks for code of its own ({module.kind}), which is not run: choose another model"
-        wrong = _lacks(module)
+        strange = next(_strange(module), None)
+        if strange is not None:
+            where = _MODULES if strange == module.kind else f"module {module.name or module.kind}"
+            return f"its {where} asks for code of its own ({strange[:100]}), which is not run: choose another model"
+        wrong = asks_for_kernels(module.folder) or _lacks(module)
         if wrong is None and module.kind.rpartition(".")[2] in _WEIGHTED:
             wrong = broken_weights(module.folder, MAIN)
         if wrong is not None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from popbench.local import Layout, broken_weights, lacks_shards, read_json, weight_files
+from popbench.local import Layout, asks_for_kernels, broken_weights, lacks_shards, read_json, weight_files
 
 MAIN = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 """What transformers loads: the first of these that is there."""
@@ -24,7 +24,7 @@ def _problem(folder: Path) -> str | None:
     """Say in a few words what keeps transformers from loading a folder; None where nothing is seen to."""
     named = read_json(folder / "config.json").get("transformers_weights")  # files of other names
     wrong = None if named else broken_weights(folder, MAIN)
-    return wrong or lacks_tokenizer(folder)
+    return asks_for_kernels(folder) or wrong or lacks_tokenizer(folder)
 
 
 def lacks_tokenizer(folder: Path) -> str | None:

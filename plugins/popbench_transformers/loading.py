@@ -99,6 +99,8 @@ def load(options: TransformersOptions, weights: Weights) -> Loaded:
     Raises ComponentError where the model does not fit into memory; else what transformers raises.
     """
     source, where = source_of(options, weights)
+    if weights.folder is not None and weights.problem is not None:  # also what nobody has checked
+        raise popbench.ComponentError(weights.problem)
     try:
         reader = read(options, weights)
         with quiet("transformers"):

@@ -20,6 +20,7 @@ from popbench.audit.samples import content, prompts_of, select
 from popbench.audit.scoring import Scored, Scorer
 from popbench.errors import RunError, UsageError, counted, damage, one_line
 from popbench.files import read_json
+from popbench.foreign import check_named, check_recorded, typed
 from popbench.interfaces import Engine
 from popbench.leaderboard.files import render, write_board
 from popbench.progress import Progress
@@ -27,7 +28,6 @@ from popbench.records import JSON, Sample
 from popbench.registry import Resolved, load_registry
 from popbench.run import HeldDirectory, check_free
 from popbench.samples import read_jsonl
-from popbench.specs import check_recorded
 from popbench.stats.variance import pair_across
 from popbench.systems import Part, as_part
 from popbench.video import sha256
@@ -120,7 +120,6 @@ def _about(path: Path) -> dict[str, Any]:
             raise ValueError("its predictors are no list of specs")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(f"{path}: run.json cannot be read ({damage(error)})") from error
-    check_recorded(config["predictor"], str(path / "run.json"))
     if stopped:
         raise UsageError(f"{path}: the run stopped after {stopped}, so it has no scores: run it without --stop-after")
     if not finished:
@@ -163,6 +162,11 @@ def _check_samples(path: Path, samples: Sequence[Sample]) -> None:
 def _predictors(path: Path, about: Mapping[str, Any], specs: Sequence[str]) -> list[Part]:
     """Resolve the predictors; raises UsageError where one is not the one that it is called after."""
     registry = load_registry()
+    if not specs:
+        source, recorded = str(path / "run.json"), about["config"]["predictor"]
+        check_recorded(recorded, source)
+        for spec in recorded:
+            check_named({"predictor": spec}, source, f"give the one that you mean, {typed('--predictor', spec)}")
     parts: dict[str, Part] = {}
     for spec in specs or about["config"]["predictor"]:
         part = as_part(registry.resolve("predictor", spec, _runtime(about)))

@@ -28,8 +28,21 @@ from popbench.cli._console import tell
     metavar="N",
     help="Put N clips into the page, for one that is read without its videos.",
 )
+@click.option(
+    "--corpus",
+    metavar="NAME[,KEY=VALUE]...",
+    help="The run's corpus, for titles of references, where RUN names one that no plugin brings.",
+)
 @_paper.options
-def command(runs: tuple[Path, ...], out: Path | None, title: str | None, embed: int, paper: bool, **given: Any) -> int:
+def command(
+    runs: tuple[Path, ...],
+    out: Path | None,
+    title: str | None,
+    embed: int,
+    corpus: str | None,
+    paper: bool,
+    **given: Any,
+) -> int:
     """Make a page of RUN, a run directory: its results with their intervals, and a gallery of its clips.
 
     The page is one file that asks nothing of the network. Videos stay where they are, and are loaded from there when
@@ -50,8 +63,9 @@ def command(runs: tuple[Path, ...], out: Path | None, title: str | None, embed: 
     from popbench.errors import UsageError
 
     if paper:
-        if title or embed:
-            raise UsageError(f"--{'title' if title else 'embed'} belongs to a run's page: leave it out with --paper")
+        if title or embed or corpus:
+            option = "title" if title else "embed" if embed else "corpus"
+            raise UsageError(f"--{option} belongs to a run's page: leave it out with --paper")
         return _paper.write(runs, out, given)
     _paper.refuse(given)
     from popbench.report.writing import write_report
@@ -60,6 +74,6 @@ def command(runs: tuple[Path, ...], out: Path | None, title: str | None, embed: 
         raise UsageError(f"{out} is a folder: say with --out which file the page goes to")
     if len(runs) > 1:
         raise UsageError(f"a page is made of one run, not of {len(runs)}: give them one by one")
-    file = write_report(runs[0], out, title, embed, lambda line: tell(f"popbench: {line}", err=True))
+    file = write_report(runs[0], out, title, embed, corpus, lambda line: tell(f"popbench: {line}", err=True))
     tell(f"{file} ({file.stat().st_size / 1e6:,.1f} MB)")
     return 0

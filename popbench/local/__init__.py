@@ -3,6 +3,7 @@
 Nothing heavy is imported before it is used, and no family of models is known here: a `Layout` says what one looks like.
 """
 
+from popbench.local.code import asks_for_kernels
 from popbench.local.devices import device_problem, gpu_count, gpu_memory
 from popbench.local.files import broken_weights, is_folder, lacks_shards, read_json, user_path, weight_files
 from popbench.local.layout import Layout, file_digest, folder_digest
@@ -14,6 +15,7 @@ __all__ = [
     "GIB",
     "Layout",
     "Weights",
+    "asks_for_kernels",
     "broken_weights",
     "device_problem",
     "file_digest",

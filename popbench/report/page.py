@@ -19,12 +19,12 @@ from popbench.costs import sentences
 from popbench.errors import UsageError, counted, damage
 from popbench.leaderboard.markdown import DEMO, agreements, knows_copies, ranked, remarks
 from popbench.originality import COPY
-from popbench.records import JSON
+from popbench.records import JSON, Sample
 from popbench.report import charts, drawn
 from popbench.report.agreeing import check_agreement
 from popbench.report.gallery import embedded, gallery
 from popbench.report.reading import check_results, read_run
-from popbench.report.references import titles_of
+from popbench.report.references import Titles, titles_of
 from popbench.report.sizes import sizes
 from popbench.report.survey import Survey
 from popbench.report.tables import views
@@ -46,19 +46,23 @@ def run_page(
     *,
     page: Path | None = None,
     embed: int = 0,
+    corpus: str | None = None,
     tell: Callable[[str], object] = lambda _: None,
 ) -> str:
     """Return the whole page of a finished run, with its gallery.
 
     `page` is the folder where the page will stand (the run's own by default), to which the videos' paths are
     relative; `embed` clips are put into the page itself, and `tell` gets a line where some of them are missing.
+    `corpus` is the spec that titles of references are looked up in, where run.json leads out of what is installed here.
     Raises UsageError for a run that is not done or damaged.
     """
     read = read_run(run)
     try:
         survey = Survey(run / "samples.jsonl", read.about)
         check_agreement(read.results, survey.scores, str(run))
-        return _page(read.results, title or run.resolve().name, (), _Run(read.about, survey, run, page, embed, tell))
+        return _page(
+            read.results, title or run.resolve().name, (), _Run(read.about, survey, run, page, embed, corpus, tell)
+        )
     except _DAMAGE as error:
         raise UsageError(f"{run}: results.json and samples.jsonl make no report ({damage(error)})") from error
 
@@ -85,12 +89,13 @@ class _Run:
         path: Path,
         page: Path | None,
         embed: int,
+        corpus: str | None,
         tell: Callable[[str], object],
     ) -> None:
         self.about, self.survey, self.path = about, survey, path
         self.scores = {scores.predictor: scores.table for scores in survey.scores}
         self.page, self.embed = page or path, embed
-        self._tell = tell
+        self._corpus, self._tell = corpus, tell
 
     def clips(self, order: Sequence[str]) -> dict[str, str]:
         """Return the clips to put into the page, and tell how many of them are missing."""
@@ -102,6 +107,10 @@ class _Run:
                 f"{why}); {len(found):,} of {self.embed:,} are in the page"
             )
         return found
+
+    def titles(self, samples: Sequence[Sample]) -> Titles:
+        """Return the titles of the references that samples were shown, as far as they are to be had."""
+        return titles_of(samples, self.about, self._corpus, self._tell)
 
     def tasks(self, name: str) -> list[str]:
         """Return the tasks behind a table's name: itself, or those of a group."""
@@ -133,7 +142,7 @@ def _page(results: Mapping[str, Any], title: str, about: Sequence[str], run: _Ru
     if run:
         clips = run.clips(data["views"][0]["order"])
         samples = run.survey.samples
-        titles = titles_of(samples, run.about)
+        titles = run.titles(samples)
         blobs["samples"] = gallery(samples, results["predictors"], titles, clips, run.path, run.page)
         blobs["clips"] = clips
     early = Markup(_text("theme.js"))

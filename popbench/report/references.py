@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from popbench.records import JSON, Sample
@@ -11,19 +11,34 @@ Titles = Mapping[str, tuple[str, float]]
 """Title and popularity by id."""
 
 
-def titles_of(samples: Sequence[Sample], about: Mapping[str, JSON]) -> Titles:
-    """Look the references of a run up in its corpus; nothing where that is not at hand, or is another one by now."""
+def titles_of(
+    samples: Sequence[Sample],
+    about: Mapping[str, JSON],
+    corpus: str | None = None,
+    tell: Callable[[str], object] = lambda _: None,
+) -> Titles:
+    """Look the references of a run up in its corpus; nothing where that is not at hand, or is another one by now.
+
+    `corpus` is what the user says that it is. What run.json says is taken where it leads nowhere else; `tell` gets a
+    line where it is not.
+    """
     wanted = {reference for sample in samples for reference in sample.references}
     if not wanted:
         return {}
+    from popbench.foreign import leads_elsewhere, typed
     from popbench.registry import load_registry
-    from popbench.specs import check_recorded
     from popbench.systems import as_part
 
     component: Any = None
     try:
-        check_recorded([about["config"]["corpus"]], "run.json")
-        resolved = load_registry().resolve("corpus", about["config"]["corpus"])
+        spec = corpus or about["config"]["corpus"]
+        if corpus is None and leads_elsewhere(spec):
+            tell(
+                "references are shown without titles: what a run names is not looked up elsewhere; to look them up, "
+                f"give {typed('--corpus', spec)}"
+            )
+            return {}
+        resolved = load_registry().resolve("corpus", spec)
         component = resolved.component
         known = about["components"][f"corpus {resolved.spec.label}"]["fingerprint"]
         if component.check() or as_part(resolved).fingerprint != known:

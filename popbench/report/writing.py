@@ -28,11 +28,13 @@ def write_report(
     out: Path | None = None,
     title: str | None = None,
     embed: int = 0,
+    corpus: str | None = None,
     tell: Callable[[str], object] = lambda _: None,
 ) -> Path:
     """Write the page of a run, into its directory or where `out` says, and return where it is.
 
-    `tell` gets a line where some of the `embed` clips that are put into it are missing.
+    `tell` gets a line where some of the `embed` clips that are put into it are missing, or titles of
+    references are left out; `corpus` is the spec in which these are looked up.
 
     Raises UsageError for a run that makes no page, RunError where the disk refuses; what was there then stays.
     """
@@ -45,6 +47,6 @@ def write_report(
         raise UsageError(f"{file.parent}: no such folder: make it first, or choose another --out")
     if out is not None and (file.is_symlink() or (file.exists() and not _is_page(file))):
         raise UsageError(f"{file} is no page of popbench's, and would be lost: remove it, or choose another --out")
-    page = run_page(run, title, page=file.parent, embed=embed, tell=tell)
+    page = run_page(run, title, page=file.parent, embed=embed, corpus=corpus, tell=tell)
     write_files(file.parent, {file.name: page})
     return file
