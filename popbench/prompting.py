@@ -25,7 +25,7 @@ from popbench.keys import digest
 from popbench.records import Chat, Draft, Message, Prompt, Reference
 from popbench.retrieval import Found, RetrievalOptions
 from popbench.sandbox import Plain, Sandbox, plain
-from popbench.sandbox_limits import LONGEST
+from popbench.sandbox_limits import FILES, LONGEST
 from popbench.specs import check_label, differing, make_label, parse_spec, read_options
 from popbench.tasks import DraftRules, Task
 
@@ -68,21 +68,26 @@ class Template:
         self.path = path
         self._environment = Sandbox(jinja2.FunctionLoader(self._load))
         try:
-            with self._environment.limited():  # constant expressions are computed while a template is compiled
-                self._sources = self._read(path.name, {})
-                self._template = self._environment.get_template(path.name)
+            with self._environment.limited():  # compiling a template can take for ever, as rendering it can
+                self._read_all()
         except jinja2.TemplateSyntaxError as error:
             file = path.parent / (error.name or path.name)
             raise UsageError(f"{file}: line {error.lineno}: {one_line(str(error.message))}") from error
         except UsageError:
             raise
         except Exception as error:  # a template can bring any part of the compiler to its limits
-            raise UsageError(f"{path}: {one_line(error)}") from error
+            raise UsageError(f"{path}: {_told(error)}") from error
+
+    def _read_all(self) -> None:
+        """Read and compile the template with all that it is made of; raises UsageError where something is missing."""
+        path = self.path
+        self._sources = self._read(path.name, {})
         used: set[str] = set()
         defined: set[str] = set(VARIABLES)
         blocks: set[str] = set()
-        for source in self._sources.values():
-            syntax = self._environment.parse(source)
+        for name, source in self._sources.items():
+            self._environment.get_template(name)  # compiled here, a mistake is told with its file
+            syntax = self._environment.parse(source, name)
             used |= jinja2.meta.find_undeclared_variables(syntax)
             defined |= _definitions(syntax)
             blocks |= {block.name for block in syntax.find_all(nodes.Block)}
@@ -92,6 +97,7 @@ class Template:
             if name not in blocks:
                 raise UsageError(f"{path}: block {name!r} is missing (a template has the blocks system and user)")
         body = self._environment.parse(self._sources[path.name]).body
+        self._template = self._environment.get_template(path.name)
         self._has_top = any(not isinstance(node, nodes.Block | nodes.Output) for node in body)
         self.uses_references = "references" in used
         self.reasons = self._setting("reasoning_first", default=self.uses_references)
@@ -121,6 +127,8 @@ class Template:
         assert self._environment.loader is not None
         source, _, _ = self._environment.loader.get_source(self._environment, name)
         seen[name] = source
+        if len(seen) > FILES:
+            raise UsageError(f"{self.path}: is made of more than {FILES} files")
         for other in jinja2.meta.find_referenced_templates(self._environment.parse(source, name)):
             if other is None:
                 raise UsageError(f"{self.path}: includes a template by a computed name; write the name out")
@@ -142,9 +150,10 @@ class Template:
                 if self._has_top:  # what stands outside the blocks: `extends`, `import`, `set`, `macro`
                     environment.concat(self._template.root_render_func(context))
                 texts = {name: environment.concat(context.blocks[name][0](context)).strip() for name in _BLOCKS}
+                for text in texts.values():
+                    text.encode()  # half a character is no text that a model could be sent
         except Exception as error:
-            said = str(error) if isinstance(error, SecurityError) else error
-            raise UsageError(f"{self.path}: prompt {prompt.id!r}: {one_line(said)}") from error
+            raise UsageError(f"{self.path}: prompt {prompt.id!r}: {_told(error)}") from error
         for name, text in texts.items():
             if len(text) > LONGEST:
                 raise UsageError(
@@ -169,6 +178,11 @@ def variables(prompt: Prompt, rules: DraftRules, references: Sequence[Reference]
         "draft": plain(rules.model_dump()),
         "references": tuple(shown),
     }
+
+
+def _told(error: Exception) -> str:
+    """Say why a template is refused; what the sandbox says of itself is a sentence already."""
+    return one_line(str(error) if isinstance(error, SecurityError) else error)
 
 
 def _definitions(syntax: nodes.Template) -> set[str]:

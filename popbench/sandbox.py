@@ -12,11 +12,13 @@ import numbers
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set, ValuesView
 from contextlib import contextmanager
+from types import BuiltinMethodType, MethodType
 from typing import Any, TypeAlias
 
 import jinja2
 from jinja2 import nodes
 from jinja2.exceptions import SecurityError
+from jinja2.loaders import split_template_path
 from jinja2.runtime import BlockReference, LoopContext, Macro, TemplateReference
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Cycler, Joiner, Namespace
@@ -24,10 +26,11 @@ from jinja2.utils import Cycler, Joiner, Namespace
 from popbench.sandbox_limits import (
     COUNTED,
     JOINED,
+    STEPPED,
     WEIGHED,
     Counting,
-    TooMuchWorkError,
     Work,
+    check_tree,
     computed,
     foreseen,
     kind_of,
@@ -40,7 +43,8 @@ ATTRIBUTES: Mapping[type, frozenset[str]] = {
         "capitalize", "casefold", "count", "endswith", "find", "index", "isalnum", "isalpha", "isascii",
         "isdecimal", "isdigit", "islower", "isnumeric", "isspace", "istitle", "isupper", "join", "lower", "lstrip",
         "partition", "removeprefix", "removesuffix", "replace", "rfind", "rindex", "rpartition", "rsplit",
-        "rstrip", "split", "splitlines", "startswith", "strip", "swapcase", "title", "upper",
+        "rstrip", "split", "splitlines", "startswith", "strip", "swapcase", "title", "upper", "center", "ljust",
+        "rjust", "zfill", "isprintable",
     }),
     list: frozenset({"count", "index"}),
     tuple: frozenset({"count", "index"}),
@@ -96,9 +100,18 @@ class _Local(threading.local):
         self.work = Work()
 
 
+class _Template(jinja2.Template):
+    """A template whose macros, where it is imported, begin anew: one prompt's text never gets into another's."""
+
+    def _get_default_module(self, ctx: Any = None) -> Any:
+        keys = set() if ctx is None else ctx.globals_keys - self.globals.keys()
+        return self.make_module({key: ctx.parent[key] for key in keys})
+
+
 class Sandbox(ImmutableSandboxedEnvironment):
     """A Jinja environment for templates that nobody has read; `limited()` bounds what is done inside it."""
 
+    template_class = _Template
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
 
     def __init__(self, loader: jinja2.BaseLoader) -> None:
@@ -109,11 +122,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
             lstrip_blocks=True,
             keep_trailing_newline=False,
             finalize=self._printed,
+            optimized=False,  # constants are folded once more at each level, which takes for ever in a deep template
         )
         self._local = _Local()
         self.globals = {name: value for name, value in self.globals.items() if name in GLOBALS}
         self.filters = {name: self._bounded(name, self.filters[name]) for name in FILTERS}
-        self.filters |= {COUNTED: self._counted, WEIGHED: self._weighed, JOINED: self._joined}
+        self.filters |= {COUNTED: self._counted, WEIGHED: self._weighed, JOINED: self._joined, STEPPED: self._charge}
+        self._nodes: dict[str | None, int] = {}
         self.filters["attr"] = self._bounded("attr", self.getattr)
         self.tests = {name: self._tested(test) for name, test in self.tests.items()}
 
@@ -129,9 +144,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     # -- work
 
     def _charge(self, steps: int) -> None:
-        self._local.work.left -= steps
-        if self._local.work.left < 0:
-            raise TooMuchWorkError
+        self._local.work.charge(steps)
 
     def _weigh(self, value: Any, *, strict: bool = True) -> None:
         """Charge for a value and all that is in it; `strict` raises SecurityError where that is not plain data."""
@@ -143,7 +156,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def _made(self, value: Any) -> Any:
         """Charge for a value that was made of others, which were weighed."""
-        self._charge(1 + (len(value) // 16 if isinstance(value, str) else len(value) if isinstance(value, list) else 0))
+        if isinstance(value, str | int):
+            self._weigh(value)
+        else:
+            self._charge(1 + (len(value) if isinstance(value, list) else 0))
         return value
 
     def _stream(self, values: Iterator[Any]) -> Iterator[Any]:
@@ -175,6 +191,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
+        self._nodes[name], depths = check_tree(tree)
+        self._charge(5 * depths)
         Counting().visit(tree)
         tree.set_environment(self)
         return tree
@@ -200,7 +218,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """Join the pieces of a text, each charged before it is."""
         kept = []
         for piece in pieces:
-            self._charge(1 + len(piece) // 16)
+            self._weigh(piece)
             kept.append(piece)
         return "".join(kept)
 
@@ -223,11 +241,14 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self._charge(1)
         if isinstance(obj, jinja2.Undefined):
             obj._fail_with_undefined_error()
-        if isinstance(obj, dict | TemplateReference):
+        if isinstance(obj, TemplateReference) or (isinstance(obj, dict) and attribute not in ATTRIBUTES[dict]):
             try:
                 return obj[attribute]
             except LookupError:
                 pass
+        if isinstance(obj, str) and attribute == "format":
+            hint = 'str.format is unsafe in a template: write "%.2f" % x, not "{:.2f}".format(x)'
+            return self.undefined(hint, obj=obj, name=attribute, exc=SecurityError)
         if not self.is_safe_attribute(obj, attribute, None):
             missing = not attribute.startswith("_") and (isinstance(obj, dict) or not hasattr(type(obj), attribute))
             return self.undefined(obj=obj, name=attribute) if missing else self.unsafe_undefined(obj, attribute)
@@ -238,9 +259,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """Return an item of plain data, or else what `getattr` does."""
-        self._charge(1)
+        self._weigh(argument, strict=False)
         if isinstance(obj, str | list | tuple | dict | range):
-            self._weigh(argument, strict=False)
             try:
                 return obj[argument]
             except (TypeError, LookupError):
@@ -255,8 +275,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return True
         if any(obj is function for function in self.globals.values()):
             return True
-        owner, name = getattr(obj, "__self__", None), getattr(obj, "__name__", "")
-        return isinstance(owner, tuple(ATTRIBUTES)) and self.is_safe_attribute(owner, name, obj)
+        if not isinstance(obj, BuiltinMethodType | MethodType):
+            return False
+        return isinstance(obj.__self__, tuple(ATTRIBUTES)) and self.is_safe_attribute(obj.__self__, obj.__name__, obj)
 
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - as jinja2's
         """Call what may be called; raises SecurityError for anything else."""
@@ -264,15 +285,17 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if not self.is_safe_callable(__obj):
             raise SecurityError(f"a template may not call {kind_of(__obj)}")
         self._charge(20)
-        owner = getattr(__obj, "__self__", None)
+        owner = __obj.__self__ if isinstance(__obj, BuiltinMethodType | MethodType) else None
         if isinstance(owner, _DATA):
             self._weigh(owner)
             args = tuple(self._whole(value) for value in args)
             joins = __obj.__name__ == "join" and args
-            self._charge(foreseen(__obj.__name__, (args[0], owner) if joins else (owner, *args), kwargs))
-        elif not isinstance(__obj, _CALLED):  # what compares or hashes its arguments
-            for value in (*args, *kwargs.values()):
-                self._weigh(value, strict=False)
+            given = (args[0], owner) if joins else (owner, *args)
+            self._charge(foreseen(self._local.work, __obj.__name__, given, kwargs))
+        elif isinstance(__obj, LoopContext):  # a recursive loop goes on with its argument
+            args = tuple(self._counted(value) for value in args)
+        for value in (*args, *kwargs.values()):
+            self._weigh(value, strict=False)
         result = super().call(__context, __obj, *args, **kwargs)
         if isinstance(owner, dict) and not isinstance(result, dict) and isinstance(result, Set | ValuesView):
             result = list(result)  # a view of the keys, values or items
@@ -282,13 +305,24 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """Compute, after a look at how large the result will be."""
         self._weigh(left)
         self._weigh(right)
-        self._charge(computed(operator, left, right))
+        self._charge(computed(self._local.work, operator, left, right))
         return self._made(super().call_binop(context, operator, left, right))
 
-    def get_template(self, *args: Any, **kwargs: Any) -> jinja2.Template:
-        """Charge for every include and import."""
-        self._charge(100)
-        return super().get_template(*args, **kwargs)
+    def _load_template(self, name: str, globals: Any) -> jinja2.Template:  # noqa: A002 - as jinja2's
+        """Charge for every include and import; what is imported has its own state in each rendering."""
+        template = super()._load_template(name, globals)
+        self._charge(100 + self._nodes.get(name, 0))
+        return template
+
+    def join_path(self, template: str, parent: str) -> str:  # noqa: ARG002 - all lie in one folder
+        """Spell a name as its file is found, so that none is compiled under many names."""
+        return "/".join(split_template_path(template))
+
+    def call_filter(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Apply a filter that a template names as text."""
+        if name not in FILTERS:
+            raise jinja2.TemplateRuntimeError(f"no filter named {name!r}")
+        return super().call_filter(name, *args, **kwargs)
 
     # -- filters and tests
 
@@ -302,7 +336,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
             named = {key: self._argument(value) for key, value in kwargs.items()}
             if name == "join" and given:
                 given[0] = self._whole(given[0])
-            self._charge(foreseen(name, given, named))
+            if name == "replace" and given and not isinstance(given[0], str):
+                given[0] = str(self._printed(given[0]))
+            self._charge(foreseen(self._local.work, name, given, named))
             result = function(*args[:own], *given, **named)
             return self._stream(result) if isinstance(result, Iterator) else self._made(result)
 

@@ -1,13 +1,13 @@
 """How much work a stranger's template may do: what values and operations cost, foreseen where it can be large.
 
-A step is an operation or a value that is touched, or sixteen of its characters. Counting steps, not seconds, refuses
+A step is an operation or a value that is touched, or eight of its characters. Counting steps, not seconds, refuses
 the same template on every machine.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 import jinja2
@@ -15,17 +15,28 @@ from jinja2 import nodes
 from jinja2.exceptions import SecurityError
 from jinja2.visitor import NodeTransformer
 
-STEPS = 5_000_000
+STEPS = 3_000_000
 """Steps that one rendering may take: a few seconds."""
-LONGEST = 10_000_000
+LONGEST = 4_000_000
 """Characters of a rendered message at most."""
+FILES = 100
+"""Files that a template may be made of, at most."""
+_NODES = 20_000
+"""Nodes of a template's syntax tree at most."""
+_DEEPEST = 60
+"""Levels of a template's syntax tree at most: compiling one takes longer with each, whatever its length."""
+_CHARS = 8
+"""Characters that are worked on in one step."""
 _WIDEST = 10_000
-"""The largest width of a column, size of a batch, or number of bits that a template may ask for."""
+"""The largest width of a column, or size of a batch."""
+_BITS = 60
+"""Bits of a whole number at most: Python's hashes of larger ones collide at will."""
 
 _WIDTHS = r"[#0\- +]*(\*|\d*)(?:\.(\*|\d*))?"
 _FORMAT, _NAMED_FORMAT = re.compile("%" + _WIDTHS), re.compile(r"[%)]" + _WIDTHS)
-COUNTED, WEIGHED, JOINED = "counted iteration", "weighed value", "joined text"
-"""Filters that a template cannot name: the parsed template is given them where Jinja has no other hook."""
+_LINE_ENDS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+COUNTED, WEIGHED, JOINED, STEPPED = "counted iteration", "weighed value", "joined text", "steps of a body"
+"""Filters that the parsed template is given where Jinja has no other hook; no template can name them."""
 
 
 class TooMuchWorkError(SecurityError):
@@ -42,12 +53,20 @@ class Work:
         self.left = STEPS
         self._known: dict[int, tuple[tuple[int, str | None], Any]] = {}
 
+    def charge(self, steps: int) -> None:
+        """Take steps off what is left; raises TooMuchWorkError where that is less."""
+        self.left -= steps
+        if self.left < 0:
+            raise TooMuchWorkError
+
     def weight(self, value: Any) -> tuple[int, str | None]:
         """Return what a value weighs with all that is in it, and the kind of what in it is not plain data, if any."""
         if isinstance(value, str):
-            return 1 + len(value) // 16, None
+            return 1 + len(value) // _CHARS, None
         if isinstance(value, int):
-            return 1 + value.bit_length() // 64, None
+            if value.bit_length() > _BITS:
+                raise TooMuchWorkError
+            return 1, None
         if value is None or isinstance(value, float | jinja2.Undefined):
             return 1, None
         if isinstance(value, range):
@@ -55,65 +74,137 @@ class Work:
         if not isinstance(value, list | tuple | dict):
             return 1, kind_of(value)
         known = self._known.get(id(value))
-        if known is None:
-            steps, foreign = 1, None
-            for item in (*value, *value.values()) if isinstance(value, dict) else value:
-                more, kind = self.weight(item)
-                steps, foreign = steps + more, foreign or kind
-                if steps > STEPS:
-                    raise TooMuchWorkError
-            known = self._known[id(value)] = (steps, foreign), value  # which keeps its id from being used again
-        return known[0]
+        if known is not None:
+            return known[0]
+        steps, foreign = 1, None
+        for item in (*value, *value.values()) if isinstance(value, dict) else value:
+            more, kind = self.weight(item)
+            steps, foreign = steps + more, foreign or kind
+            if steps > STEPS:
+                raise TooMuchWorkError
+        if steps > _CHARS:  # the small ones are weighed again in no time
+            self._known[id(value)] = (steps, foreign), value  # which keeps its id from being used again
+        return steps, foreign
+
+    def chars(self, value: Any) -> int:
+        """Return how long a value is as text, at most."""
+        return len(value) if isinstance(value, str) else 32 * self.weight(value)[0]
 
 
-def foreseen(name: str, args: Sequence[Any], named: Mapping[str, Any]) -> int:
+_TEXTS_ONLY = frozenset({"format", "indent", "trim", "center", "replace"})
+_TO_MANY = frozenset({
+    "list", "sort", "max", "min", "unique", "batch", "slice", "map", "select", "reject", "first", "last", "reverse",
+    "groupby", "join", "selectattr", "rejectattr", "sum", "items", "dictsort",
+})  # fmt: skip
+_TO_LONGER = frozenset({
+    "split", "rsplit", "splitlines", "wordcount", "title", "urlencode", "e", "escape", "forceescape", "tojson",
+    "string", "truncate", "int", "float",
+})  # fmt: skip
+_TO_FIND = frozenset({
+    "replace", "indent", "strip", "lstrip", "rstrip", "trim", "rfind", "rindex", "rsplit", "rpartition",
+})  # fmt: skip
+
+
+def foreseen(work: Work, name: str, args: Sequence[Any], named: Mapping[str, Any]) -> int:
     """Return the steps of a filter or method whose result may be far larger than what it is given.
 
     Raises SecurityError for what would be too large whatever is left.
     """
-    values = [*args, *named.values()]
-    texts = [value for value in values if isinstance(value, str)]
-    whole = [abs(value) for value in values[1:] if isinstance(value, int)]
-    if name in ("center", "indent", "batch", "slice", "round") and any(value > _WIDEST for value in whole):
+    if not args:
+        return 0
+    subject, others = args[0], [*args[1:], *named.values()]
+    texts = [value for value in others if isinstance(value, str)]
+    whole = [abs(value) for value in others if isinstance(value, int)]
+    if name in _TEXTS_ONLY and isinstance(subject, list | tuple | dict | range):
+        raise SecurityError(f"the filter {name} takes a text")
+    if name == "tojson" and (texts or max(whole, default=0) > 16):
         raise TooMuchWorkError
-    if name == "sum" and not all(isinstance(value, int | float | str | None) for value in values[1:]):
+    if name in ("center", "ljust", "rjust", "zfill", "indent", "batch", "slice", "round") and any(
+        value > _WIDEST for value in whole
+    ):
+        raise TooMuchWorkError
+    if name == "sum" and not all(isinstance(value, int | float | str | None) for value in others):
         raise SecurityError("a template sums numbers only")
-    if name == "format" and texts:
-        check_format(texts[0])
-    if name == "join":
-        times = len(values[0]) if isinstance(values[0], Sequence) else 1
-        return sum(map(len, texts)) * times // 16
     steps = 0
-    if name in ("replace", "indent", "strip", "lstrip", "rstrip", "trim") and len(texts) > 1:
-        steps += len(texts[0]) * max(len(text) for text in texts[1:]) // 16
-    if name == "indent" and texts:
-        steps += (texts[0].count("\n") + 1) * max(whole, default=4)
+    if name == "format":
+        steps += _formatted(work, str(subject), [*args[1:], dict(named)])
+    if name == "join":
+        times = len(subject) if isinstance(subject, Sized) else 1
+        steps += sum(map(len, texts)) * times // _CHARS
+    if isinstance(subject, str):
+        if name in _TO_MANY:
+            steps += 2 * len(subject)
+        if name in _TO_LONGER:
+            steps += len(subject)
+        if name in _TO_FIND and texts:
+            steps += len(subject) * max(map(len, texts)) // _CHARS
+        if name == "indent":
+            widest = max([*map(len, texts), *whole], default=4)
+            steps += (1 + sum(map(subject.count, _LINE_ENDS))) * widest // _CHARS
     return steps
 
 
-def computed(operator: str, left: Any, right: Any) -> int:
+def computed(work: Work, operator: str, left: Any, right: Any) -> int:
     """Return the steps of `left operator right`; raises TooMuchWorkError for a number or width without bounds."""
     if operator == "%" and isinstance(left, str):
-        check_format(left)
-    if operator in ("*", "**") and isinstance(left, int) and isinstance(right, int):
-        bits = left.bit_length() * max(right, 1) if operator == "**" else left.bit_length() + right.bit_length()
-        if bits > _WIDEST:
+        return _formatted(work, left, [right])
+    if operator == "**" and isinstance(left, int) and isinstance(right, int):
+        if left.bit_length() * max(right, 1) > 2 * _BITS:
             raise TooMuchWorkError
     elif operator == "*":
         for one, other in ((left, right), (right, left)):
             if isinstance(one, str | list | tuple) and isinstance(other, int):
-                return len(one) * max(other, 0) // (16 if isinstance(one, str) else 1)
+                return len(one) * max(other, 0) // (_CHARS if isinstance(one, str) else 1)
     return 0
 
 
+def _formatted(work: Work, text: str, values: Sequence[Any]) -> int:
+    """Return the steps of a `%` format; raises TooMuchWorkError for a width that is computed, or very large."""
+    widths = 0
+    for match in (_NAMED_FORMAT if "%(" in text else _FORMAT).finditer(text):
+        for width in match.groups():
+            if width == "*" or (width and len(width) > 4):
+                raise TooMuchWorkError
+            widths += int(width or 0)
+    uses = text.count("%(") or 1  # a named value may be used many times
+    return (widths + uses * sum(work.chars(value) for value in values)) // _CHARS
+
+
+def check_tree(tree: nodes.Template) -> tuple[int, int]:
+    """Return how many nodes a syntax tree has, and the sum of their depths, which compiling it takes as long as.
+
+    Raises TooMuchWorkError where they are too many or too deep.
+    """
+    count, depths, level = 0, 0, [iter((tree,))]
+    while level:
+        node = next(level[-1], None)
+        if node is None:
+            level.pop()
+            continue
+        count, depths = count + 1, depths + len(level)
+        level.append(node.iter_child_nodes())  # type: ignore[arg-type]  # an iterator of nodes, as the first is
+        if count > _NODES or len(level) > _DEEPEST:
+            raise TooMuchWorkError
+    return count, depths
+
+
 class Counting(NodeTransformer):
-    """Puts the counting filters where a loop, a comparison, a slice or a `~` would not be seen."""
+    """Puts the counting filters where a loop, a body, a comparison, a slice or a `~` would not be seen."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - jinja2's name
-        """Count the turns of a loop."""
+        """Count the turns of a loop, and what each of them does."""
+        node.body = _stepped(node, node.body)
         self.generic_visit(node)
         node.iter = _filtered(node.iter, COUNTED)
         return node
+
+    def visit_Macro(self, node: nodes.Macro | nodes.CallBlock | nodes.Block) -> nodes.Node:  # noqa: N802
+        """Count what each call of a macro or a block does."""
+        node.body = _stepped(node, node.body)
+        self.generic_visit(node)
+        return node
+
+    visit_CallBlock = visit_Block = visit_Macro  # noqa: N815
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
         """Count the characters of `~`."""
@@ -140,18 +231,16 @@ class Counting(NodeTransformer):
         return _filtered(node, WEIGHED) if isinstance(node.arg, nodes.Slice) else node
 
 
+def _stepped(node: nodes.Node, body: list[nodes.Node]) -> list[nodes.Node]:
+    """Put before a body what charges for its nodes."""
+    steps = sum(1 for part in body for _ in part.find_all(nodes.Node)) + len(body)
+    return [nodes.ExprStmt(_filtered(nodes.Const(steps, lineno=node.lineno), STEPPED), lineno=node.lineno), *body]
+
+
 def _filtered(node: Any, name: str) -> nodes.Filter:
     return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
 
 
-def check_format(text: str) -> None:
-    """Raise SecurityError for a `%` format whose width is computed, or would fill the memory."""
-    for match in (_NAMED_FORMAT if "%(" in text else _FORMAT).finditer(text):
-        for width in match.groups():
-            if width == "*" or (width and len(width) > 4):
-                raise TooMuchWorkError
-
-
 def kind_of(value: object) -> str:
     """Name a value's kind in a message."""
-    return str(getattr(value, "__name__", None) or type(value).__name__)
+    return type(value).__name__

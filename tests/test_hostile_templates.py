@@ -94,7 +94,7 @@ def test_every_command_that_renders_a_template_refuses_one_that_would_run_code(
 
 # -- work without end
 
-ENDLESS = ("more work", "Range too big", "RecursionError", "numbers only", "Exceeds the limit")
+ENDLESS = ("more work", "takes a text", "Range too big", "RecursionError", "numbers only", "Exceeds the limit")
 
 
 @pytest.mark.parametrize("case", HEAVY)
@@ -110,13 +110,37 @@ def test_a_template_ends_whatever_it_does(case: str, of: Outside, tmp_path: Path
     "source",
     ["{{ " * 20_000, "{{ " + "(" * 20_000 + ")" * 20_000 + " }}", "{{ " + "not " * 20_000 + "1 }}",
      "{{ " + "[" * 20_000 + "]" * 20_000 + " }}", "{% if 1 %}" * 500 + "{% endif %}" * 500,
+     ("{{ " + "not " * 50 + "draft }}") * 700, "{{ draft" + ".b" * 300 + " }}", "{{ draft" + " | e" * 59 + " }}" * 300,
+     "{{ {" + "draft: 1, " * 9000 + "} }}", "{% macro m(a) %}" * 40 + "{{ draft }}" * 9000 + "{% endmacro %}" * 40,
+     "{% macro m(caller) %}{{ caller() }}{% endmacro %}{{ m() }}", "{{ 0x" + "f" * 5000 + " }}", "{{ '\\ud800' }}",
      "{% for x in [1] %}" * 30 + "{% endfor %}" * 30, "{{ " + "1 + " * 20_000 + "1 }}", "{{ 'x' * 10000000000 }}"],
-    ids=["text", "brackets", "nots", "lists", "ifs", "fors", "sums", "constant"],
+    ids=["text", "brackets", "nots", "lists", "ifs", "nots-again", "attributes", "filters", "keys", "macros", "caller",
+         "number", "half-a-character", "fors", "sums", "constant"],
 )  # fmt: skip
 def test_a_template_that_is_hard_to_compile_is_one_line(source: str, of: Outside, tmp_path: Path) -> None:
     with harmless(of):
         message = refusal(lambda: rendered(tmp_path, source))
     assert message.startswith(str(tmp_path / "main.j2"))
+
+
+@pytest.mark.parametrize("part", ["{{ prompt | nosuch }}", "{{ prompt is nosuch }}", "{% block a %}{% endblock %}" * 2])
+def test_what_is_wrong_in_an_included_file_is_one_line(part: str, tmp_path: Path) -> None:
+    (tmp_path / "part.j2").write_text(part, encoding="utf-8")
+    assert "part.j2" in refusal(lambda: rendered(tmp_path, "{% include 'part.j2' %}"))
+
+
+def test_nothing_of_one_prompt_gets_into_the_messages_of_another(tmp_path: Path) -> None:
+    keep = "{% set ns = namespace(n='') %}{% macro m(p) %}{% set ns.n = ns.n ~ p %}{{ ns.n }}{% endmacro %}"
+    (tmp_path / "keep.j2").write_text(keep, encoding="utf-8")
+    made = template(tmp_path, "{% from 'keep.j2' import m %}{{ m(prompt) }}")
+    for text in ("first", "second"):
+        assert made.render(dataclasses.replace(PROMPT, text=text), DraftRules(), ())[-1]["content"] == text
+
+
+def test_a_template_is_made_of_a_hundred_files_at_most(tmp_path: Path) -> None:
+    for n in range(101):
+        (tmp_path / f"i{n}.j2").write_text(f"{{% include 'i{n + 1}.j2' %}}" if n < 100 else "", encoding="utf-8")
+    assert "more than 100 files" in refusal(lambda: rendered(tmp_path, "{% include 'i0.j2' %}"))
 
 
 def test_a_prompt_of_a_megabyte_and_a_hundred_long_references_are_no_work(tmp_path: Path) -> None:
@@ -130,8 +154,8 @@ def test_a_prompt_of_a_megabyte_and_a_hundred_long_references_are_no_work(tmp_pa
 
 
 def test_an_endless_message_is_refused_before_it_is_sent(tmp_path: Path) -> None:
-    assert "over 10,000,000 characters" in refusal(
-        lambda: rendered(tmp_path, "{% for i in range(11) %}{{ 'x' * 1000000 }}{% endfor %}")
+    assert "over 4,000,000 characters" in refusal(
+        lambda: rendered(tmp_path, "{% for i in range(5) %}{{ 'x' * 1000000 }}{% endfor %}")
     )
 
 
