@@ -9,22 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from popbench.api import evaluate
     from popbench.errors import ComponentError, PopbenchError, RunError, UsageError
+    from popbench.evaluation.evaluate import evaluate
+    from popbench.evaluation.merge import merge
     from popbench.hookspecs import hookimpl
-    from popbench.interfaces import (
-        LLM,
-        Component,
-        Corpus,
-        CorpusOptions,
-        Embedder,
-        Engine,
-        Options,
-        Predictor,
-        VideoGenerator,
-        runtime,
-    )
-    from popbench.merging import merge
+    from popbench.interfaces import LLM, Component, Corpus, CorpusOptions, Embedder, Engine, Predictor, VideoGenerator
+    from popbench.options import Options, runtime
     from popbench.records import (
         JSON,
         Answer,
@@ -44,26 +34,27 @@ if TYPE_CHECKING:
         VideoRequest,
         Workers,
     )
-    from popbench.run import Run
+    from popbench.runs.run import Run
     from popbench.specs import ComponentSpec
+    from popbench.versions import __version__ as __version__
 
-__version__ = "0.1.0"
 
 _HOME = {
     "popbench.errors": ("ComponentError", "PopbenchError", "RunError", "UsageError"),
-    "popbench.api": ("evaluate",),
+    "popbench.evaluation.evaluate": ("evaluate",),
     "popbench.hookspecs": ("hookimpl",),
     "popbench.interfaces": (
-        "LLM", "Component", "Corpus", "CorpusOptions", "Embedder", "Engine", "Options", "Predictor", "VideoGenerator",
-        "runtime",
+        "LLM", "Component", "Corpus", "CorpusOptions", "Embedder", "Engine", "Predictor", "VideoGenerator",
     ),
-    "popbench.merging": ("merge",),
+    "popbench.evaluation.merge": ("merge",),
+    "popbench.options": ("Options", "runtime"),
     "popbench.records": (
         "JSON", "Answer", "Chat", "Clip", "Completion", "Draft", "Failure", "Message", "Needs", "Prompt", "Reference",
         "Request", "Sample", "Score", "ScoreRequest", "VideoRequest", "Workers",
     ),
-    "popbench.run": ("Run",),
+    "popbench.runs.run": ("Run",),
     "popbench.specs": ("ComponentSpec",),
+    "popbench.versions": ("__version__",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -73,26 +73,6 @@ def damage(error: BaseException) -> str:
     return "a number is too long" if "integer string conversion" in text else text or type(error).__name__
 
 
-def visible(text: str) -> str:
-    """Return a text for a terminal: what would move its cursor, or turn what is written around, as its code."""
-    return text if text.isprintable() else "".join(map(_visible, text))
-
-
-_KEPT, _SPACES = "\n\u200c\u200d", "\t\u00a0\u202f\u3000"
-"""Line ends, what joins or parts letters and emoji, and blanks."""
-
-
-def _visible(char: str) -> str:
-    if char.isprintable() or char in _KEPT:
-        return char
-    return " " if char in _SPACES else char.encode("unicode_escape").decode("ascii")
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, as in `1 sample` and `2 samples`."""
-    return f"{number:,} {noun}" + "s" * (number != 1)
-
-
 def unknown(what: str, name: str, possible: Iterable[str], hint: str = "", *, shown: int | None = _SHOWN) -> UsageError:
     """Build the error for a wrong name: what is possible, `shown` of it at most, and the closest match if any."""
     names = sorted(set(possible))

@@ -1,7 +1,8 @@
 """Files that anybody may have made: read without waiting or overflowing, and written without following a link.
 
 A run directory, a board, a task or a file of scores may come from a stranger. In the place of a file there may be a
-pipe, a device, a link that leads elsewhere, or more than the memory holds.
+pipe, a device, a link that leads elsewhere, or more than the memory holds. Files that belong together are written all
+of them whole, or none.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from popbench.errors import damage
+from popbench.errors import RunError, damage, one_line
 from popbench.records import JSON
 
 LARGEST = 2**29
@@ -121,3 +122,44 @@ def write_new(path: Path, data: bytes) -> None:
     """Write a file anew, as `opened_new` does."""
     with opened_new(path) as file:
         file.write(data)
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Write texts below `folder`, by their relative paths; they appear in this order, once all of them are written.
+
+    Raises RunError where the disk refuses, and where a folder on the way is a link; then what was there is as it was.
+    A process that is killed leaves at most files named `.*.part` and, in the moment of renaming, some files that are
+    newer than others.
+    """
+    parts = {name: folder / Path(name).with_name(f".{Path(name).name}.part") for name in files}
+    missing = {parent for part in parts.values() for parent in part.parents if not parent.exists()}
+    name = ""
+    try:
+        for name, text in files.items():
+            if any((folder / parent).is_symlink() for parent in Path(name).parents if parent.name):
+                raise NotADirectoryError(20, "a link is in the way, and nothing is written through it")
+            parts[name].parent.mkdir(parents=True, exist_ok=True)
+            write_new(parts[name], text.encode("utf-8", "replace"))
+        for name in files:
+            if (folder / name).is_dir():
+                raise IsADirectoryError(21, "a folder is in the way")
+        for name, part in parts.items():
+            part.replace(folder / name)
+    except OSError as error:
+        for part in parts.values():
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+        for made in sorted(missing, reverse=True):  # the innermost first
+            with suppress(OSError):
+                made.rmdir()
+        raise RunError(f"{folder / name}: cannot be written ({one_line(error)})") from error
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what a killed process had not finished writing in a folder; its user has to be the only one.
+
+    Nothing where the folder is a link: it is another's.
+    """
+    for part in folder.glob(".*.part") if not folder.is_symlink() else ():
+        with suppress(OSError):
+            part.unlink()

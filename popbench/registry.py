@@ -18,7 +18,7 @@ from typing import Any
 
 import pluggy
 
-from popbench import __version__, hookspecs
+from popbench import hookspecs
 from popbench.errors import UsageError, one_line, unknown
 from popbench.interfaces import (
     LLM,
@@ -40,6 +40,7 @@ from popbench.specs import (
     safe_label,
     write_spec,
 )
+from popbench.versions import __version__
 
 GROUP = "popbench"
 KINDS: Mapping[str, tuple[str, type[Component]]] = {

@@ -16,7 +16,7 @@ from typing import Any
 import pydantic
 
 from popbench.errors import UsageError, one_line, unknown
-from popbench.interfaces import Options
+from popbench.options import Options
 from popbench.records import JSON
 
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")

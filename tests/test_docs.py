@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from popbench.settings import read_config
+from popbench.planning.config import read_config
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(

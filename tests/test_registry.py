@@ -12,7 +12,7 @@ import pytest
 import popbench
 from popbench.hookspecs import Register, RegisterTasks
 from popbench.registry import Plugin, Registry, create, load_registry
-from refusals import refusal
+from usage_errors import refusal
 
 
 class Echo(popbench.LLM):
@@ -83,9 +83,9 @@ def test_a_preset_that_the_class_refuses_is_told_where_it_is_used() -> None:
 
 
 def test_a_lazy_target_is_imported_when_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "lazy_target_module.py").write_text("from test_registry import Echo\nclass Lazy(Echo): 'Lazy.'\n")
+    (tmp_path / "lazy_target_module.py").write_text("from tests.test_registry import Echo\nclass Lazy(Echo): 'Lazy.'\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
     registry = added(llms(echo=Echo, lazy="lazy_target_module:Lazy"))
     assert registry.names("llm") == ["echo", "lazy"]
     registry.resolve("llm", "echo")
@@ -252,7 +252,7 @@ def test_the_version_of_a_class_without_one_is_its_distributions() -> None:
 
 def test_a_fingerprint_names_package_class_and_options() -> None:
     found = added(llms(echo=Echo)).resolve("llm", "echo,word=yo").component.fingerprint()
-    assert found == {"name": "test_registry.Echo", "version": "1.0", "options": {"loud": False, "word": "yo"}}
+    assert found == {"name": "tests.Echo", "version": "1.0", "options": {"loud": False, "word": "yo"}}
 
 
 @pytest.mark.parametrize("word", ["plain", '"quoted"', "null", "[1]"])

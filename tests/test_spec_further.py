@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 import popbench
 from popbench.cli._options import options_of
 from popbench.errors import UsageError
-from spec_things import registry_of
+from typed_option_component import registry_of
 
 SIZES = {"small": ("depth", 2), "large": ("width", 0.5)}
 

@@ -10,8 +10,8 @@ import pytest
 
 import popbench
 from popbench.specs import check_label, differing, make_label, parse_spec, read_options
-from refusals import refusal
-from spec_things import Options, Thing, registry_of, resolve, value
+from typed_option_component import Options, Thing, registry_of, resolve, value
+from usage_errors import refusal
 
 # -- types
 

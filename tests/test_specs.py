@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from popbench.errors import UsageError
 from popbench.specs import parse_spec, read_options
-from refusals import refusal
-from spec_things import Options, value
+from typed_option_component import Options, value
+from usage_errors import refusal
 
 
 @pytest.mark.parametrize(

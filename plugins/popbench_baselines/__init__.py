@@ -51,4 +51,4 @@ def register_corpora(register: Register) -> None:
 @popbench.hookimpl
 def register_engines(register: Register) -> None:
     """Register the engine that runs components on this machine."""
-    register("local", "popbench.engine:LocalEngine")
+    register("local", "popbench.engines.local:LocalEngine")

@@ -16,9 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from popbench.data_places import check_card, plain_places
 from popbench.errors import UsageError, one_line, unknown
-from popbench.local import quiet
+from popbench.local import check_card, plain_places, quiet
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHARD = re.compile(r"(.*?)-(\d{5})-of-(\d{5})(.*)")

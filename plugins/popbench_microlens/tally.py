@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from popbench.errors import counted
+from popbench.text import counted
 
 
 class Tally:

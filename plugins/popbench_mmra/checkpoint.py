@@ -24,7 +24,8 @@ from typing import IO, Any
 
 import torch
 
-from popbench.errors import UsageError, counted, one_line
+from popbench.errors import UsageError, one_line
+from popbench.text import counted
 
 RELEASED = "model.MicroLens100k.MMRA.Model"
 """The class of MMRA's released checkpoints."""

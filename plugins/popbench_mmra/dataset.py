@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import popbench
-from popbench.errors import UsageError, counted
+from popbench.errors import UsageError
 from popbench.progress import Progress
+from popbench.text import counted
 from popbench_mmra.bank import Bank
 from popbench_mmra.features import Extractor, Features, Item
 

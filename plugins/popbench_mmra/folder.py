@@ -163,7 +163,7 @@ def save(folder: Path, model: MMRA, bank: Bank, card: Card) -> Card:
     from safetensors.torch import save_file
 
     from popbench_mmra.bank import write_bank
-    from popbench_mmra.cards import as_markdown
+    from popbench_mmra.card_text import as_markdown
 
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     partial = folder / ".part"

@@ -15,7 +15,7 @@ from popbench.errors import UsageError
 from popbench.local import GIB, device_problem, gpu_count, peak_memory, release_memory, user_path
 from popbench.specs import make_label
 from popbench_mmra import folder as folders
-from popbench_mmra.cards import quality
+from popbench_mmra.card_text import quality
 from popbench_mmra.encoders import ROLES, VERSION, Encoder, find_encoders, misfit
 from popbench_mmra.features import Extractor, Features, Item
 from popbench_mmra.settings import DEVICE, Machine, Precision, caption_precision, pick_device

@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import aiohttp
 import openai
@@ -20,10 +20,7 @@ from popbench import JSON
 from popbench_openai import retries
 from popbench_openai.answers import Asked, read
 from popbench_openai.faults import CallError, Kind, of_body, of_connection, of_status
-from popbench_openai.llm import OPENAI_URL
-
-if TYPE_CHECKING:
-    from popbench_openai.llm import ChatModel, ChatOptions
+from popbench_openai.options import OPENAI_URL, ChatOptions
 
 LOST_IN_A_ROW = 3
 """So many calls given up with no answer in between: the server is down, and the rest is left for later. Before the
@@ -48,10 +45,33 @@ _CHARS_PER_TOKEN = 4
 _OUTPUT_GUESS = 500
 
 
+class Model(Protocol):
+    """What calls have to know of a model: its options, its server and its key."""
+
+    options: Any
+    """Its `ChatOptions`."""
+
+    @property
+    def url(self) -> str:
+        """The server's address as it is asked."""
+
+    @property
+    def shown_url(self) -> str:
+        """The address without what may be secret in it."""
+
+    @property
+    def key(self) -> str:
+        """The key, empty where there is none."""
+
+    @property
+    def key_variable(self) -> str:
+        """The environment variable of the key, empty for none."""
+
+
 class Calls:
     """All calls of one `generate`: the client, the pace, and what is learnt of the server."""
 
-    def __init__(self, model: ChatModel) -> None:
+    def __init__(self, model: Model) -> None:
         options: ChatOptions = model.options
         self._options = options
         self._model = model

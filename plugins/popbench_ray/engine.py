@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import popbench
-from popbench.engine import LocalEngine
+from popbench.engines import LocalEngine
 from popbench.errors import one_line
 from popbench.registry import create
 from popbench_ray.connection import Connection, UnreachableError, connect, lacking, within

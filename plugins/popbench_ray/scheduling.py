@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping
 from itertools import islice
 
-from popbench.errors import counted
+from popbench.text import counted
 from popbench_ray.lanes import Action, End, Fail, Item, ItemId, Lane, Limits, Send, Stop, Worker
 from popbench_ray.nodes import Need, Size
 from popbench_ray.pool import LOOKED_AT, Pool

@@ -23,7 +23,7 @@ from typing import Any
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import popbench
-from popbench.answers import Rendered, answers
+from popbench.engines import Rendered, answers
 from popbench.errors import one_line
 from popbench.keys import digest
 from popbench.registry import create

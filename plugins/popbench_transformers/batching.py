@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from popbench.local import free_memory, release_memory
-from popbench_transformers.decoding import Batch, Row
+from popbench_transformers.decoding import Batch
+from popbench_transformers.rows import Row
 
 if TYPE_CHECKING:
     from popbench_transformers.loading import Loaded

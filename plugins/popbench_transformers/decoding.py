@@ -6,78 +6,22 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-import popbench
 from popbench.local import is_out_of_memory, peak_memory, quiet
+from popbench_transformers.rows import Row
 from popbench_transformers.sampling import Decoding, Sampler
 
 if TYPE_CHECKING:
     from popbench_transformers.loading import Loaded
-    from popbench_transformers.structured import Guide
 
 THREAD = "popbench-transformers"
 _ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 """All but cuDNN's, which plans anew, for some 50 ms on an H100, at every length of the cache: at every token."""
-
-
-@dataclass(slots=True, eq=False)
-class Row:
-    """One chat on its way to an answer: `budget` new tokens at most, of which `tokens` are written.
-
-    `thinking` says that the prompt ends inside a section of thoughts; `error`, why there will be no answer.
-    """
-
-    chat: popbench.Chat
-    prompt: list[int]
-    budget: int
-    guide: Guide | None = None
-    make_guide: Callable[[], Guide] | None = None
-    thinking: bool = False
-    tokens: list[int] = field(default_factory=list)
-    done: bool = False
-    cut: bool = False
-    error: str | None = None
-    seconds: float = 0.0
-    peak_memory_mb: float | None = None
-
-    @property
-    def left(self) -> int:
-        """How many tokens may still come."""
-        return self.budget - len(self.tokens)
-
-    @property
-    def going(self) -> bool:
-        """Whether more tokens are wanted."""
-        return not self.done and self.error is None
-
-    def guided_by(self, make: Callable[[], Guide]) -> None:
-        """Hold the row to a schema; raises what making the guide raises."""
-        self.make_guide, self.guide = make, make()
-
-    def restart(self) -> None:
-        """Forget what is written; the seconds it took stay spent."""
-        self.tokens, self.error = [], None
-        self.guide = None if self.make_guide is None else self.make_guide()
-
-    def take(self, token: int, eos: Sequence[int]) -> None:
-        """Follow the token that was chosen."""
-        if self.error is not None or token in eos:
-            self.done = True
-            return
-        self.tokens.append(token)
-        try:
-            complete = self.guide is not None and self.guide.accept(token)
-        except ValueError as error:
-            self.error, self.done = f"structured=true: {error}", True
-            return
-        self.done = complete or self.left <= 0
-        self.cut = self.guide.cut if self.guide is not None else self.left <= 0
 
 
 class Batch:

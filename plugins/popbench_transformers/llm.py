@@ -21,9 +21,9 @@ from popbench_transformers.presets import preset_of
 
 if TYPE_CHECKING:
     from popbench_transformers.batching import Batcher
-    from popbench_transformers.decoding import Row
     from popbench_transformers.loading import Loaded
     from popbench_transformers.reading import Reader
+    from popbench_transformers.rows import Row
     from popbench_transformers.sampling import Decoding
 
 
@@ -170,7 +170,7 @@ class TransformersLLM(popbench.LLM):
             yield self._ended(loaded, row) if fits else _too_large(row)
 
     def _row(self, loaded: Loaded, chat: popbench.Chat) -> Row | popbench.Failure:
-        from popbench_transformers.decoding import Row
+        from popbench_transformers.rows import Row
 
         try:
             prompt = loaded.format.encode(chat.messages)

@@ -18,8 +18,9 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
+from popbench_transformers.rows import Row
+
 if TYPE_CHECKING:
-    from popbench_transformers.decoding import Row
     from popbench_transformers.options import TransformersOptions
 
 _GOLDEN, _ONE, _TWO = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB

@@ -10,9 +10,9 @@ from pathlib import Path
 from popbench.audit.clips import Clips, Variant
 from popbench.errors import ComponentError, RunError, one_line
 from popbench.interfaces import Engine
+from popbench.planning.systems import Part
 from popbench.progress import Progress
 from popbench.records import JSON, Failure, Score, ScoreRequest
-from popbench.systems import Part
 from popbench.video import VideoError
 
 

@@ -1,5 +1,6 @@
 """The command line. Each command is a module that is imported when it is used; `--help` imports none of them.
 
+Takes arguments; hands them on to the wings below, and on the terminal what comes of them. Nothing is computed here.
 Commands of other distributions come in through entry-point groups (name -> click command): `popbench.commands`, and
 `popbench.predictor_commands` for those of `popbench predictor`.
 """
@@ -17,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from popbench import __version__
-from popbench.errors import PopbenchError, UsageError, one_line, unknown, visible
+from popbench.errors import PopbenchError, UsageError, one_line, unknown
+from popbench.text import visible
+from popbench.versions import __version__
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from popbench.cli._console import make_console, tell
+from popbench.progress.console import make_console, tell
 
 
 @click.command("audit")
@@ -44,9 +44,9 @@ def command(run: Path, predictor: tuple[str, ...], limit: int | None, shuffles: 
       popbench predictor audit runs/popcorn-*
       popbench predictor audit runs/popcorn-* --limit 25 --shuffles 8
     """
-    from popbench.audit.report import show
-    from popbench.audit.running import audit
-    from popbench.cli._progress import make_progress
+    from popbench.audit.run import audit
+    from popbench.leaderboard.audit_text import show
+    from popbench.progress.live import make_progress
 
     progress = make_progress()
     try:

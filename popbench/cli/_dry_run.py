@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from popbench.cli._console import make_console, tell
-from popbench.costs import CHARS_PER_TOKEN, OUTPUT_TOKENS, dollars, estimate, tokens
-from popbench.errors import counted
-from popbench.plan import Plan
-from popbench.run import run_path
-from popbench.workload import Work, missing, workload
+from popbench.planning.plan import Plan
+from popbench.progress.console import make_console, tell
+from popbench.runs.cost_estimate import CHARS_PER_TOKEN, OUTPUT_TOKENS, estimate
+from popbench.runs.directory import run_path
+from popbench.runs.preflight import Work, missing, workload
+from popbench.text import counted, dollars, tokens
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> int:

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from popbench.cli._console import tell
 from popbench.errors import UsageError
+from popbench.progress.console import tell
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from popbench.cli._console import make_console, tell
-from popbench.cli._progress import make_progress
-from popbench.cli._stages import hours
-from popbench.costs import sentences
-from popbench.errors import counted
 from popbench.progress import Progress
-from popbench.run import Run
-from popbench.status import gpu_seconds
+from popbench.progress.console import make_console, tell
+from popbench.progress.live import make_progress
+from popbench.progress.stages import hours
+from popbench.runs.costs import sentences
+from popbench.runs.run import Run
+from popbench.runs.status import gpu_seconds
+from popbench.text import counted
 
 REASONS = 3
 """How many reasons for invalid samples are told."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from popbench.cli._console import make_console
+from popbench.progress.console import make_console
 
 _PATH = click.Path(path_type=Path, exists=True)
 
@@ -38,14 +38,14 @@ def command(before: Path, after: Path, systems: tuple[str, ...], common: bool, a
       popbench compare runs/before runs/after --system "gpt-4o|pe|ltx"
       popbench compare runs/popcorn-02767b01 other-run --system "shotlist|pe|kinetic=shotlist|pe[k=50]|kinetic"
     """
-    from popbench.comparing.numbers import compare_runs
+    from popbench.comparison.numbers import compare_runs
 
     found = compare_runs(before, after, systems=systems, common=common)
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
         return 0
 
-    from popbench.comparing.terminal import show
+    from popbench.comparison.terminal import show
 
     show(found, make_console())
     return 0

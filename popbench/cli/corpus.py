@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from popbench.cli._console import make_console, tell
-from popbench.errors import UsageError, counted, unknown
+from popbench.errors import UsageError, unknown
+from popbench.progress.console import make_console, tell
+from popbench.text import counted
 
 if TYPE_CHECKING:
     from popbench.records import JSON
@@ -66,7 +67,7 @@ def build(corpus: str | None, embedder: str | None, videos: Path | None, as_json
     """
     import numpy as np
 
-    from popbench.cli._progress import make_progress
+    from popbench.progress.live import make_progress
 
     progress = make_progress()
     broken: list[str] = []
@@ -119,10 +120,10 @@ def show(prompt: str, corpus: str | None, embedder: str | None, mode: str, as_js
       popbench corpus show "an anime sword duel above a floating town"
       popbench corpus show "an anime sword duel above a floating town" --mode pe,k=50,tags=2 --corpus microlens
     """
-    from popbench.cli._progress import make_progress
+    from popbench.progress.live import make_progress
     from popbench.retrieval import RetrievalOptions
     from popbench.specs import parse_spec, read_options
-    from popbench.tasks import registered_tasks
+    from popbench.tasks.loading import registered_tasks
 
     if not prompt.strip():
         raise UsageError("the prompt is empty: give what a user would ask for, in quotes")
@@ -154,7 +155,7 @@ class _Subject:
     """A corpus and an embedder that lack nothing, and the retriever of both."""
 
     def __init__(self, corpus: str | None, embedder: str | None, videos: Path | None) -> None:
-        from popbench.api import resolve_config
+        from popbench.planning.config import resolve_config
         from popbench.registry import load_registry, with_option
         from popbench.retrieval import Retriever
 
@@ -197,7 +198,7 @@ class _Subject:
 
 
 def _broken_videos(subject: _Subject, progress: Any) -> Iterator[str]:
-    from popbench.human import problem
+    from popbench.pipeline.human_baseline import problem
 
     progress.stage("check videos", subject.retriever.load().n, 0)
     for row in subject.corpus.component.rows(subject.retriever.part):

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from popbench.cli._console import make_console
+from popbench.progress.console import make_console
 
 KEYS = ("HF_TOKEN", "OPENAI_API_KEY", "DEEPSEEK_API_KEY")
 """Keys that models commonly need; whether they are set is told, never their values."""
@@ -65,7 +65,7 @@ def command(offline: bool) -> int:
 
 
 def _versions() -> Iterator[tuple[str, str]]:
-    from popbench.run import package_versions
+    from popbench.versions import package_versions
 
     yield "python", f"{platform.python_version()} on {platform.platform()}"
     yield from package_versions().items()

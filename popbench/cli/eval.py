@@ -91,17 +91,18 @@ def command(config: Path | None, dry_run: bool, as_json: bool, **given: Any) -> 
       popbench eval --llm shotlist --gen kinetic,fps=12 --mode pe,k=20 --corpus demo --limit 10
       popbench eval --llm deepseek-r1 --gen ltx --baseline human --corpus microlens,path=MicroLens-100k
     """
-    from popbench.api import execute, resolve_config
-    from popbench.plan import make_plan
+    from popbench.evaluation.evaluate import execute
+    from popbench.planning.config import resolve_config
+    from popbench.planning.resolve import make_plan
 
     plan = make_plan(resolve_config(given, config))
     if dry_run:
         from popbench.cli._dry_run import show_plan
 
         return show_plan(plan, as_json=as_json)
-    from popbench.cli._console import tell
     from popbench.cli._results import again, interruptible, show
-    from popbench.errors import counted
+    from popbench.progress.console import tell
+    from popbench.text import counted
 
     run = interruptible(lambda progress: execute(plan, progress))
     if run is None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from popbench.cli._console import tell
-from popbench.errors import UsageError, counted
+from popbench.errors import UsageError
+from popbench.progress.console import tell
+from popbench.text import counted
 
 FORMATS = ("eee", "parquet", "jsonl")
 

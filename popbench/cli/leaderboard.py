@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from popbench.cli._console import make_console, tell
+from popbench.progress.console import make_console, tell
 
 _BOARD = click.argument("board", metavar="BOARD", type=click.Path(path_type=Path, file_okay=False))
 
@@ -67,9 +67,11 @@ def build(
       popbench leaderboard build leaderboards/demo
     """
     from popbench.errors import UsageError
-    from popbench.leaderboard.build import build_board, read_all
     from popbench.publishing import hub
-    from popbench.publishing.board import is_board, read_board, rebuild
+    from popbench.publishing.build import build_board
+    from popbench.publishing.pages import rebuild
+    from popbench.scores.board_folder import is_board, read_board
+    from popbench.scores.sources import read_all
 
     here = sources[0] if len(sources) == 1 and is_board(sources[0]) else None
     if out is None and here is None:
@@ -126,8 +128,8 @@ def add(
       popbench leaderboard add leaderboards/mine runs/popcorn-5d1c0c55 --system 'gpt-4o|pe|ltx'
       popbench leaderboard check leaderboards/mine
     """
-    from popbench.errors import counted
-    from popbench.publishing.adding import add as submit
+    from popbench.publishing.add import add as submit
+    from popbench.text import counted
 
     added = submit(board, run, title=title, description=description, predictor=predictor, systems=systems)
     number = counted(len(added.systems), "system")
@@ -149,8 +151,9 @@ def check(board: Path) -> int:
     \b
       popbench leaderboard check leaderboards/mine
     """
-    from popbench.errors import RunError, counted
-    from popbench.publishing.checking import check as compare
+    from popbench.errors import RunError
+    from popbench.publishing.check import check as compare
+    from popbench.text import counted
 
     checked = compare(board)
     if checked.wrong:

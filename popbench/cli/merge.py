@@ -47,9 +47,9 @@ def command(
       popbench merge runs/study.shard-*                                          # into runs/study
       popbench merge runs/study.shard-* --config study.toml                      # names models and folders
     """
-    from popbench.cli._console import tell
     from popbench.cli._results import interruptible, show
-    from popbench.merging import merge
+    from popbench.evaluation.merge import merge
+    from popbench.progress.console import tell
 
     run = interruptible(lambda progress: merge(runs, out, link=link, task=task, config=config, progress=progress))
     if run is None:

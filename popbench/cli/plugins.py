@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from popbench.cli._console import make_console, tell
+from popbench.progress.console import make_console, tell
 
 if TYPE_CHECKING:
     from popbench.records import JSON

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from popbench.cli import _paper
-from popbench.cli._console import tell
+from popbench.progress.console import tell
 
 
 @click.command("report")
@@ -68,7 +68,7 @@ def command(
             raise UsageError(f"--{option} belongs to a run's page: leave it out with --paper")
         return _paper.write(runs, out, given)
     _paper.refuse(given)
-    from popbench.report.writing import write_report
+    from popbench.report.write import write_report
 
     if out is not None and out.is_dir():
         raise UsageError(f"{out} is a folder: say with --out which file the page goes to")

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from popbench.errors import PopbenchError, counted
+from popbench.errors import PopbenchError
+from popbench.text import counted
 
 if TYPE_CHECKING:
     from rich.console import Console, Group, RenderableType
 
-    from popbench.cli._stages import Row
-    from popbench.status import Status
+    from popbench.progress.stages import Row
+    from popbench.runs.status import Status
 
 EVERY = 2.0
 
@@ -52,7 +53,7 @@ def command(runs: tuple[Path, ...], watch: bool, every: float | None, as_json: b
       popbench status runs/study --watch
       popbench status runs/study.shard-* --every 60
     """
-    from popbench.cli._console import make_console
+    from popbench.progress.console import make_console
 
     console = make_console()
     if not watch and every is None:
@@ -78,7 +79,7 @@ class _Found(NamedTuple):
 
 def _look(paths: Sequence[Path]) -> _Found:
     """Look at all that can be read; raises the first problem where none can."""
-    from popbench.status import read_status
+    from popbench.runs.status import read_status
 
     found, problems = [], []
     for path in paths:
@@ -135,7 +136,7 @@ def _drawn(found: _Found, console: Console) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    from popbench.cli._stages import table, totals
+    from popbench.progress.stages import table, totals
 
     runs = [_run(status) for status in found.runs]
     told = totals(runs)
@@ -155,7 +156,7 @@ def _drawn(found: _Found, console: Console) -> Group:
 
 
 def _state(status: Status) -> str:
-    from popbench.cli._stages import duration
+    from popbench.progress.stages import duration
 
     if status.holder is not None and not any(stage.left for stage in status.stages):
         told = "at work on samples and statistics"
@@ -172,7 +173,7 @@ def _state(status: Status) -> str:
 
 
 def _stages(status: Status) -> Iterator[Row]:
-    from popbench.cli._stages import Row
+    from popbench.progress.stages import Row
 
     for stage in status.stages:
         yield Row(
@@ -189,7 +190,7 @@ def _stages(status: Status) -> Iterator[Row]:
 
 
 def _run(status: Status) -> Row:
-    from popbench.cli._stages import Row, duration
+    from popbench.progress.stages import Row, duration
 
     return Row(
         name=str(status.path),

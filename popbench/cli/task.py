@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from popbench.cli._console import make_console, tell
+from popbench.progress.console import make_console, tell
 
 if TYPE_CHECKING:
-    from popbench.plan import Plan
+    from popbench.planning.plan import Plan
+    from popbench.planning.systems import TaskMode
     from popbench.records import Prompt
-    from popbench.systems import TaskMode
 
 
 @click.group("task")
@@ -27,7 +27,7 @@ def list_() -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from popbench.tasks import registered_tasks
+    from popbench.tasks.loading import registered_tasks
 
     listed = registered_tasks()
     table = Table()
@@ -84,9 +84,9 @@ def validate(tasks: tuple[str, ...], corpus: str | None, embedder: str | None) -
 
     Exit status 2 where a task cannot be used; repeated prompts are told and do not count as an error.
     """
-    from popbench.api import resolve_config
-    from popbench.plan import make_plan
-    from popbench.tasks import load_tasks
+    from popbench.planning.config import resolve_config
+    from popbench.planning.resolve import make_plan
+    from popbench.tasks.loading import load_tasks
 
     for task in load_tasks(tasks):
         # Each task in its own modes, whatever modes other tasks of the call have.
@@ -108,7 +108,7 @@ def validate(tasks: tuple[str, ...], corpus: str | None, embedder: str | None) -
 
 
 def _plan(task: str, modes: tuple[str, ...], corpus: str | None, embedder: str | None) -> Plan:
-    from popbench.api import resolve_config
-    from popbench.plan import make_plan
+    from popbench.planning.config import resolve_config
+    from popbench.planning.resolve import make_plan
 
     return make_plan(resolve_config({"task": (task,), "mode": modes, "corpus": corpus, "embedder": embedder}))

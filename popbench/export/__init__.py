@@ -1,4 +1,5 @@
-"""A run in other formats: `columns` says what a sample becomes, `tables` and `eee` write it, whole or not at all.
+"""A run in other formats: Every Eval Ever, Parquet and JSONL.
 
-`popbench leaderboard build` reads all of them back (`popbench.leaderboard.score_files`).
+Takes a finished run; hands on files, whole or not at all. `columns` says what a sample becomes, `tables` and `eee`
+write it. `popbench leaderboard build` reads all of them back (`popbench.scores.score_files`).
 """

@@ -9,11 +9,12 @@ from types import GenericAlias
 from typing import Any
 
 from popbench.errors import UsageError, damage
-from popbench.leaderboard.rows import Names
-from popbench.leaderboard.scores import check_row
-from popbench.leaderboard.sources import read_about, row_of
 from popbench.records import JSON, Sample
-from popbench.samples import read_jsonl
+from popbench.runs.run_json import read_about
+from popbench.runs.samples import read_jsonl
+from popbench.scores.rows import Names
+from popbench.scores.run_scores import row_of
+from popbench.scores.scores import check_row
 
 COLUMNS: dict[str, type | GenericAlias] = {
     # What boards are made of.

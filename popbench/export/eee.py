@@ -15,17 +15,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from popbench.errors import UsageError, counted, one_line
+from popbench.errors import UsageError, one_line
 from popbench.export.columns import Exported, Row
-from popbench.export.files import staged
-from popbench.export.instances import instance, median_id, result_id, text
+from popbench.export.eee_instances import instance, median_id, result_id, text
+from popbench.export.staging import staged
 from popbench.keys import digest
-from popbench.leaderboard.eee import INSTANCES, SCHEMA_VERSION
 from popbench.leaderboard.pairs import LEVEL
 from popbench.leaderboard.results import compute
-from popbench.leaderboard.sources import Gathering
-from popbench.publishing.public import public
 from popbench.records import JSON, parts_of
+from popbench.runs.redaction import public
+from popbench.scores.eee_files import INSTANCES, SCHEMA_VERSION
+from popbench.scores.run_scores import Gathering
+from popbench.text import counted
 
 RELATIONSHIPS = ("first_party", "third_party", "collaborative", "other")
 """What an evaluator may be to the developer of a model, by the format."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from popbench.export.columns import COLUMNS, Exported, Row
-from popbench.export.files import staged
+from popbench.export.staging import staged
 
 if TYPE_CHECKING:
     import pyarrow as pa

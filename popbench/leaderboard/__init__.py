@@ -1,1 +1,6 @@
-"""From scores to boards: `sources` reads, `scores` checks what may be compared, `results` computes, the others show."""
+"""From scores to a board: statistics, and the text that shows them.
+
+Takes `Scores`; hands on results (the content of results.json) and leaderboard.md. `results` computes, with `pairs` and
+`agreement`; `markdown` and `terminal` show; `run_board` writes the board of a run, and `audit_file` and `audit_text`
+put an audit of it there. Nothing here reads a run or asks a component.
+"""

@@ -11,8 +11,8 @@ import numpy as np
 
 from popbench import stats
 from popbench.leaderboard.pairs import draw
-from popbench.leaderboard.scores import Block
 from popbench.records import JSON
+from popbench.scores.scores import Block
 
 
 def agreement(blocks: Mapping[str, Sequence[Block]]) -> Iterator[dict[str, JSON]]:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import floor
 from typing import Any
 
-from popbench.errors import visible
 from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS, flipped
-from popbench.originality import COPY
+from popbench.prompting.originality import COPY
 from popbench.records import parts_of
+from popbench.text import visible
 
 DEMO = (
     "**Demo scores.** A demonstration predictor or corpus took part. These numbers show that the machinery works; "

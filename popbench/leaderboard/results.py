@@ -14,9 +14,9 @@ from threadpoolctl import threadpool_limits
 from popbench import stats
 from popbench.leaderboard.agreement import agreement
 from popbench.leaderboard.pairs import LEVEL, RESAMPLES, Compared, compare, contrasts, draw, resamples_of, rounded
-from popbench.leaderboard.rows import ERROR, INVALID
-from popbench.leaderboard.scores import Block, Scores, blocks
 from popbench.records import JSON
+from popbench.scores.rows import ERROR, INVALID
+from popbench.scores.scores import Block, Scores, blocks
 
 _ENDS = ("value", "low", "high")
 _SMALL, _FEW, _AT_ONCE = 2**22, 5_000, 4

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from popbench.audit.words import verdict
+from popbench.leaderboard.audit_text import verdict
 from popbench.leaderboard.markdown import (
     agreements,
     decided,

@@ -1,9 +1,11 @@
 """What plugins that run models on this machine share: which files a model is, its memory, its devices, silence.
 
+Takes a model or a data set by its name or folder; hands on its files, and what is lacking or must not be followed.
 Nothing heavy is imported before it is used, and no family of models is known here: a `Layout` says what one looks like.
 """
 
 from popbench.local.code import asks_for_kernels
+from popbench.local.data_places import check_card, plain_places
 from popbench.local.devices import device_problem, gpu_count, gpu_memory
 from popbench.local.files import broken_weights, is_folder, lacks_shards, read_json, user_path, weight_files
 from popbench.local.layout import Layout, file_digest, folder_digest
@@ -17,6 +19,7 @@ __all__ = [
     "Weights",
     "asks_for_kernels",
     "broken_weights",
+    "check_card",
     "device_problem",
     "file_digest",
     "folder_digest",
@@ -28,6 +31,7 @@ __all__ = [
     "lacks_shards",
     "machine_memory",
     "peak_memory",
+    "plain_places",
     "quiet",
     "read_json",
     "release_memory",

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from popbench.errors import UsageError, unknown
 from popbench.leaderboard.pairs import BASIC
+from popbench.paper.evidence import Evidence
 from popbench.paper.matching import Names
 from popbench.paper.published import PROMPTS
-from popbench.paper.reading import Evidence
 
 RAG_SIZE = 10
 GENERATOR, RAG_GENERATOR, RAG_LLM = "CogVideoX-5B", "LTX-Video", "DeepSeek-V3"

@@ -12,8 +12,8 @@ from functools import cache
 
 import jinja2
 
-from popbench.errors import visible
 from popbench.leaderboard.markdown import escaped, table
+from popbench.text import visible
 
 
 @dataclass(frozen=True)

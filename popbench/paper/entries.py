@@ -8,8 +8,8 @@ from typing import Any
 
 from popbench.paper.choices import Choices
 from popbench.paper.document import Words
+from popbench.paper.evidence import Evidence
 from popbench.paper.published import PROMPTS, published
-from popbench.paper.reading import Evidence
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from popbench.errors import visible
-from popbench.human import NAME as HUMAN_SYSTEM
 from popbench.leaderboard.markdown import percent
 from popbench.paper.entries import Entry, Lookup, PaperTable, system
 from popbench.paper.published import MODES, PROMPTS
 from popbench.paper.tables import HUMAN_ROW
+from popbench.planning.human import NAME as HUMAN_SYSTEM
+from popbench.text import visible
 
 INK, QUIET = "currentColor", "#8b949e"
 BLUE, ORANGE = "#3d85c6", "#d0742a"

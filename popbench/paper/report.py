@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from popbench.errors import RunError, UsageError, one_line
+from popbench.files import write_files
 from popbench.leaderboard.markdown import number, percent, remarks
-from popbench.leaderboard.writing import write_files
 from popbench.paper import figures, spending, tables
 from popbench.paper.choices import Asked, choose, listed
 from popbench.paper.document import (
@@ -25,9 +25,9 @@ from popbench.paper.document import (
     standalone,
 )
 from popbench.paper.entries import Column, Entry, Lookup, PaperTable
+from popbench.paper.evidence import Evidence, read_evidence
 from popbench.paper.published import paper
-from popbench.paper.reading import Evidence, read_evidence
-from popbench.run import check_free
+from popbench.runs.directory import check_free
 
 FOLDER = "paper"
 _MAKERS = (

@@ -9,9 +9,9 @@ import numpy as np
 from popbench import stats
 from popbench.paper.choices import enhanced_modes
 from popbench.paper.entries import Column, Entry, Lookup, PaperTable, Row
-from popbench.paper.gaps import Missing, gap
+from popbench.paper.evidence import Spent
+from popbench.paper.missing import Missing, gap
 from popbench.paper.published import paper, published
-from popbench.paper.reading import Spent
 from popbench.paper.tables import spec
 
 COLUMNS = [Column("Peak memory, MB", "mb"), Column("Seconds", "seconds")]

@@ -14,10 +14,11 @@ from typing import Any
 
 import yaml
 
-from popbench.errors import RunError, UsageError, counted, one_line
+from popbench.errors import RunError, UsageError, one_line
 from popbench.files import read_bytes, read_text
-from popbench.leaderboard.scores import Scores
 from popbench.records import JSON, parts_of
+from popbench.scores.scores import Scores
+from popbench.text import counted
 
 KIND = "dataset"
 CONFIGS = ("scores", "systems", "pairs")

@@ -20,7 +20,7 @@ from popbench.cache import cache_folder, key_of
 ROW, DENSE_ROW = 54, 42
 """Height in pixels of a row in charts of a few rows and of many; its name stands above what is drawn."""
 
-_SOURCE = Path(__file__).with_name("specifications.py")
+_SOURCE = Path(__file__).with_name("vega.py")
 
 
 @cache
@@ -28,7 +28,7 @@ def specifications() -> Mapping[str, Mapping[str, Any]]:
     """Return the specification of every kind of chart; their data sets are named and come from each view."""
 
     def make() -> str:
-        from popbench.report.specifications import specifications as written
+        from popbench.report.vega import specifications as written
 
         return json.dumps(written())
 

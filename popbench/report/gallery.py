@@ -19,7 +19,7 @@ from urllib.parse import quote
 from popbench.errors import damage
 from popbench.files import read_bytes
 from popbench.records import JSON, Sample
-from popbench.report.references import Titles
+from popbench.report.reference_titles import Titles
 
 
 def gallery(

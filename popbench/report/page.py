@@ -13,21 +13,22 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from popbench import __version__
-from popbench.audit.words import verdict
-from popbench.costs import sentences
-from popbench.errors import UsageError, counted, damage
+from popbench.errors import UsageError, damage
+from popbench.leaderboard.audit_text import verdict
 from popbench.leaderboard.markdown import DEMO, agreements, knows_copies, ranked, remarks
-from popbench.originality import COPY
+from popbench.prompting.originality import COPY
 from popbench.records import JSON, Sample
-from popbench.report import charts, drawn
-from popbench.report.agreeing import check_agreement
+from popbench.report import chart_data, charts
+from popbench.report.consistency import check_agreement
 from popbench.report.gallery import embedded, gallery
-from popbench.report.reading import check_results, read_run
-from popbench.report.references import Titles, titles_of
-from popbench.report.sizes import sizes
+from popbench.report.rag_sizes import sizes
+from popbench.report.reference_titles import Titles, titles_of
+from popbench.report.run_files import check_results, read_run
 from popbench.report.survey import Survey
 from popbench.report.tables import views
+from popbench.runs.costs import sentences
+from popbench.text import counted
+from popbench.versions import __version__
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STYLES = ("page.css", "tables.css", "gallery.css")
@@ -136,7 +137,7 @@ def _page(results: Mapping[str, Any], title: str, about: Sequence[str], run: _Ru
             }
             for view in shown
         ],
-        "charts": {"stages": drawn.times(took)} if took else {},
+        "charts": {"stages": chart_data.times(took)} if took else {},
     }
     blobs = {"data": data}
     if run:
@@ -185,14 +186,14 @@ def _draw(view: dict[str, Any], results: Mapping[str, Any], run: _Run | None) ->
     """Add a view's charts, and the table of sizes."""
     predictor, task = view["predictor"], view["task"]
     rows = ranked(results, predictor, task)
-    scores = drawn.scores_by_system(run.scores[predictor], run.tasks(task)) if run else {}
+    scores = chart_data.scores_by_system(run.scores[predictor], run.tasks(task)) if run else {}
     contrasts = [row for row in results["enhancement"] if (row["predictor"], row["task"]) == (predictor, task)]
     view["sizes"] = sizes(results, run.about, predictor, task) if run else []
     view["scored"] = sum(map(len, scores.values()))
     found = {
-        "distribution": drawn.distribution(rows, scores),
-        "contrasts": drawn.contrasts(contrasts),
-        **drawn.sizes(view["sizes"]),
+        "distribution": chart_data.distribution(rows, scores),
+        "contrasts": chart_data.contrasts(contrasts),
+        **chart_data.sizes(view["sizes"]),
     }
     view["charts"] = {name: chart for name, chart in found.items() if chart}
 

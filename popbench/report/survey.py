@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from popbench.leaderboard.rows import Rows
-from popbench.leaderboard.scores import Scores
-from popbench.leaderboard.sources import Gathering
 from popbench.records import JSON, Sample
-from popbench.report.stages import Stages
-from popbench.samples import read_jsonl
+from popbench.report.stage_costs import Stages
+from popbench.runs.samples import read_jsonl
+from popbench.scores.rows import Rows
+from popbench.scores.run_scores import Gathering
+from popbench.scores.scores import Scores
 
 SHOWN = 20_000
 """Samples that a page holds at most: more make it slow to open."""

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 import pydantic
 
-from popbench.interfaces import Options
+from popbench.options import Options
 
 VERSION = 1
 """Goes up when the same options come to give other references: part of the fingerprint of such modes."""

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from popbench.retrieval.index import Index, load_faiss
 from popbench.retrieval.vectors import sync
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from popbench.retrieval.index import Index
 
 FLAT_LIMIT = 200_000
 """Among fewer vectors than that the search is exact."""
@@ -35,13 +34,6 @@ _RERANKED = 8
 """How many times more candidates than are wanted have their exact distance computed."""
 
 Slices = Sequence[tuple[int, int]]
-
-
-def load_faiss() -> Any:
-    """Import faiss, whose own type hints do not know all of it."""
-    import faiss
-
-    return faiss
 
 
 def nearest(index: Index, query: NDArray[np.float32], slices: Slices, count: int) -> NDArray[np.int64]:

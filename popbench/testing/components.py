@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from popbench.errors import UsageError, one_line, unknown
-from popbench.interfaces import Component, Options
+from popbench.interfaces import Component
+from popbench.options import Options
 from popbench.records import JSON, Needs
 from popbench.registry import KINDS, create, load_registry
 from popbench.specs import ComponentSpec

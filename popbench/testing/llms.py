@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from popbench.drafts import parse_draft
 from popbench.errors import one_line
 from popbench.interfaces import LLM
+from popbench.prompting.drafts import parse_draft
 from popbench.records import JSON, Chat, Completion, Message
 from popbench.testing.components import (
     Subject,

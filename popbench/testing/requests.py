@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from popbench.drafts import DRAFT_SCHEMA
+from popbench.prompting.drafts import DRAFT_SCHEMA
 from popbench.records import Chat, Message, Reference, ScoreRequest, VideoRequest
 from popbench.video import write_mp4
 

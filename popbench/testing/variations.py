@@ -8,7 +8,7 @@ from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from popbench.interfaces import Options
+from popbench.options import Options
 
 # Sizes are often multiples of 8 or 16, frame counts one more than a multiple of 4.
 _STEPS = (1, -1, 2, -2, 4, -4, 8, -8, 16, -16, 32, -32, 64, -64)

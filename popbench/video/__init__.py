@@ -1,5 +1,6 @@
 """The one place that touches video files: writing reproducible mp4s and reading frames back.
 
+Takes frames or a file; hands on a file, frames, or what is wrong with it.
 What is read may come from anywhere: `read_frames` and `video_info` make the best of odd and damaged files. `check_mp4`
 judges a clip that a generator has just finished, and forgives nothing. It does not judge content beyond `is_black`,
 and knows nothing of models, requests or runs.

@@ -15,9 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
-from openai_support import ChatServer, measure_apart, serving, spec
+from openai_servers import ChatServer, measure_apart, serving, spec
 
 CALLS, AT_ONCE, LATENCY, RUNS = 200, 50, 0.5, 3
 IDEAL = CALLS / AT_ONCE * LATENCY

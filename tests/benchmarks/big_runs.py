@@ -144,10 +144,10 @@ def shape_of(samples: int, shape: str) -> tuple[dict[str, Any], int]:
 
 def make(run: Path, options: Mapping[str, Any]) -> int:
     """Fill a run's ledger with all that it asks for, and its folder with clips; return the number of samples."""
-    from popbench.api import resolve_config
-    from popbench.ledger import Ledger
-    from popbench.plan import make_plan
-    from popbench.run import RunDirectory
+    from popbench.ledger.ledger import Ledger
+    from popbench.planning.config import resolve_config
+    from popbench.planning.resolve import make_plan
+    from popbench.runs.directory import RunDirectory
     from popbench.video import write_mp4
 
     plan = make_plan(resolve_config({**options, "out": str(run)}))
@@ -389,8 +389,8 @@ def main() -> int:
 
 
 def _last_cell(run: Path, options: Mapping[str, Any]) -> tuple[str, str, str]:
-    from popbench.api import resolve_config
-    from popbench.plan import make_plan
+    from popbench.planning.config import resolve_config
+    from popbench.planning.resolve import make_plan
 
     plan = make_plan(resolve_config({**options, "out": str(run)}))
     track = list(plan.task_modes.values())[-1]

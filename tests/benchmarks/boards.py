@@ -28,8 +28,8 @@ COMMAND = (sys.executable, "-c", "from popbench.cli import console; console()", 
 
 def make_board(path: Path) -> None:
     """Write a board of SYSTEMS submissions, of PROMPTS prompts on each of two tasks."""
-    from popbench.publishing.rules import FILE, Predictor, Rules, TaskRule, write_rules
-    from popbench.publishing.submission import Machine, Mode, Row, Submission, write_submission
+    from popbench.scores.board_rules import FILE, Predictor, Rules, TaskRule, write_rules
+    from popbench.scores.submission import Machine, Mode, Row, Submission, write_submission
 
     rules = Rules(
         title=TITLE,
@@ -78,9 +78,9 @@ def make_board(path: Path) -> None:
 
 def make_runs(board: Path, path: Path) -> list[Path]:
     """Write a run directory for each submission of a board: run.json, and samples with texts as long as usual ones."""
-    from popbench.publishing.board import read_board
     from popbench.records import Sample
-    from popbench.samples import write_jsonl
+    from popbench.runs.samples import write_jsonl
+    from popbench.scores.board_folder import read_board
 
     made = []
     for submission in read_board(board).submissions.values():
@@ -153,12 +153,13 @@ def parts(board: Path, runs: Sequence[Path]) -> None:
     """Measure once what a command consists of."""
 
     def imports() -> None:
-        import popbench.publishing.board
+        import popbench.publishing.pages
         import popbench.report.page  # noqa: F401
 
     timed("imports", imports)
-    from popbench.leaderboard.build import board_files, read_all
-    from popbench.publishing.board import read_board
+    from popbench.publishing.pages import board_files
+    from popbench.scores.board_folder import read_board
+    from popbench.scores.sources import read_all
 
     found = timed(f"read {SYSTEMS} submissions", lambda: read_board(board))
     timed(f"read {SYSTEMS} runs", lambda: read_all(runs))

@@ -13,9 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
-import support
+import popbench_runs
 
 KILLS = 20
 RUN = ["eval", "--llm", "verbatim", "--llm", "counting", "--gen", "counting", "--predictor", "counting",
@@ -27,18 +27,18 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         started = time.monotonic()
-        process = support.start(RUN, folder / "whole")
+        process = popbench_runs.start(RUN, folder / "whole")
         process.join()
         seconds = time.monotonic() - started
-        expected = support.outcome(folder / "whole" / "run")
+        expected = popbench_runs.outcome(folder / "whole" / "run")
         print(f"uninterrupted: {len(expected['samples'])} samples in {seconds:.1f} s")
         random_ = random.Random(9)
         repeated = kills = 0
         while True:
-            before = support.committed(folder / "killed" / "run")
+            before = popbench_runs.committed(folder / "killed" / "run")
             log = folder / "killed" / f"asked-{kills}.txt"
-            process = support.start(RUN, folder / "killed", log)
-            while process.is_alive() and not support.committed(folder / "killed" / "run") - before:
+            process = popbench_runs.start(RUN, folder / "killed", log)
+            while process.is_alive() and not popbench_runs.committed(folder / "killed" / "run") - before:
                 time.sleep(0.005)
             process.join(random_.uniform(0, seconds / KILLS) if kills < KILLS else None)
             if process.is_alive() and process.pid is not None:
@@ -48,7 +48,7 @@ def main() -> int:
             repeated += len(before & set(log.read_text().split()))
             if process.exitcode == 0:
                 break
-        same = support.outcome(folder / "killed" / "run") == expected
+        same = popbench_runs.outcome(folder / "killed" / "run") == expected
     print(f"{kills} kills; committed calls repeated: {repeated}; outcome identical: {same}")
     return int(repeated > 0 or not same or kills < KILLS)
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "plugins"), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "plugins"), str(ROOT / "tests" / "support")]
 
 import numpy as np  # noqa: E402 - the paths come first
 import torch  # noqa: E402
@@ -285,7 +285,7 @@ def scoring(given: argparse.Namespace) -> dict[str, Any]:
 
 def forward(given: argparse.Namespace) -> dict[str, Any]:
     """Compare the forward pass with the formulas as they stand, for a batch of 64."""
-    from test_mmra_model import written_out
+    from tiny_mmra import written_out
 
     torch.manual_seed(0)
     model = MMRA().eval().to(given.device)

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 SAMPLES, PROMPTS = 2_000, 200
 LIMIT_MS, LIMIT_START = 2.0, 1.0
@@ -48,7 +48,7 @@ def main() -> int:
 
     import faults
     import popbench
-    import popbench.api
+    import popbench.evaluation.evaluate
     import popbench.leaderboard.markdown
     import popbench.leaderboard.results
     from popbench.video import write_mp4

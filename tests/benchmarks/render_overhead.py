@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import av
 import diffusers
@@ -32,8 +32,8 @@ import popbench
 from popbench.keys import derive_seed
 from popbench.local import quiet
 from popbench.progress import Progress
-from popbench.samples import read_jsonl
-from popbench.tasks import load_tasks
+from popbench.runs.samples import read_jsonl
+from popbench.tasks.loading import load_tasks
 from popbench.video import ENCODER, read_frames
 from tiny_pipelines import build
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from browser import chromium
-from popbench.report.writing import write_report
-from report_runs import make_run
+from popbench.report.write import write_report
+from run_folders import make_run
 
 SYSTEMS = [f"llm-{number // 2:02d}-instruct|{('basic', 'pe')[number % 2]}|hunyuan" for number in range(30)]
 USABLE = "document.querySelector('#clip-a h4') !== null && document.querySelectorAll('.option').length > 0"

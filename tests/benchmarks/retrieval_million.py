@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
@@ -114,7 +115,7 @@ def components(rows: int, tags: int, clusters: int, noise: float) -> tuple[Drawn
 
 def build(**made: Any) -> None:
     """Build the index and tell what its parts took."""
-    from popbench.retrieval import Retriever, building, search
+    from popbench.retrieval import Retriever, build, search
 
     trained, train = [0.0], search.train
 
@@ -123,7 +124,7 @@ def build(**made: Any) -> None:
         train(*given)
         trained[0] = time.perf_counter() - started
 
-    setattr(building, "train", timed)  # noqa: B010
+    setattr(build, "train", timed)  # noqa: B010
     started = time.perf_counter()
     corpus, embedder = components(**made)
     index = Retriever(corpus, embedder).load()

@@ -29,11 +29,11 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import made_tasks
 import popbench
-import support
+import popbench_runs
 from popbench.hookspecs import Register
 from popbench.keys import derive_seed
 from popbench.video import write_mp4
@@ -215,7 +215,7 @@ class Soak:
         """Start, and kill, until it is through; return whether it ended well."""
         random_ = random.Random(8)
         while True:
-            before = support.committed(self.run)
+            before = popbench_runs.committed(self.run)
             process = start(self.folder, self.arguments)
             if len(self.flights) < self.kills:
                 share = 4 * self.total // (3 * self.kills)
@@ -223,7 +223,7 @@ class Soak:
             else:
                 self._watch(process, len(before))
             process.wait()
-            after = support.committed(self.run)
+            after = popbench_runs.committed(self.run)
             asked_for = (self.folder / "asked.txt").read_text().split()[self._read :]
             self._read += len(asked_for)
             self.repeated += len(before.intersection(asked_for)) + len(asked_for) - len(set(asked_for))
@@ -279,7 +279,7 @@ def main() -> int:
         arguments += [part for voice in "abcde"[:VOICES] for part in ("--llm", f"soak,voice={voice}")]
         soak = Soak(folder, arguments, options.kills, 3 * samples)
         well = soak.go()
-        after = len(support.committed(soak.run))
+        after = len(popbench_runs.committed(soak.run))
         problems = list(wrong(soak.run, samples)) if well else (folder / "said.txt").read_text().splitlines()[-10:]
     kills, seconds = len(soak.flights), time.monotonic() - started
     print(f"{samples:,} samples, {after:,} of {soak.total:,} calls, {kills} kills, {seconds:.0f} s")

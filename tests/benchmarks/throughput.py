@@ -19,10 +19,10 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import popbench
-import ray_support
+import ray_cluster
 from popbench.hookspecs import Register
 from popbench.progress import Progress
 from popbench.registry import Plugin, load_registry
@@ -71,7 +71,7 @@ class Clock(Progress):
 
 def rate(folder: Path, address: str, workers: int, seconds: float, count: int) -> float:
     """Return the clips a second of so many workers that are at work already."""
-    spec = ray_support.resolve("generator", f"scripted,seconds={seconds}")
+    spec = ray_cluster.resolve("generator", f"scripted,seconds={seconds}")
     warm, go = 0, threading.Event()
 
     def items(made: popbench.Engine) -> Iterator[popbench.VideoRequest]:
@@ -84,8 +84,8 @@ def rate(folder: Path, address: str, workers: int, seconds: float, count: int) -
         for number in range(count):
             yield popbench.VideoRequest(f"clip{number}", "lake", number)
 
-    with ray_support.engine(folder, address=address, workers=workers) as made:
-        mapped = ray_support.Mapped(made, spec, items(made))
+    with ray_cluster.engine(folder, address=address, workers=workers) as made:
+        mapped = ray_cluster.Mapped(made, spec, items(made))
         while not (made.at_work(spec).count == workers and warm and len(mapped.answers) == warm):
             time.sleep(0.05)
             assert mapped.error is None
@@ -119,13 +119,13 @@ def overlap(folder: Path, address: str) -> float:
 
 def main() -> None:
     """Measure and print."""
-    ray_support.install()
+    ray_cluster.install()
     load_registry().add(sys.modules[__name__], Plugin("sleeping", "sleeping", "1", __name__))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        ray_support.distribute(folder / "plugins")
-        with ray_support.surroundings(folder / "plugins"):
-            nodes = ray_support.Nodes(folder / "plugins")
+        ray_cluster.distribute(folder / "plugins")
+        with ray_cluster.surroundings(folder / "plugins"):
+            nodes = ray_cluster.Nodes(folder / "plugins")
             try:
                 nodes.add(10)
                 for workers in (2, 4, 8):

@@ -174,7 +174,7 @@ def show(card: Mapping[str, Any], folder: Path, *, as_json: bool) -> None:
 
     from rich.console import Console
 
-    from popbench_mmra.cards import quality
+    from popbench_mmra.card_text import quality
 
     if as_json:
         click.echo(json.dumps(card, ensure_ascii=False))
@@ -192,7 +192,7 @@ def show_metrics(metrics: Mapping[str, Any] | None, target: str, console: Any) -
     from rich.table import Table
     from rich.text import Text
 
-    from popbench_mmra.cards import METRICS, metric
+    from popbench_mmra.card_text import METRICS, metric
 
     if not metrics:
         console.print("Not measured: nothing is known of how well it predicts.", **_SHOWN)

@@ -1,0 +1,66 @@
+"""A chat on its way through a batch: what is written of its answer, and whether more is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import popbench
+
+if TYPE_CHECKING:
+    from popbench_transformers.structured import Guide
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """One chat on its way to an answer: `budget` new tokens at most, of which `tokens` are written.
+
+    `thinking` says that the prompt ends inside a section of thoughts; `error`, why there will be no answer.
+    """
+
+    chat: popbench.Chat
+    prompt: list[int]
+    budget: int
+    guide: Guide | None = None
+    make_guide: Callable[[], Guide] | None = None
+    thinking: bool = False
+    tokens: list[int] = field(default_factory=list)
+    done: bool = False
+    cut: bool = False
+    error: str | None = None
+    seconds: float = 0.0
+    peak_memory_mb: float | None = None
+
+    @property
+    def left(self) -> int:
+        """How many tokens may still come."""
+        return self.budget - len(self.tokens)
+
+    @property
+    def going(self) -> bool:
+        """Whether more tokens are wanted."""
+        return not self.done and self.error is None
+
+    def guided_by(self, make: Callable[[], Guide]) -> None:
+        """Hold the row to a schema; raises what making the guide raises."""
+        self.make_guide, self.guide = make, make()
+
+    def restart(self) -> None:
+        """Forget what is written; the seconds it took stay spent."""
+        self.tokens, self.error = [], None
+        self.guide = None if self.make_guide is None else self.make_guide()
+
+    def take(self, token: int, eos: Sequence[int]) -> None:
+        """Follow the token that was chosen."""
+        if self.error is not None or token in eos:
+            self.done = True
+            return
+        self.tokens.append(token)
+        try:
+            complete = self.guide is not None and self.guide.accept(token)
+        except ValueError as error:
+            self.error, self.done = f"structured=true: {error}", True
+            return
+        self.done = complete or self.left <= 0
+        self.cut = self.guide.cut if self.guide is not None else self.left <= 0

@@ -1,0 +1,141 @@
+"""A comparison as rich tables on the terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from popbench.leaderboard.markdown import decides, median_interval, number, p_value, percent, rate_interval
+from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS
+from popbench.leaderboard.terminal import plain_table
+from popbench.text import counted
+
+_ARROW = " → "
+
+
+def show(found: Mapping[str, Any], console: Console) -> None:
+    """Print what was compared and what differs, then each table with its verdicts and with what it can decide."""
+    for line in (f"before: {found['before']}", f"after:  {found['after']}"):
+        console.print(Text(line), soft_wrap=True)
+    _show_differences(found, console)
+    _show_left_out(found["not_compared"], console)
+    console.print()
+    for predictor, task in dict.fromkeys((row["predictor"], row["task"]) for row in found["contrasts"]):
+        rows = [row for row in found["contrasts"] if (row["predictor"], row["task"]) == (predictor, task)]
+        changed = [row for row in rows if not row["identical"]]
+        console.print(_contrasts(found, rows, predictor, task))
+        if changed:
+            console.print(_sides(found, changed, predictor, task))
+        console.print(Text(_summary(rows), style="bold"))
+        if changed:
+            console.print(Text(decides(found, predictor, task), style="dim"))
+        console.print()
+    if found["restricted_to_common"]:
+        console.print(Text("Restricted to the prompts that all compared systems have in both runs."))
+    if found["demo"]:
+        console.print(
+            Text("Demo scores: they show that the machinery works and say nothing about real popularity.", "yellow")
+        )
+
+
+def _show_differences(found: Mapping[str, Any], console: Console) -> None:
+    if not found["differences"]:
+        though = "" if all(row["identical"] for row in found["contrasts"]) else ", and yet scores do"
+        what = "nothing that runs record (components, options, seed, versions)"
+        console.print(Text(f"What differs: {what}{though}"))
+        return
+    console.print(Text("What differs:"))
+    for line in found["differences"]:
+        console.print(Padding(Text(line), (0, 0, 0, 2)))
+
+
+def _show_left_out(left_out: Mapping[str, Mapping[str, Sequence[str]]], console: Console) -> None:
+    for side, kinds in left_out.items():
+        told = [f"{counted(len(names), kind[:-1])} ({', '.join(names)})" for kind, names in kinds.items() if names]
+        if told:
+            console.print(Text(f"Not compared, only {side}: {'; '.join(told)}"))
+
+
+def _contrasts(found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], predictor: str, task: str) -> Table:
+    demo = " (demo)" if found["demo"] else ""
+    many = sum(not row["identical"] for row in rows) > 1
+    table = plain_table(
+        f"{task}, n = {rows[0]['n']}, predictor {predictor}{demo}, 95 % intervals",
+        [
+            ("system", "l"),
+            ("win rate after, %", "r"),
+            ("verdict", "l"),
+            ("W/T/L", "r"),
+            ("p", "r"),
+            *([("adjusted", "r")] if many else []),
+        ],
+    )
+    for row in rows:
+        rate = row["win_rate"]
+        table.add_row(
+            Text(_system(row)),
+            Text(rate_interval(rate["value"], (rate["low"], rate["high"]))),
+            Text(_verdict(row), style={"better": "green", "worse": "red"}.get(row["verdict"] or "", "")),
+            f"{row['wins']}/{row['ties']}/{row['losses']}",
+            p_value(row["p"]),
+            *([p_value(row["p_adjusted"])] if many else []),
+        )
+    return table
+
+
+def _sides(found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], predictor: str, task: str) -> Table:
+    unit = next(item["unit"] for item in found["predictors"] if item["name"] == predictor)
+    copies = any(row[side]["copy_rate"] is not None for row in rows for side in ("before", "after"))
+    table = plain_table(
+        f"{task}: before{_ARROW}after",
+        [
+            ("system", "l"),
+            (f"median {unit}", "r"),
+            ("ratio", "r"),
+            ("invalid", "r"),
+            ("compl., %", "r"),
+            *([("copies, %", "r")] if copies else []),
+        ],
+    )
+    for row in rows:
+        before, after = row["before"], row["after"]
+        ratio = row["median_ratio"]
+        table.add_row(
+            Text(_system(row)),
+            Text(f"{median_interval(before['median'])}\n→ {median_interval(after['median'])}"),
+            "–" if ratio is None else number(ratio),
+            _both(str(before["invalid"]), str(after["invalid"])),
+            _both(percent(before["compliance"]), percent(after["compliance"])),
+            *([_both(percent(before["copy_rate"]), percent(after["copy_rate"]))] if copies else []),
+        )
+    return table
+
+
+def _system(row: Mapping[str, Any]) -> str:
+    before, after = row["systems"]["before"], row["systems"]["after"]
+    return before if before == after else f"{before}{_ARROW}{after}"
+
+
+def _both(before: str, after: str) -> str:
+    return before if before == after else f"{before}{_ARROW}{after}"
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
+    return "identical" if row["identical"] else row["verdict"] or "–"
+
+
+def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say in one sentence what came of the systems of one table."""
+    counts = Counter(map(_verdict, rows))
+    if counts["identical"] == len(rows):
+        return "All scores are the same before and after."
+    told = [f"{counts[word]} {word}" for word in ("better", "worse", "undecided", "identical") if counts[word]]
+    if counts["–"]:
+        told.append(f"{counts['–']} without a verdict, which takes {FEWEST_FOR_VERDICTS} prompts")
+    return f"After the change: {', '.join(told)}."

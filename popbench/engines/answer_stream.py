@@ -1,0 +1,254 @@
+"""What a plugin answers, checked: the loop around a plugin's iterator that every engine shares.
+
+It runs in the process where the plugin runs, and stores nothing: the driver does. `Running` (`component_thread`)
+is this loop in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import numbers
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from popbench.errors import ComponentError, RunError, one_line
+from popbench.interfaces import LLM, Component, Predictor, VideoGenerator
+from popbench.prompting.drafts import split_thoughts
+from popbench.records import (
+    Answer,
+    Clip,
+    Completion,
+    Failure,
+    Request,
+    Score,
+    VideoRequest,
+)
+from popbench.video import VideoError, check_frames, check_mp4, is_black, write_mp4
+
+BLACK = "every frame of the clip is black"
+
+_WRONG = (ValueError, TypeError, AttributeError, VideoError)
+"""What checking and encoding raise for an answer that is wrong in itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A clip of checked frames that is still to be encoded; until it is `copied`, its generator must not go on."""
+
+    clip: Clip
+    path: Path
+    tags: Mapping[str, str]
+    who: str
+
+    def copied(self) -> Rendered | Failure:
+        """Copy the frames, since a generator may reuse its buffer for the next clip."""
+        try:
+            return replace(self, clip=replace(self.clip, frames=np.array(self.clip.frames)))
+        except MemoryError as error:
+            return _failed(self.clip, self.who, error)
+
+    def encoded(self) -> Clip | Failure:
+        """Write the mp4, in whatever thread. Raises RunError where the disk refuses, ComponentError for surprises."""
+        clip = self.clip
+        assert clip.frames is not None
+        assert clip.fps is not None
+        try:
+            if is_black(clip.frames):
+                return _black(clip)
+            write_mp4(clip.frames, clip.fps, self.path, self.tags)
+        except (*_WRONG, MemoryError) as error:
+            return _failed(clip, self.who, error)
+        except OSError as error:
+            hint = ": make room and run the same command again" if error.errno == errno.ENOSPC else ""
+            raise RunError(f"clip {self.path} cannot be written: {one_line(str(error))}{hint}") from error
+        except Exception as error:  # a bug below us: it ends this component, and not the whole run
+            raise ComponentError(f"{self.who}: clip {clip.id} cannot be encoded: {one_line(error)}") from error
+        return replace(clip, path=self.path, frames=None)
+
+
+def answers(
+    component: Component, items: Iterable[Request], workspace: Path, label: str = ""
+) -> Generator[Answer | Rendered, None, None]:
+    """Yield a component's answers to `items`, checked; frames are to become mp4 files under `workspace`.
+
+    An answer that is wrong in itself becomes a Failure of its item. Raises ComponentError where ids cannot be
+    trusted (one nobody asked for, one answered twice), the component raises, or ends early.
+    """
+    who = f"{component.kind} {label or type(component).__name__}"
+    maker = str(component.fingerprint().get("name", type(component).__name__))
+    asked: dict[str, Request] = {}
+    input_error: list[BaseException] = []
+    waited = 0.0  # for input, since the last answer: an earlier stage may be slower than this one
+
+    def watched() -> Iterator[Request]:
+        nonlocal waited
+        source = iter(items)
+        try:
+            while True:
+                since = time.perf_counter()
+                item = next(source, None)
+                waited += time.perf_counter() - since
+                if item is None:
+                    return
+                asked[item.id] = item
+                yield item
+        except Exception as error:  # ours, not the plugin's: it must not be blamed for it, nor swallow it
+            input_error.append(error)
+            raise
+
+    answered: set[str] = set()
+    source: Iterator[Any] | None = None
+    started = time.perf_counter()
+    feed = watched()
+    try:
+        source = iter(_call(component, feed))
+        for answer in source:
+            seconds = max(0.0, time.perf_counter() - started - waited)
+            id_ = _checked_id(answer, asked, answered, who)
+            answered.add(id_)
+            checked = [_checked(answer, seconds, asked.pop(id_), component, workspace, who, maker)]
+            del answer  # nor is it kept in `checked`: frames must not stay while the next clip is rendered
+            yield checked.pop()
+            started, waited = time.perf_counter(), 0.0
+        if next(feed, None) is not None:
+            raise ComponentError(f"{who} ended before it was asked everything ({_unanswered(asked)})")
+    except (ComponentError, RunError, GeneratorExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # also SystemExit: no plugin ends the host
+        if input_error:
+            raise input_error[0] from None
+        raise ComponentError(f"{who} raised {one_line(error)} ({_unanswered(asked)})") from error
+    finally:
+        close = getattr(source, "close", None)
+        if close is not None:
+            close()
+    if input_error:
+        raise input_error[0]
+    if asked:
+        raise ComponentError(f"{who} ended early ({_unanswered(asked)})")
+
+
+def _unanswered(asked: dict[str, Request]) -> str:
+    return f"{len(asked)} unanswered" if asked else "none unanswered"
+
+
+def _call(component: Component, items: Iterator[Any]) -> Iterable[Any]:
+    if isinstance(component, LLM | VideoGenerator):
+        return component.generate(items)
+    if isinstance(component, Predictor):
+        return component.score(items)
+    raise ComponentError(f"a {component.kind} takes no requests")
+
+
+def _checked_id(answer: Any, asked: dict[str, Request], answered: set[str], who: str) -> str:
+    id_ = getattr(answer, "id", None)
+    if not isinstance(id_, str):
+        raise ComponentError(f"{who} yielded {type(answer).__name__}, which has no id")
+    if id_ in answered:
+        raise ComponentError(f"{who} answered item {id_} twice")
+    if id_ not in asked:
+        raise ComponentError(f"{who} answered item {id_!r}, which it was not asked")
+    return id_
+
+
+def _checked(
+    answer: Any, seconds: float, request: Request, component: Component, workspace: Path, who: str, maker: str
+) -> Answer | Rendered:
+    if isinstance(answer, (Completion, Clip, Score, Failure)) and answer.seconds is None:
+        answer = replace(answer, seconds=seconds)
+    try:
+        answer = _checked_costs(answer)
+        if isinstance(answer, Failure):
+            return replace(answer, error=one_line(str(answer.error)) or "failed without a reason")
+        if isinstance(component, LLM) and isinstance(answer, Completion):
+            return _checked_completion(answer)
+        if isinstance(component, Predictor) and isinstance(answer, Score):
+            return _checked_score(answer)
+        if isinstance(component, VideoGenerator) and isinstance(answer, Clip):
+            assert isinstance(request, VideoRequest)
+            if answer.path is not None:
+                return _finished(answer, Path(answer.path))
+            return _rendered(answer, request, workspace, who, maker)
+        raise ValueError(f"{type(answer).__name__} is no answer of a {component.kind}")
+    except _WRONG as error:
+        return _failed(answer, who, error)
+
+
+def _failed(answer: Any, who: str, error: BaseException) -> Failure:
+    return Failure(answer.id, f"{who}: {one_line(str(error) or repr(error))}")
+
+
+def _checked_costs(answer: Any) -> Any:
+    """Return an answer whose common fields are what records say; raises ValueError for one that is not."""
+    if not isinstance(answer, Completion | Clip | Score | Failure):
+        raise ValueError(f"answered with {type(answer).__name__}")
+    costs: dict[str, Any] = {}
+    for name in ("seconds", "peak_memory_mb"):
+        value = getattr(answer, name)
+        if value is not None and not (isinstance(value, numbers.Real) and math.isfinite(value) and float(value) >= 0):
+            raise ValueError(f"{name} is {value!r}, expected a finite number of at least 0")
+        costs[name] = None if value is None else float(value)
+    if isinstance(answer.notes, str) or not all(isinstance(note, str) for note in answer.notes or ()):
+        raise ValueError(f"notes are {answer.notes!r}, expected texts")
+    costs["notes"] = tuple(answer.notes or ())
+    return replace(answer, **costs)
+
+
+def _checked_completion(answer: Completion) -> Completion:
+    if not isinstance(answer.text, str) or not isinstance(answer.reasoning, str | None):
+        raise ValueError(f"completion text is {type(answer.text).__name__}, expected str")
+    thoughts, text = split_thoughts(_encodable(answer.text))
+    reasoning = "\n\n".join(part for part in (_encodable(answer.reasoning or "").strip(), thoughts) if part)
+    usage = answer.usage
+    if usage is not None and not all(isinstance(key, str) and isinstance(n, int) for key, n in usage.items()):
+        raise ValueError(f"usage is {usage!r}, expected counts of tokens by kind")
+    return replace(answer, text=text.strip() if thoughts else text, reasoning=reasoning or None)
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _checked_score(answer: Score) -> Score:
+    try:
+        popularity = float(answer.popularity)
+    except (TypeError, ValueError):
+        raise ValueError(f"popularity is {answer.popularity!r}, expected a number") from None
+    if not (math.isfinite(popularity) and popularity > 0):
+        raise ValueError(f"popularity is {popularity}, expected a finite number above 0")
+    try:
+        extra = json.loads(json.dumps(dict(answer.extra), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"extra is not JSON: {one_line(str(error))}") from None
+    return replace(answer, popularity=popularity, extra=extra)
+
+
+def _finished(clip: Clip, path: Path) -> Clip | Failure:
+    """Check a finished file and leave it as it is."""
+    if not path.is_file():
+        raise ValueError(f"clip file {path} does not exist")
+    if check_mp4(path):
+        return _black(clip)
+    return replace(clip, path=path, frames=None)
+
+
+def _rendered(clip: Clip, request: VideoRequest, workspace: Path, who: str, maker: str) -> Rendered:
+    """Check frames, and say where they go and that the mp4 is tagged as generated."""
+    if clip.frames is None or clip.fps is None:
+        raise ValueError("clip has neither frames with fps nor a path")
+    tags = {
+        "comment": f"AI-generated video, made by popbench with {maker}, seed {request.seed}",
+        "description": "AI-generated",
+    }
+    return Rendered(replace(clip, frames=check_frames(clip.frames)), workspace / f"{clip.id}.mp4", tags, who)
+
+
+def _black(clip: Clip) -> Failure:
+    return Failure(clip.id, BLACK, True, clip.seconds, clip.peak_memory_mb, clip.notes)

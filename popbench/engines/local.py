@@ -1,0 +1,119 @@
+"""The local engine: components in this process, in threads of their own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from popbench.engines.component_thread import Running
+from popbench.engines.load_lock import Turns
+from popbench.errors import ComponentError, one_line
+from popbench.interfaces import Component, Engine
+from popbench.options import Options, runtime
+from popbench.records import Answer, Needs, Request, Workers
+from popbench.registry import create
+from popbench.specs import ComponentSpec
+
+
+class LocalOptions(Options):
+    """Options of the local engine."""
+
+    inactivity_limit: float = runtime(1800.0, gt=0, description="seconds of silence after which a component is ended")
+    overlap: bool = runtime(True, description="let stages overlap that use different resources")
+
+
+class LocalEngine(Engine):
+    """Runs components in this process; those that use different resources at the same time.
+
+    Components that work elsewhere (`needs().remote`) are in nobody's way. Of those that compute here, one with GPUs
+    and one without may work side by side: they choose their devices by themselves, and would choose the same.
+    """
+
+    Options = LocalOptions
+
+    def __init__(self, options: LocalOptions | None = None) -> None:
+        super().__init__(options)
+        self._workspace = Path()
+        self._open: dict[int, _Open] = {}
+        self._lock = threading.Lock()
+        self._turns = Turns()
+
+    def start(self, workspace: Path) -> None:
+        """Remember where finished clips go."""
+        self._workspace = workspace
+
+    def map(self, spec: ComponentSpec, items: Iterable[Request]) -> Iterator[Answer]:
+        """Run the component in a thread and hand its answers over one by one."""
+        made = self._component(spec)
+        turns = None if made.needs.remote else self._turns
+        running = Running(made.component, items, self._workspace, spec.label, turns=turns, warm=made.warm)
+        made.running = running
+        limit = self.options.inactivity_limit
+        try:
+            while True:
+                try:
+                    answer = running.next(timeout=limit)
+                except TimeoutError:
+                    raise ComponentError(
+                        f"{spec.kind} {spec.label} gave no answer for {limit:g} s: it is given up "
+                        "(--engine local,inactivity_limit=SECONDS allows more)"
+                    ) from None
+                if answer is None:
+                    return
+                yield answer
+        finally:
+            running.stop()
+            made.warm = running.warm
+
+    def overlaps(self, spec: ComponentSpec, others: Sequence[ComponentSpec]) -> bool:
+        """Allow what works elsewhere, and one component with GPUs beside one without."""
+        if not self.options.overlap:
+            return False
+        here = [self._component(each).needs for each in (spec, *others)]
+        used = [bool(needs.gpus) for needs in here if not needs.remote]
+        return len(used) == len(set(used))
+
+    def at_work(self, spec: ComponentSpec) -> Workers:
+        """One worker, with the GPUs that the component needs."""
+        return Workers(1, self._component(spec).needs.gpus)
+
+    def _component(self, spec: ComponentSpec) -> _Open:
+        with self._lock:
+            if id(spec) not in self._open:
+                try:
+                    component = create(spec)
+                    self._open[id(spec)] = _Open(spec, component, component.needs())
+                except Exception as error:  # a plugin's constructor may raise anything
+                    raise ComponentError(f"{spec.kind} {spec.label} cannot be made: {one_line(error)}") from error
+            return self._open[id(spec)]
+
+    def interrupt(self) -> None:
+        """Wake the threads that wait for answers."""
+        for made in list(self._open.values()):
+            if made.running is not None:
+                made.running.interrupt()
+
+    def release(self, spec: ComponentSpec) -> None:
+        """Close the component that was made for this spec, unless its thread hangs: then it cannot be touched."""
+        with self._lock:
+            made = self._open.pop(id(spec), None)
+        if made is not None and not (made.running is not None and made.running.alive):
+            made.component.close()
+
+    def close(self) -> None:
+        """Close every component that is still open."""
+        for made in list(self._open.values()):
+            self.release(made.spec)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A component that was made, with the thread that ran it last."""
+
+    spec: ComponentSpec
+    component: Component
+    needs: Needs
+    running: Running | None = None
+    warm: bool = False

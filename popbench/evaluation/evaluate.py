@@ -1,0 +1,137 @@
+"""`popbench.evaluate`: what `popbench eval` does, from Python."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from popbench.errors import RunError, UsageError, one_line
+from popbench.evaluation.finish import finish
+from popbench.interfaces import Engine
+from popbench.pipeline.human_baseline import Match, find_matches
+from popbench.pipeline.stages import Pipeline
+from popbench.planning.config import resolve_config
+from popbench.planning.plan import Plan
+from popbench.planning.resolve import make_plan
+from popbench.progress import Progress
+from popbench.runs.directory import RunDirectory, check_free, check_shard, run_path
+from popbench.runs.heartbeat import Pulse
+from popbench.runs.preflight import Work, missing, workload
+from popbench.runs.run import Run
+from popbench.runs.run_json import describe
+
+Specs = str | Sequence[str] | None
+
+
+def evaluate(
+    *,
+    llm: Specs = None,
+    gen: Specs = None,
+    mode: Specs = None,
+    task: Specs = None,
+    predictor: Specs = None,
+    corpus: str | None = None,
+    embedder: str | None = None,
+    baseline: Specs = None,
+    allow_leakage: bool | None = None,
+    limit: int | None = None,
+    shard: str | None = None,
+    repeats: int | None = None,
+    seed: int | None = None,
+    out: str | Path | None = None,
+    engine: str | None = None,
+    concurrency: int | None = None,
+    stop_after: str | None = None,
+    config: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Run an evaluation, or go on with it, and return what came of it.
+
+    The arguments are the options of `popbench eval`; specs are strings like `"pe,k=50"`. What is not given
+    comes from `config`, then from popbench.toml, then from the defaults. Finished work in the run directory is
+    never repeated. Samples in error do not raise: see `Run.complete`.
+
+    Raises:
+        UsageError: something in the request cannot be had; nothing was run.
+        RunError: the run could not go on (for instance a full disk); what was finished is kept.
+    """
+    given = {
+        "llm": llm, "gen": gen, "mode": mode, "task": task, "predictor": predictor, "corpus": corpus,
+        "embedder": embedder, "baseline": baseline, "allow_leakage": allow_leakage, "limit": limit, "shard": shard,
+        "repeats": repeats, "seed": seed,
+        "out": None if out is None else str(out), "engine": engine, "concurrency": concurrency,
+        "stop_after": stop_after,
+    }  # fmt: skip
+    plan = make_plan(resolve_config(given, None if config is None else Path(config)))
+    return execute(plan, progress or Progress())
+
+
+def execute(plan: Plan, progress: Progress) -> Run:
+    """Carry out a plan in its run directory; raises as `evaluate` does."""
+    path = run_path(plan)
+    check_free(path)  # before its ledger is read, which may be on another machine's disk
+    check_shard(path, plan.config.shard)
+    work = workload(plan, path)
+    engine: Engine = plan.engine.component
+    with closing(plan), closing(engine):  # checks may have made it go to other machines
+        if lacks := missing(plan, work):
+            raise UsageError("\n".join(lacks))
+        started = time.time()
+        matches = _look_up(plan, work, progress)
+        with RunDirectory(path, plan) as directory, Pulse(directory, started):
+            directory.write_json("run.json", describe(plan, started))
+            pipeline = Pipeline(plan, directory.ledger, engine, directory.videos, progress, matches)
+            engine.start(directory.videos)
+            if (told := _demonstration(plan)) is not None:
+                progress.notice(told)
+            try:
+                pipeline.run()
+            except (OSError, sqlite3.Error) as error:
+                raise RunError(f"{path}: {one_line(str(error))}") from error
+            finally:
+                engine.close()
+                progress.close()
+            worked = time.time()
+            logged = pipeline.exchange.logged
+            run = finish(plan, directory, pipeline.view, pipeline.errors, pipeline.ended, logged=logged)
+            timings = {
+                "seconds": round(worked - started, 3),
+                "statistics_seconds": round(time.time() - worked, 3),
+            }
+            directory.write_json("run.json", describe(plan, started, timings))
+            return run
+
+
+def _look_up(plan: Plan, work: Sequence[Work], progress: Progress) -> Mapping[str, Match]:
+    """Embed what retrieval needs and match human videos, before any model is loaded; raises UsageError.
+
+    The embedder's memory is free again for what comes after it.
+    """
+    shown = {text for item in work if item.stage == "write" for text in item.looked_up}
+    matched = {text for item in work if item.stage == "match" for text in item.looked_up}
+    if plan.embedder is None or not (shown or matched):
+        return {}
+    try:
+        if shown:
+            plan.retriever.load(progress)
+            for line in plan.reference_warnings:
+                progress.notice(line)
+            plan.retriever.prepare(sorted(shown), progress)
+        return find_matches(plan, sorted(matched), progress) if matched else {}
+    except BaseException:
+        progress.close()
+        raise
+    finally:
+        plan.embedder.resolved.component.close()
+
+
+def _demonstration(plan: Plan) -> str | None:
+    """Say what of a run is made up, of that which it comes to; a run that stops early scores nothing."""
+    if plan.config.stop_after is None and any(part.resolved.component.demo for part in plan.predictors):
+        return "Demo run: its scores come from a demonstration and say nothing about real popularity."
+    if plan.corpus is not None and plan.corpus.resolved.component.demo:
+        return "Demo run: its references come from a demonstration and say nothing about real popularity."
+    return None

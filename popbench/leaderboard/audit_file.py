@@ -1,0 +1,106 @@
+"""audit.json of a run: which samples an audit is of, and what of it later boards show.
+
+An audit is kept as long as it is of the same predictor and the same samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from popbench.files import read_json
+from popbench.keys import digest
+from popbench.leaderboard.audit_text import document, section
+from popbench.records import Prompt, Sample
+from popbench.tasks.task import spread
+
+FILE = "audit.json"
+OUTDATED = (
+    "The audit in audit.json is of other samples or of another predictor than this board, and left out: "
+    "popbench predictor audit makes a new one."
+)
+
+
+def keep_audit(results: dict[str, Any], samples: Iterable[Sample], folder: Path) -> None:
+    """Put what audit.json says into results.json, or a remark that it is out of date; nothing where there is none.
+
+    Audits of predictors that are not the run's stay in their own file. `samples` are read as often as it takes.
+    """
+    file = folder / FILE
+    if not file.exists():
+        return
+    try:
+        audits = [entry for entry in read_json(file)["audits"] if entry["of_run"]]
+        kept = list(_current(audits, results, samples))
+        section({"audit": kept})  # whoever wrote the file: a board must not fail over it
+    except Exception:  # whatever stands there, it is no audit of this run
+        audits, kept = [{}], []
+    if kept:
+        results["audit"] = kept
+    if len(kept) < len(audits):
+        results["remarks"].append(OUTDATED)
+
+
+def with_earlier(found: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Add to what was found the audits of other predictors that audit.json holds; what is no audit is dropped."""
+    whole = dict(found)
+    try:
+        known = read_json(folder / FILE)
+        here = {entry["predictor"] for entry in found["audits"]}
+        audits = [*found["audits"], *(entry for entry in known["audits"] if entry["predictor"] not in here)]
+        whole |= {"demo": any(entry["demo"] for entry in audits), "notes": {**known["notes"], **found["notes"]}}
+        whole["audits"] = audits
+        document(whole)
+    except Exception:  # not there, or whatever stands there: it is no audit
+        return dict(found)
+    return whole
+
+
+def _current(
+    audits: Sequence[dict[str, Any]], results: Mapping[str, Any], samples: Iterable[Sample]
+) -> Iterator[dict[str, Any]]:
+    digests = {predictor["name"]: predictor["digest"] for predictor in results["predictors"]}
+    for entry in audits:
+        name = entry["predictor"]
+        if digests.get(name) == entry["digest"]:
+            chosen = select(samples, entry["limit"])
+            if content(chosen, name) == entry["samples"]["digest"]:
+                yield entry
+
+
+def select(samples: Iterable[Sample], limit: int | None) -> list[Sample]:
+    """Take the samples that are ok, of `limit` prompts per task, chosen among the run's as `eval --limit` does.
+
+    What can be read again, as a file, is read twice and not held.
+    """
+    samples = list(samples) if isinstance(samples, Iterator) else samples
+    prompts: dict[str, dict[str, Prompt]] = {}
+    for sample in samples:
+        of_task = prompts.setdefault(sample.task, {})
+        of_task.setdefault(sample.prompt_id, Prompt(sample.prompt_id, sample.prompt, sample.category, sample.task))
+    chosen = {
+        (prompt.task, prompt.id) for of_task in prompts.values() for prompt in spread(list(of_task.values()), limit)
+    }
+    return [
+        sample
+        for sample in samples
+        if sample.status == "ok" and sample.video is not None and (sample.task, sample.prompt_id) in chosen
+    ]
+
+
+def content(samples: Sequence[Sample], predictor: str) -> str:
+    """Digest what an audit of a predictor depends on: whose samples they are, their titles, videos and scores."""
+    rows = [
+        [
+            sample.system, sample.task, sample.prompt_id, sample.repeat, sample.title, sample.video_sha256,
+            sample.scores.get(predictor),
+        ]
+        for sample in samples
+    ]  # fmt: skip
+    return digest("audit", sorted(rows, key=lambda row: row[:4]))
+
+
+def prompts_of(samples: Iterable[Sample]) -> list[tuple[str, str]]:
+    """Return the prompts of samples as (task, prompt id), each once."""
+    return list(dict.fromkeys((sample.task, sample.prompt_id) for sample in samples))

@@ -1,0 +1,293 @@
+"""An audit in words: sentences, markdown for a run's board and audit.md, tables on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from popbench.leaderboard.markdown import DEMO, escaped, number, percent, table
+from popbench.text import counted
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+FEW_PROMPTS = 10
+NOISE = 0.05
+"""The share of variance from which on re-encoding alone is worth a warning."""
+
+
+def share(interval: Mapping[str, Any] | None) -> str:
+    """Write a share with its interval: `61 % [55, 67]`."""
+    if interval is None:
+        return "–"
+    if interval["low"] is None:
+        return f"{_whole_percent(interval['value'])} %"
+    return (
+        f"{_whole_percent(interval['value'])} % [{_whole_percent(interval['low'])}, {_whole_percent(interval['high'])}]"
+    )
+
+
+def _whole_percent(value: float) -> str:
+    return f"{100 * value:.0f}".replace("-0", "0") if abs(value) < 0.005 else f"{100 * value:.0f}"
+
+
+def verdict(entry: Mapping[str, Any]) -> str:
+    """Say what moves the scores, and whether that is titles or videos; and what that does to the order of systems."""
+    rows = {row["change"]: row["reordered"] for row in entry["rows"]}
+    told = _of_scores(entry)
+    if rows["title"] is None or rows["video"] is None:
+        return told
+    return (
+        f"{told} Another title changes the winner of {share(rows['title'])} of the pairs of systems on a prompt, "
+        f"another video that of {share(rows['video'])}."
+    )
+
+
+def _of_scores(entry: Mapping[str, Any]) -> str:
+    by_change = {row["change"]: row for row in entry["rows"]}
+    title, video = (by_change[part]["share"] for part in ("title", "video"))
+    if title is None or video is None:
+        scored = entry["variance"] is not None
+        return "All scores are equal: nothing moves them." if scored else "Swapped titles and videos have no scores."
+    told = (
+        f"Titles explain {share(title)} of the variance of the scores, videos {share(video)}, and "
+        f"{share(entry['remainder'])} is what the two share or do together"
+    )
+    gap = entry["difference"]
+    if gap["low"] is None:
+        return f"{told}; with so few prompts, which of them ranks the systems is open."
+    if gap["low"] > 0:
+        return f"{told}: the scores follow the title more than the video."
+    if gap["high"] < 0:
+        return f"{told}: the scores follow the video more than the title."
+    return f"{told}; which of them the scores follow more is open."
+
+
+def warnings(entry: Mapping[str, Any]) -> Iterator[str]:
+    """Warn of what makes the shares doubtful, one line each; novelty has its own."""
+    stored, prompts = entry["stored"], entry["samples"]["prompts"]
+    if stored is not None and stored["differ"]:
+        yield (
+            f"{stored['differ']:,} of {stored['compared']:,} unchanged samples scored otherwise than in the run, by up "
+            f"to {100 * stored['largest']:.2g} %: the predictor does not repeat its scores, and shares hold that too."
+        )
+    if prompts < FEW_PROMPTS:
+        yield f"There are only {prompts} prompts: the intervals are wide, and from so few not to be relied on."
+    for row in entry["rows"]:
+        if row["failed"]:
+            yield f"{SHORT[row['change']].capitalize()}: {counted(row['failed'], 'score')} failed and are left out."
+        if row["ended"]:
+            yield f"{SHORT[row['change']].capitalize()}: the predictor ended early ({row['ended']})."
+    control = next(row["share"] for row in entry["rows"] if row["change"] == "control")
+    if control is not None and control["value"] > NOISE:
+        yield (
+            f"Re-encoding alone moves the scores by {share(control)} of their variance: the predictor sees "
+            "compression, and what reversed and still videos do less than that is not told apart from it."
+        )
+
+
+LABELS = {
+    "title": "titles of other samples",
+    "video": "videos of other samples",
+    "remainder": "remainder: 1 - titles - videos",
+    "shared": "in it: what title and video share",
+    "together": "less: what only both together do",
+    "black": "a black video",
+    "empty_title": "an empty title",
+    "control": "re-encoded, otherwise unchanged",
+    "reversed": "reversed, against re-encoded",
+    "still": "middle frame only, against re-encoded",
+}
+"""The rows of an audit in their order."""
+
+PARTS = ("remainder", "shared", "together")
+"""The rows after those of titles and videos: the remainder is what they share less what only both together do."""
+
+SHORT = {
+    "title": "other titles",
+    "video": "other videos",
+    "remainder": "remainder",
+    "shared": "+ shared",
+    "together": "- together",
+    "black": "black video",
+    "empty_title": "empty title",
+    "control": "re-encoded",
+    "reversed": "reversed",
+    "still": "still",
+}
+
+COVARIATES = {"title_length": "title's length", "duration": "video's duration"}
+
+STAGES = {
+    "title": "swapped titles and videos",
+    "black": "black videos",
+    "empty_title": "empty titles",
+    "control": "re-encoded videos",
+    "reversed": "reversed videos",
+    "still": "still videos",
+}
+"""What progress calls the rounds of questions."""
+
+
+TITLE = "What moves the scores"
+EXPLANATION = (
+    "Share: of the variance of the log2 scores, what a change takes away or scrambles (after Jansen 1999); 0 where the "
+    "scores stay as they are or all shift alike. Titles and videos are swapped between samples of different prompts; "
+    "the remainder is negative where the two do more together than each alone. Factor: what a change does to a "
+    "sample's popularity, in the median. Reordered: the share of pairs of systems on one prompt whose order is another "
+    "one after both are changed. Reversed and still videos are re-encoded and compared with videos that are re-encoded "
+    "only. Brackets hold 95 % intervals (bootstrap over prompts)."
+)
+
+
+def section(results: Mapping[str, Any]) -> list[str]:
+    """Return the section of a run's board, nothing where results.json holds no audit."""
+    audits = results.get("audit") or []
+    if not audits:
+        return []
+    lines = [f"## {TITLE}", ""]
+    many = len(results.get("predictors", audits)) > 1
+    for entry in audits:
+        lines += _entry(entry, many=many)
+    return [*lines, EXPLANATION, ""]
+
+
+def document(found: Mapping[str, Any]) -> str:
+    """Return audit.md, from the content of audit.json."""
+    lines = [f"# {TITLE}", ""]
+    if found["demo"]:
+        lines += ["> [!WARNING]", f"> {DEMO}", ""]
+    for label, note in found["notes"].items():
+        lines += [f"> {escaped(label)}: {escaped(note)}", ""]
+    for entry in found["audits"]:
+        lines += _entry(entry, many=True)
+    return "\n".join([*lines, EXPLANATION]) + "\n"
+
+
+def _entry(entry: Mapping[str, Any], *, many: bool) -> Iterator[str]:
+    if many:
+        yield f"**Predictor {escaped(entry['predictor'])}**, fingerprint `{entry['digest']}`"
+        yield ""
+    yield verdict(entry)  # from the numbers: what else stands in an audit.json is anybody's text
+    yield ""
+    for line in entry["warnings"]:
+        yield f"> {escaped(line)}"
+        yield ""
+    head = ["Change", "Share of variance, %", "Factor", "Pairs reordered, %", "n", "Failed"]
+    yield from table(head, "lrrrrr", list(_rows(entry, LABELS)))
+    yield ""
+    for line in _further(entry, escaped):
+        yield line
+        yield ""
+
+
+def _rows(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Iterator[list[str]]:
+    """Yield the cells of every row: the changes, with the remainder after the two parts."""
+    for row in entry["rows"]:
+        yield [
+            labels[row["change"]],
+            _percent(row["share"]),
+            _factor(row["factor"]),
+            _percent(row["reordered"]),
+            f"{row['n']:,}",
+            f"{row['failed']:,}",
+        ]
+        if row["change"] == "video":
+            for name in PARTS:
+                yield [labels[name], _percent(entry[name]), "–", "–", "–", "–"]
+
+
+def _further(entry: Mapping[str, Any], name: Callable[[str], str]) -> Iterator[str]:
+    """Say what the table does not hold: covariates, novelty, what was scored; `name` writes a system's id."""
+    told = []
+    for row in entry["covariates"]:
+        squared = "the same for all" if row["constant"] else share(row["r_squared"])
+        told.append(f"the {COVARIATES[row['name']]} {squared}")
+    yield f"Of that variance a straight line explains (R²): {', '.join(told)}."
+    for part, summary in (entry["novelty"] or {}).items():
+        beyond = ", ".join(f"{share(summary[key])} beyond {limit}" for key, limit in _BEYOND)
+        worst = max(summary["by_system"].items(), key=lambda item: item[1]["beyond_99"]["value"])
+        yield (
+            f"Distance of {part}s from the training items, as a quantile of their own: {summary['median']:.2f} in the "
+            f"median, {beyond}; most by {name(worst[0])}, {share(worst[1]['beyond_99'])} beyond 0.99 and "
+            f"{worst[1]['median']:.2f} in the median."
+        )
+    yield _scored(entry)
+
+
+_BEYOND = (("beyond_95", "0.95"), ("beyond_99", "0.99"))
+
+
+def _scored(entry: Mapping[str, Any]) -> str:
+    of, stored = entry["samples"], entry["stored"]
+    told = (
+        f"{counted(of['n'], 'sample')} of {counted(len(of['systems']), 'system')} on {counted(of['prompts'], 'prompt')}"
+        f"{' (limited)' if entry['limit'] is not None else ''}, swapped {counted(entry['shuffles'], 'time')}, seed "
+        f"{entry['seed']:d}"
+    )
+    if of["failed"]:
+        told += f"; {of['failed']:,} could not be scored unchanged"
+    if stored is None:
+        return f"{told}; the run has no scores of this predictor to compare with."
+    if not stored["differ"]:
+        return f"{told}; unchanged, all score as in the run."
+    return f"{told}; unchanged, {stored['differ']:,} score otherwise than in the run."
+
+
+def _percent(interval: Mapping[str, Any] | None) -> str:
+    if interval is None:
+        return "–"
+    value = _unsigned(percent(interval["value"]))
+    if interval["low"] is None:
+        return f"{value} [–]"
+    return f"{value} [{_unsigned(percent(interval['low']))}, {_unsigned(percent(interval['high']))}]"
+
+
+def _unsigned(text: str) -> str:
+    """Take the sign from a zero."""
+    return "0.0" if text == "-0.0" else text
+
+
+def _factor(interval: Mapping[str, Any] | None) -> str:
+    if interval is None:
+        return "–"
+    if interval["low"] is None:
+        return f"{number(interval['value'])} [–]"
+    return f"{number(interval['value'])} [{number(interval['low'])}, {number(interval['high'])}]"
+
+
+def show(found: Mapping[str, Any], console: Console) -> None:
+    """Print an audit: a table, the verdict, what casts doubt on it."""
+    from rich.text import Text
+
+    for entry in found["audits"]:
+        console.print(_table(entry))
+        console.print(Text(verdict(entry), "bold"))
+        for line in entry["warnings"]:
+            console.print(Text(line, "yellow"))
+        for line in _further(entry, str):
+            console.print(Text(line, "dim"))
+        console.print()
+    for label, note in found["notes"].items():
+        console.print(Text(f"{label}: {note}"))
+    if found["demo"]:
+        console.print(
+            Text("Demo scores: they show that the machinery works and say nothing about real popularity.", "yellow")
+        )
+
+
+def _table(entry: Mapping[str, Any]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    demo = " (demo)" if entry["demo"] else ""
+    title = Text(f"What moves the scores of predictor {entry['predictor']}{demo}, 95 % intervals", "bold")
+    found = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    found.add_column("change", overflow="fold")
+    for name in ("share, %", "factor", "reordered, %"):
+        found.add_column(name, justify="right", no_wrap=True)
+    for row in _rows(entry, SHORT):
+        found.add_row(*map(Text, row[:4]))  # narrow: failures are told below, and the files have the rest
+    return found

@@ -1,0 +1,28 @@
+"""The files of a run's board: results.json and leaderboard.md, the same text whoever writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from popbench.leaderboard.audit_text import section
+from popbench.leaderboard.markdown import escaped, markdown
+from popbench.records import JSON
+from popbench.runs.costs import sentences
+from popbench.runs.directory import HeldDirectory
+from popbench.text import counted
+
+
+def write_board(directory: HeldDirectory, results: Mapping[str, Any], config: Mapping[str, JSON]) -> None:
+    """Write both; `results` has its `costs`, and `config` is what run.json holds under that name."""
+    board = render(results, config)
+    directory.write_json("results.json", results)
+    directory.write_text("leaderboard.md", board)
+
+
+def render(results: Mapping[str, Any], config: Mapping[str, JSON]) -> str:
+    """Return leaderboard.md."""
+    lines = [f"seed {config['seed']}, {counted(config['repeats'], 'repeat')} per prompt"]
+    costs = [{**row, "llm": escaped(row["llm"])} for row in results["costs"]]  # labels are the user's text
+    lines += [f"drafts by {line}" for line in sentences(costs)]
+    return markdown(results, "popbench leaderboard", lines, section(results))

@@ -1,0 +1,392 @@
+"""The ledger: what is already done, safe against a kill at any moment.
+
+Two tables in SQLite (WAL, synchronous=NORMAL: a committed row survives the process, and the file survives the
+machine). `calls` holds every finished call under a key made of everything that determines its result, and
+nothing else. `done` says which call settled which stage of which sample, and when, so that a resume needs to render
+no template to find finished work. Errors are not kept: a resume tries them again.
+
+Sums of both are kept beside them: see `popbench.ledger.sums`.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+from popbench.errors import RunError, UsageError, one_line
+from popbench.ledger.absorb import absorb
+from popbench.ledger.guard import check_payload, check_value, guard, read_value
+from popbench.ledger.schema import KEPT, LATER, SCHEMA, TRIGGERS, lacking, statements
+from popbench.ledger.sums import TICK, spent, summed, tallied, used
+from popbench.records import JSON
+
+Stage = Literal["write", "render", "score"]
+STAGES: tuple[Stage, ...] = ("write", "render", "score")
+"""In their order: each goes on from the one before."""
+
+_VERSION = "1"
+_CHUNK = 400
+"""Places that are read at a time."""
+_OF_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+_DISK = "see to the disk, which may be full, then give the same command again"
+_HINT = "restore a copy, or move the run away to start anew"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The part of a sample's identity that one stage shares: components so far, task hash, mode fingerprint."""
+
+    system: str
+    task: str
+    mode: str
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One finished call: status `ok` or `invalid`, and what was answered."""
+
+    key: str
+    stage: Stage
+    status: str
+    payload: Mapping[str, JSON]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One settled stage of one sample: which call settled it, and what follows from that call."""
+
+    cell: Cell
+    prompt: str
+    repeat: int
+    key: str
+    status: str
+    value: Mapping[str, JSON]
+
+
+class Ledger:
+    """The ledger of one run directory. One process writes it; other threads of that process may read."""
+
+    def __init__(self, path: Path, *, read_only: bool = False, at_rest: bool = False) -> None:
+        """Open or make it; raises UsageError where that cannot be.
+
+        One that is `at_rest`, which no process writes, is read without making files beside it: also where none can be.
+        """
+        self._lock = threading.Lock()
+        self._path = path
+        try:
+            self._db = sqlite3.connect(
+                _uri(path, ("ro&immutable=1" if at_rest else "ro") if read_only else "rwc"),
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                timeout=10,
+            )
+            guard(self._db, TRIGGERS)
+            if not read_only:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=NORMAL")
+                self._db.execute("PRAGMA recursive_triggers=ON")  # a row that is replaced is taken out of the sums
+                self._make()
+            version = self._db.execute("SELECT value FROM about WHERE name = 'schema'").fetchone()
+        except sqlite3.Error as error:
+            hint = _DISK if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_DISK else _HINT
+            raise UsageError(f"{path}: the ledger cannot be opened ({one_line(str(error))}): {hint}") from error
+        if version is None:
+            raise UsageError(f"{path}: the ledger cannot be opened (it says no version): {_HINT}")
+        if version[0] != _VERSION:
+            raise UsageError(f"{path}: written by another popbench (ledger {version[0]}, this one reads {_VERSION})")
+
+    def _make(self) -> None:
+        """Make what is not there yet, all or nothing; a ledger that was made before gets what it lacks."""
+        with self._whole():
+            for statement in statements(SCHEMA):
+                self._db.execute(statement)
+            for table, (column, kind) in LATER.items():
+                if column not in {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}:
+                    self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+            for table, script in KEPT.items():
+                for statement in statements(script) if not self._has(table) else ():
+                    self._db.execute(statement)
+            self._db.execute("INSERT OR IGNORE INTO about VALUES ('schema', ?)", (_VERSION,))
+
+    def _has(self, table: str) -> bool:
+        return bool(self._db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone())
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Make one transaction of what is done inside."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
+            self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:  # also after an interrupt
+                self._db.execute("ROLLBACK")
+
+    @classmethod
+    def peek(cls, path: Path, *, at_rest: bool = False) -> Ledger | None:
+        """Open a ledger to read it; None where there is none, or none that any run has claimed yet."""
+        try:
+            if not path.stat().st_size:
+                return None
+            log = path.with_name(f"{path.name}-wal")  # what a killed process committed may be there alone
+            at_rest = at_rest and not (log.exists() and log.stat().st_size)
+        except OSError:
+            return None
+        try:
+            ledger = cls(path, read_only=True, at_rest=at_rest)
+        except UsageError as error:
+            if "no such table" in str(error) or "says no version" in str(error):  # killed while it was being made
+                return None
+            raise
+        if ledger.about("identity") is None:
+            ledger.close()
+            return None
+        return ledger
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Lend the connection to one thread; a damaged file is one line. Raises RunError."""
+        with self._lock:
+            try:
+                yield self._db
+            except sqlite3.Error as error:
+                raise self.damaged(error) from error
+
+    def value(self, text: object, check: Callable[..., None] | None = None, *of: str) -> dict[str, JSON]:
+        """Read an object of JSON that a row `of` a stage and status holds; raises RunError for what is none.
+
+        `check` is `popbench.ledger.guard.check_value` or `check_payload`, where its fields are to be read.
+        """
+        try:
+            found = read_value(text)
+            if check is not None:
+                check(*of, found)
+            return found
+        except sqlite3.Error as error:
+            raise self.damaged(error) from error
+
+    def damaged(self, why: object) -> RunError:
+        """Say that it cannot be read."""
+        return RunError(f"{self._path}: the ledger cannot be read ({one_line(str(why))}): {_HINT}")
+
+    def get(self, key: str) -> Call | None:
+        """Look a finished call up."""
+        with self._reading() as db:
+            row = db.execute("SELECT stage, status, payload FROM calls WHERE key = ?", (key,)).fetchone()
+        return None if row is None else Call(key, row[0], row[1], self.value(row[2]))
+
+    def commit(self, call: Call | None, done: Iterable[Done] = (), part: str | None = None) -> None:
+        """Store a finished call and what it settles, all or nothing; `part` is the digest of the component asked.
+
+        Raises RunError where the disk refuses.
+        """
+        at = time.time()
+        rows = [
+            (*_columns(item.cell), item.prompt, item.repeat, item.key, item.status, _dump(item.value), at)
+            for item in done
+        ]
+        finished = None if call is None else (call.key, call.stage, call.status, _dump(call.payload), part)
+        with self._lock:
+            try:
+                with self._whole():
+                    if finished is not None:
+                        self._db.execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?)", finished)
+                    self._db.executemany("INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            except sqlite3.Error as error:
+                told = f"{self._path}: the ledger cannot be written ({one_line(str(error))}): {_DISK}"
+                raise RunError(told) from error
+
+    def done(self, cell: Cell) -> dict[tuple[str, int], Done]:
+        """Return what is settled in a cell, by (prompt id, repeat)."""
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT prompt, repeat, key, status, value FROM done"
+                " WHERE system = ? AND task = ? AND mode = ? AND stage = ?",
+                _columns(cell),
+            ).fetchall()
+        return {
+            (prompt, repeat): Done(
+                cell, prompt, repeat, key, status, self.value(value, check_value, cell.stage, status)
+            )
+            for prompt, repeat, key, status, value in rows
+        }
+
+    def calls(self, cell: Cell) -> Iterator[tuple[tuple[str, int], Call]]:
+        """Yield the calls that settled a cell, with (prompt id, repeat)."""
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT d.prompt, d.repeat, c.key, c.stage, c.status, c.payload FROM done d"
+                " JOIN calls c ON c.key = d.key WHERE d.system = ? AND d.task = ? AND d.mode = ? AND d.stage = ?",
+                _columns(cell),
+            ).fetchall()
+        for prompt, repeat, key, stage, status, payload in rows:
+            payload = self.value(payload, check_payload, cell.stage, status)
+            yield (prompt, repeat), Call(key, stage, status, payload)
+
+    def rows(self, cells: Sequence[Cell], columns: str, places: Iterable[tuple[str, int]]) -> Iterator[tuple[Any, ...]]:
+        """Yield for each place (prompt id, repeat) what `columns` name of it, in SQL, NULL where nothing is settled.
+
+        There `d0` is the row of `done` in the first of `cells` and `c0` the call behind it, `d1` and `c1` are those of
+        the second, and so on. Some hundred places are read at a time, so that memory holds no more, and others can
+        write in between.
+        """
+        joins = []
+        for number in range(len(cells)):
+            done = f"d{number}.system = ? AND d{number}.task = ? AND d{number}.mode = ? AND d{number}.stage = ?"
+            at = f"d{number}.prompt = places.prompt AND d{number}.repeat = places.repeat"
+            joins.append(f"LEFT JOIN done d{number} ON {done} AND {at}")
+            if f"c{number}." in columns:
+                joins.append(f"LEFT JOIN calls c{number} ON c{number}.key = d{number}.key")
+        where = [column for cell in cells for column in _columns(cell)]
+        rest = iter(places)
+        while wanted := list(islice(rest, _CHUNK)):
+            query = (
+                f"WITH places(prompt, repeat) AS (VALUES {', '.join(['(?, ?)'] * len(wanted))})"
+                f" SELECT places.prompt, places.repeat, {columns} FROM places {' '.join(joins)}"
+            )
+            with self._reading() as db:
+                found = db.execute(query, [*chain.from_iterable(wanted), *where]).fetchall()
+            yield from found
+
+    def count(self, cell: Cell, repeats: int, prompts: Iterable[str] | None = None) -> tuple[int, int]:
+        """Count what is settled of the first `repeats` of some prompts, or of all, in a cell; and what of it is ok."""
+        values: list[Any] = [*_columns(cell)]
+        where = "system = ? AND task = ? AND mode = ? AND stage = ?"
+        with self._reading() as db:
+            if prompts is None and self._reaches(cell.task, repeats):
+                query = f"SELECT total(n), total(n * (status = 'ok')) FROM tally WHERE {where}"
+            else:
+                query = f"SELECT count(*), total(status = 'ok') FROM done WHERE {where} AND repeat < ?"
+                values.append(repeats)
+            if prompts is not None:
+                query += " AND prompt IN (SELECT value FROM json_each(?))"
+                values.append(json.dumps(list(prompts)))
+            n, ok = db.execute(query, values).fetchone()
+        return int(n), int(ok)
+
+    def places(self, cell: Cell) -> set[tuple[str, int]]:
+        """Return what is settled in a cell, as (prompt id, repeat)."""
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT prompt, repeat FROM done WHERE system = ? AND task = ? AND mode = ? AND stage = ?",
+                _columns(cell),
+            )
+            return set(rows)
+
+    def _reaches(self, task: str, repeats: int) -> bool:
+        """Say whether it is known that no prompt of a task has more than so many repeats."""
+        if not self._has("reach"):
+            return False
+        row = self._db.execute("SELECT repeats FROM reach WHERE task = ?", (task,)).fetchone()
+        return row is not None and isinstance(row[0], int) and row[0] <= repeats
+
+    def complete(self, cell: Cell, repeats: int) -> set[str]:
+        """Return the prompts of which the first `repeats` are all settled in a cell."""
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT prompt FROM done WHERE system = ? AND task = ? AND mode = ? AND stage = ? AND repeat < ?"
+                " GROUP BY prompt HAVING count(*) = ?",
+                (*_columns(cell), repeats, repeats),
+            ).fetchall()
+        return {str(prompt) for (prompt,) in rows}
+
+    def modes(self, system: str, task: str) -> list[str]:
+        """Return the fingerprints of the modes in which anything of a system (or of its first parts) is settled."""
+        with self._reading() as db:
+            rows = db.execute("SELECT DISTINCT mode FROM done WHERE system = ? AND task = ?", (system, task)).fetchall()
+        return sorted(str(mode) for (mode,) in rows)
+
+    def tally(self, *since: float) -> list[tuple[Cell, str, int, float, *tuple[int, ...]]]:
+        """Count what is settled: (cell, status, number, moment of the latest, numbers since each of some moments).
+
+        Moments are unix times; those of rows that are older than these are kept are 0. `since` is rounded down to
+        `popbench.ledger.sums.TICK` seconds.
+        """
+        with self._reading() as db:
+            source = "tally" if self._has("tally") else f"({tallied(lacking('done'))})"
+            rows = db.execute(summed(source, len(since)), [moment // TICK * TICK for moment in since]).fetchall()
+        return [(Cell(*row[:4]), *row[4:]) for row in rows]
+
+    def spent(self) -> list[tuple[str, str, int, float, float]]:
+        """Add up calls: (digest of the component, empty where unknown, stage, number, seconds, seconds times GPUs)."""
+        with self._reading() as db:
+            query = "SELECT * FROM spent" if self._has("spent") else spent(lacking("calls"))
+            return db.execute(query).fetchall()
+
+    def used(self) -> list[tuple[str, str, int]]:
+        """Add up the tokens of calls: (digest of the component, empty where unknown, kind of token, number)."""
+        with self._reading() as db:
+            query = "SELECT * FROM used" if self._has("used") else used(lacking("calls"))
+            return db.execute(query).fetchall()
+
+    def clips(self) -> Iterator[Call]:
+        """Yield the calls that rendered a clip, by key; a thousand are held at a time."""
+        last = ""
+        while True:
+            with self._reading() as db:
+                rows = db.execute(
+                    "SELECT key, payload FROM calls WHERE key > ? AND stage = 'render' AND status = 'ok'"
+                    " ORDER BY key LIMIT 1000",
+                    (last,),
+                ).fetchall()
+            if not rows:
+                return
+            for key, payload in rows:
+                yield Call(key, "render", "ok", self.value(payload))
+            last = rows[-1][0]
+
+    def absorb(self, path: Path) -> None:
+        """Take over all calls and all that is settled in another ledger, all or nothing; its rows replace ours.
+
+        A clip of ours for another draft than the one that is taken over is settled no more.
+
+        Raises RunError where the other cannot be read or this one not written.
+        """
+        with self._lock:
+            try:
+                self._db.execute("ATTACH ? AS other", (_uri(path, "ro"),))
+                try:
+                    guard(self._db, TRIGGERS, "other")
+                    with self._whole():
+                        absorb(self._db)
+                finally:
+                    self._db.execute("DETACH other")
+            except sqlite3.Error as error:
+                raise RunError(f"{path}: cannot be taken over into {self._path} ({one_line(str(error))})") from error
+
+    def about(self, name: str, value: str | None = None) -> str | None:
+        """Return what the ledger says of itself under `name`, after storing `value` where there is nothing yet."""
+        with self._reading() as db:
+            if value is not None:
+                db.execute("INSERT OR IGNORE INTO about VALUES (?, ?)", (name, value))
+            row = db.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def close(self) -> None:
+        """Close the file; everything committed is in it."""
+        self._db.close()
+
+
+def _uri(path: Path, mode: str) -> str:
+    # An absolute path with one slash: two would name a host.
+    return f"file:/{quote(str(path.absolute()).lstrip('/'))}?mode={mode}"
+
+
+def _columns(cell: Cell) -> tuple[str, str, str, str]:
+    return (cell.system, cell.task, cell.mode, cell.stage)
+
+
+def _dump(value: Mapping[str, JSON]) -> str:
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates are in no file

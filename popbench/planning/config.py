@@ -1,0 +1,196 @@
+"""The configuration of a run, and where what is not given comes from: `--config`, `popbench.toml`, the defaults."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Container, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from popbench.errors import UsageError, damage, unknown
+from popbench.files import SMALL, read_json, read_text
+from popbench.planning.foreign_specs import SPECS, check_recorded
+from popbench.records import JSON
+from popbench.registry import load_registry
+from popbench.specs import parse_spec
+
+FILE = "popbench.toml"
+DEFAULT_LLMS = ("verbatim", "shotlist")
+DEFAULT_CORPUS = "microlens"
+"""The corpus of runs with a named LLM, where a plugin registers it; `demo` otherwise."""
+DEFAULT_EMBEDDER = "all-MiniLM-L12-v2"
+"""The paper's embedder, for every corpus but a demonstration; `hashing` otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvalConfig:
+    """The arguments of `popbench eval`, resolved; what run.json holds under `config`."""
+
+    llm: tuple[str, ...] = DEFAULT_LLMS
+    gen: tuple[str, ...] = ("kinetic",)
+    mode: tuple[str, ...] = ()
+    """Empty: basic and pe, where the tasks have them."""
+    task: tuple[str, ...] = ("popcorn",)
+    predictor: tuple[str, ...] = ("demo",)
+    corpus: str = "demo"
+    embedder: str = "hashing"
+    baseline: tuple[str, ...] = ()
+    allow_leakage: bool = False
+    limit: int | None = None
+    shard: str | None = None
+    """`I/N`: every N-th prompt of the tasks, from the I-th on, in the order that `limit` takes them."""
+    repeats: int = 1
+    seed: int = 42
+    out: str | None = None
+    engine: str = "local"
+    concurrency: int | None = None
+    stop_after: Literal["write", "render"] | None = None
+
+    @property
+    def share(self) -> tuple[int, int] | None:
+        """The shard as numbers: (1, 4) for `1/4`."""
+        if self.shard is None:
+            return None
+        which, number = map(int, self.shard.split("/"))
+        return which, number
+
+    def as_json(self) -> dict[str, JSON]:
+        """Return the fields as JSON values."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+BASELINES = ("human",)
+_NONE = frozenset({"baseline"})
+"""What may be an empty list, as run.json has it."""
+_MANY = frozenset(item.name for item in fields(EvalConfig) if str(item.type).startswith("tuple"))
+_WHOLE: Mapping[str, int] = {"limit": 1, "repeats": 1, "seed": 0, "concurrency": 1}
+
+
+def make_config(*layers: Mapping[str, Any]) -> EvalConfig:
+    """Merge settings, later layers over earlier ones; raises UsageError for an unknown name or a bad value."""
+    names = [item.name for item in fields(EvalConfig)]
+    values: dict[str, Any] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            if name not in names:
+                raise unknown("setting", name, names)
+            if value is None:  # an earlier layer's setting gives way to the default
+                values.pop(name, None)
+            else:
+                values[name] = _checked(name, value)
+    if "corpus" not in values and "llm" in values and DEFAULT_CORPUS in load_registry().names("corpus"):
+        values["corpus"] = DEFAULT_CORPUS
+    if "embedder" not in values and not _is_demo(values.get("corpus", EvalConfig().corpus)):
+        values["embedder"] = DEFAULT_EMBEDDER
+    return EvalConfig(**values)
+
+
+def _is_demo(corpus: str) -> bool:
+    """Whether a corpus is a demonstration; one that cannot be had is told of later."""
+    try:
+        return bool(load_registry().find("corpus", parse_spec(corpus)[0]).load().demo)
+    except UsageError:
+        return True
+
+
+def _checked(name: str, value: Any) -> Any:
+    if name in _MANY:
+        specs = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else ()
+        value = specs[0] if len(specs) == 1 else value
+        if not (specs or (value == [] and name in _NONE)) or not all(
+            isinstance(spec, str) and spec.strip() for spec in specs
+        ):
+            raise UsageError(f"{name}: expected NAME[,key=value]... or a list of such, not {value!r}")
+        for spec in specs if name == "baseline" else ():
+            if spec not in BASELINES:
+                raise unknown("baseline", spec, BASELINES)
+        return tuple(dict.fromkeys(specs))
+    if name == "allow_leakage":
+        if not isinstance(value, bool):
+            raise UsageError(f"{name}: expected true or false, not {value!r}")
+        return value
+    if name in _WHOLE:
+        least = _WHOLE[name]
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise UsageError(f"{name}: expected a whole number of at least {least}, not {value!r}")
+        return value
+    if name == "stop_after" and value not in ("write", "render"):
+        raise unknown("stage for stop_after", str(value), ["write", "render"])
+    if name == "shard":
+        return _shard(value)
+    if isinstance(value, Path):
+        return str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise UsageError(f"{name}: expected text, not {value!r}")
+    return value
+
+
+def _shard(value: Any) -> str:
+    found = re.fullmatch(r"\s*(\d{1,9})/(\d{1,9})\s*", value, re.ASCII) if isinstance(value, str) else None
+    which, number = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= which <= number:
+        raise UsageError(f"shard: expected I/N with I from 1 to N, such as 1/4, not {value!r}")
+    return f"{which}/{number}"
+
+
+def defaults() -> dict[str, JSON]:
+    """Read popbench.toml from the working directory over the one in the user's config folder."""
+    import platformdirs
+
+    merged: dict[str, JSON] = {}
+    for folder in (platformdirs.user_config_path("popbench"), Path()):
+        path = folder / FILE
+        if path.is_file():
+            merged |= _named(_read_toml(path), path)
+    return merged
+
+
+def read_config(path: Path, given: Container[str] = ()) -> dict[str, JSON]:
+    """Read `--config FILE`: TOML, or JSON such as a run.json (its `config` counts).
+
+    A run.json is refused that asks for code of a model to be run, but for settings that are `given` by the user.
+    """
+    if path.suffix == ".toml":
+        return _named(_read_toml(path), path)
+    try:
+        content = read_json(path)
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: cannot be read as a configuration ({damage(error)})") from error
+    if isinstance(content, dict) and "config" in content:
+        # A run.json: the run is to be repeated, not to be gone on with where it was.
+        content = content["config"]
+        if isinstance(content, dict):
+            content = {key: value for key, value in content.items() if key != "out"}
+            named = _named(content, path)
+            specs = [named[name] for name in SPECS if name not in given and name in named]
+            check_recorded(
+                [spec for value in specs for spec in ([value] if isinstance(value, str) else value or ())], str(path)
+            )
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: not a configuration (expected an object with settings such as llm and gen)")
+    return _named(content, path)
+
+
+def _read_toml(path: Path) -> dict[str, JSON]:
+    try:
+        return tomllib.loads(read_text(path, SMALL))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: cannot be read ({damage(error)})") from error
+
+
+def _named(content: Mapping[str, JSON], path: Path) -> dict[str, JSON]:
+    """Take option names as they are typed, `stop-after`, or as Python has them, `stop_after`; check them here."""
+    values = {name.replace("-", "_"): value for name, value in content.items()}
+    try:
+        make_config(values)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+    return values
+
+
+def resolve_config(given: dict[str, Any], config: Path | None = None) -> EvalConfig:
+    """Merge the options given with `--config` and popbench.toml."""
+    chosen = {name: value for name, value in given.items() if value is not None and value != ()}
+    return make_config(defaults(), {} if config is None else read_config(config, chosen), chosen)

@@ -1,0 +1,32 @@
+"""Predictors that judge by what they were trained on: a run refuses that, or has its boards say so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from popbench.errors import UsageError, one_line
+from popbench.interfaces import PARTS, Corpus
+from popbench.planning.systems import Part
+
+
+def leaks(corpus: Part, predictors: Sequence[Part]) -> dict[str, str]:
+    """Say which predictors were trained on the part of a corpus that references and human videos come from, by label.
+
+    Corpora are told by name: that they are registered under, or `known_as`. The sentence continues the predictor's
+    name. Raises UsageError for a predictor that cannot tell.
+    """
+    component: Corpus = corpus.resolved.component
+    name, part = component.known_as or corpus.resolved.spec.name, component.part
+    parts = [f"{name}/{one}" for one in (PARTS if part == "all" else (part,))]
+    found = {}
+    for predictor in predictors:
+        try:
+            seen = list(predictor.resolved.component.trained_on())
+        except Exception as error:  # a plugin's code may raise anything
+            raise UsageError(f"predictor {predictor.label}: what it was trained on: {one_line(error)}") from error
+        shared = [one for one in parts if one in seen or f"{name}/all" in seen]
+        if shared:
+            found[predictor.label] = (
+                f"was trained on {' and '.join(shared)}, where references and human videos are from"
+            )
+    return found

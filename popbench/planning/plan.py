@@ -1,0 +1,212 @@
+"""The plan of a run: every component, task, template and system, with what follows from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from popbench.keys import digest
+from popbench.ledger.ledger import STAGES, Stage
+from popbench.planning.config import EvalConfig
+from popbench.planning.human import tracks
+from popbench.planning.systems import Line, Part, System, TaskMode, Track, made_by
+from popbench.prompting.chats import Shown, show
+from popbench.prompting.modes import Mode
+from popbench.records import JSON, Message, Prompt, Reference
+from popbench.registry import Resolved
+from popbench.retrieval import RetrievalOptions, Retriever
+from popbench.tasks.task import Task
+
+
+@dataclass
+class Plan:
+    """Everything a run needs, made and checked; nothing is loaded yet that costs memory or time."""
+
+    config: EvalConfig
+    tasks: list[Task]
+    prompts: Mapping[str, Sequence[Prompt]]
+    llms: list[Part]
+    modes: list[Mode]
+    generators: list[Part]
+    predictors: list[Part]
+    corpus: Part | None
+    embedder: Part | None
+    engine: Resolved
+    task_modes: Mapping[tuple[str, str], TaskMode] = field(default_factory=dict)
+    human: Part | None = None
+    """The human baseline, where it was asked for."""
+    leaks: Mapping[str, str] = field(default_factory=dict)
+    """Predictors that were trained on what they judge by, and how, by label."""
+
+    @property
+    def systems(self) -> list[System]:
+        """All systems, in the order of their ids."""
+        systems = [
+            System(llm, mode, generator) for llm in self.llms for mode in self.modes for generator in self.generators
+        ]
+        return sorted(systems, key=lambda system: system.id)
+
+    def of_system(self, task: Task, system: System) -> TaskMode:
+        """Return the mode of a system on a task."""
+        return self.task_modes[task.name, system.mode.label]
+
+    @property
+    def parts(self) -> Iterator[Part]:
+        """Every component that a system or a score depends on."""
+        yield from (*self.llms, *self.generators, *self.predictors)
+        yield from (part for part in (self.human, self.corpus, self.embedder) if part is not None)
+
+    @property
+    def human_tracks(self) -> Sequence[Track]:
+        """What the human baseline does on each task."""
+        if self.human is None or self.corpus is None:
+            return []
+        return tracks(self.human, self.corpus, self.tasks)
+
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """The stages that the run goes through."""
+        stop = self.config.stop_after
+        return STAGES if stop is None else STAGES[: STAGES.index(stop) + 1]
+
+    def lines(self, stage: Stage) -> Iterator[tuple[Part, list[Line]]]:
+        """Yield every component that works in a stage, with what it works on."""
+        before: list[tuple[Part, ...]] = [()]
+        parts: Sequence[Part] = self.llms
+        if stage != "write":
+            before, parts = [(llm,) for llm in self.llms], self.generators
+        if stage == "score":
+            before, parts = [(llm, gen) for llm in self.llms for gen in self.generators], self.predictors
+        for part in parts:
+            lines = [Line(track, (*chain, part)) for chain in before for track in self.task_modes.values()]
+            if stage == "score" and self.human is not None:
+                lines += [Line(track, (self.human, self.human, part)) for track in self.human_tracks]
+            yield part, lines
+
+    def places(self, track: Track, part: slice = slice(None)) -> Iterator[tuple[Prompt, int]]:
+        """Yield every prompt and repeat of a track, or a part of them."""
+        prompts, repeats = self.prompts[track.task.name], self.config.repeats
+        for number in range(len(prompts) * repeats)[part]:
+            yield prompts[number // repeats], number % repeats
+
+    @property
+    def demo(self) -> bool:
+        """Say whether a demonstration component takes part, so that no result is to be believed."""
+        return any(part.resolved.component.demo for part in (*self.predictors, *([self.corpus] if self.corpus else [])))
+
+    @cached_property
+    def retriever(self) -> Retriever:
+        """Where references come from."""
+        assert self.corpus is not None
+        assert self.embedder is not None
+        return Retriever(
+            self.corpus.resolved.component,
+            self.embedder.resolved.component,
+            corpus_name=self.corpus.label,
+            embedder_name=self.embedder.label,
+            corpus_fingerprint=self.corpus.fingerprint,
+            embedder_fingerprint=self.embedder.fingerprint,
+        )
+
+    @property
+    def reference_warnings(self) -> list[str]:
+        """Say in one line each what readers of the results have to know of the references; loads the corpus."""
+        prompts = {name: [prompt.text for prompt in prompts] for name, prompts in self.prompts.items()}
+        return list(self.retriever.warnings(prompts))
+
+    @property
+    def references_about(self) -> dict[str, JSON] | None:
+        """Say where references and human videos come from; None where nothing does, or the corpus is not built yet."""
+        if self.corpus is None or self.embedder is None or not self.retriever.ready:
+            return None
+        return {
+            "corpus": self.corpus.label,
+            "part": self.retriever.part,
+            "videos": self.retriever.load().n,
+            "embedder": self.embedder.label,
+            "remarks": self.reference_warnings,
+        }
+
+    @cached_property
+    def previews_references(self) -> bool:
+        """Whether real references can be had without work: nothing is missing, and the corpus built, or tiny."""
+        if self.corpus is None or self.embedder is None:
+            return False
+        corpus, embedder = self.corpus.resolved.component, self.embedder.resolved.component
+        return bool(corpus.demo or self.retriever.ready) and not (corpus.check() or embedder.check())
+
+    @property
+    def uses_references(self) -> bool:
+        """Whether a mode of the run shows references."""
+        return any(task_mode.template.uses_references for task_mode in self.task_modes.values())
+
+    def close(self) -> None:
+        """Close the components that were made for the plan itself; those that work are the engine's."""
+        for part in self.parts:
+            with suppress(Exception):  # nothing depends on them any more
+                part.resolved.component.close()
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """What boards have to say of components, by label."""
+        noted: dict[str, list[str]] = {}
+        for part in self.parts:
+            if part.resolved.component.note:
+                noted.setdefault(part.label, []).append(part.resolved.component.note)
+        for label, why in self.leaks.items():
+            noted.setdefault(label, []).append(f"the predictor {why}")
+        return {label: "; ".join(notes) for label, notes in noted.items()}
+
+    def shown(self, task_mode: TaskMode, prompt: Prompt, llm: Part | None = None) -> Shown:
+        """Return what an LLM is shown for a prompt in a mode; without one, whatever fits any."""
+        found, options = None, task_mode.mode.options
+        if task_mode.template.uses_references and isinstance(options, RetrievalOptions):
+            found = self.retriever.find(prompt.text, options)
+        fits = _fits_any if llm is None else llm.fits
+        return show(task_mode.template, prompt, task_mode.task.file.draft, found, fits)
+
+    def preview(self, task_mode: TaskMode, prompt: Prompt) -> tuple[Message, ...]:
+        """Render the messages for a prompt; with made-up references where finding real ones would be work."""
+        if not task_mode.template.uses_references or self.previews_references:
+            return self.shown(task_mode, prompt).messages
+        options = task_mode.mode.options
+        references = SPECIMENS * math.ceil(options.k / 2) if isinstance(options, RetrievalOptions) else ()
+        return task_mode.template.render(prompt, task_mode.task.file.draft, references)
+
+    @property
+    def fingerprints(self) -> dict[str, dict[str, str]]:
+        """What the results of each system depend on, by task: what boards compare."""
+        found = {
+            system.id: {
+                task.name: digest(
+                    made_by(system.llm.digest, system.generator.digest, rendered=True),
+                    self.of_system(task, system).fingerprint,
+                )
+                for task in self.tasks
+            }
+            for system in self.systems
+        }
+        if self.human is not None:
+            found[self.human.label] = {task.name: self.human.digest for task in self.tasks}
+        return found
+
+
+def _fits_any(messages: Sequence[Message]) -> bool:  # noqa: ARG001 - LLM.fits has it
+    return True
+
+
+SPECIMENS = tuple(
+    Reference(
+        f"specimen-{popular}",
+        "A specimen of a title as it would be",
+        "A specimen of a description, which is found in the corpus",
+        "A specimen of a caption",
+        "Specimens",
+        3,
+        popular=popular,
+    )
+    for popular in (True, False)
+)

@@ -1,0 +1,127 @@
+"""From a configuration to a plan: everything is made and checked before any work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from popbench.errors import UsageError
+from popbench.keys import digest
+from popbench.planning.config import EvalConfig
+from popbench.planning.human import human_part
+from popbench.planning.leakage import leaks
+from popbench.planning.plan import SPECIMENS, Plan
+from popbench.planning.systems import Part, TaskMode, as_part
+from popbench.prompting.modes import Mode, read_mode
+from popbench.prompting.templates import Template
+from popbench.records import JSON
+from popbench.registry import load_registry
+from popbench.retrieval import RetrievalOptions
+from popbench.retrieval.options import VERSION as RETRIEVAL_VERSION
+from popbench.specs import absolute_paths, parse_spec, path_exists
+from popbench.tasks.loading import is_task_path, load_tasks
+from popbench.tasks.task import Task
+
+
+def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
+    """Resolve a configuration; raises UsageError for the first thing in it that cannot be had.
+
+    `tasks` are taken instead of loading those of the configuration.
+    """
+    registry = load_registry()
+    runtime = {"concurrency": config.concurrency} if config.concurrency is not None else {}
+
+    def parts(kind: str, specs: Sequence[str]) -> list[Part]:
+        found = [as_part(registry.resolve(kind, spec, runtime)) for spec in specs]
+        by_label: dict[str, Part] = {}
+        for part in found:
+            other = by_label.setdefault(part.label, part)
+            if other.digest != part.digest:
+                named = re.sub(r",\s*label=[^,]*", "", part.resolved.spec.text)
+                raise UsageError(
+                    f"two {kind}s are labelled {part.label!r}: give one another name, as in {named},label=NAME"
+                )
+        return list(by_label.values())
+
+    # Components come first: a wrong name is told before any data is loaded.
+    llms, generators = parts("llm", config.llm), parts("generator", config.gen)
+    predictors, engine = parts("predictor", config.predictor), registry.resolve("engine", config.engine, runtime)
+    tasks = load_tasks(config.task) if tasks is None else tasks
+    tasks = sorted(tasks, key=lambda task: task.name)  # in whatever order they were named
+    config = replace(
+        config,
+        mode=config.mode or _default_modes(tasks),
+        task=tuple(map(_absolute, config.task)),
+        corpus=absolute_paths(config.corpus),
+    )
+    plan = Plan(
+        config=config,
+        tasks=tasks,
+        prompts={task.name: task.limited(config.limit, config.share) for task in tasks},
+        llms=llms,
+        modes=_unique_modes([read_mode(text, tasks) for text in config.mode]),
+        generators=generators,
+        predictors=predictors,
+        corpus=None,
+        embedder=None,
+        engine=engine,
+    )
+    modes = plan.modes
+    templates = {(task.name, mode.label): Template(task.template(mode.name)) for task in tasks for mode in modes}
+    if config.baseline or any(template.uses_references for template in templates.values()):
+        plan.corpus = as_part(registry.resolve("corpus", config.corpus, runtime))
+        plan.embedder = as_part(registry.resolve("embedder", config.embedder, runtime))
+    plan.task_modes = {
+        (task.name, mode.label): _task_mode(plan, task, mode, templates[task.name, mode.label])
+        for task in tasks
+        for mode in modes
+    }
+    if plan.corpus is not None and plan.embedder is not None:
+        plan.human = human_part(plan.corpus, plan.embedder) if config.baseline else None
+        plan.leaks = leaks(plan.corpus, plan.predictors)
+    if plan.leaks and not config.allow_leakage:
+        label, why = next(iter(plan.leaks.items()))
+        raise UsageError(
+            f"predictor {label} {why}: choose another part of the corpus (part=test), or give --allow-leakage to go on "
+            "and have every board say so"
+        )
+    return plan
+
+
+def _default_modes(tasks: Sequence[Task]) -> tuple[str, ...]:
+    """Choose basic and pe where all tasks have them, otherwise whatever they have in common."""
+    common = [mode for mode in tasks[0].file.templates if all(mode in task.file.templates for task in tasks)]
+    if not common:
+        raise UsageError("the tasks have no mode in common: run them one by one")
+    return tuple(mode for mode in ("basic", "pe") if mode in common) or tuple(common)
+
+
+def _absolute(spec: str) -> str:
+    """Write a task's paths out in full, so that the recorded run can be repeated from elsewhere."""
+    if path_exists(spec):
+        return str(Path(spec).absolute()) if is_task_path(spec) else spec
+    name, _ = parse_spec(spec)
+    return absolute_paths(spec, str(Path(name).absolute()) if is_task_path(name) and path_exists(name) else name)
+
+
+def _unique_modes(modes: Sequence[Mode]) -> list[Mode]:
+    by_label: dict[str, Mode] = {}
+    for mode in modes:
+        other = by_label.setdefault(mode.label, mode)
+        if (other.name, other.options) != (mode.name, mode.options):
+            raise UsageError(f"two modes are labelled {mode.label!r}: give one another name with label=NAME")
+    return list(by_label.values())
+
+
+def _task_mode(plan: Plan, task: Task, mode: Mode, template: Template) -> TaskMode:
+    made_of: list[JSON] = [template.fingerprint]
+    if template.uses_references:
+        assert isinstance(mode.options, RetrievalOptions)
+        assert plan.corpus is not None
+        assert plan.embedder is not None
+        made_of += [mode.options.determining(), plan.corpus.digest, plan.embedder.digest, RETRIEVAL_VERSION]
+    # One prompt with specimens for references: a template that cannot be rendered is found before any work.
+    messages = template.render(task.prompts[0], task.file.draft, SPECIMENS)
+    return TaskMode(task, mode.label, digest("mode", *made_of), mode, template, template.examples(messages))

@@ -1,0 +1,39 @@
+"""Modes: a template's name with options and a label, as `--mode` gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from popbench.errors import unknown
+from popbench.options import Options
+from popbench.prompting.templates import Template
+from popbench.retrieval import RetrievalOptions
+from popbench.specs import check_label, differing, make_label, parse_spec, read_options
+from popbench.tasks.task import Task
+
+
+class ModeOptions(Options):
+    """A mode whose template uses no references has no options."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """A mode as selected: a template's name, its options and its label on boards."""
+
+    name: str
+    label: str
+    options: Options
+
+
+def read_mode(text: str, tasks: Sequence[Task]) -> Mode:
+    """Read a `--mode` spec against the tasks of the run; raises UsageError for what one of them lacks."""
+    name, raw = parse_spec(text)
+    for task in tasks:
+        if name not in task.file.templates:
+            raise unknown(f"mode of task {task.name}", name, task.file.templates)
+    uses = any(Template(task.template(name)).uses_references for task in tasks)
+    options_class: type[Options] = RetrievalOptions if uses else ModeOptions
+    label = raw.pop("label", None)
+    options = read_options(options_class, raw, {}, f"mode {name}")
+    return Mode(name, check_label(label) if label is not None else make_label(name, differing(options, {})), options)

@@ -1,0 +1,165 @@
+"""Templates: each mode of a task is a Jinja template with the blocks `system` and `user`.
+
+Templates see `prompt`, `category`, `task`, `draft` and, in modes with prompt enhancement, `references`, all of them
+plain data. They run in `sandbox`, with undefined names as errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import jinja2
+import jinja2.meta
+from jinja2 import nodes
+from jinja2.exceptions import SecurityError
+from jinja2.loaders import split_template_path
+
+from popbench.errors import UsageError, one_line, unknown
+from popbench.files import SMALL, read_text
+from popbench.keys import digest
+from popbench.prompting.drafts import find_drafts
+from popbench.prompting.sandbox import Plain, Sandbox, plain
+from popbench.prompting.sandbox_limits import FILES, LONGEST
+from popbench.records import Draft, Message, Prompt, Reference
+from popbench.tasks.schema import DraftRules
+
+VARIABLES = ("prompt", "category", "task", "draft", "references")
+_BLOCKS = ("system", "user")
+_OF_REFERENCES = ("id", "title", "description", "caption", "tag", "popularity", "popular")
+"""What templates see of a reference: all but where its video lies on this machine."""
+
+
+class Template:
+    """One template file, parsed and checked: raises UsageError where it is no popbench template."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._environment = Sandbox(jinja2.FunctionLoader(self._load))
+        try:
+            with self._environment.limited():  # compiling a template can take for ever, as rendering it can
+                self._read_all()
+        except jinja2.TemplateSyntaxError as error:
+            file = path.parent / (error.name or path.name)
+            raise UsageError(f"{file}: line {error.lineno}: {one_line(str(error.message))}") from error
+        except UsageError:
+            raise
+        except Exception as error:  # a template can bring any part of the compiler to its limits
+            raise UsageError(f"{path}: {_told(error)}") from error
+
+    def _read_all(self) -> None:
+        """Read and compile the template with all that it is made of; raises UsageError where something is missing."""
+        path = self.path
+        self._sources = self._read(path.name, {})
+        used: set[str] = set()
+        defined: set[str] = set(VARIABLES)
+        blocks: set[str] = set()
+        for name, source in self._sources.items():
+            self._environment.get_template(name)  # compiled here, a mistake is told with its file
+            syntax = self._environment.parse(source, name)
+            used |= jinja2.meta.find_undeclared_variables(syntax)
+            defined |= _definitions(syntax)
+            blocks |= {block.name for block in syntax.find_all(nodes.Block)}
+        for name in sorted(used - defined):
+            raise UsageError(f"{path}: {unknown('variable', name, VARIABLES)}")
+        for name in _BLOCKS:
+            if name not in blocks:
+                raise UsageError(f"{path}: block {name!r} is missing (a template has the blocks system and user)")
+        body = self._environment.parse(self._sources[path.name]).body
+        self._template = self._environment.get_template(path.name)
+        self._has_top = any(not isinstance(node, nodes.Block | nodes.Output) for node in body)
+        self.uses_references = "references" in used
+        self.reasons = self._setting("reasoning_first", default=self.uses_references)
+
+    def _load(self, name: str) -> str:
+        """Read a template of the folder; a link that leads out of it is followed only where the task names it."""
+        path = self.path.parent.joinpath(*split_template_path(name))
+        if name != self.path.name and not path.resolve().is_relative_to(self.path.parent.resolve()):
+            raise jinja2.TemplateNotFound(name, f"{name!r} leads out of the folder of its template")
+        try:
+            return read_text(path, SMALL)
+        except FileNotFoundError:
+            raise jinja2.TemplateNotFound(name) from None
+
+    def _setting(self, name: str, *, default: bool) -> bool:
+        """Read a top-level `{% set NAME = true %}` of the template, or else of those it is made of."""
+        for source in self._sources.values():
+            for node in self._environment.parse(source).body:
+                if isinstance(node, nodes.Assign) and isinstance(node.target, nodes.Name) and node.target.name == name:
+                    if not isinstance(node.node, nodes.Const) or not isinstance(node.node.value, bool):
+                        raise UsageError(f"{self.path}: line {node.lineno}: {name} is set to true or false")
+                    return node.node.value
+        return default
+
+    def _read(self, name: str, seen: dict[str, str]) -> dict[str, str]:
+        """Collect the sources of the template and of all that it extends, includes or imports."""
+        assert self._environment.loader is not None
+        source, _, _ = self._environment.loader.get_source(self._environment, name)
+        seen[name] = source
+        if len(seen) > FILES:
+            raise UsageError(f"{self.path}: is made of more than {FILES} files")
+        for other in jinja2.meta.find_referenced_templates(self._environment.parse(source, name)):
+            if other is None:
+                raise UsageError(f"{self.path}: includes a template by a computed name; write the name out")
+            if other not in seen:
+                self._read(other, seen)
+        return seen
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The hash of all sources: what the wording of the messages depends on."""
+        return digest(sorted(self._sources.items()))
+
+    def render(self, prompt: Prompt, rules: DraftRules, references: Sequence[Reference]) -> tuple[Message, ...]:
+        """Render the messages for one prompt; raises UsageError where the template fails on it."""
+        environment = self._environment
+        try:
+            with environment.limited():
+                context = self._template.new_context(variables(prompt, rules, references))
+                if self._has_top:  # what stands outside the blocks: `extends`, `import`, `set`, `macro`
+                    environment.concat(self._template.root_render_func(context))
+                texts = {name: environment.concat(context.blocks[name][0](context)).strip() for name in _BLOCKS}
+                for text in texts.values():
+                    text.encode()  # half a character is no text that a model could be sent
+        except Exception as error:
+            raise UsageError(f"{self.path}: prompt {prompt.id!r}: {_told(error)}") from error
+        for name, text in texts.items():
+            if len(text) > LONGEST:
+                raise UsageError(
+                    f"{self.path}: prompt {prompt.id!r}: block {name!r} is over {LONGEST:,} characters long"
+                )
+        if not texts["user"]:
+            raise UsageError(f"{self.path}: prompt {prompt.id!r}: block 'user' renders to nothing")
+        return tuple(Message(role=role, content=text) for role, text in texts.items() if text)
+
+    def examples(self, messages: Sequence[Message]) -> tuple[Draft, ...]:
+        """Find the examples of an answer that the messages show: an answer that copies one is not a draft."""
+        return tuple(draft for message in messages for draft in find_drafts(message["content"]))
+
+
+def variables(prompt: Prompt, rules: DraftRules, references: Sequence[Reference]) -> dict[str, Plain]:
+    """Return what a template is rendered with: plain data made for it, and no object of popbench or a library."""
+    shown: list[Plain] = [{name: plain(getattr(one, name)) for name in _OF_REFERENCES} for one in references]
+    return {
+        "prompt": plain(prompt.text),
+        "category": plain(prompt.category),
+        "task": plain(prompt.task),
+        "draft": plain(rules.model_dump()),
+        "references": tuple(shown),
+    }
+
+
+def _told(error: Exception) -> str:
+    """Say why a template is refused; what the sandbox says of itself is a sentence already."""
+    return one_line(str(error) if isinstance(error, SecurityError) else error)
+
+
+def _definitions(syntax: nodes.Template) -> set[str]:
+    """Name what a template defines anywhere: variables, macros, imports."""
+    names = {name.name for name in syntax.find_all(nodes.Name) if name.ctx == "store"}
+    names |= {macro.name for macro in syntax.find_all(nodes.Macro)}
+    names |= {item.target for item in syntax.find_all(nodes.Import)}
+    for item in syntax.find_all(nodes.FromImport):
+        names |= {name if isinstance(name, str) else name[1] for name in item.names}
+    return names

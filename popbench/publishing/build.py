@@ -1,0 +1,41 @@
+"""Building a board folder from runs and score files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from popbench.errors import UsageError
+from popbench.files import read_json, write_files
+from popbench.leaderboard.results import compute
+from popbench.publishing.pages import NAMES, board_files
+from popbench.scores.sources import read_all
+
+
+def build_board(
+    sources: Sequence[Path], out: Path, *, title: str = "Leaderboard", common: bool = False
+) -> dict[str, Any]:
+    """Write README.md, board.json (results.json of all sources) and index.html into `out`; return board.json's content.
+
+    Raises UsageError for scores that do not compare, and, unless `common`, for systems that lack prompts or
+    have samples in error; and where files of another kind would be replaced.
+    """
+    _check_out(out)
+    results = compute(read_all(sources), common=common)
+    write_files(out, board_files(results, title))
+    return results
+
+
+def _check_out(out: Path) -> None:
+    """Raise UsageError for a folder that holds a run, or files of these names that no board is made of."""
+    if (out / "run.json").exists():
+        raise UsageError(f"{out} is a run directory: choose another --out for the board")
+    there = [name for name in NAMES if (out / name).exists()]
+    try:
+        known = read_json(out / "board.json")
+        ours = isinstance(known, dict) and {"schema", "systems", "pairs"} <= set(known)
+    except (OSError, ValueError, RecursionError):
+        ours = False
+    if there and not ours:
+        raise UsageError(f"{out} holds {' and '.join(there)} that belong to no board: choose another --out")

@@ -1,0 +1,103 @@
+"""`popbench leaderboard check`: a board is what its submissions give, to the byte, and they keep its rules.
+
+It shows that a board is whole: that no submission, rule or generated file was changed without the others. It does not
+show that a submission is true: who changes its scores and makes its digest anew has another submission.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import takewhile, zip_longest
+from pathlib import Path
+
+from popbench.errors import UsageError
+from popbench.files import read_bytes, read_json
+from popbench.publishing.pages import generate
+from popbench.scores.board_folder import SUBMISSIONS, Board, broken_rules, read_submissions
+from popbench.scores.board_rules import PaperRules, read_rules
+from popbench.text import counted
+
+_SHOWN = 60
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check found: `wrong` has one line for each thing that is not as it should be."""
+
+    wrong: tuple[str, ...]
+    systems: int = 0
+    submissions: int = 0
+
+
+def check(path: Path) -> Checked:
+    """Build a board again in memory and compare it with what is there; raises UsageError for what is no board."""
+    rules = read_rules(path)
+    if isinstance(rules, PaperRules):
+        from popbench.paper.reanalysis import files
+
+        return Checked(tuple(_differences(path, files())))
+    submissions, wrong = read_submissions(path)
+    board = Board(path, rules, submissions)
+    wrong += [*_unlisted(board, wrong), *broken_rules(board)]
+    systems = {system for submission in submissions.values() for system in submission.systems}
+    if not wrong:  # or nothing can be built from them
+        try:
+            _, made = generate(board)
+        except UsageError as error:
+            return Checked((str(error),))
+        wrong += _differences(path, made)
+    return Checked(tuple(wrong), len(systems), len(submissions))
+
+
+def _unlisted(board: Board, unreadable: list[str]) -> Iterator[str]:
+    """Name submissions that board.json was built from and are gone, and those that it was built without."""
+    try:
+        listed = {str(row["file"]) for row in read_json(board.path / "board.json")["submissions"]}
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return  # told when the file is compared
+    folder = board.path / SUBMISSIONS
+    known = {f"{SUBMISSIONS}/{name}" for name in board.submissions}
+    for file in sorted(listed - known):
+        if not any(line.startswith(f"{board.path / file}: ") for line in unreadable):
+            yield f"{board.path / file} is missing: the board was built with it"
+    for file in sorted(known - listed):
+        yield (
+            f"{folder / Path(file).name} is new: the board was built without it; popbench leaderboard build "
+            f"{board.path} takes it in"
+        )
+
+
+def _differences(path: Path, made: Mapping[str, str]) -> Iterator[str]:
+    for name, text in made.items():
+        try:
+            found = read_bytes(path / name)
+        except OSError:
+            yield f"{path / name} is missing: popbench leaderboard build {path} writes it"
+            continue
+        if found != text.encode("utf-8", "replace"):
+            yield (
+                f"{path / name} is not what the submissions give: {_first(found.decode('utf-8', 'replace'), text)} "
+                f"(after an upgrade of popbench or its chart library: popbench leaderboard build {path})"
+            )
+
+
+def _first(found: str, made: str) -> str:
+    """Show the first line in which a file differs, from a little before the place."""
+    lines = list(zip_longest(found.split("\n"), made.split("\n")))
+    different = [number for number, (one, other) in enumerate(lines, 1) if one != other]
+    one, other = lines[different[0] - 1]
+    start = 0
+    if one is not None and other is not None:
+        equal = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+        start = max(0, len(list(equal)) - 20)
+    more = f" ({counted(len(different), 'line')} differ)" if len(different) > 1 else ""
+    return f"line {different[0]} is {_shown(one, start)}, should be {_shown(other, start)}{more}"
+
+
+def _shown(line: str | None, start: int) -> str:
+    if line is None:
+        return "not there"
+    text = line[start : start + _SHOWN].replace("`", "'")
+    before, after = "…" if start else "", "…" if len(line) > start + _SHOWN else ""
+    return f"`{before}{text}{after}`"

@@ -1,0 +1,294 @@
+"""A run that is to be published: everything that is wrong with it, told at once, and what is published of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from popbench.errors import PopbenchError, UsageError, damage, one_line, unknown
+from popbench.files import read_json
+from popbench.keys import digest
+from popbench.leaderboard.results import compute
+from popbench.ledger.ledger import Ledger
+from popbench.planning.human import NAME as HUMAN
+from popbench.publishing import ledger_checks
+from popbench.records import JSON, Sample
+from popbench.runs.costs import totals
+from popbench.runs.directory import check_free
+from popbench.runs.redaction import public, public_machine, public_spec
+from popbench.runs.run_json import read_about
+from popbench.runs.samples import read_jsonl
+from popbench.scores.board_rules import Predictor, Rules, TaskRule, Terms
+from popbench.scores.run_scores import from_samples
+from popbench.scores.scores import Scores
+from popbench.scores.submission import SCHEMA, Component, Costs, Machine, Mode, ReferencesOf, Row, Submission
+from popbench.text import counted
+
+_COMPUTED = ("demo", "tasks", "predictors", "systems", "pairs", "enhancement")
+_NEAR = 1e-6
+"""What other machines' linear algebra may change in a statistic."""
+
+
+@dataclass(frozen=True)
+class PublishedRun:
+    """A run's run.json and samples."""
+
+    path: Path
+    about: Mapping[str, Any]
+    samples: Sequence[Sample]
+
+    @property
+    def systems(self) -> list[str]:
+        """The systems of the run's board."""
+        return sorted({sample.system for sample in self.samples})
+
+
+def read_run(path: Path) -> PublishedRun:
+    """Read a finished run; raises UsageError for one that is none, is damaged, or is in use."""
+    if not path.is_dir():
+        raise UsageError(
+            f"{path}: not a run directory: only runs can be published, for their ledger shows what was run"
+        )
+    about = read_about(path)
+    check_free(path)
+    samples = [
+        replace(
+            sample, completion=None if sample.completion is None else "", reasoning=None
+        )  # the longest, and not used
+        for sample in read_jsonl(path / "samples.jsonl")
+    ]
+    if not samples and about["config"].get("shard"):
+        raise UsageError(f"{path}: this shard has no prompts: merge the shards first (popbench merge)")
+    if not samples:
+        raise UsageError(f"{path}: samples.jsonl is empty: give the run's command again")
+    return PublishedRun(path, about, samples)
+
+
+@contextmanager
+def reading(run: PublishedRun) -> Iterator[None]:
+    """Tell of a run.json that lacks what is read from it in one line."""
+    try:
+        yield
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise UsageError(f"{run.path}: run.json cannot be read ({damage(error)})") from error
+
+
+def chosen(run: PublishedRun, systems: Sequence[str], tasks: Sequence[str]) -> PublishedRun:
+    """Restrict a run to some systems, all for none, and to some tasks; raises UsageError for a system it lacks."""
+    for system in systems:
+        if system not in run.systems:
+            raise UsageError(f"{run.path}: {unknown('system', system, run.systems)}")
+    kept = [
+        sample
+        for sample in run.samples
+        if (not systems or sample.system in systems) and (not tasks or sample.task in tasks)
+    ]
+    return PublishedRun(run.path, run.about, kept)
+
+
+def rules_of(run: PublishedRun, title: str, description: str, predictor: str | None) -> Rules:
+    """Make the rules of a board that begins with a run; `predictor` is the label of one of its predictors."""
+    about = run.about
+    names = list(about["predictors"])
+    name = predictor or names[0]
+    if name not in names:
+        raise unknown(f"predictor of {run.path}", name, names)
+    return Rules(
+        title=title,
+        description=description,
+        demo=about["demo"],
+        predictor=Predictor(name=name, digest=about["predictors"][name], unit=about["units"][name]),
+        tasks=_tasks(about),
+        repeats=about["config"]["repeats"],
+        seed=about["config"]["seed"],
+    )
+
+
+def terms_of(run: PublishedRun) -> Terms:
+    """Return what a run has to share with others; of its predictors, the first."""
+    return Terms.model_validate(rules_of(run, "run", "", None).model_dump(exclude={"kind", "title", "description"}))
+
+
+def _tasks(about: Mapping[str, Any]) -> dict[str, TaskRule]:
+    return {
+        name: TaskRule(hash=task["hash"], prompts=task["prompts"], group=task["group"])
+        for name, task in sorted(about["tasks"].items())
+    }
+
+
+def lacking(run: PublishedRun) -> Iterator[str]:
+    """Say why a run is not complete: prompts left out, samples that are not there, in error or pending."""
+    about, limit, shard = run.about, run.about["config"].get("limit"), run.about["config"].get("shard")
+    repeats = about["config"]["repeats"]
+    counts = Counter((sample.system, sample.task) for sample in run.samples)
+    for task in sorted({sample.task for sample in run.samples}):
+        n, prompts = about["tasks"][task]["n"], about["tasks"][task]["prompts"]
+        if limit is not None or n < prompts:
+            whole = limit is None and shard is not None
+            way = "merge the shards first (popbench merge)" if whole else "run it without --limit"
+            of = "" if shard is None else f" in this shard ({shard})"
+            yield f"only {n:,} of the {prompts:,} prompts of task {task!r} were run{of}: {way}"
+        for system in run.systems:
+            lost = n * repeats - counts[system, task]
+            if lost:
+                more = f"lacks {counted(lost, 'sample')}" if lost > 0 else f"has {counted(-lost, 'sample')} too many"
+                yield f"samples.jsonl: system {system!r} {more} of task {task!r}: give the run's command again"
+    errors = [sample for sample in run.samples if sample.status == "error"]
+    if errors:
+        first = errors[0]
+        yield (
+            f"{counted(len(errors), 'sample')} {'has' if len(errors) == 1 else 'have'} no result, such as "
+            f"{first.system}, {first.task}/{first.prompt_id} ({one_line(first.error or 'error', 100)}): give the run's "
+            "command again, which tries them again"
+        )
+
+
+def changed_by_hand(run: PublishedRun, *, whole: bool) -> Iterator[str]:
+    """Say what of a run's files is not as its ledger has it; `whole`: every prompt is there."""
+    try:
+        ledger = Ledger.peek(run.path / "ledger.sqlite")
+    except PopbenchError as error:
+        yield str(error)
+        return
+    if ledger is None:
+        yield "its ledger.sqlite is missing, so nothing shows that its scores are those that were computed"
+        return
+    try:
+        wrong = [
+            *ledger_checks.contradictions(run.about, ledger),
+            *ledger_checks.edited(run.about, ledger, run.samples),
+        ]
+        if whole:
+            tasks = sorted({sample.task for sample in run.samples})
+            wrong += filter(None, (ledger_checks.other_prompts(run.about, run.samples, task) for task in tasks))
+    except PopbenchError as error:  # a damaged page is met while reading
+        wrong = [str(error)]
+    finally:
+        ledger.close()
+    yield from wrong
+
+
+def other_results(run: PublishedRun) -> str | None:
+    """Say that results.json is not what a run's samples give; None where it is, or where there are samples in error."""
+    if any(sample.status == "error" for sample in run.samples):
+        return None
+    again = "give the run's command again, which computes it anew"
+    try:
+        found = read_json(run.path / "results.json")
+        known = {key: found[key] for key in _COMPUTED}
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        return f"results.json cannot be read ({damage(error)}): {again}"
+    try:
+        computed = compute(from_samples(run.samples, run.about, str(run.path)))
+    except UsageError as error:
+        return str(error).removeprefix(f"{run.path}: ")
+    for key in _COMPUTED:
+        different = _difference(known[key], computed[key], key)
+        if different is not None:
+            return (
+                f"results.json is not what the samples give: {different} (changed by hand, or written by another "
+                f"version of popbench): {again}"
+            )
+    return None
+
+
+def _difference(found: JSON, computed: JSON, where: str) -> str | None:
+    """Name the first value in which two JSON values differ."""
+    if isinstance(found, dict) and isinstance(computed, dict) and found.keys() == computed.keys():
+        pairs = [(found[key], computed[key], f"{where}.{key}") for key in computed]
+    elif isinstance(found, list) and isinstance(computed, list) and len(found) == len(computed):
+        pairs = [(one, other, f"{where}[{n}]") for n, (one, other) in enumerate(zip(found, computed, strict=True))]
+    elif isinstance(found, dict | list) or isinstance(computed, dict | list):
+        return f"{where} has other entries"
+    else:
+        same = found == computed
+        with suppress(TypeError, OverflowError):
+            same = same or math.isclose(found, computed, rel_tol=_NEAR)
+        return None if same else f"{where} is {json.dumps(found)}, computed {json.dumps(computed)}"
+    return next(filter(None, (_difference(*pair) for pair in pairs)), None)
+
+
+def submission_of(run: PublishedRun, rules: Rules) -> Submission:
+    """Make a submission of a run's samples that have a score of the board's predictor."""
+    about = run.about
+    label = next(name for name, known in about["predictors"].items() if known == rules.predictor.digest)
+    scores = next(found for found in from_samples(run.samples, about, str(run.path)) if found.predictor == label)
+    systems = run.systems
+    tasks = sorted({sample.task for sample in run.samples})
+    parts = _parts(about, systems, label)
+    return Submission(
+        schema=SCHEMA,
+        popbench=about["versions"]["popbench"],
+        demo=about["demo"],
+        predictor=Predictor(name=rules.predictor.name, digest=rules.predictor.digest, unit=about["units"][label]),
+        tasks={name: task for name, task in _tasks(about).items() if name in tasks},
+        repeats=about["config"]["repeats"],
+        seed=about["config"]["seed"],
+        systems={system: {task: about["systems"][system][task] for task in tasks} for system in systems},
+        modes=_modes(about, systems, tasks),
+        components=parts,
+        notes=_notes(about, parts),
+        references=[ReferencesOf(**public(of)) for of in scores.references],
+        remarks=public(scores.remarks),
+        costs=[Costs(**{**row, "usage": dict(row["usage"])}) for row in totals(run.samples)],
+        versions=about["versions"],
+        machine=Machine(**public_machine(about["machine"])),
+        rows=_rows(run.samples, scores),
+    )
+
+
+def _modes(about: Mapping[str, Any], systems: Sequence[str], tasks: Sequence[str]) -> dict[str, Mode]:
+    labels = sorted({system.split("|")[1] for system in systems if system != HUMAN})
+    return {
+        label: Mode(
+            name=about["modes"][label]["name"],
+            options=public(about["modes"][label]["options"]),
+            fingerprints={task: about["modes"][label]["fingerprints"][task] for task in tasks},
+        )
+        for label in labels
+    }
+
+
+def _parts(about: Mapping[str, Any], systems: Sequence[str], predictor: str) -> dict[str, Component]:
+    """Return the components that took part in the systems' results."""
+    used = {f"predictor {predictor}"}
+    for system in systems:
+        used.update(ledger_checks.makers(system))
+    return {
+        name: Component(
+            spec=public_spec(part["spec"]), digest=digest(part["fingerprint"]), fingerprint=public(part["fingerprint"])
+        )
+        for name, part in sorted(about["components"].items())
+        if name in used or name.partition(" ")[0] in ("corpus", "embedder")
+    }
+
+
+def _notes(about: Mapping[str, Any], parts: Mapping[str, Component]) -> dict[str, str]:
+    labels = {name.partition(" ")[2] for name in parts}
+    return {label: str(public(note)) for label, note in sorted(about["notes"].items()) if label in labels}
+
+
+def _rows(samples: Sequence[Sample], scores: Scores) -> list[Row]:
+    rows = [
+        Row(
+            system=row.system,
+            task=row.task,
+            prompt_id=row.prompt_id,
+            repeat=row.repeat,
+            category=row.category,
+            status="ok" if row.status == "ok" else "invalid",
+            popularity=float(row.popularity),
+            compliance=row.compliance,
+            originality=sample.originality,
+            video_sha256=sample.video_sha256,
+        )
+        for sample, row in zip(samples, scores.rows, strict=True)
+        if row.popularity is not None
+    ]
+    return sorted(rows, key=lambda row: (row.system, row.task, row.prompt_id, row.repeat))

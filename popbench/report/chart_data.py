@@ -1,0 +1,151 @@
+"""The data of a view's charts: histograms of its samples' scores, medians, contrasts, sizes and times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import floor, log10
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from popbench.records import JSON
+from popbench.report.numbers import popularity, rate
+from popbench.scores.rows import Rows
+
+BINS = 36
+_LABEL, _BASE, _TALLEST = 0.22, 0.92, 0.5
+"""Of a row's height: where its name stands, its base line, and the height of the greatest bin."""
+_ALONE = 0.68
+"""Of a row's height: where a mark lies under its name that has no bins above it."""
+_LEAST_SECONDS = 1e-4
+
+
+def scores_by_system(rows: Rows, tasks: Iterable[str]) -> dict[str, NDArray[np.float64]]:
+    """Collect the scores above 0 of some tasks' rows: those a log axis has room for."""
+    chosen = rows.where(rows.of_tasks(tasks) & (rows.popularity > 0))
+    return {system: chosen.popularity[chosen.of_systems([system])] for system in chosen.system_names}
+
+
+def distribution(rows: Sequence[Mapping[str, Any]], scores: Mapping[str, NDArray[np.float64]]) -> dict[str, JSON]:
+    """Return the chart of results' rows, best first: with histograms where there are scores, else medians only."""
+    values = [float(end) for system in scores.values() for end in (system.min(), system.max())]
+    for row in rows:
+        values += [value for value in (row["median"][key] for key in ("value", "low", "high")) if value]
+    if not values:
+        return {}
+    low, high = min(values), max(values)
+    low, high = (low / 2, high * 2) if high / low < 4 else (low / 1.15, high * 1.15)
+    edges = np.geomspace(low, high, BINS + 1)
+    counts = {system: np.histogram(found, edges)[0] / len(found) for system, found in scores.items()}
+    tallest = max((count.max() for count in counts.values()), default=1)
+    bins, medians = [], []
+    for place, row in enumerate(rows):
+        system, base = row["system"], place + _BASE
+        if system in counts:
+            heights = [*counts[system], 0]
+            bins += [
+                {"system": system, "x": _digits(edge), "y": _digits(base - _TALLEST * part / tallest), "base": base}
+                for edge, part in zip(edges, heights, strict=True)
+            ]
+        medians.append(_median_row(row, place, _BASE if counts else _ALONE, low))
+    intervals = [row for row in medians if row["low"] is not None and row["high"] is not None]
+    data = {"bins": bins, "medians": medians, "intervals": intervals}
+    return {"kind": "distribution", "rows": len(rows), "ticks": log_ticks(low, high), "data": data}
+
+
+def _median_row(row: Mapping[str, Any], place: int, base: float, least: float) -> dict[str, JSON]:
+    median, shown = row["median"], popularity(row["median"])
+    at = {
+        key: None if median[key] is None else max(median[key], least)  # a logarithmic axis has no place for 0
+        for key in ("value", "low", "high")
+    }
+    return {
+        **at,
+        "y": place + base,
+        "label": place + _LABEL,
+        "name": row["system"].replace("|", " · "),
+        "told": shown.text,
+        "tip": f"{row['system']}: median {shown.text}, n = {row['n']:,}",
+    }
+
+
+def contrasts(rows: Sequence[Mapping[str, Any]]) -> dict[str, JSON]:
+    """Return the chart of a mode's win rates over basic."""
+    found = []
+    for place, row in enumerate(rows):
+        of = row["win_rate"]
+        shown = rate(of["value"], (of["low"], of["high"]))
+        name = f"{row['llm']} · {row['mode']} · {row['generator']}"
+        found.append(
+            {
+                **{key: round(100 * of[key], 2) for key in ("value", "low", "high")},
+                "kind": row["verdict"] if row["verdict"] in ("better", "worse") else "open",
+                "y": place + _ALONE,
+                "label": place + _LABEL,
+                "name": name,
+                "told": f"{shown.text}, n = {row['n']:,}",
+                "tip": f"{name}: {shown.text} % over basic",
+            }
+        )
+    return _chart("contrasts", {"rows": found, "half": [{"x": 50}]}) if found else {}
+
+
+def sizes(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, JSON]]:
+    """Return the charts of what the number of references does: medians and win rates over basic."""
+    if not rows:
+        return {}
+    medians, rates = [], []
+    for row in rows:
+        about = {"series": row["series"], "k": row["k"]}
+        median, over = row["numbers"]
+        if all(median.values()):
+            medians.append({**about, **median, "tip": f"{row['series']}, {row['k']}: median {row['median'].text}"})
+        if over is not None:
+            numbers = {key: round(100 * over[key], 2) for key in ("value", "low", "high")}
+            rates.append({**about, **numbers, "tip": f"{row['series']}, {row['k']}: {row['rate'].text} %"})
+    return {
+        "sizes_median": {"kind": "sizes_median", "rows": 0, "ticks": _ticks_of(medians), "data": {"median": medians}},
+        "sizes_rate": {"kind": "sizes_rate", "rows": 0, "data": {"rate": rates, "half": [{"x": 50}]}},
+    }
+
+
+def times(rows: Sequence[Mapping[str, Any]]) -> dict[str, JSON]:
+    """Return the chart of the seconds of each stage."""
+    found: list[dict[str, JSON]] = []
+    for row in rows:
+        if row["seconds"]:
+            low, middle, high = (max(value, _LEAST_SECONDS) for value in row["seconds"])
+            place = len(found)
+            name = f"{row['stage']} · {row['name']}"
+            found.append(
+                {
+                    "low": low, "value": middle, "high": high, "y": place + _ALONE, "label": place + _LABEL,
+                    "name": name, "told": f"{row['median']}, n = {row['n']:,}", "tip": f"{name}: {row['median']}",
+                }
+            )  # fmt: skip
+    return {**_chart("stages", {"stages": found}), "ticks": _ticks_of(found)} if found else {}
+
+
+def _chart(kind: str, data: dict[str, list[dict[str, JSON]]]) -> dict[str, JSON]:
+    return {"kind": kind, "rows": max(len(rows) for rows in data.values()), "data": data}
+
+
+def _ticks_of(rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    return log_ticks(min(row["low"] for row in rows), max(row["high"] for row in rows)) if rows else []
+
+
+def log_ticks(low: float, high: float, most: int = 9) -> list[float]:
+    """Return round numbers within a range for a log axis: 1, 2 and 5 of each decade, or fewer of them."""
+    first, last = floor(log10(low)), floor(log10(high))
+    for steps, every in (((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 4)):
+        decades = range(first, last + 1)
+        ticks = [float(f"{step}e{decade}") for decade in decades if decade % every == 0 for step in steps]
+        found = [tick for tick in ticks if low <= tick <= high]
+        if len(found) <= most:
+            break
+    return found
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.5g}")

@@ -1,0 +1,51 @@
+"""Writing a run's page: whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from popbench.errors import UsageError
+from popbench.files import opened, write_files
+from popbench.report.page import run_page
+from popbench.runs.directory import check_free
+
+FILE = "report.html"
+
+
+def _is_page(file: Path) -> bool:
+    """Say whether a file is a page that popbench made, which may be made anew."""
+    try:
+        with opened(file) as there:
+            return b'name="generator" content="popbench' in there.read(4096)
+    except OSError:
+        return False
+
+
+def write_report(
+    run: Path,
+    out: Path | None = None,
+    title: str | None = None,
+    embed: int = 0,
+    corpus: str | None = None,
+    tell: Callable[[str], object] = lambda _: None,
+) -> Path:
+    """Write the page of a run, into its directory or where `out` says, and return where it is.
+
+    `tell` gets a line where some of the `embed` clips that are put into it are missing, or titles of
+    references are left out; `corpus` is the spec in which these are looked up.
+
+    Raises UsageError for a run that makes no page, RunError where the disk refuses; what was there then stays.
+    """
+    if run.is_dir():
+        check_free(run)
+    file = out or run / FILE
+    if file.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{file}: a page's name ends in .html: choose another --out")
+    if out is not None and not file.parent.is_dir():
+        raise UsageError(f"{file.parent}: no such folder: make it first, or choose another --out")
+    if out is not None and (file.is_symlink() or (file.exists() and not _is_page(file))):
+        raise UsageError(f"{file} is no page of popbench's, and would be lost: remove it, or choose another --out")
+    page = run_page(run, title, page=file.parent, embed=embed, corpus=corpus, tell=tell)
+    write_files(file.parent, {file.name: page})
+    return file

@@ -1,0 +1,304 @@
+"""From a corpus's rows to an index: read them once, embed the texts that no one has embedded yet, sort, write.
+
+Rows stream through: what stays in memory is some tens of bytes a row and a few thousand vectors. A build that was
+killed goes on where it was, as its vectors are kept shard by shard; a changed row costs its own embedding alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from popbench.cache import key_of
+from popbench.errors import UsageError, one_line
+from popbench.interfaces import Corpus
+from popbench.keys import digest
+from popbench.progress import Progress
+from popbench.records import JSON, Reference
+from popbench.retrieval.embedder import Embedding, fingerprint_of
+from popbench.retrieval.index import ABOUT, ANN, ROWS, SUMMED, TITLES, Index, dump_row, parse_row, text_of
+from popbench.retrieval.search import FLAT_LIMIT, train
+from popbench.retrieval.vectors import Keys, Vectors, as_keys, checksum, keys_of, save, save_chunks, sync
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BATCH = 256
+"""Texts handed to an embedder at once."""
+SHARD = 8192
+"""Vectors in a shard at most,"""
+SECONDS = 5.0
+"""and seconds until one is written: what a kill may cost."""
+CHUNK = 16_384
+MOST = 1e15
+"""The greatest popularity there may be: a number beyond it is none of videos, and not exact."""
+
+
+@dataclass
+class _Rows:
+    """What is kept of each row while the corpus streams by."""
+
+    ids: list[str] = field(default_factory=list)
+    tags: dict[str, int] = field(default_factory=dict)
+    tag: array[int] = field(default_factory=lambda: array("i"))
+    popularity: array[float] = field(default_factory=lambda: array("d"))
+    place: array[int] = field(default_factory=lambda: array("q"))
+    keys: bytearray = field(default_factory=bytearray)
+    titles: array[int] = field(default_factory=lambda: array("Q"))
+
+    def add(self, row: Reference, start: int, length: int) -> None:
+        self.ids.append(row.id)
+        self.tag.append(self.tags.setdefault(row.tag, len(self.tags)))
+        self.popularity.append(row.popularity)
+        self.place.extend((start, length))
+        self.keys += key_of(text_of(row))
+        self.titles.append(title_hash(row.title))
+
+
+@dataclass(frozen=True)
+class Source:
+    """A part of a corpus, what messages call the corpus, and the fingerprint that its rows were asked for by."""
+
+    corpus: Corpus
+    name: str
+    part: str
+    fingerprint: Mapping[str, JSON]
+
+
+def build(source: Source, embedding: Embedding, home: Path, progress: Progress) -> Index:
+    """Make the index of a part of a corpus in `home`; raises UsageError for rows that are no corpus.
+
+    Only for the process that holds the lock of the vectors' folder.
+    """
+    work, done, vectors = home / ".building", home / "index", embedding.vectors
+    for left in vectors.folder.glob("*/.building"):
+        if left != work or Index.open(work) is None:  # a whole one was left at the last step, with vectors to keep
+            shutil.rmtree(left, ignore_errors=True)
+    vectors.tidy()
+    if not work.exists():
+        work.mkdir(parents=True)
+        try:
+            _fill(work, source, embedding, progress)
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+    shutil.rmtree(done, ignore_errors=True)
+    work.rename(done)
+    vectors.tidy()
+    found = Index.open(done)
+    assert found is not None
+    return found
+
+
+def _fill(work: Path, source: Source, embedding: Embedding, progress: Progress) -> None:
+    """Write the files of an index into an empty folder."""
+    name, vectors = source.name, embedding.vectors
+    rows, size = _read(source, work / ROWS)
+    remarks = _remarks(source.corpus, name)
+    if digest(dict(fingerprint_of(source.corpus, f"corpus {name}"))) != digest(dict(source.fingerprint)):
+        raise UsageError(f"corpus {name} changed since the run was planned: run the same command again")
+    keys = as_keys(rows.keys)
+    _embed_missing(f"embed {name}", keys, lambda wanted: _texts(work / ROWS, rows.place, wanted), embedding, progress)
+    names = sorted(rows.tags)
+    name_keys = keys_of(names)
+    _embed_missing("", name_keys, lambda wanted: (names[at] for at in wanted), embedding, Progress())
+    ranks = {tag: rank for rank, tag in enumerate(names)}
+    tag_rank = np.asarray([ranks[tag] for tag in rows.tags])[np.asarray(rows.tag)]
+    id_rank = np.empty(len(rows.ids), np.int64)
+    id_rank[sorted(range(len(rows.ids)), key=rows.ids.__getitem__)] = np.arange(len(rows.ids))
+    popularity = np.asarray(rows.popularity)
+    order = np.lexsort((id_rank, -popularity, tag_rank))
+    starts = np.searchsorted(tag_rank[order], np.arange(len(names) + 1)).astype(np.int64)
+    save_chunks(work / "vectors.npy", np.float32, (len(keys), _width(vectors)), _chunks(keys[order], vectors))
+    matrix: NDArray[np.float32] = np.load(work / "vectors.npy", mmap_mode="r")
+    for array_name, values in {
+        "keys": keys[order],
+        "places": np.asarray(rows.place, np.int64).reshape(-1, 2)[order],
+        "popularity": popularity[order],
+        "id_rank": id_rank[order],
+        "tag_starts": starts,
+        "tag_vectors": vectors.gather(vectors.find(name_keys)),
+        "tag_means": _means(matrix, starts),
+        "title_hashes": np.asarray(rows.titles, np.uint64)[order],
+    }.items():
+        save(work / f"{array_name}.npy", values)
+    sums = {name: checksum(work / f"{name}.npy") for name in SUMMED}
+    sizes = {ROWS: size}
+    if len(rows.ids) >= FLAT_LIMIT:
+        train(matrix, work / ANN)
+        sizes[ANN] = (work / ANN).stat().st_size
+    about = {
+        "n": len(rows.ids),
+        "width": matrix.shape[1],
+        "tags": names,
+        "remarks": remarks,
+        "sizes": sizes,
+        "sums": sums,
+    }
+    _write(work / ABOUT, json.dumps(about).encode())
+
+
+def embed_titles(index: Index, embedding: Embedding, progress: Progress) -> None:
+    """Embed the titles of an index, for the human baseline."""
+    keys = keys_of(index.row(position).title for position in range(index.n))
+
+    def texts(wanted: Sequence[int]) -> Iterator[str]:
+        return (index.row(position).title for position in wanted)
+
+    _embed_missing("embed titles", keys, texts, embedding, progress)
+    save_chunks(index.folder / TITLES, np.float32, index.vectors.shape, _chunks(keys, embedding.vectors))
+
+
+def title_hash(title: str) -> int:
+    """Hash a title without its case and spacing: 64 bits."""
+    folded = " ".join(title.casefold().split())
+    return int.from_bytes(hashlib.blake2b(folded.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+
+
+def _read(source: Source, path: Path) -> tuple[_Rows, int]:
+    """Write the rows of a part to a file; return what is kept of them in memory, and the file's size."""
+    rows, size, name, part = _Rows(), 0, source.name, source.part
+    with path.open("wb") as file:
+        for row in _checked(source.corpus, name, part):
+            line = dump_row(row)
+            rows.add(row, size, len(line))
+            file.write(line)
+            size += len(line)
+        sync(file)
+    if not rows.ids:
+        raise UsageError(f"corpus {name} has no rows in its part {part!r}: there is nothing to retrieve")
+    twice = sorted(rows.ids)
+    for one, other in pairwise(twice):
+        if one == other:
+            raise UsageError(f"corpus {name}: id {one!r} occurs more than once in its part {part!r}")
+    return rows, size
+
+
+def _checked(corpus: Corpus, name: str, part: str) -> Iterator[Reference]:
+    """Yield the rows of a part; raises UsageError for what is no row of a corpus."""
+    number = 0
+    try:
+        for number, row in enumerate(corpus.rows(part), start=1):
+            wrong = _wrong(row)
+            if wrong:
+                raise UsageError(f"corpus {name}: row {number} of its part {part!r}: {wrong}")
+            yield _clean(row)
+    except UsageError:
+        raise
+    except Exception as error:  # a plugin's code may raise anything
+        after = f" (after row {number} of its part {part!r})" if number else ""
+        raise UsageError(f"corpus {name} cannot be read: {one_line(error)}{after}") from error
+
+
+def _wrong(row: Any) -> str | None:
+    """Say what is wrong with a row."""
+    if not isinstance(row, Reference):
+        return f"is a {type(row).__name__}, not a Reference"
+    whose = f" of {_brief(row.id)}"
+    for what in ("id", "title", "description", "caption", "tag"):
+        value: Any = getattr(row, what)
+        if not isinstance(value, str) or (what == "id" and not value):
+            return f"{what}{whose if what != 'id' else ''} is {_brief(value)}, expected text"
+    value = row.popularity
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST:
+        return f"popularity{whose} is {_brief(value)}, expected a number from 0 to {MOST:g}"
+    return None
+
+
+def _clean(row: Reference) -> Reference:
+    """Replace halves of characters (lone surrogates), which no file, terminal or model takes."""
+    texts = {name: getattr(row, name) for name in ("id", "title", "description", "caption", "tag")}
+    clean = {name: text.encode("utf-8", "replace").decode("utf-8") for name, text in texts.items()}
+    return row if clean == texts else replace(row, **clean)
+
+
+def _brief(value: Any) -> str:
+    return one_line(repr(value), 80)
+
+
+def _remarks(corpus: Corpus, name: str) -> list[str]:
+    try:
+        return [one_line(str(remark)) for remark in corpus.remarks()]
+    except Exception as error:  # a plugin's code may raise anything
+        raise UsageError(f"corpus {name}: its remarks cannot be had: {one_line(error)}") from error
+
+
+def _texts(path: Path, places: array[int], wanted: Sequence[int]) -> Iterator[str]:
+    with path.open("rb") as file:
+        for row in wanted:
+            file.seek(places[2 * row])
+            yield text_of(parse_row(file.read(places[2 * row + 1])))
+
+
+def _embed_missing(
+    name: str,
+    keys: Keys,
+    texts: Callable[[Sequence[int]], Iterator[str]],
+    embedding: Embedding,
+    progress: Progress,
+) -> None:
+    """Embed each text that has no vector yet, shard by shard."""
+    unknown = np.flatnonzero(embedding.vectors.find(keys) < 0)
+    _, first = np.unique(keys[unknown], return_index=True)
+    wanted = unknown[np.sort(first)].tolist()
+    if not wanted:
+        return
+    progress.stage(name, len(keys), len(keys) - len(wanted))
+    source = texts(wanted)
+    held: list[NDArray[np.float32]] = []
+    kept, since = 0, time.monotonic()
+
+    def keep() -> None:
+        nonlocal held, kept, since
+        made = np.concatenate(held)
+        held = []
+        embedding.vectors.add(keys[wanted[kept : kept + len(made)]], made)
+        kept, since = kept + len(made), time.monotonic()
+
+    try:
+        for at in range(0, len(wanted), BATCH):
+            batch = [next(source) for _ in wanted[at : at + BATCH]]
+            held.append(embedding.embed(batch))
+            if at + len(batch) - kept >= SHARD or time.monotonic() - since >= SECONDS:
+                keep()
+            progress.advance(len(batch))
+    finally:  # also what was embedded before an interrupt
+        if held:
+            keep()
+
+
+def _width(vectors: Vectors) -> int:
+    assert vectors.width is not None
+    return vectors.width
+
+
+def _chunks(keys: Keys, vectors: Vectors) -> Iterator[NDArray[np.float32]]:
+    """Yield the vectors of keys, a chunk at a time."""
+    for start in range(0, len(keys), CHUNK):
+        yield vectors.gather(vectors.find(keys[start : start + CHUNK]))
+
+
+def _means(matrix: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the mean vector of each tag, of length 1: (tags, d)."""
+    means = np.zeros((len(starts) - 1, matrix.shape[1]), np.float64)
+    for tag, (start, end) in enumerate(pairwise(starts)):
+        for at in range(start, end, CHUNK):
+            means[tag] += matrix[at : min(at + CHUNK, end)].sum(axis=0, dtype=np.float64)
+    lengths = np.linalg.norm(means, axis=1, keepdims=True)
+    return (means / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        sync(file)

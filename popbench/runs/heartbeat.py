@@ -1,0 +1,93 @@
+"""What a run at work tells other machines of its ledger.
+
+SQLite's files cannot be read from another machine while they are written: its processes share memory. So the process
+that has a run writes the ledger's sums into a file of its own, every few seconds, for `popbench status` elsewhere.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pydantic
+
+from popbench.errors import RunError
+from popbench.files import read_text
+from popbench.ledger.ledger import Ledger
+from popbench.runs.directory import RunDirectory
+
+FILE = ".sums.json"
+EVERY = 5.0
+"""Seconds from one writing to the next; longer where adding up takes more than a twentieth of that."""
+LATELY = (300.0, 3600.0)
+"""Seconds that rates are over: the last minutes, or the last hour where too little came in these."""
+
+Settled = tuple[str, str, str, str, str, int, float, int, int, int]
+"""System, task, mode, stage and status, the number, the latest moment, and the numbers since three moments."""
+
+
+def moments(started: float, now: float) -> tuple[float, ...]:
+    """Return since when what is settled is counted: since a run was started, and lately; in unix time."""
+    return started, *(max(now - seconds, started) for seconds in LATELY)
+
+
+class Sums(pydantic.BaseModel):
+    """A ledger's sums as they were `at` a moment of its machine's clock (unix time)."""
+
+    at: float = pydantic.Field(ge=0, le=1e11)
+    settled: list[Settled] = []
+    spent: list[tuple[str, str, int, float, float]] = []
+    used: list[tuple[str, str, int]] = []
+
+    @classmethod
+    def of(cls, ledger: Ledger, started: float, now: float) -> Self:
+        """Read them from a ledger; raises RunError for one that cannot be read."""
+        rows = ledger.tally(*moments(started, now))
+        settled = [(cell.system, cell.task, cell.mode, cell.stage, *numbers) for cell, *numbers in rows]
+        sums = {"at": now, "settled": settled, "spent": ledger.spent(), "used": ledger.used()}
+        try:
+            return cls.model_validate(sums)
+        except ValueError as error:
+            raise ledger.damaged("its sums are no numbers") from error
+
+    @classmethod
+    def told(cls, path: Path) -> Self | None:
+        """Read what the process that has a run told last; None where it has not told anything yet."""
+        try:
+            return cls.model_validate_json(read_text(path / FILE))
+        except (OSError, ValueError):
+            return None
+
+
+class Pulse:
+    """Tells of a run directory's ledger for as long as it is open."""
+
+    def __init__(self, directory: RunDirectory, started: float) -> None:
+        self._directory = directory
+        self._started = started
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+
+    def _run(self) -> None:
+        pause = 0.0
+        while not self._over.wait(pause):
+            began = time.monotonic()
+            with suppress(RunError, ValueError):  # a full disk and a damaged ledger are told by those that need them
+                sums = Sums.of(self._directory.ledger, self._started, time.time())
+                self._directory.write_text(FILE, sums.model_dump_json())
+            pause = max(EVERY, 20 * (time.monotonic() - began))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+        self._directory.remove(FILE)

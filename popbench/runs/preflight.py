@@ -1,0 +1,139 @@
+"""What a run still has to do, read from its ledger without starting anything: for checks and for `--dry-run`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from popbench.errors import RunError, one_line
+from popbench.interfaces import Engine
+from popbench.ledger.ledger import STAGES, Cell, Ledger, Stage
+from popbench.pipeline.human_baseline import lacks, unmatched
+from popbench.pipeline.ledger_view import Counted, Open, View
+from popbench.planning.plan import Plan
+from popbench.planning.systems import Line, Part, TaskMode
+from popbench.registry import Resolved
+from popbench.runs.directory import check_identity
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One component's share of a run. `done` counts what is settled; equal calls among the rest are made once.
+
+    `looked_up` are the prompts among the rest that retrieval has to find something for.
+    """
+
+    stage: Stage | Literal["match"]
+    part: Part
+    items: int
+    done: int
+    looked_up: frozenset[str] = frozenset()
+
+    @property
+    def left(self) -> int:
+        """The items that are not settled."""
+        return self.items - self.done
+
+
+def workload(plan: Plan, path: Path, *, exact: bool = False) -> list[Work]:
+    """List the work of every component of a plan, against the ledger in the run directory `path` if there is one.
+
+    Work of a stage that depends on earlier ones that are still to do is counted as if all of it came up. Unless
+    `exact`, it is counted by the ledger's rows alone as long as these leave anything to do: a million clips take a
+    while to look at. Who goes on with the run finds those that are gone.
+    """
+    ledger = Ledger.peek(path / "ledger.sqlite")
+    try:
+        if ledger is not None:
+            check_identity(ledger, path, plan)
+        view = View(ledger, path / "videos")
+        if not exact:
+            found = list(_workload(plan, _Look(view, ())))
+            if any(work.left for work in found):
+                return found
+            found = list(_workload(plan, _Look(view, STAGES[1:2])))
+            if not any(work.left for work in found):  # and no clip is gone
+                return found
+        return list(_workload(plan, _Look(view, STAGES)))
+    finally:
+        if ledger is not None:
+            ledger.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A look at a ledger: at every place of some stages, and of the others at the number of rows."""
+
+    view: View
+    stages: Collection[Stage]
+    known: dict[Cell, tuple[int, int]] = field(default_factory=dict)
+
+    def over(self, plan: Plan, stage: Stage, line: Line) -> int:
+        """Count the places of a cell that a stage is done with."""
+        track, chain = line.track, line.chain
+        if stage in self.stages:
+            places = ((prompt.id, repeat) for prompt, repeat in plan.places(track))
+            found: Open | Counted = self.view.open(stage, track, chain, places)
+        else:
+            prompts, repeats = plan.prompts[track.task.name], plan.config.repeats
+            found = self.view.count(stage, track, chain, prompts, repeats, self.known)
+        return found.settled + found.lost
+
+
+def _workload(plan: Plan, look: _Look) -> Iterator[Work]:
+    for stage in plan.stages:
+        if stage == "score" and plan.human is not None:
+            items = sum(1 for track in plan.human_tracks for _ in plan.places(track))
+            left = unmatched(plan, look.view)
+            prompts = frozenset(prompt.text for _, prompt, _ in left)
+            yield Work("match", plan.human, items, items - len(left), prompts)
+        for part, lines in plan.lines(stage):
+            yield _work(plan, look, stage, part, lines)
+
+
+def _work(plan: Plan, look: _Look, stage: Stage, part: Part, lines: Sequence[Line]) -> Work:
+    items = done = 0
+    looked_up: set[str] = set()
+    for line in lines:
+        track, prompts, repeats = line.track, plan.prompts[line.track.task.name], plan.config.repeats
+        wanted = len(prompts) * repeats
+        items += wanted
+        done += min(wanted, look.over(plan, stage, line))
+        if stage == "write" and isinstance(track, TaskMode) and track.template.uses_references:
+            over = look.view.drafted(track, part, repeats)
+            looked_up |= {prompt.text for prompt in prompts if prompt.id not in over}
+    return Work(stage, part, items, done, frozenset(looked_up))
+
+
+def missing(plan: Plan, work: Sequence[Work]) -> list[str]:
+    """Ask every component that has work left what it lacks to run here, one line each."""
+    busy = [item for item in work if item.left]
+    engine: Engine = plan.engine.component
+    lines = []
+    for llm in plan.llms:  # told now, not when everything is paid
+        try:
+            llm.cost({"input": 1, "output": 1})
+        except RunError as error:
+            lines.append(str(error))
+    unfit = _found(plan.engine, engine.check) if busy else []
+    for item in busy if not unfit else ():  # an engine that is not there cannot tell what they lack there
+        resolved = item.part.resolved
+        lines += _found(resolved, partial(engine.lacks, resolved.spec, resolved.component))
+    if any(item.looked_up for item in busy):
+        for part in (plan.corpus, plan.embedder):
+            lines += _found(part.resolved, part.resolved.component.check) if part is not None else []
+    lines += unfit
+    if not lines and plan.corpus is not None and any(item.stage == "match" for item in busy):
+        lines += filter(None, [lacks(plan.corpus)])
+    return lines
+
+
+def _found(resolved: Resolved, check: Callable[[], list[str]]) -> list[str]:
+    try:
+        found = check()
+    except Exception as error:  # a plugin's code may raise anything
+        found = [f"its check failed: {one_line(error)}"]
+    return [f"{resolved.spec.kind} {resolved.spec.label}: {line}" for line in found]

@@ -1,0 +1,183 @@
+"""The shards of a run, as `popbench merge` is given them: what each is, and whether they belong together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from popbench.errors import UsageError, damage
+from popbench.files import read_json
+from popbench.ledger.ledger import Ledger
+from popbench.planning.config import EvalConfig, make_config
+from popbench.planning.foreign_specs import SPECS, check_named, check_recorded, typed
+from popbench.records import JSON
+from popbench.runs.differences import change, changes
+from popbench.runs.directory import check_free, shard_suffix
+
+_SETTINGS = ("seed", "limit", "repeats", "stop_after", "baseline", "allow_leakage")
+"""Settings that all shards share; engines and what only that machine needs to know may differ."""
+_TOLD = 5
+"""Differences that are told of at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One shard: its directory, its place among `number`, counted from 1, its run.json, and what a merge keeps."""
+
+    path: Path
+    which: int
+    number: int
+    about: Mapping[str, Any]
+    part: Mapping[str, Any]
+
+    @property
+    def whole(self) -> Path | None:
+        """The directory of the whole run, by this one's name; None where it was renamed."""
+        suffix = shard_suffix(self.which, self.number)
+        name = self.path.absolute().name
+        return self.path.parent / name.removesuffix(suffix) if name.endswith(suffix) else None
+
+
+def read_shards(paths: Sequence[Path]) -> list[Shard]:
+    """Read shards and check that they are of one run; return them in their order.
+
+    Raises UsageError for what is no shard, is in use, is there twice, or differs from the first, with all that differs.
+    """
+    shards = sorted(map(_read, paths), key=lambda shard: (shard.number, shard.which))
+    first = shards[0]
+    for before, shard in pairwise(shards):
+        if shard.number != first.number:
+            raise UsageError(
+                f"{first.path} is one of {first.number} shards, {shard.path} one of {shard.number}: leave one kind out"
+            )
+        if shard.which == before.which:
+            where = "twice" if shard.path == before.path else f"in {before.path} and in {shard.path}"
+            raise UsageError(f"shard {shard.which}/{shard.number} is given {where}: leave one out")
+        check_alike(first, shard.about, f"{first.path} and {shard.path} are of different runs, leave one out")
+    return shards
+
+
+def _read(path: Path) -> Shard:
+    if not path.is_dir():
+        raise UsageError(f"{path}: no such run directory")
+    if not (path / "run.json").exists():
+        raise UsageError(f"{path}: no run here (run.json is missing)")
+    check_free(path)
+    try:
+        about = read_json(path / "run.json")
+        share = _config(about).share
+        list(_differences(about, about))
+        part = {"shard": about["config"]["shard"], "finished": bool(about["finished"])}
+        part |= {name: dict(about[name]) for name in ("machine", "versions", "timings")}
+        part["timings"] |= {"started": str(about["timings"]["started"])}
+        part["timings"] |= {"seconds": float(about["timings"].get("seconds") or 0)}
+        ledger = Ledger.peek(path / "ledger.sqlite")
+        identity = None if ledger is None else json.loads(ledger.about("identity") or "{}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UsageError(f"{path}: run.json cannot be read ({damage(error)})") from error
+    if share is None:
+        raise UsageError(
+            f"{path} is no shard of a run: popbench eval --shard I/N makes shards; whole runs are ranked together by "
+            "popbench leaderboard build"
+        )
+    if ledger is None:
+        raise UsageError(f"{path}: its ledger.sqlite is missing or empty: give the shard's command again")
+    ledger.close()
+    tasks = {name: task["hash"] for name, task in about["tasks"].items()}
+    if identity != {"tasks": tasks, "seed": about["config"]["seed"]}:
+        raise UsageError(f"{path}: run.json and ledger.sqlite are of different runs: give the shard's command again")
+    return Shard(path, *share, about, part)
+
+
+def whole_config(shard: Shard, out: Path | None, given: Mapping[str, JSON]) -> EvalConfig:
+    """Return the configuration of the whole run, as a shard has it, with the specs that the user has `given`.
+
+    Of the shard's own, only those are taken that lead nowhere else; raises UsageError for the others. What no result of
+    the shard came from is left out.
+    """
+    config = _config(shard.about)
+    there = {"shard": None, "out": str(out) if out is not None else config.out, "engine": EvalConfig().engine}
+    used = {name.partition(" ")[0] for name in shard.about["components"]}
+    for kind in ("corpus", "embedder"):
+        if kind not in used:
+            there[kind] = getattr(EvalConfig(), kind)
+    named = {**config.as_json(), **there}
+    own = {name: named[name] for name in SPECS if name not in given}
+    file = shard.path / "run.json"
+    check_recorded(
+        [spec for value in own.values() for spec in ([value] if isinstance(value, str) else value)], str(file)
+    )
+    ours = f"{typed('--config', str(file))} says that the shards are your own"
+    check_named({"task": own.pop("task", [])}, str(file), f"name it by --task; {ours}")
+    check_named(own, str(file), f"name it in a file of yours, by --config FILE; {ours}")
+    return make_config({**named, **given})
+
+
+def as_recorded(config: EvalConfig, shard: Shard, given: Mapping[str, JSON]) -> EvalConfig:
+    """Return a merge's configuration with what `whole_config` left out of it, for run.json."""
+    theirs = _config(shard.about)
+    kept = {name: getattr(theirs, name) for name in ("engine", "corpus", "embedder") if name not in given}
+    return replace(config, **kept)
+
+
+def _config(about: Mapping[str, Any]) -> EvalConfig:
+    return make_config(about["config"])
+
+
+def check_alike(shard: Shard, about: Mapping[str, Any], refusal: str) -> None:
+    """Raise UsageError with all in which a shard and another run.json differ that results depend on."""
+    try:
+        found = list(_differences(shard.about, about))
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise UsageError(f"{refusal}: a run.json cannot be read ({damage(error)})") from error
+    if found:
+        more = f"; and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
+        raise UsageError(f"{refusal}: {'; '.join(found[:_TOLD])}{more}")
+
+
+def _differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
+    settings = ours["config"], theirs["config"]
+    for name in _SETTINGS:
+        yield from _changed(name, *(config.get(name) for config in settings))
+    yield from _changed("tasks", sorted(ours["tasks"]), sorted(theirs["tasks"]))
+    for name in sorted(set(ours["tasks"]) & set(theirs["tasks"])):
+        task, other = ours["tasks"][name], theirs["tasks"][name]
+        if task["hash"] != other["hash"]:
+            known = [{key: of.get(key) for key in ("version", "prompts", "draft")} for of in (task, other)]
+            yield f"task {name}: {changes(*known) or 'other prompts'}"
+    yield from _changed_parts(ours, theirs)
+    for label in dict.fromkeys([*ours["modes"], *theirs["modes"]]):
+        yield from _changed_mode(label, ours["modes"].get(label), theirs["modes"].get(label))
+    yield from _changed("predictors", list(ours["predictors"]), list(theirs["predictors"]))
+    if settings[0].get("baseline"):  # files human videos by where its corpus is
+        yield from _changed("corpus", settings[0]["corpus"], settings[1]["corpus"])
+    if ours["systems"] != theirs["systems"]:
+        versions = [{"popbench": about["versions"]["popbench"]} for about in (ours, theirs)]
+        yield f"systems: {changes(*versions) or 'others, or made of other parts'}"
+
+
+def _changed(name: str, one: JSON, other: JSON) -> Iterator[str]:
+    if one != other:
+        yield f"{name}: " + change(*(", ".join(value) if isinstance(value, list) else value for value in (one, other)))
+
+
+def _changed_parts(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
+    parts, others = ours["components"], theirs["components"]
+    for name in dict.fromkeys([*parts, *others]):
+        one, other = parts.get(name), others.get(name)
+        if one is None or other is None:
+            yield f"{name}: {'no part of the first' if one is None else 'missing'}"
+        elif one["fingerprint"] != other["fingerprint"]:
+            yield f"{name}: {changes(one['fingerprint'], other['fingerprint'])}"
+
+
+def _changed_mode(label: str, one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> Iterator[str]:
+    if one is None or other is None:
+        yield f"mode {label}: {'no part of the first' if one is None else 'missing'}"
+    elif one["fingerprints"] != other["fingerprints"]:
+        options = changes(*({"name": mode["name"], "options": mode["options"]} for mode in (one, other)))
+        yield f"mode {label}: {options or 'another template, corpus or embedder'}"

@@ -1,0 +1,347 @@
+"""How far a run is: read from run.json and the ledger's sums, while it is at work or after, on this machine or another.
+
+It takes no lock, loads no model and keeps no process waiting; a run at work elsewhere tells its sums itself. Results of
+earlier commands in the same directory count where the last command has use for them; errors are in no ledger, so what
+failed counts as not done.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from popbench.errors import PopbenchError, UsageError, damage, one_line
+from popbench.files import SMALL, read_json, read_text
+from popbench.keys import digest
+from popbench.ledger.ledger import STAGES, Ledger, Stage
+from popbench.ledger.sums import TICK
+from popbench.planning.foreign_specs import check_recorded, names_place_here
+from popbench.planning.systems import cost_of, made_by
+from popbench.records import JSON
+from popbench.registry import load_registry
+from popbench.runs.directory import HOLDER, LOCK, check_free
+from popbench.runs.heartbeat import LATELY, Sums, moments
+from popbench.runs.run_json import About
+
+ENOUGH = 5
+"""What has to come in the last minutes for a rate over them; it is over the last hour otherwise."""
+SILENT = 300.0
+"""Seconds without anything new from which on a run at work is called stalled, if five items usually take less."""
+
+_TOLD = re.compile(r"process (\d+) on (.*), since ")
+_AHEAD = 86400.0
+"""Seconds that another machine's clock may be ahead at most."""
+_MORE = "an earlier command wanted more than the last: what is invalid of it counts as still to do"
+
+_Line = tuple[str | None, tuple[str, ...]]
+"""A mode, None for the human baseline, and digests of the components that it goes through."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    """A component's share of a run: items, items a second, seconds, USD; None for what is not known."""
+
+    stage: Stage
+    component: str
+    done: int
+    total: int
+    invalid: int
+    rate: float | None = None
+    """Over the last minutes of a run that is at work."""
+    mean_rate: float | None = None
+    """Since the run was started last."""
+    gpu_seconds: float = 0.0
+    usd: float | None = None
+
+    @property
+    def left(self) -> int:
+        """The items that are not settled."""
+        return self.total - self.done
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the rest takes at the rate of the last minutes."""
+        return 0.0 if not self.left else self.left / self.rate if self.rate else None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A run as it stands. `holder` is the process that has it now, `last` when it settled something last (unix time).
+
+    `gpu_seconds` and `usd` are what everything in the directory took, also for components of earlier commands.
+    """
+
+    path: Path
+    finished: bool
+    holder: str | None
+    started: float
+    last: float | None
+    now: float
+    stages: tuple[StageStatus, ...]
+    gpu_seconds: float = 0.0
+    usd: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def silent(self) -> float:
+        """Seconds since the run settled something, or was started if that is later."""
+        return max(self.now - max(self.started, self.last or 0.0), 0.0)
+
+    @property
+    def stalled(self) -> bool:
+        """Whether a run at work has been silent for much longer than it usually is."""
+        rate = sum(stage.mean_rate or 0.0 for stage in self.stages)
+        usual = ENOUGH / rate if rate else 0.0
+        return self.holder is not None and any(stage.left for stage in self.stages) and self.silent > max(SILENT, usual)
+
+    @property
+    def state(self) -> str:
+        """`at work`, `stalled`, `stopped`, `finished`, or `incomplete`: at its end without all results."""
+        if self.holder is not None:
+            return "stalled" if self.stalled else "at work"
+        left = any(stage.left for stage in self.stages)
+        return "stopped" if not self.finished else "incomplete" if left else "finished"
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the slowest stage takes; None where that of one of them is not known, or nothing is at work."""
+        left = [stage.seconds_left for stage in self.stages]
+        known = [seconds for seconds in left if seconds is not None]
+        return max(known, default=0.0) if len(known) == len(left) else None
+
+    def as_json(self) -> dict[str, JSON]:
+        """Return it as JSON values; times are in unix time."""
+        stages = [{**asdict(stage), "seconds_left": stage.seconds_left} for stage in self.stages]
+        return {
+            "run": str(self.path),
+            "state": self.state,
+            "holder": self.holder,
+            "started": self.started,
+            "last_commit": self.last,
+            "seconds_left": self.seconds_left,
+            "gpu_seconds": self.gpu_seconds,
+            "usd": self.usd,
+            "notes": list(self.notes),
+            "stages": stages,
+        }
+
+
+def read_status(path: Path, now: float | None = None) -> Status:
+    """Say how far a run is; raises UsageError or RunError for what is no run, or cannot be read."""
+    if not path.is_dir():
+        raise UsageError(f"{path}: no such folder: give the directory of a run")
+    held = holder(path)
+    if not (path / "run.json").exists():
+        if held is not None:
+            raise UsageError(f"{path}: the run is only being made, by {held}: ask again")
+        raise UsageError(f"{path}: not a run directory (run.json is missing)")
+    try:
+        about = read_json(path / "run.json")
+        About.model_validate(about)
+        return _Reading(path, about, held, time.time() if now is None else now).status()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise UsageError(f"{path}: run.json cannot be read ({damage(error)})") from error
+
+
+def gpu_seconds(path: Path) -> float:
+    """Add up the seconds of GPUs that all calls in a run directory took."""
+    ledger = Ledger.peek(path / "ledger.sqlite")
+    if ledger is None:
+        return 0.0
+    with closing(ledger):
+        return sum(row[4] for row in ledger.spent())
+
+
+def holder(path: Path) -> str | None:
+    """Name the process that has a run directory now; None where none has. The lock is looked at, not tried.
+
+    Only that of another machine has to be tried, which the kernel does not list here.
+    """
+    try:
+        told = one_line(read_text(path / HOLDER, SMALL), 100)
+        lock = (path / LOCK).stat()
+    except (OSError, ValueError):
+        return None
+    found = _TOLD.match(told)
+    if found is None:
+        return None
+    locks = ""
+    with suppress(OSError):
+        locks = Path("/proc/locks").read_text(encoding="ascii")
+    if re.search(rf"^\S+ .* {found[1]} \S+:{lock.st_ino} ", locks, re.MULTILINE):
+        return told
+    if locks and is_here(told):
+        return None
+    try:
+        check_free(path)
+    except UsageError:
+        return told
+    return None
+
+
+def is_here(told: str) -> bool:
+    """Say whether a holder is a process of this machine, as far as names tell."""
+    found = _TOLD.match(told)
+    return found is not None and found[2] == socket.gethostname()
+
+
+@dataclass(slots=True)
+class _Count:
+    """What is settled of some cells: numbers, and numbers since the moments of a `_Reading`."""
+
+    done: int = 0
+    invalid: int = 0
+    since: list[int] = field(default_factory=lambda: [0] * (1 + len(LATELY)))
+
+    def add(self, other: _Count) -> None:
+        """Add up."""
+        self.done += other.done
+        self.invalid += other.invalid
+        self.since = [ours + theirs for ours, theirs in zip(self.since, other.since, strict=True)]
+
+
+class _Reading:
+    """One look at a run. What is settled is found under the names that run.json's components give it."""
+
+    def __init__(self, path: Path, about: Mapping[str, Any], held: str | None, now: float) -> None:
+        self.path, self.about, self.held = path, about, held
+        self.started = datetime.fromisoformat(about["timings"]["started"]).timestamp()
+        self.notes: list[str] = []
+        self.sums = self._read(now)
+        self.now = self.sums.at  # of its clock
+        self.moments = moments(self.started, self.now)
+        self.wanted = {name: int(task["n"]) * int(about["config"]["repeats"]) for name, task in about["tasks"].items()}
+        self.parts: dict[str, dict[str, str]] = {}
+        self.specs: dict[str, str] = {}
+        for name, part in about["components"].items():
+            kind, _, label = name.partition(" ")
+            made = digest(part["fingerprint"])
+            self.parts.setdefault(kind, {})[label] = made
+            self.specs[made] = str(part["spec"])
+        self.last: float | None = None
+        self._cells: dict[tuple[str, str, str, str | None], _Count] = {}
+
+    def status(self) -> Status:
+        """Put what is there beside what the run wants."""
+        self._sort()
+        usd = {part: self._cost(part) for part in dict.fromkeys(part for part, _, _ in self.sums.used)}
+        known = [amount for amount in usd.values() if amount is not None]
+        return Status(
+            path=self.path,
+            finished=bool(self.about["finished"]),
+            holder=self.held,
+            started=self.started,
+            last=self.last,
+            now=self.now,
+            stages=tuple(self._stages(usd)),
+            gpu_seconds=sum(row[4] for row in self.sums.spent),
+            usd=sum(known) if known else None,
+            notes=tuple(dict.fromkeys(self.notes)),
+        )
+
+    def _read(self, now: float) -> Sums:
+        """Add up the ledger, or read what the process that has it on another machine has told of it."""
+        if self.held is not None and not is_here(self.held):
+            told = Sums.told(self.path)
+            if told is None:
+                self.notes.append("at work on another machine, which has told nothing yet: look again in a minute")
+            return told or Sums(at=now)
+        ledger = Ledger.peek(self.path / "ledger.sqlite", at_rest=self.held is None)
+        if ledger is None:
+            return Sums(at=now)
+        with closing(ledger):
+            return Sums.of(ledger, self.started, now)
+
+    def _sort(self) -> None:
+        for system, task, mode, stage, status, number, last, *since in self.sums.settled:
+            found = _Count(number, number if status == "invalid" else 0, since)
+            for which in (mode, None):  # None: all modes
+                self._cells.setdefault((system, task, stage, which), _Count()).add(found)
+            if self.now + _AHEAD > last > (self.last or 0.0):
+                self.last = last
+
+    def _stages(self, usd: Mapping[str, float | None]) -> Iterator[StageStatus]:
+        stop, modes = self.about["config"].get("stop_after"), list(self.about["modes"])
+        llms, generators, predictors = (self.parts.get(kind, {}) for kind in ("llm", "generator", "predictor"))
+        lines = [(mode, (llm,)) for mode in modes for llm in llms.values()]
+        for label, part in llms.items():
+            yield self._stage("write", label, part, [(mode, (part,)) for mode in modes], usd)
+        if stop == "write":
+            return
+        for label, part in generators.items():
+            yield self._stage("render", label, part, [(mode, (*chain, part)) for mode, chain in lines], usd)
+        if stop == "render":
+            return
+        made: list[_Line] = [(mode, (*chain, part)) for mode, chain in lines for part in generators.values()]
+        made += [(None, (human, human)) for human in self.parts.get("baseline", {}).values()]
+        for label, part in predictors.items():
+            yield self._stage("score", label, part, [(mode, (*chain, part)) for mode, chain in made], usd)
+
+    def _stage(
+        self, stage: Stage, label: str, part: str, lines: Sequence[_Line], usd: Mapping[str, float | None]
+    ) -> StageStatus:
+        count, done, total = _Count(), 0, 0
+        for task, (mode, chain) in product(self.wanted, lines):
+            found = self._count(stage, task, mode, chain)
+            before = [self._count(each, task, mode, chain) for each in STAGES[: STAGES.index(stage)]]
+            if before and before[0].done > self.wanted[task] and any(each.invalid for each in before):
+                self.notes.append(_MORE)  # whose invalid ones are of these is not known
+                before = []
+            wanted = max(self.wanted[task] - sum(each.invalid for each in before), 0)
+            count.add(found)
+            done += min(found.done, wanted)  # an earlier command may have wanted more
+            total += wanted
+        return StageStatus(
+            stage=stage,
+            component=label,
+            done=done,
+            total=total,
+            invalid=count.invalid,
+            rate=self._rate(count.since) if self.held is not None else None,
+            mean_rate=self._mean(count.since[0]),
+            gpu_seconds=sum(row[4] for row in self.sums.spent if row[:2] == (part, stage)),
+            usd=usd.get(part) if stage == "write" else None,
+        )
+
+    def _count(self, stage: Stage, task: str, mode: str | None, chain: tuple[str, ...]) -> _Count:
+        """Return what is settled of a stage of a line, which goes through components up to that stage or further."""
+        parts = chain[: STAGES.index(stage) + 1]
+        system = made_by(*parts, rendered=stage != "write")
+        fingerprint = None if mode is None else self.about["modes"][mode]["fingerprints"][task]
+        return self._cells.get((system, self.about["tasks"][task]["hash"], stage, fingerprint), _Count())
+
+    def _rate(self, since: Sequence[int]) -> float | None:
+        """Return items a second lately: over the shortest time in which enough came, or since the start."""
+        for number, moment in [*zip(since, self.moments, strict=True)][1:]:
+            if number >= ENOUGH:
+                return number / max(self.now - (moment if moment == self.started else moment // TICK * TICK), 1.0)
+        return self._mean(since[0])
+
+    def _mean(self, number: int) -> float | None:
+        """Return items a second since the start, until now or, for a run that is over, until the latest."""
+        until = self.now if self.held is not None else self.last or self.started
+        return number / max(until - self.started, 1.0) if number else None
+
+    def _cost(self, part: str) -> float | None:
+        """Ask an LLM what all its calls cost; None where it knows no prices, or cannot be asked here."""
+        spec = self.specs.get(part)
+        if spec is None:
+            self.notes.append("the spend is without LLMs that the last command did not name")
+            return None
+        usage = {kind: number for of, kind, number in self.sums.used if of == part}
+        try:  # its fingerprint may take files and the network to tell
+            check_recorded([spec], "run.json")
+            if names_place_here(spec):
+                raise UsageError("it names a path, and what a run names is not looked up elsewhere")
+            return cost_of(load_registry().resolve("llm", spec), usage)
+        except PopbenchError as error:
+            self.notes.append(f"what {spec} cost is not known here ({error})")
+            return None

@@ -1,0 +1,112 @@
+"""A published board's folder: its rules and submissions, read and checked against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from popbench.errors import UsageError, one_line
+from popbench.scores.board_rules import FILE, PaperRules, Rules, breaches, other_predictor, read_rules
+from popbench.scores.scores import Scores
+from popbench.scores.submission import Submission, read_submission
+
+SUBMISSIONS = "submissions"
+
+
+def is_board(path: Path) -> bool:
+    """Say whether a folder is a board."""
+    return (path / FILE).is_file()
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board of submissions, by their files' names."""
+
+    path: Path
+    rules: Rules
+    submissions: Mapping[str, Submission]
+
+    def scores(self) -> list[Scores]:
+        """Return the submissions as sources of a board, in the order of their names; what they are called, too."""
+        return [found.scores(f"{SUBMISSIONS}/{name}") for name, found in sorted(self.submissions.items())]
+
+    def with_submission(self, name: str, submission: Submission) -> Board:
+        """Return the board with another submission."""
+        return replace(self, submissions={**self.submissions, name: submission})
+
+
+def read_board(path: Path) -> Board:
+    """Read a board; raises UsageError with a line for each submission that was tampered with or is no submission."""
+    rules = read_rules(path)
+    if isinstance(rules, PaperRules):
+        raise UsageError(f"{path}: the paper's own board takes no submissions and has no scores of single prompts")
+    submissions, wrong = read_submissions(path)
+    if wrong:
+        raise UsageError("\n".join(wrong))
+    return Board(path, rules, submissions)
+
+
+def read_submissions(path: Path) -> tuple[dict[str, Submission], list[str]]:
+    """Read the submissions of a board; what cannot be read is told in one line each."""
+    found: dict[str, Submission] = {}
+    wrong: list[str] = []
+    folder = path / SUBMISSIONS
+    try:
+        files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
+    except FileNotFoundError:
+        files = []
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be read ({one_line(error)})") from error
+    if folder.is_symlink():
+        raise UsageError(f"{folder} is a link: a board has its submissions itself")
+    for file in files:
+        if not file.name.isprintable():  # or its lines would pass for those of others
+            wrong.append(f"{folder / ascii(file.name)}: no submission: its name has characters that no name has")
+            continue
+        if file.suffix != ".json":
+            wrong.append(f"{file}: no submission: only .json files that `popbench leaderboard add` wrote belong here")
+            continue
+        try:
+            found[file.name] = read_submission(file)
+        except UsageError as error:
+            wrong.append(str(error))
+    return found, wrong
+
+
+def broken_rules(board: Board) -> list[str]:
+    """Say which submissions do not keep a board's rules, lack results, or hold a system that another one holds."""
+    wrong = []
+    owners: dict[str, str] = {}
+    makes: dict[frozenset[tuple[str, str]], str] = {}
+    for name, submission in sorted(board.submissions.items()):
+        where = board.path / SUBMISSIONS / name
+        known = {submission.predictor.name: submission.predictor.digest}
+        lines = [*breaches(board.rules, submission), *other_predictor(board.rules.predictor, known)]
+        wrong += [f"{where}: {line}" for line in (*lines, *submission.missing())]
+        for system in sorted(submission.systems):
+            other = owners.setdefault(system, name)
+            if other != name:
+                wrong.append(f"{where}: system {system!r} was submitted already, in {other}: remove one of the files")
+            twin = makes.setdefault(_make(submission.systems[system]), system)
+            if twin != system:
+                wrong.append(f"{where}: system {system!r} is {twin!r}, in {owners[twin]}, under another label")
+    return wrong
+
+
+def twins(board: Board, submission: Submission) -> dict[str, tuple[str, str]]:
+    """Return which systems of a submission a board has under another label, with that and the submission it is in."""
+    known = {
+        _make(fingerprints): (system, name)
+        for name, found in sorted(board.submissions.items())
+        for system, fingerprints in found.systems.items()
+    }
+    return {
+        system: known[_make(fingerprints)]
+        for system, fingerprints in sorted(submission.systems.items())
+        if known.get(_make(fingerprints), (system,))[0] != system
+    }
+
+
+def _make(fingerprints: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+    return frozenset(fingerprints.items())

@@ -1,0 +1,173 @@
+"""board.yaml: what a board is called, and what every submission to it has to share with the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pydantic
+import yaml
+
+from popbench.errors import UsageError, damage, one_line, unknown
+from popbench.files import read_yaml
+from popbench.text import counted
+
+FILE = "board.yaml"
+_HEAD = (
+    "# What every submission to this board has to share with the others: `popbench leaderboard add` and `check` hold\n"
+    "# them to it. Title and description may be changed at any time (then `popbench leaderboard build` this folder).\n"
+)
+
+
+class Strict(pydantic.BaseModel):
+    """What is read from files that anybody may have written: no unknown keys, and no values of other types."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _one_line(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise ValueError("expected visible text on one line")
+    return text
+
+
+Line = Annotated[str, pydantic.AfterValidator(_one_line)]
+
+
+class Predictor(Strict):
+    """The predictor whose scores are ranked: `digest` is that of its fingerprint."""
+
+    name: str
+    digest: str
+    unit: str
+
+
+class TaskRule(Strict):
+    """A prompt set: its hash, how many prompts it has, and the group under which it is pooled with others."""
+
+    hash: str
+    prompts: int = pydantic.Field(gt=0)
+    group: str | None = None
+
+
+class Terms(Strict):
+    """What must be equal for results to share a board. `seed` None: any."""
+
+    demo: bool
+    predictor: Predictor
+    tasks: dict[str, TaskRule] = pydantic.Field(min_length=1)
+    repeats: int = pydantic.Field(default=1, gt=0)
+    seed: int | None = pydantic.Field(default=None, ge=0)
+
+
+INNER: Mapping[str, type[Strict]] = {"predictor": Predictor, "tasks": TaskRule}
+
+
+class Rules(Terms):
+    """The content of a board.yaml."""
+
+    kind: Literal["runs"] = "runs"
+    title: Line
+    description: str = ""
+
+
+class PaperRules(Strict):
+    """The board.yaml of the paper's own board: its numbers come with popbench, and there are no submissions."""
+
+    kind: Literal["paper"]
+    title: str = ""
+    description: str = ""
+
+
+def read_rules(board: Path) -> Rules | PaperRules:
+    """Read a board's rules; raises UsageError with what is wrong in the file."""
+    path = board / FILE
+    try:
+        content = read_yaml(path)
+    except FileNotFoundError:
+        raise UsageError(f"{board}: not a board ({FILE} is missing): `popbench leaderboard add` makes one") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({one_line(error)})") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: not valid YAML ({damage(error)})") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: not a board's rules (expected keys such as title, predictor, tasks)")
+    kind = content.get("kind", "runs")
+    if kind not in ("runs", "paper"):
+        raise UsageError(f"{path}: {unknown('kind of board', one_line(str(kind), 50), ['runs', 'paper'])}")
+    model: type[Rules | PaperRules] = PaperRules if kind == "paper" else Rules
+    try:
+        return model.model_validate(content)
+    except pydantic.ValidationError as error:
+        raise UsageError(f"{path}: {mistake(error, {**INNER, '': model})}") from None
+
+
+def mistake(error: pydantic.ValidationError, models: Mapping[str, type[pydantic.BaseModel]]) -> str:
+    """Say in one line what is wrong first in a file: an unknown key with the closest that there is, or a value.
+
+    `models` maps the keys of inner objects to what they are, and "" to the outermost.
+    """
+    # A key that is not known often explains one that is missing.
+    first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+    where = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        *parents, key = map(str, first["loc"])
+        within = f" in {'.'.join(parents)}" if parents else ""
+        return f"{unknown(f'key{within}', key, models[parents[0] if parents else ''].model_fields)}"
+    return f"{where}: {one_line(first['msg'].removeprefix('Value error, '))}"
+
+
+def write_rules(rules: Rules) -> str:
+    """Return the text of a board.yaml."""
+    content = {key: value for key, value in rules.model_dump(exclude_none=True).items() if key != "kind"}
+    order = ("title", "description", "demo", "predictor", "tasks", "repeats", "seed")
+    content = {key: content[key] for key in order if content.get(key) not in (None, "")}
+    return _HEAD + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+
+
+def breaches(rules: Terms, terms: Terms) -> Iterator[str]:
+    """Say in one line each how results differ from a board's rules, but for the predictor; nothing where they agree."""
+    if terms.demo != rules.demo:
+        kinds = {True: "demo scores", False: "real ones"}
+        yield (
+            f"demo scores never share a board with real ones: these are {kinds[terms.demo]}, the board has "
+            f"{kinds[rules.demo]}"
+        )
+    for name, rule in sorted(rules.tasks.items()):
+        task = terms.tasks.get(name)
+        if task is None:
+            yield f"task {name!r} of the board is missing: run it too, with --task {name}"
+        elif task.hash != rule.hash:
+            yield (
+                f"task {name!r} is another version than the board's: its hash is {task.hash}, the board has {rule.hash}"
+            )
+        elif task.prompts != rule.prompts or task.group != rule.group:
+            yield (
+                f"task {name!r} has {counted(task.prompts, 'prompt')} in group {task.group}, the board has "
+                f"{rule.prompts:,} in group {rule.group}"
+            )
+    if terms.repeats != rules.repeats:
+        yield (
+            f"it has {counted(terms.repeats, 'repeat')} per prompt, the board {rules.repeats}: "
+            f"run it with --repeats {rules.repeats} (what is there is kept)"
+        )
+    if rules.seed is not None and terms.seed != rules.seed:
+        yield f"its seed is {terms.seed}, the board's {rules.seed}: run it with --seed {rules.seed}"
+
+
+def other_predictor(wanted: Predictor, found: Mapping[str, str]) -> Iterator[str]:
+    """Say that none of the predictors of a run, digests by name, is the board's."""
+    if wanted.digest in found.values():
+        return
+    if wanted.name in found:
+        yield (
+            f"predictor {wanted.name!r} is not the board's: its fingerprint is {found[wanted.name]}, the board has "
+            f"{wanted.digest}"
+        )
+        return
+    names = ", ".join(map(repr, sorted(found))) or "none"
+    yield (
+        f"scored by another predictor than the board's: by {names}, the board has {wanted.name!r} with fingerprint "
+        f"{wanted.digest}: popbench eval --predictor scores the clips that are there"
+    )

@@ -1,0 +1,87 @@
+"""From a run's samples to scores: one set of rows for each predictor."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from popbench.prompting.originality import is_copy
+from popbench.records import JSON, Sample
+from popbench.scores.remarks import Remarks
+from popbench.scores.rows import Rows, ScoreRow
+from popbench.scores.scores import Scores
+
+
+class Gathering:
+    """Sorts a run's samples by predictor as they pass by; `about` is the content of its run.json."""
+
+    def __init__(self, about: Mapping[str, JSON], source: str) -> None:
+        self._about = about
+        self._source = source
+        self._rows = {predictor: Rows() for predictor in about["predictors"]}
+        self._remarks = Remarks()
+
+    def add(self, sample: Sample) -> None:
+        """Take a sample's scores."""
+        self._remarks.add(sample)
+        prompt, copied = (sample.task, sample.prompt_id), is_copy(sample.originality)
+        for predictor, rows in self._rows.items():
+            popularity = sample.scores.get(predictor)
+            rows.add(
+                sample.system, prompt, sample.repeat, sample.category, _status(popularity), popularity,
+                sample.compliance, copied,
+            )  # fmt: skip
+
+    def scores(self, systems: Collection[str] | None = None) -> list[Scores]:
+        """Return the scores by predictor, of some systems or all."""
+        about = self._about
+        references = {key: value for key, value in (about.get("references") or {}).items() if key != "remarks"}
+        remarks = list(self._remarks.told(about, systems))
+        return [
+            Scores(
+                predictor=predictor,
+                predictor_digest=digest,
+                unit=about["units"][predictor],
+                demo=about["demo"],
+                rows=rows if systems is None else rows.where(rows.of_systems(systems)),
+                tasks={
+                    name: {"hash": task["hash"], "group": task["group"], "prompts": task.get("prompts")}
+                    for name, task in about["tasks"].items()
+                },
+                systems=dict(about["systems"]),
+                source=self._source,
+                modes={label: mode["name"] for label, mode in about["modes"].items()},
+                mode_fingerprints={label: mode["fingerprints"] for label, mode in about["modes"].items()},
+                notes=dict(about["notes"]),
+                references=[references] if references else [],
+                remarks=remarks,
+            )
+            for (predictor, digest), rows in zip(about["predictors"].items(), self._rows.values(), strict=True)
+        ]
+
+
+def from_samples(samples: Iterable[Sample], about: Mapping[str, JSON], source: str) -> list[Scores]:
+    """Sort a run's samples by predictor, as `Gathering` does."""
+    found = Gathering(about, source)
+    for sample in samples:
+        found.add(sample)
+    return found.scores()
+
+
+def _status(popularity: float | None) -> str:
+    return "error" if popularity is None else "ok" if popularity > 0 else "invalid"
+
+
+def row_of(sample: Sample, predictor: str) -> ScoreRow:
+    """One predictor's view of a sample: what another predictor made of it is not its business."""
+    popularity = sample.scores.get(predictor)
+    return ScoreRow(
+        sample.system,
+        sample.task,
+        sample.prompt_id,
+        sample.repeat,
+        sample.category,
+        _status(popularity),
+        popularity,
+        sample.compliance,
+        is_copy(sample.originality),
+    )

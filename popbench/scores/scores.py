@@ -1,0 +1,290 @@
+"""The rows a board is made of, and what may stand on one board: refusals say which rows differ, and how."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from popbench.errors import UsageError
+from popbench.records import JSON, LARGEST
+from popbench.scores.rows import ERROR, INVALID, Rows, ScoreRow
+
+_TOLD = 5
+"""Missing results that are named at most."""
+
+
+@dataclass
+class Scores:
+    """All rows of one predictor, with what makes them comparable.
+
+    `tasks` maps a task to its group, hash and number of prompts, `systems` a system to the digests of its
+    fingerprint by task; both hold None where a bare score file says nothing. `modes` maps labels of modes to
+    their names, `notes` labels of components to what a board has to say of them.
+    """
+
+    predictor: str
+    predictor_digest: str | None
+    unit: str
+    demo: bool
+    rows: Sequence[ScoreRow]
+    tasks: dict[str, dict[str, JSON]]
+    systems: dict[str, dict[str, str] | None] = field(default_factory=dict)
+    source: str = ""
+    modes: dict[str, str] = field(default_factory=dict)
+    mode_fingerprints: dict[str, dict[str, str]] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    references: list[dict[str, JSON]] = field(default_factory=list)
+    """Corpora that references come from: `corpus`, `part`, `videos`, `embedder`."""
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def table(self) -> Rows:
+        """The rows by column."""
+        if not isinstance(self.rows, Rows):
+            self.rows = Rows(self.rows)
+        return self.rows
+
+
+def merge(sources: Sequence[Scores]) -> list[Scores]:
+    """Join the rows of several runs and files by predictor; raises UsageError for what does not compare.
+
+    Predictors are the same where their fingerprints are; a score file gives it, or nothing.
+    """
+    merged: dict[str | None, Scores] = {}
+    for number, scores in enumerate(sources):
+        for other in sources[:number]:
+            _check_tasks(other, scores)
+            _check_systems(other, scores)
+        first = merged.get(scores.predictor_digest)
+        if first is None:
+            merged[scores.predictor_digest] = replace(
+                scores, rows=scores.table, tasks=dict(scores.tasks), systems=dict(scores.systems),
+                modes=dict(scores.modes), notes=dict(scores.notes), references=list(scores.references),
+                remarks=list(scores.remarks),
+            )  # fmt: skip
+            continue
+        # A file that does not name its predictor says nothing of a demonstration either, unless it says that it is one.
+        if first.demo != scores.demo and not _is_bare(first if scores.demo else scores):
+            raise UsageError(f"demo scores and real ones cannot share a board ({first.source} and {scores.source})")
+        first.demo = first.demo or scores.demo
+        if _is_bare(first):  # a run knows the predictor's name
+            first.predictor, first.unit = scores.predictor, scores.unit
+        first.rows = first.table.joined(_new_rows(first, scores))
+        first.references += scores.references
+        first.remarks += scores.remarks
+        first.source = f"{first.source} and others" if not first.source.endswith(" and others") else first.source
+        for name, about in scores.tasks.items():  # what one source does not know, another may
+            known = {key: value for key, value in about.items() if value is not None}
+            first.tasks[name] = {**about, **first.tasks.get(name, {}), **known}
+        first.systems |= scores.systems
+        first.modes |= scores.modes
+        for label, fingerprints in scores.mode_fingerprints.items():
+            first.mode_fingerprints[label] = {**first.mode_fingerprints.get(label, {}), **fingerprints}
+        first.notes |= scores.notes
+    found = list(merged.values())
+    named: dict[str, Scores] = {}
+    for scores in found:
+        other = named.setdefault(scores.predictor, scores)
+        if other is not scores:
+            where = f"{other.source} and {scores.source}"
+            raise UsageError(f"two predictors are called {scores.predictor!r}: their fingerprints differ ({where})")
+    if len({scores.demo for scores in found}) > 1:
+        raise UsageError("demo scores and real ones cannot share a board")
+    if len(found) > 1 and None in merged:
+        names = ", ".join(scores.source for scores in found)
+        raise UsageError(f"scores without a predictor share a board only with one another ({names})")
+    return found
+
+
+def _new_rows(first: Scores, other: Scores) -> Rows:
+    """Leave out what two runs have in common, such as the human baseline: systems of one fingerprint, equal results.
+
+    Raises UsageError where such a system has other results.
+    """
+    shared = {name for name, known in other.systems.items() if known and first.systems.get(name)}
+    ours, theirs = first.table, other.table
+    if not shared or not ours.of_systems(shared).any():
+        return theirs
+    both = ours.where(ours.of_systems(shared)).joined(theirs)
+    n = len(both) - len(theirs)
+    known, place = np.unique(both.places()[:n], return_index=True), both.places()[n:]
+    at = np.minimum(np.searchsorted(known[0], place), len(known[0]) - 1)
+    there = known[0][at] == place
+    mine, popularity = known[1][at], both.popularity
+    same = (popularity[mine] == popularity[n:]) | (np.isnan(popularity[mine]) & np.isnan(popularity[n:]))
+    same &= both.status[mine] == both.status[n:]
+    if (there & ~same).any():
+        row = theirs[int(np.argmax(there & ~same))]
+        raise UsageError(
+            f"system {row.system!r} has two results for prompt {row.prompt_id!r} of task {row.task!r} "
+            f"({first.source} and {other.source}): leave it out of one run, or name its videos or models apart"
+        )
+    return theirs.where(~there)
+
+
+def _is_bare(scores: Scores) -> bool:
+    """Say whether scores come from a file that names its predictor by fingerprint, or not at all."""
+    return scores.predictor_digest in (None, scores.predictor)
+
+
+def _check_systems(first: Scores, other: Scores) -> None:
+    where = f"{first.source} and {other.source}"
+    for mode in set(first.mode_fingerprints) & set(other.mode_fingerprints):
+        known_mode, other_mode = first.mode_fingerprints[mode], other.mode_fingerprints[mode]
+        for task in set(known_mode) & set(other_mode):
+            if known_mode[task] != other_mode[task]:
+                raise UsageError(
+                    f"mode {mode!r} has two fingerprints on task {task!r} ({where}): its template, options, corpus or "
+                    "embedder differ; rename one with label= and run it again"
+                )
+    for system in set(first.systems) & set(other.systems):
+        known, fingerprint = first.systems[system], other.systems[system]
+        if known is None or fingerprint is None:
+            continue
+        for task in set(known) & set(fingerprint):
+            if known[task] != fingerprint[task]:
+                way = "rename one with label= and run it again"
+                if "|" not in system:  # the human baseline has no other name
+                    way = "run both with the same corpus and embedder, or leave it out of one"
+                raise UsageError(f"system {system!r} has two fingerprints on task {task!r} ({where}): {way}")
+
+
+def _check_tasks(first: Scores, other: Scores) -> None:
+    for task, about in other.tasks.items():
+        if task in first.tasks and first.tasks[task]["hash"] != about["hash"]:
+            where = f"{first.source} and {other.source}"
+            raise UsageError(f"two versions of task {task!r} cannot share a board: their hashes differ ({where})")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A rectangle of comparable scores: every system on every prompt and repeat of one task or group."""
+
+    name: str
+    systems: list[str]
+    prompts: list[tuple[str, str]]
+    """(task, prompt id), sorted."""
+    categories: list[str]
+    """Of each prompt."""
+    repeats: list[int]
+    values: NDArray[np.float64]
+    """(systems, prompts, repeats)."""
+
+
+def check_rows(scores: Scores) -> None:
+    """Raise UsageError for a row that is no score, and for two rows of one sample."""
+    rows = scores.table
+    value = rows.popularity
+    wrong = ~(np.isfinite(value) & (value >= 0) & (value <= LARGEST)) | ((value == 0) != rows.has_status(INVALID))
+    wrong &= ~rows.has_status(ERROR)
+    if wrong.any():
+        check_row(rows[int(np.argmax(wrong))], scores.source)
+    places, at, counts = np.unique(rows.places(), return_index=True, return_counts=True)
+    if len(places) < len(rows):
+        first = int(at[counts > 1].min())
+        row, count = rows[first], int(counts[at == first][0])
+        sample = f"system {row.system!r}, task {row.task!r}, prompt {row.prompt_id!r}, repeat {row.repeat}"
+        raise UsageError(f"{scores.source}: {count} rows for {sample}")
+
+
+def check_row(row: ScoreRow, source: str) -> None:
+    """Raise UsageError for a row that is no score."""
+    where = f"{source}: system {row.system!r}, task {row.task!r}, prompt {row.prompt_id!r}"
+    if row.status == "error":
+        return
+    if row.popularity is None or not math.isfinite(row.popularity):
+        raise UsageError(f"{where}: popularity is {row.popularity}, expected a finite number")
+    if row.popularity < 0:
+        raise UsageError(f"{where}: popularity is {row.popularity:g}, expected no negative number")
+    if row.popularity > LARGEST:
+        raise UsageError(f"{where}: popularity is {row.popularity:g}, expected at most {LARGEST:g}")
+    if (row.popularity == 0) != (row.status == "invalid"):
+        raise UsageError(f"{where}: popularity is {row.popularity:g} with status {row.status} (0 is for invalid)")
+
+
+def blocks(scores: Scores, *, common: bool) -> list[Block]:
+    """Arrange the rows in rectangles: one for each task, and one for each group of several tasks.
+
+    Raises UsageError that names the prompts a system lacks, unless `common` restricts all systems to the
+    prompts they share (then, if they share none).
+    """
+    check_rows(scores)
+    single = [_block(scores, name, [name], common=common) for name in sorted(scores.tasks)]
+    there = {block.name for block in single if block is not None}
+    if not there:
+        names = ", ".join(repr(name) for name in sorted(scores.tasks))
+        raise UsageError(f"{scores.source}: the systems have no prompt of {names} in common")
+    groups: dict[str, list[str]] = {}
+    for name, about in sorted(scores.tasks.items()):
+        if about["group"] and about["group"] not in scores.tasks:
+            groups.setdefault(about["group"], []).append(name)
+    # A group is pooled where all of its tasks have a table: it says more than any part of it would.
+    pooled = [
+        _block(scores, group, names, common=common)
+        for group, names in groups.items()
+        if len(names) > 1 and there.issuperset(names)
+    ]
+    return [block for block in (*pooled, *single) if block is not None]
+
+
+def _block(scores: Scores, name: str, tasks: Sequence[str], *, common: bool) -> Block | None:
+    """Arrange the rows of some tasks; None where, under `common`, the systems share no prompt of them."""
+    systems = scores.table.system_names
+    rows = scores.table.where(scores.table.of_tasks(tasks))
+    category = _categories(rows, scores.source)
+    repeats = np.unique(rows.repeat)  # those of samples in error count as well
+    rows = rows.where(~np.isnan(rows.popularity))
+    if common:  # repeats that only some systems have are left out like prompts
+        for system in systems:
+            repeats = np.intersect1d(repeats, rows.repeat[rows.of_systems([system])])
+        rows = rows.where(np.isin(rows.repeat, repeats))
+    elif len(rows) < len(systems) * len(category) * len(repeats):
+        raise UsageError(_lacks(scores, rows, systems, sorted(category), repeats.tolist()))
+    counts = np.bincount(rows.prompt, minlength=len(rows.prompts))
+    complete = len(systems) * len(repeats)
+    prompts = sorted(rows.prompts.names[code] for code in np.flatnonzero(counts == complete)) if complete else []
+    if not prompts:
+        return None
+    values = np.empty((len(systems), len(prompts), len(repeats)))
+    place = {prompt: number for number, prompt in enumerate(prompts)}
+    at = np.array([place.get(prompt, -1) for prompt in rows.prompts.names])[rows.prompt]
+    of = np.array([systems.index(system) if system in systems else -1 for system in rows.systems.names])[rows.system]
+    kept = at >= 0
+    values[of[kept], at[kept], np.searchsorted(repeats, rows.repeat[kept])] = rows.popularity[kept]
+    return Block(name, systems, prompts, [category[prompt] for prompt in prompts], repeats.tolist(), values)
+
+
+def _categories(rows: Rows, source: str) -> dict[tuple[str, str], str]:
+    """Return the category of each prompt; raises UsageError for a prompt that has two."""
+    codes, first, prompt = np.unique(rows.prompt, return_index=True, return_inverse=True)
+    category = rows.category
+    different = category != category[first][prompt]
+    if different.any():
+        raise UsageError(f"{source}: prompt {rows[int(np.argmax(different))].prompt_id!r} has two categories")
+    return {
+        rows.prompts.names[code]: rows.categories.names[number]
+        for code, number in zip(codes.tolist(), category[first].tolist(), strict=True)
+    }
+
+
+def _lacks(
+    scores: Scores, rows: Rows, systems: Sequence[str], prompts: Sequence[tuple[str, str]], repeats: Sequence[int]
+) -> str:
+    """Name the system that lacks most results, and the first of them."""
+    system = min(systems, key=lambda each: int(rows.of_systems([each]).sum()))
+    has = {(row.task, row.prompt_id, row.repeat) for row in rows.where(rows.of_systems([system]))}
+    lost = len(prompts) * len(repeats) - len(has)
+    wanted = ((*prompt, repeat) for prompt in prompts for repeat in repeats)
+    missing = list(islice((place for place in wanted if place not in has), _TOLD))
+    names = ", ".join(f"{task}/{prompt}" + (f" repeat {repeat}" if repeat else "") for task, prompt, repeat in missing)
+    more = f" and {lost - _TOLD} more" if lost > _TOLD else ""
+    count = f"{lost} result{'s' * (lost > 1)}"
+    return (
+        f"{scores.source}: system {system!r} lacks {count} that others have: {names}{more} "
+        "(--common restricts the board to the prompts all have)"
+    )

@@ -1,0 +1,40 @@
+"""Whatever can be ranked, read: run directories, boards, submissions and files of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from popbench.errors import UsageError, damage
+from popbench.runs.run_json import read_about
+from popbench.runs.samples import read_jsonl
+from popbench.scores import eee_files
+from popbench.scores.board_folder import is_board, read_board
+from popbench.scores.run_scores import from_samples
+from popbench.scores.score_files import read_scores
+from popbench.scores.scores import Scores, merge
+from popbench.scores.submission import is_submission, read_submission
+
+
+def read_all(sources: Sequence[Path]) -> list[Scores]:
+    """Read and merge sources; raises UsageError for scores that do not compare."""
+    return merge([scores for path in sources for scores in read_source(path)])
+
+
+def read_source(path: Path) -> list[Scores]:
+    """Read a run directory, a board or one of its submissions, a file of bare scores, or Every Eval Ever files.
+
+    Raises UsageError for what is none of these.
+    """
+    if is_board(path):
+        return read_board(path).scores()
+    if is_submission(path):
+        return [read_submission(path, named=False).scores(str(path))]
+    if not path.is_dir() or eee_files.is_folder(path):
+        return read_scores(path)
+    about = read_about(path)
+    try:
+        scores = from_samples(read_jsonl(path / "samples.jsonl"), about, str(path))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path}: run.json cannot be read ({damage(error)})") from error
+    return scores

@@ -1,0 +1,256 @@
+"""One file of a board's `submissions/`: what was run, with the score of every prompt, and a digest over all of it.
+
+There are no videos, titles or completions in it. The digest shows that a file was changed since it was submitted; that
+its scores are true only another run can show, which `components`, `seed` and the clips' hashes are there for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import pydantic
+
+from popbench.errors import UsageError, damage
+from popbench.files import read_json, read_text
+from popbench.prompting.originality import is_copy
+from popbench.records import JSON
+from popbench.scores.board_rules import INNER, Strict, Terms, mistake
+from popbench.scores.rows import Rows
+from popbench.scores.scores import Scores
+
+SCHEMA: Literal[1] = 1
+_NAME_LENGTH = 60
+_MARKS = {"schema", "sha256", "rows"}
+
+
+class Row(Strict):
+    """The score of one sample. `originality` as in samples.jsonl; a clip's hash is there unless there was none."""
+
+    system: str
+    task: str
+    prompt_id: str
+    repeat: int = pydantic.Field(ge=0)
+    category: str
+    status: Literal["ok", "invalid"]
+    popularity: float = pydantic.Field(ge=0, allow_inf_nan=False)
+    compliance: bool | None = None
+    originality: float | None = pydantic.Field(default=None, ge=0, le=1)
+    video_sha256: str | None = pydantic.Field(default=None, pattern=r"^[0-9a-f]{64}$")
+
+
+class Mode(Strict):
+    """A mode by its name, with the fingerprints of its template and references by task."""
+
+    name: str
+    options: dict[str, Any]
+    fingerprints: dict[str, str]
+
+
+class Component(Strict):
+    """A component as it was asked for, and the digest of its fingerprint."""
+
+    spec: str
+    digest: str
+    fingerprint: dict[str, Any]
+
+
+class ReferencesOf(Strict):
+    """The corpus that references come from."""
+
+    corpus: str
+    part: str
+    videos: int = pydantic.Field(ge=0)
+    embedder: str
+
+
+class Costs(Strict):
+    """What the drafts of an LLM took: `uncounted` are calls of unknown usage, `cost` is in USD."""
+
+    llm: str
+    calls: int = pydantic.Field(ge=0)
+    uncounted: int = pydantic.Field(ge=0)
+    usage: dict[str, int]
+    cost: float | None = pydantic.Field(ge=0, allow_inf_nan=False)
+
+
+class Machine(Strict):
+    """What the run was made on."""
+
+    platform: str
+    cpus: int | None
+    gpus: list[str]
+
+
+class Submission(Terms):
+    """The content of a submission but its digest. `systems` maps a system to its fingerprints by task."""
+
+    schema_: Literal[1] = pydantic.Field(alias="schema")
+    popbench: str
+    systems: dict[str, dict[str, str]] = pydantic.Field(min_length=1)
+    modes: dict[str, Mode]
+    components: dict[str, Component]
+    notes: dict[str, str]
+    references: list[ReferencesOf]
+    remarks: list[str]
+    costs: list[Costs]
+    versions: dict[str, str]
+    machine: Machine
+    rows: list[Row] = pydantic.Field(min_length=1)
+
+    _read: str = pydantic.PrivateAttr(default="")
+
+    @property
+    def sha256(self) -> str:
+        """Return the digest of its content: that of the file where it was read from one."""
+        return self._read or digest_of(self.content)
+
+    @property
+    def content(self) -> dict[str, JSON]:
+        """Return it as JSON, without what rows leave open."""
+        found = self.model_dump(by_alias=True, exclude={"rows"})
+        return {**found, "rows": [row.model_dump(exclude_none=True) for row in self.rows]}
+
+    def scores(self, source: str) -> Scores:
+        """Return it as a source of a board; `source` is what messages call it."""
+        rows = Rows()
+        for row in self.rows:
+            rows.add(
+                row.system, (row.task, row.prompt_id), row.repeat, row.category, row.status, row.popularity,
+                row.compliance, is_copy(row.originality),
+            )  # fmt: skip
+        return Scores(
+            predictor=self.predictor.name,
+            predictor_digest=self.predictor.digest,
+            unit=self.predictor.unit,
+            demo=self.demo,
+            rows=rows,
+            tasks={
+                name: {"hash": task.hash, "group": task.group, "prompts": task.prompts}
+                for name, task in self.tasks.items()
+            },
+            systems=dict(self.systems),
+            source=source,
+            modes={label: mode.name for label, mode in self.modes.items()},
+            mode_fingerprints={label: mode.fingerprints for label, mode in self.modes.items()},
+            notes=dict(self.notes),
+            references=[of.model_dump() for of in self.references],
+            remarks=list(self.remarks),
+        )
+
+    def missing(self) -> Iterator[str]:
+        """Say in one line for each system and task which results it lacks, or has twice or too many."""
+        found: dict[tuple[str, str], list[tuple[str, int]]] = {
+            (system, task): [] for system in self.systems for task in self.tasks
+        }
+        for row in self.rows:
+            if (row.system, row.task) not in found:
+                yield f"system {row.system!r} has rows of task {row.task!r} that nothing is said of"
+                return
+            found[row.system, row.task].append((row.prompt_id, row.repeat))
+        for (system, task), places in sorted(found.items()):
+            wanted = self.tasks[task].prompts * self.repeats
+            if len(set(places)) != len(places):
+                twice = next(place for place, count in Counter(places).items() if count > 1)
+                yield f"system {system!r} has two results for prompt {twice[0]!r} of task {task!r}, repeat {twice[1]}"
+            elif len(places) != wanted:
+                yield f"system {system!r} has {len(places):,} of the {wanted:,} results of task {task!r}"
+
+
+_MODELS: Mapping[str, type[Strict]] = {
+    **INNER,
+    "": Submission,
+    "modes": Mode,
+    "components": Component,
+    "references": ReferencesOf,
+    "costs": Costs,
+    "machine": Machine,
+    "rows": Row,
+}
+
+
+def digest_of(content: Mapping[str, JSON]) -> str:
+    """Return the SHA-256 of a submission's content; its keys' order and the file's layout do not count."""
+    kept = {key: value for key, value in content.items() if key != "sha256"}
+    text = json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def name_of(submission: Submission, sha256: str) -> str:
+    """Name a submission's file: what is ranked, and the beginning of its digest."""
+    systems = sorted(submission.systems)
+    parts = [system.split("|") for system in systems]
+    if len(systems) > 1:  # of each part the values, in the order of their systems
+        parts = [list(dict.fromkeys(part[0] for part in parts))]
+    text = "-".join(part for of in parts for part in of)
+    slug = re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[:_NAME_LENGTH].strip("-.").lower()
+    return f"{slug or 'submission'}-{sha256[:8]}.json"
+
+
+def write_submission(submission: Submission) -> tuple[str, str]:
+    """Return the name and the text of a submission's file: one row a line, so that changes can be read."""
+    content = submission.content
+    sha256 = digest_of(content)
+    about = {key: value for key, value in content.items() if key != "rows"}
+    head = json.dumps({"schema": about.pop("schema"), "sha256": sha256, **about}, indent=1, ensure_ascii=False)
+    rows = ",\n".join(
+        "  " + json.dumps(row, separators=(",", ":"), ensure_ascii=False, allow_nan=False) for row in content["rows"]
+    )
+    return name_of(submission, sha256), f'{head[:-2]},\n "rows": [\n{rows}\n ]\n}}\n'
+
+
+def is_submission(path: Path) -> bool:
+    """Say whether a file looks like a submission, whatever may be wrong with it."""
+    if path.suffix != ".json" or not path.is_file():
+        return False
+    with suppress(OSError, ValueError, RecursionError):
+        content = read_json(path)
+        return isinstance(content, dict) and set(content) >= _MARKS
+    return False
+
+
+def read_submission(path: Path, *, named: bool = True) -> Submission:
+    """Read a submission; raises UsageError that says what was changed in it, or what is wrong with it.
+
+    `named` also has its name begin with what it holds; a copy from elsewhere may have any.
+    """
+    try:
+        content = json.loads(read_text(path), parse_constant=_no_number)
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: cannot be read as a submission ({damage(error)})") from error
+    if not isinstance(content, dict) or not set(content) >= _MARKS:
+        raise UsageError(f"{path}: not a submission (expected an object with schema, sha256 and rows)")
+    if content["schema"] != SCHEMA:
+        raise UsageError(f"{path}: written by another popbench (schema {content['schema']}, this one reads {SCHEMA})")
+    claimed = content.pop("sha256")
+    try:
+        found = digest_of(content)
+    except ValueError as error:  # 1e400 is read as infinity
+        raise UsageError(f"{path}: holds a number that no float holds") from error
+    if found != claimed:
+        raise UsageError(
+            f"{path}: was changed after it was submitted: its content has the digest {found[:8]}…, and it says "
+            f"{str(claimed)[:8]}…: restore it from its history, or submit the run again"
+        )
+    try:
+        submission = Submission.model_validate(content)
+    except pydantic.ValidationError as error:
+        raise UsageError(f"{path}: {mistake(error, _MODELS)}") from None
+    submission._read = found
+    for row in submission.rows:
+        if (row.popularity == 0) != (row.status == "invalid"):
+            where = f"system {row.system!r}, task {row.task!r}, prompt {row.prompt_id!r}"
+            raise UsageError(f"{path}: {where}: popularity is {row.popularity:g} with status {row.status}")
+    if named and path.name != (name := name_of(submission, found)):
+        raise UsageError(f"{path}: was renamed: a submission with this content is called {name}")
+    return submission
+
+
+def _no_number(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no score")

@@ -1,0 +1,232 @@
+"""Loading the rows of a task through `datasets`: what it says is to be read, and nothing is to be run.
+
+Some of what that function takes reads pickles, queries a database, or hands options to a file system that runs them;
+and it unpacks whatever is compressed, into however many bytes that makes.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from popbench.errors import UsageError, damage, one_line, unknown
+from popbench.files import LARGEST, opened
+from popbench.local import check_card, plain_places
+from popbench.records import JSON
+from popbench.specs import path_exists
+
+READERS = ("json", "csv", "parquet", "text", "arrow")
+ROWS = 1_000_000
+"""Rows of a data set at most."""
+_WHAT = ("path", "name", "data_files", "data_dir", "split", "revision")
+_HOW = (
+    "delimiter", "sep", "quotechar", "header", "names", "column_names", "skiprows", "encoding", "field", "columns",
+    "sample_by", "keep_linebreaks",
+)  # fmt: skip
+_ONLINE = ("https://", "http://", "hf://")
+_PACKED = {
+    b"\x1f\x8b": "gzip", b"PK": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x04\x22\x4d\x18": "lz4", b"7z\xbc\xaf": "7z", b"Rar!": "rar",
+}  # fmt: skip
+_TAR = slice(257, 262)
+
+
+_FORMATS = {
+    ".jsonl": "json",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".txt": "text",
+}
+
+
+def load_rows(dataset: Mapping[str, JSON], task: str, path: Path, copy: str | None) -> list[dict[str, Any]]:
+    """Load what the file `path` of a task says under `dataset`, from `copy` on this machine where it is given.
+
+    Raises UsageError in one line where that fails, or would do more than to read data.
+    """
+    import datasets
+
+    arguments = dict(dataset) if copy is None else _local(Path(copy), dataset)
+    source = arguments.pop("path", None)
+    if source is None:
+        raise UsageError(f"{path}: dataset needs a path, for instance {{path: json, data_files: prompts.jsonl}}")
+    if copy is None:
+        for key in ("data_files", "data_dir"):
+            if key in arguments:
+                arguments[key] = _absolute(arguments[key], path.parent)
+        if not str(source).startswith("/") and (path.parent / str(source)).exists():
+            source = str(path.parent / str(source))
+    saved = copy is not None and arguments.pop("saved", False)
+    readers = datasets.packaged_modules._PACKAGED_DATASETS_MODULES
+    try:
+        _check({"path": source, **arguments}, readers)
+        _check_files({"path": source, **arguments})
+        for place in (str(source), *_places({"data_dir": arguments.get("data_dir")})):
+            if path_exists(place) and Path(place).is_dir():
+                check_card(Path(place))
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+    # Files on this machine are read through a cache of their own: the shared one may be stale, or not writable.
+    local = copy is not None or (source in _FORMATS.values() and "://" not in str(arguments.get("data_files")))
+    try:
+        with _quiet(datasets), plain_places(), tempfile.TemporaryDirectory() as cache:
+            if local and not saved:
+                arguments |= {"cache_dir": cache, "keep_in_memory": True}
+            if saved:
+                data: Any = datasets.load_from_disk(source)
+                data = data[arguments.get("split", "train")] if isinstance(data, datasets.DatasetDict) else data
+            else:
+                data = datasets.load_dataset(source, **{"split": "train", **arguments})
+            if isinstance(data, dict):
+                raise UsageError(f"{path}: dataset.split is missing (possible: {', '.join(data)})")
+            if len(data) > ROWS:
+                raise UsageError(f"{path}: data set {source!r} has {len(data):,} rows, of {ROWS:,} at most")
+            plain = all(isinstance(feature, datasets.Value) for feature in (data.features or {}).values())
+            return data.to_list() if plain else [dict(row) for row in data]  # what is to be decoded comes row by row
+    except UsageError:
+        raise
+    except Exception as error:
+        cause = error.__cause__ or error
+        hint = "" if copy or "data_files" in arguments else f"; a local copy is given as {task},path=FILE_OR_DIR"
+        raise UsageError(f"{path}: data set {source!r} cannot be loaded: {one_line(cause, 200)}{hint}") from error
+
+
+@contextmanager
+def _quiet(datasets: Any) -> Iterator[None]:
+    """Load without progress bars, without counting the download, and with the hub's retries untold."""
+    shown = not datasets.are_progress_bars_disabled()
+    loggers = {logging.getLogger("huggingface_hub"): logging.ERROR, logging.getLogger("datasets"): logging.CRITICAL}
+    levels = {logger: logger.level for logger in loggers}
+    counts = datasets.config.HF_UPDATE_DOWNLOAD_COUNTS
+    datasets.disable_progress_bars()
+    for logger, level in loggers.items():
+        logger.setLevel(level)
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
+    try:
+        yield
+    finally:
+        datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = counts
+        for logger, level in levels.items():
+            logger.setLevel(level)
+        if shown:
+            datasets.enable_progress_bars()
+
+
+def _local(copy: Path, original: Mapping[str, Any]) -> dict[str, Any]:
+    """Say how to load a local copy: a data file, a folder that `save_to_disk` wrote, or a folder of data files."""
+    split = original.get("split", "train")
+    if copy.is_file():
+        if copy.suffix not in _FORMATS:
+            raise UsageError(f"{copy}: cannot be loaded as a data set (possible: {', '.join(_FORMATS)})")
+        delimiter = {"delimiter": "\t"} if copy.suffix == ".tsv" else {}
+        return {"path": _FORMATS[copy.suffix], "data_files": str(copy), "split": "train", **delimiter}
+    if not copy.is_dir():
+        raise UsageError(f"{copy}: no such file or folder")
+    saved = (copy / "dataset_dict.json").exists() or (copy / "state.json").exists()
+    return {"path": str(copy), "split": split, "saved": saved}
+
+
+def _absolute(value: Any, folder: Path) -> Any:
+    if isinstance(value, list):
+        return [_absolute(item, folder) for item in value]
+    if isinstance(value, dict):
+        return {key: _absolute(item, folder) for key, item in value.items()}
+    return value if "://" in str(value) else str(folder / str(value))
+
+
+def _check(arguments: Mapping[str, JSON], readers: Mapping[str, Any]) -> None:
+    """Raise UsageError for arguments that do more than to say which data is read; `readers` are those built in."""
+    for key, value in arguments.items():
+        if key not in (*_WHAT, *_HOW):
+            raise unknown("key in dataset", key, (*_WHAT, *_HOW), shown=None)
+        if key in _HOW and not all(isinstance(item, str | int | None) for item in _items(value)):
+            raise UsageError(f"dataset.{key}: expected text or a number")
+    source = str(arguments.get("path"))
+    if source.endswith(".py"):
+        raise UsageError("dataset.path names a script, which is not run: name data files, as in path: json")
+    if source in (*readers, "pandas", "sql", "spark", "generator", "cache") and source not in READERS:
+        raise UsageError(f"dataset.path: {unknown('reader', source, READERS)}")
+    for place in (source, *_places(arguments)):
+        if "::" in place or ("://" in place and not place.startswith(_ONLINE)):
+            raise UsageError(f"dataset: {one_line(place, 100)!r} is neither a path nor an address of https or hf")
+
+
+def _check_files(arguments: Mapping[str, JSON]) -> None:
+    """Raise UsageError for files on this machine that are no files, too large, or compressed."""
+    for place in (str(arguments.get("path")), *_places(arguments)):
+        for named in _named(place) if place not in READERS and "://" not in place else ():
+            for file in sorted(named.rglob("*")) if named.is_dir() else [named]:
+                if not file.is_dir():
+                    _check_file(file)
+
+
+def _named(place: str) -> list[Path]:
+    """Return what a path, or a pattern of paths, stands for on this machine."""
+    if path_exists(place):
+        return [Path(place)]
+    try:
+        return sorted(Path("/").glob(str(Path(place).absolute()).lstrip("/")))
+    except (OSError, ValueError, NotImplementedError, IndexError) as error:
+        raise UsageError(f"{one_line(place, 100)!r} is no path ({damage(error)})") from error
+
+
+def _check_file(path: Path) -> None:
+    try:
+        with opened(path) as file:
+            head, size = file.read(_TAR.stop), path.stat().st_size
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({one_line(error)})") from error
+    kind = next((name for mark, name in _PACKED.items() if head.startswith(mark)), None)
+    if kind or head[_TAR] == b"ustar":
+        raise UsageError(f"{path}: is compressed ({kind or 'tar'}), and not unpacked here: unpack it first")
+    if size > LARGEST:
+        raise UsageError(f"{path}: larger than {LARGEST // 2**20} MiB")
+    if head.startswith(b"PAR1"):
+        _check_parquet(path)
+
+
+def _check_parquet(path: Path) -> None:
+    """Raise UsageError for a file of Parquet in which a few bytes stand for very many."""
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            about = file.metadata
+            if about.num_rows > ROWS:
+                raise UsageError(f"{path}: {about.num_rows:,} rows, of {ROWS:,} at most")
+            groups = [about.row_group(number) for number in range(about.num_row_groups)]
+            chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+            largest = max((chunk.total_uncompressed_size for chunk in chunks), default=0)
+            size = 0  # a value may be as large as its chunk, and stand in every row
+            for batch in file.iter_batches(max(4, min(10_000, LARGEST // max(largest, 1)))):
+                size += sum(_unpacked(column).nbytes for column in batch.columns)
+                if size > LARGEST:
+                    raise UsageError(f"{path}: larger than {LARGEST // 2**20} MiB when it is unpacked")
+    except (OSError, ValueError) as error:  # also what is no Parquet
+        raise UsageError(f"{path}: cannot be read ({one_line(error, 200)})") from error
+
+
+def _unpacked(column: Any) -> Any:
+    return column.dictionary_decode() if hasattr(column, "dictionary_decode") else column
+
+
+def _places(arguments: Mapping[str, JSON]) -> Iterator[str]:
+    for key in ("data_files", "data_dir"):
+        yield from map(str, _items(arguments.get(key)))
+
+
+def _items(value: JSON) -> Iterator[JSON]:
+    """Yield what stands in lists and objects, as deep as a file of YAML can be."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _items(item)
+    elif isinstance(value, dict):
+        yield from _items(list(value.values()))
+    elif value is not None:
+        yield value

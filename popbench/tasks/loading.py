@@ -1,0 +1,145 @@
+"""Tasks by name: what `--task` may say, and the prompts of what it names.
+
+A task's data comes from `datasets`, or from a copy on this machine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from popbench.errors import UsageError, unknown
+from popbench.records import JSON, Prompt
+from popbench.registry import load_registry
+from popbench.specs import parse_spec, path_exists
+from popbench.tasks.datasets import load_rows
+from popbench.tasks.schema import Listed, TaskFile, find_task_files, read_task_file
+from popbench.tasks.task import Task
+
+
+def registered_tasks() -> list[Listed]:
+    """List the task files that plugins register."""
+    return list(find_task_files(load_registry().task_folders))
+
+
+def load_tasks(specs: Iterable[str]) -> list[Task]:
+    """Load the tasks that `--task` names: a task, a group, a YAML file, or a folder of them.
+
+    `NAME,path=COPY` loads a task's data from a local copy. Raises UsageError for a name that is unknown or
+    claimed twice, and for a task that cannot be loaded or is empty.
+    """
+    tasks: dict[str, Task] = {}
+    for spec in specs:
+        name, options = (spec, {}) if path_exists(spec) else parse_spec(spec)
+        if extra := set(options) - {"path"}:
+            raise unknown(f"option of task {name}", min(extra), ["path"])
+        for listed in _matching(name):
+            assert listed.file is not None
+            task = load_task(listed.path, options.get("path"))
+            other = tasks.get(task.name, task)
+            if other.hash != task.hash or other.template_files != task.template_files:
+                raise UsageError(f"two different tasks are named {task.name!r}: rename one")
+            tasks[task.name] = task
+    return list(tasks.values())
+
+
+def is_task_path(name: str) -> bool:
+    """Say whether `--task` takes a text for a path: a YAML file, or a folder that no registered task is named like."""
+    path = Path(name)
+    if "/" in name or path.suffix in (".yaml", ".yml"):
+        return True
+    return path_exists(name) and path.is_dir() and not any(_named(listed, name) for listed in registered_tasks())
+
+
+def _matching(name: str) -> list[Listed]:
+    path = Path(name)
+    if ("/" in name or path.suffix) and not path_exists(name):
+        raise UsageError(f"{name}: no such file or folder")
+    if path_exists(name) and path.is_file() and path.suffix not in (".yaml", ".yml"):
+        raise UsageError(f"{name}: not a task (a task is a YAML file that names its data)")
+    if path.suffix in (".yaml", ".yml"):
+        return [Listed(path, read_task_file(path))]
+    if path.is_dir() and is_task_path(name):
+        found = list(find_task_files([path]))
+        if not found:
+            raise UsageError(f"{path}: no task file (*.yaml) in this folder")
+    else:
+        found = [listed for listed in registered_tasks() if _named(listed, name)]
+        exact = [listed for listed in found if listed.file is not None and listed.file.task == name]
+        if len(exact) > 1:
+            raise UsageError(f"task {name!r} is registered twice, in {exact[0].path} and {exact[1].path}")
+        found = exact or found
+    for listed in found:
+        if listed.error:
+            raise UsageError(listed.error)
+    if not found:
+        files = [listed.file for listed in registered_tasks() if listed.file is not None]
+        names = {file.task for file in files} | {file.group for file in files if file.group}
+        raise unknown("task", name, names, "a file or folder is given by its path")
+    return found
+
+
+def _named(listed: Listed, name: str) -> bool:
+    if listed.file is None:
+        return listed.path.stem == name
+    return name in (listed.file.task, listed.file.group)
+
+
+def load_task(path: Path, copy: str | None = None) -> Task:
+    """Load one task file with its prompts, from `copy` (a file or folder on this machine) where it is given."""
+    file = read_task_file(path)
+    for mode, template in file.templates.items():
+        if not (path.parent / template).is_file():
+            raise UsageError(f"{path}: template of mode {mode!r} not found: {path.parent / template}")
+    prompts = tuple(_prompts(file, path, load_rows(file.dataset, file.task, path, copy)))
+    if not prompts:
+        raise UsageError(
+            f"{path}: task {file.task!r} has no prompts" + (" (where: matches no row)" if file.where else "")
+        )
+    twice = [id_ for id_, count in Counter(prompt.id for prompt in prompts).items() if count > 1]
+    if twice:
+        raise UsageError(f"{path}: {len(twice)} prompt ids occur more than once, for instance {twice[0]!r}")
+    return Task(file, path.parent, prompts)
+
+
+def _prompts(file: TaskFile, path: Path, rows: list[dict[str, Any]]) -> Iterator[Prompt]:
+    if rows:
+        columns = list(rows[0])
+        fields = file.fields
+        category = fields.category if isinstance(fields.category, str) else None
+        for column in (fields.id, fields.prompt, category, *file.where):
+            if column is not None and column not in columns:
+                raise UsageError(f"{path}: {unknown('column', column, columns)}")
+    kept = [row for row in rows if all(_meets(row[key], value) for key, value in file.where.items())]
+    for position, row in enumerate(kept):
+        text = row[file.fields.prompt]
+        if not isinstance(text, str) or not text.strip():
+            raise UsageError(
+                f"{path}: row {position + 1}: the prompt is empty or no text ({json.dumps(text, default=str)})"
+            )
+        for key in (file.fields.id, file.fields.category):
+            if isinstance(key, str) and (row[key] is None or not str(row[key]).strip()):
+                raise UsageError(f"{path}: row {position + 1}: {key} is empty")
+        id_ = str(row[file.fields.id]) if file.fields.id else f"{position + 1:04d}"
+        yield Prompt(id_, text, _category(file, path, row, position, len(kept)), file.task)
+
+
+def _meets(value: JSON, wanted: JSON) -> bool:
+    return value in wanted if isinstance(wanted, list) else bool(value == wanted)
+
+
+def _category(file: TaskFile, path: Path, row: Mapping[str, Any], position: int, total: int) -> str:
+    category = file.fields.category
+    if category is None:
+        return "all"
+    if isinstance(category, str):
+        return str(row[category])
+    if total != category.blocks_of * len(category.names):
+        raise UsageError(
+            f"{path}: {total} rows, but blocks_of: {category.blocks_of} with {len(category.names)} names "
+            f"needs {category.blocks_of * len(category.names)}"
+        )
+    return category.names[position // category.blocks_of]

@@ -1,0 +1,98 @@
+"""The YAML file of a task: its keys, how it is read and found, and what is told of a bad one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from popbench.errors import UsageError, damage, one_line, unknown
+from popbench.files import read_yaml
+
+
+class _Strict(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+class Blocks(_Strict):
+    """Categories by position: the first `blocks_of` rows are of the first name, and so on."""
+
+    blocks_of: int = pydantic.Field(gt=0)
+    names: list[str] = pydantic.Field(min_length=1)
+
+
+class Fields(_Strict):
+    """Which columns hold what; without `id` prompts are numbered, without `category` they are one stratum."""
+
+    id: str | None = None
+    prompt: str
+    category: str | Blocks | None = None
+
+
+class DraftRules(_Strict):
+    """What a draft has to keep; `clip_seconds` is template text only."""
+
+    title_max_chars: int = pydantic.Field(default=50, gt=0)
+    clip_seconds: float | int = pydantic.Field(default=3, gt=0)
+
+
+class TaskFile(_Strict):
+    """The keys of a task's YAML file."""
+
+    task: str = pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    version: int | str
+    group: str | None = None
+    description: str = ""
+    dataset: dict[str, Any]
+    fields: Fields
+    where: dict[str, Any] = {}
+    templates: dict[str, str] = pydantic.Field(min_length=1)
+    draft: DraftRules = DraftRules()
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A task file that was found: its content, or the one line that says why it cannot be read."""
+
+    path: Path
+    file: TaskFile | None
+    error: str | None = None
+
+
+def read_task_file(path: Path) -> TaskFile:
+    """Read and check a task's YAML; raises UsageError with the file and what is wrong in it."""
+    try:
+        content = read_yaml(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read ({damage(error)})") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: not valid YAML ({damage(error)})") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: not a task file (expected keys such as task, dataset, fields, templates)")
+    try:
+        return TaskFile.model_validate(content)
+    except pydantic.ValidationError as error:
+        # A key that is not known often explains one that is missing.
+        errors = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+        # Of a category that is neither a column nor blocks, say what is wrong with the blocks.
+        first = next((item for item in errors if "Blocks" in item["loc"] and len(item["loc"]) > 3), errors[0])
+        where = ".".join(str(part) for part in first["loc"] if part not in ("Blocks", "str"))
+        if first["type"] == "extra_forbidden":
+            models: dict[str, type[_Strict]] = {"fields": Fields, "draft": DraftRules, "Blocks": Blocks}
+            known = [models[str(part)] for part in first["loc"][:-1] if str(part) in models]
+            parent = known[-1] if known else TaskFile
+            raise UsageError(f"{path}: {unknown('key', where.rpartition('.')[2], parent.model_fields)}") from None
+        raise UsageError(f"{path}: {where}: {one_line(first['msg'])}") from None
+
+
+def find_task_files(folders: Iterable[Path]) -> Iterator[Listed]:
+    """Find the task files at any depth below `folders`, sorted by path."""
+    for folder in folders:
+        for path in sorted(p for p in folder.rglob("*") if p.suffix in (".yaml", ".yml")):
+            try:
+                yield Listed(path, read_task_file(path))
+            except UsageError as error:
+                yield Listed(path, None, str(error))

@@ -1,0 +1,134 @@
+"""The ledger's columns that came later, and the sums it keeps of its rows."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from popbench.ledger.ledger import Call, Cell, Done, Ledger
+from popbench.ledger.schema import KEPT
+from popbench.ledger.sums import spent, tallied, used
+
+WRITE, RENDER = Cell("s", "t", "m", "write"), Cell("s", "t", "m", "render")
+PAYLOAD = {"seconds": 2.5, "gpus": 2.0, "notes": [], "usage": {"input": 30, "output": 7}}
+BEFORE = """
+CREATE TABLE calls (
+    key TEXT PRIMARY KEY, stage TEXT NOT NULL, status TEXT NOT NULL, payload TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE done (
+    system TEXT, task TEXT, mode TEXT, stage TEXT, prompt TEXT, repeat INTEGER,
+    key TEXT NOT NULL, status TEXT NOT NULL, value TEXT NOT NULL,
+    PRIMARY KEY (system, task, mode, stage, prompt, repeat)
+) WITHOUT ROWID;
+CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+INSERT INTO about VALUES ('schema', '1'), ('identity', '{}');
+INSERT INTO calls VALUES ('k', 'write', 'ok', '{"seconds":2.5,"usage":{"input":30}}'), ('j', 'render', 'ok', '{}');
+INSERT INTO done VALUES ('s', 't', 'm', 'write', 'p', 0, 'k', 'ok', '{}');
+"""
+"""A ledger as it was before rows had moments and sums were kept."""
+
+
+def done(prompt: str, status: str = "ok", cell: Cell = WRITE) -> Done:
+    return Done(cell, prompt, 0, "k", status, {})
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    path = tmp_path / "ledger.sqlite"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(BEFORE)
+    return path
+
+
+def counts(ledger: Ledger) -> dict[tuple[Cell, str], int]:
+    return {(cell, status): n for cell, status, n, *_ in ledger.tally()}
+
+
+def test_every_row_knows_when_it_was_settled(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    before = time.time()
+    with closing(Ledger(path)) as ledger:
+        ledger.commit(None, [done("p")])
+        ((cell, status, n, last, *since),) = ledger.tally(before, before + 20)
+    with closing(sqlite3.connect(path)) as db:
+        ((at,),) = db.execute("SELECT at FROM done").fetchall()
+    assert before <= at <= time.time()
+    assert (cell, status, n, last) == (WRITE, "ok", 1, at)
+    assert since == [1, 0]
+
+
+def test_a_ledger_of_before_is_read_as_it_is(old: Path) -> None:
+    content = old.read_bytes()
+    ledger = Ledger.peek(old)
+    assert ledger is not None
+    with closing(ledger):
+        assert ledger.places(WRITE) == {("p", 0)}
+        assert ledger.tally(100.0) == [(WRITE, "ok", 1, 0, 0)]
+        assert ledger.spent() == [("", "render", 1, 0, 0), ("", "write", 1, 2.5, 0)]
+        assert ledger.used() == [("", "input", 30)]
+    assert old.read_bytes() == content
+
+
+def test_a_ledger_of_before_goes_on_and_counts_what_it_had(old: Path) -> None:
+    for _ in range(2):  # the second time there is nothing left to do
+        with closing(Ledger(old)) as ledger:
+            ledger.commit(Call("l", "write", "ok", PAYLOAD), [done("q")], "abc")
+            assert counts(ledger) == {(WRITE, "ok"): 2}
+            assert ledger.places(WRITE) == {("p", 0), ("q", 0)}
+            assert ledger.about("schema") == "1"
+            assert ledger.used() == [("", "input", 30), ("abc", "input", 30), ("abc", "output", 7)]
+
+
+def test_a_killed_migration_leaves_the_ledger_as_it_was(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KEPT, "tally", "CREATE TABLE tally (n);\nCREATE TABLE about (n);\n")
+    with pytest.raises(Exception, match="already exists"):
+        Ledger(old)
+    with closing(sqlite3.connect(old)) as db:
+        assert len(db.execute("PRAGMA table_info(done)").fetchall()) == 9
+
+
+def test_counts_are_of_what_is_asked_for_also_where_a_cell_holds_more(tmp_path: Path) -> None:
+    with closing(Ledger(tmp_path / "ledger.sqlite")) as ledger:
+        ledger.commit(None, [Done(WRITE, prompt, repeat, "k", "ok", {}) for prompt in "pqr" for repeat in range(2)])
+        ledger.commit(None, [done("q", "invalid")])
+        assert ledger.count(WRITE, 2) == ledger.count(WRITE, 3) == (6, 5)
+        assert ledger.count(WRITE, 1) == (3, 2)
+        assert ledger.count(WRITE, 2, ["p", "r", "s"]) == (4, 4)
+        assert ledger.count(RENDER, 2) == (0, 0)
+        ledger.commit(None, [Done(WRITE, "r", 7, "k", "ok", {})])
+        assert ledger.count(WRITE, 2) == (6, 5)
+        assert ledger.count(WRITE, 8) == (7, 6)
+
+
+def test_a_ledger_of_before_is_counted_by_its_rows_and_by_its_sums_once_it_has_them(old: Path) -> None:
+    ledger = Ledger.peek(old)
+    assert ledger is not None
+    assert ledger.count(WRITE, 1) == (1, 1)
+    ledger.close()
+    with closing(Ledger(old)) as ledger:
+        assert ledger.count(WRITE, 1) == (1, 1)
+    with closing(sqlite3.connect(old)) as db:
+        db.execute("UPDATE tally SET n = 5")
+        db.commit()
+    with closing(Ledger(old)) as ledger:
+        assert ledger.count(WRITE, 1) == (5, 5)
+        assert ledger.count(WRITE, 0) == (0, 0)
+
+
+def test_the_sums_are_those_of_the_rows_also_where_rows_are_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with closing(Ledger(path)) as ledger:
+        for status in ("ok", "invalid"):
+            ledger.commit(Call("k", "write", status, PAYLOAD), [done("p", status), done("q", status)], "llm")
+        ledger.commit(Call("c", "render", "ok", {"seconds": None, "notes": []}), [done("p", cell=RENDER)], "gen")
+        ledger.commit(None, [done("r")])
+        assert counts(ledger) == {(WRITE, "invalid"): 2, (WRITE, "ok"): 1, (RENDER, "ok"): 1}
+        assert ledger.spent() == [("gen", "render", 1, 0, 0), ("llm", "write", 1, 2.5, 5)]
+        assert ledger.used() == [("llm", "input", 30), ("llm", "output", 7)]
+    with closing(sqlite3.connect(path)) as db:
+        for table, count in (("tally WHERE n > 0", tallied()), ("spent", spent()), ("used", used())):
+            assert db.execute(f"SELECT * FROM {table}").fetchall() == db.execute(count).fetchall()

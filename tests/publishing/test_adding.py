@@ -1,0 +1,417 @@
+"""`popbench leaderboard add`: comparable runs get onto a board, and every reason why not is told at once."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import made_boards
+import popbench_runs
+from command_line import Done, Run, in_process
+from made_boards import begin, edit, edit_samples, evaluate, submissions, tree
+from popbench.publishing import lock
+from popbench.publishing.add import add
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of other systems on the same task, and of what is not comparable to them."""
+    runs = tmp_path_factory.mktemp("runs")
+    evaluate(runs / "one")
+    evaluate(runs / "two", llm="faulty,label=third")
+    return runs
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    call = in_process(monkeypatch, capsys, tmp_path)
+    return lambda *arguments: call("leaderboard", *arguments)
+
+
+@pytest.fixture
+def one(made: Path, tmp_path: Path) -> Path:
+    """The first run, to be changed."""
+    return Path(shutil.copytree(made / "one", tmp_path / "one"))
+
+
+@pytest.fixture(scope="module")
+def begun(made: Path) -> Path:
+    return begin(made / "board", made / "two")
+
+
+@pytest.fixture
+def board(begun: Path, tmp_path: Path) -> Path:
+    """A board that the second run began."""
+    return Path(shutil.copytree(begun, tmp_path / "board"))
+
+
+def reasons(done: Done, board: Path, before: Any) -> list[str]:
+    """The reasons why a run was refused; nothing may have been written."""
+    assert done.status == 2, done.out
+    assert tree(board) == before
+    lines = done.err.splitlines()
+    assert lines
+    assert all(line.startswith("popbench: ") for line in lines)
+    return [line.partition(": ")[2].partition(": ")[2] for line in lines]
+
+
+# -- what is added
+
+
+def test_the_first_run_makes_a_board_with_its_task_and_predictor_as_rules(run: Run, made: Path, tmp_path: Path) -> None:
+    done = run("add", "deep/board", made / "one", "--title", "Cats: counted", "--description", "Made for tests.")
+    assert (done.status, done.err) == (0, "")
+    assert "deep/board/board.yaml is new" in done.out
+    about = json.loads((made / "one/run.json").read_text(encoding="utf-8"))
+    rules = yaml.safe_load((tmp_path / "deep/board/board.yaml").read_text(encoding="utf-8"))
+    assert rules == {
+        "title": "Cats: counted",
+        "description": "Made for tests.",
+        "demo": False,
+        "predictor": {"name": "faulty", "digest": about["predictors"]["faulty"], "unit": "likes"},
+        "tasks": {"cats": {"hash": about["tasks"]["cats"]["hash"], "prompts": 12}},
+        "repeats": 1,
+        "seed": 42,
+    }
+    readme = (tmp_path / "deep/board/README.md").read_text(encoding="utf-8")
+    assert readme.startswith("# Cats: counted\n")
+    assert "Made for tests." in readme
+    assert run("check", "deep/board").out == "deep/board: ok: 2 systems, 1 submission\n"
+
+
+def test_a_submission_holds_every_score_and_what_was_run_but_no_texts(run: Run, made: Path, board: Path) -> None:
+    run("add", "board", made / "one")
+    first, _ = submissions(board)
+    assert first.name.startswith("shotlist-verbatim-")
+    content = json.loads(first.read_text(encoding="utf-8"))
+    rows = {(row["system"], row["prompt_id"]): row for row in content["rows"]}
+    samples = popbench_runs.samples(made / "one")
+    assert len(rows) == len(samples) == 24
+    for sample in samples:
+        row = rows[sample["system"], sample["prompt_id"]]
+        for key in ("task", "repeat", "category", "status", "popularity", "video_sha256", "compliance"):
+            assert row[key] == sample[key]
+    assert set(content["components"]) == {"generator faulty", "llm shotlist", "llm verbatim", "predictor faulty"}
+    text = first.read_text(encoding="utf-8")
+    assert samples[0]["title"] not in text
+    assert samples[0]["prompt"] not in text
+    assert max(map(len, text.splitlines())) < 400
+
+
+def test_no_folder_of_the_machine_gets_into_a_submission(run: Run, made: Path, tmp_path: Path) -> None:
+    once = tmp_path / "private" / "marker"
+    once.parent.mkdir()
+    evaluate(tmp_path / "mine", llm=f"faulty,label=mine,once={once}")
+    assert run("add", "board", "mine").status == 0
+    (file,) = submissions(tmp_path / "board")
+    assert str(tmp_path) not in "".join(text.decode() for text in tree(tmp_path / "board").values())
+    assert (
+        json.loads(file.read_text(encoding="utf-8"))["components"]["llm mine"]["spec"]
+        == 'faulty,label="mine",once="marker"'
+    )
+
+
+def test_the_order_in_which_runs_are_added_changes_no_byte(run: Run, made: Path, tmp_path: Path) -> None:
+    for board, order in (("ab", ("one", "two")), ("ba", ("two", "one"))):
+        for name in order:
+            title = () if (tmp_path / board).exists() else ("--title", "Cats")
+            assert run("add", board, made / name, *title).status == 0
+    assert tree(tmp_path / "ab") == tree(tmp_path / "ba")
+    assert run("check", "ab").out == "ab: ok: 3 systems, 2 submissions\n"
+
+
+def test_some_systems_of_a_run_can_be_submitted(run: Run, made: Path, tmp_path: Path) -> None:
+    assert run("add", "board", made / "one", "--system", "verbatim|basic|faulty").status == 0
+    results = json.loads((tmp_path / "board/board.json").read_text(encoding="utf-8"))
+    assert [row["system"] for row in results["systems"]] == ["verbatim|basic|faulty"]
+    before = tree(tmp_path / "board")
+    done = run("add", "board", made / "one", "--system", "verbatm|basic|faulty")
+    (line,) = reasons(done, tmp_path / "board", before)
+    assert "did you mean 'verbatim|basic|faulty'?" in line
+
+
+def test_of_several_predictors_the_scores_of_the_boards_are_taken(run: Run, board: Path, tmp_path: Path) -> None:
+    evaluate(tmp_path / "both", llm="verbatim", predictor=["sound,label=other", "faulty,label=renamed"])
+    assert run("add", "board", "both").status == 0
+    file = next(path for path in submissions(board) if "verbatim" in path.name)
+    content = json.loads(file.read_text(encoding="utf-8"))
+    found = {row["prompt_id"]: row["popularity"] for row in content["rows"]}
+    assert found == {row["prompt_id"]: row["scores"]["renamed"] for row in popbench_runs.samples(tmp_path / "both")}
+    assert content["predictor"]["name"] == "faulty"
+    assert "predictor other" not in content["components"]
+
+
+def test_a_new_board_may_take_another_predictor_than_the_first(run: Run, tmp_path: Path) -> None:
+    evaluate(tmp_path / "both", llm="verbatim", predictor=["sound,label=other", "faulty"])
+    done = run("add", "board", "both", "--predictor", "fauty")
+    assert "did you mean 'faulty'?" in done.line
+    assert not (tmp_path / "board").exists()
+    assert run("add", "board", "both", "--predictor", "faulty").status == 0
+    assert yaml.safe_load((tmp_path / "board/board.yaml").read_text())["predictor"]["name"] == "faulty"
+    assert "--predictor is for a new board" in run("add", "board", "both", "--predictor", "faulty").line
+
+
+# -- what is refused, and why
+
+
+def changed_hash(run: Path) -> None:
+    edit(run / "run.json", lambda about: about["tasks"]["cats"].update(hash="0" * 32))
+
+
+def other_categories(run: Path) -> None:
+    for at in range(24):
+        edit_samples(run, lambda row: row.update(category="all"), at)
+
+
+def stolen_scores(run: Path) -> None:
+    """Both lines are real, and each stands for the other's prompt."""
+    lines = [json.loads(line) for line in (run / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
+    for key in ("title", "video_prompt", "video_sha256", "popularity", "scores"):
+        lines[0][key], lines[1][key] = lines[1][key], lines[0][key]
+    (run / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+def without_a_line(run: Path) -> None:
+    lines = (run / "samples.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (run / "samples.jsonl").write_text("".join(lines[1:]), encoding="utf-8")
+
+
+def damaged_ledger(run: Path) -> None:
+    with sqlite3.connect(run / "ledger.sqlite") as ledger:
+        ledger.execute("DELETE FROM done WHERE stage = 'score'")
+    ledger.close()
+
+
+EDITS: list[tuple[Callable[[Path], object], str]] = [
+    (lambda run: edit_samples(run, lambda row: row.update(popularity=99.0, scores={"faulty": 99.0})),
+     "samples.jsonl does not match the ledger in popularity: system 'shotlist|basic|faulty', cats/p00: it says 99"),
+    (lambda run: edit_samples(run, lambda row: row["scores"].update(faulty=99.0)), "match the ledger in scores"),
+    (lambda run: edit_samples(run, lambda row: row.update(title="Better")), "does not match the ledger in title"),
+    (lambda run: edit_samples(run, lambda row: row.update(video_sha256="0" * 64)), "in video_sha256"),
+    (lambda run: edit_samples(run, lambda row: row.update(compliance=not row["compliance"])), "in compliance"),
+    (lambda run: edit_samples(run, lambda row: row.update(status="invalid", popularity=0.0, scores={"faulty": 0.0})),
+     "does not match the ledger in status"),
+    (lambda run: edit_samples(run, lambda row: row.update(prompt_id="p99")), "the ledger holds nothing of it"),
+    (stolen_scores, "samples.jsonl does not match the ledger in title (2 samples)"),
+    (without_a_line, "samples.jsonl: system 'shotlist|basic|faulty' lacks 1 sample of task 'cats'"),
+    (lambda run: edit_samples(run, lambda row: row.update(category="b")), "two texts or categories for prompt 'p00'"),
+    (other_categories, "the prompts or categories of task 'cats' do not match its hash"),
+    (damaged_ledger, "samples.jsonl does not match the ledger in status (24 samples)"),
+    (lambda run: edit(run / "results.json", lambda results: results["pairs"][0].update(wins=12)),
+     "results.json is not what the samples give: pairs[0].wins is 12"),
+    (lambda run: (run / "results.json").unlink(), "results.json cannot be read"),
+    (lambda run: (run / "ledger.sqlite").unlink(), "its ledger.sqlite is missing"),
+    (lambda run: (run / "ledger.sqlite").write_text("no ledger"), "the ledger cannot be opened"),
+    (changed_hash, "run.json names other tasks or another seed than the ledger"),
+    (lambda run: edit(run / "run.json", lambda about: about["config"].update(seed=7)), "another seed than the ledger"),
+    (lambda run: edit(run / "run.json", lambda about: about["predictors"].update(faulty="0" * 32)),
+     "predictor 'faulty' has another fingerprint than its digest says"),
+    (lambda run: edit(run / "run.json", lambda about: about["components"]["llm shotlist"]["fingerprint"].update(x=1)),
+     "the parts of system 'shotlist|basic|faulty' are others than its fingerprint says"),
+    (lambda run: edit(run / "run.json", lambda about: about.pop("components")), "run.json cannot be read"),
+    (lambda run: edit(run / "run.json", lambda about: about.update(finished=False)), "stopped before it was done"),
+    (lambda run: edit(run / "run.json", lambda about: about["config"].update(stop_after="write")), "it has no scores"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "reason"), EDITS, ids=[reason[-40:] for _, reason in EDITS])
+def test_a_run_that_was_changed_by_hand_is_refused(
+    run: Run, board: Path, one: Path, change: Callable[[Path], object], reason: str
+) -> None:
+    change(one)
+    before = tree(board)
+    assert any(reason in line for line in reasons(run("add", "board", "one"), board, before))
+
+
+OTHERS: list[tuple[dict[str, Any], str]] = [
+    ({"rows": made_boards.ROWS[:-1]}, "task 'cats' is another version than the board's: its hash is "),
+    ({"predictor": "sound"}, "scored by another predictor than the board's: by 'sound', the board has 'faulty'"),
+    ({"predictor": "sound,label=faulty"}, "predictor 'faulty' is not the board's: its fingerprint is "),
+    ({"predictor": ["demo", "faulty"]}, "demo scores never share a board with real ones: these are demo scores"),
+    ({"limit": 4}, "only 4 of the 12 prompts of task 'cats' were run: run it without --limit"),
+    ({"repeats": 2}, "it has 2 repeats per prompt, the board 1: run it with --repeats 1"),
+    ({"seed": 7}, "its seed is 7, the board's 42: run it with --seed 42"),
+    ({"gen": "faulty,fault=failure"}, "1 sample has no result, such as verbatim|basic|faulty, cats/p02 (quota"),
+    ({"predictor": "faulty,fault=raise"}, "samples have no result, such as verbatim|basic|faulty"),
+    ({"stop_after": "render"}, "the run stopped after render: it has no scores"),
+    ({"llm": "shotlist,label=third"}, "'third|basic|faulty' is on the board already, in submissions/third-basic-"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "reason"), OTHERS, ids=[reason[:40] for _, reason in OTHERS])
+def test_a_run_that_does_not_compare_is_refused(
+    run: Run, board: Path, tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    evaluate(tmp_path / "other", **{"llm": "verbatim", **changes})
+    before = tree(board)
+    (line,) = reasons(run("add", "board", "other"), board, before)
+    assert reason in line
+
+
+def test_real_scores_do_not_get_onto_a_board_of_demo_scores(run: Run, made: Path, tmp_path: Path) -> None:
+    evaluate(tmp_path / "demo", llm="verbatim", predictor="demo")
+    assert run("add", "board", "demo").status == 0
+    before = tree(tmp_path / "board")
+    lines = reasons(run("add", "board", made / "one"), tmp_path / "board", before)
+    assert "these are real ones, the board has demo scores" in lines[0]
+    assert "demo scores" in (tmp_path / "board/README.md").read_text(encoding="utf-8").lower()
+
+
+def test_a_demo_run_that_says_it_is_none_is_found_out(run: Run, tmp_path: Path) -> None:
+    evaluate(tmp_path / "demo", llm="verbatim", predictor="demo")
+    edit(tmp_path / "demo/run.json", lambda about: about.update(demo=False))
+    assert "and predictor demo is a demonstration" in run("add", "board", "demo").err
+
+
+def test_everything_that_is_wrong_is_told_at_once(run: Run, board: Path, tmp_path: Path) -> None:
+    evaluate(tmp_path / "other", llm="verbatim", predictor="sound", limit=4, repeats=2, seed=7)
+    edit_samples(tmp_path / "other", lambda row: row.update(title="Better"))
+    before = tree(board)
+    lines = reasons(run("add", "board", "other"), board, before)
+    for reason in ("only 4 of the 12", "another predictor", "2 repeats", "seed is 7", "in title"):
+        assert sum(reason in line for line in lines) == 1
+    assert len(lines) == 5
+
+
+def test_a_run_that_is_there_is_not_added_again(run: Run, board: Path, made: Path) -> None:
+    before = tree(board)
+    (line,) = reasons(run("add", "board", made / "two"), board, before)
+    assert line.startswith("is on the board already, with the same results, as submissions/third-basic-faulty-")
+
+
+def test_a_system_has_one_set_of_results(run: Run, board: Path, made: Path, tmp_path: Path) -> None:
+    rules = board / "board.yaml"
+    rules.write_text(rules.read_text(encoding="utf-8").replace("seed: 42\n", ""), encoding="utf-8")
+    assert run("build", "board").status == 0
+    evaluate(tmp_path / "other", llm=["faulty,label=third", "shotlist"], seed=7)
+    before = tree(board)
+    (line,) = reasons(run("add", "board", "other"), board, before)
+    assert line.endswith("with the same results; --system names those to submit")
+    assert run("add", "board", "other", "--system", "shotlist|basic|faulty").status == 0
+    before = tree(board)
+    lines = reasons(run("add", "board", made / "one"), board, before)
+    assert "'shotlist|basic|faulty' is on the board already" in lines[0]
+    assert "with other results: remove that file first if these are to take their place; --system names" in lines[0]
+
+
+def test_a_system_under_another_label_is_still_the_same_system(run: Run, board: Path, tmp_path: Path) -> None:
+    before = tree(board)
+    again = evaluate(tmp_path / "again", llm="faulty,label=again")
+    told = "system 'again|basic|faulty' is 'third|basic|faulty' under another label: it is on the board, in"
+    assert told in run("add", board, again).line
+    assert tree(board) == before
+    (submission,) = submissions(begin(tmp_path / "other", again))
+    shutil.copy(submission, board / "submissions")
+    assert "'third|basic|faulty' is 'again|basic|faulty', in" in run("check", board).err
+
+
+@pytest.mark.parametrize("name", ["run.json", "samples.jsonl"])
+def test_of_a_run_without_one_of_its_files_that_one_is_named(run: Run, one: Path, tmp_path: Path, name: str) -> None:
+    (one / name).unlink()
+    assert f"no finished run here ({name} is missing): give its command again" in run("add", tmp_path / "b", one).line
+
+
+@pytest.mark.parametrize("what", ["nothing", "a file", "scores"])
+def test_only_runs_can_be_published(run: Run, tmp_path: Path, what: str) -> None:
+    if what == "a file":
+        (tmp_path / "run").write_text("x")
+    elif what == "scores":
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "scores.csv").write_text("system,task,prompt_id,popularity\n")
+    done = run("add", "board", "run")
+    assert done.status == 2
+    assert ("only runs can be published" if what != "scores" else "no finished run here") in done.line
+    assert not (tmp_path / "board").exists()
+
+
+def test_a_folder_of_other_things_does_not_become_a_board(run: Run, made: Path, tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "main.py").write_text("")
+    assert "neither a board (board.yaml is missing) nor an empty folder" in run("add", "src", made / "one").line
+    (tmp_path / "file").write_text("")
+    assert "no board can be kept here" in run("add", "file/board", made / "one").line
+
+
+# -- accidents
+
+
+def test_a_full_disk_leaves_the_board_as_it_was(run: Run, board: Path, made: Path) -> None:
+    before = tree(board)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, limits[1]))  # a submission fits, index.html does not
+    try:
+        done = run("add", "board", made / "one")
+        first = run("add", "new", made / "one")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert done.status == 1
+    assert done.line == "popbench: board/index.html: cannot be written (File too large)"
+    assert tree(board) == before
+    assert first.status == 1
+    assert run("add", "new", made / "one").status == 0
+
+
+def test_a_board_whose_add_was_killed_is_mended_by_the_next(run: Run, board: Path, made: Path, tmp_path: Path) -> None:
+    whole = Path(shutil.copytree(board, tmp_path / "whole"))
+    assert run("add", "whole", made / "one").status == 0
+    before = tree(board)
+    code = f"import made_boards; made_boards.add_and_die({str(board)!r}, {str(made / 'one')!r}, 2)"
+    killed = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(made_boards.__file__).parent, timeout=120, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert tree(board) != before
+    assert tree(board) != tree(whole)
+    done = run("add", "board", made / "one")
+    assert (done.status, done.err) == (0, "")
+    assert tree(board) == tree(whole)
+
+
+def test_what_a_killed_add_had_not_finished_writing_is_cleared_away(run: Run, board: Path, made: Path) -> None:
+    for name in (".index.html.part", "submissions/.new.json.part"):
+        (board / name).write_text("half")
+    assert run("check", "board").status == 0
+    assert run("add", "board", made / "one").status == 0
+    assert not list(board.rglob("*.part"))
+
+
+def test_two_runs_can_be_added_at_once(run: Run, made: Path, tmp_path: Path) -> None:
+    """The folder's lock excludes whoever opened it himself, in this process or in another."""
+    board, ready = tmp_path / "board", threading.Barrier(2)
+
+    def submit(name: str) -> str:
+        ready.wait(30)
+        return add(board, made / name).file.name
+
+    with ThreadPoolExecutor(2) as pool:
+        names = list(pool.map(submit, ("one", "two")))
+    assert sorted(names) == [path.name for path in submissions(board)]
+    done = run("check", "board")
+    assert (done.err, done.out) == ("", "board: ok: 3 systems, 2 submissions\n")
+    assert not [name for name in tree(board) if Path(name).name.startswith(".")]
+
+
+def test_a_board_that_another_process_keeps_is_told(
+    run: Run, board: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "WAIT", 0.1)
+    with lock.held(board):
+        assert run("add", "board", made / "one").line == (
+            "popbench: board is in use by another process: try again when it is done"
+        )
+    assert run("check", "board").status == 0

@@ -1,0 +1,366 @@
+"""Components that count, and components that go wrong on purpose: the fault injection of the tests."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import popbench
+import popbench.engines.answer_stream
+from popbench.engines import Running
+from popbench.hookspecs import Register
+from popbench.video import read_frames, write_mp4
+from popbench_baselines.kinetic import Kinetic
+from popbench_baselines.llms import Shotlist
+from popbench_baselines.predictor import DemoPredictor
+
+if TYPE_CHECKING:
+    import pytest
+
+LOG = "POPBENCH_TEST_LOG"
+
+
+def asked(items: Iterable[Any]) -> Iterator[Any]:
+    """Append the id of every request that is pulled to the log file."""
+    path = os.environ.get(LOG)
+    for item in items:
+        if path:
+            with Path(path).open("a", encoding="utf-8") as log:
+                log.write(f"{item.id}\n")
+        yield item
+
+
+class CountingLLM(Shotlist):
+    """Shotlist that logs what it is asked."""
+
+    def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
+        return super().generate(asked(chats))
+
+
+class CountingGenerator(Kinetic):
+    """Kinetic that logs what it is asked."""
+
+    def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[popbench.Clip | popbench.Failure]:
+        return super().generate(asked(requests))
+
+
+class CountingPredictor(DemoPredictor):
+    """The demo predictor that logs what it is asked."""
+
+    def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
+        return super().score(asked(items))
+
+
+class Batched(Shotlist):
+    """Shotlist that takes its chats in batches and answers each batch backwards."""
+
+    class Options(popbench.Options):
+        batch: int = popbench.runtime(4)
+        concurrency: int = popbench.runtime(1)
+
+    def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
+        batch: list[popbench.Chat] = []
+        for chat in asked(chats):
+            batch.append(chat)
+            if len(batch) == self.options.batch * self.options.concurrency:
+                yield from super().generate(reversed(batch))
+                batch = []
+        yield from super().generate(reversed(batch))
+
+
+class FaultOptions(popbench.Options):
+    """`at`: which item goes wrong, counted from 0; `fault`: how; `once`: a file that makes it happen once only."""
+
+    fault: str = popbench.runtime("none")
+    at: int = popbench.runtime(2)
+    once: str = popbench.runtime("")
+
+
+class Trouble:
+    """Decides when a component goes wrong."""
+
+    def __init__(self, options: FaultOptions) -> None:
+        self.options = options
+        self.count = -1
+
+    def now(self) -> str:
+        """Return the fault of this item, `none` for most."""
+        self.count += 1
+        if self.count != self.options.at:
+            return "none"
+        if self.options.once:
+            if Path(self.options.once).exists():
+                return "none"
+            Path(self.options.once).touch()
+        return str(self.options.fault)
+
+
+def misbehave(fault: str, answer: Any) -> Iterator[Any]:
+    """Yield an answer with a fault that any kind of component may have."""
+    match fault:
+        case "raise":
+            raise RuntimeError("the model\nfell over")
+        case "early":
+            return
+        case "silent":
+            time.sleep(60)
+        case "twice":
+            yield answer
+            yield answer
+        case "unknown":
+            yield type(answer)(**{**{name: getattr(answer, name) for name in answer.__slots__}, "id": "nobody"})
+        case "type":
+            yield {"id": answer.id}
+        case "exit":
+            raise SystemExit(0)
+        case "notes":
+            yield replace(answer, notes=None)
+        case "seconds":
+            yield replace(answer, seconds=float("nan"))
+        case "surrogate":
+            yield popbench.Failure(answer.id, "no such file: b\udcff.bin", invalid=True, notes=("\ud800",))
+        case "failure":
+            yield popbench.Failure(answer.id, "quota used up")
+        case "refusal":
+            yield popbench.Failure(answer.id, "refused", invalid=True)
+        case _:
+            yield answer
+
+
+class FaultyLLM(popbench.LLM):
+    """Repeats the prompt, until it goes wrong."""
+
+    Options = FaultOptions
+
+    def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
+        trouble = Trouble(self.options)
+        for chat in asked(chats):
+            fault = trouble.now()
+            text = json.dumps({"title": chat.prompt[:40], "video_prompt": chat.prompt})
+            if fault == "nonsense" or (self.options.fault == "always-nonsense"):
+                text = "I would rather not."
+            elif self.options.fault == "copies":
+                text = chat.messages[-1]["content"]
+            elif self.options.fault == "breaks":
+                text = json.dumps({"title": chat.prompt * 3, "video_prompt": f"One.\nTwo. {chat.prompt}"})
+            yield from misbehave(fault, popbench.Completion(chat.id, text, usage={"input": 3, "output": 0}))
+            if fault == "early":
+                return
+
+
+class FaultyGenerator(popbench.VideoGenerator):
+    """Renders noise, until it goes wrong."""
+
+    Options = FaultOptions
+
+    def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[popbench.Clip | popbench.Failure]:
+        trouble = Trouble(self.options)
+        for request in asked(requests):
+            fault = trouble.now()
+            frames: Any = np.random.default_rng(request.seed).integers(0, 255, (4, 32, 48, 3), dtype=np.uint8)
+            match fault:
+                case "shape":
+                    frames = frames[0]
+                case "nan":
+                    frames = np.full((4, 32, 48, 3), np.nan, dtype=np.float32)
+                case "black":
+                    frames = np.zeros_like(frames)
+                case "long":
+                    frames = np.random.default_rng(request.seed).integers(0, 255, (120, 240, 320, 3), dtype=np.uint8)
+                case "missing":
+                    yield popbench.Clip(request.id, path="/nonexistent/clip.mp4")
+                    continue
+            yield from misbehave(fault, popbench.Clip(request.id, frames, 8.0))
+            if fault == "early":
+                return
+
+
+class FaultyPredictor(popbench.Predictor):
+    """Scores by the length of the title, until it goes wrong."""
+
+    Options = FaultOptions
+    unit = "likes"
+
+    def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
+        trouble = Trouble(self.options)
+        for item in asked(items):
+            fault = trouble.now()
+            if fault == "extra":
+                yield popbench.Score(item.id, 1.0, extra={"x": np.float32(1)})
+                continue
+            popularity = {"nan": float("nan"), "zero": 0.0, "negative": -1.0}.get(fault, float(len(item.title)))
+            yield from misbehave(fault, popbench.Score(item.id, popularity))
+            if fault == "early":
+                return
+
+
+class Unwilling(popbench.LLM):
+    """Takes three chats and no more."""
+
+    def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
+        for chat in itertools.islice(asked(chats), 3):
+            yield popbench.Completion(chat.id, json.dumps({"title": "A", "video_prompt": chat.prompt}))
+
+
+class Busy(popbench.LLM):
+    """Computes in native code, deaf to interrupts."""
+
+    def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
+        import torch
+
+        for number, chat in enumerate(asked(chats)):
+            if number:
+                a = torch.rand(3000, 3000)
+                for _ in range(200):
+                    a = (a @ a).tanh()
+            yield popbench.Completion(chat.id, json.dumps({"title": "A", "video_prompt": chat.prompt}))
+
+
+class Finished(popbench.VideoGenerator):
+    """Hands over one finished file for every request."""
+
+    class Options(popbench.Options):
+        path: Path
+
+    def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[popbench.Clip | popbench.Failure]:
+        for request in requests:
+            yield popbench.Clip(request.id, path=self.options.path)
+
+
+class Watchful(popbench.VideoGenerator):
+    """Renders noise, and raises where it is asked for a clip before the one before the last is in the run's ledger."""
+
+    class Options(popbench.Options):
+        run: Path
+
+    def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[popbench.Clip | popbench.Failure]:
+        import popbench_runs
+
+        pulled: list[str] = []
+        for request in requests:
+            missing = set(pulled[:-1]) - popbench_runs.committed(self.options.run)
+            if missing:
+                raise AssertionError(f"not committed: {missing}")
+            pulled.append(request.id)
+            frames = np.random.default_rng(request.seed).integers(0, 255, (4, 32, 48, 3), dtype=np.uint8)
+            yield popbench.Clip(request.id, frames, 8.0)
+
+
+PATIENCE = 20.0
+SHAPE = (4, 32, 48, 3)
+
+Step = Callable[[popbench.VideoRequest], Any]
+
+
+def await_(event: threading.Event) -> None:
+    """Wait for what has to happen, and give up at last."""
+    if not event.wait(PATIENCE):
+        raise AssertionError("it did not happen")
+
+
+def grey(request: popbench.VideoRequest) -> popbench.Clip:
+    """Render a clip of one grey, which `shade` reads from its file."""
+    return popbench.Clip(request.id, np.full(SHAPE, 40 * (1 + request.seed), np.uint8), 8.0)
+
+
+def shade(path: Path | str | None) -> float:
+    """Return the mean of all pixels of a file."""
+    assert path is not None
+    return float(read_frames(Path(path)).mean())
+
+
+class Scripted(popbench.VideoGenerator):
+    """Answers each request as its step says; a step that returns None ends it."""
+
+    def __init__(self, *steps: Step) -> None:
+        super().__init__()
+        self.steps = steps
+        self.begun: list[str] = []
+        self.threads: set[int] = set()
+        self.ended = threading.Event()
+
+    def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[popbench.Clip | popbench.Failure]:
+        try:
+            for request, step in zip(requests, self.steps, strict=False):
+                self.begun.append(request.id)
+                self.threads.add(threading.get_ident())
+                answer = step(request)
+                if answer is None:
+                    return
+                yield answer
+                del answer
+        finally:
+            self.ended.set()
+
+    def running(self, workspace: Path) -> Running:
+        """Ask it for as many clips as it has steps."""
+        return Running(self, requests(len(self.steps)), workspace, "scripted")
+
+
+def requests(count: int) -> list[popbench.VideoRequest]:
+    """Return requests with the ids a, b, c, and the seeds 0, 1, 2."""
+    return [popbench.VideoRequest("abcdefgh"[number], "a lake", number) for number in range(count)]
+
+
+def before_encoding(monkeypatch: pytest.MonkeyPatch, before: Callable[[Path], object]) -> None:
+    """Do something before each clip is encoded, given the path it is to have."""
+
+    def encode(frames: Any, fps: float, path: Path, tags: Any = None) -> None:
+        before(path)
+        write_mp4(frames, fps, path, tags)
+
+    monkeypatch.setattr(popbench.engines.answer_stream, "write_mp4", encode)
+
+
+class Lacking(popbench.LLM):
+    """Needs what no machine has."""
+
+    def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
+        raise AssertionError("was never to run")
+
+    def check(self) -> list[str]:
+        return ["the key MOON_KEY is not set: export MOON_KEY=..."]
+
+
+@popbench.hookimpl
+def register_llms(register: Register) -> None:
+    register("counting", CountingLLM)
+    register("batched", Batched)
+    register("faulty", FaultyLLM)
+    register("lacking", Lacking)
+    register("unwilling", Unwilling)
+    register("busy", Busy)
+
+
+@popbench.hookimpl
+def register_generators(register: Register) -> None:
+    register("counting", CountingGenerator)
+    register("faulty", FaultyGenerator)
+    register("finished", Finished)
+    register("watchful", Watchful)
+
+
+@popbench.hookimpl
+def register_predictors(register: Register) -> None:
+    register("counting", CountingPredictor)
+    register("faulty", FaultyPredictor)
+
+
+def install() -> None:
+    """Register these components in this process, once."""
+    import sys
+
+    from popbench.registry import Plugin, load_registry
+
+    registry = load_registry()
+    if not any(plugin.name == "faults" for plugin in registry.plugins):
+        registry.add(sys.modules[__name__], Plugin("faults", "popbench-faults", "1", "faults"))
