@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := popbench plugins tasks tests
 
-.PHONY: demo test lint docs boards wheel-smoke clean
+.PHONY: demo test lint docs site boards wheel-smoke clean
 
 demo: $(VENV)/installed
 	$(BIN)/popbench eval
@@ -21,6 +21,10 @@ lint: $(VENV)/installed-dev
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python docs/make_cli_reference.py
+
+# The documentation as a site in site/: built and read without a network.
+site: $(VENV)/installed-dev
+	$(BIN)/mkdocs build --strict --quiet
 
 # The published boards, after a change to what they show.
 boards: $(VENV)/installed-dev
@@ -42,4 +46,4 @@ $(VENV)/installed-dev: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist site *.egg-info
