@@ -24,7 +24,7 @@ docs: $(VENV)/installed-dev
 
 # The documentation as a site in site/: built and read without a network.
 site: $(VENV)/installed-dev
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # The published boards, after a change to what they show.
 boards: $(VENV)/installed-dev
