@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-SOURCES := popbench plugins tasks tests
+SOURCES := docs popbench plugins tasks tests
 
 .PHONY: demo test lint docs site boards wheel-smoke clean
 

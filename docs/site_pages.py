@@ -50,10 +50,21 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
 
     pieces, at = [], 0
     for code in _CODE.finditer(markdown):
-        pieces += [_LINK.sub(moved, markdown[at : code.start()]), code[0]]
+        span = code[0] if code[1] else code[0].replace("\\|", "|")  # escaped in tables for GitHub alone
+        pieces += [_LINK.sub(moved, markdown[at : code.start()]), span]
         at = code.end()
-    text = "".join([*pieces, _LINK.sub(moved, markdown[at:])])
+    text = _indented("".join([*pieces, _LINK.sub(moved, markdown[at:])]))
     return _ALERT.sub(lambda alert: f"> **{alert[1].capitalize()}.**\n", text)
+
+
+def _indented(markdown: str) -> str:
+    """Indent what belongs to numbered items by four spaces: GitHub takes three, Python-Markdown does not."""
+    lines, inside, fenced = [], False, False
+    for line in markdown.split("\n"):
+        fenced ^= line.startswith("```")
+        inside = not fenced and (bool(re.match(r"\d+\. ", line)) or (inside and (not line or line.startswith("   "))))
+        lines.append(f" {line}" if inside and line.startswith("   ") else line)
+    return "\n".join(lines)
 
 
 def _linked(page: Path) -> Iterator[Path]:
