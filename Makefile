@@ -4,9 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-SOURCES := popbench plugins tasks tests
+SOURCES := docs popbench plugins tasks tests
 
-.PHONY: demo test lint docs boards wheel-smoke clean
+.PHONY: demo test lint docs site boards wheel-smoke clean
 
 demo: $(VENV)/installed
 	$(BIN)/popbench eval
@@ -22,6 +22,10 @@ lint: $(VENV)/installed-dev
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python docs/make_cli_reference.py
+
+# The documentation as a site in site/: built and read without a network.
+site: $(VENV)/installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # The published boards, after a change to what they show.
 boards: $(VENV)/installed-dev
@@ -43,4 +47,4 @@ $(VENV)/installed-dev: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist site *.egg-info

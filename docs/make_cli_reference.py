@@ -1,4 +1,4 @@
-"""Write docs/cli.md from the commands themselves; a test checks that it is up to date."""
+"""Write docs/reference/cli.md from the commands themselves; a test checks that it is up to date."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from popbench.cli import BUILT_IN, cli
 
-TARGET = Path(__file__).with_name("cli.md")
+TARGET = Path(__file__).parent / "reference/cli.md"
 WIDTH = 100
 
 
