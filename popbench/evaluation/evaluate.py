@@ -18,8 +18,8 @@ from popbench.planning.plan import Plan
 from popbench.planning.resolve import make_plan
 from popbench.progress import Progress
 from popbench.runs.directory import RunDirectory, check_free, check_shard, run_path
-from popbench.runs.heartbeat import Pulse
-from popbench.runs.preflight import Work, missing, workload
+from popbench.runs.heartbeat import Heartbeat
+from popbench.runs.preflight import ComponentWork, count_work, missing
 from popbench.runs.run import Run
 from popbench.runs.run_json import describe
 
@@ -74,14 +74,14 @@ def execute(plan: Plan, progress: Progress) -> Run:
     path = run_path(plan)
     check_free(path)  # before its ledger is read, which may be on another machine's disk
     check_shard(path, plan.config.shard)
-    work = workload(plan, path)
+    work = count_work(plan, path)
     engine: Engine = plan.engine.component
     with closing(plan), closing(engine):  # checks may have made it go to other machines
         if lacks := missing(plan, work):
             raise UsageError("\n".join(lacks))
         started = time.time()
         matches = _look_up(plan, work, progress)
-        with RunDirectory(path, plan) as directory, Pulse(directory, started):
+        with RunDirectory(path, plan) as directory, Heartbeat(directory, started):
             directory.write_json("run.json", describe(plan, started))
             pipeline = Pipeline(plan, directory.ledger, engine, directory.videos, progress, matches)
             engine.start(directory.videos)
@@ -95,7 +95,7 @@ def execute(plan: Plan, progress: Progress) -> Run:
                 engine.close()
                 progress.close()
             worked = time.time()
-            logged = pipeline.exchange.logged
+            logged = pipeline.dispatcher.logged
             run = finish(plan, directory, pipeline.view, pipeline.errors, pipeline.ended, logged=logged)
             timings = {
                 "seconds": round(worked - started, 3),
@@ -105,7 +105,7 @@ def execute(plan: Plan, progress: Progress) -> Run:
             return run
 
 
-def _look_up(plan: Plan, work: Sequence[Work], progress: Progress) -> Mapping[str, Match]:
+def _look_up(plan: Plan, work: Sequence[ComponentWork], progress: Progress) -> Mapping[str, Match]:
     """Embed what retrieval needs and match human videos, before any model is loaded; raises UsageError.
 
     The embedder's memory is free again for what comes after it.

@@ -13,8 +13,8 @@ from pathlib import Path
 from popbench.errors import ComponentError, RunError, UsageError, one_line
 from popbench.interfaces import Engine
 from popbench.ledger.ledger import Call, Done, Ledger
-from popbench.pipeline.ledger_view import View
-from popbench.pipeline.queues import Common, Lane, Undone, Unit
+from popbench.pipeline.ledger_view import LedgerView
+from popbench.pipeline.queues import ResultErrors, SharedState, WorkItem, WorkQueue
 from popbench.planning.systems import Part
 from popbench.progress import Progress
 from popbench.records import JSON, Answer, Clip, Completion, Failure, Request, Score, Workers
@@ -25,16 +25,16 @@ LOG = "errors.log"
 """The file in a run's directory that holds the tracebacks of plugins."""
 
 
-Ask = Callable[[Unit], tuple[str, Request]]
+Ask = Callable[[WorkItem], tuple[str, Request]]
 """What to ask for a unit, under which key."""
 
 Result = tuple[str, str, Mapping[str, JSON]]
 """What a call came to for a unit: its key, `ok` or `invalid`, and what is kept of it."""
 
-Settle = Callable[[Call, Unit], Result | None]
+Settle = Callable[[Call, WorkItem], Result | None]
 """What follows from a finished call for a unit; None where it has to be asked again."""
 
-After = Callable[[Unit, Call, Result], None]
+After = Callable[[WorkItem, Call, Result], None]
 """Hands on what was settled; called with the lanes' lock held."""
 
 
@@ -42,14 +42,14 @@ After = Callable[[Unit, Call, Result], None]
 class _Batch:
     """The units of one exchange: those that wait for an answer, by key, and the calls that failed."""
 
-    lane: Lane
+    queue: WorkQueue
     settle: Settle
-    waiting: dict[str, list[Unit]] = field(default_factory=dict)
+    waiting: dict[str, list[WorkItem]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     told: Counter[str] = field(default_factory=Counter)
 
 
-class Exchange:
+class Dispatcher:
     """Feeds units to components, in as many threads as there are lanes at work.
 
     `errors` holds what failed, by place, and why the rest is pending; `ended` the components that ended early;
@@ -57,33 +57,33 @@ class Exchange:
     """
 
     def __init__(
-        self, ledger: Ledger, engine: Engine, view: View, progress: Progress, common: Common, after: After
+        self, ledger: Ledger, engine: Engine, view: LedgerView, progress: Progress, shared: SharedState, after: After
     ) -> None:
         self._ledger = ledger
         self._engine = engine
         self._view = view
         self._progress = progress
-        self._lock, self._stopping = common.lock, common.stopping
-        self.errors: Undone = common.errors
+        self._lock, self._stopping = shared.lock, shared.stopping
+        self.errors: ResultErrors = shared.errors
         self.ended: list[str] = []
         self.logged = False
-        self.lanes: list[Lane] = []
+        self.queues: list[WorkQueue] = []
         self._after = after
         self._workers: dict[str, int] = {}
 
-    def run(self, lane: Lane, units: Iterator[Unit], ask: Ask, settle: Settle) -> bool:
+    def run(self, queue: WorkQueue, items: Iterator[WorkItem], ask: Ask, settle: Settle) -> bool:
         """Ask a lane's component for all units; return whether it went through to the end.
 
         Units that need the same call share it, and calls the ledger has are not made. Raises RunError where the
         run cannot go on.
         """
-        batch = _Batch(lane, settle)
-        source = self._requests(batch, units, ask)
+        batch = _Batch(queue, settle)
+        source = self._requests(batch, items, ask)
         ended: str | None = None
         try:
             first = next(source, None)
             if first is not None:
-                with _closing(self._engine.map(lane.part.resolved.spec, chain([first], source)), lane) as answers:
+                with _closing(self._engine.map(queue.part.resolved.spec, chain([first], source)), queue) as answers:
                     for answer in answers:
                         self._store(batch, answer)
         except ComponentError as error:
@@ -94,16 +94,16 @@ class Exchange:
         with self._lock:
             for told, count in batch.told.items():
                 if count > 1:
-                    self._progress.problem(f"{lane.part.label}: {count} items failed so: {told}")
+                    self._progress.problem(f"{queue.part.label}: {count} items failed so: {told}")
             if ended is not None and not self._stopping.is_set():  # then it was ended from here
                 self._end(batch, ended)
         return ended is None
 
     def _end(self, batch: _Batch, ended: str) -> None:
         """Leave for a resume what a component that ended early has not done."""
-        lane = batch.lane
-        pending = lane.left()  # also those to be asked again
-        self.errors.pending.update(dict.fromkeys(lane.lines, f"pending: {ended}"))
+        queue = batch.queue
+        pending = queue.left()  # also those to be asked again
+        self.errors.pending.update(dict.fromkeys(queue.lines, f"pending: {ended}"))
         waiting = next((shared[0].name for shared in batch.waiting.values()), "none")
         stay = f"{counted(pending, 'item')} stay{'s' * (pending == 1)} pending"
         self.ended.append(f"{ended}; {stay} (unanswered: {waiting})")
@@ -124,27 +124,27 @@ class Exchange:
                 log.write("".join(traceback.format_exception(error.__cause__)) + "\n")
                 self.logged = True
 
-    def _requests(self, batch: _Batch, units: Iterator[Unit], ask: Ask) -> Iterator[Request]:
+    def _requests(self, batch: _Batch, items: Iterator[WorkItem], ask: Ask) -> Iterator[Request]:
         """Make requests as the component pulls them, in its thread, so that a long run holds few of them."""
-        for unit in units:
-            key, request = ask(unit)
+        for item in items:
+            key, request = ask(item)
             with self._lock:
-                if batch.lane.quiet:
-                    batch.lane.quiet = batch.lane.grown = False
-                    self._progress.stage(batch.lane.name, batch.lane.total, batch.lane.done)
-                if batch.lane.grown:
-                    batch.lane.grown = False
-                    self._progress.resize(batch.lane.total, batch.lane.name)
+                if batch.queue.quiet:
+                    batch.queue.quiet = batch.queue.grown = False
+                    self._progress.stage(batch.queue.name, batch.queue.total, batch.queue.done)
+                if batch.queue.grown:
+                    batch.queue.grown = False
+                    self._progress.resize(batch.queue.total, batch.queue.name)
                 if key in batch.waiting:
-                    batch.waiting[key].append(unit)
+                    batch.waiting[key].append(item)
                     continue
                 if (failed := batch.failed.get(key)) is not None:
-                    self._fail(batch, [unit], failed)
+                    self._fail(batch, [item], failed)
                     continue
                 if (known := self._usable(self._ledger.get(key))) is not None:
-                    self._commit(batch, known, [unit], new=False)
+                    self._commit(batch, known, [item], new=False)
                     continue
-                batch.waiting[key] = [unit]
+                batch.waiting[key] = [item]
             yield request
 
     def _usable(self, call: Call | None) -> Call | None:
@@ -155,62 +155,62 @@ class Exchange:
 
     def _store(self, batch: _Batch, answer: Answer) -> None:
         """Commit one answer with all that it settles; an error is noted and left for a resume."""
-        lane = batch.lane
-        workers = self._engine.at_work(lane.part.resolved.spec)
+        queue = batch.queue
+        workers = self._engine.at_work(queue.part.resolved.spec)
         if isinstance(answer, Failure) and not answer.invalid:
             with self._lock:
                 batch.failed[answer.id] = answer.error
                 self._fail(batch, batch.waiting.pop(answer.id), answer.error)
-                self._spend(lane, answer, workers)
+                self._spend(queue, answer, workers)
             return
         payload = {**self._payload(answer), "gpus": workers.gpus}
-        call = Call(answer.id, lane.stage, "invalid" if isinstance(answer, Failure) else "ok", payload)
+        call = Call(answer.id, queue.stage, "invalid" if isinstance(answer, Failure) else "ok", payload)
         with self._lock:
             self._commit(batch, call, batch.waiting.pop(answer.id), new=True)
-            self._spend(lane, answer, workers)
+            self._spend(queue, answer, workers)
 
-    def _spend(self, lane: Lane, answer: Answer, workers: Workers) -> None:
+    def _spend(self, queue: WorkQueue, answer: Answer, workers: Workers) -> None:
         """Tell what an answer took, and how many work for the lane where that has changed."""
         usd = 0.0
         if isinstance(answer, Completion) and answer.usage:
-            usd = lane.part.cost(answer.usage) or 0.0
+            usd = queue.part.cost(answer.usage) or 0.0
         gpu_seconds = workers.gpus * (answer.seconds or 0.0)
         if usd or gpu_seconds:
-            self._progress.spend(lane.name, gpu_seconds=gpu_seconds, usd=usd)
-        if self._workers.get(lane.name) != workers.count:
-            self._workers[lane.name] = workers.count
-            self._progress.workers(workers.count, lane.name)
+            self._progress.spend(queue.name, gpu_seconds=gpu_seconds, usd=usd)
+        if self._workers.get(queue.name) != workers.count:
+            self._workers[queue.name] = workers.count
+            self._progress.workers(workers.count, queue.name)
 
-    def _fail(self, batch: _Batch, units: list[Unit], error: str) -> None:
+    def _fail(self, batch: _Batch, items: list[WorkItem], error: str) -> None:
         """Note an error of units; of equal ones the first is told now and the number at the end."""
-        for unit in units:
-            self.errors[unit.place] = error
-            batch.lane.settle(unit.place)
-            self._lose(unit)
+        for item in items:
+            self.errors[item.sample_key] = error
+            batch.queue.settle(item.sample_key)
+            self._lose(item)
         if not batch.told[error]:
-            self._progress.problem(f"{units[0].name}: {batch.lane.stage} failed: {error}")
-        batch.told[error] += len(units)
-        self._progress.advance(len(units), batch.lane.name)
+            self._progress.problem(f"{items[0].name}: {batch.queue.stage} failed: {error}")
+        batch.told[error] += len(items)
+        self._progress.advance(len(items), batch.queue.name)
 
-    def _commit(self, batch: _Batch, call: Call, units: list[Unit], *, new: bool) -> None:
+    def _commit(self, batch: _Batch, call: Call, items: list[WorkItem], *, new: bool) -> None:
         """Commit a call, if it is new, with all that it settles, and hand that on."""
-        results = [(unit, result) for unit in units if (result := batch.settle(call, unit)) is not None]
+        results = [(item, result) for item in items if (result := batch.settle(call, item)) is not None]
         if new or results:
-            done = [Done(*unit.place, *result) for unit, result in results]
-            self._ledger.commit(call if new else None, done, batch.lane.part.digest)
-        for unit, result in results:
-            batch.lane.settle(unit.place)
+            done = [Done(*item.sample_key, *result) for item, result in results]
+            self._ledger.commit(call if new else None, done, batch.queue.part.digest)
+        for item, result in results:
+            batch.queue.settle(item.sample_key)
             if result[1] == "ok":
-                self._after(unit, call, result)
+                self._after(item, call, result)
             else:
-                self._lose(unit)
-        self._progress.advance(len(results), batch.lane.name)
+                self._lose(item)
+        self._progress.advance(len(results), batch.queue.name)
 
-    def _lose(self, unit: Unit) -> None:
+    def _lose(self, item: WorkItem) -> None:
         """Tell later lanes that this never gets to them."""
-        for lane in self.lanes:
-            if lane.lose(unit.cell):
-                self._progress.resize(lane.total, lane.name)
+        for queue in self.queues:
+            if queue.lose(item.stage_key):
+                self._progress.resize(queue.total, queue.name)
 
     def _payload(self, answer: Answer) -> dict[str, JSON]:
         payload: dict[str, JSON] = {
@@ -249,12 +249,12 @@ class Exchange:
 
 
 @contextmanager
-def _closing(answers: Iterator[Answer], lane: Lane) -> Iterator[Iterator[Answer]]:
+def _closing(answers: Iterator[Answer], queue: WorkQueue) -> Iterator[Iterator[Answer]]:
     """End an engine's iterator at once when the driver stops, and before it what waits for more to do."""
     try:
         yield answers
     except BaseException:
-        lane.stop()
+        queue.stop()
         raise
     finally:
         close = getattr(answers, "close", None)

@@ -13,11 +13,11 @@ from pathlib import Path
 from popbench.errors import RunError, UsageError, one_line
 from popbench.interfaces import Corpus
 from popbench.keys import digest
-from popbench.ledger.ledger import Call, Cell, Done, Ledger
-from popbench.pipeline.ledger_view import View
+from popbench.ledger.ledger import Call, Done, Ledger, StageKey
+from popbench.pipeline.ledger_view import LedgerView
 from popbench.planning.human import NAME
 from popbench.planning.plan import Plan
-from popbench.planning.systems import Part, Track
+from popbench.planning.systems import Part, TaskMethod
 from popbench.progress import Progress
 from popbench.records import JSON, Prompt
 from popbench.retrieval import Hit
@@ -35,16 +35,16 @@ class Match:
     video: Path
 
 
-def unmatched(plan: Plan, view: View) -> list[tuple[Track, Prompt, int]]:
+def unmatched(plan: Plan, view: LedgerView) -> list[tuple[TaskMethod, Prompt, int]]:
     """List what has no human video yet, or whose copy of it is gone."""
     human = plan.human
     if human is None:
         return []
     left = []
-    for track in plan.human_tracks:
-        places = ((prompt.id, repeat) for prompt, repeat in plan.places(track))
-        found = zip(plan.places(track), view.samples(track, (human, human), (), places), strict=True)
-        left += [(track, prompt, repeat) for (prompt, repeat), settled in found if settled.clip is None]
+    for method in plan.human_methods:
+        places = ((prompt.id, repeat) for prompt, repeat in plan.places(method))
+        found = zip(plan.places(method), view.samples(method, (human, human), (), places), strict=True)
+        left += [(method, prompt, repeat) for (prompt, repeat), settled in found if settled.clip is None]
     return left
 
 
@@ -96,7 +96,9 @@ def problem(id_: str, path: Path | None) -> str | None:
     return None
 
 
-def settle(plan: Plan, ledger: Ledger, view: View, matches: Mapping[str, Match]) -> dict[tuple[Cell, str, int], str]:
+def settle(
+    plan: Plan, ledger: Ledger, view: LedgerView, matches: Mapping[str, Match]
+) -> dict[tuple[StageKey, str, int], str]:
     """Put the videos of matches beside the clips and settle their prompts; return what could not be, and why, by place.
 
     Raises RunError where the disk refuses.
@@ -104,16 +106,16 @@ def settle(plan: Plan, ledger: Ledger, view: View, matches: Mapping[str, Match])
     human, errors = plan.human, {}
     if human is None:
         return {}
-    for track, prompt, repeat in unmatched(plan, view):
-        cell = track.cell("write", human)
+    for method, prompt, repeat in unmatched(plan, view):
+        stage_key = method.stage_key("write", human)
         match = matches.get(prompt.text)
         if match is None:
-            errors[cell, prompt.id, repeat] = "its human video is gone from the run: the same command puts it back"
+            errors[stage_key, prompt.id, repeat] = "its human video is gone from the run: the same command puts it back"
             continue
         try:
             found = sha256(match.video)
         except OSError as error:
-            errors[cell, prompt.id, repeat] = f"human video {match.video} cannot be read: {one_line(error)}"
+            errors[stage_key, prompt.id, repeat] = f"human video {match.video} cannot be read: {one_line(error)}"
             continue
         reference = match.hit.reference
         clip = _keep(match.video, found, view.videos)
@@ -128,8 +130,8 @@ def settle(plan: Plan, ledger: Ledger, view: View, matches: Mapping[str, Match])
         ledger.commit(
             clip,
             [
-                Done(cell, prompt.id, repeat, clip.key, "ok", value),
-                Done(track.cell("render", human, human), prompt.id, repeat, clip.key, "ok", {}),
+                Done(stage_key, prompt.id, repeat, clip.key, "ok", value),
+                Done(method.stage_key("render", human, human), prompt.id, repeat, clip.key, "ok", {}),
             ],
         )
     return errors

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from popbench.keys import score_key
 from popbench.ledger.guard import check_payload, check_value
-from popbench.ledger.ledger import STAGES, Call, Cell, Ledger, Stage
-from popbench.planning.systems import Part, Track
+from popbench.ledger.ledger import STAGES, Call, Ledger, Stage, StageKey
+from popbench.planning.systems import Part, TaskMethod
 from popbench.records import JSON, Prompt
 
 At: TypeAlias = tuple[str, int]
@@ -33,7 +33,7 @@ _LOOKED_AT: Mapping[Stage, str] = {
 """What is read of a place to say what a stage has of it. Drafts are long: whole, only those to go on from are read."""
 
 
-class Settled(NamedTuple):
+class StageResult(NamedTuple):
     """A settled stage of a sample: its status, what followed from the call (`value`), and the call itself."""
 
     status: str
@@ -47,17 +47,17 @@ class Settled(NamedTuple):
         return self.status == "ok"
 
 
-class Sampled(NamedTuple):
+class SampleResults(NamedTuple):
     """What is settled of one place: a draft, a clip, and a score by each predictor."""
 
     at: At
-    draft: Settled | None
-    clip: Settled | None
-    scores: Sequence[Settled | None]
+    draft: StageResult | None
+    clip: StageResult | None
+    scores: Sequence[StageResult | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
+class ReadyItems:
     """What a stage has of one cell, of the places asked about.
 
     `settled` counts those that are done, `lost` those that an earlier stage found invalid, `gone` those that have a row
@@ -73,8 +73,8 @@ class Open:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """As `Open`, by the ledger's rows alone: no file is looked at, and no score compared with its clip."""
+class RowCounts:
+    """As `ReadyItems`, by the ledger's rows alone: no file is looked at, and no score compared with its clip."""
 
     settled: int
     lost: int
@@ -82,7 +82,7 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class LedgerView:
     """Reads what is settled from a ledger and a folder of clips; without a ledger, nothing is."""
 
     ledger: Ledger | None
@@ -98,14 +98,14 @@ class View:
         except (OSError, ValueError):  # a key that no path can have
             return False
 
-    def open(self, stage: Stage, track: Track, chain: Sequence[Part], places: Iterable[At]) -> Open:
-        """Return what a stage has of the cell of `chain`, the components up to that stage, in the order of `places`."""
+    def open(self, stage: Stage, method: TaskMethod, parts: Sequence[Part], places: Iterable[At]) -> ReadyItems:
+        """Return what a stage has of the cell of `parts`, the components up to that stage, in the order of `places`."""
         if self.ledger is None:
-            return Open(0, 0, {at: {} for at in places} if stage == "write" else {})
-        cells = _cells(track, chain)
+            return ReadyItems(0, 0, {at: {} for at in places} if stage == "write" else {})
+        stage_keys = _cells(method, parts)
         settled = lost = gone = 0
         ready: dict[At, Mapping[str, JSON]] = {}
-        for prompt, repeat, draft, *found in self.ledger.rows(cells, _LOOKED_AT[stage], places):
+        for prompt, repeat, draft, *found in self.ledger.rows(stage_keys, _LOOKED_AT[stage], places):
             at = (prompt, repeat)
             if stage == "write":
                 settled += draft is not None
@@ -122,93 +122,98 @@ class View:
                 lost += 1
                 continue
             if draft is not None and stage == "render":
-                ready[at] = going_on(self._draft(cells[0], at, text))
+                ready[at] = going_on(self._draft(stage_keys[0], at, text))
             elif draft is not None and there:
                 sha256, title, *score = scored
-                value = None if _is_of(chain[2], title, sha256, score) else self._draft(cells[0], at, text)
+                value = None if _is_of(parts[2], title, sha256, score) else self._draft(stage_keys[0], at, text)
                 # SQLite takes no title beyond a NUL.
-                if value is None or (value["title"] != title and _is_of(chain[2], value["title"], sha256, score)):
+                if value is None or (value["title"] != title and _is_of(parts[2], value["title"], sha256, score)):
                     settled += 1
                     continue
                 ready[at] = {"title": value["title"], "key": key, "sha256": sha256}
             gone += own
-        return Open(settled, lost, ready, gone)
+        return ReadyItems(settled, lost, ready, gone)
 
-    def _draft(self, cell: Cell, at: At, text: str | None) -> Mapping[str, JSON]:
+    def _draft(self, stage_key: StageKey, at: At, text: str | None) -> Mapping[str, JSON]:
         """Return a settled draft, which is read now if it was not before."""
         assert self.ledger is not None
         if text is None:
-            ((_, _, text),) = self.ledger.rows([cell], "d0.value", [at])
+            ((_, _, text),) = self.ledger.rows([stage_key], "d0.value", [at])
         return self.ledger.value(text, check_value, "write", "ok")
 
     def count(
         self,
         stage: Stage,
-        track: Track,
-        chain: Sequence[Part],
+        method: TaskMethod,
+        parts: Sequence[Part],
         prompts: Sequence[Prompt],
         repeats: int,
-        known: dict[Cell, tuple[int, int]] | None = None,
-    ) -> Counted:
+        known: dict[StageKey, tuple[int, int]] | None = None,
+    ) -> RowCounts:
         """Count what a stage has of a cell, of the first `repeats` of some prompts: in a fraction of the time.
 
         Calls between which nothing is settled can share what is `known`: cells lie before several others.
         """
         if self.ledger is None:
-            return Counted(0, 0, len(prompts) * repeats if stage == "write" else 0)
-        wanted = None if len(prompts) == len(track.task.prompts) else [prompt.id for prompt in prompts]
-        known, cells = {} if known is None else known, _cells(track, chain)
-        for cell in cells:
-            if cell not in known:
-                known[cell] = self.ledger.count(cell, repeats, wanted)
-        *earlier, own = (known[cell] for cell in cells)
+            return RowCounts(0, 0, len(prompts) * repeats if stage == "write" else 0)
+        wanted = None if len(prompts) == len(method.task.prompts) else [prompt.id for prompt in prompts]
+        known, stage_keys = {} if known is None else known, _cells(method, parts)
+        for stage_key in stage_keys:
+            if stage_key not in known:
+                known[stage_key] = self.ledger.count(stage_key, repeats, wanted)
+        *earlier, own = (known[stage_key] for stage_key in stage_keys)
         before = earlier[-1][1] if earlier else len(prompts) * repeats
-        return Counted(own[0], sum(n - ok for n, ok in earlier), max(0, before - own[0]))
+        return RowCounts(own[0], sum(n - ok for n, ok in earlier), max(0, before - own[0]))
 
-    def rows(self, cell: Cell) -> set[At]:
+    def rows(self, stage_key: StageKey) -> set[At]:
         """Return the places of which a cell has a row, whatever it stands for."""
-        return set() if self.ledger is None else self.ledger.places(cell)
+        return set() if self.ledger is None else self.ledger.places(stage_key)
 
-    def usage(self, track: Track, llm: Part, places: Iterable[At]) -> Iterator[tuple[bool, Mapping[str, int] | None]]:
+    def usage(
+        self, method: TaskMethod, llm: Part, places: Iterable[At]
+    ) -> Iterator[tuple[bool, Mapping[str, int] | None]]:
         """Say of each place whether its draft is settled, and what tokens it took, where that is known."""
         if self.ledger is None:
             yield from ((False, None) for _ in places)
             return
         columns = "d0.status, json_extract(d0.value, '$.usage')"
-        for *_, status, text in self.ledger.rows([track.cell("write", llm)], columns, places):
+        for *_, status, text in self.ledger.rows([method.stage_key("write", llm)], columns, places):
             yield status is not None, None if text is None else self.ledger.value(text)
 
-    def drafted(self, track: Track, llm: Part, repeats: int) -> set[str]:
+    def drafted(self, method: TaskMethod, llm: Part, repeats: int) -> set[str]:
         """Return the prompts of which the first `repeats` drafts are all settled."""
-        return set() if self.ledger is None else self.ledger.complete(track.cell("write", llm), repeats)
+        return set() if self.ledger is None else self.ledger.complete(method.stage_key("write", llm), repeats)
 
     def samples(
-        self, track: Track, makers: Sequence[Part], predictors: Sequence[Part], places: Iterable[At]
-    ) -> Iterator[Sampled]:
+        self, method: TaskMethod, makers: Sequence[Part], predictors: Sequence[Part], places: Iterable[At]
+    ) -> Iterator[SampleResults]:
         """Yield what is settled of each place, in their order; `makers` are an LLM and a generator."""
         if self.ledger is None:
-            yield from (Sampled(at, None, None, [None] * len(predictors)) for at in places)
+            yield from (SampleResults(at, None, None, [None] * len(predictors)) for at in places)
             return
-        cells = [*_cells(track, makers), *(track.cell("score", *makers, predictor) for predictor in predictors)]
+        stage_keys = [
+            *_cells(method, makers),
+            *(method.stage_key("score", *makers, predictor) for predictor in predictors),
+        ]
         columns = ", ".join(
             f"d{number}.status, d{number}.value, d{number}.key, c{number}.status, c{number}.payload"
-            for number in range(len(cells))
+            for number in range(len(stage_keys))
         )
-        for row in self.ledger.rows(cells, columns, places):
+        for row in self.ledger.rows(stage_keys, columns, places):
             draft = self._settled("write", row, 2)
             clip = self._settled("render", row, 7)
             if clip is not None and clip.status == "ok" and not self._has(clip.key, clip.payload["bytes"]):
                 clip = None
-            scores: list[Settled | None] = [None] * len(predictors)
+            scores: list[StageResult | None] = [None] * len(predictors)
             if draft is not None and clip is not None and clip.status == "ok":
                 title, sha256 = draft.value["title"], str(clip.payload["sha256"])
                 for number, predictor in enumerate(predictors):
                     score = self._settled("score", row, 12 + 5 * number)
                     if score is not None and score.key == score_key(predictor.digest, title, sha256):
                         scores[number] = score
-            yield Sampled((row[0], row[1]), draft, clip, scores)
+            yield SampleResults((row[0], row[1]), draft, clip, scores)
 
-    def _settled(self, stage: Stage, row: Sequence[Any], at: int) -> Settled | None:
+    def _settled(self, stage: Stage, row: Sequence[Any], at: int) -> StageResult | None:
         """Read what is settled from the column `at` on; a shared clip may have come out otherwise the second time."""
         status, value, key, call, payload = row[at : at + 5]
         if status is None or payload is None or (status != call and stage != "write"):
@@ -216,12 +221,12 @@ class View:
         assert self.ledger is not None
         read = self.ledger.value
         followed = {} if value == "{}" and stage != "write" else read(value, check_value, stage, status)
-        return Settled(status, followed, key, read(payload, check_payload, stage, call))
+        return StageResult(status, followed, key, read(payload, check_payload, stage, call))
 
 
-def _cells(track: Track, chain: Sequence[Part]) -> list[Cell]:
+def _cells(method: TaskMethod, parts: Sequence[Part]) -> list[StageKey]:
     """Name the cells of all stages up to that of a chain of components."""
-    return [track.cell(stage, *chain[:number]) for number, stage in enumerate(STAGES[: len(chain)], 1)]
+    return [method.stage_key(stage, *parts[:number]) for number, stage in enumerate(STAGES[: len(parts)], 1)]
 
 
 def _is_of(predictor: Part, title: JSON, sha256: JSON, score: Sequence[Any]) -> bool:

@@ -14,28 +14,28 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from popbench.ledger.ledger import STAGES, Cell, Stage
-from popbench.pipeline.ledger_view import Counted, Open, View
+from popbench.ledger.ledger import STAGES, Stage, StageKey
+from popbench.pipeline.ledger_view import LedgerView, ReadyItems, RowCounts
 from popbench.planning.plan import Plan
-from popbench.planning.systems import Line, Part, Track
+from popbench.planning.systems import Line, Part, TaskMethod
 from popbench.records import JSON, Prompt, Reference
 
-Place = tuple[Cell, str, int]
+SampleKey = tuple[StageKey, str, int]
 """Where a result belongs: cell, prompt id, repeat."""
 
-Piece = tuple[Cell, int]
+Chunk = tuple[StageKey, int]
 """Some places of a cell, and the how many-th such piece it is."""
 
 
 @dataclass(slots=True)
-class Unit:
+class WorkItem:
     """One sample's share of a stage: where its result belongs, and what the stage before settled.
 
     `number` is that of its place among those of its track.
     """
 
-    cell: Cell
-    track: Track
+    stage_key: StageKey
+    method: TaskMethod
     prompt: Prompt
     repeat: int
     before: Mapping[str, JSON] = field(default_factory=dict)
@@ -45,67 +45,71 @@ class Unit:
     references: tuple[Reference, ...] = ()
 
     @property
-    def place(self) -> Place:
+    def sample_key(self) -> SampleKey:
         """Where its result belongs."""
-        return self.cell, self.prompt.id, self.repeat
+        return self.stage_key, self.prompt.id, self.repeat
 
     @property
     def name(self) -> str:
         """What messages call it."""
         repeat = f" repeat {self.repeat}" if self.repeat else ""
-        return f"{self.prompt.task}/{self.prompt.id}{repeat} ({self.track.label})"
+        return f"{self.prompt.task}/{self.prompt.id}{repeat} ({self.method.label})"
 
 
-class Undone(dict[Place, str]):
+class ResultErrors(dict[SampleKey, str]):
     """Why places have no result: errors of their own, and why the rest of a cell is pending."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.pending: dict[Cell, str] = {}
+        self.pending: dict[StageKey, str] = {}
 
-    def why(self, cell: Cell, prompt: str, repeat: int) -> str | None:
+    def why(self, stage_key: StageKey, prompt: str, repeat: int) -> str | None:
         """Return why a place has no result, where that is known."""
-        return self.get((cell, prompt, repeat)) or self.pending.get(cell)
+        return self.get((stage_key, prompt, repeat)) or self.pending.get(stage_key)
 
 
 @dataclass(frozen=True, slots=True)
-class Common:
+class SharedState:
     """What all lanes of a run share: a lock for whatever is settled, why the rest is not, and that all are to end."""
 
     lock: threading.RLock = field(default_factory=threading.RLock)
-    errors: Undone = field(default_factory=Undone)
+    errors: ResultErrors = field(default_factory=ResultErrors)
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
-class Lane:
-    """One component's share of a run. All of it but `units` is called with the `lock` held that all lanes share."""
+class WorkQueue:
+    """One component's share of a run. All of it but `items` is called with the `lock` held that all lanes share."""
 
     LIMIT = 1000
     """Units that wait at most of what was offered."""
-    PIECE = 1000
+    CHUNK = 1000
     """Places of a cell that are read at a time: they lie all over a ledger that may be on a slow disk."""
 
-    def __init__(self, stage: Stage, part: Part, lines: Sequence[Line], plan: Plan, view: View, common: Common) -> None:
+    def __init__(
+        self, stage: Stage, part: Part, lines: Sequence[Line], plan: Plan, view: LedgerView, shared: SharedState
+    ) -> None:
         self.stage = stage
         self.part = part
-        self.lines = {line.cell(stage): line for line in lines}  # equal components share their cells
+        self.lines = {line.stage_key(stage): line for line in lines}  # equal components share their cells
         self.total = self.done = 0
         self.over = self.started = self.stopped = self.grown = False
         self.quiet = False
         """Whether it is told of only once there is something to do."""
-        self.before: Sequence[Lane] = ()
-        self._plan, self._view, self._errors = plan, view, common.errors
-        self._changed = threading.Condition(common.lock)
-        self._queue: deque[Unit] = deque()
-        self.skipped: dict[Cell, Counted | None] = {}
+        self.before: Sequence[WorkQueue] = ()
+        self._plan, self._view, self._errors = plan, view, shared.errors
+        self._changed = threading.Condition(shared.lock)
+        self._queue: deque[WorkItem] = deque()
+        self.skipped: dict[StageKey, RowCounts | None] = {}
         self._unopened = deque(self.lines)
-        self._unread: deque[Piece] = deque()
-        self._again: deque[Piece] = deque()
-        self._live: set[Piece] = set()
-        self._out: set[Place] = set()
+        self._unread: deque[Chunk] = deque()
+        self._again: deque[Chunk] = deque()
+        self._live: set[Chunk] = set()
+        self._out: set[SampleKey] = set()
         earlier = STAGES[: self.rank]
-        self._after = {line.cell(earlier[-1]): cell for cell, line in self.lines.items()} if earlier else {}
-        self._through = Counter(line.cell(each) for each in earlier for line in self.lines.values())
+        self._after = (
+            {line.stage_key(earlier[-1]): stage_key for stage_key, line in self.lines.items()} if earlier else {}
+        )
+        self._through = Counter(line.stage_key(each) for each in earlier for line in self.lines.values())
 
     @property
     def name(self) -> str:
@@ -117,15 +121,15 @@ class Lane:
         """Its stage as a number: lanes of a higher one go on from it."""
         return STAGES.index(self.stage)
 
-    def skip_whole(self, known: dict[Cell, tuple[int, int]]) -> None:
+    def skip_whole(self, known: dict[StageKey, tuple[int, int]]) -> None:
         """Leave out the cells that lack no row: those are only to be looked at, whether their clips are there.
 
         `known` are counts that lanes share.
         """
-        for cell, line in self.lines.items():
+        for stage_key, line in self.lines.items():
             found = self._count(line, known)
             if found.settled + found.lost >= self._wanted(line):
-                self.skipped[cell] = found
+                self.skipped[stage_key] = found
 
     @property
     def whole(self) -> int:
@@ -140,51 +144,51 @@ class Lane:
     def begin(self) -> None:
         """Count what there is to do, by the ledger's rows alone; nothing is kept of it yet."""
         self.started = True
-        self._unopened = deque(cell for cell in self.lines if cell not in self.skipped)
-        waits = any(not lane.over for lane in self.before)
-        known: dict[Cell, tuple[int, int]] = {}
-        for cell, line in self.lines.items():
-            found = self.skipped.get(cell) or self._count(line, known)
+        self._unopened = deque(stage_key for stage_key in self.lines if stage_key not in self.skipped)
+        waits = any(not queue.over for queue in self.before)
+        known: dict[StageKey, tuple[int, int]] = {}
+        for stage_key, line in self.lines.items():
+            found = self.skipped.get(stage_key) or self._count(line, known)
             self.done += found.settled
             self.total += self._wanted(line) - found.lost if waits else found.settled + found.ready
 
-    def units(self) -> Iterator[Unit]:
+    def items(self) -> Iterator[WorkItem]:
         """Yield what is to do, waiting for earlier lanes, until they are over or this one is stopped."""
         while True:
             with self._changed:
-                unit = self._next()
-                if unit is not None:
-                    self._out.add(unit.place)
-                elif self.stopped or (self._all_read and all(lane.over for lane in self.before)):
+                item = self._next()
+                if item is not None:
+                    self._out.add(item.sample_key)
+                elif self.stopped or (self._all_read and all(queue.over for queue in self.before)):
                     return
                 elif self._all_read:
                     self._changed.wait()
-            if unit is not None:
-                yield unit
+            if item is not None:
+                yield item
             else:
                 time.sleep(0)  # others may have waited for the lock while a piece was read
 
-    def offer(self, cell: Cell, unit: Unit, before: Mapping[str, JSON]) -> None:
-        """Take what an earlier stage settled in its `cell`, if that leads here and its piece was read already."""
-        own = self._after.get(cell)
-        if own is None or (piece := (own, unit.number // self.PIECE)) not in self._live or self.over:
+    def offer(self, stage_key: StageKey, item: WorkItem, before: Mapping[str, JSON]) -> None:
+        """Take what an earlier stage settled in its `stage_key`, if that leads here and its piece was read already."""
+        own = self._after.get(stage_key)
+        if own is None or (chunk := (own, item.number // self.CHUNK)) not in self._live or self.over:
             return
         if len(self._queue) >= self.LIMIT:
-            self._live.discard(piece)
-            self._again.append(piece)
+            self._live.discard(chunk)
+            self._again.append(chunk)
         else:
-            self._queue.append(Unit(own, self.lines[own].track, unit.prompt, unit.repeat, before, unit.number))
+            self._queue.append(WorkItem(own, self.lines[own].method, item.prompt, item.repeat, before, item.number))
         self._changed.notify()
 
-    def lose(self, cell: Cell) -> bool:
-        """Count on one less where an earlier stage lost it in its `cell`; say whether that changes anything."""
-        lost = self._through[cell] if self.started and not self.over else 0
+    def lose(self, stage_key: StageKey) -> bool:
+        """Count on one less where an earlier stage lost it in its `stage_key`; say whether that changes anything."""
+        lost = self._through[stage_key] if self.started and not self.over else 0
         self.total -= lost
         return bool(lost)
 
-    def settle(self, place: Place) -> None:
+    def settle(self, sample_key: SampleKey) -> None:
         """A unit is over."""
-        self._out.discard(place)
+        self._out.discard(sample_key)
         self.done += 1
 
     def wake(self) -> None:
@@ -199,10 +203,14 @@ class Lane:
 
     def left(self) -> int:
         """Count what could be gone on with and is not over."""
-        unread = [*self._unread, *self._again, *(piece for cell in self._unopened for piece in self._pieces(cell))]
-        return len(self._out) + len(self._queue) + sum(len(self._read(piece).ready) for piece in unread)
+        unread = [
+            *self._unread,
+            *self._again,
+            *(chunk for stage_key in self._unopened for chunk in self._chunks(stage_key)),
+        ]
+        return len(self._out) + len(self._queue) + sum(len(self._read(chunk).ready) for chunk in unread)
 
-    def _next(self) -> Unit | None:
+    def _next(self) -> WorkItem | None:
         if self.stopped:
             return None
         if not self._queue:
@@ -216,46 +224,46 @@ class Lane:
         first = bool(self._unread)
         if not first and not self._again:
             return
-        piece = cell, number = (self._unread if first else self._again).popleft()
-        self._live.add(piece)
-        found = self._read(piece)
+        chunk = stage_key, number = (self._unread if first else self._again).popleft()
+        self._live.add(chunk)
+        found = self._read(chunk)
         if first and found.gone:
             self.total += found.gone  # these were counted as done, and are done once more
             self.grown = True
-        track = self.lines[cell].track
-        for at, (prompt, repeat) in enumerate(self._places(piece), number * self.PIECE) if found.ready else ():
-            before, place = found.ready.get((prompt.id, repeat)), (cell, prompt.id, repeat)
-            if before is not None and place not in self._out and place not in self._errors:
-                self._queue.append(Unit(cell, track, prompt, repeat, before, at))
+        method = self.lines[stage_key].method
+        for at, (prompt, repeat) in enumerate(self._places(chunk), number * self.CHUNK) if found.ready else ():
+            before, sample_key = found.ready.get((prompt.id, repeat)), (stage_key, prompt.id, repeat)
+            if before is not None and sample_key not in self._out and sample_key not in self._errors:
+                self._queue.append(WorkItem(stage_key, method, prompt, repeat, before, at))
 
-    def _count(self, line: Line, known: dict[Cell, tuple[int, int]]) -> Counted:
-        prompts = self._plan.prompts[line.track.task.name]
-        return self._view.count(self.stage, line.track, line.chain, prompts, self._plan.config.repeats, known)
+    def _count(self, line: Line, known: dict[StageKey, tuple[int, int]]) -> RowCounts:
+        prompts = self._plan.prompts[line.method.task.name]
+        return self._view.count(self.stage, line.method, line.parts, prompts, self._plan.config.repeats, known)
 
     def _wanted(self, line: Line) -> int:
-        return len(self._plan.prompts[line.track.task.name]) * self._plan.config.repeats
+        return len(self._plan.prompts[line.method.task.name]) * self._plan.config.repeats
 
     @property
     def _all_read(self) -> bool:
         return not (self._unread or self._unopened or self._again)
 
-    def _pieces(self, cell: Cell) -> list[Piece]:
-        return [(cell, number) for number in range(math.ceil(self._wanted(self.lines[cell]) / self.PIECE))]
+    def _chunks(self, stage_key: StageKey) -> list[Chunk]:
+        return [(stage_key, number) for number in range(math.ceil(self._wanted(self.lines[stage_key]) / self.CHUNK))]
 
-    def _lacking_first(self, cell: Cell) -> list[Piece]:
+    def _lacking_first(self, stage_key: StageKey) -> list[Chunk]:
         """Return the pieces of a cell, first those that lack rows: of the others, only clips are to be looked at."""
-        pieces = self._pieces(cell)
-        if len(pieces) < 2:
-            return pieces
-        there = self._view.rows(cell)
-        return sorted(pieces, key=lambda piece: all((prompt.id, n) in there for prompt, n in self._places(piece)))
+        chunks = self._chunks(stage_key)
+        if len(chunks) < 2:
+            return chunks
+        there = self._view.rows(stage_key)
+        return sorted(chunks, key=lambda chunk: all((prompt.id, n) in there for prompt, n in self._places(chunk)))
 
-    def _places(self, piece: Piece) -> Iterator[tuple[Prompt, int]]:
-        cell, number = piece
-        part = slice(number * self.PIECE, (number + 1) * self.PIECE)
-        return self._plan.places(self.lines[cell].track, part)
+    def _places(self, chunk: Chunk) -> Iterator[tuple[Prompt, int]]:
+        stage_key, number = chunk
+        part = slice(number * self.CHUNK, (number + 1) * self.CHUNK)
+        return self._plan.places(self.lines[stage_key].method, part)
 
-    def _read(self, piece: Piece) -> Open:
-        line = self.lines[piece[0]]
-        places = ((prompt.id, repeat) for prompt, repeat in self._places(piece))
-        return self._view.open(self.stage, line.track, line.chain, places)
+    def _read(self, chunk: Chunk) -> ReadyItems:
+        line = self.lines[chunk[0]]
+        places = ((prompt.id, repeat) for prompt, repeat in self._places(chunk))
+        return self._view.open(self.stage, line.method, line.parts, places)

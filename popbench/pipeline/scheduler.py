@@ -7,22 +7,27 @@ from collections.abc import Callable, Sequence
 
 from popbench.errors import ComponentError
 from popbench.interfaces import Engine
-from popbench.pipeline.queues import Common, Lane
+from popbench.pipeline.queues import SharedState, WorkQueue
 from popbench.progress import Progress
 
 
-class Schedule:
+class Scheduler:
     """Starts lanes, in their order, as soon as they may work beside those that do."""
 
     _grace = 5.0
     """Seconds that interrupted lanes have to end in."""
 
     def __init__(
-        self, lanes: Sequence[Lane], engine: Engine, common: Common, progress: Progress, work: Callable[[Lane], None]
+        self,
+        queues: Sequence[WorkQueue],
+        engine: Engine,
+        shared: SharedState,
+        progress: Progress,
+        work: Callable[[WorkQueue], None],
     ) -> None:
-        self._lanes = lanes
+        self._lanes = queues
         self._engine = engine
-        self._lock, self._stopping = common.lock, common.stopping
+        self._lock, self._stopping = shared.lock, shared.stopping
         self._progress = progress
         self._work = work
         self._over = threading.Condition(self._lock)
@@ -34,11 +39,11 @@ class Schedule:
         try:
             while not self._fatal:
                 over = self._count()  # before asking what may start: a lane may end meanwhile
-                for lane in self._lanes:
-                    if not lane.started and allowed(lane, self._lanes, self._overlap):
-                        self._start(lane)
+                for queue in self._lanes:
+                    if not queue.started and allowed(queue, self._lanes, self._overlap):
+                        self._start(queue)
                 with self._over:
-                    if all(lane.over for lane in self._lanes):
+                    if all(queue.over for queue in self._lanes):
                         return
                     self._wait(over)
             raise self._fatal[0]
@@ -51,64 +56,66 @@ class Schedule:
         self._over.wait_for(lambda: self._fatal or self._count() > over)
 
     def _count(self) -> int:
-        return sum(lane.over for lane in self._lanes)
+        return sum(queue.over for queue in self._lanes)
 
-    def _overlap(self, lane: Lane, others: Sequence[Lane]) -> bool:
+    def _overlap(self, queue: WorkQueue, others: Sequence[WorkQueue]) -> bool:
         try:
-            return self._engine.overlaps(lane.part.resolved.spec, [other.part.resolved.spec for other in others])
+            return self._engine.overlaps(queue.part.resolved.spec, [other.part.resolved.spec for other in others])
         except ComponentError:  # told when its turn comes
             return False
 
-    def _start(self, lane: Lane) -> None:
+    def _start(self, queue: WorkQueue) -> None:
         with self._lock:
-            lane.begin()
-            if not lane.quiet:
-                self._progress.stage(lane.name, lane.total, lane.done)
-        thread = threading.Thread(target=self._run, args=(lane,), name=f"lane-{lane.name}", daemon=True)
+            queue.begin()
+            if not queue.quiet:
+                self._progress.stage(queue.name, queue.total, queue.done)
+        thread = threading.Thread(target=self._run, args=(queue,), name=f"queue-{queue.name}", daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def _run(self, lane: Lane) -> None:
+    def _run(self, queue: WorkQueue) -> None:
         try:
-            self._work(lane)
+            self._work(queue)
         except BaseException as error:  # the thread that waits for it raises it
             with self._over:
                 self._fatal.append(error)
         finally:
             with self._over:
-                lane.over = True
+                queue.over = True
                 for other in self._lanes:
                     other.wake()
                 if not self._fatal:
-                    self._progress.finish(lane.name)
+                    self._progress.finish(queue.name)
                 self._over.notify_all()
 
     def _stop(self) -> None:
         """End what is at work; what is committed is kept."""
         self._stopping.set()
-        for lane in self._lanes:
-            lane.stop()
+        for queue in self._lanes:
+            queue.stop()
         self._engine.interrupt()
         for thread in self._threads:
             thread.join(self._grace)
 
 
-def allowed(lane: Lane, lanes: Sequence[Lane], overlaps: Callable[[Lane, Sequence[Lane]], bool]) -> bool:
+def allowed(
+    queue: WorkQueue, queues: Sequence[WorkQueue], overlaps: Callable[[WorkQueue, Sequence[WorkQueue]], bool]
+) -> bool:
     """Say whether a lane may start now: it fits beside those at work, and leaves room for all that it waits for.
 
     A lane that is at work keeps what it occupies while it waits for earlier lanes, so each of those that have not
     started must be able to work beside all lanes that wait for it.
     """
-    at_work = [other for other in lanes if other.started and not other.over]
-    waiting = [other for other in lanes if not other.started and other is not lane]
-    if any(other.part.digest == lane.part.digest and other.stage == lane.stage for other in at_work):
+    at_work = [other for other in queues if other.started and not other.over]
+    waiting = [other for other in queues if not other.started and other is not queue]
+    if any(other.part.digest == queue.part.digest and other.stage == queue.stage for other in at_work):
         return False
     if not at_work:
-        return all(other.rank >= lane.rank for other in waiting)
-    if not overlaps(lane, at_work):
+        return all(other.rank >= queue.rank for other in waiting)
+    if not overlaps(queue, at_work):
         return False
     for other in waiting:
-        after = [each for each in (*at_work, lane) if each.rank > other.rank]
+        after = [each for each in (*at_work, queue) if each.rank > other.rank]
         if after and not overlaps(other, after):
             return False
     return True

@@ -1,7 +1,7 @@
 """The three stages: write drafts, render clips, score them. Nothing else.
 
 A stage says what to ask for what is not settled, and what follows from the answer. Every component has a lane of its
-own (`queues`); `Schedule` says which are at work together, and `Exchange` does the asking and committing.
+own (`queues`); `Scheduler` says which are at work together, and `Dispatcher` does the asking and committing.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 from popbench.interfaces import Engine
 from popbench.keys import clip_key, derive_seed, draft_key, score_key
-from popbench.ledger.ledger import STAGES, Call, Cell, Ledger
-from popbench.pipeline.dispatch import Exchange, Result
+from popbench.ledger.ledger import STAGES, Call, Ledger, StageKey
+from popbench.pipeline.dispatch import Dispatcher, Result
 from popbench.pipeline.human_baseline import Match, settle
-from popbench.pipeline.ledger_view import View, going_on
-from popbench.pipeline.queues import Common, Lane, Undone, Unit
-from popbench.pipeline.scheduler import Schedule
+from popbench.pipeline.ledger_view import LedgerView, going_on
+from popbench.pipeline.queues import ResultErrors, SharedState, WorkItem, WorkQueue
+from popbench.pipeline.scheduler import Scheduler
 from popbench.planning.plan import Plan
 from popbench.planning.systems import Part, TaskMode
 from popbench.progress import Progress
@@ -75,20 +75,20 @@ class Pipeline:
         self._told_short: set[str] = set()
         self.videos = videos
         self.progress = progress
-        self.view = View(ledger, videos)
-        self._common = Common()
+        self.view = LedgerView(ledger, videos)
+        self._shared = SharedState()
         self._showing = threading.Lock()
-        self.exchange = Exchange(ledger, engine, self.view, progress, self._common, self._hand_on)
+        self.dispatcher = Dispatcher(ledger, engine, self.view, progress, self._shared, self._hand_on)
 
     @property
-    def errors(self) -> Undone:
+    def errors(self) -> ResultErrors:
         """What went wrong, by place."""
-        return self.exchange.errors
+        return self.dispatcher.errors
 
     @property
     def ended(self) -> Sequence[str]:
         """Which components ended early, and why, one line each."""
-        return self.exchange.ended
+        return self.dispatcher.ended
 
     def run(self) -> None:
         """Go through the stages; components that end early leave their items for a resume.
@@ -98,99 +98,99 @@ class Pipeline:
         """
         if self.plan.config.stop_after is None:
             self._settle_humans()
-        lanes, known = self._lanes(), dict[Cell, tuple[int, int]]()
-        for lane in lanes:
-            lane.skip_whole(known)
-            if lane.idle:
-                self.progress.stage(lane.name, lane.whole, lane.whole)
-        clips = sum(lane.whole for lane in lanes if lane.stage == "render")
-        lacking = [lane for lane in lanes if not lane.idle]
+        queues, known = self._lanes(), dict[StageKey, tuple[int, int]]()
+        for queue in queues:
+            queue.skip_whole(known)
+            if queue.idle:
+                self.progress.stage(queue.name, queue.whole, queue.whole)
+        clips = sum(queue.whole for queue in queues if queue.stage == "render")
+        lacking = [queue for queue in queues if not queue.idle]
         self._go(lacking)
-        read = {cell for lane in lacking for cell in lane.lines.keys() - lane.skipped.keys()}
+        read = {stage_key for queue in lacking for stage_key in queue.lines.keys() - queue.skipped.keys()}
         if clips > _MANY:
             self.progress.notice(f"looking whether {clips:,} clips are still there")
-        self._go([lane for lane in self._others(read) if not lane.idle])
+        self._go([queue for queue in self._others(read) if not queue.idle])
 
-    def _go(self, lanes: Sequence[Lane]) -> None:
-        self.exchange.lanes[:] = lanes
-        for lane in lanes:
-            lane.before = [other for other in lanes if other.rank < lane.rank]
-        if lanes:
-            Schedule(lanes, self._engine, self._common, self.progress, self._work).run()
+    def _go(self, queues: Sequence[WorkQueue]) -> None:
+        self.dispatcher.queues[:] = queues
+        for queue in queues:
+            queue.before = [other for other in queues if other.rank < queue.rank]
+        if queues:
+            Scheduler(queues, self._engine, self._shared, self.progress, self._work).run()
 
-    def _others(self, read: Collection[Cell]) -> list[Lane]:
+    def _others(self, read: Collection[StageKey]) -> list[WorkQueue]:
         """Return lanes of the cells that were not read yet, or that follow such ones.
 
         A component that ended early is not asked again.
         """
-        lanes, again = self._lanes(), set[Cell]()
-        for lane in lanes:
-            lane.quiet = True
-            for cell, line in lane.lines.items():
-                follows = lane.rank > 0 and line.cell(STAGES[lane.rank - 1]) in again
-                if cell in self.errors.pending or (cell in read and not follows):
-                    lane.skipped[cell] = None
+        queues, again = self._lanes(), set[StageKey]()
+        for queue in queues:
+            queue.quiet = True
+            for stage_key, line in queue.lines.items():
+                follows = queue.rank > 0 and line.stage_key(STAGES[queue.rank - 1]) in again
+                if stage_key in self.errors.pending or (stage_key in read and not follows):
+                    queue.skipped[stage_key] = None
                 else:
-                    again.add(cell)
-        return lanes
+                    again.add(stage_key)
+        return queues
 
-    def _lanes(self) -> list[Lane]:
+    def _lanes(self) -> list[WorkQueue]:
         return [
-            Lane(stage, part, lines, self.plan, self.view, self._common)
+            WorkQueue(stage, part, lines, self.plan, self.view, self._shared)
             for stage in self.plan.stages
             for part, lines in self.plan.lines(stage)
         ]
 
-    def _work(self, lane: Lane) -> None:
+    def _work(self, queue: WorkQueue) -> None:
         """Do all of a lane, in its thread."""
-        {"write": self._write, "render": self._render, "score": self._score}[lane.stage](lane)
-        self.exchange.release(lane.part)
+        {"write": self._write, "render": self._render, "score": self._score}[queue.stage](queue)
+        self.dispatcher.release(queue.part)
 
-    def _hand_on(self, unit: Unit, call: Call, result: Result) -> None:
+    def _hand_on(self, item: WorkItem, call: Call, result: Result) -> None:
         """Offer what was settled to the lanes that go on from it."""
         stage = call.stage
         if stage == "score":
             return
-        before = going_on(result[2]) if stage == "write" else going_on(unit.before, call)
-        for lane in self.exchange.lanes:
-            lane.offer(unit.cell, unit, before)
+        before = going_on(result[2]) if stage == "write" else going_on(item.before, call)
+        for queue in self.dispatcher.queues:
+            queue.offer(item.stage_key, item, before)
 
     def _settle_humans(self) -> None:
         """Take over the human videos that were matched; it takes no component, and nothing before it."""
         errors = settle(self.plan, self._ledger, self.view, self._matches)
-        self.exchange.errors.update(errors)
+        self.dispatcher.errors.update(errors)
         for told, count in Counter(errors.values()).items():
             self.progress.problem(f"baseline human: {told}" + (f" ({counted(count, 'prompt')})" if count > 1 else ""))
 
-    def _write(self, lane: Lane) -> None:
-        llm = lane.part
-        again: list[Unit] = []
+    def _write(self, queue: WorkQueue) -> None:
+        llm = queue.part
+        again: list[WorkItem] = []
         shown_at: dict[tuple[str, str, str], _Counts] = {}
 
-        def ask(unit: Unit) -> tuple[str, Request]:
-            task_mode, prompt = _mode(unit), unit.prompt
+        def ask(item: WorkItem) -> tuple[str, Request]:
+            task_mode, prompt = _mode(item), item.prompt
             with self._showing:  # retrieval is for one thread at a time
                 shown = self.plan.shown(task_mode, prompt, llm)
             shown_at[task_mode.label, prompt.task, prompt.id] = _Counts.of(shown)
-            unit.references = shown.references
-            if not unit.attempt:
-                unit.costs["notes"] = shown.notes
-            seed = derive_seed(self.plan.config.seed, prompt.task, prompt.id, unit.repeat, "write", unit.attempt)
-            chat = make_chat(task_mode.template, shown.messages, seed, prompt, unit.references)
+            item.references = shown.references
+            if not item.attempt:
+                item.costs["notes"] = shown.notes
+            seed = derive_seed(self.plan.config.seed, prompt.task, prompt.id, item.repeat, "write", item.attempt)
+            chat = make_chat(task_mode.template, shown.messages, seed, prompt, item.references)
             key = draft_key(llm.digest, chat)
             return key, replace(chat, id=key)
 
-        def settle(call: Call, unit: Unit) -> Result | None:
-            _add_costs(unit, call)
+        def settle(call: Call, item: WorkItem) -> Result | None:
+            _add_costs(item, call)
             value: dict[str, JSON] = {
-                "attempts": unit.attempt + 1,
-                "references": [reference.id for reference in unit.references],
-                **unit.costs,
+                "attempts": item.attempt + 1,
+                "references": [reference.id for reference in item.references],
+                **item.costs,
             }
-            references, unit.references = unit.references, ()
+            references, item.references = item.references, ()
             if call.status == "invalid":
                 return call.key, "invalid", {**value, "error": call.payload["error"]}
-            rules, examples = unit.track.task.file.draft, _mode(unit).examples
+            rules, examples = item.method.task.file.draft, _mode(item).examples
             draft = parse_draft(call.payload["text"], call.payload["reasoning"], rules.title_max_chars, examples)
             if draft is not None:
                 near = closest(draft.title, draft.video_prompt, references)
@@ -204,22 +204,22 @@ class Pipeline:
                     "breaches": list(draft.breaches),
                 }
                 return call.key, "ok", value
-            if unit.attempt + 1 < ATTEMPTS:
-                unit.attempt += 1
-                again.append(unit)
+            if item.attempt + 1 < ATTEMPTS:
+                item.attempt += 1
+                again.append(item)
                 return None
             return call.key, "invalid", {**value, "error": UNUSABLE}
 
-        todo = lane.units()
-        while self.exchange.run(lane, todo, ask, settle) and again:
+        todo = queue.items()
+        while self.dispatcher.run(queue, todo, ask, settle) and again:
             todo, again = iter(again), []
-        with self._common.lock:
+        with self._shared.lock:
             self._tell_shown(llm, shown_at)
 
     def _tell_shown(self, llm: Part, shown_at: Mapping[tuple[str, str, str], _Counts]) -> None:
         """Tell of prompts with fewer references than asked for: by mode where there are no more, else by LLM too."""
         for mode in dict.fromkeys(mode for mode, _, _ in shown_at):
-            shown = [found for place, found in shown_at.items() if place[0] == mode]
+            shown = [found for sample_key, found in shown_at.items() if sample_key[0] == mode]
             short = [found.found for found in shown if found.short]
             if short and mode not in self._told_short:
                 self._told_short.add(mode)
@@ -234,40 +234,40 @@ class Pipeline:
                     f"fit the model's context, to {min(cut)} at least"
                 )
 
-    def _render(self, lane: Lane) -> None:
-        generator = lane.part
+    def _render(self, queue: WorkQueue) -> None:
+        generator = queue.part
 
-        def ask(unit: Unit) -> tuple[str, Request]:
-            seed = derive_seed(self.plan.config.seed, unit.prompt.task, unit.prompt.id, unit.repeat, "render")
-            key = clip_key(generator.digest, unit.before["video_prompt"], seed)
-            return key, VideoRequest(key, unit.before["video_prompt"], seed)
+        def ask(item: WorkItem) -> tuple[str, Request]:
+            seed = derive_seed(self.plan.config.seed, item.prompt.task, item.prompt.id, item.repeat, "render")
+            key = clip_key(generator.digest, item.before["video_prompt"], seed)
+            return key, VideoRequest(key, item.before["video_prompt"], seed)
 
-        self.exchange.run(lane, lane.units(), ask, _settle)
+        self.dispatcher.run(queue, queue.items(), ask, _settle)
 
-    def _score(self, lane: Lane) -> None:
-        predictor = lane.part
+    def _score(self, queue: WorkQueue) -> None:
+        predictor = queue.part
 
-        def ask(unit: Unit) -> tuple[str, Request]:
-            key = score_key(predictor.digest, unit.before["title"], unit.before["sha256"])
-            return key, ScoreRequest(key, unit.before["title"], self.videos / f"{unit.before['key']}.mp4")
+        def ask(item: WorkItem) -> tuple[str, Request]:
+            key = score_key(predictor.digest, item.before["title"], item.before["sha256"])
+            return key, ScoreRequest(key, item.before["title"], self.videos / f"{item.before['key']}.mp4")
 
-        self.exchange.run(lane, lane.units(), ask, _settle)
+        self.dispatcher.run(queue, queue.items(), ask, _settle)
 
 
-def _mode(unit: Unit) -> TaskMode:
+def _mode(item: WorkItem) -> TaskMode:
     """Return the mode of a unit that is written for: those of the human baseline are not."""
-    assert isinstance(unit.track, TaskMode)
-    return unit.track
+    assert isinstance(item.method, TaskMode)
+    return item.method
 
 
-def _settle(call: Call, unit: Unit) -> Result:  # noqa: ARG001 - drafts' has use for it
+def _settle(call: Call, item: WorkItem) -> Result:  # noqa: ARG001 - drafts' has use for it
     value = {"error": call.payload["error"]} if call.status == "invalid" else {}
     return call.key, call.status, value
 
 
-def _add_costs(unit: Unit, call: Call) -> None:
+def _add_costs(item: WorkItem, call: Call) -> None:
     """Add up what all attempts at a draft cost: seconds and tokens; of memory, the peak."""
-    costs, payload = unit.costs, call.payload
+    costs, payload = item.costs, call.payload
     if payload["seconds"] is not None:
         costs["seconds"] = (costs.get("seconds") or 0.0) + payload["seconds"]
     if payload["peak_memory_mb"] is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from popbench.interfaces import Component
 from popbench.keys import digest
-from popbench.planning.systems import Part, Track, as_part
+from popbench.planning.systems import Part, TaskMethod, as_part
 from popbench.registry import Resolved
 from popbench.specs import ComponentSpec
 from popbench.tasks.task import Task
@@ -31,10 +31,10 @@ def human_part(corpus: Part, embedder: Part) -> Part:
     return Part(made.resolved, fingerprint, digest(fingerprint))
 
 
-def tracks(human: Part, corpus: Part, tasks: Sequence[Task]) -> list[Track]:
+def methods(human: Part, corpus: Part, tasks: Sequence[Task]) -> list[TaskMethod]:
     """Return what the baseline does on each task; for a corpus that is read from elsewhere, it is matched anew.
 
     Matching costs next to nothing: what was scored is not scored again where the video is the same.
     """
     found = digest(human.digest, corpus.resolved.spec.options)
-    return [Track(task, human.label, found) for task in tasks]
+    return [TaskMethod(task, human.label, found) for task in tasks]

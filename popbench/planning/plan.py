@@ -11,8 +11,8 @@ from functools import cached_property
 from popbench.keys import digest
 from popbench.ledger.ledger import STAGES, Stage
 from popbench.planning.config import EvalConfig
-from popbench.planning.human import tracks
-from popbench.planning.systems import Line, Part, System, TaskMode, Track, made_by
+from popbench.planning.human import methods
+from popbench.planning.systems import Line, Part, System, TaskMethod, TaskMode, made_by
 from popbench.prompting.chats import Shown, show
 from popbench.prompting.modes import Mode
 from popbench.records import JSON, Message, Prompt, Reference
@@ -60,11 +60,11 @@ class Plan:
         yield from (part for part in (self.human, self.corpus, self.embedder) if part is not None)
 
     @property
-    def human_tracks(self) -> Sequence[Track]:
+    def human_methods(self) -> Sequence[TaskMethod]:
         """What the human baseline does on each task."""
         if self.human is None or self.corpus is None:
             return []
-        return tracks(self.human, self.corpus, self.tasks)
+        return methods(self.human, self.corpus, self.tasks)
 
     @property
     def stages(self) -> Sequence[Stage]:
@@ -81,14 +81,14 @@ class Plan:
         if stage == "score":
             before, parts = [(llm, gen) for llm in self.llms for gen in self.generators], self.predictors
         for part in parts:
-            lines = [Line(track, (*chain, part)) for chain in before for track in self.task_modes.values()]
+            lines = [Line(method, (*parts, part)) for parts in before for method in self.task_modes.values()]
             if stage == "score" and self.human is not None:
-                lines += [Line(track, (self.human, self.human, part)) for track in self.human_tracks]
+                lines += [Line(method, (self.human, self.human, part)) for method in self.human_methods]
             yield part, lines
 
-    def places(self, track: Track, part: slice = slice(None)) -> Iterator[tuple[Prompt, int]]:
+    def places(self, method: TaskMethod, part: slice = slice(None)) -> Iterator[tuple[Prompt, int]]:
         """Yield every prompt and repeat of a track, or a part of them."""
-        prompts, repeats = self.prompts[track.task.name], self.config.repeats
+        prompts, repeats = self.prompts[method.task.name], self.config.repeats
         for number in range(len(prompts) * repeats)[part]:
             yield prompts[number // repeats], number % repeats
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from popbench.errors import RunError, UsageError, one_line
 from popbench.keys import digest
-from popbench.ledger.ledger import STAGES, Cell, Stage
+from popbench.ledger.ledger import STAGES, Stage, StageKey
 from popbench.prompting.drafts import VERSION as DRAFTS_VERSION
 from popbench.prompting.modes import Mode
 from popbench.prompting.originality import VERSION as ORIGINALITY_VERSION
@@ -77,33 +77,33 @@ def made_by(*digests: str, rendered: bool) -> str:
 
 
 @dataclass(frozen=True)
-class Track:
+class TaskMethod:
     """What is run on one task: a mode, or the human baseline. The ledger files results by its fingerprint."""
 
     task: Task
     label: str
     fingerprint: str
 
-    def cell(self, stage: Stage, *parts: Part) -> Cell:
+    def stage_key(self, stage: Stage, *parts: Part) -> StageKey:
         """Name the ledger's cell of a stage of the components so far, and of what the harness does between them."""
         made = made_by(*(part.digest for part in parts), rendered=stage != "write")
-        return Cell(made, self.task.hash, self.fingerprint, stage)
+        return StageKey(made, self.task.hash, self.fingerprint, stage)
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """A track and the components that it goes through up to some stage: one cell of the ledger."""
 
-    track: Track
-    chain: tuple[Part, ...]
+    method: TaskMethod
+    parts: tuple[Part, ...]
 
-    def cell(self, stage: Stage) -> Cell:
+    def stage_key(self, stage: Stage) -> StageKey:
         """Name the cell of a stage, of as many of the components as there are up to it."""
-        return self.track.cell(stage, *self.chain[: STAGES.index(stage) + 1])
+        return self.method.stage_key(stage, *self.parts[: STAGES.index(stage) + 1])
 
 
 @dataclass(frozen=True)
-class TaskMode(Track):
+class TaskMode(TaskMethod):
     """One mode on one task: its template, and the examples its messages show."""
 
     mode: Mode

@@ -13,7 +13,7 @@ from typing import Any
 
 from popbench.errors import UsageError
 from popbench.keys import digest, score_key
-from popbench.ledger.ledger import Call, Cell, Done, Ledger, Stage
+from popbench.ledger.ledger import Call, Done, Ledger, Stage, StageKey
 from popbench.pipeline.ledger_view import At
 from popbench.planning.human import NAME as HUMAN
 from popbench.planning.systems import made_by
@@ -192,9 +192,9 @@ def _calls(where: tuple[Ledger, str, str], stage: Stage, *digests: str) -> dict[
     return {at: (done[at], call) for at, call in where[0].calls(cell) if call.status == done[at].status}
 
 
-def _cell(where: tuple[Ledger, str, str], stage: Stage, *digests: str) -> Cell:
+def _cell(where: tuple[Ledger, str, str], stage: Stage, *digests: str) -> StageKey:
     _, task, mode = where
-    return Cell(made_by(*digests, rendered=stage != "write"), task, mode, stage)
+    return StageKey(made_by(*digests, rendered=stage != "write"), task, mode, stage)
 
 
 def _digests(about: Mapping[str, Any]) -> dict[str, str]:

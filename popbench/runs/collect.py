@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from popbench.pipeline.ledger_view import At, Settled, View
-from popbench.pipeline.queues import Undone
+from popbench.pipeline.ledger_view import At, LedgerView, StageResult
+from popbench.pipeline.queues import ResultErrors
 from popbench.planning.plan import Plan
-from popbench.planning.systems import Part, System, Track
+from popbench.planning.systems import Part, System, TaskMethod
 from popbench.records import JSON, Sample
 from popbench.runs.samples import make_sample
 
 PENDING = "pending: not done yet"
 
 
-def collect(plan: Plan, view: View, errors: Undone) -> Iterator[Sample]:
+def collect(plan: Plan, view: LedgerView, errors: ResultErrors) -> Iterator[Sample]:
     """Yield the samples of a plan's systems, by system, task, prompt and repeat; none is left out.
 
     `errors` says what went wrong for items of (cell, prompt id, repeat) that are not settled.
@@ -23,46 +23,48 @@ def collect(plan: Plan, view: View, errors: Undone) -> Iterator[Sample]:
     for system in plan.systems:
         for task in plan.tasks:
             yield from _of_system(plan, view, errors, system, plan.of_system(task, system))
-    for track in plan.human_tracks:
+    for method in plan.human_methods:
         if plan.human is not None and plan.config.stop_after is None:
-            yield from _of_human(plan, view, errors, plan.human, track)
+            yield from _of_human(plan, view, errors, plan.human, method)
 
 
-def _of_system(plan: Plan, view: View, errors: Undone, system: System, track: Track) -> Iterator[Sample]:
+def _of_system(
+    plan: Plan, view: LedgerView, errors: ResultErrors, system: System, method: TaskMethod
+) -> Iterator[Sample]:
     llm, generator = system.llm, system.generator
     about = {"system": system.id, "llm": llm.label, "mode": system.mode.label, "generator": generator.label}
 
-    def add_draft(values: dict[str, Any], found: Settled | str) -> None:
+    def add_draft(values: dict[str, Any], found: StageResult | str) -> None:
         _add_draft(values, llm, found)
 
-    return _of_track(plan, view, errors, track, (llm, generator), about, add_draft)
+    return _of_method(plan, view, errors, method, (llm, generator), about, add_draft)
 
 
-def _of_human(plan: Plan, view: View, errors: Undone, human: Part, track: Track) -> Iterator[Sample]:
+def _of_human(plan: Plan, view: LedgerView, errors: ResultErrors, human: Part, method: TaskMethod) -> Iterator[Sample]:
     about = {"system": human.label, "llm": None, "mode": None, "generator": None}
-    return _of_track(plan, view, errors, track, (human, human), about, _add_match)
+    return _of_method(plan, view, errors, method, (human, human), about, _add_match)
 
 
-def _of_track(
+def _of_method(
     plan: Plan,
-    view: View,
-    errors: Undone,
-    track: Track,
+    view: LedgerView,
+    errors: ResultErrors,
+    method: TaskMethod,
     makers: Sequence[Part],
     about: Mapping[str, JSON],
-    add_draft: Callable[[dict[str, Any], Settled | str], None],
+    add_draft: Callable[[dict[str, Any], StageResult | str], None],
 ) -> Iterator[Sample]:
-    cells = [track.cell("write", makers[0]), track.cell("render", *makers)]
-    cells += [track.cell("score", *makers, predictor) for predictor in plan.predictors]
+    stage_keys = [method.stage_key("write", makers[0]), method.stage_key("render", *makers)]
+    stage_keys += [method.stage_key("score", *makers, predictor) for predictor in plan.predictors]
     labels = [predictor.label for predictor in plan.predictors]
     stop = plan.config.stop_after
 
     def why(number: int, at: At) -> str:
-        return errors.why(cells[number], *at) or PENDING
+        return errors.why(stage_keys[number], *at) or PENDING
 
-    places = ((prompt.id, repeat) for prompt, repeat in plan.places(track))
-    settled = view.samples(track, makers, plan.predictors, places)
-    for (prompt, repeat), (at, draft, clip, scores) in zip(plan.places(track), settled, strict=True):
+    places = ((prompt.id, repeat) for prompt, repeat in plan.places(method))
+    settled = view.samples(method, makers, plan.predictors, places)
+    for (prompt, repeat), (at, draft, clip, scores) in zip(plan.places(method), settled, strict=True):
         values: dict[str, Any] = {
             **about,
             "task": prompt.task,
@@ -87,7 +89,7 @@ def _of_track(
         yield make_sample(values)
 
 
-def _add_match(values: dict[str, Any], found: Settled | str) -> None:
+def _add_match(values: dict[str, Any], found: StageResult | str) -> None:
     """Add a human-made video: it has a title and no prompt."""
     if isinstance(found, str):
         values |= {"status": "error", "error": found}
@@ -95,7 +97,7 @@ def _add_match(values: dict[str, Any], found: Settled | str) -> None:
     values |= {"status": found.status, "title": found.value["title"], "match": found.value["match"]}
 
 
-def _add_draft(values: dict[str, Any], llm: Part, found: Settled | str) -> None:
+def _add_draft(values: dict[str, Any], llm: Part, found: StageResult | str) -> None:
     if isinstance(found, str):
         values |= {"status": "error", "error": found}
         return
@@ -122,7 +124,7 @@ def _add_draft(values: dict[str, Any], llm: Part, found: Settled | str) -> None:
         values["notes"] += breaches
 
 
-def _add_clip(values: dict[str, Any], found: Settled | str) -> None:
+def _add_clip(values: dict[str, Any], found: StageResult | str) -> None:
     if isinstance(found, str):
         values |= {"status": "error", "error": found}
         return
@@ -132,7 +134,7 @@ def _add_clip(values: dict[str, Any], found: Settled | str) -> None:
     _add_costs(values, "generate", found.payload)
 
 
-def _add_scores(values: dict[str, Any], found: Mapping[str, Settled | str]) -> None:
+def _add_scores(values: dict[str, Any], found: Mapping[str, StageResult | str]) -> None:
     """Add every predictor's score: its own 0 where it finds the sample invalid, None where it is missing.
 
     While one is missing the sample is in error; otherwise its status and popularity are the first predictor's.
