@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from popbench.errors import RunError, UsageError
+from popbench.pipeline.items import ResultErrors
 from popbench.pipeline.ledger_view import LedgerView
-from popbench.pipeline.queues import ResultErrors
 from popbench.planning.plan import Plan
 from popbench.records import Sample
 from popbench.runs.collect import collect
@@ -76,55 +76,55 @@ def finish(
     logged: bool = False,
 ) -> Run:
     """Write samples, statistics and the board from what the ledger holds now, and tell of them with `problems`."""
-    found = SampleCounts()
+    counts = SampleCounts()
     scores = None if plan.config.stop_after else RunScores(describe(plan, 0), str(directory.path))
     file = directory.path / "samples.jsonl"
     try:
-        write_jsonl(found.through(collect(plan, view, errors), scores), file)
+        write_jsonl(counts.through(collect(plan, view, errors), scores), file)
     except OSError as error:
         raise RunError(f"{file} cannot be written: {error.strerror}") from error
     removed: tuple[str, ...] = ()
     if scores is not None:
-        _write_board(plan, directory, found, scores)
+        _write_board(plan, directory, counts, scores)
     else:
         removed = directory.remove(*BOARD)
     return Run(
         directory.path,
         plan.demo,
-        found.n,
-        found.errors,
-        found.invalid,
+        counts.n,
+        counts.errors,
+        counts.invalid,
         problems=tuple(problems),
-        costs=tuple(found.totals.rows()),
+        costs=tuple(counts.totals.rows()),
         removed=removed,
         logged=logged,
-        reasons=tuple(found.reasons.most_common()),
+        reasons=tuple(counts.reasons.most_common()),
     )
 
 
-def _write_board(plan: Plan, directory: RunDirectory, samples: SampleCounts, scores: RunScores) -> None:
+def _write_board(plan: Plan, directory: RunDirectory, counts: SampleCounts, scores: RunScores) -> None:
     """Write results.json and leaderboard.md; a run in which no prompt is complete, or an empty shard, has no board."""
     from popbench.leaderboard.audit_file import keep_audit
     from popbench.leaderboard.results import compute
     from popbench.leaderboard.run_board import write_board
 
-    errors = samples.errors
-    missing = sorted(set(samples.systems) - samples.ranked)
+    errors = counts.errors
+    missing = sorted(set(counts.systems) - counts.ranked)
     try:
-        results = compute(scores.scores(samples.ranked), common=errors > 0)
+        results = compute(scores.scores(counts.ranked), common=errors > 0)
     except UsageError:
-        if samples.n and not errors:
+        if counts.n and not errors:
             raise
         directory.remove(*BOARD)
         return
     if errors:
         results["incomplete"] = (
-            f"{errors} of {counted(samples.n, 'sample')} {'has' if errors == 1 else 'have'} no result yet, so this "
+            f"{errors} of {counted(counts.n, 'sample')} {'has' if errors == 1 else 'have'} no result yet, so this "
             "board holds only the prompts that all its systems have. It cannot be published; running the same command "
             "again goes on."
         )
         if missing:
             results["incomplete"] += f" Without any result, and left out: {', '.join(missing)}."
-    results["costs"] = samples.totals.rows()
+    results["costs"] = counts.totals.rows()
     keep_audit(results, SamplesFile(directory.path / "samples.jsonl"), directory.path)
     write_board(directory, results, plan.config.as_json())

@@ -20,13 +20,12 @@ from popbench.errors import RunError, UsageError, one_line
 from popbench.evaluation.finish import finish
 from popbench.files import read_lines
 from popbench.ledger.ledger import Call, Ledger
+from popbench.pipeline.items import ResultErrors, SampleKey
 from popbench.pipeline.ledger_view import LedgerView
-from popbench.pipeline.queues import ResultErrors
 from popbench.planning.config import read_config
 from popbench.planning.foreign_specs import SPECS
 from popbench.planning.plan import Plan
 from popbench.planning.resolve import make_plan
-from popbench.planning.systems import Part, TaskMethod
 from popbench.progress import Progress
 from popbench.records import JSON
 from popbench.runs.directory import HeldDirectory, RunDirectory
@@ -195,17 +194,18 @@ def _bring(call: Call, theirs: LedgerView, ours: LedgerView, *, link: bool) -> b
 
 def _errors(plan: Plan, shards: Sequence[Shard]) -> ResultErrors:
     """Return why samples of the shards have no result, as their samples.jsonl says."""
-    told: dict[tuple[str, str], list[tuple[str, int, str]]] = {}
+    failed: dict[tuple[str, str], list[tuple[str, int, str]]] = {}
     for shard in shards:
         for system, task, *sample in _failed(shard):
-            told.setdefault((system, task), []).append((sample[0], sample[1], sample[2]))
-    found = ResultErrors()
-    for name, method, parts in _lines(plan):
-        for prompt, repeat, error in told.get((name, method.task.name), ()):
-            stage_keys = [method.stage_key("write", parts[0]), method.stage_key("render", *parts)]
-            stage_keys += [method.stage_key("score", *parts, predictor) for predictor in plan.predictors]
-            found.update({(stage_key, prompt, repeat): error for stage_key in stage_keys})
-    return found
+            failed.setdefault((system, task), []).append((sample[0], sample[1], sample[2]))
+    errors = ResultErrors()
+    for system, samples in plan.system_samples():
+        method = samples.method
+        of_set = failed.get((method.label if system is None else system.id, method.task.name), ())
+        scores = [samples.extended(predictor).stage_key("score") for predictor in plan.predictors] if of_set else []
+        for prompt, repeat, error in of_set:
+            errors.update({SampleKey(key, prompt, repeat): error for key in (*samples.stage_keys, *scores)})
+    return errors
 
 
 def _failed(shard: Shard) -> Iterator[tuple[JSON, JSON, JSON, JSON, str]]:
@@ -218,15 +218,6 @@ def _failed(shard: Shard) -> Iterator[tuple[JSON, JSON, JSON, JSON, str]]:
                     yield values["system"], values["task"], values["prompt_id"], values["repeat"], str(values["error"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return
-
-
-def _lines(plan: Plan) -> Iterator[tuple[str, TaskMethod, tuple[Part, Part]]]:
-    for system in plan.systems:
-        for task in plan.tasks:
-            yield system.id, plan.of_system(task, system), (system.llm, system.generator)
-    for method in plan.human_methods:
-        if plan.human is not None:
-            yield plan.human.label, method, (plan.human, plan.human)
 
 
 def _left(plan: Plan, shards: Sequence[Shard], run: Run, target: Path) -> Iterator[str]:

@@ -29,8 +29,8 @@ from popbench.ledger.schema import KEPT, LATER, SCHEMA, TRIGGERS, lacking, state
 from popbench.ledger.sums import TICK, spent, summed, tallied, used
 from popbench.records import JSON
 
-Stage = Literal["write", "render", "score"]
-STAGES: tuple[Stage, ...] = ("write", "render", "score")
+StageName = Literal["write", "render", "score"]
+STAGES: tuple[StageName, ...] = ("write", "render", "score")
 """In their order: each goes on from the one before."""
 
 _VERSION = "1"
@@ -48,7 +48,7 @@ class StageKey:
     system: str
     task: str
     mode: str
-    stage: Stage
+    stage: StageName
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Call:
     """One finished call: status `ok` or `invalid`, and what was answered."""
 
     key: str
-    stage: Stage
+    stage: StageName
     status: str
     payload: Mapping[str, JSON]
 

@@ -1,10 +1,14 @@
-"""Asking components and committing their answers: each is stored, with what it settles, before the next is taken."""
+"""Asking components and committing their answers.
+
+An answer is committed, together with the results that follow from it, before the next answer is taken from the
+component. So a run that is killed at any moment loses at most the answers that were being computed.
+"""
 
 from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -13,8 +17,10 @@ from pathlib import Path
 from popbench.errors import ComponentError, RunError, UsageError, one_line
 from popbench.interfaces import Engine
 from popbench.ledger.ledger import Call, Done, Ledger
+from popbench.pipeline.items import ResultErrors, WorkItem
 from popbench.pipeline.ledger_view import LedgerView
-from popbench.pipeline.queues import ResultErrors, SharedState, WorkItem, WorkQueue
+from popbench.pipeline.queues import SharedState, WorkQueue
+from popbench.pipeline.stages import Outcome
 from popbench.planning.systems import Part
 from popbench.progress import Progress
 from popbench.records import JSON, Answer, Clip, Completion, Failure, Request, Score, Workers
@@ -25,39 +31,30 @@ LOG = "errors.log"
 """The file in a run's directory that holds the tracebacks of plugins."""
 
 
-Ask = Callable[[WorkItem], tuple[str, Request]]
-"""What to ask for a unit, under which key."""
-
-Result = tuple[str, str, Mapping[str, JSON]]
-"""What a call came to for a unit: its key, `ok` or `invalid`, and what is kept of it."""
-
-Settle = Callable[[Call, WorkItem], Result | None]
-"""What follows from a finished call for a unit; None where it has to be asked again."""
-
-After = Callable[[WorkItem, Call, Result], None]
-"""Hands on what was settled; called with the lanes' lock held."""
-
-
 @dataclass(slots=True)
 class _Batch:
-    """The units of one exchange: those that wait for an answer, by key, and the calls that failed."""
+    """The items that one call of the engine's `map` is fed with.
+
+    `waiting` are those without an answer, by key of their call; `failed` the errors of calls, by key; `again` the items
+    to be asked again; `told` the number of items that failed with each error.
+    """
 
     queue: WorkQueue
-    settle: Settle
     waiting: dict[str, list[WorkItem]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    again: list[WorkItem] = field(default_factory=list)
     told: Counter[str] = field(default_factory=Counter)
 
 
 class Dispatcher:
-    """Feeds units to components, in as many threads as there are lanes at work.
+    """Sends the items of queues to components, one thread per queue at work, and commits the answers.
 
-    `errors` holds what failed, by place, and why the rest is pending; `ended` the components that ended early;
-    `logged` says whether the log got any of their tracebacks.
+    `errors` says why samples have no result; `ended` names the components that ended early, one line each; `logged`
+    says whether a traceback was written to the log.
     """
 
     def __init__(
-        self, ledger: Ledger, engine: Engine, view: LedgerView, progress: Progress, shared: SharedState, after: After
+        self, ledger: Ledger, engine: Engine, view: LedgerView, progress: Progress, shared: SharedState
     ) -> None:
         self._ledger = ledger
         self._engine = engine
@@ -67,18 +64,25 @@ class Dispatcher:
         self.errors: ResultErrors = shared.errors
         self.ended: list[str] = []
         self.logged = False
-        self.queues: list[WorkQueue] = []
-        self._after = after
         self._workers: dict[str, int] = {}
 
-    def run(self, queue: WorkQueue, items: Iterator[WorkItem], ask: Ask, settle: Settle) -> bool:
-        """Ask a lane's component for all units; return whether it went through to the end.
+    def run(self, queue: WorkQueue) -> None:
+        """Work a queue off and close its component. Raises RunError if the run cannot go on.
 
-        Units that need the same call share it, and calls the ledger has are not made. Raises RunError where the
-        run cannot go on.
+        Items that need the same call share it, and a call that the ledger has is not made.
         """
-        batch = _Batch(queue, settle)
-        source = self._requests(batch, items, ask)
+        items: Iterator[WorkItem] | None = queue.items()
+        while items is not None:
+            items = self._run_batch(_Batch(queue), items)
+        with self._lock:
+            for notice in queue.stage.notices():
+                self._progress.notice(notice)
+        self._release(queue.part)
+
+    def _run_batch(self, batch: _Batch, items: Iterator[WorkItem]) -> Iterator[WorkItem] | None:
+        """Ask a component for all items; return those to be asked again, or None if there is nothing more to ask."""
+        queue = batch.queue
+        source = self._requests(batch, items)
         ended: str | None = None
         try:
             first = next(source, None)
@@ -95,22 +99,22 @@ class Dispatcher:
             for told, count in batch.told.items():
                 if count > 1:
                     self._progress.problem(f"{queue.part.label}: {count} items failed so: {told}")
-            if ended is not None and not self._stopping.is_set():  # then it was ended from here
+            if ended is not None and not self._stopping.is_set():  # otherwise the run ended the component
                 self._end(batch, ended)
-        return ended is None
+        return iter(batch.again) if batch.again and ended is None else None
 
     def _end(self, batch: _Batch, ended: str) -> None:
-        """Leave for a resume what a component that ended early has not done."""
+        """Note what a component that ended early has not done: a resume goes on with it."""
         queue = batch.queue
         pending = queue.left()  # also those to be asked again
-        self.errors.pending.update(dict.fromkeys(queue.lines, f"pending: {ended}"))
+        self.errors.pending.update(dict.fromkeys(queue.sample_sets, f"pending: {ended}"))
         waiting = next((shared[0].name for shared in batch.waiting.values()), "none")
         stay = f"{counted(pending, 'item')} stay{'s' * (pending == 1)} pending"
         self.ended.append(f"{ended}; {stay} (unanswered: {waiting})")
         self._progress.problem(self.ended[-1])
 
-    def release(self, part: Part) -> None:
-        """Close a component that has done its share; what goes wrong in that is told and ends nothing."""
+    def _release(self, part: Part) -> None:
+        """Close a component that has done its share. An error of its `close` is told and ends nothing."""
         try:
             self._engine.release(part.resolved.spec)
         except Exception as error:  # a plugin's close may raise anything
@@ -118,43 +122,48 @@ class Dispatcher:
                 self._progress.problem(f"{part.resolved.spec.kind} {part.label}: closing failed: {one_line(error)}")
 
     def _log(self, error: ComponentError) -> None:
-        """Keep a plugin's traceback for its author."""
+        """Write a plugin's traceback to the log, for its author."""
         if error.__cause__ is not None:
             with suppress(OSError), (self._view.videos.parent / LOG).open("a", encoding="utf-8") as log:
                 log.write("".join(traceback.format_exception(error.__cause__)) + "\n")
                 self.logged = True
 
-    def _requests(self, batch: _Batch, items: Iterator[WorkItem], ask: Ask) -> Iterator[Request]:
-        """Make requests as the component pulls them, in its thread, so that a long run holds few of them."""
+    def _requests(self, batch: _Batch, items: Iterator[WorkItem]) -> Iterator[Request]:
+        """Make requests when the component pulls them, in its thread, so that a long run holds few of them."""
+        queue = batch.queue
         for item in items:
-            key, request = ask(item)
+            key, request = queue.stage.ask(item)
             with self._lock:
-                if batch.queue.quiet:
-                    batch.queue.quiet = batch.queue.grown = False
-                    self._progress.stage(batch.queue.name, batch.queue.total, batch.queue.done)
-                if batch.queue.grown:
-                    batch.queue.grown = False
-                    self._progress.resize(batch.queue.total, batch.queue.name)
+                self._show(queue)
                 if key in batch.waiting:
                     batch.waiting[key].append(item)
                     continue
-                if (failed := batch.failed.get(key)) is not None:
-                    self._fail(batch, [item], failed)
+                if (error := batch.failed.get(key)) is not None:
+                    self._fail(batch, [item], error)
                     continue
-                if (known := self._usable(self._ledger.get(key))) is not None:
-                    self._commit(batch, known, [item], new=False)
+                if (call := self._usable(self._ledger.get(key))) is not None:
+                    self._commit(batch, call, [item], new=False)
                     continue
                 batch.waiting[key] = [item]
             yield request
 
+    def _show(self, queue: WorkQueue) -> None:
+        """Show a quiet queue, which has something to do now, and a total that has grown."""
+        if queue.quiet:
+            queue.quiet = queue.grown = False
+            self._progress.stage(queue.name, queue.total, queue.done)
+        if queue.grown:
+            queue.grown = False
+            self._progress.resize(queue.total, queue.name)
+
     def _usable(self, call: Call | None) -> Call | None:
-        """A clip's call counts only while its file is there."""
+        """Return a call of the ledger; None for a clip whose file is gone."""
         if call is not None and call.stage == "render" and call.status == "ok" and not self._view.has_clip(call):
             return None
         return call
 
     def _store(self, batch: _Batch, answer: Answer) -> None:
-        """Commit one answer with all that it settles; an error is noted and left for a resume."""
+        """Commit an answer with all results that follow from it; errors are not stored, so a resume tries again."""
         queue = batch.queue
         workers = self._engine.at_work(queue.part.resolved.spec)
         if isinstance(answer, Failure) and not answer.invalid:
@@ -164,13 +173,13 @@ class Dispatcher:
                 self._spend(queue, answer, workers)
             return
         payload = {**self._payload(answer), "gpus": workers.gpus}
-        call = Call(answer.id, queue.stage, "invalid" if isinstance(answer, Failure) else "ok", payload)
+        call = Call(answer.id, queue.stage.name, "invalid" if isinstance(answer, Failure) else "ok", payload)
         with self._lock:
             self._commit(batch, call, batch.waiting.pop(answer.id), new=True)
             self._spend(queue, answer, workers)
 
     def _spend(self, queue: WorkQueue, answer: Answer, workers: Workers) -> None:
-        """Tell what an answer took, and how many work for the lane where that has changed."""
+        """Report the cost of an answer, and the number of a queue's workers if it has changed."""
         usd = 0.0
         if isinstance(answer, Completion) and answer.usage:
             usd = queue.part.cost(answer.usage) or 0.0
@@ -182,35 +191,44 @@ class Dispatcher:
             self._progress.workers(workers.count, queue.name)
 
     def _fail(self, batch: _Batch, items: list[WorkItem], error: str) -> None:
-        """Note an error of units; of equal ones the first is told now and the number at the end."""
+        """Note an error of items. The first of equal errors is told now, the number of them at the end."""
+        queue = batch.queue
         for item in items:
             self.errors[item.sample_key] = error
-            batch.queue.settle(item.sample_key)
-            self._lose(item)
+            queue.settle(item.sample_key)
+            self._lose(queue, item)
         if not batch.told[error]:
-            self._progress.problem(f"{items[0].name}: {batch.queue.stage} failed: {error}")
+            self._progress.problem(f"{items[0].name}: {queue.stage.name} failed: {error}")
         batch.told[error] += len(items)
-        self._progress.advance(len(items), batch.queue.name)
+        self._progress.advance(len(items), queue.name)
 
     def _commit(self, batch: _Batch, call: Call, items: list[WorkItem], *, new: bool) -> None:
-        """Commit a call, if it is new, with all that it settles, and hand that on."""
-        results = [(item, result) for item in items if (result := batch.settle(call, item)) is not None]
-        if new or results:
-            done = [Done(*item.sample_key, *result) for item, result in results]
-            self._ledger.commit(call if new else None, done, batch.queue.part.digest)
-        for item, result in results:
-            batch.queue.settle(item.sample_key)
-            if result[1] == "ok":
-                self._after(item, call, result)
+        """Commit a call, if it is new, with the results of items, and offer these to the queues that follow."""
+        queue = batch.queue
+        settled: list[tuple[WorkItem, Outcome]] = []
+        for item in items:
+            outcome = queue.stage.settle(item, call)
+            if outcome is None:
+                batch.again.append(item)
             else:
-                self._lose(item)
-        self._progress.advance(len(results), batch.queue.name)
+                settled.append((item, outcome))
+        if new or settled:
+            done = [Done(*item.sample_key, call.key, outcome.status, outcome.value) for item, outcome in settled]
+            self._ledger.commit(call if new else None, done, queue.part.digest)
+        for item, outcome in settled:
+            queue.settle(item.sample_key)
+            if outcome.status != "ok":
+                self._lose(queue, item)
+                continue
+            for follower in queue.followers:
+                follower.offer(item, outcome.inputs)
+        self._progress.advance(len(settled), queue.name)
 
-    def _lose(self, item: WorkItem) -> None:
-        """Tell later lanes that this never gets to them."""
-        for queue in self.queues:
-            if queue.lose(item.stage_key):
-                self._progress.resize(queue.total, queue.name)
+    def _lose(self, queue: WorkQueue, item: WorkItem) -> None:
+        """Tell the queues that follow that this item never reaches them."""
+        for follower in queue.followers:
+            if follower.lose(item.stage_key):
+                self._progress.resize(follower.total, follower.name)
 
     def _payload(self, answer: Answer) -> dict[str, JSON]:
         payload: dict[str, JSON] = {
@@ -231,7 +249,7 @@ class Dispatcher:
         return payload
 
     def _keep(self, clip: Clip) -> dict[str, JSON]:
-        """Put a finished clip into place under its key, whole or not at all; return its hash and size."""
+        """Move a finished clip to its place under its key, whole or not at all; return its hash and size."""
         assert clip.path is not None
         source = Path(clip.path)
         target = self._view.videos / f"{clip.id}.mp4"
@@ -250,7 +268,10 @@ class Dispatcher:
 
 @contextmanager
 def _closing(answers: Iterator[Answer], queue: WorkQueue) -> Iterator[Iterator[Answer]]:
-    """End an engine's iterator at once when the driver stops, and before it what waits for more to do."""
+    """Close an engine's iterator at the end. If taking answers raised, the queue is stopped first.
+
+    The component may be waiting for the queue's next item, and its iterator closes only when it no longer does.
+    """
     try:
         yield answers
     except BaseException:

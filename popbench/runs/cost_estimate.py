@@ -47,9 +47,8 @@ def _estimate(plan: Plan, view: LedgerView, llm: Part) -> dict[str, JSON] | None
     for task_mode in plan.task_modes.values():
         seen = known.setdefault(task_mode.mode.label, _Mean())
         open_ = 0
-        places = ((prompt.id, repeat) for prompt, repeat in plan.places(task_mode))
-        for settled, used in view.usage(task_mode, llm, places):
-            open_ += not settled
+        for done, used in view.usage(plan.samples(task_mode, llm)):
+            open_ += not done
             if used:
                 seen.add(used)
         left.append((task_mode, open_))

@@ -10,11 +10,11 @@ from typing import Literal
 
 from popbench.errors import RunError, one_line
 from popbench.interfaces import Engine
-from popbench.ledger.ledger import STAGES, Ledger, Stage, StageKey
+from popbench.ledger.ledger import STAGES, Ledger, StageKey, StageName
 from popbench.pipeline.human_baseline import lacks, unmatched
-from popbench.pipeline.ledger_view import LedgerView, ReadyItems, RowCounts
+from popbench.pipeline.ledger_view import LedgerView
 from popbench.planning.plan import Plan
-from popbench.planning.systems import Line, Part, TaskMode
+from popbench.planning.systems import Part, SampleSet, TaskMode
 from popbench.registry import Resolved
 from popbench.runs.directory import check_identity
 
@@ -26,7 +26,7 @@ class ComponentWork:
     `looked_up` are the prompts among the rest that retrieval has to find something for.
     """
 
-    stage: Stage | Literal["match"]
+    stage: StageName | Literal["match"]
     part: Part
     items: int
     done: int
@@ -65,46 +65,40 @@ def count_work(plan: Plan, path: Path, *, exact: bool = False) -> list[Component
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """A look at a ledger: at every place of some stages, and of the others at the number of rows."""
+    """Counts what is done: for `stages` sample by sample, for the others by the number of rows."""
 
     view: LedgerView
-    stages: Collection[Stage]
-    known: dict[StageKey, tuple[int, int]] = field(default_factory=dict)
+    stages: Collection[StageName]
+    counted: dict[StageKey, tuple[int, int]] = field(default_factory=dict)
 
-    def over(self, plan: Plan, stage: Stage, line: Line) -> int:
-        """Count the places of a cell that a stage is done with."""
-        method, parts = line.method, line.parts
-        if stage in self.stages:
-            places = ((prompt.id, repeat) for prompt, repeat in plan.places(method))
-            found: ReadyItems | RowCounts = self.view.open(stage, method, parts, places)
-        else:
-            prompts, repeats = plan.prompts[method.task.name], plan.config.repeats
-            found = self.view.count(stage, method, parts, prompts, repeats, self.known)
-        return found.settled + found.lost
+    def over(self, stage: StageName, samples: SampleSet) -> int:
+        """Count the samples that a stage is done with, or will never get to."""
+        exact = stage in self.stages
+        counts = self.view.ready(stage, samples) if exact else self.view.row_counts(samples, self.counted)
+        return counts.done + counts.lost
 
 
 def _count_work(plan: Plan, look: _Look) -> Iterator[ComponentWork]:
     for stage in plan.stages:
         if stage == "score" and plan.human is not None:
-            items = sum(1 for method in plan.human_methods for _ in plan.places(method))
-            left = unmatched(plan, look.view)
+            samples = plan.human_samples
+            items, left = sum(map(len, samples)), unmatched(samples, look.view)
             prompts = frozenset(prompt.text for _, prompt, _ in left)
             yield ComponentWork("match", plan.human, items, items - len(left), prompts)
-        for part, lines in plan.lines(stage):
-            yield _work(plan, look, stage, part, lines)
+        for part, sample_sets in plan.stage_samples(stage):
+            yield _work(look, stage, part, sample_sets)
 
 
-def _work(plan: Plan, look: _Look, stage: Stage, part: Part, lines: Sequence[Line]) -> ComponentWork:
+def _work(look: _Look, stage: StageName, part: Part, sample_sets: Sequence[SampleSet]) -> ComponentWork:
     items = done = 0
     looked_up: set[str] = set()
-    for line in lines:
-        method, prompts, repeats = line.method, plan.prompts[line.method.task.name], plan.config.repeats
-        wanted = len(prompts) * repeats
-        items += wanted
-        done += min(wanted, look.over(plan, stage, line))
+    for samples in sample_sets:
+        items += len(samples)
+        done += min(len(samples), look.over(stage, samples))
+        method = samples.method
         if stage == "write" and isinstance(method, TaskMode) and method.template.uses_references:
-            over = look.view.drafted(method, part, repeats)
-            looked_up |= {prompt.text for prompt in prompts if prompt.id not in over}
+            drafted = look.view.drafted(samples)
+            looked_up |= {prompt.text for prompt in samples.prompts if prompt.id not in drafted}
     return ComponentWork(stage, part, items, done, frozenset(looked_up))
 
 

@@ -14,12 +14,14 @@ import faults
 import popbench_runs
 from popbench.keys import score_key
 from popbench.ledger.ledger import STAGES, Call, Done, Ledger
-from popbench.pipeline.ledger_view import At, LedgerView, ReadyItems
+from popbench.pipeline.ledger_view import LedgerView, ReadyItems
 from popbench.pipeline.queues import WorkQueue
 from popbench.planning.config import resolve_config
 from popbench.planning.plan import Plan
 from popbench.planning.resolve import make_plan
+from popbench.planning.systems import SampleSet
 from popbench.progress import Progress
+from popbench.records import Prompt
 from popbench.runs.preflight import count_work
 
 
@@ -37,7 +39,10 @@ def by_hand(run: Path, statement: str) -> list[Any]:
 
 # -- what is open
 
-PLACES: list[At] = [(f"p{number}", repeat) for number in (3, 0, 2, 1, 4) for repeat in range(8)]
+At = tuple[str, int]
+"""Prompt id and repeat."""
+PROMPTS = [Prompt(f"p{number}", "A video.", "a category", "a task") for number in (3, 0, 2, 1, 4)]
+PLACES: list[At] = [(prompt.id, repeat) for prompt in PROMPTS for repeat in range(8)]
 TITLES = ("A title", "Another \x00 one", 'With "quotes" and é')
 
 
@@ -110,15 +115,20 @@ def test_what_is_open_is_what_a_plain_look_at_each_place_finds(tmp_path: Path, s
     found = fill(ledger, tmp_path / "videos", plan, random.Random(seed))
     view, method = LedgerView(ledger, tmp_path / "videos"), next(iter(plan.task_modes.values()))
     chain = (plan.llms[0], plan.generators[0], plan.predictors[0])
-    for places in (PLACES, PLACES[7:20]):
+    for part in (slice(None), slice(7, 20)):
         for number, stage in enumerate(STAGES, 1):
-            open_ = view.open(stage, method, chain[:number], places)
-            assert (open_.settled, open_.lost, list(open_.ready.items())) == plainly(stage, found, places)
-    for sampled in view.samples(method, chain[:2], chain[2:], PLACES):
-        draft, clip, score = (found[stage].get(sampled.at) for stage in STAGES)
+            open_ = view.ready(stage, SampleSet(method, chain[:number], PROMPTS, 8), part)
+            ready = [((prompt.id, repeat), inputs) for _, prompt, repeat, inputs in open_.ready]
+            assert (open_.done, open_.lost, ready) == plainly(stage, found, PLACES[part])
+            assert all(PLACES[item.number] == (item.prompt.id, item.repeat) for item in open_.ready)
+    sampled_at = []
+    for sampled in view.results(SampleSet(method, chain[:2], PROMPTS, 8), chain[2:]):
+        sampled_at.append((sampled.prompt.id, sampled.repeat))
+        draft, clip, score = (found[stage].get(sampled_at[-1]) for stage in STAGES)
         assert (sampled.draft and sampled.draft.status) == (draft and draft[0])
         assert (sampled.clip and (sampled.clip.status, sampled.clip.key)) == (clip and clip[:2])
         assert (sampled.scores[0] and sampled.scores[0].key) == (score and score[1])
+    assert sampled_at == PLACES
     ledger.close()
 
 
@@ -163,18 +173,18 @@ def test_a_resume_asks_first_for_what_has_no_rows_and_looks_at_the_rest_later(
     by_hand(tmp_path, f"DELETE FROM done WHERE system = '{last.system}' AND stage = 'score'")
     by_hand(tmp_path, "DELETE FROM calls WHERE stage = 'score' AND key NOT IN (SELECT key FROM done)")
     seen: list[Any] = []
-    look, score = LedgerView.open, faults.FaultyPredictor.score
+    look, score = LedgerView.ready, faults.FaultyPredictor.score
 
-    def looked(view: LedgerView, stage: Any, method: Any, chain: Any, places: Any) -> ReadyItems:
-        seen.append(f"{stage} of {chain[0].label}")
-        return look(view, stage, method, chain, places)
+    def looked(view: LedgerView, stage: Any, samples: SampleSet, part: slice) -> ReadyItems:
+        seen.append(f"{stage} of {samples.parts[0].label}")
+        return look(view, stage, samples, part)
 
     def scored(self: Any, items: Any) -> Any:
         for item in items:
             seen.append("asked")
             yield from score(self, [item])
 
-    monkeypatch.setattr(LedgerView, "open", looked)
+    monkeypatch.setattr(LedgerView, "ready", looked)
     monkeypatch.setattr(faults.FaultyPredictor, "score", scored)
     popbench_runs.run_fast(tmp_path, llm=llms)
     assert seen[:2] == ["score of shotlist", "asked"]
@@ -221,13 +231,13 @@ def test_a_cell_is_gone_on_with_piece_by_piece_those_that_lack_rows_first(
     (tmp_path / clips[1]).unlink()  # its row is there
     by_hand(tmp_path, "DELETE FROM done WHERE stage != 'write' AND repeat = 1 AND prompt LIKE '%-tv-%'")
     read: list[list[At]] = []
-    look = LedgerView.open
+    look = LedgerView.ready
 
-    def looked(view: LedgerView, stage: Any, method: Any, chain: Any, places: Any) -> ReadyItems:
-        read.append(list(places))
-        return look(view, stage, method, chain, read[-1])
+    def looked(view: LedgerView, stage: Any, samples: SampleSet, part: slice) -> ReadyItems:
+        read.append([(prompt.id, repeat) for _, prompt, repeat in samples.samples(part)])
+        return look(view, stage, samples, part)
 
-    monkeypatch.setattr(LedgerView, "open", looked)
+    monkeypatch.setattr(LedgerView, "ready", looked)
     bars = Bars()
     popbench_runs.run_fast(tmp_path, repeats=2, progress=bars)
     assert popbench_runs.outcome(tmp_path) == before
