@@ -25,7 +25,7 @@ from popbench.leaderboard.results import compute
 from popbench.records import JSON, parts_of
 from popbench.runs.redaction import public
 from popbench.scores.eee_files import INSTANCES, SCHEMA_VERSION
-from popbench.scores.run_scores import Gathering
+from popbench.scores.run_scores import RunScores
 from popbench.text import counted
 
 RELATIONSHIPS = ("first_party", "third_party", "collaborative", "other")
@@ -51,7 +51,7 @@ def write_eee(
     """
     exported = Exported(run)
     about = exported.about
-    scores = Gathering(about, str(run))
+    scores = RunScores(about, str(run))
     errors = 0
     for sample, rows in exported.samples():
         scores.add(sample)

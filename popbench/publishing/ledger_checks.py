@@ -13,8 +13,7 @@ from typing import Any
 
 from popbench.errors import UsageError
 from popbench.keys import digest, score_key
-from popbench.ledger.ledger import Call, Cell, Done, Ledger, Stage
-from popbench.pipeline.ledger_view import At
+from popbench.ledger.ledger import Call, Done, Ledger, StageKey, StageName
 from popbench.planning.human import NAME as HUMAN
 from popbench.planning.systems import made_by
 from popbench.records import JSON, Prompt, Sample
@@ -23,6 +22,8 @@ from popbench.specs import parse_spec
 from popbench.tasks.task import task_hash
 from popbench.text import counted
 
+At = tuple[str, int]
+"""Prompt id and repeat of a sample."""
 Fields = dict[str, JSON]
 _AGAIN = "give the run's command again, which writes its files anew"
 _COMPARED = (
@@ -185,16 +186,16 @@ def _sample(
     return {**found, "popularity": popularity, "status": "ok" if popularity else "invalid"}
 
 
-def _calls(where: tuple[Ledger, str, str], stage: Stage, *digests: str) -> dict[At, tuple[Done, Call]]:
+def _calls(where: tuple[Ledger, str, str], stage: StageName, *digests: str) -> dict[At, tuple[Done, Call]]:
     """Return what settled a stage of a cell; a call that has come out otherwise since settles nothing."""
     cell = _cell(where, stage, *digests)
     done = where[0].done(cell)
     return {at: (done[at], call) for at, call in where[0].calls(cell) if call.status == done[at].status}
 
 
-def _cell(where: tuple[Ledger, str, str], stage: Stage, *digests: str) -> Cell:
+def _cell(where: tuple[Ledger, str, str], stage: StageName, *digests: str) -> StageKey:
     _, task, mode = where
-    return Cell(made_by(*digests, rendered=stage != "write"), task, mode, stage)
+    return StageKey(made_by(*digests, rendered=stage != "write"), task, mode, stage)
 
 
 def _digests(about: Mapping[str, Any]) -> dict[str, str]:

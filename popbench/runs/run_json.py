@@ -108,7 +108,7 @@ def describe(plan: Plan, started: float, timings: Mapping[str, float] | None = N
         "modes": {
             mode.label: {
                 "name": mode.name,
-                "options": mode.options.determining(),
+                "options": mode.determining(),
                 "templates": {
                     task.name: plan.task_modes[task.name, mode.label].template.fingerprint for task in plan.tasks
                 },

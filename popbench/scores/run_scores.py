@@ -11,7 +11,7 @@ from popbench.scores.rows import Rows, ScoreRow
 from popbench.scores.scores import Scores
 
 
-class Gathering:
+class RunScores:
     """Sorts a run's samples by predictor as they pass by; `about` is the content of its run.json."""
 
     def __init__(self, about: Mapping[str, JSON], source: str) -> None:
@@ -60,8 +60,8 @@ class Gathering:
 
 
 def from_samples(samples: Iterable[Sample], about: Mapping[str, JSON], source: str) -> list[Scores]:
-    """Sort a run's samples by predictor, as `Gathering` does."""
-    found = Gathering(about, source)
+    """Sort a run's samples by predictor, as `RunScores` does."""
+    found = RunScores(about, source)
     for sample in samples:
         found.add(sample)
     return found.scores()
