@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from popbench.errors import RunError, UsageError, one_line
+from popbench.files import copy_whole, sha256
 from popbench.interfaces import Corpus
-from popbench.keys import digest
+from popbench.keys import clip_name, digest
 from popbench.ledger.ledger import Call, Cell, Done, Ledger
 from popbench.pipeline.ledger_view import View
 from popbench.planning.human import NAME
@@ -22,7 +23,7 @@ from popbench.progress import Progress
 from popbench.records import JSON, Prompt
 from popbench.retrieval import Hit
 from popbench.text import counted
-from popbench.video import VideoError, copy, sha256, video_info
+from popbench.video import VideoError, video_info
 
 _TOLD = 3
 
@@ -141,12 +142,11 @@ def _keep(video: Path, found: str, folder: Path) -> Call:
     No link: who edits the corpus's file would edit every run that has it.
     """
     key = digest(NAME, found)
-    target, incoming = folder / f"{key}.mp4", folder / f".{key}.part"
+    target = folder / clip_name(key)
     try:
-        if not target.exists() or sha256(target) != found:  # what is there may be damaged
-            if copy(video, incoming) != found:
-                raise RunError(f"{video} changed while it was copied: run the same command again")
-            incoming.replace(target)
+        there = target.exists() and sha256(target) == found  # a file that is there may be damaged
+        if not there and copy_whole(video, target, found) != found:
+            raise RunError(f"{video} changed while it was copied: run the same command again")
         size = target.stat().st_size
     except OSError as error:
         raise RunError(f"human video {video} cannot be kept: {one_line(error)}") from error

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from popbench.keys import score_key
+from popbench.keys import clip_name, score_key
 from popbench.ledger.guard import check_payload, check_value
 from popbench.ledger.ledger import STAGES, Call, Cell, Ledger, Stage
 from popbench.planning.systems import Part, Track
@@ -94,7 +94,7 @@ class View:
 
     def _has(self, key: str, size: JSON) -> bool:
         try:
-            return bool(os.stat(f"{self.videos}/{key}.mp4").st_size == size)  # noqa: PTH116 - for every clip there is
+            return bool(os.stat(f"{self.videos}/{clip_name(key)}").st_size == size)  # noqa: PTH116 - for every clip there is
         except (OSError, ValueError):  # a key that no path can have
             return False
 

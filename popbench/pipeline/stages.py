@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from popbench.interfaces import Engine
-from popbench.keys import clip_key, derive_seed, draft_key, score_key
+from popbench.keys import clip_key, clip_name, derive_seed, draft_key, score_key
 from popbench.ledger.ledger import STAGES, Call, Cell, Ledger
 from popbench.pipeline.dispatch import Exchange, Result
 from popbench.pipeline.human_baseline import Match, settle
@@ -249,7 +249,7 @@ class Pipeline:
 
         def ask(unit: Unit) -> tuple[str, Request]:
             key = score_key(predictor.digest, unit.before["title"], unit.before["sha256"])
-            return key, ScoreRequest(key, unit.before["title"], self.videos / f"{unit.before['key']}.mp4")
+            return key, ScoreRequest(key, unit.before["title"], self.videos / clip_name(unit.before["key"]))
 
         self.exchange.run(lane, lane.units(), ask, _settle)
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from popbench.cache import VARIABLE, key_of
 from popbench.errors import UsageError, one_line
+from popbench.files import opened_new, replacing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,14 +63,12 @@ def save_chunks(path: Path, dtype: Any, shape: tuple[int, ...], chunks: Iterable
 
     Not through a memory map: a full disk would end the process instead of raising OSError.
     """
-    partial = path.with_name(f".{path.name}.part")
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
-    with partial.open("wb") as file:
+    with replacing(path) as part, opened_new(part) as file:
         np.lib.format.write_array_header_1_0(file, header)
         for chunk in chunks:
             file.write(np.ascontiguousarray(chunk).tobytes())
-        sync(file)
-    partial.replace(path)
+        sync(file)  # an array of zeros after a crash would pass for vectors
 
 
 def checksum(path: Path) -> int:

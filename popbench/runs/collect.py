@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from popbench.keys import clip_name
 from popbench.pipeline.ledger_view import At, Settled, View
 from popbench.pipeline.queues import Undone
 from popbench.planning.plan import Plan
@@ -128,7 +129,7 @@ def _add_clip(values: dict[str, Any], found: Settled | str) -> None:
         return
     values |= {"status": found.status, "error": found.value.get("error")}
     if found.ok:
-        values |= {"video": f"videos/{found.key}.mp4", "video_sha256": str(found.payload["sha256"])}
+        values |= {"video": f"videos/{clip_name(found.key)}", "video_sha256": str(found.payload["sha256"])}
     _add_costs(values, "generate", found.payload)
 
 

@@ -11,7 +11,7 @@ from types import NoneType
 from typing import Any
 
 from popbench.errors import UsageError, damage
-from popbench.files import read_lines
+from popbench.files import opened_new, read_lines, replacing
 from popbench.records import JSON, LARGEST, Sample
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
@@ -19,11 +19,9 @@ _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=
 
 def write_jsonl(samples: Iterable[Sample], path: Path) -> None:
     """Write one sample a line; the file appears when it is complete. Raises OSError where the disk refuses."""
-    partial = path.with_name(f".{path.name}.part")
-    with partial.open("w", encoding="utf-8") as file:
+    with replacing(path) as part, opened_new(part) as file:
         for sample in samples:
-            file.write(_ENCODE(as_dict(sample)) + "\n")
-    partial.replace(path)
+            file.write(f"{_ENCODE(as_dict(sample))}\n".encode())
 
 
 _TEXT, _TEXT_OR_NOTHING, _FLAG = (str,), (str, NoneType), (bool, NoneType)
