@@ -21,13 +21,13 @@ from typing import Any, BinaryIO
 from popbench.errors import RunError, damage, one_line
 from popbench.records import JSON
 
-LARGEST = 2**29
+MAX_FILE_BYTES = 2**29
 """Bytes of a file that is read as a whole, at most."""
-LONGEST = 2**26
+MAX_LINE_BYTES = 2**26
 """Bytes of a line, at most."""
-SMALL = 2**17
+MAX_CONFIG_BYTES = 2**17
 """Bytes of a file that people write, such as a task's YAML, at most."""
-_NODES = 50_000
+_MAX_YAML_VALUES = 50_000
 """Values of a YAML file at most, with those counted again that an alias repeats."""
 
 
@@ -43,7 +43,7 @@ def opened(path: Path) -> BufferedReader:
     return os.fdopen(found, "rb")
 
 
-def read_bytes(path: Path, most: int = LARGEST) -> bytes:
+def read_bytes(path: Path, most: int = MAX_FILE_BYTES) -> bytes:
     """Read a file; raises OSError for one that is larger than `most` bytes."""
     with opened(path) as file:
         data = file.read(most + 1) if os.fstat(file.fileno()).st_size <= most else b""
@@ -56,17 +56,17 @@ def _told(size: int) -> str:
     return f"{size // 2**20:,} MiB" if size >= 2**20 else f"{size // 2**10:,} KiB"
 
 
-def read_text(path: Path, most: int = LARGEST) -> str:
+def read_text(path: Path, most: int = MAX_FILE_BYTES) -> str:
     """Read a file of UTF-8; raises OSError as `read_bytes` does, and UnicodeDecodeError."""
     return read_bytes(path, most).decode("utf-8")
 
 
-def read_json(path: Path, most: int = LARGEST) -> JSON:
+def read_json(path: Path, most: int = MAX_FILE_BYTES) -> JSON:
     """Read a file of JSON; raises OSError as `read_bytes` does, and ValueError or RecursionError for what is none."""
     return json.loads(read_text(path, most))
 
 
-def read_lines(path: Path, longest: int = LONGEST) -> Iterator[str]:
+def read_lines(path: Path, longest: int = MAX_LINE_BYTES) -> Iterator[str]:
     """Yield the lines of a file of UTF-8; raises OSError for what is no file, ValueError for a line that is too long.
 
     A mark at the beginning that says that it is UTF-8 is left out.
@@ -80,7 +80,7 @@ def read_lines(path: Path, longest: int = LONGEST) -> Iterator[str]:
             start = b""
 
 
-def read_yaml(path: Path, most: int = SMALL) -> JSON:
+def read_yaml(path: Path, most: int = MAX_CONFIG_BYTES) -> JSON:
     """Read a file of YAML, with plain values only; raises OSError as `read_bytes` does, ValueError for what is none."""
     return yaml_value(read_text(path, most))
 
@@ -94,8 +94,8 @@ def yaml_value(text: str) -> JSON:
         node = loader.get_single_node()
         if node is None:
             return None
-        if _size(node, {}) > _NODES:
-            raise ValueError(f"more than {_NODES:,} values, with those that aliases repeat")
+        if _size(node, {}) > _MAX_YAML_VALUES:
+            raise ValueError(f"more than {_MAX_YAML_VALUES:,} values, with those that aliases repeat")
         return loader.construct_document(node)
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(damage(error)) from error
@@ -106,9 +106,9 @@ def _size(node: Any, known: dict[int, int]) -> int:
     if node.id == "scalar":
         return 1
     if id(node) not in known:
-        known[id(node)] = _NODES  # within itself
+        known[id(node)] = _MAX_YAML_VALUES  # within itself
         parts = [part for pair in node.value for part in pair] if node.id == "mapping" else node.value
-        known[id(node)] = min(_NODES + 1, 1 + sum(_size(part, known) for part in parts))
+        known[id(node)] = min(_MAX_YAML_VALUES + 1, 1 + sum(_size(part, known) for part in parts))
     return known[id(node)]
 
 

@@ -14,16 +14,16 @@ from json.scanner import make_scanner
 from types import NoneType
 from typing import Any
 
-from popbench.records import JSON, LARGEST
+from popbench.records import JSON, MAX_POPULARITY
 
-_LONGEST = 2**27
+_MAX_VALUE_BYTES = 2**27
 """Bytes of a value at most."""
 
 
 def guard(db: sqlite3.Connection, triggers: Collection[str], schema: str = "main") -> None:
     """Raise sqlite3.DatabaseError for a database that does more than to hold rows; `triggers` are our own, in SQL."""
     db.execute("PRAGMA mmap_size=0")
-    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
     ours = set(map(_plain, triggers))
     for kind, name, sql in db.execute(f"SELECT type, name, sql FROM {schema}.sqlite_master").fetchall():
         known = kind == "table" or (kind == "index" and sql is None) or (kind == "trigger" and _plain(sql) in ours)
@@ -82,7 +82,7 @@ def _check(kinds: Kinds, found: Mapping[str, JSON]) -> None:
     for name, possible in kinds.items():
         value: JSON = found.get(name)
         kind = type(value)
-        if kind not in possible or (kind is float and not abs(value) <= LARGEST):
+        if kind not in possible or (kind is float and not abs(value) <= MAX_POPULARITY):
             raise sqlite3.DatabaseError(f"a row is damaged: its {name} is {value!r:.50}")
     for name, count in (found.get("usage") or {}).items() if "usage" in kinds else ():
         if type(count) not in _NUMBER:

@@ -25,7 +25,7 @@ from urllib.parse import quote
 from popbench.errors import RunError, UsageError, one_line
 from popbench.ledger.absorb import absorb
 from popbench.ledger.guard import check_payload, check_value, guard, read_value
-from popbench.ledger.schema import KEPT, LATER, SCHEMA, TRIGGERS, lacking, statements
+from popbench.ledger.schema import LATER_COLUMNS, SCHEMA, SUM_TABLES, TRIGGERS, lacking, statements
 from popbench.ledger.sums import TICK, spent, summed, tallied, used
 from popbench.records import JSON
 
@@ -33,8 +33,8 @@ Stage = Literal["write", "render", "score"]
 STAGES: tuple[Stage, ...] = ("write", "render", "score")
 """In their order: each goes on from the one before."""
 
-_VERSION = "1"
-_CHUNK = 400
+_SCHEMA_VERSION = "1"
+_KEYS_PER_QUERY = 400
 """Places that are read at a time."""
 _OF_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 _DISK = "see to the disk, which may be full, then give the same command again"
@@ -103,21 +103,23 @@ class Ledger:
             raise UsageError(f"{path}: the ledger cannot be opened ({one_line(str(error))}): {hint}") from error
         if version is None:
             raise UsageError(f"{path}: the ledger cannot be opened (it says no version): {_HINT}")
-        if version[0] != _VERSION:
-            raise UsageError(f"{path}: written by another popbench (ledger {version[0]}, this one reads {_VERSION})")
+        if version[0] != _SCHEMA_VERSION:
+            raise UsageError(
+                f"{path}: written by another popbench (ledger {version[0]}, this one reads {_SCHEMA_VERSION})"
+            )
 
     def _make(self) -> None:
         """Make what is not there yet, all or nothing; a ledger that was made before gets what it lacks."""
         with self._whole():
             for statement in statements(SCHEMA):
                 self._db.execute(statement)
-            for table, (column, kind) in LATER.items():
+            for table, (column, kind) in LATER_COLUMNS.items():
                 if column not in {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}:
                     self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
-            for table, script in KEPT.items():
+            for table, script in SUM_TABLES.items():
                 for statement in statements(script) if not self._has(table) else ():
                     self._db.execute(statement)
-            self._db.execute("INSERT OR IGNORE INTO about VALUES ('schema', ?)", (_VERSION,))
+            self._db.execute("INSERT OR IGNORE INTO about VALUES ('schema', ?)", (_SCHEMA_VERSION,))
 
     def _has(self, table: str) -> bool:
         return bool(self._db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone())
@@ -250,7 +252,7 @@ class Ledger:
                 joins.append(f"LEFT JOIN calls c{number} ON c{number}.key = d{number}.key")
         where = [column for cell in cells for column in _columns(cell)]
         rest = iter(places)
-        while wanted := list(islice(rest, _CHUNK)):
+        while wanted := list(islice(rest, _KEYS_PER_QUERY)):
             query = (
                 f"WITH places(prompt, repeat) AS (VALUES {', '.join(['(?, ?)'] * len(wanted))})"
                 f" SELECT places.prompt, places.repeat, {columns} FROM places {' '.join(joins)}"

@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS done (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
-LATER = {"calls": ("part", "TEXT"), "done": ("at", "REAL")}
+LATER_COLUMNS = {"calls": ("part", "TEXT"), "done": ("at", "REAL")}
 """Columns that ledgers made before do not have; NULL in the rows that were there."""
 
 
@@ -35,10 +35,10 @@ def statements(script: str) -> Iterator[str]:
 
 def lacking(table: str) -> str:
     """Name a table of a ledger that was made before its last column came."""
-    return f"(SELECT *, NULL AS {LATER[table][0]} FROM {table})"
+    return f"(SELECT *, NULL AS {LATER_COLUMNS[table][0]} FROM {table})"
 
 
-KEPT = {"tally": SUMS, "reach": REACH}
+SUM_TABLES = {"tally": SUMS, "reach": REACH}
 """What is made where a table is not there yet."""
 
 TRIGGERS = triggers(statements(SUMS + REACH))

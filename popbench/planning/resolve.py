@@ -20,7 +20,7 @@ from popbench.prompting.templates import Template
 from popbench.records import JSON
 from popbench.registry import load_registry
 from popbench.retrieval import RetrievalOptions
-from popbench.retrieval.options import VERSION as RETRIEVAL_VERSION
+from popbench.retrieval.options import RETRIEVAL_VERSION
 from popbench.specs import absolute_paths, parse_spec, path_exists
 from popbench.tasks.loading import is_task_path, load_tasks
 from popbench.tasks.task import Task

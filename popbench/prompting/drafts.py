@@ -26,7 +26,7 @@ DRAFT_SCHEMA: Mapping[str, JSON] = {
 }
 """The JSON schema of an answer, for LLMs that can be held to one."""
 
-VERSION = 1
+DRAFTS_VERSION = 1
 """Goes up when the same completion comes to be read as another draft: drafts of other versions are made anew."""
 
 _THINK_TAG = re.compile(r"</?think(?:ing)?>", re.IGNORECASE)

@@ -12,7 +12,7 @@ from typing import Any
 
 from popbench.errors import UsageError, damage
 from popbench.files import opened_new, read_lines, replacing
-from popbench.records import JSON, LARGEST, Sample
+from popbench.records import JSON, MAX_POPULARITY, Sample
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
@@ -55,7 +55,7 @@ def _check_types(values: Mapping[str, JSON]) -> None:
     measured = (values["scores"], values["seconds"], values["peak_memory_mb"], values.get("usage") or {})
     alone = (values.get(name) for name in ("popularity", "originality", "cost"))
     for number in chain(alone, *(of.values() for of in measured)):
-        if number is not None and (type(number) not in _NUMBER or not 0 <= number <= LARGEST):
+        if number is not None and (type(number) not in _NUMBER or not 0 <= number <= MAX_POPULARITY):
             raise ValueError(f"{number!r:.50} is no number that a sample can have")
 
 

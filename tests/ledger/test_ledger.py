@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from popbench.ledger.ledger import Call, Cell, Done, Ledger
-from popbench.ledger.schema import KEPT
+from popbench.ledger.schema import SUM_TABLES
 from popbench.ledger.sums import spent, tallied, used
 
 WRITE, RENDER = Cell("s", "t", "m", "write"), Cell("s", "t", "m", "render")
@@ -84,7 +84,7 @@ def test_a_ledger_of_before_goes_on_and_counts_what_it_had(old: Path) -> None:
 
 
 def test_a_killed_migration_leaves_the_ledger_as_it_was(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(KEPT, "tally", "CREATE TABLE tally (n);\nCREATE TABLE about (n);\n")
+    monkeypatch.setitem(SUM_TABLES, "tally", "CREATE TABLE tally (n);\nCREATE TABLE about (n);\n")
     with pytest.raises(Exception, match="already exists"):
         Ledger(old)
     with closing(sqlite3.connect(old)) as db:
