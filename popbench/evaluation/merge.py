@@ -135,7 +135,7 @@ def _bring_all(shards: Sequence[Shard], directory: RunDirectory, progress: Progr
         for shard in shards:
             with HeldDirectory(shard.path):
                 problems += _bring_clips(shard, directory, link=link)
-                directory.ledger.absorb(shard.path / "ledger.sqlite")
+                directory.ledger.merge(shard.path / "ledger.sqlite")
             progress.advance(1, STAGE)
     except OSError as error:
         raise RunError(f"{directory.path}: {one_line(error)}; the same command goes on") from error
