@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from popbench.keys import clip_name
 from popbench.ledger.ledger import StageKey
 from popbench.pipeline.items import ResultErrors
 from popbench.pipeline.ledger_view import LedgerView, StageResult
@@ -120,7 +121,7 @@ def _add_clip(values: dict[str, Any], clip: StageResult | str) -> None:
         return
     values |= {"status": clip.status, "error": clip.value.get("error")}
     if clip.ok:
-        values |= {"video": f"videos/{clip.key}.mp4", "video_sha256": str(clip.payload["sha256"])}
+        values |= {"video": f"videos/{clip_name(clip.key)}", "video_sha256": str(clip.payload["sha256"])}
     _add_costs(values, "generate", clip.payload)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from popbench.errors import PopbenchError, UsageError, damage, one_line
-from popbench.files import SMALL, read_json, read_text
+from popbench.files import MAX_CONFIG_BYTES, read_json, read_text
 from popbench.keys import digest
 from popbench.ledger.ledger import STAGES, Ledger, StageName
 from popbench.ledger.sums import TICK
@@ -166,7 +166,7 @@ def holder(path: Path) -> str | None:
     Only that of another machine has to be tried, which the kernel does not list here.
     """
     try:
-        told = one_line(read_text(path / HOLDER, SMALL), 100)
+        told = one_line(read_text(path / HOLDER, MAX_CONFIG_BYTES), 100)
         lock = (path / LOCK).stat()
     except (OSError, ValueError):
         return None
