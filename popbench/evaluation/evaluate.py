@@ -21,7 +21,7 @@ from popbench.runs.directory import RunDirectory, check_free, check_shard, run_p
 from popbench.runs.heartbeat import Pulse
 from popbench.runs.preflight import Work, missing, workload
 from popbench.runs.run import Run
-from popbench.runs.run_json import describe
+from popbench.runs.run_json import FILE, describe
 
 Specs = str | Sequence[str] | None
 
@@ -82,7 +82,7 @@ def execute(plan: Plan, progress: Progress) -> Run:
         started = time.time()
         matches = _look_up(plan, work, progress)
         with RunDirectory(path, plan) as directory, Pulse(directory, started):
-            directory.write_json("run.json", describe(plan, started))
+            directory.write_json(FILE, describe(plan, started))
             pipeline = Pipeline(plan, directory.ledger, engine, directory.videos, progress, matches)
             engine.start(directory.videos)
             if (told := _demonstration(plan)) is not None:
@@ -101,7 +101,7 @@ def execute(plan: Plan, progress: Progress) -> Run:
                 "seconds": round(worked - started, 3),
                 "statistics_seconds": round(time.time() - worked, 3),
             }
-            directory.write_json("run.json", describe(plan, started, timings))
+            directory.write_json(FILE, describe(plan, started, timings))
             return run
 
 

@@ -28,7 +28,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def surveyed(run: Path, shown: int) -> Survey:
-    about: dict[str, Any] = json.loads((run / "run.json").read_text())
+    about: Any = json.loads((run / "run.json").read_text())
     return Survey(run / "samples.jsonl", about, shown)
 
 
