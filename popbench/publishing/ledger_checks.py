@@ -12,19 +12,21 @@ from contextlib import suppress
 
 from popbench.errors import UsageError
 from popbench.keys import digest, score_key
-from popbench.ledger.ledger import Call, Cell, Done, Ledger, Stage
-from popbench.pipeline.ledger_view import At
+from popbench.ledger.ledger import Cell, Ledger, Stage
+from popbench.pipeline.ledger_view import At, Settled
 from popbench.planning.human import NAME as HUMAN
 from popbench.planning.systems import made_by
 from popbench.records import JSON, Prompt, Sample
 from popbench.registry import load_registry
+from popbench.runs.collect import assemble
 from popbench.runs.run_json import RunJson
+from popbench.runs.samples import make_sample
 from popbench.specs import parse_spec
 from popbench.tasks.task import task_hash
 from popbench.text import counted
 
-Fields = dict[str, JSON]
 _AGAIN = "give the run's command again, which writes its files anew"
+_MISSING = "not in the ledger"
 _COMPARED = (
     "status", "popularity", "scores", "title", "video_prompt", "video_sha256", "compliance", "originality", "attempts",
     "usage", "match",
@@ -81,7 +83,7 @@ def other_prompts(run_json: RunJson, samples: Sequence[Sample], task: str) -> st
 def edited(run_json: RunJson, ledger: Ledger, samples: Sequence[Sample]) -> Iterator[str]:
     """Say which fields of samples are not as the ledger has them, one line for each field, with the first place."""
     differences: dict[str, list[str]] = {}
-    cells: dict[tuple[str, str], Mapping[At, Fields]] = {}
+    cells: dict[tuple[str, str], Mapping[At, Sample]] = {}
     for sample in samples:
         of = (sample.system, sample.task)
         if of not in cells:
@@ -99,15 +101,18 @@ def _place(sample: Sample) -> str:
     return f"system {sample.system!r}, {sample.task}/{sample.prompt_id}{repeat}"
 
 
-def _differences(known: Fields | None, sample: Sample) -> Iterator[tuple[str, str]]:
+def _differences(known: Sample | None, sample: Sample) -> Iterator[tuple[str, str]]:
     if known is None:
         yield "prompts", "the ledger holds nothing of it (or another version of popbench made it: " + _AGAIN + ")"
         return
     for field in _COMPARED:
-        found = getattr(sample, field)
-        found = dict(found) if isinstance(found, Mapping) else found
-        if found != known[field]:
-            yield field, f"it says {_short(found)}, the ledger {_short(known[field])}"
+        value, in_ledger = (_plain(getattr(either, field)) for either in (sample, known))
+        if value != in_ledger:
+            yield field, f"it says {_short(value)}, the ledger {_short(in_ledger)}"
+
+
+def _plain(value: JSON) -> JSON:
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _short(value: JSON) -> str:
@@ -115,7 +120,7 @@ def _short(value: JSON) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-def _best(run_json: RunJson, ledger: Ledger, system: str, task: str, samples: Sequence[Sample]) -> Mapping[At, Fields]:
+def _best(run_json: RunJson, ledger: Ledger, system: str, task: str, samples: Sequence[Sample]) -> Mapping[At, Sample]:
     """Read what the ledger has of a system on a task.
 
     The human baseline is filed by the folder that its corpus was read from, which only the corpus knows: there the
@@ -130,64 +135,53 @@ def _best(run_json: RunJson, ledger: Ledger, system: str, task: str, samples: Se
         for mode in ledger.modes(made_by(human, rendered=False), run_json["tasks"][task]["hash"])
     ]
 
-    def agree(cell: Mapping[At, Fields]) -> int:
+    def agree(cell: Mapping[At, Sample]) -> int:
         return sum(not list(_differences(cell.get((sample.prompt_id, sample.repeat)), sample)) for sample in samples)
 
     return max(found, key=agree, default={})
 
 
-def recorded(run_json: RunJson, ledger: Ledger, system: str, task: str, mode: str) -> dict[At, Fields]:
-    """Return what samples of a system on a task have to say, by prompt and repeat; `mode` is its fingerprint."""
+def recorded(run_json: RunJson, ledger: Ledger, system: str, task: str, mode: str) -> dict[At, Sample]:
+    """Return the samples of a system on a task, by prompt and repeat; `mode` is its fingerprint.
+
+    They have the fields that are compared; their prompts and their costs are not looked up.
+    """
     parts = _digests(run_json)
     llm, generator = makers(system)
     chain = (parts.get(llm, ""), parts.get(generator, ""))
     where = (ledger, run_json["tasks"][task]["hash"], mode)
     drafts = ledger.done(_cell(where, "write", chain[0]))
-    clips = _calls(where, "render", *chain)
-    scores = {name: (known, _calls(where, "score", *chain, known)) for name, known in run_json["predictors"].items()}
-    return {at: _sample(draft, clips.get(at), scores, at, human=system == HUMAN) for at, draft in drafts.items()}
+    clips = _settled(where, "render", *chain)
+    predictors = {
+        name: (predictor, _settled(where, "score", *chain, predictor))
+        for name, predictor in run_json["predictors"].items()
+    }
+    samples = {}
+    for at, draft in drafts.items():
+        clip = clips.get(at)
+        scores: dict[str, Settled | str] = dict.fromkeys(predictors, _MISSING)
+        if draft.status == "ok" and clip is not None and clip.ok:
+            for name, (predictor, settled) in predictors.items():
+                score = settled.get(at)
+                key = score_key(predictor, draft.value["title"], str(clip.payload["sha256"]))
+                if score is not None and score.key == key:
+                    scores[name] = score
+        fields = assemble(
+            Settled(draft.status, draft.value, draft.key, {}), clip or _MISSING, scores, human=system == HUMAN
+        )
+        samples[at] = make_sample({"system": system, "task": task, "prompt_id": at[0], "repeat": at[1], **fields})
+    return samples
 
 
-def _sample(
-    draft: Done,
-    clip: tuple[Done, Call] | None,
-    scores: Mapping[str, tuple[str, Mapping[At, tuple[Done, Call]]]],
-    at: At,
-    *,
-    human: bool,
-) -> Fields:
-    """Put together what three stages settled, as `popbench.runs.collect` does: an error is never a score."""
-    value = draft.value
-    found: Fields = {**dict.fromkeys(_COMPARED), "attempts": value.get("attempts", 0), "usage": value.get("usage")}
-    found |= {"status": draft.status, "scores": dict.fromkeys(scores)}
-    if draft.status == "ok":
-        found["title"] = value["title"]
-        if human:
-            found["match"] = value["match"]
-        else:
-            found |= {"video_prompt": value["video_prompt"], "compliance": not value["breaches"]}
-            found["originality"] = value.get("originality")
-        found["status"] = "error" if clip is None else clip[0].status
-    if found["status"] == "invalid":
-        return {**found, "popularity": 0.0, "scores": dict.fromkeys(scores, 0.0)}
-    if clip is None or found["status"] != "ok":
-        return found
-    found["video_sha256"] = clip[1].payload["sha256"]
-    for name, (predictor, settled) in scores.items():
-        done = settled.get(at)
-        if done is not None and done[1].key == score_key(predictor, value["title"], found["video_sha256"]):
-            found["scores"][name] = done[1].payload["popularity"] if done[0].status == "ok" else 0.0
-    if None in found["scores"].values():
-        return {**found, "status": "error"}
-    popularity = next(iter(found["scores"].values()))
-    return {**found, "popularity": popularity, "status": "ok" if popularity else "invalid"}
-
-
-def _calls(where: tuple[Ledger, str, str], stage: Stage, *digests: str) -> dict[At, tuple[Done, Call]]:
-    """Return what settled a stage of a cell; a call that has come out otherwise since settles nothing."""
+def _settled(where: tuple[Ledger, str, str], stage: Stage, *digests: str) -> dict[At, Settled]:
+    """Return what is settled of a stage of a cell; a call that has come out otherwise since settles nothing."""
     cell = _cell(where, stage, *digests)
     done = where[0].done(cell)
-    return {at: (done[at], call) for at, call in where[0].calls(cell) if call.status == done[at].status}
+    return {
+        at: Settled(call.status, done[at].value, call.key, call.payload)
+        for at, call in where[0].calls(cell)
+        if call.status == done[at].status
+    }
 
 
 def _cell(where: tuple[Ledger, str, str], stage: Stage, *digests: str) -> Cell:

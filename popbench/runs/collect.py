@@ -29,18 +29,14 @@ def collect(plan: Plan, view: View, errors: Undone) -> Iterator[Sample]:
 
 
 def _of_system(plan: Plan, view: View, errors: Undone, system: System, track: Track) -> Iterator[Sample]:
-    llm, generator = system.llm, system.generator
-    about = {"system": system.id, "llm": llm.label, "mode": system.mode.label, "generator": generator.label}
-
-    def add_draft(values: dict[str, Any], found: Settled | str) -> None:
-        _add_draft(values, llm, found)
-
-    return _of_track(plan, view, errors, track, (llm, generator), about, add_draft)
+    names = {"system": system.id, "llm": system.llm.label, "mode": system.mode.label}
+    names["generator"] = system.generator.label
+    return _of_track(plan, view, errors, track, (system.llm, system.generator), names)
 
 
 def _of_human(plan: Plan, view: View, errors: Undone, human: Part, track: Track) -> Iterator[Sample]:
-    about = {"system": human.label, "llm": None, "mode": None, "generator": None}
-    return _of_track(plan, view, errors, track, (human, human), about, _add_match)
+    names = {"system": human.label, "llm": None, "mode": None, "generator": None}
+    return _of_track(plan, view, errors, track, (human, human), names)
 
 
 def _of_track(
@@ -49,13 +45,12 @@ def _of_track(
     errors: Undone,
     track: Track,
     makers: Sequence[Part],
-    about: Mapping[str, JSON],
-    add_draft: Callable[[dict[str, Any], Settled | str], None],
+    names: Mapping[str, JSON],
 ) -> Iterator[Sample]:
     cells = [track.cell("write", makers[0]), track.cell("render", *makers)]
     cells += [track.cell("score", *makers, predictor) for predictor in plan.predictors]
     labels = [predictor.label for predictor in plan.predictors]
-    stop = plan.config.stop_after
+    human = names["llm"] is None
 
     def why(number: int, at: At) -> str:
         return errors.why(cells[number], *at) or PENDING
@@ -63,28 +58,60 @@ def _of_track(
     places = ((prompt.id, repeat) for prompt, repeat in plan.places(track))
     settled = view.samples(track, makers, plan.predictors, places)
     for (prompt, repeat), (at, draft, clip, scores) in zip(plan.places(track), settled, strict=True):
-        values: dict[str, Any] = {
-            **about,
-            "task": prompt.task,
-            "prompt_id": prompt.id,
-            "prompt": prompt.text,
-            "category": prompt.category,
-            "repeat": repeat,
-            "seconds": {"llm": None, "generate": None, "predict": None},
-            "peak_memory_mb": {"llm": None, "generate": None, "predict": None},
-            "scores": dict.fromkeys(labels),
-            "notes": [],
-        }
-        add_draft(values, draft or why(0, at))
-        if values["status"] == "ok" and stop != "write":
-            _add_clip(values, clip or why(1, at))
-        if values["status"] == "invalid":  # no predictor has anything to score
-            values["popularity"] = 0.0
-            values["scores"] = dict.fromkeys(labels, 0.0)
-        elif values["status"] == "ok" and stop is None:
-            _add_scores(values, {label: scores[n] or why(2 + n, at) for n, label in enumerate(labels)})
-        values["notes"] = tuple(values["notes"])
-        yield make_sample(values)
+        settled_fields = assemble(
+            draft or why(0, at),
+            clip or why(1, at),
+            {label: scores[n] or why(2 + n, at) for n, label in enumerate(labels)},
+            human=human,
+            cost=makers[0].cost,
+            stop_after=plan.config.stop_after,
+        )
+        yield make_sample(
+            {
+                **names,
+                "task": prompt.task,
+                "prompt_id": prompt.id,
+                "prompt": prompt.text,
+                "category": prompt.category,
+                "repeat": repeat,
+                **settled_fields,
+            }
+        )
+
+
+def assemble(
+    draft: Settled | str,
+    clip: Settled | str,
+    scores: Mapping[str, Settled | str],
+    *,
+    human: bool = False,
+    cost: Callable[[Mapping[str, int]], float | None] = lambda _: None,
+    stop_after: str | None = None,
+) -> dict[str, Any]:
+    """Return the fields of a sample that its stages settle; `scores` are by predictor.
+
+    A stage that is not settled is given as the reason why. `cost` returns what a draft of some usage cost, in USD.
+    `human` tells the human baseline, which has a match in the place of a draft.
+    """
+    values: dict[str, Any] = {
+        "seconds": {"llm": None, "generate": None, "predict": None},
+        "peak_memory_mb": {"llm": None, "generate": None, "predict": None},
+        "scores": dict.fromkeys(scores),
+        "notes": [],
+    }
+    if human:
+        _add_match(values, draft)
+    else:
+        _add_draft(values, cost, draft)
+    if values["status"] == "ok" and stop_after != "write":
+        _add_clip(values, clip)
+    if values["status"] == "invalid":  # no predictor has anything to score
+        values["popularity"] = 0.0
+        values["scores"] = dict.fromkeys(scores, 0.0)
+    elif values["status"] == "ok" and stop_after is None:
+        _add_scores(values, scores)
+    values["notes"] = tuple(values["notes"])
+    return values
 
 
 def _add_match(values: dict[str, Any], found: Settled | str) -> None:
@@ -95,7 +122,7 @@ def _add_match(values: dict[str, Any], found: Settled | str) -> None:
     values |= {"status": found.status, "title": found.value["title"], "match": found.value["match"]}
 
 
-def _add_draft(values: dict[str, Any], llm: Part, found: Settled | str) -> None:
+def _add_draft(values: dict[str, Any], cost: Callable[[Mapping[str, int]], float | None], found: Settled | str) -> None:
     if isinstance(found, str):
         values |= {"status": "error", "error": found}
         return
@@ -108,7 +135,7 @@ def _add_draft(values: dict[str, Any], llm: Part, found: Settled | str) -> None:
         "attempts": value["attempts"],
         "references": tuple(value["references"]),
         "usage": value.get("usage"),
-        "cost": llm.cost(value["usage"]) if value.get("usage") else None,
+        "cost": cost(value["usage"]) if value.get("usage") else None,
     }
     _add_costs(values, "llm", value)
     if found.ok:
