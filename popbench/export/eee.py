@@ -29,8 +29,6 @@ from popbench.scores.eee_files import INSTANCES, SCHEMA_VERSION
 from popbench.scores.run_scores import Gathering
 from popbench.text import counted
 
-RELATIONSHIPS = ("first_party", "third_party", "collaborative", "other")
-"""What an evaluator may be to the developer of a model, by the format."""
 _OWNER = "popbench"
 _MEDIAN = "Median over prompts of the popularity that a predictor gives a system's videos; 0 for an invalid sample."
 _WIN_RATE = (

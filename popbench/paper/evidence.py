@@ -19,9 +19,6 @@ from popbench.runs.samples import read_jsonl
 from popbench.scores.scores import Scores, blocks, merge
 from popbench.scores.sources import read_source
 
-System = tuple[str, str, str]
-"""Labels of LLM, mode and generator."""
-
 
 @dataclass(frozen=True)
 class ModeInfo:

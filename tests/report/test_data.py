@@ -19,7 +19,7 @@ from popbench.report.numbers import memory, seconds
 from popbench.report.rag_sizes import sizes
 from popbench.report.reference_titles import titles_of
 from popbench.report.run_files import read_run
-from popbench.report.stage_costs import stages
+from popbench.report.stage_costs import Stages
 from run_folders import SYSTEMS, make_run
 
 PREDICTORS = [{"name": "mmra", "unit": "comments"}]
@@ -108,6 +108,13 @@ def test_embedded_clips_are_of_the_first_two_systems_and_spread_over_tasks_and_c
     found, missing = embedded(own, tmp_path, order, 10_000)
     assert (len(found), missing) == (len(own) - 1, {chosen[0].video: "No such file or directory"})
     assert embedded(own, tmp_path, order, 0) == ({}, {})
+
+
+def stages(samples: list[Sample]) -> list[dict[str, Any]]:
+    taken = Stages()
+    for sample in samples:
+        taken.add(sample)
+    return taken.rows()
 
 
 def _values(sample: Sample) -> dict[str, Any]:
