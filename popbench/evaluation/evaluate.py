@@ -22,7 +22,7 @@ from popbench.runs.directory import RunDirectory, check_free, check_shard, run_p
 from popbench.runs.heartbeat import Heartbeat
 from popbench.runs.preflight import ComponentWork, count_work, missing
 from popbench.runs.run import Run
-from popbench.runs.run_json import describe
+from popbench.runs.run_json import FILE, describe
 
 Specs = str | Sequence[str] | None
 
@@ -83,7 +83,7 @@ def execute(plan: Plan, progress: Progress) -> Run:
         started = time.time()
         matches = _look_up(plan, work, progress)
         with RunDirectory(path, plan) as directory, Heartbeat(directory, started):
-            directory.write_json("run.json", describe(plan, started))
+            directory.write_json(FILE, describe(plan, started))
             view = LedgerView(directory.ledger, directory.videos)
             pipeline = Pipeline(plan, directory.ledger, engine, view, progress)
             engine.start(directory.videos)
@@ -103,7 +103,7 @@ def execute(plan: Plan, progress: Progress) -> Run:
                 "seconds": round(worked - started, 3),
                 "statistics_seconds": round(time.time() - worked, 3),
             }
-            directory.write_json("run.json", describe(plan, started, timings))
+            directory.write_json(FILE, describe(plan, started, timings))
             return run
 
 

@@ -11,7 +11,7 @@ import re
 import shlex
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +31,7 @@ from popbench.progress import Progress
 from popbench.records import JSON
 from popbench.runs.directory import HeldDirectory, RunDirectory
 from popbench.runs.run import Run
-from popbench.runs.run_json import describe
+from popbench.runs.run_json import FILE, describe, describe_merged
 from popbench.runs.shards import Shard, as_recorded, check_alike, read_shards, whole_config
 from popbench.text import counted
 
@@ -68,22 +68,23 @@ def merge(
     """
     progress, started = progress or Progress(), time.time()
     shards = read_shards([Path(run) for run in runs])
+    entries = [shard.entry for shard in shards]
     target = _target(shards, None if out is None else Path(out))
     given = _given(task, config)
     plan = make_plan(whole_config(shards[0], None if out is None else target, given))
     plan.config = as_recorded(plan.config, shards[0], given)
     with closing(plan):
-        if plan.corpus is not None and any(shard.about.get("references") for shard in shards):
+        if plan.corpus is not None and any(shard.run_json.get("references") for shard in shards):
             _load_references(plan, progress)
         check_alike(shards[0], describe(plan, 0), "what is installed here is not what made the shards")
         with RunDirectory(target, plan) as directory:
-            directory.write_json("run.json", _describe(plan, shards, started))
+            directory.write_json(FILE, describe_merged(plan, entries, started))
             problems = _bring_all(shards, directory, progress, link=link)
             joined = time.time()
             view = LedgerView(directory.ledger, directory.videos)
             run = finish(plan, directory, view, _errors(plan, shards))
             seconds = round(time.time() - joined, 3)
-            directory.write_json("run.json", _describe(plan, shards, started, {"statistics_seconds": seconds}))
+            directory.write_json(FILE, describe_merged(plan, entries, started, {"statistics_seconds": seconds}))
     return replace(run, problems=(*_left(plan, shards, run, target), *problems))
 
 
@@ -112,18 +113,6 @@ def _load_references(plan: Plan, progress: Progress) -> None:
         plan.retriever.load(progress)
     finally:
         plan.embedder.resolved.component.close()
-
-
-def _describe(
-    plan: Plan, shards: Sequence[Shard], started: float, timings: Mapping[str, float] | None = None
-) -> dict[str, JSON]:
-    """Return run.json as `eval` would write it, of the machines that did the work."""
-    parts = [shard.part for shard in shards]
-    about = describe(plan, started, timings)
-    about["timings"] |= {"started": min(part["timings"]["started"] for part in parts)}
-    if timings is not None:
-        about["timings"] |= {"seconds": round(sum(part["timings"]["seconds"] for part in parts), 3)}
-    return {**about, **{name: parts[0][name] for name in ("machine", "versions")}, "shards": parts}
 
 
 def _bring_all(shards: Sequence[Shard], directory: RunDirectory, progress: Progress, *, link: bool) -> list[str]:

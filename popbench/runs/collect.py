@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from popbench.keys import clip_name
@@ -13,6 +13,9 @@ from popbench.planning.plan import Plan
 from popbench.planning.systems import Part, SampleSet, System
 from popbench.records import JSON, Sample
 from popbench.runs.samples import make_sample
+
+_Cost = Callable[[Mapping[str, int]], float | None]
+"""What a draft of some usage costs in USD, where that is known."""
 
 PENDING = "pending: not done yet"
 
@@ -50,32 +53,65 @@ def _collect(
         return errors.why(key, prompt.id, repeat) or PENDING
 
     for prompt, repeat, draft, clip, scores in view.results(samples, predictors):
-        values: dict[str, Any] = {
-            **made_by,
-            "task": prompt.task,
-            "prompt_id": prompt.id,
-            "prompt": prompt.text,
-            "category": prompt.category,
-            "repeat": repeat,
-            "seconds": {"llm": None, "generate": None, "predict": None},
-            "peak_memory_mb": {"llm": None, "generate": None, "predict": None},
-            "scores": dict.fromkeys(labels),
-            "notes": [],
-        }
-        if system is None:
-            _add_match(values, draft or why(draft_key))
-        else:
-            _add_draft(values, system.llm, draft or why(draft_key))
-        if values["status"] == "ok" and stop_after != "write":
-            _add_clip(values, clip or why(clip_key))
-        if values["status"] == "invalid":  # no predictor has anything to score
-            values["popularity"] = 0.0
-            values["scores"] = dict.fromkeys(labels, 0.0)
-        elif values["status"] == "ok" and stop_after is None:
-            results = zip(labels, scores, score_keys, strict=True)
-            _add_scores(values, {label: score or why(key) for label, score, key in results})
-        values["notes"] = tuple(values["notes"])
-        yield make_sample(values)
+        results = zip(labels, scores, score_keys, strict=True)
+        fields = assemble(
+            draft or why(draft_key),
+            clip or why(clip_key),
+            {label: score or why(key) for label, score, key in results},
+            human=system is None,
+            cost=_no_cost if system is None else system.llm.cost,
+            stop_after=stop_after,
+        )
+        yield make_sample(
+            {
+                **made_by,
+                "task": prompt.task,
+                "prompt_id": prompt.id,
+                "prompt": prompt.text,
+                "category": prompt.category,
+                "repeat": repeat,
+                **fields,
+            }
+        )
+
+
+def _no_cost(usage: Mapping[str, int]) -> float | None:  # noqa: ARG001 - the human baseline writes no drafts
+    return None
+
+
+def assemble(
+    draft: StageResult | str,
+    clip: StageResult | str,
+    scores: Mapping[str, StageResult | str],
+    *,
+    human: bool = False,
+    cost: _Cost = _no_cost,
+    stop_after: str | None = None,
+) -> dict[str, Any]:
+    """Return the fields of a sample that its stages settle; `scores` are by predictor.
+
+    A stage that is not settled is given as the reason why. `cost` returns what a draft of some usage cost, in USD.
+    `human` tells the human baseline, which has a match in the place of a draft.
+    """
+    values: dict[str, Any] = {
+        "seconds": {"llm": None, "generate": None, "predict": None},
+        "peak_memory_mb": {"llm": None, "generate": None, "predict": None},
+        "scores": dict.fromkeys(scores),
+        "notes": [],
+    }
+    if human:
+        _add_match(values, draft)
+    else:
+        _add_draft(values, cost, draft)
+    if values["status"] == "ok" and stop_after != "write":
+        _add_clip(values, clip)
+    if values["status"] == "invalid":  # no predictor has anything to score
+        values["popularity"] = 0.0
+        values["scores"] = dict.fromkeys(scores, 0.0)
+    elif values["status"] == "ok" and stop_after is None:
+        _add_scores(values, scores)
+    values["notes"] = tuple(values["notes"])
+    return values
 
 
 def _add_match(values: dict[str, Any], draft: StageResult | str) -> None:
@@ -86,7 +122,7 @@ def _add_match(values: dict[str, Any], draft: StageResult | str) -> None:
     values |= {"status": draft.status, "title": draft.value["title"], "match": draft.value["match"]}
 
 
-def _add_draft(values: dict[str, Any], llm: Part, draft: StageResult | str) -> None:
+def _add_draft(values: dict[str, Any], cost: _Cost, draft: StageResult | str) -> None:
     """Add a draft, or why there is none."""
     if isinstance(draft, str):
         values |= {"status": "error", "error": draft}
@@ -100,7 +136,7 @@ def _add_draft(values: dict[str, Any], llm: Part, draft: StageResult | str) -> N
         "attempts": value["attempts"],
         "references": tuple(value["references"]),
         "usage": value.get("usage"),
-        "cost": llm.cost(value["usage"]) if value.get("usage") else None,
+        "cost": cost(value["usage"]) if value.get("usage") else None,
     }
     _add_costs(values, "llm", value)
     if draft.ok:

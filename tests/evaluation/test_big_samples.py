@@ -23,8 +23,9 @@ from popbench.scores.rows import Rows, ScoreRow
 from popbench.scores.run_scores import RunScores, from_samples
 from popbench.scores.score_files import read_scores
 
-ABOUT: dict[str, Any] = {
+ABOUT: Any = {
     "demo": False,
+    "config": {},
     "tasks": {"t": {"hash": "h", "group": None, "prompts": None}},
     "modes": {"basic": {"name": "basic", "options": {}, "fingerprints": {"t": "m"}}},
     "systems": {f"llm|basic|gen{n}": {"t": "f"} for n in range(4)},
