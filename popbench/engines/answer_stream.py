@@ -1,4 +1,4 @@
-"""What a plugin answers, checked: the loop around a plugin's iterator that every engine shares.
+"""The loop that every engine runs around a component: it passes requests in, and checks the answers.
 
 It runs in the process where the plugin runs, and stores nothing. `ComponentThread` is this loop in a thread of its own.
 """
@@ -35,12 +35,12 @@ from popbench.video import VideoError, check_frames, check_mp4, is_black, write_
 BLACK = "every frame of the clip is black"
 
 _WRONG = (ValueError, TypeError, AttributeError, VideoError)
-"""What checking and encoding raise for an answer that is wrong in itself."""
+"""Errors of checking and encoding that are the fault of one answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A clip of checked frames that is still to be encoded; until it is `copied`, its generator must not go on."""
+    """A clip of checked frames that is still to be encoded. Its generator must not go on before it is `copied`."""
 
     clip: Clip
     path: Path
@@ -55,7 +55,7 @@ class Rendered:
             return _failed(self.clip, self.who, error)
 
     def encoded(self) -> Clip | Failure:
-        """Write the mp4, in whatever thread. Raises RunError where the disk refuses, ComponentError for surprises."""
+        """Write the mp4; any thread may do it. Raises RunError if the disk refuses, ComponentError for a bug."""
         clip = self.clip
         assert clip.frames is not None
         assert clip.fps is not None
@@ -76,16 +76,16 @@ class Rendered:
 def answers(
     component: Component, items: Iterable[Request], workspace: Path, label: str = ""
 ) -> Generator[Answer | Rendered, None, None]:
-    """Yield a component's answers to `items`, checked; frames are to become mp4 files under `workspace`.
+    """Yield a component's answers to `items`, checked; clips given as frames are yielded as `Rendered`.
 
-    An answer that is wrong in itself becomes a Failure of its item. Raises ComponentError where ids cannot be
-    trusted (one nobody asked for, one answered twice), the component raises, or ends early.
+    An answer that is wrong in itself becomes a Failure of its item. Raises ComponentError if the component raises, ends
+    early, or answers an id twice or one that it was not asked.
     """
     who = f"{component.kind} {label or type(component).__name__}"
     maker = str(component.fingerprint().get("name", type(component).__name__))
     asked: dict[str, Request] = {}
     input_error: list[BaseException] = []
-    waited = 0.0  # for input, since the last answer: an earlier stage may be slower than this one
+    waited = 0.0  # for requests, since the last answer: the stage before may be slower than this one
 
     def watched() -> Iterator[Request]:
         nonlocal waited
@@ -99,7 +99,7 @@ def answers(
                     return
                 asked[item.id] = item
                 yield item
-        except Exception as error:  # ours, not the plugin's: it must not be blamed for it, nor swallow it
+        except Exception as error:  # an error of ours: the plugin must not be blamed for it, nor swallow it
             input_error.append(error)
             raise
 
@@ -186,7 +186,7 @@ def _failed(answer: Any, who: str, error: BaseException) -> Failure:
 
 
 def _checked_costs(answer: Any) -> Any:
-    """Return an answer whose common fields are what records say; raises ValueError for one that is not."""
+    """Return an answer with its common fields checked. Raises ValueError if one is not as `records` has it."""
     if not isinstance(answer, Completion | Clip | Score | Failure):
         raise ValueError(f"answered with {type(answer).__name__}")
     costs: dict[str, Any] = {}
@@ -230,7 +230,7 @@ def _checked_score(answer: Score) -> Score:
 
 
 def _finished(clip: Clip, path: Path) -> Clip | Failure:
-    """Check a finished file and leave it as it is."""
+    """Check a clip's file, which stays as it is."""
     if not path.is_file():
         raise ValueError(f"clip file {path} does not exist")
     if check_mp4(path):
@@ -239,7 +239,7 @@ def _finished(clip: Clip, path: Path) -> Clip | Failure:
 
 
 def _rendered(clip: Clip, request: VideoRequest, workspace: Path, who: str, maker: str) -> Rendered:
-    """Check frames, and say where they go and that the mp4 is tagged as generated."""
+    """Check frames, and add the path and tags of the mp4, which say that it is generated."""
     if clip.frames is None or clip.fps is None:
         raise ValueError("clip has neither frames with fps nor a path")
     tags = {

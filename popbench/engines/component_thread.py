@@ -1,4 +1,4 @@
-"""A component at work in a thread of its own, from which another thread takes answers."""
+"""A thread that runs a component, from which another thread takes the answers."""
 
 from __future__ import annotations
 
@@ -15,18 +15,23 @@ from popbench.interfaces import Component
 from popbench.records import Answer, Request
 
 THREAD = "popbench-"
-"""How the names of the threads begin in which components run."""
+"""The beginning of the names of threads that run components."""
 
 INTERRUPTED = "interrupted"
 
 
 class ComponentThread:
-    """A component at work in a thread of its own, which an engine takes answers from in another.
+    """Runs a component in a thread of its own, while an engine takes the answers in another thread.
 
-    The component's thread goes on only when the taker comes back, that is, after the answer before was stored. One
-    clip of frames is the exception: while the taker encodes and stores it, the next one is rendered, and no more.
-    An engine that keeps no watch over silence needs one line: `yield from Running(component, items, workspace)`.
-    `load_lock` are shared by the components that compute in one process at the same time.
+    The component goes on only when the engine asks for the next answer, which is after the last one was stored. Clips
+    given as frames are the one exception: while a clip is encoded and stored, the component renders one more.
+
+    Components that compute in one process share a `load_lock`; `warm` says that the models are loaded already.
+
+    Example:
+        An engine that does not watch for silent components needs one line in its `map`::
+
+            yield from ComponentThread(component, items, workspace)
     """
 
     _grace = 2.0
@@ -50,60 +55,60 @@ class ComponentThread:
         self._thread.start()
 
     def _run(self) -> None:
-        ahead = False  # a clip was handed over, and the taker has not come back from it
+        ahead = False  # a clip was handed over, and the next answer was not asked for yet
         try:
             while ahead or self._is_asked():
-                found = self._take()
+                answer = self._take()
                 if ahead and not self._is_asked():
                     return
-                if isinstance(found, Rendered):  # copied only now: there are never frames of three clips
-                    found = found.copied()
-                self._ready.put(found)
-                if found is None or isinstance(found, BaseException):
+                if isinstance(answer, Rendered):  # copied only now: memory never holds the frames of three clips
+                    answer = answer.copied()
+                self._ready.put(answer)
+                if answer is None or isinstance(answer, BaseException):
                     return
-                ahead = isinstance(found, Rendered)
-                del found  # its frames must not stay while the next clip is rendered
+                ahead = isinstance(answer, Rendered)
+                del answer  # its frames must not stay while the next clip is rendered
         finally:
             self._source.close()
 
     def _take(self) -> Answer | Rendered | BaseException | None:
         try:
             self._input.enter()
-            found = next(self._source, None)
+            answer = next(self._source, None)
             self._input.warm = True
-        except BaseException as error:  # whatever it is, the taker is told, and waits for ever otherwise
+        except BaseException as error:  # whatever it is: the other thread would wait for ever if it were not told
             return error
         finally:
             self._input.leave()
-        return found
+        return answer
 
     def _is_asked(self) -> bool:
-        """Wait until the taker comes back; False where it has stopped."""
+        """Wait until the next answer is asked for; return False if none will be."""
         self._wanted.acquire()
         return not self._stopped
 
     def next(self, timeout: float | None = None) -> Answer | None:
-        """Return the next answer, None at the end; the one before counts as stored.
+        """Return the next answer, None at the end; the last one counts as stored.
 
-        A clip is encoded here, in the thread that takes it. Raises what went wrong, and TimeoutError where the
-        component is silent for `timeout` seconds; the time that encoding takes is not among them, nor is the time that
-        the component waits for something to do.
+        A clip is encoded here, in the thread that takes the answers. Raises what went wrong, and TimeoutError if the
+        component is silent for `timeout` seconds. The time for encoding does not count, nor does the time that the
+        component waits for requests.
         """
         since = time.monotonic()
         left = timeout
         self._wanted.release()
         while True:
             try:
-                found = self._ready.get(timeout=left)
+                answer = self._ready.get(timeout=left)
                 break
             except queue.Empty:
                 assert timeout is not None
                 left = timeout - (time.monotonic() - max(since, self._input.busy_since))
                 if left <= 0:
                     raise TimeoutError from None
-        if isinstance(found, BaseException):
-            raise found
-        return found.encoded() if isinstance(found, Rendered) else found
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer.encoded() if isinstance(answer, Rendered) else answer
 
     def __iter__(self) -> Iterator[Answer]:
         """Yield all answers; the component's thread ends with the iterator."""
@@ -124,11 +129,11 @@ class ComponentThread:
         return self._input.warm
 
     def interrupt(self) -> None:
-        """Make `next` raise ComponentError in the thread that waits there."""
+        """Make `next` raise ComponentError in the thread that waits for an answer."""
         self._ready.put(ComponentError(INTERRUPTED))
 
     def stop(self) -> None:
-        """Let the thread end: at once if it waits, after the item it computes otherwise, for a few seconds."""
+        """Tell the thread to end, and wait a few seconds for the item that it computes."""
         self._stopped = True
         self._wanted.release()
         self._thread.join(self._grace)
@@ -136,7 +141,7 @@ class ComponentThread:
 
 
 class _Input:
-    """What a component is fed, which tells when it waits, and gives up its turn while it does."""
+    """A component's requests. It knows since when the component is busy, and leaves the load lock while it waits."""
 
     def __init__(self, items: Iterable[Request], load_lock: LoadLock | None, owner: object, *, warm: bool) -> None:
         self._items = iter(items)
@@ -148,11 +153,11 @@ class _Input:
 
     @property
     def busy_since(self) -> float:
-        """When the component last got something to do; now, while it waits."""
+        """The moment since which the component is busy; now, if it waits for a request."""
         return time.monotonic() if self._waits else self._since
 
     def enter(self) -> None:
-        """Wait for a turn."""
+        """Wait for the load lock, if there is one."""
         if (load_lock := self._load_lock) is not None:
             self._waits = True
             load_lock.enter(self._owner, alone=not self.warm)
@@ -161,12 +166,12 @@ class _Input:
         self._waits, self._since = False, time.monotonic()
 
     def leave(self) -> None:
-        """End a turn, if there is one."""
+        """Leave the load lock, if there is one."""
         if (load_lock := self._load_lock) is not None:
             load_lock.leave(self._owner)
 
     def abandon(self) -> None:
-        """Let the others go on beside a component that hangs."""
+        """Leave the load lock for good, so that a component that hangs blocks no other."""
         load_lock, self._load_lock = self._load_lock, None
         if load_lock is not None:
             load_lock.leave(self._owner)

@@ -1,7 +1,8 @@
-"""Who may compute in this process now: models that are loaded work side by side, one that loads works alone.
+"""A lock for model loading: loaded models compute side by side, a loading model runs alone.
 
-Libraries change settings of the whole process while they load a model (the default dtype, how modules are made), which
-another thread that computes, or loads, would take up. A component that has not answered yet counts as loading.
+While a library loads a model it changes settings of the whole process, such as the default dtype or how modules are
+made. Another thread that computes or loads at that time would run with these settings, and give other results or fail.
+Nobody can see from outside when loading ends, so a component counts as loading until its first answer.
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ import threading
 
 
 class LoadLock:
-    """Lets many owners in together, or one alone. One that waits to be alone goes before later ones."""
+    """Admits many owners together, or one alone.
+
+    An owner that waits to be alone goes before those that come later: otherwise it would wait for as long as there is
+    always one that computes.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -19,7 +24,7 @@ class LoadLock:
         self._waiting = 0
 
     def enter(self, owner: object, *, alone: bool) -> None:
-        """Wait for a turn."""
+        """Wait until `owner` may compute: together with others, or alone."""
         with self._changed:
             if alone:
                 self._waiting += 1
@@ -33,7 +38,7 @@ class LoadLock:
             self._inside.add(owner)
 
     def leave(self, owner: object) -> None:
-        """End a turn; also from another thread, for an owner that hangs. Without a turn it does nothing."""
+        """Let others in; any thread may call it, for an owner that hangs. It does nothing for an owner not admitted."""
         with self._changed:
             self._inside.discard(owner)
             if self._alone is owner:

@@ -25,10 +25,10 @@ class LocalOptions(Options):
 
 
 class LocalEngine(Engine):
-    """Runs components in this process; those that use different resources at the same time.
+    """Runs components in this process, at the same time if they use different resources.
 
-    Components that work elsewhere (`needs().remote`) are in nobody's way. Of those that compute here, one with GPUs
-    and one without may work side by side: they choose their devices by themselves, and would choose the same.
+    Components that work elsewhere (`needs().remote`) may always run. Of those that compute here, one with GPUs and one
+    without may run side by side, but not two with GPUs: components choose their devices, and would choose the same one.
     """
 
     Options = LocalOptions
@@ -41,11 +41,11 @@ class LocalEngine(Engine):
         self._load_lock = LoadLock()
 
     def start(self, workspace: Path) -> None:
-        """Remember where finished clips go."""
+        """Set the folder for finished clips."""
         self._workspace = workspace
 
     def map(self, spec: ComponentSpec, items: Iterable[Request]) -> Iterator[Answer]:
-        """Run the component in a thread and hand its answers over one by one."""
+        """Run the component in a thread and yield its answers one by one."""
         made = self._component(spec)
         load_lock = None if made.needs.remote else self._load_lock
         thread = ComponentThread(
@@ -70,7 +70,7 @@ class LocalEngine(Engine):
             made.warm = thread.warm
 
     def overlaps(self, spec: ComponentSpec, others: Sequence[ComponentSpec]) -> bool:
-        """Allow what works elsewhere, and one component with GPUs beside one without."""
+        """Allow components that work elsewhere, and of the others one with GPUs beside one without."""
         if not self.options.overlap:
             return False
         here = [self._component(each).needs for each in (spec, *others)]
@@ -92,13 +92,13 @@ class LocalEngine(Engine):
             return self._open[id(spec)]
 
     def interrupt(self) -> None:
-        """Wake the threads that wait for answers."""
+        """End the waiting for answers, in every thread."""
         for made in list(self._open.values()):
             if made.thread is not None:
                 made.thread.interrupt()
 
     def release(self, spec: ComponentSpec) -> None:
-        """Close the component that was made for this spec, unless its thread hangs: then it cannot be touched."""
+        """Close the component of a spec, unless its thread hangs: to close it then could hang too."""
         with self._lock:
             made = self._open.pop(id(spec), None)
         if made is not None and not (made.thread is not None and made.thread.alive):
@@ -112,7 +112,7 @@ class LocalEngine(Engine):
 
 @dataclass(slots=True)
 class _Open:
-    """A component that was made, with the thread that ran it last."""
+    """A component in use, with the thread that ran it last."""
 
     spec: ComponentSpec
     component: Component

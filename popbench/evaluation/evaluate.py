@@ -49,14 +49,19 @@ def evaluate(
     config: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Run:
-    """Run an evaluation, or go on with it, and return what came of it.
+    """Run an evaluation, or go on with it, and return the finished run.
 
-    The arguments are the options of `popbench eval`; specs are strings like `"pe,k=50"`. What is not given
-    comes from `config`, then from popbench.toml, then from the defaults. Finished work in the run directory is
+    The arguments are the options of `popbench eval`; specs are strings like `"pe,k=50"`. An option that is not given
+    is taken from `config`, then from popbench.toml, then from the defaults. Finished work in the run directory is
     never repeated. Samples in error do not raise: see `Run.complete`.
 
+    Example:
+        Ten prompts, with two modes::
+
+            run = popbench.evaluate(llm="shotlist", mode=["basic", "pe"], limit=10, out="runs/first")
+
     Raises:
-        UsageError: something in the request cannot be had; nothing was run.
+        UsageError: something in the request is not available; nothing was run.
         RunError: the run could not go on (for instance a full disk); what was finished is kept.
     """
     given = {
@@ -77,7 +82,7 @@ def execute(plan: Plan, progress: Progress) -> Run:
     check_shard(path, plan.config.shard)
     work = count_work(plan, path)
     engine: Engine = plan.engine.component
-    with closing(plan), closing(engine):  # checks may have made it go to other machines
+    with closing(plan), closing(engine):  # an engine may have connected to other machines for its checks
         if lacks := missing(plan, work):
             raise UsageError("\n".join(lacks))
         started = time.time()
@@ -108,9 +113,10 @@ def execute(plan: Plan, progress: Progress) -> Run:
 
 
 def _look_up(plan: Plan, work: Sequence[ComponentWork], progress: Progress) -> Mapping[str, Match]:
-    """Embed what retrieval needs and match human videos, before any model is loaded; raises UsageError.
+    """Embed the prompts to be looked up and match human videos. Raises UsageError if a video cannot be used.
 
-    The embedder's memory is free again for what comes after it.
+    This is done before any model is loaded, and the embedder is closed at the end, so that both never take up memory
+    at the same time.
     """
     shown = {text for item in work if item.stage == "write" for text in item.looked_up}
     matched = {text for item in work if item.stage == "match" for text in item.looked_up}
@@ -131,7 +137,7 @@ def _look_up(plan: Plan, work: Sequence[ComponentWork], progress: Progress) -> M
 
 
 def _demonstration(plan: Plan) -> str | None:
-    """Say what of a run is made up, of that which it comes to; a run that stops early scores nothing."""
+    """Return a notice if scores or references come from a demonstration; a run that stops early has no scores."""
     if plan.config.stop_after is None and any(part.resolved.component.demo for part in plan.predictors):
         return "Demo run: its scores come from a demonstration and say nothing about real popularity."
     if plan.corpus is not None and plan.corpus.resolved.component.demo:

@@ -1,6 +1,6 @@
-"""The end of a run: its samples, its statistics and its board, from what the ledger holds.
+"""The end of a run: samples, statistics and board, made from the ledger.
 
-Samples pass by once and are counted on the way: nothing is kept of one but its scores, as numbers.
+Samples are written, counted and scored in one pass, and only their scores are kept: a run may have a million samples.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from popbench.scores.run_scores import RunScores
 from popbench.text import counted
 
 REASONS = 10_000
-"""Reasons that are told apart at most."""
+"""The number of different reasons that are counted at most."""
 
 
 class SampleCounts:
-    """Counts samples as they go through it: `n`, `errors` and `invalid`, and `reasons` of the invalid ones.
+    """Counts a run's samples in one pass, without keeping them.
 
-    `systems` are in the order in which they were met, `ranked` those of them with any result; `totals` adds up costs.
+    `n`, `errors` and `invalid` are numbers of samples, `reasons` counts the reasons of invalid ones. `systems` are in
+    the order of their first samples, `ranked` those with any result; `totals` adds up costs.
     """
 
     def __init__(self) -> None:
@@ -40,7 +41,7 @@ class SampleCounts:
         self.totals = Totals()
 
     def through(self, samples: Iterable[Sample], scores: RunScores | None = None) -> Iterator[Sample]:
-        """Yield the samples, each after it was counted, and after `scores` took it."""
+        """Yield the samples, after counting each and adding it to `scores`."""
         for sample in samples:
             self.add(sample)
             if scores is not None:
@@ -75,7 +76,7 @@ def finish(
     *,
     logged: bool = False,
 ) -> Run:
-    """Write samples, statistics and the board from what the ledger holds now, and tell of them with `problems`."""
+    """Write samples, statistics and the board from what the ledger holds now; return the run with its `problems`."""
     counts = SampleCounts()
     scores = None if plan.config.stop_after else RunScores(describe(plan, 0), str(directory.path))
     file = directory.path / "samples.jsonl"
@@ -103,7 +104,7 @@ def finish(
 
 
 def _write_board(plan: Plan, directory: RunDirectory, counts: SampleCounts, scores: RunScores) -> None:
-    """Write results.json and leaderboard.md; a run in which no prompt is complete, or an empty shard, has no board."""
+    """Write results.json and leaderboard.md. A run without a complete prompt has no board, nor has an empty shard."""
     from popbench.leaderboard.audit_file import keep_audit
     from popbench.leaderboard.results import compute
     from popbench.leaderboard.run_board import write_board

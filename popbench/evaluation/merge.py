@@ -1,7 +1,7 @@
-"""Joining the shards of a run into the run that they are parts of: ledgers and clips, then what `eval` writes of them.
+"""Merging the shards of a run into the whole run: ledgers and clips first, then the files that `eval` writes.
 
-The shards stay as they are. A merge that was killed is done by giving it again: clips are put into place whole, each
-before the rows that tell of it, and the rows of a shard all at once.
+The shards are not changed. A merge that was killed goes on when it is given again: each clip is put into place whole
+and before the rows that name it, and the rows of a shard are taken over all at once.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def merge(
     config: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Run:
-    """Join the shards of a run, or go on with that, and return what came of it.
+    """Merge the shards of a run, or go on with that, and return the whole run.
 
     Args:
         runs: the shards' run directories, in any order. Those that are missing are told of in `Run.problems`, as are

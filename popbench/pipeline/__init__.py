@@ -1,7 +1,8 @@
 """The work of a run: write drafts, render clips, score them.
 
-Takes a plan, a ledger and an engine; hands on what the ledger holds in the end, and the reasons for what it lacks.
-`stages` says what to ask and what follows from an answer; `queues` hold what waits for a component, `scheduler` says
-which components work together, `dispatch` asks them and commits answers, `ledger_view` says what counts as done, and
-`human_baseline` settles human-made videos in place of drafts and clips.
+Takes a plan, a ledger and an engine; hands on a ledger in which the work is done, and why results are missing.
+`pipeline` makes a queue for every component and has them worked off. `stages` says what to ask and what an answer means
+for a work item (`items`), `queues` hold the items that wait for a component, `scheduler` decides which components work
+at the same time, and `dispatch` asks them and commits their answers. `ledger_view` decides what counts as done,
+`references` shows prompts with references, and `human_baseline` stores human-made videos as drafts and clips.
 """

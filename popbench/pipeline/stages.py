@@ -52,7 +52,7 @@ class Stage(ABC):
             return Outcome("invalid", {"error": call.payload["error"]})
         return Outcome("ok", {}, self._inputs(item, call))
 
-    def _inputs(self, item: WorkItem, call: Call) -> Mapping[str, JSON]:  # noqa: ARG002 - a stage with a next one has use
+    def _inputs(self, item: WorkItem, call: Call) -> Mapping[str, JSON]:  # noqa: ARG002 - used by stages that have a next one
         return {}
 
     def notices(self) -> Iterable[str]:

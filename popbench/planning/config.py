@@ -1,4 +1,4 @@
-"""The configuration of a run, and where what is not given comes from: `--config`, `popbench.toml`, the defaults."""
+"""The configuration of a run: options over `--config`, over `popbench.toml`, over the defaults."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from popbench.specs import parse_spec
 FILE = "popbench.toml"
 DEFAULT_LLMS = ("verbatim", "shotlist")
 DEFAULT_CORPUS = "microlens"
-"""The corpus of runs with a named LLM, where a plugin registers it; `demo` otherwise."""
+"""The corpus if an LLM is named and a plugin registers this corpus; otherwise it is `demo`."""
 DEFAULT_EMBEDDER = "all-MiniLM-L12-v2"
-"""The paper's embedder, for every corpus but a demonstration; `hashing` otherwise."""
+"""The embedder for every corpus that is no demonstration, as in the paper; otherwise it is `hashing`."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvalConfig:
-    """The arguments of `popbench eval`, resolved; what run.json holds under `config`."""
+    """The arguments of `popbench eval` with defaults filled in; run.json holds them under `config`."""
 
     llm: tuple[str, ...] = DEFAULT_LLMS
     gen: tuple[str, ...] = ("kinetic",)
     mode: tuple[str, ...] = ()
-    """Empty: basic and pe, where the tasks have them."""
+    """If empty, `basic` and `pe`, as far as all tasks have them."""
     task: tuple[str, ...] = ("popcorn",)
     predictor: tuple[str, ...] = ("demo",)
     corpus: str = "demo"
@@ -63,20 +63,20 @@ class EvalConfig:
 
 BASELINES = ("human",)
 _NONE = frozenset({"baseline"})
-"""What may be an empty list, as run.json has it."""
+"""Settings that may be an empty list, as in run.json."""
 _MANY = frozenset(item.name for item in fields(EvalConfig) if str(item.type).startswith("tuple"))
 _WHOLE: Mapping[str, int] = {"limit": 1, "repeats": 1, "seed": 0, "concurrency": 1}
 
 
 def make_config(*layers: Mapping[str, Any]) -> EvalConfig:
-    """Merge settings, later layers over earlier ones; raises UsageError for an unknown name or a bad value."""
+    """Merge settings, later layers over earlier ones. Raises UsageError for an unknown name or a bad value."""
     names = [item.name for item in fields(EvalConfig)]
     values: dict[str, Any] = {}
     for layer in layers:
         for name, value in layer.items():
             if name not in names:
                 raise unknown("setting", name, names)
-            if value is None:  # an earlier layer's setting gives way to the default
+            if value is None:  # removes the setting of an earlier layer
                 values.pop(name, None)
             else:
                 values[name] = _checked(name, value)
@@ -88,7 +88,7 @@ def make_config(*layers: Mapping[str, Any]) -> EvalConfig:
 
 
 def _is_demo(corpus: str) -> bool:
-    """Whether a corpus is a demonstration; one that cannot be had is told of later."""
+    """Return whether a corpus is a demonstration; True for an unknown one, which is refused later."""
     try:
         return bool(load_registry().find("corpus", parse_spec(corpus)[0]).load().demo)
     except UsageError:
@@ -136,7 +136,7 @@ def _shard(value: Any) -> str:
 
 
 def defaults() -> dict[str, JSON]:
-    """Read popbench.toml from the working directory over the one in the user's config folder."""
+    """Read popbench.toml: settings in the working directory override those in the user's config folder."""
     import platformdirs
 
     merged: dict[str, JSON] = {}
@@ -150,7 +150,7 @@ def defaults() -> dict[str, JSON]:
 def read_config(path: Path, given: Container[str] = ()) -> dict[str, JSON]:
     """Read `--config FILE`: TOML, or JSON such as a run.json (its `config` counts).
 
-    A run.json is refused that asks for code of a model to be run, but for settings that are `given` by the user.
+    Raises UsageError for a run.json that asks to run code of a model, unless the user has `given` that setting.
     """
     if path.suffix == ".toml":
         return _named(_read_toml(path), path)
@@ -159,7 +159,7 @@ def read_config(path: Path, given: Container[str] = ()) -> dict[str, JSON]:
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: cannot be read as a configuration ({damage(error)})") from error
     if isinstance(content, dict) and "config" in content:
-        # A run.json: the run is to be repeated, not to be gone on with where it was.
+        # A run.json: its run is repeated elsewhere, not resumed in its directory.
         content = content["config"]
         if isinstance(content, dict):
             content = {key: value for key, value in content.items() if key != "out"}
@@ -181,7 +181,7 @@ def _read_toml(path: Path) -> dict[str, JSON]:
 
 
 def _named(content: Mapping[str, JSON], path: Path) -> dict[str, JSON]:
-    """Take option names as they are typed, `stop-after`, or as Python has them, `stop_after`; check them here."""
+    """Accept names as typed (`stop-after`) and as in Python (`stop_after`), and check values; errors name the file."""
     values = {name.replace("-", "_"): value for name, value in content.items()}
     try:
         make_config(values)

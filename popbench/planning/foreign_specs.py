@@ -1,7 +1,7 @@
-"""What a file of a run may name: components and tasks that are installed here, set by plain values, and nothing else.
+"""What a run's file may name: components and tasks that are installed here, with plain values as options.
 
-Who has a run from somebody else reads what somebody else typed. A path on this machine, an address or a model of the
-hub is taken from the command line only, and so is leave to run code that comes with a model.
+A run may come from somebody else, who may have written anything into its files. So a path on this machine, an address
+or a model of the hub is accepted on the command line only, and so is the permission to run code of a model.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from popbench.records import JSON
 from popbench.specs import parse_spec, path_exists
 
 SPECS = ("llm", "gen", "mode", "task", "predictor", "corpus", "embedder")
-"""Settings that hold specs; the engine of a run is none of its results, and is never taken from its file."""
+"""Settings that hold specs. The engine is not among them: it changes no results, and is never taken from a file."""
 _CODE = frozenset({"trust_remote_code", "custom_pipeline", "custom_generate", "auto_map", "code_revision"})
-"""Options that libraries of models run code for, wherever they stand in a spec."""
+"""Options for which model libraries run code of the model, wherever they stand in a spec."""
 _NO = frozenset({"", "false", "no", "off", "0", "f", "n", "null", "none", "{}", "[]"})
 
 
 def check_recorded(specs: Iterable[str], source: str) -> None:
-    """Raise UsageError where specs that a file of a run holds would run code: only who types that may ask for it."""
+    """Raise UsageError if specs from a run's file would run code of a model: only a typed spec may ask for that."""
     for spec in specs:
         try:
             options = list(_options(spec))
@@ -35,9 +35,9 @@ def check_recorded(specs: Iterable[str], source: str) -> None:
 
 
 def leads_elsewhere(spec: str, *, task: bool = False) -> bool:
-    """Say whether a spec leads to what no plugin brings: a path, an address, a model of the hub, code.
+    """Return whether a spec names anything that no plugin brings: a path, an address, a model of the hub, code.
 
-    A task leads elsewhere by its own name, too, where that is a path, and by a copy of its data.
+    A task also does so if its name is a path, or if it has options, which name copies of its data.
     """
     if task:
         from popbench.tasks.loading import is_task_path
@@ -50,7 +50,7 @@ def leads_elsewhere(spec: str, *, task: bool = False) -> bool:
 
 
 def names_place_here(spec: str) -> bool:
-    """Say whether a spec names a path on this machine, or leads out by one."""
+    """Return whether an option of a spec is a path on this machine."""
     return any(
         isinstance(value, str) and (path_exists(value) or value.strip().startswith(("/", "~", ".", "\\", "file:")))
         for key, value in _options(spec)
@@ -59,7 +59,7 @@ def names_place_here(spec: str) -> bool:
 
 
 def check_named(settings: Mapping[str, JSON], source: str, remedy: str) -> None:
-    """Raise UsageError for the first spec among a run's settings that leads elsewhere; `remedy` says what to type."""
+    """Raise UsageError for the first of a run's specs that `leads_elsewhere`; `remedy` says what to type instead."""
     for name in SPECS:
         value = settings.get(name)
         for spec in [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else ():
@@ -76,7 +76,7 @@ def typed(option: str, spec: str) -> str:
 
 
 def _options(spec: str) -> Iterator[tuple[str, JSON]]:
-    """Yield the options of a spec, and what stands in lists and objects among them, as deep as they go."""
+    """Yield the options of a spec, and all values in lists and objects among them."""
     for key, value in parse_spec(spec)[1].items():
         yield key, str(value)
         try:
@@ -97,7 +97,7 @@ def _inner(key: str, value: JSON) -> Iterator[tuple[str, JSON]]:
 def _is_place(value: str) -> bool:
     text = value.strip()
     if text.startswith(("{", "[")) and _is_json(text):
-        return False  # what stands in it is looked at by itself
+        return False  # its values are looked at one by one
     return "/" in text or "\\" in text or text.startswith(("~", "..")) or (bool(text) and path_exists(text))
 
 

@@ -23,7 +23,7 @@ class Human(Component):
 
 
 def human_part(corpus: Part, embedder: Part) -> Part:
-    """Make the baseline of a corpus and an embedder."""
+    """Return the baseline for a corpus and an embedder, both of which are part of its fingerprint."""
     human = Human()
     human.note = f"for each prompt the human-made video of {corpus.label} whose title is nearest by {embedder.label}"
     made = as_part(Resolved(ComponentSpec(kind=Human.kind, name=NAME, options={}, label=NAME, text=NAME), human))

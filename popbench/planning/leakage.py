@@ -1,4 +1,4 @@
-"""Predictors that judge by what they were trained on: a run refuses that, or has its boards say so."""
+"""Leakage: predictors that were trained on the videos that they judge by. A run refuses them, or boards say so."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from popbench.planning.systems import Part
 
 
 def leaks(corpus: Part, predictors: Sequence[Part]) -> dict[str, str]:
-    """Say which predictors were trained on the part of a corpus that references and human videos come from, by label.
+    """Return the predictors that were trained on the part of a corpus in use, by label, each with how.
 
-    Corpora are told by name: that they are registered under, or `known_as`. The sentence continues the predictor's
-    name. Raises UsageError for a predictor that cannot tell.
+    References and human videos come from that part. Corpora are identified by the name that they are registered under,
+    or `known_as`. The text is a sentence that begins with the predictor's name. Raises UsageError for a predictor whose
+    `trained_on` fails.
     """
     component: Corpus = corpus.resolved.component
     name, part = component.known_as or corpus.resolved.spec.name, component.part

@@ -1,4 +1,4 @@
-"""The plan of a run: every component, task, template and system, with what follows from them."""
+"""The plan of a run: its components, tasks, prompts, modes and systems."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from popbench.tasks.task import Task
 
 @dataclass
 class Plan:
-    """Everything a run needs, made and checked; nothing is loaded yet that costs memory or time."""
+    """Everything a run needs, made and checked; no model or index is loaded yet."""
 
     config: EvalConfig
     tasks: list[Task]
@@ -37,9 +37,9 @@ class Plan:
     engine: Resolved
     task_modes: Mapping[tuple[str, str], TaskMode] = field(default_factory=dict)
     human: Part | None = None
-    """The human baseline, where it was asked for."""
+    """The human baseline, if it was asked for."""
     leaks: Mapping[str, str] = field(default_factory=dict)
-    """Predictors that were trained on what they judge by, and how, by label."""
+    """How predictors were trained on the videos that they judge by, by label."""
 
     @property
     def systems(self) -> list[System]:
@@ -101,12 +101,12 @@ class Plan:
 
     @property
     def demo(self) -> bool:
-        """Say whether a demonstration component takes part, so that no result is to be believed."""
+        """Whether a predictor or the corpus is a demonstration, so that results mean nothing."""
         return any(part.resolved.component.demo for part in (*self.predictors, *([self.corpus] if self.corpus else [])))
 
     @cached_property
     def retriever(self) -> Retriever:
-        """Where references come from."""
+        """The retriever of references and human videos, made when it is first used."""
         assert self.corpus is not None
         assert self.embedder is not None
         return Retriever(
@@ -120,13 +120,13 @@ class Plan:
 
     @property
     def reference_warnings(self) -> list[str]:
-        """Say in one line each what readers of the results have to know of the references; loads the corpus."""
+        """What readers of the results have to know about the references, one line each; loads the corpus."""
         prompts = {name: [prompt.text for prompt in prompts] for name, prompts in self.prompts.items()}
         return list(self.retriever.warnings(prompts))
 
     @property
     def references_about(self) -> dict[str, JSON] | None:
-        """Say where references and human videos come from; None where nothing does, or the corpus is not built yet."""
+        """Where references and human videos come from; None if there are none, or the corpus is not built yet."""
         if self.corpus is None or self.embedder is None or not self.retriever.ready:
             return None
         return {
@@ -139,7 +139,7 @@ class Plan:
 
     @cached_property
     def previews_references(self) -> bool:
-        """Whether real references can be had without work: nothing is missing, and the corpus built, or tiny."""
+        """Whether a preview can show real references: nothing is missing, and the corpus is built or tiny."""
         if self.corpus is None or self.embedder is None:
             return False
         corpus, embedder = self.corpus.resolved.component, self.embedder.resolved.component
@@ -147,18 +147,18 @@ class Plan:
 
     @property
     def uses_references(self) -> bool:
-        """Whether a mode of the run shows references."""
+        """Whether any mode of the run shows references."""
         return any(task_mode.template.uses_references for task_mode in self.task_modes.values())
 
     def close(self) -> None:
-        """Close the components that were made for the plan itself; those that work are the engine's."""
+        """Close the components made for the plan; the engine closes those that work."""
         for part in self.parts:
-            with suppress(Exception):  # nothing depends on them any more
+            with suppress(Exception):  # the run is over: a plugin that fails to close must not hide its results
                 part.resolved.component.close()
 
     @property
     def notes(self) -> dict[str, str]:
-        """What boards have to say of components, by label."""
+        """Notes about components for boards, by label."""
         noted: dict[str, list[str]] = {}
         for part in self.parts:
             if part.resolved.component.note:
@@ -168,7 +168,7 @@ class Plan:
         return {label: "; ".join(notes) for label, notes in noted.items()}
 
     def shown(self, task_mode: TaskMode, prompt: Prompt, llm: Part | None = None) -> Shown:
-        """Return what an LLM is shown for a prompt in a mode; without one, whatever fits any."""
+        """Return what an LLM is shown for a prompt in a mode; without an LLM, all references count as fitting."""
         found, options = None, task_mode.mode.retrieval
         if task_mode.template.uses_references and options is not None:
             found = self.retriever.find(prompt.text, options)
@@ -176,7 +176,7 @@ class Plan:
         return show(task_mode.template, prompt, task_mode.task.file.draft, found, fits)
 
     def preview(self, task_mode: TaskMode, prompt: Prompt) -> tuple[Message, ...]:
-        """Render the messages for a prompt; with made-up references where finding real ones would be work."""
+        """Render the messages for a prompt, with made-up references unless `previews_references`."""
         if not task_mode.template.uses_references or self.previews_references:
             return self.shown(task_mode, prompt).messages
         options = task_mode.mode.retrieval
@@ -185,7 +185,7 @@ class Plan:
 
     @property
     def fingerprints(self) -> dict[str, dict[str, str]]:
-        """What the results of each system depend on, by task: what boards compare."""
+        """Digests of everything that a system's results depend on, by system and task: boards compare them."""
         found = {
             system.id: {
                 task.name: digest(

@@ -1,4 +1,4 @@
-"""From a configuration to a plan: everything is made and checked before any work."""
+"""Making a plan of a configuration: everything is made and checked before any work starts."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from popbench.tasks.task import Task
 
 
 def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
-    """Resolve a configuration; raises UsageError for the first thing in it that cannot be had.
+    """Make a plan of a configuration. Raises UsageError for the first thing in it that is not available.
 
-    `tasks` are taken instead of loading those of the configuration.
+    `tasks` are used instead of those that the configuration names.
     """
     registry = load_registry()
     runtime = {"concurrency": config.concurrency} if config.concurrency is not None else {}
@@ -45,11 +45,11 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
                 )
         return list(by_label.values())
 
-    # Components come first: a wrong name is told before any data is loaded.
+    # Components come first, so that a wrong name is told before any data is loaded.
     llms, generators = parts("llm", config.llm), parts("generator", config.gen)
     predictors, engine = parts("predictor", config.predictor), registry.resolve("engine", config.engine, runtime)
     tasks = load_tasks(config.task) if tasks is None else tasks
-    tasks = sorted(tasks, key=lambda task: task.name)  # in whatever order they were named
+    tasks = sorted(tasks, key=lambda task: task.name)  # the order in which they were named must not change results
     config = replace(
         config,
         mode=config.mode or _default_modes(tasks),
@@ -92,7 +92,7 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
 
 
 def _default_modes(tasks: Sequence[Task]) -> tuple[str, ...]:
-    """Choose basic and pe where all tasks have them, otherwise whatever they have in common."""
+    """Return `basic` and `pe`, as far as all tasks have them; if neither, all modes that the tasks have in common."""
     common = [mode for mode in tasks[0].file.templates if all(mode in task.file.templates for task in tasks)]
     if not common:
         raise UsageError("the tasks have no mode in common: run them one by one")
@@ -100,7 +100,7 @@ def _default_modes(tasks: Sequence[Task]) -> tuple[str, ...]:
 
 
 def _absolute(spec: str) -> str:
-    """Write a task's paths out in full, so that the recorded run can be repeated from elsewhere."""
+    """Make a task's paths absolute, so that the recorded run can be repeated from another folder."""
     if path_exists(spec):
         return str(Path(spec).absolute()) if is_task_path(spec) else spec
     name, _ = parse_spec(spec)
@@ -123,6 +123,6 @@ def _task_mode(plan: Plan, task: Task, mode: Mode, template: Template) -> TaskMo
         assert plan.corpus is not None
         assert plan.embedder is not None
         made_of += [mode.retrieval.determining(), plan.corpus.digest, plan.embedder.digest, RETRIEVAL_VERSION]
-    # One prompt with specimens for references: a template that cannot be rendered is found before any work.
+    # A template that cannot be rendered is found now: one prompt is, with specimens as references.
     messages = template.render(task.prompts[0], task.file.draft, SPECIMENS)
     return TaskMode(task, mode.label, digest("mode", *made_of), mode, template, template.examples(messages))

@@ -1,4 +1,4 @@
-"""From the ledger to samples: one row per system, task, prompt and repeat; none is left out."""
+"""Samples from the ledger: one for every system, task, prompt and repeat."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from popbench.pipeline.items import ResultErrors
 from popbench.pipeline.ledger_view import LedgerView, StageResult
 from popbench.planning.plan import Plan
 from popbench.planning.systems import Part, SampleSet, System
-from popbench.records import JSON, Sample
+from popbench.records import JSON, Prompt, Sample
 from popbench.runs.samples import make_sample
 
 _Cost = Callable[[Mapping[str, int]], float | None]
-"""What a draft of some usage costs in USD, where that is known."""
+"""Returns the cost in USD of a draft with some usage of tokens; None if it is not known."""
 
 PENDING = "pending: not done yet"
 
@@ -23,7 +23,7 @@ PENDING = "pending: not done yet"
 def collect(plan: Plan, view: LedgerView, errors: ResultErrors) -> Iterator[Sample]:
     """Yield the samples of a plan's systems, by system, task, prompt and repeat; none is left out.
 
-    `errors` says why samples have no result; of the others without one, it is still to come.
+    `errors` says why samples have no result; the others without a result are pending.
     """
     for system, samples in plan.system_samples():
         if system is not None or plan.config.stop_after is None:
@@ -49,15 +49,15 @@ def _collect(
         "generator": None if system is None else system.generator.label,
     }
 
-    def why(key: StageKey) -> str:
+    def why(key: StageKey, prompt: Prompt, repeat: int) -> str:
         return errors.why(key, prompt.id, repeat) or PENDING
 
     for prompt, repeat, draft, clip, scores in view.results(samples, predictors):
         results = zip(labels, scores, score_keys, strict=True)
         fields = assemble(
-            draft or why(draft_key),
-            clip or why(clip_key),
-            {label: score or why(key) for label, score, key in results},
+            draft or why(draft_key, prompt, repeat),
+            clip or why(clip_key, prompt, repeat),
+            {label: score or why(key, prompt, repeat) for label, score, key in results},
             human=system is None,
             cost=_no_cost if system is None else system.llm.cost,
             stop_after=stop_after,
@@ -88,10 +88,10 @@ def assemble(
     cost: _Cost = _no_cost,
     stop_after: str | None = None,
 ) -> dict[str, Any]:
-    """Return the fields of a sample that its stages settle; `scores` are by predictor.
+    """Return the fields of a sample that come from its stages; `scores` are by predictor.
 
-    A stage that is not settled is given as the reason why. `cost` returns what a draft of some usage cost, in USD.
-    `human` tells the human baseline, which has a match in the place of a draft.
+    A stage without a result is given as the reason for that. `human` says that the draft is a match of the human
+    baseline.
     """
     values: dict[str, Any] = {
         "seconds": {"llm": None, "generate": None, "predict": None},

@@ -1,7 +1,7 @@
-"""What a run at work tells other machines of its ledger.
+"""The ledger's sums in a file, for `popbench status` on other machines.
 
-SQLite's files cannot be read from another machine while they are written: its processes share memory. So the process
-that has a run writes the ledger's sums into a file of its own, every few seconds, for `popbench status` elsewhere.
+SQLite's files cannot be read from another machine while they are written, since its processes share memory. So the
+process that works on a run writes the sums into a file of their own, every few seconds.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from popbench.runs.directory import RunDirectory
 
 FILE = ".sums.json"
 EVERY = 5.0
-"""Seconds from one writing to the next; longer where adding up takes more than a twentieth of that."""
+"""Seconds between two writings; longer if adding up takes more than a twentieth of that."""
 LATELY = (300.0, 3600.0)
-"""Seconds that rates are over: the last minutes, or the last hour where too little came in these."""
+"""Seconds that rates are measured over: the last minutes, or the last hour if too little was done in these."""
 
 ResultCount = tuple[str, str, str, str, str, int, float, int, int, int]
-"""System, task, mode, stage and status, the number, the latest moment, and the numbers since three moments."""
+"""System, task, mode, stage, status; the number of results, the moment of the latest, numbers since three moments."""
 
 
 def moments(started: float, now: float) -> tuple[float, ...]:
-    """Return since when what is settled is counted: since a run was started, and lately; in unix time."""
+    """Return the moments since which results are counted, in unix time: the start of a run, and those of `LATELY`."""
     return started, *(max(now - seconds, started) for seconds in LATELY)
 
 
@@ -45,7 +45,7 @@ class Sums(pydantic.BaseModel):
 
     @classmethod
     def of(cls, ledger: Ledger, started: float, now: float) -> Self:
-        """Read them from a ledger; raises RunError for one that cannot be read."""
+        """Read the sums of a ledger. Raises RunError if it cannot be read."""
         rows = ledger.sums(*moments(started, now))
         settled = [(key.system, key.task, key.mode, key.stage, *numbers) for key, *numbers in rows]
         sums = {"at": now, "settled": settled, "spent": ledger.spent(), "used": ledger.used()}
@@ -56,7 +56,7 @@ class Sums(pydantic.BaseModel):
 
     @classmethod
     def told(cls, path: Path) -> Self | None:
-        """Read what the process that has a run told last; None where it has not told anything yet."""
+        """Read the sums that a run's process wrote last; None if it has not written any."""
         try:
             return cls.model_validate_json(read_text(path / FILE))
         except (OSError, ValueError):
@@ -64,7 +64,7 @@ class Sums(pydantic.BaseModel):
 
 
 class Heartbeat:
-    """Tells of a run directory's ledger for as long as it is open."""
+    """Writes a ledger's sums every few seconds, in a thread, while the context is open."""
 
     def __init__(self, directory: RunDirectory, started: float) -> None:
         self._directory = directory

@@ -1,4 +1,4 @@
-"""What a run still has to do, read from its ledger without starting anything: for checks and for `--dry-run`."""
+"""What is left to do in a run, and what is missing for it, found out before any work starts."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from popbench.runs.directory import check_identity
 
 @dataclass(frozen=True, slots=True)
 class ComponentWork:
-    """One component's share of a run. `done` counts what is settled; equal calls among the rest are made once.
+    """One component's share of a run, in samples; equal calls among those left are made once.
 
-    `looked_up` are the prompts among the rest that retrieval has to find something for.
+    `looked_up` are the texts of the prompts for which references, or a human video, are still to be found.
     """
 
     stage: StageName | Literal["match"]
@@ -34,16 +34,16 @@ class ComponentWork:
 
     @property
     def left(self) -> int:
-        """The items that are not settled."""
+        """The number of items that are not done."""
         return self.items - self.done
 
 
 def count_work(plan: Plan, path: Path, *, exact: bool = False) -> list[ComponentWork]:
-    """List the work of every component of a plan, against the ledger in the run directory `path` if there is one.
+    """Count the work of every component of a plan, by the ledger in the run directory `path` if there is one.
 
-    Work of a stage that depends on earlier ones that are still to do is counted as if all of it came up. Unless
-    `exact`, it is counted by the ledger's rows alone as long as these leave anything to do: a million clips take a
-    while to look at. Who goes on with the run finds those that are gone.
+    Samples that an earlier stage has still to make are counted as if all of them came out. Unless `exact`, only the
+    ledger's rows are counted as long as these leave anything to do, since looking at a million clips takes a while:
+    the run itself finds those that are gone.
     """
     ledger = Ledger.peek(path / "ledger.sqlite")
     try:
@@ -103,17 +103,17 @@ def _work(look: _Look, stage: StageName, part: Part, sample_sets: Sequence[Sampl
 
 
 def missing(plan: Plan, work: Sequence[ComponentWork]) -> list[str]:
-    """Ask every component that has work left what it lacks to run here, one line each."""
+    """Return what components with work left lack to run here, one line each."""
     busy = [item for item in work if item.left]
     engine: Engine = plan.engine.component
     lines = []
-    for llm in plan.llms:  # told now, not when everything is paid
+    for llm in plan.llms:  # a wrong price is told now, not after everything was paid for
         try:
             llm.cost({"input": 1, "output": 1})
         except RunError as error:
             lines.append(str(error))
     unfit = _found(plan.engine, engine.check) if busy else []
-    for item in busy if not unfit else ():  # an engine that is not there cannot tell what they lack there
+    for item in busy if not unfit else ():  # only an engine that works can tell what components lack on its machines
         resolved = item.part.resolved
         lines += _found(resolved, partial(engine.lacks, resolved.spec, resolved.component))
     if any(item.looked_up for item in busy):
