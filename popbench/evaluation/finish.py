@@ -6,13 +6,13 @@ Samples are written, counted and scored in one pass, and only their scores are k
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from popbench.errors import RunError, UsageError
 from popbench.pipeline.items import ResultErrors
 from popbench.pipeline.ledger_view import LedgerView
 from popbench.planning.plan import Plan
-from popbench.records import Sample
+from popbench.records import JSON, Sample
 from popbench.runs.collect import collect
 from popbench.runs.costs import Totals
 from popbench.runs.directory import RunDirectory
@@ -86,7 +86,7 @@ def finish(
         raise RunError(f"{file} cannot be written: {error.strerror}") from error
     removed: tuple[str, ...] = ()
     if scores is not None:
-        _write_board(plan, directory, counts, scores)
+        _write_board(directory, counts, scores, plan.config.as_json())
     else:
         removed = directory.remove(*BOARD)
     return Run(
@@ -103,7 +103,7 @@ def finish(
     )
 
 
-def _write_board(plan: Plan, directory: RunDirectory, counts: SampleCounts, scores: RunScores) -> None:
+def _write_board(directory: RunDirectory, counts: SampleCounts, scores: RunScores, config: Mapping[str, JSON]) -> None:
     """Write results.json and leaderboard.md. A run without a complete prompt has no board, nor has an empty shard."""
     from popbench.leaderboard.audit_file import keep_audit
     from popbench.leaderboard.results import compute
@@ -128,4 +128,4 @@ def _write_board(plan: Plan, directory: RunDirectory, counts: SampleCounts, scor
             results["incomplete"] += f" Without any result, and left out: {', '.join(missing)}."
     results["costs"] = counts.totals.rows()
     keep_audit(results, SamplesFile(directory.path / "samples.jsonl"), directory.path)
-    write_board(directory, results, plan.config.as_json())
+    write_board(directory, results, config)

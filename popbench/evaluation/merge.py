@@ -33,6 +33,7 @@ from popbench.runs.directory import HeldDirectory, RunDirectory
 from popbench.runs.run import Run
 from popbench.runs.run_json import FILE, describe, describe_merged
 from popbench.runs.shards import Shard, as_recorded, check_alike, read_shards, whole_config
+from popbench.tasks.task import Task
 from popbench.text import counted
 
 STAGE = "merge shards"
@@ -62,8 +63,8 @@ def merge(
         progress: where to tell how it goes.
 
     Raises:
-        UsageError: what was given are no shards of one run, or one of them is in use. Of what a ledger that was changed
-            by hand or a shard that has come into use since lets it bring in, the same call goes on.
+        UsageError: these are no shards of one run, or one of them is in use or was changed by hand. If that is found
+            only after others were taken over, they are kept, and the same call goes on.
         RunError: the merge could not go on (for instance a full disk); the same call goes on.
     """
     progress, started = progress or Progress(), time.time()
@@ -85,7 +86,7 @@ def merge(
             run = finish(plan, directory, view, _errors(plan, shards))
             seconds = round(time.time() - joined, 3)
             directory.write_json(FILE, describe_merged(plan, entries, started, {"statistics_seconds": seconds}))
-    return replace(run, problems=(*_left(plan, shards, run, target), *problems))
+    return replace(run, problems=(*_left(plan.tasks, shards, run, target), *problems))
 
 
 def _given(task: str | Sequence[str] | None, config: str | Path | None) -> dict[str, JSON]:
@@ -107,7 +108,7 @@ def _target(shards: Sequence[Shard], out: Path | None) -> Path:
 
 
 def _load_references(plan: Plan, progress: Progress) -> None:
-    """Open the index of references, whose size and warnings stand on the board; made anew where it is gone."""
+    """Load the index of references, whose size and warnings stand on the board; it is built again if it is gone."""
     assert plan.embedder is not None
     try:
         plan.retriever.load(progress)
@@ -141,9 +142,9 @@ def _bring_clips(shard: Shard, directory: RunDirectory, *, link: bool) -> Iterat
         for call in ledger.clips():
             if not re.fullmatch("[0-9a-f]{32}", call.key):  # it is about to name a file
                 raise UsageError(f"{shard.path}: its ledger was changed by hand: {call.key!r} is no key of a clip")
-            known = directory.ledger.get(call.key)
-            there = known is not None and known.payload["sha256"] == call.payload["sha256"] and ours.has_clip(known)
-            if not there and theirs.has_clip(call) and not _bring(call, theirs, ours, link=link):
+            own = directory.ledger.get(call.key)
+            same = own is not None and own.payload["sha256"] == call.payload["sha256"] and ours.has_clip(own)
+            if not same and theirs.has_clip(call) and not _bring(call, theirs, ours, link=link):
                 changed.append(call.key)
     except (KeyError, ValueError, TypeError) as error:
         raise UsageError(f"{shard.path}: its ledger was changed by hand ({one_line(error)})") from error
@@ -157,12 +158,12 @@ def _bring_clips(shard: Shard, directory: RunDirectory, *, link: bool) -> Iterat
 
 
 def _bring(call: Call, theirs: LedgerView, ours: LedgerView, *, link: bool) -> bool:
-    """Put a clip into place, whole or not at all; False where its bytes are not those that were rendered."""
+    """Put a clip into place, whole or not at all; return False if its bytes are not those that were rendered."""
     source, target = (view.videos / clip_name(call.key) for view in (theirs, ours))
     wanted = call.payload["sha256"]
-    if source.is_symlink():  # a shard has its clips itself
+    if source.is_symlink():  # no run makes such links: somebody has put it here, and it may lead to any file
         return False
-    if ours.has_clip(call) and sha256(target) == wanted:  # a merge was killed after it
+    if ours.has_clip(call) and sha256(target) == wanted:  # an earlier merge was killed after this clip
         return True
     if link:
         if sha256(source) != wanted:
@@ -193,7 +194,7 @@ def _errors(plan: Plan, shards: Sequence[Shard]) -> ResultErrors:
 
 
 def _failed(shard: Shard) -> Iterator[tuple[JSON, JSON, JSON, JSON, str]]:
-    """Yield a shard's samples in error, without parsing the others; what is wrong with the file is no matter here."""
+    """Yield a shard's samples in error, without parsing the others; none of a file that is damaged."""
     try:
         for line in read_lines(shard.path / "samples.jsonl"):
             if _ERROR in line:
@@ -204,12 +205,12 @@ def _failed(shard: Shard) -> Iterator[tuple[JSON, JSON, JSON, JSON, str]]:
         return
 
 
-def _left(plan: Plan, shards: Sequence[Shard], run: Run, target: Path) -> Iterator[str]:
-    """Say which shards have samples without a result, and how to go on."""
+def _left(tasks: Sequence[Task], shards: Sequence[Shard], run: Run, target: Path) -> Iterator[str]:
+    """Yield which shards have samples without a result, and how to go on."""
     if not run.errors:
         return
     number = shards[0].number
-    dealt = {task.name: task.shards(number) for task in plan.tasks}
+    dealt = {task.name: task.shards(number) for task in tasks}
     lacking = Counter(dealt[sample.task][sample.prompt_id] for sample in run.samples() if sample.status == "error")
     given = {shard.which: shard for shard in shards}
     missing = [which for which in sorted(lacking) if which not in given]

@@ -37,14 +37,14 @@ class _Batch:
     """The items that one call of the engine's `map` is fed with.
 
     `waiting` are those without an answer, by key of their call; `failed` the errors of calls, by key; `again` the items
-    to be asked again; `told` the number of items that failed with each error.
+    to be asked again; `errors` counts the items that failed with each error.
     """
 
     queue: WorkQueue
     waiting: dict[str, list[WorkItem]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     again: list[WorkItem] = field(default_factory=list)
-    told: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
 
 
 class Dispatcher:
@@ -97,9 +97,9 @@ class Dispatcher:
         except UsageError as error:  # a template or a corpus that fails on this prompt
             raise RunError(str(error)) from error
         with self._lock:
-            for told, count in batch.told.items():
+            for error_text, count in batch.errors.items():
                 if count > 1:
-                    self._progress.problem(f"{queue.part.label}: {count} items failed so: {told}")
+                    self._progress.problem(f"{queue.part.label}: {count} items failed so: {error_text}")
             if ended is not None and not self._stopping.is_set():  # otherwise the run ended the component
                 self._end(batch, ended)
         return iter(batch.again) if batch.again and ended is None else None
@@ -198,9 +198,9 @@ class Dispatcher:
             self.errors[item.sample_key] = error
             queue.settle(item.sample_key)
             self._lose(queue, item)
-        if not batch.told[error]:
+        if not batch.errors[error]:
             self._progress.problem(f"{items[0].name}: {queue.stage.name} failed: {error}")
-        batch.told[error] += len(items)
+        batch.errors[error] += len(items)
         self._progress.advance(len(items), queue.name)
 
     def _commit(self, batch: _Batch, call: Call, items: list[WorkItem], *, new: bool) -> None:

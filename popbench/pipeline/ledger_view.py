@@ -118,7 +118,7 @@ class LedgerView:
         `part` restricts this to the samples with the numbers of a slice.
         """
         if self.ledger is None:
-            every = [ReadyItem(*sample, {}) for sample in samples.samples(part)] if stage == "write" else []
+            every = [ReadyItem(*sample, {}) for sample in samples.numbered(part)] if stage == "write" else []
             return ReadyItems(0, 0, every)
         keys = samples.stage_keys
         done = lost = gone = 0
@@ -157,9 +157,9 @@ class LedgerView:
     ) -> Iterator[tuple[tuple[int, Prompt, int], list[Any]]]:
         """Yield every sample (number, prompt, repeat) with the SQL columns of its rows under some stage keys."""
         assert self.ledger is not None
-        ids = ((prompt.id, repeat) for _, prompt, repeat in samples.samples(part))
+        ids = ((prompt.id, repeat) for _, prompt, repeat in samples.numbered(part))
         rows = self.ledger.rows(keys, columns, ids)
-        for sample, (_, _, *row) in zip(samples.samples(part), rows, strict=True):
+        for sample, (_, _, *row) in zip(samples.numbered(part), rows, strict=True):
             yield sample, row
 
     def _draft(self, key: StageKey, sample: tuple[int, Prompt, int], text: str | None) -> Mapping[str, JSON]:
@@ -210,7 +210,7 @@ class LedgerView:
         """Yield the results of every sample, in order; `samples` goes up to the generator."""
         if self.ledger is None:
             nothing = [None] * len(predictors)
-            yield from (SampleResults(prompt, repeat, None, None, nothing) for _, prompt, repeat in samples.samples())
+            yield from (SampleResults(prompt, repeat, None, None, nothing) for _, prompt, repeat in samples.numbered())
             return
         keys = [*samples.stage_keys, *(samples.extended(predictor).stage_key("score") for predictor in predictors)]
         columns = ", ".join(f"d{n}.status, d{n}.value, d{n}.key, c{n}.status, c{n}.payload" for n in range(len(keys)))

@@ -222,7 +222,7 @@ class WorkQueue:
         return sorted(chunks, key=lambda chunk: all((prompt.id, n) in rows for _, prompt, n in self._samples(chunk)))
 
     def _samples(self, chunk: Chunk) -> Iterator[tuple[int, Prompt, int]]:
-        return self.sample_sets[chunk[0]].samples(self._slice(chunk))
+        return self.sample_sets[chunk[0]].numbered(self._slice(chunk))
 
     def _slice(self, chunk: Chunk) -> slice:
         return slice(chunk[1] * self.CHUNK, (chunk[1] + 1) * self.CHUNK)

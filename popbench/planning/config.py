@@ -128,8 +128,8 @@ def _checked(name: str, value: Any) -> Any:
 
 
 def _shard(value: Any) -> str:
-    found = re.fullmatch(r"\s*(\d{1,9})/(\d{1,9})\s*", value, re.ASCII) if isinstance(value, str) else None
-    which, number = map(int, found.groups()) if found else (0, 0)
+    match = re.fullmatch(r"\s*(\d{1,9})/(\d{1,9})\s*", value, re.ASCII) if isinstance(value, str) else None
+    which, number = map(int, match.groups()) if match else (0, 0)
     if not 1 <= which <= number:
         raise UsageError(f"shard: expected I/N with I from 1 to N, such as 1/4, not {value!r}")
     return f"{which}/{number}"

@@ -19,7 +19,7 @@ def leaks(corpus: Part, predictors: Sequence[Part]) -> dict[str, str]:
     component: Corpus = corpus.resolved.component
     name, part = component.known_as or corpus.resolved.spec.name, component.part
     parts = [f"{name}/{one}" for one in (PARTS if part == "all" else (part,))]
-    found = {}
+    trained = {}
     for predictor in predictors:
         try:
             seen = list(predictor.resolved.component.trained_on())
@@ -27,7 +27,7 @@ def leaks(corpus: Part, predictors: Sequence[Part]) -> dict[str, str]:
             raise UsageError(f"predictor {predictor.label}: what it was trained on: {one_line(error)}") from error
         shared = [one for one in parts if one in seen or f"{name}/all" in seen]
         if shared:
-            found[predictor.label] = (
+            trained[predictor.label] = (
                 f"was trained on {' and '.join(shared)}, where references and human videos are from"
             )
-    return found
+    return trained

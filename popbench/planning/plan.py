@@ -64,7 +64,9 @@ class Plan:
         """The samples of the human baseline, one set for each task; none if the run has no baseline."""
         if self.human is None or self.corpus is None:
             return []
-        return [self.samples(method, self.human, self.human) for method in methods(self.human, self.corpus, self.tasks)]
+        return [
+            self.sample_set(method, self.human, self.human) for method in methods(self.human, self.corpus, self.tasks)
+        ]
 
     @property
     def stages(self) -> Sequence[StageName]:
@@ -72,7 +74,7 @@ class Plan:
         stop = self.config.stop_after
         return STAGES if stop is None else STAGES[: STAGES.index(stop) + 1]
 
-    def samples(self, method: TaskMethod, *parts: Part) -> SampleSet:
+    def sample_set(self, method: TaskMethod, *parts: Part) -> SampleSet:
         """Return the samples of a method by one component per stage."""
         return SampleSet(method, parts, self.prompts[method.task.name], self.config.repeats)
 
@@ -80,7 +82,7 @@ class Plan:
         """Yield the samples of every system on every task, then those of the human baseline, which is no `System`."""
         for system in self.systems:
             for task in self.tasks:
-                yield system, self.samples(self.of_system(task, system), system.llm, system.generator)
+                yield system, self.sample_set(self.of_system(task, system), system.llm, system.generator)
         yield from ((None, samples) for samples in self.human_samples)
 
     def stage_samples(self, stage: StageName) -> Iterator[tuple[Part, list[SampleSet]]]:
@@ -94,7 +96,7 @@ class Plan:
             case "score":
                 earlier, parts = [(llm, gen) for llm in self.llms for gen in self.generators], self.predictors
         for part in parts:
-            sets = [self.samples(mode, *before, part) for before in earlier for mode in self.task_modes.values()]
+            sets = [self.sample_set(mode, *before, part) for before in earlier for mode in self.task_modes.values()]
             if stage == "score":
                 sets += [samples.extended(part) for samples in self.human_samples]
             yield part, sets
@@ -169,11 +171,11 @@ class Plan:
 
     def shown(self, task_mode: TaskMode, prompt: Prompt, llm: Part | None = None) -> Shown:
         """Return what an LLM is shown for a prompt in a mode; without an LLM, all references count as fitting."""
-        found, options = None, task_mode.mode.retrieval
+        references, options = None, task_mode.mode.retrieval
         if task_mode.template.uses_references and options is not None:
-            found = self.retriever.find(prompt.text, options)
+            references = self.retriever.find(prompt.text, options)
         fits = _fits_any if llm is None else llm.fits
-        return show(task_mode.template, prompt, task_mode.task.file.draft, found, fits)
+        return show(task_mode.template, prompt, task_mode.task.file.draft, references, fits)
 
     def preview(self, task_mode: TaskMode, prompt: Prompt) -> tuple[Message, ...]:
         """Render the messages for a prompt, with made-up references unless `previews_references`."""
@@ -186,7 +188,7 @@ class Plan:
     @property
     def fingerprints(self) -> dict[str, dict[str, str]]:
         """Digests of everything that a system's results depend on, by system and task: boards compare them."""
-        found = {
+        digests = {
             system.id: {
                 task.name: digest(
                     made_by(system.llm.digest, system.generator.digest, rendered=True),
@@ -197,8 +199,8 @@ class Plan:
             for system in self.systems
         }
         if self.human is not None:
-            found[self.human.label] = {task.name: self.human.digest for task in self.tasks}
-        return found
+            digests[self.human.label] = {task.name: self.human.digest for task in self.tasks}
+        return digests
 
 
 def _fits_any(messages: Sequence[Message]) -> bool:  # noqa: ARG001 - LLM.fits has it

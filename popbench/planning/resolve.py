@@ -34,9 +34,9 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
     runtime = {"concurrency": config.concurrency} if config.concurrency is not None else {}
 
     def parts(kind: str, specs: Sequence[str]) -> list[Part]:
-        found = [as_part(registry.resolve(kind, spec, runtime)) for spec in specs]
+        made = [as_part(registry.resolve(kind, spec, runtime)) for spec in specs]
         by_label: dict[str, Part] = {}
-        for part in found:
+        for part in made:
             other = by_label.setdefault(part.label, part)
             if other.digest != part.digest:
                 named = re.sub(r",\s*label=[^,]*", "", part.resolved.spec.text)
@@ -75,7 +75,7 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
         plan.corpus = as_part(registry.resolve("corpus", config.corpus, runtime))
         plan.embedder = as_part(registry.resolve("embedder", config.embedder, runtime))
     plan.task_modes = {
-        (task.name, mode.label): _task_mode(plan, task, mode, templates[task.name, mode.label])
+        (task.name, mode.label): _task_mode(task, mode, templates[task.name, mode.label], plan.corpus, plan.embedder)
         for task in tasks
         for mode in modes
     }
@@ -116,13 +116,13 @@ def _unique_modes(modes: Sequence[Mode]) -> list[Mode]:
     return list(by_label.values())
 
 
-def _task_mode(plan: Plan, task: Task, mode: Mode, template: Template) -> TaskMode:
+def _task_mode(task: Task, mode: Mode, template: Template, corpus: Part | None, embedder: Part | None) -> TaskMode:
     made_of: list[JSON] = [template.fingerprint]
     if template.uses_references:
         assert mode.retrieval is not None
-        assert plan.corpus is not None
-        assert plan.embedder is not None
-        made_of += [mode.retrieval.determining(), plan.corpus.digest, plan.embedder.digest, RETRIEVAL_VERSION]
+        assert corpus is not None
+        assert embedder is not None
+        made_of += [mode.retrieval.determining(), corpus.digest, embedder.digest, RETRIEVAL_VERSION]
     # A template that cannot be rendered is found now: one prompt is, with specimens as references.
     messages = template.render(task.prompts[0], task.file.draft, SPECIMENS)
     return TaskMode(task, mode.label, digest("mode", *made_of), mode, template, template.examples(messages))

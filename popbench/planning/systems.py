@@ -124,7 +124,7 @@ class SampleSet:
         """The ledger's keys of all stages, up to the last."""
         return [self.stage_key(stage) for stage in STAGES[: len(self.parts)]]
 
-    def samples(self, part: slice = slice(None)) -> Iterator[tuple[int, Prompt, int]]:
+    def numbered(self, part: slice = slice(None)) -> Iterator[tuple[int, Prompt, int]]:
         """Yield number, prompt and repeat of every sample, or of the samples with the numbers of a slice."""
         for number in range(len(self))[part]:
             yield number, self.prompts[number // self.repeats], number % self.repeats

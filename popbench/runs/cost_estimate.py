@@ -47,7 +47,7 @@ def _estimate(plan: Plan, view: LedgerView, llm: Part) -> dict[str, JSON] | None
     for task_mode in plan.task_modes.values():
         seen = known.setdefault(task_mode.mode.label, _Mean())
         open_ = 0
-        for done, used in view.usage(plan.samples(task_mode, llm)):
+        for done, used in view.usage(plan.sample_set(task_mode, llm)):
             open_ += not done
             if used:
                 seen.add(used)

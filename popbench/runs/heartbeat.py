@@ -55,7 +55,7 @@ class Sums(pydantic.BaseModel):
             raise ledger.damaged("its sums are no numbers") from error
 
     @classmethod
-    def told(cls, path: Path) -> Self | None:
+    def read(cls, path: Path) -> Self | None:
         """Read the sums that a run's process wrote last; None if it has not written any."""
         try:
             return cls.model_validate_json(read_text(path / FILE))

@@ -51,12 +51,12 @@ def count_work(plan: Plan, path: Path, *, exact: bool = False) -> list[Component
             check_identity(ledger, path, plan)
         view = LedgerView(ledger, path / "videos")
         if not exact:
-            found = list(_count_work(plan, _Look(view, ())))
-            if any(work.left for work in found):
-                return found
-            found = list(_count_work(plan, _Look(view, STAGES[1:2])))
-            if not any(work.left for work in found):  # and no clip is gone
-                return found
+            work = list(_count_work(plan, _Look(view, ())))
+            if any(item.left for item in work):
+                return work
+            work = list(_count_work(plan, _Look(view, STAGES[1:2])))
+            if not any(item.left for item in work):  # and no clip is gone
+                return work
         return list(_count_work(plan, _Look(view, STAGES)))
     finally:
         if ledger is not None:
@@ -112,22 +112,22 @@ def missing(plan: Plan, work: Sequence[ComponentWork]) -> list[str]:
             llm.cost({"input": 1, "output": 1})
         except RunError as error:
             lines.append(str(error))
-    unfit = _found(plan.engine, engine.check) if busy else []
+    unfit = _lacking(plan.engine, engine.check) if busy else []
     for item in busy if not unfit else ():  # only an engine that works can tell what components lack on its machines
         resolved = item.part.resolved
-        lines += _found(resolved, partial(engine.lacks, resolved.spec, resolved.component))
+        lines += _lacking(resolved, partial(engine.lacks, resolved.spec, resolved.component))
     if any(item.looked_up for item in busy):
         for part in (plan.corpus, plan.embedder):
-            lines += _found(part.resolved, part.resolved.component.check) if part is not None else []
+            lines += _lacking(part.resolved, part.resolved.component.check) if part is not None else []
     lines += unfit
     if not lines and plan.corpus is not None and any(item.stage == "match" for item in busy):
         lines += filter(None, [lacks(plan.corpus)])
     return lines
 
 
-def _found(resolved: Resolved, check: Callable[[], list[str]]) -> list[str]:
+def _lacking(resolved: Resolved, check: Callable[[], list[str]]) -> list[str]:
     try:
-        found = check()
+        lines = check()
     except Exception as error:  # a plugin's code may raise anything
-        found = [f"its check failed: {one_line(error)}"]
-    return [f"{resolved.spec.kind} {resolved.spec.label}: {line}" for line in found]
+        lines = [f"its check failed: {one_line(error)}"]
+    return [f"{resolved.spec.kind} {resolved.spec.label}: {line}" for line in lines]

@@ -240,7 +240,7 @@ class _Look:
     def _read(self, now: float) -> Sums:
         """Add up the ledger, or read what the process that has it on another machine has told of it."""
         if self.held is not None and not is_here(self.held):
-            told = Sums.told(self.path)
+            told = Sums.read(self.path)
             if told is None:
                 self.notes.append("at work on another machine, which has told nothing yet: look again in a minute")
             return told or Sums(at=now)

@@ -201,7 +201,7 @@ def _rows(plan: Any, digest: str, size: int) -> Iterator[tuple[list[Any], list[A
             calls: list[Any] = []
             done: list[Any] = []
             stage_key = method.stage_key("write", llm)
-            for _, prompt, repeat in plan.samples(method, llm).samples():
+            for _, prompt, repeat in plan.sample_set(method, llm).numbered():
                 at = (prompt.id, repeat)
                 titles[at] = f"The {prompt.id}th wonder of {llm.label}, take {repeat}"
                 text = " ".join(rng.choices(_WORDS, k=70))

@@ -234,7 +234,7 @@ def test_a_cell_is_gone_on_with_piece_by_piece_those_that_lack_rows_first(
     look = LedgerView.ready
 
     def looked(view: LedgerView, stage: Any, samples: SampleSet, part: slice) -> ReadyItems:
-        read.append([(prompt.id, repeat) for _, prompt, repeat in samples.samples(part)])
+        read.append([(prompt.id, repeat) for _, prompt, repeat in samples.numbered(part)])
         return look(view, stage, samples, part)
 
     monkeypatch.setattr(LedgerView, "ready", looked)

@@ -199,7 +199,7 @@ def test_a_run_at_work_tells_other_machines_what_its_ledger_holds(
         until = time.monotonic() + 30
         while not told or told[-1] is None or len(told[-1].settled) < 3:
             assert time.monotonic() < until
-            told.append(Sums.told(path))
+            told.append(Sums.read(path))
         return collect(*arguments)
 
     monkeypatch.setattr("popbench.evaluation.finish.collect", slowly)
