@@ -211,7 +211,7 @@ class Ledger:
                 raise RunError(message) from error
 
     def done(self, stage_key: StageKey) -> dict[tuple[str, int], Done]:
-        """Return what is settled in a cell, by (prompt id, repeat)."""
+        """Return the results under a stage key, by (prompt id, repeat)."""
         with self._reading() as db:
             rows = db.execute(
                 "SELECT prompt, repeat, key, status, value FROM done"
@@ -265,7 +265,7 @@ class Ledger:
             yield from rows
 
     def count(self, stage_key: StageKey, repeats: int, prompts: Iterable[str] | None = None) -> tuple[int, int]:
-        """Count what is settled of the first `repeats` of some prompts, or of all, in a cell; and what of it is ok."""
+        """Count the results, and those that are ok, of the first `repeats` of some prompts or of all."""
         values: list[Any] = [*_columns(stage_key)]
         where = "system = ? AND task = ? AND mode = ? AND stage = ?"
         with self._reading() as db:
@@ -281,7 +281,7 @@ class Ledger:
         return int(n), int(ok)
 
     def places(self, stage_key: StageKey) -> set[tuple[str, int]]:
-        """Return what is settled in a cell, as (prompt id, repeat)."""
+        """Return (prompt id, repeat) of the results under a stage key."""
         with self._reading() as db:
             rows = db.execute(
                 "SELECT prompt, repeat FROM done WHERE system = ? AND task = ? AND mode = ? AND stage = ?",
@@ -297,7 +297,7 @@ class Ledger:
         return row is not None and isinstance(row[0], int) and row[0] <= repeats
 
     def complete(self, stage_key: StageKey, repeats: int) -> set[str]:
-        """Return the prompts of which the first `repeats` are all settled in a cell."""
+        """Return the ids of the prompts of which the first `repeats` all have a result under a stage key."""
         with self._reading() as db:
             rows = db.execute(
                 "SELECT prompt FROM done WHERE system = ? AND task = ? AND mode = ? AND stage = ? AND repeat < ?"

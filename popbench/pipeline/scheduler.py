@@ -36,7 +36,7 @@ class Scheduler:
         self._fatal: list[BaseException] = []
 
     def run(self) -> None:
-        """Go on until all lanes are over; raises what ended the run, after the others were stopped."""
+        """Work until all queues are over. Raises what ended the run, after the other queues were stopped."""
         try:
             while not self._fatal:
                 over = self._count()  # before asking what may start: a queue may end meanwhile

@@ -108,7 +108,7 @@ def plainly(stage: str, found: dict[str, dict[At, Any]], places: Iterable[At]) -
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_what_is_open_is_what_a_plain_look_at_each_place_finds(tmp_path: Path, seed: int) -> None:
+def test_ready_items_are_those_that_a_plain_look_at_each_sample_finds(tmp_path: Path, seed: int) -> None:
     plan = plan_of(tmp_path)
     (tmp_path / "videos").mkdir()
     ledger = Ledger(tmp_path / "ledger.sqlite")
@@ -221,7 +221,7 @@ def test_sums_that_say_too_much_hide_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 3, 4])
-def test_a_cell_is_gone_on_with_piece_by_piece_those_that_lack_rows_first(
+def test_samples_are_read_in_chunks_and_those_that_lack_rows_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     monkeypatch.setattr(WorkQueue, "CHUNK", size)

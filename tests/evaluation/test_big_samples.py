@@ -153,7 +153,7 @@ def test_a_repeat_beyond_all_bounds_is_refused_in_one_line() -> None:
         Rows([ScoreRow("s", "t", "p", 2**63, "c", "ok", 1.0)])
 
 
-def test_a_cell_is_read_in_pieces(tmp_path: Path) -> None:
+def test_rows_are_read_a_few_at_a_time(tmp_path: Path) -> None:
     stage_key = StageKey("s", "t", "m", "write")
     ledger = Ledger(tmp_path / "ledger.sqlite")
     call = Call("k", "write", "ok", {"text": "x" * 3000})
