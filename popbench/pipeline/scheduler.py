@@ -45,9 +45,10 @@ class Scheduler:
                         self._start(queue)
                 with self._over:
                     if all(queue.over for queue in self._queues):
-                        return
+                        break
                     self._wait(over)
-            raise self._fatal[0]
+            if self._fatal:  # also if the error has let all queues end before it was looked for
+                raise self._fatal[0]
         except BaseException:
             self._stop()
             raise

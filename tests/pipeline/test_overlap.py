@@ -16,10 +16,10 @@ import faults
 import popbench
 import popbench.engines.answer_stream
 import popbench_runs
-from popbench.engines import ComponentThread, LoadLock
+from popbench.engines import ComponentThread, LoadLock, LocalEngine
 from popbench.errors import RunError
-from popbench.pipeline.queues import WorkQueue
-from popbench.pipeline.scheduler import allowed
+from popbench.pipeline.queues import SharedState, WorkQueue
+from popbench.pipeline.scheduler import Scheduler, allowed
 from popbench.progress import Progress
 
 PATIENCE = 20.0
@@ -228,6 +228,27 @@ def test_equal_components_never_work_side_by_side() -> None:
     assert not allowed(twin, [one, twin], one_of_a_kind)
     one.over = True
     assert allowed(twin, [one, twin], one_of_a_kind)
+
+
+def test_an_error_is_raised_also_when_all_queues_are_over_before_it_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Failing:
+        def run(self, queue: Any) -> None:
+            raise RunError("the disk is full")
+
+    def started(scheduler: Scheduler, queue: Any) -> None:
+        queue.started = True
+        start(scheduler, queue)
+        scheduler._threads[-1].join()
+
+    start = Scheduler._start
+    monkeypatch.setattr(Scheduler, "_start", started)
+    only = queue("write", "remote")
+    only.name, only.quiet, only.begin, only.wake, only.stop = "write one", True, list, list, list
+    scheduler = Scheduler([only], Failing(), LocalEngine(), Progress(), SharedState())  # type: ignore[arg-type]
+    with pytest.raises(RunError, match=r"^the disk is full$"):
+        scheduler.run()
 
 
 def test_an_engine_that_says_nothing_of_overlap_has_one_stage_after_another() -> None:
