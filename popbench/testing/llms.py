@@ -129,7 +129,7 @@ def _judge(book: Book, chat: Chat, answer: Any) -> _Text | None:
         isinstance(key, str) and isinstance(value, int) and value >= 0 for key, value in usage.items()
     )
     book.expect("usage", usage is None or counts, f"usage is {usage!r}", chat.id)
-    return _Text(text, reasoning)
+    return _Text(text, reasoning if fine else None)
 
 
 def _differ(one: _Text, two: _Text) -> str | None:
