@@ -1,6 +1,6 @@
 """popbench: which language model, prompt and video generator make the most popular micro-videos?
 
-The names below are the public API. They are resolved on first use, so that `import popbench` costs nothing.
+The names in `__all__` are the public API. A name's module is imported on first use, so that `import popbench` is fast.
 """
 
 from __future__ import annotations

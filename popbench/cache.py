@@ -1,6 +1,6 @@
-"""Where popbench keeps what would be costly to make again, and the keys that things are kept under.
+"""The folder of caches, which hold what is costly to make again, such as embeddings.
 
-Everything below this folder may be removed at any time: it is made again when it is needed.
+Everything in this folder may be removed at any time: it is made again when it is needed.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from pathlib import Path
 from popbench.errors import UsageError, one_line
 
 VARIABLE = "POPBENCH_CACHE"
-"""The environment variable that names another folder for what popbench keeps between runs."""
+"""The environment variable that names another folder for caches."""
 
 
 def cache_folder() -> Path:
-    """Return the folder of what is kept between runs: of this user, or the one that POPBENCH_CACHE names.
+    """Return the folder of caches: the user's, or the one that POPBENCH_CACHE names.
 
-    Raises UsageError where that cannot be.
+    Raises UsageError if POPBENCH_CACHE names none.
     """
     given = os.environ.get(VARIABLE)
     if given:
@@ -32,5 +32,5 @@ def cache_folder() -> Path:
 
 
 def key_of(text: str) -> bytes:
-    """Hash a text into the 16 bytes that it is kept under."""
+    """Hash a text into a key of 16 bytes."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -1,4 +1,4 @@
-"""Errors that users see: each is one line that says what is wrong and what to do next."""
+"""The errors that users see. Each is one line that says what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class RunError(PopbenchError):
 
 
 class ComponentError(PopbenchError):
-    """A plugin's component broke its contract, raised, or fell silent: it is ended, the run goes on."""
+    """A component broke its contract, raised, or fell silent. It is ended; the run goes on with others."""
 
 
 _SHOWN = 20
 
 
 def one_line(error: BaseException | str, limit: int = 500) -> str:
-    """Return an error's message as one line of at most `limit` characters, with its type if it is not ours."""
+    """Return an error's message as one line of at most `limit` characters, with its type if it is not popbench's."""
     text = " ".join(str(error).split())
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror
@@ -44,11 +44,11 @@ _EXPECTED = {
     "dict_type": "expected an object",
     "model_type": "expected an object",
 }
-"""pydantic's types of errors, in the words of a file's reader."""
+"""Messages for pydantic's types of errors, for somebody who has a file before them."""
 
 
 def damage(error: BaseException) -> str:
-    """Return what is wrong with a file or a value that somebody else wrote, without Python's words for it."""
+    """Describe what is wrong with a file or value that somebody else wrote, without terms of Python."""
     if isinstance(error, KeyError):
         return one_line(f"{error.args[0]!r} is missing" if error.args else "something is missing")
     if isinstance(error, StopIteration):
@@ -59,12 +59,14 @@ def damage(error: BaseException) -> str:
         return "it is nested too deeply"
     if isinstance(error, OverflowError):
         return "a number is too large"
-    if isinstance(error, ValueError) and hasattr(error, "errors"):  # pydantic's, which would show a link
+    if isinstance(error, ValueError) and hasattr(error, "errors"):  # pydantic's own text is several lines with a link
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        told = _EXPECTED.get(first["type"]) or first["msg"].removeprefix("Value error, ")
-        told = told.replace("Input should be", "expected")
-        return one_line(f"{where} is missing" if first["type"] == "missing" else f"{where}: {told}".removeprefix(": "))
+        message = _EXPECTED.get(first["type"]) or first["msg"].removeprefix("Value error, ")
+        message = message.replace("Input should be", "expected")
+        return one_line(
+            f"{where} is missing" if first["type"] == "missing" else f"{where}: {message}".removeprefix(": ")
+        )
     if isinstance(error, OSError | PopbenchError):
         return one_line(error)
     if isinstance(error, TypeError | AttributeError | LookupError | ArithmeticError):
@@ -74,7 +76,7 @@ def damage(error: BaseException) -> str:
 
 
 def unknown(what: str, name: str, possible: Iterable[str], hint: str = "", *, shown: int | None = _SHOWN) -> UsageError:
-    """Build the error for a wrong name: what is possible, `shown` of it at most, and the closest match if any."""
+    """Make the error for an unknown name: at most `shown` possible ones, and the closest match if there is one."""
     names = sorted(set(possible))
     close = get_close_matches(name, names, n=1, cutoff=0.5)
     message = f"unknown {what} {name!r}"

@@ -1,8 +1,8 @@
-"""Files that anybody may have made: read without waiting or overflowing, and written without following a link.
+"""Reads and writes files that may come from a stranger: sizes are limited, and no link is written through. Internal.
 
-A run directory, a board, a task or a file of scores may come from a stranger. In the place of a file there may be a
-pipe, a device, a link that leads elsewhere, or more than the memory holds. Files that belong together are written all
-of them whole, or none.
+A run directory, a board, a task or a file of scores may hold a pipe, a device, a link that leads elsewhere, or more
+than fits into memory, under the name of a file. Files are written whole or not at all; those that belong together, all
+or none.
 """
 
 from __future__ import annotations
@@ -22,71 +22,72 @@ from popbench.errors import RunError, damage, one_line
 from popbench.records import JSON
 
 MAX_FILE_BYTES = 2**29
-"""Bytes of a file that is read as a whole, at most."""
+"""The largest file that is read into memory."""
 MAX_LINE_BYTES = 2**26
-"""Bytes of a line, at most."""
+"""The longest line of a file that is read line by line."""
 MAX_CONFIG_BYTES = 2**17
-"""Bytes of a file that people write, such as a task's YAML, at most."""
+"""The largest file of those that people write, such as a task's YAML."""
 _MAX_YAML_VALUES = 50_000
-"""Values of a YAML file at most, with those counted again that an alias repeats."""
+"""The most values in a YAML file, counting those that an alias repeats each time."""
 
 
 def opened(path: Path) -> BufferedReader:
-    """Open a file to read it; raises OSError for what is none, such as a pipe, which would be waited for."""
-    found = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    mode = os.fstat(found).st_mode
+    """Open a regular file for reading; raises OSError for anything else."""
+    # Without O_NONBLOCK, opening a pipe would wait until somebody writes to it.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
-        os.close(found)
+        os.close(descriptor)
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         raise OSError(errno.EINVAL, "not a regular file", str(path))
-    return os.fdopen(found, "rb")
+    return os.fdopen(descriptor, "rb")
 
 
 def read_bytes(path: Path, most: int = MAX_FILE_BYTES) -> bytes:
-    """Read a file; raises OSError for one that is larger than `most` bytes."""
+    """Read a file; raises OSError if it is larger than `most` bytes."""
     with opened(path) as file:
         data = file.read(most + 1) if os.fstat(file.fileno()).st_size <= most else b""
         if len(data) > most or os.fstat(file.fileno()).st_size > most:
-            raise OSError(errno.EFBIG, f"larger than {_told(most)}", str(path))
+            raise OSError(errno.EFBIG, f"larger than {_size_text(most)}", str(path))
     return data
 
 
-def _told(size: int) -> str:
+def _size_text(size: int) -> str:
     return f"{size // 2**20:,} MiB" if size >= 2**20 else f"{size // 2**10:,} KiB"
 
 
 def read_text(path: Path, most: int = MAX_FILE_BYTES) -> str:
-    """Read a file of UTF-8; raises OSError as `read_bytes` does, and UnicodeDecodeError."""
+    """Read a UTF-8 file; raises OSError as `read_bytes` does, and UnicodeDecodeError."""
     return read_bytes(path, most).decode("utf-8")
 
 
 def read_json(path: Path, most: int = MAX_FILE_BYTES) -> JSON:
-    """Read a file of JSON; raises OSError as `read_bytes` does, and ValueError or RecursionError for what is none."""
+    """Read a JSON file; raises OSError as `read_bytes` does, and ValueError or RecursionError for other content."""
     return json.loads(read_text(path, most))
 
 
 def read_lines(path: Path, longest: int = MAX_LINE_BYTES) -> Iterator[str]:
-    """Yield the lines of a file of UTF-8; raises OSError for what is no file, ValueError for a line that is too long.
+    """Yield the lines of a UTF-8 file, without a byte order mark.
 
-    A mark at the beginning that says that it is UTF-8 is left out.
+    Raises OSError if it is not a regular file, ValueError for a line over `longest` bytes.
     """
     with opened(path) as file:
         start = b"\xef\xbb\xbf"
         while line := file.readline(longest + 1):
             if len(line) > longest:
-                raise ValueError(f"a line is longer than {_told(longest)}")
+                raise ValueError(f"a line is longer than {_size_text(longest)}")
             yield line.removeprefix(start).decode("utf-8")
             start = b""
 
 
 def read_yaml(path: Path, most: int = MAX_CONFIG_BYTES) -> JSON:
-    """Read a file of YAML, with plain values only; raises OSError as `read_bytes` does, ValueError for what is none."""
+    """Read a YAML file of plain values; raises OSError as `read_bytes` does, ValueError for other content."""
     return yaml_value(read_text(path, most))
 
 
 def yaml_value(text: str) -> JSON:
-    """Return what a text of YAML says, in plain values; raises ValueError for what is none, or too much."""
+    """Parse YAML into plain values; raises ValueError for other content, or too much of it."""
     import yaml
 
     try:
@@ -101,19 +102,22 @@ def yaml_value(text: str) -> JSON:
         raise ValueError(damage(error)) from error
 
 
-def _size(node: Any, known: dict[int, int]) -> int:
-    """Count a node of YAML and all below it; an alias stands for its anchor, and may stand for billions."""
+def _size(node: Any, sizes: dict[int, int]) -> int:
+    """Count a YAML node and all below it, counting what an alias repeats each time.
+
+    `sizes` caches the count of each node by its id, so that nested aliases for billions of values take no time.
+    """
     if node.id == "scalar":
         return 1
-    if id(node) not in known:
-        known[id(node)] = _MAX_YAML_VALUES  # within itself
+    if id(node) not in sizes:
+        sizes[id(node)] = _MAX_YAML_VALUES  # for an alias to a node that it is in
         parts = [part for pair in node.value for part in pair] if node.id == "mapping" else node.value
-        known[id(node)] = min(_MAX_YAML_VALUES + 1, 1 + sum(_size(part, known) for part in parts))
-    return known[id(node)]
+        sizes[id(node)] = min(_MAX_YAML_VALUES + 1, 1 + sum(_size(part, sizes) for part in parts))
+    return sizes[id(node)]
 
 
 def opened_new(path: Path) -> BinaryIO:
-    """Open a file to write it anew, in the place of whatever has its name: no link there is followed."""
+    """Open a new file for writing. Whatever has its name is removed first, so that no link is followed."""
     with suppress(FileNotFoundError):
         path.unlink()
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), "wb")
@@ -216,9 +220,9 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what a killed process had not finished writing in a folder; its user has to be the only one.
+    """Remove the unfinished files that a killed process left in a folder; the caller must hold the folder's lock.
 
-    Nothing where the folder is a link: it is another's.
+    A folder that is a link is left alone: it belongs to something else.
     """
     for part in folder.glob(".*.part") if not folder.is_symlink() else ():
         with suppress(OSError):

@@ -1,4 +1,17 @@
-"""The hooks a plugin may implement. Each is handed a `register` callback and calls it once per name."""
+"""The hooks that a plugin may implement. Each takes a `register` function and calls it once per name.
+
+>>> import popbench
+>>> @popbench.hookimpl
+... def register_llms(register):
+...     register("haiku", "my_package.haiku:Haiku")
+...     register("haiku-hot", "my_package.haiku:Haiku", temperature=1.2)
+>>> @popbench.hookimpl
+... def register_tasks(register):
+...     register("my_package/tasks")
+
+A class that is named by a text is imported when the name is used, so that listing plugins stays fast. Keyword arguments
+are a preset of options, which users may override.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +28,7 @@ hookimpl = pluggy.HookimplMarker("popbench")
 
 
 class Register(Protocol):
-    """`register(name, target, **preset)`: the target is a class, or "module:Class" to import it when used."""
+    """`register(name, target, **preset)`: `target` is a class, or "module:Class", which is imported when it is used."""
 
     def __call__(self, name: str, target: type[Component] | str, /, **preset: Any) -> None: ...  # noqa: D102 - the class says it
 

@@ -1,9 +1,9 @@
-"""What a plugin implements: one class per model, with its options, and an iterator from requests to answers.
+"""The base classes of components: a plugin implements one class per model.
 
-The three models (`LLM`, `VideoGenerator`, `Predictor`) have one shape: `generate` or `score` takes an iterable
-of requests and yields answers in any order, matched by id. The harness calls it from one thread, pulls one
-answer at a time, and stores each before it takes the next; only while a clip of frames is encoded, the clip after
-it is rendered already.
+The three models (`LLM`, `VideoGenerator`, `Predictor`) have one shape: `generate` or `score` takes an iterable of
+requests and yields answers in any order, matched by id. popbench calls it from one thread, pulls one answer at a time,
+and stores each before it takes the next. The one exception: while the frames of a clip are encoded, the next clip is
+rendered already.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ _Options = Options
 
 
 class Component:
-    """What all plugins' classes share.
+    """The base of all components: options, fingerprint, label, check, needs, close.
 
-    Construction must be cheap: load models in the first call that needs them.
+    Making one must be cheap, since popbench makes every component that a command names: load models in the first call
+    that needs them.
     """
 
     Options: ClassVar[type[Options]] = Options
@@ -52,16 +53,16 @@ class Component:
     demo: ClassVar[bool] = False
     """True marks every run that uses it as a demonstration, which no real board accepts."""
     note: str = ""
-    """A sentence that every board with this component has to show; an instance may have its own."""
+    """A sentence that every board with this component shows; an instance may set its own."""
     version: str = ""
-    """Part of the fingerprint: change it when the same options give other results. Where a class sets none,
-    it is the version of the distribution that registers the class."""
+    """Part of the fingerprint: change it when the same options give other results. By default it is the version of the
+    distribution that registers the class."""
 
     def __init__(self, options: _Options | None = None) -> None:
         self.options: Any = options if options is not None else self.Options()
 
     def fingerprint(self) -> Mapping[str, JSON]:
-        """Say everything that results depend on; add the revision or hash of weights where there are any."""
+        """Return all that results depend on, as JSON; a component with weights adds their revision or hash."""
         cls = type(self)
         return {
             "name": f"{cls.__module__.partition('.')[0]}.{cls.__qualname__}",
@@ -70,77 +71,134 @@ class Component:
         }
 
     def label(self) -> str | None:
-        """Offer a shorter name for boards than the one made of name and options; None for that one."""
+        """Return a shorter name for boards than the one made of name and options; None to keep that one."""
         return None
 
     def check(self) -> list[str]:
-        """List what is missing to run here (a key, weights, memory), each with how to get it."""
+        """Return what is missing to run here (a key, weights, memory), one line each, with how to get it."""
         return []
 
     def needs(self) -> Needs:
-        """Say what it occupies while it works."""
+        """Return what the component occupies while it works."""
         return Needs()
 
     def close(self) -> None:
-        """Free memory and connections. Always called, also after an error; a later call may load again."""
+        """Free memory and connections. Called always, also after an error; a later call may load again."""
 
 
 class LLM(Component, ABC):
-    """Writes a title and a video prompt."""
+    """Writes a title and a video prompt for each chat.
+
+    >>> import json
+    >>> import popbench
+    >>> class Echo(popbench.LLM):
+    ...     "Takes the user's prompt for title and video prompt."
+    ...
+    ...     version = "1"
+    ...
+    ...     def generate(self, chats):
+    ...         for chat in chats:
+    ...             draft = {"title": chat.prompt[:50], "video_prompt": chat.prompt}
+    ...             yield popbench.Completion(chat.id, json.dumps(draft))
+    """
 
     kind = "llm"
 
     @abstractmethod
     def generate(self, chats: Iterable[Chat]) -> Iterator[Completion | Failure]:
-        """Answer every chat once, in any order; a sampled answer draws from `chat.seed` alone."""
+        """Yield one answer per chat, in any order; randomness comes from `chat.seed` alone."""
 
     def cost(self, usage: Mapping[str, int]) -> float | None:  # noqa: ARG002 - for those who know
-        """Say what a call with this usage costs, in USD; None where prices are not known."""
+        """Return what a call with this usage costs, in USD; None if prices are unknown."""
         return None
 
     def fits(self, messages: Sequence[Message]) -> bool:  # noqa: ARG002 - for those who know
-        """Say whether messages leave the model's context room for an answer; True where that is not known.
+        """Say whether messages leave room for an answer in the model's context; True if that is unknown.
 
-        Where they do not, popbench shows fewer references, and says so of the sample. Shorter messages fit
-        where longer ones do. Asked of an instance that generates nothing, from one thread at a time.
+        If they do not fit, popbench shows fewer references and notes that on the sample. If messages fit, shorter
+        ones must fit too. Called on an instance that generates nothing, from one thread at a time.
         """
         return True
 
 
 class VideoGenerator(Component, ABC):
-    """Renders a clip from a video prompt."""
+    """Renders a clip for each video prompt.
+
+    >>> import numpy as np
+    >>> import popbench
+    >>> class Snow(popbench.VideoGenerator):
+    ...     "Renders one second of television snow."
+    ...
+    ...     version = "1"
+    ...
+    ...     def generate(self, requests):
+    ...         for request in requests:
+    ...             seed = [request.seed, *request.prompt.encode()]
+    ...             frames = np.random.default_rng(seed).integers(0, 256, (8, 36, 64, 3), np.uint8)
+    ...             yield popbench.Clip(request.id, frames=frames, fps=8)
+    """
 
     kind = "generator"
 
     @abstractmethod
     def generate(self, requests: Iterable[VideoRequest]) -> Iterator[Clip | Failure]:
-        """Render every request once, in any order; the frames depend on prompt, seed and options alone."""
+        """Yield one clip per request, in any order; frames depend on prompt, seed and options alone."""
 
 
 class Predictor(Component, ABC):
-    """Estimates the popularity of a titled video."""
+    """Estimates the popularity of videos with their titles.
+
+    >>> import popbench
+    >>> from popbench.video import VideoError, read_frames
+    >>> class Bright(popbench.Predictor):
+    ...     "Takes bright videos for popular."
+    ...
+    ...     version = "1"
+    ...     unit = "views"
+    ...
+    ...     def score(self, items):
+    ...         for item in items:
+    ...             try:
+    ...                 yield popbench.Score(item.id, 1.0 + float(read_frames(item.path, count=3).mean()))
+    ...             except VideoError as error:
+    ...                 yield popbench.Failure(item.id, str(error))
+    """
 
     kind = "predictor"
     unit: str = "popularity"
-    """What `Score.popularity` counts, for instance `comments`; an instance may have its own."""
+    """What `Score.popularity` counts, for instance `comments`; an instance may set its own."""
 
     @abstractmethod
     def score(self, items: Iterable[ScoreRequest]) -> Iterator[Score | Failure]:
-        """Score every item once, in any order; the score depends on title and video alone."""
+        """Yield one score per item, in any order; it depends on title and video alone."""
 
     def trained_on(self) -> list[str]:
-        """Name the corpus parts it has seen, as `corpus/part`, for instance `microlens/train`."""
+        """Return the corpus parts it was trained on, as `corpus/part`, for instance `microlens/train`."""
         return []
 
 
 class Embedder(Component, ABC):
-    """Turns texts into vectors whose nearness is nearness of meaning."""
+    """Turns texts into vectors; texts of similar meaning have a small distance.
+
+    >>> import numpy as np
+    >>> import popbench
+    >>> class Letters(popbench.Embedder):
+    ...     "Counts letters."
+    ...
+    ...     version = "1"
+    ...
+    ...     def encode(self, texts):
+    ...         rows = [[text.lower().count(letter) for letter in "abcdefghijklmnopqrstuvwxyz"] for text in texts]
+    ...         counts = np.array(rows, np.float32).reshape(len(texts), 26)
+    ...         lengths = np.linalg.norm(counts, axis=1, keepdims=True)
+    ...         return counts / np.where(lengths > 0, lengths, 1)
+    """
 
     kind = "embedder"
 
     @abstractmethod
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return float32 (len(texts), d); rows have length 1, or 0 for a text with nothing in it."""
+        """Return float32 (len(texts), d); rows have length 1, or 0 for an empty text."""
 
 
 PARTS = ("train", "valid", "test")
@@ -150,36 +208,51 @@ CorpusPart = Literal["train", "valid", "test", "all"]
 
 
 class CorpusOptions(Options):
-    """The option of corpora that let users choose another part than `test`; subclass it to add others."""
+    """The options of a corpus of which users may choose a part; subclass it to add others."""
 
     part: CorpusPart = pydantic.Field("test", description="the part that references and human videos come from")
 
 
 class Corpus(Component, ABC):
-    """A collection of published videos with their popularity: for prompt enhancement and the human baseline."""
+    """A collection of published videos with their popularity: for prompt enhancement and the human baseline.
+
+    >>> import popbench
+    >>> class Shelf(popbench.Corpus):
+    ...     "Two videos, of which one is left for references."
+    ...
+    ...     version = "1"
+    ...
+    ...     def rows(self, part):
+    ...         if part not in ("train", "valid", "test", "all"):
+    ...             raise ValueError(f"no part {part!r}")
+    ...         if part in ("train", "all"):
+    ...             yield popbench.Reference("a", "A cat", "a cat on a sofa", "my cat #cat", "pets", 12)
+    ...         if part in ("test", "all"):
+    ...             yield popbench.Reference("b", "A dog", "a dog in snow", "winter", "pets", 480)
+    """
 
     kind = "corpus"
     Options: ClassVar[type[_Options]] = CorpusOptions
     known_as: str = ""
-    """What a predictor's `trained_on()` calls it; where empty, the name it is registered under."""
+    """The name that a predictor's `trained_on()` gives it; if empty, the name it is registered under."""
 
     @property
     def part(self) -> str:
-        """The part that references and human videos come from: predictors are trained on others than `test`."""
+        """The part that references and human videos come from; predictors are not trained on `test`, the default."""
         return str(self.options.part) if isinstance(self.options, CorpusOptions) else "test"
 
     @abstractmethod
     def rows(self, part: str) -> Iterator[Reference]:
-        """Yield the rows of one part: `train`, `valid`, `test` or `all`, of which none may fit in memory at once.
+        """Yield the rows of a part, `train`, `valid`, `test` or `all`; a part may be larger than memory.
 
-        Raises ValueError for another part, UsageError for data that cannot be used.
+        Raises ValueError for any other part, UsageError for data that cannot be used.
         """
 
     def content(self) -> str:
-        """Identify the rows: another text as soon as one of them changes; what is made of rows is kept under it.
+        """Return a text that identifies the rows and changes with any of them; indexes are cached under it.
 
-        This one hashes all of them, whatever their order, part by part. Where there are many, a revision or a file's
-        hash is faster.
+        The default is a hash of all rows, part by part, independent of their order. With many rows, a revision or a
+        file's hash is faster.
         """
         import hashlib
 
@@ -192,46 +265,66 @@ class Corpus(Component, ABC):
         return f"{total % 2**128:032x}"
 
     def fingerprint(self) -> Mapping[str, JSON]:
-        """Add what the rows are."""
+        """Add `content()`."""
         return {**super().fingerprint(), "content": self.content()}
 
     def remarks(self) -> list[str]:
-        """Tell what was skipped or mended in the rows read last, one line each, with how many and where."""
+        """Return what was skipped or repaired in the rows read last, one line each, with how many and where."""
         return []
 
 
 class Engine(Component, ABC):
-    """Runs components: here, or on other machines."""
+    """Runs components: here, or on other machines.
+
+    >>> import popbench
+    >>> from popbench.engines import Rendered, answers
+    >>> from popbench.registry import create
+    >>> class Plain(popbench.Engine):
+    ...     "Makes a component for each call and runs it in the thread of the call."
+    ...
+    ...     version = "1"
+    ...
+    ...     def start(self, workspace):
+    ...         self._workspace = workspace
+    ...
+    ...     def map(self, spec, items):
+    ...         component = create(spec)
+    ...         try:
+    ...             for answer in answers(component, items, self._workspace, spec.label):
+    ...                 yield answer.encoded() if isinstance(answer, Rendered) else answer
+    ...         finally:
+    ...             component.close()
+    """
 
     kind = "engine"
 
     def start(self, workspace: Path) -> None:
-        """Get ready; finished mp4 files are handed over as paths under `workspace`."""
+        """Prepare for `map`; clips are yielded as paths of mp4 files under `workspace`."""
 
     @abstractmethod
     def map(self, spec: ComponentSpec, items: Iterable[Request]) -> Iterator[Answer]:
-        """Feed `items` to the component that `spec` describes and yield its answers, clips as mp4 files.
+        """Pass `items` to the component that `spec` describes and yield its answers, clips as mp4 files.
 
-        The component is kept for later calls until `release`. `items` is consumed in another thread; it may block
-        there until an earlier stage has something for it, and that is no silence of the component. Raises
-        ComponentError when the component raises, ends early, answers wrongly, or is silent for too long. Several
-        calls, for different components, may be at work in several threads, as far as `overlaps` allows it.
+        The component may be kept for later calls until `release`. `items` may be consumed in another thread. Pulling
+        an item may block until an earlier stage has one; that time does not count as silence of the component. Raises
+        ComponentError if the component raises, ends early, answers wrongly, or is silent for too long. `map` may be
+        called for different components in several threads at a time, as far as `overlaps` allows.
         """
 
     def overlaps(self, spec: ComponentSpec, others: Sequence[ComponentSpec]) -> bool:  # noqa: ARG002 - for those who can
-        """Say whether a component can work while all `others` do. Where it never can, stages follow one another."""
+        """Say whether a component can work while all `others` work. By default never: stages run one by one."""
         return False
 
     def lacks(self, spec: ComponentSpec, component: Component) -> list[str]:  # noqa: ARG002 - for those elsewhere
-        """List what a component lacks to run where this engine runs it; here, what `component.check()` says."""
+        """Return what a component lacks to run where this engine runs it; by default `component.check()`."""
         return component.check()
 
     def at_work(self, spec: ComponentSpec) -> Workers:  # noqa: ARG002 - for those who have several
-        """Say on how many workers, of how many GPUs each, a component works now: for progress and costs."""
+        """Return on how many workers, with how many GPUs each, a component works now: for progress and costs."""
         return Workers()
 
     def interrupt(self) -> None:
-        """End every `map` that is at work, from another thread: each raises ComponentError soon."""
+        """Make every running `map` raise ComponentError soon. Called from another thread."""
 
     def release(self, spec: ComponentSpec) -> None:
-        """Close the component that `spec` describes, so that its memory is free for the next one."""
+        """Close the component that `spec` describes, to free its memory for the next one."""

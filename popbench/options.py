@@ -1,4 +1,4 @@
-"""The options of a component: what `NAME,key=value` may set, typed, checked and immutable."""
+"""The options of a component, as `NAME,key=value` sets them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,27 @@ _RUNTIME: dict[str, Any] = {"popbench_runtime": True}
 def runtime(default: Any, **constraints: Any) -> Any:
     """Declare an option that results do not depend on: it is in no fingerprint and no label.
 
-    `constraints` are pydantic's (`ge=1`, `description="..."`).
+    `constraints` are those of `pydantic.Field` (`ge=1`, `description="..."`).
+
+    >>> import popbench
+    >>> class Options(popbench.Options):
+    ...     timeout: float = popbench.runtime(60.0, gt=0, description="seconds for one answer")
+    >>> Options.runtime_names()
+    frozenset({'timeout'})
     """
     return pydantic.Field(default, json_schema_extra=_RUNTIME, **constraints)
 
 
 class Options(pydantic.BaseModel):
-    """The options of a component, as `NAME,key=value` sets them: typed, checked, immutable."""
+    """The options of a component, as a pydantic model: typed, checked, immutable.
+
+    >>> import popbench
+    >>> class Options(popbench.Options):
+    ...     temperature: float = 0.7
+    ...     timeout: float = popbench.runtime(60.0)
+    >>> Options(temperature=0.2, timeout=5).determining()
+    {'temperature': 0.2}
+    """
 
     model_config = pydantic.ConfigDict(
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, protected_namespaces=()
@@ -32,7 +46,7 @@ class Options(pydantic.BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Refuse an option that no spec could set (`label` renames a component on boards), and secrets."""
+        """Refuse an option called `label`, which in a spec renames a component, and options that hold secrets."""
         super().__pydantic_init_subclass__(**kwargs)
         if "label" in cls.model_fields:
             raise TypeError(f"{cls.__qualname__}: an option cannot be called 'label'")
@@ -42,16 +56,16 @@ class Options(pydantic.BaseModel):
 
     @classmethod
     def further(cls, values: Mapping[str, JSON]) -> Mapping[str, FieldInfo]:  # noqa: ARG003 - for those who know
-        """Name options beyond the fields: those that only some models of the class have, given `values` so far.
+        """Return options beyond the fields, which only some models of the class have, given the `values` so far.
 
-        Asked only where a spec has a key that is no field; it may take seconds then. A class that has any sets
-        `extra="allow"` in its `model_config`; values of theirs come typed.
+        Called only if a spec has a key that is no field, so it may take seconds. A class that has such options sets
+        `extra="allow"` in its `model_config`; their values are typed as the returned fields say.
         """
         return {}
 
     @classmethod
     def runtime_names(cls) -> frozenset[str]:
-        """Name the options declared with `runtime(...)`."""
+        """Return the names of the options that `runtime(...)` declared."""
         return frozenset(name for name, field in cls.model_fields.items() if field.json_schema_extra == _RUNTIME)
 
     def determining(self) -> dict[str, JSON]:

@@ -1,4 +1,4 @@
-"""The values that flow through popbench, in the order they flow.
+"""The values that pass through popbench, in their order.
 
 `Prompt -> Chat -> Completion -> Draft -> VideoRequest -> Clip -> ScoreRequest -> Score -> Sample`. All are
 immutable. This module imports none of popbench's other parts and nothing outside the standard library.
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 JSON: TypeAlias = Any
-"""What `json.dumps` writes and `json.loads` reads."""
+"""A value that `json.dumps` writes and `json.loads` reads."""
 
 MAX_POPULARITY = 1e300
-"""What a popularity is at most, so that sums of some are still numbers."""
+"""The largest popularity: sums of several are still finite."""
 
 Status: TypeAlias = Literal["ok", "invalid", "error"]
 
 
 def parts_of(system: str) -> tuple[str, str, str] | None:
-    """Split a system's id into LLM, mode and generator; None for one without these: a baseline, or a score file's."""
+    """Split a system's id into LLM, mode and generator; None for a baseline or a score file's system without these."""
     parts = system.split("|")
     return (parts[0], parts[1], parts[2]) if len(parts) == 3 else None
 
 
 class Message(TypedDict):
-    """One message of a chat, in the form chat APIs take."""
+    """One message of a chat, in the form that chat APIs take."""
 
     role: str
     content: str
@@ -49,10 +49,10 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One video of a corpus. `popularity` counts its comments, or what the corpus says; `video` is its file, if any.
+    """One video of a corpus. `popularity` counts comments, or what the corpus states; `video` is its file, if any.
 
-    `popular` is set by retrieval: True for positives, False for negatives (the least commented tenth of the
-    tag, as the paper's released code has it); in a corpus it is None.
+    Retrieval sets `popular`: True for positives, False for negatives (the least commented tenth of the tag, as in the
+    paper's released code). In a corpus it is None.
     """
 
     id: str
@@ -67,11 +67,11 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """What an LLM is asked: everything here but the id determines the answer's key in the ledger.
+    """A request to an LLM. Everything in it but the id determines the answer's key in the ledger.
 
-    `messages` is the rendered template; `schema` the JSON schema of the answer, before which the messages ask for
-    written-out reasoning where `reasons` says so. `prompt` and `references` are what the template was rendered
-    from, for models that are not language models (the baselines).
+    `messages` is the rendered template and `schema` the JSON schema of the answer. `reasons` says that the messages ask
+    for written reasoning before the JSON. `prompt` and `references` are what the template was rendered from, for
+    components that are not language models (the baselines).
     """
 
     id: str
@@ -85,9 +85,9 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """An LLM's answer. `usage` counts tokens by kind: `input`, `output`, and whatever else is known.
+    """An LLM's answer. `usage` counts tokens by kind: `input`, `output` and others.
 
-    `seconds` is the wall time of the call and `peak_memory_mb` the accelerator's peak, where they are known.
+    `seconds` is the wall time of the call and `peak_memory_mb` the peak of accelerator memory; None if unknown.
     """
 
     id: str
@@ -101,7 +101,7 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A title and a video prompt read from a completion; `breaches` are the requirements it does not keep."""
+    """A title and a video prompt, read from a completion; `breaches` lists the requirements that they break."""
 
     title: str
     video_prompt: str
@@ -111,7 +111,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class VideoRequest:
-    """What a video generator is asked: the same prompt and seed must give the same frames."""
+    """A request to a video generator. The same prompt and seed must give the same frames."""
 
     id: str
     prompt: str
@@ -133,7 +133,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
-    """What a predictor is asked: how popular would the video at `path` be under this title?"""
+    """A request to a predictor: how popular would the video at `path` be with this title?"""
 
     id: str
     title: str
@@ -142,7 +142,7 @@ class ScoreRequest:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A predictor's answer: `popularity` > 0 in the predictor's unit; `extra` goes into the ledger with it."""
+    """A predictor's answer: `popularity` > 0 in the predictor's unit; `extra` is stored in the ledger with it."""
 
     id: str
     popularity: float
@@ -154,10 +154,10 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One item that could not be done; the component goes on with the others.
+    """The answer for one item that failed; the component goes on with the others.
 
-    `invalid=True` is the model's own failure (a refusal, a black clip): final, and it scores 0. Otherwise it
-    is the world's (network, quota, memory): an error, never a score, and tried again by a resume.
+    `invalid=True` is a failure of the model (a refusal, a black clip): final, and it scores 0. Otherwise the cause is
+    outside the model (network, quota, memory): an error, never a score, and a resume tries it again.
     """
 
     id: str
@@ -174,7 +174,7 @@ Answer: TypeAlias = Completion | Clip | Score | Failure
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a component occupies while it works; stages overlap only where their needs fit together."""
+    """What a component occupies while it works. Stages overlap only if their needs fit together."""
 
     gpus: float = 0
     memory_gb: float = 0
@@ -183,7 +183,7 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """How many processes work for a component at the same time, and how many GPUs each of them occupies."""
+    """How many processes work for a component at a time, and how many GPUs each occupies."""
 
     count: int = 1
     gpus: float = 0
@@ -191,12 +191,12 @@ class Workers:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One row of a run: what became of one prompt under one system. The fields of samples.jsonl.
+    """The result of one prompt under one system: a line of samples.jsonl.
 
-    `popularity` is the first predictor's, 0 if invalid and None if error; `scores` holds every predictor's.
-    `seconds` and `peak_memory_mb` are keyed `llm`, `generate`, `predict`; `cost` is the draft's, in USD, where the
-    LLM knows its prices. `originality` is 1 - the highest similarity of title or text to one of the
-    references shown, None where none were; `match` is None until something computes it.
+    `popularity` is the first predictor's, 0 if invalid and None if error; `scores` holds every predictor's. `seconds`
+    and `peak_memory_mb` are keyed `llm`, `generate`, `predict`. `cost` is the draft's, in USD, None if the LLM has no
+    prices. `originality` is 1 - the highest similarity of title or text to a reference that was shown, None without
+    references. `match` is the published video of the human baseline, None for other systems.
     """
 
     system: str

@@ -1,7 +1,7 @@
-"""From installed plugins to components: entry points, names, presets, and `NAME,key=value` made real.
+"""From installed plugins to components: loads entry points, collects names, and makes a component of a spec.
 
-Loading is lazy and forgiving: a plugin that fails to import is recorded as broken and everything else works;
-two distributions that claim one name make that name, and no other, unusable.
+A plugin that fails to import is recorded as broken, and everything else works. If two distributions register one name,
+that name alone is unusable.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ KINDS: Mapping[str, tuple[str, type[Component]]] = {
 
 @dataclass(slots=True)
 class Plugin:
-    """One entry point: what it is called, where it comes from, and how loading it went."""
+    """An entry point: its name, its distribution, and the outcome of loading it."""
 
     name: str
     distribution: str
@@ -67,7 +67,7 @@ class Plugin:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """One registered name: its class (or where to import it from), its preset, and whose it is."""
+    """A registered name: its class or where to import it from, its preset, and its plugin."""
 
     kind: str
     name: str
@@ -76,7 +76,7 @@ class Registration:
     plugin: Plugin
 
     def load(self) -> type[Component]:
-        """Import the class; raises UsageError that names the plugin where that fails."""
+        """Import the class; raises UsageError that names the plugin if that fails."""
         if not isinstance(self.target, str):
             return self._checked(self.target)
         module, colon, attribute = self.target.partition(":")
@@ -101,7 +101,7 @@ class Registration:
 
     @property
     def error(self) -> str | None:
-        """Why the class cannot be had, None where it can."""
+        """Why the class cannot be imported; None if it can."""
         try:
             self.load()
         except UsageError as error:
@@ -110,7 +110,7 @@ class Registration:
 
     @property
     def summary(self) -> str:
-        """The first line of the class's docstring, or why the class cannot be had."""
+        """The first line of the class's docstring, or why the class cannot be imported."""
         if self.error is not None:
             return f"broken: {self.error}"
         doc = (self.load().__doc__ or "").strip()
@@ -126,7 +126,7 @@ class Registry:
     task_folders: list[Path] = field(default_factory=list)
 
     def add(self, module: Any, plugin: Plugin) -> None:
-        """Call a plugin module's hooks; an error in one makes the plugin broken and keeps what it did register."""
+        """Call the hooks of a plugin's module. An error marks the plugin as broken; what it registered stays."""
         manager = pluggy.PluginManager(GROUP)
         manager.add_hookspecs(hookspecs)
         self.plugins.append(plugin)
@@ -158,11 +158,11 @@ class Registry:
             yield from self.registrations[key]
 
     def conflicts(self) -> list[str]:
-        """One line for each name that more than one distribution registers."""
+        """One message for each name that several plugins register."""
         return [_conflict(claims) for claims in self.registrations.values() if len(claims) > 1]
 
     def find(self, kind: str, name: str) -> Registration:
-        """Look a name up; raises UsageError for an unknown name and for one that two distributions claim."""
+        """Look up a name; raises UsageError if it is unknown or registered twice."""
         claims = self.registrations.get((kind, name))
         if not claims:
             broken = [f"{plugin.name} ({plugin.error})" for plugin in self.plugins if plugin.error]
@@ -173,10 +173,10 @@ class Registry:
         return claims[0]
 
     def resolve(self, kind: str, text: str, defaults: Mapping[str, JSON] | None = None) -> Resolved:
-        """Read a spec: find its name, type its options, make the component and its label.
+        """Make the component that a spec describes, with typed options and a label.
 
-        `defaults` fill runtime options of these names that the class has and the spec leaves open. Raises
-        UsageError that says what is possible.
+        `defaults` are values for runtime options of these names, if the class has them and the spec does not set them.
+        Raises UsageError that says what is possible.
         """
         name, raw = parse_spec(text)
         registration = self.find(kind, name)
@@ -201,7 +201,7 @@ class Registry:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A spec and the component it describes, made but not loaded: for its checks, label and fingerprint."""
+    """A spec and its component, which has loaded no model yet: for its checks, label and fingerprint."""
 
     spec: ComponentSpec
     component: Any
@@ -239,14 +239,14 @@ def _label(component: Component, what: str) -> str:
 
 
 def create(spec: ComponentSpec) -> Component:
-    """Make the component that a spec describes, in this process (also a worker's)."""
+    """Make the component that a spec describes. Works in any process, also a worker's."""
     registration = load_registry().find(spec.kind, spec.name)
     cls = registration.load()
     return _make(registration, cls.Options.model_validate({**registration.preset, **spec.options}))
 
 
 def with_option(kind: str, spec: str, option: str, value: str) -> str:
-    """Set an option in a spec, as a flag of a command stands for one; raises UsageError where the class has none."""
+    """Set an option in a spec, for a flag of a command; raises UsageError if the class has no such option."""
     name, options = parse_spec(spec)
     if option not in load_registry().find(kind, name).load().Options.model_fields:
         raise UsageError(
@@ -255,16 +255,16 @@ def with_option(kind: str, spec: str, option: str, value: str) -> str:
     return write_spec(name, {**options, option: value})
 
 
-def _selected(found: list[EntryPoint]) -> list[EntryPoint]:
-    """First-party entry points, and those that POPBENCH_PLUGINS lists (all of them where it is not set)."""
+def _selected(entries: list[EntryPoint]) -> list[EntryPoint]:
+    """Return first-party entry points and those that POPBENCH_PLUGINS lists; all if it is not set."""
     limit = os.environ.get("POPBENCH_PLUGINS")
     if limit is None:
-        return found
+        return entries
     wanted = {name.strip() for name in limit.split(",") if name.strip()}
-    missing = wanted - {entry.name for entry in found}
+    missing = wanted - {entry.name for entry in entries}
     if missing:
-        raise unknown("plugin in POPBENCH_PLUGINS", min(missing), [e.name for e in found if not _first_party(e)])
-    return [entry for entry in found if _first_party(entry) or entry.name in wanted]
+        raise unknown("plugin in POPBENCH_PLUGINS", min(missing), [e.name for e in entries if not _first_party(e)])
+    return [entry for entry in entries if _first_party(entry) or entry.name in wanted]
 
 
 def _first_party(entry: EntryPoint) -> bool:
@@ -275,8 +275,8 @@ def _first_party(entry: EntryPoint) -> bool:
 def load_registry() -> Registry:
     """Load the selected entry points once per process, first-party ones first."""
     registry = Registry()
-    found = sorted(entry_points(group=GROUP), key=lambda entry: (not _first_party(entry), entry.name))
-    for entry in _selected(found):
+    entries = sorted(entry_points(group=GROUP), key=lambda entry: (not _first_party(entry), entry.name))
+    for entry in _selected(entries):
         plugin = Plugin(
             name=entry.name,
             distribution=entry.dist.name if entry.dist else "unknown",

@@ -1,7 +1,7 @@
-"""The spec syntax `NAME[,key=value]...`: text to name and options, and back to a label.
+"""The spec syntax `NAME[,key=value]...`: from a text to a name and options, and back to a label.
 
-A value with commas is quoted, with " or '; lists and objects are JSON. What the keys mean is the component's
-business: `popbench.registry` checks them.
+A value with commas is quoted, with " or '; lists and objects are JSON. This module does not know which names and keys
+exist: `popbench.registry` checks them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OPEN, _CLOSE = "[{", "]}"
 
 @dataclass(frozen=True, slots=True)
 class ComponentSpec:
-    """A component by kind, registered name and options: small, picklable, enough to make it anywhere.
+    """A component by kind, registered name and options: picklable, and enough to make it in any process.
 
     `text` is the spec as the user wrote it; `options` are the typed values that differ from the defaults.
     """
@@ -38,7 +38,7 @@ class ComponentSpec:
 
 
 def parse_spec(text: str) -> tuple[str, dict[str, str]]:
-    """Split a spec into its name and its options as raw strings; raises UsageError that shows the place."""
+    """Split a spec into its name and its options as texts; raises UsageError that shows the place."""
     name, *pairs = _split(text)
     name = _unquote(name)
     if not name or ("=" in name and not isinstance(name, Quoted)):
@@ -56,29 +56,29 @@ def parse_spec(text: str) -> tuple[str, dict[str, str]]:
 
 
 def write_spec(name: str, options: Mapping[str, str]) -> str:
-    """Write a spec that `parse_spec` reads again; every value is quoted, lists and objects too."""
+    """Return a spec that `parse_spec` reads; every value is quoted, lists and objects too."""
     if options and ("," in name or "=" in name):
         name = json.dumps(name, ensure_ascii=False)
     return name + "".join(f",{key}={json.dumps(str(value), ensure_ascii=False)}" for key, value in options.items())
 
 
 def absolute_paths(spec: str, name: str | None = None) -> str:
-    """Write a spec's paths out in full, so that it can be used from elsewhere; `name` stands for its name."""
+    """Make the paths in a spec absolute, so that it works in any folder; `name` replaces its name."""
     own, options = parse_spec(spec)
     whole = {key: str(Path(value).absolute()) if path_exists(value) else value for key, value in options.items()}
     return write_spec(own if name is None else name, whole)
 
 
 def path_exists(name: str) -> bool:
-    """Say whether a text is the path of a file or folder that is there."""
+    """Say whether a text is the path of an existing file or folder."""
     try:
         return Path(name).exists()
-    except (OSError, ValueError):  # no path at all
+    except (OSError, ValueError):  # not a path
         return False
 
 
 def _split(text: str) -> list[str]:
-    """Split at commas that stand outside quotes, lists and objects. A quote opens only where a value may start."""
+    """Split at commas outside quotes, lists and objects. A quote opens only where a value may start."""
     parts, start, depth, quote, position = [], 0, 0, "", 0
     while position < len(text):
         char = text[position]
@@ -103,7 +103,7 @@ def _split(text: str) -> list[str]:
 
 
 class Quoted(str):
-    """A value that stood in quotes: `"null"` is a word, and what looks like a list may still be one."""
+    """A value that was quoted: `"null"` is text, while `"[1]"` may still be a list."""
 
     __slots__ = ()
 
@@ -119,11 +119,12 @@ def _unquote(value: str) -> str:
 def read_options(
     options_class: type[Options], raw: Mapping[str, JSON], preset: Mapping[str, JSON], what: str
 ) -> Options:
-    """Type `raw` on top of `preset`; raises UsageError for an unknown key or a bad value, naming what is possible."""
+    """Make typed options of `raw` over `preset`; raises UsageError for an unknown key or a bad value."""
     values = dict(preset)
     own = options_class.model_fields
     further: dict[str, Any] = {}
-    for key in sorted(raw, key=lambda name: name not in own):  # which further ones there are may depend on the others
+    # Fields first: which further options exist may depend on their values.
+    for key in sorted(raw, key=lambda name: name not in own):
         fields = own if key in own else options_class.further(values)
         if key not in fields:
             raise unknown(f"option of {what}", key, [*own, *fields, "label"], shown=None)
@@ -140,7 +141,7 @@ def read_options(
 
 
 def _mistake(errors: Sequence[Mapping[str, Any]]) -> str:
-    """Say what is wrong, to follow the component's name: all options that are missing, or the first that is bad."""
+    """Describe pydantic's errors, to follow a component's name: all missing options, or the first bad one."""
     missing = [f"{error['loc'][0]}=VALUE" for error in errors if error["type"] == "missing" and len(error["loc"]) == 1]
     if missing:
         return f" needs {' and '.join(missing)}"
@@ -158,15 +159,15 @@ _BOOLEAN = ("bool_parsing", "bool_type")
 
 
 def _expected(errors: Sequence[Mapping[str, Any]]) -> str:
-    """Join what each type of an option would take; pydantic's way of telling why it read nothing is left out."""
+    """Join what each type of an option would take, without pydantic's words on why parsing failed."""
     if all(error["type"] in _BOOLEAN for error in errors):
         return "expected true or false"
-    told = [_plain(error["msg"]) for error in errors]
-    if not all(message.startswith(_SHOULD) for message in told):
-        return "; ".join(dict.fromkeys(told))
+    messages = [_plain(error["msg"]) for error in errors]
+    if not all(message.startswith(_SHOULD) for message in messages):
+        return "; ".join(dict.fromkeys(messages))
     possible = [
         "true or false" if error["type"] in _BOOLEAN else message.removeprefix(_SHOULD).partition(", unable to ")[0]
-        for error, message in zip(errors, told, strict=True)
+        for error, message in zip(errors, messages, strict=True)
     ]
     return f"input should be {' or '.join(dict.fromkeys(possible))}"
 
@@ -176,7 +177,7 @@ def _plain(message: str) -> str:
 
 
 def _typed(info: Any, value: str) -> JSON:
-    """Read a value as JSON where the option's type takes that and does not take it better as text."""
+    """Parse a value as JSON if that fits the option's type better than the text does."""
     text = str(value)
     try:
         parsed = json.loads(text)
@@ -193,13 +194,13 @@ def _typed(info: Any, value: str) -> JSON:
 
 
 def differing(options: Options, preset: Mapping[str, JSON]) -> dict[str, JSON]:
-    """Return the determining options that the preset and the defaults do not give."""
+    """Return the determining options whose values differ from the preset and the defaults."""
     fields = type(options).model_fields
     required = {name for name, info in fields.items() if info.is_required() and name not in preset}
     given = {**preset, **{name: getattr(options, name) for name in required}}
     try:
         base = type(options).model_validate(given)
-    except pydantic.ValidationError:  # options that are only valid together
+    except pydantic.ValidationError:  # the preset's options are valid only together with others
         base = type(options).model_construct(**given)
     return {
         name: value
@@ -209,7 +210,7 @@ def differing(options: Options, preset: Mapping[str, JSON]) -> dict[str, JSON]:
 
 
 def make_label(name: str, options: Mapping[str, JSON]) -> str:
-    """Name a component on boards: `name[key=value,...]`, paths shortened to their last part."""
+    """Return a component's name on boards: `name[key=value,...]`, with paths shortened to their last part."""
     if not options:
         return name
     shown = ",".join(f"{key}={_short(value)}" for key, value in options.items())
@@ -217,7 +218,7 @@ def make_label(name: str, options: Mapping[str, JSON]) -> str:
 
 
 def safe_label(text: str) -> str:
-    """Make a text fit to stand in a system's id: one line, without `|`."""
+    """Make a text valid in a system's id: one line, without `|`."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split()).replace("|", "/")
 
 
@@ -228,7 +229,7 @@ def _short(value: JSON) -> str:
 
 
 def check_label(label: str) -> str:
-    """Return a label given by the user; raises UsageError where it cannot stand in a system's id."""
+    """Return a label that the user gave; raises UsageError if it is not valid in a system's id."""
     if not label.strip() or "|" in label or not label.strip().isprintable():
         raise UsageError(f"label {label!r}: needs visible characters, on one line, without '|'")
     return label.strip()

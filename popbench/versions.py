@@ -12,13 +12,13 @@ _PACKAGES = (
 
 
 def package_versions() -> dict[str, str]:
-    """Return the installed versions of popbench and of what results may depend on."""
+    """Return the installed versions of popbench and of the packages that results may depend on, by name."""
     from importlib.metadata import PackageNotFoundError, version
 
-    found = {}
+    versions = {}
     for name in _PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -43,11 +43,11 @@ BUILT_IN = {
 
 
 _LONGEST = 4000
-"""Characters of an error's line: names in it may be as long as somebody made them."""
+"""The longest error message, in characters: names in it may be of any length."""
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands' names and summaries, and imports one when it is called.
+    """A group that has its commands' names and summaries, and imports a command when it is called.
 
     `built_in` maps the names of its own commands to their summaries; each is `command` in the module that `modules`
     and its name make. Others come from the entry-point group `entry_points`. Their summaries are in their modules:
@@ -71,11 +71,11 @@ class LazyGroup(click.Group):
         self._summarise = summarise
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Name the built-in commands in their order, then those of plugins."""
+        """Return the names of the built-in commands in their order, then those of plugins."""
         return [*self._built_in, *sorted(name for name in self._others() if name not in self._built_in)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """Import a command."""
+        """Import a command by its name."""
         if cmd_name in self._built_in:
             command = import_module(self._modules + cmd_name).command
         elif cmd_name in (others := self._others()):
@@ -92,13 +92,13 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that is called; raises UsageError that lists the commands there are."""
+        """Find the command that is called; raises UsageError with the possible ones."""
         if args[0] not in self._built_in and args[0] not in (others := self._others()):
             raise unknown("command", args[0], [*self._built_in, *others])
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands with their summaries; importing those of plugins only where the group summarises."""
+        """List the commands with their summaries; plugins' commands are imported only if the group summarises them."""
         others = self._others()
         rows = [
             (name, self._built_in.get(name) or self._summary(ctx, others[name])) for name in self.list_commands(ctx)
@@ -107,7 +107,7 @@ class LazyGroup(click.Group):
             formatter.write_dl(rows)
 
     def _summary(self, ctx: click.Context, entry: EntryPoint) -> str:
-        """Say what a plugin's command does, or whose it is; one that does not load leaves the others' help as it is."""
+        """Return the summary of a plugin's command, or its distribution if it has none or cannot be imported."""
         owner = entry.dist.name if entry.dist else entry.value
         if not self._summarise:
             return f"From {owner}."
@@ -115,8 +115,8 @@ class LazyGroup(click.Group):
             command = self.get_command(ctx, entry.name)
         except UsageError as error:
             return f"From {owner}: {error}"
-        told = command.get_short_help_str(limit=100) if command is not None else ""
-        return told or f"From {owner}."
+        summary = command.get_short_help_str(limit=100) if command is not None else ""
+        return summary or f"From {owner}."
 
     def _others(self) -> dict[str, EntryPoint]:
         """Find the commands of plugins.
@@ -133,7 +133,7 @@ class LazyGroup(click.Group):
 
 
 def _has_line(folder: str, line: bytes) -> bool:
-    """Say whether some distribution's entry points in a folder have this line."""
+    """Say whether a distribution in a folder has this line in its entry points."""
     for file in Path(folder or ".").glob("*-info/entry_points.txt"):
         try:
             if line in map(bytes.strip, file.read_bytes().splitlines()):
@@ -159,7 +159,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; every error is one line and an exit status (0, 1, 2 or 130)."""
+    """Run the command line; an error becomes one line. Returns the exit status: 0, 1, 2 or 130."""
     try:
         status = cli(standalone_mode=False)
         sys.stdout.flush()
@@ -176,20 +176,22 @@ def main() -> None:
         status = _complain(str(error), 2)
     except PopbenchError as error:
         status = _complain(str(error), 1)
-    except UnicodeError as error:  # an argument that no file or database takes
+    except UnicodeError as error:  # an argument with bytes that are not text
         status = _complain(f"an argument is no valid text ({one_line(str(error))})", 2)
     except BrokenPipeError:
         sys.stderr.close()
         status = 1
-    except OSError as error:  # of standard output; those of files are told by name
+    except OSError as error:  # of standard output: errors of files have become popbench's own
         with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or its end complains once more
+            os.dup2(
+                os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+            )  # else Python would report the error again at exit
         status = _complain(f"output cannot be written ({one_line(error)})", 1)
     sys.exit(status if isinstance(status, int) else 0)
 
 
 def console() -> None:
-    """Run the command line as a process of its own, which ends even where a plugin's thread does not.
+    """Run the command line as a whole process, which ends even if a plugin's thread does not.
 
     A thread that a component left hanging in native code would otherwise crash the interpreter on its way out. The
     signals by which others end a process, such as Slurm at a time limit, are interruptions as that of the keyboard is.
@@ -203,7 +205,7 @@ def console() -> None:
         raise KeyboardInterrupt
 
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:  # `nohup` has one ignored
+        if signal.getsignal(number) == signal.SIG_DFL:  # `nohup` ignores SIGHUP: keep it so
             signal.signal(number, end)
     status: object = 0
     try:

@@ -50,22 +50,22 @@ def command(run: Path, predictor: tuple[str, ...], limit: int | None, shuffles: 
 
     progress = make_progress()
     try:
-        found = audit(run, predictor, limit=limit, shuffles=shuffles, seed=seed, progress=progress)
+        result = audit(run, predictor, limit=limit, shuffles=shuffles, seed=seed, progress=progress)
     except KeyboardInterrupt:
         progress.close()
         click.echo("popbench: interrupted; nothing was written, and the same command begins again", err=True)
         return 130
     if as_json:
-        click.echo(json.dumps({"run": str(run), **found}, ensure_ascii=False))
+        click.echo(json.dumps({"run": str(run), **result}, ensure_ascii=False))
     else:
         console = make_console()
-        show(found, console)
+        show(result, console)
         names = ["audit.json", "audit.md"]
-        if any(entry["of_run"] for entry in found["audits"]) and (run / "leaderboard.md").exists():
+        if any(entry["of_run"] for entry in result["audits"]) and (run / "leaderboard.md").exists():
             names += ["leaderboard.md", "results.json"]
         console.print(f"{run}: {', '.join(names)}", markup=False, highlight=False, soft_wrap=True)
     ended = [
-        f"{entry['predictor']}: {row['ended']}" for entry in found["audits"] for row in entry["rows"] if row["ended"]
+        f"{entry['predictor']}: {row['ended']}" for entry in result["audits"] for row in entry["rows"] if row["ended"]
     ]
     for line in ended:
         tell(f"popbench: {line}", err=True)

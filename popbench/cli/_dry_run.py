@@ -1,4 +1,4 @@
-"""`popbench eval --dry-run`: what a run would do, what the ledger has of it, and one rendered prompt."""
+"""`popbench eval --dry-run`: shows the work of a run, how much the ledger has of it, and one rendered prompt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from popbench.text import counted, dollars, tokens
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> int:
-    """Print the plan; return the exit status: 2 where something is missing to carry it out."""
+    """Print the plan; return the exit status, 2 if something is missing to carry it out."""
     path = run_path(plan)
     work = count_work(plan, path, exact=True)
     lacks = missing(plan, work)
@@ -47,7 +47,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> int:
 
 
 def _disk_mb(work: Sequence[ComponentWork], path: Path) -> float | None:
-    """Estimate the clips still to come from those that are there; None where there are none."""
+    """Estimate the size of the clips still to render from that of existing ones; None if there are none."""
     sizes = [file.stat().st_size for file in (path / "videos").glob("*.mp4")]
     if not sizes:
         return None
@@ -103,7 +103,7 @@ def _cost(row: Mapping[str, Any]) -> str:
 
 
 def _show_prompt(plan: Plan, console: Any, plain: dict[str, Any]) -> None:
-    """Print the first prompt as the first LLM would get it in the last mode, the richest by custom."""
+    """Print the first prompt as the first LLM gets it in the last mode, which is usually the one with references."""
     task_mode = list(plan.task_modes.values())[len(plan.modes) - 1]
     prompt = next(iter(plan.prompts[task_mode.task.name]), task_mode.task.prompts[0])  # a shard may have none
     from rich.text import Text

@@ -1,4 +1,4 @@
-"""What a component's options are, read from its class: for `popbench plugins`."""
+"""Describes a component's options, for `popbench plugins`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BOUNDS = (
 
 
 def options_of(item: Registration) -> list[dict[str, JSON]]:
-    """Describe a component's options; nothing where its class cannot be had.
+    """Describe a component's options; nothing if its class cannot be imported.
 
     `default` is what holds where a spec says nothing, also by the component's preset; one that is `required` has
     none. Results do not depend on one that is `runtime`.
@@ -53,7 +53,7 @@ def options_of(item: Registration) -> list[dict[str, JSON]]:
 
 
 def options_table(item: Registration) -> Table:
-    """Show a component's options, those that results do not depend on with a star."""
+    """Print a component's options, with a star at those that results do not depend on."""
     from rich.table import Table
     from rich.text import Text
 
@@ -82,25 +82,25 @@ def _default(name: str, field: FieldInfo, preset: Mapping[str, JSON]) -> JSON:
 
 
 def _word(value: JSON) -> str:
-    """Write a value as a spec has it."""
+    """Return a value as it is written in a spec."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _type(annotation: Any, metadata: Sequence[Any] = ()) -> str:
-    """Say what an option takes: `whole number (at least 1) or null`."""
+    """Return what an option takes, in words: `whole number (at least 1) or null`."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _type(inner[0], [part for item in inner[1:] for part in getattr(item, "metadata", [item])])
     bounds = ", ".join(_bounds(metadata))
     if origin in (Union, UnionType):
         others = [part for part in inner if part is not NoneType]
-        told = [_type(part, metadata if len(others) == 1 else ()) for part in others]
-        return " or ".join(told + ["null"] * (len(others) < len(inner)))
+        kinds = [_type(part, metadata if len(others) == 1 else ()) for part in others]
+        return " or ".join(kinds + ["null"] * (len(others) < len(inner)))
     if origin is Literal:
         return " or ".join(map(_word, inner))
     if origin is not None:
-        told = [_type(part) for part in inner if part is not Ellipsis]
-        word = f"{getattr(origin, '__name__', origin)}[{', '.join(told)}]"
+        kinds = [_type(part) for part in inner if part is not Ellipsis]
+        word = f"{getattr(origin, '__name__', origin)}[{', '.join(kinds)}]"
     else:
         word = _WORDS.get(annotation) or str(getattr(annotation, "__name__", annotation)).lower()
     return f"{word} ({bounds})" if bounds else word

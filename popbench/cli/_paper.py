@@ -1,4 +1,4 @@
-"""The options of `popbench report --paper`, and what it does."""
+"""The options of `popbench report --paper`, and the writing of that report."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ _HELP: Mapping[str, tuple[str, str]] = {
 
 
 def options(command: _Command) -> _Command:
-    """Add --paper and its options to a command; they come as `paper` and `given`'s names."""
-    found = click.option(
+    """Add --paper and its options to a command."""
+    decorated = click.option(
         "--common", is_flag=True, help="With --paper: only the prompts that all systems of the runs have."
     )(command)
-    found = click.option(
+    decorated = click.option(
         "--match",
         "matches",
         multiple=True,
         metavar="LABEL=NAME",
         help="With --paper: which of the paper's systems a label stands for. Repeatable.",
-    )(found)
-    for name, (metavar, told) in reversed(list(_HELP.items())):
-        found = click.option(f"--{name}", metavar=metavar, help=told)(found)
+    )(decorated)
+    for name, (metavar, text) in reversed(list(_HELP.items())):
+        decorated = click.option(f"--{name}", metavar=metavar, help=text)(decorated)
     return click.option(
         "--paper", is_flag=True, help="The tables and figures of the LLMPopcorn paper instead, from one or more RUNs."
-    )(found)
+    )(decorated)
 
 
 def refuse(given: Mapping[str, Any]) -> None:
@@ -55,7 +55,7 @@ def refuse(given: Mapping[str, Any]) -> None:
 
 
 def write(runs: Sequence[Path], out: Path | None, given: Mapping[str, Any]) -> int:
-    """Write the report, say every choice it was made with, and where it is."""
+    """Write the report; print the choices that it was made with, and its place."""
     from popbench.paper.choices import Asked
     from popbench.paper.report import write_paper
 

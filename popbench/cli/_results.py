@@ -1,4 +1,4 @@
-"""What a command tells of a run when it is over."""
+"""Prints the results of a run at the end of a command."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from popbench.runs.status import gpu_seconds
 from popbench.text import counted
 
 REASONS = 3
-"""How many reasons for invalid samples are told."""
+"""The most reasons for invalid samples that are printed."""
 
 
 def interruptible(work: Callable[[Progress], Run]) -> Run | None:
-    """Show the progress of work; None where it was interrupted, with what to give to go on."""
+    """Run work and show its progress; None if it was interrupted, after printing the command that resumes it."""
     progress = make_progress()
     try:
         return work(progress)
@@ -35,12 +35,12 @@ def interruptible(work: Callable[[Progress], Run]) -> Run | None:
 
 
 def again() -> str:
-    """Return the command as it was given."""
+    """Return the command line as the user gave it."""
     return shlex.join(["popbench", *sys.argv[1:]])
 
 
 def show(run: Run, *, as_json: bool) -> None:
-    """Print a run's board and where its files are, or a summary in JSON."""
+    """Print a run's board and the places of its files, or a summary in JSON."""
     if as_json:
         summary = {
             "run": str(run.path),
@@ -59,8 +59,8 @@ def show(run: Run, *, as_json: bool) -> None:
         _show(run)
     if run.removed:
         files = " and ".join(run.removed)
-        told = f"removed {files}: the samples now end before their scores; run without --stop-after to write them again"
-        tell(f"popbench: {told}", err=True)
+        line = f"removed {files}: the samples now end before their scores; run without --stop-after to write them again"
+        tell(f"popbench: {line}", err=True)
 
 
 def _show(run: Run) -> None:
@@ -73,8 +73,8 @@ def _show(run: Run) -> None:
         console.print(f"Drafts by {line}", markup=False, highlight=False, soft_wrap=True)
     seconds = gpu_seconds(run.path)
     took = f"; {hours(seconds)} GPU-hours" if seconds else ""
-    told = f"{counted(run.n, 'sample')} in {run.path}: {', '.join(_files(run))}{took}"
-    console.print(told, markup=False, highlight=False, soft_wrap=True)
+    line = f"{counted(run.n, 'sample')} in {run.path}: {', '.join(_files(run))}{took}"
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
     if run.invalid:
         style = "bold red" if run.invalid == run.n else "yellow"
         console.print(_invalid(run), style=style, markup=False, highlight=False, soft_wrap=True)
@@ -91,7 +91,7 @@ def _files(run: Run) -> Iterator[str]:
 
 
 def _invalid(run: Run) -> str:
-    """Say how many samples are invalid and why, the commonest reasons first."""
+    """Return how many samples are invalid, with the most common reasons."""
     shown = [f"{reason} ({count})" for reason, count in run.reasons[:REASONS]]
     others = run.invalid - sum(count for _, count in run.reasons[:REASONS])
     if others:

@@ -1,4 +1,4 @@
-"""`popbench compare`: did a change help? Two runs, system by system."""
+"""`popbench compare`: compares two runs, system by system."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def command(before: Path, after: Path, systems: tuple[str, ...], common: bool, a
     """
     from popbench.comparison.numbers import compare_runs
 
-    found = compare_runs(before, after, systems=systems, common=common)
+    comparison = compare_runs(before, after, systems=systems, common=common)
     if as_json:
-        click.echo(json.dumps(found, ensure_ascii=False))
+        click.echo(json.dumps(comparison, ensure_ascii=False))
         return 0
 
     from popbench.comparison.terminal import show
 
-    show(found, make_console())
+    show(comparison, make_console())
     return 0

@@ -1,4 +1,4 @@
-"""`popbench corpus`: embed a corpus ahead of a run, check its videos, and see what a prompt would retrieve."""
+"""`popbench corpus`: embeds a corpus before a run, checks its videos, and shows what a prompt retrieves."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 SPEC = "NAME[,KEY=VALUE]..."
 _TOLD = 5
-"""How many broken videos are told of."""
+"""The most broken videos that are named."""
 _WIDEST = 300
-"""Characters of a title that are shown at most."""
+"""The longest title that is shown, in characters."""
 _PLAIN: Mapping[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
 
 
@@ -34,7 +34,7 @@ def command() -> None:
 
 
 def _shared(function: Callable[..., int]) -> Callable[..., int]:
-    """Add the options of both commands."""
+    """Add the options that both commands have."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables."),
         click.option(
@@ -84,7 +84,7 @@ def build(corpus: str | None, embedder: str | None, videos: Path | None, as_json
             return 130
         finally:
             progress.close()
-    about = {
+    summary = {
         **subject.about,
         "was_ready": was_ready,
         "videos": index.n,
@@ -98,13 +98,15 @@ def build(corpus: str | None, embedder: str | None, videos: Path | None, as_json
         "broken_videos": None if videos is None else broken,
     }
     if as_json:
-        click.echo(json.dumps(about, ensure_ascii=False))
+        click.echo(json.dumps(summary, ensure_ascii=False))
     else:
-        _show_build(about)
+        _show_build(summary)
     if broken:
         more = f"; and {len(broken) - _TOLD:,} more" if len(broken) > _TOLD else ""
-        told = f"{counted(len(broken), 'video')} of {index.n:,} in {videos} cannot be used: {'; '.join(broken[:_TOLD])}"
-        tell(f"popbench: {told}{more} (--json lists all)", err=True)
+        problem = (
+            f"{counted(len(broken), 'video')} of {index.n:,} in {videos} cannot be used: {'; '.join(broken[:_TOLD])}"
+        )
+        tell(f"popbench: {problem}{more} (--json lists all)", err=True)
     return 1 if broken else 0
 
 
@@ -152,7 +154,7 @@ def show(prompt: str, corpus: str | None, embedder: str | None, mode: str, as_js
 
 
 class _Subject:
-    """A corpus and an embedder that lack nothing, and the retriever of both."""
+    """A corpus and an embedder that can run here, with their retriever."""
 
     def __init__(self, corpus: str | None, embedder: str | None, videos: Path | None) -> None:
         from popbench.planning.config import resolve_config
@@ -177,7 +179,7 @@ class _Subject:
         )
 
     def close(self) -> None:
-        """Free what the embedder took."""
+        """Close the embedder."""
         for item in self._both:
             item.component.close()
 
@@ -187,7 +189,7 @@ class _Subject:
 
     @property
     def about(self) -> dict[str, JSON]:
-        """What it is, as JSON."""
+        """The corpus, its part and the embedder, as JSON."""
         return {
             "corpus": self.corpus.spec.label,
             "part": self.retriever.part,
@@ -213,25 +215,25 @@ def _heading(about: Mapping[str, JSON]) -> str:
     return f"Corpus {about['corpus']}{demo}, part {about['part']}, embedded with {about['embedder']}"
 
 
-def _show_build(about: Mapping[str, JSON]) -> None:
+def _show_build(summary: Mapping[str, JSON]) -> None:
     from rich.table import Table
     from rich.text import Text
 
     console = make_console()
-    console.print(_heading(about), **_PLAIN)
+    console.print(_heading(summary), **_PLAIN)
     table = Table()
     table.add_column("tag", overflow="fold")
     for name in ("videos", "median popularity"):
         table.add_column(name, justify="right")
-    for tag, row in about["tags"].items():
+    for tag, row in summary["tags"].items():
         table.add_row(Text(tag), f"{row['videos']:,}", f"{row['median']:,g}")
     console.print(table)
-    for line in (*about["remarks"], *filter(None, [about["note"]])):
+    for line in (*summary["remarks"], *filter(None, [summary["note"]])):
         console.print(line, style="yellow", **_PLAIN)
-    videos = counted(about["videos"], "video")
-    ready = "Nothing was left to embed: " if about["was_ready"] else ""
-    console.print(f"{ready}{videos}, {about['bytes'] / 1e6:,.1f} MB in {about['folder']}", **_PLAIN)
-    if about["broken_videos"] == []:
+    videos = counted(summary["videos"], "video")
+    ready = "Nothing was left to embed: " if summary["was_ready"] else ""
+    console.print(f"{ready}{videos}, {summary['bytes'] / 1e6:,.1f} MB in {summary['folder']}", **_PLAIN)
+    if summary["broken_videos"] == []:
         console.print(f"All {videos} can be read.", **_PLAIN)
 
 

@@ -1,4 +1,4 @@
-"""`popbench doctor`: what this machine has, and what each component lacks on it."""
+"""`popbench doctor`: shows what this machine has, and what each component lacks on it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import click
 from popbench.progress.console import make_console
 
 KEYS = ("HF_TOKEN", "OPENAI_API_KEY", "DEEPSEEK_API_KEY")
-"""Keys that models commonly need; whether they are set is told, never their values."""
+"""Keys that many models need. The command prints whether they are set, never their values."""
 
 
 @click.command("doctor")
@@ -119,9 +119,9 @@ def _check(kind: str, name: str) -> str:
     from popbench.registry import load_registry
 
     try:
-        found = load_registry().resolve(kind, name).component.check()
-    except UsageError as error:  # the row names the component already
+        missing = load_registry().resolve(kind, name).component.check()
+    except UsageError as error:  # its row has the component's name
         return str(error).removeprefix(f"{kind} {name}").removeprefix(":").strip()
-    except Exception as error:  # a plugin's check may raise anything, and the doctor tells
+    except Exception as error:  # a plugin's check may raise anything
         return f"check failed: {one_line(error)}"
-    return "; ".join(found) if found else "ready"
+    return "; ".join(missing) if missing else "ready"

@@ -1,4 +1,4 @@
-"""`popbench eval`: the main job."""
+"""`popbench eval`: writes, renders and scores videos for prompts, and ranks the systems."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`popbench export`: a run's scores in other formats, for other tools and for boards elsewhere."""
+"""`popbench export`: writes a run's scores in formats of other tools and boards."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def command(
         written, demo = write_eee(
             run, out, organization=organization or "unknown", relationship=relationship or "other", force=force
         )
-        told = f"{out}: {counted(len(written), 'system')}, an aggregate and its instances each"
+        line = f"{out}: {counted(len(written), 'system')}, an aggregate and its instances each"
     else:
         from popbench.export.tables import write_table
 
         out = out or run / f"scores.{form}"
         rows, demo = write_table(run, form, out, force=force)
-        told = f"{out}: {counted(rows, 'row')}"
-    tell(told)
+        line = f"{out}: {counted(rows, 'row')}"
+    tell(line)
     if demo:
         click.echo("Demo scores: the files say so, and boards keep them apart from real ones.", err=True)
     return 0

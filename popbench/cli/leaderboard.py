@@ -1,4 +1,4 @@
-"""`popbench leaderboard`: boards from runs and from bare scores, and boards that are published."""
+"""`popbench leaderboard`: builds boards from runs and score files, and maintains published boards."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def build(
         raise UsageError("--private and --replace belong to --push-to-hub")
     if push_to_hub is not None:
         if here is not None:
-            read_board(here)  # the paper's has no scores of prompts to push
+            read_board(here)  # refuses the paper's board, which has no scores of prompts to push
         hub.ready(push_to_hub, replace=replace)
     if here is not None and out in (None, here):
         if title is not None or common:
@@ -158,13 +158,13 @@ def check(board: Path) -> int:
     checked = compare(board)
     if checked.wrong:
         raise RunError("\n".join(checked.wrong))
-    about = f": {counted(checked.systems, 'system')}, {counted(checked.submissions, 'submission')}"
-    tell(f"{board}: ok{about if checked.submissions else ''}")
+    counts = f": {counted(checked.systems, 'system')}, {counted(checked.submissions, 'submission')}"
+    tell(f"{board}: ok{counts if checked.submissions else ''}")
     return 0
 
 
 def _tell(results: dict[str, Any] | None, line: str) -> None:
-    """Show a board and say where it is."""
+    """Print a board and its place."""
 
     from popbench.leaderboard.terminal import show
 

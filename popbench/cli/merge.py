@@ -1,4 +1,4 @@
-"""`popbench merge`: the shards of a run, joined."""
+"""`popbench merge`: joins the shards of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`popbench plugins`: what is installed, and what is broken."""
+"""`popbench plugins`: lists what is installed, and what is broken."""
 
 from __future__ import annotations
 
@@ -88,24 +88,24 @@ def _as_json(item: Registration) -> dict[str, JSON]:
     }
 
 
-def _show_options(name: str, known: list[Registration], *, as_json: bool) -> int:
-    """Show the options of all components of this name: those of several kinds may share it."""
+def _show_options(name: str, registrations: list[Registration], *, as_json: bool) -> int:
+    """Print the options of all components with a name; several kinds may share it."""
     from popbench.errors import unknown
 
-    found = [item for item in known if item.name == name]
-    if not found:
-        raise unknown("component", name, [item.name for item in known])
-    unusable = [item.error for item in found if item.error]
+    named = [item for item in registrations if item.name == name]
+    if not named:
+        raise unknown("component", name, [item.name for item in registrations])
+    unusable = [item.error for item in named if item.error]
     if as_json:
-        click.echo(json.dumps({"components": [_as_json(item) for item in found]}))
+        click.echo(json.dumps({"components": [_as_json(item) for item in named]}))
     else:
         from popbench.cli._options import options_of, options_table
 
         console = make_console()
-        for item in found:
+        for item in named:
             if not item.error:
                 console.print(options_table(item))
-        if any(option["runtime"] for item in found for option in options_of(item)):
+        if any(option["runtime"] for item in named for option in options_of(item)):
             console.print("* results do not depend on it")
     for line in unusable:
         tell(f"popbench: {line}", err=True)

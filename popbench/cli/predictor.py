@@ -1,4 +1,4 @@
-"""`popbench predictor`: what is done to predictors themselves. How to train one is its plugin's business."""
+"""`popbench predictor`: the group of commands on predictors. Plugins add those that train one."""
 
 from __future__ import annotations
 

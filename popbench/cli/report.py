@@ -1,4 +1,4 @@
-"""`popbench report`: a run as one page, or runs as the tables and figures of the paper."""
+"""`popbench report`: writes a run's page, or the paper's tables and figures from runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`popbench status`: how far runs are."""
+"""`popbench status`: shows the progress of runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EVERY = 2.0
 
 
 def _finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
-    if value is not None and value != value:  # a range holds what is no number
+    if value is not None and value != value:  # click's range accepts nan
         raise click.BadParameter("nan is no number of seconds.", context, parameter)
     return value
 
@@ -57,119 +57,119 @@ def command(runs: tuple[Path, ...], watch: bool, every: float | None, as_json: b
 
     console = make_console()
     if not watch and every is None:
-        found = _look(runs)
-        _show(found, console, as_json=as_json)
-        return 1 if found.problems else 0
-    with suppress(KeyboardInterrupt):  # as it is meant to be left
+        shown = _look(runs)
+        _show(shown, console, as_json=as_json)
+        return 1 if shown.problems else 0
+    with suppress(KeyboardInterrupt):  # the way to end --watch
         _watch(runs, EVERY if every is None else every, console, as_json=as_json)
     return 0
 
 
-class _Found(NamedTuple):
-    """Runs as they stand, and what is wrong with others."""
+class _Statuses(NamedTuple):
+    """The statuses of runs, and problems with those that could not be read."""
 
     runs: list[Status]
     problems: list[str]
 
     @property
     def at_work(self) -> bool:
-        """Whether any process is."""
+        """Whether a process works on any of the runs."""
         return any(status.holder for status in self.runs)
 
 
-def _look(paths: Sequence[Path]) -> _Found:
-    """Look at all that can be read; raises the first problem where none can."""
+def _look(paths: Sequence[Path]) -> _Statuses:
+    """Read the status of each run; raises the first problem if none can be read."""
     from popbench.runs.status import read_status
 
-    found, problems = [], []
+    statuses, problems = [], []
     for path in paths:
         try:
-            found.append(read_status(path))
+            statuses.append(read_status(path))
         except PopbenchError as error:
             problems.append(error)
-    if not found:
+    if not statuses:
         raise problems[0]
-    return _Found(found, [str(error) for error in problems])
+    return _Statuses(statuses, [str(error) for error in problems])
 
 
 def _watch(paths: Sequence[Path], seconds: float, console: Console, *, as_json: bool) -> None:
-    """Show runs in their place on a terminal, one after the other elsewhere."""
-    found = _look(paths)
+    """Show statuses again and again: redrawn in place on a terminal, else one below the other."""
+    shown = _look(paths)
     if as_json or not console.is_terminal:
-        _show(found, console, as_json=as_json)
-        while found.at_work:
+        _show(shown, console, as_json=as_json)
+        while shown.at_work:
             time.sleep(seconds)
-            found = _look(paths)
-            _show(found, console, as_json=as_json)
+            shown = _look(paths)
+            _show(shown, console, as_json=as_json)
         return
     from rich.live import Live
 
-    with Live(_drawn(found, console), console=console, auto_refresh=False) as live:
-        while found.at_work:
+    with Live(_drawn(shown, console), console=console, auto_refresh=False) as live:
+        while shown.at_work:
             time.sleep(seconds)
-            found = _look(paths)
-            live.update(_drawn(found, console), refresh=True)
+            shown = _look(paths)
+            live.update(_drawn(shown, console), refresh=True)
 
 
-def _show(found: _Found, console: Console, *, as_json: bool) -> None:
+def _show(shown: _Statuses, console: Console, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(_as_json(found), ensure_ascii=False))
+        click.echo(json.dumps(_as_json(shown), ensure_ascii=False))
     else:
-        console.print(_drawn(found, console))
+        console.print(_drawn(shown, console))
 
 
-def _as_json(found: _Found) -> dict[str, Any]:
-    left = [status.seconds_left for status in found.runs]
-    usd = [status.usd for status in found.runs if status.usd is not None]
+def _as_json(shown: _Statuses) -> dict[str, Any]:
+    left = [status.seconds_left for status in shown.runs]
+    usd = [status.usd for status in shown.runs if status.usd is not None]
     return {
-        "done": sum(stage.done for status in found.runs for stage in status.stages),
-        "total": sum(stage.total for status in found.runs for stage in status.stages),
+        "done": sum(stage.done for status in shown.runs for stage in status.stages),
+        "total": sum(stage.total for status in shown.runs for stage in status.stages),
         "seconds_left": None if None in left else max(filter(None, left), default=0.0),
-        "gpu_seconds": sum(status.gpu_seconds for status in found.runs),
+        "gpu_seconds": sum(status.gpu_seconds for status in shown.runs),
         "usd": sum(usd) if usd else None,
-        "runs": [status.as_json() for status in found.runs],
-        "problems": found.problems,
+        "runs": [status.as_json() for status in shown.runs],
+        "problems": shown.problems,
     }
 
 
-def _drawn(found: _Found, console: Console) -> Group:
+def _drawn(shown: _Statuses, console: Console) -> Group:
     from rich.console import Group
     from rich.text import Text
 
     from popbench.progress.stages import table, totals
 
-    runs = [_run(status) for status in found.runs]
-    told = totals(runs)
-    if len(runs) + len(found.problems) == 1:
-        (status,) = found.runs
+    runs = [_run(status) for status in shown.runs]
+    text = totals(runs)
+    if len(runs) + len(shown.problems) == 1:
+        (status,) = shown.runs
         lines: list[RenderableType] = [Text(f"{status.path}: {_state(status)}")]
         lines += [Text(status.holder, style="dim")] if status.holder is not None else []
         lines.append(table([*_stages(status)], console.width))
     else:
         done, total = sum(row.done for row in runs), sum(row.total for row in runs)
-        told = ", ".join([f"{counted(len(runs), 'run')}: {done}/{total} done", *filter(None, [told])])
+        text = ", ".join([f"{counted(len(runs), 'run')}: {done}/{total} done", *filter(None, [text])])
         lines = [table(runs, console.width)]
-    lines += [Text(told, style="dim")] if told else []
-    notes = dict.fromkeys(note for status in found.runs for note in status.notes)
+    lines += [Text(text, style="dim")] if text else []
+    notes = dict.fromkeys(note for status in shown.runs for note in status.notes)
     lines += [Text(note, style="yellow") for note in notes]
-    return Group(*lines, *(Text(problem, style="red") for problem in found.problems))
+    return Group(*lines, *(Text(problem, style="red") for problem in shown.problems))
 
 
 def _state(status: Status) -> str:
     from popbench.progress.stages import duration
 
     if status.holder is not None and not any(stage.left for stage in status.stages):
-        told = "at work on samples and statistics"
+        text = "at work on samples and statistics"
     elif status.state == "stalled":
-        told = f"stalled for {duration(status.silent)}"
+        text = f"stalled for {duration(status.silent)}"
     else:
         more = {"stopped": ", its command goes on with it", "incomplete": ", its command tries the rest again"}
-        told = status.state + more.get(status.state, "")
+        text = status.state + more.get(status.state, "")
     if status.last is None:
-        return f"{told}; no result yet"
+        return f"{text}; no result yet"
     if status.holder is not None:
-        return f"{told}; last result {duration(max(status.now - status.last, 0.0))} ago"
-    return f"{told}; last result at {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(status.last))}"
+        return f"{text}; last result {duration(max(status.now - status.last, 0.0))} ago"
+    return f"{text}; last result at {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(status.last))}"
 
 
 def _stages(status: Status) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""`popbench task`: list, show and validate prompt sets."""
+"""`popbench task`: lists, shows and validates prompt sets."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def show(task: str, prompt: str | None, mode: str, corpus: str | None, embedder:
     if prompt is not None and prompt not in by_id:
         raise unknown(f"prompt of task {task}", prompt, by_id)
     task_mode, chosen = by_id[prompt] if prompt is not None else next(iter(by_id.values()))
-    write = tell if sys.stdout.isatty() else click.echo  # a file gets them as they are
+    write = tell if sys.stdout.isatty() else click.echo  # a file gets the messages unchanged
     write(f"# {chosen.task}/{chosen.id}, category {chosen.category}, mode {task_mode.mode.label}\n")
     for message in plan.shown(task_mode, chosen).messages:
         write(f"## {message['role']}\n\n{message['content']}\n")
@@ -89,7 +89,7 @@ def validate(tasks: tuple[str, ...], corpus: str | None, embedder: str | None) -
     from popbench.tasks.loading import load_tasks
 
     for task in load_tasks(tasks):
-        # Each task in its own modes, whatever modes other tasks of the call have.
+        # One plan per task, since a plan has only modes that all its tasks have.
         modes = tuple(task.file.templates)
         plan = make_plan(resolve_config({"mode": modes, "corpus": corpus, "embedder": embedder}), [task])
         if plan.uses_references:

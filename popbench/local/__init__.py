@@ -1,7 +1,7 @@
-"""What plugins that run models on this machine share: which files a model is, its memory, its devices, silence.
+"""Helpers for plugins that run models on this machine: files of a model, memory, devices, a quiet terminal. Public.
 
-Takes a model or a data set by its name or folder; hands on its files, and what is lacking or must not be followed.
-Nothing heavy is imported before it is used, and no family of models is known here: a `Layout` says what one looks like.
+Takes a model or a data set by its name or folder; hands on its files, and what they lack or must not be followed to.
+Heavy libraries are imported when they are used. No family of models is built in: a `Layout` describes one.
 """
 
 from popbench.local.code import asks_for_kernels

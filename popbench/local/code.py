@@ -1,4 +1,4 @@
-"""What files of a model ask to be run: told before a library reads them, whichever version of it is installed."""
+"""Finds what a model's files ask a library to execute, before the library reads them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 from popbench.local.files import read_json
 
 _KERNELS = ("attn_implementation", "experts_implementation", "kernel", "kernels")
-"""Ends of the keys under which a configuration names compiled code, as a repository of the hub."""
+"""Endings of the keys under which a configuration names a hub repository with compiled code."""
 
 
 def asks_for_kernels(folder: Path) -> str | None:
-    """Say in a few words that a model's config.json has a library fetch compiled code and run it; None otherwise."""
-    found = _kernel(read_json(folder / "config.json"))
-    if found is None:
+    """Return a message if a model's config.json makes a library fetch and run compiled code; else None."""
+    # Newer versions of transformers do that without asking. Checking here does not depend on the version.
+    repository = _kernel(read_json(folder / "config.json"))
+    if repository is None:
         return None
-    return f"its config.json asks for compiled code of the hub ({found!r}), which is not run: take that entry out"
+    return f"its config.json asks for compiled code of the hub ({repository!r}), which is not run: take that entry out"
 
 
 def _kernel(config: Any, key: str = "") -> str | None:

@@ -1,7 +1,7 @@
-"""Where the data of a data set may lie: what its own card says of that is a stranger's, too.
+"""Restricts the places from which `datasets` reads data.
 
-`datasets` reads the card of a folder (README.md) and follows it to any file system that is known to fsspec, some of
-which run templates, log in elsewhere, or unpack whatever they are given.
+The card of a data set (README.md) may name data files, and it comes from a stranger. `datasets` follows it to any file
+system that fsspec knows, some of which render templates, log in elsewhere, or unpack anything.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ _OUT = re.compile(r"::|://|^[/~\\]|(^|[/\\])\.\.([/\\]|$)")
 
 _lock = threading.Lock()
 _kept: list[tuple[Any, Any]] = []
-"""fsspec's modules and their own functions, while a block is at work that restricts them."""
+"""fsspec's modules and their original functions, while a block restricts them."""
 _depth = 0
 
 
 @contextmanager
 def plain_places() -> Iterator[None]:
-    """Let data come from files, https and the hub only, whatever a card or a file of data names."""
+    """Let data come from files, https and the hub only, inside the block, whatever a card or a data file names."""
     global _depth
     import fsspec
 
-    # The package has another thing under the name of its module.
+    # Through sys.modules: `fsspec.registry` is a mapping, not the module of that name.
     modules: list[Any] = [sys.modules[f"{fsspec.__name__}.{name}"] for name in ("registry", "core")]
-    known = modules[0].get_filesystem_class
+    get_filesystem_class = modules[0].get_filesystem_class
 
     def restricted(protocol: Any) -> Any:
         if protocol and protocol not in _PROTOCOLS:
             raise ValueError(f"{one_line(str(protocol), 50)} is none of the places that data are read from")
-        return known(protocol)
+        return get_filesystem_class(protocol)
 
-    with _lock:
+    with _lock:  # blocks may overlap in several threads: the first replaces the functions, the last restores them
         if not _depth:
             for module in modules:
                 _kept.append((module, module.get_filesystem_class))
@@ -62,7 +62,7 @@ def plain_places() -> Iterator[None]:
 
 
 def check_card(folder: Path) -> None:
-    """Raise UsageError for a folder of data whose card names data outside of it."""
+    """Raise UsageError if the card of a data folder names data outside of the folder."""
     for name in _CARDS:
         if not (folder / name).exists():
             continue
@@ -72,7 +72,7 @@ def check_card(folder: Path) -> None:
 
 
 def _header(card: Path) -> JSON:
-    """Return what a card says in YAML; nothing for what `datasets` takes for none, too."""
+    """Return the YAML header of a card; None if it has none by the rules of `datasets`."""
     try:
         text = read_text(card, _LARGEST_CARD)
         if card.suffix == ".md":
@@ -84,7 +84,7 @@ def _header(card: Path) -> JSON:
 
 
 def _places(value: JSON, below: bool = False) -> Iterator[str]:
-    """Yield the texts under the keys that name data, as deep as they stand."""
+    """Yield all texts at any depth below keys that name data."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield from _places(item, below or key in _KEYS)

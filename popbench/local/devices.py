@@ -1,22 +1,27 @@
-"""What the `device` option of a plugin stands for: auto, cpu, mps, cuda or cuda:INDEX."""
+"""The `device` option of plugins: auto, cpu, mps, cuda or cuda:INDEX."""
 
 from __future__ import annotations
 
 
 def gpu_count(device: str) -> int:
-    """Return how many CUDA GPUs a model may use: all of them, unless `device` names one, or none."""
+    """Return how many CUDA GPUs `device` stands for: all that are there, one, or none."""
     return len(_gpus(device))
 
 
 def gpu_memory(device: str) -> float:
-    """Return the bytes of memory of the GPUs that a model may use, in use or not; 0 where there are none."""
+    """Return the total memory of the GPUs that `device` stands for, in bytes; 0 without a GPU."""
     import torch
 
     return float(sum(torch.cuda.get_device_properties(index).total_memory for index in _gpus(device)))
 
 
 def device_problem(device: str) -> str | None:
-    """Say in one line that a device is not there, and what to do about it; None where it is."""
+    """Return one line on why a device cannot be used and what to do; None if it can. For a component's `check()`.
+
+    >>> from popbench import local
+    >>> local.device_problem("cpu") is None
+    True
+    """
     import torch
 
     if device.startswith("cuda") and not gpu_count(device):
@@ -27,13 +32,13 @@ def device_problem(device: str) -> str | None:
 
 
 def _gpus(device: str) -> range:
-    """Return the indices of the GPUs that `device` stands for, as far as they are there."""
+    """Return the indices of the GPUs that `device` stands for and that exist."""
     if device in ("cpu", "mps"):
         return range(0)
     import torch
 
-    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if ":" in device:
         index = int(device.partition(":")[2])
-        return range(index, index + 1) if index < found else range(0)
-    return range(found)
+        return range(index, index + 1) if index < count else range(0)
+    return range(count)

@@ -1,4 +1,4 @@
-"""What a kind of model folder looks like, and the digest of what such a folder holds."""
+"""Describes the folder of a kind of model, and hashes what such a folder holds."""
 
 from __future__ import annotations
 
@@ -9,22 +9,36 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _WHOLE = 8 * 2**20
-"""Weight files up to this size are hashed whole; of larger ones, blocks spread over the file."""
+"""Bytes up to which a weight file is hashed whole. Of a larger one, blocks spread over the file are hashed: reading
+terabytes would take longer than most runs."""
 _WHOLE_TEXT = 64 * 2**20
-"""The same for texts: no tokenizer is larger, but data left in the folder may be."""
+"""The same for texts: no tokenizer is larger, but a data file that was left in the folder may be."""
 _BLOCKS, _BLOCK = 64, 4096
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a kind of model folder looks like. Each function is handed the folder.
+    """Describes the folder of a kind of model. Each function takes the folder.
 
-    `kind` names it in messages ("transformers model") and `index` is the JSON file that makes a folder one
-    ("config.json"). `problem` says in a few words what keeps a folder that has an index from being loaded, and
-    `complete` whether a folder of the hub's cache, where a file comes whole or not at all, holds the whole model.
-    `files` are all that results depend on, and those the digest covers; `weights`, which may be in sub-folders, those
-    of them that hold weights. `download` is what `hf download` needs after the model's id, where a hub model's
-    repository holds more than the model.
+    >>> from popbench import local
+    >>> main = ("model.safetensors", "model.safetensors.index.json")  # in the library's order
+    >>> layout = local.Layout(
+    ...     kind="toy model",
+    ...     index="toy.json",
+    ...     problem=lambda folder: local.broken_weights(folder, main),
+    ...     complete=lambda folder: bool(local.weight_files(folder)) and not local.lacks_shards(folder, main),
+    ...     files=lambda folder: [folder / "toy.json", *local.weight_files(folder)],
+    ...     weights=local.weight_files,
+    ... )
+
+    Attributes:
+        kind: its name in messages, such as "transformers model".
+        index: the JSON file that makes a folder one, such as "config.json".
+        problem: returns in a few words why a folder with an index cannot be loaded; None if it can.
+        complete: says whether a folder of the hub's cache, where each file is whole or absent, holds the whole model.
+        files: all files that results depend on; the digest covers them.
+        weights: those of them that hold weights; they may be in sub-folders.
+        download: arguments of `hf download` after the model's id, if a repository holds more than the model.
     """
 
     kind: str
@@ -37,30 +51,30 @@ class Layout:
 
 
 def folder_digest(folder: Path, layout: Layout) -> str:
-    """Hash what a model's folder holds: texts whole, large files by name, size and a sample of their bytes.
+    """Hash a model's folder: texts whole, large files by name, size and a sample of their bytes.
 
-    It takes milliseconds for any size. A change of a few bytes in a large weight file may go unseen; another
-    training, conversion or quantization of the model does not.
+    This takes milliseconds for any size. It notices another training, conversion or quantization of the model, but
+    perhaps not a change of a few bytes in a large weight file.
     """
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     weights = set(layout.weights(folder))
     for file in sorted({*weights, *layout.files(folder)}):
         if not file.is_file():
             continue
         size = file.stat().st_size
-        found.update(f"{file.relative_to(folder).as_posix()}\0{size}\0".encode("utf-8", "surrogateescape"))
+        digest.update(f"{file.relative_to(folder).as_posix()}\0{size}\0".encode("utf-8", "surrogateescape"))
         with file.open("rb") as data:
             if size <= (_WHOLE if file in weights else _WHOLE_TEXT):
-                found.update(data.read())
+                digest.update(data.read())
                 continue
             for block in range(_BLOCKS):
                 data.seek((size - _BLOCK) * block // (_BLOCKS - 1), os.SEEK_SET)
-                found.update(data.read(_BLOCK))
-    return found.hexdigest()[:32]
+                digest.update(data.read(_BLOCK))
+    return digest.hexdigest()[:32]
 
 
 def file_digest(path: str) -> str | None:
-    """Hash a file's content; None where it cannot be read."""
+    """Hash a file's content; None if it cannot be read."""
     try:
         return hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()[:32]
     except OSError:

@@ -1,4 +1,4 @@
-"""How much memory there is, how much a call took, and whether it was too little."""
+"""Memory: how much there is, how much a call used, and whether it was too little."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WORDS = (
 
 
 def machine_memory() -> float:
-    """Return the bytes of memory this machine has; infinity where it does not say."""
+    """Return this machine's memory in bytes; infinity if that is unknown."""
     try:
         return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, ValueError, OSError):
@@ -24,7 +24,7 @@ def machine_memory() -> float:
 
 
 def free_memory() -> float:
-    """Return the bytes of memory this machine has to spare; a guess where it does not say."""
+    """Return this machine's free memory in bytes; a guess if that is unknown."""
     try:
         with Path("/proc/meminfo").open(encoding="ascii") as lines:
             for line in lines:
@@ -36,7 +36,7 @@ def free_memory() -> float:
 
 
 def release_memory() -> None:
-    """Give back what nobody holds any more."""
+    """Collect garbage, and empty torch's cache of GPU memory."""
     import torch
 
     gc.collect()
@@ -45,7 +45,7 @@ def release_memory() -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory is short: a GPU's, or that of the machine."""
+    """Say whether an error means that a GPU, or the machine, is out of memory."""
     import torch
 
     if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
@@ -56,9 +56,15 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 class peak_memory:  # noqa: N801 - used as a function is
-    """Measures the most GPU memory in use inside a `with` block, of the GPUs with the given indices.
+    """Measures the peak of GPU memory in a `with` block, over the GPUs with the given indices.
 
-    Torch counts per GPU, for the whole process: a block inside another starts the outer one's count anew.
+    Torch counts per GPU for the whole process, so a nested block resets the count of the outer one.
+
+    >>> from popbench import local
+    >>> with local.peak_memory(range(local.gpu_count("cpu"))) as peak:
+    ...     pass  # render a clip
+    >>> peak.mb is None  # no GPU
+    True
     """
 
     def __init__(self, gpus: Sequence[int]) -> None:
@@ -67,7 +73,7 @@ class peak_memory:  # noqa: N801 - used as a function is
 
     @property
     def mb(self) -> float | None:
-        """The most so far, in MiB over all the GPUs, or that of the whole block after its end; None without a GPU."""
+        """The peak so far, after the block that of the block, in MiB over all the GPUs; None without a GPU."""
         if not self._gpus or self._ended is not None:
             return self._ended
         import torch

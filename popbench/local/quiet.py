@@ -1,4 +1,4 @@
-"""Keeping libraries from writing to a terminal that shows popbench's own progress."""
+"""Silences libraries that would write into popbench's progress on the terminal."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from typing import Any
 _LOGGERS = ("bitsandbytes", "accelerate", "torch", "torchao")
 _lock = threading.Lock()
 _silenced: dict[str, tuple[int, Callable[[], None]]] = {}
-"""What is silent now, by name: how many blocks want it so, and what undoes it."""
+"""The libraries and loggers that are silenced, by name: by how many blocks, and the function that undoes it."""
 
 
 @contextmanager
 def quiet(*libraries: str) -> Iterator[None]:
-    """Show neither bars nor logged warnings of `libraries` and what they use; errors are raised, as ever.
+    """Hide progress bars and logged warnings of `libraries`, and of what they use, inside the block.
 
-    They are those with a `utils.logging` as Hugging Face's have it, such as transformers and diffusers. Blocks may
-    be nested and overlap in several threads: each library talks again when the last block that names it has ended.
+    They must have a module `utils.logging` like Hugging Face's: transformers, diffusers. Exceptions are raised as
+    usual. Blocks may be nested, and overlap in several threads: a library's settings are restored when the last block
+    that names it ends.
+
+    >>> from popbench import local
+    >>> with local.quiet("transformers"):
+    ...     pass  # load a model
     """
     modules: dict[str, Any] = {name: import_module(f"{name}.utils.logging") for name in dict.fromkeys(libraries)}
     wanted = [*_LOGGERS, *modules]
@@ -41,9 +46,9 @@ def quiet(*libraries: str) -> Iterator[None]:
 
 
 def _hush(library: Any) -> Callable[[], None]:
-    """Silence a library; return what undoes it."""
+    """Silence a library; return a function that undoes it."""
     verbosity = library.get_verbosity()
-    # older versions do not tell, and have bars unless they were told otherwise
+    # Older versions lack this function; their bars are on by default.
     asked = getattr(library, "is_progress_bar_enabled", None)
     bars = asked() if asked is not None else getattr(library, "_tqdm_active", True)
     library.set_verbosity_error()
@@ -58,7 +63,7 @@ def _hush(library: Any) -> Callable[[], None]:
 
 
 def _raise_level(name: str) -> Callable[[], None]:
-    """Let a logger pass errors only; return what undoes it."""
+    """Let a logger pass errors only; return a function that undoes it."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,6 +1,6 @@
-"""Where a model's files are, and which ones exactly: a folder's contents, or a commit of the hub.
+"""Finds the files of a model, in a folder or in the hub's cache, and identifies them by a hash or a commit.
 
-No weights are read here beyond a sample of their bytes, and the hub is asked once, for a few seconds at most.
+No more of the weights is read than a sample of their bytes. The hub is asked once, for a few seconds at most.
 """
 
 from __future__ import annotations
@@ -17,11 +17,26 @@ from popbench.local.layout import Layout, folder_digest
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PATIENCE = 3.0
-"""Seconds for the hub to answer."""
+"""Seconds that the hub has to answer."""
 
 
 class Weights:
-    """The files that `model` and `revision` stand for. What was found out is kept for the life of the object."""
+    """The files of a model: `model` is a folder or a hub id, `revision` a branch, tag or commit of the latter.
+
+    >>> from popbench import local
+    >>> layout = local.Layout(
+    ...     kind="toy model",
+    ...     index="toy.json",
+    ...     problem=lambda folder: None,
+    ...     complete=lambda folder: True,
+    ...     files=lambda folder: [folder / "toy.json"],
+    ...     weights=lambda folder: [],
+    ... )
+    >>> local.Weights("./no-such-folder", None, layout).problem  # for a component's check()
+    'model ./no-such-folder: there is no such folder; give the folder of a model, or a hub id'
+
+    Results are cached in the object, so that the hub is asked once.
+    """
 
     def __init__(self, model: str, revision: str | None, layout: Layout) -> None:
         self.model = model
@@ -32,7 +47,7 @@ class Weights:
 
     @cached_property
     def folder(self) -> Path | None:
-        """The folder to load from: a local model's, or the hub cache's where it holds the whole model."""
+        """The folder to load from: the given one, or that in the hub's cache if it is complete; else None."""
         if self.local:
             return self._path.resolve() if is_folder(self.model) else None
         cached = self._cached
@@ -40,7 +55,7 @@ class Weights:
 
     @cached_property
     def commit(self) -> str | None:
-        """The commit of a hub model: as given, else the cached one, else what the hub says; None if unknown."""
+        """The commit of a hub model: the given one, else the cached one, else the hub's; None if unknown."""
         if self.local:
             return None
         if self.revision is not None and _COMMIT.fullmatch(self.revision):
@@ -49,50 +64,50 @@ class Weights:
 
     @cached_property
     def identity(self) -> str | None:
-        """What results depend on: the commit of a hub model, a hash of a folder's files; None if not to be had."""
+        """The commit of a hub model, or a hash of a folder's files, for the fingerprint; None if unknown."""
         if not self.local:
             return self.commit
         return None if self.folder is None else folder_digest(self.folder, self.layout)
 
     def changed(self) -> bool:
-        """Whether a folder's files are no longer those of `identity`. What the hub's cache holds does not change."""
+        """Say whether a folder's files differ from those of `identity`. Those in the hub's cache never change."""
         if not self.local or self.folder is None:
             return False
-        known = self.identity
-        return folder_digest(self.folder, self.layout) != known
+        before = self.identity
+        return folder_digest(self.folder, self.layout) != before
 
     @cached_property
     def problem(self) -> str | None:
-        """Why the model cannot be loaded, and what to do about it, in one line."""
+        """Why the model cannot be loaded, and what to do, in one line; None if it can."""
         if self.local:
             if self.folder is None:
                 return f"model {self.model}: there is no such folder; give the folder of a model, or a hub id"
-            found = self._broken(self.folder)
-            if found is not None:
-                return f"model {self.model}: {found}"
+            defect = self._broken(self.folder)
+            if defect is not None:
+                return f"model {self.model}: {defect}"
             if self.revision is not None:
                 return f"model {self.model}: revision={self.revision} is for hub models; leave it out for a folder"
             return None
         if self.folder is None:
             return self._answer[1]
-        found = self._broken(self.folder)
-        return None if found is None else f"model {self.model}: in {self.folder}, {found}"
+        defect = self._broken(self.folder)
+        return None if defect is None else f"model {self.model}: in {self.folder}, {defect}"
 
     @property
     def index(self) -> dict[str, Any]:
-        """What the layout's index file holds, where it is on this machine; else empty."""
+        """The content of the layout's index file; empty if it is not on this machine."""
         folder = self.folder or (None if self.local else self._cached)
         return {} if folder is None else read_json(folder / self.layout.index)
 
     @cached_property
     def stored_bytes(self) -> int | None:
-        """The size of the weight files on this machine, None where they are not here."""
+        """The size of the weight files on this machine; None if they are not here."""
         if self.folder is None:
             return None
         return sum(file.stat().st_size for file in self.layout.weights(self.folder)) or None
 
     def _broken(self, folder: Path) -> str | None:
-        """Say in a few words what keeps a folder from being loaded."""
+        """Return in a few words why a folder cannot be loaded; None if it can."""
         index, kind = self.layout.index, self.layout.kind
         if not (folder / index).is_file():
             return f"the folder holds no {index}, so it is no {kind}: give the folder of one"
@@ -102,30 +117,31 @@ class Weights:
 
     @cached_property
     def _cached(self) -> Path | None:
-        """The folder of this revision in the hub's cache, whole or not."""
+        """The folder of this revision in the hub's cache, complete or not."""
         import huggingface_hub
 
         try:
-            found = huggingface_hub.try_to_load_from_cache(self.model, self.layout.index, revision=self.revision)
+            file = huggingface_hub.try_to_load_from_cache(self.model, self.layout.index, revision=self.revision)
         except ValueError:  # not a name that a hub model can have
             return None
-        return Path(found).parent if isinstance(found, str) else None
+        return Path(file).parent if isinstance(file, str) else None
 
     @cached_property
     def _answer(self) -> tuple[str | None, str | None]:
-        """Ask the hub; return the commit and what stands against loading from it."""
+        """Ask the hub; return the commit, and why the model cannot be loaded from it."""
         from huggingface_hub import constants
 
         offline = constants.HF_HUB_OFFLINE
-        found: list[tuple[str | None, str | None]] = []
+        answers: list[tuple[str | None, str | None]] = []
         if not offline:
+            # In a thread: the library's own limits do not cover name resolution and retries.
             asking = threading.Thread(
-                target=lambda: found.append(_ask(self.model, self.revision, self.layout)), daemon=True
+                target=lambda: answers.append(_ask(self.model, self.revision, self.layout)), daemon=True
             )
             asking.start()
             asking.join(_PATIENCE)
-        if found:
-            return found[0]
+        if answers:
+            return answers[0]
         why = "HF_HUB_OFFLINE is set" if offline else "the hub cannot be reached"
         what = f"{self.model} {self.layout.download}".strip()
         what += "" if self.revision is None else f" --revision {self.revision}"
@@ -146,7 +162,7 @@ def _ask(model: str, revision: str | None, layout: Layout) -> tuple[str | None, 
         commit = huggingface_hub.get_hf_file_metadata(url, timeout=_PATIENCE).commit_hash
         if commit is not None or _COMMIT.fullmatch(revision or ""):
             return commit, None
-        # without it nobody could say which weights results are of
+        # Without a commit, nothing says which weights the results come from.
         return None, f"model {model}: the hub (a mirror or a proxy?) does not say its commit: give revision=COMMIT"
     except errors.GatedRepoError:
         return None, f"model {model}: gated: accept its licence at {page} and set HF_TOKEN to a token of that account"

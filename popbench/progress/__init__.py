@@ -1,7 +1,7 @@
-"""What a run tells while it works, and how that is shown on a terminal. Public: plugins take and make a `Progress`.
+"""The progress of work, and its display on a terminal. Public: plugins take and make a `Progress`.
 
-`base` is the interface, which says nothing by itself; `live` shows it, with `stages` for its tables; `console` writes
-texts of others so that they cannot steer the terminal. Nothing here knows what the work is.
+Takes counts per stage; hands on text. `base` is the interface, which by itself shows nothing; `live` shows progress,
+with tables of `stages`; `console` prints texts of others so that they cannot steer the terminal.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ __all__ = ["Progress", "make_progress"]
 
 
 def make_progress() -> Progress:
-    """Make one that shows itself on standard error: bars where that is a terminal, plain lines where it is none."""
+    """Make a `Progress` that is shown on standard error: as bars on a terminal, else as plain lines."""
     from popbench.progress import live
 
     return live.make_progress()

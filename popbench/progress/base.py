@@ -1,34 +1,34 @@
-"""What a run tells while it works: counts per stage. This class says nothing; `make_progress` makes one that does."""
+"""The interface for the progress of work. The class here shows nothing; `make_progress` makes one that does."""
 
 from __future__ import annotations
 
 
 class Progress:
-    """Receives the progress of a run, from one thread at a time. Several stages may be under way at once."""
+    """Receives the progress of work, from one thread at a time. Several stages may run at once."""
 
     def stage(self, name: str, total: int, done: int) -> None:
-        """A stage begins: `total` items, of which `done` are there from earlier runs."""
+        """Begin a stage of `total` items, of which `done` are there from earlier runs."""
 
     def advance(self, count: int = 1, stage: str | None = None) -> None:
-        """Say that `count` more items of a stage are settled; without a name, of the one that began last."""
+        """Count more items of a stage as done; without a name, of the stage that began last."""
 
     def resize(self, total: int, stage: str) -> None:
-        """Say that a stage has another number of items: what an earlier one found invalid never gets to it."""
+        """Set a stage's number of items: those that an earlier stage found invalid never reach it."""
 
     def spend(self, stage: str, *, gpu_seconds: float = 0.0, usd: float = 0.0) -> None:
-        """Say what a stage has taken on top of what was told before."""
+        """Add GPU time and costs to those of a stage."""
 
     def workers(self, count: int, stage: str) -> None:
-        """Say how many processes work for a stage now."""
+        """Set the number of processes that work for a stage."""
 
     def finish(self, stage: str) -> None:
-        """A stage is over, also where not all of it is settled."""
+        """End a stage, even if not all of its items are done."""
 
     def notice(self, line: str) -> None:
-        """Tell of something that is good to know of the whole run, in one line."""
+        """Show a remark on the whole work, in one line."""
 
     def problem(self, line: str) -> None:
-        """Tell of something that went wrong and did not end the run, in one line."""
+        """Show a problem that does not end the work, in one line."""
 
     def close(self) -> None:
-        """Everything is told."""
+        """End the display."""

@@ -1,4 +1,4 @@
-"""Writing to the terminal: titles, labels and names of files are other people's, and must not steer it."""
+"""Prints to the terminal texts of others, such as titles, labels and file names, so that they cannot steer it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 def tell(line: str, *, err: bool = False) -> None:
-    """Write a line as it is, but for characters that a terminal would obey."""
+    """Print a line, with control characters shown as escape codes."""
     click.echo(visible(line), err=err)
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Make a console of rich's that writes texts as `tell` does; styles and movements of its own stay."""
+    """Make a console of rich that prints texts as `tell` does; its own styles and cursor movements work."""
     from rich.console import Console
     from rich.segment import Segment
 
     class Visible(Console):
         def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
             for segment in super().render(renderable, options):
-                told = segment.control or segment.text.isprintable()
-                yield segment if told else Segment(visible(segment.text), segment.style)
+                safe = segment.control or segment.text.isprintable()
+                yield segment if safe else Segment(visible(segment.text), segment.style)
 
     return Visible(stderr=stderr)

@@ -1,4 +1,4 @@
-"""The progress of a run on the terminal: a table of its stages where there is one, plain lines where there is none."""
+"""Shows progress on standard error: as a table of stages on a terminal, else as plain lines."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ Clock = Callable[[], float]
 """Seconds since some moment."""
 
 RATE_SECONDS = 300.0
-"""Seconds that a rate is over: a model that took long to load does not count for ever."""
+"""Seconds over which a rate is taken, so that the time to load a model soon drops out."""
 _RATE_ITEMS = 5
-"""Items that a rate is over at least, however long they took."""
+"""The fewest items over which a rate is taken, however long they took."""
 
 
 def make_progress() -> Shown:
-    """Choose by whether standard error is a terminal; standard output is left for results."""
+    """Return bars if standard error is a terminal, else lines. Standard output is for results."""
     return Bars() if sys.stderr.isatty() else Lines(sys.stderr)
 
 
 @dataclass(slots=True)
 class _Stage:
-    """A stage and how it came to where it is."""
+    """A stage with its recent history."""
 
     name: str
     total: int
@@ -44,14 +44,14 @@ class _Stage:
     before: int = field(init=False)
     ended: float | None = None
     named: bool = True
-    """Without its name it can only be moved on until another one begins."""
+    """False if it is advanced without its name: it then ends when another stage begins."""
     workers: int = 0
     gpu_seconds: float = 0.0
     usd: float = 0.0
     moved: bool = False
-    """Whether something came since a line told of it."""
+    """Whether it advanced since a line was printed about it."""
     _past: deque[tuple[float, int]] = field(default_factory=deque)
-    """Moments and what was done by then, a second apart at least."""
+    """(time, items done by then), at least a second apart."""
 
     def __post_init__(self) -> None:
         self.before = self.done
@@ -59,11 +59,11 @@ class _Stage:
 
     @property
     def full(self) -> bool:
-        """Whether there is nothing left to settle."""
+        """Whether all items are done."""
         return self.done >= self.total
 
     def advance(self, count: int, now: float) -> None:
-        """Settle more."""
+        """Count more items as done."""
         self.done += count
         self.moved = True
         if len(self._past) > 1 and now - self._past[-2][0] < 1:
@@ -71,11 +71,11 @@ class _Stage:
         self._past.append((now, self.done))
 
     def end(self, now: float) -> None:
-        """Stand still from now on."""
+        """Stop the clock, if it runs."""
         self.ended = now if self.ended is None else self.ended
 
     def row(self, now: float) -> Row:
-        """Return it as it stands."""
+        """Return its present state."""
         gone = (now if self.ended is None else self.ended) - self.began
         rate = self._rate(now) if self.ended is None else _ratio(self.done - self.before, gone)
         return Row(
@@ -92,7 +92,7 @@ class _Stage:
         )
 
     def _rate(self, now: float) -> float | None:
-        """Return items a second. It falls while nothing comes: answers come in batches, and a stall has to show."""
+        """Return items per second up to now, so that the rate falls during a stall; None if it is unknown."""
         past = self._past
         while len(past) > 1 and past[1][0] <= now - RATE_SECONDS and self.done - past[1][1] >= _RATE_ITEMS:
             past.popleft()
@@ -104,7 +104,7 @@ def _ratio(count: int, seconds: float) -> float | None:
 
 
 class Shown(Progress):
-    """Keeps what is told of stages; subclasses show it. Told and looked at from several threads."""
+    """Keeps the state of stages, which subclasses show. Used from several threads."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -112,10 +112,10 @@ class Shown(Progress):
         self._stages: dict[str, _Stage] = {}
         self._last: _Stage | None = None
         self.spent = ""
-        """What it came to when it was closed: `3.2 GPU-hours, $0.53`, or nothing."""
+        """GPU time and costs when it was closed, `3.2 GPU-hours, $0.53`; empty if there were none."""
 
     def stage(self, name: str, total: int, done: int) -> None:
-        """Begin it; one before that is moved on without its name is over."""
+        """Begin a stage. The one before ends if it is advanced without its name."""
         with self._lock:
             if self._last is not None and not self._last.named:
                 self._end(self._last)
@@ -125,43 +125,43 @@ class Shown(Progress):
             self._moved(self._last)
 
     def advance(self, count: int = 1, stage: str | None = None) -> None:
-        """Move a stage on; an answer that settles nothing, to be asked again, comes with a count of 0."""
+        """Count more items as done; 0 for an answer that will be asked for again."""
         with self._lock:
-            found = self._last if stage is None else self._stages.get(stage)
-            if found is not None and found.ended is None:
-                found.named = stage is not None
-                found.advance(count, self._clock())
-                self._moved(found)
+            state = self._last if stage is None else self._stages.get(stage)
+            if state is not None and state.ended is None:
+                state.named = stage is not None
+                state.advance(count, self._clock())
+                self._moved(state)
 
     def resize(self, total: int, stage: str) -> None:
-        """Count on with another total."""
+        """Set the number of items."""
         with self._lock:
-            if (found := self._stages.get(stage)) is not None:
-                found.total = total
-                if found.full:
-                    self._end(found)
+            if (state := self._stages.get(stage)) is not None:
+                state.total = total
+                if state.full:
+                    self._end(state)
 
     def spend(self, stage: str, *, gpu_seconds: float = 0.0, usd: float = 0.0) -> None:
-        """Add it up."""
+        """Add GPU time and costs."""
         with self._lock:
-            if (found := self._stages.get(stage)) is not None:
-                found.gpu_seconds += gpu_seconds
-                found.usd += usd
+            if (state := self._stages.get(stage)) is not None:
+                state.gpu_seconds += gpu_seconds
+                state.usd += usd
 
     def workers(self, count: int, stage: str) -> None:
-        """Keep their number."""
+        """Set the number of workers."""
         with self._lock:
-            if (found := self._stages.get(stage)) is not None:
-                found.workers = count
+            if (state := self._stages.get(stage)) is not None:
+                state.workers = count
 
     def finish(self, stage: str) -> None:
-        """Have its clock stand still."""
+        """End a stage."""
         with self._lock:
-            if (found := self._stages.get(stage)) is not None:
-                self._end(found)
+            if (state := self._stages.get(stage)) is not None:
+                self._end(state)
 
     def close(self) -> None:
-        """End what was not finished."""
+        """End all stages."""
         with self._lock:
             now = self._clock()
             for stage in self._stages.values():
@@ -172,10 +172,10 @@ class Shown(Progress):
         """Show that a stage begins."""
 
     def _over(self, stage: _Stage) -> None:
-        """Show that a stage is over."""
+        """Show that a stage ended."""
 
     def _step(self) -> None:
-        """Show that something moved, if it is time."""
+        """Show that stages advanced, if it is time to."""
 
     def _moved(self, stage: _Stage) -> None:
         if stage.full and stage.ended is None:
@@ -189,7 +189,7 @@ class Shown(Progress):
             self._over(stage)
 
     def _rows(self) -> tuple[list[Row], str]:
-        """Return all stages, and what they come to."""
+        """Return the state of all stages, and a text of their totals."""
         now = self._clock()
         stages = list(self._stages.values())
         until = max((now if stage.ended is None else stage.ended for stage in stages), default=now)
@@ -198,7 +198,7 @@ class Shown(Progress):
 
 
 class Bars(Shown):
-    """A table that stays in its place: a line per stage, and one of totals below; all else is told above it."""
+    """A table that is redrawn in place: a line per stage and one of totals. Other lines are printed above it."""
 
     def __init__(self, console: Console | None = None, clock: Clock = time.monotonic) -> None:
         super().__init__(clock)
@@ -206,27 +206,27 @@ class Bars(Shown):
         self._live: Live | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """Draw the stages as they stand; done several times a second, in a thread of rich's."""
+        """Draw the stages. Called several times a second, in a thread of rich."""
         from rich.text import Text
 
         with self._lock:
-            rows, told = self._rows()
+            rows, totals_text = self._rows()
         shown = rows if self._live is None else _fitting(rows, console.height - 4)
         yield table(shown, options.max_width)
         more = f"and {counted(len(rows) - len(shown), 'more stage')}; " if len(shown) < len(rows) else ""
-        yield Text(more + told, style="dim", no_wrap=True, overflow="ellipsis")
+        yield Text(more + totals_text, style="dim", no_wrap=True, overflow="ellipsis")
 
-    # What prints must not hold the lock: the thread that draws has rich's own, and waits for this one.
+    # Printing must not hold the lock: the drawing thread holds rich's lock while it waits for this one.
     def notice(self, line: str) -> None:
-        """Print above the table."""
+        """Print a line above the table."""
         self._console.print(line, style="yellow", markup=False, highlight=False)
 
     def problem(self, line: str) -> None:
-        """Print above the table."""
+        """Print a line above the table."""
         self._console.print(line, style="red", markup=False, highlight=False)
 
     def close(self) -> None:
-        """Leave the table as it is."""
+        """Stop redrawing; the table stays."""
         super().close()
         live, self._live = self._live, None
         if live is not None:
@@ -234,7 +234,7 @@ class Bars(Shown):
         self._stages.clear()
 
     def _begun(self, stage: _Stage) -> None:  # noqa: ARG002
-        """Draw from now on: a request that is refused leaves the terminal as it was."""
+        """Start drawing, with the first stage: a command that is refused before leaves the terminal untouched."""
         if self._live is None:
             from rich.live import Live
 
@@ -243,14 +243,14 @@ class Bars(Shown):
 
 
 def _fitting(rows: Sequence[Row], most: int) -> list[Row]:
-    """Choose the stages that a low terminal has room for: those at work before those that are over."""
+    """Return the stages that fit into `most` lines; those that ended are left out first."""
     over = [row for row in rows if row.over]
     hidden = over[: max(len(rows) - most, 0)]
     return [row for row in rows if row not in hidden][: max(most, 1)]
 
 
 class Lines(Shown):
-    """A line when a stage begins, when it is over, and every ten seconds one for all that moved."""
+    """Prints a line when a stage begins or ends, and every ten seconds one for all stages that advanced."""
 
     interval = 10.0
 
@@ -260,11 +260,11 @@ class Lines(Shown):
         self._printed = clock()
 
     def notice(self, line: str) -> None:
-        """Print it."""
+        """Print a line."""
         self._print(line)
 
     def problem(self, line: str) -> None:
-        """Print it."""
+        """Print a line."""
         self._print(line)
 
     def _begun(self, stage: _Stage) -> None:
@@ -282,12 +282,12 @@ class Lines(Shown):
         if not moved or now - self._printed < self.interval:
             return
         self._printed = now
-        told = [words(stage.row(now)) for stage in moved]
+        texts = [words(stage.row(now)) for stage in moved]
         for stage in moved:
             stage.moved = False
         if spent := spending([stage.row(now) for stage in self._stages.values()]):
-            told.append(f"{spent} so far")
-        self._print("; ".join(told))
+            texts.append(f"{spent} so far")
+        self._print("; ".join(texts))
 
     def _print(self, line: str) -> None:
         print(visible(line), file=self._file, flush=True)

@@ -1,4 +1,4 @@
-"""How the stages of a run are shown, while it is at work and by `popbench status`: in a table, or in words."""
+"""Shows the stages of a run as a table or in words, for the run itself and for `popbench status`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 WIDE = 100
-"""Columns of a terminal from which on bars are long."""
+"""Terminals of at least so many columns have long bars."""
 _NAME = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A stage as it stands: items, items a second, and seconds; None for what is not known."""
+    """The state of a stage, in items, items per second and seconds; None if unknown."""
 
     name: str
     done: int
@@ -26,7 +26,7 @@ class Row:
     over: bool = False
     rate: float | None = None
     mean: float | None = None
-    """The rate since the run was started, where it is told beside that of the last minutes."""
+    """The rate since the run was started, if it is shown beside that of the last minutes."""
     left: float | None = None
     took: float | None = None
     workers: int = 0
@@ -37,7 +37,7 @@ class Row:
 
 
 def table(rows: Sequence[Row], width: int) -> Table:
-    """Lay stages out in `width` columns, one line each; what none of them has is left out."""
+    """Return a table of `width` columns with a line per stage; columns that are empty for all are left out."""
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
@@ -54,7 +54,7 @@ def table(rows: Sequence[Row], width: int) -> Table:
         ("state", 0, lambda row: row.state),
     ]
     cells = {name: [show(row) for row in rows] for name, _, show in columns}
-    # Least widths keep columns in their places while numbers grow.
+    # With minimum widths, columns keep their places while numbers grow.
     widths = {name: max(least, len(name), *map(len, cells[name])) for name, least, _ in columns if any(cells[name])}
     room = width - sum(1 + taken for taken in widths.values())
     bar = 20 if width >= WIDE else 8 if room > 8 + _NAME else 0
@@ -64,9 +64,9 @@ def table(rows: Sequence[Row], width: int) -> Table:
     made.add_column("", no_wrap=True, width=bar)
     for name, taken in widths.items():
         made.add_column(name, justify="right", no_wrap=True, width=taken)
-    for at, row in enumerate(rows):
+    for number, row in enumerate(rows):
         begun = ProgressBar(max(row.total, 1), row.done if row.total else 1, width=bar)
-        made.add_row(Text(shortened(row.name, room)), begun, *(Text(cells[name][at]) for name in widths))
+        made.add_row(Text(shortened(row.name, room)), begun, *(Text(cells[name][number]) for name in widths))
     return made
 
 
@@ -77,12 +77,12 @@ def _time(row: Row) -> str:
 
 
 def time_left(done: int, total: int, rate: float | None) -> float | None:
-    """Return the seconds that the rest takes at a rate; None where that is not known."""
+    """Return the seconds that the remaining items take at a rate; None if it is unknown."""
     return 0.0 if done >= total else (total - done) / rate if rate else None
 
 
 def shortened(name: str, room: int) -> str:
-    """Cut a name to `room` columns in its middle: labels differ at their ends."""
+    """Cut the middle out of a name to fit it into `room` columns: labels differ at their ends."""
     from rich.cells import cell_len
 
     if cell_len(name) <= room:
@@ -99,38 +99,38 @@ def shortened(name: str, room: int) -> str:
 
 
 def words(row: Row) -> str:
-    """Tell of a stage in words: `write tiny: 6/10, 12.0/min, 0:00:20 left`."""
-    told = [f"{row.name}: {row.done}/{row.total}"]
+    """Return a stage in words: `write tiny: 6/10, 12.0/min, 0:00:20 left`."""
+    parts = [f"{row.name}: {row.done}/{row.total}"]
     if row.rate:
-        told.append(speed(row.rate))
+        parts.append(speed(row.rate))
     if row.left:
-        told.append(f"{duration(row.left)} left")
+        parts.append(f"{duration(row.left)} left")
     elif row.took is not None:
-        told.append(f"{duration(row.took)} gone")
+        parts.append(f"{duration(row.took)} gone")
     if row.workers > 1 and not row.over:
-        told.append(f"{row.workers} workers")
-    return ", ".join(told)
+        parts.append(f"{row.workers} workers")
+    return ", ".join(parts)
 
 
 def totals(rows: Sequence[Row], gone: float | None = None) -> str:
-    """Tell of all stages together: `0:12:04 gone, 0:40:00 left, 3.2 GPU-hours, $0.53`; the slowest is what is left."""
+    """Return all stages in words: `0:12:04 gone, 0:40:00 left, 3.2 GPU-hours, $0.53`; left is that of the slowest."""
     left = [row.left for row in rows]
-    known = [seconds for seconds in left if seconds is not None]
-    told = [] if gone is None else [f"{duration(gone)} gone"]
-    if len(known) == len(left) and any(known):
-        told.append(f"{duration(max(known))} left")
-    return ", ".join([*told, *filter(None, [spending(rows)])])
+    estimates = [seconds for seconds in left if seconds is not None]
+    parts = [] if gone is None else [f"{duration(gone)} gone"]
+    if len(estimates) == len(left) and any(estimates):
+        parts.append(f"{duration(max(estimates))} left")
+    return ", ".join([*parts, *filter(None, [spending(rows)])])
 
 
 def spending(rows: Sequence[Row]) -> str:
-    """Tell what stages have taken together, where that is known: `3.2 GPU-hours, $0.53`."""
+    """Return the GPU time and costs of all stages, `3.2 GPU-hours, $0.53`; empty if there are none."""
     gpu_seconds, usd = sum(row.gpu_seconds for row in rows), sum(row.usd or 0.0 for row in rows)
-    told = [f"{hours(gpu_seconds)} GPU-hours"] if gpu_seconds else []
-    return ", ".join([*told, *([dollars(usd)] if usd else [])])
+    parts = [f"{hours(gpu_seconds)} GPU-hours"] if gpu_seconds else []
+    return ", ".join([*parts, *([dollars(usd)] if usd else [])])
 
 
 def speed(rate: float) -> str:
-    """Write items a second out, in the unit in which they are no fraction."""
+    """Return items per second in the first of the units s, min and h in which they are at least 1."""
     for unit, seconds in (("s", 1), ("min", 60)):
         if rate * seconds >= 1:
             return f"{rate * seconds:.1f}/{unit}"
@@ -138,7 +138,7 @@ def speed(rate: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write seconds out, as in `0:01:40` and `136:00:00`."""
+    """Return seconds as `0:01:40` or `136:00:00`."""
     if seconds > 1e9:
         return "for ever"
     minutes, rest = divmod(int(seconds), 60)
@@ -146,8 +146,8 @@ def duration(seconds: float) -> str:
 
 
 def hours(seconds: float) -> str:
-    """Write seconds out in hours, shortly."""
-    found = seconds / 3600
-    if found < 0.01:
+    """Return seconds in hours, with fewer decimals for larger numbers."""
+    number = seconds / 3600
+    if number < 0.01:
         return "<0.01"
-    return f"{found:,.{0 if found >= 100 else 1 if found >= 1 else 2}f}"
+    return f"{number:,.{0 if number >= 100 else 1 if number >= 1 else 2}f}"

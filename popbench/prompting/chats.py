@@ -1,4 +1,4 @@
-"""From a template and a prompt to what an LLM is shown, with as many references as fit the model."""
+"""Makes the messages for an LLM from a template, a prompt and as many references as fit the model's context."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from popbench.tasks.schema import DraftRules
 def make_chat(
     template: Template, messages: tuple[Message, ...], seed: int, prompt: Prompt, references: Sequence[Reference]
 ) -> Chat:
-    """Make the request an LLM gets; its id, which is the key of all the rest, is still to come."""
+    """Make the request to an LLM, without an id: that is the call's key, which depends on the rest."""
     return Chat("", messages, seed, DRAFT_SCHEMA, prompt.text, tuple(references), template.reasons)
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What an LLM is shown: messages and the references in them, of those that were `found` of those `wanted`."""
+    """The messages for an LLM, with the references in them; `found` and `wanted` count those before any cut."""
 
     messages: tuple[Message, ...]
     references: tuple[Reference, ...] = ()
     found: int = 0
     wanted: int = 0
     scope: str = ""
-    """Where they were searched."""
+    """Where references were searched, to follow `there are no more`."""
 
     @property
     def short(self) -> str | None:
-        """That there were fewer references than asked for."""
+        """The note that there were fewer references than asked for; None if there were enough."""
         if self.found >= self.wanted:
             return None
         return f"{self.found} of {self.wanted} references: there are no more {self.scope}"
 
     @property
     def cut(self) -> str | None:
-        """That fewer references are shown than were found, for more would not fit."""
+        """The note that some references did not fit the context; None if all did."""
         if len(self.references) >= self.found:
             return None
         return f"references cut from {self.found} to {len(self.references)}: more do not fit the model's context"
 
     @property
     def notes(self) -> list[str]:
-        """What is to be told of the references."""
+        """All notes on the references."""
         return [note for note in (self.short, self.cut) if note is not None]
 
 
@@ -57,25 +57,25 @@ def show(
     found: Found | None,
     fits: Callable[[Sequence[Message]], bool],
 ) -> Shown:
-    """Render a template with as many references as fit the model: whole ones, the nearest of what was found.
+    """Render a template with as many of the nearest references as fit the model's context.
 
-    They are those of a smaller RAG size, except that `diversity` chose among as many as the size asked for allows.
-
-    Where not even the prompt alone fits, it is shown with none, and the model says what it makes of that.
+    They are the references of a smaller RAG size, except that `diversity` chose them among as many as the full size
+    allows. If the prompt does not fit even without references, it is rendered with none: the model then fails on it.
     """
     if found is None:
         return Shown(template.render(prompt, rules, ()))
-    there = len(found.references())
+    available = len(found.references())
 
-    def at(k: int) -> Shown:
+    def with_size(k: int) -> Shown:
         references = found.references(k)
-        return Shown(template.render(prompt, rules, references), references, there, found.wanted, found.scope)
+        return Shown(template.render(prompt, rules, references), references, available, found.wanted, found.scope)
 
-    shown = at(found.options.k)
-    if not there or fits(shown.messages):
+    shown = with_size(found.options.k)
+    if not available or fits(shown.messages):
         return shown
+    # The largest size that fits, by bisection: if messages fit, shorter ones fit too.
     fitting, too_many = 0, found.options.k
     while too_many - fitting > 1:
         middle = (fitting + too_many) // 2
-        fitting, too_many = (middle, too_many) if fits(at(middle).messages) else (fitting, middle)
-    return at(fitting)
+        fitting, too_many = (middle, too_many) if fits(with_size(middle).messages) else (fitting, middle)
+    return with_size(fitting)

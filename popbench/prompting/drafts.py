@@ -1,7 +1,7 @@
-"""From completions to drafts: the last JSON object with a title and a video prompt wins.
+"""Reads drafts from completions: the last JSON object with a title and a video prompt counts.
 
-Models wrap JSON in prose, fences and thoughts, and write it with single quotes, trailing commas, raw newlines or
-without its end. What can be read is read; what breaks a requirement is kept and counted.
+Models wrap JSON in prose, fences and reasoning, and write it with single quotes, trailing commas, raw newlines or cut
+short. Whatever can be read is read; a draft that breaks a requirement is kept, with the breach.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ DRAFT_SCHEMA: Mapping[str, JSON] = {
     "required": ["title", "video_prompt"],
     "additionalProperties": False,
 }
-"""The JSON schema of an answer, for LLMs that can be held to one."""
+"""The JSON schema of an answer, for LLMs that can be constrained to one."""
 
 DRAFTS_VERSION = 1
-"""Goes up when the same completion comes to be read as another draft: drafts of other versions are made anew."""
+"""Raise this when the same completion is read as another draft. Drafts of other versions are then read anew."""
 
 _THINK_TAG = re.compile(r"</?think(?:ing)?>", re.IGNORECASE)
 _CURLY = re.compile("[“”„‟]")
@@ -41,10 +41,10 @@ _LENIENT = json.JSONDecoder(strict=False)
 
 
 def parse_draft(text: str, reasoning: str | None, title_max_chars: int, examples: Sequence[Draft] = ()) -> Draft | None:
-    """Read a completion: its last usable draft with the requirements it breaks, or None where there is none.
+    """Return the last usable draft in a completion, with the requirements that it breaks; None if there is none.
 
-    `reasoning` is what the LLM reported apart from its answer; thoughts inside the answer are added to it, and
-    so is the prose before the JSON. A draft that copies one of `examples` does not count. Never raises.
+    `reasoning` is what the LLM returned apart from its answer; `<think>` sections of the answer and the prose before
+    the JSON are added to it. A draft that copies one of `examples` does not count. Never raises.
     """
     answer, reasoning = split_reasoning(text, reasoning)
     examples_seen = {_folded(value) for example in examples for value in (example.title, example.video_prompt)}
@@ -62,7 +62,7 @@ def parse_draft(text: str, reasoning: str | None, title_max_chars: int, examples
 
 
 def find_drafts(text: str) -> list[Draft]:
-    """Find all drafts in a text, last first."""
+    """Return all drafts in a text, last first."""
     return [draft for _, draft in _drafts_backwards(text)]
 
 
@@ -83,8 +83,8 @@ def _joined(*parts: str) -> str | None:
 def split_thoughts(text: str) -> tuple[str, str]:
     """Split `<think>` sections from an answer: returns (thoughts, answer).
 
-    A section that never closes is an answer cut short: the draft may still be in it. One that never opens began
-    in the chat template, with the answer.
+    A section that is never closed stays in the answer, which was cut short: the draft may be in it. One that is never
+    opened began in the chat template, so everything before its end is thoughts.
     """
     thoughts: list[str] = []
     answer: list[str] = []
@@ -106,7 +106,7 @@ def split_thoughts(text: str) -> tuple[str, str]:
 
 
 def _drafts_backwards(text: str) -> Iterator[tuple[int, Draft]]:
-    """Yield (start, draft) from the last object to the first, outermost ones where they lie in one another."""
+    """Yield (start, draft) from the last object to the first; of nested ones, the outermost."""
     start = end = len(text)
     for _ in range(_MAX_STARTS):
         # An object that is a draft holds both keys, so it opens before the last of each.
@@ -122,7 +122,10 @@ def _drafts_backwards(text: str) -> Iterator[tuple[int, Draft]]:
 
 
 def _outermost(text: str, start: int, draft: Draft) -> tuple[int, Draft]:
-    """Prefer an object in valid JSON that encloses a draft and is one itself: what looked like one was its text."""
+    """Return the outermost object in valid JSON that encloses a draft and is a draft itself, else the draft.
+
+    The inner one is then text of the outer: a model may quote a draft in a video prompt.
+    """
     before = start
     for _ in range(_MAX_ENCLOSING):
         before = text.rfind("{", 0, before)
@@ -146,14 +149,14 @@ def _read_object(text: str, start: int, end: int) -> Draft | None:
             continue
         return _as_draft(value, breaches) if stop <= end else None
     piece = text[start : min(end, start + _MAX_REPAIR)]
-    # The repair starts at this brace and must not swallow prose behind the object.
+    # Cut at the last brace: the repair would take the prose after the object for part of it.
     closed = piece.rfind("}") + 1
     piece = piece[:closed] if closed else piece.rstrip().removesuffix("```")
     if _CURLY_KEY.search(piece):
         piece = _CURLY.sub('"', piece)
     try:
         value = json_repair.loads(piece)
-    except Exception:  # a library that repairs anything may still fail on something: that is no draft
+    except Exception:  # the library raises all kinds of errors for text that it cannot repair
         return None
     for candidate in reversed(value if isinstance(value, list) else [value]):
         draft = _as_draft(candidate, _BROKEN)
@@ -175,7 +178,7 @@ def _as_draft(value: Any, breaches: tuple[str, ...]) -> Draft | None:
 
 
 def _clean(text: str) -> str:
-    """Replace lone surrogates, which no file or API takes."""
+    """Replace lone surrogates, which cannot be written to files or sent to APIs."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Modes: a template's name with options and a label, as `--mode` gives them."""
+"""Modes, as `--mode` names them: a template with options and a label."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from popbench.tasks.task import Task
 
 
 class ModeOptions(Options):
-    """A mode whose template uses no references has no options."""
+    """The options of a mode whose template uses no references: none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""How much of a draft stood in the references its LLM was shown: the template forbids copying, this says who did.
+"""Measures how much a draft copies from the references that its LLM was shown; the templates forbid copying.
 
-Two measures, each from 0 to 1, and the higher one counts: how like two titles are, letter by letter, and how much of
-one reference's text stands word for word in the video prompt. It finds copies and light edits of one reference, no
-paraphrases and no translations. Pure functions: nothing is read, kept or drawn.
+There are two measures, each from 0 to 1, of which the higher counts: the similarity of two titles by letters, and the
+share of a reference's text that is in the video prompt word for word. They find copies and light edits of one
+reference, but no paraphrases and no translations. All functions are pure.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Literal
 from popbench.records import Reference
 
 ORIGINALITY_VERSION = 1
-"""Goes up when the same draft comes to be judged otherwise: drafts of other versions are judged anew."""
+"""Raise this when the same draft gets another similarity. Drafts of other versions are then compared anew."""
 
 COPY = 0.8
-"""From this similarity on a draft counts as a copy of a reference.
+"""A draft of this similarity or more counts as a copy of a reference.
 
 Measured on the titles of the demo corpus (480, of about 10 words; `tests/prompting/test_originality.py` repeats it):
 
@@ -34,14 +34,14 @@ Measured on the titles of the demo corpus (480, of about 10 words; `tests/prompt
 """
 
 _MIN_GRAMS = 5
-"""4-grams of which a text must have so many (8 words), or else counts as if it had: common phrases are no copies."""
+"""A text with fewer 4-grams (8 words) counts as if it had so many: a common phrase is not a copy."""
 _DIGITS = 6
 _APOSTROPHES = "'’ʼ"
 
 
 @dataclass(frozen=True, slots=True)
 class Closest:
-    """The reference that a draft is most like: `similarity` in [0, 1], its id, and what of the two is alike."""
+    """The reference most similar to a draft: `similarity` in [0, 1], its id, and which of the two measures counted."""
 
     similarity: float
     reference: str
@@ -49,7 +49,7 @@ class Closest:
 
 
 def closest(title: str, video_prompt: str, references: Sequence[Reference]) -> Closest | None:
-    """Find the reference a draft is most like, the first of equals; None without references. Never raises."""
+    """Return the reference most similar to a draft, the first of equals; None without references. Never raises."""
     letters, words = _Letters(apart=False), _Letters(apart=True)
     ours = _Title(_normal(title, letters))
     text = _Text(_words(video_prompt, words))
@@ -58,7 +58,7 @@ def closest(title: str, video_prompt: str, references: Sequence[Reference]) -> C
         by_title = ours.similarity(_normal(reference.title, letters))
         theirs = (reference.title, reference.description, reference.caption)
         by_text = max([text.overlap(_words(part, words)) for part in theirs])
-        # Rounded here, so that a note, a sample and a board never disagree on what is a copy.
+        # Rounded here, so that notes, samples and boards agree on what is a copy.
         similarity = round(max(by_title, by_text), _DIGITS)
         if best is None or similarity > best.similarity:
             best = Closest(similarity, reference.id, "title" if by_title >= by_text else "text")
@@ -66,43 +66,43 @@ def closest(title: str, video_prompt: str, references: Sequence[Reference]) -> C
 
 
 def is_copy(originality: float | None) -> bool | None:
-    """Say whether a sample of this originality counts as a copy; None where no references were shown."""
+    """Say whether a sample of this originality counts as a copy; None if no references were shown."""
     return None if originality is None else originality <= 1 - COPY + 1e-9
 
 
-def describe(found: Closest) -> str:
-    """Return the note on a copy: `copies reference demo-0007 (title similarity 0.93)`; nothing on what is none."""
-    if found.similarity < COPY:
+def describe(match: Closest) -> str:
+    """Return the note on a copy, `copies reference demo-0007 (title similarity 0.93)`; empty if it is not a copy."""
+    if match.similarity < COPY:
         return ""
-    measure = "title similarity" if found.by == "title" else "text overlap"
-    return f"copies reference {found.reference} ({measure} {found.similarity:.2f})"
+    measure = "title similarity" if match.by == "title" else "text overlap"
+    return f"copies reference {match.reference} ({measure} {match.similarity:.2f})"
 
 
 def title_similarity(one: str, other: str) -> float:
     """Return the Dice coefficient of two titles' character trigrams, as multisets; case and punctuation do not count.
 
-    Equal titles have 1, also titles of nothing but emoji; a blank one has 0, and so have different ones of which one
-    has fewer than three characters.
+    It is 1 for equal titles, also of emoji alone; 0 for a blank title, and for different titles of which one has fewer
+    than three characters.
     """
     letters = _Letters(apart=False)
     return _Title(_normal(one, letters)).similarity(_normal(other, letters))
 
 
 def text_overlap(one: str, other: str) -> float:
-    """Return how much of the shorter text stands in the longer one: shared distinct 4-grams of words, as a share.
+    """Return the share of the shorter text's distinct 4-grams of words that are in the longer one.
 
-    Signs of scripts that do not part words (Chinese, Japanese, Thai and the like) each count as a word. A text with
-    fewer than five 4-grams counts as if it had five.
+    In scripts without spaces between words (Chinese, Japanese, Thai and others) each character counts as a word. A text
+    with fewer than five 4-grams counts as if it had five.
     """
     words = _Letters(apart=True)
     return _Text(_words(one, words)).overlap(_words(other, words))
 
 
 class _Letters(dict[int, str]):
-    """A table for `str.translate`: keeps letters, their marks and digits, makes the rest spaces.
+    """A table for `str.translate` that keeps letters, their marks and digits, and replaces the rest by spaces.
 
-    `apart` puts spaces around signs that are words of their own. It learns characters as it meets them: their
-    Unicode category is too slow to ask for every time.
+    `apart` puts spaces around characters that count as words. Entries are made on first use and kept, since looking up
+    a character's Unicode category is slow.
     """
 
     def __init__(self, *, apart: bool) -> None:
@@ -113,7 +113,7 @@ class _Letters(dict[int, str]):
         char = chr(code)
         category = unicodedata.category(char)
         selects = 0xFE00 <= code <= 0xFE0F  # variation selectors choose how an emoji looks
-        if char in _APOSTROPHES or category == "Cf" or selects:  # neither they nor what is invisible end a word
+        if char in _APOSTROPHES or category == "Cf" or selects:  # these, and invisible characters, do not end a word
             kept = ""
         elif category[0] in "LNM":
             kept = f" {char} " if self._apart and _is_word(code) else char
@@ -124,7 +124,7 @@ class _Letters(dict[int, str]):
 
 
 def _is_word(code: int) -> bool:
-    """Say whether a character is of a script without spaces between words: Thai to Burmese, Khmer, kana, Han."""
+    """Say whether a character is of a script without spaces between words: Thai, Lao, Burmese, Khmer, kana, Han."""
     return (
         0x3040 <= code <= 0x30FF
         or 0x3400 <= code <= 0x9FFF
@@ -141,12 +141,12 @@ def _words(text: str, letters: _Letters) -> list[str]:
 
 
 def _normal(title: str, letters: _Letters) -> str:
-    """Normalise a title; one without letters and digits (emoji, say) stands for itself."""
+    """Normalise a title; one without letters and digits, such as of emoji, stays as it is."""
     return " ".join(_words(title, letters) or title.split())
 
 
 class _Title:
-    """A normalised title to compare others with, its trigrams counted once."""
+    """A normalised title whose trigrams are counted once, for comparison with many others."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -162,7 +162,7 @@ class _Title:
             return 1.0
         theirs = _trigrams(other)
         common = self._distinct.intersection(theirs)
-        # All of these are shared once; only those that stand in both more than once have to be counted.
+        # Each of these is shared once. Only those that occur more than once in both need counting.
         again = sum(
             min(self._repeated[trigram], theirs.count(trigram)) - 1 for trigram in common & self._repeated.keys()
         )
@@ -174,14 +174,14 @@ def _trigrams(text: str) -> list[str]:
 
 
 class _Text:
-    """The words of a text to compare others with, its 4-grams collected once."""
+    """A text whose 4-grams are collected once, for comparison with many others."""
 
     def __init__(self, words: Sequence[str]) -> None:
         self._grams = set(_grams(words))
 
     def overlap(self, words: Sequence[str]) -> float:
         shared = self._grams.intersection(_grams(words))
-        if not shared:  # most texts have nothing in common: theirs need not be collected
+        if not shared:  # most texts share nothing: do not collect theirs
             return 0.0
         return len(shared) / max(min(len(self._grams), len(set(_grams(words)))), _MIN_GRAMS)
 

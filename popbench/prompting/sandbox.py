@@ -1,8 +1,8 @@
-"""The environment in which a stranger's template is rendered: plain data in, text out, nothing else within reach.
+"""The Jinja environment for templates of strangers: it takes plain data and returns text.
 
-Jinja's sandbox allows every public attribute of what it is handed and every call, so it is as safe as the least safe
-method of any object within reach. Here the lists run the other way: values are plain data made for the template,
-attributes and calls are those named below, and all work is counted, so that a rendering ends.
+Jinja's own sandbox allows every public attribute and every call, so one unsafe method of any reachable object breaks
+it. This environment has lists of what is allowed instead: values are copies of plain data, and attributes, filters and
+calls are those named below. All work is counted in steps (`sandbox_limits`), so that every rendering ends.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from popbench.prompting.sandbox_limits import (
     Counting,
     Work,
     check_tree,
-    computed,
-    foreseen,
+    filter_steps,
     kind_of,
+    operator_steps,
 )
 
 Plain: TypeAlias = "str | int | float | bool | Sequence[Plain] | Mapping[str, Plain] | None"
@@ -57,7 +57,7 @@ ATTRIBUTES: Mapping[type, frozenset[str]] = {
     Macro: frozenset({"arguments", "caller", "catch_kwargs", "catch_varargs", "name"}),
     Cycler: frozenset({"current", "next", "reset"}),
 }  # fmt: skip
-"""The attributes that a template may read, by the type that has them."""
+"""The attributes that a template may read, by type."""
 
 FILTERS = frozenset({
     "abs", "attr", "batch", "capitalize", "center", "count", "d", "default", "dictsort", "e", "escape",
@@ -66,7 +66,7 @@ FILTERS = frozenset({
     "safe", "select", "selectattr", "slice", "sort", "string", "sum", "title", "tojson", "trim", "truncate",
     "unique", "upper", "urlencode", "wordcount",
 })  # fmt: skip
-"""Jinja's filters, without those that draw at random, build HTML, or take far longer than their input is long."""
+"""Allowed filters: those of Jinja without random ones, those that build HTML, and those with more than linear time."""
 
 GLOBALS = frozenset({"cycler", "dict", "joiner", "namespace", "range"})
 
@@ -75,7 +75,8 @@ _CALLED = (Macro, BlockReference, LoopContext, Joiner, jinja2.Undefined)
 
 
 def plain(value: object) -> Plain:
-    """Copy a value as plain data, of exactly Python's own types; raises TypeError for an object of another kind."""
+    """Copy a value into plain data of Python's own types; raises TypeError for any other object."""
+    # A subclass of str could bring methods of its own: `str.__str__` returns a plain copy.
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -94,14 +95,14 @@ def plain(value: object) -> Plain:
 
 
 class _Local(threading.local):
-    """The work of each thread: several may render one template."""
+    """The work of each thread, since several threads may render one template."""
 
     def __init__(self) -> None:
         self.work = Work()
 
 
 class _Template(jinja2.Template):
-    """A template whose macros, where it is imported, begin anew: one prompt's text never gets into another's."""
+    """A template whose module is made anew for each import: a cached one would keep text of another prompt."""
 
     def _get_default_module(self, ctx: Any = None) -> Any:
         keys = set() if ctx is None else ctx.globals_keys - self.globals.keys()
@@ -109,7 +110,7 @@ class _Template(jinja2.Template):
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """A Jinja environment for templates that nobody has read; `limited()` bounds what is done inside it."""
+    """A Jinja environment for untrusted templates; code that parses or renders runs inside `limited()`."""
 
     template_class = _Template
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
@@ -121,20 +122,20 @@ class Sandbox(ImmutableSandboxedEnvironment):
             trim_blocks=True,
             lstrip_blocks=True,
             keep_trailing_newline=False,
-            finalize=self._printed,
-            optimized=False,  # constants are folded once more at each level, which takes for ever in a deep template
+            finalize=self._charged_text,
+            optimized=False,  # the optimizer folds constants once more at each level of a deep template
         )
         self._local = _Local()
         self.globals = {name: value for name, value in self.globals.items() if name in GLOBALS}
-        self.filters = {name: self._bounded(name, self.filters[name]) for name in FILTERS}
+        self.filters = {name: self._charged_filter(name, self.filters[name]) for name in FILTERS}
         self.filters |= {COUNTED: self._counted, WEIGHED: self._weighed, JOINED: self._joined, STEPPED: self._charge}
         self._nodes: dict[str | None, int] = {}
-        self.filters["attr"] = self._bounded("attr", self.getattr)
-        self.tests = {name: self._tested(test) for name, test in self.tests.items()}
+        self.filters["attr"] = self._charged_filter("attr", self.getattr)
+        self.tests = {name: self._charged_test(test) for name, test in self.tests.items()}
 
     @contextmanager
     def limited(self) -> Iterator[None]:
-        """Give what is done in this thread inside the block MAX_STEPS of work; raises TooMuchWorkError beyond them."""
+        """Allow MAX_STEPS of work in this thread inside the block; beyond them, TooMuchWorkError is raised."""
         self._local.work = Work()
         try:
             yield
@@ -147,60 +148,60 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self._local.work.charge(steps)
 
     def _weigh(self, value: Any, *, strict: bool = True) -> None:
-        """Charge for a value and all that is in it; `strict` raises SecurityError where that is not plain data."""
+        """Charge for a value and all that it holds; `strict` raises SecurityError if that is not plain data."""
         work: Work = self._local.work
         steps, foreign = work.weight(value)
         if strict and foreign is not None:
             raise SecurityError(f"a template works with text, numbers, lists and mappings, not {foreign}")
         self._charge(steps)
 
-    def _made(self, value: Any) -> Any:
-        """Charge for a value that was made of others, which were weighed."""
+    def _charged_result(self, value: Any) -> Any:
+        """Charge for a result, and return it. The values that it was made of have been charged for."""
         if isinstance(value, str | int):
             self._weigh(value)
         else:
             self._charge(1 + (len(value) if isinstance(value, list) else 0))
         return value
 
-    def _stream(self, values: Iterator[Any]) -> Iterator[Any]:
+    def _charged_stream(self, values: Iterator[Any]) -> Iterator[Any]:
         for value in values:
             self._weigh(value)
             yield value
 
-    def _argument(self, value: Any) -> Any:
-        """Weigh what a filter takes or makes; a stream is weighed while it is read."""
+    def _charged_argument(self, value: Any) -> Any:
+        """Charge for a filter's argument, and return it. An iterator is charged for while it is read."""
         if isinstance(value, Iterator) and not isinstance(value, LoopContext):
-            return self._stream(value)
+            return self._charged_stream(value)
         self._weigh(value)
         return value
 
-    def _whole(self, value: Any) -> Any:
-        """Weigh a value; a stream becomes a list."""
-        value = self._argument(value)
+    def _charged_list(self, value: Any) -> Any:
+        """Charge for a value, and return it; an iterator becomes a list."""
+        value = self._charged_argument(value)
         return list(value) if isinstance(value, Iterator) else value
 
-    def _printed(self, value: Any) -> Any:
-        """Weigh what becomes text; raises UndefinedError for a list with something undefined in it."""
-        value = self._whole(value)
+    def _charged_text(self, value: Any) -> Any:
+        """Charge for a value that becomes text; raises UndefinedError for a list that holds an undefined value."""
+        value = self._charged_list(value)
         if isinstance(value, list | tuple):
             for item in value:
-                self._printed(item)
+                self._charged_text(item)
         return str(value) if isinstance(value, jinja2.Undefined) else value
 
-    # -- what the parsed template is given
+    # -- hooks that `Counting` puts into the parsed template
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
         self._nodes[name], depths = check_tree(tree)
-        self._charge(5 * depths)
+        self._charge(5 * depths)  # compiling visits each node once per level above it
         Counting().visit(tree)
         tree.set_environment(self)
         return tree
 
     def _counted(self, values: Any) -> Any:
-        """Charge for every turn of a loop beforehand; what is made while it is read is made now."""
+        """Charge for all turns of a loop before the first; an iterator is read into a list for that."""
         if isinstance(values, Iterator):
-            return list(self._stream(values))
+            return list(self._charged_stream(values))
         if isinstance(values, str | list | tuple | dict | range):
             self._charge(len(values))
         elif not isinstance(values, jinja2.Undefined):
@@ -212,20 +213,20 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return value
 
     def _joined(self, values: list[Any]) -> str:
-        return self.concat([str(self._printed(value)) for value in values])
+        return self.concat([str(self._charged_text(value)) for value in values])
 
     def concat(self, pieces: Iterable[str]) -> str:
-        """Join the pieces of a text, each charged before it is."""
+        """Join pieces of text, charging for each before they are joined."""
         kept = []
         for piece in pieces:
             self._weigh(piece)
             kept.append(piece)
         return "".join(kept)
 
-    # -- what Jinja asks of a sandbox
+    # -- methods of Jinja's sandbox, with lists of what is allowed
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:  # noqa: ARG002 - the name decides
-        """Allow the attributes that are listed for the type, and what a template has named itself."""
+        """Allow the attributes listed for the type, and names that a template has defined itself."""
         if attr.startswith("_"):
             return False
         if isinstance(obj, Namespace):
@@ -237,7 +238,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return any(isinstance(obj, kind) and attr in names for kind, names in ATTRIBUTES.items())
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """Return a value of a mapping, a block of `self`, or an allowed attribute; else what raises when it is used."""
+        """Return a mapping's value, a block of `self` or an allowed attribute; else an Undefined, which raises."""
         self._charge(1)
         if isinstance(obj, jinja2.Undefined):
             obj._fail_with_undefined_error()
@@ -258,7 +259,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return self.undefined(obj=obj, name=attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        """Return an item of plain data, or else what `getattr` does."""
+        """Return an item of plain data; else what `getattr` returns."""
         self._weigh(argument, strict=False)
         if isinstance(obj, str | list | tuple | dict | range):
             try:
@@ -280,7 +281,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return isinstance(obj.__self__, tuple(ATTRIBUTES)) and self.is_safe_attribute(obj.__self__, obj.__name__, obj)
 
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - as jinja2's
-        """Call what may be called; raises SecurityError for anything else."""
+        """Call an allowed function; raises SecurityError for any other object."""
         self = __self
         if not self.is_safe_callable(__obj):
             raise SecurityError(f"a template may not call {kind_of(__obj)}")
@@ -288,63 +289,63 @@ class Sandbox(ImmutableSandboxedEnvironment):
         owner = __obj.__self__ if isinstance(__obj, BuiltinMethodType | MethodType) else None
         if isinstance(owner, _DATA):
             self._weigh(owner)
-            args = tuple(self._whole(value) for value in args)
+            args = tuple(self._charged_list(value) for value in args)
             joins = __obj.__name__ == "join" and args
             given = (args[0], owner) if joins else (owner, *args)
-            self._charge(foreseen(self._local.work, __obj.__name__, given, kwargs))
-        elif isinstance(__obj, LoopContext):  # a recursive loop goes on with its argument
+            self._charge(filter_steps(self._local.work, __obj.__name__, given, kwargs))
+        elif isinstance(__obj, LoopContext):  # in a recursive loop, `loop(items)` loops over its argument
             args = tuple(self._counted(value) for value in args)
         for value in (*args, *kwargs.values()):
             self._weigh(value, strict=False)
         result = super().call(__context, __obj, *args, **kwargs)
         if isinstance(owner, dict) and not isinstance(result, dict) and isinstance(result, Set | ValuesView):
-            result = list(result)  # a view of the keys, values or items
-        return self._made(result)
+            result = list(result)  # a view of a dict is not plain data
+        return self._charged_result(result)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Compute, after a look at how large the result will be."""
+        """Apply an operator, after charging for the size of its result."""
         self._weigh(left)
         self._weigh(right)
-        self._charge(computed(self._local.work, operator, left, right))
-        return self._made(super().call_binop(context, operator, left, right))
+        self._charge(operator_steps(self._local.work, operator, left, right))
+        return self._charged_result(super().call_binop(context, operator, left, right))
 
     def _load_template(self, name: str, globals: Any) -> jinja2.Template:  # noqa: A002 - as jinja2's
-        """Charge for every include and import; what is imported has its own state in each rendering."""
+        """Load an included or imported template, charging for it: it may be included in a loop."""
         template = super()._load_template(name, globals)
         self._charge(100 + self._nodes.get(name, 0))
         return template
 
     def join_path(self, template: str, parent: str) -> str:  # noqa: ARG002 - all lie in one folder
-        """Spell a name as its file is found, so that none is compiled under many names."""
+        """Normalise a template's name: else `a//b` and `a/./b` would compile one file many times."""
         return "/".join(split_template_path(template))
 
     def call_filter(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Apply a filter that a template names as text."""
+        """Apply a filter that a template names as text, as in `map("upper")`."""
         if name not in FILTERS:
             raise jinja2.TemplateRuntimeError(f"no filter named {name!r}")
         return super().call_filter(name, *args, **kwargs)
 
     # -- filters and tests
 
-    def _bounded(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Wrap a filter so that it takes plain data only, and is charged for what it takes and makes."""
+    def _charged_filter(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap a filter: it takes plain data only, and its arguments and result are charged for."""
         own = 1 if hasattr(function, "jinja_pass_arg") else 0  # Jinja passes these its context first
 
         @functools.wraps(function)
         def bounded(*args: Any, **kwargs: Any) -> Any:
-            given = [self._argument(value) for value in args[own:]]
-            named = {key: self._argument(value) for key, value in kwargs.items()}
+            given = [self._charged_argument(value) for value in args[own:]]
+            named = {key: self._charged_argument(value) for key, value in kwargs.items()}
             if name == "join" and given:
-                given[0] = self._whole(given[0])
+                given[0] = self._charged_list(given[0])
             if name == "replace" and given and not isinstance(given[0], str):
-                given[0] = str(self._printed(given[0]))
-            self._charge(foreseen(self._local.work, name, given, named))
+                given[0] = str(self._charged_text(given[0]))
+            self._charge(filter_steps(self._local.work, name, given, named))
             result = function(*args[:own], *given, **named)
-            return self._stream(result) if isinstance(result, Iterator) else self._made(result)
+            return self._charged_stream(result) if isinstance(result, Iterator) else self._charged_result(result)
 
         return bounded
 
-    def _tested(self, test: Any) -> Any:
+    def _charged_test(self, test: Any) -> Any:
         @functools.wraps(test)
         def weighed(*args: Any, **kwargs: Any) -> Any:
             for value in args:

@@ -1,7 +1,7 @@
-"""How much work a stranger's template may do: what values and operations cost, foreseen where it can be large.
+"""Limits the work of an untrusted template: what values and operations cost, in steps.
 
-A step is an operation or a value that is touched, or eight of its characters. Counting steps, not seconds, refuses
-the same template on every machine.
+A step is an operation, a value that is touched, or eight of its characters. Operations with large results are charged
+before they run. Steps are counted instead of seconds, so that every machine refuses the same templates.
 """
 
 from __future__ import annotations
@@ -16,51 +16,52 @@ from jinja2.exceptions import SecurityError
 from jinja2.visitor import NodeTransformer
 
 MAX_STEPS = 3_000_000
-"""Steps that one rendering may take: a few seconds."""
+"""Steps that one rendering may take; a few seconds."""
 MAX_MESSAGE_CHARS = 4_000_000
-"""Characters of a rendered message at most."""
+"""The longest rendered message."""
 MAX_FILES = 100
-"""Files that a template may be made of, at most."""
+"""The most files that a template may use."""
 _MAX_NODES = 20_000
-"""Nodes of a template's syntax tree at most."""
+"""The most nodes of a template's syntax tree."""
 _MAX_DEPTH = 60
-"""Levels of a template's syntax tree at most: compiling one takes longer with each, whatever its length."""
+"""The most levels of a template's syntax tree: the time to compile it grows with each, whatever its length."""
 _STEP_CHARS = 8
-"""Characters that are worked on in one step."""
+"""Characters of text that count as one step."""
 _MAX_WIDTH = 10_000
-"""The largest width of a column, or size of a batch."""
+"""The largest width of padded text, or size of a batch."""
 _MAX_BITS = 60
-"""Bits of a whole number at most: Python's hashes of larger ones collide at will."""
+"""The most bits of a whole number: hashes of larger ones can be made to collide."""
 
 _WIDTHS = r"[#0\- +]*(\*|\d*)(?:\.(\*|\d*))?"
 _FORMAT, _NAMED_FORMAT = re.compile("%" + _WIDTHS), re.compile(r"[%)]" + _WIDTHS)
 _LINE_ENDS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 COUNTED, WEIGHED, JOINED, STEPPED = "counted iteration", "weighed value", "joined text", "steps of a body"
-"""Filters that the parsed template is given where Jinja has no other hook; no template can name them."""
+"""Filters that `Counting` puts into a parsed template where Jinja has no hook. No template can name them: they have
+spaces."""
 
 
 class TooMuchWorkError(SecurityError):
-    """A rendering that would take longer, or more memory, than one prompt may."""
+    """Raised if a rendering takes more time or memory than a prompt may."""
 
     def __init__(self) -> None:
         super().__init__("the template does more work, or makes a longer text, than one prompt may take")
 
 
 class Work:
-    """The work that one rendering has left, and what its lists and mappings weigh: they do not change."""
+    """The steps that a rendering has left, and the weights of its lists and mappings, which are immutable to it."""
 
     def __init__(self) -> None:
         self.left = MAX_STEPS
-        self._known: dict[int, tuple[tuple[int, str | None], Any]] = {}
+        self._weights: dict[int, tuple[tuple[int, str | None], Any]] = {}
 
     def charge(self, steps: int) -> None:
-        """Take steps off what is left; raises TooMuchWorkError where that is less."""
+        """Subtract steps from those left; raises TooMuchWorkError if there are too few."""
         self.left -= steps
         if self.left < 0:
             raise TooMuchWorkError
 
     def weight(self, value: Any) -> tuple[int, str | None]:
-        """Return what a value weighs with all that is in it, and the kind of what in it is not plain data, if any."""
+        """Return the steps that a value with its content counts as, and the type of a part that is not plain data."""
         if isinstance(value, str):
             return 1 + len(value) // _STEP_CHARS, None
         if isinstance(value, int):
@@ -73,21 +74,21 @@ class Work:
             return 1 + len(value), None
         if not isinstance(value, list | tuple | dict):
             return 1, kind_of(value)
-        known = self._known.get(id(value))
-        if known is not None:
-            return known[0]
+        cached = self._weights.get(id(value))
+        if cached is not None:
+            return cached[0]
         steps, foreign = 1, None
         for item in (*value, *value.values()) if isinstance(value, dict) else value:
             more, kind = self.weight(item)
             steps, foreign = steps + more, foreign or kind
             if steps > MAX_STEPS:
                 raise TooMuchWorkError
-        if steps > _STEP_CHARS:  # the small ones are weighed again in no time
-            self._known[id(value)] = (steps, foreign), value  # which keeps its id from being used again
+        if steps > _STEP_CHARS:  # weighing a small one again is faster than a lookup
+            self._weights[id(value)] = (steps, foreign), value  # a reference, so that its id stays its own
         return steps, foreign
 
     def chars(self, value: Any) -> int:
-        """Return how long a value is as text, at most."""
+        """Return an upper bound for the length of a value as text."""
         return len(value) if isinstance(value, str) else 32 * self.weight(value)[0]
 
 
@@ -105,10 +106,10 @@ _TO_FIND = frozenset({
 })  # fmt: skip
 
 
-def foreseen(work: Work, name: str, args: Sequence[Any], named: Mapping[str, Any]) -> int:
-    """Return the steps of a filter or method whose result may be far larger than what it is given.
+def filter_steps(work: Work, name: str, args: Sequence[Any], named: Mapping[str, Any]) -> int:
+    """Return the steps of a filter or method whose result may be far larger than its arguments.
 
-    Raises SecurityError for what would be too large whatever is left.
+    Raises SecurityError if the result would be too large with any number of steps left.
     """
     if not args:
         return 0
@@ -127,7 +128,7 @@ def foreseen(work: Work, name: str, args: Sequence[Any], named: Mapping[str, Any
         raise SecurityError("a template sums numbers only")
     steps = 0
     if name == "format":
-        steps += _formatted(work, str(subject), [*args[1:], dict(named)])
+        steps += _format_steps(work, str(subject), [*args[1:], dict(named)])
     if name == "join":
         times = len(subject) if isinstance(subject, Sized) else 1
         steps += sum(map(len, texts)) * times // _STEP_CHARS
@@ -144,10 +145,10 @@ def foreseen(work: Work, name: str, args: Sequence[Any], named: Mapping[str, Any
     return steps
 
 
-def computed(work: Work, operator: str, left: Any, right: Any) -> int:
-    """Return the steps of `left operator right`; raises TooMuchWorkError for a number or width without bounds."""
+def operator_steps(work: Work, operator: str, left: Any, right: Any) -> int:
+    """Return the steps of `left operator right`; raises TooMuchWorkError for a number or width that is too large."""
     if operator == "%" and isinstance(left, str):
-        return _formatted(work, left, [right])
+        return _format_steps(work, left, [right])
     if operator == "**" and isinstance(left, int) and isinstance(right, int):
         if left.bit_length() * max(right, 1) > 2 * _MAX_BITS:
             raise TooMuchWorkError
@@ -158,22 +159,22 @@ def computed(work: Work, operator: str, left: Any, right: Any) -> int:
     return 0
 
 
-def _formatted(work: Work, text: str, values: Sequence[Any]) -> int:
-    """Return the steps of a `%` format; raises TooMuchWorkError for a width that is computed, or very large."""
+def _format_steps(work: Work, text: str, values: Sequence[Any]) -> int:
+    """Return the steps of a `%` format; raises TooMuchWorkError for a width that is `*`, or of over four digits."""
     widths = 0
     for match in (_NAMED_FORMAT if "%(" in text else _FORMAT).finditer(text):
         for width in match.groups():
             if width == "*" or (width and len(width) > 4):
                 raise TooMuchWorkError
             widths += int(width or 0)
-    uses = text.count("%(") or 1  # a named value may be used many times
+    uses = text.count("%(") or 1  # a format may use a named value many times
     return (widths + uses * sum(work.chars(value) for value in values)) // _STEP_CHARS
 
 
 def check_tree(tree: nodes.Template) -> tuple[int, int]:
-    """Return how many nodes a syntax tree has, and the sum of their depths, which compiling it takes as long as.
+    """Return the number of nodes in a syntax tree, and the sum of their depths: compiling it takes time as the latter.
 
-    Raises TooMuchWorkError where they are too many or too deep.
+    Raises TooMuchWorkError if there are too many nodes or levels.
     """
     count, depths, level = 0, 0, [iter((tree,))]
     while level:
@@ -189,30 +190,33 @@ def check_tree(tree: nodes.Template) -> tuple[int, int]:
 
 
 class Counting(NodeTransformer):
-    """Puts the counting filters where a loop, a body, a comparison, a slice or a `~` would not be seen."""
+    """Puts counting filters into a syntax tree, at loops, bodies, comparisons, slices and `~`.
+
+    Jinja compiles these into Python code that calls no method of the environment.
+    """
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - jinja2's name
-        """Count the turns of a loop, and what each of them does."""
-        node.body = _stepped(node, node.body)
+        """Charge for the turns of a loop, and in each turn for its body."""
+        node.body = _with_steps(node, node.body)
         self.generic_visit(node)
         node.iter = _filtered(node.iter, COUNTED)
         return node
 
     def visit_Macro(self, node: nodes.Macro | nodes.CallBlock | nodes.Block) -> nodes.Node:  # noqa: N802
-        """Count what each call of a macro or a block does."""
-        node.body = _stepped(node, node.body)
+        """Charge for the body of a macro or block in each call."""
+        node.body = _with_steps(node, node.body)
         self.generic_visit(node)
         return node
 
     visit_CallBlock = visit_Block = visit_Macro  # noqa: N815
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
-        """Count the characters of `~`."""
+        """Charge for the characters that `~` joins."""
         self.generic_visit(node)
         return _filtered(nodes.List(node.nodes, lineno=node.lineno), JOINED)
 
     def visit_Compare(self, node: nodes.Compare | nodes.Operand) -> nodes.Node:  # noqa: N802
-        """Weigh what is compared: nested lists may take for ever."""
+        """Charge for compared values: comparing nested lists may take forever."""
         self.generic_visit(node)
         node.expr = _filtered(node.expr, WEIGHED)
         return node
@@ -220,19 +224,19 @@ class Counting(NodeTransformer):
     visit_Operand = visit_Compare  # noqa: N815
 
     def visit_Pair(self, node: nodes.Pair) -> nodes.Node:  # noqa: N802
-        """Weigh what is hashed."""
+        """Charge for a key, which is hashed."""
         self.generic_visit(node)
         node.key = _filtered(node.key, WEIGHED)
         return node
 
     def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802
-        """Count the characters of a slice, which Jinja takes without asking."""
+        """Charge for a slice, which Jinja takes without calling `getitem`."""
         self.generic_visit(node)
         return _filtered(node, WEIGHED) if isinstance(node.arg, nodes.Slice) else node
 
 
-def _stepped(node: nodes.Node, body: list[nodes.Node]) -> list[nodes.Node]:
-    """Put before a body what charges for its nodes."""
+def _with_steps(node: nodes.Node, body: list[nodes.Node]) -> list[nodes.Node]:
+    """Return a body that first charges for its number of nodes."""
     steps = sum(1 for part in body for _ in part.find_all(nodes.Node)) + len(body)
     return [nodes.ExprStmt(_filtered(nodes.Const(steps, lineno=node.lineno), STEPPED), lineno=node.lineno), *body]
 
@@ -242,5 +246,5 @@ def _filtered(node: Any, name: str) -> nodes.Filter:
 
 
 def kind_of(value: object) -> str:
-    """Name a value's kind in a message."""
+    """Return the name of a value's type, for messages."""
     return type(value).__name__

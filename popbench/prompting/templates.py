@@ -1,7 +1,7 @@
 """Templates: each mode of a task is a Jinja template with the blocks `system` and `user`.
 
-Templates see `prompt`, `category`, `task`, `draft` and, in modes with prompt enhancement, `references`, all of them
-plain data. They run in `sandbox`, with undefined names as errors.
+A template gets `prompt`, `category`, `task`, `draft` and, in modes with prompt enhancement, `references`, all as plain
+data. It is rendered in `sandbox`; undefined names are errors.
 """
 
 from __future__ import annotations
@@ -28,35 +28,35 @@ from popbench.tasks.schema import DraftRules
 VARIABLES = ("prompt", "category", "task", "draft", "references")
 _BLOCKS = ("system", "user")
 _OF_REFERENCES = ("id", "title", "description", "caption", "tag", "popularity", "popular")
-"""What templates see of a reference: all but where its video lies on this machine."""
+"""The fields of a reference that templates get: all but the path of its video on this machine."""
 
 
 class Template:
-    """One template file, parsed and checked: raises UsageError where it is no popbench template."""
+    """A template file, parsed and checked; raises UsageError if it is not a popbench template."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._environment = Sandbox(jinja2.FunctionLoader(self._load))
         try:
-            with self._environment.limited():  # compiling a template can take for ever, as rendering it can
+            with self._environment.limited():  # compiling a hostile template can take forever, like rendering it
                 self._read_all()
         except jinja2.TemplateSyntaxError as error:
             file = path.parent / (error.name or path.name)
             raise UsageError(f"{file}: line {error.lineno}: {one_line(str(error.message))}") from error
         except UsageError:
             raise
-        except Exception as error:  # a template can bring any part of the compiler to its limits
-            raise UsageError(f"{path}: {_told(error)}") from error
+        except Exception as error:  # a hostile template can make any part of the compiler fail
+            raise UsageError(f"{path}: {_message(error)}") from error
 
     def _read_all(self) -> None:
-        """Read and compile the template with all that it is made of; raises UsageError where something is missing."""
+        """Read and compile the template and all files that it uses; raises UsageError if something is missing."""
         path = self.path
         self._sources = self._read(path.name, {})
         used: set[str] = set()
         defined: set[str] = set(VARIABLES)
         blocks: set[str] = set()
         for name, source in self._sources.items():
-            self._environment.get_template(name)  # compiled here, a mistake is told with its file
+            self._environment.get_template(name)  # compiled here, so that an error names this file
             syntax = self._environment.parse(source, name)
             used |= jinja2.meta.find_undeclared_variables(syntax)
             defined |= _definitions(syntax)
@@ -73,7 +73,7 @@ class Template:
         self.reasons = self._setting("reasoning_first", default=self.uses_references)
 
     def _load(self, name: str) -> str:
-        """Read a template of the folder; a link that leads out of it is followed only where the task names it."""
+        """Read a template of the folder. A link out of the folder is followed only for the file that the task names."""
         path = self.path.parent.joinpath(*split_template_path(name))
         if name != self.path.name and not path.resolve().is_relative_to(self.path.parent.resolve()):
             raise jinja2.TemplateNotFound(name, f"{name!r} leads out of the folder of its template")
@@ -83,7 +83,7 @@ class Template:
             raise jinja2.TemplateNotFound(name) from None
 
     def _setting(self, name: str, *, default: bool) -> bool:
-        """Read a top-level `{% set NAME = true %}` of the template, or else of those it is made of."""
+        """Return the value of a top-level `{% set NAME = true %}` in the template, or in a file that it uses."""
         for source in self._sources.values():
             for node in self._environment.parse(source).body:
                 if isinstance(node, nodes.Assign) and isinstance(node.target, nodes.Name) and node.target.name == name:
@@ -93,7 +93,7 @@ class Template:
         return default
 
     def _read(self, name: str, seen: dict[str, str]) -> dict[str, str]:
-        """Collect the sources of the template and of all that it extends, includes or imports."""
+        """Return the sources of the template and of all files that it extends, includes or imports, by name."""
         assert self._environment.loader is not None
         source, _, _ = self._environment.loader.get_source(self._environment, name)
         seen[name] = source
@@ -108,22 +108,22 @@ class Template:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The hash of all sources: what the wording of the messages depends on."""
+        """The hash of all sources, on which the wording of the messages depends."""
         return digest(sorted(self._sources.items()))
 
     def render(self, prompt: Prompt, rules: DraftRules, references: Sequence[Reference]) -> tuple[Message, ...]:
-        """Render the messages for one prompt; raises UsageError where the template fails on it."""
+        """Render the messages for a prompt; raises UsageError if the template fails on it."""
         environment = self._environment
         try:
             with environment.limited():
                 context = self._template.new_context(variables(prompt, rules, references))
-                if self._has_top:  # what stands outside the blocks: `extends`, `import`, `set`, `macro`
+                if self._has_top:  # statements outside the blocks: `extends`, `import`, `set`, `macro`
                     environment.concat(self._template.root_render_func(context))
                 texts = {name: environment.concat(context.blocks[name][0](context)).strip() for name in _BLOCKS}
                 for text in texts.values():
-                    text.encode()  # half a character is no text that a model could be sent
+                    text.encode()  # raises for a lone surrogate, which cannot be sent to a model
         except Exception as error:
-            raise UsageError(f"{self.path}: prompt {prompt.id!r}: {_told(error)}") from error
+            raise UsageError(f"{self.path}: prompt {prompt.id!r}: {_message(error)}") from error
         for name, text in texts.items():
             if len(text) > MAX_MESSAGE_CHARS:
                 raise UsageError(
@@ -134,12 +134,12 @@ class Template:
         return tuple(Message(role=role, content=text) for role, text in texts.items() if text)
 
     def examples(self, messages: Sequence[Message]) -> tuple[Draft, ...]:
-        """Find the examples of an answer that the messages show: an answer that copies one is not a draft."""
+        """Return the example answers in the messages: an answer that copies one is not a draft."""
         return tuple(draft for message in messages for draft in find_drafts(message["content"]))
 
 
 def variables(prompt: Prompt, rules: DraftRules, references: Sequence[Reference]) -> dict[str, Plain]:
-    """Return what a template is rendered with: plain data made for it, and no object of popbench or a library."""
+    """Return the variables of a template: copies of plain data, without objects of popbench or of a library."""
     shown: list[Plain] = [{name: plain(getattr(one, name)) for name in _OF_REFERENCES} for one in references]
     return {
         "prompt": plain(prompt.text),
@@ -150,13 +150,13 @@ def variables(prompt: Prompt, rules: DraftRules, references: Sequence[Reference]
     }
 
 
-def _told(error: Exception) -> str:
-    """Say why a template is refused; what the sandbox says of itself is a sentence already."""
+def _message(error: Exception) -> str:
+    """Return why a template is refused. Messages of the sandbox are complete, others need the error's type."""
     return one_line(str(error) if isinstance(error, SecurityError) else error)
 
 
 def _definitions(syntax: nodes.Template) -> set[str]:
-    """Name what a template defines anywhere: variables, macros, imports."""
+    """Return the names that a template defines anywhere: variables, macros, imports."""
     names = {name.name for name in syntax.find_all(nodes.Name) if name.ctx == "store"}
     names |= {macro.name for macro in syntax.find_all(nodes.Macro)}
     names |= {item.target for item in syntax.find_all(nodes.Import)}

@@ -1,8 +1,8 @@
-"""References for prompt enhancement: which videos of a corpus an LLM is shown with a request.
+"""References for prompt enhancement: chooses the videos of a corpus that an LLM is shown with a request.
 
-Takes a corpus, an embedder and prompts; hands on references. `retriever` has the steps, `search` finds the nearest
-vectors, `index` holds a corpus ready for both, `build` makes that from the corpus's rows, `embedder` asks for vectors,
-and `vectors` keeps what an embedder made of texts, for all corpora and runs.
+Takes a corpus, an embedder and prompts; hands on references. `retriever` has the steps of the choice; `search` finds
+the nearest vectors; `index` is a part of a corpus on disk, sorted for both; `build` makes it from the corpus's rows;
+`embedder` checks what an embedder returns; `vectors` caches embeddings for all corpora and runs.
 """
 
 from popbench.retrieval.options import RetrievalOptions

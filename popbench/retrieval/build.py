@@ -1,7 +1,7 @@
-"""From a corpus's rows to an index: read them once, embed the texts that no one has embedded yet, sort, write.
+"""Builds the index of a corpus: reads its rows once, embeds texts that have no vector yet, sorts, writes.
 
-Rows stream through: what stays in memory is some tens of bytes a row and a few thousand vectors. A build that was
-killed goes on where it was, as its vectors are kept shard by shard; a changed row costs its own embedding alone.
+Memory holds some tens of bytes per row and a few thousand vectors. Vectors are stored shard by shard, so that a killed
+build goes on where it was, and a changed row costs one embedding.
 """
 
 from __future__ import annotations
@@ -44,19 +44,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BATCH = 256
-"""Texts handed to an embedder at once."""
+"""Texts that an embedder gets at once."""
 SHARD_VECTORS = 8192
-"""Vectors in a shard at most,"""
+"""The most vectors in a shard."""
 SHARD_SECONDS = 5.0
-"""and seconds until one is written: what a kill may cost."""
+"""Seconds after which a shard is written: a kill loses at most the embeddings of this time."""
 CHUNK = 16_384
+"""Vectors that are copied or added up at once."""
 MAX_ROW_POPULARITY = 1e15
-"""The greatest popularity there may be: a number beyond it is none of videos, and not exact."""
+"""The largest popularity of a video: larger floats do not hold whole numbers exactly."""
 
 
 @dataclass
 class _Rows:
-    """What is kept of each row while the corpus streams by."""
+    """The fields of all rows that stay in memory; texts go to the file of rows."""
 
     ids: list[str] = field(default_factory=list)
     tags: dict[str, int] = field(default_factory=dict)
@@ -77,7 +78,7 @@ class _Rows:
 
 @dataclass(frozen=True)
 class Source:
-    """A part of a corpus, what messages call the corpus, and the fingerprint that its rows were asked for by."""
+    """A part of a corpus, the corpus's name in messages, and its fingerprint when the run was planned."""
 
     corpus: Corpus
     name: str
@@ -86,14 +87,15 @@ class Source:
 
 
 def build(source: Source, embedding: Embedding, home: Path, progress: Progress) -> Index:
-    """Make the index of a part of a corpus in `home`; raises UsageError for rows that are no corpus.
+    """Build the index of a part of a corpus in `home`; raises UsageError for rows that are not valid.
 
-    Only for the process that holds the lock of the vectors' folder.
+    The caller must hold the lock of the vectors' folder.
     """
     work, done, vectors = home / ".building", home / "index", embedding.vectors
-    for left in vectors.folder.glob("*/.building"):
-        if left != work or Index.open(work) is None:  # a whole one was left at the last step, with vectors to keep
-            shutil.rmtree(left, ignore_errors=True)
+    for unfinished in vectors.folder.glob("*/.building"):
+        # A complete index may have been left by a kill before the renaming below; its vectors are worth keeping.
+        if unfinished != work or Index.open(work) is None:
+            shutil.rmtree(unfinished, ignore_errors=True)
     vectors.tidy()
     if not work.exists():
         work.mkdir(parents=True)
@@ -105,9 +107,9 @@ def build(source: Source, embedding: Embedding, home: Path, progress: Progress) 
     shutil.rmtree(done, ignore_errors=True)
     work.rename(done)
     vectors.tidy()
-    found = Index.open(done)
-    assert found is not None
-    return found
+    index = Index.open(done)
+    assert index is not None
+    return index
 
 
 def _fill(work: Path, source: Source, embedding: Embedding, progress: Progress) -> None:
@@ -123,7 +125,7 @@ def _fill(work: Path, source: Source, embedding: Embedding, progress: Progress) 
     )
     names = sorted(rows.tags)
     name_keys = keys_of(names)
-    _embed_missing("", name_keys, lambda wanted: (names[at] for at in wanted), embedding, Progress())
+    _embed_missing("", name_keys, lambda wanted: (names[number] for number in wanted), embedding, Progress())
     ranks = {tag: rank for rank, tag in enumerate(names)}
     tag_rank = np.asarray([ranks[tag] for tag in rows.tags])[np.asarray(rows.tag)]
     id_rank = np.empty(len(rows.ids), np.int64)
@@ -149,7 +151,7 @@ def _fill(work: Path, source: Source, embedding: Embedding, progress: Progress) 
     if len(rows.ids) >= FLAT_LIMIT:
         train(matrix, work / ANN_FILE)
         sizes[ANN_FILE] = (work / ANN_FILE).stat().st_size
-    about = {
+    properties = {
         "n": len(rows.ids),
         "width": matrix.shape[1],
         "tags": names,
@@ -157,11 +159,11 @@ def _fill(work: Path, source: Source, embedding: Embedding, progress: Progress) 
         "sizes": sizes,
         "sums": sums,
     }
-    _write(work / ABOUT_FILE, json.dumps(about).encode())
+    _write(work / ABOUT_FILE, json.dumps(properties).encode())
 
 
 def embed_titles(index: Index, embedding: Embedding, progress: Progress) -> None:
-    """Embed the titles of an index, for the human baseline."""
+    """Embed the titles of an index and store their vectors in it, for the human baseline."""
     keys = keys_of(index.row(position).title for position in range(index.n))
 
     def texts(wanted: Sequence[int]) -> Iterator[str]:
@@ -172,13 +174,13 @@ def embed_titles(index: Index, embedding: Embedding, progress: Progress) -> None
 
 
 def title_hash(title: str) -> int:
-    """Hash a title without its case and spacing: 64 bits."""
+    """Hash a title to 64 bits, ignoring case and spacing."""
     folded = " ".join(title.casefold().split())
     return int.from_bytes(hashlib.blake2b(folded.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
 def _read(source: Source, path: Path) -> tuple[_Rows, int]:
-    """Write the rows of a part to a file; return what is kept of them in memory, and the file's size."""
+    """Write the rows of a part to a file; return what stays in memory of them, and the file's size."""
     rows, size, name, part = _Rows(), 0, source.name, source.part
     with path.open("wb") as file:
         for row in _checked(source.corpus, name, part):
@@ -189,21 +191,20 @@ def _read(source: Source, path: Path) -> tuple[_Rows, int]:
         sync(file)
     if not rows.ids:
         raise UsageError(f"corpus {name} has no rows in its part {part!r}: there is nothing to retrieve")
-    twice = sorted(rows.ids)
-    for one, other in pairwise(twice):
+    for one, other in pairwise(sorted(rows.ids)):
         if one == other:
             raise UsageError(f"corpus {name}: id {one!r} occurs more than once in its part {part!r}")
     return rows, size
 
 
 def _checked(corpus: Corpus, name: str, part: str) -> Iterator[Reference]:
-    """Yield the rows of a part; raises UsageError for what is no row of a corpus."""
+    """Yield the rows of a part; raises UsageError for one that is not valid."""
     number = 0
     try:
         for number, row in enumerate(corpus.rows(part), start=1):
-            wrong = _wrong(row)
-            if wrong:
-                raise UsageError(f"corpus {name}: row {number} of its part {part!r}: {wrong}")
+            defect = _defect(row)
+            if defect:
+                raise UsageError(f"corpus {name}: row {number} of its part {part!r}: {defect}")
             yield _clean(row)
     except UsageError:
         raise
@@ -212,8 +213,8 @@ def _checked(corpus: Corpus, name: str, part: str) -> Iterator[Reference]:
         raise UsageError(f"corpus {name} cannot be read: {one_line(error)}{after}") from error
 
 
-def _wrong(row: Any) -> str | None:
-    """Say what is wrong with a row."""
+def _defect(row: Any) -> str | None:
+    """Return what is wrong with a row; None if it is valid."""
     if not isinstance(row, Reference):
         return f"is a {type(row).__name__}, not a Reference"
     whose = f" of {_brief(row.id)}"
@@ -228,7 +229,7 @@ def _wrong(row: Any) -> str | None:
 
 
 def _clean(row: Reference) -> Reference:
-    """Replace halves of characters (lone surrogates), which no file, terminal or model takes."""
+    """Replace lone surrogates, which cannot be written to files or sent to models."""
     texts = {name: getattr(row, name) for name in ("id", "title", "description", "caption", "tag")}
     clean = {name: text.encode("utf-8", "replace").decode("utf-8") for name, text in texts.items()}
     return row if clean == texts else replace(row, **clean)
@@ -259,7 +260,7 @@ def _embed_missing(
     embedding: Embedding,
     progress: Progress,
 ) -> None:
-    """Embed each text that has no vector yet, shard by shard."""
+    """Embed each text that has no vector yet, and store the vectors shard by shard."""
     unknown = np.flatnonzero(embedding.vectors.find(keys) < 0)
     _, first = np.unique(keys[unknown], return_index=True)
     wanted = unknown[np.sort(first)].tolist()
@@ -267,26 +268,26 @@ def _embed_missing(
         return
     progress.stage(name, len(keys), len(keys) - len(wanted))
     source = texts(wanted)
-    held: list[NDArray[np.float32]] = []
-    kept, since = 0, time.monotonic()
+    pending: list[NDArray[np.float32]] = []
+    stored, last_write = 0, time.monotonic()
 
-    def keep() -> None:
-        nonlocal held, kept, since
-        made = np.concatenate(held)
-        held = []
-        embedding.vectors.add(keys[wanted[kept : kept + len(made)]], made)
-        kept, since = kept + len(made), time.monotonic()
+    def store() -> None:
+        nonlocal pending, stored, last_write
+        shard = np.concatenate(pending)
+        pending = []
+        embedding.vectors.add(keys[wanted[stored : stored + len(shard)]], shard)
+        stored, last_write = stored + len(shard), time.monotonic()
 
     try:
-        for at in range(0, len(wanted), BATCH):
-            batch = [next(source) for _ in wanted[at : at + BATCH]]
-            held.append(embedding.embed(batch))
-            if at + len(batch) - kept >= SHARD_VECTORS or time.monotonic() - since >= SHARD_SECONDS:
-                keep()
+        for start in range(0, len(wanted), BATCH):
+            batch = [next(source) for _ in wanted[start : start + BATCH]]
+            pending.append(embedding.embed(batch))
+            if start + len(batch) - stored >= SHARD_VECTORS or time.monotonic() - last_write >= SHARD_SECONDS:
+                store()
             progress.advance(len(batch))
-    finally:  # also what was embedded before an interrupt
-        if held:
-            keep()
+    finally:  # an interrupt loses nothing that was embedded
+        if pending:
+            store()
 
 
 def _width(vectors: Vectors) -> int:
@@ -295,7 +296,7 @@ def _width(vectors: Vectors) -> int:
 
 
 def _chunks(keys: Keys, vectors: Vectors) -> Iterator[NDArray[np.float32]]:
-    """Yield the vectors of keys, a chunk at a time."""
+    """Yield the vectors of keys in chunks of at most CHUNK rows."""
     for start in range(0, len(keys), CHUNK):
         yield vectors.gather(vectors.find(keys[start : start + CHUNK]))
 
@@ -304,8 +305,8 @@ def _means(matrix: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np
     """Return the mean vector of each tag, of length 1: (tags, d)."""
     means = np.zeros((len(starts) - 1, matrix.shape[1]), np.float64)
     for tag, (start, end) in enumerate(pairwise(starts)):
-        for at in range(start, end, CHUNK):
-            means[tag] += matrix[at : min(at + CHUNK, end)].sum(axis=0, dtype=np.float64)
+        for first in range(start, end, CHUNK):
+            means[tag] += matrix[first : min(first + CHUNK, end)].sum(axis=0, dtype=np.float64)
     lengths = np.linalg.norm(means, axis=1, keepdims=True)
     return (means / np.where(lengths > 0, lengths, 1)).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""An embedder as retrieval uses it: asked only for what no run has embedded yet, and not believed blindly."""
+"""An embedder with its cache of vectors: it gets only texts without a vector, and its answers are checked."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _OFF = 1e-2
-"""How far a vector's length may be from 1 or 0."""
+"""The largest difference of a vector's length from 1 or 0."""
 
 
 class Embedding:
-    """An embedder with the vectors that it made before; `name` is what messages call it."""
+    """An embedder with the vectors that it has made in any run; `name` is its name in messages."""
 
     def __init__(self, embedder: Embedder, name: str, fingerprint: Mapping[str, JSON] | None = None) -> None:
         self._embedder = embedder
@@ -39,7 +39,10 @@ class Embedding:
 
     @contextmanager
     def locked(self, progress: Progress) -> Iterator[None]:
-        """Wait for a process that embeds with this embedder: what it embeds need not be embedded here."""
+        """Hold the lock of the vectors' folder inside the block.
+
+        If another process embeds with this embedder, wait for it: its vectors are used here.
+        """
         self.vectors.folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(self.vectors.folder / ".lock")
         try:
@@ -56,13 +59,13 @@ class Embedding:
             lock.release()
 
     def check(self) -> None:
-        """Raise UsageError with what the embedder lacks; asked once, before it works."""
+        """Raise UsageError if the embedder lacks something to run; it is asked once."""
         if not self._checked:
             refuse_lacks(self._embedder, f"embedder {self.name}")
             self._checked = True
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embed texts: float32 (texts, d), rows of length 1 or 0; raises UsageError for anything else."""
+        """Embed texts into float32 (texts, d), rows of length 1 or 0; raises UsageError for any other answer."""
         who = f"embedder {self.name}"
         self.check()
         try:
@@ -88,46 +91,46 @@ class Embedding:
         return vectors
 
     def prepare(self, prompts: Sequence[str], progress: Progress | None = None) -> None:
-        """Embed many prompts at once, ahead of `find`; those embedded by an earlier run are known."""
+        """Embed many prompts at once, before `query`; those that an earlier run embedded are looked up."""
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._prompts]
         keys = keys_of(new)
         codes = self.vectors.find(keys)
-        there = np.flatnonzero(codes >= 0)
+        cached = np.flatnonzero(codes >= 0)
         try:
-            known = self.vectors.gather(codes[there])
-        except OSError:  # another process has tidied meanwhile
+            vectors = self.vectors.gather(codes[cached])
+        except OSError:  # another process has tidied the folder since `find`
             self.vectors.forget()
-            there, known = there[:0], np.zeros((0, 0), np.float32)
-        unknown = np.setdiff1d(np.arange(len(new)), there)
+            cached, vectors = cached[:0], np.zeros((0, 0), np.float32)
+        unknown = np.setdiff1d(np.arange(len(new)), cached)
         if len(unknown):
             progress = progress or Progress()
-            progress.stage("embed prompts", len(new), len(there))
-            made = self.embed([new[at] for at in unknown])
-            with suppress(UsageError):  # where a cache cannot be written, prompts are embedded in every run
+            progress.stage("embed prompts", len(new), len(cached))
+            made = self.embed([new[number] for number in unknown])
+            with suppress(UsageError):  # if the cache cannot be written, every run embeds its prompts
                 self.vectors.add(keys[unknown], made)
             progress.advance(len(unknown))
-            self._prompts.update(zip([new[at] for at in unknown], made, strict=True))
-        self._prompts.update(zip([new[at] for at in there], known, strict=True))
+            self._prompts.update(zip([new[number] for number in unknown], made, strict=True))
+        self._prompts.update(zip([new[number] for number in cached], vectors, strict=True))
 
     def query(self, prompt: str) -> NDArray[np.float32]:
-        """Return the vector of a prompt; embedded alone where it was not prepared."""
+        """Return the vector of a prompt; it is embedded alone if it was not prepared."""
         if prompt not in self._prompts:
             self._prompts[prompt] = self.embed([prompt])[0]
         return self._prompts[prompt]
 
 
 def refuse_lacks(component: Component, who: str) -> None:
-    """Raise UsageError with what a component lacks to run here, one line each."""
+    """Raise UsageError if a component lacks something to run here, with one line for each thing."""
     try:
-        found = component.check()
+        missing = component.check()
     except Exception as error:  # a plugin's code may raise anything
-        found = [f"its check failed: {one_line(error)}"]
-    if found:
-        raise UsageError("\n".join(f"{who}: {line}" for line in found))
+        missing = [f"its check failed: {one_line(error)}"]
+    if missing:
+        raise UsageError("\n".join(f"{who}: {line}" for line in missing))
 
 
 def fingerprint_of(component: Component, who: str) -> Mapping[str, JSON]:
-    """Ask a component for its fingerprint; raises UsageError where that fails."""
+    """Return a component's fingerprint; raises UsageError if that fails."""
     try:
         return component.fingerprint()
     except UsageError:

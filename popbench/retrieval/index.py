@@ -1,7 +1,7 @@
-"""One part of a corpus, ready to be searched: arrays that are mapped from disk, and rows that are read when chosen.
+"""The index of a part of a corpus: arrays that are mapped from disk, and rows that are read when they are chosen.
 
-Rows stand in an order in which every set that retrieval asks for is a few slices: by tag, in each by falling
-popularity, then by id. So the popular videos of a tag are the start of its slice and the unpopular ones its end.
+Rows are sorted by tag, then by falling popularity, then by id. The popular videos of a tag are then the start of a
+slice and the unpopular ones its end, so that every set that retrieval searches is a few slices.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ABOUT_FILE = "about.json"
-"""Written last: an index without it is not finished."""
+"""Written last: an index without it is incomplete."""
 ROWS_FILE = "rows.jsonl"
 ANN_FILE = "ann.faiss"
 TITLES_FILE = "titles.npy"
 SUMMED = ("places", "popularity", "id_rank", "tag_starts", "tag_vectors", "tag_means", "title_hashes")
-"""The arrays whose bytes are checked when an index is opened: all but the large ones."""
+"""The arrays whose checksums are verified when an index is opened: all but the large ones."""
 
 
 @dataclass(frozen=True)
 class Index:
-    """An index on disk. `n` rows of `tags`, vectors float32 (n, d) by position."""
+    """An index on disk: `n` rows with their `tags`, and vectors as float32 (n, d), by position."""
 
     folder: Path
     n: int
@@ -41,12 +41,12 @@ class Index:
     remarks: Sequence[str]
     vectors: NDArray[np.float32]
     places: NDArray[np.int64]
-    """Where each row stands in the file of rows: (n, 2), first byte and length."""
+    """Each row's first byte and length in the file of rows: (n, 2)."""
     popularity: NDArray[np.float64]
     id_rank: NDArray[np.int64]
-    """Of each row, the place of its id among all ids: what breaks ties."""
+    """Each row's rank by id, which breaks ties."""
     tag_starts: NDArray[np.int64]
-    """Of each tag, the position of its first row; then n."""
+    """The position of each tag's first row, and n at the end."""
     tag_vectors: NDArray[np.float32]
     tag_means: NDArray[np.float32]
     title_hashes: NDArray[np.uint64]
@@ -54,11 +54,11 @@ class Index:
 
     @classmethod
     def open(cls, folder: Path) -> Index | None:
-        """Map a finished index; None where there is none, or none that can be read."""
+        """Open a complete index; None if there is none, or it is damaged."""
         try:
-            about = json.loads((folder / ABOUT_FILE).read_text(encoding="utf-8"))
-            n, tags, width = about["n"], about["tags"], about["width"]
-            whole = all((folder / name).stat().st_size == size for name, size in about["sizes"].items())
+            properties = json.loads((folder / ABOUT_FILE).read_text(encoding="utf-8"))
+            n, tags, width = properties["n"], properties["tags"], properties["width"]
+            whole = all((folder / name).stat().st_size == size for name, size in properties["sizes"].items())
             keys = read_array(folder / "keys.npy", "V16", n)
             shapes: dict[str, tuple[Any, ...]] = {
                 "vectors": (np.float32, n, width),
@@ -70,25 +70,25 @@ class Index:
                 "tag_means": (np.float32, len(tags), width),
                 "title_hashes": (np.uint64, n),
             }
-            whole = whole and all(checksum(folder / f"{name}.npy") == about["sums"][name] for name in SUMMED)
+            whole = whole and all(checksum(folder / f"{name}.npy") == properties["sums"][name] for name in SUMMED)
             arrays: dict[str, Any] = {name: read_array(folder / f"{name}.npy", *of) for name, of in shapes.items()}
             if not whole or keys is None or any(array is None for array in arrays.values()):
                 return None
-            return cls(folder, n, tags, about["remarks"], **arrays)
+            return cls(folder, n, tags, properties["remarks"], **arrays)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def slice_of(self, tag: int) -> tuple[int, int]:
-        """Return the positions of a tag's rows: from, to."""
+        """Return the positions of a tag's first row and of the first row after it."""
         return int(self.tag_starts[tag]), int(self.tag_starts[tag + 1])
 
     def titles(self) -> NDArray[np.float32] | None:
-        """Map the vectors of titles, by position; None where there are none yet; see `building.embed_titles`."""
+        """Map the vectors of titles, by position; None if `popbench.retrieval.build.embed_titles` has not run yet."""
         return read_array(self.folder / TITLES_FILE, np.float32, *self.vectors.shape)
 
     @cached_property
     def ann(self) -> Any:
-        """The approximate index (faiss) of a large corpus; None for one that is searched exactly."""
+        """The approximate index (faiss) of a large corpus; None for a corpus that is searched exactly."""
         path = self.folder / ANN_FILE
         if not path.exists():
             return None
@@ -111,25 +111,25 @@ class Index:
 
 
 def dump_row(row: Reference) -> bytes:
-    """Write a row as a line. Where its video is depends on the machine, and is asked of the corpus instead."""
+    """Return a row as a line of JSON, without the path of its video, which depends on the machine."""
     values = [row.id, row.title, row.description, row.caption, row.tag, float(row.popularity)]
     return json.dumps(values, separators=(",", ":")).encode("ascii") + b"\n"
 
 
 def parse_row(line: bytes) -> Reference:
-    """Read a line back."""
+    """Return the row of a line that `dump_row` wrote."""
     id_, title, description, caption, tag, popularity = json.loads(line)
     whole = int(popularity) if popularity == int(popularity) else popularity
     return Reference(id_, title, description, caption, tag, whole)
 
 
 def text_of(row: Reference) -> str:
-    """Join what is embedded of a video: title, cover description and caption, as the paper's released code has it."""
+    """Return the text of a video that is embedded: title, description and caption, as in the paper's released code."""
     return f"{row.title} {row.description} {row.caption}"
 
 
 def load_faiss() -> Any:
-    """Import faiss, whose own type hints do not know all of it."""
+    """Import faiss, untyped: its type hints lack much of it."""
     import faiss
 
     return faiss

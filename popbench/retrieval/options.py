@@ -1,4 +1,4 @@
-"""The options of a mode whose template uses references: `--mode pe,k=50,tags=2`."""
+"""The options of modes with references, as in `--mode pe,k=50,tags=2`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pydantic
 from popbench.options import Options
 
 RETRIEVAL_VERSION = 1
-"""Goes up when the same options come to give other references: part of the fingerprint of such modes."""
+"""Raise this when the same options give other references. It is part of the fingerprint of modes with references."""
 
 
 class RetrievalOptions(Options):

@@ -1,4 +1,4 @@
-"""What retrieval gives for a prompt: videos on two sides, nearest first, and how they are put in order."""
+"""The result of retrieval for a prompt: popular and unpopular videos, and their order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from popbench.retrieval.options import RetrievalOptions
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A video that was found, with the cosine similarity of its text (or title) to the prompt."""
+    """A video with the cosine similarity of its text (or title) to the prompt."""
 
     reference: Reference
     similarity: float
@@ -19,10 +19,10 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What retrieval gives for a prompt: `groups` of positives and negatives, nearest first.
+    """The result of retrieval for a prompt: `groups` of (positives, negatives), each nearest first.
 
-    There is one group, or with `per_tag` one for each tag. `tags` are those chosen, with their similarity; none where
-    the whole corpus is searched. `available` counts the videos they hold.
+    There is one group, or with `per_tag` one for each tag. `tags` are the chosen ones with their similarity, empty if
+    the whole corpus is searched. `available` counts the videos that were searched.
     """
 
     options: RetrievalOptions
@@ -32,16 +32,16 @@ class Found:
 
     @property
     def wanted(self) -> int:
-        """How many references were asked for."""
+        """The number of references that were asked for."""
         return self.options.k * len(self.groups)
 
     @property
     def scope(self) -> str:
-        """Where they were searched, to follow `there are no more`."""
+        """Where references were searched, to follow `there are no more`."""
         return "in the corpus" if self.options.tag_by == "none" else "of the tags chosen"
 
     def hits(self, k: int | None = None) -> tuple[Hit, ...]:
-        """Return the positives, then the negatives, as the options order them; with `k`, as that RAG size has them."""
+        """Return the positives, then the negatives, each in the order of the options; `k` is a smaller RAG size."""
         k = self.options.k if k is None else min(k, self.options.k)
         unpopular = math.floor(self.options.negative_ratio * k)
         shown: list[Hit] = []
@@ -55,5 +55,5 @@ class Found:
         return tuple(shown)
 
     def references(self, k: int | None = None) -> tuple[Reference, ...]:
-        """Return the videos of `hits`."""
+        """Return the videos of `hits(k)`."""
         return tuple(hit.reference for hit in self.hits(k))

@@ -1,7 +1,7 @@
-"""Which videos an LLM is shown with a request: the steps of the paper's released code, on any corpus and embedder.
+"""Chooses references for a prompt by the steps of the paper's released code, with any corpus and embedder.
 
-Nearest tags, their videos by popularity, the least popular share as negatives, nearest videos by text, positives then
-negatives.
+The steps: find the nearest tags, split their videos by popularity into positives and the least popular share as
+negatives, take the nearest videos of each by text, and put positives before negatives.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _DIVERSE_AMONG = 5
-"""How many times as many videos as are wanted diversity chooses from."""
+"""Videos per wanted one from which `diversity` chooses."""
 _ROUGH = 1e-4
-"""What a product in single precision may be off by."""
-_FOUND = 512
-"""Searches that are remembered, for other LLMs, repeats and re-asks."""
-_MEMORY = 64
-"""Choices of tags whose split into popular and unpopular videos is remembered."""
+"""The largest error of a product in single precision."""
+_RESULTS = 512
+"""Results that are cached, for other LLMs, repeats and re-asks."""
+_SPLITS = 64
+"""Splits of tags into popular and unpopular videos that are cached."""
 
 
 class Retriever:
-    """Finds references in one part of a corpus with one embedder; what it needs is made on first use, and kept.
+    """Finds references in a part of a corpus with an embedder. The index is built on first use and cached on disk.
 
-    The names are what messages call them; fingerprints that are known already are not asked for again.
+    The names are those in messages. A fingerprint that is given is not computed again.
     """
 
     def __init__(
@@ -69,11 +69,11 @@ class Retriever:
 
     @property
     def folder(self) -> Path:
-        """Where the index is kept."""
+        """The folder of the index."""
         return self._home / "index"
 
     def load(self, progress: Progress | None = None) -> Index:
-        """Return the index, after making it where no run has yet; raises UsageError in one line where that fails."""
+        """Return the index, and build it first if no run has; raises UsageError if that fails."""
         if self._index is None:
             self._index = Index.open(self.folder) or self._build(progress or Progress())
         return self._index
@@ -89,19 +89,19 @@ class Retriever:
             raise unwritable(self._embedding.vectors.folder, error) from error
 
     def prepare(self, prompts: Sequence[str], progress: Progress | None = None) -> None:
-        """Embed many prompts at once, ahead of `find`; those embedded by an earlier run are known."""
+        """Embed many prompts at once, before `find`; those that an earlier run embedded are looked up."""
         self._embedding.prepare(prompts, progress)
 
     def find(self, prompt: str, options: RetrievalOptions) -> Found:
-        """Find the references of one prompt.
+        """Find the references of a prompt.
 
-        With ratio r, of the n videos of the chosen tags the floor(r n) least popular are the negatives; of the
-        k references floor(r k) are negatives. Tags with too few videos give what there is. Ties are broken by
-        id. Raises UsageError for a corpus that cannot be used.
+        With ratio r, the floor(r n) least popular of the n videos of the chosen tags are negatives, and floor(r k) of
+        the k references are negatives. If the tags have too few videos, there are fewer references. Ties are broken
+        by id. Raises UsageError for a corpus that cannot be used.
         """
-        known = self._found.get((prompt, options))
-        if known is not None:
-            return known
+        cached = self._found.get((prompt, options))
+        if cached is not None:
+            return cached
         index, query = self.load(), self._embedding.query(prompt)
         tags = self._nearest_tags(index, query, options)
         codes = [index.tags.index(name) for name, _ in tags] if options.tag_by != "none" else range(len(index.tags))
@@ -109,7 +109,7 @@ class Retriever:
         groups = tuple(self._group(index, query, pool, options) for pool in pools)
         available = sum(end - start for start, end in map(index.slice_of, codes))
         found = Found(options, tags, groups, available)
-        if len(self._found) >= _FOUND:
+        if len(self._found) >= _RESULTS:
             self._found.pop(next(iter(self._found)))
         self._found[prompt, options] = found
         return found
@@ -121,7 +121,7 @@ class Retriever:
         if options.tag_by == "none":
             return ()
         similar = np.round(cosines(index.tag_vectors if options.tag_by == "name" else index.tag_means, query), 5)
-        order = np.argsort(-similar, kind="stable")[: options.tags]  # tags stand in the order of their names
+        order = np.argsort(-similar, kind="stable")[: options.tags]  # stable: ties by name, the order of tags
         return tuple((index.tags[tag], float(similar[tag])) for tag in order)
 
     def _group(
@@ -135,16 +135,16 @@ class Retriever:
         )
 
     def _split(self, index: Index, pool: tuple[int, ...], ratio: float) -> tuple[Slices, Slices]:
-        """Split the videos of tags into the popular and the floor(ratio n) least popular ones, as slices."""
+        """Split the videos of tags into popular ones and the floor(ratio n) least popular, as slices."""
         if (pool, ratio) not in self._splits:
             slices = [index.slice_of(tag) for tag in pool]
-            at = np.concatenate([np.arange(start, end) for start, end in slices])
-            count = math.floor(ratio * len(at))
-            if len(slices) > 1:  # one slice is sorted already
-                at = at[np.lexsort((index.id_rank[at], -index.popularity[at]))]
-            least = np.sort(at[len(at) - count :])
+            positions = np.concatenate([np.arange(start, end) for start, end in slices])
+            count = math.floor(ratio * len(positions))
+            if len(slices) > 1:  # a single slice is sorted already
+                positions = positions[np.lexsort((index.id_rank[positions], -index.popularity[positions]))]
+            least = np.sort(positions[len(positions) - count :])
             cuts = [end - int(np.searchsorted(least, end) - np.searchsorted(least, start)) for start, end in slices]
-            if len(self._splits) >= _MEMORY:
+            if len(self._splits) >= _SPLITS:
                 self._splits.clear()
             self._splits[pool, ratio] = (
                 [(start, cut) for (start, _), cut in zip(slices, cuts, strict=True)],
@@ -163,11 +163,11 @@ class Retriever:
         popular: bool,
     ) -> Iterator[Hit]:
         if options.diversity:
-            found = nearest(index, query, slices, _DIVERSE_AMONG * count)
-            found = found[_diverse(index.vectors[found], query, count, options.diversity)]
+            positions = nearest(index, query, slices, _DIVERSE_AMONG * count)
+            positions = positions[_diverse(index.vectors[positions], query, count, options.diversity)]
         else:
-            found = nearest(index, query, slices, count)
-        for position, similarity in zip(found, cosines(index.vectors[found], query), strict=True):
+            positions = nearest(index, query, slices, count)
+        for position, similarity in zip(positions, cosines(index.vectors[positions], query), strict=True):
             yield Hit(replace(index.row(int(position)), popular=popular), float(similarity))
 
     def nearest_title(self, prompt: str) -> Hit:
@@ -183,7 +183,7 @@ class Retriever:
         return Hit(index.row(best), float(similar[near == best][0]))
 
     def load_titles(self, progress: Progress | None = None) -> NDArray[np.float32]:
-        """Return the vectors of the corpus's titles, by position, after embedding them where no run has yet."""
+        """Return the vectors of titles, by position, and embed them first if no run has."""
         index, progress = self.load(progress), progress or Progress()
         if self._titles is None:
             self._titles = index.titles()
@@ -199,50 +199,50 @@ class Retriever:
         return self._titles
 
     def videos(self, ids: Sequence[str]) -> Mapping[str, Path | None]:
-        """Ask the corpus where the files of videos are, by id."""
+        """Return the files of videos by id, as the corpus names them; None for a video without one."""
         wanted = set(ids)
-        found = {}
+        files: dict[str, Path | None] = {}
         try:
             for row in self._corpus.rows(self.part):
                 if row.id in wanted:
-                    found[row.id] = row.video
-                if len(found) == len(wanted):
+                    files[row.id] = row.video
+                if len(files) == len(wanted):
                     break
         except Exception as error:  # a plugin's code may raise anything
             raise UsageError(f"corpus {self.corpus_name} cannot be read: {one_line(error)}") from error
-        return found
+        return files
 
     @property
     def ready(self) -> bool:
-        """Whether the corpus is built already."""
+        """Whether the index has been built."""
         if self._index is None:
             self._index = Index.open(self.folder)
         return self._index is not None
 
     def warnings(self, prompts: Mapping[str, Sequence[str]]) -> Iterator[str]:
-        """Say in one line each what a user of these references has to know; `prompts` by the name of their task."""
+        """Yield warnings about the corpus, one line each; `prompts` are texts by the name of their task."""
         index, name = self.load(), f"corpus {self.corpus_name}"
         for remark in index.remarks:
             yield f"{name}: {remark}"
         if len(index.tags) == 1:
             yield f"{name}: all videos have the tag {index.tags[0]!r}, so that there is none to choose"
         for task, texts in prompts.items():
-            known = self._among_titles(texts)
-            if known:
+            titles = self._among_titles(texts)
+            if titles:
                 yield (
-                    f"{name}: {len(known)} of {len(texts)} prompts of task {task} are titles in it, such as "
-                    f"{known[0][:60]!r}: references may hold what is asked for"
+                    f"{name}: {len(titles)} of {len(texts)} prompts of task {task} are titles in it, such as "
+                    f"{titles[0][:60]!r}: references may hold what is asked for"
                 )
 
     def _among_titles(self, prompts: Sequence[str]) -> list[str]:
-        """Return the prompts that are titles of the corpus, but for case and spacing."""
+        """Return the prompts that are titles of the corpus, ignoring case and spacing."""
         index = self.load()
         hashes = np.asarray([title_hash(prompt) for prompt in prompts], np.uint64)
         return [prompt for prompt, there in zip(prompts, np.isin(hashes, index.title_hashes), strict=True) if there]
 
 
 def _diverse(vectors: NDArray[np.float32], query: NDArray[np.float32], count: int, weight: float) -> list[int]:
-    """Choose rows one by one: near to the query, and with `weight` unlike those chosen before."""
+    """Choose rows one by one by maximal marginal relevance; `weight` is that of unlikeness to rows chosen before."""
     relevance = cosines(vectors, query)
     unit = vectors.astype(np.float64)
     lengths = np.linalg.norm(unit, axis=1, keepdims=True)
@@ -253,6 +253,6 @@ def _diverse(vectors: NDArray[np.float32], query: NDArray[np.float32], count: in
         unlike = redundancy if chosen else np.zeros(len(vectors))
         worth = np.round((1 - weight) * relevance - weight * unlike, 5)
         worth[chosen] = -np.inf
-        chosen.append(int(np.argmax(worth)))  # the first of equals: the nearest
+        chosen.append(int(np.argmax(worth)))  # of equals the first, which is the nearest
         redundancy = np.maximum(redundancy, unit @ unit[chosen[-1]])
     return chosen

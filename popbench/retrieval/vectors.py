@@ -1,8 +1,8 @@
-"""What an embedder made of texts, kept on disk by the hash of each text, for all corpora and runs.
+"""The cache of embeddings on disk, by the hash of each text, for all corpora and runs.
 
-A folder per embedder holds shards, each a file of vectors and a file of keys that appears when the vectors are
-complete, and the indexes of corpora, which hold the same two files. So a text is embedded once, whatever corpus it is
-in, and a process that is killed loses at most the shard at work.
+Each embedder has a folder. It holds shards, each a file of vectors and a file of keys, which is written after the
+vectors; and the indexes of corpora, which hold the same two files. A text is therefore embedded once, whatever corpus
+it is in, and a killed process loses at most the shard that it was filling.
 """
 
 from __future__ import annotations
@@ -28,41 +28,40 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT = 1
-"""Goes up when the files change: those of another format are left alone and made anew."""
+"""Raise this when the format of the files changes: files of other formats are left alone."""
 _SHARD = re.compile(r"[0-9a-f]{32}\.keys\.npy")
 SMALL_SHARD = 4096
+"""A shard with fewer vectors is small."""
 MANY_SHARDS = 64
-"""Once there are so many shards of fewer vectors than that, they are joined into one."""
+"""From so many small shards on, they are joined."""
 
 Keys = Any  # NDArray of V16
 
 
 def keys_of(texts: Iterable[str]) -> Keys:
-    """Hash texts: V16 (texts,)."""
+    """Hash texts into keys: V16 (texts,)."""
     return as_keys(b"".join(map(key_of, texts)))
 
 
 def as_keys(data: bytes | bytearray) -> Keys:
-    """View hashes one after the other as an array."""
+    """Return concatenated hashes as an array of keys."""
     return np.frombuffer(bytes(data), dtype="V16")
 
 
 def _halves(keys: Keys) -> NDArray[np.uint64]:
-    """View the first half of each key as a number: a million of them are sorted in a twentieth of the time."""
-    found: NDArray[np.uint64] = np.ascontiguousarray(keys).view(np.uint64)[::2]
-    return found
+    """Return the first half of each key as a number: numbers are sorted twenty times as fast as keys."""
+    numbers: NDArray[np.uint64] = np.ascontiguousarray(keys).view(np.uint64)[::2]
+    return numbers
 
 
 def save(path: Path, array: NDArray[Any]) -> None:
-    """Write an array, whole or not at all, also where the machine goes down."""
+    """Write an array, whole or not at all, even if the machine crashes."""
     save_chunks(path, array.dtype, array.shape, [array])
 
 
 def save_chunks(path: Path, dtype: Any, shape: tuple[int, ...], chunks: Iterable[NDArray[Any]]) -> None:
-    """Write an array that comes in chunks of its first axis, as `save` does.
-
-    Not through a memory map: a full disk would end the process instead of raising OSError.
-    """
+    """Write an array as `save` does, from chunks of its first axis."""
+    # Not through a memory map: on a full disk that kills the process instead of raising OSError.
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
     with replacing(path) as part, opened_new(part) as file:
         np.lib.format.write_array_header_1_0(file, header)
@@ -73,11 +72,11 @@ def save_chunks(path: Path, dtype: Any, shape: tuple[int, ...], chunks: Iterable
 
 def checksum(path: Path) -> int:
     """Return the CRC of a file's bytes."""
-    found = 0
+    crc = 0
     with path.open("rb") as file:
         while block := file.read(2**20):
-            found = zlib.crc32(block, found)
-    return found
+            crc = zlib.crc32(block, crc)
+    return crc
 
 
 def sync(file: BinaryIO) -> None:
@@ -87,19 +86,19 @@ def sync(file: BinaryIO) -> None:
 
 
 def read_array(path: Path, dtype: Any, *shape: int | None) -> NDArray[Any] | None:
-    """Map an array of a shape, with None for any length; None for a file that is no such thing."""
+    """Map an array of a type and shape, in which None is any length; None for any other file."""
     try:
-        found = np.lib.format.open_memmap(path, mode="r")  # np.load would read other kinds of files too
-        fits = found.dtype == dtype and len(found.shape) == len(shape)
+        array = np.lib.format.open_memmap(path, mode="r")  # np.load would read other kinds of files too
+        fits = array.dtype == dtype and len(array.shape) == len(shape)
     except Exception:  # what a damaged file raises depends on where it is damaged
         return None
-    fits = fits and all(wanted in (None, there) for wanted, there in zip(shape, found.shape, strict=True))
-    return found if fits else None
+    fits = fits and all(wanted in (None, length) for wanted, length in zip(shape, array.shape, strict=True))
+    return array if fits else None
 
 
 @dataclass(frozen=True)
 class _Source:
-    """A pair of files. Vectors are mapped only while they are read: there may be more pairs than open files."""
+    """A pair of files. Vectors are mapped only while they are read: there may be more pairs than a process may open."""
 
     keys: Keys
     vectors: Path
@@ -107,7 +106,7 @@ class _Source:
 
 
 class Vectors:
-    """The vectors of one embedder in one folder. Raises UsageError where the folder cannot be written."""
+    """The vectors of an embedder in its folder. Raises UsageError if the folder cannot be written."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -118,38 +117,38 @@ class Vectors:
 
     @property
     def width(self) -> int | None:
-        """The length of the vectors; None while there are none."""
+        """The length of the vectors; None if there are none yet."""
         sources = self._open()
         return sources[0].width if sources else None
 
     def find(self, keys: Keys) -> NDArray[np.int64]:
-        """Say where the vectors of keys are: a number for `gather`, -1 for those that are not there."""
+        """Return codes of the vectors of keys, for `gather`; -1 for a key without a vector."""
         if self._table is None:
             parts = [np.arange(len(source.keys)) + (number << 40) for number, source in enumerate(self._open())]
-            known = np.concatenate([source.keys for source in self._open()]) if parts else as_keys(b"")
-            order = np.argsort(_halves(known), kind="stable")
-            self._table = known[order], np.concatenate(parts)[order] if parts else np.zeros(0, np.int64)
-        known, codes = self._table
-        halves, wanted = _halves(known), _halves(keys)
-        found = np.full(len(keys), -1, np.int64)
-        at = np.searchsorted(halves, wanted)
+            stored = np.concatenate([source.keys for source in self._open()]) if parts else as_keys(b"")
+            order = np.argsort(_halves(stored), kind="stable")
+            self._table = stored[order], np.concatenate(parts)[order] if parts else np.zeros(0, np.int64)
+        stored, codes = self._table
+        halves, wanted = _halves(stored), _halves(keys)
+        result = np.full(len(keys), -1, np.int64)
+        place = np.searchsorted(halves, wanted)
         left = np.arange(len(keys))
-        while len(left):  # more than once only where halves are equal and keys are not
-            left = left[at[left] < len(known)]
-            left = left[halves[at[left]] == wanted[left]]
-            same = known[at[left]] == keys[left]
-            found[left[same]] = codes[at[left[same]]]
+        while len(left):  # a second pass is needed only for keys with equal first halves
+            left = left[place[left] < len(stored)]
+            left = left[halves[place[left]] == wanted[left]]
+            same = stored[place[left]] == keys[left]
+            result[left[same]] = codes[place[left[same]]]
             left = left[~same]
-            at[left] += 1
-        return found
+            place[left] += 1
+        return result
 
     def gather(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the vectors of what `find` found, float32 (codes, d).
+        """Return the vectors of codes that `find` returned, float32 (codes, d).
 
-        Raises OSError where another process has tidied meanwhile; not while the folder's lock is held.
+        Raises OSError if another process has tidied the folder since, which the folder's lock prevents.
         """
         sources = self._open()
-        found = np.empty((len(codes), self.width or 0), np.float32)
+        result = np.empty((len(codes), self.width or 0), np.float32)
         numbers, rows = codes >> 40, codes & ((1 << 40) - 1)
         for number in np.unique(numbers):
             chosen = numbers == number
@@ -157,11 +156,11 @@ class Vectors:
             vectors = read_array(source.vectors, np.float32, len(source.keys), source.width)
             if vectors is None:
                 raise OSError(f"{source.vectors} is gone or damaged")
-            found[chosen] = vectors[rows[chosen]]
-        return found
+            result[chosen] = vectors[rows[chosen]]
+        return result
 
     def add(self, keys: Keys, vectors: NDArray[np.float32]) -> None:
-        """Keep vectors, (keys, d), as a shard of their own."""
+        """Store vectors, (keys, d), as a new shard."""
         shard = self._shards / f"{uuid.uuid4().hex}.keys.npy"
         try:
             self._shards.mkdir(parents=True, exist_ok=True)
@@ -175,9 +174,9 @@ class Vectors:
             self._table = None
 
     def tidy(self) -> None:
-        """Drop shards whose vectors an index holds now, and what a killed process left; join small shards.
+        """Remove shards whose vectors an index holds now, and unfinished files; join small shards.
 
-        Only for the process that holds the folder's lock. Others may add what they embed of prompts meanwhile.
+        The caller must hold the folder's lock. Other processes may still add vectors of prompts.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._writing:
@@ -199,7 +198,7 @@ class Vectors:
         self.forget()
 
     def _join(self, small: Sequence[_Source]) -> None:
-        """Make few shards of many, each as soon as it is not small any more."""
+        """Join small shards, writing each new one as soon as it is no longer small."""
         held: list[_Source] = []
         for number, source in enumerate(small, start=1):
             held.append(source)
@@ -214,27 +213,27 @@ class Vectors:
             held = []
 
     def forget(self) -> None:
-        """Look anew at what there is, the next time it is asked for."""
+        """Read the folder again at the next use."""
         self._sources = self._table = None
 
     def _open(self) -> list[_Source]:
         if self._sources is None:
-            there = list(self._read([*self.folder.glob("*/index"), *self._files()]))
-            self._sources = [source for source in there if source.width == there[0].width]
+            sources = list(self._read([*self.folder.glob("*/index"), *self._files()]))
+            self._sources = [source for source in sources if source.width == sources[0].width]
         return self._sources
 
     def _files(self) -> list[Path]:
-        """List the files of keys that `add` wrote; others in the folder are none of ours."""
+        """Return the files of keys that `add` wrote; any other file in the folder is ignored."""
         return sorted(path for path in self._shards.glob("*.keys.npy") if _SHARD.fullmatch(path.name))
 
     @staticmethod
     def _read(paths: Iterable[Path]) -> Iterator[_Source]:
-        """Read pairs of files; one that is damaged is passed over: what it held is embedded again."""
+        """Read pairs of files, without damaged ones: their texts are embedded again."""
         return (source for source in map(_read, paths) if source is not None)
 
 
 def _read(path: Path) -> _Source | None:
-    """Read the keys of an index, or of a shard that is named by its file of keys."""
+    """Read the keys of an index, given its folder, or of a shard, given its file of keys."""
     if path.is_dir():
         path /= "keys.npy"
     keys = read_array(path, "V16", None)
@@ -245,7 +244,7 @@ def _read(path: Path) -> _Source | None:
 
 
 def _beside(path: Path) -> Path:
-    """Name the other file of a pair."""
+    """Return the path of the other file of a pair."""
     one, other = ("keys.npy", "vectors.npy") if path.name.endswith("keys.npy") else ("vectors.npy", "keys.npy")
     return path.with_name(path.name.removesuffix(one) + other)
 
@@ -259,15 +258,16 @@ def _sorted(parts: Sequence[Keys]) -> Keys:
     return np.sort(np.concatenate(parts)) if parts else as_keys(b"")
 
 
-def _within(keys: Keys, known: Keys) -> bool:
-    if not len(known):
+def _within(keys: Keys, others: Keys) -> bool:
+    """Say whether all keys are among `others`, which are sorted."""
+    if not len(others):
         return False
-    at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-    return bool((known[at] == keys).all())
+    places = np.minimum(np.searchsorted(others, keys), len(others) - 1)
+    return bool((others[places] == keys).all())
 
 
 def unwritable(path: Path, error: OSError) -> UsageError:
-    """Say that what is to be kept cannot be."""
+    """Return the error for a cache that cannot be written."""
     room = "make room, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
     return UsageError(
         f"{path}: embeddings cannot be kept here ({error.strerror or one_line(error)}): "

@@ -1,8 +1,7 @@
-"""Paired statistics for ranking systems by popularity: numpy and scipy.special in, arrays out, no I/O.
+"""Paired statistics for ranking systems by popularity, as functions over arrays. Public; no I/O.
 
-The functions follow the data. `pairwise_outcomes` turns popularity into the outcome y[pair, prompt]
-(1 where the first system wins, 1/2 for a tie, 0 where it loses), and everything else asks something
-of y:
+Takes popularity, or outcomes of pairs; hands on estimates, intervals and ranks. `pairwise_outcomes` turns popularity
+into outcomes y[pair, prompt] (1 if the first system wins, 1/2 for a tie, 0 if it loses); the other functions take y:
 
     y = pairwise_outcomes(values)                       # values[system, prompt, repeat]
     win_rates(y)                                        # the estimate
@@ -16,12 +15,11 @@ of y:
     bradley_terry(win_rates(m), n_prompts)
     holm(sign_test(y))                                  # p-values
 
-`variance` asks what moves a score: shares of its variance by part of what is scored, with their own resamples, in which
-groups of items are drawn. `agreement` compares orders: before and after a change, and of two rankings.
+`variance` attributes the variance of scores to the parts of what is scored, with resamples of groups of items.
+`agreement` compares two orders: before and after a change, or two rankings.
 
-A stratum is a group of prompts that was fixed when the prompts were chosen (here a category, and
-the task where tasks are pooled); the systems, the strata and the number of prompts in each are
-given, the prompts are the sample.
+A stratum is a group of prompts that was fixed when the prompts were chosen: a category, and also the task if tasks are
+pooled. The systems, the strata and the number of prompts in each are given; the prompts are the sample.
 """
 
 from .agreement import kendall_tau_b, rank_agreement, reordered_pairs

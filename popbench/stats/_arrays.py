@@ -1,4 +1,4 @@
-"""What the functions accept: each check returns its argument ready for use, or raises ValueError."""
+"""Checks of arguments: each returns its argument ready for use, or raises ValueError."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def outcomes(y: ArrayLike) -> Floats:
 
 
 def strata_codes(strata: ArrayLike, n_prompts: int | None = None) -> Ints:
-    """Return the integer labels recoded as 0 to S - 1 in the order they first appear, if each prompt has one.
+    """Return integer labels, one per prompt, recoded as 0 to S - 1 in the order in which they first appear.
 
-    So the names of strata have no part in anything that is drawn by stratum.
+    Draws by stratum then do not depend on the names of strata.
     """
     array = np.asarray(strata)
     if array.ndim != 1 or array.size == 0:
@@ -66,7 +66,7 @@ def tail(level: float) -> float:
 
 
 def check_pairs(rows: NDArray[Any], n_systems: int) -> None:
-    """Raise ValueError where `rows` is not one row for each unordered pair of the systems."""
+    """Raise ValueError unless `rows` has one row for each unordered pair of the systems."""
     n_pairs = n_systems * (n_systems - 1) // 2
     if rows.ndim < 1 or n_systems < 1 or len(rows) != n_pairs:
         raise ValueError(

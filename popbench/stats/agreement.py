@@ -1,4 +1,4 @@
-"""How much two orders agree: pairs that a change reorders, and Kendall's tau between two rankings."""
+"""Agreement of two orders: the pairs that a change reorders, and Kendall's tau between two rankings."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ._arrays import Float64s, Floats, Ints
 from .bootstrap import Resamples
 
 TIE = 1e-5
-"""Two log2 scores this near are a tie: what a model's float32 arithmetic makes of equal inputs differs by less."""
+"""The largest difference of two log2 scores that is a tie: for equal inputs, float32 arithmetic differs by less."""
 
 
 def reordered_pairs(before: ArrayLike, after: ArrayLike, cells: Ints, tie: float = TIE) -> tuple[Ints, Ints]:
-    """Count the pairs of items of one cell whose order is another one after a change of both.
+    """Count the pairs of items of one cell whose order differs after a change of both.
 
     The order of a pair is the sign of its difference, 0 for a tie; a tie that is broken, or made, is another order.
 
@@ -30,12 +30,12 @@ def reordered_pairs(before: ArrayLike, after: ArrayLike, cells: Ints, tie: float
     old, new = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
     n_cells = int(cells.max()) + 1 if len(cells) else 0
     reordered, pairs = np.zeros(n_cells, np.int64), np.zeros(n_cells, np.int64)
-    there = np.flatnonzero(np.isfinite(old) & np.isfinite(new))
-    there = there[np.argsort(cells[there], kind="stable")]
-    starts = np.flatnonzero(np.r_[True, np.diff(cells[there]) != 0]) if len(there) else np.zeros(0, np.int64)
-    for items in np.split(there, starts[1:]) if len(there) else []:
+    kept = np.flatnonzero(np.isfinite(old) & np.isfinite(new))
+    kept = kept[np.argsort(cells[kept], kind="stable")]
+    starts = np.flatnonzero(np.r_[True, np.diff(cells[kept]) != 0]) if len(kept) else np.zeros(0, np.int64)
+    for items in np.split(kept, starts[1:]) if len(kept) else []:
         cell, size = cells[items[0]], len(items)
-        # Every pair stands twice in the matrix, and nobody differs from themselves.
+        # Each pair is in the matrix twice; the diagonal is 0.
         reordered[cell] = np.count_nonzero(_order(old[items], tie) != _order(new[items], tie)) // 2
         pairs[cell] = size * (size - 1) // 2
     return reordered, pairs

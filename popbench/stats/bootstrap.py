@@ -1,4 +1,4 @@
-"""The paired, stratified bootstrap: one set of resampled prompts, shared by all that is compared on it."""
+"""The paired, stratified bootstrap: one set of resampled prompts, on which all systems are compared."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ._arrays import Float64s, Floats, Ints
 from .strata import pool_strata
 
 _BLOCK = 2**22
-"""Numbers of a block of replicates: enough for the matrix product to run at full speed."""
+"""Numbers in a block of replicates: enough for the matrix product to run at full speed."""
 _CACHED = 2**18
-"""Numbers of a part of a block: few enough to stay in the cache while statistics are taken of them."""
+"""Numbers in a part of a block: few enough to stay in the processor's cache while statistics are computed."""
 _COPIED = 2**27
-"""Numbers of the draws up to which they are drawn at once, kept as floats, and copied into another type at once."""
+"""Up to so many numbers, the draws are drawn at once, stored as floats, and converted to another type at once."""
 _TIED = 1e-9
 
 
@@ -32,8 +32,8 @@ class Resamples:
     A pseudo-win is won by whichever system of a pair leads. The two keep an interval open where
     the data alone would close it: a plain percentile bootstrap of 20 wins in 20 gives [1, 1].
 
-    Neither the names of strata nor the order of systems has a part in what is drawn: swapping the
-    systems of a pair mirrors its replicates.
+    The draws depend neither on the names of strata nor on the order of systems: swapping the systems
+    of a pair mirrors its replicates.
 
     Attributes:
         draws: float32, shape (prompts, resamples): how often a prompt was drawn; uint8 where that is more than
@@ -71,7 +71,7 @@ class Resamples:
             prompts = np.flatnonzero(codes == stratum)
             for part in _arrays.row_blocks(n_resamples, len(prompts), _BLOCK if large else _COPIED):
                 counts = _multinomial(rng, len(prompts), 1 / n_strata, len(pseudo[0, part]))
-                draws[prompts, part] = counts[:-2]  # 256 times out of many would be a wonder
+                draws[prompts, part] = counts[:-2]  # fits uint8: to draw a prompt 256 times is practically impossible
                 pseudo[:, part] += counts[-2:]
         return cls(draws, *pseudo)
 
@@ -136,7 +136,7 @@ class Resamples:
         return low, high
 
     def intervals_and_critical_value(self, y: ArrayLike, level: float = 0.95) -> tuple[Float64s, Float64s, float]:
-        """Return what `intervals` does, and how far all pairs together stray: one pass for both.
+        """Return what `intervals` returns and the critical value for all pairs at once, in one pass.
 
         In each resample b, with Z_pb the resampled win rate of pair p,
 

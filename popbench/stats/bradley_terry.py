@@ -1,4 +1,4 @@
-"""Bradley-Terry strengths: one number for each system, such that differences of two predict who wins."""
+"""Bradley-Terry strengths: one number per system, such that the difference of two predicts the winner."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def bradley_terry(mean_win_rates: ArrayLike, n_prompts: int) -> Float64s:
     excess = rates.mean(axis=-1, keepdims=True) - 0.5
     if np.abs(excess).max(initial=0) > 1e-6:
         raise ValueError("the mean win rates of a complete board have the mean 1/2")
-    rates = rates - excess  # no strengths expect scores that do not add up
+    rates = rates - excess  # the fit needs scores that add up exactly
     n_systems = rates.shape[-1]
     # Per game of a pair, with the half win and half loss: everything below is divided by n + 1.
     scores = (rates * n_prompts + 0.5) / (n_prompts + 1) * (n_systems - 1)
@@ -95,31 +95,31 @@ def bradley_terry_interval(
 
 
 def _fit(scores: Float64s, start: Float64s, shared: int = _SHARED) -> Float64s:
-    """Solve for the strengths that expect these scores per game, shape (systems, fits); all fits start alike.
+    """Return the strengths whose expected scores per game are `scores`, shape (systems, fits).
 
-    Resamples lie near their common start, of shape (systems, 1), whose curvature serves them all: a step costs no more
-    than a product. What is not done after `shared` steps goes on with its own curvature.
+    All fits begin at `start`, shape (systems, 1). Resamples lie near it, so its curvature serves them all, and a step
+    costs no more than a matrix product. Fits that have not converged after `shared` steps use their own curvature.
     """
-    found = np.repeat(start, scores.shape[1], axis=1)
+    strengths = np.repeat(start, scores.shape[1], axis=1)
     inverse, first = np.linalg.inv(_curvature(start))[0], _information(start)
     scale = np.ones((1, 1))
     left = np.arange(scores.shape[1])
     for step in range(shared + _STEPS):
-        s = np.take(found, left, axis=1)
+        s = np.take(strengths, left, axis=1)
         gradient = np.take(scores, left, axis=1) - _expected(s)
         done = np.abs(gradient).max(axis=0) < _PRECISE * len(scores)
         if step < shared:
-            if step == 1:  # near enough to say how each fit's curvature differs in size
+            if step == 1:  # near enough to the solution to scale each fit's curvature
                 scale = np.sqrt(first / _information(s))
             move = inverse @ (gradient * scale) * scale
         else:
             move = np.linalg.solve(_curvature(s), gradient.T[:, :, np.newaxis])[:, :, 0].T
-        found[:, left] = s + move / np.maximum(1, np.abs(move).max(axis=0))
+        strengths[:, left] = s + move / np.maximum(1, np.abs(move).max(axis=0))
         if done.all():
             break
         left = left[~done]
         scale = np.compress(~done, scale, axis=1) if scale.size > 1 else scale
-    centred: Float64s = found - found.mean(axis=0)
+    centred: Float64s = strengths - strengths.mean(axis=0)
     return centred
 
 
@@ -155,6 +155,6 @@ def _curvature(s: Float64s) -> Float64s:
     diagonal = np.arange(len(s))
     curvature[:, diagonal, diagonal] = 0
     curvature[:, diagonal, diagonal] = -curvature.sum(axis=2)
-    curvature += 1 / len(s)  # fixes the sum of the strengths, which no game tells
-    found: Float64s = curvature
-    return found
+    curvature += 1 / len(s)  # fixes the sum of the strengths, which outcomes do not determine
+    result: Float64s = curvature
+    return result

@@ -109,7 +109,7 @@ def median_interval(values: ArrayLike, strata: ArrayLike, level: float = 0.95) -
 
 
 def median_intervals(values: ArrayLike, strata: ArrayLike, level: float = 0.95) -> tuple[Float64s, Float64s, Float64s]:
-    """Return what `median_interval` does for many systems at once: values (systems, prompts) give arrays (systems,).
+    """Return what `median_interval` returns, for many systems: values (systems, prompts) give arrays (systems,).
 
     Raises:
         ValueError: as `median_interval`.
@@ -117,7 +117,7 @@ def median_intervals(values: ArrayLike, strata: ArrayLike, level: float = 0.95) 
     x = _arrays.popularity(values, ("systems", "prompts"))
     n = x.shape[1]
     codes, alpha = _arrays.strata_codes(strata, n), _arrays.tail(level)
-    # No effective sample size is below n/2, so no value further from the middle than this can be an end.
+    # The effective sample size is at least n/2, so no value further from the median than this can be an end.
     first = max(0, int(_outermost(n, level) * n) - 2)
     candidates = np.sort(x, axis=1)[:, first : n - first]
     codes, sizes = _usable(codes)
@@ -125,9 +125,9 @@ def median_intervals(values: ArrayLike, strata: ArrayLike, level: float = 0.95) 
     below = np.empty_like(above)
     for stratum, size in enumerate(sizes.tolist()):
         of = np.sort(x[:, codes == stratum], axis=1)
-        for system, at in enumerate(candidates):
-            above[system, :, stratum] = size - np.searchsorted(of[system], at, "right")
-            below[system, :, stratum] = np.searchsorted(of[system], at, "left")
+        for system, values_of in enumerate(candidates):
+            above[system, :, stratum] = size - np.searchsorted(of[system], values_of, "right")
+            below[system, :, stratum] = np.searchsorted(of[system], values_of, "left")
     upper_is_above, lower_is_below = (_lower_is_below_half(counts, sizes, alpha) for counts in (above, below))
     low = np.where(upper_is_above, candidates, np.inf).min(axis=1)
     high = np.where(lower_is_below, candidates, -np.inf).max(axis=1)
@@ -135,17 +135,17 @@ def median_intervals(values: ArrayLike, strata: ArrayLike, level: float = 0.95) 
 
 
 def _lower_is_below_half(counts: Float64s, sizes: Ints, alpha: float) -> NDArray[np.bool_]:
-    """Say of counts by stratum, the last axis, whether the lower end of their Korn-Graubard interval is at most 1/2."""
+    """Say whether the lower end of the Korn-Graubard interval of counts is at most 1/2; strata are the last axis."""
     total = counts.reshape(-1, len(sizes))
     theta, n_eff = total.sum(axis=1) / sizes.sum(), _n_eff(total, total, sizes)
     x = theta * n_eff
-    # An end is below 1/2 where the chances there are above alpha: ten times as fast as finding the end.
+    # The end is below 1/2 if the probability there is above alpha: ten times as fast to compute as the end.
     below: NDArray[np.bool_] = (x == 0) | (betainc(np.where(x > 0, x, 1), n_eff - x + 1, 0.5) >= alpha)
     return below.reshape(counts.shape[:-1])
 
 
 def too_few_for_a_median(n: int, level: float = 0.95) -> bool:
-    """Say whether no interval of n values' median reaches the level: not even that from the least to the greatest."""
+    """Say whether no interval of a median of n values reaches the level, not even from the smallest to the largest."""
     return bool(0.5 ** (n - 1) > 1 - level)
 
 
@@ -163,13 +163,13 @@ def _effective_sample_size(y: Float64s, codes: Ints) -> tuple[Float64s, Float64s
 
 
 def _usable(codes: Ints) -> tuple[Ints, Ints]:
-    """Return the strata and their sizes, as one where any has only one prompt."""
+    """Return the strata and their sizes; all prompts as one stratum if any stratum has only one prompt."""
     sizes = np.bincount(codes)
     return (codes, sizes) if sizes.min() > 1 else (np.zeros_like(codes), np.array([len(codes)]))
 
 
 def _membership(codes: Ints, dtype: type[np.floating[Any]]) -> Floats:
-    """Return 1 where a prompt is of a stratum, shape (prompts, strata)."""
+    """Return an indicator matrix, 1 if a prompt is of a stratum, shape (prompts, strata)."""
     member: Floats = (codes[:, np.newaxis] == np.arange(codes.max() + 1)).astype(dtype)
     return member
 
@@ -182,8 +182,8 @@ def _n_eff(total: Float64s, squares: Float64s, sizes: Ints) -> Float64s:
     s2 = (deviations + k * (1 - p) ** 2 + k * p**2) / (sizes + 2 * k)
     v = ((sizes / n) ** 2 * s2 / (sizes - 1 if len(sizes) > 1 else sizes)).sum(axis=1)
     t = (total.sum(axis=1) + 1) / (n + 2)
-    found: Float64s = np.clip(t * (1 - t) / v, n / 2, 40 * n)
-    return found
+    n_eff: Float64s = np.clip(t * (1 - t) / v, n / 2, 40 * n)
+    return n_eff
 
 
 def _clopper_pearson(rate: Floats, n: Floats, level: float) -> tuple[Float64s, Float64s]:

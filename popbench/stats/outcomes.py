@@ -1,4 +1,4 @@
-"""From popularity to outcomes: who wins each prompt, and how often."""
+"""From popularity to outcomes: which system of a pair wins each prompt, and how often."""
 
 from __future__ import annotations
 

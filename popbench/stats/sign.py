@@ -1,4 +1,4 @@
-"""The exact sign test, and what it could have found."""
+"""The exact sign test, and the smallest win rate that it can detect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many pairs at once: intervals that hold together, the verdicts they give, and p-values for a family of tests."""
+"""Inference on many pairs: simultaneous intervals, verdicts from them, and adjusted p-values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._arrays import Float64s
 from .intervals import korn_graubard
 
 Verdicts = NDArray[np.int8]
-"""1 where the first system of a pair is better, -1 where it is worse, 0 where the data do not decide."""
+"""1 if the first system of a pair is better, -1 if it is worse, 0 if the data do not decide."""
 
 
 def simultaneous_intervals(y: ArrayLike, strata: ArrayLike, critical_value: float) -> tuple[Float64s, Float64s]:
@@ -110,7 +110,7 @@ def rank_sets(decided: ArrayLike, n_systems: int) -> tuple[_arrays.Ints, _arrays
 
 
 def head_to_head_ranks(rates: ArrayLike, n_systems: int) -> _arrays.Ints:
-    """Rank systems by whom they lose to: 1 + the number of systems with a win rate over them above 1/2, shape (K,).
+    """Rank systems by the number that beat them: 1 + the number with a win rate over them above 1/2, shape (K,).
 
     Several systems may share a rank, and none need have rank 1 where they beat one another in a circle. A rank lies
     in the system's rank set wherever the intervals behind that hold the win rates given here.
@@ -122,12 +122,12 @@ def head_to_head_ranks(rates: ArrayLike, n_systems: int) -> _arrays.Ints:
     Raises:
         ValueError: if `rates` is not made of all pairs of K systems.
     """
-    margins = np.round(np.asarray(rates, dtype=np.float64) - 0.5, 12)  # thirds of wins need not add up to 1/2 exactly
+    margins = np.round(np.asarray(rates, dtype=np.float64) - 0.5, 12)  # sums of thirds of wins need not be 1/2 exactly
     return 1 + _beaten_by(margins, n_systems)[0]
 
 
 def _beaten_by(margins: Float64s, n_systems: int) -> tuple[_arrays.Ints, _arrays.Ints]:
-    """Count for each system those that are ahead of it and those that are behind; a margin above 0 is the first's."""
+    """Return how many systems are ahead of each system and behind it; a margin above 0 means the first is ahead."""
     _arrays.check_pairs(margins, n_systems)
     first, second = np.triu_indices(n_systems, 1)
     ahead, behind = margins > 0, margins < 0

@@ -10,7 +10,7 @@ from ._arrays import Ints
 
 
 def pool_strata(strata: ArrayLike, minimum: int = 5) -> Ints:
-    """Pool the strata of fewer than `minimum` prompts into one: bootstraps within tiny ones are too narrow.
+    """Pool the strata of fewer than `minimum` prompts into one: bootstrap intervals within tiny strata are too narrow.
 
     If the pooled stratum is itself too small, it is joined with the smallest of the others (of
     equal ones, that which comes first). So every stratum of the result has at least `minimum`

@@ -1,4 +1,4 @@
-"""What moves a score: shares of its variance that two parts of an item, or a change to it, account for.
+"""Attributes the variance of scores to two parts of an item, or to a change of it.
 
 An item has two parts (here a title and a video) and a score s = f(A, B). Items come in groups (here prompts): within
 one they are related, between two of them they are not. Everything is estimated on pairs of items of different groups,
@@ -44,7 +44,7 @@ from ._arrays import Float64s, Ints
 from .bootstrap import percentile_interval
 
 FEWEST_GROUPS = 5
-"""Below that many groups there are no intervals: too few resamples differ."""
+"""With fewer groups there are no intervals: too few resamples differ."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ class GroupResamples:
         return cls(np.vstack([np.ones(n_groups), drawn]).astype(np.float64))
 
     def interval(self, statistic: Float64s, level: float = 0.95) -> tuple[float, float, float] | None:
-        """Return (estimate, low, high), the ends NaN with fewer than 5 groups; None where there is no estimate.
+        """Return (estimate, low, high), the ends NaN with fewer than 5 groups; None if there is no estimate.
 
         Replicates that are not finite, of resamples that hold nothing to estimate from, are left out.
         """
@@ -109,7 +109,7 @@ class GroupResamples:
 
 
 def _ratio(sums: Float64s) -> Float64s:
-    """Divide the sums by the last of them, the weight."""
+    """Divide sums by their last column, the weight."""
     with np.errstate(invalid="ignore", divide="ignore"):
         means: Float64s = sums[:, :-1] / sums[:, -1:]
     return means
@@ -128,16 +128,16 @@ def pair_across(groups: ArrayLike, rounds: int, seed: int = 0) -> tuple[Ints, In
     if rounds < 1 or not codes.max():
         raise ValueError(f"pairs need 2 groups and a round, got {int(codes.max()) + 1} groups and {rounds} rounds")
     rng = np.random.Generator(np.random.PCG64(seed))
-    found = [(i, j, number) for number in range(rounds) for i, j in _round(codes, rng)]
-    first, second, of = np.asarray(found, dtype=np.int64).T
-    return first, second, of
+    pairs = [(i, j, number) for number in range(rounds) for i, j in _round(codes, rng)]
+    first, second, numbers = np.asarray(pairs, dtype=np.int64).T
+    return first, second, numbers
 
 
 def _round(codes: Ints, rng: np.random.Generator) -> Iterator[tuple[int, int]]:
-    """Rotate a random order of the groups by half its length, which leaves nobody in their own group if that can be."""
+    """Rotate a random order of the groups by half its length, so that no item meets its own group if possible."""
     names = rng.permutation(int(codes.max()) + 1)
     order = np.concatenate([rng.permutation(np.flatnonzero(codes == name)) for name in names])
-    # Within halves a random partner, not always the same distance away: pairs of groups must not go together.
+    # A random partner within each half: at a fixed distance, the same groups would meet again and again.
     half = len(order) // 2
     left, right = order[:half], rng.permutation(order[half : 2 * half])
     lonely = list(order[2 * half :])
@@ -152,8 +152,8 @@ def _round(codes: Ints, rng: np.random.Generator) -> Iterator[tuple[int, int]]:
 
 def variance(s_i: Float64s, s_j: Float64s, mean: Callable[[Float64s], Float64s]) -> Float64s:
     """Return V of the module's formulas, from the scores of both sides of every pair."""
-    found: Float64s = mean(((s_i - s_j) ** 2 / 2)[:, np.newaxis])[:, 0]
-    return found
+    variance: Float64s = mean(((s_i - s_j) ** 2 / 2)[:, np.newaxis])[:, 0]
+    return variance
 
 
 def swap_shares(
@@ -229,14 +229,14 @@ def medians(values: ArrayLike, groups: Ints, resamples: GroupResamples) -> Float
         return np.full(len(resamples.counts), np.nan)
     order = np.argsort(x, kind="stable")
     x, groups = x[order], groups[order]
-    found = np.empty(len(resamples.counts))
-    for rows in _arrays.row_blocks(len(found), len(x)):
+    result = np.empty(len(resamples.counts))
+    for rows in _arrays.row_blocks(len(result), len(x)):
         running = np.cumsum(resamples.counts[rows][:, groups], axis=1)
         half = running[:, -1:] / 2
         low, high = (running < half).sum(axis=1), (running <= half).sum(axis=1)
         middle = (x[np.minimum(low, len(x) - 1)] + x[np.minimum(high, len(x) - 1)]) / 2
-        found[rows] = np.where(half[:, 0] > 0, middle, np.nan)
-    return found
+        result[rows] = np.where(half[:, 0] > 0, middle, np.nan)
+    return result
 
 
 def _positive(v: Float64s) -> Float64s:

@@ -1,5 +1,5 @@
-"""Tasks: YAML files that say where prompts come from, how they are grouped, and which templates exist.
+"""Tasks: YAML files that name a data set of prompts, its categories, and templates.
 
-Takes names, files and folders as `--task` gives them; hands on `Task`s with their prompts. `schema` is the file,
-`loading` finds and reads it, `datasets` gets its rows, and `task` says which prompts a limit or a shard takes.
+Takes names, files and folders, as `--task` does; hands on each `Task` with its prompts. `schema` defines the file,
+`loading` finds and reads tasks, `datasets` loads their rows, and `task` chooses the prompts of a limit or a shard.
 """

@@ -1,7 +1,7 @@
-"""Loading the rows of a task through `datasets`: what it says is to be read, and nothing is to be run.
+"""Loads the rows of a task through `datasets.load_dataset`, whose arguments come from a task file of a stranger.
 
-Some of what that function takes reads pickles, queries a database, or hands options to a file system that runs them;
-and it unpacks whatever is compressed, into however many bytes that makes.
+Only arguments that name data are allowed: others make that function read pickles, query a database, or pass options to
+a file system that executes them. Compressed files are refused, since it unpacks them to any size.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from popbench.specs import path_exists
 
 READERS = ("json", "csv", "parquet", "text", "arrow")
 MAX_ROWS = 1_000_000
-"""Rows of a data set at most."""
+"""The most rows of a data set."""
 _WHAT = ("path", "name", "data_files", "data_dir", "split", "revision")
 _HOW = (
     "delimiter", "sep", "quotechar", "header", "names", "column_names", "skiprows", "encoding", "field", "columns",
@@ -46,9 +46,9 @@ _FORMATS = {
 
 
 def load_rows(dataset: Mapping[str, JSON], task: str, path: Path, copy: str | None) -> list[dict[str, Any]]:
-    """Load what the file `path` of a task says under `dataset`, from `copy` on this machine where it is given.
+    """Load the rows that the task file `path` names under `dataset`, or those of `copy`, a file or folder here.
 
-    Raises UsageError in one line where that fails, or would do more than to read data.
+    Raises UsageError if that fails, or would do more than read data.
     """
     import datasets
 
@@ -88,7 +88,9 @@ def load_rows(dataset: Mapping[str, JSON], task: str, path: Path, copy: str | No
             if len(data) > MAX_ROWS:
                 raise UsageError(f"{path}: data set {source!r} has {len(data):,} rows, of {MAX_ROWS:,} at most")
             plain = all(isinstance(feature, datasets.Value) for feature in (data.features or {}).values())
-            return data.to_list() if plain else [dict(row) for row in data]  # what is to be decoded comes row by row
+            return (
+                data.to_list() if plain else [dict(row) for row in data]
+            )  # images and the like are decoded row by row
     except UsageError:
         raise
     except Exception as error:
@@ -99,7 +101,7 @@ def load_rows(dataset: Mapping[str, JSON], task: str, path: Path, copy: str | No
 
 @contextmanager
 def _quiet(datasets: Any) -> Iterator[None]:
-    """Load without progress bars, without counting the download, and with the hub's retries untold."""
+    """Hide progress bars and the hub's log of retries, and count no download, inside the block."""
     shown = not datasets.are_progress_bars_disabled()
     loggers = {logging.getLogger("huggingface_hub"): logging.ERROR, logging.getLogger("datasets"): logging.CRITICAL}
     levels = {logger: logger.level for logger in loggers}
@@ -119,7 +121,7 @@ def _quiet(datasets: Any) -> Iterator[None]:
 
 
 def _local(copy: Path, original: Mapping[str, Any]) -> dict[str, Any]:
-    """Say how to load a local copy: a data file, a folder that `save_to_disk` wrote, or a folder of data files."""
+    """Return the arguments for a local copy: a data file, a folder of `save_to_disk`, or a folder of data files."""
     split = original.get("split", "train")
     if copy.is_file():
         if copy.suffix not in _FORMATS:
@@ -141,7 +143,7 @@ def _absolute(value: Any, folder: Path) -> Any:
 
 
 def _check(arguments: Mapping[str, JSON], readers: Mapping[str, Any]) -> None:
-    """Raise UsageError for arguments that do more than to say which data is read; `readers` are those built in."""
+    """Raise UsageError for arguments that do more than name data; `readers` are those built into `datasets`."""
     for key, value in arguments.items():
         if key not in (*_WHAT, *_HOW):
             raise unknown("key in dataset", key, (*_WHAT, *_HOW), shown=None)
@@ -158,7 +160,7 @@ def _check(arguments: Mapping[str, JSON], readers: Mapping[str, Any]) -> None:
 
 
 def _check_files(arguments: Mapping[str, JSON]) -> None:
-    """Raise UsageError for files on this machine that are no files, too large, or compressed."""
+    """Raise UsageError for files on this machine that are not regular, too large, or compressed."""
     for place in (str(arguments.get("path")), *_places(arguments)):
         for named in _named(place) if place not in READERS and "://" not in place else ():
             for file in sorted(named.rglob("*")) if named.is_dir() else [named]:
@@ -167,7 +169,7 @@ def _check_files(arguments: Mapping[str, JSON]) -> None:
 
 
 def _named(place: str) -> list[Path]:
-    """Return what a path, or a pattern of paths, stands for on this machine."""
+    """Return the paths on this machine that a path or a pattern stands for."""
     if path_exists(place):
         return [Path(place)]
     try:
@@ -192,23 +194,23 @@ def _check_file(path: Path) -> None:
 
 
 def _check_parquet(path: Path) -> None:
-    """Raise UsageError for a file of Parquet in which a few bytes stand for very many."""
+    """Raise UsageError for a Parquet file that unpacks to too much: run lengths can stand for any number of rows."""
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
-            about = file.metadata
-            if about.num_rows > MAX_ROWS:
-                raise UsageError(f"{path}: {about.num_rows:,} rows, of {MAX_ROWS:,} at most")
-            groups = [about.row_group(number) for number in range(about.num_row_groups)]
+            metadata = file.metadata
+            if metadata.num_rows > MAX_ROWS:
+                raise UsageError(f"{path}: {metadata.num_rows:,} rows, of {MAX_ROWS:,} at most")
+            groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
             chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
             largest = max((chunk.total_uncompressed_size for chunk in chunks), default=0)
-            size = 0  # a value may be as large as its chunk, and stand in every row
+            size = 0  # one value may be as large as its chunk, and be repeated in every row
             for batch in file.iter_batches(max(4, min(10_000, MAX_FILE_BYTES // max(largest, 1)))):
                 size += sum(_unpacked(column).nbytes for column in batch.columns)
                 if size > MAX_FILE_BYTES:
                     raise UsageError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB when it is unpacked")
-    except (OSError, ValueError) as error:  # also what is no Parquet
+    except (OSError, ValueError) as error:  # also for a file that is not Parquet
         raise UsageError(f"{path}: cannot be read ({one_line(error, 200)})") from error
 
 
@@ -222,7 +224,7 @@ def _places(arguments: Mapping[str, JSON]) -> Iterator[str]:
 
 
 def _items(value: JSON) -> Iterator[JSON]:
-    """Yield what stands in lists and objects, as deep as a file of YAML can be."""
+    """Yield all values in nested lists and objects."""
     if isinstance(value, list | tuple):
         for item in value:
             yield from _items(item)

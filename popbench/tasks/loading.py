@@ -1,7 +1,4 @@
-"""Tasks by name: what `--task` may say, and the prompts of what it names.
-
-A task's data comes from `datasets`, or from a copy on this machine.
-"""
+"""Finds the tasks that `--task` names, and loads their prompts from `datasets` or from a copy on this machine."""
 
 from __future__ import annotations
 
@@ -21,15 +18,15 @@ from popbench.tasks.task import Task
 
 
 def registered_tasks() -> list[Listed]:
-    """List the task files that plugins register."""
+    """Return the task files in the folders that plugins register."""
     return list(find_task_files(load_registry().task_folders))
 
 
 def load_tasks(specs: Iterable[str]) -> list[Task]:
     """Load the tasks that `--task` names: a task, a group, a YAML file, or a folder of them.
 
-    `NAME,path=COPY` loads a task's data from a local copy. Raises UsageError for a name that is unknown or
-    claimed twice, and for a task that cannot be loaded or is empty.
+    `NAME,path=COPY` loads a task's data from a local copy. Raises UsageError for a name that is unknown or registered
+    twice, and for a task that cannot be loaded or is empty.
     """
     tasks: dict[str, Task] = {}
     for spec in specs:
@@ -47,7 +44,7 @@ def load_tasks(specs: Iterable[str]) -> list[Task]:
 
 
 def is_task_path(name: str) -> bool:
-    """Say whether `--task` takes a text for a path: a YAML file, or a folder that no registered task is named like."""
+    """Say whether `--task` takes a text for a path: a YAML file, or a folder without the name of a registered task."""
     path = Path(name)
     if "/" in name or path.suffix in (".yaml", ".yml"):
         return True
@@ -63,23 +60,23 @@ def _matching(name: str) -> list[Listed]:
     if path.suffix in (".yaml", ".yml"):
         return [Listed(path, read_task_file(path))]
     if path.is_dir() and is_task_path(name):
-        found = list(find_task_files([path]))
-        if not found:
+        matching = list(find_task_files([path]))
+        if not matching:
             raise UsageError(f"{path}: no task file (*.yaml) in this folder")
     else:
-        found = [listed for listed in registered_tasks() if _named(listed, name)]
-        exact = [listed for listed in found if listed.file is not None and listed.file.task == name]
+        matching = [listed for listed in registered_tasks() if _named(listed, name)]
+        exact = [listed for listed in matching if listed.file is not None and listed.file.task == name]
         if len(exact) > 1:
             raise UsageError(f"task {name!r} is registered twice, in {exact[0].path} and {exact[1].path}")
-        found = exact or found
-    for listed in found:
+        matching = exact or matching
+    for listed in matching:
         if listed.error:
             raise UsageError(listed.error)
-    if not found:
+    if not matching:
         files = [listed.file for listed in registered_tasks() if listed.file is not None]
         names = {file.task for file in files} | {file.group for file in files if file.group}
         raise unknown("task", name, names, "a file or folder is given by its path")
-    return found
+    return matching
 
 
 def _named(listed: Listed, name: str) -> bool:
@@ -89,7 +86,7 @@ def _named(listed: Listed, name: str) -> bool:
 
 
 def load_task(path: Path, copy: str | None = None) -> Task:
-    """Load one task file with its prompts, from `copy` (a file or folder on this machine) where it is given."""
+    """Load a task file with its prompts, which come from `copy`, a file or folder on this machine, if it is given."""
     file = read_task_file(path)
     for mode, template in file.templates.items():
         if not (path.parent / template).is_file():

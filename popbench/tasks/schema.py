@@ -1,4 +1,4 @@
-"""The YAML file of a task: its keys, how it is read and found, and what is told of a bad one."""
+"""The YAML file of a task: its keys, and how it is found and read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Blocks(_Strict):
 
 
 class Fields(_Strict):
-    """Which columns hold what; without `id` prompts are numbered, without `category` they are one stratum."""
+    """The columns of the data. Without `id`, prompts are numbered; without `category`, they are one stratum."""
 
     id: str | None = None
     prompt: str
@@ -33,7 +33,7 @@ class Fields(_Strict):
 
 
 class DraftRules(_Strict):
-    """What a draft has to keep; `clip_seconds` is template text only."""
+    """The requirements on a draft; `clip_seconds` is text for templates only."""
 
     title_max_chars: int = pydantic.Field(default=50, gt=0)
     clip_seconds: float | int = pydantic.Field(default=3, gt=0)
@@ -55,7 +55,7 @@ class TaskFile(_Strict):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A task file that was found: its content, or the one line that says why it cannot be read."""
+    """A task file in a folder: its content, or one line on why it cannot be read."""
 
     path: Path
     file: TaskFile | None
@@ -63,7 +63,7 @@ class Listed:
 
 
 def read_task_file(path: Path) -> TaskFile:
-    """Read and check a task's YAML; raises UsageError with the file and what is wrong in it."""
+    """Read and check a task's YAML; raises UsageError that names the file and the key."""
     try:
         content = read_yaml(path)
     except (OSError, UnicodeDecodeError) as error:
@@ -75,21 +75,21 @@ def read_task_file(path: Path) -> TaskFile:
     try:
         return TaskFile.model_validate(content)
     except pydantic.ValidationError as error:
-        # A key that is not known often explains one that is missing.
+        # Unknown keys first: a misspelt one explains why another is missing.
         errors = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-        # Of a category that is neither a column nor blocks, say what is wrong with the blocks.
+        # For a category that is neither a column nor blocks, the errors of the blocks say more.
         first = next((item for item in errors if "Blocks" in item["loc"] and len(item["loc"]) > 3), errors[0])
         where = ".".join(str(part) for part in first["loc"] if part not in ("Blocks", "str"))
         if first["type"] == "extra_forbidden":
             models: dict[str, type[_Strict]] = {"fields": Fields, "draft": DraftRules, "Blocks": Blocks}
-            known = [models[str(part)] for part in first["loc"][:-1] if str(part) in models]
-            parent = known[-1] if known else TaskFile
+            parents = [models[str(part)] for part in first["loc"][:-1] if str(part) in models]
+            parent = parents[-1] if parents else TaskFile
             raise UsageError(f"{path}: {unknown('key', where.rpartition('.')[2], parent.model_fields)}") from None
         raise UsageError(f"{path}: {where}: {one_line(first['msg'])}") from None
 
 
 def find_task_files(folders: Iterable[Path]) -> Iterator[Listed]:
-    """Find the task files at any depth below `folders`, sorted by path."""
+    """Yield the task files at any depth below each of `folders`, sorted by path."""
     for folder in folders:
         for path in sorted(p for p in folder.rglob("*") if p.suffix in (".yaml", ".yml")):
             try:

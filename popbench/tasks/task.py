@@ -1,7 +1,7 @@
-"""A task with its prompts: which of them a limit or a shard takes, and its hash.
+"""A task with its prompts: its hash, and the prompts that a limit or a shard takes.
 
-The hash covers name, version, prompts, categories and draft rules: what makes two results comparable. Templates are
-not in it; they belong to the fingerprint of their mode.
+Two results are comparable if the hash is the same. It covers name, version, prompts, categories and draft rules.
+Templates belong to the fingerprint of their mode instead.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from popbench.tasks.schema import TaskFile
 
 @dataclass(frozen=True)
 class Task:
-    """A task with its prompts loaded."""
+    """A task file with its prompts."""
 
     file: TaskFile
     folder: Path
@@ -27,26 +27,26 @@ class Task:
 
     @property
     def name(self) -> str:
-        """The task's name, as seeds and samples hold it."""
+        """The task's name in seeds and samples."""
         return self.file.task
 
     @property
     def group(self) -> str | None:
-        """The name under which its tasks are pooled on boards."""
+        """The name under which boards pool tasks."""
         return self.file.group
 
     @cached_property
     def hash(self) -> str:
-        """What two results must share to be comparable."""
+        """The hash that two results must share to be comparable."""
         return task_hash(self.name, self.file.version, self.prompts, self.rules)
 
     @property
     def rules(self) -> dict[str, JSON]:
-        """What its drafts have to keep."""
+        """The requirements on its drafts, as JSON."""
         return self.file.draft.model_dump(mode="json")
 
     def template(self, mode: str) -> Path:
-        """Return the template file of a mode that the task has."""
+        """Return the template file of one of the task's modes."""
         return self.folder / self.file.templates[mode]
 
     @property
@@ -55,9 +55,9 @@ class Task:
         return {mode: self.template(mode).resolve() for mode in self.file.templates}
 
     def limited(self, limit: int | None, shard: tuple[int, int] | None = None) -> tuple[Prompt, ...]:
-        """Take `limit` prompts round-robin over the categories, in their order: limit N + 1 adds one to limit N.
+        """Take `limit` prompts round-robin over the categories; limit N + 1 adds one prompt to those of limit N.
 
-        Of these, a shard (i, n) has those that `shards` gives the number i.
+        With `shard` (i, n), only those to which `shards(n)` gives the number i.
         """
         chosen = spread(self.prompts, limit)
         if shard is None:
@@ -67,24 +67,22 @@ class Task:
         return tuple(prompt for prompt in chosen if dealt[prompt.id] == which)
 
     def shards(self, number: int) -> dict[str, int]:
-        """Deal the prompts out to shards, in the order in which a limit takes them: shard 1, 2, ..., `number`, 1, ...
-
-        Return each prompt's shard by its id.
-        """
+        """Return the shard of each prompt by its id: prompts are dealt out in the order in which a limit takes them."""
         order, categories = _in_turns(self.prompts)
         period = lcm(number, categories)
-        # With a common factor, shards would meet the same categories again and again: every turn begins one later.
+        # If the numbers of shards and categories have a common factor, each shard would get some categories only. Then
+        # each round starts one shard later.
         later = int(period < number * categories)
         return {prompt.id: (at + later * (at // period)) % number + 1 for at, prompt in enumerate(order)}
 
 
 def task_hash(name: str, version: int | str, prompts: Iterable[Prompt], rules: Mapping[str, JSON]) -> str:
-    """Hash what two results of a task must share."""
+    """Return a task's hash."""
     return digest(name, str(version), [[prompt.id, prompt.text, prompt.category] for prompt in prompts], dict(rules))
 
 
 def spread(prompts: Sequence[Prompt], limit: int | None) -> tuple[Prompt, ...]:
-    """Choose `limit` prompts of a task, all for None, as `Task.limited` says; they keep their order."""
+    """Return `limit` prompts, all for None, as `Task.limited` takes them, in the task's order."""
     if limit is None or limit >= len(prompts):
         return tuple(prompts)
     chosen = {prompt.id for prompt in _in_turns(prompts)[0][:limit]}
@@ -92,10 +90,10 @@ def spread(prompts: Sequence[Prompt], limit: int | None) -> tuple[Prompt, ...]:
 
 
 def _in_turns(prompts: Sequence[Prompt]) -> tuple[list[Prompt], int]:
-    """Order prompts round-robin over their categories; return how many categories there are, too."""
+    """Return prompts ordered round-robin over their categories, and the number of categories."""
     by_category: dict[str, list[Prompt]] = {}
     for prompt in prompts:
         by_category.setdefault(prompt.category, []).append(prompt)
-    rounds = max(len(found) for found in by_category.values())
-    order = [found[turn] for turn in range(rounds) for found in by_category.values() if turn < len(found)]
+    rounds = max(len(group) for group in by_category.values())
+    order = [group[turn] for turn in range(rounds) for group in by_category.values() if turn < len(group)]
     return order, len(by_category)

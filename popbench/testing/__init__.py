@@ -1,13 +1,13 @@
-"""The conformance kit: what any plugin author runs against a component, in pytest or by hand.
+"""The conformance kit: plugin authors check a component with it, in a test or in a shell.
 
-    from popbench import testing
+>>> from popbench import testing
+>>> report = testing.check_llm("verbatim")
+>>> report.ok
+True
 
-    def test_haiku_keeps_the_contract():
-        testing.check_llm("haiku")
-
-or, in a shell, `python -m popbench.testing llm haiku,temperature=0.2`. Every function takes a spec, a class or an
-instance, and returns a `Report`. It raises `ConformanceError`, an AssertionError that lists every breach, and
-`popbench.UsageError` where the component cannot be had or cannot run here.
+In a shell: `python -m popbench.testing llm haiku,temperature=0.2`. Every function takes a spec, a class or an instance,
+and returns a `Report`. It raises `ConformanceError`, an AssertionError that lists every breach, and
+`popbench.UsageError` if the component cannot be made or cannot run here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CHECKS: Mapping[str, Callable[..., Report]] = {
     "embedder": check_embedder,
     "corpus": check_corpus,
 }
-"""The check of each kind of component."""
+"""The check for each kind of component."""
 
 __all__ = [
     "CHECKS", "RULES", "Breach", "ConformanceError", "Report", "check_corpus", "check_embedder", "check_generator",

@@ -1,4 +1,4 @@
-"""`python -m popbench.testing KIND SPEC...`: the checks on the command line."""
+"""The checks on the command line: `python -m popbench.testing KIND SPEC...`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def command(kind: str, specs: tuple[str, ...], not_repeatable: bool, as_json: bo
 
 def _as_json(report: Report) -> str:
     breaches = [{"rule": item.rule, "item": item.item, "seen": item.seen} for item in report.breaches]
-    found = {
+    content = {
         "kind": report.kind,
         "name": report.name,
         "ok": report.ok,
@@ -56,7 +56,7 @@ def _as_json(report: Report) -> str:
         "notes": list(report.notes),
         "seconds": report.seconds,
     }
-    return json.dumps(found, ensure_ascii=False)
+    return json.dumps(content, ensure_ascii=False)
 
 
 if __name__ == "__main__":

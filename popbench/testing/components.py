@@ -1,4 +1,4 @@
-"""The rules that every component keeps, whatever it does: what it says of itself, and how it is made."""
+"""Checks the rules for all components: what they state about themselves, and how they are made."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from popbench.testing.rules import Book
 from popbench.testing.variations import other_options
 
 SLOW = 1.0
-"""Seconds that making a component may take before the report remarks on it."""
+"""If making a component takes more seconds, the report has a note on it."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """The component under test, and how to make another like it. `spec` is None for a class or an instance."""
+    """The component under test, which can make others like it. `spec` is None if a class or an instance was given."""
 
     kind: str
     name: str
@@ -46,7 +46,7 @@ class Subject:
 
 
 def find_subject(kind: str, given: str | Component | type[Component]) -> Subject:
-    """Resolve what a check was given; raises UsageError for an unknown spec and for another kind of component."""
+    """Make the component that a check was given; raises UsageError for an unknown spec and for another kind."""
     started = time.perf_counter()
     base = KINDS[kind][1]
     if isinstance(given, str):
@@ -61,7 +61,7 @@ def find_subject(kind: str, given: str | Component | type[Component]) -> Subject
 
 
 def check_component(book: Book, subject: Subject, others: Mapping[str, JSON]) -> list[str]:
-    """Check what a component says of itself; return what it lacks to run here."""
+    """Check what a component states about itself; return what it lacks to run here."""
     component, cls = subject.component, type(subject.component)
     possible = getattr(type(component.options), "model_fields", {})
     for name in others:
@@ -82,18 +82,18 @@ def check_component(book: Book, subject: Subject, others: Mapping[str, JSON]) ->
 
 
 def require(book: Book, missing: list[str]) -> None:
-    """Stop where a component cannot run here: raises ConformanceError for breaches so far, else UsageError."""
+    """Stop if a component cannot run here: raises ConformanceError if there are breaches already, else UsageError."""
     if missing:
         book.conclude()
         raise UsageError(f"{book.kind} {book.name} cannot run here, so it was not checked: {'; '.join(missing)}")
 
 
 def fingerprint_text(component: Component) -> str:
-    """Return a fingerprint as canonical JSON; raises where it is none."""
-    found = component.fingerprint()
-    if not isinstance(found, Mapping):
-        raise TypeError(f"fingerprint is {type(found).__name__}, not a mapping")
-    return json.dumps(dict(found), sort_keys=True, allow_nan=False)
+    """Return a component's fingerprint as canonical JSON; raises TypeError or ValueError if it is not JSON."""
+    fingerprint = component.fingerprint()
+    if not isinstance(fingerprint, Mapping):
+        raise TypeError(f"fingerprint is {type(fingerprint).__name__}, not a mapping")
+    return json.dumps(dict(fingerprint), sort_keys=True, allow_nan=False)
 
 
 def check_used(book: Book, component: Component, before: str | None, when: str = "after use") -> None:
@@ -106,7 +106,7 @@ def check_used(book: Book, component: Component, before: str | None, when: str =
 
 
 def fingerprint_before(component: Component) -> str | None:
-    """Return the fingerprint as it is before use; None where there is none, which another rule reports."""
+    """Return the fingerprint before use; None if it cannot be taken, which another rule reports."""
     try:
         return fingerprint_text(component)
     except Exception:
@@ -205,7 +205,7 @@ def _check_variations(book: Book, subject: Subject, others: Mapping[str, JSON]) 
 
 
 def _variation(book: Book, subject: Subject, name: str, others: Mapping[str, JSON]) -> tuple[Any, str] | None:
-    """Return another value of an option and the fingerprint under it; None, and a note, where none can be had."""
+    """Return another value of an option, and the fingerprint with it; None with a note if there is none."""
     options: Options = subject.component.options
     why = "no other valid value was found"
     given = [others[name]] if name in others else None

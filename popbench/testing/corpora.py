@@ -1,4 +1,4 @@
-"""The check of corpora."""
+"""Checks corpora."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ def check_corpus(corpus: str | Corpus | type[Corpus], *, other_options: Mapping[
 
 
 def _check_content(book: Book, corpus: Corpus) -> Any:
-    """Check that what is kept of the rows is kept under their content; return it, None where there is none."""
+    """Check that the fingerprint holds the content of the rows; return the content, None if it cannot be had."""
     content: Any = book.attempt("content", "content()", corpus.content)
     if content is None:
-        book.breach("content", "content() returned None")  # unless it raised, which is written down by now
+        book.breach("content", "content() returned None")  # if it raised, `attempt` has recorded the breach already
         return None
     fine = isinstance(content, str) and bool(content.strip())
     if not book.expect("content", fine, f"content() returned {content!r}"):

@@ -1,4 +1,4 @@
-"""The check of text embedders."""
+"""Checks text embedders."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SAME = 1e-5
-"""How far two embeddings of one text may be from one another, in any place."""
+"""The largest difference between two embeddings of one text, in any element."""
 
 NEAR_ONE = 1e-3
-"""How far a row's length may be from 1 or 0."""
+"""The largest difference of a row's length from 1 or 0."""
 
 
 def check_embedder(
@@ -64,7 +64,7 @@ def check_embedder(
 
 
 def _encode(book: Book, embedder: Embedder, texts: Sequence[str], when: str) -> NDArray[np.float32] | None:
-    """Embed texts; None, and a breach, where the result is no matrix of the right shape."""
+    """Embed texts; None with a breach if the result is not a matrix of the right shape."""
     book.look("vectors")
     prefix = f"{when}: " if when else ""
     try:

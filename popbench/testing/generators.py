@@ -1,4 +1,4 @@
-"""The check of video generators."""
+"""Checks video generators."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Pictures:
-    """A clip as it is compared. Frames are hashed as they come: a generator may reuse its buffer."""
+    """A clip for comparison. Frames are hashed at once, since a generator may reuse its buffer."""
 
     what: str
     sha256: str
@@ -88,7 +88,7 @@ def _of_frames(book: Book, clip: Clip) -> _Pictures:
 
 
 def _encode(frames: NDArray[np.uint8], fps: float) -> None:
-    """Try to encode; raises VideoError where that fails for whatever reason."""
+    """Encode frames; raises VideoError if that fails for any reason."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             write_mp4(frames, fps, Path(folder) / "clip.mp4")

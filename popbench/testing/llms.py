@@ -1,4 +1,4 @@
-"""The check of language models."""
+"""Checks language models."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from popbench.testing.streams import Outcomes, Traits, check_stream
 
 _TITLE_LIMIT = 50
 _LENGTHS = tuple(100 * 4**step for step in range(7))
-"""Characters of the prompts that are asked whether they fit; the longest is longer than most contexts."""
+"""Lengths in characters of prompts for `fits()`; the longest is longer than most contexts."""
 _USAGE: Mapping[str, int] = {"input": 1000, "output": 100}
 
 
@@ -72,9 +72,10 @@ def _check_cost(book: Book, component: Any) -> None:
 
 
 def _check_fits(book: Book, subject: Subject) -> None:
-    """Ask whether chats fit, of an instance that generates nothing: shorter ones, and ones without a system message.
+    """Check `fits()` of an instance that generates nothing, with chats of several lengths.
 
-    Only such are compared: a template may add what it likes to messages of other roles.
+    Shorter chats are compared with longer ones, and a chat with the same chat after a system message. Nothing else is
+    compared: a chat template may add any text to messages of other roles.
     """
     try:
         component: LLM = subject.fresh()
@@ -106,7 +107,7 @@ def _length(message: Message) -> int:
 
 
 def _fits(book: Book, component: LLM, messages: Sequence[Message], what: str) -> bool | None:
-    """Ask whether messages fit; None, and a breach, where that is not said."""
+    """Return `fits()` of messages; None with a breach if it is not True or False."""
     book.look("fits")
     try:
         found: Any = component.fits(messages)
@@ -129,7 +130,7 @@ def _judge(book: Book, chat: Chat, answer: Any) -> _Text | None:
         isinstance(key, str) and isinstance(value, int) and value >= 0 for key, value in usage.items()
     )
     book.expect("usage", usage is None or counts, f"usage is {usage!r}", chat.id)
-    return _Text(text, reasoning)
+    return _Text(text, reasoning if fine else None)
 
 
 def _differ(one: _Text, two: _Text) -> str | None:

@@ -1,4 +1,4 @@
-"""The check of popularity predictors, on small videos that the kit makes itself."""
+"""Checks popularity predictors, with small videos that the kit makes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from popbench.testing.rules import Book, Report
 from popbench.testing.streams import Asker, Failed, Outcomes, Traits, check_stream
 
 TOLERANCE = 1e-6
-"""How far, relatively, two scores of one item may be from one another."""
+"""The largest relative difference between two scores of one item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def _differ(one: _Popularity, two: _Popularity) -> str | None:
 
 
 def _rename(item: ScoreRequest) -> ScoreRequest:
-    """Copy the video under another name: the harness names files by their content."""
+    """Return the request with its video under another name; scores must not depend on file names."""
     path = item.path.with_name(f"other-{item.path.name}")
     shutil.copyfile(item.path, path)
     return replace(item, id=f"other-{item.id}", path=path)
@@ -94,17 +94,17 @@ def _check_bad(
     bad: ScoreRequest,
     first: Outcomes,
 ) -> None:
-    """Ask about a bad item between good ones, with a book of its own: whatever goes wrong breaks `rule`."""
+    """Check a bad item between good ones, in a separate book: anything that goes wrong breaks `rule`."""
     aside = Book(book.kind, book.name, book.repeatable)
     asker = Asker(aside, traits)
-    found = asker.ask(component, [items[0], bad, *items[1:2]])
+    outcomes = asker.ask(component, [items[0], bad, *items[1:2]])
     steady = {id_: value for id_, value in first.items() if ("repetition", id_) not in book.breaches}
-    asker.compare(rule, steady, found, f"next to {bad.id}")
+    asker.compare(rule, steady, outcomes, f"next to {bad.id}")
     book.look(rule)
     for key, breach in aside.breaches.items():
         if key not in book.breaches:
             book.breach(rule, f"{breach.rule}: {breach.seen}", breach.item)
-    if rule == "broken_video" and bad.id in found and not isinstance(found[bad.id], Failed):
+    if rule == "broken_video" and bad.id in outcomes and not isinstance(outcomes[bad.id], Failed):
         book.note("a file that is no video got a score, not a Failure")
 
 

@@ -1,7 +1,7 @@
-"""What the kit asks: the same few requests on every machine, small, and awkward where real ones are.
+"""The requests of the kit: a few small ones, the same on every machine, with the difficulties of real ones.
 
-Other text than Latin, emoji, quotes and braces, references, a very short and a long prompt, one prompt under two
-seeds, videos of odd size and of portrait shape.
+They have scripts other than Latin, emoji, quotes and braces, references, a very short and a long prompt, one prompt
+with two seeds, and videos of odd size and portrait shape.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _chat(id_: str, seed: int, prompt: str, references: Sequence[Reference] = ()
 
 
 def sample_chats() -> list[Chat]:
-    """Return the chats that LLMs are asked; the last is the first under another seed."""
+    """Return chats for LLMs; the last is the first with another seed."""
     return [
         _chat("chat-plain", 11, PLAIN),
         _chat("chat-references", 12, PLAIN, _REFERENCES),
@@ -54,7 +54,7 @@ def sample_chats() -> list[Chat]:
 
 
 def sample_video_requests() -> list[VideoRequest]:
-    """Return the requests that generators are asked; the last is the first under another seed."""
+    """Return requests for generators; the last is the first with another seed."""
     return [
         VideoRequest("clip-plain", PLAIN, 21),
         VideoRequest("clip-awkward", " ".join(AWKWARD.split()), 22),
@@ -64,14 +64,14 @@ def sample_video_requests() -> list[VideoRequest]:
 
 
 def sample_texts() -> list[str]:
-    """Return the texts that embedders are asked; the last two have nothing in them to embed."""
+    """Return texts for embedders; the last two are blank."""
     return [PLAIN, AWKWARD, LONG, "Cats", "A kite of paper over the sea", PLAIN.upper(), " \t ", ""]
 
 
 def sample_score_requests(folder: Path) -> list[ScoreRequest]:
-    """Write three small clips into `folder` and return what predictors are asked about them.
+    """Write three small clips into `folder` and return requests for predictors about them.
 
-    The last request is the first clip under another title.
+    The last request is the first clip with another title.
     """
     clips = {"bars": bars(48, 64), "rings": rings(55, 97), "drift": drift(128, 72)}
     for name, frames in clips.items():
@@ -86,7 +86,7 @@ def sample_score_requests(folder: Path) -> list[ScoreRequest]:
 
 
 def broken_score_request(folder: Path) -> ScoreRequest:
-    """Write a file that is named like a video and is none, and ask about it."""
+    """Write a file that has a video's name and is not a video, and return a request about it."""
     path = folder / "broken.mp4"
     path.write_bytes(b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 8)
     return ScoreRequest("score-broken-file", "This cannot be played", path)

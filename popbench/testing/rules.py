@@ -1,4 +1,4 @@
-"""The rules by name, and the book in which a check writes what it saw: breaches, notes, and what it looked at."""
+"""The rules by name, and the book in which a check records breaches, notes and the rules that it checked."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ RULES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """One rule that one item does not keep; `item` is empty where the rule is about the whole component."""
+    """A rule that an item breaks; `item` is empty if the rule is about the whole component."""
 
     rule: str
     seen: str
@@ -84,7 +84,7 @@ class Breach:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a check found: the rules it looked at, the breaches, and notes that break no rule."""
+    """The result of a check: the rules that were checked, breaches, and notes on what breaks no rule."""
 
     kind: str
     name: str
@@ -108,7 +108,7 @@ class Report:
 
 
 class ConformanceError(AssertionError):
-    """A component breaks rules: the message lists all breaches; `report` holds them."""
+    """A component breaks rules. The message lists all breaches; `report` holds them."""
 
     def __init__(self, report: Report) -> None:
         super().__init__(str(report))
@@ -117,7 +117,7 @@ class ConformanceError(AssertionError):
 
 @dataclass
 class Book:
-    """Collects what one check sees. `repeatable=False` makes notes of differing answers."""
+    """Collects the results of a check. With `repeatable=False`, answers that differ are notes instead of breaches."""
 
     kind: str
     name: str
@@ -128,30 +128,30 @@ class Book:
     started: float = field(default_factory=time.perf_counter)
 
     def look(self, *rules: str) -> None:
-        """Note that these rules are being looked at."""
+        """Record that these rules are checked."""
         self.rules.update(dict.fromkeys(rules))
 
     def breach(self, rule: str, seen: str, item: str = "") -> None:
-        """Write down a breach: the first of each rule and item, since the others say the same again."""
+        """Record a breach; of several for one rule and item, the first."""
         self.look(rule)
         self.breaches.setdefault((rule, item), Breach(rule, one_line(seen), item))
 
     def expect(self, rule: str, kept: bool, seen: str, item: str = "") -> bool:
-        """Look at a rule and write down a breach where it is not kept; return whether it is."""
+        """Check a rule, and record a breach unless it is `kept`; return `kept`."""
         self.look(rule)
         if not kept:
             self.breach(rule, seen, item)
         return kept
 
     def differs(self, rule: str, seen: str, item: str) -> None:
-        """Write down that an answer differs from the first one: a breach of a repeatable component."""
+        """Record that an answer differs from the first one: a breach if the component is repeatable."""
         if self.repeatable:
             self.breach(rule, seen, item)
         else:
             self.note(f"{item}: {seen}")
 
     def attempt(self, rule: str, what: str, call: Callable[[], T], item: str = "") -> T | None:
-        """Call something that must not raise; None, and a breach, where it does."""
+        """Call a function that must not raise; if it does, record a breach and return None."""
         self.look(rule)
         try:
             return call()
@@ -160,24 +160,24 @@ class Book:
             return None
 
     def texts(self, rule: str, what: str, call: Callable[[], Any]) -> list[str]:
-        """Call something that must return a list of str; an empty list, and a breach, where it does not."""
+        """Call a function that must return a list of str; if it does not, record a breach and return an empty list."""
         self.look(rule)
         try:
-            found = call()
+            lines = call()
         except Exception as error:
             self.breach(rule, f"{what} raised {one_line(error)}")
             return []
-        fine = isinstance(found, list) and all(isinstance(item, str) for item in found)
-        return list(found) if self.expect(rule, fine, f"{what} returned {found!r}") else []
+        fine = isinstance(lines, list) and all(isinstance(item, str) for item in lines)
+        return list(lines) if self.expect(rule, fine, f"{what} returned {lines!r}") else []
 
     def note(self, text: str) -> None:
-        """Write down something worth knowing that breaks no rule."""
+        """Record something worth knowing that breaks no rule."""
         line = one_line(text)
         if line not in self.notes:
             self.notes.append(line)
 
     def conclude(self) -> Report:
-        """Return the report; raises ConformanceError where there are breaches."""
+        """Return the report; raises ConformanceError if there are breaches."""
         report = Report(
             self.kind,
             self.name,

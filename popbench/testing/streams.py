@@ -1,7 +1,7 @@
-"""The rules that LLMs, generators and predictors share: requests in, answers out, matched by id.
+"""Checks the rules that LLMs, generators and predictors share: requests in, answers out, matched by id.
 
-Each situation is one call: in order, again, reversed, alone, under other ids, stopped early, after a close, and
-from another instance. What an answer is compared by (its text, its frames, its popularity) is the kind's business.
+Each situation is one call: in order, again, reversed, alone, with other ids, stopped early, after a close, and from
+another instance. `Traits` says how answers of a kind are compared: by text, frames or popularity.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from popbench.testing.components import Subject, check_used, fingerprint_before
 from popbench.testing.rules import Book
 
 Outcomes = dict[str, Any]
-"""What each id was answered, in the form that is compared; a `Failed` for a Failure."""
+"""The answers by id, in the form in which they are compared; a `Failed` for a Failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A Failure, as it is compared: the words of its error may differ from call to call."""
+    """A Failure for comparison: the text of its error may differ from call to call."""
 
     error: str
     invalid: bool
@@ -32,11 +32,11 @@ class Failed:
 
 @dataclass(frozen=True)
 class Traits:
-    """What is special to a kind.
+    """The functions of a kind of component.
 
-    `call` starts its iterator; `judge` checks one answer and returns what it is compared by, or None where it is
-    not even of the right type; `differ` says how two of these differ, or returns None; `rename` returns a request
-    that must get the same answer.
+    `call` starts its iterator; `judge` checks an answer and returns it in the form in which it is compared, None if it
+    is of another type; `differ` returns how two of these differ, None if they do not; `rename` returns a request that
+    must get the same answer.
     """
 
     call: Callable[[Any, Iterable[Any]], Iterable[Any]]
@@ -46,7 +46,7 @@ class Traits:
 
 
 class Asker:
-    """Asks components and writes down what is wrong with the way they answer."""
+    """Sends requests to components and records breaches in the way they answer."""
 
     def __init__(self, book: Book, traits: Traits) -> None:
         self.book = book
@@ -55,7 +55,7 @@ class Asker:
         self.ended_well = True
 
     def ask(self, component: Any, requests: Sequence[Any], when: str = "") -> Outcomes:
-        """Ask all requests in one call; `when` names the situation in messages."""
+        """Send all requests in one call; `when` names the situation in messages."""
         self.book.look("raises", "once", "ids")
         prefix = f"{when}: " if when else ""
         asked: dict[str, Any] = {}
@@ -114,13 +114,13 @@ class Asker:
     def compare(self, rule: str, first: Mapping[str, Any], other: Mapping[str, Any], when: str) -> list[str]:
         """Compare answers by id; return the ids that differ."""
         self.book.look(rule)
-        found = []
+        differing = []
         for id_, value in other.items():
             difference = self._difference(first[id_], value) if id_ in first else None
             if difference:
-                found.append(id_)
+                differing.append(id_)
                 self.book.differs(rule, f"{when}: {difference}", id_)
-        return found
+        return differing
 
     def _difference(self, one: Any, two: Any) -> str | None:
         failed = [isinstance(value, Failed) for value in (one, two)]
@@ -148,7 +148,7 @@ def _check_measures(book: Book, answer: Any, id_: str) -> None:
 
 
 def check_stream(book: Book, traits: Traits, subject: Subject, requests: Sequence[Any]) -> Outcomes:
-    """Ask a component in every situation; return its answers to the requests in order."""
+    """Check a component in every situation; return its answers to the requests in order."""
     asker = Asker(book, traits)
     component = subject.component
     before = fingerprint_before(component)
@@ -198,7 +198,7 @@ def _note_streaming(book: Book, pulled: int, count: int) -> None:
 def _check_sameness(asker: Asker, subject: Subject, requests: Sequence[Any], first: Outcomes) -> None:
     component, book = subject.component, asker.book
     changing = asker.compare("repetition", first, asker.ask(component, requests, "again"), "asked again")
-    # What changes from call to call would differ in every situation below: once is enough.
+    # An answer that changes from call to call would differ in every situation below: it is left out there.
     first = {id_: value for id_, value in first.items() if id_ not in changing}
     steady = [request for request in requests if request.id in first]
     asker.compare("order", first, asker.ask(component, steady[::-1], "in reverse"), "asked in reverse")
@@ -217,26 +217,26 @@ def _check_sameness(asker: Asker, subject: Subject, requests: Sequence[Any], fir
     except Exception as error:
         book.breach("fresh", f"making another instance raised {one_line(error)}")
         return
-    # In a thread that did not make it: that is where the harness runs components.
+    # In a thread that did not make the instance, as engines run components.
     with ThreadPoolExecutor(1) as thread:
-        found = thread.submit(asker.ask, other, steady, "another instance, in another thread").result()
-    asker.compare("fresh", first, found, "asked from another instance")
+        outcomes = thread.submit(asker.ask, other, steady, "another instance, in another thread").result()
+    asker.compare("fresh", first, outcomes, "asked from another instance")
     book.attempt("close", "close() of another instance", other.close)
 
 
 def _check_identity(asker: Asker, component: Any, steady: Sequence[Any], first: Outcomes) -> None:
-    """Ask everything under other ids, with a book of its own: what it would say the other calls have said."""
+    """Send all requests with other ids, in a separate book: its other breaches have been recorded already."""
     renamed = {request.id: asker.traits.rename(request) for request in steady}
     aside = Asker(Book(asker.book.kind, asker.book.name), asker.traits)
-    found = aside.ask(component, list(renamed.values()))
-    again = {id_: found[request.id] for id_, request in renamed.items() if request.id in found}
+    outcomes = aside.ask(component, list(renamed.values()))
+    again = {id_: outcomes[request.id] for id_, request in renamed.items() if request.id in outcomes}
     asker.compare("identity", first, again, "asked under another id")
     if not aside.ended_well:
         asker.book.breach("identity", next(iter(aside.book.breaches.values())).seen)
 
 
 def _check_stop(asker: Asker, component: Any, requests: Sequence[Any]) -> None:
-    """Take one answer and close the iterator, as the harness does when a run is stopped."""
+    """Take one answer and close the iterator, as popbench does when a run is stopped."""
 
     def stop() -> None:
         answers = iter(asker.traits.call(component, iter(requests)))

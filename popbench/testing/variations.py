@@ -1,4 +1,4 @@
-"""Other values for an option: what the fingerprint rules change, found from an option's type by trying."""
+"""Finds other values for an option, for the fingerprint rules: candidates for its type that validation accepts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STEPS = (1, -1, 2, -2, 4, -4, 8, -8, 16, -16, 32, -32, 64, -64)
 
 
 def other_options(options: Options, name: str, given: Iterable[Any] | None = None) -> Iterator[Options]:
-    """Yield valid options that differ from `options` in `name` alone; `given` replaces values thought of here."""
+    """Yield valid options that differ from `options` in `name` alone; `given` replaces the candidates here."""
     cls = type(options)
     current = getattr(options, name)
     values = {field: getattr(options, field) for field in (*cls.model_fields, *(options.model_extra or ()))}

@@ -1,9 +1,8 @@
-"""The one place that touches video files: writing reproducible mp4s and reading frames back.
+"""Video files: writes reproducible mp4s and reads frames. No other module touches video files. Public.
 
-Takes frames or a file; hands on a file, frames, or what is wrong with it.
-What is read may come from anywhere: `read_frames` and `video_info` make the best of odd and damaged files. `check_mp4`
-judges a clip that a generator has just finished, and forgives nothing. It does not judge content beyond `is_black`,
-and knows nothing of models, requests or runs.
+Takes frames or a file; hands on a file, frames, or what is wrong with it. `read_frames` and `video_info` accept any
+file, and use what can be decoded of a damaged one. `check_mp4` is strict, for clips that a generator has just made.
+Content is not judged beyond `is_black`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Judging a clip that a generator has finished."""
+"""Checks a clip that a generator has just made."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from popbench.video.frames import BLACK_LEVEL, VideoError, check_frames, is_blac
 
 
 def check_mp4(path: Path | str) -> bool:
-    """Decode a finished file as far as is needed to know that it is a video; return whether it is all black.
+    """Check that a file is a whole video, decoding no more of it than needed; return whether it is all black.
 
-    Raises VideoError for a file that cannot be decoded, holds no frame, or is shorter than its header says.
+    Raises VideoError if it cannot be decoded, holds no frame, or is shorter than its header says.
     """
     with opened(path) as (file, stream):
-        found, end = 0, 0.0
+        count, end = 0, 0.0
         decoded, black = False, True
         # The declared length is that of the longest stream, sound included.
         for packet in file.demux():
@@ -27,17 +27,17 @@ def check_mp4(path: Path | str) -> bool:
                 end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
             if packet.stream is not stream:
                 continue
-            found += packet.size > 0
+            count += packet.size > 0
             for picture in packet.decode() if black else ():
                 decoded = True
                 if _is_bright(picture) or not is_black(check_frames(picture.to_ndarray(format="rgb24")[None])):
                     black = False
                     break
-        if found < stream.frames:
-            raise VideoError(f"{path}: the file is cut short ({found} of {stream.frames} frames are there)")
+        if count < stream.frames:
+            raise VideoError(f"{path}: the file is cut short ({count} of {stream.frames} frames are there)")
         # Matroska and WebM declare a length, not a number of frames; it may count the last picture or not.
         declared = (file.duration or 0) / 1e6
-        allowed = max(0.1, 2 * end / max(found, 1))
+        allowed = max(0.1, 2 * end / max(count, 1))
         if not stream.frames and end < declared - allowed:
             raise VideoError(f"{path}: the file is cut short ({end:.1f} of {declared:.1f} seconds are there)")
         if not decoded:
@@ -46,7 +46,7 @@ def check_mp4(path: Path | str) -> bool:
 
 
 def _is_bright(picture: Any) -> bool:
-    """Say quickly, from its luma, that a picture is surely not black; False means that it has to be looked at."""
+    """Say from its luma whether a picture is surely not black; False means that its pixels have to be checked."""
     if not picture.format.name.startswith("yuv"):
         return False
     luma = np.frombuffer(picture.planes[0], np.uint8)

@@ -1,4 +1,4 @@
-"""From a file to pictures: opening it, picking its video, decoding what can be decoded."""
+"""Opens a video file, picks its video stream, and decodes its pictures."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from popbench.video.frames import VideoError, said
+from popbench.video.frames import VideoError, message_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 OPTIONS = {
-    # By content alone ffmpeg would take plain text for a video, or a playlist that names other files.
+    # Without it, ffmpeg would also open plain text, and playlists that name other files.
     "format_whitelist": "mov,matroska,webm,avi",
     "protocol_whitelist": "file",
-    # Twice 8K: a damaged header can ask for pictures of gigabytes.
+    # Twice 8K: a damaged header may state pictures of gigabytes.
     "max_pixels": str(2**26),
 }
 
@@ -27,14 +27,15 @@ OPTIONS = {
 def opened(path: Path | str) -> Iterator[tuple[Any, Any]]:
     """Open a file and pick its video stream; yields PyAV's container and stream.
 
-    Whatever goes wrong with the file in here is a VideoError of one line that starts with the path. PyAV says
-    nothing on stderr unless its user asks for it, so its logging, which is global, is left alone.
+    Raises VideoError, one line that starts with the path, for anything that is wrong with the file inside the block.
     """
     import av
 
+    # PyAV's logging is off by default, and global: it is left as it is.
+
     path = Path(path)
     try:
-        # Opening a pipe would wait for its other end.
+        # Opening a pipe would wait for a writer.
         if path.exists() and not path.is_file():
             raise VideoError(f"{path}: not a file")
         # A name such as "http:x.mp4" would be a URL without "file:"; tags need not be UTF-8.
@@ -47,12 +48,12 @@ def opened(path: Path | str) -> Iterator[tuple[Any, Any]]:
         raise
     except Exception as error:  # PyAV wraps most of what a damaged file can cause, but not all
         if isinstance(error, MemoryError) and not isinstance(error, av.FFmpegError):
-            raise  # this machine's, not the file's
-        raise VideoError(f"{path}: not a readable video ({said(error)})") from error
+            raise  # this machine is out of memory: not the file's fault
+        raise VideoError(f"{path}: not a readable video ({message_of(error)})") from error
 
 
 def _video_stream(path: Path, file: Any) -> Any:
-    """Return the largest video stream; a cover picture is none."""
+    """Return the largest video stream that is not a cover picture."""
     import av
 
     streams = [s for s in file.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
@@ -65,10 +66,10 @@ def _video_stream(path: Path, file: Any) -> Any:
 
 
 def packets(file: Any, stream: Any) -> Iterator[Any]:
-    """Yield the stream's packets up to the end of the file or to where it cannot be read any further.
+    """Yield the stream's packets, up to the end of the file or the first unreadable place.
 
-    Left out are empty packets, which stand for a repeated picture but tell a decoder that the video is over, and
-    one that the end of the file cuts in two, of which a decoder makes half a picture.
+    Empty packets are left out: they mean a repeated picture, but a decoder takes them for the end. So is a packet that
+    the end of the file cuts: a decoder makes half a picture of it.
     """
     import av
 
@@ -81,9 +82,9 @@ def packets(file: Any, stream: Any) -> Iterator[Any]:
 
 
 def pictures(file: Any, stream: Any, needed: Container[int] | None = None) -> Iterator[Any]:
-    """Yield the decoded pictures in the order in which they are shown, without those that cannot be decoded.
+    """Yield decoded pictures in the order in which they are shown, without those that cannot be decoded.
 
-    `needed` are the numbers of the packets to decode, None all. Each run of them has to start with a key picture.
+    `needed` are the numbers of the packets to decode, None for all. Each run of numbers must start with a key picture.
     """
     context = stream.codec_context
     feeding = False
@@ -109,7 +110,7 @@ def _decoded(context: Any, packet: Any) -> list[Any]:
 
 
 def upright(picture: Any, shape: tuple[int, ...] | None = None) -> NDArray[np.uint8]:
-    """Convert a picture to uint8 (height, width, 3) the way up it is shown, scaled to `shape` if it differs."""
+    """Convert a picture to uint8 (height, width, 3), turned as a player shows it, scaled to `shape` if it differs."""
     swap, left_right, upside_down = _turn(picture)
     height, width = shape[:2] if shape else (picture.width, picture.height) if swap else (picture.height, picture.width)
     if swap:
@@ -121,10 +122,10 @@ def upright(picture: Any, shape: tuple[int, ...] | None = None) -> NDArray[np.ui
 
 
 def _turn(picture: Any) -> tuple[bool, bool, bool]:
-    """Say how to show a picture: swap rows and columns, then mirror left and right, then up and down.
+    """Return how to turn a picture: whether to swap rows and columns, then mirror left-right, then up-down.
 
-    The display matrix is nine 32-bit numbers, of which the first two rows hold a b and c d: what is stored at (x, y)
-    is shown at (a x + c y, b x + d y), but for an offset.
+    The display matrix is nine 32-bit numbers; its first two rows begin with a b and c d. The pixel stored at (x, y) is
+    shown at (a x + c y, b x + d y) plus an offset.
     """
     from av.sidedata.sidedata import Type
 

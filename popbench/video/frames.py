@@ -1,4 +1,4 @@
-"""Frames in memory: what they have to be, and when they are black."""
+"""Frames in memory: their shape and type, and whether they are black."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BLACK_LEVEL = 16
-"""A frame is black when no channel of any pixel is above this value (video black is 16 of 255)."""
+"""A frame is black if no channel of any pixel is above this value (video black is 16 of 255)."""
 
 
 class VideoError(Exception):
-    """A file is not a video that can be read, or frames are not what a video can be made of; one line."""
+    """A file cannot be read as a video, or frames cannot be written as one; the message is one line."""
 
 
 def check_frames(frames: Any) -> NDArray[np.uint8]:
-    """Return `frames` as uint8 (frames, height, width, 3); raises VideoError that says what is wrong with it."""
+    """Return `frames` as uint8 (frames, height, width, 3); raises VideoError that says what is wrong with them."""
     array = np.asarray(frames)
     if array.ndim != 4 or array.shape[3] != 3 or 0 in array.shape:
         raise VideoError(f"frames have shape {array.shape}, expected (frames, height, width, 3)")
@@ -30,10 +30,10 @@ def check_frames(frames: Any) -> NDArray[np.uint8]:
 
 
 def is_black(frames: NDArray[np.uint8]) -> bool:
-    """Say whether every one of `frames` (..., height, width, 3) is black."""
+    """Say whether all of `frames` (..., height, width, 3) are black."""
     return bool(frames.max() <= BLACK_LEVEL)
 
 
-def said(error: BaseException) -> str:
-    """Return what an error says, in one line."""
+def message_of(error: BaseException) -> str:
+    """Return an error's message as one line."""
     return " ".join(str(getattr(error, "strerror", None) or error).split())

@@ -1,4 +1,4 @@
-"""Reading the frames of any video file, and what there is to know of it."""
+"""Reads frames of any video file, and its size, length and rate."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RESTARTING = frozenset({"h264", "hevc", "vp8", "vp9", "libdav1d"})
-"""Decoders that can start at a key picture in the middle, and that show nothing if it is none after all."""
+"""Decoders that can start at a key picture in the middle of a file, and yield nothing if it turns out not to be one."""
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video file holds: size as it is shown, pictures, seconds, and pictures per second on average.
+    """A video file's size in pixels as shown, number of pictures, seconds, and mean pictures per second.
 
-    `seconds` and `fps` are 0.0 where the file does not tell.
+    `seconds` and `fps` are 0.0 if the file does not state them.
     """
 
     width: int
@@ -42,13 +42,13 @@ class _Packet(NamedTuple):
 
 
 def read_frames(path: Path | str, count: int | None = None) -> NDArray[np.uint8]:
-    """Decode `count` frames evenly spaced in time over the video, first and last included; all of them for None.
+    """Decode `count` frames evenly spaced in time, first and last included; all frames for None.
 
-    Returns uint8 (count, height, width, 3), upright as a player shows it. A video of fewer frames repeats some, and
-    one that changes its size is scaled to the size of its first frame. Pixels stay as stored where they are not
-    square, transparency is dropped, and HDR is not tone-mapped. Of a damaged file, what can be decoded is used.
-    With a `count`, memory does not grow with the video's pictures. Raises VideoError for a file that cannot be
-    decoded or holds no frame.
+    Returns uint8 (count, height, width, 3), turned as a player shows it. If the video has fewer frames, some are
+    repeated; if it changes its size, frames are scaled to the size of the first. Pixels that are not square stay as
+    stored, transparency is dropped, and HDR is not tone-mapped. Of a damaged file, what can be decoded is used. With a
+    `count`, memory does not grow with the length of the video. Raises VideoError if the file cannot be decoded or holds
+    no frame.
     """
     if count is not None and count < 1:
         raise ValueError(f"count is {count}, expected at least 1")
@@ -59,7 +59,7 @@ def read_frames(path: Path | str, count: int | None = None) -> NDArray[np.uint8]
 
 
 def video_info(path: Path | str) -> VideoInfo:
-    """Say what a video file holds, decoding its first picture only; raises VideoError as `read_frames` does."""
+    """Return a video file's properties, decoding its first picture only; raises VideoError as `read_frames` does."""
     listed = _listed(path)
     with opened(path) as (file, stream):
         first = next(pictures(file, stream), None)
@@ -95,17 +95,17 @@ def _all(path: Path | str) -> list[NDArray[np.uint8]]:
 
 
 def _by_time(path: Path | str, count: int) -> list[NDArray[np.uint8]]:
-    """Choose by the times that the packets state; nothing where they cannot be relied on."""
+    """Choose frames by the times of packets, without decoding the others; empty if the times cannot be trusted."""
     listed = _listed(path)
     times = sorted(packet.pts for packet in listed if packet.shown and packet.pts is not None)
     with opened(path) as (file, stream):
-        # AVI has no times of presentation: the ones stated are made up from the order of the packets.
+        # AVI stores no times of presentation: ffmpeg makes them up from the order of packets.
         if len(set(times)) < sum(packet.shown for packet in listed) or not times or file.format.name == "avi":
             return []
         wanted = [times[place] for place in _spaced(times, count)]
         if stream.codec_context.name in RESTARTING:
-            found = pictures(file, stream, _needed(listed, set(wanted)))
-            frames, missed = _nearest(((picture.pts, picture) for picture in found), wanted)
+            decoded = pictures(file, stream, _needed(listed, set(wanted)))
+            frames, missed = _nearest(((picture.pts, picture) for picture in decoded), wanted)
             if not missed:
                 return frames
     with opened(path) as (file, stream):
@@ -114,7 +114,7 @@ def _by_time(path: Path | str, count: int) -> list[NDArray[np.uint8]]:
 
 
 def _by_number(path: Path | str, count: int) -> list[NDArray[np.uint8]]:
-    """Choose after decoding everything once."""
+    """Choose frames after decoding the whole file once for their times."""
     with opened(path) as (file, stream):
         times = [picture.pts for picture in pictures(file, stream)]
     if not times:
@@ -127,11 +127,11 @@ def _by_number(path: Path | str, count: int) -> list[NDArray[np.uint8]]:
 
 
 def _spaced(times: Sequence[int], count: int) -> list[int]:
-    """Return the places in `times`, which ascend, of those nearest to `count` evenly spaced moments."""
+    """Return the indices of the `times`, ascending, that are nearest to `count` evenly spaced moments."""
     moments = np.asarray(times, float)
     places = np.arange(len(times))
     interval = (moments[-1] - moments[0]) / max(len(times) - 1, 1)
-    # At a constant rate the places are exact, while times are rounded, in Matroska to milliseconds.
+    # At a constant rate use the exact indices: times are rounded, in Matroska to milliseconds.
     if np.abs(moments - (moments[0] + interval * places)).max() <= interval / 4:
         moments = places.astype(float)
     even = np.linspace(moments[0], moments[-1], count)
@@ -144,17 +144,17 @@ def _needed(listed: Sequence[_Packet], wanted: set[int]) -> set[int]:
     for number, packet in enumerate(listed):
         if packet.shown and packet.pts in wanted:
             start = number
-            # A picture shown before the key picture that it follows in the file may depend on earlier ones.
+            # A picture that is shown before the key picture it follows in the file may depend on earlier ones.
             while start and not (listed[start].key and (listed[start].pts or 0) <= packet.pts):
                 start -= 1
             needed.update(range(start, number + 1))
     return needed
 
 
-def _nearest(found: Iterable[tuple[int | None, Any]], wanted: Sequence[int]) -> tuple[list[NDArray[np.uint8]], bool]:
-    """Convert, for each wanted moment, the picture nearest to it; say also whether one was not there exactly.
+def _nearest(decoded: Iterable[tuple[int | None, Any]], wanted: Sequence[int]) -> tuple[list[NDArray[np.uint8]], bool]:
+    """Return the picture nearest to each wanted moment, and whether any moment had no picture of exactly its time.
 
-    `found` are moments and pictures and, like `wanted`, in order. Two of the pictures are held at a time.
+    `decoded` are moments and pictures, ascending like `wanted`. At most two pictures are held at a time.
     """
     frames: list[NDArray[np.uint8]] = []
     missed = False
@@ -169,7 +169,7 @@ def _nearest(found: Iterable[tuple[int | None, Any]], wanted: Sequence[int]) -> 
             frames.append(upright(picture, frames[0].shape if frames else None))
             converted = picture
 
-    for moment, picture in found:
+    for moment, picture in decoded:
         if moment is None:
             continue
         while len(frames) < len(wanted) and moment >= wanted[len(frames)]:

@@ -1,4 +1,4 @@
-"""Writing mp4s whose bytes depend on nothing but what is given."""
+"""Writes mp4s whose bytes depend on the arguments alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from popbench.files import replacing
-from popbench.video.frames import VideoError, check_frames, said
+from popbench.video.frames import VideoError, check_frames, message_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,11 +26,11 @@ ENCODER: Mapping[str, Any] = {
     "threads": 1,
     "version": 1,
 }
-"""Everything that decides an mp4's bytes beside its frames: part of every clip's key.
+"""All settings that an mp4's bytes depend on beside its frames: part of every clip's key.
 
-The bytes x264 writes depend on the number of threads, so that is fixed. Macroblock-tree rate control is off: with
-it, the same frames gave different bytes from one call to the next (seen in x264's vectorised code). A group of 24
-pictures makes seeking and decoding throughout equally fast.
+The bytes that x264 writes depend on the number of threads, so it is fixed. Macroblock-tree rate control is off: with
+it, the same frames gave different bytes from one call to the next (seen in x264's vectorised code). With groups of 24
+pictures, seeking and decoding throughout are equally fast.
 """
 
 MAX_FPS = 1000
@@ -39,9 +39,9 @@ MAX_FPS = 1000
 def write_mp4(frames: NDArray[np.uint8], fps: float, path: Path, tags: Mapping[str, str] | None = None) -> None:
     """Encode `frames`, uint8 (frames, height, width, 3), as H.264 at `fps` with reproducible bytes.
 
-    An odd width or height is padded by repeating the last column or row, since yuv420p needs even ones.
-    `tags` become the file's metadata (`title`, `comment`, ...). The file appears under `path` only when it is
-    complete. Raises VideoError for frames that are no video, OSError where the disk refuses.
+    An odd width or height is padded by repeating the last column or row, since yuv420p needs even ones. `tags` become
+    the file's metadata (`title`, `comment`, ...). The file is written whole or not at all. Raises VideoError for frames
+    that cannot be encoded, OSError if the disk refuses.
     """
     import av
 
@@ -68,7 +68,7 @@ def write_mp4(frames: NDArray[np.uint8], fps: float, path: Path, tags: Mapping[s
     except av.FFmpegError as error:
         if isinstance(error, OSError) and error.errno in errno.errorcode:
             raise
-        raise VideoError(f"frames of {width}x{height} cannot be encoded ({said(error)})") from error
+        raise VideoError(f"frames of {width}x{height} cannot be encoded ({message_of(error)})") from error
 
 
 def _rate(fps: Any) -> Fraction:
