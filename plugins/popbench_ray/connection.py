@@ -208,6 +208,8 @@ def _join(address: str) -> Connection:
     if wants is not None:
         raise UnreachableError(f"address={address}: {wants}")
     connection = Connection(address, own=True)
+    with suppress(OSError):  # Ray notes the address here, and fails where a cluster was started with another --temp-dir
+        Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp", "ray").mkdir(exist_ok=True)
     try:
         # Ray turns 127.0.0.1 into the machine's own address, where such a cluster may not listen
         loopback = host in ("127.0.0.1", "localhost") and _silent(_ray().util.get_node_ip_address(), port) is not None

@@ -1,7 +1,6 @@
 """What a plugin answers, checked: the loop around a plugin's iterator that every engine shares.
 
-It runs in the process where the plugin runs, and stores nothing: the driver does. `Running` (`component_thread`)
-is this loop in a thread of its own.
+It runs in the process where the plugin runs, and stores nothing. `ComponentThread` is this loop in a thread of its own.
 """
 
 from __future__ import annotations

@@ -20,13 +20,12 @@ from popbench.errors import RunError, UsageError, one_line
 from popbench.evaluation.finish import finish
 from popbench.files import read_lines
 from popbench.ledger.ledger import Call, Ledger
-from popbench.pipeline.ledger_view import View
-from popbench.pipeline.queues import Undone
+from popbench.pipeline.items import ResultErrors, SampleKey
+from popbench.pipeline.ledger_view import LedgerView
 from popbench.planning.config import read_config
 from popbench.planning.foreign_specs import SPECS
 from popbench.planning.plan import Plan
 from popbench.planning.resolve import make_plan
-from popbench.planning.systems import Part, Track
 from popbench.progress import Progress
 from popbench.records import JSON
 from popbench.runs.directory import HeldDirectory, RunDirectory
@@ -82,7 +81,7 @@ def merge(
             directory.write_json(FILE, describe_merged(plan, entries, started))
             problems = _bring_all(shards, directory, progress, link=link)
             joined = time.time()
-            view = View(directory.ledger, directory.videos)
+            view = LedgerView(directory.ledger, directory.videos)
             run = finish(plan, directory, view, _errors(plan, shards))
             seconds = round(time.time() - joined, 3)
             directory.write_json(FILE, describe_merged(plan, entries, started, {"statistics_seconds": seconds}))
@@ -136,7 +135,7 @@ def _bring_all(shards: Sequence[Shard], directory: RunDirectory, progress: Progr
 
 def _bring_clips(shard: Shard, directory: RunDirectory, *, link: bool) -> Iterator[str]:
     ledger = Ledger(shard.path / "ledger.sqlite", read_only=True)
-    theirs, ours = View(ledger, shard.path / "videos"), View(directory.ledger, directory.videos)
+    theirs, ours = LedgerView(ledger, shard.path / "videos"), LedgerView(directory.ledger, directory.videos)
     changed = []
     try:
         for call in ledger.clips():
@@ -157,7 +156,7 @@ def _bring_clips(shard: Shard, directory: RunDirectory, *, link: bool) -> Iterat
         )
 
 
-def _bring(call: Call, theirs: View, ours: View, *, link: bool) -> bool:
+def _bring(call: Call, theirs: LedgerView, ours: LedgerView, *, link: bool) -> bool:
     """Put a clip into place, whole or not at all; False where its bytes are not those that were rendered."""
     source, target = (view.videos / f"{call.key}.mp4" for view in (theirs, ours))
     wanted = call.payload["sha256"]
@@ -182,19 +181,20 @@ def _bring(call: Call, theirs: View, ours: View, *, link: bool) -> bool:
     return True
 
 
-def _errors(plan: Plan, shards: Sequence[Shard]) -> Undone:
+def _errors(plan: Plan, shards: Sequence[Shard]) -> ResultErrors:
     """Return why samples of the shards have no result, as their samples.jsonl says."""
-    told: dict[tuple[str, str], list[tuple[str, int, str]]] = {}
+    failed: dict[tuple[str, str], list[tuple[str, int, str]]] = {}
     for shard in shards:
         for system, task, *sample in _failed(shard):
-            told.setdefault((system, task), []).append((sample[0], sample[1], sample[2]))
-    found = Undone()
-    for name, track, chain in _lines(plan):
-        for prompt, repeat, error in told.get((name, track.task.name), ()):
-            cells = [track.cell("write", chain[0]), track.cell("render", *chain)]
-            cells += [track.cell("score", *chain, predictor) for predictor in plan.predictors]
-            found.update({(cell, prompt, repeat): error for cell in cells})
-    return found
+            failed.setdefault((system, task), []).append((sample[0], sample[1], sample[2]))
+    errors = ResultErrors()
+    for system, samples in plan.system_samples():
+        method = samples.method
+        of_set = failed.get((method.label if system is None else system.id, method.task.name), ())
+        scores = [samples.extended(predictor).stage_key("score") for predictor in plan.predictors] if of_set else []
+        for prompt, repeat, error in of_set:
+            errors.update({SampleKey(key, prompt, repeat): error for key in (*samples.stage_keys, *scores)})
+    return errors
 
 
 def _failed(shard: Shard) -> Iterator[tuple[JSON, JSON, JSON, JSON, str]]:
@@ -207,15 +207,6 @@ def _failed(shard: Shard) -> Iterator[tuple[JSON, JSON, JSON, JSON, str]]:
                     yield values["system"], values["task"], values["prompt_id"], values["repeat"], str(values["error"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return
-
-
-def _lines(plan: Plan) -> Iterator[tuple[str, Track, tuple[Part, Part]]]:
-    for system in plan.systems:
-        for task in plan.tasks:
-            yield system.id, plan.of_system(task, system), (system.llm, system.generator)
-    for track in plan.human_tracks:
-        if plan.human is not None:
-            yield plan.human.label, track, (plan.human, plan.human)
 
 
 def _left(plan: Plan, shards: Sequence[Shard], run: Run, target: Path) -> Iterator[str]:

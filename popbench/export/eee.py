@@ -26,7 +26,7 @@ from popbench.records import JSON, parts_of
 from popbench.runs.redaction import public
 from popbench.runs.run_json import RunJson
 from popbench.scores.eee_files import INSTANCES, SCHEMA_VERSION
-from popbench.scores.run_scores import Gathering
+from popbench.scores.run_scores import RunScores
 from popbench.text import counted
 
 _OWNER = "popbench"
@@ -50,7 +50,7 @@ def write_eee(
     """
     exported = Exported(run)
     run_json = exported.run_json
-    scores = Gathering(run_json, str(run))
+    scores = RunScores(run_json, str(run))
     errors = 0
     for sample, rows in exported.samples():
         scores.add(sample)

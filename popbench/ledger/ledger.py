@@ -29,8 +29,8 @@ from popbench.ledger.schema import KEPT, LATER, SCHEMA, TRIGGERS, lacking, state
 from popbench.ledger.sums import TICK, spent, summed, tallied, used
 from popbench.records import JSON
 
-Stage = Literal["write", "render", "score"]
-STAGES: tuple[Stage, ...] = ("write", "render", "score")
+StageName = Literal["write", "render", "score"]
+STAGES: tuple[StageName, ...] = ("write", "render", "score")
 """In their order: each goes on from the one before."""
 
 _VERSION = "1"
@@ -42,13 +42,13 @@ _HINT = "restore a copy, or move the run away to start anew"
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class StageKey:
     """The part of a sample's identity that one stage shares: components so far, task hash, mode fingerprint."""
 
     system: str
     task: str
     mode: str
-    stage: Stage
+    stage: StageName
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Call:
     """One finished call: status `ok` or `invalid`, and what was answered."""
 
     key: str
-    stage: Stage
+    stage: StageName
     status: str
     payload: Mapping[str, JSON]
 
@@ -65,7 +65,7 @@ class Call:
 class Done:
     """One settled stage of one sample: which call settled it, and what follows from that call."""
 
-    cell: Cell
+    stage_key: StageKey
     prompt: str
     repeat: int
     key: str
@@ -193,7 +193,7 @@ class Ledger:
         """
         at = time.time()
         rows = [
-            (*_columns(item.cell), item.prompt, item.repeat, item.key, item.status, _dump(item.value), at)
+            (*_columns(item.stage_key), item.prompt, item.repeat, item.key, item.status, _dump(item.value), at)
             for item in done
         ]
         finished = None if call is None else (call.key, call.stage, call.status, _dump(call.payload), part)
@@ -207,48 +207,50 @@ class Ledger:
                 told = f"{self._path}: the ledger cannot be written ({one_line(str(error))}): {_DISK}"
                 raise RunError(told) from error
 
-    def done(self, cell: Cell) -> dict[tuple[str, int], Done]:
+    def done(self, stage_key: StageKey) -> dict[tuple[str, int], Done]:
         """Return what is settled in a cell, by (prompt id, repeat)."""
         with self._reading() as db:
             rows = db.execute(
                 "SELECT prompt, repeat, key, status, value FROM done"
                 " WHERE system = ? AND task = ? AND mode = ? AND stage = ?",
-                _columns(cell),
+                _columns(stage_key),
             ).fetchall()
         return {
             (prompt, repeat): Done(
-                cell, prompt, repeat, key, status, self.value(value, check_value, cell.stage, status)
+                stage_key, prompt, repeat, key, status, self.value(value, check_value, stage_key.stage, status)
             )
             for prompt, repeat, key, status, value in rows
         }
 
-    def calls(self, cell: Cell) -> Iterator[tuple[tuple[str, int], Call]]:
+    def calls(self, stage_key: StageKey) -> Iterator[tuple[tuple[str, int], Call]]:
         """Yield the calls that settled a cell, with (prompt id, repeat)."""
         with self._reading() as db:
             rows = db.execute(
                 "SELECT d.prompt, d.repeat, c.key, c.stage, c.status, c.payload FROM done d"
                 " JOIN calls c ON c.key = d.key WHERE d.system = ? AND d.task = ? AND d.mode = ? AND d.stage = ?",
-                _columns(cell),
+                _columns(stage_key),
             ).fetchall()
         for prompt, repeat, key, stage, status, payload in rows:
-            payload = self.value(payload, check_payload, cell.stage, status)
+            payload = self.value(payload, check_payload, stage_key.stage, status)
             yield (prompt, repeat), Call(key, stage, status, payload)
 
-    def rows(self, cells: Sequence[Cell], columns: str, places: Iterable[tuple[str, int]]) -> Iterator[tuple[Any, ...]]:
+    def rows(
+        self, stage_keys: Sequence[StageKey], columns: str, places: Iterable[tuple[str, int]]
+    ) -> Iterator[tuple[Any, ...]]:
         """Yield for each place (prompt id, repeat) what `columns` name of it, in SQL, NULL where nothing is settled.
 
-        There `d0` is the row of `done` in the first of `cells` and `c0` the call behind it, `d1` and `c1` are those of
-        the second, and so on. Some hundred places are read at a time, so that memory holds no more, and others can
-        write in between.
+        There `d0` is the row of `done` for the first of `stage_keys` and `c0` the call behind it, `d1` and `c1` those
+        of the second, and so on. Some hundred places are read at a time, so that memory holds no more, and others
+        can write in between.
         """
         joins = []
-        for number in range(len(cells)):
+        for number in range(len(stage_keys)):
             done = f"d{number}.system = ? AND d{number}.task = ? AND d{number}.mode = ? AND d{number}.stage = ?"
             at = f"d{number}.prompt = places.prompt AND d{number}.repeat = places.repeat"
             joins.append(f"LEFT JOIN done d{number} ON {done} AND {at}")
             if f"c{number}." in columns:
                 joins.append(f"LEFT JOIN calls c{number} ON c{number}.key = d{number}.key")
-        where = [column for cell in cells for column in _columns(cell)]
+        where = [column for stage_key in stage_keys for column in _columns(stage_key)]
         rest = iter(places)
         while wanted := list(islice(rest, _CHUNK)):
             query = (
@@ -259,12 +261,12 @@ class Ledger:
                 found = db.execute(query, [*chain.from_iterable(wanted), *where]).fetchall()
             yield from found
 
-    def count(self, cell: Cell, repeats: int, prompts: Iterable[str] | None = None) -> tuple[int, int]:
+    def count(self, stage_key: StageKey, repeats: int, prompts: Iterable[str] | None = None) -> tuple[int, int]:
         """Count what is settled of the first `repeats` of some prompts, or of all, in a cell; and what of it is ok."""
-        values: list[Any] = [*_columns(cell)]
+        values: list[Any] = [*_columns(stage_key)]
         where = "system = ? AND task = ? AND mode = ? AND stage = ?"
         with self._reading() as db:
-            if prompts is None and self._reaches(cell.task, repeats):
+            if prompts is None and self._reaches(stage_key.task, repeats):
                 query = f"SELECT total(n), total(n * (status = 'ok')) FROM tally WHERE {where}"
             else:
                 query = f"SELECT count(*), total(status = 'ok') FROM done WHERE {where} AND repeat < ?"
@@ -275,12 +277,12 @@ class Ledger:
             n, ok = db.execute(query, values).fetchone()
         return int(n), int(ok)
 
-    def places(self, cell: Cell) -> set[tuple[str, int]]:
+    def places(self, stage_key: StageKey) -> set[tuple[str, int]]:
         """Return what is settled in a cell, as (prompt id, repeat)."""
         with self._reading() as db:
             rows = db.execute(
                 "SELECT prompt, repeat FROM done WHERE system = ? AND task = ? AND mode = ? AND stage = ?",
-                _columns(cell),
+                _columns(stage_key),
             )
             return set(rows)
 
@@ -291,13 +293,13 @@ class Ledger:
         row = self._db.execute("SELECT repeats FROM reach WHERE task = ?", (task,)).fetchone()
         return row is not None and isinstance(row[0], int) and row[0] <= repeats
 
-    def complete(self, cell: Cell, repeats: int) -> set[str]:
+    def complete(self, stage_key: StageKey, repeats: int) -> set[str]:
         """Return the prompts of which the first `repeats` are all settled in a cell."""
         with self._reading() as db:
             rows = db.execute(
                 "SELECT prompt FROM done WHERE system = ? AND task = ? AND mode = ? AND stage = ? AND repeat < ?"
                 " GROUP BY prompt HAVING count(*) = ?",
-                (*_columns(cell), repeats, repeats),
+                (*_columns(stage_key), repeats, repeats),
             ).fetchall()
         return {str(prompt) for (prompt,) in rows}
 
@@ -307,7 +309,7 @@ class Ledger:
             rows = db.execute("SELECT DISTINCT mode FROM done WHERE system = ? AND task = ?", (system, task)).fetchall()
         return sorted(str(mode) for (mode,) in rows)
 
-    def tally(self, *since: float) -> list[tuple[Cell, str, int, float, *tuple[int, ...]]]:
+    def tally(self, *since: float) -> list[tuple[StageKey, str, int, float, *tuple[int, ...]]]:
         """Count what is settled: (cell, status, number, moment of the latest, numbers since each of some moments).
 
         Moments are unix times; those of rows that are older than these are kept are 0. `since` is rounded down to
@@ -316,7 +318,7 @@ class Ledger:
         with self._reading() as db:
             source = "tally" if self._has("tally") else f"({tallied(lacking('done'))})"
             rows = db.execute(summed(source, len(since)), [moment // TICK * TICK for moment in since]).fetchall()
-        return [(Cell(*row[:4]), *row[4:]) for row in rows]
+        return [(StageKey(*row[:4]), *row[4:]) for row in rows]
 
     def spent(self) -> list[tuple[str, str, int, float, float]]:
         """Add up calls: (digest of the component, empty where unknown, stage, number, seconds, seconds times GPUs)."""
@@ -383,8 +385,8 @@ def _uri(path: Path, mode: str) -> str:
     return f"file:/{quote(str(path.absolute()).lstrip('/'))}?mode={mode}"
 
 
-def _columns(cell: Cell) -> tuple[str, str, str, str]:
-    return (cell.system, cell.task, cell.mode, cell.stage)
+def _columns(stage_key: StageKey) -> tuple[str, str, str, str]:
+    return (stage_key.system, stage_key.task, stage_key.mode, stage_key.stage)
 
 
 def _dump(value: Mapping[str, JSON]) -> str:

@@ -18,7 +18,6 @@ from popbench.prompting.modes import Mode, read_mode
 from popbench.prompting.templates import Template
 from popbench.records import JSON
 from popbench.registry import load_registry
-from popbench.retrieval import RetrievalOptions
 from popbench.retrieval.options import VERSION as RETRIEVAL_VERSION
 from popbench.specs import absolute_paths, parse_spec, path_exists
 from popbench.tasks.loading import is_task_path, load_tasks
@@ -110,7 +109,7 @@ def _unique_modes(modes: Sequence[Mode]) -> list[Mode]:
     by_label: dict[str, Mode] = {}
     for mode in modes:
         other = by_label.setdefault(mode.label, mode)
-        if (other.name, other.options) != (mode.name, mode.options):
+        if (other.name, other.retrieval) != (mode.name, mode.retrieval):
             raise UsageError(f"two modes are labelled {mode.label!r}: give one another name with label=NAME")
     return list(by_label.values())
 
@@ -118,10 +117,10 @@ def _unique_modes(modes: Sequence[Mode]) -> list[Mode]:
 def _task_mode(plan: Plan, task: Task, mode: Mode, template: Template) -> TaskMode:
     made_of: list[JSON] = [template.fingerprint]
     if template.uses_references:
-        assert isinstance(mode.options, RetrievalOptions)
+        assert mode.retrieval is not None
         assert plan.corpus is not None
         assert plan.embedder is not None
-        made_of += [mode.options.determining(), plan.corpus.digest, plan.embedder.digest, RETRIEVAL_VERSION]
+        made_of += [mode.retrieval.determining(), plan.corpus.digest, plan.embedder.digest, RETRIEVAL_VERSION]
     # One prompt with specimens for references: a template that cannot be rendered is found before any work.
     messages = template.render(task.prompts[0], task.file.draft, SPECIMENS)
     return TaskMode(task, mode.label, digest("mode", *made_of), mode, template, template.examples(messages))

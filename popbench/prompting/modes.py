@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from popbench.errors import unknown
 from popbench.options import Options
 from popbench.prompting.templates import Template
+from popbench.records import JSON
 from popbench.retrieval import RetrievalOptions
 from popbench.specs import check_label, differing, make_label, parse_spec, read_options
 from popbench.tasks.task import Task
@@ -19,11 +20,18 @@ class ModeOptions(Options):
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """A mode as selected: a template's name, its options and its label on boards."""
+    """A mode as selected: a template's name, its label on boards, and how references are found.
+
+    `retrieval` is None where no task's template of this name uses references.
+    """
 
     name: str
     label: str
-    options: Options
+    retrieval: RetrievalOptions | None
+
+    def determining(self) -> dict[str, JSON]:
+        """Return the options that results depend on."""
+        return {} if self.retrieval is None else self.retrieval.determining()
 
 
 def read_mode(text: str, tasks: Sequence[Task]) -> Mode:
@@ -36,4 +44,8 @@ def read_mode(text: str, tasks: Sequence[Task]) -> Mode:
     options_class: type[Options] = RetrievalOptions if uses else ModeOptions
     label = raw.pop("label", None)
     options = read_options(options_class, raw, {}, f"mode {name}")
-    return Mode(name, check_label(label) if label is not None else make_label(name, differing(options, {})), options)
+    return Mode(
+        name,
+        check_label(label) if label is not None else make_label(name, differing(options, {})),
+        options if isinstance(options, RetrievalOptions) else None,
+    )

@@ -12,8 +12,8 @@ from contextlib import suppress
 
 from popbench.errors import UsageError
 from popbench.keys import digest, score_key
-from popbench.ledger.ledger import Cell, Ledger, Stage
-from popbench.pipeline.ledger_view import At, Settled
+from popbench.ledger.ledger import Ledger, StageKey, StageName
+from popbench.pipeline.ledger_view import StageResult
 from popbench.planning.human import NAME as HUMAN
 from popbench.planning.systems import made_by
 from popbench.records import JSON, Prompt, Sample
@@ -25,6 +25,8 @@ from popbench.specs import parse_spec
 from popbench.tasks.task import task_hash
 from popbench.text import counted
 
+At = tuple[str, int]
+"""Prompt id and repeat of a sample."""
 _AGAIN = "give the run's command again, which writes its files anew"
 _MISSING = "not in the ledger"
 _COMPARED = (
@@ -159,7 +161,7 @@ def recorded(run_json: RunJson, ledger: Ledger, system: str, task: str, mode: st
     samples = {}
     for at, draft in drafts.items():
         clip = clips.get(at)
-        scores: dict[str, Settled | str] = dict.fromkeys(predictors, _MISSING)
+        scores: dict[str, StageResult | str] = dict.fromkeys(predictors, _MISSING)
         if draft.status == "ok" and clip is not None and clip.ok:
             for name, (predictor, settled) in predictors.items():
                 score = settled.get(at)
@@ -167,26 +169,26 @@ def recorded(run_json: RunJson, ledger: Ledger, system: str, task: str, mode: st
                 if score is not None and score.key == key:
                     scores[name] = score
         fields = assemble(
-            Settled(draft.status, draft.value, draft.key, {}), clip or _MISSING, scores, human=system == HUMAN
+            StageResult(draft.status, draft.value, draft.key, {}), clip or _MISSING, scores, human=system == HUMAN
         )
         samples[at] = make_sample({"system": system, "task": task, "prompt_id": at[0], "repeat": at[1], **fields})
     return samples
 
 
-def _settled(where: tuple[Ledger, str, str], stage: Stage, *digests: str) -> dict[At, Settled]:
+def _settled(where: tuple[Ledger, str, str], stage: StageName, *digests: str) -> dict[At, StageResult]:
     """Return what is settled of a stage of a cell; a call that has come out otherwise since settles nothing."""
     cell = _cell(where, stage, *digests)
     done = where[0].done(cell)
     return {
-        at: Settled(call.status, done[at].value, call.key, call.payload)
+        at: StageResult(call.status, done[at].value, call.key, call.payload)
         for at, call in where[0].calls(cell)
         if call.status == done[at].status
     }
 
 
-def _cell(where: tuple[Ledger, str, str], stage: Stage, *digests: str) -> Cell:
+def _cell(where: tuple[Ledger, str, str], stage: StageName, *digests: str) -> StageKey:
     _, task, mode = where
-    return Cell(made_by(*digests, rendered=stage != "write"), task, mode, stage)
+    return StageKey(made_by(*digests, rendered=stage != "write"), task, mode, stage)
 
 
 def _digests(run_json: RunJson) -> dict[str, str]:

@@ -169,7 +169,7 @@ def describe(plan: Plan, started: float, seconds: Mapping[str, float] | None = N
         "modes": {
             mode.label: {
                 "name": mode.name,
-                "options": mode.options.determining(),
+                "options": mode.determining(),
                 "templates": {
                     task.name: plan.task_modes[task.name, mode.label].template.fingerprint for task in plan.tasks
                 },

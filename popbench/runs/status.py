@@ -20,7 +20,7 @@ from pathlib import Path
 from popbench.errors import PopbenchError, UsageError, one_line
 from popbench.files import SMALL, read_text
 from popbench.keys import digest
-from popbench.ledger.ledger import STAGES, Ledger, Stage
+from popbench.ledger.ledger import STAGES, Ledger, StageName
 from popbench.ledger.sums import TICK
 from popbench.planning.foreign_specs import check_recorded, names_place_here
 from popbench.planning.systems import cost_of, made_by
@@ -48,7 +48,7 @@ _Line = tuple[str | None, tuple[str, ...]]
 class StageStatus:
     """A component's share of a run: items, items a second, seconds, USD; None for what is not known."""
 
-    stage: Stage
+    stage: StageName
     component: str
     done: int
     total: int
@@ -276,7 +276,7 @@ class _Look:
             yield self._stage("score", label, part, [(mode, (*chain, part)) for mode, chain in made], usd)
 
     def _stage(
-        self, stage: Stage, label: str, part: str, lines: Sequence[_Line], usd: Mapping[str, float | None]
+        self, stage: StageName, label: str, part: str, lines: Sequence[_Line], usd: Mapping[str, float | None]
     ) -> StageStatus:
         count, done, total = _Count(), 0, 0
         for task, (mode, chain) in product(self.wanted, lines):
@@ -301,7 +301,7 @@ class _Look:
             usd=usd.get(part) if stage == "write" else None,
         )
 
-    def _count(self, stage: Stage, task: str, mode: str | None, chain: tuple[str, ...]) -> _Count:
+    def _count(self, stage: StageName, task: str, mode: str | None, chain: tuple[str, ...]) -> _Count:
         """Return what is settled of a stage of a line, which goes through components up to that stage or further."""
         parts = chain[: STAGES.index(stage) + 1]
         system = made_by(*parts, rendered=stage != "write")

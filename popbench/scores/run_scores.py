@@ -12,7 +12,7 @@ from popbench.scores.rows import Rows, ScoreRow
 from popbench.scores.scores import Scores
 
 
-class Gathering:
+class RunScores:
     """Sorts the scores of a run's samples by predictor, one sample at a time."""
 
     def __init__(self, run_json: RunJson, source: str) -> None:
@@ -61,8 +61,8 @@ class Gathering:
 
 
 def from_samples(samples: Iterable[Sample], run_json: RunJson, source: str) -> list[Scores]:
-    """Sort a run's samples by predictor, as `Gathering` does."""
-    found = Gathering(run_json, source)
+    """Sort a run's samples by predictor, as `RunScores` does."""
+    found = RunScores(run_json, source)
     for sample in samples:
         found.add(sample)
     return found.scores()
