@@ -21,28 +21,28 @@ def novelty_of(systems: Sequence[str], extras: Sequence[Mapping[str, Any] | None
     A quantile q of 0.99 says that the item is farther from its nearest training item than 99 % of training items are
     from theirs.
     """
-    found: dict[str, JSON] = {}
+    summaries: dict[str, JSON] = {}
     for part in PARTS:
-        told = [
+        quantiles = [
             (system, quantile)
             for system, extra in zip(systems, extras, strict=True)
             if (quantile := _quantile(extra, part)) is not None
         ]
-        if told:
+        if quantiles:
             by_system: dict[str, list[float]] = {}
-            for system, quantile in told:
+            for system, quantile in quantiles:
                 by_system.setdefault(system, []).append(quantile)
-            found[part] = {
-                **_summary([quantile for _, quantile in told]),
+            summaries[part] = {
+                **_summary([quantile for _, quantile in quantiles]),
                 "by_system": {system: _summary(of) for system, of in sorted(by_system.items())},
             }
-    return found or None
+    return summaries or None
 
 
 def _quantile(extra: Mapping[str, Any] | None, part: str) -> float | None:
     """Read one quantile; what is no number from 0 to 1 says nothing."""
-    said = extra.get("novelty") if extra is not None else None
-    value = said.get(part) if isinstance(said, Mapping) else None
+    novelty = extra.get("novelty") if extra is not None else None
+    value = novelty.get(part) if isinstance(novelty, Mapping) else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         return None
     return float(value)

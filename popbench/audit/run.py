@@ -71,8 +71,8 @@ def audit(
     with HeldDirectory(path) as directory:
         run_json = read_finished(path)
         board = _board(path, run_json)  # before hours of work, not after
-        every = list(read_jsonl(path / "samples.jsonl"))
-        samples = select(every, limit)
+        all_samples = list(read_jsonl(path / "samples.jsonl"))
+        samples = select(all_samples, limit)
         _check_samples(path, samples)
         parts = _predictors(path, run_json, predictors)
         # Not the run's own, which may be on machines that only its run.json knows.
@@ -85,14 +85,14 @@ def audit(
                 )
                 for part in parts
             ]
-        found = {
+        content = {
             "schema": 1,
             "demo": any(entry["demo"] for entry in audits),
             "notes": {part.label: note for part in parts if (note := part.resolved.component.note)},
             "audits": audits,
         }
-        _write(directory, found, run_json, every, board)
-    return found
+        _write(directory, content, run_json, all_samples, board)
+    return content
 
 
 @contextmanager
@@ -166,10 +166,10 @@ def _check(parts: Sequence[Part], engine: Resolved) -> None:
     lacks = []
     for resolved in (*(part.resolved for part in parts), engine):
         try:
-            found = resolved.component.check()
+            lines = resolved.component.check()
         except Exception as error:  # a plugin's check may raise anything
-            found = [f"its check failed: {one_line(error)}"]
-        lacks += [f"{resolved.spec.kind} {resolved.spec.label}: {line}" for line in found]
+            lines = [f"its check failed: {one_line(error)}"]
+        lacks += [f"{resolved.spec.kind} {resolved.spec.label}: {line}" for line in lines]
     if lacks:
         raise UsageError("\n".join(lacks))
 
@@ -227,7 +227,7 @@ class _Audit:
         return Pairs(first, second, of, _log2(scored, x), _log2(scored, y)), scored, failed
 
     def _entry(
-        self, scores: Floats, unchanged: Scored, attribution: Attribution, found: Mapping[str, JSON]
+        self, scores: Floats, unchanged: Scored, attribution: Attribution, statistics: Mapping[str, JSON]
     ) -> dict[str, JSON]:
         label = self.part.label
         of_run = label in self.run_json["predictors"]
@@ -261,7 +261,7 @@ class _Audit:
                 "digest": content(self.samples, label),
             },
             "stored": compare(stored, scores) if of_run else None,
-            **found,
+            **statistics,
             "covariates": [
                 attribution.covariate("title_length", length),
                 attribution.covariate("duration", seconds),
@@ -295,15 +295,15 @@ def _board(path: Path, run_json: RunJson) -> dict[str, Any] | None:
 
 def _write(
     directory: HeldDirectory,
-    found: Mapping[str, Any],
+    content: Mapping[str, Any],
     run_json: RunJson,
     samples: Sequence[Sample],
     board: dict[str, Any] | None,
 ) -> None:
     """Write the audit's files, then the run's board with it; each file is whole whenever it is there."""
-    found = with_earlier(found, directory.path)
-    directory.write_json(FILE, found)
-    directory.write_text("audit.md", document(found))
+    content = with_earlier(content, directory.path)
+    directory.write_json(FILE, content)
+    directory.write_text("audit.md", document(content))
     if board is not None:
         keep_audit(board, samples, directory.path)
         write_board(directory, board, run_json["config"])

@@ -35,7 +35,7 @@ def compare_runs(before: Path, after: Path, *, systems: Sequence[str] = (), comm
     pairs = pair_systems(ours, theirs, systems)
     if before.resolve() == after.resolve() and any(one == other for one, other in pairs):
         raise UsageError(f"{before} and {after} are the same: there is nothing to compare")
-    found: dict[str, Any] = {
+    comparison: dict[str, Any] = {
         "schema": 1,
         "before": str(before),
         "after": str(after),
@@ -51,41 +51,41 @@ def compare_runs(before: Path, after: Path, *, systems: Sequence[str] = (), comm
         "minimum_detectable_win_rate": [],
     }
     for one, other in shared_predictors(ours, theirs):
-        there = [set(scores.table.system_names) for scores in (one, other)]
-        scored = [pair for pair in pairs if all(system in known for system, known in zip(pair, there, strict=True))]
+        of_side = [set(scores.table.system_names) for scores in (one, other)]
+        scored = [pair for pair in pairs if all(system in held for system, held in zip(pair, of_side, strict=True))]
         if scored:
-            _add_predictor(found, one, other, scored, common=common)
-    if not found["contrasts"]:
+            _add_predictor(comparison, one, other, scored, common=common)
+    if not comparison["contrasts"]:
         raise UsageError(f"{before} and {after}: no predictor scored both systems of a pair")
-    whole: dict[str, Any] = rounded(found)
+    whole: dict[str, Any] = rounded(comparison)
     return whole
 
 
-def _add_predictor(found: dict[str, Any], one: Scores, other: Scores, pairs: Pairs, *, common: bool) -> None:
+def _add_predictor(comparison: dict[str, Any], one: Scores, other: Scores, pairs: Pairs, *, common: bool) -> None:
     matched = match(one, other, pairs, common=common)
     named = one if one.predictor_digest != one.predictor else other  # a file need not know its name
-    found["predictors"].append({"name": named.predictor, "digest": named.predictor_digest, "unit": named.unit})
-    found["demo"] = one.demo
+    comparison["predictors"].append({"name": named.predictor, "digest": named.predictor_digest, "unit": named.unit})
+    comparison["demo"] = one.demo
     sides = [_of_side(scores) for scores in (matched.before, matched.after)]
     for block in blocks(matched.both, common=True):
-        about = {"task": block.name, "predictor": named.predictor}
-        rows = _contrasts(block, pairs, about, sides)
-        found["resamples"] = min(found["resamples"], resamples_of(len(block.prompts)))
+        table_of = {"task": block.name, "predictor": named.predictor}
+        rows = _contrasts(block, pairs, table_of, sides)
+        comparison["resamples"] = min(comparison["resamples"], resamples_of(len(block.prompts)))
         tested = sum(not row["identical"] for row in rows)
-        found["contrasts"] += rows
-        found["minimum_detectable_win_rate"].append({**about, **detectable(len(block.prompts), tested)})
+        comparison["contrasts"] += rows
+        comparison["minimum_detectable_win_rate"].append({**table_of, **detectable(len(block.prompts), tested)})
 
 
 def _left_out(ours: Side, theirs: Side, pairs: Pairs | None) -> dict[str, JSON]:
     """Name the tasks, predictors and, unless they were chosen, systems of each side that are not compared."""
-    found = {}
-    for at, (name, side, other) in enumerate(zip(SIDES, (ours, theirs), (theirs, ours), strict=True)):
-        found[name] = {
-            "systems": sorted(set(side.systems) - {pair[at] for pair in pairs}) if pairs else [],
+    left_out = {}
+    for number, (name, side, other) in enumerate(zip(SIDES, (ours, theirs), (theirs, ours), strict=True)):
+        left_out[name] = {
+            "systems": sorted(set(side.systems) - {pair[number] for pair in pairs}) if pairs else [],
             "tasks": sorted(side.tasks - other.tasks),
             "predictors": sorted(label for digest, label in side.predictors.items() if digest not in other.predictors),
         }
-    return found
+    return left_out
 
 
 def _of_side(scores: Scores) -> dict[tuple[str, str], dict[str, JSON]]:
@@ -94,7 +94,10 @@ def _of_side(scores: Scores) -> dict[tuple[str, str], dict[str, JSON]]:
 
 
 def _contrasts(
-    block: Block, pairs: Pairs, about: Mapping[str, JSON], sides: Sequence[Mapping[tuple[str, str], Mapping[str, JSON]]]
+    block: Block,
+    pairs: Pairs,
+    table_of: Mapping[str, JSON],
+    sides: Sequence[Mapping[tuple[str, str], Mapping[str, JSON]]],
 ) -> list[dict[str, JSON]]:
     """Compare each pair on a block.
 
@@ -103,8 +106,8 @@ def _contrasts(
     Tarone 1990, Biometrics 46, on leaving out such tests.)
     """
     values = np.asarray(block.values, dtype=np.float64)
-    at = {system: number for number, system in enumerate(block.systems)}
-    met = [values[[at[label("after", other)], at[label("before", one)]]] for one, other in pairs]
+    number_of = {system: number for number, system in enumerate(block.systems)}
+    met = [values[[number_of[label("after", other)], number_of[label("before", one)]]] for one, other in pairs]
     identical = np.array([bool((two[0] == two[1]).all()) for two in met])
     y = np.concatenate([stats.pairwise_outcomes(two) for two in met])
     strata = strata_of(block)
@@ -113,7 +116,7 @@ def _contrasts(
     for family in (identical, ~identical):
         if family.any():
             rows |= zip(np.flatnonzero(family).tolist(), compare(y[family], strata, resamples).rows(), strict=True)
-    found = []
+    contrasts = []
     for number, (one, other) in enumerate(pairs):
         same = bool(identical[number])
         before, after = (
@@ -121,9 +124,9 @@ def _contrasts(
             for side, system in zip(sides, (one, other), strict=True)
         )
         medians = before["median"]["value"], after["median"]["value"]
-        found.append(
+        contrasts.append(
             {
-                **about,
+                **table_of,
                 "systems": {"before": one, "after": other},
                 **rows[number],
                 **({"verdict": None} if same else {}),
@@ -133,4 +136,4 @@ def _contrasts(
                 "median_ratio": medians[1] / medians[0] if medians[0] else None,
             }
         )
-    return found
+    return contrasts

@@ -93,16 +93,16 @@ def pair_systems(before: Side, after: Side, wanted: Sequence[str]) -> Pairs:
 def _named(text: str, before: Side, after: Side) -> tuple[str, str]:
     """Read `ID` or `ID=ID`; ids may have signs of equality themselves."""
     ours, theirs = set(before.systems), set(after.systems)
-    splits = [(text, text)] + [(text[:at], text[at + 1 :]) for at, char in enumerate(text) if char == "="]
+    splits = [(text, text)] + [(text[:index], text[index + 1 :]) for index, char in enumerate(text) if char == "="]
     fits = [(one, other) for one, other in splits if one in ours and other in theirs]
     if len(fits) == 1:
         return fits[0]
     if fits:
-        told = " or ".join(f"{one!r} with {other!r}" for one, other in fits)
-        raise UsageError(f"--system {text!r} may mean {told}: rename a system with label=")
-    known = [split for split in splits if split[0] in ours]
-    if known:
-        raise unknown("system", known[-1][1], theirs, f"{after.name} has no such system")
+        pairings = " or ".join(f"{one!r} with {other!r}" for one, other in fits)
+        raise UsageError(f"--system {text!r} may mean {pairings}: rename a system with label=")
+    starts = [split for split in splits if split[0] in ours]
+    if starts:
+        raise unknown("system", starts[-1][1], theirs, f"{after.name} has no such system")
     raise unknown("system", text, ours, f"{before.name} has no such system")
 
 
@@ -113,12 +113,14 @@ def _shown(pair: tuple[str, str]) -> str:
 def shared_predictors(before: Side, after: Side) -> list[tuple[Scores, Scores]]:
     """Pair the predictors by their fingerprints; raises UsageError that names the difference where none is shared."""
     theirs = {scores.predictor_digest: scores for scores in after.scores}
-    found = [(scores, theirs[scores.predictor_digest]) for scores in before.scores if scores.predictor_digest in theirs]
-    if found:
-        return found
-    told = [f"{_predictors(side)} in {side.name}" for side in (before, after)]
+    shared = [
+        (scores, theirs[scores.predictor_digest]) for scores in before.scores if scores.predictor_digest in theirs
+    ]
+    if shared:
+        return shared
+    predictors = [f"{_predictors(side)} in {side.name}" for side in (before, after)]
     raise UsageError(
-        f"the scores are of two predictors ({' and '.join(told)}): score both runs with the same one, "
+        f"the scores are of two predictors ({' and '.join(predictors)}): score both runs with the same one, "
         "--predictor scores the clips that are there"
     )
 
@@ -143,8 +145,8 @@ def match(before: Scores, after: Scores, pairs: Pairs, *, common: bool) -> Match
             raise UsageError(f"two versions of task {name!r} do not compare: their hashes differ ({where})")
         tasks[name] = {**ours, "group": ours["group"] or theirs["group"]}
     if not tasks:
-        told = f"{_few(sorted(before.tasks))} and {_few(sorted(after.tasks))}"
-        raise UsageError(f"{before.source} and {after.source} share no task: they are of {told}")
+        tasks_of = f"{_few(sorted(before.tasks))} and {_few(sorted(after.tasks))}"
+        raise UsageError(f"{before.source} and {after.source} share no task: they are of {tasks_of}")
     sides = (
         _only(before, {one for one, _ in pairs}, tasks),
         _only(after, {other for _, other in pairs}, tasks),
@@ -180,10 +182,10 @@ def _check_complete(both: Scores, pairs: Pairs, before: Scores, after: Scores) -
         for pair in pairs
         for name in (label(side, system) for side, system in zip(SIDES, pair, strict=True))
     }
-    system, there = min(has.items(), key=lambda item: (len(item[1]), item[0]))
-    if len(there) == len(np.unique(rows.asked())):
+    system, held = min(has.items(), key=lambda item: (len(item[1]), item[0]))
+    if len(held) == len(np.unique(rows.repeat_codes())):
         return
-    missing = sorted({_place(row) for row in rows} - {_place(row) for row in there})
+    missing = sorted({_sample_key(row) for row in rows} - {_sample_key(row) for row in held})
     source = before.source if system.endswith(" before") else after.source
     names = [f"{task}/{prompt}" + (f" repeat {repeat}" if repeat else "") for task, prompt, repeat in missing]
     count = f"{len(missing)} result{'s' * (len(missing) > 1)}"
@@ -193,7 +195,7 @@ def _check_complete(both: Scores, pairs: Pairs, before: Scores, after: Scores) -
     )
 
 
-def _place(row: ScoreRow) -> tuple[str, str, int]:
+def _sample_key(row: ScoreRow) -> tuple[str, str, int]:
     return row.task, row.prompt_id, row.repeat
 
 

@@ -12,7 +12,7 @@ from popbench.errors import UsageError, damage
 from popbench.records import JSON, Sample
 from popbench.runs.run_json import read_finished
 from popbench.runs.samples import read_jsonl
-from popbench.scores.rows import Names
+from popbench.scores.rows import NameCodes
 from popbench.scores.run_scores import row_of
 from popbench.scores.scores import check_row
 
@@ -52,8 +52,8 @@ class Exported:
         self.path = path
         self.run_json = read_finished(path)
         self._places: set[int] = set()
-        self._systems: Names[str] = Names()
-        self._prompts: Names[tuple[str, str]] = Names()
+        self._systems: NameCodes[str] = NameCodes()
+        self._prompts: NameCodes[tuple[str, str]] = NameCodes()
 
     def samples(self) -> Iterator[tuple[Sample, dict[str, Row]]]:
         """Read the samples one by one, each with its row under every predictor, by the predictor's name.

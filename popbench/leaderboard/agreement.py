@@ -32,20 +32,20 @@ def _compare(first: Block, second: Block) -> dict[str, JSON]:
     systems = _common(first.systems, second.systems)
     prompts = _common(first.prompts, second.prompts)
     repeats = _common(first.repeats, second.repeats)
-    about = {"systems": len(systems), "n": len(prompts)}
+    counts = {"systems": len(systems), "n": len(prompts)}
     if len(systems) < 2 or not prompts or not repeats:
-        return {**about, "tau": None}
+        return {**counts, "tau": None}
     category = dict(zip(first.prompts, first.categories, strict=True))
     strata = np.unique([f"{prompt[0]}\0{category[prompt]}" for prompt in prompts], return_inverse=True)[1]
     ours, theirs = (_half_wins(block, systems, prompts, repeats) for block in (first, second))
-    found = stats.rank_agreement(ours, theirs, draw(strata.astype(np.int64)))
-    if found is None:
-        return {**about, "tau": None}
+    tau = stats.rank_agreement(ours, theirs, draw(strata.astype(np.int64)))
+    if tau is None:
+        return {**counts, "tau": None}
     interval = {
         key: number if math.isfinite(number) else None
-        for key, number in zip(("value", "low", "high"), found, strict=True)
+        for key, number in zip(("value", "low", "high"), tau, strict=True)
     }
-    return {**about, "tau": interval}
+    return {**counts, "tau": interval}
 
 
 def _half_wins(block: Block, systems: Sequence[str], prompts: Sequence[Any], repeats: Sequence[int]) -> Any:
@@ -56,10 +56,10 @@ def _half_wins(block: Block, systems: Sequence[str], prompts: Sequence[Any], rep
 
 
 def _common(ours: Sequence[Any], theirs: Sequence[Any]) -> list[Any]:
-    known = set(theirs)
-    return [item for item in ours if item in known]
+    wanted = set(theirs)
+    return [item for item in ours if item in wanted]
 
 
 def _places(items: Sequence[Any], wanted: Sequence[Any]) -> list[int]:
-    number = {item: at for at, item in enumerate(items)}
+    number = {item: place for place, item in enumerate(items)}
     return [number[item] for item in wanted]

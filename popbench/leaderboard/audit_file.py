@@ -42,18 +42,18 @@ def keep_audit(results: dict[str, Any], samples: Iterable[Sample], folder: Path)
         results["remarks"].append(OUTDATED)
 
 
-def with_earlier(found: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def with_earlier(latest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Add to what was found the audits of other predictors that audit.json holds; what is no audit is dropped."""
-    whole = dict(found)
+    whole = dict(latest)
     try:
-        known = read_json(folder / FILE)
-        here = {entry["predictor"] for entry in found["audits"]}
-        audits = [*found["audits"], *(entry for entry in known["audits"] if entry["predictor"] not in here)]
-        whole |= {"demo": any(entry["demo"] for entry in audits), "notes": {**known["notes"], **found["notes"]}}
+        earlier = read_json(folder / FILE)
+        here = {entry["predictor"] for entry in latest["audits"]}
+        audits = [*latest["audits"], *(entry for entry in earlier["audits"] if entry["predictor"] not in here)]
+        whole |= {"demo": any(entry["demo"] for entry in audits), "notes": {**earlier["notes"], **latest["notes"]}}
         whole["audits"] = audits
         document(whole)
     except Exception:  # not there, or whatever stands there: it is no audit
-        return dict(found)
+        return dict(latest)
     return whole
 
 

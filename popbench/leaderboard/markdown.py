@@ -106,11 +106,11 @@ def decided(results: Mapping[str, Any], predictor: str, task: str) -> str:
 
 def decides(results: Mapping[str, Any], predictor: str, task: str) -> str:
     """Say in one sentence what the number of prompts can decide."""
-    found = next(
+    detectable = next(
         row for row in results["minimum_detectable_win_rate"] if (row["predictor"], row["task"]) == (predictor, task)
     )
-    n, pairs = found["n"], found["pairs"]
-    one, every = found["one_pair"], found["all_pairs"]
+    n, pairs = detectable["n"], detectable["pairs"]
+    one, every = detectable["one_pair"], detectable["all_pairs"]
     if one is None:
         return f"With {n} prompt{'s' * (n != 1)} no win rate is detectable at the 95 % level, not even all wins."
     sentence = f"With {n} prompts a single comparison detects (80 % power) a win rate of {percent(one)} % or more"
@@ -141,9 +141,9 @@ def _tau(tau: Mapping[str, Any]) -> str:
 
 
 def markdown(
-    results: Mapping[str, Any], title: str = "Leaderboard", about: Sequence[str] = (), more: Sequence[str] = ()
+    results: Mapping[str, Any], title: str = "Leaderboard", footer: Sequence[str] = (), more: Sequence[str] = ()
 ) -> str:
-    """Render results.json as a board to paste; `more` is markdown below the tables, `about` adds to the footer."""
+    """Render results.json as a board to paste; `more` is markdown below the tables, `footer` adds to the footer."""
     lines = [f"# {title}", ""]
     if results["demo"]:
         lines += ["> [!WARNING]", f"> {DEMO}", ""]
@@ -157,7 +157,7 @@ def markdown(
         lines += _board(results, predictor, task)
     for line in agreements(results):
         lines += [escaped(line), ""]
-    lines += [*more, *_footer(results, about)]
+    lines += [*more, *_footer(results, footer)]
     return "\n".join(lines) + "\n"
 
 
@@ -200,8 +200,8 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
         ],
     )
     yield ""
-    said = (decided(results, predictor, task), decides(results, predictor, task))
-    yield " ".join(("Brackets hold 95 % intervals, paired by prompt.", *filter(None, said)))
+    sentences = (decided(results, predictor, task), decides(results, predictor, task))
+    yield " ".join(("Brackets hold 95 % intervals, paired by prompt.", *filter(None, sentences)))
     yield ""
     yield from _matrix(results, predictor, task, rows)
     yield from _contrasts(results, predictor, task)
@@ -304,7 +304,7 @@ def _categories(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield ""
 
 
-def _footer(results: Mapping[str, Any], about: Sequence[str]) -> Iterator[str]:
+def _footer(results: Mapping[str, Any], more: Sequence[str]) -> Iterator[str]:
     yield "---"
     yield ""
     yield (
@@ -329,11 +329,11 @@ def _footer(results: Mapping[str, Any], about: Sequence[str]) -> Iterator[str]:
         )
         yield ""
     for task in results["tasks"]:
-        known = f"hash {code(task['hash'])}" if task["hash"] else "hash unknown"
-        yield f"- task {escaped(task['name'])}: {known}"
+        identity = f"hash {code(task['hash'])}" if task["hash"] else "hash unknown"
+        yield f"- task {escaped(task['name'])}: {identity}"
     for predictor in results["predictors"]:
-        known = f"fingerprint {code(predictor['digest'])}" if predictor["digest"] else "fingerprint unknown"
-        yield f"- predictor {escaped(predictor['name'])}: {known}"
+        identity = f"fingerprint {code(predictor['digest'])}" if predictor["digest"] else "fingerprint unknown"
+        yield f"- predictor {escaped(predictor['name'])}: {identity}"
     for of in results.get("references", []):
         yield (
             f"- references: corpus {escaped(of['corpus'])}, part {escaped(of['part'])}, {of['videos']:,} videos, "
@@ -341,7 +341,7 @@ def _footer(results: Mapping[str, Any], about: Sequence[str]) -> Iterator[str]:
         )
     if results["restricted_to_common"]:
         yield "- restricted to the prompts that all systems have"
-    yield from (f"- {line}" for line in about)
+    yield from (f"- {line}" for line in more)
 
 
 def table(head: Sequence[str], align: str, body: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -122,7 +122,7 @@ def contrasts(pairs: Sequence[dict[str, Any]], modes: Mapping[str, str]) -> list
     `modes` maps labels to the names of modes; a label it does not know stands for itself. The contrasts are a
     family of their own for Holm's adjustment; the verdict stays that of the pair among all pairs.
     """
-    found = []
+    picked = []
     for pair in pairs:
         a, b = parts_of(pair["a"]), parts_of(pair["b"])
         if a is None or b is None or (a[0], a[2]) != (b[0], b[2]):
@@ -131,9 +131,9 @@ def contrasts(pairs: Sequence[dict[str, Any]], modes: Mapping[str, str]) -> list
         if basic.count(True) != 1:
             continue
         contrast = flipped(pair) if basic[0] else pair
-        found.append({**contrast, "llm": a[0], "mode": (b if basic[0] else a)[1], "generator": a[2]})
-    adjusted = stats.holm([contrast["p"] for contrast in found]).tolist()
-    return [{**contrast, "p_adjusted": rounded(p)} for contrast, p in zip(found, adjusted, strict=True)]
+        picked.append({**contrast, "llm": a[0], "mode": (b if basic[0] else a)[1], "generator": a[2]})
+    adjusted = stats.holm([contrast["p"] for contrast in picked]).tolist()
+    return [{**contrast, "p_adjusted": rounded(p)} for contrast, p in zip(picked, adjusted, strict=True)]
 
 
 def rounded(value: Any) -> Any:
@@ -157,10 +157,10 @@ def rounded_all(values: Any) -> Any:
         scale = _POWERS[np.clip(np.nan_to_num(power), 0, len(_POWERS) - 1).astype(np.intp)]
         scaled = x * scale
         whole = np.rint(scaled)
-        found = whole / scale  # of two exact numbers, so the float next to the decimal number
+        rounded_values = whole / scale  # of two exact numbers, so the float next to the decimal number
         # A product is not exact: where it is not clear which way to round, or the power of ten is none of these.
         clear = (np.abs(np.abs(scaled - whole) - 0.5) > 1e-4) & (np.abs(whole) >= 1e9) & (np.abs(whole) < 1e10)
     clear &= (power >= 0) & (power < len(_POWERS))
-    for at in np.flatnonzero(~clear & (x != 0)):
-        found.flat[at] = rounded(float(x.flat[at]))
-    return found
+    for index in np.flatnonzero(~clear & (x != 0)):
+        rounded_values.flat[index] = rounded(float(x.flat[index]))
+    return rounded_values

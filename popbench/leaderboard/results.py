@@ -19,7 +19,7 @@ from popbench.scores.rows import ERROR, INVALID
 from popbench.scores.scores import Block, Scores, blocks
 
 _ENDS = ("value", "low", "high")
-_SMALL, _FEW, _AT_ONCE = 2**22, 5_000, 4
+_FEW_OUTCOMES, _FEW_PROMPTS, _TABLES_AT_ONCE = 2**22, 5_000, 4
 """Outcomes of a table, pairs times prompts, and prompts, up to which several are computed at a time, and how many."""
 
 
@@ -33,9 +33,9 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
         "schema": 1,
         "demo": any(scores.demo for scores in sources),
         "tasks": [
-            {"name": name, **about}
-            for name, about in sorted(
-                {name: about for scores in sources for name, about in scores.tasks.items()}.items()
+            {"name": name, **facts}
+            for name, facts in sorted(
+                {name: facts for scores in sources for name, facts in scores.tasks.items()}.items()
             )
         ],
         "predictors": [
@@ -53,36 +53,36 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
         "enhancement": [],
         "minimum_detectable_win_rate": [],
     }
-    found = {scores.predictor: list(blocks(scores, common=common)) for scores in sources}
-    drawn = [resamples_of(len(block.prompts)) for tables in found.values() for block in tables]
+    tables_of = {scores.predictor: list(blocks(scores, common=common)) for scores in sources}
+    drawn = [resamples_of(len(block.prompts)) for tables in tables_of.values() for block in tables]
     results["resamples"] = min(drawn, default=RESAMPLES)
-    for table in _tables([(scores, block) for scores in sources for block in found[scores.predictor]]):
+    for table in _tables([(scores, block) for scores in sources for block in tables_of[scores.predictor]]):
         for key, rows in table.items():
             results[key] += rows
-    if len(found) > 1:
-        results["agreement"] = list(agreement(found))
+    if len(tables_of) > 1:
+        results["agreement"] = list(agreement(tables_of))
     # Pairs are rounded already: there are many of them, and Holm's contrasts are made of the rounded ones.
     return {key: value if key in ("pairs", "enhancement") else rounded(value) for key, value in results.items()}
 
 
 def _unique(values: Iterable[Any]) -> list[Any]:
-    found: list[Any] = []
+    unique: list[Any] = []
     for value in values:
-        if value not in found:
-            found.append(value)
-    return found
+        if value not in unique:
+            unique.append(value)
+    return unique
 
 
 def limited(sources: Sequence[Scores]) -> dict[str, list[int]]:
     """Name the tasks of which only some prompts were run: (the fewest prompts of a predictor, prompts of the task)."""
-    found: dict[str, list[int]] = {}
+    shortened: dict[str, list[int]] = {}
     for scores in sources:
         run = Counter(task for task, _ in scores.table.prompt_names)
-        for task, about in scores.tasks.items():
-            n, total = run[task], about.get("prompts")
+        for task, facts in scores.tasks.items():
+            n, total = run[task], facts.get("prompts")
             if total is not None and n < total:
-                found[task] = min(found.get(task, [n, total]), [n, total])
-    return dict(sorted(found.items()))
+                shortened[task] = min(shortened.get(task, [n, total]), [n, total])
+    return dict(sorted(shortened.items()))
 
 
 def _tables(blocks: Sequence[tuple[Scores, Block]]) -> Iterator[dict[str, list[Any]]]:
@@ -91,30 +91,30 @@ def _tables(blocks: Sequence[tuple[Scores, Block]]) -> Iterator[dict[str, list[A
     BLAS's own threads wait for one another all the time, and where other processes are at work, for long.
     """
     largest = max((len(block.systems) ** 2 // 2 * len(block.prompts) for _, block in blocks), default=0)
-    if largest > _SMALL or max((len(block.prompts) for _, block in blocks), default=0) > _FEW:
+    if largest > _FEW_OUTCOMES or max((len(block.prompts) for _, block in blocks), default=0) > _FEW_PROMPTS:
         yield from (_table(*of) for of in blocks)
         return
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(min(os.cpu_count() or 1, _AT_ONCE)) as pool:
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(min(os.cpu_count() or 1, _TABLES_AT_ONCE)) as pool:
         yield from pool.map(_table, *zip(*blocks, strict=True))
 
 
 def _table(scores: Scores, block: Block) -> dict[str, list[Any]]:
     values = np.asarray(block.values, dtype=np.float64)
     strata = strata_of(block)
-    about = {"task": block.name, "predictor": scores.predictor}
+    table_of = {"task": block.name, "predictor": scores.predictor}
     y = stats.pairwise_outcomes(values)
     resamples = draw(strata)
     compared = compare(y, strata, resamples)
     first, second = np.triu_indices(len(block.systems), 1)
     pairs = [
-        {**about, "a": block.systems[a], "b": block.systems[b], **pair}
+        {**table_of, "a": block.systems[a], "b": block.systems[b], **pair}
         for a, b, pair in zip(first.tolist(), second.tolist(), compared.rows(), strict=True)
     ]
     return {
-        "systems": _systems(scores, block, values, strata, y, resamples, compared, about),
+        "systems": _systems(scores, block, values, strata, y, resamples, compared, table_of),
         "pairs": pairs,
         "enhancement": contrasts(pairs, scores.modes),
-        "minimum_detectable_win_rate": [{**about, **detectable(len(block.prompts), len(y))}],
+        "minimum_detectable_win_rate": [{**table_of, **detectable(len(block.prompts), len(y))}],
     }
 
 
@@ -142,7 +142,7 @@ def _systems(
     y: Any,
     resamples: stats.Resamples,
     compared: Compared,
-    about: dict[str, JSON],
+    table_of: dict[str, JSON],
 ) -> list[dict[str, Any]]:
     n_systems = len(block.systems)
     against = _against_others(y, resamples, compared, n_systems)
@@ -160,18 +160,18 @@ def _systems(
     return [
         {
             "system": name,
-            **about,
+            **table_of,
             "n": len(block.prompts),
             "repeats": values.shape[2],
-            "invalid": invalid[at],
-            "errors": errors[at],
-            "median": medians[at],
-            "by_category": by_category[at],
-            **dict(zip(("compliance", "compliance_interval", "drafts"), compliance[at], strict=True)),
-            **dict(zip(("copy_rate", "copy_rate_interval", "drafts_with_references"), copies[at], strict=True)),
-            **against[at],
+            "invalid": invalid[index],
+            "errors": errors[index],
+            "median": medians[index],
+            "by_category": by_category[index],
+            **dict(zip(("compliance", "compliance_interval", "drafts"), compliance[index], strict=True)),
+            **dict(zip(("copy_rate", "copy_rate_interval", "drafts_with_references"), copies[index], strict=True)),
+            **against[index],
         }
-        for at, name in enumerate(block.systems)
+        for index, name in enumerate(block.systems)
     ]
 
 
@@ -220,37 +220,37 @@ def _medians(values: Any, strata: Any) -> list[dict[str, float | None]]:
 
 def _by_category(block: Block, values: Any, strata: Any) -> list[dict[str, JSON]]:
     names = np.asarray(block.categories)
-    found: list[dict[str, JSON]] = [{} for _ in block.systems]
+    by_system: list[dict[str, JSON]] = [{} for _ in block.systems]
     for name in dict.fromkeys(block.categories):
         chosen = names == name
         if chosen.any():
             medians = _medians(values[:, chosen], strata[chosen])
-            for of, median in zip(found, medians, strict=True):
-                of[str(name)] = {"n": int(chosen.sum()), "median": median}
-    return found
+            for of_system, median in zip(by_system, medians, strict=True):
+                of_system[str(name)] = {"n": int(chosen.sum()), "median": median}
+    return by_system
 
 
 _Share = tuple[float | None, list[float] | None, int]
 
 
-def _shares(said: Any, cell: Any, n_systems: int, strata: Any) -> list[_Share]:
+def _shares(flags: Any, cell: Any, n_systems: int, strata: Any) -> list[_Share]:
     """The share of each system's drafts of which something is true, by prompt as everything is; null where none says.
 
-    `said` is 1, 0 or, where nothing is known, -1; `cell` the number of each draft's system times the number of prompts,
+    `flags` is 1, 0 or, where nothing is known, -1; `cell` the number of each draft's system times the number of prompts,
     plus that of its prompt. Systems of which the same prompts say something, mostly all, are judged in one go.
     """
     shape = (n_systems, len(strata))
     drafts, true = (
-        np.bincount(cell[said >= least], minlength=n_systems * len(strata)).reshape(shape) for least in (0, 1)
+        np.bincount(cell[flags >= least], minlength=n_systems * len(strata)).reshape(shape) for least in (0, 1)
     )
-    found: list[_Share] = [(None, None, 0)] * n_systems
+    shares: list[_Share] = [(None, None, 0)] * n_systems
     for chosen in np.unique(drafts > 0, axis=0):
         if chosen.any():
             systems = np.flatnonzero(((drafts > 0) == chosen).all(axis=1))
-            at = np.ix_(systems, np.flatnonzero(chosen))
-            y = true[at] / drafts[at]
+            block = np.ix_(systems, np.flatnonzero(chosen))
+            y = true[block] / drafts[block]
             low, high = stats.korn_graubard(y, strata[chosen], LEVEL)
-            columns = (y.mean(axis=1), low, high, drafts[at].sum(axis=1))
+            columns = (y.mean(axis=1), low, high, drafts[block].sum(axis=1))
             for system, share, *ends, number in zip(systems, *(column.tolist() for column in columns), strict=True):
-                found[system] = (share, ends, number)
-    return found
+                shares[system] = (share, ends, number)
+    return shares

@@ -37,8 +37,8 @@ def show(results: Mapping[str, Any], console: Console) -> None:
         contrasts = _contrasts(results, predictor, task, console.width)
         if contrasts is not None:
             console.print(contrasts)
-        said = (decided(results, predictor, task), decides(results, predictor, task))
-        console.print(Text(" ".join(filter(None, said)), style="dim"))
+        sentences = (decided(results, predictor, task), decides(results, predictor, task))
+        console.print(Text(" ".join(filter(None, sentences)), style="dim"))
         console.print()
     for line in agreements(results):
         console.print(Text(line))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from popbench.errors import UsageError, unknown
 from popbench.leaderboard.pairs import BASIC
 from popbench.paper.evidence import Evidence
-from popbench.paper.matching import Names
+from popbench.paper.matching import PaperNames
 from popbench.paper.published import PROMPTS
 
 RAG_SIZE = 10
@@ -34,7 +34,7 @@ class Choices:
     """What was asked or else taken; `told` says each choice that the paper or its reader might make otherwise."""
 
     tasks: dict[str, str | None]
-    names: Names
+    names: PaperNames
     basic: str | None
     pe: str | None
     mode: str
@@ -51,7 +51,7 @@ def choose(evidence: Evidence, asked: Asked) -> Choices:
     tasks = _tasks(evidence, asked, told)
     llms = sorted({llm for llm, _, _ in evidence.systems})
     generators = sorted({generator for _, _, generator in evidence.systems})
-    names = Names([*llms, *generators], asked.matches)
+    names = PaperNames([*llms, *generators], asked.matches)
     for what, name, there in (("llm", asked.llm, llms), ("generator", asked.generator, generators)):
         if name is not None and name not in there:
             raise unknown(what, name, there, f"in --{what}")
@@ -101,7 +101,7 @@ def choose(evidence: Evidence, asked: Asked) -> Choices:
 
 
 def _pick(
-    labels: Sequence[str], names: Names, usual: str | None, covers: Callable[[str], int], asked: str | None
+    labels: Sequence[str], names: PaperNames, usual: str | None, covers: Callable[[str], int], asked: str | None
 ) -> tuple[str, str]:
     """Return what was asked, else the paper's, else what covers most, the first of equals; and why."""
     if asked is not None:

@@ -31,7 +31,7 @@ def normal(label: str) -> str:
 _KNOWN = {normal(alias): name for name, aliases in ALIASES.items() for alias in (name, *aliases)} | {HUMAN: HUMAN}
 
 
-class Names:
+class PaperNames:
     """Finds the paper's name of a label, and the label of one of the paper's names."""
 
     def __init__(self, labels: Iterable[str], given: Sequence[str] = ()) -> None:

@@ -151,7 +151,7 @@ def _without_known_human(board: Board, submission: Submission, notes: list[str])
     baseline = f"baseline {HUMAN}"
     return submission.model_copy(
         update={
-            "systems": {name: known for name, known in submission.systems.items() if name != HUMAN},
+            "systems": {name: fingerprints for name, fingerprints in submission.systems.items() if name != HUMAN},
             "components": {name: part for name, part in submission.components.items() if name != baseline},
             "notes": {label: note for label, note in submission.notes.items() if label != HUMAN},
             "remarks": [line for line in submission.remarks if not line.startswith(f"{HUMAN}: ")],
@@ -162,7 +162,7 @@ def _without_known_human(board: Board, submission: Submission, notes: list[str])
 
 def _owner(board: Board, system: str) -> str | None:
     """Name the submission that a system is in."""
-    return next((name for name, found in sorted(board.submissions.items()) if system in found.systems), None)
+    return next((name for name, submission in sorted(board.submissions.items()) if system in submission.systems), None)
 
 
 def _same(one: Submission, other: Submission, system: str) -> bool:
@@ -176,15 +176,15 @@ def _same(one: Submission, other: Submission, system: str) -> bool:
 
 
 def _duplicates(board: Board, submission: Submission) -> Iterator[str]:
-    there = {system: owner for system in sorted(submission.systems) if (owner := _owner(board, system)) is not None}
-    others = len(there) < len(submission.systems)
-    for system, owner in there.items():
-        known = board.submissions[owner]
+    owners = {system: owner for system in sorted(submission.systems) if (owner := _owner(board, system)) is not None}
+    others = len(owners) < len(submission.systems)
+    for system, owner in owners.items():
+        submitted = board.submissions[owner]
         where = f"system {system!r} is on the board already, in {SUBMISSIONS}/{owner},"
         leave = "; --system names those to submit" if others else ""
-        if _same(known, submission, system):
+        if _same(submitted, submission, system):
             yield f"{where} with the same results{leave}"
-        elif known.systems[system] == submission.systems[system]:
+        elif submitted.systems[system] == submission.systems[system]:
             yield f"{where} with other results: remove that file first if these are to take their place{leave}"
         elif system == HUMAN:
             yield f"{where} with another fingerprint: its corpus or embedder differs{leave}"

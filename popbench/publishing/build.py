@@ -31,11 +31,11 @@ def _check_out(out: Path) -> None:
     """Raise UsageError for a folder that holds a run, or files of these names that no board is made of."""
     if (out / "run.json").exists():
         raise UsageError(f"{out} is a run directory: choose another --out for the board")
-    there = [name for name in NAMES if (out / name).exists()]
+    present = [name for name in NAMES if (out / name).exists()]
     try:
-        known = read_json(out / "board.json")
-        ours = isinstance(known, dict) and {"schema", "systems", "pairs"} <= set(known)
+        content = read_json(out / "board.json")
+        ours = isinstance(content, dict) and {"schema", "systems", "pairs"} <= set(content)
     except (OSError, ValueError, RecursionError):
         ours = False
-    if there and not ours:
-        raise UsageError(f"{out} holds {' and '.join(there)} that belong to no board: choose another --out")
+    if present and not ours:
+        raise UsageError(f"{out} holds {' and '.join(present)} that belong to no board: choose another --out")

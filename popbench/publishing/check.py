@@ -57,11 +57,11 @@ def _unlisted(board: Board, unreadable: list[str]) -> Iterator[str]:
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return  # told when the file is compared
     folder = board.path / SUBMISSIONS
-    known = {f"{SUBMISSIONS}/{name}" for name in board.submissions}
-    for file in sorted(listed - known):
+    present = {f"{SUBMISSIONS}/{name}" for name in board.submissions}
+    for file in sorted(listed - present):
         if not any(line.startswith(f"{board.path / file}: ") for line in unreadable):
             yield f"{board.path / file} is missing: the board was built with it"
-    for file in sorted(known - listed):
+    for file in sorted(present - listed):
         yield (
             f"{folder / Path(file).name} is new: the board was built without it; popbench leaderboard build "
             f"{board.path} takes it in"
@@ -71,20 +71,20 @@ def _unlisted(board: Board, unreadable: list[str]) -> Iterator[str]:
 def _differences(path: Path, made: Mapping[str, str]) -> Iterator[str]:
     for name, text in made.items():
         try:
-            found = read_bytes(path / name)
+            content = read_bytes(path / name)
         except OSError:
             yield f"{path / name} is missing: popbench leaderboard build {path} writes it"
             continue
-        if found != text.encode("utf-8", "replace"):
+        if content != text.encode("utf-8", "replace"):
             yield (
-                f"{path / name} is not what the submissions give: {_first(found.decode('utf-8', 'replace'), text)} "
+                f"{path / name} is not what the submissions give: {_first(content.decode('utf-8', 'replace'), text)} "
                 f"(after an upgrade of popbench or its chart library: popbench leaderboard build {path})"
             )
 
 
-def _first(found: str, made: str) -> str:
+def _first(content: str, made: str) -> str:
     """Show the first line in which a file differs, from a little before the place."""
-    lines = list(zip_longest(found.split("\n"), made.split("\n")))
+    lines = list(zip_longest(content.split("\n"), made.split("\n")))
     different = [number for number, (one, other) in enumerate(lines, 1) if one != other]
     one, other = lines[different[0] - 1]
     start = 0

@@ -33,10 +33,10 @@ def ready(repo_id: str, *, replace: bool = False) -> None:
 
     if not huggingface_hub.get_token():
         raise UsageError("--push-to-hub needs a token of the hub: give it with `hf auth login`, or in HF_TOKEN")
-    there = _files(repo_id)
-    if there and not replace:
+    present = _files(repo_id)
+    if present and not replace:
         raise UsageError(
-            f"{repo_id} holds {counted(len(there), 'file')} already ({', '.join(there[:3])}): --replace writes this "
+            f"{repo_id} holds {counted(len(present), 'file')} already ({', '.join(present[:3])}): --replace writes this "
             "board over them, or choose another name"
         )
 
@@ -69,12 +69,12 @@ def _files(repo_id: str) -> list[str]:
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
-        found = HfApi().list_repo_files(repo_id, repo_type=KIND)
+        names = HfApi().list_repo_files(repo_id, repo_type=KIND)
     except RepositoryNotFoundError:
         return []
     except Exception as error:  # the client's errors, and those of the HTTP library that it uses
         raise UsageError(f"the hub cannot be asked for {repo_id}: {one_line(error)}") from error
-    return sorted(name for name in found if name != ".gitattributes")
+    return sorted(name for name in names if name != ".gitattributes")
 
 
 def _write(folder: Path, results: Mapping[str, Any], sources: Sequence[Scores], board: Path) -> None:
@@ -103,7 +103,7 @@ def _write(folder: Path, results: Mapping[str, Any], sources: Sequence[Scores], 
 
 def _card(results: Mapping[str, Any], readme: str) -> str:
     """Put what the hub wants to know above a board."""
-    about = {
+    header = {
         "tags": ["popbench", "leaderboard", *(["demo"] if results["demo"] else [])],
         "configs": [
             {"config_name": name, "data_files": f"data/{name}.parquet", **({"default": True} if not number else {})}
@@ -113,7 +113,7 @@ def _card(results: Mapping[str, Any], readme: str) -> str:
     }
     # Links to submissions would lead nowhere: their rows are in the table of scores.
     shown = re.sub(r"\[([^\]]*)\]\(submissions/[^)]*\)", r"\1", readme)
-    return f"---\n{yaml.safe_dump(about, sort_keys=False)}---\n\n{shown}"
+    return f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n\n{shown}"
 
 
 def _scores(scores: Scores) -> Iterator[dict[str, JSON]]:
@@ -148,14 +148,14 @@ def _scores(scores: Scores) -> Iterator[dict[str, JSON]]:
 
 def _flat(row: Mapping[str, JSON], prefix: str = "") -> dict[str, JSON]:
     """Make columns of an entry of results.json: `median`, `median_low` and `median_high` of a median."""
-    found: dict[str, JSON] = {}
+    columns: dict[str, JSON] = {}
     for key, value in row.items():
         name = prefix if key == "value" else f"{prefix}_{key}" if prefix else key
         if isinstance(value, dict):
-            found |= _flat(value, name) if key != "by_category" else {}
+            columns |= _flat(value, name) if key != "by_category" else {}
         elif isinstance(value, list):
-            of = name.removesuffix("_interval")
-            found |= {f"{of}_low": value[0], f"{of}_high": value[1]}
+            start = name.removesuffix("_interval")
+            columns |= {f"{start}_low": value[0], f"{start}_high": value[1]}
         else:
-            found[name] = value
-    return found
+            columns[name] = value
+    return columns

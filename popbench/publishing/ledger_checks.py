@@ -37,19 +37,19 @@ _COMPARED = (
 
 def contradictions(run_json: RunJson, ledger: Ledger) -> Iterator[str]:
     """Say where run.json contradicts itself or the ledger: tasks, seed, and what systems and predictors are made of."""
-    known = json.loads(ledger.about("identity") or "{}")
+    identity = json.loads(ledger.about("identity") or "{}")
     tasks = {name: task["hash"] for name, task in run_json["tasks"].items()}
-    if known != {"tasks": tasks, "seed": run_json["config"]["seed"]}:
+    if identity != {"tasks": tasks, "seed": run_json["config"]["seed"]}:
         yield f"run.json names other tasks or another seed than the ledger: it was changed by hand; {_AGAIN}"
     parts = _digests(run_json)
-    for name, found in sorted(run_json["predictors"].items()):
-        if parts.get(f"predictor {name}") != found:
+    for name, recorded_fingerprint in sorted(run_json["predictors"].items()):
+        if parts.get(f"predictor {name}") != recorded_fingerprint:
             yield f"run.json: predictor {name!r} has another fingerprint than its digest says: {_AGAIN}"
     if not run_json["demo"]:
         yield from (f"run.json says that it is no demo run, and {name} is a demonstration" for name in _demos(run_json))
     for system, by_task in sorted(run_json["systems"].items()):
-        for task, found in sorted(by_task.items()):
-            if found != _fingerprint(run_json, parts, system, task):
+        for task, recorded_fingerprint in sorted(by_task.items()):
+            if recorded_fingerprint != _fingerprint(run_json, parts, system, task):
                 yield f"run.json: the parts of system {system!r} are others than its fingerprint says: {_AGAIN}"
                 break
 
@@ -85,17 +85,17 @@ def other_prompts(run_json: RunJson, samples: Sequence[Sample], task: str) -> st
 def edited(run_json: RunJson, ledger: Ledger, samples: Sequence[Sample]) -> Iterator[str]:
     """Say which fields of samples are not as the ledger has them, one line for each field, with the first place."""
     differences: dict[str, list[str]] = {}
-    cells: dict[tuple[str, str], Mapping[At, Sample]] = {}
+    recorded_samples: dict[tuple[str, str], Mapping[At, Sample]] = {}
     for sample in samples:
         of = (sample.system, sample.task)
-        if of not in cells:
-            there = [at for at in samples if (at.system, at.task) == of]
-            cells[of] = _best(run_json, ledger, *of, there)
-        for field, why in _differences(cells[of].get((sample.prompt_id, sample.repeat)), sample):
+        if of not in recorded_samples:
+            of_system = [other for other in samples if (other.system, other.task) == of]
+            recorded_samples[of] = _best(run_json, ledger, *of, of_system)
+        for field, why in _differences(recorded_samples[of].get((sample.prompt_id, sample.repeat)), sample):
             differences.setdefault(field, []).append(f"{_place(sample)}: {why}")
-    for field, places in differences.items():
-        more = f" ({counted(len(places), 'sample')})" if len(places) > 1 else ""
-        yield f"samples.jsonl does not match the ledger in {field}{more}: {places[0]}"
+    for field, samples_with in differences.items():
+        more = f" ({counted(len(samples_with), 'sample')})" if len(samples_with) > 1 else ""
+        yield f"samples.jsonl does not match the ledger in {field}{more}: {samples_with[0]}"
 
 
 def _place(sample: Sample) -> str:
@@ -103,14 +103,14 @@ def _place(sample: Sample) -> str:
     return f"system {sample.system!r}, {sample.task}/{sample.prompt_id}{repeat}"
 
 
-def _differences(known: Sample | None, sample: Sample) -> Iterator[tuple[str, str]]:
-    if known is None:
+def _differences(ledger_value: Sample | None, sample: Sample) -> Iterator[tuple[str, str]]:
+    if ledger_value is None:
         yield "prompts", "the ledger holds nothing of it (or another version of popbench made it: " + _AGAIN + ")"
         return
     for field in _COMPARED:
-        value, in_ledger = (_plain(getattr(either, field)) for either in (sample, known))
-        if value != in_ledger:
-            yield field, f"it says {_short(value)}, the ledger {_short(in_ledger)}"
+        value, ledger_value = (_plain(getattr(either, field)) for either in (sample, ledger_value))
+        if value != ledger_value:
+            yield field, f"it says {_short(value)}, the ledger {_short(ledger_value)}"
 
 
 def _plain(value: JSON) -> JSON:
@@ -132,15 +132,17 @@ def _best(run_json: RunJson, ledger: Ledger, system: str, task: str, samples: Se
     if mode is not None:
         return recorded(run_json, ledger, system, task, mode)
     human = _digests(run_json).get(f"baseline {HUMAN}", "")
-    found = [
+    matchings = [
         recorded(run_json, ledger, system, task, mode)
         for mode in ledger.modes(made_by(human, rendered=False), run_json["tasks"][task]["hash"])
     ]
 
-    def agree(cell: Mapping[At, Sample]) -> int:
-        return sum(not list(_differences(cell.get((sample.prompt_id, sample.repeat)), sample)) for sample in samples)
+    def agree(matching: Mapping[At, Sample]) -> int:
+        return sum(
+            not list(_differences(matching.get((sample.prompt_id, sample.repeat)), sample)) for sample in samples
+        )
 
-    return max(found, key=agree, default={})
+    return max(matchings, key=agree, default={})
 
 
 def recorded(run_json: RunJson, ledger: Ledger, system: str, task: str, mode: str) -> dict[At, Sample]:
@@ -159,19 +161,21 @@ def recorded(run_json: RunJson, ledger: Ledger, system: str, task: str, mode: st
         for name, predictor in run_json["predictors"].items()
     }
     samples = {}
-    for at, draft in drafts.items():
-        clip = clips.get(at)
+    for sample_id, draft in drafts.items():
+        clip = clips.get(sample_id)
         scores: dict[str, StageResult | str] = dict.fromkeys(predictors, _MISSING)
         if draft.status == "ok" and clip is not None and clip.ok:
             for name, (predictor, settled) in predictors.items():
-                score = settled.get(at)
+                score = settled.get(sample_id)
                 key = score_key(predictor, draft.value["title"], str(clip.payload["sha256"]))
                 if score is not None and score.key == key:
                     scores[name] = score
         fields = assemble(
             StageResult(draft.status, draft.value, draft.key, {}), clip or _MISSING, scores, human=system == HUMAN
         )
-        samples[at] = make_sample({"system": system, "task": task, "prompt_id": at[0], "repeat": at[1], **fields})
+        samples[sample_id] = make_sample(
+            {"system": system, "task": task, "prompt_id": sample_id[0], "repeat": sample_id[1], **fields}
+        )
     return samples
 
 

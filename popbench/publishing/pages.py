@@ -28,23 +28,23 @@ def results_of(board: Board) -> dict[str, Any]:
         raise UsageError(f"{board.path}: no submissions yet: popbench leaderboard add {board.path} RUN")
     results = compute(merge(board.scores()))
     results["costs"] = _costs(board.submissions)
-    results["submissions"] = [_about(name, found) for name, found in sorted(board.submissions.items())]
+    results["submissions"] = [_entry(name, submission) for name, submission in sorted(board.submissions.items())]
     return results
 
 
 def generate(board: Board) -> tuple[dict[str, Any], dict[str, str]]:
     """Return board.json as it is computed, and the text of every generated file."""
     results = results_of(board)
-    about = [board.rules.description] if board.rules.description.strip() else []
-    about.append(
+    footer = [board.rules.description] if board.rules.description.strip() else []
+    footer.append(
         f"{counted(len(board.submissions), 'submission')}, {counted(board.rules.repeats, 'repeat')} per prompt"
         + ("" if board.rules.seed is None else f", seed {board.rules.seed}")
     )
     more = ["## Submissions", "", *_listed(results["submissions"]), ""]
-    return results, board_files(results, board.rules.title, about, more)
+    return results, board_files(results, board.rules.title, footer, more)
 
 
-def _about(name: str, submission: Submission) -> dict[str, JSON]:
+def _entry(name: str, submission: Submission) -> dict[str, JSON]:
     return {
         "file": f"{SUBMISSIONS}/{name}",
         "sha256": submission.sha256,
@@ -119,13 +119,13 @@ NAMES = ("README.md", "board.json", "index.html")
 
 
 def board_files(
-    results: Mapping[str, Any], title: str, about: Sequence[str] = (), more: Sequence[str] = ()
+    results: Mapping[str, Any], title: str, footer: Sequence[str] = (), more: Sequence[str] = ()
 ) -> dict[str, str]:
-    """Return the texts of a board's files by name; `about` is text for a footer, `more` markdown for README.md."""
+    """Return the texts of a board's files by name; `footer` is text for a footer, `more` markdown for README.md."""
     return {
-        "README.md": markdown(results, escaped(title), [escaped(line) for line in about], more),
+        "README.md": markdown(results, escaped(title), [escaped(line) for line in footer], more),
         "board.json": _lines(results),
-        "index.html": board_page(results, title, about),
+        "index.html": board_page(results, title, footer),
     }
 
 

@@ -26,7 +26,7 @@ from popbench.runs.samples import read_jsonl
 from popbench.scores.board_rules import Predictor, Rules, TaskRule, Terms
 from popbench.scores.run_scores import from_samples
 from popbench.scores.scores import Scores
-from popbench.scores.submission import SCHEMA, Component, Costs, Machine, Mode, ReferencesOf, Row, Submission
+from popbench.scores.submission import SCHEMA, Component, Costs, Machine, Mode, ReferencesOf, Submission, SubmittedScore
 from popbench.text import counted
 
 _COMPUTED = ("demo", "tasks", "predictors", "systems", "pairs", "enhancement")
@@ -179,8 +179,8 @@ def other_results(run: PublishedRun) -> str | None:
         return None
     again = "give the run's command again, which computes it anew"
     try:
-        found = read_json(run.path / "results.json")
-        known = {key: found[key] for key in _COMPUTED}
+        results = read_json(run.path / "results.json")
+        written = {key: results[key] for key in _COMPUTED}
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         return f"results.json cannot be read ({damage(error)}): {again}"
     try:
@@ -188,7 +188,7 @@ def other_results(run: PublishedRun) -> str | None:
     except UsageError as error:
         return str(error).removeprefix(f"{run.path}: ")
     for key in _COMPUTED:
-        different = _difference(known[key], computed[key], key)
+        different = _difference(written[key], computed[key], key)
         if different is not None:
             return (
                 f"results.json is not what the samples give: {different} (changed by hand, or written by another "
@@ -197,27 +197,33 @@ def other_results(run: PublishedRun) -> str | None:
     return None
 
 
-def _difference(found: JSON, computed: JSON, where: str) -> str | None:
+def _difference(written: JSON, computed: JSON, where: str) -> str | None:
     """Name the first value in which two JSON values differ."""
-    if isinstance(found, dict) and isinstance(computed, dict) and found.keys() == computed.keys():
-        pairs = [(found[key], computed[key], f"{where}.{key}") for key in computed]
-    elif isinstance(found, list) and isinstance(computed, list) and len(found) == len(computed):
-        pairs = [(one, other, f"{where}[{n}]") for n, (one, other) in enumerate(zip(found, computed, strict=True))]
-    elif isinstance(found, dict | list) or isinstance(computed, dict | list):
+    if isinstance(written, dict) and isinstance(computed, dict) and written.keys() == computed.keys():
+        pairs = [(written[key], computed[key], f"{where}.{key}") for key in computed]
+    elif isinstance(written, list) and isinstance(computed, list) and len(written) == len(computed):
+        pairs = [(one, other, f"{where}[{n}]") for n, (one, other) in enumerate(zip(written, computed, strict=True))]
+    elif isinstance(written, dict | list) or isinstance(computed, dict | list):
         return f"{where} has other entries"
     else:
-        same = found == computed
+        same = written == computed
         with suppress(TypeError, OverflowError):
-            same = same or math.isclose(found, computed, rel_tol=_NEAR)
-        return None if same else f"{where} is {json.dumps(found)}, computed {json.dumps(computed)}"
+            same = same or math.isclose(written, computed, rel_tol=_NEAR)
+        return None if same else f"{where} is {json.dumps(written)}, computed {json.dumps(computed)}"
     return next(filter(None, (_difference(*pair) for pair in pairs)), None)
 
 
 def submission_of(run: PublishedRun, rules: Rules) -> Submission:
     """Make a submission of a run's samples that have a score of the board's predictor."""
     run_json = run.run_json
-    label = next(name for name, known in run_json["predictors"].items() if known == rules.predictor.digest)
-    scores = next(found for found in from_samples(run.samples, run_json, str(run.path)) if found.predictor == label)
+    label = next(
+        name for name, predictor_digest in run_json["predictors"].items() if predictor_digest == rules.predictor.digest
+    )
+    scores = next(
+        of_predictor
+        for of_predictor in from_samples(run.samples, run_json, str(run.path))
+        if of_predictor.predictor == label
+    )
     systems = run.systems
     tasks = sorted({sample.task for sample in run.samples})
     parts = _parts(run_json, systems, label)
@@ -273,9 +279,9 @@ def _notes(run_json: RunJson, parts: Mapping[str, Component]) -> dict[str, str]:
     return {label: str(public(note)) for label, note in sorted(run_json["notes"].items()) if label in labels}
 
 
-def _rows(samples: Sequence[Sample], scores: Scores) -> list[Row]:
+def _rows(samples: Sequence[Sample], scores: Scores) -> list[SubmittedScore]:
     rows = [
-        Row(
+        SubmittedScore(
             system=row.system,
             task=row.task,
             prompt_id=row.prompt_id,

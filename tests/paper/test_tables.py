@@ -18,7 +18,7 @@ from popbench.paper.choices import Asked, choose
 from popbench.paper.document import Code, Document, Grid, Heading, Paragraph, as_html, as_markdown
 from popbench.paper.entries import Lookup
 from popbench.paper.evidence import read_evidence
-from popbench.paper.matching import ALIASES, Names
+from popbench.paper.matching import ALIASES, PaperNames
 from popbench.paper.report import paper_report, write_paper
 from usage_errors import refusal
 
@@ -291,7 +291,7 @@ def test_one_prompt_set_alone_makes_half_a_table(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_labels_are_matched_by_name_and_not_by_likeness(label: str, name: str | None) -> None:
-    assert Names([label]).of(label) == name
+    assert PaperNames([label]).of(label) == name
 
 
 def test_a_match_can_be_declared(tmp_path: Path) -> None:
