@@ -1,4 +1,4 @@
-"""From scores before and after changes to the rows of an audit: shares of variance, typical shifts, reordered pairs."""
+"""Computes the rows of an audit from scores before and after changes: shares of variance, shifts, reordered pairs."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Pairs:
-    """Samples paired across prompts, and their log2 scores with the other's title, and with the other's video."""
+    """Samples paired across prompts, with log2 scores of the first one's parts combined with the second one's."""
 
     first: Ints
     second: Ints
     round: Ints
     first_with_title: Floats
-    """The first sample's video under the second's title; the second's title and the first's video, that is."""
+    """The first sample's video with the second sample's title."""
     first_with_video: Floats
-    """The first sample's title on the second's video."""
+    """The first sample's title with the second sample's video."""
 
 
 class Attribution:
-    """The statistics of one predictor on some samples. Scores are log2 popularity, NaN where there is none."""
+    """The statistics of one predictor on some samples. Scores are log2 popularity, NaN for none."""
 
     def __init__(self, samples: Sequence[Sample], scores: Floats, pairs: Pairs, seed: int) -> None:
         self._s = scores
@@ -46,7 +46,7 @@ class Attribution:
         self._prompt_of_cell[self._cells] = self._prompts
 
     def swaps(self) -> dict[str, Any]:
-        """Rows `title` and `video`, and what is left: `remainder`, `shared`, `together`, `difference`, `variance`."""
+        """Return the rows of titles and videos, and `remainder`, `shared`, `together`, `difference`, `variance`."""
         pairs = self._pairs
         s_i, s_j = self._s[pairs.first], self._s[pairs.second]
         x, y = pairs.first_with_title, pairs.first_with_video
@@ -74,7 +74,7 @@ class Attribution:
         }
 
     def change(self, name: str, after: Floats, before: Floats | None = None) -> dict[str, JSON]:
-        """Return the row of a change that every sample went through; `before` is what it is compared with."""
+        """Return the row of a change of all samples; `before` are the scores to compare with, else the unchanged ones."""
         before = self._s if before is None else before
         lost = before - after
         first, second = self._pairs.first, self._pairs.second
@@ -90,7 +90,7 @@ class Attribution:
         }
 
     def covariate(self, name: str, values: Floats) -> dict[str, JSON]:
-        """Return R^2 of the scores on one number of each sample; null where it is the same for all."""
+        """Return R^2 of the scores on one number per sample; null if the number is the same for all."""
         scored = np.isfinite(self._s) & np.isfinite(values)
         fit = r_squared(values[scored], self._s[scored], self._prompts[scored], self._resamples)
         constant = not scored.any() or bool(np.ptp(values[scored]) == 0)
@@ -98,7 +98,7 @@ class Attribution:
         return {"name": name, "n": int(scored.sum()), "constant": constant, "r_squared": squared}
 
     def _after_swaps(self) -> dict[str, list[Floats]]:
-        """Return every sample's scores after each round of swaps; one that is left over in a round meets two others."""
+        """Return every sample's scores after each round of swaps; with an odd number, one sample is in two pairs."""
         pairs = self._pairs
         title: list[Floats] = []
         video: list[Floats] = []
@@ -137,7 +137,7 @@ class Attribution:
 
 
 def rounded(number: float) -> float | None:
-    """Keep ten significant digits, None for what is no number: results must not differ with the machine."""
+    """Return ten significant digits, as more of them differ between machines; None for NaN and infinity."""
     return float(f"{number:.10g}") if math.isfinite(number) else None
 
 
@@ -147,7 +147,7 @@ def _codes(names: Sequence[tuple[object, ...]]) -> Ints:
 
 
 def compare(stored: Mapping[int, float], scores: Floats, tolerance: float = 1e-4) -> dict[str, JSON]:
-    """Say how many of the run's scores, by sample, came out otherwise: by more than `tolerance` of their size."""
+    """Count the run's scores, by sample, that differ from `scores` by more than `tolerance` of their size."""
     off = {
         number: abs(2.0 ** float(scores[number]) / popularity - 1)
         for number, popularity in stored.items()

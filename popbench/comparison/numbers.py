@@ -1,4 +1,4 @@
-"""The numbers of a comparison: win rates of after over before, and what each side comes to on the same prompts."""
+"""Computes a comparison: win rates of after over before, and each side's statistics on the same prompts."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ _OF_SIDE = ("median", "compliance", "compliance_interval", "copy_rate", "copy_ra
 
 
 def compare_runs(before: Path, after: Path, *, systems: Sequence[str] = (), common: bool = False) -> dict[str, Any]:
-    """Compare two runs, or exported scores, system by system; return the numbers, ready for JSON.
+    """Compare two runs, or exported scores, system by system; returns JSON values.
 
-    `systems` names those to compare, each `ID` or `BEFORE=AFTER`; else they are those of one id. Everything is paired
-    by task, prompt and repeat: `contrasts` has a row for each pair of systems in each table (a task, or a group of
-    them), with the fields of `pairs` in results.json for after against before; the intervals, verdicts and adjusted
-    p-values of one table hold together. `before` and `after` in a row are what each side comes to on these prompts.
+    `systems` names the systems to compare, each `ID` or `BEFORE=AFTER`; without it, systems with the same id are
+    compared. Everything is paired by task, prompt and repeat. `contrasts` has a row for each pair of systems in each
+    table (a task, or a group of tasks), with the fields of `pairs` in results.json for after against before; the
+    intervals, verdicts and adjusted p-values of one table hold together. `before` and `after` in a row are each side's
+    statistics on these prompts.
 
-    Raises UsageError for what is no finished run or score file, for two versions of a task, two predictors, demo
-    scores against real ones, and, unless `common` leaves their prompts out, for results that only some systems have.
+    Raises UsageError if one is no finished run or score file, for two versions of a task, two predictors, or demo
+    scores against real ones, and, unless `common` leaves their prompts out, if only some systems have a result.
     """
     ours, theirs = read_side(before), read_side(after)
     pairs = pair_systems(ours, theirs, systems)
@@ -63,7 +64,7 @@ def compare_runs(before: Path, after: Path, *, systems: Sequence[str] = (), comm
 
 def _add_predictor(comparison: dict[str, Any], one: Scores, other: Scores, pairs: Pairs, *, common: bool) -> None:
     matched = match(one, other, pairs, common=common)
-    named = one if one.predictor_digest != one.predictor else other  # a file need not know its name
+    named = one if one.predictor_digest != one.predictor else other  # a score file may lack the name
     comparison["predictors"].append({"name": named.predictor, "digest": named.predictor_digest, "unit": named.unit})
     comparison["demo"] = one.demo
     sides = [_of_side(scores) for scores in (matched.before, matched.after)]
@@ -77,7 +78,7 @@ def _add_predictor(comparison: dict[str, Any], one: Scores, other: Scores, pairs
 
 
 def _left_out(ours: Side, theirs: Side, pairs: Pairs | None) -> dict[str, JSON]:
-    """Name the tasks, predictors and, unless they were chosen, systems of each side that are not compared."""
+    """Return each side's tasks, predictors and, unless the user chose them, systems that are not compared."""
     left_out = {}
     for number, (name, side, other) in enumerate(zip(SIDES, (ours, theirs), (theirs, ours), strict=True)):
         left_out[name] = {
@@ -89,7 +90,7 @@ def _left_out(ours: Side, theirs: Side, pairs: Pairs | None) -> dict[str, JSON]:
 
 
 def _of_side(scores: Scores) -> dict[tuple[str, str], dict[str, JSON]]:
-    """Return what each system of one side comes to, by table and system."""
+    """Return the statistics of one side, by table and system."""
     return {(row["task"], row["system"]): row for row in compute([scores], common=True)["systems"]}
 
 
@@ -101,9 +102,9 @@ def _contrasts(
 ) -> list[dict[str, JSON]]:
     """Compare each pair on a block.
 
-    A pair of which every score is the same before and after has nothing to test: it is no part of the family for which
-    the others' intervals and p-values hold. (A sign test is one given the ties, and of ties alone it never rejects;
-    Tarone 1990, Biometrics 46, on leaving out such tests.)
+    A pair with the same scores before and after is not tested, and is left out of the family that the intervals and
+    adjusted p-values of the others hold for. (A sign test is conditional on the ties, and with ties alone it never
+    rejects; on leaving out such tests see Tarone 1990, Biometrics 46.)
     """
     values = np.asarray(block.values, dtype=np.float64)
     number_of = {system: number for number, system in enumerate(block.systems)}

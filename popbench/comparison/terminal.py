@@ -1,4 +1,4 @@
-"""A comparison as rich tables on the terminal."""
+"""Shows a comparison as tables on the terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ARROW = " → "
 
 
 def show(comparison: Mapping[str, Any], console: Console) -> None:
-    """Print what was compared and what differs, then each table with its verdicts and with what it can decide."""
+    """Print the two runs and their differences, then each table with its verdicts and its detectable win rate."""
     for line in (f"before: {comparison['before']}", f"after:  {comparison['after']}"):
         console.print(Text(line), soft_wrap=True)
     _show_differences(comparison, console)
@@ -131,7 +131,7 @@ def _verdict(row: Mapping[str, Any]) -> str:
 
 
 def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Say in one sentence what came of the systems of one table."""
+    """Return one sentence with the number of verdicts of each kind in a table."""
     counts = Counter(map(_verdict, rows))
     if counts["identical"] == len(rows):
         return "All scores are the same before and after."

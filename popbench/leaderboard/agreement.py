@@ -1,4 +1,4 @@
-"""How far the predictors of a board agree on the order of its systems."""
+"""Computes how far the predictors of a board agree on the order of its systems."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from popbench.scores.scores import Block
 
 
 def agreement(blocks: Mapping[str, Sequence[Block]]) -> Iterator[dict[str, JSON]]:
-    """Compare every two predictors on every table both have, on the systems, prompts and repeats that both scored.
+    """Compare every two predictors on each table that both have, on the systems, prompts and repeats that both scored.
 
-    `tau` is Kendall's tau-b between the systems' mean win rates, null for fewer than 2 systems, and where one of the
-    predictors puts all of them on one place.
+    `tau` is Kendall's tau-b between the systems' mean win rates; null for fewer than 2 systems, and if one of the
+    predictors ranks all systems the same.
     """
     for a, b in combinations(blocks, 2):
         others = {block.name: block for block in blocks[b]}
@@ -49,7 +49,7 @@ def _compare(first: Block, second: Block) -> dict[str, JSON]:
 
 
 def _half_wins(block: Block, systems: Sequence[str], prompts: Sequence[Any], repeats: Sequence[int]) -> Any:
-    """Count half wins of each system over all others on each prompt, so that sums over prompts are exact."""
+    """Return each system's wins over all others on each prompt, in halves: whole numbers, so that sums are exact."""
     chosen = np.ix_(_places(block.systems, systems), _places(block.prompts, prompts), _places(block.repeats, repeats))
     y = stats.pairwise_outcomes(np.asarray(block.values, dtype=np.float64)[chosen])
     return np.rint(stats.mean_outcomes(y, len(systems)) * (len(systems) - 1) * 2 * len(repeats))

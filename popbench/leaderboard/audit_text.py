@@ -1,4 +1,4 @@
-"""An audit in words: sentences, markdown for a run's board and audit.md, tables on the terminal."""
+"""Writes an audit as text: sentences, markdown for a run's board and audit.md, tables on the terminal."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 FEW_PROMPTS = 10
 NOISE = 0.05
-"""The share of variance from which on re-encoding alone is worth a warning."""
+"""The share of variance explained by re-encoding alone that is worth a warning."""
 
 
 def share(interval: Mapping[str, Any] | None) -> str:
-    """Write a share with its interval: `61 % [55, 67]`."""
+    """Return a share with its interval: `61 % [55, 67]`."""
     if interval is None:
         return "–"
     if interval["low"] is None:
@@ -33,7 +33,7 @@ def _whole_percent(value: float) -> str:
 
 
 def verdict(entry: Mapping[str, Any]) -> str:
-    """Say what moves the scores, and whether that is titles or videos; and what that does to the order of systems."""
+    """Return sentences about what moves the scores, titles or videos, and what that does to the order of systems."""
     rows = {row["change"]: row["reordered"] for row in entry["rows"]}
     text = _of_scores(entry)
     if rows["title"] is None or rows["video"] is None:
@@ -65,7 +65,7 @@ def _of_scores(entry: Mapping[str, Any]) -> str:
 
 
 def warnings(entry: Mapping[str, Any]) -> Iterator[str]:
-    """Warn of what makes the shares doubtful, one line each; novelty has its own."""
+    """Yield a line for each reason to doubt the shares; novelty has its own warnings."""
     stored, prompts = entry["stored"], entry["samples"]["prompts"]
     if stored is not None and stored["differ"]:
         yield (
@@ -127,7 +127,7 @@ STAGES = {
     "reversed": "reversed videos",
     "still": "still videos",
 }
-"""What progress calls the rounds of questions."""
+"""Names of the stages in the progress display."""
 
 
 TITLE = "What moves the scores"
@@ -142,7 +142,7 @@ EXPLANATION = (
 
 
 def section(results: Mapping[str, Any]) -> list[str]:
-    """Return the section of a run's board, nothing where results.json holds no audit."""
+    """Return the lines of a section for a run's board; none if results.json holds no audit."""
     audits = results.get("audit") or []
     if not audits:
         return []
@@ -169,7 +169,7 @@ def _entry(entry: Mapping[str, Any], *, many: bool) -> Iterator[str]:
     if many:
         yield f"**Predictor {escaped(entry['predictor'])}**, fingerprint `{entry['digest']}`"
         yield ""
-    yield verdict(entry)  # from the numbers: what else stands in an audit.json is anybody's text
+    yield verdict(entry)  # computed again: the text in audit.json may be a stranger's
     yield ""
     for line in entry["warnings"]:
         yield f"> {escaped(line)}"
@@ -199,7 +199,7 @@ def _rows(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Iterator[list[
 
 
 def _further(entry: Mapping[str, Any], name: Callable[[str], str]) -> Iterator[str]:
-    """Say what the table does not hold: covariates, novelty, what was scored; `name` writes a system's id."""
+    """Yield sentences about covariates, novelty and the samples; `name` formats a system's id."""
     explained = []
     for row in entry["covariates"]:
         squared = "the same for all" if row["constant"] else share(row["r_squared"])
@@ -245,7 +245,7 @@ def _percent(interval: Mapping[str, Any] | None) -> str:
 
 
 def _unsigned(text: str) -> str:
-    """Take the sign from a zero."""
+    """Return a number as text without the sign of a zero."""
     return "0.0" if text == "-0.0" else text
 
 
@@ -258,7 +258,7 @@ def _factor(interval: Mapping[str, Any] | None) -> str:
 
 
 def show(audits: Mapping[str, Any], console: Console) -> None:
-    """Print an audit: a table, the verdict, what casts doubt on it."""
+    """Print the audits: a table, the verdict and the warnings of each."""
     from rich.text import Text
 
     for entry in audits["audits"]:
@@ -289,5 +289,5 @@ def _table(entry: Mapping[str, Any]) -> Table:
     for name in ("share, %", "factor", "reordered, %"):
         printed.add_column(name, justify="right", no_wrap=True)
     for row in _rows(entry, SHORT):
-        printed.add_row(*map(Text, row[:4]))  # narrow: failures are told below, and the files have the rest
+        printed.add_row(*map(Text, row[:4]))  # for narrow terminals: the sentences and the files have the rest
     return printed

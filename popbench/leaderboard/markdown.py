@@ -1,4 +1,4 @@
-"""A board as GitHub markdown, and the rows that the terminal shows too."""
+"""Writes a board as GitHub markdown, and formats the numbers of boards for other outputs too."""
 
 from __future__ import annotations
 
@@ -75,14 +75,14 @@ def ranked(results: Mapping[str, Any], predictor: str, task: str) -> list[dict[s
 
 
 def remarks(results: Mapping[str, Any]) -> list[str]:
-    """Say what a reader has to know of this board: what components ask to be said, and that prompts are missing."""
+    """Return the remarks of a board: the components' notes, the run's remarks, and whether prompts are missing."""
     lines = [f"{label}: {note}" for label, note in results.get("notes", {}).items()] + results.get("remarks", [])
     limited = ", ".join(f"{task} to {n} of {total}" for task, (n, total) in results.get("limited", {}).items())
     return [*lines, f"Limited run: {limited} prompts. It is no result of the whole task."] if limited else lines
 
 
 def knows_copies(rows: Iterable[Mapping[str, Any]]) -> bool:
-    """Say whether a table has a column of copies: any of its systems was shown references."""
+    """Return whether a table has a column of copies: whether references were shown to any of its systems."""
     return any(row["copy_rate"] is not None for row in rows)
 
 
@@ -92,7 +92,7 @@ def tables(results: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def decided(results: Mapping[str, Any], predictor: str, task: str) -> str:
-    """Say in one sentence how many pairs of a table the data decide; nothing where there are none."""
+    """Return one sentence about how many pairs of a table are decided; empty if there are no pairs."""
     verdicts = [pair["verdict"] for pair in results["pairs"] if (pair["predictor"], pair["task"]) == (predictor, task)]
     if not verdicts:
         return ""
@@ -105,7 +105,7 @@ def decided(results: Mapping[str, Any], predictor: str, task: str) -> str:
 
 
 def decides(results: Mapping[str, Any], predictor: str, task: str) -> str:
-    """Say in one sentence what the number of prompts can decide."""
+    """Return one sentence about the win rates that the number of prompts can detect."""
     detectable = next(
         row for row in results["minimum_detectable_win_rate"] if (row["predictor"], row["task"]) == (predictor, task)
     )
@@ -121,7 +121,7 @@ def decides(results: Mapping[str, Any], predictor: str, task: str) -> str:
 
 
 def agreements(results: Mapping[str, Any]) -> Iterator[str]:
-    """Say in one line for each two predictors how far they agree on the order of the systems."""
+    """Yield one line for every two predictors about how far they agree on the order of the systems."""
     pairs: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in results.get("agreement", []):
         if row["tau"] is not None:
@@ -143,7 +143,7 @@ def _tau(tau: Mapping[str, Any]) -> str:
 def markdown(
     results: Mapping[str, Any], title: str = "Leaderboard", footer: Sequence[str] = (), more: Sequence[str] = ()
 ) -> str:
-    """Render results.json as a board to paste; `more` is markdown below the tables, `footer` adds to the footer."""
+    """Return results.json as a board in markdown; `more` is markdown below the tables, `footer` are more last lines."""
     lines = [f"# {title}", ""]
     if results["demo"]:
         lines += ["> [!WARNING]", f"> {DEMO}", ""]
@@ -209,7 +209,7 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
 
 
 def _matrix(results: Mapping[str, Any], predictor: str, task: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Win rates of row over column, numbered as in the table above."""
+    """Yield the table of the win rates of row over column, numbered as in the table above."""
     if len(rows) < 2:
         return
     if len(rows) > MATRIX_LIMIT:
@@ -345,7 +345,7 @@ def _footer(results: Mapping[str, Any], more: Sequence[str]) -> Iterator[str]:
 
 
 def table(head: Sequence[str], align: str, body: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Write a table; `align` has an l or r for each column, and cells are escaped already."""
+    """Yield the lines of a table; `align` has an l or r for each column, and cells have to be escaped."""
     yield f"| {' | '.join(head)} |"
     yield f"|{'|'.join(' --: ' if side == 'r' else ' :-- ' for side in align)}|"
     for row in body:
@@ -353,12 +353,12 @@ def table(head: Sequence[str], align: str, body: Sequence[Sequence[str]]) -> Ite
 
 
 def code(text: str) -> str:
-    """Set a text as code, on one line; one with a backtick in it, which would end the code, is only escaped."""
+    """Return a text as code on one line; one with a backtick, which would end the code, is only escaped."""
     return escaped(text) if "`" in text else f"`{' '.join(text.split())}`"
 
 
 def escaped(text: str) -> str:
-    """Escape what markdown or HTML would take for its own."""
+    """Return a text on one line, with the characters escaped that mean something in markdown or HTML."""
     text = visible(" ".join(text.split()))
     for char in "\\`*_[]<>|~&$#":
         text = text.replace(char, f"\\{char}")

@@ -1,4 +1,4 @@
-"""results.json: every statistic of a board, each rate and median with its interval and its n."""
+"""Computes results.json: every statistic of a board, each rate and median with its interval and its n."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from popbench.scores.scores import Block, Scores, blocks
 
 _ENDS = ("value", "low", "high")
 _FEW_OUTCOMES, _FEW_PROMPTS, _TABLES_AT_ONCE = 2**22, 5_000, 4
-"""Outcomes of a table, pairs times prompts, and prompts, up to which several are computed at a time, and how many."""
+"""Tables of at most so many outcomes (pairs times prompts) and prompts are computed together, so many at a time."""
 
 
 def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any]:
     """Compute a board from one or more predictors' scores of the same systems.
 
-    Raises UsageError for rows that are no scores and for systems on different prompts, unless `common`
-    restricts them to the prompts all have; the result says how many were left out.
+    Raises UsageError if a row is no score, and if systems were run on different prompts, unless `common` restricts them
+    to the prompts that all have; `limited` in the result says for which tasks prompts are missing.
     """
     results: dict[str, Any] = {
         "schema": 1,
@@ -74,7 +74,7 @@ def _unique(values: Iterable[Any]) -> list[Any]:
 
 
 def limited(sources: Sequence[Scores]) -> dict[str, list[int]]:
-    """Name the tasks of which only some prompts were run: (the fewest prompts of a predictor, prompts of the task)."""
+    """Return the tasks of which only some prompts were run: [fewest prompts of a predictor, prompts of the task]."""
     shortened: dict[str, list[int]] = {}
     for scores in sources:
         run = Counter(task for task, _ in scores.table.prompt_names)
@@ -86,9 +86,9 @@ def limited(sources: Sequence[Scores]) -> dict[str, list[int]]:
 
 
 def _tables(blocks: Sequence[tuple[Scores, Block]]) -> Iterator[dict[str, list[Any]]]:
-    """Compute the rows of every table, in order; of small ones several at a time, with one thread of BLAS for each.
+    """Compute the rows of every table, in order; small tables in several threads, with one thread of BLAS for each.
 
-    BLAS's own threads wait for one another all the time, and where other processes are at work, for long.
+    BLAS's own threads would wait for each other at every step, and for long if other processes use the cores.
     """
     largest = max((len(block.systems) ** 2 // 2 * len(block.prompts) for _, block in blocks), default=0)
     if largest > _FEW_OUTCOMES or max((len(block.prompts) for _, block in blocks), default=0) > _FEW_PROMPTS:
@@ -125,7 +125,7 @@ def strata_of(block: Block) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def detectable(n_prompts: int, n_pairs: int) -> dict[str, JSON]:
-    """Say what this many prompts can find: of one pair, and of this many that are judged together."""
+    """Return the detectable win rates with so many prompts: of one pair, and of `n_pairs` judged together."""
     return {
         "n": n_prompts,
         "pairs": n_pairs,
@@ -176,13 +176,13 @@ def _systems(
 
 
 def _numbers(names: Sequence[Any], wanted: Sequence[Any]) -> Any:
-    """Return the place of each name among the wanted ones, -1 where it is none of them."""
+    """Return the index of each name among the wanted ones, -1 if it is none of them."""
     places = {name: number for number, name in enumerate(wanted)}
     return np.array([places.get(name, -1) for name in names], np.int64)
 
 
 def _against_others(y: Any, resamples: stats.Resamples, compared: Compared, n_systems: int) -> list[dict[str, JSON]]:
-    """Each system's standing among the others; nulls for a lone one, and no rank from one prompt."""
+    """Return each system's standing among the others; nulls for a single system, and no rank for a single prompt."""
     if n_systems < 2:
         lone = dict.fromkeys(("mean_win_rate", "mean_win_rate_interval", "bradley_terry", "rank"))
         return [lone] * n_systems
@@ -211,7 +211,7 @@ def _against_others(y: Any, resamples: stats.Resamples, compared: Compared, n_sy
 
 
 def _medians(values: Any, strata: Any) -> list[dict[str, float | None]]:
-    """The median of each system, with its interval where there are enough prompts for one."""
+    """Return the median of each system, with its interval if there are enough prompts for one."""
     columns = [column.tolist() for column in stats.median_intervals(values, strata, LEVEL)]
     if stats.too_few_for_a_median(values.shape[1], LEVEL):
         return [dict.fromkeys(_ENDS) | {"value": median} for median in columns[0]]
@@ -234,10 +234,10 @@ _Share = tuple[float | None, list[float] | None, int]
 
 
 def _shares(flags: Any, cell: Any, n_systems: int, strata: Any) -> list[_Share]:
-    """The share of each system's drafts of which something is true, by prompt as everything is; null where none says.
+    """Return per system the share of drafts for which a flag is true, averaged by prompt; None if no draft has the flag.
 
-    `flags` is 1, 0 or, where nothing is known, -1; `cell` the number of each draft's system times the number of prompts,
-    plus that of its prompt. Systems of which the same prompts say something, mostly all, are judged in one go.
+    `flags` are 1, 0, or -1 for unknown; `cell` is each draft's system times the number of prompts, plus its prompt.
+    Systems with flags on the same prompts, usually all systems, are computed together, since that is faster.
     """
     shape = (n_systems, len(strata))
     drafts, true = (

@@ -1,7 +1,7 @@
-"""What a run's ledger has of its samples, and where samples.jsonl and run.json say otherwise.
+"""Compares samples.jsonl and run.json with the run's ledger, to find what was changed by hand.
 
-It is read without the components that took part: their fingerprints in run.json name the ledger's cells, so that a
-changed fingerprint finds nothing. Who writes a ledger by hand is not found out.
+The components are not needed: the fingerprints in run.json are the ledger's keys, so a changed fingerprint finds no
+rows. A ledger that was written by hand is not detected.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _COMPARED = (
 
 
 def contradictions(run_json: RunJson, ledger: Ledger) -> Iterator[str]:
-    """Say where run.json contradicts itself or the ledger: tasks, seed, and what systems and predictors are made of."""
+    """Yield a line for each contradiction within run.json, or between it and the ledger."""
     identity = json.loads(ledger.about("identity") or "{}")
     tasks = {name: task["hash"] for name, task in run_json["tasks"].items()}
     if identity != {"tasks": tasks, "seed": run_json["config"]["seed"]}:
@@ -55,7 +55,7 @@ def contradictions(run_json: RunJson, ledger: Ledger) -> Iterator[str]:
 
 
 def _demos(run_json: RunJson) -> Iterator[str]:
-    """Name the predictors and corpora that are demonstrations, as far as they are installed here."""
+    """Yield the predictors and corpora that are demonstrations, as far as they are installed here."""
     for name, part in sorted(run_json["components"].items()):
         kind = name.partition(" ")[0]
         if kind in ("predictor", "corpus"):
@@ -65,7 +65,7 @@ def _demos(run_json: RunJson) -> Iterator[str]:
 
 
 def other_prompts(run_json: RunJson, samples: Sequence[Sample], task: str) -> str | None:
-    """Say that the prompts and categories of a complete run are not those that the task's hash was made of."""
+    """Return a line if a complete run's prompts or categories are not those that the task's hash was made of."""
     of_task = run_json["tasks"][task]
     if "version" not in of_task or "draft" not in of_task:
         return (
@@ -83,7 +83,7 @@ def other_prompts(run_json: RunJson, samples: Sequence[Sample], task: str) -> st
 
 
 def edited(run_json: RunJson, ledger: Ledger, samples: Sequence[Sample]) -> Iterator[str]:
-    """Say which fields of samples are not as the ledger has them, one line for each field, with the first place."""
+    """Yield a line for each field in which samples differ from the ledger, with the first of these samples."""
     differences: dict[str, list[str]] = {}
     recorded_samples: dict[tuple[str, str], Mapping[At, Sample]] = {}
     for sample in samples:
@@ -123,10 +123,10 @@ def _short(value: JSON) -> str:
 
 
 def _best(run_json: RunJson, ledger: Ledger, system: str, task: str, samples: Sequence[Sample]) -> Mapping[At, Sample]:
-    """Read what the ledger has of a system on a task.
+    """Return a system's samples on a task as the ledger has them.
 
-    The human baseline is filed by the folder that its corpus was read from, which only the corpus knows: there the
-    samples are believed that any of these matchings has.
+    The human baseline's key depends on the folder of its corpus, which only the corpus knows. So of all matchings in
+    the ledger, the one that fits `samples` best is returned.
     """
     mode = _mode(run_json, system, task)
     if mode is not None:
@@ -180,7 +180,7 @@ def recorded(run_json: RunJson, ledger: Ledger, system: str, task: str, mode: st
 
 
 def _settled(where: tuple[Ledger, str, str], stage: StageName, *digests: str) -> dict[At, StageResult]:
-    """Return what is settled of a stage of a cell; a call that has come out otherwise since settles nothing."""
+    """Return the results of a stage. A result counts only if its call still has the status that was settled."""
     cell = _cell(where, stage, *digests)
     done = where[0].done(cell)
     return {
@@ -200,7 +200,7 @@ def _digests(run_json: RunJson) -> dict[str, str]:
 
 
 def makers(system: str) -> tuple[str, str]:
-    """Name the components that make a system, as run.json does."""
+    """Return the names in run.json of the components that make a system's drafts and clips."""
     if system == HUMAN:
         return f"baseline {HUMAN}", f"baseline {HUMAN}"
     llm, _, generator = system.split("|")

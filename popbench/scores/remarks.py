@@ -1,4 +1,4 @@
-"""Remarks for the readers of a board: facts about the run, from its samples and its run.json, that qualify the scores."""
+"""Remarks for the readers of a board: facts about a run, from its samples and run.json, that qualify the scores."""
 
 from __future__ import annotations
 

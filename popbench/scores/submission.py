@@ -1,7 +1,8 @@
 """A file of a board's `submissions/`: what was run, the score of every sample, and a digest of the content.
 
 It holds no videos, titles or completions. The digest shows whether a file was changed after it was submitted. It does
-not show that the scores are true: that takes another run, for which `components`, `seed` and the clips' hashes are kept.
+not show that the scores are true: that takes another run, for which the components, the seed and the clips' hashes are
+kept.
 """
 
 from __future__ import annotations
