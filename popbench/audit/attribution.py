@@ -74,7 +74,7 @@ class Attribution:
         }
 
     def change(self, name: str, after: Floats, before: Floats | None = None) -> dict[str, JSON]:
-        """Return the row of a change of all samples; `before` are the scores to compare with, else the unchanged ones."""
+        """Return the row of a change of all samples; `before` are the scores to compare with."""
         before = self._s if before is None else before
         lost = before - after
         first, second = self._pairs.first, self._pairs.second

@@ -39,9 +39,9 @@ COLUMNS: dict[str, type | GenericAlias] = {
 
 _IDS = ("system", "task", "prompt_id", "category")
 _STAGES = ("llm", "generate", "predict")
-_LARGEST = 2**63 - 1
+_LARGEST_INTEGER = 2**63 - 1
 
-Row = dict[str, JSON]
+ExportRow = dict[str, JSON]
 
 
 class Exported:
@@ -51,17 +51,17 @@ class Exported:
         """Read run.json; raises UsageError for what is no finished run with scores."""
         self.path = path
         self.run_json = read_finished(path)
-        self._places: set[int] = set()
+        self._samples_seen: set[int] = set()
         self._systems: NameCodes[str] = NameCodes()
         self._prompts: NameCodes[tuple[str, str]] = NameCodes()
 
-    def samples(self) -> Iterator[tuple[Sample, dict[str, Row]]]:
+    def samples(self) -> Iterator[tuple[Sample, dict[str, ExportRow]]]:
         """Read the samples one by one, each with its row under every predictor, by the predictor's name.
 
         Raises UsageError that names the sample that is damaged: one that is there twice, that does not belong to this
         run, or that has a value which is no such value.
         """
-        self._places.clear()
+        self._samples_seen.clear()
         for sample in read_jsonl(self.path / "samples.jsonl"):
             where = f"system {sample.system!r}, task {sample.task!r}, prompt {sample.prompt_id!r}"
             try:
@@ -69,7 +69,7 @@ class Exported:
                 yield sample, {name: self._row(sample, name) for name in self.run_json["predictors"]}
             except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
                 raise UsageError(f"{self.path}: {where}: {damage(error)}") from error
-        if not self._places:
+        if not self._samples_seen:
             raise UsageError(f"{self.path}: samples.jsonl is empty")
 
     def _check(self, sample: Sample, where: str) -> None:
@@ -78,21 +78,21 @@ class Exported:
         if sample.system not in self.run_json["systems"]:
             raise UsageError(f"{self.path}: {where}: run.json has no such system")
         prompt = self._prompts.code((sample.task, sample.prompt_id))
-        place = (
+        code = (
             (sample.repeat << 64) + (prompt << 32) + self._systems.code(sample.system)
         )  # small: there may be millions
-        if place in self._places:
+        if code in self._samples_seen:
             raise UsageError(f"{self.path}: {where}, repeat {sample.repeat}: two samples")
-        self._places.add(place)
+        self._samples_seen.add(code)
         for predictor in self.run_json["predictors"]:
             check_row(row_of(sample, predictor), str(self.path))
 
-    def _row(self, sample: Sample, predictor: str) -> Row:
+    def _row(self, sample: Sample, predictor: str) -> ExportRow:
         run_json = self.run_json
         task, mode = run_json["tasks"][sample.task], run_json["modes"].get(sample.mode or "")
         score = row_of(sample, predictor)
         usage, match = sample.usage or {}, sample.match or {}
-        row: Row = {
+        row: ExportRow = {
             **{name: getattr(sample, name, None) for name in COLUMNS},
             "status": score.status,
             "popularity": score.popularity,
@@ -130,7 +130,7 @@ def _value(name: str, value: Any, kind: type | GenericAlias) -> JSON:
             raise ValueError(f"{name} is {value}")
         return float(value)
     if kind is int and isinstance(value, int) and not isinstance(value, bool):
-        if abs(value) > _LARGEST:
+        if abs(value) > _LARGEST_INTEGER:
             raise ValueError(f"{name} is too large a number")
         return value
     if kind is bool and isinstance(value, bool):

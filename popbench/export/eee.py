@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from popbench.errors import UsageError
-from popbench.export.columns import Exported, Row
+from popbench.export.columns import Exported, ExportRow
 from popbench.export.eee_instances import instance, median_id, result_id, text
 from popbench.export.staging import staged
 from popbench.keys import digest
@@ -71,11 +71,11 @@ def write_eee(
             for line in instance(sample, rows, evaluation.id(system)):
                 instances[system].add(line)
         for system, content in sorted(instances.items()):
-            place = evaluation.place(system)
-            aggregate = (out / place).with_name(Path(place).name.removesuffix(INSTANCES) + ".json")
-            told = evaluation.aggregate(system, place, content.checksum(), content.rows)
+            name = evaluation.place(system)
+            aggregate = (out / name).with_name(Path(name).name.removesuffix(INSTANCES) + ".json")
+            aggregate_content = evaluation.aggregate(system, name, content.checksum(), content.rows)
             files.add(aggregate).write_text(
-                json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+                json.dumps(aggregate_content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
             )
             written.append(aggregate)
     return written, run_json["demo"]
@@ -92,7 +92,7 @@ class _Instances:
         self._waiting: list[bytes] = []
         self._size = self.rows = 0
 
-    def add(self, line: Row) -> None:
+    def add(self, line: ExportRow) -> None:
         """Add a line; raises OSError where the disk refuses."""
         text = json.dumps(line, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
         self._waiting.append(text.encode())
@@ -173,9 +173,9 @@ class _Evaluation:
         details = {
             **dict(parts),
             **{
-                f"{kind}_fingerprint": json.dumps(public(found["fingerprint"]), ensure_ascii=False)
+                f"{kind}_fingerprint": json.dumps(public(part["fingerprint"]), ensure_ascii=False)
                 for kind, label in zip(("llm", "mode", "generator"), parts_of(system) or (), strict=False)
-                if (found := self._run_json["components"].get(f"{kind} {label}"))
+                if (part := self._run_json["components"].get(f"{kind} {label}"))
             },
             "system_fingerprints": json.dumps(self._run_json["systems"][system]),
         }
@@ -220,7 +220,9 @@ class _Evaluation:
         score["details"]["opponents"] = text(opponents)
         yield self._result(result_id(row["task"], row["predictor"], "mean_win_rate"), row, metric, score)
 
-    def _result(self, name: str, row: Mapping[str, JSON], metric: Row, score: Row) -> dict[str, JSON]:
+    def _result(
+        self, name: str, row: Mapping[str, JSON], metric: Mapping[str, JSON], score: Mapping[str, JSON]
+    ) -> dict[str, JSON]:
         predictor = {"predictor": self._run_json["predictors"][row["predictor"]], "predictor_name": row["predictor"]}
         return {
             "evaluation_result_id": name,
@@ -277,9 +279,9 @@ def _score(row: Mapping[str, JSON], value: float, interval: Sequence[float | Non
     """Tell a statistic with its interval, where there are enough prompts for one, and with the number of prompts."""
     low, high = interval
     bounds = {"lower": low, "upper": high, "confidence_level": LEVEL, "method": method}
-    known = {"confidence_interval": bounds} if low is not None and high is not None else {}
+    interval_known = {"confidence_interval": bounds} if low is not None and high is not None else {}
     return {
         "score": value,
         "details": {"invalid": str(row["invalid"])},
-        "uncertainty": {**known, "num_samples": row["n"]},
+        "uncertainty": {**interval_known, "num_samples": row["n"]},
     }

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 
-from popbench.export.columns import Row, whole
+from popbench.export.columns import ExportRow, whole
 from popbench.records import JSON, Sample
 from popbench.scores.eee_files import SCHEMA_VERSION
 
@@ -20,12 +20,12 @@ _ELSEWHERE = {
 """Columns that have a place of their own in an instance; the others are its metadata."""
 
 
-def instance(sample: Sample, rows: Mapping[str, Row], evaluation: str) -> list[Row]:
+def instance(sample: Sample, rows: Mapping[str, ExportRow], evaluation: str) -> list[ExportRow]:
     """Return a sample's lines, one for each predictor; `evaluation` is the id of the system's aggregate."""
     return [_line(sample, predictor, row, evaluation) for predictor, row in rows.items()]
 
 
-def _line(sample: Sample, predictor: str, row: Row, evaluation: str) -> Row:
+def _line(sample: Sample, predictor: str, row: ExportRow, evaluation: str) -> ExportRow:
     completion, reasoning = row["completion"], row["reasoning"]
     return {
         "schema_version": SCHEMA_VERSION,
@@ -53,7 +53,7 @@ def _line(sample: Sample, predictor: str, row: Row, evaluation: str) -> Row:
     }
 
 
-def _attribution(sample: Sample, row: Row) -> list[JSON]:
+def _attribution(sample: Sample, row: ExportRow) -> list[JSON]:
     """Say what was read from the answer; nothing of an invalid one, nor of a human-made video."""
     if sample.completion is None:
         return []
@@ -70,12 +70,12 @@ def _attribution(sample: Sample, row: Row) -> list[JSON]:
     ]
 
 
-def _tokens(row: Row) -> dict[str, int] | None:
+def _tokens(row: ExportRow) -> dict[str, int] | None:
     count = {"input_tokens": row["input_tokens"], "output_tokens": row["output_tokens"]}
     return None if None in count.values() else {**count, "total_tokens": sum(count.values())}
 
 
-def _performance(row: Row) -> dict[str, JSON] | None:
+def _performance(row: ExportRow) -> dict[str, JSON] | None:
     details = {name: text(row[name]) for name in _COSTS if row[name] is not None}
     seconds = row["seconds_llm"]
     if seconds is None and not details:

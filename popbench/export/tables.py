@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from popbench.export.columns import COLUMNS, Exported, Row
+from popbench.export.columns import COLUMNS, Exported, ExportRow
 from popbench.export.staging import staged
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def write_table(run: Path, form: str, out: Path, *, force: bool = False) -> tupl
     return count, exported.run_json["demo"]
 
 
-def _jsonl(rows: Iterable[Row], path: Path) -> int:
+def _jsonl(rows: Iterable[ExportRow], path: Path) -> int:
     count = 0
     with path.open("w", encoding="utf-8") as file:
         for row in rows:
@@ -41,7 +41,7 @@ def _jsonl(rows: Iterable[Row], path: Path) -> int:
     return count
 
 
-def _parquet(rows: Iterable[Row], path: Path) -> int:
+def _parquet(rows: Iterable[ExportRow], path: Path) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -61,7 +61,7 @@ def _parquet(rows: Iterable[Row], path: Path) -> int:
     return count
 
 
-def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
+def _groups(rows: Iterable[ExportRow]) -> Iterator[list[ExportRow]]:
     rest = iter(rows)
     while group := list(islice(rest, ROW_GROUP)):
         yield group

@@ -234,7 +234,7 @@ _Share = tuple[float | None, list[float] | None, int]
 
 
 def _shares(flags: Any, cell: Any, n_systems: int, strata: Any) -> list[_Share]:
-    """Return per system the share of drafts for which a flag is true, averaged by prompt; None if no draft has the flag.
+    """Return per system the share of drafts for which a flag is true, averaged by prompt; None if no draft has it.
 
     `flags` are 1, 0, or -1 for unknown; `cell` is each draft's system times the number of prompts, plus its prompt.
     Systems with flags on the same prompts, usually all systems, are computed together, since that is faster.

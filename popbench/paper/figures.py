@@ -63,10 +63,10 @@ class _Canvas:
     def __init__(self) -> None:
         self._data: dict[str, list[Record]] = {}
 
-    def chart(self, records: Iterable[Record], *known: str) -> Any:
+    def chart(self, records: Iterable[Record], *needed: str) -> Any:
         """Begin a chart of the records of which these numbers are known."""
         name = f"data-{len(self._data)}"
-        self._data[name] = [record for record in records if all(record[key] is not None for key in known)]
+        self._data[name] = [record for record in records if all(record[key] is not None for key in needed)]
         return alt.Chart(alt.NamedData(name=name))
 
     def draw(self, chart: Any) -> str:
@@ -138,10 +138,10 @@ def popularity(table: PaperTable, look: Lookup) -> str | None:
     order = [names[0] for names, _ in table.rows]
     mode, generator = look.choices.mode, look.choices.generators[2]
     records = []
-    for at, prompts in enumerate(PROMPTS):
+    for panel, prompts in enumerate(PROMPTS):
         for (name,), entries in table.rows:
             of = HUMAN_SYSTEM if name == HUMAN_ROW else system(name, mode, generator)
-            records.append(_record(entries[at], name=name, prompts=prompts, score=None))
+            records.append(_record(entries[panel], name=name, prompts=prompts, score=None))
             records += [
                 {**_record(Entry(), name=name, prompts=prompts), "score": value}
                 for value in look.evidence.values(look.choices.tasks[prompts], of)
@@ -225,8 +225,12 @@ def pairwise(table: PaperTable) -> str | None:
     for prompts in PROMPTS:
         panels = []
         for mode in MODES:
-            at = next(i for i, column in enumerate(table.columns) if (column.prompts, column.mode) == (prompts, mode))
-            records = [_pair(names, entries[at]) for names, entries in table.rows if entries[at].value is not None]
+            index = next(
+                i for i, column in enumerate(table.columns) if (column.prompts, column.mode) == (prompts, mode)
+            )
+            records = [
+                _pair(names, entries[index]) for names, entries in table.rows if entries[index].value is not None
+            ]
             if records:
                 panels.append(
                     _heat(canvas, records, order, f"{prompts.capitalize()}, {'PE' if mode == 'pe' else mode}", roomy)

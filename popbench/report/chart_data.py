@@ -37,7 +37,10 @@ def distribution(rows: Sequence[Mapping[str, Any]], scores: Mapping[str, NDArray
     low, high = min(values), max(values)
     low, high = (low / 2, high * 2) if high / low < 4 else (low / 1.15, high * 1.15)
     edges = np.geomspace(low, high, BINS + 1)
-    counts = {system: np.histogram(found, edges)[0] / len(found) for system, found in scores.items()}
+    counts = {
+        system: np.histogram(values_of_system, edges)[0] / len(values_of_system)
+        for system, values_of_system in scores.items()
+    }
     tallest = max((count.max() for count in counts.values()), default=1)
     bins, medians = [], []
     for place, row in enumerate(rows):
@@ -56,12 +59,12 @@ def distribution(rows: Sequence[Mapping[str, Any]], scores: Mapping[str, NDArray
 
 def _median_row(row: Mapping[str, Any], place: int, base: float, least: float) -> dict[str, JSON]:
     median, shown = row["median"], popularity(row["median"])
-    at = {
+    drawn = {
         key: None if median[key] is None else max(median[key], least)  # a logarithmic axis has no place for 0
         for key in ("value", "low", "high")
     }
     return {
-        **at,
+        **drawn,
         "y": place + base,
         "label": place + _LABEL,
         "name": row["system"].replace("|", " · "),
@@ -72,14 +75,14 @@ def _median_row(row: Mapping[str, Any], place: int, base: float, least: float) -
 
 def contrasts(rows: Sequence[Mapping[str, Any]]) -> dict[str, JSON]:
     """Return the chart of a mode's win rates over basic."""
-    found = []
+    bars = []
     for place, row in enumerate(rows):
-        of = row["win_rate"]
-        shown = rate(of["value"], (of["low"], of["high"]))
+        win_rate = row["win_rate"]
+        shown = rate(win_rate["value"], (win_rate["low"], win_rate["high"]))
         name = f"{row['llm']} · {row['mode']} · {row['generator']}"
-        found.append(
+        bars.append(
             {
-                **{key: round(100 * of[key], 2) for key in ("value", "low", "high")},
+                **{key: round(100 * win_rate[key], 2) for key in ("value", "low", "high")},
                 "kind": row["verdict"] if row["verdict"] in ("better", "worse") else "open",
                 "y": place + _ALONE,
                 "label": place + _LABEL,
@@ -88,7 +91,7 @@ def contrasts(rows: Sequence[Mapping[str, Any]]) -> dict[str, JSON]:
                 "tip": f"{name}: {shown.text} % over basic",
             }
         )
-    return _chart("contrasts", {"rows": found, "half": [{"x": 50}]}) if found else {}
+    return _chart("contrasts", {"rows": bars, "half": [{"x": 50}]}) if bars else {}
 
 
 def sizes(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, JSON]]:
@@ -97,13 +100,13 @@ def sizes(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, JSON]]:
         return {}
     medians, rates = [], []
     for row in rows:
-        about = {"series": row["series"], "k": row["k"]}
+        series_of = {"series": row["series"], "k": row["k"]}
         median, over = row["numbers"]
         if all(median.values()):
-            medians.append({**about, **median, "tip": f"{row['series']}, {row['k']}: median {row['median'].text}"})
+            medians.append({**series_of, **median, "tip": f"{row['series']}, {row['k']}: median {row['median'].text}"})
         if over is not None:
             numbers = {key: round(100 * over[key], 2) for key in ("value", "low", "high")}
-            rates.append({**about, **numbers, "tip": f"{row['series']}, {row['k']}: {row['rate'].text} %"})
+            rates.append({**series_of, **numbers, "tip": f"{row['series']}, {row['k']}: {row['rate'].text} %"})
     return {
         "sizes_median": {"kind": "sizes_median", "rows": 0, "ticks": _ticks_of(medians), "data": {"median": medians}},
         "sizes_rate": {"kind": "sizes_rate", "rows": 0, "data": {"rate": rates, "half": [{"x": 50}]}},
@@ -112,19 +115,19 @@ def sizes(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, JSON]]:
 
 def times(rows: Sequence[Mapping[str, Any]]) -> dict[str, JSON]:
     """Return the chart of the seconds of each stage."""
-    found: list[dict[str, JSON]] = []
+    bars: list[dict[str, JSON]] = []
     for row in rows:
         if row["seconds"]:
             low, middle, high = (max(value, _LEAST_SECONDS) for value in row["seconds"])
-            place = len(found)
+            place = len(bars)
             name = f"{row['stage']} · {row['name']}"
-            found.append(
+            bars.append(
                 {
                     "low": low, "value": middle, "high": high, "y": place + _ALONE, "label": place + _LABEL,
                     "name": name, "told": f"{row['median']}, n = {row['n']:,}", "tip": f"{name}: {row['median']}",
                 }
             )  # fmt: skip
-    return {**_chart("stages", {"stages": found}), "ticks": _ticks_of(found)} if found else {}
+    return {**_chart("stages", {"stages": bars}), "ticks": _ticks_of(bars)} if bars else {}
 
 
 def _chart(kind: str, data: dict[str, list[dict[str, JSON]]]) -> dict[str, JSON]:
@@ -141,10 +144,10 @@ def log_ticks(low: float, high: float, most: int = 9) -> list[float]:
     for steps, every in (((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 4)):
         decades = range(first, last + 1)
         ticks = [float(f"{step}e{decade}") for decade in decades if decade % every == 0 for step in steps]
-        found = [tick for tick in ticks if low <= tick <= high]
-        if len(found) <= most:
+        within = [tick for tick in ticks if low <= tick <= high]
+        if len(within) <= most:
             break
-    return found
+    return within
 
 
 def _digits(value: float) -> float:

@@ -33,12 +33,12 @@ def specifications() -> Mapping[str, Mapping[str, Any]]:
         return json.dumps(written())
 
     made_of = key_of(f"{version('altair')}\n{_SOURCE.read_text(encoding='utf-8')}").hex()
-    found: dict[str, dict[str, Any]]
+    by_kind: dict[str, dict[str, Any]]
     try:
-        found = json.loads(_kept(f"charts-{made_of}.json", make))
+        by_kind = json.loads(_kept(f"charts-{made_of}.json", make))
     except ValueError:  # damaged
-        found = json.loads(make())
-    return found
+        by_kind = json.loads(make())
+    return by_kind
 
 
 @cache

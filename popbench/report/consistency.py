@@ -28,13 +28,13 @@ def check_agreement(results: Mapping[str, Any], sources: Sequence[Scores], run: 
     """
     if not any(len(scores.rows) for scores in sources):
         raise UsageError(f"{run}: samples.jsonl is empty, and results.json is not: {_AGAIN}")
-    found: dict[tuple[str, ...], float] = {}
+    computed: dict[tuple[str, ...], float] = {}
     for scores in sources:
         for block in blocks(scores, common=results["restricted_to_common"]):
-            found.update(_numbers(block, scores))
-    known = dict(_told(results))
-    for key in dict.fromkeys((*found, *known)):
-        one, other = found.get(key), known.get(key)
+            computed.update(_numbers(block, scores))
+    written = dict(_written(results))
+    for key in dict.fromkeys((*computed, *written)):
+        one, other = computed.get(key), written.get(key)
         if one is None or other is None or not math.isclose(one, other, rel_tol=_NEAR, abs_tol=_NEAR):
             what, task, *systems = key[1:]
             where = f"{what} of {' against '.join(map(repr, systems))} on {task}, by predictor {key[0]}"
@@ -67,7 +67,7 @@ def _numbers(block: Block, scores: Scores) -> Iterator[tuple[tuple[str, ...], fl
             yield (scores.predictor, what, block.name, block.systems[a], block.systems[b]), number
 
 
-def _told(results: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], float]]:
+def _written(results: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], float]]:
     for row in results["systems"]:
         numbers = (row["n"], row["invalid"], row["errors"], row["median"]["value"])
         for what, number in zip(_OF_SYSTEMS, numbers, strict=True):

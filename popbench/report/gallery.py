@@ -39,16 +39,16 @@ def gallery(
     systems = sorted({sample.system for sample in samples})
     repeats = {repeat: number for number, repeat in enumerate(sorted({sample.repeat for sample in samples}))}
     prompts = sorted({(sample.task, sample.prompt_id): sample for sample in samples}.items())
-    place = {at: number for number, (at, _) in enumerate(prompts)}
+    prompt_numbers = {cell: number for number, (cell, _) in enumerate(prompts)}
     number_of = {system: number for number, system in enumerate(systems)}
     cells = len(systems) * len(prompts) * len(repeats)
     scores: dict[str, list[float | None]] = {item["name"]: [None] * cells for item in predictors}
     for sample in samples:
-        at = number_of[sample.system] * len(prompts) + place[sample.task, sample.prompt_id]
-        at = at * len(repeats) + repeats[sample.repeat]
-        for predictor, found in scores.items():
+        cell = number_of[sample.system] * len(prompts) + prompt_numbers[sample.task, sample.prompt_id]
+        cell = cell * len(repeats) + repeats[sample.repeat]
+        for predictor, column in scores.items():
             value = sample.scores.get(predictor)
-            found[at] = None if value is None else value
+            column[cell] = None if value is None else value
     ordered = sorted(samples, key=lambda s: (s.task, s.prompt_id, s.system, s.repeat))
     return {
         "systems": systems,
@@ -57,7 +57,7 @@ def gallery(
         "repeats": list(repeats),
         "scores": scores,
         "folder": _folder(run, page),
-        "embedded": sorted({place[s.task, s.prompt_id] for s in samples if clip_path(s.video) in clips}),
+        "embedded": sorted({prompt_numbers[s.task, s.prompt_id] for s in samples if clip_path(s.video) in clips}),
         "texts": [
             _packed(_of_prompt(list(group), number_of, repeats, titles))
             for _, group in groupby(ordered, key=lambda s: (s.task, s.prompt_id))
@@ -130,23 +130,23 @@ def embedded(
     Then come the other systems, prompt by prompt. Clips that are not there, or are links that lead out of the run, are
     passed over: the second mapping says why, by their path.
     """
-    found: dict[str, str] = {}
+    clips: dict[str, str] = {}
     missing: dict[str, str] = {}
     for sample in _spread(samples, order):
         path = clip_path(sample.video)
-        if len(found) >= count:
+        if len(clips) >= count:
             break
-        if path is None or path in found or path in missing:
+        if path is None or path in clips or path in missing:
             continue
         file = run / str(sample.video)
         try:
             if not file.resolve().is_relative_to(run.resolve()):
                 missing[path] = "it is a link that leads out of the run"
                 continue
-            found[path] = base64.b64encode(read_bytes(file)).decode("ascii")
+            clips[path] = base64.b64encode(read_bytes(file)).decode("ascii")
         except (OSError, ValueError, RuntimeError) as error:  # also for a path with NUL, and a link to itself
             missing[path] = damage(error)
-    return found, missing
+    return clips, missing
 
 
 def _spread(samples: Sequence[Sample], order: Sequence[str]) -> Iterator[Sample]:
@@ -158,11 +158,11 @@ def _spread(samples: Sequence[Sample], order: Sequence[str]) -> Iterator[Sample]
             stratum = (sample.task, sample.category)
             turn[sample.task, sample.prompt_id] = seen.get(stratum, 0)
             seen[stratum] = seen.get(stratum, 0) + 1
-    rank = {system: place for place, system in enumerate(order)}
+    rank = {system: system_rank for system_rank, system in enumerate(order)}
 
-    def at(sample: Sample) -> tuple[int, int, str, str, int, int]:
-        place = rank.get(sample.system, len(rank))
+    def sort_key(sample: Sample) -> tuple[int, int, str, str, int, int]:
+        system_rank = rank.get(sample.system, len(rank))
         prompt = (sample.task, sample.prompt_id)
-        return int(place > 1), turn[prompt], *prompt, place, sample.repeat
+        return int(system_rank > 1), turn[prompt], *prompt, system_rank, sample.repeat
 
-    yield from sorted(samples, key=at)
+    yield from sorted(samples, key=sort_key)

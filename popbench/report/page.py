@@ -69,14 +69,14 @@ def run_page(
         raise UsageError(f"{run}: results.json and samples.jsonl make no report ({damage(error)})") from error
 
 
-def board_page(results: Mapping[str, Any], title: str, about: Sequence[str] = ()) -> str:
-    """Return the page of a board from its results alone; `about` adds lines to what it rests on.
+def board_page(results: Mapping[str, Any], title: str, footer: Sequence[str] = ()) -> str:
+    """Return the page of a board from its results alone; `footer` adds lines to what it rests on.
 
     What needs samples (distributions, clips, times) is left out. Raises UsageError for what is no results.json.
     """
     check_results(results, "results")
     try:
-        return _page(results, title, about, None)
+        return _page(results, title, footer, None)
     except _DAMAGE as error:
         raise UsageError(f"results: they make no page ({damage(error)})") from error
 
@@ -101,14 +101,14 @@ class _Run:
 
     def clips(self, order: Sequence[str]) -> dict[str, str]:
         """Return the clips to put into the page, and tell how many of them are missing."""
-        found, missing = embedded(self.survey.samples, self.path, order, self.embed)
+        clips, missing = embedded(self.survey.samples, self.path, order, self.embed)
         if missing:
             path, why = next(iter(missing.items()))
             self._tell(
                 f"{counted(len(missing), 'clip')} to embed {'is' if len(missing) == 1 else 'are'} missing ({path}: "
-                f"{why}); {len(found):,} of {self.embed:,} are in the page"
+                f"{why}); {len(clips):,} of {self.embed:,} are in the page"
             )
-        return found
+        return clips
 
     def titles(self, samples: Sequence[Sample]) -> Titles:
         """Return the titles of the references that samples were shown, as far as they are to be had."""
@@ -120,7 +120,7 @@ class _Run:
         return [name] if name in tasks else [task for task, of in tasks.items() if of["group"] == name]
 
 
-def _page(results: Mapping[str, Any], title: str, about: Sequence[str], run: _Run | None) -> str:
+def _page(results: Mapping[str, Any], title: str, footer: Sequence[str], run: _Run | None) -> str:
     shown = views(results)
     for view in shown:
         _draw(view, results, run)
@@ -173,7 +173,7 @@ def _page(results: Mapping[str, Any], title: str, about: Sequence[str], run: _Ru
         "results": results,
         "copies": knows_copies(results["systems"]),
         "copy": f"{100 * COPY:.0f}",
-        "about": about,
+        "about": footer,
         "styles": Markup("\n".join(map(_text, _STYLES))),
         "early": early,
         "scripts": code,
@@ -191,12 +191,12 @@ def _draw(view: dict[str, Any], results: Mapping[str, Any], run: _Run | None) ->
     contrasts = [row for row in results["enhancement"] if (row["predictor"], row["task"]) == (predictor, task)]
     view["sizes"] = sizes(results, run.run_json["modes"], predictor, task) if run else []
     view["scored"] = sum(map(len, scores.values()))
-    found = {
+    charts_of_view = {
         "distribution": chart_data.distribution(rows, scores),
         "contrasts": chart_data.contrasts(contrasts),
         **chart_data.sizes(view["sizes"]),
     }
-    view["charts"] = {name: chart for name, chart in found.items() if chart}
+    view["charts"] = {name: chart for name, chart in charts_of_view.items() if chart}
 
 
 def _demo(results: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -72,10 +72,10 @@ class Stages:
 
 
 def _of(groups: dict[_Key, _Took], key: _Key) -> _Took:
-    found = groups.get(key)
-    if found is None:
-        found = groups[key] = _Took()
-    return found
+    took = groups.get(key)
+    if took is None:
+        took = groups[key] = _Took()
+    return took
 
 
 def _rows(stage: str, groups: Mapping[_Key, _Took]) -> Iterator[dict[str, Any]]:

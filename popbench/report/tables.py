@@ -77,9 +77,9 @@ def _matrix(rows: Sequence[Mapping[str, Any]], sides: Sequence[Mapping[str, Any]
     """Return the cells of row over column, in the order of the rows; None where there is nothing to compare."""
     if not 2 <= len(rows) <= MATRIX_LIMIT:
         return None
-    known = {(side["a"], side["b"]): _cell(side, number) for number, side in enumerate(sides)}
+    cells = {(side["a"], side["b"]): _cell(side, number) for number, side in enumerate(sides)}
     names = [row["system"] for row in rows]
-    return [[known.get((a, b), {"kind": "self" if a == b else "none"}) for b in names] for a in names]
+    return [[cells.get((a, b), {"kind": "self" if a == b else "none"}) for b in names] for a in names]
 
 
 def _cell(side: Mapping[str, Any], number: int) -> dict[str, Any]:
@@ -133,14 +133,21 @@ TINT = 34
 """Percent of colour behind the greatest median of a table of categories."""
 
 
-def _medians(of: Mapping[str, Any], names: Sequence[str], low: float, high: float) -> Iterator[tuple[Shown, int]]:
+def _medians(
+    by_category: Mapping[str, Any], names: Sequence[str], low: float, high: float
+) -> Iterator[tuple[Shown, int]]:
     """Yield each category's median, with how far it reaches between the table's least and greatest, by logarithm."""
     for name in names:
-        value = of[name]["median"]["value"] if name in of else None
+        value = by_category[name]["median"]["value"] if name in by_category else None
         part = log(value / low) / log(high / low) if value and high > low else 0
-        yield popularity(of[name]["median"]) if name in of else NOTHING, round(TINT * part)
+        yield popularity(by_category[name]["median"]) if name in by_category else NOTHING, round(TINT * part)
 
 
 def _range(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
-    values = [value for row in rows for of in row["by_category"].values() if (value := of["median"]["value"])]
+    values = [
+        value
+        for row in rows
+        for median_of_category in row["by_category"].values()
+        if (value := median_of_category["median"]["value"])
+    ]
     return min(values, default=1), max(values, default=1)

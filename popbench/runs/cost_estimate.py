@@ -43,22 +43,22 @@ def _estimate(plan: Plan, view: LedgerView, llm: Part) -> dict[str, JSON] | None
     drafts, measured = 0, True
     usage = Counter({"input": 0, "output": 0})
     left: list[tuple[TaskMode, int]] = []
-    known: dict[str, _Mean] = {}
+    means: dict[str, _Mean] = {}
     for task_mode in plan.task_modes.values():
-        seen = known.setdefault(task_mode.mode.label, _Mean())
-        open_ = 0
+        mean_usage = means.setdefault(task_mode.mode.label, _Mean())
+        undone = 0
         for done, used in view.usage(plan.samples(task_mode, llm)):
-            open_ += not done
+            undone += not done
             if used:
-                seen.add(used)
-        left.append((task_mode, open_))
-    for task_mode, open_ in left:
-        if open_:
-            seen = known[task_mode.mode.label]
-            one = seen.usage() if seen.n else _guess(plan, task_mode)
-            measured = measured and bool(seen.n)
-            drafts += open_
-            usage.update({kind: round(open_ * count) for kind, count in one.items()})
+                mean_usage.add(used)
+        left.append((task_mode, undone))
+    for task_mode, undone in left:
+        if undone:
+            mean_usage = means[task_mode.mode.label]
+            one = mean_usage.usage() if mean_usage.n else _guess(plan, task_mode)
+            measured = measured and bool(mean_usage.n)
+            drafts += undone
+            usage.update({kind: round(undone * count) for kind, count in one.items()})
     return {"llm": llm.label, "drafts": drafts, "usage": dict(usage), "cost": llm.cost(usage), "measured": measured}
 
 

@@ -45,10 +45,10 @@ class Totals:
 
 def totals(samples: Iterable[Sample]) -> list[dict[str, JSON]]:
     """Add samples up as `Totals` does."""
-    found = Totals()
+    sums = Totals()
     for sample in samples:
-        found.add(sample)
-    return found.rows()
+        sums.add(sample)
+    return sums.rows()
 
 
 def sentences(rows: Iterable[Mapping[str, JSON]]) -> Iterator[str]:

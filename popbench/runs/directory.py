@@ -175,13 +175,13 @@ class HeldDirectory:
 
     def remove(self, *names: str) -> tuple[str, ...]:
         """Remove files that do not belong to what the run is now; return those that were there."""
-        found = tuple(name for name in names if (self.path / name).exists())
-        for name in found:
+        present = tuple(name for name in names if (self.path / name).exists())
+        for name in present:
             try:
                 (self.path / name).unlink(missing_ok=True)
             except OSError as error:
                 raise RunError(f"{self.path / name} cannot be removed: {_reason(error)}") from error
-        return found
+        return present
 
     def write_json(self, name: str, value: JSON) -> None:
         """Write a file of the run as JSON, whole or not at all."""

@@ -67,7 +67,7 @@ def public(value: JSON, key: str = "") -> JSON:
 
 def public_text(text: str) -> str:
     """Take folders out of paths in a text, user, query and fragment out of addresses, and what looks like a key."""
-    hidden = _CREDENTIAL.sub(HIDDEN, _URL.sub(lambda found: _address(found[0]), text))
+    hidden = _CREDENTIAL.sub(HIDDEN, _URL.sub(lambda match: _address(match[0]), text))
     return _FOLDERS.sub("", _USER.sub("", hidden))
 
 
@@ -87,9 +87,9 @@ def public_machine(machine: Mapping[str, JSON]) -> dict[str, JSON]:
     """Say what a machine is without its kernel's build: system and architecture, processors, GPUs."""
     platform = str(machine.get("platform", ""))
     system = platform.partition("-")[0]
-    known = re.search(r"x86_64|amd64|aarch64|arm64|AMD64|ARM64|ppc64le|s390x|riscv64", platform)
+    architecture = re.search(r"x86_64|amd64|aarch64|arm64|AMD64|ARM64|ppc64le|s390x|riscv64", platform)
     return {
-        "platform": f"{system} {known[0]}" if known else system,
+        "platform": f"{system} {architecture[0]}" if architecture else system,
         "cpus": machine.get("cpus"),
         "gpus": list(machine.get("gpus") or []),
     }

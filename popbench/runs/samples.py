@@ -74,10 +74,10 @@ def make_sample(values: Mapping[str, Any]) -> Sample:
     unknown = values.keys() - Sample.__slots__
     if unknown:
         raise TypeError(f"unknown field {min(unknown)!r}")
-    found: Sample = object.__new__(Sample)
+    sample: Sample = object.__new__(Sample)
     for name, put, default in _SETTERS:
-        put(found, values.get(name, default))
-    return found
+        put(sample, values.get(name, default))
+    return sample
 
 
 def as_dict(sample: Sample) -> dict[str, JSON]:

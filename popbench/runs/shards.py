@@ -20,7 +20,7 @@ from popbench.runs.run_json import FILE, ModeEntry, RunJson, ShardEntry, read_ru
 
 _SETTINGS = ("seed", "limit", "repeats", "stop_after", "baseline", "allow_leakage")
 """Settings that all shards share; engines and what only that machine needs to know may differ."""
-_TOLD = 5
+_NAMED = 5
 """Differences that are told of at most."""
 
 
@@ -101,12 +101,12 @@ def whole_config(shard: Shard, out: Path | None, given: Mapping[str, JSON]) -> E
     the shard came from is left out.
     """
     config = make_config(shard.run_json["config"])
-    there = {"shard": None, "out": str(out) if out is not None else config.out, "engine": EvalConfig().engine}
+    replaced = {"shard": None, "out": str(out) if out is not None else config.out, "engine": EvalConfig().engine}
     used = {name.partition(" ")[0] for name in shard.run_json["components"]}
     for kind in ("corpus", "embedder"):
         if kind not in used:
-            there[kind] = getattr(EvalConfig(), kind)
-    named = {**config.as_json(), **there}
+            replaced[kind] = getattr(EvalConfig(), kind)
+    named = {**config.as_json(), **replaced}
     own = {name: named[name] for name in SPECS if name not in given}
     file = shard.path / FILE
     check_recorded(
@@ -129,8 +129,8 @@ def check_alike(shard: Shard, run_json: RunJson, refusal: str) -> None:
     """Raise UsageError with all in which a shard and another run.json differ that results depend on."""
     differences = list(_differences(shard.run_json, run_json))
     if differences:
-        more = f"; and {len(differences) - _TOLD} more" if len(differences) > _TOLD else ""
-        raise UsageError(f"{refusal}: {'; '.join(differences[:_TOLD])}{more}")
+        more = f"; and {len(differences) - _NAMED} more" if len(differences) > _NAMED else ""
+        raise UsageError(f"{refusal}: {'; '.join(differences[:_NAMED])}{more}")
 
 
 def _differences(ours: RunJson, theirs: RunJson) -> Iterator[str]:

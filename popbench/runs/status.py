@@ -35,7 +35,7 @@ ENOUGH = 5
 SILENT = 300.0
 """Seconds without anything new from which on a run at work is called stalled, if five items usually take less."""
 
-_TOLD = re.compile(r"process (\d+) on (.*), since ")
+_HOLDER_TEXT = re.compile(r"process (\d+) on (.*), since ")
 _AHEAD = 86400.0
 """Seconds that another machine's clock may be ahead at most."""
 _MORE = "an earlier command wanted more than the last: what is invalid of it counts as still to do"
@@ -113,8 +113,8 @@ class Status:
     def seconds_left(self) -> float | None:
         """How long the slowest stage takes; None where that of one of them is not known, or nothing is at work."""
         left = [stage.seconds_left for stage in self.stages]
-        known = [seconds for seconds in left if seconds is not None]
-        return max(known, default=0.0) if len(known) == len(left) else None
+        estimates = [seconds for seconds in left if seconds is not None]
+        return max(estimates, default=0.0) if len(estimates) == len(left) else None
 
     def as_json(self) -> dict[str, JSON]:
         """Return it as JSON values; times are in unix time."""
@@ -156,31 +156,31 @@ def holder(path: Path) -> str | None:
     Only that of another machine has to be tried, which the kernel does not list here.
     """
     try:
-        told = one_line(read_text(path / HOLDER, SMALL), 100)
+        text = one_line(read_text(path / HOLDER, SMALL), 100)
         lock = (path / LOCK).stat()
     except (OSError, ValueError):
         return None
-    found = _TOLD.match(told)
-    if found is None:
+    match = _HOLDER_TEXT.match(text)
+    if match is None:
         return None
     locks = ""
     with suppress(OSError):
         locks = Path("/proc/locks").read_text(encoding="ascii")
-    if re.search(rf"^\S+ .* {found[1]} \S+:{lock.st_ino} ", locks, re.MULTILINE):
-        return told
-    if locks and is_here(told):
+    if re.search(rf"^\S+ .* {match[1]} \S+:{lock.st_ino} ", locks, re.MULTILINE):
+        return text
+    if locks and is_here(text):
         return None
     try:
         check_free(path)
     except UsageError:
-        return told
+        return text
     return None
 
 
-def is_here(told: str) -> bool:
+def is_here(holder_text: str) -> bool:
     """Say whether a holder is a process of this machine, as far as names tell."""
-    found = _TOLD.match(told)
-    return found is not None and found[2] == socket.gethostname()
+    match = _HOLDER_TEXT.match(holder_text)
+    return match is not None and match[2] == socket.gethostname()
 
 
 @dataclass(slots=True)
@@ -223,7 +223,7 @@ class _Look:
         """Put what is there beside what the run wants."""
         self._sort()
         usd = {part: self._cost(part) for part in dict.fromkeys(part for part, _, _ in self.sums.used)}
-        known = [amount for amount in usd.values() if amount is not None]
+        amounts = [amount for amount in usd.values() if amount is not None]
         return Status(
             path=self.path,
             finished=self.run_json["finished"],
@@ -233,17 +233,17 @@ class _Look:
             now=self.now,
             stages=tuple(self._stages(usd)),
             gpu_seconds=sum(row[4] for row in self.sums.spent),
-            usd=sum(known) if known else None,
+            usd=sum(amounts) if amounts else None,
             notes=tuple(dict.fromkeys(self.notes)),
         )
 
     def _read(self, now: float) -> Sums:
         """Add up the ledger, or read what the process that has it on another machine has told of it."""
         if self.held is not None and not is_here(self.held):
-            told = Sums.told(self.path)
-            if told is None:
+            sums = Sums.told(self.path)
+            if sums is None:
                 self.notes.append("at work on another machine, which has told nothing yet: look again in a minute")
-            return told or Sums(at=now)
+            return sums or Sums(at=now)
         ledger = Ledger.peek(self.path / "ledger.sqlite", at_rest=self.held is None)
         if ledger is None:
             return Sums(at=now)
@@ -252,9 +252,9 @@ class _Look:
 
     def _sort(self) -> None:
         for system, task, mode, stage, status, number, last, *since in self.sums.settled:
-            found = _Count(number, number if status == "invalid" else 0, since)
+            count = _Count(number, number if status == "invalid" else 0, since)
             for which in (mode, None):  # None: all modes
-                self._cells.setdefault((system, task, stage, which), _Count()).add(found)
+                self._cells.setdefault((system, task, stage, which), _Count()).add(count)
             if self.now + _AHEAD > last > (self.last or 0.0):
                 self.last = last
 
@@ -280,14 +280,14 @@ class _Look:
     ) -> StageStatus:
         count, done, total = _Count(), 0, 0
         for task, (mode, chain) in product(self.wanted, lines):
-            found = self._count(stage, task, mode, chain)
+            own = self._count(stage, task, mode, chain)
             before = [self._count(each, task, mode, chain) for each in STAGES[: STAGES.index(stage)]]
             if before and before[0].done > self.wanted[task] and any(each.invalid for each in before):
                 self.notes.append(_MORE)  # whose invalid ones are of these is not known
                 before = []
             wanted = max(self.wanted[task] - sum(each.invalid for each in before), 0)
-            count.add(found)
-            done += min(found.done, wanted)  # an earlier command may have wanted more
+            count.add(own)
+            done += min(own.done, wanted)  # an earlier command may have wanted more
             total += wanted
         return StageStatus(
             stage=stage,
