@@ -1,4 +1,4 @@
-"""What a sample becomes in a table: one flat row for each predictor, with all that a board needs to know of it."""
+"""Turns samples into rows of tables: a flat row for each predictor, with all that a board needs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ COLUMNS: dict[str, type | GenericAlias] = {
     # The human baseline's video.
     "match_id": str, "match_similarity": float, "match_popularity": float,
 }  # fmt: skip
-"""Name and type of each column; every value may be null but those that a score needs."""
+"""Name and type of each column; every value may be null, except those that a score needs."""
 
 _IDS = ("system", "task", "prompt_id", "category")
 _STAGES = ("llm", "generate", "predict")
@@ -45,10 +45,10 @@ ExportRow = dict[str, JSON]
 
 
 class Exported:
-    """A finished run that is exported: what its run.json says, and its samples."""
+    """The run.json and the samples of a finished run, for an export."""
 
     def __init__(self, path: Path) -> None:
-        """Read run.json; raises UsageError for what is no finished run with scores."""
+        """Read run.json; raises UsageError if the run is not finished, or has no scores."""
         self.path = path
         self.run_json = read_finished(path)
         self._samples_seen: set[int] = set()
@@ -56,10 +56,9 @@ class Exported:
         self._prompts: NameCodes[tuple[str, str]] = NameCodes()
 
     def samples(self) -> Iterator[tuple[Sample, dict[str, ExportRow]]]:
-        """Read the samples one by one, each with its row under every predictor, by the predictor's name.
+        """Yield each sample with its rows by predictor's name.
 
-        Raises UsageError that names the sample that is damaged: one that is there twice, that does not belong to this
-        run, or that has a value which is no such value.
+        Raises UsageError that names a sample if it is there twice, does not belong to this run, or has a wrong value.
         """
         self._samples_seen.clear()
         for sample in read_jsonl(self.path / "samples.jsonl"):
@@ -119,9 +118,9 @@ class Exported:
 
 
 def _value(name: str, value: Any, kind: type | GenericAlias) -> JSON:
-    """Return a value as its column has it; raises TypeError or ValueError for what no file should hold.
+    """Return a value of its column's type; raises TypeError or ValueError if it is of another one, or not finite.
 
-    Half of a surrogate pair, which is no character and which no UTF-8 file takes, becomes U+FFFD.
+    Half of a surrogate pair becomes U+FFFD, since UTF-8 cannot encode it.
     """
     if value is None:
         return None
@@ -146,5 +145,5 @@ def _value(name: str, value: Any, kind: type | GenericAlias) -> JSON:
 
 
 def whole(text: str) -> str:
-    """Return a text with U+FFFD in the place of halves of surrogate pairs."""
+    """Return a text with U+FFFD in place of halves of surrogate pairs."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,4 +1,4 @@
-"""Instances of Every Eval Ever files: one line for each sample and predictor, with all that a board needs of it."""
+"""Makes the instances of Every Eval Ever files: a line for each sample and predictor, with all that a board needs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ELSEWHERE = {
     "prompt_id", "popularity", "prompt", "video_prompt", "completion", "reasoning", "error", "input_tokens",
     "output_tokens", "seconds_llm", *_COSTS,
 }  # fmt: skip
-"""Columns that have a place of their own in an instance; the others are its metadata."""
+"""Columns with a field of their own in an instance; the others go into its metadata."""
 
 
 def instance(sample: Sample, rows: Mapping[str, ExportRow], evaluation: str) -> list[ExportRow]:
@@ -54,7 +54,7 @@ def _line(sample: Sample, predictor: str, row: ExportRow, evaluation: str) -> Ex
 
 
 def _attribution(sample: Sample, row: ExportRow) -> list[JSON]:
-    """Say what was read from the answer; nothing of an invalid one, nor of a human-made video."""
+    """Return what was read from the answer; nothing for an invalid one or a human-made video."""
     if sample.completion is None:
         return []
     return [
@@ -84,15 +84,15 @@ def _performance(row: ExportRow) -> dict[str, JSON] | None:
 
 
 def result_id(task: str, predictor: str, metric: str) -> str:
-    """Name a statistic of an aggregate: its instances refer to it."""
+    """Return the id of a statistic of an aggregate, which its instances refer to."""
     return f"{task}/{predictor}/{metric}"
 
 
 def median_id(task: str, predictor: str) -> str:
-    """Name the median popularity, the statistic that is made of the scores of instances."""
+    """Return the id of the median popularity, which is the statistic of the instances' scores."""
     return result_id(task, predictor, "median_popularity")
 
 
 def text(value: JSON) -> str:
-    """Return a value as text, for the format's details take nothing else: JSON of what is none."""
+    """Return a value as text, which the format's details have to be; values of other types as JSON."""
     return whole(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, allow_nan=False)

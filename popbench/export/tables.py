@@ -1,4 +1,4 @@
-"""Exports as tables, one row for each sample and predictor: JSONL and Parquet. Rows are written as they are read."""
+"""Exports tables as JSONL or Parquet, with a row for each sample and predictor; rows are not held in memory."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ ROW_GROUP = 5_000
 def write_table(run: Path, form: str, out: Path, *, force: bool = False) -> tuple[int, bool]:
     """Write a run as `jsonl` or `parquet`; return the number of rows, and whether they are a demonstration's.
 
-    Raises UsageError for what is no finished run, for damaged samples, and where `out` has other content, unless
-    `force`; RunError where the disk refuses. Samples in error are rows too, with status `error` and no popularity.
+    Samples in error are rows too, with status `error` and no popularity. Raises UsageError if the run is not finished,
+    if samples are damaged and, unless `force`, if `out` has other content; RunError if the disk refuses.
     """
     exported = Exported(run)
     rows = (row for _, by_predictor in exported.samples() for row in by_predictor.values())

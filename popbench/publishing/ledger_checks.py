@@ -103,12 +103,12 @@ def _place(sample: Sample) -> str:
     return f"system {sample.system!r}, {sample.task}/{sample.prompt_id}{repeat}"
 
 
-def _differences(ledger_value: Sample | None, sample: Sample) -> Iterator[tuple[str, str]]:
-    if ledger_value is None:
+def _differences(in_ledger: Sample | None, sample: Sample) -> Iterator[tuple[str, str]]:
+    if in_ledger is None:
         yield "prompts", "the ledger holds nothing of it (or another version of popbench made it: " + _AGAIN + ")"
         return
     for field in _COMPARED:
-        value, ledger_value = (_plain(getattr(either, field)) for either in (sample, ledger_value))
+        value, ledger_value = (_plain(getattr(either, field)) for either in (sample, in_ledger))
         if value != ledger_value:
             yield field, f"it says {_short(value)}, the ledger {_short(ledger_value)}"
 

@@ -1,4 +1,4 @@
-"""What the drafts that are still to come will cost: an estimate, for `--dry-run`."""
+"""Estimates what the drafts that are still to do will cost, for `--dry-run`."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from popbench.planning.systems import Part, TaskMode
 from popbench.records import JSON
 
 CHARS_PER_TOKEN = 4
-"""A rule of thumb for English, used until the first finished calls tell better."""
+"""A rule of thumb for English, used until there are finished calls."""
 
 OUTPUT_TOKENS = {False: 250, True: 1200}
-"""Output tokens assumed of a draft without and with written-out reasoning, until finished calls tell better."""
+"""Output tokens of a draft without and with written-out reasoning, assumed until there are finished calls."""
 
 _SHOWN_PROMPTS = 3
 
 
 def estimate(plan: Plan, path: Path) -> list[dict[str, JSON]]:
-    """Estimate the drafts, tokens and USD still to come, by LLM that knows its prices.
+    """Estimate the drafts, tokens and USD that are still to do, for each LLM that knows its prices.
 
-    Means of the finished drafts of a mode, re-asks included, whatever their task; for a mode without any, rendered
-    prompts at `CHARS_PER_TOKEN`, one answer each, of `OUTPUT_TOKENS`. `measured`: no mode had to be guessed.
+    A draft is assumed to cost the mean of the mode's finished drafts on any task, with their re-asks. For a mode
+    without any, rendered prompts are counted at `CHARS_PER_TOKEN`, with one answer of `OUTPUT_TOKENS` each; `measured`
+    is false if a mode was estimated so.
     """
     ledger = Ledger.peek(path / "ledger.sqlite")
     view = LedgerView(ledger, path / "videos")
@@ -63,7 +64,7 @@ def _estimate(plan: Plan, view: LedgerView, llm: Part) -> dict[str, JSON] | None
 
 
 class _Mean:
-    """The mean usage of drafts that pass by."""
+    """The mean usage of the drafts that are added."""
 
     def __init__(self) -> None:
         self.n = 0
