@@ -1,4 +1,4 @@
-"""The data of a view's charts: histograms of its samples' scores, medians, contrasts, sizes and times."""
+"""Makes the data of a view's charts: histograms of scores, medians, contrasts, RAG sizes and times."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from popbench.scores.rows import Rows
 
 BINS = 36
 _LABEL, _BASE, _TALLEST = 0.22, 0.92, 0.5
-"""Of a row's height: where its name stands, its base line, and the height of the greatest bin."""
+"""Fractions of a row's height: the position of its name, its base line, and the height of the tallest bin."""
 _ALONE = 0.68
-"""Of a row's height: where a mark lies under its name that has no bins above it."""
+"""Fraction of a row's height: the position of a mark without bins."""
 _LEAST_SECONDS = 1e-4
 
 
 def scores_by_system(rows: Rows, tasks: Iterable[str]) -> dict[str, NDArray[np.float64]]:
-    """Collect the scores above 0 of some tasks' rows: those a log axis has room for."""
+    """Return the scores of some tasks by system, without zeros, which a log axis cannot show."""
     chosen = rows.where(rows.of_tasks(tasks) & (rows.popularity > 0))
     return {system: chosen.popularity[chosen.of_systems([system])] for system in chosen.system_names}
 
 
 def distribution(rows: Sequence[Mapping[str, Any]], scores: Mapping[str, NDArray[np.float64]]) -> dict[str, JSON]:
-    """Return the chart of results' rows, best first: with histograms where there are scores, else medians only."""
+    """Return the chart of the medians of `rows`, best first, with histograms of `scores`, if there are any."""
     values = [float(end) for system in scores.values() for end in (system.min(), system.max())]
     for row in rows:
         values += [value for value in (row["median"][key] for key in ("value", "low", "high")) if value]
@@ -60,7 +60,7 @@ def distribution(rows: Sequence[Mapping[str, Any]], scores: Mapping[str, NDArray
 def _median_row(row: Mapping[str, Any], place: int, base: float, least: float) -> dict[str, JSON]:
     median, shown = row["median"], popularity(row["median"])
     drawn = {
-        key: None if median[key] is None else max(median[key], least)  # a logarithmic axis has no place for 0
+        key: None if median[key] is None else max(median[key], least)  # a log axis cannot show 0
         for key in ("value", "low", "high")
     }
     return {
@@ -95,7 +95,7 @@ def contrasts(rows: Sequence[Mapping[str, Any]]) -> dict[str, JSON]:
 
 
 def sizes(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, JSON]]:
-    """Return the charts of what the number of references does: medians and win rates over basic."""
+    """Return the charts by the number of references: medians, and win rates over basic."""
     if not rows:
         return {}
     medians, rates = [], []

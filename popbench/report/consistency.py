@@ -1,4 +1,4 @@
-"""Whether a run's results.json and samples.jsonl belong together: one may have been edited, emptied or restored."""
+"""Checks that a run's results.json and samples.jsonl belong together: one of them may have been edited or restored."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from popbench.scores.rows import ERROR
 from popbench.scores.scores import Block, Scores, blocks
 
 _NEAR = 1e-6
-"""What other machines' arithmetic may change in a median or a rate."""
+"""Difference in a median or a rate that another machine's arithmetic may cause."""
 _OF_SYSTEMS = ("prompts", "invalid", "errors", "median")
 _OF_PAIRS = ("win rate", "wins", "ties", "losses")
 _AGAIN = "give the run's command again, which writes both anew"
 
 
 def check_agreement(results: Mapping[str, Any], sources: Sequence[Scores], run: str) -> None:
-    """Raise UsageError where the counts, medians and win rates of results are not those of a run's samples.
+    """Raise UsageError if the counts, medians and win rates of results are not those of a run's samples.
 
-    Intervals are not computed again: they take a hundred times as long.
+    Intervals are not computed again, since they take a hundred times as long.
     """
     if not any(len(scores.rows) for scores in sources):
         raise UsageError(f"{run}: samples.jsonl is empty, and results.json is not: {_AGAIN}")

@@ -1,7 +1,7 @@
-"""The gallery's data: an index of all samples by column, and their texts, prompt by prompt, compressed.
+"""Makes the gallery's data: an index of all samples, by column, and their texts, compressed prompt by prompt.
 
-A page of 6,000 samples has tens of megabytes of completions: the index is read when the page opens, a prompt's texts
-when it is picked.
+6,000 samples have tens of megabytes of completions, so the page reads only the index when it opens, and a prompt's
+texts when the reader selects it.
 """
 
 from __future__ import annotations
@@ -30,11 +30,10 @@ def gallery(
     run: Path,
     page: Path,
 ) -> dict[str, Any]:
-    """Return the index and the texts of a run's samples; videos are told relative to the folder of `page`.
+    """Return the index and the texts of a run's samples; videos have paths relative to the folder of `page`.
 
-    `scores` and `status` are by system, prompt and repeat, in one row; "-" and None stand for samples that are not
-    there. `texts` has one item for each prompt. `titles` are those of references, where they are known;
-    `clips` the paths of those that are in the page.
+    `scores` are flat lists over system, prompt and repeat, with None for missing samples; `texts` has one item for each
+    prompt. `titles` are the known ones of references; `clips` are the paths of the clips in the page.
     """
     systems = sorted({sample.system for sample in samples})
     repeats = {repeat: number for number, repeat in enumerate(sorted({sample.repeat for sample in samples}))}
@@ -79,7 +78,7 @@ def _of_prompt(
 
 
 def _texts(sample: Sample) -> dict[str, JSON]:
-    """Return what the page shows of a sample, without what is not there."""
+    """Return the fields of a sample that the page shows, without empty ones."""
     values = {
         "title": sample.title,
         "prompt": sample.video_prompt,
@@ -99,7 +98,7 @@ def _texts(sample: Sample) -> dict[str, JSON]:
 
 
 def clip_path(video: str | None) -> str | None:
-    """Return a clip's path below the run as a URL; None for one that leads out of it, whoever wrote that."""
+    """Return a clip's path below the run as a URL; None if the path leads out of the run, as a stranger's may."""
     if video is None:
         return None
     path = PurePosixPath(video)
@@ -125,10 +124,10 @@ def _packed(value: JSON) -> str:
 def embedded(
     samples: Sequence[Sample], run: Path, order: Sequence[str], count: int
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Return `count` clips as base64 by their path: of the first two systems of `order`, spread over the prompts.
+    """Return `count` clips as base64, by path, and why clips are missing, by path.
 
-    Then come the other systems, prompt by prompt. Clips that are not there, or are links that lead out of the run, are
-    passed over: the second mapping says why, by their path.
+    The clips of the first two systems of `order` come first, spread over the prompts, then those of the other systems,
+    prompt by prompt. A clip is missing if there is no such file, or if it is a link that leads out of the run.
     """
     clips: dict[str, str] = {}
     missing: dict[str, str] = {}
@@ -150,7 +149,7 @@ def embedded(
 
 
 def _spread(samples: Sequence[Sample], order: Sequence[str]) -> Iterator[Sample]:
-    """Yield samples so that any beginning of them covers tasks and categories, with pairs of systems complete."""
+    """Yield samples in an order of which any beginning covers tasks and categories, with both of the first systems."""
     seen: dict[tuple[str, str], int] = {}
     turn: dict[tuple[str, str], int] = {}
     for sample in sorted(samples, key=lambda s: (s.task, s.prompt_id)):

@@ -1,4 +1,4 @@
-"""The page itself: `run_page` for a run, `board_page` for results alone; both are one HTML file."""
+"""Makes the page, one HTML file: `run_page` for a run, `board_page` for results alone."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _GALLERY_SCRIPTS = ("samples.js", "gallery.js")
 _DAMAGE = (
     LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration, jinja2.TemplateError,
 )  # fmt: skip
-"""What files raise that are no longer as popbench wrote them."""
+"""Exceptions that damaged files may cause anywhere in the making of a page."""
 
 
 def run_page(
@@ -53,10 +53,10 @@ def run_page(
 ) -> str:
     """Return the whole page of a finished run, with its gallery.
 
-    `page` is the folder where the page will stand (the run's own by default), to which the videos' paths are
-    relative; `embed` clips are put into the page itself, and `tell` gets a line where some of them are missing.
-    `corpus` is the spec that titles of references are looked up in, where run.json leads out of what is installed here.
-    Raises UsageError for a run that is not done or damaged.
+    `page` is the folder of the page (by default the run's), to which the videos' paths are relative. `embed` clips are
+    put into the page itself; `tell` is called with a line if some of them are missing. `corpus` is the spec of the
+    corpus with the titles of references, needed if that in run.json names a path or an address. Raises UsageError if
+    the run is not finished, or is damaged.
     """
     read = read_run(run)
     try:
@@ -70,9 +70,9 @@ def run_page(
 
 
 def board_page(results: Mapping[str, Any], title: str, footer: Sequence[str] = ()) -> str:
-    """Return the page of a board from its results alone; `footer` adds lines to what it rests on.
+    """Return the page of a board from its results alone; `footer` are more lines for its last section.
 
-    What needs samples (distributions, clips, times) is left out. Raises UsageError for what is no results.json.
+    Distributions, clips and times are left out, since they need samples. Raises UsageError if `results` is damaged.
     """
     check_results(results, "results")
     try:
@@ -82,7 +82,7 @@ def board_page(results: Mapping[str, Any], title: str, footer: Sequence[str] = (
 
 
 class _Run:
-    """What only the page of a run has."""
+    """The data that only the page of a run has."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class _Run:
         self._corpus, self._tell = corpus, tell
 
     def clips(self, order: Sequence[str]) -> dict[str, str]:
-        """Return the clips to put into the page, and tell how many of them are missing."""
+        """Return the clips to put into the page; calls `tell` if some of them are missing."""
         clips, missing = embedded(self.survey.samples, self.path, order, self.embed)
         if missing:
             path, why = next(iter(missing.items()))
@@ -111,11 +111,11 @@ class _Run:
         return clips
 
     def titles(self, samples: Sequence[Sample]) -> Titles:
-        """Return the titles of the references that samples were shown, as far as they are to be had."""
+        """Return the titles of the samples' references, as far as they can be looked up."""
         return titles_of(samples, self.run_json, self._corpus, self._tell)
 
     def tasks(self, name: str) -> list[str]:
-        """Return the tasks behind a table's name: itself, or those of a group."""
+        """Return the tasks of a table: the one of this name, or those of the group."""
         tasks = self.run_json["tasks"]
         return [name] if name in tasks else [task for task, of in tasks.items() if of["group"] == name]
 
@@ -166,7 +166,7 @@ def _page(results: Mapping[str, Any], title: str, footer: Sequence[str], run: _R
         "stages": took,
         "spent": list(sentences(results.get("costs") or [])),
         "gallery": bool(run),
-        "part": run.survey.told if run else "",
+        "part": run.survey.part if run else "",
         "repeats": blobs["samples"]["repeats"] if run else [0],
         "embedded": len(blobs["clips"]) if run else 0,
         "categories": sorted(run.survey.categories) if run else [],
@@ -238,13 +238,13 @@ def _text(name: str) -> str:
 
 
 def _inert(value: JSON) -> str:
-    """Write JSON so that no text in it can end the script element, or be taken for a comment in it."""
+    """Return JSON in which no text can end the script element around it, or start a comment in it."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c")
 
 
 def _policy(scripts: Sequence[str]) -> str:
-    """Return the page's Content-Security-Policy: its own scripts by their hashes, videos beside it, nothing else."""
+    """Return the page's Content-Security-Policy, which allows its own scripts, by hash, and videos beside it only."""
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(script.encode('utf-8')).digest()).decode('ascii')}'"
         for script in scripts
