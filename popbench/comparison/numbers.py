@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 
 from popbench import stats
-from popbench.comparison.pairing import SIDES, Pairs, Side, label, match, pair_systems, read_side, shared_predictors
+from popbench.comparison.compared_pairs import (
+    SIDES,
+    Pairs,
+    Side,
+    label,
+    match,
+    pair_systems,
+    read_side,
+    shared_predictors,
+)
 from popbench.errors import UsageError
 from popbench.leaderboard.pairs import LEVEL, RESAMPLES, compare, draw, resamples_of, rounded
 from popbench.leaderboard.results import compute, detectable, strata_of

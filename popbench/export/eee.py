@@ -18,7 +18,7 @@ from typing import Any
 from popbench.errors import UsageError
 from popbench.export.columns import Exported, ExportRow
 from popbench.export.eee_instances import instance, median_id, result_id, text
-from popbench.export.staging import staged
+from popbench.export.staged_files import staged
 from popbench.keys import digest
 from popbench.leaderboard.pairs import LEVEL
 from popbench.leaderboard.results import compute

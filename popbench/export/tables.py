@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from popbench.export.columns import COLUMNS, Exported, ExportRow
-from popbench.export.staging import staged
+from popbench.export.staged_files import staged
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from popbench.errors import UsageError, unknown
 from popbench.leaderboard.pairs import BASIC
 from popbench.paper.evidence import Evidence
-from popbench.paper.matching import PaperNames
+from popbench.paper.paper_names import PaperNames
 from popbench.paper.published import PROMPTS
 
 RAG_SIZE = 10

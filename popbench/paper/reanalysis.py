@@ -12,8 +12,8 @@ from popbench import stats
 from popbench.paper.contrasts import LEVEL, TABLES, contrasts, decided, of_table
 from popbench.paper.document import Block, Bullets, Code, Document, Heading, as_html, as_markdown, standalone
 from popbench.paper.findings import PICTURE, alone, disagreements, findings, picture, power
-from popbench.paper.listing import costs, medians, rates
 from popbench.paper.published import paper, published
+from popbench.paper.published_tables import costs, medians, rates
 from popbench.records import JSON
 
 TITLE = "LLMPopcorn's published results, reanalysed"

@@ -9,7 +9,7 @@ from pathlib import Path
 from popbench.errors import RunError, UsageError, one_line
 from popbench.files import write_files
 from popbench.leaderboard.markdown import number, percent, remarks
-from popbench.paper import figures, spending, tables
+from popbench.paper import cost_tables, figures, tables
 from popbench.paper.choices import Asked, choose, listed
 from popbench.paper.document import (
     Block,
@@ -32,7 +32,7 @@ from popbench.runs.directory import check_free
 FOLDER = "paper"
 _MAKERS = (
     tables.medians, tables.categories, tables.enhancement_by_llm, tables.enhancement_by_generator, tables.llm_pairs,
-    tables.generator_pairs, tables.rag_sizes, spending.stages, spending.llm_costs,
+    tables.generator_pairs, tables.rag_sizes, cost_tables.stages, cost_tables.llm_costs,
 )  # fmt: skip
 _DEMO = (
     "Demo scores. A demonstration predictor or corpus took part. These numbers show that the machinery works; they say "

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from popbench.paper.choices import GENERATOR, RAG_GENERATOR, RAG_LLM, enhanced_modes
 from popbench.paper.entries import Column, Lookup, PaperTable, TableRow, by_prompts, system
-from popbench.paper.missing import Missing, gap
+from popbench.paper.gaps import Missing, gap
 from popbench.paper.published import HUMAN, MODES, PROMPTS, published
 from popbench.planning.human import NAME as HUMAN_SYSTEM
 

@@ -17,10 +17,10 @@ from popbench.publishing.run_checks import (
     PublishedRun,
     changed_by_hand,
     chosen,
+    damage_as_usage_error,
     lacking,
     other_results,
     read_run,
-    reading,
     rules_of,
     submission_of,
     terms_of,
@@ -61,7 +61,7 @@ def add(
     with held(path):
         notes: list[str] = []
         new = not is_board(path)
-        with reading(run):
+        with damage_as_usage_error(run):
             if new:
                 rules = _new_rules(path, run, title, description, predictor)
                 board = Board(path, rules, {})

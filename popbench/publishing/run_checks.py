@@ -70,7 +70,7 @@ def read_run(path: Path) -> PublishedRun:
 
 
 @contextmanager
-def reading(run: PublishedRun) -> Iterator[None]:
+def damage_as_usage_error(run: PublishedRun) -> Iterator[None]:
     """Turn the errors of a run.json whose entries do not fit its samples into a UsageError."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""From the ledger to samples: one row per system, task, prompt and repeat; none is left out."""
+"""Assembles samples from the ledger: one per system, task, prompt and repeat; none is left out."""
 
 from __future__ import annotations
 

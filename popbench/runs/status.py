@@ -138,7 +138,7 @@ def read_status(path: Path, now: float | None = None) -> Status:
     held = holder(path)
     if held is not None and not (path / FILE).exists():
         raise UsageError(f"{path}: the run is only being made, by {held}: ask again")
-    return _Look(path, read_run_json(path), held, time.time() if now is None else now).status()
+    return _RunState(path, read_run_json(path), held, time.time() if now is None else now).status()
 
 
 def gpu_seconds(path: Path) -> float:
@@ -185,7 +185,7 @@ def is_here(holder_text: str) -> bool:
 
 @dataclass(slots=True)
 class _Count:
-    """How many items are settled, in all and since each of the moments of a `_Look`."""
+    """How many items are settled, in all and since each of the moments of a `_RunState`."""
 
     done: int = 0
     invalid: int = 0
@@ -198,7 +198,7 @@ class _Count:
         self.since = [ours + theirs for ours, theirs in zip(self.since, other.since, strict=True)]
 
 
-class _Look:
+class _RunState:
     """The state of a run at one moment; its work is looked up in the ledger by the fingerprints in run.json."""
 
     def __init__(self, path: Path, run_json: RunJson, held: str | None, now: float) -> None:

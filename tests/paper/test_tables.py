@@ -18,7 +18,7 @@ from popbench.paper.choices import Asked, choose
 from popbench.paper.document import Code, Document, Grid, Heading, Paragraph, as_html, as_markdown
 from popbench.paper.entries import Lookup
 from popbench.paper.evidence import read_evidence
-from popbench.paper.matching import ALIASES, PaperNames
+from popbench.paper.paper_names import ALIASES, PaperNames
 from popbench.paper.report import paper_report, write_paper
 from usage_errors import refusal
 

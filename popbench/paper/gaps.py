@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from popbench.paper.document import Code, Words
 from popbench.paper.entries import Lookup
-from popbench.paper.matching import name_to_run
+from popbench.paper.paper_names import name_to_run
 from popbench.paper.published import HUMAN
 
 

@@ -10,7 +10,7 @@ from popbench import stats
 from popbench.paper.choices import enhanced_modes
 from popbench.paper.entries import Column, Entry, Lookup, PaperTable, TableRow
 from popbench.paper.evidence import Spent
-from popbench.paper.missing import Missing, gap
+from popbench.paper.gaps import Missing, gap
 from popbench.paper.published import paper, published
 from popbench.paper.tables import spec
 
