@@ -1,8 +1,8 @@
-"""MMRA, the popularity predictor of the paper: the model, its training, its features, and scores from all of them.
+"""MMRA, the popularity predictor of the paper: features, model, training and scoring.
 
-`popbench predictor train` makes a model from a corpus with videos, `popbench predictor import` takes over a released
+`popbench predictor train` trains a model on a corpus with videos, `popbench predictor import` imports a released
 checkpoint, and `--predictor mmra,path=FOLDER` scores clips with either. `popbench_mmra.MMRA` is the model alone, a
-torch module. Nothing heavy is imported before it is used.
+torch module. Heavy libraries are imported only when they are used.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The bank: the features and targets of the videos that a prediction looks up similar ones in.
+"""The bank: features and targets of the videos among which a prediction looks up similar ones.
 
-Held as one safetensors file, whose features are mapped from disk. A bank also says how far its videos and titles are
-from one another, which tells how far a new one is from everything that the model was trained on.
+It is one safetensors file; its features are mapped from disk. A bank also has the distances among its own videos and
+titles, which show how far a new one is from everything that the model was trained on.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
 TENSORS = ("visual", "textual", "vector", "target")
 _DISTANCES = ("visual_distances", "textual_distances")
-_SPARE = 8
-"""How many more than wanted are taken from the search, whose last bits depend on how many search at once."""
+_EXTRA = 8
+"""Neighbours searched beyond those wanted. The search's last bits depend on the number of queries, so near ties are
+decided here and not there."""
 _QUANTILES = 1001
-_MOST = 64.0
-"""log2 popularity at most: nothing was watched 2 ** 64 times."""
-_ROWS = 1024
-"""Rows that are searched, or averaged, at once."""
+_MAX_LOG2 = 64.0
+"""The largest plausible log2 popularity: larger numbers are counts, not logarithms."""
+_ROWS_AT_ONCE = 1024
+"""Rows that are searched or averaged at once."""
 
 Floats = Any  # NDArray[np.float32], mapped or in memory
 
@@ -43,7 +44,7 @@ class Bank:
     vector: Floats
     target: Floats
     distances: tuple[Floats, Floats] | None = None
-    """What `Novelty` measures of videos and of titles, where it was measured before."""
+    """Quantiles of the distances among videos and among titles, as `Novelty` holds them; None if not measured yet."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -54,22 +55,22 @@ class Bank:
 
     @cached_property
     def _place(self) -> dict[str, int]:
-        return {id_: at for at, id_ in enumerate(self.ids)}
+        return {id_: place for place, id_ in enumerate(self.ids)}
 
     def similar(
         self, vectors: Floats, count: int, without: Sequence[str] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the places of the `count` most similar items and their cosines, (rows, count) each, nearest first.
+        """Return indices and cosines of the `count` most similar items, (rows, count) each, nearest first.
 
-        `without` names, per row, an item that is not to be found. Raises ValueError for a bank of too few items.
+        `without` names, per row, an item to leave out. Raises ValueError for a bank of too few items.
         """
         if len(self) < count + (without is not None):
             raise ValueError(f"the bank holds {len(self)} videos, too few to retrieve {count} for each")
-        wanted = min(count + 1 + _SPARE, len(self))
+        wanted = min(count + 1 + _EXTRA, len(self))
         places = np.empty((len(vectors), count), np.int64)
         cosines = np.empty((len(vectors), count), np.float32)
-        for start in range(0, len(vectors), _ROWS):
-            part = np.ascontiguousarray(vectors[start : start + _ROWS], np.float32)
+        for start in range(0, len(vectors), _ROWS_AT_ONCE):
+            part = np.ascontiguousarray(vectors[start : start + _ROWS_AT_ONCE], np.float32)
             _, near = self._index.search(part, wanted)
             for row, candidates in enumerate(near):
                 skip = self._place.get(without[start + row], -1) if without is not None else -1
@@ -82,16 +83,17 @@ class Bank:
 
     @cached_property
     def novelty(self) -> Novelty:
-        """How far its own items are from one another; measuring that takes seconds for thousands."""
+        """Return the distances among the bank's items. Measuring takes seconds for thousands of items."""
         centres, words = _centres(self.visual), np.ascontiguousarray(self.textual)
         return Novelty(centres, words, *(self.distances or (_own_distances(centres), _own_distances(words))))
 
 
 @dataclass(frozen=True)
 class Novelty:
-    """Where videos and titles are, and the quantiles (0 to 1 in even steps) of the distance to the nearest other.
+    """Measures how far new videos and titles are from those of a bank.
 
-    A video is the mean of its frames' features; distances are Euclidean.
+    It holds their vectors, and the quantiles (0 to 1 in even steps) of the distance of each to its nearest other. The
+    vector of a video is the mean of its frames' features; distances are Euclidean.
     """
 
     visual: Floats
@@ -104,22 +106,23 @@ class Novelty:
         return _faiss_index(self.visual, "IndexFlatL2"), _faiss_index(self.textual, "IndexFlatL2")
 
     def quantiles(self, visual: Floats, textual: Floats) -> list[dict[str, float]]:
-        """Say of each item, (rows, F, D) and (rows, D), how far it is from the nearest in the bank.
+        """Return for items (rows, F, D) and (rows, D) how far each is from the nearest in the bank, from 0 to 1.
 
-        The quantile of the distance among those of the bank's items to their nearest other: 1.0 is farther than any.
+        That is the quantile of its distance among the distances of the bank's items to their nearest other: at 1.0, it
+        is farther away than any of them.
         """
         rows = ((_centres(visual), self.visual_distances), (np.ascontiguousarray(textual), self.textual_distances))
-        found = []
-        for index, items, (vectors, known) in zip(self._indexes, (self.visual, self.textual), rows, strict=True):
+        columns = []
+        for index, items, (vectors, quantiles) in zip(self._indexes, (self.visual, self.textual), rows, strict=True):
             _, near = index.search(vectors, 1)
             distances = np.linalg.norm(items[near[:, 0]].astype(np.float64) - vectors, axis=1)
-            places = np.searchsorted(known, distances, side="left")
-            found.append(np.minimum(places / (len(known) - 1), 1.0))
-        return [{"video": round(float(v), 3), "title": round(float(t), 3)} for v, t in zip(*found, strict=True)]
+            places = np.searchsorted(quantiles, distances, side="left")
+            columns.append(np.minimum(places / (len(quantiles) - 1), 1.0))
+        return [{"video": round(float(v), 3), "title": round(float(t), 3)} for v, t in zip(*columns, strict=True)]
 
 
 def _centres(visual: Floats) -> Floats:
-    parts = [visual[start : start + _ROWS].mean(axis=1) for start in range(0, len(visual), _ROWS)]
+    parts = [visual[start : start + _ROWS_AT_ONCE].mean(axis=1) for start in range(0, len(visual), _ROWS_AT_ONCE)]
     return np.ascontiguousarray(np.concatenate(parts), np.float32)
 
 
@@ -128,14 +131,14 @@ def _own_distances(items: Floats) -> Floats:
     if len(items) < 2:
         return np.zeros(_QUANTILES, np.float32)
     index = _faiss_index(items, "IndexFlatL2")
-    found = []
-    for start in range(0, len(items), _ROWS):
-        part = items[start : start + _ROWS]
+    distances = []
+    for start in range(0, len(items), _ROWS_AT_ONCE):
+        part = items[start : start + _ROWS_AT_ONCE]
         _, near = index.search(part, 2)
         own = np.arange(start, start + len(part))
         other = np.where(near[:, 0] == own, near[:, 1], near[:, 0])
-        found.append(np.linalg.norm(items[other].astype(np.float64) - part, axis=1))
-    return np.quantile(np.concatenate(found), np.linspace(0, 1, _QUANTILES)).astype(np.float32)
+        distances.append(np.linalg.norm(items[other].astype(np.float64) - part, axis=1))
+    return np.quantile(np.concatenate(distances), np.linspace(0, 1, _QUANTILES)).astype(np.float32)
 
 
 def _faiss_index(rows: Floats, kind: str) -> Any:
@@ -147,7 +150,7 @@ def _faiss_index(rows: Floats, kind: str) -> Any:
 
 
 def write_bank(bank: Bank, path: Path) -> None:
-    """Write a bank; raises OSError where the disk refuses."""
+    """Write a bank to a file; raises OSError on a full disk."""
     from safetensors.numpy import save_file
 
     tensors = {name: np.ascontiguousarray(getattr(bank, name), np.float32) for name in TENSORS}
@@ -163,21 +166,23 @@ def read_bank(path: Path) -> Bank:
     """
     kind = path.suffix.lower()
     if kind not in (".safetensors", ".parquet"):
-        what = "pickled data can run code when it is read, so it is not" if kind in (".pkl", ".pickle", ".pt") else ""
+        reason = "pickled data can run code when it is read, so it is not" if kind in (".pkl", ".pickle", ".pt") else ""
         way = "write it as Parquet (pandas: frame.to_parquet) with the columns id, visual, textual, vector and target"
-        raise UsageError(f"{path}: no bank that is read here (.safetensors or .parquet){what and f': {what}'}; {way}")
+        raise UsageError(
+            f"{path}: no bank that is read here (.safetensors or .parquet){reason and f': {reason}'}; {way}"
+        )
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file: give one with the features of the videos to look up")
     try:
-        found = _from_safetensors(path) if kind == ".safetensors" else _from_parquet(path)
+        bank = _from_safetensors(path) if kind == ".safetensors" else _from_parquet(path)
     except UsageError:
         raise
-    except Exception as error:  # the libraries' own errors share no base
+    except Exception as error:  # the libraries' errors have no common base class
         raise UsageError(f"{path}: the bank cannot be read ({one_line(error, 200)})") from error
-    wrong = _problem(found)
+    wrong = _problem(bank)
     if wrong is not None:
         raise UsageError(f"{path}: {wrong}")
-    return found
+    return bank
 
 
 def _from_safetensors(path: Path) -> Bank:
@@ -191,15 +196,15 @@ def _from_safetensors(path: Path) -> Bank:
         ids = json.loads((file.metadata() or {}).get("ids", "null"))
     if not isinstance(ids, list):
         raise UsageError(f"{path}: the bank lacks the ids (a JSON list as `ids` in its metadata)")
-    known = all(name in names for name in _DISTANCES)
-    found = _mapped(path, (*TENSORS, *(_DISTANCES if known else ())))
-    measured = [found.pop(name) for name in _DISTANCES if known]
-    sound = known and all(
-        of.shape == (_QUANTILES,) and np.isfinite(of).all() and of[0] >= 0 and (np.diff(of) >= 0).all()
-        for of in measured
+    measured_before = all(name in names for name in _DISTANCES)
+    tensors = _mapped(path, (*TENSORS, *(_DISTANCES if measured_before else ())))
+    measured = [tensors.pop(name) for name in _DISTANCES if measured_before]
+    sound = measured_before and all(
+        array.shape == (_QUANTILES,) and np.isfinite(array).all() and array[0] >= 0 and (np.diff(array) >= 0).all()
+        for array in measured
     )
-    distances = (measured[0], measured[1]) if sound else None  # others are measured anew
-    return Bank([str(id_) for id_ in ids], **found, distances=distances)
+    distances = (measured[0], measured[1]) if sound else None  # else they are measured again
+    return Bank([str(id_) for id_ in ids], **tensors, distances=distances)
 
 
 def _mapped(path: Path, names: Sequence[str]) -> dict[str, Floats]:
@@ -209,16 +214,16 @@ def _mapped(path: Path, names: Sequence[str]) -> dict[str, Floats]:
     with path.open("rb") as file:
         length = struct.unpack("<Q", file.read(8))[0]
         header = json.loads(file.read(length))
-    found = {}
+    arrays = {}
     for name in names:
-        about = header[name]
-        if about["dtype"] != "F32":
-            raise UsageError(f"{path}: {name} is {about['dtype']}, expected F32")
-        start = 8 + length + about["data_offsets"][0]
-        shape = tuple(about["shape"])
+        entry = header[name]
+        if entry["dtype"] != "F32":
+            raise UsageError(f"{path}: {name} is {entry['dtype']}, expected F32")
+        start = 8 + length + entry["data_offsets"][0]
+        shape = tuple(entry["shape"])
         empty = 0 in shape
-        found[name] = np.zeros(shape, np.float32) if empty else np.memmap(path, "<f4", "r", start, shape)
-    return found
+        arrays[name] = np.zeros(shape, np.float32) if empty else np.memmap(path, "<f4", "r", start, shape)
+    return arrays
 
 
 def _from_parquet(path: Path) -> Bank:
@@ -255,7 +260,7 @@ def _numbers(path: Path, name: str, column: Any) -> Floats:
 
 
 def _problem(bank: Bank) -> str | None:
-    """Say in a few words what is wrong with a bank."""
+    """Return in a few words what is wrong with a bank; None if it is sound."""
     n = len(bank)
     if not n:
         return "the bank holds no videos"
@@ -266,9 +271,9 @@ def _problem(bank: Bank) -> str | None:
         if array.ndim != dimensions or len(array) != n or 0 in array.shape:
             wanted = ("(n, frames, D)", "(n, D)", "(n, R)", "(n,)")[TENSORS.index(name)]
             return f"{name} has shape {array.shape}, expected {wanted} with n = {n:,} ids"
-        if not all(np.isfinite(array[start : start + _ROWS]).all() for start in range(0, n, _ROWS)):
+        if not all(np.isfinite(array[start : start + _ROWS_AT_ONCE]).all() for start in range(0, n, _ROWS_AT_ONCE)):
             return f"{name} holds NaN or infinite values"
-    if float(np.abs(bank.target).max()) > _MOST:
+    if float(np.abs(bank.target).max()) > _MAX_LOG2:
         return f"target reaches {float(np.abs(bank.target).max()):,.0f}: expected log2 popularity, not counts"
     if bank.visual.shape[2] != bank.textual.shape[1]:
         return f"visual features have {bank.visual.shape[2]} numbers and textual ones {bank.textual.shape[1]}"

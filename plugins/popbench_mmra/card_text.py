@@ -1,4 +1,4 @@
-"""The card of a trained model for people: as markdown, and its quality in a sentence."""
+"""Writes the card of a trained model as markdown, and its quality as one sentence."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ METRICS: Mapping[str, str] = {
     "nmse": "nMSE",
     "src": "SRC",
 }
-"""What is measured, with the names it is shown under: mean absolute error, normalized squared error, Spearman."""
+"""Metrics and their names in tables: mean absolute error, normalized squared error, Spearman's correlation."""
 
 
 def quality(card: Mapping[str, Any]) -> str:
-    """Say in one sentence how good a model is known to be, for boards; raises nothing, whatever the card says."""
+    """Return one sentence on how well a model predicts, for boards. Any card gives a sentence; nothing is raised."""
     try:
-        found = card["metrics"]
-        if found is None:
+        metrics = card["metrics"]
+        if metrics is None:
             return "not measured, so nothing is known of how well it predicts"
-        model, flat = found["model"], found["mean"]
-        told = f"SRC {metric(model['src'], 2)} on {model['n']:,} videos of part {_plain(str(found['part']))}"
+        model, flat = metrics["model"], metrics["mean"]
+        text = f"SRC {metric(model['src'], 2)} on {model['n']:,} videos of part {_plain(str(metrics['part']))}"
         if not model["mae"]["value"] < flat["mae"]["value"]:
-            told += "; it predicts no better than the mean of its bank, so its scores say next to nothing"
+            text += "; it predicts no better than the mean of its bank, so its scores say next to nothing"
     except (KeyError, TypeError, ValueError, AttributeError):
         return "its card does not say how well it predicts"
-    return told
+    return text
 
 
-def metric(of: Mapping[str, JSON], digits: int = 3) -> str:
-    """Show a metric with its interval: `0.612 [0.580, 0.641]`."""
-    if of["value"] is None:
+def metric(values: Mapping[str, JSON], digits: int = 3) -> str:
+    """Return a metric with its interval as text: `0.612 [0.580, 0.641]`."""
+    if values["value"] is None:
         return "–"
-    return f"{of['value']:.{digits}f} [{of['low']:.{digits}f}, {of['high']:.{digits}f}]"
+    return f"{values['value']:.{digits}f} [{values['low']:.{digits}f}, {values['high']:.{digits}f}]"
 
 
 def as_markdown(card: Mapping[str, Any]) -> str:
-    """Write a card for people."""
+    """Return a card as markdown."""
     return "\n".join(_lines(card)) + "\n"
 
 
@@ -74,9 +74,9 @@ def _lines(card: Mapping[str, Any]) -> Iterator[str]:
             f"- Adam, learning rate {training['learning_rate']:g}, batches of {training['batch_size']}, seed "
             f"{training['seed']}; best epoch {training['best_epoch']} of {len(training['history'])} run"
         )
-    for name, of in card["encoders"].items():
-        known = f"weights {_code(of['digest'])}" if of["digest"] else "weights unknown"
-        yield f"- {name}, {ROLES[name].does}: {_code(of['model'])}, {known}"
+    for name, entry in card["encoders"].items():
+        weights = f"weights {_code(entry['digest'])}" if entry["digest"] else "weights unknown"
+        yield f"- {name}, {ROLES[name].does}: {_code(entry['model'])}, {weights}"
     features = card.get("features")
     if features is not None:
         yield (
@@ -86,19 +86,19 @@ def _lines(card: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "## Files"
     yield ""
-    for name, of in card["files"].items():
-        yield f"- {_code(name)}: {of['bytes']:,} bytes, SHA-256 {_code(of['sha256'])}"
+    for name, entry in card["files"].items():
+        yield f"- {_code(name)}: {entry['bytes']:,} bytes, SHA-256 {_code(entry['sha256'])}"
     yield f"- made with {', '.join(f'{name} {version}' for name, version in card['versions'].items())}"
 
 
 def _metrics(card: Mapping[str, Any]) -> Iterator[str]:
-    found = card.get("metrics")
-    if not found:
+    metrics = card.get("metrics")
+    if not metrics:
         yield "**Not measured**: nothing is known of how well it predicts (`popbench predictor eval` measures it)."
         yield ""
         return
-    model, flat = found["model"], found["mean"]
-    yield f"| on {model['n']:,} videos of part {found['part']} | this model | the mean of its bank |"
+    model, flat = metrics["model"], metrics["mean"]
+    yield f"| on {model['n']:,} videos of part {metrics['part']} | this model | the mean of its bank |"
     yield "| :-- | --: | --: |"
     for name, shown in METRICS.items():
         yield f"| {shown} | {metric(model[name])} | {metric(flat[name])} |"

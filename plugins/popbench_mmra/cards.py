@@ -1,4 +1,4 @@
-"""The card of a trained model: what it was made of and how good it is, as JSON for programs."""
+"""Builds the card of a trained model: what it was made of and how well it predicts, as JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from popbench.records import JSON
 from popbench.versions import package_versions
-from popbench_mmra.encoders import VERSION, Encoder
+from popbench_mmra.encoders import FEATURES_VERSION, Encoder
 
 if TYPE_CHECKING:
     from popbench_mmra.bank import Bank
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from popbench_mmra.settings import Settings
     from popbench_mmra.training import Fitted
 
-_VERSIONS = ("python", "popbench", "torch", "transformers", "numpy", "scipy", "faiss-cpu", "av", "tokenizers")
-"""The packages that a model depends on."""
+_PACKAGES = ("python", "popbench", "torch", "transformers", "numpy", "scipy", "faiss-cpu", "av", "tokenizers")
+"""Packages whose versions a card records."""
 
 
 def about_model(model: MMRA, retrieved: int, target: str, trained_on: Sequence[str], bank: Bank) -> dict[str, JSON]:
-    """Describe a model and what it looks up."""
+    """Describe a model and its retrieval."""
     return {
         "target": target,
         "model": {
@@ -33,12 +33,12 @@ def about_model(model: MMRA, retrieved: int, target: str, trained_on: Sequence[s
         },
         "trained_on": list(trained_on),
         "bank": {"videos": len(bank)},
-        "versions": {name: version for name, version in package_versions().items() if name in _VERSIONS},
+        "versions": {name: version for name, version in package_versions().items() if name in _PACKAGES},
     }  # fmt: skip
 
 
 def about_encoders(encoders: Mapping[str, Encoder]) -> dict[str, JSON]:
-    """Describe the encoders: local ones by their absolute place, all by what their files hold."""
+    """Describe the encoders by the digests of their files; local ones have an absolute path too."""
     return {
         "encoders": {
             name: {
@@ -54,7 +54,7 @@ def about_encoders(encoders: Mapping[str, Encoder]) -> dict[str, JSON]:
 
 
 def about_features(extractor: Extractor | None) -> dict[str, JSON]:
-    """Describe how the bank's features were computed; None where they came from elsewhere."""
+    """Describe how the bank's features were computed; None if they came from a file."""
     if extractor is None:
         return {"features": None}
     return {
@@ -62,13 +62,13 @@ def about_features(extractor: Extractor | None) -> dict[str, JSON]:
             "device": extractor.device.type,
             "captions": extractor.captions,
             "batch_size": extractor.batch,
-            "version": VERSION,
+            "version": FEATURES_VERSION,
         }
     }
 
 
 def about_corpus(source: Source | None, dataset: Dataset | None) -> dict[str, JSON]:
-    """Describe the data: the corpus, how many videos of each part were used, and which were where."""
+    """Describe the data: the corpus, and number and digest of the videos of each part."""
     if source is None or dataset is None:
         return {"corpus": None}
     return {
@@ -86,7 +86,7 @@ def about_corpus(source: Source | None, dataset: Dataset | None) -> dict[str, JS
 
 
 def about_training(settings: Settings, fitted: Fitted, key: str) -> dict[str, JSON]:
-    """Describe a training: its settings, what was seen of every epoch, and the key of settings and data."""
+    """Describe a training: its settings, the metrics of every epoch, and the key of settings and data."""
     history = [
         {name: float(f"{value:.6g}") if math.isfinite(value) else None for name, value in epoch.items()}
         for epoch in fitted.history

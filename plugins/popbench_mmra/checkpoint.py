@@ -1,9 +1,9 @@
-"""Weights from files that others made, without running anything that is in them.
+"""Reads weights from files of strangers without running anything in them.
 
-A checkpoint of torch is a zip with a pickle, and a pickle is a program. This one is listed before it is read: what it
-names must be what weights are made of, or a module of torch or of the released MMRA, for which classes stand in that
-only hold what is said of them. torch's own restricted unpickler, which looks names up in a list and imports none, then
-reads it. Which model the weights are of is not known here.
+A checkpoint of torch is a zip with a pickle, and a pickle is a program. So the names in the pickle are listed before it
+is read. Allowed are the classes that weights are made of, and modules of torch and of the released MMRA, which are
+replaced by classes that only hold data. Then torch's restricted unpickler reads it, which looks names up in a list and
+imports none. This module does not know which model the weights belong to.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RELEASED = "model.MicroLens100k.MMRA.Model"
 _PLAIN = frozenset(
     {
         "collections.OrderedDict",
-        "__builtin__.set",  # as protocol 2 calls it
+        "__builtin__.set",  # its name in protocol 2
         "builtins.set",
         "torch.Size",
         "torch.device",
@@ -44,18 +44,18 @@ _PLAIN = frozenset(
         *(f"torch.{dtype}" for dtype in ("float64", "float32", "float16", "bfloat16", "int64", "int32", "bool")),
     }
 )
-"""What weights are made of. torch would take more, of which some allocate whatever a file asks for."""
+"""Classes that weights are made of. torch allows more, but some of those allocate as much memory as a file asks for."""
 _MODULE = re.compile(r"torch\.nn\.modules\.[a-z_]+\.[A-Za-z]\w*", re.ASCII)
 _HOLDERS = ("state_dict", "model_state_dict", "model")
-"""Where training code keeps a state among other things."""
+"""Keys under which training code stores a state dict beside other things."""
 _PARALLEL = "module."
-"""What `DataParallel` puts before every name."""
+"""The prefix that `DataParallel` adds to every name."""
 _LONGEST_PICKLE = 2**24
 _LONGEST_NAME = 200
-_MOST_NAMES = 10_000
-"""Tensors and modules at most: modules that hold one another are described in few bytes, and have names without end."""
-_TIED = 4
-"""How often the bytes of a file may be used on average, by tensors that share them."""
+_MAX_NAMES = 10_000
+"""The most tensors and modules: a few bytes can describe modules that hold each other, with endlessly many names."""
+_MAX_SHARING = 4
+"""How often each byte of a file may be used on average, since tensors may share memory."""
 
 _RESAVE = "where the model's code is, save its weights alone, torch.save(model.state_dict(), FILE), and give that file"
 _AGAIN = "copy or download it again"
@@ -65,15 +65,15 @@ _BEGINNINGS = (
     (b"\x80", "not loaded: a bare pickle, such as a pandas data frame: expected a file of torch.save or .safetensors"),
     (b"", f"no checkpoint: expected a file of torch.save, whole, or .safetensors: {_AGAIN}, or give another"),
 )
-"""What a file is that is no zip, by its first bytes."""
+"""What a file that is no zip is, by its first bytes."""
 
 _lock = threading.Lock()
-"""torch's list of safe names is one for all threads."""
+"""Guards torch's list of safe names, which all threads share."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds: float32 tensors on the CPU by parameter name, and a pickled module's plain numbers by name."""
+    """The content of a file: float32 CPU tensors by parameter name, and the plain numbers of a pickled module."""
 
     state: dict[str, torch.Tensor]
     settings: dict[str, float | int] = field(default_factory=dict)
@@ -93,11 +93,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
             data = path.read_bytes()
             return Checkpoint(_weights(path, _safetensors(path, data), len(data)))
         with path.open("rb") as file:
-            found = _unpickled(path, file)
+            content = _unpickled(path, file)
             size = os.fstat(file.fileno()).st_size
-    except (OSError, ValueError) as error:  # the second: a name that no file can have
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise UsageError(f"{path}: cannot be read ({one_line(error)}): give the file of a checkpoint") from error
-    state, settings = _described(path, found)
+    state, settings = _state_of(path, content)
     return Checkpoint(_weights(path, state, size), settings)
 
 
@@ -106,17 +106,17 @@ def _safetensors(path: Path, data: bytes) -> dict[str, Any]:
 
     try:
         return dict(safetensors.torch.load(data))
-    except Exception as error:  # its own, and others' for types of numbers that it does not know
+    except Exception as error:  # its own errors, and those of other libraries for number types that it does not know
         raise _damaged(path, error) from error
 
 
-class _Module:
-    """Stands for a module in a file: it holds what is said of it, and can be neither called nor told to do anything."""
+class _ModuleStandIn:
+    """Replaces a module of a file: it holds the module's attributes, and cannot be called."""
 
     __slots__ = ("said",)
     said: dict[Any, Any]
 
-    def __new__(cls, *given: object) -> _Module:
+    def __new__(cls, *given: object) -> _ModuleStandIn:
         if given:
             raise pickle.UnpicklingError("a module is made of something")
         made = object.__new__(cls)
@@ -133,7 +133,7 @@ class _Module:
 
 
 def _unpickled(path: Path, file: IO[bytes]) -> Any:
-    """Return what a file of torch holds, with stand-ins for modules; every other object is one of plain data."""
+    """Return the content of a file of torch, with stand-ins for modules; all other objects are plain data."""
     names = _names(path, file)
     strange = sorted(name for name in names if name not in _PLAIN and not _stands_in(name))
     if strange:
@@ -142,17 +142,21 @@ def _unpickled(path: Path, file: IO[bytes]) -> Any:
         raise _refused(path, f"its pickle asks for {what}{more}, which could run code")
     file.seek(0)
     try:
-        with _lock, _only([_stand_in(name) for name in sorted(names) if _stands_in(name)]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickles and tensors of other versions: it is read, or told of below
+        with (
+            _lock,
+            _allowed_globals([_stand_in(name) for name in sorted(names) if _stands_in(name)]),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")  # warnings about other versions: the file is read, or refused below
             return torch.load(file, map_location="cpu", weights_only=True, mmap=False)
-    except pickle.UnpicklingError as error:  # whose text may advise to load it anyway
+    except pickle.UnpicklingError as error:  # its text, which may advise to load the file anyway, is not shown
         raise _refused(path, "its pickle does what a description of weights does not") from error
     except Exception as error:  # what torch raises where a pickle does not fit its records has no common base
         raise _damaged(path, error) from error
 
 
 def _names(path: Path, file: IO[bytes]) -> set[str]:
-    """List the names in the pickle of a file, as `module.name`; refuse files that torch.save does not write."""
+    """Return the names in the pickle of a file, as `module.name`; refuse files that torch.save does not write."""
     start = file.read(64)
     if not start.startswith(b"PK\x03\x04"):
         raise UsageError(f"{path}: {next(what for beginning, what in _BEGINNINGS if start.startswith(beginning))}")
@@ -179,7 +183,7 @@ def _names(path: Path, file: IO[bytes]) -> set[str]:
 
 
 def _globals(data: bytes) -> Iterator[str]:
-    """Yield what a pickle names, without carrying it out."""
+    """Yield the names in a pickle without running it."""
     for operation, argument, _ in pickletools.genops(data):
         if operation.name in ("GLOBAL", "INST"):
             yield str(argument).replace(" ", ".", 1)
@@ -191,15 +195,15 @@ def _stands_in(name: str) -> bool:
     return name == RELEASED or _MODULE.fullmatch(name) is not None
 
 
-def _stand_in(name: str) -> type[_Module]:
-    """Make the class that torch finds under a name."""
+def _stand_in(name: str) -> type[_ModuleStandIn]:
+    """Make the class that torch gets for a name."""
     module, _, short = name.rpartition(".")
-    return type(short, (_Module,), {"__slots__": (), "__module__": module, "__qualname__": short})
+    return type(short, (_ModuleStandIn,), {"__slots__": (), "__module__": module, "__qualname__": short})
 
 
 @contextmanager
-def _only(classes: Sequence[type[_Module]]) -> Iterator[None]:
-    """Let torch's unpickler take these classes, and none that a library of this process has called safe."""
+def _allowed_globals(classes: Sequence[type[_ModuleStandIn]]) -> Iterator[None]:
+    """Allow torch's unpickler these classes, and none that other libraries of this process have added."""
     before = torch.serialization.get_safe_globals()
     torch.serialization.clear_safe_globals()
     try:
@@ -218,41 +222,43 @@ def _damaged(path: Path, error: BaseException) -> UsageError:
     return UsageError(f"{path}: damaged, cut short, or no checkpoint ({one_line(error, 120)}): {_AGAIN}")
 
 
-def _described(path: Path, found: Any) -> tuple[Mapping[Any, Any], dict[str, float | int]]:
-    """Find the state in what a file holds, and the numbers beside it."""
-    if isinstance(found, dict):
+def _state_of(path: Path, content: Any) -> tuple[Mapping[Any, Any], dict[str, float | int]]:
+    """Return the state dict in the content of a file, and a module's plain numbers."""
+    if isinstance(content, dict):
         for name in _HOLDERS:
-            if isinstance(found.get(name), dict | _Module):
-                found = found[name]
+            if isinstance(content.get(name), dict | _ModuleStandIn):
+                content = content[name]
                 break
-    if isinstance(found, _Module):
-        numbers = {name: value for name, value in found.said.items() if _is_name(name) and type(value) in (int, float)}
+    if isinstance(content, _ModuleStandIn):
+        numbers = {
+            name: value for name, value in content.said.items() if _is_name(name) and type(value) in (int, float)
+        }
         settings = {name: value for name, value in numbers.items() if not name.startswith("_")}
         for name, value in settings.items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise UsageError(f"{path}: its {name} is {value}: give a checkpoint of a training that went well")
-        return dict(_walked(path, found)), settings
-    if not isinstance(found, dict):
-        raise _refused(path, f"holds {_kind(found)} and no weights")
-    if found and all(isinstance(name, str) and name.startswith(_PARALLEL) for name in found):
-        found = {name.removeprefix(_PARALLEL): value for name, value in found.items()}
-    return found, {}
+        return dict(_parameters(path, content)), settings
+    if not isinstance(content, dict):
+        raise _refused(path, f"holds {_kind(content)} and no weights")
+    if content and all(isinstance(name, str) and name.startswith(_PARALLEL) for name in content):
+        content = {name.removeprefix(_PARALLEL): value for name, value in content.items()}
+    return content, {}
 
 
-def _walked(path: Path, module: _Module) -> Iterator[tuple[str, Any]]:
+def _parameters(path: Path, module: _ModuleStandIn) -> Iterator[tuple[str, Any]]:
     """Yield the parameters and buffers under a module by dotted name, in the order of `Module.state_dict()`."""
     waiting: list[tuple[str, Any]] = [("", module)]
     met = 0
     while waiting:
-        prefix, at = waiting.pop()
-        said = at.said if isinstance(at, _Module) else {}
+        prefix, node = waiting.pop()
+        said = node.said if isinstance(node, _ModuleStandIn) else {}
         parameters, buffers, children = (_members(said.get(kind)) for kind in ("_parameters", "_buffers", "_modules"))
         unsaved = said.get("_non_persistent_buffers_set", ())
         if parameters is None or buffers is None or children is None or not isinstance(unsaved, set | list | tuple):
             what = _shown(prefix[:-1]) if prefix else "what it holds"
             raise _refused(path, f"{what} is no module of torch")
         met += len(parameters) + len(buffers) + len(children)
-        if met > _MOST_NAMES or len(prefix) > _LONGEST_NAME:
+        if met > _MAX_NAMES or len(prefix) > _LONGEST_NAME:
             raise _refused(path, "its modules are too many or too deep, or hold one another")
         saved = {name: value for name, value in buffers.items() if name not in unsaved}
         for name, value in (*parameters.items(), *saved.items()):
@@ -262,7 +268,7 @@ def _walked(path: Path, module: _Module) -> Iterator[tuple[str, Any]]:
 
 
 def _members(value: object) -> dict[str, Any] | None:
-    """Return what a module says that it has of one kind, by name; None for what no module says."""
+    """Return a module's members of one kind by name; None if the value is no such mapping."""
     return value if isinstance(value, dict) and all(map(_is_name, value)) else None
 
 
@@ -279,28 +285,28 @@ def _kind(value: object) -> str:
 
 
 def _weights(path: Path, state: Mapping[Any, Any], size: int) -> dict[str, torch.Tensor]:
-    """Return a state as float32; refuse what is none, more than a file of `size` bytes can hold, and NaN."""
+    """Return a state as float32; refuse other objects, more numbers than `size` bytes can hold, and NaN."""
     if not state:
         raise _refused(path, "it holds no weights")
-    if len(state) > _MOST_NAMES:
+    if len(state) > _MAX_NAMES:
         raise _refused(path, f"{counted(len(state), 'tensor')} are too many for a model of popularity")
     for name, value in state.items():
-        wrong = _no_weights(name, value)
+        wrong = _tensor_problem(name, value)
         if wrong is not None:
             raise _refused(path, f"{_shown(name)} in it is {wrong}")
-    if sum(value.numel() * value.element_size() for value in state.values()) > _TIED * size:
+    if sum(value.numel() * value.element_size() for value in state.values()) > _MAX_SHARING * size:
         raise _refused(path, "its tensors claim more numbers than the file holds")
-    found = {}
+    tensors = {}
     for name, value in state.items():
-        found[name] = value.detach().resolve_neg().to(torch.float32).contiguous()
-        if not found[name].isfinite().all():
+        tensors[name] = value.detach().resolve_neg().to(torch.float32).contiguous()
+        if not tensors[name].isfinite().all():
             what = "holds NaN or infinite numbers: give a checkpoint of a training that went well"
             raise UsageError(f"{path}: {_shown(name)} {what}")
-    return found
+    return tensors
 
 
-def _no_weights(name: object, value: object) -> str | None:
-    """Say what a part of a state is that is no dense tensor of real numbers with a name."""
+def _tensor_problem(name: object, value: object) -> str | None:
+    """Return what is wrong with an entry of a state; None for a named dense tensor of real numbers."""
     if not isinstance(name, str) or not isinstance(value, torch.Tensor):
         return _kind(value)
     if value.device.type != "cpu" or value.layout != torch.strided or value.is_quantized or value.is_complex():

@@ -1,4 +1,4 @@
-"""Which corpus a model is trained and measured on: its spec, with the folder of videos and what popularity counts."""
+"""Resolves the corpus that a model is trained and measured on, with its folder of videos and the target it counts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from popbench_mmra.settings import TARGETS
 
 @dataclass(frozen=True)
 class Source:
-    """A corpus that lacks nothing. `name` is what `trained_on` calls it, `spec` what makes it again."""
+    """A corpus that is complete. `name` is its name in `trained_on`; `spec` makes it again."""
 
     corpus: popbench.Corpus
     spec: str
@@ -28,16 +28,16 @@ def find_source(spec: str, videos: Path | None, target: str) -> Source:
     if videos is not None:
         spec = with_option("corpus", spec, "videos", str(videos.absolute()))
     spec = absolute_paths(_counting(spec, target))
-    found = load_registry().resolve("corpus", spec)
-    corpus: popbench.Corpus = found.component
+    resolved = load_registry().resolve("corpus", spec)
+    corpus: popbench.Corpus = resolved.component
     lacks = corpus.check()
     if lacks:
-        raise UsageError("\n".join(f"corpus {found.spec.label}: {line}" for line in lacks))
-    return Source(corpus, spec, corpus.known_as or found.spec.name, found.spec.label)
+        raise UsageError("\n".join(f"corpus {resolved.spec.label}: {line}" for line in lacks))
+    return Source(corpus, spec, corpus.known_as or resolved.spec.name, resolved.spec.label)
 
 
 def _counting(spec: str, target: str) -> str:
-    """Have a corpus count the target, where it can count several; a table's column is the user's to name."""
+    """Return the spec with the target set, if the corpus can count several. A table's column is named by the user."""
     name, options = parse_spec(spec)
     field = load_registry().find("corpus", name).load().Options.model_fields.get("popularity")
     if field is None or "popularity" in options:

@@ -1,4 +1,4 @@
-"""From a corpus with videos to what MMRA is trained and measured on: features and targets of each part."""
+"""Makes the data that MMRA is trained and measured on: features and targets of each part of a corpus."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from popbench_mmra.features import Extractor, Features, Item
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_FEW = 3
-"""How many unreadable videos are told of one by one."""
+_REPORTED = 3
+"""How many unreadable videos are reported one by one."""
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Part:
 
     @property
     def digest(self) -> str:
-        """Identify the videos of the part, whatever their order, and their popularity."""
+        """Return a digest of the part's videos and their popularity that does not depend on their order."""
         lines = sorted(f"{id_} {target!r}" for id_, target in zip(self.ids, self.target, strict=True))
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
@@ -54,19 +54,19 @@ class Part:
 
 @dataclass
 class Dataset:
-    """The parts of a corpus, and what was left out of them, in one line each."""
+    """The parts of a corpus, and remarks of one line each on what was left out."""
 
     parts: dict[str, Part]
     remarks: list[str]
 
     @property
     def split(self) -> str:
-        """Identify which video is in which part, whatever the order."""
+        """Return text that says which video is in which part; it does not depend on their order."""
         lines = sorted(f"{name} {id_}" for name, part in self.parts.items() for id_ in part.ids)
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     def bank(self, names: Sequence[str] = ("train", "valid")) -> Bank:
-        """Make a bank of some parts; raises UsageError where they hold no video."""
+        """Make a bank of some parts; raises UsageError if they hold no video."""
         parts = [self.parts[name] for name in names if len(self.parts[name])]
         if not parts:
             raise UsageError(f"no video of the parts {' and '.join(names)} can be used: {'; '.join(self.remarks)}")
@@ -82,36 +82,36 @@ class Dataset:
 def gather(
     corpus: popbench.Corpus, parts: Sequence[str], extractor: Extractor, target: str, progress: Progress
 ) -> Dataset:
-    """Make the features of all videos of some parts that have a file, a title and a popularity of at least 1.
+    """Make the features of the videos of some parts that have a file, a title and a popularity of at least 1.
 
-    Raises UsageError for a corpus that cannot be read, RunError where features cannot be kept.
+    Raises UsageError for a corpus that cannot be read, RunError if features cannot be stored.
     """
     left_out: Counter[str] = Counter()
     rows = {part: list(_usable(corpus, part, target, left_out)) for part in parts}
     total = sum(map(len, rows.values()))
-    found = Dataset({part: Part() for part in parts}, [])
+    dataset = Dataset({part: Part() for part in parts}, [])
     broken: list[str] = []
     progress.stage("features", total, 0)
     of_item = [(part, row) for part in parts for row in rows[part]]
-    items = (Item(str(at), row.title, row.video) for at, (_, row) in enumerate(of_item) if row.video is not None)
+    items = (Item(str(index), row.title, row.video) for index, (_, row) in enumerate(of_item) if row.video is not None)
     for group in extractor.groups(items):
         for item, features in group:
             part, row = of_item[int(item.id)]
             if isinstance(features, str):
                 broken.append(features)
-                progress.problem(f"video {row.id} is left out: {features}") if len(broken) <= _FEW else None
+                progress.problem(f"video {row.id} is left out: {features}") if len(broken) <= _REPORTED else None
                 continue
-            into = found.parts[part]
+            into = dataset.parts[part]
             into.ids.append(row.id)
             into.features.append(features)
             into.target.append(math.log2(row.popularity))
         progress.advance(len(group))
     if broken:
         left_out["whose video cannot be read"] = len(broken)
-    found.remarks = [f"left out: {counted(count, 'video')} {why}" for why, count in left_out.items()]
-    for line in found.remarks:
+    dataset.remarks = [f"left out: {counted(count, 'video')} {why}" for why, count in left_out.items()]
+    for line in dataset.remarks:
         progress.notice(line)
-    return found
+    return dataset
 
 
 def _usable(corpus: popbench.Corpus, part: str, target: str, left_out: Counter[str]) -> Iterator[popbench.Reference]:
@@ -127,8 +127,8 @@ def _usable(corpus: popbench.Corpus, part: str, target: str, left_out: Counter[s
 
 
 def digest(dataset: Dataset) -> str:
-    """Hash all that training depends on: features, targets and split."""
-    found = hashlib.sha256(dataset.split.encode())
+    """Hash the data that a training depends on: features, targets and split."""
+    hasher = hashlib.sha256(dataset.split.encode())
     arrays: Iterator[Any] = (
         array
         for _, part in sorted(dataset.parts.items())
@@ -136,5 +136,5 @@ def digest(dataset: Dataset) -> str:
         for array in (part.stacked("visual"), part.stacked("textual"), part.stacked("vector"), part.log2)
     )
     for array in arrays:
-        found.update(np.ascontiguousarray(array).data)
-    return found.hexdigest()[:32]
+        hasher.update(np.ascontiguousarray(array).data)
+    return hasher.hexdigest()[:32]

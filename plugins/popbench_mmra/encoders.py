@@ -1,7 +1,7 @@
-"""The four encoders that MMRA's features come from: which models they are, what is wrong with them, and their digests.
+"""The four encoders of MMRA's features as files: which models they are, problems with them, and their digests.
 
-ViT sees frames, AnglE BERT reads titles, BLIP captions frames, and UAE embeds title and captions for retrieval. Each
-is a hub id or a folder of any transformers model of its kind. What they make of videos is the business of `encoding`.
+ViT encodes frames, AnglE BERT encodes titles, BLIP captions frames, and UAE embeds title and captions for retrieval.
+Each is a hub id or a folder of any transformers model of its kind. `loaded_encoders` runs them.
 """
 
 from __future__ import annotations
@@ -14,23 +14,28 @@ from typing import Any
 
 from popbench.local import Layout, Weights, asks_for_kernels, broken_weights, folder_digest, lacks_shards, read_json
 
-VERSION = 1
-"""Goes up when the same weights would give other features: it is in every key and fingerprint of theirs."""
-MAIN = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-"""What transformers loads: the first of these that is there."""
+FEATURES_VERSION = 1
+"""Rises when the same weights would give other features. It is part of features' keys and of fingerprints."""
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+"""Files of weights. transformers loads the first of these that exists."""
 _IMAGES = "preprocessor_config.json"
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model")
 _SETTINGS = ("config.json", "generation_config.json")
 _TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
-_CAPTIONER = "blip"
-"""The kind of model that captions: others speak another way."""
-_OTHERS = "--exclude '*onnx*' --exclude '*openvino*' --exclude '*.msgpack' --exclude '*.h5'"
-"""The same weights for other libraries, which repositories hold beside what is loaded here."""
+_CAPTIONER_KIND = "blip"
+"""The only kind of model that can caption: others have another interface."""
+_EXCLUDED = "--exclude '*onnx*' --exclude '*openvino*' --exclude '*.msgpack' --exclude '*.h5'"
+"""Download options that leave out copies of the weights for other libraries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What one encoder is for: the option that names its model, the paper's model, and what its folder holds."""
+    """The role of one encoder: the option that names its model, the paper's model, and the files of its folder."""
 
     option: str
     default: str
@@ -54,14 +59,14 @@ ROLES: Mapping[str, Role] = {
 class Encoder:
     """One encoder's model files, found and checked without loading them.
 
-    `known` is the digest of the weights that it has to be, None where nothing is known of them, and `revision` the
-    commit of a hub model that had them.
+    `expected_digest` is the digest that its weights must have, None for any; `revision` is the commit of a hub model
+    with these weights.
     """
 
-    def __init__(self, role: Role, model: str, known: str | None = None, revision: str | None = None) -> None:
+    def __init__(self, role: Role, model: str, digest: str | None = None, revision: str | None = None) -> None:
         self.role = role
         self.model = model
-        self.known = known
+        self.expected_digest = digest
         self._revision = revision
         self._layout = _layout(role)
         self.weights = Weights(model, None, self._layout)
@@ -70,11 +75,11 @@ class Encoder:
 
     @property
     def problem(self) -> str | None:
-        """Why it cannot be loaded and what to do about it, in one line: the id, the option and the download."""
-        found = self.weights.problem
-        if found is not None:
-            return f"the encoder that {self.role.does}: {found} (the option `{self.role.option}` names one)"
-        if self.known is not None and self.digest not in (None, self.known):
+        """Return in one line why it cannot be loaded and what to do; None if all is well."""
+        problem = self.weights.problem
+        if problem is not None:
+            return f"the encoder that {self.role.does}: {problem} (the option `{self.role.option}` names one)"
+        if self.expected_digest is not None and self.digest not in (None, self.expected_digest):
             return (
                 f"{self.role.option}: {self.model} holds other weights than the encoder that {self.role.does} had when "
                 "the model was made: give the folder of that one"
@@ -83,7 +88,7 @@ class Encoder:
 
     @property
     def digest(self) -> str | None:
-        """Identify the weights by what their files hold, wherever they lie; None where they are not here (yet)."""
+        """Return a digest of the weights' files, the same in any folder; None if they are not here (yet)."""
         return self._digest or Encoder(self.role, self.model, None, self._revision)._digest
 
     @cached_property
@@ -93,29 +98,29 @@ class Encoder:
 
     @property
     def changed(self) -> bool:
-        """Whether a folder holds other files now than when the digest was taken."""
+        """Return whether the folder's files have changed since the digest was taken."""
         fresh = Encoder(self.role, self.model, None, self._revision)._digest
         return self._digest is not None and fresh != self._digest
 
     @property
     def commit(self) -> str | None:
-        """The commit of a hub model; None for a folder."""
+        """Return the commit of a hub model; None for a folder."""
         return self.weights.commit
 
     @property
     def source(self) -> tuple[str, dict[str, Any]]:
-        """What transformers loads, and how: the folder, or the hub's commit where it is not here yet."""
+        """Return what transformers loads, with its options: the folder, or the hub's commit if it is not here yet."""
         folder = self.weights.folder
-        where: dict[str, Any] = {"trust_remote_code": False}  # left out, transformers would ask the terminal
+        options: dict[str, Any] = {"trust_remote_code": False}  # without it, transformers would ask on the terminal
         if folder is None:
-            return self.model, {**where, "revision": self.weights.commit}
-        return str(folder), {**where, "local_files_only": True}
+            return self.model, {**options, "revision": self.weights.commit}
+        return str(folder), {**options, "local_files_only": True}
 
     @property
     def width(self) -> int | None:
-        """How many numbers a vector of it has, where its config says."""
-        found = self.weights.index.get("hidden_size")
-        return found if isinstance(found, int) else None
+        """Return the length of its vectors, None if its config does not say."""
+        width = self.weights.index.get("hidden_size")
+        return width if isinstance(width, int) else None
 
 
 def _layout(role: Role) -> Layout:
@@ -128,15 +133,15 @@ def _layout(role: Role) -> Layout:
 
     def problem(folder: Path) -> str | None:
         kind = read_json(folder / "config.json").get("model_type")
-        if role.option == "captioner" and kind != _CAPTIONER:
+        if role.option == "captioner" and kind != _CAPTIONER_KIND:
             return f"it is a model of kind {kind}, and a BLIP captions frames: give one"
-        return asks_for_kernels(folder) or broken_weights(folder, MAIN) or lacking(folder)
+        return asks_for_kernels(folder) or broken_weights(folder, WEIGHT_FILES) or lacking(folder)
 
     def complete(folder: Path) -> bool:
-        return bool(_weights(folder)) and not lacks_shards(folder, MAIN) and lacking(folder) is None
+        return bool(_weights(folder)) and not lacks_shards(folder, WEIGHT_FILES) and lacking(folder) is None
 
     def files(folder: Path) -> Iterator[Path]:
-        """Yield what is loaded, and nothing else that may lie there: copies of a model have one digest."""
+        """Yield only the files that are loaded, so that all copies of a model have one digest."""
         yield from _weights(folder)
         yield from (folder / name for name in _SETTINGS)
         if role.images:
@@ -145,12 +150,12 @@ def _layout(role: Role) -> Layout:
             yield from ([folder / name for name in _TOKENIZERS if (folder / name).is_file()][:1])
             yield from (folder / name for name in _TOKENIZER_SETTINGS)
 
-    return Layout("transformers model", "config.json", problem, complete, files, _weights, _OTHERS)
+    return Layout("transformers model", "config.json", problem, complete, files, _weights, _EXCLUDED)
 
 
 def _weights(folder: Path) -> list[Path]:
-    """List the files that transformers loads weights from: one, or an index with its shards."""
-    main = next((folder / name for name in MAIN if (folder / name).is_file()), None)
+    """Return the files that transformers loads weights from: one, or an index with its shards."""
+    main = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if main is None or main.suffix != ".json":
         return [] if main is None else [main]
     shards = read_json(main).get("weight_map")
@@ -160,21 +165,21 @@ def _weights(folder: Path) -> list[Path]:
 
 
 def find_encoders(models: Mapping[str, str | None], card: Mapping[str, Any] | None = None) -> dict[str, Encoder]:
-    """Return all four encoders by role: those that `models` names, else those of a card, else the paper's."""
-    found = {}
+    """Return the four encoders by role: those that `models` names, else those of a card, else the paper's."""
+    encoders = {}
     for name, role in ROLES.items():
-        of = {} if card is None else card["encoders"][name]
+        entry = {} if card is None else card["encoders"][name]
         given = models.get(name)
-        model = given or of.get("model") or role.default
-        revision = of.get("commit") if model == of.get("model") else None
-        found[name] = Encoder(role, model, of.get("digest"), revision)
-    return found
+        model = given or entry.get("model") or role.default
+        revision = entry.get("commit") if model == entry.get("model") else None
+        encoders[name] = Encoder(role, model, entry.get("digest"), revision)
+    return encoders
 
 
-def misfit(encoders: Mapping[str, Encoder], wanted: Mapping[str, int] | None = None) -> str | None:
-    """Say in one line that an encoder's vectors have another width than they must; None where they fit, or are unknown.
+def width_mismatch(encoders: Mapping[str, Encoder], wanted: Mapping[str, int] | None = None) -> str | None:
+    """Return one line if an encoder's vectors have the wrong width; None if they fit, or their width is unknown.
 
-    `wanted` are the widths by role that a model takes. Without one, visual and textual vectors must be equally wide.
+    `wanted` has the widths by role that a model takes. Without it, visual and textual vectors must be equally wide.
     """
     if wanted is None:
         visual, textual = (encoders[name].width for name in ("visual", "textual"))

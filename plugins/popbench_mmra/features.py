@@ -1,7 +1,7 @@
-"""From titled videos to MMRA's features: decoding in threads beside the encoders, in batches, each content once.
+"""Makes MMRA's features of titled videos, in batches; equal videos and texts are encoded once.
 
-Videos flow through in order: while a batch is encoded, the frames of the next ones are decoded and scaled. The encoders
-work in the thread that takes the results.
+While a batch is encoded, threads decode and scale the frames of the next ones. The encoders run in the thread that
+takes the results. Results come in the order of the videos.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from popbench.cache import cache_folder, key_of
 from popbench.errors import ComponentError, PopbenchError, UsageError, one_line
 from popbench.local import is_out_of_memory
 from popbench.video import VideoError, read_frames, sha256
-from popbench_mmra.encoders import VERSION
+from popbench_mmra.encoders import FEATURES_VERSION
 from popbench_mmra.settings import Machine, caption_precision, pick_device
 from popbench_mmra.store import Store, space_of
 
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from popbench_mmra.encoders import Encoder
-    from popbench_mmra.encoding import Encoding
+    from popbench_mmra.loaded_encoders import LoadedEncoders
 
 _BATCH = {False: 4, True: 16}
-"""Videos that are encoded together, without and with CUDA."""
+"""Videos that are encoded together, by whether CUDA is used."""
 _AHEAD = 2
-"""Batches whose videos are being decoded while one is encoded."""
+"""Batches that are decoded while one is encoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A titled video; `id` is the caller's."""
+    """A titled video. The caller chooses `id`."""
 
     id: str
     title: str
@@ -51,7 +51,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What MMRA knows of a titled video: visual (F, D), textual (D,), and `vector` (R,), which finds similar ones."""
+    """The features of a titled video: visual (F, D), textual (D,), and `vector` (R,), which finds similar videos."""
 
     visual: NDArray[np.float32]
     textual: NDArray[np.float32]
@@ -59,8 +59,8 @@ class Features:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """A video that was looked at: its key, with what is kept of it, or scaled for both models that see it."""
+class _Video:
+    """A video's key, with its stored features, or else its frames scaled for both models that take them."""
 
     key: bytes
     kept: tuple[NDArray[np.float32], list[str]] | None
@@ -68,10 +68,10 @@ class _Seen:
 
 
 class Extractor:
-    """Makes features of videos with `frames` frames each, and keeps them; encoders are loaded when one is needed."""
+    """Makes and stores features of videos, from `frames` frames each. Encoders are loaded when one is needed."""
 
     def __init__(self, encoders: Mapping[str, Encoder], frames: int, machine: Machine) -> None:
-        """Find out where to compute, which imports torch; raises RunError where features cannot be kept."""
+        """Choose the device, which imports torch, and open the store; raises RunError if features cannot be stored."""
         import torch
 
         self.device = torch.device(pick_device(machine.device))
@@ -80,11 +80,13 @@ class Extractor:
         self.captions = caption_precision(machine.precision, self.device.type)
         self._workers = machine.workers or min(os.cpu_count() or 1, 16)
         self._loading = threading.Lock()
-        self._loaded: Encoding | None = None
+        self._loaded: LoadedEncoders | None = None
         self.loading_seconds = 0.0
-        # a row's bits are its own, whatever batch it is in, but not whatever size of batch, or on whatever device
-        how = (VERSION, self.batch, self.device.type)
-        identity = {name: encoder.known or encoder.digest or encoder.commit for name, encoder in encoders.items()}
+        # a row's bits do not depend on the other rows of its batch, but on the size of the batch and on the device
+        how = (FEATURES_VERSION, self.batch, self.device.type)
+        identity = {
+            name: encoder.expected_digest or encoder.digest or encoder.commit for name, encoder in encoders.items()
+        }
         self._spaces = {
             "visual": space_of("visual", *how, identity["visual"], frames),
             "captions": space_of("captions", *how, identity["captioner"], frames, self.captions),
@@ -93,20 +95,22 @@ class Extractor:
         }
         self._store = Store(cache_folder() / "mmra" / "features.sqlite")
 
-    def _encoding(self) -> Encoding:
+    def _encoding(self) -> LoadedEncoders:
         with self._loading:
             if self._loaded is None:
                 import torch
 
-                from popbench_mmra.encoding import Encoding
+                from popbench_mmra.loaded_encoders import LoadedEncoders
 
                 start = time.perf_counter()
                 try:
-                    self._loaded = Encoding(self._encoders, self.device, getattr(torch, self.captions), self.batch)
+                    self._loaded = LoadedEncoders(
+                        self._encoders, self.device, getattr(torch, self.captions), self.batch
+                    )
                 except PopbenchError:
                     raise
-                except Exception as error:  # of the libraries, which have many kinds
-                    raise _told(error, "the encoders cannot be loaded") from error
+                except Exception as error:  # libraries raise many kinds
+                    raise _component_error(error, "the encoders cannot be loaded") from error
                 self.loading_seconds += time.perf_counter() - start
             return self._loaded
 
@@ -118,42 +122,42 @@ class Extractor:
         self._store.close()
 
     def groups(self, items: Iterable[Item]) -> Generator[list[tuple[Item, Features | str]], None, None]:
-        """Yield every item with its features, in order; with one line instead where its video cannot be read.
+        """Yield every item with its features, in order, or with one line if its video cannot be read.
 
-        Videos come in groups of `batch`, whose features are kept together: whoever is interrupted and begins again
-        forms the same groups. Raises RunError where features cannot be kept, UsageError for encoders of other models,
-        and ComponentError where they fail or memory is short.
+        Videos come in groups of `batch`, whose features are stored together, so that a repeated run forms the same
+        groups. Raises RunError if features cannot be stored, UsageError for encoders of other models, and
+        ComponentError if they fail or memory is short.
         """
         source = iter(items)
-        ahead: deque[tuple[Item, Future[_Seen]]] = deque()
+        ahead: deque[tuple[Item, Future[_Video]]] = deque()
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="mmra-decode")
         try:
             while True:
                 for item in islice(source, (1 + _AHEAD) * self.batch - len(ahead)):
-                    ahead.append((item, pool.submit(self._look, item.path)))
+                    ahead.append((item, pool.submit(self._decode, item.path)))
                 if not ahead:
                     return
                 group = [ahead.popleft() for _ in range(min(self.batch, len(ahead)))]
                 try:
-                    found = list(self._features(group))
+                    results = list(self._features(group))
                 except PopbenchError:
                     raise
                 except Exception as error:  # of the libraries, which have many kinds
-                    raise _told(error, "the encoders failed") from error
-                yield found
+                    raise _component_error(error, "the encoders failed") from error
+                yield results
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _look(self, path: Path) -> _Seen:
-        """Hash a video and look it up, or decode it; in a thread of its own."""
+    def _decode(self, path: Path) -> _Video:
+        """Hash a video and look up its features, or decode it. It runs in a decoding thread."""
         key = key_of(sha256(path))
         kept = self._kept(key)
         if kept is not None:
-            return _Seen(key, kept, None)
+            return _Video(key, kept, None)
         frames = read_frames(path, self._frames)
         if key_of(sha256(path)) != key:
             raise VideoError(f"{path}: the file changed while it was read: run the same command again")
-        return _Seen(key, None, self._encoding().prepare(frames))
+        return _Video(key, None, self._encoding().prepare(frames))
 
     def _kept(self, key: bytes) -> tuple[NDArray[np.float32], list[str]] | None:
         visual = self._store.get(self._spaces["visual"], [key]).get(key, b"")
@@ -161,30 +165,30 @@ class Extractor:
         rows, texts = _floats(visual, self._encoders["visual"].width, self._frames), _texts(captions, self._frames)
         return None if rows is None or texts is None else (rows.reshape(self._frames, -1), texts)
 
-    def _features(self, group: Sequence[tuple[Item, Future[_Seen]]]) -> Iterator[tuple[Item, Features | str]]:
+    def _features(self, group: Sequence[tuple[Item, Future[_Video]]]) -> Iterator[tuple[Item, Features | str]]:
         problems: dict[int, str] = {}
-        seen: dict[int, _Seen] = {}
-        for at, (item, future) in enumerate(group):
+        seen: dict[int, _Video] = {}
+        for index, (item, future) in enumerate(group):
             try:
-                seen[at] = future.result()
+                seen[index] = future.result()
             except VideoError as error:
-                problems[at] = one_line(str(error))
+                problems[index] = one_line(str(error))
             except OSError as error:
-                problems[at] = f"{item.path}: cannot be read ({one_line(error)})"
-        known = self._see(seen.values())
-        titles = {at: group[at][0].title for at in seen}
-        shown = {at: " ".join([titles[at], *known[seen[at].key][1]]) for at in seen}
-        textual, vectors = self._read(list(titles.values()), list(shown.values()))
-        for at, (item, _) in enumerate(group):
-            if at in problems:
-                yield item, problems[at]
+                problems[index] = f"{item.path}: cannot be read ({one_line(error)})"
+        visual = self._visual_features(seen.values())
+        titles = {index: group[index][0].title for index in seen}
+        shown = {index: " ".join([titles[index], *visual[seen[index].key][1]]) for index in seen}
+        textual, vectors = self._text_features(list(titles.values()), list(shown.values()))
+        for index, (item, _) in enumerate(group):
+            if index in problems:
+                yield item, problems[index]
             else:
-                yield item, Features(known[seen[at].key][0], textual[titles[at]], vectors[shown[at]])
+                yield item, Features(visual[seen[index].key][0], textual[titles[index]], vectors[shown[index]])
 
-    def _see(self, seen: Iterable[_Seen]) -> dict[bytes, tuple[NDArray[np.float32], list[str]]]:
-        """Return visual features and captions by key; encode, and keep, what is new."""
-        known = {one.key: one.kept for one in seen if one.kept is not None}
-        new = {one.key: one.pixels for one in seen if one.pixels is not None and one.key not in known}
+    def _visual_features(self, seen: Iterable[_Video]) -> dict[bytes, tuple[NDArray[np.float32], list[str]]]:
+        """Return visual features and captions by key. New videos are encoded and stored."""
+        values = {one.key: one.kept for one in seen if one.kept is not None}
+        new = {one.key: one.pixels for one in seen if one.pixels is not None and one.key not in values}
         if new:
             encoding = self._encoding()
             with encoding.computing():
@@ -197,51 +201,51 @@ class Extractor:
                     (self._spaces["captions"], {key: json.dumps(of_key[1]).encode() for key, of_key in made.items()}),
                 ]
             )
-            known |= made
-        return known
+            values |= made
+        return values
 
-    def _read(
+    def _text_features(
         self, titles: Sequence[str], shown: Sequence[str]
     ) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
-        """Return textual features by title and retrieval vectors by text; encode, and keep, what is new."""
-        found, new = [], []
+        """Return textual features by title and retrieval vectors by text. New texts are encoded and stored."""
+        tables, new = [], []
         for kind, role, texts in (("textual", "textual", titles), ("vector", "retriever", shown)):
             keys = {text: key_of(text) for text in dict.fromkeys(texts)}
             kept = self._store.get(self._spaces[kind], list(keys.values()))
             rows_kept = {text: _floats(kept.get(key, b""), self._encoders[role].width) for text, key in keys.items()}
-            known = {text: row for text, row in rows_kept.items() if row is not None}
-            missing = [text for text in keys if text not in known]
+            values = {text: row for text, row in rows_kept.items() if row is not None}
+            missing = [text for text in keys if text not in values]
             if missing:
                 encoding = self._encoding()
                 with encoding.computing():
                     rows = (encoding.textual if kind == "textual" else encoding.retrieval)(missing)
-                known |= dict(zip(missing, rows, strict=True))
-                new.append((self._spaces[kind], {keys[text]: known[text].tobytes() for text in missing}))
-            found.append(known)
+                values |= dict(zip(missing, rows, strict=True))
+                new.append((self._spaces[kind], {keys[text]: values[text].tobytes() for text in missing}))
+            tables.append(values)
         self._store.put(new)
-        return found[0], found[1]
+        return tables[0], tables[1]
 
 
 def _floats(value: bytes, width: int | None, count: int = 1) -> NDArray[np.float32] | None:
-    """Read `count` vectors that were kept; None for nothing, and for what is no such thing."""
+    """Read `count` stored vectors; None if there are none or they are damaged."""
     size = 4 * count * width if width is not None else 4 * count * max(1, len(value) // (4 * count))
     if not value or len(value) != size:
         return None
-    found = np.frombuffer(value, np.float32)
-    return found if np.isfinite(found).all() else None
+    vectors = np.frombuffer(value, np.float32)
+    return vectors if np.isfinite(vectors).all() else None
 
 
 def _texts(value: bytes, count: int) -> list[str] | None:
-    """Read the captions that were kept; None for nothing, and for what is no such thing."""
+    """Read `count` stored captions; None if there are none or they are damaged."""
     try:
-        found = json.loads(value)
+        texts = json.loads(value)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, list) and len(found) == count and all(isinstance(x, str) for x in found) else None
+    return texts if isinstance(texts, list) and len(texts) == count and all(isinstance(x, str) for x in texts) else None
 
 
-def _told(error: Exception, what: str) -> PopbenchError:
-    """Turn what a library raised into one line that says what to do."""
+def _component_error(error: Exception, what: str) -> PopbenchError:
+    """Return the error for what a library raised, in one line that says what to do."""
     if is_out_of_memory(error):
         return ComponentError("mmra: out of memory: take fewer videos at once, or device=cpu")
     if isinstance(error, OSError | ValueError):

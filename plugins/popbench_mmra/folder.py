@@ -1,7 +1,7 @@
-"""A trained model on disk: weights, bank and card in one folder, which belong together.
+"""A trained model on disk: weights, bank and card in one folder.
 
-`card.json` is written last and holds the hashes of the other files: a folder that was left half-written, or mixed from
-two, is noticed. `README.md` is the same card for people.
+`card.json` is written last and holds the hashes of the other files, so that a half-written folder, or a mixture of two,
+is noticed. `README.md` shows the card as text.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class _File(_Strict):
 
 
 class _Card(_Strict):
-    """What is relied on of a card; it may say more."""
+    """The fields of a card that are needed; a card may have more."""
 
     schema_: Literal[1] = pydantic.Field(alias="schema")
     kind: Literal["mmra"]
@@ -83,7 +83,7 @@ class Trained:
 
 
 def problem(folder: Path) -> str | None:
-    """Say in one line why a folder is no trained model, reading no more than its card; None where nothing is seen."""
+    """Return in one line why a folder is no trained model; None if nothing is wrong. It reads only the card."""
     try:
         if not folder.is_dir():
             return f"{folder}: there is no such folder: give the one that `popbench predictor train` or `import` wrote"
@@ -96,22 +96,22 @@ def problem(folder: Path) -> str | None:
         _Card.model_validate(card)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        return f"{folder / CARD}: not a card of a trained MMRA ({where}: {one_line(first['msg'], 100)}): {_AGAIN}"
+        field = ".".join(map(str, first["loc"]))
+        return f"{folder / CARD}: not a card of a trained MMRA ({field}: {one_line(first['msg'], 100)}): {_AGAIN}"
     for name in (WEIGHTS, BANK):
-        about = card["files"].get(name, {})
+        entry = card["files"].get(name, {})
         try:
             size = (folder / name).stat().st_size
         except OSError:
             return f"{folder}: the folder lacks {name}: copy it from where it was made, or {_AGAIN}"
-        if size != about.get("bytes"):
-            wanted = f"{about.get('bytes'):,}" if isinstance(about.get("bytes"), int) else "unknown"
+        if size != entry.get("bytes"):
+            wanted = f"{entry.get('bytes'):,}" if isinstance(entry.get("bytes"), int) else "unknown"
             return f"{folder / name}: {size:,} bytes, and {wanted} by its card: copy it again, or {_AGAIN}"
     return None
 
 
 def read_card(folder: Path) -> Card:
-    """Return a folder's card; raises UsageError where `problem` says something."""
+    """Return a folder's card; raises UsageError with what `problem` returns."""
     wrong = problem(folder)
     if wrong is not None:
         raise UsageError(wrong)
@@ -119,7 +119,7 @@ def read_card(folder: Path) -> Card:
 
 
 def load(folder: Path) -> Trained:
-    """Load a trained model; raises UsageError in one line for files that do not belong together."""
+    """Load a trained model; raises UsageError for files that do not belong together."""
     from safetensors.torch import load_file
 
     from popbench_mmra.bank import read_bank
@@ -130,21 +130,21 @@ def load(folder: Path) -> Trained:
         for name in (WEIGHTS, BANK):
             if sha256(folder / name) != card["files"][name]["sha256"]:
                 raise UsageError(f"{folder / name}: not the file that its card describes: copy it again, or {_AGAIN}")
-        about = card["model"]
-        model = from_state(load_file(folder / WEIGHTS), int(about["frames"]), float(about["alpha"]))
+        settings = card["model"]
+        model = from_state(load_file(folder / WEIGHTS), int(settings["frames"]), float(settings["alpha"]))
         bank = read_bank(folder / BANK)
     except OSError as error:
         raise UsageError(f"{folder}: cannot be read ({one_line(error)})") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{folder}: {one_line(str(error))}") from error
-    wrong = misfit(model, bank, int(about["retrieved"]))
+    wrong = bank_mismatch(model, bank, int(settings["retrieved"]))
     if wrong is not None:
         raise UsageError(f"{folder}: {wrong}")
     return Trained(model, bank, card)
 
 
-def misfit(model: MMRA, bank: Bank, retrieved: int) -> str | None:
-    """Say in a few words why a bank does not go with a model; None where it does."""
+def bank_mismatch(model: MMRA, bank: Bank, retrieved: int) -> str | None:
+    """Return in a few words why a bank does not fit a model; None if it does."""
     frames, width = bank.visual.shape[1:]
     if width != model.feature_dim:
         return (
@@ -158,7 +158,7 @@ def misfit(model: MMRA, bank: Bank, retrieved: int) -> str | None:
 
 
 def save(folder: Path, model: MMRA, bank: Bank, card: Card) -> Card:
-    """Write a trained model, the card last; returns the card with the files' hashes. Raises RunError, in one line."""
+    """Write a trained model, the card last; returns the card with the files' hashes. Raises RunError on a full disk."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
@@ -171,7 +171,7 @@ def save(folder: Path, model: MMRA, bank: Bank, card: Card) -> Card:
         folder.mkdir(parents=True, exist_ok=True)
         files = {}
         partial.write_text("", encoding="utf-8")
-        mode = partial.stat().st_mode & 0o777  # as the user wants files to be, which safetensors does not ask
+        mode = partial.stat().st_mode & 0o777  # the user's usual permissions, which safetensors ignores
         for name, write in ((WEIGHTS, lambda: save_file(state, partial)), (BANK, lambda: write_bank(bank, partial))):
             write()
             partial.chmod(mode)

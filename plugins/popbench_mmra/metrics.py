@@ -1,4 +1,4 @@
-"""How good predictions are: MAE, nMSE and Spearman's rank correlation, as of MMRA's paper, with bootstrap intervals."""
+"""Measures predictions as MMRA's paper does: MAE, nMSE and Spearman's rank correlation, with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RESAMPLES = 1000
 LEVEL = 0.95
 _SEED = 42
 _AT_ONCE = 2**20
-"""Numbers that are drawn at once."""
+"""Random numbers that are drawn at once."""
 
 Metric = dict[str, Any]
 
@@ -21,7 +21,7 @@ Metric = dict[str, Any]
 def errors(predicted: NDArray[np.float64], target: NDArray[np.float64]) -> tuple[float, float]:
     """Return MAE and nMSE (mean squared error over the target's variance) of log2 popularity.
 
-    nMSE is NaN where all targets are equal.
+    nMSE is NaN if all targets are equal.
     """
     difference = predicted - target
     if np.ptp(target) == 0:  # their variance may be a rounding error
@@ -30,20 +30,20 @@ def errors(predicted: NDArray[np.float64], target: NDArray[np.float64]) -> tuple
 
 
 def spearman(predicted: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the rank correlation over the last axis; NaN where one side is constant."""
+    """Return the rank correlation over the last axis; NaN if one side is constant."""
     from scipy.stats import rankdata
 
     ranks = [rankdata(values, axis=-1) for values in (predicted, target)]
     a, b = (rank - rank.mean(axis=-1, keepdims=True) for rank in ranks)
     with np.errstate(invalid="ignore", divide="ignore"):
-        found: NDArray[np.float64] = (a * b).sum(-1) / np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
-    return found
+        correlation: NDArray[np.float64] = (a * b).sum(-1) / np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
+    return correlation
 
 
 def measure(predicted: NDArray[np.float64], target: NDArray[np.float64]) -> dict[str, Any]:
     """Return `n` and, for `mae`, `nmse` and `src`, value, low and high: percentiles of a bootstrap over the items.
 
-    What cannot be computed, as a rank correlation of equal values, is None.
+    Values that cannot be computed, such as a rank correlation of equal values, are None.
     """
     n = len(target)
     mae, nmse = errors(predicted, target)
@@ -70,10 +70,10 @@ def _of_rows(predicted: NDArray[np.float64], target: NDArray[np.float64]) -> dic
 
 
 def _interval(value: float, drawn: NDArray[np.float64]) -> Metric:
-    known = drawn[np.isfinite(drawn)]
-    if not np.isfinite(value) or not len(known):
+    finite = drawn[np.isfinite(drawn)]
+    if not np.isfinite(value) or not len(finite):
         return {"value": None, "low": None, "high": None}
-    low, high = np.quantile(known, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    low, high = np.quantile(finite, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return {"value": _rounded(value), "low": _rounded(low), "high": _rounded(high)}
 
 

@@ -1,7 +1,7 @@
-"""MMRA as a torch module: from a video's and a title's features, and those of similar videos, to log2 popularity.
+"""MMRA as a torch module. It predicts log2 popularity from the features of a titled video and of similar ones.
 
-The multimodal retrieval-augmented predictor of SIGIR 2024 (doi 10.1145/3626772.3657929), with the parameter names of
-its released checkpoints, so that their state loads unchanged. Nothing here reads videos, titles or files.
+It is the multimodal retrieval-augmented predictor of SIGIR 2024 (doi 10.1145/3626772.3657929). Its parameters have the
+names of the released checkpoints, so that their state loads unchanged. It reads no videos, titles or files.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class MMRA(nn.Module):
         near_v, near_t = self._branch("retrieval_", near_visual, near_textual)
         label = self.label_embedding_linear(near_target).relu()
         parts = [t, v, near_t, near_v, v * near_v, v * near_t, t * near_v, t * near_t, v * label, t * label]
-        found: Tensor = self.prediction_module(torch.cat(parts, dim=1))
-        return found
+        predicted: Tensor = self.prediction_module(torch.cat(parts, dim=1))
+        return predicted
 
     def _branch(self, prefix: str, visual: Tensor, textual: Tensor) -> tuple[Tensor, Tensor]:
         """Return the pooled visual and textual vectors of one branch, (B, D) each.
@@ -132,7 +132,7 @@ _NAMES = (
 
 
 def from_state(state: Mapping[str, Tensor], frames: int = 10, alpha: float = 0.6) -> MMRA:
-    """Build the model that a state is of, in evaluation mode; raises ValueError, in one line, for another's."""
+    """Build the model of a state, in evaluation mode; raises ValueError for the state of another model."""
     weight = state.get("visual_embedding.weight")
     if weight is None or weight.ndim != 2 or weight.shape[0] != weight.shape[1]:
         raise ValueError("these are weights of another model: MMRA has a square visual_embedding.weight")

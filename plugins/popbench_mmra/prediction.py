@@ -1,4 +1,4 @@
-"""From features to log2 popularity: look up similar videos in the bank, and ask the model."""
+"""Predicts log2 popularity from features: it looks up similar videos in the bank and runs the model."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     Rows = NDArray[np.float32]
 
 
-def unfit(bank: Bank, visual: Rows, textual: Rows, vectors: Rows) -> str | None:
-    """Say in one line that features of some rows are no match for a bank's; None where they are."""
-    for option, rows, known in (
+def features_mismatch(bank: Bank, visual: Rows, textual: Rows, vectors: Rows) -> str | None:
+    """Return one line if the widths of features differ from the bank's; None if they are equal."""
+    for option, rows, bank_rows in (
         ("visual", visual, bank.visual),
         ("textual", textual, bank.textual),
         ("retriever", vectors, bank.vector),
     ):
-        if rows.shape[-1] != known.shape[-1]:
-            sizes = f"{rows.shape[-1]} numbers, and the bank holds {known.shape[-1]}"
+        if rows.shape[-1] != bank_rows.shape[-1]:
+            sizes = f"{rows.shape[-1]} numbers, and the bank holds {bank_rows.shape[-1]}"
             return f"{option}: the encoder here gives {sizes}: give the encoder that the bank was made with"
     return None
 
 
-def inputs(
+def model_inputs(
     bank: Bank,
     visual: NDArray[np.float32],
     textual: NDArray[np.float32],
@@ -42,7 +42,7 @@ def inputs(
     cosines: NDArray[np.float32],
     device: torch.device,
 ) -> tuple[Tensor, ...]:
-    """Gather what the model takes: of rows (B, F, D) and (B, D), with the places and cosines (B, m) of similar ones."""
+    """Return the model's inputs for rows (B, F, D) and (B, D), given indices and cosines (B, m) of similar videos."""
     rows = (
         visual,
         textual[:, None],
@@ -63,29 +63,34 @@ def log2_popularity(
     cosines: NDArray[np.float32],
     batch: int,
 ) -> NDArray[np.float64]:
-    """Predict rows (n, F, D) and (n, D) in batches of one size, the last filled up: a row's result is its own."""
+    """Predict rows (n, F, D) and (n, D).
+
+    All batches have one size, the last is filled up, so that the result of a row does not depend on the others.
+    """
     device = next(model.parameters()).device
-    found = np.empty(len(visual))
+    predicted = np.empty(len(visual))
     with torch.inference_mode():
         for start in range(0, len(visual), batch):
-            at = np.minimum(np.arange(start, start + batch), len(visual) - 1)
-            got = model(*inputs(bank, visual[at], textual[at], places[at], cosines[at], device))
-            part = found[start : start + batch]
+            indices = np.minimum(np.arange(start, start + batch), len(visual) - 1)
+            got = model(
+                *model_inputs(bank, visual[indices], textual[indices], places[indices], cosines[indices], device)
+            )
+            part = predicted[start : start + batch]
             part[:] = got[: len(part), 0].double().cpu().numpy()
-    return found
+    return predicted
 
 
 def predict(
-    trained: Trained, found: Sequence[Features], batch: int, device: torch.device
+    trained: Trained, features: Sequence[Features], batch: int, device: torch.device
 ) -> list[tuple[float, dict[str, float]]]:
-    """Return log2 popularity of items, and how far each is from what the model was trained on."""
-    if not found:
+    """Return items' log2 popularity, and how far each is from the videos that the model was trained on."""
+    if not features:
         return []
     visual, textual, vectors = (
-        np.stack([getattr(one, name) for one in found]) for name in ("visual", "textual", "vector")
+        np.stack([getattr(item, name) for item in features]) for name in ("visual", "textual", "vector")
     )
     model, bank = trained.model.to(device), trained.bank
-    wrong = unfit(bank, visual, textual, vectors)
+    wrong = features_mismatch(bank, visual, textual, vectors)
     if wrong is not None:
         raise UsageError(wrong)
     places, cosines = bank.similar(vectors, int(trained.card["model"]["retrieved"]))

@@ -1,4 +1,4 @@
-"""The predictor `mmra`: titled videos in, popularity out, by a model that was trained or imported before."""
+"""The predictor `mmra`: it scores titled videos with a model that was trained or imported before."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from popbench.local import GIB, device_problem, gpu_count, peak_memory, release_
 from popbench.specs import make_label
 from popbench_mmra import folder as folders
 from popbench_mmra.card_text import quality
-from popbench_mmra.encoders import ROLES, VERSION, Encoder, find_encoders, misfit
+from popbench_mmra.encoders import FEATURES_VERSION, ROLES, Encoder, find_encoders, width_mismatch
 from popbench_mmra.features import Extractor, Features, Item
 from popbench_mmra.settings import DEVICE, Machine, Precision, caption_precision, pick_device
 
@@ -31,11 +31,11 @@ WAYS = (
     "to take over a released one: popbench predictor import CHECKPOINT.pth --corpus microlens,path=DIR --videos DIR "
     "--out FOLDER (--bank FILE stands for corpus and videos)",
 )
-"""What is told where no model is named."""
+"""What `check` lists if no model is named."""
 
 
 class MMRAOptions(popbench.Options):
-    """Which trained model, where its encoders are on this machine, and how it runs."""
+    """The trained model, its encoders on this machine, and how it runs."""
 
     path: str | None = pydantic.Field(None, min_length=1, description="the folder that train or import wrote")
     visual: str | None = popbench.runtime(None, min_length=1, description="the encoder of frames, where it lies here")
@@ -71,7 +71,7 @@ class MMRAPredictor(popbench.Predictor):
 
     @cached_property
     def _card(self) -> Card | None:
-        """The model's card; None where there is none to be read: `check` tells."""
+        """Return the model's card; None if it cannot be read, which `check` reports."""
         try:
             return None if self._folder is None else folders.read_card(self._folder)
         except UsageError:
@@ -79,7 +79,7 @@ class MMRAPredictor(popbench.Predictor):
 
     @cached_property
     def _encoders(self) -> dict[str, Encoder]:
-        """The encoders that the options name, else those the model was trained with, wherever they were then."""
+        """Return the encoders that the options name, else those that the model was trained with."""
         return find_encoders({name: getattr(self.options, name) for name in ROLES}, self._card)
 
     def label(self) -> str | None:
@@ -91,24 +91,25 @@ class MMRAPredictor(popbench.Predictor):
         return make_label("mmra", {**named, **{name: value for name, value in set_.items() if value != "auto"}})
 
     def fingerprint(self) -> Mapping[str, popbench.JSON]:
-        """Say what the model, its bank and its encoders are, wherever they lie."""
+        """Identify model, bank and encoders by their content: the same files give the same in any folder."""
         options = {name: value for name, value in self.options.determining().items() if name != "path"}
-        found = {**super().fingerprint(), "options": options, "model": None}
+        base = {**super().fingerprint(), "options": options, "model": None}
         if self._card is None:
-            return found
+            return base
         return {
-            **found,
+            **base,
             "captions": caption_precision(self.options.precision, pick_device(self.options.device)),
             "model": self._card["model"],
             "files": {name: of["sha256"] for name, of in self._card["files"].items()},
             "encoders": {
-                name: encoder.known or encoder.digest or encoder.commit for name, encoder in self._encoders.items()
+                name: encoder.expected_digest or encoder.digest or encoder.commit
+                for name, encoder in self._encoders.items()
             },
-            "encoding": VERSION,
+            "encoding": FEATURES_VERSION,
         }
 
     def trained_on(self) -> list[str]:
-        """Name the parts whose popularity it has seen, as its card does."""
+        """Return the parts of corpora that it was trained on, by its card."""
         return [] if self._card is None else [str(part) for part in self._card["trained_on"]]
 
     def check(self) -> list[str]:
@@ -118,18 +119,18 @@ class MMRAPredictor(popbench.Predictor):
         wrong = folders.problem(self._folder)
         if wrong is not None:
             return [wrong]
-        found = [encoder.problem for encoder in self._encoders.values() if encoder.problem is not None]
-        if not found and self._card is not None:
+        problems = [encoder.problem for encoder in self._encoders.values() if encoder.problem is not None]
+        if not problems and self._card is not None:
             dim = int(self._card["model"]["feature_dim"])
-            wrong = misfit(self._encoders, {"visual": dim, "textual": dim})
-            found += [wrong] if wrong is not None else []
+            wrong = width_mismatch(self._encoders, {"visual": dim, "textual": dim})
+            problems += [wrong] if wrong is not None else []
         if self.options.device not in ("auto", "cpu"):
             lacking = device_problem(self.options.device)
-            found += [lacking] if lacking is not None else []
-        return found
+            problems += [lacking] if lacking is not None else []
+        return problems
 
     def needs(self) -> popbench.Needs:
-        """Ask for one GPU where there is any, and for the memory of all weights in float32."""
+        """Return one GPU if there is any, and the memory of all weights in float32."""
         stored = sum(encoder.weights.stored_bytes or 0 for encoder in self._encoders.values())
         return popbench.Needs(gpus=min(1, gpu_count(self.options.device)), memory_gb=round(1.5 * stored / GIB, 1))
 
@@ -144,7 +145,7 @@ class MMRAPredictor(popbench.Predictor):
     def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
         """Score items in batches, in their order; a video that cannot be read fails alone.
 
-        Raises ComponentError where the model cannot be loaded or memory is short.
+        Raises ComponentError if the model cannot be loaded or memory is short.
         """
         try:
             yield from self._scores(items)
@@ -161,13 +162,13 @@ class MMRAPredictor(popbench.Predictor):
                 group = next(groups, None)
                 if group is None:
                     return
-                readable = [found for _, found in group if isinstance(found, Features)]
+                readable = [result for _, result in group if isinstance(result, Features)]
                 predicted = iter(self._predict(trained, extractor, readable))
                 loading = extractor.loading_seconds - loaded
                 seconds = max(time.perf_counter() - start - loading, 0.0) / len(group)
-                for item, found in group:
-                    if isinstance(found, str):
-                        yield popbench.Failure(item.id, found, seconds=seconds)
+                for item, result in group:
+                    if isinstance(result, str):
+                        yield popbench.Failure(item.id, result, seconds=seconds)
                     else:
                         yield _answer(item, *next(predicted), seconds, peak.mb)
 
@@ -177,20 +178,20 @@ class MMRAPredictor(popbench.Predictor):
                 raise UsageError(line)
             assert self._folder is not None
             trained = folders.load(self._folder)
-            given = self.options
-            machine = Machine(given.device, given.precision, given.batch_size, given.workers)
+            options = self.options
+            machine = Machine(options.device, options.precision, options.batch_size, options.workers)
             self._extractor = Extractor(self._encoders, trained.model.frames, machine)
             trained.model.to(self._extractor.device)
             self._trained = trained
         return self._trained, self._extractor
 
     def _predict(
-        self, trained: Trained, extractor: Extractor, found: Sequence[Features]
+        self, trained: Trained, extractor: Extractor, features: Sequence[Features]
     ) -> list[tuple[float, dict[str, float]]]:
         """Return log2 popularity and novelty of each."""
         from popbench_mmra.prediction import predict
 
-        return predict(trained, found, extractor.batch, extractor.device)
+        return predict(trained, features, extractor.batch, extractor.device)
 
 
 def _answer(

@@ -1,4 +1,4 @@
-"""What can be set, with the paper's values as defaults; nothing here is heavy to import."""
+"""Settings of training and of this machine, with the paper's values as defaults. Cheap to import."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Precision = Literal["auto", "float32", "float16", "bfloat16"]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a training depends on beside its data."""
+    """The settings of a training."""
 
     learning_rate: float = 1e-5
     batch_size: int = 64
@@ -29,7 +29,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """How features are computed here: device, precision of the captioner, videos at once, threads that decode."""
+    """How features are computed: device, precision of the captioner, videos at once, decoding threads."""
 
     device: str = "auto"
     precision: Precision = "auto"
@@ -38,7 +38,7 @@ class Machine:
 
 
 def pick_device(device: str) -> str:
-    """Return the device that an option `device` stands for: CUDA for `auto` where there is any, else the CPU."""
+    """Return the device that an option `device` names. `auto` is CUDA if there is any, else the CPU."""
     if device != "auto":
         return device
     import torch
@@ -47,7 +47,7 @@ def pick_device(device: str) -> str:
 
 
 def caption_precision(precision: Precision, device: str) -> str:
-    """Return the type that captions are computed in on a device: half precision on CUDA unless asked otherwise."""
+    """Return the type in which captions are computed. `auto` is half precision on CUDA, else float32."""
     if precision != "auto":
         return precision
     return "float16" if device.startswith("cuda") else "float32"

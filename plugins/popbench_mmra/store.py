@@ -1,7 +1,7 @@
-"""Features on disk, by the content that they are of: a video or a text is encoded once, for training and scoring alike.
+"""Stores features on disk by content, so that a video or a text is encoded once for training and scoring.
 
-One SQLite file in the cache folder, which several processes may use at once. What is written together is there
-together or not at all, also after a kill; the file may be removed at any time.
+It is one SQLite file in the cache folder, which several processes may use at once. One `put` is stored whole or not at
+all, also after a kill. The file may be removed at any time.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ CREATE TABLE IF NOT EXISTS features (
     space BLOB NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (space, key)
 )
 """
-_MANY = 500
-"""Keys of one query."""
+_KEYS_PER_QUERY = 500
+"""The most keys of one query."""
 
 
 def space_of(*parts: object) -> bytes:
-    """Name what features depend on beside the content they are of: encoder, settings, version."""
+    """Return a key of what features depend on beside their content: encoder, settings, version."""
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).digest()
 
 
 class Store:
-    """The features that are kept between runs; threads may share it. Any method may raise RunError, in one line."""
+    """The stored features. Threads may share it. Any method may raise RunError."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file, or make it."""
+        """Open the file; make it if there is none."""
         self._path = path
         self._lock = threading.Lock()
-        with self._told():
+        with self._run_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60)
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -45,22 +45,22 @@ class Store:
             self._db.execute(_SCHEMA)
 
     def get(self, space: bytes, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return what is there of some keys."""
-        found: dict[bytes, bytes] = {}
-        with self._told():
-            for start in range(0, len(keys), _MANY):
-                part = keys[start : start + _MANY]
+        """Return the stored values of keys; keys without a value are left out."""
+        values: dict[bytes, bytes] = {}
+        with self._run_errors():
+            for start in range(0, len(keys), _KEYS_PER_QUERY):
+                part = keys[start : start + _KEYS_PER_QUERY]
                 marks = ",".join("?" * len(part))
                 query = f"SELECT key, value FROM features WHERE space = ? AND key IN ({marks})"
-                found.update(self._db.execute(query, (space, *part)).fetchall())
-        return found
+                values.update(self._db.execute(query, (space, *part)).fetchall())
+        return values
 
     def put(self, values: Iterable[tuple[bytes, Mapping[bytes, bytes]]]) -> None:
-        """Keep values of one or more spaces, all or nothing."""
+        """Store values of one or more spaces, all or nothing."""
         rows = [(space, key, value) for space, of_space in values for key, value in of_space.items()]
         if not rows:
             return
-        with self._told():
+        with self._run_errors():
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 self._db.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", rows)
@@ -74,7 +74,7 @@ class Store:
         self._db.close()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _run_errors(self) -> Iterator[None]:
         with self._lock:
             try:
                 yield

@@ -1,7 +1,7 @@
-"""Training MMRA as its paper does: mean squared error of log2 popularity, Adam, early stopping. Resumable.
+"""Trains MMRA as its paper does: mean squared error of log2 popularity, Adam, early stopping.
 
-What was reached is kept beside the model every now and then; a training that is begun again with the same data and
-settings goes on from there and ends with the same weights.
+The state is saved beside the model at intervals. A training that starts again with the same data and settings goes on
+from there and ends with the same weights.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from popbench_mmra.bank import Bank
 from popbench_mmra.dataset import Part
 from popbench_mmra.metrics import errors
 from popbench_mmra.model import MMRA
-from popbench_mmra.prediction import inputs, log2_popularity
+from popbench_mmra.prediction import log2_popularity, model_inputs
 from popbench_mmra.settings import Settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SAVE_EVERY = 20.0
-"""Seconds between two states that are kept: one is four times the size of the model."""
-_VALIDATE = 256
-"""Rows that are predicted together for validation."""
+"""Seconds between two saved states. It is not less because a state is four times the size of the model."""
+_VALIDATION_ROWS = 256
+"""Rows that are predicted at once for validation."""
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A part of the data as arrays, with the similar videos of each item: places and cosines, (n, m)."""
+class RetrievedPart:
+    """A part of the data as arrays, with the similar videos of each item: indices in the bank and cosines, (n, m)."""
 
     visual: NDArray[np.float32]
     textual: NDArray[np.float32]
@@ -46,19 +46,20 @@ class Known:
     cosines: NDArray[np.float32]
 
     def predicted(self, model: MMRA, bank: Bank) -> NDArray[np.float64]:
-        """Return what a model predicts, (n,)."""
-        return log2_popularity(model, bank, self.visual, self.textual, self.places, self.cosines, _VALIDATE)
+        """Return a model's predictions, (n,)."""
+        return log2_popularity(model, bank, self.visual, self.textual, self.places, self.cosines, _VALIDATION_ROWS)
 
 
-def look_up(part: Part, bank: Bank, retrieved: int) -> Known:
-    """Find the similar videos of a part's items; an item of the bank never finds itself. Raises ValueError."""
+def look_up(part: Part, bank: Bank, retrieved: int) -> RetrievedPart:
+    """Find the similar videos of a part's items, except the item itself. Raises ValueError for too small a bank."""
+
     places, cosines = bank.similar(part.stacked("vector"), retrieved, part.ids)
-    return Known(part.stacked("visual"), part.stacked("textual"), part.log2, places, cosines)
+    return RetrievedPart(part.stacked("visual"), part.stacked("textual"), part.log2, places, cosines)
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A trained model: the state of the best epoch, which one it was, and what was seen of every epoch."""
+    """A trained model in the state of the best epoch, with that epoch's number and the metrics of all epochs."""
 
     model: MMRA
     best_epoch: int
@@ -66,13 +67,13 @@ class Fitted:
 
 
 def identify(settings: Settings, data: str, device: torch.device) -> str:
-    """Key a training by its settings, a hash of its data, and the kind of device."""
+    """Return the key of a training: a hash of its settings, its data, and the kind of device."""
     return digest(asdict(settings), data, device.type)
 
 
 def fit(
-    train: Known,
-    valid: Known,
+    train: RetrievedPart,
+    valid: RetrievedPart,
     bank: Bank,
     settings: Settings,
     device: torch.device,
@@ -82,8 +83,8 @@ def fit(
 ) -> Fitted:
     """Train until the validation part's MAE + nMSE has not improved for `patience` epochs; return the best epoch.
 
-    `kept` is the file of the state so far, which is gone on with where it is of the same `key`.
-    Raises RunError for a training of which no epoch predicts finite numbers.
+    `kept` is the file of the saved state; the training goes on from it if it has the same `key`.
+    Raises RunError if no epoch predicts finite numbers.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
@@ -129,32 +130,34 @@ def fit(
 
 
 def _epoch(
-    model: MMRA, optimizer: Any, train: Known, bank: Bank, settings: Settings, number: int, device: torch.device
+    model: MMRA, optimizer: Any, train: RetrievedPart, bank: Bank, settings: Settings, number: int, device: torch.device
 ) -> float:
-    """Go through the training part once, in an order that depends on seed and number alone; return the mean loss."""
+    """Train for one epoch, in an order that depends only on seed and epoch number; return the mean loss."""
     model.train()
     order = np.random.default_rng([settings.seed, number]).permutation(len(train.log2))
     total = 0.0
     for start in range(0, len(order), settings.batch_size):
-        at = order[start : start + settings.batch_size]
-        given = inputs(bank, train.visual[at], train.textual[at], train.places[at], train.cosines[at], device)
-        target = torch.from_numpy(train.log2[at].astype(np.float32)).to(device)
-        loss = (model(*given)[:, 0] - target).square().mean()
+        rows = order[start : start + settings.batch_size]
+        inputs = model_inputs(
+            bank, train.visual[rows], train.textual[rows], train.places[rows], train.cosines[rows], device
+        )
+        target = torch.from_numpy(train.log2[rows].astype(np.float32)).to(device)
+        loss = (model(*inputs)[:, 0] - target).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        total += float(loss.detach()) * len(at)
+        total += float(loss.detach()) * len(rows)
     return total / len(order)
 
 
 def _best(history: list[dict[str, float]]) -> int:
-    """Return which epoch, from 0, has the lowest MAE + nMSE, the first of equals."""
+    """Return the epoch, from 0, with the lowest MAE + nMSE; the first of equals."""
     scores = [_score(epoch) for epoch in history]
     return scores.index(min(scores))
 
 
 def _score(epoch: dict[str, float]) -> float:
-    """Return MAE + nMSE, MAE alone where all targets are equal; a training that diverged is worst."""
+    """Return MAE + nMSE, or MAE alone if all targets are equal; infinity for an epoch that diverged."""
     score = epoch["mae"] + (epoch["nmse"] if np.isfinite(epoch["nmse"]) else 0.0)
     return score if np.isfinite(score) else float("inf")
 
@@ -168,16 +171,16 @@ def _copied(model: MMRA) -> dict[str, Any]:
 
 
 def _read(kept: Path, key: str) -> dict[str, Any] | None:
-    """Return the state of an interrupted training of the same data and settings; None where there is none."""
+    """Return the saved state of a training with the same data and settings; None if there is none."""
     try:
-        found = torch.load(kept, weights_only=True, map_location="cpu")
-    except Exception:  # not there, or damaged: training begins anew
+        state = torch.load(kept, weights_only=True, map_location="cpu")
+    except Exception:  # missing or damaged: training starts again
         return None
-    return found if isinstance(found, dict) and found.get("key") == key else None
+    return state if isinstance(state, dict) and state.get("key") == key else None
 
 
 def _write(kept: Path, state: dict[str, Any], progress: Progress) -> None:
-    """Keep a state; a disk that refuses is told of, and ends nothing."""
+    """Save a state. A full disk is reported and does not end the training."""
     partial = kept.with_name(f"{kept.name}.part")
     write: Callable[..., None] = torch.save
     try:

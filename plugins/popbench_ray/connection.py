@@ -1,6 +1,7 @@
-"""The driver's connection with Ray: made and ended in bounded time, quiet, and by itself only on this machine.
+"""The driver's connection with Ray. It is made and ended in bounded time, and prints nothing.
 
-A process has one connection with Ray. Engines with the same address share it.
+A process has one connection with Ray. Engines with the same address share it. A Ray that is started here listens on
+this machine only.
 """
 
 from __future__ import annotations
@@ -21,26 +22,29 @@ from pathlib import Path
 from typing import Any
 
 from popbench.errors import PopbenchError, one_line
-from popbench_ray.access import refused
-from popbench_ray.folders import remove_left_behind
+from popbench_ray.folders import remove_stale_folders
 from popbench_ray.nodes import Size
+from popbench_ray.tokens import token_problem
 
 _REACH, _BEGIN, _END, _DYING = 5.0, 120.0, 15.0, 3.0
-"""Seconds that reaching an address, making a connection, ending it, and the processes of its end, may take."""
+"""Seconds for reaching an address, making a connection, ending it, and the end of Ray's processes after that."""
 
 _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""Ray has no option to listen on 127.0.0.1 only, but does so on these systems; the switch works on any."""
+"""Makes Ray listen on 127.0.0.1 only. It has no option for that, but this switch of other systems works on any."""
 
 _PATIENCE = {"RAY_gcs_rpc_server_reconnect_timeout_s": "600", "RAY_USAGE_STATS_ENABLED": "0"}
-"""Ray ends the whole process when its head has been silent for 60 s; samples have to be written first."""
+"""Keeps Ray from ending the whole process when its head is silent for 60 s: samples have to be written first."""
 
 
 class UnreachableError(PopbenchError):
-    """There is no cluster to work on; the message says what to do."""
+    """There is no cluster to work on. The message says what to do."""
 
 
 class Connection:
-    """A connection with Ray, which was made here (`own`) or found. `folder` and `environment` go with it."""
+    """A connection with Ray, made here (`own`) or by the program before.
+
+    Its end removes `folder`, and the variables named in `environment`.
+    """
 
     def __init__(
         self,
@@ -58,7 +62,7 @@ class Connection:
         self._environment = environment
 
     def sizes(self) -> Mapping[str, Size]:
-        """Ask which nodes there are; blocks where the cluster does not answer."""
+        """Return the live nodes by id. It blocks while the cluster does not answer."""
         return {
             node["NodeID"]: Size(
                 cpus=node["Resources"].get("CPU", 0.0),
@@ -71,7 +75,7 @@ class Connection:
         }
 
     def leave(self) -> None:
-        """End the connection when nobody else uses it: in bounded time, whatever state Ray is in."""
+        """End the connection if no other engine uses it. It takes bounded time, whatever state Ray is in."""
         global _current
         with _lock:
             self.users -= 1
@@ -92,20 +96,20 @@ class Connection:
             self._folder.cleanup()
             if not Path(self._folder.name).exists() or time.monotonic() > until:
                 break
-            time.sleep(0.1)  # processes that are about to end still write there
-        remove_left_behind()  # of workers that were ended on this machine
+            time.sleep(0.1)  # ending processes may still write there
+        remove_stale_folders()  # of workers that were ended on this machine
 
 
 _lock = threading.RLock()
 _current: Connection | None = None
 _token = secrets.token_hex(32)
-"""Whoever may use the Ray that is started here; Ray reads it once per process."""
+"""The token of the Ray that is started here. It is made once, because Ray reads it once per process."""
 
 
 def within(seconds: float, call: Callable[[], Any], lasts: threading.Event | None = None) -> Any:
-    """Call in a thread; raises TimeoutError where it takes longer, and whatever the call raises.
+    """Call in a thread and return the result; raises TimeoutError after `seconds`, and whatever the call raises.
 
-    The thread `lasts` until an event: Linux ends Ray's processes together with the thread that started them.
+    The thread stays alive until the event `lasts`: Linux ends Ray's processes with the thread that started them.
     """
     outcome: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
 
@@ -127,27 +131,27 @@ def within(seconds: float, call: Callable[[], Any], lasts: threading.Event | Non
     return result
 
 
-def lacking(address: str | None) -> str | None:
-    """Say in one line what is not installed, without a look into Ray; None where all is there.
+def ray_problem(address: str | None) -> str | None:
+    """Return one line if Ray is not installed or too old; None if all is well. Ray is not imported.
 
-    A Ray that knows no tokens does not say so when it is asked for one: it lets everybody in.
+    A Ray from before tokens ignores the setting and admits every client, so its age is found from its files.
     """
     ray = find_spec("ray")
     if ray is None:
         return 'Ray is not installed: pip install "popbench[ray]" (in a clone: pip install -e ".[ray]")'
-    places = ray.submodule_search_locations or ()
-    asked = os.environ.get("RAY_AUTH_MODE", "token" if address is None else "disabled")
-    if asked != "disabled" and not any(Path(place, "_private", "authentication").is_dir() for place in places):
+    folders = ray.submodule_search_locations or ()
+    auth_mode = os.environ.get("RAY_AUTH_MODE", "token" if address is None else "disabled")
+    if auth_mode != "disabled" and not any(Path(place, "_private", "authentication").is_dir() for place in folders):
         return 'this Ray is too old to ask for a token: pip install "popbench[ray]", or set RAY_AUTH_MODE=disabled'
     return None
 
 
 def connect(address: str | None) -> Connection:
-    """Join a cluster, or start Ray on this machine where there is no address; raises UnreachableError."""
+    """Join a cluster, or start Ray on this machine if `address` is None; raises UnreachableError."""
     global _current
-    lacks = lacking(address)
-    if lacks is not None:
-        raise UnreachableError(lacks)
+    problem = ray_problem(address)
+    if problem is not None:
+        raise UnreachableError(problem)
     with _lock:
         if _current is None:
             if _ray().is_initialized():
@@ -165,7 +169,7 @@ def connect(address: str | None) -> Connection:
 
 
 def _start() -> Connection:
-    """Start Ray here, for this process alone: on 127.0.0.1, with a token that only its own processes know."""
+    """Start Ray for this process alone, on 127.0.0.1, with a token that only its own processes know."""
     parent = tempfile.gettempdir()
     folder = tempfile.TemporaryDirectory(
         prefix="popbench-ray-",
@@ -179,13 +183,15 @@ def _start() -> Connection:
         with _environment(_PATIENCE | _LOOPBACK):
             options = {"address": "local", "include_dashboard": False, "_temp_dir": folder.name}
             within(_BEGIN, lambda: _init(**options), lasts=connection.ended)
-            heard = str(_ray().nodes()[0]["NodeManagerAddress"])
+            listens_on = str(_ray().nodes()[0]["NodeManagerAddress"])
     except Exception as error:
         connection.end()
         raise UnreachableError(f"Ray does not start on this machine: {one_line(error)}") from error
-    if heard != "127.0.0.1":
+    if listens_on != "127.0.0.1":
         connection.end()
-        raise UnreachableError(f"Ray listens on {heard} and not on 127.0.0.1: start a cluster and give its address=")
+        raise UnreachableError(
+            f"Ray listens on {listens_on} and not on 127.0.0.1: start a cluster and give its address="
+        )
     return connection
 
 
@@ -195,36 +201,38 @@ def _join(address: str) -> Connection:
         raise UnreachableError(
             f"address={address}: popbench has to run on a node of the cluster, with HOST:PORT or auto"
         )
-    found = _resolve(address)
-    if found is None:
+    target = _resolve(address)
+    if target is None:
         raise UnreachableError(f"address={address}: no Ray cluster runs here: {hint}")
-    host, _, port = found.rpartition(":")
+    host, _, port = target.rpartition(":")
     if not (host and port.isdigit()):
         raise UnreachableError(f"address={address}: expected auto or HOST:PORT")
-    wrong = _silent(host, port)
-    if wrong is not None:
-        raise UnreachableError(f"address={address}: nobody answers at {found} ({wrong}): {hint}")
-    wants = refused(found)
-    if wants is not None:
-        raise UnreachableError(f"address={address}: {wants}")
+    connect_error = _connect_problem(host, port)
+    if connect_error is not None:
+        raise UnreachableError(f"address={address}: nobody answers at {target} ({connect_error}): {hint}")
+    token_error = token_problem(target)
+    if token_error is not None:
+        raise UnreachableError(f"address={address}: {token_error}")
     connection = Connection(address, own=True)
     with suppress(OSError):  # Ray notes the address here, and fails where a cluster was started with another --temp-dir
         Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp", "ray").mkdir(exist_ok=True)
     try:
-        # Ray turns 127.0.0.1 into the machine's own address, where such a cluster may not listen
-        loopback = host in ("127.0.0.1", "localhost") and _silent(_ray().util.get_node_ip_address(), port) is not None
+        # Ray replaces 127.0.0.1 by the machine's own address, on which a loopback cluster does not listen
+        loopback = (
+            host in ("127.0.0.1", "localhost") and _connect_problem(_ray().util.get_node_ip_address(), port) is not None
+        )
         with _environment(_PATIENCE | (_LOOPBACK if loopback else {})):
-            within(_BEGIN, lambda: _init(address=found))
+            within(_BEGIN, lambda: _init(address=target))
     except Exception as error:
         connection.end()
         raise UnreachableError(
-            f"address={address}: the cluster at {found} cannot be joined: {one_line(error)}"
+            f"address={address}: the cluster at {target} cannot be joined: {one_line(error)}"
         ) from error
     return connection
 
 
-def _silent(host: str, port: str) -> str | None:
-    """Say in a few words why nobody answers there; None where somebody does."""
+def _connect_problem(host: str, port: str) -> str | None:
+    """Return in a few words why nothing answers at an address; None if something does."""
     try:
         socket.create_connection((host.strip("[]"), int(port)), _REACH).close()
     except (OSError, OverflowError) as error:
@@ -238,8 +246,8 @@ def _resolve(address: str) -> str | None:
     from ray._private import services
 
     with suppress(Exception):  # RAY_ADDRESS, or what `ray start` left on this machine
-        found = services.canonicalize_bootstrap_address("auto", None)
-        return None if found is None else str(found)
+        resolved = services.canonicalize_bootstrap_address("auto", None)
+        return None if resolved is None else str(resolved)
     return None
 
 
@@ -248,19 +256,19 @@ def _init(**options: Any) -> None:
 
     ray = _ray()
     logging.getLogger("ray").setLevel(logging.ERROR)
-    worker._worker_logs_enabled = False  # or Ray writes warnings to stdout, where results are
-    with suppress(Exception):  # Ray keeps what it made of the environment when it was imported, maybe long ago
+    worker._worker_logs_enabled = False  # else Ray writes warnings to stdout, where results are
+    with suppress(Exception):  # else Ray uses the environment as it was when it was imported
         ray._raylet.Config.initialize("")
-    usual = ray_constants.ENABLE_RAY_CLUSTER
+    enabled = ray_constants.ENABLE_RAY_CLUSTER
     try:
-        ray_constants.ENABLE_RAY_CLUSTER = usual and not all(name in os.environ for name in _LOOPBACK)
+        ray_constants.ENABLE_RAY_CLUSTER = enabled and not all(name in os.environ for name in _LOOPBACK)
         ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
     finally:
-        ray_constants.ENABLE_RAY_CLUSTER = usual
+        ray_constants.ENABLE_RAY_CLUSTER = enabled
 
 
 def _keep_signals() -> None:
-    """Have signals do what they did: Ray's own handlers end the process without a word of ours."""
+    """Restore the signal handlers: Ray's own would end the process before samples are written."""
     if threading.current_thread() is not threading.main_thread():
         return
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -277,7 +285,7 @@ def _ray() -> Any:
 
 @contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set what is not set, and take it back afterwards."""
+    """Set variables that are not set, and remove them afterwards."""
     own = {name: value for name, value in values.items() if name not in os.environ}
     os.environ |= own
     try:

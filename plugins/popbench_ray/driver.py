@@ -1,7 +1,7 @@
-"""The scheduler at work: a thread that turns what Ray tells into events, and actions into what Ray does.
+"""Drives the scheduler in a thread: Ray's results become its events, and its actions become calls of Ray.
 
-The thread waits for one queue, which callbacks of Ray put into: no worker is ever asked whether it is done. Whoever
-waits for answers looks at the clock as well, so that a Ray that hangs, with this thread in it, does not hang the run.
+The thread waits for one queue that Ray's callbacks put into, so that no worker is polled. Callers that wait for answers
+check `silence` as well: if Ray hangs, and this thread with it, the run still ends.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from typing import Any
 import popbench
 from popbench.errors import one_line
 from popbench_ray.connection import Connection
-from popbench_ray.lanes import Action, End, Fail, Limits, Send, Start, Stop
 from popbench_ray.nodes import Need, Size
 from popbench_ray.scheduling import Scheduler
 from popbench_ray.session import Session
-from popbench_ray.trouble import explain
+from popbench_ray.state import Action, End, Fail, Limits, Send, Start, Stop
 from popbench_ray.worker import Result, Settings, Worker
+from popbench_ray.worker_errors import explain
 
-POLL = 2.0
-_GOODBYE = 10.0
-"""Seconds that a worker has to close its component."""
-_AT_ONCE = 256
-"""Events that are taken in before actions follow."""
+POLL_SECONDS = 2.0
+_CLOSE_SECONDS = 10.0
+"""Seconds for a worker to close its component."""
+_EVENTS_PER_ROUND = 256
+"""Events that are handled before the scheduler's actions are carried out."""
 
 
 class Driver:
-    """Drives workers with Ray until `close`. `sizes` are the nodes that there are at first."""
+    """Drives workers with Ray until `close`. `sizes` are the nodes at the start."""
 
     def __init__(self, limits: Limits, connection: Connection, sizes: Mapping[str, Size]) -> None:
         import ray
@@ -47,14 +47,14 @@ class Driver:
         self._sessions: dict[str, Session] = {}
         self._needs: dict[str, Need] = {}
         self._handles: dict[int, Any] = {}
-        self._lanes: dict[int, str] = {}
-        self._leaving: deque[tuple[float, int]] = deque()
+        self._components: dict[int, str] = {}
+        self._closing_workers: deque[tuple[float, int]] = deque()
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._senders = ThreadPoolExecutor(2, "popbench-ray-send")
         self._closed = threading.Event()
-        self._empty = threading.Event()
+        self._no_workers = threading.Event()
         self._closing = False
-        self._heard = time.monotonic()
+        self._last_answer = time.monotonic()
         self.crashed: str | None = None
         self._remote = ray.remote(Worker)
         self._scheduler.capacity(sizes, time.monotonic())
@@ -64,55 +64,55 @@ class Driver:
         for thread in self._threads:
             thread.start()
 
-    # what engines ask for, from any thread
+    # for engines, from any thread
 
     def open(self, name: str, need: Need, session: Session) -> None:
-        """Begin a lane; its answers go to the session."""
+        """Begin a component's call. Its answers go to the session."""
         self._post(self._open, name, need, session)
 
     def add(self, name: str, session: Session, request: popbench.Request) -> None:
-        """Give a lane an item."""
+        """Add an item of a component."""
         self._post(self._add, name, session, request)
 
     def complete(self, name: str, session: Session) -> None:
-        """Give a lane no more items."""
+        """Say that all items of a component were added."""
         self._post(self._complete, name, session)
 
     def cancel(self, name: str, session: Session) -> None:
-        """Give up a lane's items."""
+        """Drop a component's items."""
         self._post(self._cancel, name, session)
 
     def release(self, name: str) -> None:
-        """End a lane's workers."""
+        """End a component's workers."""
         self._post(self._scheduler.release, name)
 
     def interrupt(self, error: str) -> None:
-        """End all lanes with an error, even where this thread hangs in Ray."""
+        """End all components with an error, even where this thread hangs in Ray."""
         for session in list(self._sessions.values()):
             session.end(error)
         self._post(self._scheduler.interrupt, error)
 
     def at_work(self, name: str) -> int:
-        """Count the workers of a lane that are ready."""
+        """Count the workers of a component that are ready."""
         return self._scheduler.at_work(name)
 
     def silence(self) -> float:
         """Return for how many seconds the cluster has not answered."""
-        return time.monotonic() - self._heard
+        return time.monotonic() - self._last_answer
 
     def close(self) -> None:
-        """End all workers, politely where the cluster answers; in bounded time."""
+        """End all workers in bounded time. If the cluster answers, they may close their components first."""
         for name in list(self._needs):
             self.release(name)
-        self._post(self._look_whether_empty)
-        if self.silence() < 3 * POLL:
-            self._empty.wait(_GOODBYE + 2)
+        self._post(self._begin_closing)
+        if self.silence() < 3 * POLL_SECONDS:
+            self._no_workers.wait(_CLOSE_SECONDS + 2)
         self._closed.set()
         for thread in self._threads:
-            thread.join(POLL)
+            thread.join(POLL_SECONDS)
         self._senders.shutdown(wait=False, cancel_futures=True)
 
-    # the thread
+    # the driver's thread
 
     def _post(self, call: Callable[..., Any], *arguments: Any) -> None:
         self._events.put(lambda: call(*arguments))
@@ -123,25 +123,25 @@ class Driver:
             while not self._closed.is_set():
                 with suppress(queue.Empty):
                     self._events.get(timeout=0.5)()
-                    for _ in range(_AT_ONCE):
+                    for _ in range(_EVENTS_PER_ROUND):
                         self._events.get_nowait()()
                 now = time.monotonic()
                 if now - ticked >= 1.0:
                     ticked = now
                     self._scheduler.tick(now)
-                    self._hurry(now)
+                    self._kill_overdue(now)
                 for action in self._scheduler.take(now):
-                    self._do(action)
-        except Exception as error:  # a bug here, or Ray's: whoever waits for answers must not wait for ever
+                    self._carry_out(action)
+        except Exception as error:  # a bug here or in Ray: callers must not wait for ever
             self.crashed = f"the Ray engine failed: {one_line(error)}"
             raise
 
     def _poll(self) -> None:
-        """Ask which nodes there are, again and again; it hangs where the cluster does not answer."""
-        while not self._closed.wait(POLL):
+        """List the nodes every few seconds. It hangs while the cluster does not answer, so it has its own thread."""
+        while not self._closed.wait(POLL_SECONDS):
             with suppress(Exception):
                 sizes = self._connection.sizes()
-                self._heard = time.monotonic()
+                self._last_answer = time.monotonic()
                 self._post(lambda sizes=sizes: self._scheduler.capacity(sizes, time.monotonic()))
 
     def _open(self, name: str, need: Need, session: Session) -> None:
@@ -152,7 +152,7 @@ class Driver:
         self._scheduler.open(name, need)
 
     def _add(self, name: str, session: Session, request: popbench.Request) -> None:
-        if self._sessions.get(name) is session and not session.over:
+        if self._sessions.get(name) is session and not session.stopped:
             session.requests[request.id] = request
             self._scheduler.add(name, request.id, time.monotonic())
 
@@ -164,39 +164,39 @@ class Driver:
         if self._sessions.get(name) is session:
             self._scheduler.cancel(name)
 
-    def _hurry(self, now: float) -> None:
-        """Kill workers that take too long to say goodbye."""
-        while self._leaving and self._leaving[0][0] <= now:
-            self._gone(self._leaving.popleft()[1], "it did not close")
+    def _kill_overdue(self, now: float) -> None:
+        """Kill workers that take too long to close."""
+        while self._closing_workers and self._closing_workers[0][0] <= now:
+            self._end_worker(self._closing_workers.popleft()[1], "it did not close")
 
-    def _look_whether_empty(self) -> None:
+    def _begin_closing(self) -> None:
         self._closing = True
         if not self._handles:
-            self._empty.set()
+            self._no_workers.set()
 
     # actions
 
-    def _do(self, action: Action) -> None:
+    def _carry_out(self, action: Action) -> None:
         match action:
             case Start():
                 self._start(action)
             case Send():
-                session = self._sessions[action.lane]
+                session = self._sessions[action.component]
                 for item in action.items:
                     self._send(action.worker, session, session.requests[str(item)])
             case Stop():
                 self._stop(action)
             case Fail():
-                session = self._sessions[action.lane]
+                session = self._sessions[action.component]
                 session.requests.pop(str(action.item), None)
-                session.answer(popbench.Failure(str(action.item), f"{session.who}: {action.error}"))
+                session.answer(popbench.Failure(str(action.item), f"{session.component_name}: {action.error}"))
             case End():
-                self._sessions[action.lane].end(action.error)
+                self._sessions[action.component].end(action.error)
 
     def _start(self, action: Start) -> None:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        need, number = self._needs[action.lane], action.worker
+        need, number = self._needs[action.component], action.worker
         handle: Any = self._remote.options(
             num_cpus=need.cpus,
             num_gpus=need.gpus,
@@ -206,12 +206,12 @@ class Driver:
             max_task_retries=0,
         ).remote()
         self._handles[number] = handle
-        self._lanes[number] = action.lane
-        self._sessions[action.lane].allow(number, 2 * self._limits.batch)
+        self._components[number] = action.component
+        self._sessions[action.component].allow(number, 2 * self._limits.batch)
         self._call(handle.place.remote(self._settings), self._placed, number)
 
     def _call(self, reference: Any, then: Callable[..., None], *arguments: Any) -> None:
-        """Have something done with what a call comes to, in this thread: `then(*arguments, result, error)`."""
+        """When a call of Ray ends, run `then(*arguments, result, error)` in the driver's thread."""
 
         def tell(future: Any) -> None:
             error = future.exception()
@@ -225,7 +225,7 @@ class Driver:
             self._lost(number, error)
             return
         self._scheduler.placed(number, time.monotonic())
-        session = self._sessions[self._lanes[number]]
+        session = self._sessions[self._components[number]]
         call = handle.prepare.remote(session.spec, session.fingerprint, popbench.__version__)
         self._call(call, self._prepared, number, host)
 
@@ -241,19 +241,21 @@ class Driver:
             self._raised(number, result)
 
     def _send(self, number: int, session: Session, request: popbench.Request) -> None:
-        if isinstance(request, popbench.ScoreRequest):  # a file to read, which takes a while
+        if isinstance(request, popbench.ScoreRequest):  # reading its file takes a while: in another thread
             self._senders.submit(self._send_video, number, session, request)
         else:
-            self._ask(number, request, None)
+            self._request(number, request, None)
 
     def _send_video(self, number: int, session: Session, request: popbench.ScoreRequest) -> None:
         try:
-            self._ask(number, request, Path(request.path).read_bytes())
+            self._request(number, request, Path(request.path).read_bytes())
         except Exception as error:
-            failure = popbench.Failure(request.id, f"{session.who}: {request.path} cannot be sent: {one_line(error)}")
+            failure = popbench.Failure(
+                request.id, f"{session.component_name}: {request.path} cannot be sent: {one_line(error)}"
+            )
             self._post(self._answered, number, request.id, Result(failure), None)
 
-    def _ask(self, number: int, request: popbench.Request, video: bytes | None) -> None:
+    def _request(self, number: int, request: popbench.Request, video: bytes | None) -> None:
         handle = self._handles.get(number)
         if handle is not None:
             self._call(handle.do.remote(request, video), self._answered, number, request.id)
@@ -264,22 +266,22 @@ class Driver:
         elif result.answer is None:
             self._raised(number, result)
         elif self._scheduler.answered(number, item, time.monotonic(), eager=result.eager):
-            session = self._sessions[self._lanes[number]]
+            session = self._sessions[self._components[number]]
             if result.eager:
                 session.allow(number, 2 * self._limits.most)
             session.requests.pop(item, None)
             session.answer(result.answer, result.video)
 
     def _raised(self, number: int, result: Result) -> None:
-        """A component has raised: its process is not trusted any more."""
+        """End the worker of a component that raised: the state of its process is unknown."""
         if number in self._handles:
-            self._sessions[self._lanes[number]].trace = result.trace
-            self._gone(number, str(result.raised), blame=True)
+            self._sessions[self._components[number]].trace = result.trace
+            self._end_worker(number, str(result.raised), blame=True)
 
     def _lost(self, number: int, error: BaseException | None) -> None:
         if number in self._handles:
             why, blame = explain(error)
-            self._gone(number, why, blame=blame)
+            self._end_worker(number, why, blame=blame)
 
     def _stop(self, action: Stop) -> None:
         handle = self._handles.get(action.worker)
@@ -288,19 +290,19 @@ class Driver:
         if action.hard:
             self._kill(action.worker)
             return
-        self._leaving.append((time.monotonic() + _GOODBYE, action.worker))
-        self._call(handle.close.remote(), lambda *_: self._gone(action.worker, "it was asked to"))
+        self._closing_workers.append((time.monotonic() + _CLOSE_SECONDS, action.worker))
+        self._call(handle.close.remote(), lambda *_: self._end_worker(action.worker, "it was asked to"))
 
-    def _gone(self, number: int, why: str, *, blame: bool = False) -> None:
-        """End a worker's process, if it is still there, and count it as lost."""
+    def _end_worker(self, number: int, why: str, *, blame: bool = False) -> None:
+        """End a worker's process if it still runs, and report the worker as lost."""
         self._kill(number)
         self._scheduler.lost(number, why, time.monotonic(), blame=blame)
 
     def _kill(self, number: int) -> None:
         handle = self._handles.pop(number, None)
         if handle is not None:
-            self._sessions[self._lanes.pop(number)].allow(number, 0)
+            self._sessions[self._components.pop(number)].allow(number, 0)
             with suppress(Exception):  # it is dead already
                 self._ray.kill(handle)
             if self._closing and not self._handles:
-                self._empty.set()
+                self._no_workers.set()

@@ -1,6 +1,7 @@
-"""A worker's folder on its node. A killed worker cannot remove its own: the next one there does.
+"""A worker's folder on its node. The folder of a killed worker is removed by the next worker on that node.
 
-Nothing is removed recursively but what `tempfile` made for this process; of others, files one by one.
+Only the folder that `tempfile` made for this process is removed recursively. In folders of other processes, files are
+removed one by one, so that a folder with anything unexpected in it stays.
 """
 
 from __future__ import annotations
@@ -13,34 +14,34 @@ from pathlib import Path
 
 PREFIX = "popbench-worker-"
 _LOCK = ".alive"
-"""A file in each folder, which is locked as long as its worker lives, whatever ends it."""
+"""A file in each folder. It is locked while the worker's process lives: the system unlocks it however that ends."""
 
 
-class Folder:
-    """A folder of a worker's own, until `remove`."""
+class WorkerFolder:
+    """A temporary folder of one worker."""
 
     def __init__(self) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
         self.path = Path(self._temporary.name)
         self._lock: int | None = None
-        with suppress(OSError):  # where files cannot be locked, nobody removes this folder later
+        with suppress(OSError):  # where files cannot be locked, no later worker removes this folder
             part = self.path / f"{_LOCK}.part"
             self._lock = os.open(part, os.O_CREAT | os.O_WRONLY, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            part.rename(self.path / _LOCK)  # it never has this name without being locked
+            part.rename(self.path / _LOCK)  # renamed when it is locked: another worker never sees it unlocked
 
     def remove(self) -> None:
-        """Remove it with all that is in it."""
+        """Remove the folder and everything in it."""
         self._temporary.cleanup()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
 
-def remove_left_behind() -> None:
-    """Remove the folders of this user's workers that are gone without having removed them."""
+def remove_stale_folders() -> None:
+    """Remove the folders of this user's dead workers."""
     for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with suppress(OSError):  # its worker is alive, or it is no such folder: it stays
+        with suppress(OSError):  # the worker is alive, or this is not a worker's folder: it stays
             _remove(path)
 
 
@@ -52,10 +53,10 @@ def _remove(path: Path) -> None:
         lock = os.open(_LOCK, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            found = list(os.scandir(folder))
-            if any(entry.is_dir(follow_symlinks=False) for entry in found):
-                return  # a worker makes none
-            for name in (*(entry.name for entry in found if entry.name != _LOCK), _LOCK):
+            entries = list(os.scandir(folder))
+            if any(entry.is_dir(follow_symlinks=False) for entry in entries):
+                return  # workers make no subfolders: this is something else
+            for name in (*(entry.name for entry in entries if entry.name != _LOCK), _LOCK):
                 os.unlink(name, dir_fd=folder)
             path.rmdir()
         finally:

@@ -1,4 +1,4 @@
-"""Where there is room for a worker: the nodes of a cluster, and what of them is taken. Pure, and without a clock."""
+"""The nodes of a cluster and their free resources. It finds a node with room for a worker; no I/O, no clock."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 _SLACK = 1e-6
-"""Shares of a GPU are sums of decimals."""
+"""Tolerance, since shares of a GPU are sums of decimals."""
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What one worker occupies: GPUs, whole ones or a share of one; or processors and bytes of memory."""
+    """What one worker occupies: whole GPUs or a share of one, or else processors and bytes of memory."""
 
     cpus: float = 0.0
     gpus: float = 0.0
@@ -27,7 +27,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What a node has, and what people call it."""
+    """A node's resources, and its name in messages."""
 
     cpus: float = 0.0
     gpus: int = 0
@@ -35,13 +35,13 @@ class Size:
     name: str = field(default="", compare=False)
 
     def holds(self, need: Need) -> bool:
-        """Say whether an empty node of this size has room for a worker."""
+        """Return whether an empty node of this size has room for a worker."""
         return need.cpus <= self.cpus + _SLACK and need.gpus <= self.gpus and need.memory <= self.memory
 
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """One node: what is free of it, GPU by GPU. `shut` counts reasons not to place anything on it."""
+    """One node and its free resources, GPU by GPU. Nothing is placed on it while `shut`, a count, is above 0."""
 
     id: str
     size: Size
@@ -54,11 +54,11 @@ class Node:
         self.cpus, self.memory, self.gpus = self.size.cpus, self.size.memory, [1.0] * self.size.gpus
 
     def fits(self, need: Need) -> bool:
-        """Say whether there is room for a worker now."""
+        """Return whether there is room for a worker now."""
         return need.cpus <= self.cpus + _SLACK and need.memory <= self.memory and self._choose(need.gpus) is not None
 
     def _choose(self, gpus: float) -> tuple[int, ...] | None:
-        """Choose whole GPUs that are free, or the fullest one with room for a share: as Ray does."""
+        """Choose free whole GPUs, or for a share the fullest GPU with room, as Ray does."""
         if not gpus:
             return ()
         if gpus < 1:
@@ -69,7 +69,7 @@ class Node:
         return tuple(whole[:count]) if len(whole) >= count else None
 
     def take(self, need: Need) -> tuple[int, ...]:
-        """Occupy what a worker needs, and return which GPUs it has."""
+        """Occupy what a worker needs, and return the indices of its GPUs."""
         chosen = self._choose(need.gpus)
         assert chosen is not None
         for index in chosen:
@@ -79,30 +79,30 @@ class Node:
         return chosen
 
     def give(self, need: Need, gpus: Iterable[int]) -> None:
-        """Take back what a worker had."""
+        """Free what a worker occupied."""
         for index in gpus:
             self.gpus[index] += min(need.gpus, 1.0)
         self.cpus += need.cpus
         self.memory += need.memory
 
     def would_fit(self, need: Need, leaving: Iterable[tuple[Need, tuple[int, ...]]]) -> bool:
-        """Say whether there would be room if these workers were gone."""
+        """Return whether there would be room without these workers."""
         empty = Node(self.id, self.size)
         empty.cpus, empty.memory, empty.gpus = self.cpus, self.memory, list(self.gpus)
-        for of, gpus in leaving:
-            empty.give(of, gpus)
+        for other, gpus in leaving:
+            empty.give(other, gpus)
         return empty.fits(need)
 
 
 class Cluster:
-    """All nodes, with those that have room for each need at hand."""
+    """All nodes, with an index of those that have room for each need."""
 
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
         self._open: dict[Need, tuple[dict[str, None], dict[str, None]]] = {}
 
     def resize(self, sizes: Mapping[str, Size]) -> list[str]:
-        """Take over which nodes there are; return those that are gone."""
+        """Set the nodes; return the names of those that are gone."""
         gone = [name for name in self.nodes if name not in sizes]
         for name in gone:
             del self.nodes[name]
@@ -125,7 +125,10 @@ class Cluster:
                 room.pop(node.id, None)
 
     def find(self, need: Need, avoided: Collection[str] = ()) -> str | None:
-        """Name a node with room: one without GPUs first where none is needed, and not always the same then."""
+        """Return a node with room, None if there is none.
+
+        For a need without GPUs, nodes without GPUs come first, and nodes take turns.
+        """
         if need not in self._open:
             self._open[need] = ({}, {})
             for node in self.nodes.values():
@@ -140,11 +143,11 @@ class Cluster:
         return None
 
     def possible(self, need: Need, avoided: Collection[str] = ()) -> bool:
-        """Say whether any node would hold such a worker if it were empty."""
+        """Return whether any node would hold such a worker if it were empty."""
         return any(node.size.holds(need) for name, node in self.nodes.items() if name not in avoided)
 
     def take(self, name: str, need: Need) -> tuple[int, ...]:
-        """Occupy room on a node."""
+        """Occupy room on a node; return the indices of the worker's GPUs."""
         node = self.nodes[name]
         gpus = node.take(need)
         self._note(node, self._open)
@@ -158,12 +161,12 @@ class Cluster:
             self._note(node, self._open)
 
     def called(self, name: str) -> str:
-        """Return what people call a node."""
+        """Return a node's name for messages."""
         node = self.nodes.get(name)
         return (node.size.name if node is not None else "") or name
 
     def shut(self, name: str, by: int) -> None:
-        """Place nothing more on a node (`by` 1), or take that back (-1): one worker waits there in vain."""
+        """Place nothing more on a node (`by` 1), or undo that (-1): Ray does not place a worker there."""
         node = self.nodes.get(name)
         if node is not None:
             node.shut += by

@@ -1,4 +1,4 @@
-"""The options of the engine. Results depend on none of them."""
+"""The options of the engine. Results do not depend on them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FINEST = 0.0001
 
 
 class RayOptions(popbench.Options):
-    """Which cluster, what its workers occupy, and how patient the engine is."""
+    """The cluster, what each worker occupies, and the time limits."""
 
     address: str | None = popbench.runtime(
         None, min_length=1, description="auto, or HOST:PORT of a cluster; without it Ray is started on this machine"
@@ -36,7 +36,7 @@ class RayOptions(popbench.Options):
     @pydantic.field_validator("gpus")
     @classmethod
     def _whole(cls, value: dict[str, float]) -> dict[str, float]:
-        """Ray gives shares of one GPU, or whole ones."""
+        """Refuse what Ray cannot give: it gives a share of one GPU, or whole GPUs."""
         for label, gpus in value.items():
             share = FINEST <= gpus <= 1
             if not (share or (gpus >= 0 and gpus.is_integer())):

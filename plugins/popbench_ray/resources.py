@@ -1,4 +1,4 @@
-"""What a worker of a component occupies, from what the component says it needs."""
+"""Computes what a worker occupies from what its component says it needs."""
 
 from __future__ import annotations
 
@@ -11,42 +11,45 @@ from popbench_ray.worker import Findings
 GIB = 2**30
 _MARGIN = 1.2
 _CONTEXT = 1.0
-"""GiB: what a process takes of a GPU beside its model; with the margin, what estimates of memory leave out."""
+"""GiB of a GPU that a process takes beside its model. It and the margin cover what estimates of memory leave out."""
 _SMALLEST = 8
 """Models on one GPU, at most."""
 
 
-def need_of(kind: str, label: str, found: Findings, options: RayOptions) -> Need:
-    """Say what a worker occupies: GPUs by the memory that is needed, a share of one where several models fit on it.
+def worker_need(kind: str, label: str, findings: Findings, options: RayOptions) -> Need:
+    """Return what a worker occupies: GPUs by needed memory, or a share of one GPU if several models fit on it.
 
-    An LLM is never put beside another: how many rows it decodes together depends on the memory that is free.
+    An LLM never shares a GPU, because the number of rows that it decodes together depends on the free memory.
     """
     gpus = options.gpus.get(label)
     if gpus is None:
-        gpus = _gpus(kind, found, options)
+        gpus = _gpus(kind, findings, options)
     if gpus:
         return Need(gpus=gpus)
-    return Need(cpus=options.cpus, memory=found.needs.memory_gb * GIB)
+    return Need(cpus=options.cpus, memory=findings.needs.memory_gb * GIB)
 
 
-def _gpus(kind: str, found: Findings, options: RayOptions) -> float:
-    needs = found.needs
-    size = options.gpu_memory_gb or found.gpu_memory / GIB
+def _gpus(kind: str, findings: Findings, options: RayOptions) -> float:
+    needs = findings.needs
+    size = options.gpu_memory_gb or findings.gpu_memory / GIB
     if not needs.gpus:
         return 0.0
     if not needs.memory_gb or not size:
         return float(needs.gpus if needs.gpus < 1 else math.ceil(needs.gpus))
-    together = min(_SMALLEST, math.floor(size / (needs.memory_gb * _MARGIN + _CONTEXT)))
-    if together >= 2 and kind != "llm":
-        return math.floor(10_000 / together) / 10_000  # as fine as Ray divides
+    sharing = min(_SMALLEST, math.floor(size / (needs.memory_gb * _MARGIN + _CONTEXT)))
+    if sharing >= 2 and kind != "llm":
+        return math.floor(10_000 / sharing) / 10_000  # as fine as Ray divides
     if needs.gpus < 1:
         return float(needs.gpus)
-    whole = 1 if needs.memory_gb <= size else math.ceil(needs.memory_gb * _MARGIN / size)
-    return float(min(whole, math.ceil(needs.gpus)))
+    gpus = 1 if needs.memory_gb <= size else math.ceil(needs.memory_gb * _MARGIN / size)
+    return float(min(gpus, math.ceil(needs.gpus)))
 
 
-def beyond(label: str, need: Need, size: Size, options: RayOptions) -> str | None:
-    """Say what a machine that stays alone lacks for a worker, even an empty one, and what to do about it."""
+def never_fits(label: str, need: Need, size: Size, options: RayOptions) -> str | None:
+    """Return why a machine can never hold a worker, even when it is empty, and what to do; None if it can.
+
+    Only for a Ray that was started here: no other machine can join it.
+    """
     if size.holds(need):
         return None
     if need.gpus > size.gpus:

@@ -1,4 +1,4 @@
-"""One call of `map`: where its answers wait, and how many items it may take in."""
+"""One call of `map`: a queue of its answers, and a limit on the items that are taken in."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from typing import Any
 import popbench
 from popbench.errors import one_line
 
-_AT_FIRST = 512
+_FIRST_ROOM = 512
 
 
 class Session:
-    """What goes between the driver's thread and the one that takes answers."""
+    """Connects the driver's thread with the thread that takes answers."""
 
     def __init__(self, spec: popbench.ComponentSpec, fingerprint: Mapping[str, Any]) -> None:
         self.spec = spec
         self.fingerprint = fingerprint
         self.requests: dict[str, popbench.Request] = {}
         self.trace = ""
-        self.over = False
+        self.stopped = False
         self._changed = threading.Condition()
-        self._room = _AT_FIRST
+        self._room = _FIRST_ROOM
         self._shares: dict[int, int] = {}
-        self._found: queue.SimpleQueue[tuple[popbench.Answer, bytes | None] | BaseException | None] = (
+        self._answers: queue.SimpleQueue[tuple[popbench.Answer, bytes | None] | BaseException | None] = (
             queue.SimpleQueue()
         )
 
     @property
-    def who(self) -> str:
-        """What messages call the component."""
+    def component_name(self) -> str:
+        """Return kind and label of the component, for messages."""
         return f"{self.spec.kind} {self.spec.label}"
 
     def allow(self, worker: int, count: int) -> None:
-        """Let so many items be taken in on a worker's account before others are answered; none when it is gone."""
+        """Set how many unanswered items may be taken in for a worker; 0 when the worker is gone."""
         with self._changed:
             self._room += count - self._shares.pop(worker, 0)
             if count:
@@ -46,69 +46,72 @@ class Session:
             self._changed.notify_all()
 
     def inherit(self, before: Session) -> None:
-        """Count on the workers of the component's call before this one."""
+        """Take over the workers of the component's previous call."""
         for worker, count in before._shares.items():
             self.allow(worker, count)
 
     def wait_for_room(self) -> bool:
-        """Wait until another item may be taken in; False where none is wanted any more."""
+        """Wait until another item may be taken in; False if the call has stopped."""
         with self._changed:
-            self._changed.wait_for(lambda: self._room > 0 or self.over)
+            self._changed.wait_for(lambda: self._room > 0 or self.stopped)
             self._room -= 1
-            return not self.over
+            return not self.stopped
 
     def answer(self, answer: popbench.Answer, video: bytes | None = None) -> None:
-        """Hand over an answer."""
-        self._found.put((answer, video))
+        """Queue an answer."""
+        self._answers.put((answer, video))
 
     def end(self, error: str | BaseException | None) -> None:
-        """Hand over the end, or what ends it."""
+        """Queue the end, or the error that ends the call."""
         if isinstance(error, str):
-            told = popbench.ComponentError(f"{self.who}: {error}")
+            ended = popbench.ComponentError(f"{self.component_name}: {error}")
             if self.trace:
-                told.__cause__ = RemoteError(self.trace)
-            error = told
-        self._found.put(error)
+                ended.__cause__ = RemoteError(self.trace)
+            error = ended
+        self._answers.put(error)
 
     def stop(self) -> None:
         """Take in no more items."""
         with self._changed:
-            self.over = True
+            self.stopped = True
             self._changed.notify_all()
 
     def next(self, timeout: float) -> tuple[popbench.Answer, bytes | None] | None:
-        """Return the next answer, None at the end; raises what ended it, or queue.Empty after a while."""
-        found = self._found.get(timeout=timeout)
-        if isinstance(found, BaseException):
-            raise found
-        return found
+        """Return the next answer, None at the end; raises the error that ended the call, or queue.Empty.
 
-    def taken(self) -> None:
-        """Take note that an answer is stored."""
+        `timeout` is in seconds.
+        """
+        outcome = self._answers.get(timeout=timeout)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    def stored(self) -> None:
+        """Record that an answer is stored, so that another item may be taken in."""
         with self._changed:
             self._room += 1
             self._changed.notify_all()
 
 
 class RemoteError(Exception):
-    """What a component raised on a node: its traceback as text."""
+    """An exception that a component raised on a node, as the text of its traceback."""
 
     def __str__(self) -> str:
         return "\n" + "".join(str(part) for part in self.args)
 
 
-def kept(answer: popbench.Answer, video: bytes | None, workspace: Path) -> popbench.Answer:
-    """Write a clip's file, whole or not at all; raises RunError where the disk refuses."""
+def store_clip(answer: popbench.Answer, video: bytes | None, workspace: Path) -> popbench.Answer:
+    """Write the file of a clip, whole or not at all; return other answers unchanged. Raises RunError on a full disk."""
     if video is None or not isinstance(answer, popbench.Clip):
         return answer
     path = workspace / f"{answer.id}.mp4"
-    part = workspace / f".{answer.id}.part"
+    partial = workspace / f".{answer.id}.part"
     try:
-        part.write_bytes(video)
-        part.replace(path)
+        partial.write_bytes(video)
+        partial.replace(path)
     except OSError as error:
         with suppress(OSError):
-            part.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
         raise popbench.RunError(
             f"clip {path} cannot be written: {one_line(error)}: make room and run the same command again"
         ) from error
@@ -121,7 +124,7 @@ def feed(
     add: Callable[[popbench.Request], None],
     complete: Callable[[], None],
 ) -> None:
-    """Take items in as there is room for them, in a thread of their own: they may keep it waiting."""
+    """Pass items on while there is room. It runs in its own thread, because the next item may take long to come."""
     try:
         while session.wait_for_room():
             item = next(items, None)
@@ -129,5 +132,5 @@ def feed(
                 complete()
                 return
             add(item)
-    except BaseException as error:  # whose it is, the taker knows
+    except BaseException as error:  # an error of the caller's iterator is raised where the caller takes answers
         session.end(error)

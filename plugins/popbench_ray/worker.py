@@ -1,7 +1,7 @@
-"""What runs on the nodes: a worker with one component, and a probe that looks at components there.
+"""The actors that run on nodes: a worker with one component, and a probe that checks components.
 
-Both are plain classes that the driver makes actors of. A worker encodes what is rendered and hands over the finished
-file; frames stay where they are. What is judged comes as a file's bytes: no file system needs to be shared.
+Both are plain classes; the driver makes Ray actors of them. A worker encodes rendered frames and returns the bytes of
+the mp4, and it gets clips to score as bytes, so that nodes need no shared file system.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from popbench.engines import Rendered, answers
 from popbench.errors import one_line
 from popbench.keys import digest
 from popbench.registry import create
-from popbench_ray.folders import Folder, remove_left_behind
+from popbench_ray.folders import WorkerFolder, remove_stale_folders
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What of the driver's surroundings holds for workers too: results may depend on it."""
+    """Settings of the driver's process that workers take over, because results may depend on them."""
 
     plugins: str | None
     threads: int | None
@@ -40,15 +40,17 @@ class Settings:
 
     @classmethod
     def here(cls) -> Settings:
-        """Return those of this process: threads of torch where it is loaded, else OMP_NUM_THREADS; those of BLAS."""
+        """Return the settings of this process. `threads` are torch's if it is loaded, else OMP_NUM_THREADS."""
         torch = sys.modules.get("torch")
-        asked = os.environ.get("OMP_NUM_THREADS", "")
-        threads = int(torch.get_num_threads()) if torch is not None else int(asked) if asked.isdigit() else None
+        omp_threads = os.environ.get("OMP_NUM_THREADS", "")
+        threads = (
+            int(torch.get_num_threads()) if torch is not None else int(omp_threads) if omp_threads.isdigit() else None
+        )
         blas = max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=None)
         return cls(os.environ.get("POPBENCH_PLUGINS"), threads, blas)
 
     def apply(self) -> None:
-        """Take them over: for what is imported later, and what is there already, such as numpy."""
+        """Apply them to libraries that are imported later, and to those already loaded, such as numpy."""
         for name, value in (("POPBENCH_PLUGINS", self.plugins), ("OMP_NUM_THREADS", self.threads)):
             if value is None:
                 os.environ.pop(name, None)  # Ray sets the latter
@@ -60,16 +62,16 @@ class Settings:
         self.limit()
 
     def limit(self) -> None:
-        """Give every BLAS that is loaded by now its threads: it looks at the environment only then."""
+        """Set the threads of every loaded BLAS, which reads the environment only while it is loaded."""
         if self.blas is not None:
             threadpool_limits(self.blas, "blas")
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of an item: an answer, a clip's file beside it; or what the component raised, which ends a worker.
+    """The outcome of an item: an answer, with the bytes of a clip's file; or an exception, which ends the worker.
 
-    `eager`: the component would have taken more items at once. `differs`: it is another component than the driver's.
+    `eager`: the component would have taken more items at once. `differs`: its fingerprint is not the driver's.
     """
 
     answer: popbench.Answer | None = None
@@ -81,20 +83,26 @@ class Result:
 
 
 def differences(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    """Say in which parts two fingerprints differ, options one by one."""
+    """List the parts in which two fingerprints differ, options one by one, in one line."""
 
     def flat(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
         options = fingerprint.get("options")
         rest = {key: value for key, value in fingerprint.items() if key != "options"}
         return {**rest, **(options if isinstance(options, Mapping) else {})}
 
-    here, there = flat(mine), flat(theirs)
-    names = [name for name in {**here, **there} if here.get(name) != there.get(name)]
-    return "; ".join(f"{name} is {there.get(name)!r} there and {here.get(name)!r} here" for name in sorted(names))
+    flat_mine, flat_theirs = flat(mine), flat(theirs)
+    names = [name for name in {**flat_mine, **flat_theirs} if flat_mine.get(name) != flat_theirs.get(name)]
+    return "; ".join(
+        f"{name} is {flat_theirs.get(name)!r} there and {flat_mine.get(name)!r} here" for name in sorted(names)
+    )
 
 
 class Feed(Iterator[popbench.Request]):
-    """The items of a worker, for its component. Where none is left and answers are owed, it ends: they come then."""
+    """The items of a worker, as its component's input.
+
+    Without an item left, it ends while answers are owed, so that a component that collects a batch answers now. The
+    component is then called again for later items.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -110,18 +118,18 @@ class Feed(Iterator[popbench.Request]):
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Add no more."""
+        """End the input: no item is added any more."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def answered(self, item: str) -> None:
-        """Take note that the component has answered an item."""
+        """Record that the component has answered an item."""
         with self._changed:
             self._owed.discard(item)
 
     def wait(self) -> bool:
-        """Wait for an item; False where none will come."""
+        """Wait for an item; False if none will come."""
         with self._changed:
             self._changed.wait_for(lambda: self._items or self._closed)
             return not self._closed
@@ -140,29 +148,29 @@ class Feed(Iterator[popbench.Request]):
 
 
 class Worker:
-    """One component at work on a node: computing in one thread, encoding in another."""
+    """Runs one component on a node: it computes in one thread and encodes clips in another."""
 
     def __init__(self) -> None:
         self._feed = Feed()
-        self._asked: dict[str, asyncio.Future[Result]] = {}
-        self._over: Result | None = None
+        self._futures: dict[str, asyncio.Future[Result]] = {}
+        self._outcome: Result | None = None
         self._settings: Settings | None = None
-        self._own: Folder | None = None
+        self._owned_folder: WorkerFolder | None = None
         self._label = ""
         self._component: popbench.Component | None = None
-        self._found: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._encoding = threading.Semaphore(1)
         self._threads: list[threading.Thread] = []
         self._loop: asyncio.AbstractEventLoop
 
     async def place(self, settings: Settings) -> str:
-        """Take over the driver's surroundings; return this node's name."""
+        """Apply the driver's settings; return this node's name."""
         self._settings = settings
         settings.apply()
         return socket.gethostname()
 
     async def prepare(self, spec: popbench.ComponentSpec, fingerprint: Mapping[str, Any], version: str) -> Result:
-        """Make the component, and get ready for items; `raised` says why it cannot, or in what it `differs`."""
+        """Make the component and get ready for items. `raised` says why it cannot, or how it `differs`."""
         self._loop = asyncio.get_running_loop()
         return await asyncio.to_thread(self._prepare, spec, fingerprint, version)
 
@@ -170,15 +178,17 @@ class Worker:
         try:
             self._component = create(spec)
             if self._settings is not None:
-                self._settings.limit()  # also libraries that came with the component
-            found = dict(self._component.fingerprint())
+                self._settings.limit()  # also of libraries that the component has just imported
+            own_fingerprint = dict(self._component.fingerprint())
             if version != popbench.__version__:
                 return Result(raised=f"popbench is {popbench.__version__} there and {version} here", differs=True)
-            if digest(found) != digest(fingerprint):
-                return Result(raised=differences(fingerprint, found) or "its fingerprint differs", differs=True)
+            if digest(own_fingerprint) != digest(fingerprint):
+                return Result(
+                    raised=differences(fingerprint, own_fingerprint) or "its fingerprint differs", differs=True
+                )
             self._label = spec.label
-            remove_left_behind()
-            self._own = Folder()
+            remove_stale_folders()
+            self._owned_folder = WorkerFolder()
         except BaseException as error:  # also SystemExit: a plugin's constructor may raise anything
             return Result(raised=one_line(error), trace=_trace(error))
         self._threads = [threading.Thread(target=run, daemon=True) for run in (self._compute, self._encode)]
@@ -187,40 +197,40 @@ class Worker:
         return Result()
 
     async def do(self, request: popbench.Request, video: bytes | None) -> Result:
-        """Answer an item, in the order of the calls or in the component's own."""
-        if self._over is not None:
-            return self._over
+        """Return the outcome of an item. Items may be answered in another order than that of the calls."""
+        if self._outcome is not None:
+            return self._outcome
         if video is not None and isinstance(request, popbench.ScoreRequest):
             path = self._folder / f"{request.id}.mp4"
             try:
                 await asyncio.to_thread(path.write_bytes, video)
             except OSError:
-                if self._over is None:  # else the folder was removed meanwhile
+                if self._outcome is None:  # else the folder was removed meanwhile
                     raise
-            if self._over is not None:  # meanwhile: nobody would answer this item any more
-                return self._over
+            if self._outcome is not None:  # it ended meanwhile: this item would never be answered
+                return self._outcome
             request = replace(request, path=path)
         future: asyncio.Future[Result] = self._loop.create_future()
-        self._asked[request.id] = future
+        self._futures[request.id] = future
         self._feed.put(request)
         return await future
 
     async def close(self) -> None:
-        """Close the component, when it has done what it is at."""
+        """Close the component when it has finished its items."""
         self._feed.close()
         await asyncio.to_thread(self._end)
 
     def _end(self) -> None:
         for thread in self._threads:
             thread.join()
-        if self._own is not None:
-            self._own.remove()
+        if self._owned_folder is not None:
+            self._owned_folder.remove()
 
     @property
     def _folder(self) -> Path:
-        """Where its files are: a folder that was made for it. No path is ever removed that was not."""
-        assert self._own is not None
-        return self._own.path
+        """Return the folder of its files, which was made for it alone: only this one may be removed."""
+        assert self._owned_folder is not None
+        return self._owned_folder.path
 
     def _compute(self) -> None:
         component = self._component
@@ -228,66 +238,66 @@ class Worker:
         try:
             while self._feed.wait():
                 with closing(answers(component, self._feed, self._folder, self._label)) as source:
-                    for found in source:
-                        is_clip = isinstance(found, Rendered)
-                        self._feed.answered(found.clip.id if isinstance(found, Rendered) else found.id)
-                        if isinstance(found, Rendered):
-                            self._encoding.acquire()  # there are never frames of three clips
-                            found = found.copied()
-                        self._found.put((found, is_clip))
-                        del found  # its frames must not stay while the next clip is rendered
-        except BaseException as error:  # whatever it is, the driver is told
-            self._found.put((error, False))
+                    for answer in source:
+                        is_clip = isinstance(answer, Rendered)
+                        self._feed.answered(answer.clip.id if isinstance(answer, Rendered) else answer.id)
+                        if isinstance(answer, Rendered):
+                            self._encoding.acquire()  # at most two clips' frames are in memory
+                            answer = answer.copied()
+                        self._answers.put((answer, is_clip))
+                        del answer  # frees its frames while the next clip is rendered
+        except BaseException as error:  # any exception is reported to the driver
+            self._answers.put((error, False))
         finally:
             with suppress(Exception):
                 component.close()
-            self._found.put(None)
+            self._answers.put(None)
 
     def _encode(self) -> None:
-        while (taken := self._found.get()) is not None:
-            found, is_clip = taken
-            del taken
+        while (entry := self._answers.get()) is not None:
+            answer, is_clip = entry
+            del entry
             try:
-                if isinstance(found, BaseException):
-                    raise found
-                if self._over is None:
-                    self._hand_over(found.encoded() if isinstance(found, Rendered) else found)
+                if isinstance(answer, BaseException):
+                    raise answer
+                if self._outcome is None:
+                    self._hand_over(answer.encoded() if isinstance(answer, Rendered) else answer)
             except BaseException as error:  # a full disk, or what the component raised
-                self._over = self._over or Result(raised=self._told(error), trace=_trace(error))
-                assert self._own is not None
-                self._own.remove()  # the driver kills this process as soon as it is told
+                self._outcome = self._outcome or Result(raised=self._message(error), trace=_trace(error))
+                assert self._owned_folder is not None
+                self._owned_folder.remove()  # the driver kills this process as soon as it is told
                 self._loop.call_soon_threadsafe(self._give_up)
             finally:
-                del found
+                del answer
                 if is_clip:
                     self._encoding.release()
 
-    def _told(self, error: BaseException) -> str:
-        """Say what went wrong, without the component's name, which the driver adds."""
+    def _message(self, error: BaseException) -> str:
+        """Return an error as one line, without the component's name, which the driver adds."""
         if isinstance(error, popbench.ComponentError) and error.__cause__ is not None:
             return f"it raised {one_line(error.__cause__)}"
         assert self._component is not None
         return one_line(error).removeprefix(f"{self._component.kind} {self._label}").lstrip(": ")
 
     def _hand_over(self, answer: popbench.Answer) -> None:
-        """Resolve an item; of a clip, with its file."""
-        own = self._folder / f"{answer.id}.mp4"
+        """Resolve an item with its answer and, for a clip, the bytes of its file."""
+        given = self._folder / f"{answer.id}.mp4"
         video = None
         if isinstance(answer, popbench.Clip) and answer.path is not None:
             video = Path(answer.path).read_bytes()
             answer = replace(answer, path=None)
-        own.unlink(missing_ok=True)
+        given.unlink(missing_ok=True)
         eager, self._feed.eager = self._feed.eager, False
         self._loop.call_soon_threadsafe(self._resolve, answer.id, Result(answer, video, eager))
 
     def _resolve(self, item: str, result: Result) -> None:
-        future = self._asked.pop(item, None)
+        future = self._futures.pop(item, None)
         if future is not None and not future.done():
             future.set_result(result)
 
     def _give_up(self) -> None:
-        for item in list(self._asked):
-            self._resolve(item, self._over or Result(raised="ended"))
+        for item in list(self._futures):
+            self._resolve(item, self._outcome or Result(raised="ended"))
 
 
 def _trace(error: BaseException) -> str:
@@ -296,7 +306,7 @@ def _trace(error: BaseException) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a component says of itself on a node; `gpu_memory` in bytes, of one GPU there."""
+    """What a component lacks and needs on a node. `gpu_memory` is in bytes, of one of its GPUs."""
 
     lacks: tuple[str, ...]
     needs: popbench.Needs
@@ -304,13 +314,13 @@ class Findings:
 
 
 class Probe:
-    """Looks at components on a node, with all of its GPUs in view, and runs none."""
+    """Makes components on a node to ask what they lack and need, and runs none. It sees all GPUs of the node."""
 
     async def look(
         self, spec: popbench.ComponentSpec, fingerprint: Mapping[str, Any], settings: Settings, *, check: bool
     ) -> Findings | str:
-        """Make a component and ask it; returns one line where that cannot be done."""
-        os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # Ray hides all GPUs from whoever occupies none
+        """Make a component and ask what it lacks and needs; returns one line if that fails."""
+        os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # Ray hides all GPUs from an actor that occupies none
         settings.apply()
         return await asyncio.to_thread(self._look, spec, fingerprint, check)
 
@@ -318,9 +328,9 @@ class Probe:
         try:
             component = create(spec)
             lacks = list(component.check()) if check else []
-            found = dict(component.fingerprint())
-            if not lacks and digest(found) != digest(fingerprint):
-                lacks = [f"it differs on node {socket.gethostname()}: {differences(fingerprint, found)}"]
+            own_fingerprint = dict(component.fingerprint())
+            if not lacks and digest(own_fingerprint) != digest(fingerprint):
+                lacks = [f"it differs on node {socket.gethostname()}: {differences(fingerprint, own_fingerprint)}"]
             needs = component.needs()
             memory = 0.0
             if needs.gpus:

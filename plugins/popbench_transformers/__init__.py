@@ -1,8 +1,8 @@
 """Open-weight language models and text embedders, run on this machine with Hugging Face's libraries.
 
 Two presets are the paper's open models (arXiv 2502.12945), decoded as its released code does; `transformers` runs any
-causal language model from a folder or from the hub, `sentence-transformers` any of that library's embedders. Nothing
-heavy is imported before a model is used.
+causal language model from a folder or from the hub, `sentence-transformers` any of that library's embedders. Heavy
+libraries are imported only when a model is used.
 """
 
 from __future__ import annotations

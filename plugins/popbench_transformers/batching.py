@@ -1,4 +1,4 @@
-"""Which rows are decoded together: of similar length, as many as memory holds, halved where that was too many."""
+"""Chooses rows to decode together: rows of similar length, as many as fit into memory, halved after out-of-memory."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from popbench_transformers.sampling import Decoding
 
 WINDOW = 256
-"""How many chats are looked at together to find those of similar length."""
+"""The number of chats among which rows of similar length are chosen."""
 
-_CAP = {"cpu": 8, "cuda": 64}
-_SHARE = 0.85
-"""How much of the free memory is planned with: the rest is for fragments and what an estimate misses."""
+_MAX_ROWS = {"cpu": 8, "cuda": 64}
+_USABLE_MEMORY = 0.85
+"""The share of free memory that batches may use. The rest is for fragmentation and errors of the estimate."""
 
 
 class Batcher:
-    """Decodes rows of one loaded model, and remembers how much was too much."""
+    """Decodes rows with one loaded model, and remembers which batch size ran out of memory."""
 
     def __init__(self, loaded: Loaded, batch_size: Literal["auto"] | int) -> None:
         self._loaded = loaded
         self._batch_size = batch_size
         self._most_tokens: float | None = None
-        """Rows times their tokens that fit: known once something larger did not."""
+        """The largest size (rows times tokens) that may fit; None until a batch has run out of memory."""
 
     def run(self, rows: Iterable[Row], decoding: Decoding) -> Iterator[tuple[Row, bool]]:
-        """Yield each row with True when its text is there, False when it does not fit into memory by itself."""
+        """Yield each row, with True when its text is finished, or False if it does not fit into memory alone."""
         waiting = deque(sorted(rows, key=lambda row: len(row.prompt), reverse=True))
         free = self._free_memory()
         while waiting:
@@ -62,21 +62,21 @@ class Batcher:
 
     def _fits(self, rows: Sequence[Row], free: float) -> bool:
         width = max(len(row.prompt) for row in rows) + max(row.budget for row in rows)
-        if width > self._loaded.context:  # a row at its end must not be carried beyond it by others
+        if width > self._loaded.context:  # padding must not push a long row beyond the context
             return False
         if self._most_tokens is not None and _size(rows) > self._most_tokens:
             return False
         if self._batch_size != "auto":
             return len(rows) <= self._batch_size
-        if len(rows) > _CAP.get(self._loaded.device.type, _CAP["cpu"]):
+        if len(rows) > _MAX_ROWS.get(self._loaded.device.type, _MAX_ROWS["cpu"]):
             return False
-        return len(rows) * self._loaded.row_bytes(max(len(row.prompt) for row in rows), width) <= free * _SHARE
+        return len(rows) * self._loaded.row_bytes(max(len(row.prompt) for row in rows), width) <= free * _USABLE_MEMORY
 
     def _free_memory(self) -> float:
         if not self._loaded.gpus:
             return free_memory()
         release_memory()
-        # layers are spread over the GPUs, and each keeps its part of every row
+        # layers are spread over the GPUs, and each holds a part of every row
         return float(len(self._loaded.gpus) * min(torch.cuda.mem_get_info(index)[0] for index in self._loaded.gpus))
 
 

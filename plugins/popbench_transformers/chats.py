@@ -1,8 +1,8 @@
-"""From a chat's messages to the tokens a model reads, and from the tokens it writes back to text.
+"""Encodes a chat's messages as a model's tokens, and decodes its answer to text.
 
-A template without a system role gets the system message in front of the first user message. A model without a
-template gets the messages as plain text, a blank line between them, and `Answer:` at the end. For every template it is
-the same day, because the day a run is made on is no part of its fingerprint.
+For a template without a system role, the system message is put before the first user message. A model without a
+template gets the messages as plain text, separated by blank lines, with `Answer:` at the end. Templates that ask for
+the date get a fixed one, because the day of a run is not part of its fingerprint.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ THINK_CLOSED = re.compile(r"</think(?:ing)?>\s*$", re.IGNORECASE)
 _THINK_TAG = re.compile(r"</?think(?:ing)?>", re.IGNORECASE)
 _THINK_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 TODAY = datetime(2024, 7, 26)
-"""The date that templates are told; Llama's templates hold it too, for where they are told none."""
+"""The date that templates get. Llama's templates have the same one as their default."""
 _PROBE = "popbench-system-probe"
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A prompt as token ids; `thinking` where it ends inside an open `<think>`, `thought` where after a closed one."""
+    """A prompt as token ids. `thinking`: it ends inside an open `<think>`; `thought`: it ends after a closed one."""
 
     tokens: list[int]
     thinking: bool = False
@@ -34,7 +34,7 @@ class Encoded:
 
 
 class ChatFormat:
-    """How one model is spoken to. `template` replaces the tokenizer's own; `variables` are handed to it."""
+    """The chat format of one model. `template` replaces the tokenizer's own; it gets `variables`."""
 
     def __init__(self, tokenizer: Any, template: str | None, variables: dict[str, Any]) -> None:
         self._tokenizer = tokenizer
@@ -50,11 +50,13 @@ class ChatFormat:
         self._dropped = {id_ for id_, text in special.items() if not _THINK_TAG.fullmatch(str(text))}
 
     def encode(self, messages: Sequence[popbench.Message]) -> Encoded:
-        """Render and tokenize messages; raises what the template raises, and ValueError where it gives no text."""
+        """Render and tokenize messages; raises what the template raises, and ValueError if it gives no text."""
         if not self._has_template:
             text = "\n\n".join([*(message["content"] for message in messages), "Answer:\n"])
             tokens = list(self._tokenizer(text)["input_ids"])
-            while tokens and tokens[-1] in self._ends:  # added by some tokenizers, and nothing follows an end
+            while (
+                tokens and tokens[-1] in self._ends
+            ):  # some tokenizers add an end token, after which the model writes nothing
                 tokens.pop()
             return Encoded(tokens)
         text = self._render(list(messages) if self._has_system else merged(messages))
@@ -64,7 +66,7 @@ class ChatFormat:
         return Encoded(tokens, bool(THINK_OPENED.search(text)), bool(THINK_CLOSED.search(text)))
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Turn new tokens into text, without special ones, save those that are tags around thoughts."""
+        """Decode new tokens to text. Special tokens are dropped, except the tags around thoughts."""
         kept = [token for token in tokens if token not in self._dropped]
         return str(self._tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
@@ -78,32 +80,32 @@ class ChatFormat:
         return str(rendered)
 
     def _takes_system(self) -> bool:
-        """Try the template: one that refuses a system message, or swallows it, has no such role."""
+        """Return whether the template has a system role: rendered with a system message, it must contain it."""
         messages = [popbench.Message(role="system", content=_PROBE), popbench.Message(role="user", content="Hello")]
         try:
             return _PROBE in self._render(messages)
-        except Exception:  # templates refuse in ways of their own
+        except Exception:  # templates raise errors of any kind
             return False
 
 
 def closes_thoughts(text: str) -> bool:
-    """Whether a section of thoughts ends in a text."""
+    """Return whether a text contains the end of a section of thoughts."""
     return bool(_THINK_END.search(text))
 
 
 def _dated(template: Any) -> str | None:
-    """Return a template that asks for the date with a fixed answer to it; None for one that does not ask.
+    """Return a template that asks for the date with that date fixed; None for one that does not ask.
 
-    transformers hands templates no functions of ours, so the answer is a macro in front, which hides its own.
+    Functions cannot be passed to a template through transformers. A macro at its start hides the original function.
     """
     if isinstance(template, dict):  # templates by name
         template = template.get("default")
     if not isinstance(template, str) or "strftime_now" not in template:
         return None
-    known = {f"%{letter}": TODAY.strftime(f"%{letter}") for letter in "aAbBcdDeFGhHIjmMpRSTuUVwWxXyYf"}
-    bare = {f"%-{code[1:]}": value.lstrip("0 ") or "0" for code, value in known.items() if value.strip().isdigit()}
-    replaced = "".join(f" | replace({code!r}, {value!r})" for code, value in (known | bare | {"%%": "%"}).items())
-    # the line break is dropped with the tag before it, so that the template starts at the start of a line
+    codes = {f"%{letter}": TODAY.strftime(f"%{letter}") for letter in "aAbBcdDeFGhHIjmMpRSTuUVwWxXyYf"}
+    bare = {f"%-{code[1:]}": value.lstrip("0 ") or "0" for code, value in codes.items() if value.strip().isdigit()}
+    replaced = "".join(f" | replace({code!r}, {value!r})" for code, value in (codes | bare | {"%%": "%"}).items())
+    # Jinja drops the line break after a tag, so the template itself still starts at the start of a line
     return f"{{% macro strftime_now(format) %}}{{{{ format{replaced} }}}}{{% endmacro %}}\n{template}"
 
 

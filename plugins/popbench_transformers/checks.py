@@ -1,4 +1,4 @@
-"""What stands in the way of running a model here: one line each, with what to do about it."""
+"""Checks whether a model can run on this machine. Each problem is one line that says what to do."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from popbench.local import Weights
     from popbench_transformers.options import TransformersOptions
 
-_SLOW = 16 * GIB
-"""A quantized model larger than this does not finish a run on a processor in any reasonable time."""
+_SLOW_BYTES = 16 * GIB
+"""Quantized models larger than this are refused on a CPU, because a run would take too long."""
 
 
 def problems(options: TransformersOptions, weights: Weights) -> Iterator[str]:
-    """Yield what is missing; a few seconds at most, also without a network."""
+    """Yield problems, in a few seconds at most, also without a network."""
     if weights.problem is not None:
         yield weights.problem
     yield from _packages(options, weights)
     yield from _template(options)
     if weights.folder is not None:
-        yield from _stored(options, weights)
+        yield from _quantization(options, weights)
     if find_spec("torch") is not None:
         yield from _hardware(options, weights)
 
@@ -39,9 +39,9 @@ def _packages(options: TransformersOptions, weights: Weights) -> Iterator[str]:
         needed["accelerate"] = "loading onto a GPU"
     if options.structured:
         needed["llguidance"] = "structured=true"
-    for package, what in needed.items():
+    for package, purpose in needed.items():
         if find_spec(package) is None:
-            yield f"{package} is not installed, and {what} needs it: pip install {package}"
+            yield f"{package} is not installed, and {purpose} needs it: pip install {package}"
 
 
 def _template(options: TransformersOptions) -> Iterator[str]:
@@ -54,8 +54,8 @@ def _template(options: TransformersOptions) -> Iterator[str]:
         yield f"chat_template {options.chat_template}: {why}; give a Jinja file"
 
 
-def _stored(options: TransformersOptions, weights: Weights) -> Iterator[str]:
-    """Compare the options with how the weights are stored."""
+def _quantization(options: TransformersOptions, weights: Weights) -> Iterator[str]:
+    """Yield a problem if the weights are quantized already and the options ask for a quantization."""
     stored = weights.index.get("quantization_config")
     if not isinstance(stored, dict) or options.quantization == "none":
         return
@@ -81,12 +81,12 @@ def _hardware(options: TransformersOptions, weights: Weights) -> Iterator[str]:
     if gpus:
         total = gpu_memory(options.device)
         if size > total:
-            where = "the GPU has" if gpus == 1 else f"the {gpus} GPUs have"
+            has = "the GPU has" if gpus == 1 else f"the {gpus} GPUs have"
             yield (
-                f"model {options.model} needs about {size / GIB:.0f} GiB of GPU memory and {where} "
-                f"{total / GIB:.0f}: {_smaller(options, weights, total)}"
+                f"model {options.model} needs about {size / GIB:.0f} GiB of GPU memory and {has} "
+                f"{total / GIB:.0f}: {_advice(options, weights, total)}"
             )
-    elif quantized and size > _SLOW:
+    elif quantized and size > _SLOW_BYTES:
         yield (
             f"model {options.model}: a quantized model of {size / GIB:.0f} GiB needs a CUDA GPU of that size, and "
             "there is none here: run it on one, or take a smaller model"
@@ -94,12 +94,12 @@ def _hardware(options: TransformersOptions, weights: Weights) -> Iterator[str]:
     elif size > machine_memory():
         yield (
             f"model {options.model} needs about {size / GIB:.0f} GiB of memory and this machine has "
-            f"{machine_memory() / GIB:.0f}: {_smaller(options, weights, machine_memory())}"
+            f"{machine_memory() / GIB:.0f}: {_advice(options, weights, machine_memory())}"
         )
 
 
-def _smaller(options: TransformersOptions, weights: Weights, total: float) -> str:
-    """Name the options that would make a model fit."""
+def _advice(options: TransformersOptions, weights: Weights, total: float) -> str:
+    """Return advice on making a model fit: an option, or a smaller model."""
     if "quantization_config" not in weights.index:
         for quantization in ("8bit", "4bit"):
             size = estimate(options, weights, quantization)

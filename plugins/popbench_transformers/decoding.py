@@ -1,4 +1,4 @@
-"""One batch through `model.generate`: in a thread of its own, so that rows are handed over as they finish."""
+"""Runs one batch through `model.generate`, in a thread, so that each row is returned as soon as it is finished."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 THREAD = "popbench-transformers"
 _ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-"""All but cuDNN's, which plans anew, for some 50 ms on an H100, at every length of the cache: at every token."""
+"""All but cuDNN's, which plans again for every length of the cache, so at every token: some 50 ms on an H100."""
 
 
 class Batch:
-    """Rows that are decoded together. `out_of_memory` tells, after the end, that some are left undone."""
+    """Rows that are decoded together. After the end, `out_of_memory` says whether some rows are unfinished."""
 
     def __init__(self, loaded: Loaded, rows: Sequence[Row], decoding: Decoding) -> None:
         self._loaded = loaded
@@ -39,7 +39,7 @@ class Batch:
         self.out_of_memory = False
 
     def finished(self) -> Iterator[Row]:
-        """Yield rows as they finish; closing the iterator stops the decoding after the step it is in."""
+        """Yield rows as they finish. Closing the iterator stops decoding after the current step."""
         thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
         thread.start()
         try:
@@ -55,10 +55,10 @@ class Batch:
         try:
             with torch.inference_mode(), quiet("transformers"), sdpa_kernel(_ATTENTION):
                 self._decode()
-        except BaseException as error:  # handed to the thread that waits
+        except BaseException as error:  # raised in the waiting thread
             if is_out_of_memory(error):
                 self.out_of_memory = True
-                traceback.clear_frames(error.__traceback__)  # they hold on to tensors
+                traceback.clear_frames(error.__traceback__)  # they keep tensors alive
             else:
                 self._error = error
         finally:
@@ -84,7 +84,7 @@ class Batch:
             )
 
     def __call__(self, input_ids: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-        """Take the tokens of a step, as a stopping criterion of `generate`; say which rows are done."""
+        """Take the tokens of a step, as a stopping criterion of `generate`; return which rows are done."""
         tokens = input_ids[:, -1].tolist()
         now = time.perf_counter()
         active = [(row, token) for row, token in zip(self._rows, tokens, strict=True) if not row.done]

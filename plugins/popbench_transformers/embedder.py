@@ -1,4 +1,4 @@
-"""Text embedders of the sentence-transformers library: vectors whose nearness is nearness of meaning."""
+"""Text embedders of the sentence-transformers library."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SentenceTransformersOptions(popbench.Options):
     model: str = pydantic.Field(min_length=1, description="a hub id, or the folder of a sentence-transformers model")
     revision: str | None = pydantic.Field(None, min_length=1, description="branch, tag or commit of a hub model")
     device: str = popbench.runtime("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
-    # texts beside a text change its vector by about 1e-7, which retrieval rounds away
+    # a runtime option: other texts of a batch change a vector by about 1e-7, which retrieval rounds away
     batch_size: int = popbench.runtime(32, ge=1, description="texts embedded together")
 
 
@@ -59,30 +59,32 @@ class SentenceTransformersEmbedder(popbench.Embedder):
         return make_label(model, {} if revision is None else {"revision": revision}).replace("|", "/")
 
     def fingerprint(self) -> Mapping[str, popbench.JSON]:
-        """Add which weights these are: a hub commit, or a hash of the folder in place of the path to it."""
+        """Add the identity of the weights: a hub commit, or a hash of the folder in place of its path."""
         options = dict(self.options.determining())
         if self._weights.local and self._weights.folder is not None:
             del options["model"]
         elif not self._weights.local and self._weights.identity is not None:
-            del options["revision"]  # another name of that commit
+            del options["revision"]  # it names the same commit
         return {**super().fingerprint(), "options": options, "weights": self._weights.identity}
 
     def check(self) -> list[str]:
         """List what is missing: the model, the library, the device."""
-        found = []
+        problems = []
         wrong = self._weights.problem
         if wrong is not None:
-            found.append(wrong if self._weights.local else f"{wrong}; `--embedder hashing` needs no model")
+            problems.append(wrong if self._weights.local else f"{wrong}; `--embedder hashing` needs no model")
         if find_spec(_LIBRARY) is None:
-            found.append("sentence-transformers is not installed, and this needs it: pip install sentence-transformers")
-        if self.options.device not in ("auto", "cpu"):  # these are always there, and looking takes seconds
+            problems.append(
+                "sentence-transformers is not installed, and this needs it: pip install sentence-transformers"
+            )
+        if self.options.device not in ("auto", "cpu"):  # these always exist, and a check takes seconds
             lacking = device_problem(self.options.device)
             if lacking is not None:
-                found.append(lacking)
-        return found
+                problems.append(lacking)
+        return problems
 
     def needs(self) -> popbench.Needs:
-        """Ask for one GPU where there is any, and for the memory its weights take in float32."""
+        """Return one GPU if there is any, and the memory of its weights in float32."""
         stored = self._weights.stored_bytes or 0
         return popbench.Needs(gpus=min(1, gpu_count(self.options.device)), memory_gb=round(2 * stored / GIB, 1))
 
@@ -96,7 +98,7 @@ class SentenceTransformersEmbedder(popbench.Embedder):
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts as rows of length 1, float32 (len(texts), d); loads the model in the first call.
 
-        Raises ComponentError where the model's files changed since the run was planned, or memory is short.
+        Raises ComponentError if the model's files have changed since the run was planned, or memory is short.
         """
         import numpy as np
 
@@ -105,13 +107,13 @@ class SentenceTransformersEmbedder(popbench.Embedder):
                 self._model = self._load()
             with _silence():
                 rows = self._model.encode(
-                    [_plain(text) for text in texts] or [""],  # how wide rows are is seen from any text
+                    [_plain(text) for text in texts] or [""],  # without texts, any text shows the width
                     batch_size=self.options.batch_size,
                     show_progress_bar=False,
                     convert_to_numpy=True,
                     normalize_embeddings=True,
                 )
-        except Exception as error:  # of the many that may be raised, one kind has a remedy
+        except Exception as error:  # out-of-memory alone has a remedy
             if is_out_of_memory(error):
                 raise popbench.ComponentError(
                     f"embedder {self.options.model}: out of memory: use a smaller batch_size= or device=cpu"
@@ -131,9 +133,9 @@ class SentenceTransformersEmbedder(popbench.Embedder):
 
 def _load(options: Any, weights: Weights) -> Any:
     """Load a model from exactly the files that the fingerprint is of; raises what the library raises."""
-    if weights.folder is not None and weights.problem is not None:  # also what nobody has checked
+    if weights.folder is not None and weights.problem is not None:  # `check` may not have been called
         raise popbench.ComponentError(weights.problem)
-    import torch  # before silence, which torch undoes as it is imported
+    import torch  # imported first, because its import would undo the silence
 
     device = options.device
     if device == "auto":
@@ -152,7 +154,7 @@ def _load(options: Any, weights: Weights) -> Any:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Show neither bars nor warnings, of this library or of those it uses."""
+    """Silence progress bars and warnings of the library and of those it uses."""
     logger = logging.getLogger(_LIBRARY)
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -164,5 +166,5 @@ def _silence() -> Iterator[None]:
 
 
 def _plain(text: str) -> str:
-    """Replace halves of characters (lone surrogates), which no tokenizer takes."""
+    """Replace lone surrogates (halves of characters), which tokenizers refuse."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

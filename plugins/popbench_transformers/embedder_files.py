@@ -1,7 +1,7 @@
-"""What a sentence-transformers model's folder holds, and what it lacks: found without reading weights.
+"""The files of a sentence-transformers model's folder, and checks of them. Weights are not read.
 
-`modules.json` lists the steps from text to vector, each in a folder of its own or at the top. A bare transformers
-folder, without that list, is refused: how its tokens become one vector would be a guess of the library's version.
+`modules.json` lists the steps from text to vector, each in its own folder or at the top. A transformers folder without
+that list is refused, because each version of the library guesses for itself how tokens become one vector.
 """
 
 from __future__ import annotations
@@ -22,75 +22,77 @@ from popbench.local import (
     read_json,
     weight_files,
 )
-from popbench_transformers.files import MAIN, TEXTS, lacks_tokenizer
+from popbench_transformers.files import TEXTS, WEIGHT_FILES, lacks_tokenizer
 
 _MODULES = "modules.json"
-_OBJECTS = ("config_sentence_transformers.json", "config.json")
-"""One of them lies at the top of nearly every model; a Layout's index is an object, and modules.json is a list."""
-_CONFIGURED = {"Transformer", "Pooling", "Dense", "LayerNorm"}
-_WEIGHTED = {"Transformer", "Dense", "LayerNorm", "StaticEmbedding"}
-_TOKENIZED = {"Transformer", "StaticEmbedding"}
-"""What the library's modules consist of, by the last part of their class. Others are not looked into."""
-_OWN = "sentence_transformers."
-_KINDS = frozenset(
+_INDEX_FILES = ("config_sentence_transformers.json", "config.json")
+"""Nearly every model has one of these at the top. modules.json is no index: a Layout's index is a JSON object."""
+_NEED_CONFIG = {"Transformer", "Pooling", "Dense", "LayerNorm"}
+_NEED_WEIGHTS = {"Transformer", "Dense", "LayerNorm", "StaticEmbedding"}
+_NEED_TOKENIZER = {"Transformer", "StaticEmbedding"}
+"""Modules that need a config, weights or a tokenizer, by the last part of their class. Others are not checked."""
+_NAMESPACE = "sentence_transformers."
+_MODULE_CLASSES = frozenset(
     {
-        *_CONFIGURED, *_WEIGHTED, "Normalize", "Router", "Asym", "Dropout", "CNN", "LSTM", "BoW", "WordEmbeddings",
+        *_NEED_CONFIG, *_NEED_WEIGHTS, "Normalize", "Router", "Asym", "Dropout", "CNN", "LSTM", "BoW", "WordEmbeddings",
         "WordWeights", "WeightedLayerPooling", "CLIPModel", "WhitespaceTokenizer", "PhraseTokenizer",
     }
 )  # fmt: skip
-"""The library's classes that a list may name: its namespace holds other things, such as the libraries it imports."""
-_NAMING = {"Router": "types", "Asym": "types", "WordEmbeddings": "tokenizer_class"}
-"""Modules whose own files name further classes to import, and the entry that does."""
+"""Classes of the library that modules.json may name. Its namespace also holds other things, such as its imports."""
+_NAMES_CLASSES = {"Router": "types", "Asym": "types", "WordEmbeddings": "tokenizer_class"}
+"""Modules whose own files name further classes to import, with the entry that names them."""
 _NAMING_FILES = ("config.json", "router_config.json", "wordembedding_config.json")
-_DEEPEST = 4
-"""How deep modules may hold others."""
+_MAX_DEPTH = 4
+"""How deep modules may be nested."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Module:
     folder: Path
     name: str
-    """Its folder's name in messages, empty at the top."""
+    """The name of its folder in messages; empty at the top."""
     kind: str
 
 
 def _modules(folder: Path) -> list[_Module] | None:
-    """Return the modules of a model; None where its list is missing or not sound."""
+    """Return the modules of a model; None if its list is missing or malformed."""
     try:
         listed = json.loads((folder / _MODULES).read_text(encoding="utf-8"))
-        found = [_Module(folder / about["path"], about["path"], about["type"]) for about in listed]
-        paths = [PurePosixPath(module.name) for module in found]
-        kinds = [module.kind.strip() for module in found]
+        modules = [_Module(folder / entry["path"], entry["path"], entry["type"]) for entry in listed]
+        paths = [PurePosixPath(module.name) for module in modules]
+        kinds = [module.kind.strip() for module in modules]
     except (OSError, ValueError, RecursionError, TypeError, KeyError, AttributeError):
         return None
     outside = any(path.is_absolute() or ".." in path.parts for path in paths)
-    return None if outside or not all(kinds) or not found else found
+    return None if outside or not all(kinds) or not modules else modules
 
 
-def _strange(module: _Module, depth: int = 0) -> Iterator[str]:
-    """Yield the classes that a module names, itself and those within it, that are none of the library's modules."""
+def _foreign_classes(module: _Module, depth: int = 0) -> Iterator[str]:
+    """Yield the classes that a module or its nested modules name and that are not modules of the library."""
     kind = module.kind.rpartition(".")[2]
-    if not module.kind.startswith(_OWN) or kind not in _KINDS or depth > _DEEPEST:
+    if not module.kind.startswith(_NAMESPACE) or kind not in _MODULE_CLASSES or depth > _MAX_DEPTH:
         yield module.kind
         return
-    for name in _NAMING_FILES if kind in _NAMING else ():
-        named = read_json(module.folder / name).get(_NAMING[kind])
+    for name in _NAMING_FILES if kind in _NAMES_CLASSES else ():
+        named = read_json(module.folder / name).get(_NAMES_CLASSES[kind])
         for part, inner in named.items() if isinstance(named, dict) else [("", named)] if named is not None else ():
-            yield from _strange(_Module(module.folder / str(part), f"{module.name}/{part}", str(inner)), depth + 1)
+            yield from _foreign_classes(
+                _Module(module.folder / str(part), f"{module.name}/{part}", str(inner)), depth + 1
+            )
 
 
-def _lacks(module: _Module) -> str | None:
-    """Say in a few words which file a module lacks."""
+def _missing_file(module: _Module) -> str | None:
+    """Return in a few words which file a module lacks; None if it is complete."""
     kind = module.kind.rpartition(".")[2]
-    if kind in _CONFIGURED and not (module.folder / "config.json").is_file():
+    if kind in _NEED_CONFIG and not (module.folder / "config.json").is_file():
         return "the folder holds no config.json: copy or download what is missing"
-    if kind in _WEIGHTED and (not weight_files(module.folder) or lacks_shards(module.folder, MAIN)):
-        return broken_weights(module.folder, MAIN) or "the folder holds no weights: copy or download them"
-    return lacks_tokenizer(module.folder) if kind in _TOKENIZED else None
+    if kind in _NEED_WEIGHTS and (not weight_files(module.folder) or lacks_shards(module.folder, WEIGHT_FILES)):
+        return broken_weights(module.folder, WEIGHT_FILES) or "the folder holds no weights: copy or download them"
+    return lacks_tokenizer(module.folder) if kind in _NEED_TOKENIZER else None
 
 
 def _problem(folder: Path) -> str | None:
-    """Say in a few words what keeps the library from loading a folder; None where nothing is seen to."""
+    """Return in a few words why the library cannot load a folder; None if nothing is wrong."""
     modules = _modules(folder)
     if modules is None:
         if not (folder / _MODULES).is_file():
@@ -100,61 +102,61 @@ def _problem(folder: Path) -> str | None:
             )
         return f"its {_MODULES} is no list of modules: copy or download that file again"
     for module in modules:
-        strange = next(_strange(module), None)
+        strange = next(_foreign_classes(module), None)
         if strange is not None:
-            where = _MODULES if strange == module.kind else f"module {module.name or module.kind}"
-            return f"its {where} asks for code of its own ({strange[:100]}), which is not run: choose another model"
-        wrong = asks_for_kernels(module.folder) or _lacks(module)
-        if wrong is None and module.kind.rpartition(".")[2] in _WEIGHTED:
-            wrong = broken_weights(module.folder, MAIN)
+            place = _MODULES if strange == module.kind else f"module {module.name or module.kind}"
+            return f"its {place} asks for code of its own ({strange[:100]}), which is not run: choose another model"
+        wrong = asks_for_kernels(module.folder) or _missing_file(module)
+        if wrong is None and module.kind.rpartition(".")[2] in _NEED_WEIGHTS:
+            wrong = broken_weights(module.folder, WEIGHT_FILES)
         if wrong is not None:
             return f"{module.name}/: {wrong}" if module.name else wrong
     return None
 
 
 def _complete(folder: Path) -> bool:
-    """Whether a folder of the hub's cache holds the whole model."""
+    """Return whether a folder of the hub's cache holds the whole model."""
     modules = _modules(folder)
-    return modules is not None and all(_lacks(module) is None for module in modules)
+    return modules is not None and all(_missing_file(module) is None for module in modules)
 
 
 def _weights(folder: Path) -> list[Path]:
-    found = []
+    files = []
     for module in _modules(folder) or ():
-        # at the top lie other things too, such as the same weights for other libraries
-        folders = [Path(at) for at, _, _ in os.walk(module.folder)] if module.name else [folder]
-        found += [file for at in folders for file in weight_files(at)]
-    return found
+        # the top also holds other files, such as the same weights for other libraries
+        folders = [Path(path) for path, _, _ in os.walk(module.folder)] if module.name else [folder]
+        files += [file for path in folders for file in weight_files(path)]
+    return files
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield the texts at the top, and those in the folders of modules, at any depth: some modules hold others."""
+    """Yield the text files at the top and in the folders of modules, at any depth, because modules may be nested."""
     yield from (file for file in folder.iterdir() if file.suffix in TEXTS)
     for module in _modules(folder) or ():
         if module.name:
-            for at, _, names in os.walk(module.folder):
-                yield from (Path(at) / name for name in names if Path(name).suffix in TEXTS)
+            for path, _, names in os.walk(module.folder):
+                yield from (Path(path) / name for name in names if Path(name).suffix in TEXTS)
 
 
 def _index(model: str, revision: str | None) -> str:
-    """Choose the file that makes a folder such a model: what is here already, else what the hub is asked for."""
+    """Return the index file of a model: one that is here already, else the one to request from the hub."""
     if is_folder(model):
         folder = Path(os.path.expanduser(model))  # noqa: PTH111 - Path's own raises where there is no such user
-        return next((name for name in _OBJECTS if (folder / name).is_file()), _MODULES)
+        return next((name for name in _INDEX_FILES if (folder / name).is_file()), _MODULES)
     import huggingface_hub
 
-    for name in _OBJECTS:
+    for name in _INDEX_FILES:
         try:
-            found = huggingface_hub.try_to_load_from_cache(model, name, revision=revision)
-        except ValueError:  # not a name that a hub model can have
+            cached = huggingface_hub.try_to_load_from_cache(model, name, revision=revision)
+        except ValueError:  # no valid name of a hub model
             break
-        if isinstance(found, str):
+        if isinstance(cached, str):
             return name
     return _MODULES
 
 
 def embedder_weights(model: str, revision: str | None) -> Weights:
-    """Return the files that `model` and `revision` stand for, as those of a sentence-transformers model."""
+    """Return the files of the sentence-transformers model that `model` and `revision` name."""
     # repositories hold the same weights for other libraries, several times the size of the model
     download = "--exclude '*onnx*' --exclude '*openvino*'"
     kind = "sentence-transformers model"

@@ -1,4 +1,4 @@
-"""The language model of this plugin: options in, chats in, completions out."""
+"""The language model of this plugin, as a component."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from popbench_transformers.presets import preset_of
 if TYPE_CHECKING:
     from popbench_transformers.batching import Batcher
     from popbench_transformers.loading import Loaded
-    from popbench_transformers.reading import Reader
+    from popbench_transformers.reader import Reader
     from popbench_transformers.rows import Row
     from popbench_transformers.sampling import Decoding
 
@@ -62,17 +62,17 @@ class TransformersLLM(popbench.LLM):
         return make_label(model, differ).replace("|", "/")
 
     def fingerprint(self) -> Mapping[str, popbench.JSON]:
-        """Add which weights these are: a hub commit or a hash of the folder; and the chat template's content.
+        """Add the identity of the weights (a hub commit or a hash of the folder) and the chat template's content.
 
-        Contents stand in for the paths to them, so that it does not matter how, or where, a folder is reached.
+        They replace the paths, so that equal models in different folders have one fingerprint.
         """
-        found = dict(super().fingerprint())
+        base = dict(super().fingerprint())
         options = dict(self.options.determining())
         if self._weights.local and self._weights.folder is not None:
             del options["model"]
         if self._template is not None:
             del options["chat_template"]
-        return {**found, "options": options, "weights": self._weights.identity, "chat_template": self._template}
+        return {**base, "options": options, "weights": self._weights.identity, "chat_template": self._template}
 
     @cached_property
     def _template(self) -> str | None:
@@ -83,7 +83,7 @@ class TransformersLLM(popbench.LLM):
         return list(problems(self.options, self._weights))
 
     def needs(self) -> popbench.Needs:
-        """Ask for the GPUs it would be spread over and for the memory its weights take."""
+        """Return the GPUs that it would be spread over, and the memory of its weights."""
         return popbench.Needs(
             gpus=gpu_count(self.options.device), memory_gb=round((estimate(self.options, self._weights) or 0) / GIB, 1)
         )
@@ -97,12 +97,12 @@ class TransformersLLM(popbench.LLM):
         release_memory()
 
     def fits(self, messages: Sequence[popbench.Message]) -> bool:
-        """Count tokens with the model's own tokenizer and chat template; weights are neither needed nor loaded.
+        """Return whether messages fit, by the model's own tokenizer and chat template. Weights are not loaded.
 
-        Room is left for `max_new_tokens`, or a quarter of the context where that is less. Of a hub model that is not
-        on this machine yet, tokenizer and configuration are downloaded: a prompt has to be the same before and after.
-        True where the template fails, as the call itself tells; raises ComponentError where there is nothing to count
-        with.
+        Room is left for `max_new_tokens`, or for a quarter of the context if that is less. If a hub model is not on
+        this machine yet, its tokenizer and configuration are downloaded, so that prompts are the same before and after
+        the download. True if the template fails, because the call itself reports that. Raises ComponentError if
+        tokenizer or configuration cannot be read.
         """
         reader = self._reading()
         try:
@@ -111,13 +111,13 @@ class TransformersLLM(popbench.LLM):
             return True
 
     def _reading(self) -> Reader:
-        """Return what counts tokens, read once; so is what stands against it, for it may take a hub's patience."""
+        """Return the reader, read once. An error is kept as well, because a request to the hub may take long."""
         if self._reader is None and self._unreadable is None:
             try:
-                from popbench_transformers.reading import read
+                from popbench_transformers.reader import read
 
                 self._reader = read(self.options, self._weights)
-            except Exception as error:  # of the many that reading may raise, some have a remedy
+            except Exception as error:  # some of the many errors have a remedy
                 why = f"its tokenizer and configuration cannot be read: {one_line(error, 200)}"
                 self._unreadable = self._weights.problem or f"model {self.options.model}: {why}"
         if self._reader is None:
@@ -125,10 +125,10 @@ class TransformersLLM(popbench.LLM):
         return self._reader
 
     def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
-        """Answer chats in batches of similar length, each as soon as it is written.
+        """Answer chats in batches of similar length, each as soon as it is finished.
 
-        What fits no context or no memory is a Failure of its chat; raises ComponentError where the model itself
-        does not fit.
+        A chat that does not fit into the context or into memory is a Failure. Raises ComponentError if the model itself
+        does not fit into memory.
         """
         from popbench_transformers.batching import WINDOW, Batcher
         from popbench_transformers.sampling import Decoding
@@ -144,7 +144,7 @@ class TransformersLLM(popbench.LLM):
             yield from self._answer(self._loaded, self._batcher, decoding, taken)
 
     def _load(self) -> Loaded:
-        """Load the model; raises ComponentError where its files are no longer those of the fingerprint."""
+        """Load the model; raises ComponentError if its files have changed since the fingerprint was taken."""
         from popbench_transformers.loading import load
 
         what = f"model {self.options.model}"
@@ -152,7 +152,7 @@ class TransformersLLM(popbench.LLM):
             what = f"chat_template {self.options.chat_template}"
         elif not self._weights.changed():
             loaded = load(self.options, self._weights)
-            if not self._weights.changed():  # loading takes minutes
+            if not self._weights.changed():  # checked again, because loading takes minutes
                 return loaded
         raise popbench.ComponentError(f"{what} changed since the run was planned: run the same command again")
 
@@ -167,7 +167,7 @@ class TransformersLLM(popbench.LLM):
             else:
                 rows.append(made)
         for row, fits in batcher.run(rows, decoding):
-            yield self._ended(loaded, row) if fits else _too_large(row)
+            yield self._finished(loaded, row) if fits else _out_of_memory(row)
 
     def _row(self, loaded: Loaded, chat: popbench.Chat) -> Row | popbench.Failure:
         from popbench_transformers.rows import Row
@@ -182,7 +182,7 @@ class TransformersLLM(popbench.LLM):
             return popbench.Failure(
                 chat.id,
                 f"the prompt has {len(prompt.tokens)} tokens and the model's context {loaded.context}: "
-                f"{_fewer(chat)}{'or ' if chat.references else ''}use a model with a longer context",
+                f"{_advice_on_references(chat)}{'or ' if chat.references else ''}use a model with a longer context",
             )
         budget = min(room, self.options.max_new_tokens)
         row = Row(chat, prompt.tokens, budget, thinking=prompt.thinking)
@@ -193,7 +193,7 @@ class TransformersLLM(popbench.LLM):
                 return popbench.Failure(chat.id, str(error))
         return row
 
-    def _ended(self, loaded: Loaded, row: Row) -> popbench.Completion | popbench.Failure:
+    def _finished(self, loaded: Loaded, row: Row) -> popbench.Completion | popbench.Failure:
         if row.error is not None:
             return popbench.Failure(row.chat.id, row.error, seconds=row.seconds, peak_memory_mb=row.peak_memory_mb)
         notes: tuple[str, ...] = ()
@@ -201,7 +201,7 @@ class TransformersLLM(popbench.LLM):
             why = "max_new_tokens" if row.budget == self.options.max_new_tokens else "the model's context"
             notes = (f"cut at {row.budget} new tokens ({why})",)
         text = loaded.format.decode(row.tokens)
-        # a draft in thoughts that never ended is not the answer
+        # a draft inside unfinished thoughts is not the answer
         thoughts = text.strip() if row.thinking and not closes_thoughts(text) else None
         return popbench.Completion(
             row.chat.id,
@@ -214,16 +214,16 @@ class TransformersLLM(popbench.LLM):
         )
 
 
-def _too_large(row: Row) -> popbench.Failure:
+def _out_of_memory(row: Row) -> popbench.Failure:
     return popbench.Failure(
         row.chat.id,
-        f"out of memory with a prompt of {len(row.prompt)} tokens by itself: {_fewer(row.chat)}"
+        f"out of memory with a prompt of {len(row.prompt)} tokens by itself: {_advice_on_references(row.chat)}"
         "use a smaller max_new_tokens=, quantization=4bit, or more memory",
         seconds=row.seconds,
     )
 
 
-def _fewer(chat: popbench.Chat) -> str:
-    """Advise on references where the chat has some: they make up most of a long prompt."""
+def _advice_on_references(chat: popbench.Chat) -> str:
+    """Return advice to use fewer references, if the chat has any: they make up most of a long prompt."""
     count = len(chat.references)
     return f"choose a smaller RAG size (--mode pe,k=N; this chat has {count} references), " if count else ""

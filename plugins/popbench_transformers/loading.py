@@ -1,4 +1,4 @@
-"""Loading a model with its tokenizer, and what the rest needs to know of them."""
+"""Loads a model with its tokenizer, and answers questions about both."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import transformers as _transformers
 
 import popbench
 from popbench.local import gpu_count, is_out_of_memory, quiet
-from popbench_transformers.reading import Reader, read, source_of
+from popbench_transformers.reader import Reader, read, source_of
 from popbench_transformers.structured import Grammars
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ transformers: Any = _transformers  # much of it is untyped
 
 @dataclass
 class Loaded:
-    """A model in memory with what it reads. `defaults` is the generation config that came with it."""
+    """A model in memory with its reader. `defaults` is the model's own generation config."""
 
     model: Any
     reader: Reader
@@ -32,56 +32,59 @@ class Loaded:
 
     @property
     def tokenizer(self) -> Any:
-        """What turns text into tokens."""
+        """Return the tokenizer."""
         return self.reader.tokenizer
 
     @property
     def format(self) -> ChatFormat:
-        """How the model is spoken to."""
+        """Return the chat format."""
         return self.reader.format
 
     @property
     def context(self) -> int:
-        """How many tokens the model reads and writes at most."""
+        """Return the most tokens of prompt and answer together."""
         return self.reader.context
 
     @cached_property
     def device(self) -> torch.device:
-        """Where token ids go."""
+        """Return the device that takes token ids."""
         return torch.device(self.model.get_input_embeddings().weight.device)
 
     @cached_property
     def gpus(self) -> list[int]:
-        """The CUDA GPUs that hold parts of the model."""
-        found = {parameter.device for parameter in self.model.parameters() if parameter.device.type == "cuda"}
-        return sorted(device.index for device in found)
+        """Return the CUDA GPUs that hold parts of the model."""
+        devices = {parameter.device for parameter in self.model.parameters() if parameter.device.type == "cuda"}
+        return sorted(device.index for device in devices)
 
     @cached_property
     def eos(self) -> tuple[int, ...]:
-        """The tokens that end an answer: the model's, and the tokenizer's."""
+        """Return the tokens that end an answer: the model's and the tokenizer's."""
         own = self.defaults.eos_token_id
-        found = [*(own if isinstance(own, list | tuple) else [own]), self.tokenizer.eos_token_id]
-        return tuple(dict.fromkeys(id_ for id_ in found if id_ is not None))
+        ids = [*(own if isinstance(own, list | tuple) else [own]), self.tokenizer.eos_token_id]
+        return tuple(dict.fromkeys(id_ for id_ in ids if id_ is not None))
 
     @cached_property
     def pad(self) -> int:
-        """What fills a row on the left: masked, so that it does not matter which."""
-        found = self.tokenizer.pad_token_id
-        return int(found if found is not None else self.eos[0] if self.eos else 0)
+        """Return the token that pads rows on the left. It is masked, so any token would do."""
+        token = self.tokenizer.pad_token_id
+        return int(token if token is not None else self.eos[0] if self.eos else 0)
 
     @cached_property
     def grammars(self) -> Grammars:
-        """What structured answers need; made once, in under a second."""
+        """Return the grammars of structured answers; made once, in under a second."""
         return Grammars(self.tokenizer, self.eos)
 
     def generation_config(self, max_new_tokens: int) -> Any:
-        """Make the config of one call: plain argmax, because `Sampler` does all choosing and `Batch` all stopping."""
+        """Return the config of one call: plain argmax, because `Sampler` chooses tokens and `Batch` stops rows."""
         return transformers.GenerationConfig(
             max_new_tokens=max_new_tokens, do_sample=False, num_beams=1, use_cache=True, pad_token_id=self.pad
         )
 
     def row_bytes(self, prompt: int, width: int) -> float:
-        """Estimate what a row of `width` tokens takes, `prompt` of them read at once: cache, activations, logits."""
+        """Estimate the bytes of a row of `width` tokens, with `prompt` of them read at once.
+
+        It is the sum of cache, activations and logits.
+        """
         config = self.model.config.get_text_config()
         size = torch.empty(0, dtype=self.model.dtype).element_size()
         hidden, heads = getattr(config, "hidden_size", 4096), getattr(config, "num_attention_heads", 1)
@@ -94,18 +97,20 @@ class Loaded:
 
 
 def load(options: TransformersOptions, weights: Weights) -> Loaded:
-    """Load what the options say, from exactly the files that the fingerprint is of.
+    """Load the model of the options, from exactly the files of the fingerprint.
 
-    Raises ComponentError where the model does not fit into memory; else what transformers raises.
+    Raises ComponentError if the model does not fit into memory; else what transformers raises.
     """
-    source, where = source_of(options, weights)
-    if weights.folder is not None and weights.problem is not None:  # also what nobody has checked
+    source, source_options = source_of(options, weights)
+    if weights.folder is not None and weights.problem is not None:  # `check` may not have been called
         raise popbench.ComponentError(weights.problem)
     try:
         reader = read(options, weights)
         with quiet("transformers"):
-            model = transformers.AutoModelForCausalLM.from_pretrained(source, **where, **_how(options, weights))
-    except Exception as error:  # of the many that loading may raise, one kind has a remedy
+            model = transformers.AutoModelForCausalLM.from_pretrained(
+                source, **source_options, **_load_options(options, weights)
+            )
+    except Exception as error:  # out-of-memory alone has a remedy
         if is_out_of_memory(error):
             raise popbench.ComponentError(
                 f"model {options.model} does not fit into memory: quantization=4bit needs least; else take a smaller "
@@ -114,12 +119,12 @@ def load(options: TransformersOptions, weights: Weights) -> Loaded:
         raise
     model.eval()
     defaults = model.generation_config
-    # `generate` would fill in the model's own settings; `Decoding.resolve` has done that already
+    # else `generate` would apply the model's own settings again, after `Decoding.resolve`
     model.generation_config = transformers.GenerationConfig()
     return Loaded(model, reader, defaults)
 
 
-def _how(options: TransformersOptions, weights: Weights) -> dict[str, Any]:
+def _load_options(options: TransformersOptions, weights: Weights) -> dict[str, Any]:
     dtype = options.dtype if options.dtype == "auto" else getattr(torch, options.dtype)
     how: dict[str, Any] = {"dtype": dtype}
     if options.quantization != "none" and "quantization_config" not in weights.index:
@@ -139,5 +144,5 @@ def _how(options: TransformersOptions, weights: Weights) -> dict[str, Any]:
     elif options.device == "mps":
         how["device_map"] = {"": "mps"}
     elif "quantization_config" in how or "quantization_config" in weights.index:
-        how["device_map"] = {"": "cpu"}  # else it would go to a GPU where there is one
+        how["device_map"] = {"": "cpu"}  # else it would be loaded onto a GPU if there is one
     return how

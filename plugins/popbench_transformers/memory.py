@@ -1,4 +1,4 @@
-"""How much memory a model will take, estimated before it is loaded."""
+"""Estimates the memory of a model before it is loaded."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ if TYPE_CHECKING:
     from popbench.local import Weights
     from popbench_transformers.options import TransformersOptions
 
-_SIZES = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
+_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
 _QUANTIZED = {"4bit": 0.5 + 4 / 64, "8bit": 1.0}
 """Bytes per weight of a linear layer: nf4 has a float32 scale for every 64 weights."""
-_WORKING = 1.05
-"""What comes on top of the weights: the cache and activations of one chat."""
+_OVERHEAD = 1.05
+"""A factor on the weights' memory, for the cache and activations of one chat."""
 
 
 def estimate(options: TransformersOptions, weights: Weights, quantization: str | None = None) -> float | None:
-    """Estimate the bytes that a model takes to run, or None where nothing is known of its size.
+    """Estimate the bytes that a running model takes; None if its size is unknown.
 
-    `quantization` asks for another than the options'.
+    `quantization` replaces that of the options.
     """
     config = weights.index
     stored = weights.stored_bytes
     if stored is not None and "quantization_config" in config:
-        return stored * _WORKING
+        return stored * _OVERHEAD
     own = str(config.get("dtype") or config.get("torch_dtype") or "float32")
     preset = preset_of(options.model)
     if stored is not None:
-        parameters = stored / _SIZES.get(own, 2)
+        parameters = stored / _BYTES.get(own, 2)
     elif preset is not None:
         parameters, own = preset.parameters, "bfloat16"
     else:
         return None
     dtype = own if options.dtype == "auto" else options.dtype
-    plain = _SIZES.get(dtype, 2)
+    plain = _BYTES.get(dtype, 2)
     quantization = quantization or options.quantization
     if quantization == "none":
-        return parameters * plain * _WORKING
+        return parameters * plain * _OVERHEAD
     embeddings = min(parameters, _embeddings(config))
-    size = _SIZES.get(options.dtype, 2)  # what is not quantized is in the computing type
-    return ((parameters - embeddings) * _QUANTIZED[quantization] + embeddings * size) * _WORKING
+    size = _BYTES.get(options.dtype, 2)  # weights that are not quantized have the computing type
+    return ((parameters - embeddings) * _QUANTIZED[quantization] + embeddings * size) * _OVERHEAD
 
 
 def _embeddings(config: dict[str, Any]) -> float:
-    """Count the weights that quantization leaves alone: the token embeddings and the output layer."""
+    """Return the number of weights that are never quantized: the token embeddings and the output layer."""
     vocabulary, hidden = config.get("vocab_size") or 150_000, config.get("hidden_size") or 8192
     return float(vocabulary * hidden * (1 if config.get("tie_word_embeddings") else 2))

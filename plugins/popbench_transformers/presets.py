@@ -1,4 +1,4 @@
-"""The paper's open models and its embedder: options, sizes, licences. Plain values, imported by everything else."""
+"""The paper's open models and its embedder: options, sizes, licences. It imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ PAPER: Mapping[str, Any] = {
     "repetition_penalty": 1.1,
     "max_new_tokens": 5000,
 }
-"""How the paper's released code decodes its local models. What it leaves open (top_k) is each model's own."""
+"""Decoding options of the paper's released code for its local models. It leaves top_k to each model's own config."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A model of the paper. `parameters` estimates memory before a file is there; `note` is shown on boards."""
+    """A model of the paper. `parameters` estimates memory before files are downloaded; boards show `note`."""
 
     options: Mapping[str, Any]
     parameters: float
@@ -26,7 +26,7 @@ class Preset:
 
     @property
     def model(self) -> str:
-        """The hub id."""
+        """Return the hub id."""
         return str(self.options["model"])
 
 
@@ -46,7 +46,7 @@ PRESETS: Mapping[str, Preset] = {
 
 
 def preset_of(model: str) -> Preset | None:
-    """Return the preset whose hub id this is."""
+    """Return the preset with this hub id; None if there is none."""
     return next((preset for preset in PRESETS.values() if preset.model == model), None)
 
 

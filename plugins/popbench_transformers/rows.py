@@ -1,4 +1,4 @@
-"""A chat on its way through a batch: what is written of its answer, and whether more is wanted."""
+"""A row of a batch: a chat with the tokens of its answer so far."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Row:
-    """One chat on its way to an answer: `budget` new tokens at most, of which `tokens` are written.
+    """One chat and its answer so far: `tokens`, at most `budget` of them.
 
-    `thinking` says that the prompt ends inside a section of thoughts; `error`, why there will be no answer.
+    `thinking`: the prompt ends inside a section of thoughts. `error`: why there will be no answer.
     """
 
     chat: popbench.Chat
@@ -34,25 +34,25 @@ class Row:
 
     @property
     def left(self) -> int:
-        """How many tokens may still come."""
+        """Return how many tokens may still come."""
         return self.budget - len(self.tokens)
 
     @property
     def going(self) -> bool:
-        """Whether more tokens are wanted."""
+        """Return whether the answer needs more tokens."""
         return not self.done and self.error is None
 
     def guided_by(self, make: Callable[[], Guide]) -> None:
-        """Hold the row to a schema; raises what making the guide raises."""
+        """Make the answer follow a schema; raises what making the guide raises."""
         self.make_guide, self.guide = make, make()
 
     def restart(self) -> None:
-        """Forget what is written; the seconds it took stay spent."""
+        """Drop the tokens so far. Their seconds still count."""
         self.tokens, self.error = [], None
         self.guide = None if self.make_guide is None else self.make_guide()
 
     def take(self, token: int, eos: Sequence[int]) -> None:
-        """Follow the token that was chosen."""
+        """Append the chosen token, and update the row's state."""
         if self.error is not None or token in eos:
             self.done = True
             return

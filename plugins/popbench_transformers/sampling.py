@@ -1,4 +1,4 @@
-"""Choosing the next token: each row of a batch draws from its own seed, so that the batch does not matter.
+"""Chooses the next token. Each row of a batch draws from its own seed, so that results do not depend on the batch.
 
 The noise of a draw is a pure function of (seed, step, token). It is added to the log-probabilities and the largest
 sum wins, which draws from their softmax (the Gumbel-max trick); so `model.generate` runs with plain argmax.
@@ -29,15 +29,15 @@ _BELOW_ONE = 1 - 2.0**-24
 """The largest float32 below 1: the noise of a uniform number of 1 would be infinite."""
 
 TOP_K = 50
-"""What `generate` of transformers keeps where neither the call nor the model's generation config says."""
+"""The top_k of transformers' `generate` if neither the call nor the model's generation config sets it."""
 
 NO_NUMBERS = "the model's logits are not numbers: try dtype=bfloat16 or dtype=float32, or other weights"
-"""What is said of float16 that overflows, and of broken weights."""
+"""The error for an overflow in float16, and for broken weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How tokens are chosen; `temperature` 0 takes the most likely one, `top_k` 0 keeps all."""
+    """Settings of sampling. `temperature` 0 takes the most likely token, `top_k` 0 keeps all."""
 
     temperature: float
     top_p: float
@@ -47,7 +47,7 @@ class Decoding:
 
     @classmethod
     def resolve(cls, options: TransformersOptions, config: Any) -> Decoding:
-        """Fill what the options leave open from a model's generation config, as `generate` would.
+        """Fill settings that the options leave open from a model's generation config, as `generate` would.
 
         A model whose config does not ask for sampling decodes greedily, unless the options ask for it.
         """
@@ -65,11 +65,11 @@ class Decoding:
             top_p=float(pick("top_p", 1.0)),
             top_k=int(pick("top_k", TOP_K)),
             min_p=float(pick("min_p", 0.0)),
-            repetition_penalty=penalty if penalty > 0 else 1.0,  # some configs hold 0, which would divide by it
+            repetition_penalty=penalty if penalty > 0 else 1.0,  # some configs hold 0, and the penalty is a divisor
         )
 
     def warpers(self) -> list[Any]:
-        """Make transformers' own processors for these settings, in its order; each treats every row by itself."""
+        """Return transformers' processors for these settings, in its order. Each treats rows independently."""
         if not self.temperature:
             return []
         made: list[Any] = []
@@ -85,7 +85,7 @@ class Decoding:
 
 
 class Sampler:
-    """A logits processor for `generate(do_sample=False)` that makes its argmax the draw of every row."""
+    """A logits processor for `generate(do_sample=False)`: it makes the argmax of every row its draw."""
 
     def __init__(self, rows: Sequence[Row], decoding: Decoding) -> None:
         self._rows = rows
@@ -112,7 +112,7 @@ class Sampler:
         return drawn
 
     def _numbers(self, scores: torch.Tensor) -> torch.Tensor:
-        """End the rows whose logits no token can be drawn from; a NaN would win every argmax."""
+        """End rows with logits that no token can be drawn from. A NaN would win every argmax."""
         usable = scores.amax(dim=-1).isfinite()  # the largest is NaN where one is, and -inf where all are
         if bool(usable.all()):
             return scores
@@ -122,7 +122,7 @@ class Sampler:
         return torch.where(usable[:, None], scores, 0.0)
 
     def _guide(self, scores: torch.Tensor, index: int, row: Row) -> None:
-        """Let only what the row's guide allows be drawn; a guide that does not know on ends its row, not the batch."""
+        """Restrict a row to the tokens that its guide allows. A guide that fails ends its row, not the batch."""
         if row.guide is None:
             return
         try:
@@ -133,7 +133,7 @@ class Sampler:
     def _penalised(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Make tokens that a row already holds less likely (CTRL, arXiv 1909.05858).
 
-        Padding does not count as held: it often is the end token, and would make a row depend on its batch.
+        Padding does not count: it often is the end token, and would make a row depend on its batch.
         """
         penalty = self._decoding.repetition_penalty
         if penalty == 1:
@@ -196,5 +196,5 @@ def _signed(word: int) -> int:
 
 
 def _shifted(word: torch.Tensor, bits: int) -> torch.Tensor:
-    """Shift right with zeros coming in; torch has no unsigned 64-bit arithmetic."""
+    """Shift right and fill with zeros; torch has no unsigned 64-bit arithmetic."""
     return torch.bitwise_and(word >> bits, 2 ** (64 - bits) - 1)

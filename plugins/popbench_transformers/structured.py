@@ -1,7 +1,7 @@
-"""Answers held to a JSON schema: free text first where a chat asks for reasoning, then JSON that is always complete.
+"""Makes answers follow a JSON schema: free text first if a chat asks for reasoning, then JSON that is always complete.
 
-Each row has a `Guide`. It says which tokens may come next, takes over when free text ends, and keeps back enough of
-the token budget to close the JSON. What it does depends on its row alone.
+Each row has a `Guide`. It says which tokens may come next, starts the JSON when free text ends, and reserves enough of
+the token budget to close the JSON. It depends on its own row only.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from popbench_transformers.chats import Encoded
 
 _TAG = re.compile(rb"<(/?)think(?:ing)?>", re.IGNORECASE)
 _TAG_BYTES = 16
-_GROWTH = 8
-"""How many tokens more one sampled token can make the shortest ending cost: an escape, a split character."""
-_ANSWER = 400
-"""Tokens that reasoning leaves to the answer: titles and video prompts rarely have more."""
-_ENDLESS = 4096
+_MAX_GROWTH = 8
+"""How many tokens one sampled token can add to the shortest ending: an escape, a split character."""
+_ANSWER_TOKENS = 400
+"""Tokens that are reserved for the answer after reasoning: titles and video prompts rarely have more."""
+_MAX_ENDING = 4096
 _COMPACT: Any = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
 
 
 class Grammars:
-    """What guides of one model share: its vocabulary as bytes, and the compiled schemas."""
+    """Shared by the guides of one model: its vocabulary as bytes, and the compiled schemas."""
 
     def __init__(self, tokenizer: Any, eos: Sequence[int]) -> None:
         import llguidance
@@ -40,7 +40,7 @@ class Grammars:
             )
         try:
             self.vocabulary = llguidance.hf.from_tokenizer(tokenizer, None, list(eos))
-        except Exception as error:  # of many kinds, for tokenizers of many kinds
+        except Exception as error:  # tokenizers of many kinds raise errors of many kinds
             what = " ".join(str(error).split()) or type(error).__name__
             raise popbench.UsageError(
                 f"structured=true: the model's tokenizer cannot be followed ({what}): leave structured=true out"
@@ -55,9 +55,9 @@ class Grammars:
         self.braces = frozenset(id_ for id_, text in enumerate(self.texts) if b"{" in text)
         single = {text: id_ for id_, text in reversed(list(enumerate(self.texts))) if len(text) == 1}
         self.single = {text.decode(): id_ for text, id_ in single.items() if text.isascii()}
-        known = tokenizer.get_added_vocab()
-        self.think = next((known[tag] for tag in ("<think>", "<thinking>") if tag in known), None)
-        tags = {known[tag]: tag for tag in ("<think>", "</think>", "<thinking>", "</thinking>") if tag in known}
+        added = tokenizer.get_added_vocab()
+        self.think = next((added[tag] for tag in ("<think>", "<thinking>") if tag in added), None)
+        tags = {added[tag]: tag for tag in ("<think>", "</think>", "<thinking>", "</thinking>") if tag in added}
         self._tags = list(tags)
         for id_, tag in tags.items():
             self.texts[id_] = tag.encode()
@@ -72,10 +72,10 @@ class Grammars:
         if text not in self._compiled:
             grammar = self._matcher.grammar_from_json_schema(text, overrides=_COMPACT)
             self._compiled[text] = self._matcher(self.vocabulary, grammar, log_level=0)
-        found = self._compiled[text]
-        if found.is_error():
-            raise ValueError(f"the schema cannot be followed: {found.get_error()}")
-        return found.deep_copy()
+        compiled = self._compiled[text]
+        if compiled.is_error():
+            raise ValueError(f"the schema cannot be followed: {compiled.get_error()}")
+        return compiled.deep_copy()
 
     def guide(self, schema: Mapping[str, Any], reasons: bool, prompt: Encoded, budget: int) -> Guide:
         """Make the guide of one row.
@@ -85,21 +85,21 @@ class Grammars:
         return Guide(self, self.matcher(schema), reasons, prompt, budget)
 
     def ending(self, matcher: Any) -> list[int]:
-        """Return a short way to complete the JSON from where a matcher stands; nothing where it is complete.
+        """Return tokens that complete the JSON from a matcher's state; none if it is complete.
 
-        Raises ValueError where none is found.
+        Raises ValueError if no short ending is found.
         """
         ahead = matcher.deep_copy()
         path: list[int] = []
         while not ahead.is_accepting():
             token = self._next(ahead)
-            if token is None or len(path) >= _ENDLESS or not ahead.consume_token(token):
+            if token is None or len(path) >= _MAX_ENDING or not ahead.consume_token(token):
                 raise ValueError("the schema has no short ending: leave structured=true out")
             path.append(token)
         return path
 
     def _next(self, matcher: Any) -> int | None:
-        """Choose the next token of an ending: what the schema forces, else what closes, else one plain character."""
+        """Return the next token of an ending: a forced one, else one that closes, else one plain character."""
         forced = matcher.compute_ff_tokens()
         if forced:
             return int(forced[0])
@@ -114,14 +114,14 @@ class Grammars:
             ids = (self.single.get(character) for character in characters)
             return next((id_ for id_ in ids if id_ is not None and mask[id_]), None)
 
-        # q begins no literal and is no hexadecimal digit: where it may stand, a string goes on
+        # q starts no literal and is no hexadecimal digit: if it is allowed, the matcher is inside a string
         if allowed("q") is not None:
-            found = allowed('"')
-            return found if found is not None else allowed("-q")
-        # a comma before a digit: a number that has begun could go on with zeros for ever
-        found = allowed('}]",0')
-        if found is not None:
-            return found
+            token = allowed('"')
+            return token if token is not None else allowed("-q")
+        # a comma before a digit, because a number could go on with zeros for ever
+        token = allowed('}]",0')
+        if token is not None:
+            return token
         rest = mask.nonzero().flatten().tolist()
         rest = [id_ for id_ in rest if id_ not in self.eos]
         return min(rest, key=lambda id_: len(self.texts[id_])) if rest else None
@@ -131,7 +131,7 @@ class Grammars:
         packed = torch.frombuffer(bytearray(matcher.compute_bitmask()), dtype=torch.uint8)
         bits = (packed[:, None] >> torch.arange(8, dtype=torch.uint8)) & 1
         mask = bits.flatten().bool()[: len(self.texts)]
-        mask[self._tags] = False  # inside a title it would be read as the start of thoughts
+        mask[self._tags] = False  # inside a title, a tag would be read as the start of thoughts
         return mask
 
     def only(self, token: int) -> torch.Tensor:
@@ -142,7 +142,7 @@ class Grammars:
 
 
 class Guide:
-    """Leads one row: `allowed` before a token is chosen, `accept` after. `free` while the text is unconstrained."""
+    """Guides one row: call `allowed` before a token is chosen, `accept` after. `free`: the text is unconstrained."""
 
     def __init__(self, grammars: Grammars, matcher: Any, reasons: bool, prompt: Encoded, budget: int) -> None:
         self._grammars = grammars
@@ -150,7 +150,7 @@ class Guide:
         self._thinking = prompt.thinking
         self.free = reasons or prompt.thinking
         self._answer_follows = not reasons
-        """Whether the JSON has to come as soon as no section of thoughts is open."""
+        """Whether the JSON has to start as soon as no section of thoughts is open."""
         self._may_think = not self.free and not prompt.thought and grammars.think is not None
         self.cut = False
         """Whether the token budget, not the model, ended the reasoning or the answer."""
@@ -166,11 +166,11 @@ class Guide:
                 f"an answer that fits the schema takes at least {needed} tokens, and {budget} are left: "
                 "allow more with max_new_tokens="
             )
-        least = shortest + len(self._end) + _GROWTH
-        self._kept = max(least, min(_ANSWER, budget // 2))
+        least = shortest + len(self._end) + _MAX_GROWTH
+        self._kept = max(least, min(_ANSWER_TOKENS, budget // 2))
 
     def allowed(self, left: int) -> torch.Tensor | None:
-        """Say which tokens may come next, bool (vocabulary,), or None for all; `left` counts the one to come."""
+        """Return which tokens may come next, bool (vocabulary,), or None for all. `left` includes the next token."""
         if self.free:
             if left > self._kept:
                 return None
@@ -180,16 +180,16 @@ class Guide:
             return self._grammars.only(self._before[0])
         if not self._path and left <= self._next_look:
             ending = self._grammars.ending(self._matcher)
-            spare = left - len(ending) - _GROWTH
+            spare = left - len(ending) - _MAX_GROWTH
             if spare <= 0:
                 if not ending and self._grammars.eos:  # complete, but could go on
                     return self._grammars.only(min(self._grammars.eos))
                 self._path = ending
                 self.cut = True
             # Invariant: the shortest ending always fits into what is left. A free token takes one of those left and
-            # adds at most _GROWTH to the ending, so `spare` falls by at most _GROWTH + 1 a token, and that many
+            # adds at most _MAX_GROWTH to the ending, so `spare` falls by at most _MAX_GROWTH + 1 a token, and that many
             # tokens may pass before the ending has to be computed again.
-            self._next_look = left - max(1, spare // (_GROWTH + 1))
+            self._next_look = left - max(1, spare // (_MAX_GROWTH + 1))
         if self._path:
             return self._grammars.only(self._path[0])
         mask = self._grammars.mask(self._matcher)
@@ -198,18 +198,19 @@ class Guide:
         return mask
 
     def interrupts(self, token: int) -> bool:
-        """Whether the token chosen in free text is where the JSON takes over: the end, or an opening brace."""
+        """Return whether a token of free text starts the JSON: an end token, or an opening brace."""
         return self.free and (
             token in self._grammars.eos or (not self._thinking and token in self._grammars.braces)
         )  # fmt: skip
 
     def begin(self) -> None:
-        """End the free text: close an open section of thoughts, then JSON."""
+        """End the free text: close an open section of thoughts, then start the JSON."""
         self._before = list(self._end) if self._thinking else []
         self.free = self._thinking = False
 
     def accept(self, token: int) -> bool:
-        """Follow a chosen token; return whether the answer is complete."""
+        """Take a chosen token; return whether the answer is complete."""
+
         if self._before:
             self._before.pop(0)
             return False
@@ -229,10 +230,10 @@ class Guide:
     def _follow(self, token: int) -> None:
         text = self._grammars.texts[token] if token < len(self._grammars.texts) else b""
         before = self._tail
-        found = list(_TAG.finditer(before + text))
-        if found:
-            self._thinking = not found[-1][1]
-            self._tail = (before + text)[found[-1].end() :]
+        tags = list(_TAG.finditer(before + text))
+        if tags:
+            self._thinking = not tags[-1][1]
+            self._tail = (before + text)[tags[-1].end() :]
             if self._answer_follows and not self._thinking:
                 self.free = False
         else:

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from popbench.errors import RunError, UsageError, one_line
 from popbench.evaluation.finish import finish
-from popbench.files import read_lines
+from popbench.files import copy_whole, read_lines, sha256
+from popbench.keys import clip_name
 from popbench.ledger.ledger import Call, Ledger
 from popbench.pipeline.items import ResultErrors, SampleKey
 from popbench.pipeline.ledger_view import LedgerView
@@ -33,7 +34,6 @@ from popbench.runs.run import Run
 from popbench.runs.run_json import FILE, describe, describe_merged
 from popbench.runs.shards import Shard, as_recorded, check_alike, read_shards, whole_config
 from popbench.text import counted
-from popbench.video import copy, sha256
 
 STAGE = "merge shards"
 _TOLD = 3
@@ -123,7 +123,7 @@ def _bring_all(shards: Sequence[Shard], directory: RunDirectory, progress: Progr
         for shard in shards:
             with HeldDirectory(shard.path):
                 problems += _bring_clips(shard, directory, link=link)
-                directory.ledger.absorb(shard.path / "ledger.sqlite")
+                directory.ledger.merge(shard.path / "ledger.sqlite")
             progress.advance(1, STAGE)
     except OSError as error:
         raise RunError(f"{directory.path}: {one_line(error)}; the same command goes on") from error
@@ -152,13 +152,13 @@ def _bring_clips(shard: Shard, directory: RunDirectory, *, link: bool) -> Iterat
     if changed:
         yield (
             f"{theirs.videos}: {counted(len(changed), 'clip')} of other bytes than were rendered, such as "
-            f"{changed[0]}.mp4: remove it, give the shard's command again, then merge again"
+            f"{clip_name(changed[0])}: remove it, give the shard's command again, then merge again"
         )
 
 
 def _bring(call: Call, theirs: LedgerView, ours: LedgerView, *, link: bool) -> bool:
     """Put a clip into place, whole or not at all; False where its bytes are not those that were rendered."""
-    source, target = (view.videos / f"{call.key}.mp4" for view in (theirs, ours))
+    source, target = (view.videos / clip_name(call.key) for view in (theirs, ours))
     wanted = call.payload["sha256"]
     if source.is_symlink():  # a shard has its clips itself
         return False
@@ -173,12 +173,7 @@ def _bring(call: Call, theirs: LedgerView, ours: LedgerView, *, link: bool) -> b
         except OSError as error:
             raise RunError(f"{source} cannot be linked ({one_line(error)}): leave out --link") from error
         return True
-    incoming = ours.videos / f".{call.key}.part"
-    if copy(source, incoming) != wanted:
-        incoming.unlink()
-        return False
-    incoming.replace(target)
-    return True
+    return bool(copy_whole(source, target, wanted) == wanted)
 
 
 def _errors(plan: Plan, shards: Sequence[Shard]) -> ResultErrors:

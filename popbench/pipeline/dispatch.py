@@ -15,7 +15,9 @@ from itertools import chain
 from pathlib import Path
 
 from popbench.errors import ComponentError, RunError, UsageError, one_line
+from popbench.files import copy_whole, sha256
 from popbench.interfaces import Engine
+from popbench.keys import clip_name
 from popbench.ledger.ledger import Call, Done, Ledger
 from popbench.pipeline.items import ResultErrors, WorkItem
 from popbench.pipeline.ledger_view import LedgerView
@@ -25,7 +27,6 @@ from popbench.planning.systems import Part
 from popbench.progress import Progress
 from popbench.records import JSON, Answer, Clip, Completion, Failure, Request, Score, Workers
 from popbench.text import counted
-from popbench.video import copy, sha256
 
 LOG = "errors.log"
 """The file in a run's directory that holds the tracebacks of plugins."""
@@ -252,14 +253,10 @@ class Dispatcher:
         """Move a finished clip to its place under its key, whole or not at all; return its hash and size."""
         assert clip.path is not None
         source = Path(clip.path)
-        target = self._view.videos / f"{clip.id}.mp4"
+        target = self._view.videos / clip_name(clip.id)
         try:
-            if source == target:  # the engine's workspace is the folder of clips
-                digest = sha256(target)
-            else:
-                incoming = self._view.videos / f".{clip.id}.part"
-                digest = copy(source, incoming)
-                incoming.replace(target)
+            # They are the same where the engine's workspace is the folder of clips.
+            digest = sha256(target) if source == target else copy_whole(source, target)
             size = target.stat().st_size
         except OSError as error:
             raise RunError(f"clip {target} cannot be kept: {one_line(error)}") from error

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from popbench.errors import RunError, UsageError, one_line
+from popbench.files import copy_whole, sha256
 from popbench.interfaces import Corpus
-from popbench.keys import digest
+from popbench.keys import clip_name, digest
 from popbench.ledger.ledger import Call, Done, Ledger
 from popbench.pipeline.items import SampleKey
 from popbench.pipeline.ledger_view import LedgerView
@@ -22,7 +23,7 @@ from popbench.progress import Progress
 from popbench.records import JSON, Prompt
 from popbench.retrieval import Hit, Retriever
 from popbench.text import counted
-from popbench.video import VideoError, copy, sha256, video_info
+from popbench.video import VideoError, video_info
 
 _TOLD = 3
 
@@ -138,12 +139,11 @@ def _keep(video: Path, video_sha256: str, folder: Path) -> Call:
     It is not linked: a change to the corpus's file would change every run that has it.
     """
     key = digest(NAME, video_sha256)
-    target, incoming = folder / f"{key}.mp4", folder / f".{key}.part"
+    target = folder / clip_name(key)
     try:
-        if not target.exists() or sha256(target) != video_sha256:  # what is there may be damaged
-            if copy(video, incoming) != video_sha256:
-                raise RunError(f"{video} changed while it was copied: run the same command again")
-            incoming.replace(target)
+        kept = target.exists() and sha256(target) == video_sha256  # a file that is there may be damaged
+        if not kept and copy_whole(video, target, video_sha256) != video_sha256:
+            raise RunError(f"{video} changed while it was copied: run the same command again")
         size = target.stat().st_size
     except OSError as error:
         raise RunError(f"human video {video} cannot be kept: {one_line(error)}") from error

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from popbench.keys import score_key
+from popbench.keys import clip_name, score_key
 from popbench.ledger.guard import check_payload, check_value
 from popbench.ledger.ledger import Call, Ledger, StageKey, StageName
 from popbench.planning.systems import Part, SampleSet
@@ -107,7 +107,8 @@ class LedgerView:
 
     def _has(self, key: str, size: JSON) -> bool:
         try:
-            return bool(os.stat(f"{self.videos}/{key}.mp4").st_size == size)  # noqa: PTH116 - for every clip there is
+            path = f"{self.videos}/{clip_name(key)}"
+            return bool(os.stat(path).st_size == size)  # noqa: PTH116 - for every clip there is
         except (OSError, ValueError):  # ValueError: a damaged ledger's key that no path can have
             return False
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from popbench.keys import clip_key, derive_seed, draft_key, score_key
+from popbench.keys import clip_key, clip_name, derive_seed, draft_key, score_key
 from popbench.ledger.ledger import Call, StageName
 from popbench.pipeline.items import WorkItem
 from popbench.pipeline.ledger_view import next_inputs
@@ -148,7 +148,7 @@ class ScoreStage(Stage):
     def ask(self, item: WorkItem) -> tuple[str, Request]:
         """Make a request of the item's title and clip."""
         key = score_key(self.part.digest, item.inputs["title"], item.inputs["sha256"])
-        return key, ScoreRequest(key, item.inputs["title"], self._videos / f"{item.inputs['key']}.mp4")
+        return key, ScoreRequest(key, item.inputs["title"], self._videos / clip_name(item.inputs["key"]))
 
 
 def _mode(item: WorkItem) -> TaskMode:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from popbench.errors import RunError, UsageError, one_line
 from popbench.keys import digest
 from popbench.ledger.ledger import STAGES, StageKey, StageName
-from popbench.prompting.drafts import VERSION as DRAFTS_VERSION
+from popbench.prompting.drafts import DRAFTS_VERSION
 from popbench.prompting.modes import Mode
-from popbench.prompting.originality import VERSION as ORIGINALITY_VERSION
+from popbench.prompting.originality import ORIGINALITY_VERSION
 from popbench.prompting.templates import Template
 from popbench.records import JSON, Draft, Message, Prompt
 from popbench.registry import Resolved

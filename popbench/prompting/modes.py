@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from popbench.errors import unknown
 from popbench.options import Options
@@ -34,13 +35,16 @@ class Mode:
         return {} if self.retrieval is None else self.retrieval.determining()
 
 
-def read_mode(text: str, tasks: Sequence[Task]) -> Mode:
-    """Read a `--mode` spec against the tasks of the run; raises UsageError for what one of them lacks."""
+def read_mode(text: str, tasks: Sequence[Task], parse: Callable[[Path], Template] = Template) -> Mode:
+    """Read a `--mode` spec for the tasks of a run; raises UsageError for a mode or an option that one of them lacks.
+
+    `parse` makes a template of its file; a caller with many modes gives one that parses each file once.
+    """
     name, raw = parse_spec(text)
     for task in tasks:
         if name not in task.file.templates:
             raise unknown(f"mode of task {task.name}", name, task.file.templates)
-    uses = any(Template(task.template(name)).uses_references for task in tasks)
+    uses = any(parse(task.template(name)).uses_references for task in tasks)
     options_class: type[Options] = RetrievalOptions if uses else ModeOptions
     label = raw.pop("label", None)
     options = read_options(options_class, raw, {}, f"mode {name}")

@@ -10,7 +10,7 @@ from typing import Any
 
 from popbench.errors import UsageError, damage
 from popbench.files import read_json
-from popbench.records import JSON, LARGEST, Sample
+from popbench.records import JSON, MAX_POPULARITY, Sample
 from popbench.runs.run_json import RunJson, read_finished
 from popbench.runs.samples import read_jsonl
 
@@ -72,4 +72,4 @@ def check_results(results: Mapping[str, Any], source: str) -> None:
 
 def _is_popularity(value: JSON) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and 0 <= value <= LARGEST and math.isfinite(value)
+    return is_number and 0 <= value <= MAX_POPULARITY and math.isfinite(value)

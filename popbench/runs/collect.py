@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from popbench.keys import clip_name
 from popbench.ledger.ledger import StageKey
 from popbench.pipeline.items import ResultErrors
 from popbench.pipeline.ledger_view import LedgerView, StageResult
@@ -12,6 +13,9 @@ from popbench.planning.plan import Plan
 from popbench.planning.systems import Part, SampleSet, System
 from popbench.records import JSON, Sample
 from popbench.runs.samples import make_sample
+
+_Cost = Callable[[Mapping[str, int]], float | None]
+"""What a draft of some usage costs in USD, where that is known."""
 
 PENDING = "pending: not done yet"
 
@@ -50,12 +54,12 @@ def _collect(
 
     for prompt, repeat, draft, clip, scores in view.results(samples, predictors):
         results = zip(labels, scores, score_keys, strict=True)
-        settled = assemble(
+        fields = assemble(
             draft or why(draft_key),
             clip or why(clip_key),
             {label: score or why(key) for label, score, key in results},
             human=system is None,
-            cost=None if system is None else system.llm.cost,
+            cost=_no_cost if system is None else system.llm.cost,
             stop_after=stop_after,
         )
         yield make_sample(
@@ -66,9 +70,13 @@ def _collect(
                 "prompt": prompt.text,
                 "category": prompt.category,
                 "repeat": repeat,
-                **settled,
+                **fields,
             }
         )
+
+
+def _no_cost(usage: Mapping[str, int]) -> float | None:  # noqa: ARG001 - the human baseline writes no drafts
+    return None
 
 
 def assemble(
@@ -77,13 +85,13 @@ def assemble(
     scores: Mapping[str, StageResult | str],
     *,
     human: bool = False,
-    cost: Callable[[Mapping[str, int]], float | None] | None = None,
+    cost: _Cost = _no_cost,
     stop_after: str | None = None,
 ) -> dict[str, Any]:
     """Return the fields of a sample that its stages settle; `scores` are by predictor.
 
-    For a stage without a result, pass the reason. `cost` returns the USD that a draft of some usage cost. `human` is
-    for the human baseline, which has a match instead of a draft.
+    A stage that is not settled is given as the reason why. `cost` returns what a draft of some usage cost, in USD.
+    `human` tells the human baseline, which has a match in the place of a draft.
     """
     values: dict[str, Any] = {
         "seconds": {"llm": None, "generate": None, "predict": None},
@@ -114,9 +122,7 @@ def _add_match(values: dict[str, Any], draft: StageResult | str) -> None:
     values |= {"status": draft.status, "title": draft.value["title"], "match": draft.value["match"]}
 
 
-def _add_draft(
-    values: dict[str, Any], cost: Callable[[Mapping[str, int]], float | None] | None, draft: StageResult | str
-) -> None:
+def _add_draft(values: dict[str, Any], cost: _Cost, draft: StageResult | str) -> None:
     """Add a draft, or why there is none."""
     if isinstance(draft, str):
         values |= {"status": "error", "error": draft}
@@ -130,7 +136,7 @@ def _add_draft(
         "attempts": value["attempts"],
         "references": tuple(value["references"]),
         "usage": value.get("usage"),
-        "cost": cost(value["usage"]) if cost is not None and value.get("usage") else None,
+        "cost": cost(value["usage"]) if value.get("usage") else None,
     }
     _add_costs(values, "llm", value)
     if draft.ok:
@@ -151,7 +157,7 @@ def _add_clip(values: dict[str, Any], clip: StageResult | str) -> None:
         return
     values |= {"status": clip.status, "error": clip.value.get("error")}
     if clip.ok:
-        values |= {"video": f"videos/{clip.key}.mp4", "video_sha256": str(clip.payload["sha256"])}
+        values |= {"video": f"videos/{clip_name(clip.key)}", "video_sha256": str(clip.payload["sha256"])}
     _add_costs(values, "generate", clip.payload)
 
 

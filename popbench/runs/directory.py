@@ -15,7 +15,7 @@ from typing import Self
 import filelock
 
 from popbench.errors import RunError, UsageError, damage, one_line
-from popbench.files import SMALL, read_text
+from popbench.files import MAX_CONFIG_BYTES, read_text, write_whole
 from popbench.keys import digest
 from popbench.ledger.ledger import Ledger
 from popbench.planning.plan import Plan
@@ -118,7 +118,7 @@ def check_free(path: Path) -> None:
 
 def _in_use(path: Path) -> UsageError:
     try:
-        holder = one_line(read_text(path / HOLDER, SMALL), 100)
+        holder = one_line(read_text(path / HOLDER, MAX_CONFIG_BYTES), 100)
     except (OSError, ValueError):
         holder = ""
     return UsageError(f"{path} is in use by {holder or 'another process'}: wait for it, or choose another --out")
@@ -189,10 +189,8 @@ class HeldDirectory:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file of the run, whole or not at all; raises RunError if the disk refuses."""
-        partial = self.path / f".{name}.part"
         try:
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(self.path / name)
+            write_whole(self.path / name, text.encode("utf-8"))
         except OSError as error:
             raise RunError(f"{self.path / name} cannot be written: {_reason(error)}") from error
 

@@ -46,7 +46,7 @@ class Sums(pydantic.BaseModel):
     @classmethod
     def of(cls, ledger: Ledger, started: float, now: float) -> Self:
         """Read them from a ledger; raises RunError for one that cannot be read."""
-        rows = ledger.tally(*moments(started, now))
+        rows = ledger.sums(*moments(started, now))
         settled = [(key.system, key.task, key.mode, key.stage, *numbers) for key, *numbers in rows]
         sums = {"at": now, "settled": settled, "spent": ledger.spent(), "used": ledger.used()}
         try:

@@ -18,7 +18,7 @@ from itertools import product
 from pathlib import Path
 
 from popbench.errors import PopbenchError, UsageError, one_line
-from popbench.files import SMALL, read_text
+from popbench.files import MAX_CONFIG_BYTES, read_text
 from popbench.keys import digest
 from popbench.ledger.ledger import STAGES, Ledger, StageName
 from popbench.ledger.sums import TICK
@@ -156,7 +156,7 @@ def holder(path: Path) -> str | None:
     Locks of other machines are not in this list, so only they are tried.
     """
     try:
-        text = one_line(read_text(path / HOLDER, SMALL), 100)
+        text = one_line(read_text(path / HOLDER, MAX_CONFIG_BYTES), 100)
         lock = (path / LOCK).stat()
     except (OSError, ValueError):
         return None

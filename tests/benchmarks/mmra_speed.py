@@ -40,7 +40,7 @@ from popbench_mmra import folder as folders  # noqa: E402
 from popbench_mmra.bank import Bank  # noqa: E402
 from popbench_mmra.cards import about_encoders, about_model  # noqa: E402
 from popbench_mmra.encoders import find_encoders  # noqa: E402
-from popbench_mmra.encoding import QUERY  # noqa: E402
+from popbench_mmra.loaded_encoders import QUERY  # noqa: E402
 from popbench_mmra.model import MMRA  # noqa: E402
 from popbench_mmra.predictor import MMRAOptions, MMRAPredictor  # noqa: E402
 

@@ -24,9 +24,9 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
-from popbench_ray.lanes import End, Fail, Limits, Send, Start, Stop
 from popbench_ray.nodes import Need, Size
 from popbench_ray.scheduling import Scheduler
+from popbench_ray.state import End, Fail, Limits, Send, Start, Stop
 
 GPUS = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
 CLIPS = int(sys.argv[2]) if len(sys.argv) > 2 else 20 * GPUS
@@ -79,33 +79,33 @@ class Simulation:
     def act(self, action: Any) -> None:
         """Do what the scheduler wants."""
         match action:
-            case Start(worker, lane, node):
-                self._alive[worker] = (lane, node, deque())
+            case Start(worker, component, node):
+                self._alive[worker] = (component, node, deque())
                 self.most = max(self.most, len(self._alive))
                 self.later(self.source.uniform(2, 10), self.place, worker)
-                if lane in self._left:
-                    self.later(0.0, self.take_in, lane, 4)
-            case Send(worker, lane, items):
+                if component in self._left:
+                    self.later(0.0, self.take_in, component, 4)
+            case Send(worker, component, items):
                 held = self._alive[worker][2]
                 if not held:
-                    self.later(PACE[lane] * self.source.uniform(0.8, 1.2), self.answer, worker)
+                    self.later(PACE[component] * self.source.uniform(0.8, 1.2), self.answer, worker)
                 held.extend(items)
             case Stop(worker, hard):
                 if hard:
                     self._alive.pop(worker, None)
                 else:
                     self.later(2.0, self.die, worker, False)
-            case Fail(lane, item):
+            case Fail(component, item):
                 self.failed += 1
-                self.settle(lane, item)
-            case End(lane, error):
+                self.settle(component, item)
+            case End(component, error):
                 assert error is None, error
-                self.ended.add(lane)
+                self.ended.add(component)
 
-    def take_in(self, lane: str, count: int) -> None:
+    def take_in(self, component: str, count: int) -> None:
         """Add as many items as there is room for, as the engine does."""
-        for item in itertools.islice(self._left[lane], count):
-            self.tell("added", self.scheduler.add, lane, item, self.now)
+        for item in itertools.islice(self._left[component], count):
+            self.tell("added", self.scheduler.add, component, item, self.now)
 
     def place(self, worker: int) -> None:
         """A process is there."""
@@ -122,26 +122,26 @@ class Simulation:
         """An item is done, or the worker dies of it."""
         if worker not in self._alive:
             return
-        lane, _, held = self._alive[worker]
+        component, _, held = self._alive[worker]
         if self.source.random() < DEATHS:
             self.die(worker, True)
             return
         item = held.popleft()
         if held:
-            self.later(PACE[lane] * self.source.uniform(0.8, 1.2), self.answer, worker)
-        assert (lane, item) not in self.answered, "answered twice"
+            self.later(PACE[component] * self.source.uniform(0.8, 1.2), self.answer, worker)
+        assert (component, item) not in self.answered, "answered twice"
         assert self.tell("answered", self.scheduler.answered, worker, item, self.now)
-        self.settle(lane, item)
+        self.settle(component, item)
 
-    def settle(self, lane: str, item: Any) -> None:
+    def settle(self, component: str, item: Any) -> None:
         """What is rendered goes to be scored, and makes room for another."""
-        self.answered.add((lane, item))
-        if lane in self._left:
+        self.answered.add((component, item))
+        if component in self._left:
             self.tell("added", self.scheduler.add, "judge", item, self.now)
-            self.take_in(lane, 1)
-            self._rendering[lane] -= 1
-            if not self._rendering[lane]:
-                self.scheduler.complete(lane)
+            self.take_in(component, 1)
+            self._rendering[component] -= 1
+            if not self._rendering[component]:
+                self.scheduler.complete(component)
             if not any(self._rendering.values()):
                 self.scheduler.complete("judge")
 

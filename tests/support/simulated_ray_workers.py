@@ -1,4 +1,4 @@
-"""Workers that are not there, for the scheduler of popbench_ray: what becomes of its actions, and nothing else."""
+"""A simulated cluster for tests of popbench_ray's scheduler: it carries out the scheduler's actions without Ray."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from popbench_ray.lanes import End, Fail, Limits, Send, Start, Stop
 from popbench_ray.nodes import Need, Size
 from popbench_ray.scheduling import Scheduler
+from popbench_ray.state import End, Fail, Limits, Send, Start, Stop
 
 SIZES = {"cpu": Size(cpus=4, memory=100), "gpu": Size(cpus=2, gpus=2, memory=100), "big": Size(cpus=1, gpus=4)}
 
 
 @dataclass
 class Ghost:
-    """A worker as the simulation sees it."""
+    """A simulated worker."""
 
-    lane: str
+    component: str
     node: str
     state: str = "starting"
     held: list[Any] = field(default_factory=list)
 
 
 class World:
-    """A cluster in which everything happens in an order that a random source chooses.
+    """A simulated cluster in which events come in an order that a random source chooses.
 
-    It fails as soon as a promise of the scheduler is broken: room is never taken twice, nobody is sent anything who
-    is not there, an item is at one worker at a time, and gets one answer.
+    It raises AssertionError as soon as the scheduler takes room twice, sends items to a worker that is not ready, or
+    gives an item to two workers or two answers.
     """
 
     def __init__(self, source: random.Random, needs: dict[str, Need], limits: Limits) -> None:
@@ -39,28 +39,28 @@ class World:
         self.eager = 0.1
         self.nodes: dict[str, Size] = {}
         self.ghosts: dict[int, Ghost] = {}
-        self.outcomes: dict[str, dict[Any, str]] = {lane: {} for lane in needs}
-        self.added: dict[str, list[Any]] = {lane: [] for lane in needs}
-        self.ends: dict[str, list[str | None]] = {lane: [] for lane in needs}
+        self.outcomes: dict[str, dict[Any, str]] = {component: {} for component in needs}
+        self.added: dict[str, list[Any]] = {component: [] for component in needs}
+        self.ends: dict[str, list[str | None]] = {component: [] for component in needs}
         self.completed: set[str] = set()
         self.tried: Counter[Any] = Counter()
-        for lane, need in needs.items():
-            self.scheduler.open(lane, need)
+        for component, need in needs.items():
+            self.scheduler.open(component, need)
 
     def act(self) -> None:
-        """Carry out what the scheduler wants."""
+        """Carry out the scheduler's actions."""
         for action in self.scheduler.take(self.now):
             match action:
                 case Start():
                     assert action.node in self.nodes
-                    self.ghosts[action.worker] = Ghost(action.lane, action.node)
+                    self.ghosts[action.worker] = Ghost(action.component, action.node)
                 case Send():
                     ghost = self.ghosts[action.worker]
                     assert ghost.state == "ready"
-                    assert ghost.lane == action.lane
+                    assert ghost.component == action.component
                     for item in action.items:
                         assert not any(item in other.held for other in self.ghosts.values())
-                        assert item not in self.outcomes[action.lane]
+                        assert item not in self.outcomes[action.component]
                     ghost.held += action.items
                 case Stop():
                     ghost = self.ghosts[action.worker]
@@ -71,42 +71,42 @@ class World:
                         assert not ghost.held
                         ghost.state = "stopping"
                 case Fail():
-                    assert action.item not in self.outcomes[action.lane]
-                    self.outcomes[action.lane][action.item] = action.error
+                    assert action.item not in self.outcomes[action.component]
+                    self.outcomes[action.component][action.item] = action.error
                 case End():
-                    self.ends[action.lane].append(action.error)
+                    self.ends[action.component].append(action.error)
         self.check_room()
 
     def check_room(self) -> None:
-        """No node holds more than it has."""
+        """Check that the workers on each node need no more than it has."""
         for name, size in self.nodes.items():
-            there = [self.needs[ghost.lane] for ghost in self.ghosts.values() if ghost.node == name]
+            there = [self.needs[ghost.component] for ghost in self.ghosts.values() if ghost.node == name]
             assert sum(need.cpus for need in there) <= size.cpus + 1e-6
             assert sum(need.gpus for need in there) <= size.gpus + 1e-6
             assert sum(need.memory for need in there) <= size.memory
 
     def resize(self, nodes: dict[str, Size]) -> None:
-        """Have other nodes; whoever was on one that is gone is gone."""
+        """Change the nodes of the cluster."""
         self.nodes = dict(nodes)
         self.scheduler.capacity(self.nodes, self.now)
         self.act()
 
-    def add(self, lane: str, count: int = 1) -> None:
-        """Give a lane new items."""
+    def add(self, component: str, count: int = 1) -> None:
+        """Add new items of a component."""
         for _ in range(count):
-            item = f"{lane}{len(self.added[lane])}"
-            self.added[lane].append(item)
-            self.scheduler.add(lane, item, self.now)
+            item = f"{component}{len(self.added[component])}"
+            self.added[component].append(item)
+            self.scheduler.add(component, item, self.now)
         self.act()
 
-    def complete(self, lane: str) -> None:
-        """Give a lane no more items."""
-        self.completed.add(lane)
-        self.scheduler.complete(lane)
+    def complete(self, component: str) -> None:
+        """Say that all items of a component were added."""
+        self.completed.add(component)
+        self.scheduler.complete(component)
         self.act()
 
     def go_on(self, number: int) -> None:
-        """Let a worker do the next thing that it does when all is well."""
+        """Let a worker take its next step without a fault."""
         ghost = self.ghosts[number]
         match ghost.state:
             case "starting":
@@ -122,8 +122,8 @@ class World:
                 item = ghost.held.pop(self.source.randrange(len(ghost.held)))
                 fine = self.scheduler.answered(number, item, self.now, eager=self.source.random() < self.eager)
                 assert fine
-                assert item not in self.outcomes[ghost.lane]
-                self.outcomes[ghost.lane][item] = "ok"
+                assert item not in self.outcomes[ghost.component]
+                self.outcomes[ghost.component][item] = "ok"
                 assert not self.scheduler.answered(number, item, self.now), "a second answer does not count"
         self.act()
 
@@ -134,7 +134,7 @@ class World:
         self.act()
 
     def differ(self, number: int, why: str) -> None:
-        """Let a worker find another component where it is."""
+        """Let a worker report that the component on its node is another one."""
         assert not self.ghosts.pop(number).held
         self.scheduler.differs(number, why, self.now)
         self.act()
@@ -146,10 +146,10 @@ class World:
         self.act()
 
     def calm(self, steps: int = 20_000) -> None:
-        """Let everything go well from now on, until all is over."""
-        for lane in self.needs:
-            if lane not in self.completed:
-                self.complete(lane)
+        """Run without further faults until all components have ended."""
+        for component in self.needs:
+            if component not in self.completed:
+                self.complete(component)
         for _ in range(steps):
             if all(self.ends.values()):
                 return
@@ -158,4 +158,4 @@ class World:
                 self.go_on(self.source.choice(moving))
             else:
                 self.wait(1.0)
-        raise AssertionError(f"not over: {[lane for lane, ends in self.ends.items() if not ends]}")
+        raise AssertionError(f"not over: {[component for component, ends in self.ends.items() if not ends]}")

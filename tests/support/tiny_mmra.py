@@ -19,8 +19,8 @@ from popbench_mmra.corpora import Source, find_source
 from popbench_mmra.encoders import Encoder, find_encoders
 from popbench_mmra.features import Extractor
 from popbench_mmra.folder import CARD, WEIGHTS, Card
-from popbench_mmra.making import train
 from popbench_mmra.settings import Machine, Settings
+from popbench_mmra.workflows import train
 
 VIDEOS, NOISE = 400, 0.2
 SETTINGS = Settings(learning_rate=1e-3, batch_size=16, epochs=60)

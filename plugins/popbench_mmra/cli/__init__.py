@@ -1,1 +1,1 @@
-"""The commands that `popbench predictor` gets from this plugin. Nothing heavy is imported before one is called."""
+"""The commands that this plugin adds to `popbench predictor`. Heavy libraries are imported when one is called."""

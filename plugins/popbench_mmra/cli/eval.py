@@ -1,4 +1,4 @@
-"""`popbench predictor eval`: how well a trained model predicts."""
+"""`popbench predictor eval`: measure how well a trained model predicts."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _eval(progress: Progress, model: Path, given: dict[str, Any]) -> int:
     from popbench_mmra import folder as folders
     from popbench_mmra.corpora import find_source
     from popbench_mmra.encoders import find_encoders
-    from popbench_mmra.making import evaluate
+    from popbench_mmra.workflows import evaluate
 
     card = folders.read_card(model)
     spec = given["corpus"] or (card["corpus"] or {}).get("spec")
@@ -62,7 +62,7 @@ def _eval(progress: Progress, model: Path, given: dict[str, Any]) -> int:
             raise
         raise UsageError(f"{error}; --corpus and --videos name the data where they are not where they were") from None
     encoders = find_encoders(given, card)
-    shared.ready(encoders, given["device"])
+    shared.check_encoders(encoders, given["device"])
     trained = folders.load(model)
     with shared.extracting(encoders, given) as extractor:
         metrics, remarks = evaluate(trained, source, given["part"], extractor(trained.model.frames), progress)

@@ -1,4 +1,4 @@
-"""`popbench predictor import`: a released checkpoint becomes a predictor."""
+"""`popbench predictor import`: make a predictor of a released checkpoint."""
 
 from __future__ import annotations
 
@@ -63,20 +63,20 @@ def _import(progress: Progress, checkpoint: Path, given: dict[str, Any]) -> int:
     from popbench_mmra.checkpoint import read_checkpoint
     from popbench_mmra.corpora import find_source
     from popbench_mmra.encoders import find_encoders
-    from popbench_mmra.making import Taken, take_over
+    from popbench_mmra.workflows import CheckpointFacts, take_over
 
     bank: Path | None = given["bank"]
     if bank is None and given["corpus"] is None:
         raise UsageError("what are similar videos looked up in? give --bank FILE, or --corpus and --videos to make one")
-    found = read_checkpoint(checkpoint)
+    weights = read_checkpoint(checkpoint)
     encoders, source = find_encoders(given), None
     if given["corpus"] is not None:
         source = find_source(given["corpus"], given["videos"], given["target"])
-        shared.ready(encoders, given["device"])
-    about = Taken(given["target"], given["trained_on"], given["alpha"], given["retrieved"], given["frames"])
+        shared.check_encoders(encoders, given["device"])
+    facts = CheckpointFacts(given["target"], given["trained_on"], given["alpha"], given["retrieved"], given["frames"])
     out: Path = given["out"]
-    with shared.held(out), shared.extracting(encoders, given) as extractor:
-        card = take_over(checkpoint, found, bank, source, encoders, extractor, about, out, progress)
+    with shared.locked(out), shared.extracting(encoders, given) as extractor:
+        card = take_over(checkpoint, weights, bank, source, encoders, extractor, facts, out, progress)
     progress.close()
     shared.show(card, out, as_json=given["as_json"])
     return 0

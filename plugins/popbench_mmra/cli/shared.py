@@ -1,4 +1,4 @@
-"""What the three commands share: options that name encoders and devices, and how they end."""
+"""Shared by the three commands: options that name encoders and devices, locking, interrupts and output."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _MODEL = "ID_OR_DIR"
 _SHOWN: Mapping[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
 
 
-def options(*of: Callable[..., Any]) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Add options in the order given."""
+def options(*decorators: Callable[..., Any]) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Add options to a command, in the order given."""
 
     def add(function: Callable[..., int]) -> Callable[..., int]:
-        for option in reversed(of):
+        for option in reversed(decorators):
             function = option(function)
         return function
 
@@ -40,7 +40,7 @@ ENCODERS = tuple(
     click.option(f"--{name}", metavar=_MODEL, help=f"Encoder that {role.does}.  [default: {role.default}]")
     for name, role in ROLES.items()
 )
-"""Commands that are given a trained model take its encoders for default."""
+"""The options of commands that are given a trained model: its encoders are the default."""
 OWN_ENCODERS = tuple(
     click.option(f"--{name}", metavar=_MODEL, help=f"Encoder that {role.does}.  [default: the model's own]")
     for name, role in ROLES.items()
@@ -63,7 +63,7 @@ MACHINE = (
 
 
 def finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:  # noqa: ARG001 - click's signature
-    """Refuse NaN, which is in no range and below none."""
+    """Refuse NaN, which click's ranges accept because it compares as neither too small nor too large."""
     if value is not None and not math.isfinite(value):
         raise click.BadParameter(f"{value} is not a finite number")
     return value
@@ -102,27 +102,27 @@ def out_folder(function: Callable[..., int]) -> Callable[..., int]:
     )(function)
 
 
-def ready(encoders: Mapping[str, Encoder], device: str) -> None:
-    """Raise UsageError that tells of every encoder and of a device that cannot be had."""
+def check_encoders(encoders: Mapping[str, Encoder], device: str) -> None:
+    """Raise UsageError with the problems of all encoders and of the device."""
     import re
 
     from popbench.local import device_problem
-    from popbench_mmra.encoders import misfit
+    from popbench_mmra.encoders import width_mismatch
 
     lacks = [encoder.problem for encoder in encoders.values()]
     if not re.match(DEVICE, device):
         lacks.append(f"device {device!r}: expected auto, cpu, mps, cuda or cuda:INDEX")
     elif device not in ("auto", "cpu"):
         lacks.append(device_problem(device))
-    told = [line for line in lacks if line is not None]
-    wrong = misfit(encoders) if not told else None
-    if told or wrong:
-        raise UsageError("\n".join(told) or str(wrong))
+    problems = [line for line in lacks if line is not None]
+    wrong = width_mismatch(encoders) if not problems else None
+    if problems or wrong:
+        raise UsageError("\n".join(problems) or str(wrong))
 
 
 @contextmanager
 def extracting(encoders: Mapping[str, Encoder], given: Mapping[str, Any]) -> Iterator[Callable[[int], Extractor]]:
-    """Lend what makes features of so many frames a video, by the options of MACHINE; memory is free afterwards."""
+    """Yield a function that makes an Extractor for a number of frames; free its memory afterwards."""
     from contextlib import ExitStack, closing
 
     from popbench_mmra.features import Extractor
@@ -133,8 +133,8 @@ def extracting(encoders: Mapping[str, Encoder], given: Mapping[str, Any]) -> Ite
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Keep a folder to this process; raises UsageError where another has it, or none can be made."""
+def locked(folder: Path) -> Iterator[None]:
+    """Lock a folder for this process; raises UsageError if another has it, or it cannot be made."""
     import filelock
 
     from popbench.errors import one_line
@@ -154,7 +154,7 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def interruptible(work: Callable[[Progress], int]) -> int:
-    """Run a command's work with its progress shown; an interrupt is one line and status 130."""
+    """Run a command's work and show its progress. An interrupt prints one line and gives status 130."""
     from popbench.progress import make_progress
 
     progress = make_progress()
@@ -169,7 +169,7 @@ def interruptible(work: Callable[[Progress], int]) -> int:
 
 
 def show(card: Mapping[str, Any], folder: Path, *, as_json: bool) -> None:
-    """Print what came of it: the card as JSON, or its metrics and what comes next."""
+    """Print the result: the card as JSON, or its metrics and the next command."""
     import json
 
     from rich.console import Console
@@ -187,7 +187,8 @@ def show(card: Mapping[str, Any], folder: Path, *, as_json: bool) -> None:
 
 
 def show_metrics(metrics: Mapping[str, Any] | None, target: str, console: Any) -> None:
-    """Print a table of metrics, beside those of always predicting the mean."""
+    """Print a table of metrics, beside those of always predicting the mean of the bank."""
+
     from rich import box
     from rich.table import Table
     from rich.text import Text

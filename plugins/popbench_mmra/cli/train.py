@@ -1,4 +1,4 @@
-"""`popbench predictor train`: a popularity predictor from a corpus and its videos."""
+"""`popbench predictor train`: train a popularity predictor on a corpus and its videos."""
 
 from __future__ import annotations
 
@@ -83,16 +83,16 @@ def command(**given: Any) -> int:
 def _train(progress: Progress, given: dict[str, Any]) -> int:
     from popbench_mmra.corpora import find_source
     from popbench_mmra.encoders import find_encoders
-    from popbench_mmra.making import train
     from popbench_mmra.settings import FRAMES, Settings
+    from popbench_mmra.workflows import train
 
     encoders = find_encoders(given)
     source = find_source(given["corpus"], given["videos"], given["target"])
-    shared.ready(encoders, given["device"])
+    shared.check_encoders(encoders, given["device"])
     names = ("learning_rate", "batch_size", "epochs", "patience", "seed", "retrieved", "alpha")
     settings = Settings(**{name: given[name] for name in names})
     out: Path = given["out"]
-    with shared.held(out), shared.extracting(encoders, given) as extractor:
+    with shared.locked(out), shared.extracting(encoders, given) as extractor:
         card = train(source, encoders, extractor(given["frames"] or FRAMES), settings, given["target"], out, progress)
     progress.close()
     shared.show(card, out, as_json=given["as_json"])

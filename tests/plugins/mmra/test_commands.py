@@ -199,7 +199,7 @@ def test_an_interrupt_says_that_nothing_is_lost(popbench: Run, monkeypatch: pyte
     def interrupted(*_: object, **__: object) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("popbench_mmra.making.train", interrupted)
+    monkeypatch.setattr("popbench_mmra.workflows.train", interrupted)
     table, clips = tiny_mmra.corpus(40)
     given = ("--corpus", made_corpus.spec(table), "--videos", clips, "--out", "m", *tiny_mmra.flags())
     done = popbench("predictor", "train", *given)

@@ -19,8 +19,8 @@ import tiny_mmra
 from popbench.local import quiet
 from popbench.video import read_frames, write_mp4
 from popbench_mmra.encoders import find_encoders
-from popbench_mmra.encoding import QUERY, Encoding
 from popbench_mmra.features import Extractor, Features, Item
+from popbench_mmra.loaded_encoders import QUERY, LoadedEncoders
 from popbench_mmra.settings import Machine, caption_precision, pick_device
 from usage_errors import refusal
 
@@ -30,8 +30,8 @@ TITLES = ["", "x", "the tiger of today, take 3", "Ten words about noodles " * 9,
 
 
 @pytest.fixture(scope="module")
-def encoding() -> Encoding:
-    return Encoding(tiny_mmra.encoders(), torch.device("cpu"), torch.float32, batch=3)
+def encoding() -> LoadedEncoders:
+    return LoadedEncoders(tiny_mmra.encoders(), torch.device("cpu"), torch.float32, batch=3)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def load(name: str, cls: Any) -> tuple[Any, str]:
 
 
 @torch.inference_mode()
-def test_visual_features_are_the_cls_tokens_of_frames(encoding: Encoding, frames: list[Any]) -> None:
+def test_visual_features_are_the_cls_tokens_of_frames(encoding: LoadedEncoders, frames: list[Any]) -> None:
     model, folder = load("visual", transformers.AutoModel)
     with quiet("transformers"):
         processor = transformers.AutoImageProcessor.from_pretrained(folder, use_fast=False)
@@ -69,7 +69,7 @@ def test_visual_features_are_the_cls_tokens_of_frames(encoding: Encoding, frames
 
 
 @torch.inference_mode()
-def test_captions_are_the_captioners_own(encoding: Encoding, frames: list[Any]) -> None:
+def test_captions_are_the_captioners_own(encoding: LoadedEncoders, frames: list[Any]) -> None:
     model, folder = load("captioner", transformers.BlipForConditionalGeneration)
     with quiet("transformers"):
         processor = transformers.AutoImageProcessor.from_pretrained(folder, use_fast=False)
@@ -86,7 +86,7 @@ def test_captions_are_the_captioners_own(encoding: Encoding, frames: list[Any]) 
 
 
 @torch.inference_mode()
-def test_titles_are_pooled_as_cls_and_mean(encoding: Encoding) -> None:
+def test_titles_are_pooled_as_cls_and_mean(encoding: LoadedEncoders) -> None:
     model, folder = load("textual", transformers.AutoModel)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     with encoding.computing():
@@ -99,7 +99,7 @@ def test_titles_are_pooled_as_cls_and_mean(encoding: Encoding) -> None:
 
 
 @torch.inference_mode()
-def test_retrieval_vectors_are_cls_tokens_under_the_instruction(encoding: Encoding) -> None:
+def test_retrieval_vectors_are_cls_tokens_under_the_instruction(encoding: LoadedEncoders) -> None:
     model, folder = load("retriever", transformers.AutoModel)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     with encoding.computing():
@@ -111,7 +111,7 @@ def test_retrieval_vectors_are_cls_tokens_under_the_instruction(encoding: Encodi
         assert np.abs(row - torch.nn.functional.normalize(hidden, dim=0).numpy()).max() < 1e-5
 
 
-def test_no_result_depends_on_its_company(encoding: Encoding, frames: list[Any]) -> None:
+def test_no_result_depends_on_its_company(encoding: LoadedEncoders, frames: list[Any]) -> None:
     pixels = [encoding.prepare(video) for video in frames]
     with encoding.computing():
         visual = encoding.visual([of[0] for of in pixels])
@@ -124,7 +124,7 @@ def test_no_result_depends_on_its_company(encoding: Encoding, frames: list[Any])
             assert (encoding.retrieval([TITLES[at]])[0] == vectors[at]).all()
 
 
-def test_threads_are_as_before_once_it_has_computed(encoding: Encoding) -> None:
+def test_threads_are_as_before_once_it_has_computed(encoding: LoadedEncoders) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

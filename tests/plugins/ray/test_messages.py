@@ -10,11 +10,11 @@ import pytest
 
 import popbench
 from popbench.registry import load_registry
-from popbench_ray import access
+from popbench_ray import tokens
 from popbench_ray.nodes import Need, Size
 from popbench_ray.options import RayOptions
-from popbench_ray.resources import GIB, beyond
-from popbench_ray.trouble import cause, explain, missing
+from popbench_ray.resources import GIB, never_fits
+from popbench_ray.worker_errors import cause, explain, missing_module
 
 DIED = """The actor died because of an error raised in its creation task, \x1b[36mray::Probe.__init__()\x1b[39m (pid=9)
   File "/usr/lib/python3.11/concurrent/futures/_base.py", line 449, in result
@@ -58,11 +58,11 @@ def test_what_ray_can_give_of_gpus_is_taken(share: float) -> None:
     ],
 )
 def test_what_this_machine_never_has_is_told_with_what_to_do(need: Need, told: str) -> None:
-    line = beyond("ltx", need, Size(cpus=2, memory=4 * GIB), RayOptions(gpus={"ltx": 0.5}))
+    line = never_fits("ltx", need, Size(cpus=2, memory=4 * GIB), RayOptions(gpus={"ltx": 0.5}))
     assert line is not None
     assert line.startswith(told)
     assert line.endswith("a cluster that has more, address=")
-    assert beyond("ltx", Need(cpus=2), Size(cpus=2), RayOptions()) is None
+    assert never_fits("ltx", Need(cpus=2), Size(cpus=2), RayOptions()) is None
 
 
 def test_more_than_this_machine_has_is_refused_at_once_and_once(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_more_than_this_machine_has_is_refused_at_once_and_once(tmp_path: Path) 
 )
 def test_a_node_without_a_module_is_told_by_its_name(module: str, what: str) -> None:
     error = RuntimeError(DIED.format(module))
-    assert missing(error) == what
+    assert missing_module(error) == what
     assert explain(error) == (f"{what} is not installed there", True)
 
 
@@ -98,16 +98,16 @@ def test_a_cluster_with_a_token_says_so_before_ray_is_asked_to_join(monkeypatch:
     """The process that asks is one that writes what Ray writes, and then would go on for long."""
     line = "gcs_client.cc:210: Unauthenticated: RPC error: InvalidAuthToken: Authentication token is missing"
     monkeypatch.setattr(
-        access, "_ASK", f"import sys, time; print({line!r}, file=sys.stderr, flush=True); time.sleep(60)"
+        tokens, "_ASK", f"import sys, time; print({line!r}, file=sys.stderr, flush=True); time.sleep(60)"
     )
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
-    told = access.refused("10.0.0.5:6379")
+    told = tokens.token_problem("10.0.0.5:6379")
     assert told == (
         "the cluster at 10.0.0.5:6379 wants a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN "
         "(or RAY_AUTH_TOKEN_PATH) to that of its head"
     )
-    monkeypatch.setattr(access, "_ASK", "import sys; print('something else', file=sys.stderr); sys.exit(1)")
-    assert access.refused("10.0.0.5:6379") is None
+    monkeypatch.setattr(tokens, "_ASK", "import sys; print('something else', file=sys.stderr); sys.exit(1)")
+    assert tokens.token_problem("10.0.0.5:6379") is None
 
 
 def test_a_token_that_is_asked_for_and_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -115,6 +115,6 @@ def test_a_token_that_is_asked_for_and_not_there_is_told(monkeypatch: pytest.Mon
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "none"))
-    told = access.refused("10.0.0.5:6379")
+    told = tokens.token_problem("10.0.0.5:6379")
     assert told is not None
     assert told.startswith("RAY_AUTH_MODE is token, and there is none here: set ")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from popbench_ray.lanes import Limits
 from popbench_ray.nodes import Cluster, Need, Size
+from popbench_ray.state import Limits
 from simulated_ray_workers import SIZES, World
 
 LIMITS = Limits(retries=3, item_timeout=100, lost_after=50, pending=10)
@@ -49,13 +49,13 @@ def test_whatever_goes_wrong_every_item_is_answered_once_and_every_lane_ends(
         elif moving:
             made.go_on(source.choice(moving))
     made.resize({**made.nodes, "last": SIZES["big"], "other": SIZES["cpu"]})
-    given_up = {lane for lane, ends in made.ends.items() if ends}
+    given_up = {component for component, ends in made.ends.items() if ends}
     made.calm()
-    for lane, items in made.added.items():
-        assert len(made.ends[lane]) == 1
-        assert lane in given_up or made.ends[lane] == [None]
-        if made.ends[lane] == [None]:
-            assert set(made.outcomes[lane]) == set(items)
+    for component, items in made.added.items():
+        assert len(made.ends[component]) == 1
+        assert component in given_up or made.ends[component] == [None]
+        if made.ends[component] == [None]:
+            assert set(made.outcomes[component]) == set(items)
         assert all(made.tried[item] <= LIMITS.retries + 1 for item in items)
 
 
@@ -71,7 +71,7 @@ def test_free_room_goes_to_the_lane_with_the_most_work_that_waits() -> None:
     made.add("few", 1)
     made.add("many", 5)
     made.resize({"a": Size(gpus=3)})
-    assert [ghost.lane for ghost in made.ghosts.values()] == ["many"] * 3
+    assert [ghost.component for ghost in made.ghosts.values()] == ["many"] * 3
     made.calm()
 
 
@@ -92,7 +92,7 @@ def test_small_models_share_a_gpu_and_a_large_one_gets_several() -> None:
     made = world({"small": Need(gpus=0.5), "large": Need(gpus=2)}, a=Size(gpus=4))
     made.add("small", 3)
     made.add("large", 5)
-    assert [ghost.lane for ghost in made.ghosts.values()] == ["small"] * 3 + ["large"]
+    assert [ghost.component for ghost in made.ghosts.values()] == ["small"] * 3 + ["large"]
     made.calm()
 
 
@@ -204,7 +204,7 @@ def test_a_lane_that_has_lost_all_nodes_but_those_left_out_ends_though_others_ar
     made.add("cpu", 1)
     for number, ghost in list(made.ghosts.items()):
         made.go_on(number)
-        if ghost.node == "bad" and ghost.lane == "gen":
+        if ghost.node == "bad" and ghost.component == "gen":
             made.differ(number, "it differs on node bad")
         else:
             made.go_on(number)

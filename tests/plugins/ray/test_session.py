@@ -55,9 +55,9 @@ def test_the_room_of_a_worker_goes_with_it() -> None:
     assert feeding.holds(516)
     session.allow(100, 0)
     for _ in range(4):
-        session.taken()
+        session.stored()
     assert feeding.holds(516), "first what was taken in for those that are gone is answered"
-    session.taken()
+    session.stored()
     assert feeding.holds(517)
     feeding.end()
 
@@ -71,6 +71,6 @@ def test_a_call_counts_on_the_workers_that_are_there_from_the_one_before() -> No
     feeding = Feeding(session)
     assert feeding.holds(1024)
     session.allow(1, 0)
-    session.taken()
+    session.stored()
     assert feeding.holds(1024)
     feeding.end()

@@ -18,9 +18,9 @@ import pytest
 import popbench
 import ray_cluster
 from popbench.registry import create, load_registry
-from popbench_ray.connection import UnreachableError, connect, lacking
+from popbench_ray.connection import UnreachableError, connect, ray_problem
 from popbench_ray.engine import RayEngine
-from popbench_ray.folders import PREFIX, Folder, remove_left_behind
+from popbench_ray.folders import PREFIX, WorkerFolder, remove_stale_folders
 from popbench_ray.worker import Settings, Worker
 
 
@@ -115,7 +115,7 @@ def test_what_a_killed_worker_leaves_is_removed_by_the_next_one_and_nothing_else
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     killed = (
-        "import os; from popbench_ray.folders import Folder; folder = Folder(); "
+        "import os; from popbench_ray.folders import WorkerFolder; folder = WorkerFolder(); "
         "(folder.path / 'clip.mp4').write_bytes(b'frames'); print(folder.path); os.kill(os.getpid(), 9)"
     )
     told = subprocess.run([sys.executable, "-c", killed], env={**os.environ, "TMPDIR": str(tmp_path)}, check=False,
@@ -131,10 +131,10 @@ def test_what_a_killed_worker_leaves_is_removed_by_the_next_one_and_nothing_else
         for name in (".alive", "a.txt", "z.txt"):
             (folder / name).touch()
     (tmp_path / f"{PREFIX}link").symlink_to(precious)
-    alive = Folder()
+    alive = WorkerFolder()
     (alive.path / "clip.mp4").write_bytes(b"frames")
     before = _kept(tmp_path) - {left.name, *(f"{left.name}/{path.name}" for path in left.iterdir())}
-    remove_left_behind()
+    remove_stale_folders()
     assert _kept(tmp_path) == before
     alive.remove()
     assert _kept(tmp_path) == {name for name in before if not name.startswith(alive.path.name)}
@@ -186,7 +186,7 @@ def test_a_ray_too_old_for_the_token_it_is_to_ask_for_is_refused_in_one_line(
         connect(address)
     assert str(refused.value) == told
     (tmp_path / "_private" / "authentication").mkdir(parents=True)
-    assert lacking(address) is None
+    assert ray_problem(address) is None
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "nonsense"])

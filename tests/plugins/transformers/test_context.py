@@ -19,7 +19,7 @@ from hub_cache import COMMIT
 from popbench import testing
 from popbench.records import Message
 from popbench.registry import load_registry
-from popbench_transformers import loading, reading
+from popbench_transformers import loading, reader
 from popbench_transformers.llm import TransformersLLM
 from popbench_transformers.options import TransformersOptions
 from tiny_llms import build, tiny
@@ -154,13 +154,13 @@ def test_a_tokenizer_that_cannot_be_read_is_told_in_one_line_and_tried_once(
     hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[str] = []
-    real = reading.read
+    real = reader.read
 
     def read(options: Any, weights: Any) -> Any:
         tried.append(options.model)
         return real(options, weights)
 
-    monkeypatch.setattr(reading, "read", read)
+    monkeypatch.setattr(reader, "read", read)
     hub.rename(tmp_path / "gone")
     llm = TransformersLLM(TransformersOptions(model="org/far", device="cpu"))
     for _ in range(3):

@@ -1,8 +1,8 @@
-"""What the encoders make of frames and texts, in batches of one shape each, so that no result depends on its company.
+"""Runs the encoders on frames and texts, in batches of one fixed shape each.
 
-A batch that is not full is filled up with repeats, and a text's length is rounded up: kernels are chosen by the shape
-of their input, and what is computed for a row is then the same whatever the other rows hold. Captions are the costly
-part and come out as words, so on a CUDA device the captioner runs in half precision; vectors are float32 throughout.
+Libraries choose kernels by the shape of their input. With a fixed shape, the result of a row does not depend on the
+other rows: a batch that is not full is filled up with repeats, and the length of texts is rounded up. Captioning takes
+most of the time and gives words, so on CUDA the captioner runs in half precision; vectors are always float32.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ if TYPE_CHECKING:
 transformers: Any = _transformers  # much of it is untyped
 
 QUERY = "Represent this sentence for searching relevant passages: "
-"""What UAE was trained to have before a text that is to be found."""
+"""The instruction that UAE was trained to have before a query."""
 _UNUSED = ("pooler.",)
-"""Weights that no feature comes from: some models are saved without them."""
+"""Weights that features do not depend on: some models are saved without them."""
 _STEP = 32
-"""Lengths of texts, in tokens, are rounded up to a multiple of this."""
+"""Lengths of texts are rounded up to a multiple of this many tokens."""
 _CAPTION = 20
-"""Tokens of a caption at most."""
+"""The most tokens of a caption."""
 
 _loading = threading.Lock()
 """Held while models are loaded: transformers cannot load two at once in one process."""
 _computing = threading.RLock()
-"""Held while a CPU computes: how many threads do is the process's, and only one can choose it."""
+"""Held while a CPU computes: the number of its threads is set for the whole process."""
 
 
-class Encoding:
-    """The four encoders in memory. `batch` is how many videos, or texts, go through them together."""
+class LoadedEncoders:
+    """The four encoders in memory. `batch` is the number of videos, or texts, that are encoded together."""
 
     def __init__(self, encoders: Mapping[str, Encoder], device: torch.device, dtype: torch.dtype, batch: int) -> None:
-        """Load them; raises what transformers raises."""
+        """Load the encoders; raises what transformers raises."""
         self.device, self.batch = device, batch
         self._dtype = dtype
         with _loading, quiet("transformers"):
-            self._see = Eye(encoders["visual"])
-            self._caption = Eye(encoders["captioner"])
+            self._see = FrameScaler(encoders["visual"])
+            self._caption = FrameScaler(encoders["captioner"])
             self._visual = self._load(encoders["visual"], transformers.AutoModel, torch.float32)
             self._textual = self._load(encoders["textual"], transformers.AutoModel, torch.float32)
             self._retriever = self._load(encoders["retriever"], transformers.AutoModel, torch.float32)
@@ -58,15 +58,15 @@ class Encoding:
             self._tokenizers = {name: _tokenizer(encoders[name]) for name in ("textual", "retriever", "captioner")}
 
     def _load(self, encoder: Encoder, cls: Any, dtype: torch.dtype) -> Any:
-        """Load a model; raises UsageError where the file holds weights of another one, or of another encoder."""
+        """Load a model; raises UsageError if the file holds the weights of another one."""
         source, how = encoder.source
-        model, told = cls.from_pretrained(source, dtype=dtype, output_loading_info=True, **how)
-        if encoder.problem is not None:  # the hub's, which was not here before
+        model, report = cls.from_pretrained(source, dtype=dtype, output_loading_info=True, **how)
+        if encoder.problem is not None:  # a hub model that has only now been downloaded
             raise UsageError(encoder.problem)
         if encoder.changed:
             raise UsageError(f"{encoder.role.option}: {encoder.model} changed meanwhile: run the same command again")
-        lacks = sorted(name for name in told["missing_keys"] if not name.startswith(_UNUSED))
-        lacks += [str(name[0]) for name in told["mismatched_keys"]]
+        lacks = sorted(name for name in report["missing_keys"] if not name.startswith(_UNUSED))
+        lacks += [str(name[0]) for name in report["mismatched_keys"]]
         if lacks:
             more = f" and {len(lacks) - 1} more" if len(lacks) > 1 else ""
             raise UsageError(
@@ -76,28 +76,30 @@ class Encoding:
         return model.to(self.device).eval()
 
     def prepare(self, frames: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Scale frames, uint8 (F, height, width, 3), for both models that see them; in any thread."""
+        """Scale frames, uint8 (F, height, width, 3), for ViT and for the captioner. Safe in any thread."""
         return self._see.scaled(frames), self._caption.scaled(frames)
 
     def visual(self, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Return the CLS vectors of videos' scaled frames, (videos, F, D)."""
-        found = [
+        batches = [
             self._visual(pixel_values=rows).last_hidden_state[:, 0].float().cpu().numpy()
             for rows in self._full_batches(pixels, self._see, torch.float32)
         ]
-        return self._trimmed(found, pixels)
+        return self._trimmed(batches, pixels)
 
     def captions(self, pixels: Sequence[NDArray[np.uint8]]) -> list[list[str]]:
-        """Return a caption for each scaled frame of each video, the likeliest by greedy search."""
-        tokenizer, found = self._tokenizers["captioner"], []
+        """Return a caption for each scaled frame of each video, by greedy search."""
+        tokenizer, texts = self._tokenizers["captioner"], []
         for rows in self._full_batches(pixels, self._caption, self._dtype):
             tokens = self._captioner.generate(pixel_values=rows, max_new_tokens=_CAPTION, num_beams=1, do_sample=False)
-            found += tokenizer.batch_decode(tokens, skip_special_tokens=True)
+            texts += tokenizer.batch_decode(tokens, skip_special_tokens=True)
         frames = len(pixels[0])
-        return [[text.strip() for text in found[at : at + frames]] for at in range(0, frames * len(pixels), frames)]
+        return [
+            [text.strip() for text in texts[start : start + frames]] for start in range(0, frames * len(pixels), frames)
+        ]
 
     def textual(self, titles: Sequence[str]) -> NDArray[np.float32]:
-        """Return the mean of CLS and masked mean of titles, (titles, D): the pooling cls_avg of AnglE."""
+        """Return titles' vectors (titles, D): the mean of CLS and masked mean, AnglE's pooling `cls_avg`."""
 
         def pool(hidden: Tensor, mask: Tensor) -> Tensor:
             weights = mask.unsqueeze(-1).to(hidden.dtype)
@@ -106,7 +108,7 @@ class Encoding:
         return self._texts(titles, "textual", self._textual, pool)
 
     def retrieval(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return CLS vectors of texts with UAE's instruction before them, of length 1, (texts, R)."""
+        """Return the CLS vectors of texts after UAE's instruction, scaled to length 1, (texts, R)."""
         rows = self._texts(
             [QUERY + text for text in texts], "retriever", self._retriever, lambda hidden, _: hidden[:, 0]
         )
@@ -116,9 +118,9 @@ class Encoding:
 
     @contextmanager
     def computing(self) -> Iterator[None]:
-        """Compute without gradients, and with whole float32 on GPUs: cuDNN would round convolutions' inputs.
+        """Compute without gradients, and in full float32 on GPUs, where cuDNN would round convolutions' inputs.
 
-        On a CPU one core is left to the threads that decode: where all compute, they wait for each other.
+        On a CPU one core is left to the threads that decode, or they and the computing threads wait for each other.
         """
         whole = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
         with _one_core_left(self.device), torch.inference_mode(), whole, quiet("transformers"):
@@ -129,15 +131,17 @@ class Encoding:
         self._visual = self._textual = self._retriever = self._captioner = None
         release_memory()
 
-    def _full_batches(self, pixels: Sequence[NDArray[np.uint8]], eye: Eye, dtype: torch.dtype) -> Iterator[Tensor]:
+    def _full_batches(
+        self, pixels: Sequence[NDArray[np.uint8]], eye: FrameScaler, dtype: torch.dtype
+    ) -> Iterator[Tensor]:
         """Yield the frames of `batch` videos each, (batch * F, 3, height, width); the last batch is filled up."""
         for start in range(0, len(pixels), self.batch):
             part = list(pixels[start : start + self.batch])
             part += [part[-1]] * (self.batch - len(part))
             yield eye.normalized(torch.from_numpy(np.concatenate(part)).to(self.device)).to(dtype)
 
-    def _trimmed(self, found: list[Any], pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        rows = np.concatenate(found)
+    def _trimmed(self, batches: list[Any], pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        rows = np.concatenate(batches)
         return np.ascontiguousarray(rows.reshape(-1, len(pixels[0]), rows.shape[-1])[: len(pixels)], np.float32)
 
     def _texts(
@@ -147,18 +151,18 @@ class Encoding:
         longest = min(int(model.config.max_position_embeddings), int(tokenizer.model_max_length))
         ids = [tokenizer(_plain(text), truncation=True, max_length=longest)["input_ids"] for text in texts]
         by_length: dict[int, list[int]] = {}
-        for at, row in enumerate(ids):
-            by_length.setdefault(min(-(-len(row) // _STEP) * _STEP, longest), []).append(at)
+        for index, row in enumerate(ids):
+            by_length.setdefault(min(-(-len(row) // _STEP) * _STEP, longest), []).append(index)
         vectors = np.empty((len(texts), int(model.config.hidden_size)), np.float32)
         for length, members in sorted(by_length.items()):
             for start in range(0, len(members), self.batch):
                 part = members[start : start + self.batch]
-                rows = [ids[at] for at in part] + [ids[part[-1]]] * (self.batch - len(part))
+                rows = [ids[index] for index in part] + [ids[part[-1]]] * (self.batch - len(part))
                 tokens = torch.full((self.batch, length), tokenizer.pad_token_id or 0)
                 mask = torch.zeros((self.batch, length), dtype=torch.long)
-                for row, of in enumerate(rows):
-                    tokens[row, : len(of)] = torch.tensor(of)
-                    mask[row, : len(of)] = 1
+                for row, text_ids in enumerate(rows):
+                    tokens[row, : len(text_ids)] = torch.tensor(text_ids)
+                    mask[row, : len(text_ids)] = 1
                 mask = mask.to(self.device)
                 hidden = model(input_ids=tokens.to(self.device), attention_mask=mask).last_hidden_state
                 vectors[part] = pool(hidden, mask).float().cpu().numpy()[: len(part)]
@@ -167,7 +171,7 @@ class Encoding:
 
 @contextmanager
 def _one_core_left(device: torch.device) -> Iterator[None]:
-    """Compute with one thread less, where a CPU computes and has several."""
+    """Compute with one thread less on a CPU that has several."""
     if device.type != "cpu":
         yield
         return
@@ -180,8 +184,8 @@ def _one_core_left(device: torch.device) -> Iterator[None]:
             torch.set_num_threads(threads)
 
 
-class Eye:
-    """What turns frames into a model's input as its preprocessor file says: scaled here, normalized on the device."""
+class FrameScaler:
+    """Turns frames into a model's input by its preprocessor file. It scales on the CPU and normalizes on the device."""
 
     def __init__(self, encoder: Encoder) -> None:
         source, how = encoder.source
@@ -193,14 +197,14 @@ class Eye:
         )
 
     def scaled(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return uint8 (F, 3, height, width) of the model's size, of frames (F, height, width, 3)."""
-        found: NDArray[np.uint8] = self._processor(
+        """Scale frames (F, height, width, 3) to the model's size, uint8 (F, 3, height, width)."""
+        pixels: NDArray[np.uint8] = self._processor(
             list(frames), do_rescale=False, do_normalize=False, return_tensors="np", input_data_format="channels_last"
         )["pixel_values"].astype(np.uint8, copy=False)
-        return found
+        return pixels
 
     def normalized(self, rows: Tensor) -> Tensor:
-        """Return float32 of scaled frames."""
+        """Normalize scaled frames, to float32."""
         return (rows.float() * self._factor - self._mean.to(rows.device)) / self._spread.to(rows.device)
 
 
@@ -210,5 +214,5 @@ def _tokenizer(encoder: Encoder) -> Any:
 
 
 def _plain(text: str) -> str:
-    """Replace halves of characters (lone surrogates), which no tokenizer takes."""
+    """Replace lone surrogates (halves of characters), which tokenizers refuse."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,7 +1,7 @@
-"""Whether a cluster wants a token that is not the one here, found out before Ray is asked to join it.
+"""Checks before joining a cluster that it accepts the token of this process.
 
-Ray itself tries again and again, for 20 seconds, writes a line about each try to stderr, and then only says that it
-failed. So a process that may be ended, and whose stderr is read here, asks once.
+Ray itself retries for 20 seconds, writes a line about each try to stderr, and then says only that it failed. So the
+question is asked once, by a child process that can be killed and whose stderr is read here.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from contextlib import suppress
 from pathlib import Path
 
 _PATIENT = 10.0
-"""Seconds; what is not known by then is found out by joining."""
+"""Seconds for the check. Without an answer by then, joining the cluster shows the problem."""
 _HOW = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) to that of its head"
 _SIGN = "InvalidAuthToken"
 _ASK = "import os, sys; from ray._raylet import GcsClient; GcsClient(address=sys.argv[1]); os._exit(0)"
 
 
-def refused(address: str) -> str | None:
-    """Say in one line that the cluster at HOST:PORT lets nobody in with the token here; None where it may."""
-    if os.environ.get("RAY_AUTH_MODE") == "token" and not _has_token():  # Ray ends the process that asks
+def token_problem(address: str) -> str | None:
+    """Return one line if the cluster at HOST:PORT refuses the token of this process; None if it may accept it."""
+    if os.environ.get("RAY_AUTH_MODE") == "token" and not _has_token():  # Ray would end the process that asks
         return f"RAY_AUTH_MODE is token, and there is none here: {_HOW}"
-    with suppress(OSError, ValueError):  # no process can be had: joining will tell
+    with suppress(OSError, ValueError):  # without a child process, joining shows the problem
         asking = subprocess.Popen(
             [sys.executable, "-c", _ASK, address],
             stdin=subprocess.DEVNULL,
@@ -49,7 +49,7 @@ def refused(address: str) -> str | None:
 
 
 def _has_token() -> bool:
-    """Look where Ray looks for a token."""
+    """Return whether Ray would find a token, in the places where it looks for one."""
     if os.environ.get("RAY_AUTH_TOKEN"):
         return True
     path = os.environ.get("RAY_AUTH_TOKEN_PATH")

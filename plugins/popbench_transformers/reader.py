@@ -1,4 +1,4 @@
-"""What a model reads, found without its weights: its tokenizer, its chat template, and the length of its context."""
+"""Reads a model's tokenizer, chat template and context length, without its weights."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """How messages become tokens. `context` is how many tokens the model reads and writes at most."""
+    """Turns messages into tokens. `context` is the most tokens of prompt and answer together."""
 
     tokenizer: Any
     format: ChatFormat
     context: int
 
     def fits(self, messages: Sequence[popbench.Message], max_new_tokens: int) -> bool:
-        """Whether messages leave room for an answer: `max_new_tokens`, or a quarter of a context smaller than that.
+        """Return whether messages leave room for `max_new_tokens`, or for a quarter of the context if that is less.
 
         Raises what the chat template raises.
         """
-        with quiet("transformers"):  # which warns of texts longer than the context
+        with quiet("transformers"):  # it warns of texts longer than the context
             length = len(self.format.encode(messages).tokens)
         return length + min(max_new_tokens, self.context // 4) <= self.context
 
 
 def source_of(options: TransformersOptions, weights: Weights) -> tuple[str, dict[str, Any]]:
-    """Return what `from_pretrained` is given for exactly the files that the fingerprint is of."""
-    where: dict[str, Any] = {"trust_remote_code": options.trust_remote_code}
+    """Return the arguments of `from_pretrained` that load exactly the files of the fingerprint."""
+    source_options: dict[str, Any] = {"trust_remote_code": options.trust_remote_code}
     if weights.folder is not None:
-        return str(weights.folder), where
-    return options.model, {**where, "revision": weights.commit or options.revision}
+        return str(weights.folder), source_options
+    return options.model, {**source_options, "revision": weights.commit or options.revision}
 
 
 def read(options: TransformersOptions, weights: Weights) -> Reader:
-    """Load a model's tokenizer and configuration, which takes seconds; raises what transformers raises."""
+    """Load a model's tokenizer and configuration, in seconds; raises what transformers raises."""
     import transformers as _transformers
 
     transformers: Any = _transformers  # much of it is untyped
-    source, where = source_of(options, weights)
+    source, source_options = source_of(options, weights)
     with quiet("transformers"):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source, **where)
-        config = transformers.AutoConfig.from_pretrained(source, **where)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, **source_options)
+        config = transformers.AutoConfig.from_pretrained(source, **source_options)
     template = None
     if options.chat_template is not None:
         template = Path(options.chat_template).expanduser().read_text(encoding="utf-8")

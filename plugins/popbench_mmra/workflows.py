@@ -1,4 +1,4 @@
-"""Making predictors, from data to a folder that scores: training, taking over a checkpoint, and measuring either."""
+"""What the three commands do: train a model, import a checkpoint, and measure either."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from popbench.records import JSON
 from popbench.video import sha256
 from popbench_mmra import cards, folder
 from popbench_mmra.dataset import Dataset, digest, gather
-from popbench_mmra.encoders import misfit
+from popbench_mmra.encoders import width_mismatch
 from popbench_mmra.folder import Card, Trained
 from popbench_mmra.metrics import measure
-from popbench_mmra.prediction import unfit
+from popbench_mmra.prediction import features_mismatch
 from popbench_mmra.settings import FRAMES, TARGETS, Settings
-from popbench_mmra.training import Known, fit, identify, look_up
+from popbench_mmra.training import RetrievedPart, fit, identify, look_up
 
 if TYPE_CHECKING:
     from popbench_mmra.bank import Bank
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """What has to be said of a checkpoint, which does not say it: `alpha` None is its own, else 0.6."""
+class CheckpointFacts:
+    """Facts about a checkpoint that its file does not hold. `alpha` None takes the file's own, else 0.6."""
 
     target: str = TARGETS[0]
     trained_on: tuple[str, ...] = ()
@@ -45,12 +45,12 @@ class Taken:
 
 PARTS = ("train", "valid", "test")
 BANKED = ("train", "valid")
-"""The parts that a bank is made of, and that a model has seen."""
+"""The parts that a bank is made of; the model has seen them."""
 RELEASED = "microlens"
-"""The corpus that released checkpoints were trained on."""
+"""The corpus of released checkpoints."""
 _PART = re.compile(r"[^/\s]+/(train|valid|test|all)")
-_KEPT = ".training.pt"
-"""The state of a training that is not over yet."""
+_STATE_FILE = ".training.pt"
+"""The file with the state of an unfinished training."""
 
 
 def train(
@@ -64,7 +64,7 @@ def train(
 ) -> Card:
     """Train a model on a corpus and write it to `out`; returns its card.
 
-    Raises UsageError for data that nothing can be learnt from, RunError where something cannot be written.
+    Raises UsageError for data that nothing can be learnt from, RunError if something cannot be written.
     """
     dataset = gather(source.corpus, PARTS, extractor, target, progress)
     _check(dataset, source)
@@ -74,18 +74,18 @@ def train(
         progress.notice(f"{out} holds this training already, finished: nothing was done")
         return finished
     device = extractor.device
-    extractor.close()  # its memory is needed no more
+    extractor.close()  # frees the encoders' memory for training
     bank = dataset.bank(BANKED)
-    known = {name: _look_up(dataset, name, bank, settings.retrieved) for name in PARTS}
-    kept = out / _KEPT
-    fitted = fit(known["train"], known["valid"], bank, settings, device, kept, key, progress)
+    parts = {name: _look_up(dataset, name, bank, settings.retrieved) for name in PARTS}
+    kept = out / _STATE_FILE
+    fitted = fit(parts["train"], parts["valid"], bank, settings, device, kept, key, progress)
     card = {
         **cards.about_model(fitted.model, settings.retrieved, target, _seen(source.name), bank),
         **cards.about_encoders(encoders),
         **cards.about_features(extractor),
         **cards.about_corpus(source, dataset),
         **cards.about_training(settings, fitted, key),
-        "metrics": _metrics(fitted.model, bank, known["test"], "test"),
+        "metrics": _metrics(fitted.model, bank, parts["test"], "test"),
     }
     written = folder.save(out, fitted.model, bank, card)
     kept.unlink(missing_ok=True)
@@ -93,7 +93,7 @@ def train(
 
 
 def _finished(out: Path, key: str) -> Card | None:
-    """Return the card of the same training where it is finished; raises UsageError where the folder holds another."""
+    """Return the card of the same training if it is finished; raises UsageError if the folder holds another."""
     if folder.problem(out) is not None:
         return None
     card = folder.read_card(out)
@@ -109,57 +109,57 @@ def take_over(
     source: Source | None,
     encoders: Mapping[str, Encoder],
     extractor: Callable[[int], Extractor],
-    about: Taken,
+    facts: CheckpointFacts,
     out: Path,
     progress: Progress,
 ) -> Card:
     """Write a model from a checkpoint, with a bank from a file or from a corpus; returns its card.
 
-    `extractor` makes features of so many frames a video. Raises UsageError, in one line, for weights of another model
-    and for a bank that does not go with them.
+    `extractor` makes an Extractor for a number of frames per video. Raises UsageError for weights of another model and
+    for a bank that does not fit them.
     """
     from popbench_mmra.bank import read_bank
     from popbench_mmra.model import from_state
 
-    for part in about.trained_on:
+    for part in facts.trained_on:
         if not _PART.fullmatch(part):
             raise UsageError(
                 f"--trained-on {part}: expected CORPUS/PART, as in microlens/train ({', '.join(PARTS)} or all)"
             )
     bank = None if bank_file is None else read_bank(bank_file)
-    if bank is not None and about.frames not in (None, bank.visual.shape[1]):
+    if bank is not None and facts.frames not in (None, bank.visual.shape[1]):
         raise UsageError(f"{bank_file}: its videos have {bank.visual.shape[1]} frames: leave out --frames")
-    alpha = about.alpha if about.alpha is not None else float(checkpoint.settings.get("alpha", 0.6))
+    alpha = facts.alpha if facts.alpha is not None else float(checkpoint.settings.get("alpha", 0.6))
     try:
         model = from_state(
-            checkpoint.state, about.frames or FRAMES if bank is None else int(bank.visual.shape[1]), alpha
+            checkpoint.state, facts.frames or FRAMES if bank is None else int(bank.visual.shape[1]), alpha
         )
     except ValueError as error:
         raise UsageError(f"{path}: {error}") from None
     fits = {"visual": model.feature_dim, "textual": model.feature_dim}
-    wrong = None if bank is None else folder.misfit(model, bank, about.retrieved)
-    wrong = wrong or misfit(encoders, fits)
+    wrong = None if bank is None else folder.bank_mismatch(model, bank, facts.retrieved)
+    wrong = wrong or width_mismatch(encoders, fits)
     if wrong is not None:
         raise UsageError(f"{path}: {wrong}")
     dataset = made_by = None
     if source is not None:
         parts = PARTS if bank is None else ("test",)
         made_by = extractor(model.frames)
-        dataset = gather(source.corpus, parts, made_by, about.target, progress)
-    seen = list(about.trained_on) or _seen(RELEASED)
+        dataset = gather(source.corpus, parts, made_by, facts.target, progress)
+    seen = list(facts.trained_on) or _seen(RELEASED)
     if bank is None:
         assert dataset is not None
         bank = dataset.bank(BANKED)
         assert source is not None
-        seen = list(dict.fromkeys([*seen, *_seen(source.name)]))  # an item of the bank would find itself
-        wrong = folder.misfit(model, bank, about.retrieved)
+        seen = list(dict.fromkeys([*seen, *_seen(source.name)]))  # the bank holds these videos: each would find itself
+        wrong = folder.bank_mismatch(model, bank, facts.retrieved)
         if wrong is not None:
             raise UsageError(f"{path}: {wrong}")
     metrics = None
     if dataset is not None and len(dataset.parts["test"]) > 1:
-        metrics = _metrics(model, bank, _look_up(dataset, "test", bank, about.retrieved), "test")
+        metrics = _metrics(model, bank, _look_up(dataset, "test", bank, facts.retrieved), "test")
     card = {
-        **cards.about_model(model, about.retrieved, about.target, seen, bank),
+        **cards.about_model(model, facts.retrieved, facts.target, seen, bank),
         **cards.about_encoders(encoders),
         **cards.about_features(made_by if bank_file is None else None),
         **cards.about_corpus(source, dataset),
@@ -178,21 +178,21 @@ def take_over(
 def evaluate(
     trained: Trained, source: Source, part: str, extractor: Extractor, progress: Progress
 ) -> tuple[dict[str, JSON], list[str]]:
-    """Measure a model on a part of a corpus; returns metrics, and what has to be known of them, in one line each."""
+    """Measure a model on a part of a corpus; returns metrics, and remarks on them of one line each."""
     dataset = gather(source.corpus, (part,), extractor, trained.card["target"], progress)
     if len(dataset.parts[part]) < 2:
-        raise UsageError(_few(dataset, source, part))
+        raise UsageError(_too_few(dataset, source, part))
     retrieved = int(trained.card["model"]["retrieved"])
-    found = _metrics(trained.model, trained.bank, _look_up(dataset, part, trained.bank, retrieved), part)
+    metrics = _metrics(trained.model, trained.bank, _look_up(dataset, part, trained.bank, retrieved), part)
     remarks = list(dataset.remarks)
     seen = [f"{source.name}/{name}" for name in (PARTS if part == "all" else (part,))]
     shared = [name for name in seen if name in trained.card["trained_on"]]
     if shared:
         remarks.append(f"The model was trained on {' and '.join(shared)}: these metrics flatter it.")
-    known = (trained.card["corpus"] or {}).get("parts", {}).get(part)
-    if known not in (None, dataset.parts[part].digest):
+    measured_digest = (trained.card["corpus"] or {}).get("parts", {}).get(part)
+    if measured_digest not in (None, dataset.parts[part].digest):
         remarks.append(f"These are not the videos, or not the numbers, of part {part} that the card is of.")
-    return found, remarks
+    return metrics, remarks
 
 
 def _seen(corpus: str) -> list[str]:
@@ -202,21 +202,21 @@ def _seen(corpus: str) -> list[str]:
 def _check(dataset: Dataset, source: Source) -> None:
     for name in PARTS:
         if len(dataset.parts[name]) < 2:
-            raise UsageError(_few(dataset, source, name))
+            raise UsageError(_too_few(dataset, source, name))
 
 
-def _few(dataset: Dataset, source: Source, part: str) -> str:
-    told = f" ({'; '.join(dataset.remarks)})" if dataset.remarks else ""
+def _too_few(dataset: Dataset, source: Source, part: str) -> str:
+    remarks = f" ({'; '.join(dataset.remarks)})" if dataset.remarks else ""
     return (
         f"corpus {source.label}: {len(dataset.parts[part])} videos of part {part} can be used, at least 2 are needed"
-        f"{told}: give the folder of videos with --videos, and a corpus that says which part each is in"
+        f"{remarks}: give the folder of videos with --videos, and a corpus that says which part each is in"
     )
 
 
-def _look_up(dataset: Dataset, name: str, bank: Bank, retrieved: int) -> Known:
+def _look_up(dataset: Dataset, name: str, bank: Bank, retrieved: int) -> RetrievedPart:
     part = dataset.parts[name]
     first = part.features[0]
-    wrong = unfit(bank, first.visual, first.textual, first.vector)
+    wrong = features_mismatch(bank, first.visual, first.textual, first.vector)
     if wrong is not None:
         raise UsageError(wrong)
     try:
@@ -225,7 +225,7 @@ def _look_up(dataset: Dataset, name: str, bank: Bank, retrieved: int) -> Known:
         raise UsageError(f"{error}: give more videos, or a smaller --retrieved") from None
 
 
-def _metrics(model: MMRA, bank: Bank, known: Known, part: str) -> dict[str, JSON]:
-    """Measure a model, and the mean of its bank beside it."""
-    flat = np.full(len(known.log2), float(bank.target.mean(dtype=np.float64)))
-    return {"part": part, "model": measure(known.predicted(model, bank), known.log2), "mean": measure(flat, known.log2)}
+def _metrics(model: MMRA, bank: Bank, data: RetrievedPart, part: str) -> dict[str, JSON]:
+    """Measure a model, and as its baseline the mean of its bank."""
+    flat = np.full(len(data.log2), float(bank.target.mean(dtype=np.float64)))
+    return {"part": part, "model": measure(data.predicted(model, bank), data.log2), "mean": measure(flat, data.log2)}

@@ -1,4 +1,4 @@
-"""What Ray says when a worker is lost, in a few words, and whether a component may be to blame."""
+"""Short reasons for the loss of a worker, from Ray's errors, and whether the component may have caused it."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ _REASONS = (
 
 
 def explain(error: BaseException | None) -> tuple[str, bool]:
-    """Return why a worker is gone, and whether its component, or what it was given, may be the reason."""
+    """Return why a worker was lost, and whether its component or an item may have caused it."""
     text = str(error)
     for sign, why, blame in _REASONS:
         if sign in text:
             return why, blame
-    module = missing(error)
+    module = missing_module(error)
     return f"{module} is not installed there" if module else f"its worker was lost ({cause(error)})", True
 
 
-def missing(error: BaseException | str | None) -> str | None:
-    """Name what is not installed where an error comes from, if that is what it is about."""
-    found = _MODULE.search(str(error))
-    if found is None:
+def missing_module(error: BaseException | str | None) -> str | None:
+    """Return the module that is not installed on the node of an error; None for any other error."""
+    match = _MODULE.search(str(error))
+    if match is None:
         return None
-    return "popbench" if found[1] in _OURS else f"the module {found[1]}"
+    return "popbench" if match[1] in _OURS else f"the module {match[1]}"
 
 
 def cause(error: BaseException | None) -> str:
-    """Return what an error comes down to: of a traceback from a node, its last line; and no colours."""
+    """Return an error as one line without colours: of a traceback from a node, the last line."""
     lines = [line for line in _ESCAPES.sub("", str(error)).splitlines() if line.strip()]
     if error is not None and len(lines) < 2:
         return one_line(_ESCAPES.sub("", one_line(error)), 200)
