@@ -1,7 +1,7 @@
-"""What moves the scores of a run: its titles, its videos, or what they do together.
+"""Audits a predictor: finds out whether a run's scores follow its titles, its videos, or both together.
 
-For whoever wonders what a predictor looks at. Takes a finished run and a predictor; hands on audit.json, audit.md and
-a section of the run's board. `run` scores the samples again under changes that take one thing from them at a time;
-`clips` makes the changed videos, `scoring` asks the predictor, `attribution` turns scores into shares of variance, and
-`novelty` tells of samples unlike what the predictor was trained on. Nothing is written to the ledger.
+Takes a finished run and a predictor; hands on audit.json, audit.md and a section of the run's board. `run` scores the
+samples again with one thing changed at a time; `clips` makes the changed videos, `scorer` calls the predictor,
+`attribution` turns scores into shares of variance, and `novelty` finds samples unlike the predictor's training items.
+Nothing is written to the ledger.
 """

@@ -1,4 +1,4 @@
-"""From scores before and after changes to the rows of an audit: shares of variance, typical shifts, reordered pairs."""
+"""Computes the rows of an audit from scores before and after changes: shares of variance, shifts, reordered pairs."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Pairs:
-    """Samples paired across prompts, and their log2 scores with the other's title, and with the other's video."""
+    """Samples paired across prompts, with log2 scores of the first one's parts combined with the second one's."""
 
     first: Ints
     second: Ints
     round: Ints
     first_with_title: Floats
-    """The first sample's video under the second's title; the second's title and the first's video, that is."""
+    """The first sample's video with the second sample's title."""
     first_with_video: Floats
-    """The first sample's title on the second's video."""
+    """The first sample's title with the second sample's video."""
 
 
 class Attribution:
-    """The statistics of one predictor on some samples. Scores are log2 popularity, NaN where there is none."""
+    """The statistics of one predictor on some samples. Scores are log2 popularity, NaN for none."""
 
     def __init__(self, samples: Sequence[Sample], scores: Floats, pairs: Pairs, seed: int) -> None:
         self._s = scores
@@ -46,21 +46,21 @@ class Attribution:
         self._prompt_of_cell[self._cells] = self._prompts
 
     def swaps(self) -> dict[str, Any]:
-        """Rows `title` and `video`, and what is left: `remainder`, `shared`, `together`, `difference`, `variance`."""
+        """Return the rows of titles and videos, and `remainder`, `shared`, `together`, `difference`, `variance`."""
         pairs = self._pairs
         s_i, s_j = self._s[pairs.first], self._s[pairs.second]
         x, y = pairs.first_with_title, pairs.first_with_video
-        whole = np.isfinite(s_i) & np.isfinite(s_j) & np.isfinite(x) & np.isfinite(y)
-        mean = self._mean(whole)
-        found = swap_shares(s_i[whole], s_j[whole], x[whole], y[whole], mean)
+        complete = np.isfinite(s_i) & np.isfinite(s_j) & np.isfinite(x) & np.isfinite(y)
+        mean = self._mean(complete)
+        shares = swap_shares(s_i[complete], s_j[complete], x[complete], y[complete], mean)
         rounds = self._after_swaps()
         lost = {part: np.concatenate([self._s - after for after in rounds[part]]) for part in rounds}
         n_rounds = len(rounds["title"])
         rows = [
             {
                 "change": part,
-                "n": int(2 * whole.sum()),
-                "share": self._interval(found[name]),
+                "n": int(2 * complete.sum()),
+                "share": self._interval(shares[name]),
                 "factor": self._factor(lost[part], np.tile(self._prompts, n_rounds)),
                 "reordered": self._reordered([(self._s, after) for after in rounds[part]]),
             }
@@ -68,19 +68,19 @@ class Attribution:
         ]
         return {
             "rows": rows,
-            **{name: self._interval(found[name]) for name in ("remainder", "shared", "together")},
-            "difference": self._interval(found["a"] - found["b"]),
-            "variance": self._interval(variance(s_i[whole], s_j[whole], mean)),
+            **{name: self._interval(shares[name]) for name in ("remainder", "shared", "together")},
+            "difference": self._interval(shares["a"] - shares["b"]),
+            "variance": self._interval(variance(s_i[complete], s_j[complete], mean)),
         }
 
     def change(self, name: str, after: Floats, before: Floats | None = None) -> dict[str, JSON]:
-        """Return the row of a change that every sample went through; `before` is what it is compared with."""
+        """Return the row of a change of all samples; `before` are the scores to compare with."""
         before = self._s if before is None else before
         lost = before - after
         first, second = self._pairs.first, self._pairs.second
         s_i, s_j, d_i, d_j = self._s[first], self._s[second], lost[first], lost[second]
-        whole = np.isfinite(s_i) & np.isfinite(s_j) & np.isfinite(d_i) & np.isfinite(d_j)
-        share = change_share(s_i[whole], s_j[whole], d_i[whole], d_j[whole], self._mean(whole))
+        complete = np.isfinite(s_i) & np.isfinite(s_j) & np.isfinite(d_i) & np.isfinite(d_j)
+        share = change_share(s_i[complete], s_j[complete], d_i[complete], d_j[complete], self._mean(complete))
         return {
             "change": name,
             "n": int(np.isfinite(lost).sum()),
@@ -90,15 +90,15 @@ class Attribution:
         }
 
     def covariate(self, name: str, values: Floats) -> dict[str, JSON]:
-        """Return R^2 of the scores on one number of each sample; null where it is the same for all."""
-        there = np.isfinite(self._s) & np.isfinite(values)
-        found = r_squared(values[there], self._s[there], self._prompts[there], self._resamples)
-        constant = not there.any() or bool(np.ptp(values[there]) == 0)
-        squared = None if found is None else self._interval(found)
-        return {"name": name, "n": int(there.sum()), "constant": constant, "r_squared": squared}
+        """Return R^2 of the scores on one number per sample; null if the number is the same for all."""
+        scored = np.isfinite(self._s) & np.isfinite(values)
+        fit = r_squared(values[scored], self._s[scored], self._prompts[scored], self._resamples)
+        constant = not scored.any() or bool(np.ptp(values[scored]) == 0)
+        squared = None if fit is None else self._interval(fit)
+        return {"name": name, "n": int(scored.sum()), "constant": constant, "r_squared": squared}
 
     def _after_swaps(self) -> dict[str, list[Floats]]:
-        """Return every sample's scores after each round of swaps; one that is left over in a round meets two others."""
+        """Return every sample's scores after each round of swaps; with an odd number, one sample is in two pairs."""
         pairs = self._pairs
         title: list[Floats] = []
         video: list[Floats] = []
@@ -113,13 +113,13 @@ class Attribution:
             video.append(of_video)
         return {"title": title, "video": video}
 
-    def _mean(self, whole: Any) -> Any:
-        first, second = self._prompts[self._pairs.first[whole]], self._prompts[self._pairs.second[whole]]
+    def _mean(self, complete: Any) -> Any:
+        first, second = self._prompts[self._pairs.first[complete]], self._prompts[self._pairs.second[complete]]
         return lambda values: self._resamples.pair_means(values, first, second)
 
     def _factor(self, lost: Floats, prompts: Ints) -> JSON:
-        there = np.isfinite(lost)
-        return self._interval(2.0 ** medians(-lost[there], prompts[there], self._resamples))
+        scored = np.isfinite(lost)
+        return self._interval(2.0 ** medians(-lost[scored], prompts[scored], self._resamples))
 
     def _reordered(self, changes: Sequence[tuple[Floats, Floats]]) -> JSON:
         counts = np.zeros((self._resamples.counts.shape[1], 2))
@@ -130,14 +130,14 @@ class Attribution:
             return self._interval(reordered / pairs)
 
     def _interval(self, statistic: Floats) -> JSON:
-        found = self._resamples.interval(statistic)
-        if found is None:
+        ends = self._resamples.interval(statistic)
+        if ends is None:
             return None
-        return {key: rounded(number) for key, number in zip(("value", "low", "high"), found, strict=True)}
+        return {key: rounded(number) for key, number in zip(("value", "low", "high"), ends, strict=True)}
 
 
 def rounded(number: float) -> float | None:
-    """Keep ten significant digits, None for what is no number: results must not differ with the machine."""
+    """Return ten significant digits, as more of them differ between machines; None for NaN and infinity."""
     return float(f"{number:.10g}") if math.isfinite(number) else None
 
 
@@ -147,7 +147,7 @@ def _codes(names: Sequence[tuple[object, ...]]) -> Ints:
 
 
 def compare(stored: Mapping[int, float], scores: Floats, tolerance: float = 1e-4) -> dict[str, JSON]:
-    """Say how many of the run's scores, by sample, came out otherwise: by more than `tolerance` of their size."""
+    """Count the run's scores, by sample, that differ from `scores` by more than `tolerance` of their size."""
     off = {
         number: abs(2.0 ** float(scores[number]) / popularity - 1)
         for number, popularity in stored.items()

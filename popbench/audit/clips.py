@@ -1,4 +1,4 @@
-"""Changed videos: each made in a temporary folder when it is asked for, and removed when its scores are there."""
+"""Makes changed videos in a temporary folder when they are needed, and removes them once they are scored."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Change = Literal["same", "reversed", "still", "black"]
-"""What is done to a video that is written anew: nothing, its frames backwards, its middle frame only, no picture."""
+"""Changes of a video that is re-encoded: none, frames in reverse order, the middle frame only, black frames."""
 
 MEMORY = 512 * 2**20
-"""Bytes of frames that a video is decoded to at most; a longer one is re-encoded from evenly spaced frames."""
+"""Bytes of decoded frames at most; of a longer video, evenly spaced frames are re-encoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A title with a video, as a predictor is asked about them; `change` None is the file as it is."""
+    """A title and a video to score; with `change` None, the video is the unchanged file."""
 
     title: str
     video: Path
@@ -32,7 +32,7 @@ class Variant:
 
 
 class Clips:
-    """The videos of one round of questions."""
+    """The changed videos of some variants."""
 
     def __init__(self, folder: Path, variants: Iterable[Variant]) -> None:
         self._folder = folder
@@ -40,7 +40,7 @@ class Clips:
         self._paths: dict[tuple[Path, Change | None], Path] = {}
 
     def path(self, variant: Variant) -> Path:
-        """Return the file to score; raises VideoError where the video cannot be read, OSError for a full disk."""
+        """Return the file to score; raises VideoError if the video cannot be read, OSError if the disk is full."""
         if variant.change is None:
             return variant.video
         key = variant.video, variant.change
@@ -49,7 +49,7 @@ class Clips:
         return self._paths[key]
 
     def done(self, variant: Variant) -> None:
-        """Remove a changed video that nobody asks for any more."""
+        """Remove a changed video once all its variants are done."""
         key = variant.video, variant.change
         self._left[key] -= 1
         if not self._left[key] and key in self._paths and variant.change != "black":
@@ -60,7 +60,7 @@ class Clips:
         seconds = info.seconds or 1.0
         most = max(2, MEMORY // (3 * info.width * info.height))
         if change == "black":
-            # Videos of one shape share it; of whatever length, it takes one frame of memory.
+            # Videos of one size and length share the file; broadcasting keeps one frame in memory.
             count = min(info.frames, most)
             path = self._folder / f"black-{info.width}x{info.height}-{count}-{seconds:.6f}.mp4"
             if not path.exists():
@@ -78,14 +78,14 @@ def _rate(frames: int, seconds: float) -> float:
 
 
 def _changed(frames: NDArray[np.uint8], change: Change) -> NDArray[np.uint8]:
-    """Return the frames of a changed video; the still is held for the length of the original."""
+    """Return the frames of a changed video; a still has as many frames as the original."""
     if change == "reversed":
         return frames[::-1]
     return np.broadcast_to(frames[len(frames) // 2], frames.shape) if change == "still" else frames
 
 
 def duration(video: Path) -> float:
-    """Return a video's length in seconds, to the millisecond; NaN where it cannot be read."""
+    """Return a video's length in seconds, to the millisecond; NaN if it cannot be read."""
     try:
         return round(video_info(video).seconds, 3)
     except VideoError:

@@ -1,4 +1,4 @@
-"""How far the audited samples are from what the predictor was trained on, where it says so in `Score.extra`."""
+"""Summarises how far the audited samples are from the predictor's training items, if it says so in `Score.extra`."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from popbench.stats import proportion_interval
 PARTS = ("video", "title")
 LIMITS = {"beyond_95": 0.95, "beyond_99": 0.99}
 WARNED = 0.05
-"""The share of samples beyond the 0.99 quantile of the training items' own distances from which on it is told."""
+"""The share of samples beyond the 0.99 quantile of the training items' own distances that is worth a warning."""
 
 
 def novelty_of(systems: Sequence[str], extras: Sequence[Mapping[str, Any] | None]) -> dict[str, JSON] | None:
-    """Summarise `extra["novelty"]` of the unchanged samples, by part and by system; None where nobody says any.
+    """Summarise `extra["novelty"]` of the unchanged samples, by part and by system; None if no sample has it.
 
-    A quantile q of 0.99 says that the item is farther from its nearest training item than 99 % of training items are
+    A quantile of 0.99 means that the item is farther from its nearest training item than 99 % of the training items are
     from theirs.
     """
-    found: dict[str, JSON] = {}
+    summaries: dict[str, JSON] = {}
     for part in PARTS:
-        told = [
+        with_quantile = [
             (system, quantile)
             for system, extra in zip(systems, extras, strict=True)
             if (quantile := _quantile(extra, part)) is not None
         ]
-        if told:
+        if with_quantile:
             by_system: dict[str, list[float]] = {}
-            for system, quantile in told:
+            for system, quantile in with_quantile:
                 by_system.setdefault(system, []).append(quantile)
-            found[part] = {
-                **_summary([quantile for _, quantile in told]),
+            summaries[part] = {
+                **_summary([quantile for _, quantile in with_quantile]),
                 "by_system": {system: _summary(of) for system, of in sorted(by_system.items())},
             }
-    return found or None
+    return summaries or None
 
 
 def _quantile(extra: Mapping[str, Any] | None, part: str) -> float | None:
-    """Read one quantile; what is no number from 0 to 1 says nothing."""
-    said = extra.get("novelty") if extra is not None else None
-    value = said.get(part) if isinstance(said, Mapping) else None
+    """Return one quantile; None if it is no number from 0 to 1."""
+    novelty = extra.get("novelty") if extra is not None else None
+    value = novelty.get(part) if isinstance(novelty, Mapping) else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         return None
     return float(value)
@@ -58,7 +58,7 @@ def _summary(quantiles: Sequence[float]) -> dict[str, JSON]:
 
 
 def warnings_of(novelty: Mapping[str, Any] | None) -> Iterator[str]:
-    """Warn where more than 5 % of samples are beyond 0.99, and by their interval more than the 1 % to be expected."""
+    """Yield a warning if more than 5 % of samples are beyond 0.99 and the interval excludes the expected 1 %."""
     for part, summary in (novelty or {}).items():
         beyond = summary["beyond_99"]
         if beyond["value"] > WARNED and beyond["low"] > 1 - LIMITS["beyond_99"]:

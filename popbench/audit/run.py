@@ -13,7 +13,7 @@ import numpy as np
 from popbench.audit.attribution import RESAMPLES, Attribution, Floats, Pairs, compare
 from popbench.audit.clips import Variant, duration
 from popbench.audit.novelty import novelty_of, warnings_of
-from popbench.audit.scoring import Scored, Scorer
+from popbench.audit.scorer import Scored, Scorer
 from popbench.errors import RunError, UsageError, damage, one_line
 from popbench.files import read_json
 from popbench.interfaces import Engine
@@ -56,26 +56,26 @@ def audit(
     seed: int = SEED,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Audit the predictors of a run, or those of `predictors`; write audit.json and audit.md, and add to its board.
+    """Audit a run's predictors, or those of the specs `predictors`; writes audit.json, audit.md and the run's board.
 
-    Returns what was found now; audit.json keeps with it the latest audits of other predictors. The run is held
-    meanwhile, and its ledger not touched.
+    Returns the new audits; audit.json also keeps the latest audits of other predictors. The run is locked meanwhile;
+    its ledger is not changed.
 
     Raises:
         UsageError: the run cannot be audited so; nothing was done.
-        RunError: a predictor could not even score the samples as they are, or the disk refused; nothing was written.
+        RunError: a predictor did not score the unchanged samples, or the disk refused; nothing was written.
     """
     progress = progress or Progress()
-    read_run_json(path)  # a lock is left in a run only
+    read_run_json(path)  # first, since locking a folder that is no run would leave files in it
     check_free(path)
     with HeldDirectory(path) as directory:
         run_json = read_finished(path)
-        board = _board(path, run_json)  # before hours of work, not after
-        every = list(read_jsonl(path / "samples.jsonl"))
-        samples = select(every, limit)
+        board = _board(path, run_json)  # a damaged board is refused before hours of work
+        all_samples = list(read_jsonl(path / "samples.jsonl"))
+        samples = select(all_samples, limit)
         _check_samples(path, samples)
         parts = _predictors(path, run_json, predictors)
-        # Not the run's own, which may be on machines that only its run.json knows.
+        # Not the run's own engine: a stranger's run.json may name other machines.
         engine = load_registry().resolve("engine", "local", _runtime(run_json))
         _check(parts, engine)
         with _working(engine.component, progress) as folder:
@@ -85,19 +85,19 @@ def audit(
                 )
                 for part in parts
             ]
-        found = {
+        content = {
             "schema": 1,
             "demo": any(entry["demo"] for entry in audits),
             "notes": {part.label: note for part in parts if (note := part.resolved.component.note)},
             "audits": audits,
         }
-        _write(directory, found, run_json, every, board)
-    return found
+        _write(directory, content, run_json, all_samples, board)
+    return content
 
 
 @contextmanager
 def _working(engine: Engine, progress: Progress) -> Iterator[Path]:
-    """Start an engine in a temporary folder; both are gone afterwards, whatever happens."""
+    """Start an engine in a temporary folder; afterwards the engine is closed and the folder removed."""
     with tempfile.TemporaryDirectory(prefix="popbench-audit-", ignore_cleanup_errors=True) as folder:
         engine.start(Path(folder))
         try:
@@ -108,7 +108,7 @@ def _working(engine: Engine, progress: Progress) -> Iterator[Path]:
 
 
 def _runtime(run_json: RunJson) -> dict[str, JSON]:
-    """Return the runtime options that the run gave to every component that has them."""
+    """Return the run's runtime options, for the components that have them."""
     concurrency = run_json["config"].get("concurrency")
     return {} if concurrency is None else {"concurrency": concurrency}
 
@@ -140,7 +140,7 @@ def _check_samples(path: Path, samples: Sequence[Sample]) -> None:
 
 
 def _predictors(path: Path, run_json: RunJson, specs: Sequence[str]) -> list[Part]:
-    """Resolve the predictors; raises UsageError where one is not the one that it is called after."""
+    """Resolve the predictors; raises UsageError if one has a label of the run's and another fingerprint."""
     registry = load_registry()
     recorded = run_json["config"].get("predictor", [])
     if not specs:
@@ -166,16 +166,16 @@ def _check(parts: Sequence[Part], engine: Resolved) -> None:
     lacks = []
     for resolved in (*(part.resolved for part in parts), engine):
         try:
-            found = resolved.component.check()
+            lines = resolved.component.check()
         except Exception as error:  # a plugin's check may raise anything
-            found = [f"its check failed: {one_line(error)}"]
-        lacks += [f"{resolved.spec.kind} {resolved.spec.label}: {line}" for line in found]
+            lines = [f"its check failed: {one_line(error)}"]
+        lacks += [f"{resolved.spec.kind} {resolved.spec.label}: {line}" for line in lines]
     if lacks:
         raise UsageError("\n".join(lacks))
 
 
 class _Audit:
-    """One predictor's audit."""
+    """The audit of one predictor."""
 
     def __init__(
         self,
@@ -192,7 +192,7 @@ class _Audit:
         self.asked = [(sample.title or "", path / str(sample.video)) for sample in samples]
 
     def run(self, scorer: Scorer) -> dict[str, JSON]:
-        """Score everything and return the entry of audit.json."""
+        """Score all variants; returns the entry of audit.json."""
         plain = [Variant(*asked) for asked in self.asked]
         unchanged = scorer.score("score unchanged samples of", plain)
         scores = _log2(unchanged, plain)
@@ -216,7 +216,7 @@ class _Audit:
         return self._entry(scores, unchanged, attribution, {**parts, "rows": rows})
 
     def _swaps(self, scorer: Scorer) -> tuple[Pairs, Scored, int]:
-        """Score pairs of samples with each other's title; the same scores are those with each other's video."""
+        """Score pairs of samples with their titles swapped, which is the same as with their videos swapped."""
         prompts = {prompt: number for number, prompt in enumerate(prompts_of(self.samples))}
         groups = [prompts[sample.task, sample.prompt_id] for sample in self.samples]
         first, second, of = pair_across(groups, self.shuffles, self.seed)
@@ -227,7 +227,7 @@ class _Audit:
         return Pairs(first, second, of, _log2(scored, x), _log2(scored, y)), scored, failed
 
     def _entry(
-        self, scores: Floats, unchanged: Scored, attribution: Attribution, found: Mapping[str, JSON]
+        self, scores: Floats, unchanged: Scored, attribution: Attribution, statistics: Mapping[str, JSON]
     ) -> dict[str, JSON]:
         label = self.part.label
         of_run = label in self.run_json["predictors"]
@@ -261,7 +261,7 @@ class _Audit:
                 "digest": content(self.samples, label),
             },
             "stored": compare(stored, scores) if of_run else None,
-            **found,
+            **statistics,
             "covariates": [
                 attribution.covariate("title_length", length),
                 attribution.covariate("duration", seconds),
@@ -278,7 +278,7 @@ def _log2(scored: Scored, variants: Sequence[Variant]) -> Floats:
 
 
 def _board(path: Path, run_json: RunJson) -> dict[str, Any] | None:
-    """Return the run's board without audits, None where it has none; raises UsageError for one that is damaged."""
+    """Return the run's board without audits, None if it has no board; raises UsageError if it is damaged."""
     if not (path / "results.json").exists():
         return None
     try:
@@ -286,7 +286,7 @@ def _board(path: Path, run_json: RunJson) -> dict[str, Any] | None:
         board["remarks"] = [line for line in board["remarks"] if line != OUTDATED]
         board.pop("audit", None)
         render(board, run_json["config"])
-    except Exception as error:  # whatever stands there, it is no board
+    except Exception as error:  # a stranger's file may hold anything
         raise UsageError(
             f"{path / 'results.json'} cannot be read as a board ({damage(error)}): run popbench eval again"
         ) from error
@@ -295,15 +295,15 @@ def _board(path: Path, run_json: RunJson) -> dict[str, Any] | None:
 
 def _write(
     directory: HeldDirectory,
-    found: Mapping[str, Any],
+    content: Mapping[str, Any],
     run_json: RunJson,
     samples: Sequence[Sample],
     board: dict[str, Any] | None,
 ) -> None:
-    """Write the audit's files, then the run's board with it; each file is whole whenever it is there."""
-    found = with_earlier(found, directory.path)
-    directory.write_json(FILE, found)
-    directory.write_text("audit.md", document(found))
+    """Write the audit's files, then the run's board with the audit; each file whole or not at all."""
+    content = with_earlier(content, directory.path)
+    directory.write_json(FILE, content)
+    directory.write_text("audit.md", document(content))
     if board is not None:
         keep_audit(board, samples, directory.path)
         write_board(directory, board, run_json["config"])

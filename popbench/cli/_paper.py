@@ -62,7 +62,7 @@ def write(runs: Sequence[Path], out: Path | None, given: Mapping[str, Any]) -> i
     tasks = {prompts: given[prompts] for prompts in ("concrete", "abstract") if given[prompts] is not None}
     asked = Asked(tasks, *(given[name] for name in ("rag_size", "llm", "generator", "mode", "matches")))
     written = write_paper(runs, out, asked, given["predictor"], common=given["common"])
-    for line in written.told:
+    for line in written.notes:
         tell(line)
     tell(f"{written.folder}: {', '.join(written.files)}")
     return 0

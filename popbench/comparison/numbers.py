@@ -1,4 +1,4 @@
-"""The numbers of a comparison: win rates of after over before, and what each side comes to on the same prompts."""
+"""Computes a comparison: win rates of after over before, and each side's statistics on the same prompts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 
 from popbench import stats
-from popbench.comparison.pairing import SIDES, Pairs, Side, label, match, pair_systems, read_side, shared_predictors
+from popbench.comparison.compared_pairs import (
+    SIDES,
+    Pairs,
+    Side,
+    label,
+    match,
+    pair_systems,
+    read_side,
+    shared_predictors,
+)
 from popbench.errors import UsageError
 from popbench.leaderboard.pairs import LEVEL, RESAMPLES, compare, draw, resamples_of, rounded
 from popbench.leaderboard.results import compute, detectable, strata_of
@@ -21,21 +30,22 @@ _OF_SIDE = ("median", "compliance", "compliance_interval", "copy_rate", "copy_ra
 
 
 def compare_runs(before: Path, after: Path, *, systems: Sequence[str] = (), common: bool = False) -> dict[str, Any]:
-    """Compare two runs, or exported scores, system by system; return the numbers, ready for JSON.
+    """Compare two runs, or exported scores, system by system; returns JSON values.
 
-    `systems` names those to compare, each `ID` or `BEFORE=AFTER`; else they are those of one id. Everything is paired
-    by task, prompt and repeat: `contrasts` has a row for each pair of systems in each table (a task, or a group of
-    them), with the fields of `pairs` in results.json for after against before; the intervals, verdicts and adjusted
-    p-values of one table hold together. `before` and `after` in a row are what each side comes to on these prompts.
+    `systems` names the systems to compare, each `ID` or `BEFORE=AFTER`; without it, systems with the same id are
+    compared. Everything is paired by task, prompt and repeat. `contrasts` has a row for each pair of systems in each
+    table (a task, or a group of tasks), with the fields of `pairs` in results.json for after against before; the
+    intervals, verdicts and adjusted p-values of one table hold together. `before` and `after` in a row are each side's
+    statistics on these prompts.
 
-    Raises UsageError for what is no finished run or score file, for two versions of a task, two predictors, demo
-    scores against real ones, and, unless `common` leaves their prompts out, for results that only some systems have.
+    Raises UsageError if one is no finished run or score file, for two versions of a task, two predictors, or demo
+    scores against real ones, and, unless `common` leaves their prompts out, if only some systems have a result.
     """
     ours, theirs = read_side(before), read_side(after)
     pairs = pair_systems(ours, theirs, systems)
     if before.resolve() == after.resolve() and any(one == other for one, other in pairs):
         raise UsageError(f"{before} and {after} are the same: there is nothing to compare")
-    found: dict[str, Any] = {
+    comparison: dict[str, Any] = {
         "schema": 1,
         "before": str(before),
         "after": str(after),
@@ -51,60 +61,63 @@ def compare_runs(before: Path, after: Path, *, systems: Sequence[str] = (), comm
         "minimum_detectable_win_rate": [],
     }
     for one, other in shared_predictors(ours, theirs):
-        there = [set(scores.table.system_names) for scores in (one, other)]
-        scored = [pair for pair in pairs if all(system in known for system, known in zip(pair, there, strict=True))]
+        of_side = [set(scores.table.system_names) for scores in (one, other)]
+        scored = [pair for pair in pairs if all(system in held for system, held in zip(pair, of_side, strict=True))]
         if scored:
-            _add_predictor(found, one, other, scored, common=common)
-    if not found["contrasts"]:
+            _add_predictor(comparison, one, other, scored, common=common)
+    if not comparison["contrasts"]:
         raise UsageError(f"{before} and {after}: no predictor scored both systems of a pair")
-    whole: dict[str, Any] = rounded(found)
+    whole: dict[str, Any] = rounded(comparison)
     return whole
 
 
-def _add_predictor(found: dict[str, Any], one: Scores, other: Scores, pairs: Pairs, *, common: bool) -> None:
+def _add_predictor(comparison: dict[str, Any], one: Scores, other: Scores, pairs: Pairs, *, common: bool) -> None:
     matched = match(one, other, pairs, common=common)
-    named = one if one.predictor_digest != one.predictor else other  # a file need not know its name
-    found["predictors"].append({"name": named.predictor, "digest": named.predictor_digest, "unit": named.unit})
-    found["demo"] = one.demo
+    named = one if one.predictor_digest != one.predictor else other  # a score file may lack the name
+    comparison["predictors"].append({"name": named.predictor, "digest": named.predictor_digest, "unit": named.unit})
+    comparison["demo"] = one.demo
     sides = [_of_side(scores) for scores in (matched.before, matched.after)]
     for block in blocks(matched.both, common=True):
-        about = {"task": block.name, "predictor": named.predictor}
-        rows = _contrasts(block, pairs, about, sides)
-        found["resamples"] = min(found["resamples"], resamples_of(len(block.prompts)))
+        table_of = {"task": block.name, "predictor": named.predictor}
+        rows = _contrasts(block, pairs, table_of, sides)
+        comparison["resamples"] = min(comparison["resamples"], resamples_of(len(block.prompts)))
         tested = sum(not row["identical"] for row in rows)
-        found["contrasts"] += rows
-        found["minimum_detectable_win_rate"].append({**about, **detectable(len(block.prompts), tested)})
+        comparison["contrasts"] += rows
+        comparison["minimum_detectable_win_rate"].append({**table_of, **detectable(len(block.prompts), tested)})
 
 
 def _left_out(ours: Side, theirs: Side, pairs: Pairs | None) -> dict[str, JSON]:
-    """Name the tasks, predictors and, unless they were chosen, systems of each side that are not compared."""
-    found = {}
-    for at, (name, side, other) in enumerate(zip(SIDES, (ours, theirs), (theirs, ours), strict=True)):
-        found[name] = {
-            "systems": sorted(set(side.systems) - {pair[at] for pair in pairs}) if pairs else [],
+    """Return each side's tasks, predictors and, unless the user chose them, systems that are not compared."""
+    left_out = {}
+    for number, (name, side, other) in enumerate(zip(SIDES, (ours, theirs), (theirs, ours), strict=True)):
+        left_out[name] = {
+            "systems": sorted(set(side.systems) - {pair[number] for pair in pairs}) if pairs else [],
             "tasks": sorted(side.tasks - other.tasks),
             "predictors": sorted(label for digest, label in side.predictors.items() if digest not in other.predictors),
         }
-    return found
+    return left_out
 
 
 def _of_side(scores: Scores) -> dict[tuple[str, str], dict[str, JSON]]:
-    """Return what each system of one side comes to, by table and system."""
+    """Return the statistics of one side, by table and system."""
     return {(row["task"], row["system"]): row for row in compute([scores], common=True)["systems"]}
 
 
 def _contrasts(
-    block: Block, pairs: Pairs, about: Mapping[str, JSON], sides: Sequence[Mapping[tuple[str, str], Mapping[str, JSON]]]
+    block: Block,
+    pairs: Pairs,
+    table_of: Mapping[str, JSON],
+    sides: Sequence[Mapping[tuple[str, str], Mapping[str, JSON]]],
 ) -> list[dict[str, JSON]]:
     """Compare each pair on a block.
 
-    A pair of which every score is the same before and after has nothing to test: it is no part of the family for which
-    the others' intervals and p-values hold. (A sign test is one given the ties, and of ties alone it never rejects;
-    Tarone 1990, Biometrics 46, on leaving out such tests.)
+    A pair with the same scores before and after is not tested, and is left out of the family that the intervals and
+    adjusted p-values of the others hold for. (A sign test is conditional on the ties, and with ties alone it never
+    rejects; on leaving out such tests see Tarone 1990, Biometrics 46.)
     """
     values = np.asarray(block.values, dtype=np.float64)
-    at = {system: number for number, system in enumerate(block.systems)}
-    met = [values[[at[label("after", other)], at[label("before", one)]]] for one, other in pairs]
+    number_of = {system: number for number, system in enumerate(block.systems)}
+    met = [values[[number_of[label("after", other)], number_of[label("before", one)]]] for one, other in pairs]
     identical = np.array([bool((two[0] == two[1]).all()) for two in met])
     y = np.concatenate([stats.pairwise_outcomes(two) for two in met])
     strata = strata_of(block)
@@ -113,7 +126,7 @@ def _contrasts(
     for family in (identical, ~identical):
         if family.any():
             rows |= zip(np.flatnonzero(family).tolist(), compare(y[family], strata, resamples).rows(), strict=True)
-    found = []
+    contrasts = []
     for number, (one, other) in enumerate(pairs):
         same = bool(identical[number])
         before, after = (
@@ -121,9 +134,9 @@ def _contrasts(
             for side, system in zip(sides, (one, other), strict=True)
         )
         medians = before["median"]["value"], after["median"]["value"]
-        found.append(
+        contrasts.append(
             {
-                **about,
+                **table_of,
                 "systems": {"before": one, "after": other},
                 **rows[number],
                 **({"verdict": None} if same else {}),
@@ -133,4 +146,4 @@ def _contrasts(
                 "median_ratio": medians[1] / medians[0] if medians[0] else None,
             }
         )
-    return found
+    return contrasts

@@ -1,4 +1,4 @@
-"""A comparison as rich tables on the terminal."""
+"""Shows a comparison as tables on the terminal."""
 
 from __future__ import annotations
 
@@ -19,51 +19,51 @@ from popbench.text import counted
 _ARROW = " → "
 
 
-def show(found: Mapping[str, Any], console: Console) -> None:
-    """Print what was compared and what differs, then each table with its verdicts and with what it can decide."""
-    for line in (f"before: {found['before']}", f"after:  {found['after']}"):
+def show(comparison: Mapping[str, Any], console: Console) -> None:
+    """Print the two runs and their differences, then each table with its verdicts and its detectable win rate."""
+    for line in (f"before: {comparison['before']}", f"after:  {comparison['after']}"):
         console.print(Text(line), soft_wrap=True)
-    _show_differences(found, console)
-    _show_left_out(found["not_compared"], console)
+    _show_differences(comparison, console)
+    _show_left_out(comparison["not_compared"], console)
     console.print()
-    for predictor, task in dict.fromkeys((row["predictor"], row["task"]) for row in found["contrasts"]):
-        rows = [row for row in found["contrasts"] if (row["predictor"], row["task"]) == (predictor, task)]
+    for predictor, task in dict.fromkeys((row["predictor"], row["task"]) for row in comparison["contrasts"]):
+        rows = [row for row in comparison["contrasts"] if (row["predictor"], row["task"]) == (predictor, task)]
         changed = [row for row in rows if not row["identical"]]
-        console.print(_contrasts(found, rows, predictor, task))
+        console.print(_contrasts(comparison, rows, predictor, task))
         if changed:
-            console.print(_sides(found, changed, predictor, task))
+            console.print(_sides(comparison, changed, predictor, task))
         console.print(Text(_summary(rows), style="bold"))
         if changed:
-            console.print(Text(decides(found, predictor, task), style="dim"))
+            console.print(Text(decides(comparison, predictor, task), style="dim"))
         console.print()
-    if found["restricted_to_common"]:
+    if comparison["restricted_to_common"]:
         console.print(Text("Restricted to the prompts that all compared systems have in both runs."))
-    if found["demo"]:
+    if comparison["demo"]:
         console.print(
             Text("Demo scores: they show that the machinery works and say nothing about real popularity.", "yellow")
         )
 
 
-def _show_differences(found: Mapping[str, Any], console: Console) -> None:
-    if not found["differences"]:
-        though = "" if all(row["identical"] for row in found["contrasts"]) else ", and yet scores do"
+def _show_differences(comparison: Mapping[str, Any], console: Console) -> None:
+    if not comparison["differences"]:
+        though = "" if all(row["identical"] for row in comparison["contrasts"]) else ", and yet scores do"
         what = "nothing that runs record (components, options, seed, versions)"
         console.print(Text(f"What differs: {what}{though}"))
         return
     console.print(Text("What differs:"))
-    for line in found["differences"]:
+    for line in comparison["differences"]:
         console.print(Padding(Text(line), (0, 0, 0, 2)))
 
 
 def _show_left_out(left_out: Mapping[str, Mapping[str, Sequence[str]]], console: Console) -> None:
     for side, kinds in left_out.items():
-        told = [f"{counted(len(names), kind[:-1])} ({', '.join(names)})" for kind, names in kinds.items() if names]
-        if told:
-            console.print(Text(f"Not compared, only {side}: {'; '.join(told)}"))
+        parts = [f"{counted(len(names), kind[:-1])} ({', '.join(names)})" for kind, names in kinds.items() if names]
+        if parts:
+            console.print(Text(f"Not compared, only {side}: {'; '.join(parts)}"))
 
 
-def _contrasts(found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], predictor: str, task: str) -> Table:
-    demo = " (demo)" if found["demo"] else ""
+def _contrasts(comparison: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], predictor: str, task: str) -> Table:
+    demo = " (demo)" if comparison["demo"] else ""
     many = sum(not row["identical"] for row in rows) > 1
     table = plain_table(
         f"{task}, n = {rows[0]['n']}, predictor {predictor}{demo}, 95 % intervals",
@@ -89,8 +89,8 @@ def _contrasts(found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], pred
     return table
 
 
-def _sides(found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], predictor: str, task: str) -> Table:
-    unit = next(item["unit"] for item in found["predictors"] if item["name"] == predictor)
+def _sides(comparison: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], predictor: str, task: str) -> Table:
+    unit = next(item["unit"] for item in comparison["predictors"] if item["name"] == predictor)
     copies = any(row[side]["copy_rate"] is not None for row in rows for side in ("before", "after"))
     table = plain_table(
         f"{task}: before{_ARROW}after",
@@ -131,11 +131,11 @@ def _verdict(row: Mapping[str, Any]) -> str:
 
 
 def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Say in one sentence what came of the systems of one table."""
+    """Return one sentence with the number of verdicts of each kind in a table."""
     counts = Counter(map(_verdict, rows))
     if counts["identical"] == len(rows):
         return "All scores are the same before and after."
-    told = [f"{counts[word]} {word}" for word in ("better", "worse", "undecided", "identical") if counts[word]]
+    parts = [f"{counts[word]} {word}" for word in ("better", "worse", "undecided", "identical") if counts[word]]
     if counts["–"]:
-        told.append(f"{counts['–']} without a verdict, which takes {FEWEST_FOR_VERDICTS} prompts")
-    return f"After the change: {', '.join(told)}."
+        parts.append(f"{counts['–']} without a verdict, which takes {FEWEST_FOR_VERDICTS} prompts")
+    return f"After the change: {', '.join(parts)}."

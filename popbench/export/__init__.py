@@ -1,5 +1,5 @@
-"""A run in other formats: Every Eval Ever, Parquet and JSONL.
+"""Exports a run in other formats: Every Eval Ever, Parquet and JSONL.
 
-Takes a finished run; hands on files, whole or not at all. `columns` says what a sample becomes, `tables` and `eee`
-write it. `popbench leaderboard build` reads all of them back (`popbench.scores.score_files`).
+Takes a finished run; hands on files, whole or not at all. `columns` turns a sample into rows; `tables` and `eee` write
+them. `popbench leaderboard build` can read all of them (`popbench.scores.score_files`).
 """

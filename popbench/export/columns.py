@@ -1,4 +1,4 @@
-"""What a sample becomes in a table: one flat row for each predictor, with all that a board needs to know of it."""
+"""Turns samples into rows of tables: a flat row for each predictor, with all that a board needs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from popbench.errors import UsageError, damage
 from popbench.records import JSON, Sample
 from popbench.runs.run_json import read_finished
 from popbench.runs.samples import read_jsonl
-from popbench.scores.rows import Names
+from popbench.scores.rows import NameCodes
 from popbench.scores.run_scores import row_of
 from popbench.scores.scores import check_row
 
@@ -35,33 +35,32 @@ COLUMNS: dict[str, type | GenericAlias] = {
     # The human baseline's video.
     "match_id": str, "match_similarity": float, "match_popularity": float,
 }  # fmt: skip
-"""Name and type of each column; every value may be null but those that a score needs."""
+"""Name and type of each column; every value may be null, except those that a score needs."""
 
 _IDS = ("system", "task", "prompt_id", "category")
 _STAGES = ("llm", "generate", "predict")
-_LARGEST = 2**63 - 1
+_LARGEST_INTEGER = 2**63 - 1
 
-Row = dict[str, JSON]
+ExportRow = dict[str, JSON]
 
 
 class Exported:
-    """A finished run that is exported: what its run.json says, and its samples."""
+    """The run.json and the samples of a finished run, for an export."""
 
     def __init__(self, path: Path) -> None:
-        """Read run.json; raises UsageError for what is no finished run with scores."""
+        """Read run.json; raises UsageError if the run is not finished, or has no scores."""
         self.path = path
         self.run_json = read_finished(path)
-        self._places: set[int] = set()
-        self._systems: Names[str] = Names()
-        self._prompts: Names[tuple[str, str]] = Names()
+        self._samples_seen: set[int] = set()
+        self._systems: NameCodes[str] = NameCodes()
+        self._prompts: NameCodes[tuple[str, str]] = NameCodes()
 
-    def samples(self) -> Iterator[tuple[Sample, dict[str, Row]]]:
-        """Read the samples one by one, each with its row under every predictor, by the predictor's name.
+    def samples(self) -> Iterator[tuple[Sample, dict[str, ExportRow]]]:
+        """Yield each sample with its rows by predictor's name.
 
-        Raises UsageError that names the sample that is damaged: one that is there twice, that does not belong to this
-        run, or that has a value which is no such value.
+        Raises UsageError that names a sample if it is there twice, does not belong to this run, or has a wrong value.
         """
-        self._places.clear()
+        self._samples_seen.clear()
         for sample in read_jsonl(self.path / "samples.jsonl"):
             where = f"system {sample.system!r}, task {sample.task!r}, prompt {sample.prompt_id!r}"
             try:
@@ -69,7 +68,7 @@ class Exported:
                 yield sample, {name: self._row(sample, name) for name in self.run_json["predictors"]}
             except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
                 raise UsageError(f"{self.path}: {where}: {damage(error)}") from error
-        if not self._places:
+        if not self._samples_seen:
             raise UsageError(f"{self.path}: samples.jsonl is empty")
 
     def _check(self, sample: Sample, where: str) -> None:
@@ -78,21 +77,21 @@ class Exported:
         if sample.system not in self.run_json["systems"]:
             raise UsageError(f"{self.path}: {where}: run.json has no such system")
         prompt = self._prompts.code((sample.task, sample.prompt_id))
-        place = (
+        code = (
             (sample.repeat << 64) + (prompt << 32) + self._systems.code(sample.system)
         )  # small: there may be millions
-        if place in self._places:
+        if code in self._samples_seen:
             raise UsageError(f"{self.path}: {where}, repeat {sample.repeat}: two samples")
-        self._places.add(place)
+        self._samples_seen.add(code)
         for predictor in self.run_json["predictors"]:
             check_row(row_of(sample, predictor), str(self.path))
 
-    def _row(self, sample: Sample, predictor: str) -> Row:
+    def _row(self, sample: Sample, predictor: str) -> ExportRow:
         run_json = self.run_json
         task, mode = run_json["tasks"][sample.task], run_json["modes"].get(sample.mode or "")
         score = row_of(sample, predictor)
         usage, match = sample.usage or {}, sample.match or {}
-        row: Row = {
+        row: ExportRow = {
             **{name: getattr(sample, name, None) for name in COLUMNS},
             "status": score.status,
             "popularity": score.popularity,
@@ -119,9 +118,9 @@ class Exported:
 
 
 def _value(name: str, value: Any, kind: type | GenericAlias) -> JSON:
-    """Return a value as its column has it; raises TypeError or ValueError for what no file should hold.
+    """Return a value of its column's type; raises TypeError or ValueError if it is of another one, or not finite.
 
-    Half of a surrogate pair, which is no character and which no UTF-8 file takes, becomes U+FFFD.
+    Half of a surrogate pair becomes U+FFFD, since UTF-8 cannot encode it.
     """
     if value is None:
         return None
@@ -130,7 +129,7 @@ def _value(name: str, value: Any, kind: type | GenericAlias) -> JSON:
             raise ValueError(f"{name} is {value}")
         return float(value)
     if kind is int and isinstance(value, int) and not isinstance(value, bool):
-        if abs(value) > _LARGEST:
+        if abs(value) > _LARGEST_INTEGER:
             raise ValueError(f"{name} is too large a number")
         return value
     if kind is bool and isinstance(value, bool):
@@ -146,5 +145,5 @@ def _value(name: str, value: Any, kind: type | GenericAlias) -> JSON:
 
 
 def whole(text: str) -> str:
-    """Return a text with U+FFFD in the place of halves of surrogate pairs."""
+    """Return a text with U+FFFD in place of halves of surrogate pairs."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

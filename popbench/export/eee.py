@@ -1,7 +1,7 @@
-"""Every Eval Ever files: for each system an aggregate (its medians and win rates) and its instances (all its scores).
+"""Writes Every Eval Ever files: for each system, an aggregate (medians and win rates) and instances (all scores).
 
-Written after version 0.3.0 of the format's two JSON schemas (evaleval/every_eval_ever on GitHub). What is evaluated,
-the format's "model", is a whole system: an LLM, a mode and a generator.
+They follow version 0.3.0 of the format's two JSON schemas (evaleval/every_eval_ever on GitHub). The format's "model" is
+a whole system here: an LLM, a mode and a generator.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from popbench.errors import UsageError
-from popbench.export.columns import Exported, Row
+from popbench.export.columns import Exported, ExportRow
 from popbench.export.eee_instances import instance, median_id, result_id, text
-from popbench.export.staging import staged
+from popbench.export.staged_files import staged
 from popbench.keys import digest
 from popbench.leaderboard.pairs import LEVEL
 from popbench.leaderboard.results import compute
@@ -43,10 +43,9 @@ def write_eee(
 ) -> tuple[list[Path], bool]:
     """Write a run's systems into the folder `out`; return the aggregates' paths, and whether the scores are a demo's.
 
-    The files lie where the format has them, below data/. `organization` is who evaluated, and `relationship` what it
-    is to the models' developers. Raises UsageError for what is no finished run, for samples in error, which have no
-    score to tell, for damaged samples, and where files have other content, unless `force`; RunError where the disk
-    refuses.
+    The files lie below data/, as the format has them. `organization` is the evaluator, and `relationship` its relation
+    to the models' developers. Raises UsageError if the run is not finished, if samples are damaged or in error, since
+    the format has no errors, and, unless `force`, if files have other content; RunError if the disk refuses.
     """
     exported = Exported(run)
     run_json = exported.run_json
@@ -71,18 +70,18 @@ def write_eee(
             for line in instance(sample, rows, evaluation.id(system)):
                 instances[system].add(line)
         for system, content in sorted(instances.items()):
-            place = evaluation.place(system)
-            aggregate = (out / place).with_name(Path(place).name.removesuffix(INSTANCES) + ".json")
-            told = evaluation.aggregate(system, place, content.checksum(), content.rows)
+            name = evaluation.place(system)
+            aggregate = (out / name).with_name(Path(name).name.removesuffix(INSTANCES) + ".json")
+            aggregate_content = evaluation.aggregate(system, name, content.checksum(), content.rows)
             files.add(aggregate).write_text(
-                json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+                json.dumps(aggregate_content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
             )
             written.append(aggregate)
     return written, run_json["demo"]
 
 
 class _Instances:
-    """A file of a system's instances, written as they come."""
+    """Writes a file of a system's instances, one by one."""
 
     _BUFFER = 2**16
 
@@ -92,8 +91,8 @@ class _Instances:
         self._waiting: list[bytes] = []
         self._size = self.rows = 0
 
-    def add(self, line: Row) -> None:
-        """Add a line; raises OSError where the disk refuses."""
+    def add(self, line: ExportRow) -> None:
+        """Add a line; raises OSError if the disk refuses."""
         text = json.dumps(line, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
         self._waiting.append(text.encode())
         self._size += len(self._waiting[-1])
@@ -102,7 +101,7 @@ class _Instances:
             self._write()
 
     def checksum(self) -> str:
-        """Write what is left, and return the SHA-256 of all of it."""
+        """Write the lines still in memory, and return the SHA-256 of the file."""
         self._write()
         return self._hash.hexdigest()
 
@@ -115,7 +114,7 @@ class _Instances:
 
 
 class _Evaluation:
-    """What the files of a run's systems have in common, and how they are named."""
+    """Makes the aggregates of a run's systems, and names their files."""
 
     def __init__(self, run_json: RunJson, results: Mapping[str, JSON], organization: str, relationship: str) -> None:
         self._run_json = run_json
@@ -125,12 +124,12 @@ class _Evaluation:
         self._epoch = str(int(datetime.fromisoformat(self._started).timestamp()))
 
     def id(self, system: str) -> str:
-        """Name a system's evaluation as the format does: by what, of what, and when it was run."""
+        """Return the id of a system's evaluation as the format has it: of the tool, the tasks, the system, the time."""
         tasks = "+".join(sorted(self._run_json["tasks"]))
         return f"{_OWNER}/{tasks}/{system}/{self._epoch}"
 
     def place(self, system: str) -> str:
-        """Name the file of a system's instances: the same for what has the same tasks, seed, predictors and parts."""
+        """Return the path of a system's instances, which depends on its tasks, seed, predictors and fingerprints."""
         run_json = self._run_json
         tasks = {name: task["hash"] for name, task in run_json["tasks"].items()}
         made = digest(system, run_json["systems"][system], tasks, run_json["predictors"], run_json["config"]["seed"])
@@ -138,7 +137,7 @@ class _Evaluation:
         return f"data/{_OWNER}/{_OWNER}/{name}/{uuid.UUID(hex=made, version=4)}{INSTANCES}"
 
     def aggregate(self, system: str, place: str, checksum: str, rows: int) -> dict[str, JSON]:
-        """Tell of one system: what it is, its statistics, and where its scores are."""
+        """Return the aggregate of one system: the system, its statistics, and the file of its scores."""
         run_json = self._run_json
         organization, relationship = self._source
         demo = {"demo": text(run_json["demo"])}
@@ -173,9 +172,9 @@ class _Evaluation:
         details = {
             **dict(parts),
             **{
-                f"{kind}_fingerprint": json.dumps(public(found["fingerprint"]), ensure_ascii=False)
+                f"{kind}_fingerprint": json.dumps(public(part["fingerprint"]), ensure_ascii=False)
                 for kind, label in zip(("llm", "mode", "generator"), parts_of(system) or (), strict=False)
-                if (found := self._run_json["components"].get(f"{kind} {label}"))
+                if (part := self._run_json["components"].get(f"{kind} {label}"))
             },
             "system_fingerprints": json.dumps(self._run_json["systems"][system]),
         }
@@ -186,7 +185,7 @@ class _Evaluation:
         }
 
     def _of_row(self, row: Mapping[str, JSON]) -> Iterator[dict[str, JSON]]:
-        """Tell of a system's row in one table: its median, and its mean win rate where it met others."""
+        """Yield the statistics of a system's row: its median, and its mean win rate if there are other systems."""
         unit = next(item["unit"] for item in self._results["predictors"] if item["name"] == row["predictor"])
         metric = {
             "evaluation_description": _MEDIAN,
@@ -220,7 +219,9 @@ class _Evaluation:
         score["details"]["opponents"] = text(opponents)
         yield self._result(result_id(row["task"], row["predictor"], "mean_win_rate"), row, metric, score)
 
-    def _result(self, name: str, row: Mapping[str, JSON], metric: Row, score: Row) -> dict[str, JSON]:
+    def _result(
+        self, name: str, row: Mapping[str, JSON], metric: Mapping[str, JSON], score: Mapping[str, JSON]
+    ) -> dict[str, JSON]:
         predictor = {"predictor": self._run_json["predictors"][row["predictor"]], "predictor_name": row["predictor"]}
         return {
             "evaluation_result_id": name,
@@ -245,7 +246,7 @@ class _Evaluation:
         return {"dataset_name": name, "source_type": "other", "additional_details": details}
 
     def _generation(self, system: str) -> dict[str, JSON]:
-        """Tell how drafts came about: what the LLM's options say of decoding, and the mode."""
+        """Return how drafts were generated: the LLM's options for decoding, and the mode."""
         run_json = self._run_json
         details = {"seed": text(run_json["config"]["seed"]), "repeats": text(run_json["config"]["repeats"])}
         arguments: dict[str, Any] = {}
@@ -274,12 +275,12 @@ class _Evaluation:
 
 
 def _score(row: Mapping[str, JSON], value: float, interval: Sequence[float | None], method: str) -> dict[str, JSON]:
-    """Tell a statistic with its interval, where there are enough prompts for one, and with the number of prompts."""
+    """Return a statistic with the number of prompts and, if there are enough prompts, its interval."""
     low, high = interval
     bounds = {"lower": low, "upper": high, "confidence_level": LEVEL, "method": method}
-    known = {"confidence_interval": bounds} if low is not None and high is not None else {}
+    interval_known = {"confidence_interval": bounds} if low is not None and high is not None else {}
     return {
         "score": value,
         "details": {"invalid": str(row["invalid"])},
-        "uncertainty": {**known, "num_samples": row["n"]},
+        "uncertainty": {**interval_known, "num_samples": row["n"]},
     }

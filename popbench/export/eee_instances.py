@@ -1,4 +1,4 @@
-"""Instances of Every Eval Ever files: one line for each sample and predictor, with all that a board needs of it."""
+"""Makes the instances of Every Eval Ever files: a line for each sample and predictor, with all that a board needs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 
-from popbench.export.columns import Row, whole
+from popbench.export.columns import ExportRow, whole
 from popbench.records import JSON, Sample
 from popbench.scores.eee_files import SCHEMA_VERSION
 
@@ -17,15 +17,15 @@ _ELSEWHERE = {
     "prompt_id", "popularity", "prompt", "video_prompt", "completion", "reasoning", "error", "input_tokens",
     "output_tokens", "seconds_llm", *_COSTS,
 }  # fmt: skip
-"""Columns that have a place of their own in an instance; the others are its metadata."""
+"""Columns with a field of their own in an instance; the others go into its metadata."""
 
 
-def instance(sample: Sample, rows: Mapping[str, Row], evaluation: str) -> list[Row]:
+def instance(sample: Sample, rows: Mapping[str, ExportRow], evaluation: str) -> list[ExportRow]:
     """Return a sample's lines, one for each predictor; `evaluation` is the id of the system's aggregate."""
     return [_line(sample, predictor, row, evaluation) for predictor, row in rows.items()]
 
 
-def _line(sample: Sample, predictor: str, row: Row, evaluation: str) -> Row:
+def _line(sample: Sample, predictor: str, row: ExportRow, evaluation: str) -> ExportRow:
     completion, reasoning = row["completion"], row["reasoning"]
     return {
         "schema_version": SCHEMA_VERSION,
@@ -53,8 +53,8 @@ def _line(sample: Sample, predictor: str, row: Row, evaluation: str) -> Row:
     }
 
 
-def _attribution(sample: Sample, row: Row) -> list[JSON]:
-    """Say what was read from the answer; nothing of an invalid one, nor of a human-made video."""
+def _attribution(sample: Sample, row: ExportRow) -> list[JSON]:
+    """Return what was read from the answer; nothing for an invalid one or a human-made video."""
     if sample.completion is None:
         return []
     return [
@@ -70,12 +70,12 @@ def _attribution(sample: Sample, row: Row) -> list[JSON]:
     ]
 
 
-def _tokens(row: Row) -> dict[str, int] | None:
+def _tokens(row: ExportRow) -> dict[str, int] | None:
     count = {"input_tokens": row["input_tokens"], "output_tokens": row["output_tokens"]}
     return None if None in count.values() else {**count, "total_tokens": sum(count.values())}
 
 
-def _performance(row: Row) -> dict[str, JSON] | None:
+def _performance(row: ExportRow) -> dict[str, JSON] | None:
     details = {name: text(row[name]) for name in _COSTS if row[name] is not None}
     seconds = row["seconds_llm"]
     if seconds is None and not details:
@@ -84,15 +84,15 @@ def _performance(row: Row) -> dict[str, JSON] | None:
 
 
 def result_id(task: str, predictor: str, metric: str) -> str:
-    """Name a statistic of an aggregate: its instances refer to it."""
+    """Return the id of a statistic of an aggregate, which its instances refer to."""
     return f"{task}/{predictor}/{metric}"
 
 
 def median_id(task: str, predictor: str) -> str:
-    """Name the median popularity, the statistic that is made of the scores of instances."""
+    """Return the id of the median popularity, which is the statistic of the instances' scores."""
     return result_id(task, predictor, "median_popularity")
 
 
 def text(value: JSON) -> str:
-    """Return a value as text, for the format's details take nothing else: JSON of what is none."""
+    """Return a value as text, which the format's details have to be; values of other types as JSON."""
     return whole(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -1,4 +1,4 @@
-"""Exports as tables, one row for each sample and predictor: JSONL and Parquet. Rows are written as they are read."""
+"""Exports tables as JSONL or Parquet, with a row for each sample and predictor; rows are not held in memory."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from popbench.export.columns import COLUMNS, Exported, Row
-from popbench.export.staging import staged
+from popbench.export.columns import COLUMNS, Exported, ExportRow
+from popbench.export.staged_files import staged
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,8 +21,8 @@ ROW_GROUP = 5_000
 def write_table(run: Path, form: str, out: Path, *, force: bool = False) -> tuple[int, bool]:
     """Write a run as `jsonl` or `parquet`; return the number of rows, and whether they are a demonstration's.
 
-    Raises UsageError for what is no finished run, for damaged samples, and where `out` has other content, unless
-    `force`; RunError where the disk refuses. Samples in error are rows too, with status `error` and no popularity.
+    Samples in error are rows too, with status `error` and no popularity. Raises UsageError if the run is not finished,
+    if samples are damaged and, unless `force`, if `out` has other content; RunError if the disk refuses.
     """
     exported = Exported(run)
     rows = (row for _, by_predictor in exported.samples() for row in by_predictor.values())
@@ -32,7 +32,7 @@ def write_table(run: Path, form: str, out: Path, *, force: bool = False) -> tupl
     return count, exported.run_json["demo"]
 
 
-def _jsonl(rows: Iterable[Row], path: Path) -> int:
+def _jsonl(rows: Iterable[ExportRow], path: Path) -> int:
     count = 0
     with path.open("w", encoding="utf-8") as file:
         for row in rows:
@@ -41,7 +41,7 @@ def _jsonl(rows: Iterable[Row], path: Path) -> int:
     return count
 
 
-def _parquet(rows: Iterable[Row], path: Path) -> int:
+def _parquet(rows: Iterable[ExportRow], path: Path) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -61,7 +61,7 @@ def _parquet(rows: Iterable[Row], path: Path) -> int:
     return count
 
 
-def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
+def _groups(rows: Iterable[ExportRow]) -> Iterator[list[ExportRow]]:
     rest = iter(rows)
     while group := list(islice(rest, ROW_GROUP)):
         yield group

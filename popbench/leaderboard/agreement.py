@@ -1,4 +1,4 @@
-"""How far the predictors of a board agree on the order of its systems."""
+"""Computes how far the predictors of a board agree on the order of its systems."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from popbench.scores.scores import Block
 
 
 def agreement(blocks: Mapping[str, Sequence[Block]]) -> Iterator[dict[str, JSON]]:
-    """Compare every two predictors on every table both have, on the systems, prompts and repeats that both scored.
+    """Compare every two predictors on each table that both have, on the systems, prompts and repeats that both scored.
 
-    `tau` is Kendall's tau-b between the systems' mean win rates, null for fewer than 2 systems, and where one of the
-    predictors puts all of them on one place.
+    `tau` is Kendall's tau-b between the systems' mean win rates; null for fewer than 2 systems, and if one of the
+    predictors ranks all systems the same.
     """
     for a, b in combinations(blocks, 2):
         others = {block.name: block for block in blocks[b]}
@@ -32,34 +32,34 @@ def _compare(first: Block, second: Block) -> dict[str, JSON]:
     systems = _common(first.systems, second.systems)
     prompts = _common(first.prompts, second.prompts)
     repeats = _common(first.repeats, second.repeats)
-    about = {"systems": len(systems), "n": len(prompts)}
+    counts = {"systems": len(systems), "n": len(prompts)}
     if len(systems) < 2 or not prompts or not repeats:
-        return {**about, "tau": None}
+        return {**counts, "tau": None}
     category = dict(zip(first.prompts, first.categories, strict=True))
     strata = np.unique([f"{prompt[0]}\0{category[prompt]}" for prompt in prompts], return_inverse=True)[1]
     ours, theirs = (_half_wins(block, systems, prompts, repeats) for block in (first, second))
-    found = stats.rank_agreement(ours, theirs, draw(strata.astype(np.int64)))
-    if found is None:
-        return {**about, "tau": None}
+    tau = stats.rank_agreement(ours, theirs, draw(strata.astype(np.int64)))
+    if tau is None:
+        return {**counts, "tau": None}
     interval = {
         key: number if math.isfinite(number) else None
-        for key, number in zip(("value", "low", "high"), found, strict=True)
+        for key, number in zip(("value", "low", "high"), tau, strict=True)
     }
-    return {**about, "tau": interval}
+    return {**counts, "tau": interval}
 
 
 def _half_wins(block: Block, systems: Sequence[str], prompts: Sequence[Any], repeats: Sequence[int]) -> Any:
-    """Count half wins of each system over all others on each prompt, so that sums over prompts are exact."""
+    """Return each system's wins over all others on each prompt, in halves: whole numbers, so that sums are exact."""
     chosen = np.ix_(_places(block.systems, systems), _places(block.prompts, prompts), _places(block.repeats, repeats))
     y = stats.pairwise_outcomes(np.asarray(block.values, dtype=np.float64)[chosen])
     return np.rint(stats.mean_outcomes(y, len(systems)) * (len(systems) - 1) * 2 * len(repeats))
 
 
 def _common(ours: Sequence[Any], theirs: Sequence[Any]) -> list[Any]:
-    known = set(theirs)
-    return [item for item in ours if item in known]
+    wanted = set(theirs)
+    return [item for item in ours if item in wanted]
 
 
 def _places(items: Sequence[Any], wanted: Sequence[Any]) -> list[int]:
-    number = {item: at for at, item in enumerate(items)}
+    number = {item: place for place, item in enumerate(items)}
     return [number[item] for item in wanted]

@@ -1,6 +1,6 @@
-"""audit.json of a run: which samples an audit is of, and what of it later boards show.
+"""Reads a run's audit.json, for boards that are written after the audit.
 
-An audit is kept as long as it is of the same predictor and the same samples.
+They show an audit as long as it is of the same predictor and the same samples.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ OUTDATED = (
 
 
 def keep_audit(results: dict[str, Any], samples: Iterable[Sample], folder: Path) -> None:
-    """Put what audit.json says into results.json, or a remark that it is out of date; nothing where there is none.
+    """Add the audits of audit.json, if there is one, to results.json, or a remark that they are out of date.
 
-    Audits of predictors that are not the run's stay in their own file. `samples` are read as often as it takes.
+    Only audits of the run's predictors are added. `samples` may be read several times.
     """
     file = folder / FILE
     if not file.exists():
@@ -33,8 +33,8 @@ def keep_audit(results: dict[str, Any], samples: Iterable[Sample], folder: Path)
     try:
         audits = [entry for entry in read_json(file)["audits"] if entry["of_run"]]
         kept = list(_current(audits, results, samples))
-        section({"audit": kept})  # whoever wrote the file: a board must not fail over it
-    except Exception:  # whatever stands there, it is no audit of this run
+        section({"audit": kept})  # a damaged audit fails here rather than while the board is written
+    except Exception:  # a stranger's file may hold anything
         audits, kept = [{}], []
     if kept:
         results["audit"] = kept
@@ -42,18 +42,18 @@ def keep_audit(results: dict[str, Any], samples: Iterable[Sample], folder: Path)
         results["remarks"].append(OUTDATED)
 
 
-def with_earlier(found: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Add to what was found the audits of other predictors that audit.json holds; what is no audit is dropped."""
-    whole = dict(found)
+def with_earlier(latest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the latest audits with those of other predictors in audit.json; a damaged audit.json is ignored."""
+    whole = dict(latest)
     try:
-        known = read_json(folder / FILE)
-        here = {entry["predictor"] for entry in found["audits"]}
-        audits = [*found["audits"], *(entry for entry in known["audits"] if entry["predictor"] not in here)]
-        whole |= {"demo": any(entry["demo"] for entry in audits), "notes": {**known["notes"], **found["notes"]}}
+        earlier = read_json(folder / FILE)
+        here = {entry["predictor"] for entry in latest["audits"]}
+        audits = [*latest["audits"], *(entry for entry in earlier["audits"] if entry["predictor"] not in here)]
+        whole |= {"demo": any(entry["demo"] for entry in audits), "notes": {**earlier["notes"], **latest["notes"]}}
         whole["audits"] = audits
         document(whole)
-    except Exception:  # not there, or whatever stands there: it is no audit
-        return dict(found)
+    except Exception:  # the file may be missing, or hold anything
+        return dict(latest)
     return whole
 
 
@@ -70,9 +70,9 @@ def _current(
 
 
 def select(samples: Iterable[Sample], limit: int | None) -> list[Sample]:
-    """Take the samples that are ok, of `limit` prompts per task, chosen among the run's as `eval --limit` does.
+    """Return the samples that are ok, of `limit` prompts per task, chosen among the run's as `eval --limit` does.
 
-    What can be read again, as a file, is read twice and not held.
+    Iterators are read into memory; what can be iterated over again, such as a file, is read twice instead.
     """
     samples = list(samples) if isinstance(samples, Iterator) else samples
     prompts: dict[str, dict[str, Prompt]] = {}
@@ -90,7 +90,7 @@ def select(samples: Iterable[Sample], limit: int | None) -> list[Sample]:
 
 
 def content(samples: Sequence[Sample], predictor: str) -> str:
-    """Digest what an audit of a predictor depends on: whose samples they are, their titles, videos and scores."""
+    """Return a digest of what an audit of a predictor depends on: the samples, their titles, videos and scores."""
     rows = [
         [
             sample.system, sample.task, sample.prompt_id, sample.repeat, sample.title, sample.video_sha256,

@@ -1,4 +1,4 @@
-"""An audit in words: sentences, markdown for a run's board and audit.md, tables on the terminal."""
+"""Writes an audit as text: sentences, markdown for a run's board and audit.md, tables on the terminal."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 FEW_PROMPTS = 10
 NOISE = 0.05
-"""The share of variance from which on re-encoding alone is worth a warning."""
+"""The share of variance explained by re-encoding alone that is worth a warning."""
 
 
 def share(interval: Mapping[str, Any] | None) -> str:
-    """Write a share with its interval: `61 % [55, 67]`."""
+    """Return a share with its interval: `61 % [55, 67]`."""
     if interval is None:
         return "–"
     if interval["low"] is None:
@@ -33,13 +33,13 @@ def _whole_percent(value: float) -> str:
 
 
 def verdict(entry: Mapping[str, Any]) -> str:
-    """Say what moves the scores, and whether that is titles or videos; and what that does to the order of systems."""
+    """Return sentences about what moves the scores, titles or videos, and what that does to the order of systems."""
     rows = {row["change"]: row["reordered"] for row in entry["rows"]}
-    told = _of_scores(entry)
+    text = _of_scores(entry)
     if rows["title"] is None or rows["video"] is None:
-        return told
+        return text
     return (
-        f"{told} Another title changes the winner of {share(rows['title'])} of the pairs of systems on a prompt, "
+        f"{text} Another title changes the winner of {share(rows['title'])} of the pairs of systems on a prompt, "
         f"another video that of {share(rows['video'])}."
     )
 
@@ -50,22 +50,22 @@ def _of_scores(entry: Mapping[str, Any]) -> str:
     if title is None or video is None:
         scored = entry["variance"] is not None
         return "All scores are equal: nothing moves them." if scored else "Swapped titles and videos have no scores."
-    told = (
+    text = (
         f"Titles explain {share(title)} of the variance of the scores, videos {share(video)}, and "
         f"{share(entry['remainder'])} is what the two share or do together"
     )
     gap = entry["difference"]
     if gap["low"] is None:
-        return f"{told}; with so few prompts, which of them ranks the systems is open."
+        return f"{text}; with so few prompts, which of them ranks the systems is open."
     if gap["low"] > 0:
-        return f"{told}: the scores follow the title more than the video."
+        return f"{text}: the scores follow the title more than the video."
     if gap["high"] < 0:
-        return f"{told}: the scores follow the video more than the title."
-    return f"{told}; which of them the scores follow more is open."
+        return f"{text}: the scores follow the video more than the title."
+    return f"{text}; which of them the scores follow more is open."
 
 
 def warnings(entry: Mapping[str, Any]) -> Iterator[str]:
-    """Warn of what makes the shares doubtful, one line each; novelty has its own."""
+    """Yield a line for each reason to doubt the shares; novelty has its own warnings."""
     stored, prompts = entry["stored"], entry["samples"]["prompts"]
     if stored is not None and stored["differ"]:
         yield (
@@ -127,7 +127,7 @@ STAGES = {
     "reversed": "reversed videos",
     "still": "still videos",
 }
-"""What progress calls the rounds of questions."""
+"""Names of the stages in the progress display."""
 
 
 TITLE = "What moves the scores"
@@ -142,7 +142,7 @@ EXPLANATION = (
 
 
 def section(results: Mapping[str, Any]) -> list[str]:
-    """Return the section of a run's board, nothing where results.json holds no audit."""
+    """Return the lines of a section for a run's board; none if results.json holds no audit."""
     audits = results.get("audit") or []
     if not audits:
         return []
@@ -153,14 +153,14 @@ def section(results: Mapping[str, Any]) -> list[str]:
     return [*lines, EXPLANATION, ""]
 
 
-def document(found: Mapping[str, Any]) -> str:
+def document(audits: Mapping[str, Any]) -> str:
     """Return audit.md, from the content of audit.json."""
     lines = [f"# {TITLE}", ""]
-    if found["demo"]:
+    if audits["demo"]:
         lines += ["> [!WARNING]", f"> {DEMO}", ""]
-    for label, note in found["notes"].items():
+    for label, note in audits["notes"].items():
         lines += [f"> {escaped(label)}: {escaped(note)}", ""]
-    for entry in found["audits"]:
+    for entry in audits["audits"]:
         lines += _entry(entry, many=True)
     return "\n".join([*lines, EXPLANATION]) + "\n"
 
@@ -169,7 +169,7 @@ def _entry(entry: Mapping[str, Any], *, many: bool) -> Iterator[str]:
     if many:
         yield f"**Predictor {escaped(entry['predictor'])}**, fingerprint `{entry['digest']}`"
         yield ""
-    yield verdict(entry)  # from the numbers: what else stands in an audit.json is anybody's text
+    yield verdict(entry)  # computed again: the text in audit.json may be a stranger's
     yield ""
     for line in entry["warnings"]:
         yield f"> {escaped(line)}"
@@ -199,12 +199,12 @@ def _rows(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Iterator[list[
 
 
 def _further(entry: Mapping[str, Any], name: Callable[[str], str]) -> Iterator[str]:
-    """Say what the table does not hold: covariates, novelty, what was scored; `name` writes a system's id."""
-    told = []
+    """Yield sentences about covariates, novelty and the samples; `name` formats a system's id."""
+    explained = []
     for row in entry["covariates"]:
         squared = "the same for all" if row["constant"] else share(row["r_squared"])
-        told.append(f"the {COVARIATES[row['name']]} {squared}")
-    yield f"Of that variance a straight line explains (R²): {', '.join(told)}."
+        explained.append(f"the {COVARIATES[row['name']]} {squared}")
+    yield f"Of that variance a straight line explains (R²): {', '.join(explained)}."
     for part, summary in (entry["novelty"] or {}).items():
         beyond = ", ".join(f"{share(summary[key])} beyond {limit}" for key, limit in _BEYOND)
         worst = max(summary["by_system"].items(), key=lambda item: item[1]["beyond_99"]["value"])
@@ -221,18 +221,18 @@ _BEYOND = (("beyond_95", "0.95"), ("beyond_99", "0.99"))
 
 def _scored(entry: Mapping[str, Any]) -> str:
     of, stored = entry["samples"], entry["stored"]
-    told = (
+    text = (
         f"{counted(of['n'], 'sample')} of {counted(len(of['systems']), 'system')} on {counted(of['prompts'], 'prompt')}"
         f"{' (limited)' if entry['limit'] is not None else ''}, swapped {counted(entry['shuffles'], 'time')}, seed "
         f"{entry['seed']:d}"
     )
     if of["failed"]:
-        told += f"; {of['failed']:,} could not be scored unchanged"
+        text += f"; {of['failed']:,} could not be scored unchanged"
     if stored is None:
-        return f"{told}; the run has no scores of this predictor to compare with."
+        return f"{text}; the run has no scores of this predictor to compare with."
     if not stored["differ"]:
-        return f"{told}; unchanged, all score as in the run."
-    return f"{told}; unchanged, {stored['differ']:,} score otherwise than in the run."
+        return f"{text}; unchanged, all score as in the run."
+    return f"{text}; unchanged, {stored['differ']:,} score otherwise than in the run."
 
 
 def _percent(interval: Mapping[str, Any] | None) -> str:
@@ -245,7 +245,7 @@ def _percent(interval: Mapping[str, Any] | None) -> str:
 
 
 def _unsigned(text: str) -> str:
-    """Take the sign from a zero."""
+    """Return a number as text without the sign of a zero."""
     return "0.0" if text == "-0.0" else text
 
 
@@ -257,11 +257,11 @@ def _factor(interval: Mapping[str, Any] | None) -> str:
     return f"{number(interval['value'])} [{number(interval['low'])}, {number(interval['high'])}]"
 
 
-def show(found: Mapping[str, Any], console: Console) -> None:
-    """Print an audit: a table, the verdict, what casts doubt on it."""
+def show(audits: Mapping[str, Any], console: Console) -> None:
+    """Print the audits: a table, the verdict and the warnings of each."""
     from rich.text import Text
 
-    for entry in found["audits"]:
+    for entry in audits["audits"]:
         console.print(_table(entry))
         console.print(Text(verdict(entry), "bold"))
         for line in entry["warnings"]:
@@ -269,9 +269,9 @@ def show(found: Mapping[str, Any], console: Console) -> None:
         for line in _further(entry, str):
             console.print(Text(line, "dim"))
         console.print()
-    for label, note in found["notes"].items():
+    for label, note in audits["notes"].items():
         console.print(Text(f"{label}: {note}"))
-    if found["demo"]:
+    if audits["demo"]:
         console.print(
             Text("Demo scores: they show that the machinery works and say nothing about real popularity.", "yellow")
         )
@@ -284,10 +284,10 @@ def _table(entry: Mapping[str, Any]) -> Table:
 
     demo = " (demo)" if entry["demo"] else ""
     title = Text(f"What moves the scores of predictor {entry['predictor']}{demo}, 95 % intervals", "bold")
-    found = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    found.add_column("change", overflow="fold")
+    printed = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    printed.add_column("change", overflow="fold")
     for name in ("share, %", "factor", "reordered, %"):
-        found.add_column(name, justify="right", no_wrap=True)
+        printed.add_column(name, justify="right", no_wrap=True)
     for row in _rows(entry, SHORT):
-        found.add_row(*map(Text, row[:4]))  # narrow: failures are told below, and the files have the rest
-    return found
+        printed.add_row(*map(Text, row[:4]))  # for narrow terminals: the sentences and the files have the rest
+    return printed

@@ -1,4 +1,4 @@
-"""A board as GitHub markdown, and the rows that the terminal shows too."""
+"""Writes a board as GitHub markdown, and formats the numbers of boards for other outputs too."""
 
 from __future__ import annotations
 
@@ -75,14 +75,14 @@ def ranked(results: Mapping[str, Any], predictor: str, task: str) -> list[dict[s
 
 
 def remarks(results: Mapping[str, Any]) -> list[str]:
-    """Say what a reader has to know of this board: what components ask to be said, and that prompts are missing."""
+    """Return the remarks of a board: the components' notes, the run's remarks, and whether prompts are missing."""
     lines = [f"{label}: {note}" for label, note in results.get("notes", {}).items()] + results.get("remarks", [])
     limited = ", ".join(f"{task} to {n} of {total}" for task, (n, total) in results.get("limited", {}).items())
     return [*lines, f"Limited run: {limited} prompts. It is no result of the whole task."] if limited else lines
 
 
 def knows_copies(rows: Iterable[Mapping[str, Any]]) -> bool:
-    """Say whether a table has a column of copies: any of its systems was shown references."""
+    """Return whether a table has a column of copies: whether references were shown to any of its systems."""
     return any(row["copy_rate"] is not None for row in rows)
 
 
@@ -92,7 +92,7 @@ def tables(results: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def decided(results: Mapping[str, Any], predictor: str, task: str) -> str:
-    """Say in one sentence how many pairs of a table the data decide; nothing where there are none."""
+    """Return one sentence about how many pairs of a table are decided; empty if there are no pairs."""
     verdicts = [pair["verdict"] for pair in results["pairs"] if (pair["predictor"], pair["task"]) == (predictor, task)]
     if not verdicts:
         return ""
@@ -105,12 +105,12 @@ def decided(results: Mapping[str, Any], predictor: str, task: str) -> str:
 
 
 def decides(results: Mapping[str, Any], predictor: str, task: str) -> str:
-    """Say in one sentence what the number of prompts can decide."""
-    found = next(
+    """Return one sentence about the win rates that the number of prompts can detect."""
+    detectable = next(
         row for row in results["minimum_detectable_win_rate"] if (row["predictor"], row["task"]) == (predictor, task)
     )
-    n, pairs = found["n"], found["pairs"]
-    one, every = found["one_pair"], found["all_pairs"]
+    n, pairs = detectable["n"], detectable["pairs"]
+    one, every = detectable["one_pair"], detectable["all_pairs"]
     if one is None:
         return f"With {n} prompt{'s' * (n != 1)} no win rate is detectable at the 95 % level, not even all wins."
     sentence = f"With {n} prompts a single comparison detects (80 % power) a win rate of {percent(one)} % or more"
@@ -121,7 +121,7 @@ def decides(results: Mapping[str, Any], predictor: str, task: str) -> str:
 
 
 def agreements(results: Mapping[str, Any]) -> Iterator[str]:
-    """Say in one line for each two predictors how far they agree on the order of the systems."""
+    """Yield one line for every two predictors about how far they agree on the order of the systems."""
     pairs: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in results.get("agreement", []):
         if row["tau"] is not None:
@@ -141,9 +141,9 @@ def _tau(tau: Mapping[str, Any]) -> str:
 
 
 def markdown(
-    results: Mapping[str, Any], title: str = "Leaderboard", about: Sequence[str] = (), more: Sequence[str] = ()
+    results: Mapping[str, Any], title: str = "Leaderboard", footer: Sequence[str] = (), more: Sequence[str] = ()
 ) -> str:
-    """Render results.json as a board to paste; `more` is markdown below the tables, `about` adds to the footer."""
+    """Return results.json as a board in markdown; `more` is markdown below the tables, `footer` are more last lines."""
     lines = [f"# {title}", ""]
     if results["demo"]:
         lines += ["> [!WARNING]", f"> {DEMO}", ""]
@@ -157,7 +157,7 @@ def markdown(
         lines += _board(results, predictor, task)
     for line in agreements(results):
         lines += [escaped(line), ""]
-    lines += [*more, *_footer(results, about)]
+    lines += [*more, *_footer(results, footer)]
     return "\n".join(lines) + "\n"
 
 
@@ -200,8 +200,8 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
         ],
     )
     yield ""
-    said = (decided(results, predictor, task), decides(results, predictor, task))
-    yield " ".join(("Brackets hold 95 % intervals, paired by prompt.", *filter(None, said)))
+    sentences = (decided(results, predictor, task), decides(results, predictor, task))
+    yield " ".join(("Brackets hold 95 % intervals, paired by prompt.", *filter(None, sentences)))
     yield ""
     yield from _matrix(results, predictor, task, rows)
     yield from _contrasts(results, predictor, task)
@@ -209,7 +209,7 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
 
 
 def _matrix(results: Mapping[str, Any], predictor: str, task: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Win rates of row over column, numbered as in the table above."""
+    """Yield the table of the win rates of row over column, numbered as in the table above."""
     if len(rows) < 2:
         return
     if len(rows) > MATRIX_LIMIT:
@@ -304,7 +304,7 @@ def _categories(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield ""
 
 
-def _footer(results: Mapping[str, Any], about: Sequence[str]) -> Iterator[str]:
+def _footer(results: Mapping[str, Any], more: Sequence[str]) -> Iterator[str]:
     yield "---"
     yield ""
     yield (
@@ -329,11 +329,11 @@ def _footer(results: Mapping[str, Any], about: Sequence[str]) -> Iterator[str]:
         )
         yield ""
     for task in results["tasks"]:
-        known = f"hash {code(task['hash'])}" if task["hash"] else "hash unknown"
-        yield f"- task {escaped(task['name'])}: {known}"
+        identity = f"hash {code(task['hash'])}" if task["hash"] else "hash unknown"
+        yield f"- task {escaped(task['name'])}: {identity}"
     for predictor in results["predictors"]:
-        known = f"fingerprint {code(predictor['digest'])}" if predictor["digest"] else "fingerprint unknown"
-        yield f"- predictor {escaped(predictor['name'])}: {known}"
+        identity = f"fingerprint {code(predictor['digest'])}" if predictor["digest"] else "fingerprint unknown"
+        yield f"- predictor {escaped(predictor['name'])}: {identity}"
     for of in results.get("references", []):
         yield (
             f"- references: corpus {escaped(of['corpus'])}, part {escaped(of['part'])}, {of['videos']:,} videos, "
@@ -341,11 +341,11 @@ def _footer(results: Mapping[str, Any], about: Sequence[str]) -> Iterator[str]:
         )
     if results["restricted_to_common"]:
         yield "- restricted to the prompts that all systems have"
-    yield from (f"- {line}" for line in about)
+    yield from (f"- {line}" for line in more)
 
 
 def table(head: Sequence[str], align: str, body: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Write a table; `align` has an l or r for each column, and cells are escaped already."""
+    """Yield the lines of a table; `align` has an l or r for each column, and cells have to be escaped."""
     yield f"| {' | '.join(head)} |"
     yield f"|{'|'.join(' --: ' if side == 'r' else ' :-- ' for side in align)}|"
     for row in body:
@@ -353,12 +353,12 @@ def table(head: Sequence[str], align: str, body: Sequence[Sequence[str]]) -> Ite
 
 
 def code(text: str) -> str:
-    """Set a text as code, on one line; one with a backtick in it, which would end the code, is only escaped."""
+    """Return a text as code on one line; one with a backtick, which would end the code, is only escaped."""
     return escaped(text) if "`" in text else f"`{' '.join(text.split())}`"
 
 
 def escaped(text: str) -> str:
-    """Escape what markdown or HTML would take for its own."""
+    """Return a text on one line, with the characters escaped that mean something in markdown or HTML."""
     text = visible(" ".join(text.split()))
     for char in "\\`*_[]<>|~&$#":
         text = text.replace(char, f"\\{char}")

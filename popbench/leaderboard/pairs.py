@@ -1,4 +1,4 @@
-"""Pairs of systems compared: the rows of `pairs` and `enhancement` in results.json."""
+"""Compares pairs of systems: the rows of `pairs` and `enhancement` in results.json."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from popbench.records import JSON, parts_of
 
 LEVEL = 0.95
 RESAMPLES, FEWEST_RESAMPLES = 10_000, 1_000
-"""Of the bootstrap; of tables of very many prompts, whose intervals are narrow in any case, fewer."""
+"""Resamples of the bootstrap; fewer for very many prompts, whose intervals are narrow in any case."""
 _DRAWS = 2**28
-"""Prompts times resamples, each four bytes, of which there are no more unless even the fewest resamples need them."""
+"""Prompts times resamples at most, each of four bytes, unless the fewest resamples need more."""
 BOOTSTRAP_SEED = 42
 BASIC = "basic"
 VERDICTS = {1: "better", 0: "undecided", -1: "worse"}
 OTHER_SIDE = {"better": "worse", "worse": "better", "undecided": "undecided", None: None}
 FEWEST_FOR_VERDICTS = 10
-"""Prompts below which no pair is judged."""
+"""With fewer prompts, no pair gets a verdict."""
 
 
 def resamples_of(n_prompts: int) -> int:
-    """Return how many resamples of so many prompts are drawn: `RESAMPLES` up to 26,843 prompts."""
+    """Return the number of resamples for so many prompts: `RESAMPLES` up to 26,843 prompts."""
     return min(RESAMPLES, max(FEWEST_RESAMPLES, _DRAWS // n_prompts))
 
 
@@ -46,7 +46,7 @@ class Compared:
     exact: Any
     simultaneous: Any
     decided: Any
-    """Verdicts: 1, 0 or -1; all 0 where there are too few prompts for any."""
+    """Verdicts: 1, 0 or -1; all 0 if there are too few prompts."""
     p: Any
     p_adjusted: Any
 
@@ -117,12 +117,12 @@ def flipped(pair: dict[str, Any]) -> dict[str, Any]:
 
 
 def contrasts(pairs: Sequence[dict[str, Any]], modes: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Pick the contrasts of a mode against `basic` with the same LLM and generator, the mode's side first.
+    """Return the pairs of a mode against `basic` with the same LLM and generator, with the mode's side first.
 
-    `modes` maps labels to the names of modes; a label it does not know stands for itself. The contrasts are a
-    family of their own for Holm's adjustment; the verdict stays that of the pair among all pairs.
+    `modes` maps labels to the names of modes; a label that is not in it is a name itself. Holm's adjustment is done
+    again over the contrasts alone; the verdict stays that of the pair among all pairs.
     """
-    found = []
+    picked = []
     for pair in pairs:
         a, b = parts_of(pair["a"]), parts_of(pair["b"])
         if a is None or b is None or (a[0], a[2]) != (b[0], b[2]):
@@ -131,13 +131,13 @@ def contrasts(pairs: Sequence[dict[str, Any]], modes: Mapping[str, str]) -> list
         if basic.count(True) != 1:
             continue
         contrast = flipped(pair) if basic[0] else pair
-        found.append({**contrast, "llm": a[0], "mode": (b if basic[0] else a)[1], "generator": a[2]})
-    adjusted = stats.holm([contrast["p"] for contrast in found]).tolist()
-    return [{**contrast, "p_adjusted": rounded(p)} for contrast, p in zip(found, adjusted, strict=True)]
+        picked.append({**contrast, "llm": a[0], "mode": (b if basic[0] else a)[1], "generator": a[2]})
+    adjusted = stats.holm([contrast["p"] for contrast in picked]).tolist()
+    return [{**contrast, "p_adjusted": rounded(p)} for contrast, p in zip(picked, adjusted, strict=True)]
 
 
 def rounded(value: Any) -> Any:
-    """Keep ten significant digits: the last ones differ with the machine's linear algebra, and a board must not."""
+    """Round floats to ten significant digits: more of them differ between machines, and a board must not."""
     if isinstance(value, float):
         return float(f"{value:.10g}")
     if isinstance(value, dict):
@@ -157,10 +157,10 @@ def rounded_all(values: Any) -> Any:
         scale = _POWERS[np.clip(np.nan_to_num(power), 0, len(_POWERS) - 1).astype(np.intp)]
         scaled = x * scale
         whole = np.rint(scaled)
-        found = whole / scale  # of two exact numbers, so the float next to the decimal number
-        # A product is not exact: where it is not clear which way to round, or the power of ten is none of these.
+        rounded_values = whole / scale  # of two exact numbers, so the float next to the decimal number
+        # A product is not exact. Where it is not clear which way to round, the exact, slow function decides below.
         clear = (np.abs(np.abs(scaled - whole) - 0.5) > 1e-4) & (np.abs(whole) >= 1e9) & (np.abs(whole) < 1e10)
     clear &= (power >= 0) & (power < len(_POWERS))
-    for at in np.flatnonzero(~clear & (x != 0)):
-        found.flat[at] = rounded(float(x.flat[at]))
-    return found
+    for index in np.flatnonzero(~clear & (x != 0)):
+        rounded_values.flat[index] = rounded(float(x.flat[index]))
+    return rounded_values

@@ -1,4 +1,4 @@
-"""results.json: every statistic of a board, each rate and median with its interval and its n."""
+"""Computes results.json: every statistic of a board, each rate and median with its interval and its n."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from popbench.scores.rows import ERROR, INVALID
 from popbench.scores.scores import Block, Scores, blocks
 
 _ENDS = ("value", "low", "high")
-_SMALL, _FEW, _AT_ONCE = 2**22, 5_000, 4
-"""Outcomes of a table, pairs times prompts, and prompts, up to which several are computed at a time, and how many."""
+_FEW_OUTCOMES, _FEW_PROMPTS, _TABLES_AT_ONCE = 2**22, 5_000, 4
+"""Tables of at most so many outcomes (pairs times prompts) and prompts are computed together, so many at a time."""
 
 
 def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any]:
     """Compute a board from one or more predictors' scores of the same systems.
 
-    Raises UsageError for rows that are no scores and for systems on different prompts, unless `common`
-    restricts them to the prompts all have; the result says how many were left out.
+    Raises UsageError if a row is no score, and if systems were run on different prompts, unless `common` restricts them
+    to the prompts that all have; `limited` in the result says for which tasks prompts are missing.
     """
     results: dict[str, Any] = {
         "schema": 1,
         "demo": any(scores.demo for scores in sources),
         "tasks": [
-            {"name": name, **about}
-            for name, about in sorted(
-                {name: about for scores in sources for name, about in scores.tasks.items()}.items()
+            {"name": name, **facts}
+            for name, facts in sorted(
+                {name: facts for scores in sources for name, facts in scores.tasks.items()}.items()
             )
         ],
         "predictors": [
@@ -53,68 +53,68 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
         "enhancement": [],
         "minimum_detectable_win_rate": [],
     }
-    found = {scores.predictor: list(blocks(scores, common=common)) for scores in sources}
-    drawn = [resamples_of(len(block.prompts)) for tables in found.values() for block in tables]
+    tables_of = {scores.predictor: list(blocks(scores, common=common)) for scores in sources}
+    drawn = [resamples_of(len(block.prompts)) for tables in tables_of.values() for block in tables]
     results["resamples"] = min(drawn, default=RESAMPLES)
-    for table in _tables([(scores, block) for scores in sources for block in found[scores.predictor]]):
+    for table in _tables([(scores, block) for scores in sources for block in tables_of[scores.predictor]]):
         for key, rows in table.items():
             results[key] += rows
-    if len(found) > 1:
-        results["agreement"] = list(agreement(found))
+    if len(tables_of) > 1:
+        results["agreement"] = list(agreement(tables_of))
     # Pairs are rounded already: there are many of them, and Holm's contrasts are made of the rounded ones.
     return {key: value if key in ("pairs", "enhancement") else rounded(value) for key, value in results.items()}
 
 
 def _unique(values: Iterable[Any]) -> list[Any]:
-    found: list[Any] = []
+    unique: list[Any] = []
     for value in values:
-        if value not in found:
-            found.append(value)
-    return found
+        if value not in unique:
+            unique.append(value)
+    return unique
 
 
 def limited(sources: Sequence[Scores]) -> dict[str, list[int]]:
-    """Name the tasks of which only some prompts were run: (the fewest prompts of a predictor, prompts of the task)."""
-    found: dict[str, list[int]] = {}
+    """Return the tasks of which only some prompts were run: [fewest prompts of a predictor, prompts of the task]."""
+    shortened: dict[str, list[int]] = {}
     for scores in sources:
         run = Counter(task for task, _ in scores.table.prompt_names)
-        for task, about in scores.tasks.items():
-            n, total = run[task], about.get("prompts")
+        for task, facts in scores.tasks.items():
+            n, total = run[task], facts.get("prompts")
             if total is not None and n < total:
-                found[task] = min(found.get(task, [n, total]), [n, total])
-    return dict(sorted(found.items()))
+                shortened[task] = min(shortened.get(task, [n, total]), [n, total])
+    return dict(sorted(shortened.items()))
 
 
 def _tables(blocks: Sequence[tuple[Scores, Block]]) -> Iterator[dict[str, list[Any]]]:
-    """Compute the rows of every table, in order; of small ones several at a time, with one thread of BLAS for each.
+    """Compute the rows of every table, in order; small tables in several threads, with one thread of BLAS for each.
 
-    BLAS's own threads wait for one another all the time, and where other processes are at work, for long.
+    BLAS's own threads would wait for each other at every step, and for long if other processes use the cores.
     """
     largest = max((len(block.systems) ** 2 // 2 * len(block.prompts) for _, block in blocks), default=0)
-    if largest > _SMALL or max((len(block.prompts) for _, block in blocks), default=0) > _FEW:
+    if largest > _FEW_OUTCOMES or max((len(block.prompts) for _, block in blocks), default=0) > _FEW_PROMPTS:
         yield from (_table(*of) for of in blocks)
         return
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(min(os.cpu_count() or 1, _AT_ONCE)) as pool:
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(min(os.cpu_count() or 1, _TABLES_AT_ONCE)) as pool:
         yield from pool.map(_table, *zip(*blocks, strict=True))
 
 
 def _table(scores: Scores, block: Block) -> dict[str, list[Any]]:
     values = np.asarray(block.values, dtype=np.float64)
     strata = strata_of(block)
-    about = {"task": block.name, "predictor": scores.predictor}
+    table_of = {"task": block.name, "predictor": scores.predictor}
     y = stats.pairwise_outcomes(values)
     resamples = draw(strata)
     compared = compare(y, strata, resamples)
     first, second = np.triu_indices(len(block.systems), 1)
     pairs = [
-        {**about, "a": block.systems[a], "b": block.systems[b], **pair}
+        {**table_of, "a": block.systems[a], "b": block.systems[b], **pair}
         for a, b, pair in zip(first.tolist(), second.tolist(), compared.rows(), strict=True)
     ]
     return {
-        "systems": _systems(scores, block, values, strata, y, resamples, compared, about),
+        "systems": _systems(scores, block, values, strata, y, resamples, compared, table_of),
         "pairs": pairs,
         "enhancement": contrasts(pairs, scores.modes),
-        "minimum_detectable_win_rate": [{**about, **detectable(len(block.prompts), len(y))}],
+        "minimum_detectable_win_rate": [{**table_of, **detectable(len(block.prompts), len(y))}],
     }
 
 
@@ -125,7 +125,7 @@ def strata_of(block: Block) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def detectable(n_prompts: int, n_pairs: int) -> dict[str, JSON]:
-    """Say what this many prompts can find: of one pair, and of this many that are judged together."""
+    """Return the detectable win rates with so many prompts: of one pair, and of `n_pairs` judged together."""
     return {
         "n": n_prompts,
         "pairs": n_pairs,
@@ -142,7 +142,7 @@ def _systems(
     y: Any,
     resamples: stats.Resamples,
     compared: Compared,
-    about: dict[str, JSON],
+    table_of: dict[str, JSON],
 ) -> list[dict[str, Any]]:
     n_systems = len(block.systems)
     against = _against_others(y, resamples, compared, n_systems)
@@ -160,29 +160,29 @@ def _systems(
     return [
         {
             "system": name,
-            **about,
+            **table_of,
             "n": len(block.prompts),
             "repeats": values.shape[2],
-            "invalid": invalid[at],
-            "errors": errors[at],
-            "median": medians[at],
-            "by_category": by_category[at],
-            **dict(zip(("compliance", "compliance_interval", "drafts"), compliance[at], strict=True)),
-            **dict(zip(("copy_rate", "copy_rate_interval", "drafts_with_references"), copies[at], strict=True)),
-            **against[at],
+            "invalid": invalid[index],
+            "errors": errors[index],
+            "median": medians[index],
+            "by_category": by_category[index],
+            **dict(zip(("compliance", "compliance_interval", "drafts"), compliance[index], strict=True)),
+            **dict(zip(("copy_rate", "copy_rate_interval", "drafts_with_references"), copies[index], strict=True)),
+            **against[index],
         }
-        for at, name in enumerate(block.systems)
+        for index, name in enumerate(block.systems)
     ]
 
 
 def _numbers(names: Sequence[Any], wanted: Sequence[Any]) -> Any:
-    """Return the place of each name among the wanted ones, -1 where it is none of them."""
+    """Return the index of each name among the wanted ones, -1 if it is none of them."""
     places = {name: number for number, name in enumerate(wanted)}
     return np.array([places.get(name, -1) for name in names], np.int64)
 
 
 def _against_others(y: Any, resamples: stats.Resamples, compared: Compared, n_systems: int) -> list[dict[str, JSON]]:
-    """Each system's standing among the others; nulls for a lone one, and no rank from one prompt."""
+    """Return each system's standing among the others; nulls for a single system, and no rank for a single prompt."""
     if n_systems < 2:
         lone = dict.fromkeys(("mean_win_rate", "mean_win_rate_interval", "bradley_terry", "rank"))
         return [lone] * n_systems
@@ -211,7 +211,7 @@ def _against_others(y: Any, resamples: stats.Resamples, compared: Compared, n_sy
 
 
 def _medians(values: Any, strata: Any) -> list[dict[str, float | None]]:
-    """The median of each system, with its interval where there are enough prompts for one."""
+    """Return the median of each system, with its interval if there are enough prompts for one."""
     columns = [column.tolist() for column in stats.median_intervals(values, strata, LEVEL)]
     if stats.too_few_for_a_median(values.shape[1], LEVEL):
         return [dict.fromkeys(_ENDS) | {"value": median} for median in columns[0]]
@@ -220,37 +220,37 @@ def _medians(values: Any, strata: Any) -> list[dict[str, float | None]]:
 
 def _by_category(block: Block, values: Any, strata: Any) -> list[dict[str, JSON]]:
     names = np.asarray(block.categories)
-    found: list[dict[str, JSON]] = [{} for _ in block.systems]
+    by_system: list[dict[str, JSON]] = [{} for _ in block.systems]
     for name in dict.fromkeys(block.categories):
         chosen = names == name
         if chosen.any():
             medians = _medians(values[:, chosen], strata[chosen])
-            for of, median in zip(found, medians, strict=True):
-                of[str(name)] = {"n": int(chosen.sum()), "median": median}
-    return found
+            for of_system, median in zip(by_system, medians, strict=True):
+                of_system[str(name)] = {"n": int(chosen.sum()), "median": median}
+    return by_system
 
 
 _Share = tuple[float | None, list[float] | None, int]
 
 
-def _shares(said: Any, cell: Any, n_systems: int, strata: Any) -> list[_Share]:
-    """The share of each system's drafts of which something is true, by prompt as everything is; null where none says.
+def _shares(flags: Any, cell: Any, n_systems: int, strata: Any) -> list[_Share]:
+    """Return per system the share of drafts for which a flag is true, averaged by prompt; None if no draft has it.
 
-    `said` is 1, 0 or, where nothing is known, -1; `cell` the number of each draft's system times the number of prompts,
-    plus that of its prompt. Systems of which the same prompts say something, mostly all, are judged in one go.
+    `flags` are 1, 0, or -1 for unknown; `cell` is each draft's system times the number of prompts, plus its prompt.
+    Systems with flags on the same prompts, usually all systems, are computed together, since that is faster.
     """
     shape = (n_systems, len(strata))
     drafts, true = (
-        np.bincount(cell[said >= least], minlength=n_systems * len(strata)).reshape(shape) for least in (0, 1)
+        np.bincount(cell[flags >= least], minlength=n_systems * len(strata)).reshape(shape) for least in (0, 1)
     )
-    found: list[_Share] = [(None, None, 0)] * n_systems
+    shares: list[_Share] = [(None, None, 0)] * n_systems
     for chosen in np.unique(drafts > 0, axis=0):
         if chosen.any():
             systems = np.flatnonzero(((drafts > 0) == chosen).all(axis=1))
-            at = np.ix_(systems, np.flatnonzero(chosen))
-            y = true[at] / drafts[at]
+            block = np.ix_(systems, np.flatnonzero(chosen))
+            y = true[block] / drafts[block]
             low, high = stats.korn_graubard(y, strata[chosen], LEVEL)
-            columns = (y.mean(axis=1), low, high, drafts[at].sum(axis=1))
+            columns = (y.mean(axis=1), low, high, drafts[block].sum(axis=1))
             for system, share, *ends, number in zip(systems, *(column.tolist() for column in columns), strict=True):
-                found[system] = (share, ends, number)
-    return found
+                shares[system] = (share, ends, number)
+    return shares

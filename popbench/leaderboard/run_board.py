@@ -1,4 +1,4 @@
-"""The files of a run's board: results.json and leaderboard.md, the same text whoever writes them."""
+"""Writes the files of a run's board, results.json and leaderboard.md, for runs, merges and audits alike."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from popbench.text import counted
 
 
 def write_board(directory: HeldDirectory, results: Mapping[str, Any], config: Mapping[str, JSON]) -> None:
-    """Write both; `results` has its `costs`, and `config` is what run.json holds under that name."""
+    """Write both files; `results` has its `costs`, and `config` is that of run.json."""
     board = render(results, config)
     directory.write_json("results.json", results)
     directory.write_text("leaderboard.md", board)

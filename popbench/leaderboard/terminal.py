@@ -1,4 +1,4 @@
-"""A board as rich tables on the terminal."""
+"""Shows a board as tables on the terminal."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from popbench.leaderboard.markdown import (
 )
 
 _WIDE = 110
-"""Columns of a terminal from which on there is room for a system's id on one line and for what its drafts are like."""
+"""Columns of a terminal with room for a system's id on one line, and for compliance and copies."""
 
 
 def show(results: Mapping[str, Any], console: Console) -> None:
-    """Print every table of a board with what it can decide, then how predictors agree and what moves the scores."""
+    """Print every table of a board with its detectable win rate, then the agreement of predictors, and audits."""
     for predictor, task in tables(results):
         console.print(_ranking(results, predictor, task, console.width))
         contrasts = _contrasts(results, predictor, task, console.width)
         if contrasts is not None:
             console.print(contrasts)
-        said = (decided(results, predictor, task), decides(results, predictor, task))
-        console.print(Text(" ".join(filter(None, said)), style="dim"))
+        sentences = (decided(results, predictor, task), decides(results, predictor, task))
+        console.print(Text(" ".join(filter(None, sentences)), style="dim"))
         console.print()
     for line in agreements(results):
         console.print(Text(line))
@@ -53,7 +53,7 @@ def show(results: Mapping[str, Any], console: Console) -> None:
 
 
 def plain_table(title: str, columns: Sequence[tuple[str, str]]) -> Table:
-    """Return an empty table; each column has a name, and a side: l or r."""
+    """Return an empty table; a column is its name and its alignment, l or r."""
     table = Table(title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name, side in columns:
         table.add_column(Text(name), justify="right" if side == "r" else "left", overflow="fold", no_wrap=side == "r")
@@ -61,7 +61,7 @@ def plain_table(title: str, columns: Sequence[tuple[str, str]]) -> Table:
 
 
 def _system(name: str, width: int) -> Text:
-    """Show a system's id, on narrow terminals with spaces at which it breaks over lines."""
+    """Return a system's id; for narrow terminals, with spaces to break the line at."""
     return Text(name if width >= _WIDE else name.replace("|", " | "))
 
 

@@ -1,5 +1,5 @@
-"""The paper's results (LLMPopcorn, arXiv 2502.12945): its tables and figures from any run, and a reanalysis of its own.
+"""The results of the paper (LLMPopcorn, arXiv 2502.12945): its tables and figures for any run, and a reanalysis.
 
-Takes runs, or the numbers that the paper printed, which `published` holds; hands on a document. `evidence`, `choices`,
-`tables`, `figures` and `report` make `popbench report --paper`; `reanalysis` makes the board in `leaderboards/paper`.
+Takes runs, or the published numbers in `published`; hands on a document. `evidence`, `choices`, `tables`, `figures` and
+`report` make `popbench report --paper`; `reanalysis` makes the board in `leaderboards/paper`.
 """

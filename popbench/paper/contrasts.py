@@ -1,9 +1,9 @@
-"""What the paper's win rates decide: its tables 4 to 7 taken as counts of 100 prompts, with intervals and p-values.
+"""Tests the paper's win rates: tables 4 to 7 as counts of 100 prompts, with intervals and p-values.
 
-A win rate of r % on 100 prompts is taken as r wins and 100 - r losses: no ties, one stratum, since the paper publishes
-neither. Its interval is Korn-Graubard's, which then is Clopper and Pearson's, and the p-value that of the exact sign
-test: the same functions that judge every board. The two never disagree: an interval leaves 50 % out exactly where p is
-below its level.
+A win rate of r % on 100 prompts is taken as r wins and 100 - r losses, without ties and in one stratum, since the paper
+publishes neither. The interval is Korn-Graubard's, which then is Clopper and Pearson's; the p-value is that of the
+exact sign test. Both come from the functions that judge every board, and they never disagree: an interval excludes 50 %
+if and only if p is below its level.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ LEVEL = 0.95
 class Contrast:
     """One comparison of the paper: `a` over `b`, in percent of `n` prompts.
 
-    `reverse` is the rate of b over a where the paper publishes that too. Where the two do not add up to 100, the
-    p-values are those of the reading that decides less. `interval` is at 95 % alone, `simultaneous` at Bonferroni's
-    level for all comparisons of the table; `p_holm` is adjusted over these, `p_holm_all` over all tables.
+    `reverse` is the rate of b over a, if the paper publishes it. If the two do not add up to 100, the larger p-value of
+    the two readings is taken. `interval` is at 95 % for this comparison alone, `simultaneous` at Bonferroni's level for
+    all comparisons of the table; `p_holm` is adjusted over these, `p_holm_all` over all tables.
     """
 
     table: int
@@ -54,7 +54,7 @@ class Contrast:
 
     @property
     def alone(self) -> str:
-        """`better`, `worse` or `undecided`: a against b, judged as the only comparison there is."""
+        """`better`, `worse` or `undecided`: a against b, judged as the only comparison."""
         return self._verdict(self.p)
 
     @property
@@ -78,7 +78,7 @@ class Contrast:
         return "better" if 2 * self.rate > self.n else "worse"
 
     def as_json(self) -> dict[str, JSON]:
-        """Return what board.json has of it, rates as fractions."""
+        """Return its entry in board.json, with rates as fractions."""
         return {
             "table": self.table,
             "a": self.a,
@@ -102,7 +102,7 @@ class Contrast:
 
 
 def _ten(value: float) -> float:
-    """Keep ten significant digits, as boards do: the last ones differ between machines."""
+    """Return ten significant digits, as boards do: more of them differ between machines."""
     return float(f"{value:.10g}")
 
 
@@ -122,7 +122,7 @@ class _Rates:
 
 
 def _rates() -> Iterator[_Rates]:
-    """Yield each comparison once: where the paper publishes both directions, as the first of them."""
+    """Yield each comparison once; if the paper publishes both directions, the first one."""
     for number in (4, 5):
         for (name, prompts), (rate,) in published(number).entries.items():
             yield _Rates(number, f"{name}, PE", f"{name}, basic", str(prompts), None, int(rate), None)
@@ -139,16 +139,16 @@ def _rates() -> Iterator[_Rates]:
 @cache
 def contrasts() -> tuple[Contrast, ...]:
     """Return all comparisons of tables 4 to 7, in the paper's order."""
-    found, n = list(_rates()), int(paper()["prompts"])
-    forward = _outcomes([item.rate for item in found], n)
-    backward = _outcomes([item.rate if item.reverse is None else n - item.reverse for item in found], n)
+    rates, n = list(_rates()), int(paper()["prompts"])
+    forward = _outcomes([item.rate for item in rates], n)
+    backward = _outcomes([item.rate if item.reverse is None else n - item.reverse for item in rates], n)
     strata = np.zeros(n, dtype=np.int64)
     alone, turned = stats.korn_graubard(forward, strata, LEVEL), stats.korn_graubard(backward, strata, LEVEL)
     p = np.maximum(stats.sign_test(forward), stats.sign_test(backward))
-    # two readings on both sides of one half decide nothing between them
+    # Two readings on different sides of one half decide nothing.
     p[np.sign(forward.mean(axis=1) - 0.5) * np.sign(backward.mean(axis=1) - 0.5) < 0] = 1.0
-    tables = np.array([item.table for item in found])
-    holm, low, high = np.empty(len(found)), np.empty(len(found)), np.empty(len(found))
+    tables = np.array([item.table for item in rates])
+    holm, low, high = np.empty(len(rates)), np.empty(len(rates)), np.empty(len(rates))
     for number in TABLES:
         rows = tables == number
         holm[rows] = stats.holm(p[rows])
@@ -157,17 +157,17 @@ def contrasts() -> tuple[Contrast, ...]:
     return tuple(
         Contrast(
             item.table, item.a, item.b, item.prompts, item.mode, n, item.rate, item.reverse,
-            (float(alone[0][at]), float(alone[1][at])),
-            (float(low[at]), float(high[at])),
-            None if item.reverse is None else (1 - float(turned[1][at]), 1 - float(turned[0][at])),
-            float(p[at]), float(holm[at]), float(holm_all[at]),
+            (float(alone[0][index]), float(alone[1][index])),
+            (float(low[index]), float(high[index])),
+            None if item.reverse is None else (1 - float(turned[1][index]), 1 - float(turned[0][index])),
+            float(p[index]), float(holm[index]), float(holm_all[index]),
         )
-        for at, item in enumerate(found)
+        for index, item in enumerate(rates)
     )  # fmt: skip
 
 
 def _outcomes(wins: list[int], n: int) -> NDArray[np.float64]:
-    """Write counts of wins as outcomes, shape (comparisons, prompts)."""
+    """Return counts of wins as outcomes, shape (comparisons, prompts)."""
     return (np.arange(n) < np.array(wins)[:, np.newaxis]).astype(np.float64)
 
 
@@ -177,14 +177,14 @@ def of_table(number: int) -> list[Contrast]:
 
 
 def fewest_wins(n: int) -> tuple[int, float]:
-    """Return the fewest wins of n that decide a lone comparison, and how often equal systems reach it either way."""
+    """Return the fewest wins of n that decide a single comparison, and how often equal systems reach them."""
     p = stats.sign_test(_outcomes(list(range(n + 1)), n))
     fewest = next(wins for wins in range(n // 2 + 1, n + 1) if p[wins] <= 1 - LEVEL)
     return fewest, float(p[fewest])
 
 
 def published_rates() -> int:
-    """Count the win rates that the tables print, both directions of a pair each for itself."""
+    """Count the win rates that the tables print; both directions of a pair count."""
     return sum(len(published(number).entries) for number in TABLES)
 
 

@@ -1,6 +1,6 @@
-"""A document of headings, sentences, tables and figures, written out as GitHub markdown and as one HTML page.
+"""A document of headings, sentences, tables and figures, written as GitHub markdown and as one HTML page.
 
-All text is shown as it is: names of models and tasks are anybody's, and cannot become markup in either form.
+All text is escaped: names of models and tasks may be a stranger's, and must not become markup.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from popbench.text import visible
 
 @dataclass(frozen=True)
 class Code:
-    """A piece of a sentence that is typed or read by a machine: a command, an option, a file's name."""
+    """A piece of a sentence that is code: a command, an option, a file's name."""
 
     text: str
 
 
 Words = str | Sequence[str | Code]
-"""A sentence, in pieces where some of them are code."""
+"""A sentence; in pieces if some of it is code."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """One or more sentences; `kind` is plain, `lead` for what the page says first, `note` for small print, or `gap`."""
+    """One or more sentences; `kind` is plain, `lead` for the first sentence of the page, `note`, or `gap`."""
 
     words: Words
     kind: str = "plain"
@@ -53,7 +53,7 @@ class Bullets:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: a number or a name, its interval, and how it is set off."""
+    """A cell of a table: a number or a name, its interval, and its style."""
 
     text: str
     interval: str = ""
@@ -63,7 +63,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table; the first `labels` columns hold names and are set left, all others hold numbers and are set right."""
+    """A table; the first `labels` columns hold names, aligned left; all others hold numbers, aligned right."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[Cell]]
@@ -72,11 +72,11 @@ class Grid:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as SVG whose ink is `currentColor`; `file` is where markdown finds it, `told` says what it shows."""
+    """A figure as SVG in the colour `currentColor`; `file` is its path for markdown, `description` its text."""
 
     svg: str
     file: str
-    told: str
+    description: str
 
 
 Block = Heading | Paragraph | Bullets | Grid | Picture
@@ -84,7 +84,7 @@ Block = Heading | Paragraph | Bullets | Grid | Picture
 
 @dataclass(frozen=True)
 class Document:
-    """What a page says, from top to bottom; `warnings` come first, above everything."""
+    """The content of a page, from top to bottom; `warnings` stand above everything else."""
 
     title: str
     blocks: Sequence[Block]
@@ -93,7 +93,7 @@ class Document:
 
 
 def as_markdown(document: Document) -> str:
-    """Write the document as GitHub markdown."""
+    """Return the document as GitHub markdown."""
     lines = [f"# {escaped(document.title)}", ""]
     for warning in document.warnings:
         lines += ["> [!WARNING]", f"> {escaped(warning)}", ""]
@@ -105,12 +105,12 @@ def as_markdown(document: Document) -> str:
 
 
 def as_html(document: Document) -> str:
-    """Write the document as one HTML page that asks nothing of the network, light or dark as its reader has it."""
+    """Return the document as one HTML page that loads nothing; it follows the reader's light or dark theme."""
     return _environment().get_template("document.html.j2").render(document=document) + "\n"
 
 
 def standalone(svg: str) -> str:
-    """Give an SVG a background and ink of its own: as a file it has no page around it to take them from."""
+    """Return an SVG with its own background and colour: as a file, it has no page to inherit them from."""
     return svg.replace("<svg ", '<svg style="background:#fff;color:#1f2328" ', 1)
 
 
@@ -125,14 +125,14 @@ def _markdown(block: Block) -> Iterator[str]:
         case Grid(head, rows, labels):
             align = "l" * labels + "r" * (len(head) - labels)
             yield from table([escaped(name) for name in head], align, [[_cell(cell) for cell in row] for row in rows])
-        case Picture(_, file, told):
-            yield f"![{escaped(told)}]({file})"
+        case Picture(_, file, description):
+            yield f"![{escaped(description)}]({file})"
 
 
 def _cell(cell: Cell) -> str:
     text = escaped(cell.text)
     text = f"**{text}**" if cell.strong and text else text
-    return f"{text} {cell.interval}".strip()  # brackets without a target are no link
+    return f"{text} {cell.interval}".strip()  # the brackets are not escaped: without a target they are no link
 
 
 def _words(words: Words) -> str:
@@ -143,7 +143,7 @@ def _piece(piece: str | Code) -> str:
     if isinstance(piece, Code):
         text = " ".join(piece.text.split())
         return escaped(text) if "`" in text else f"`{visible(text)}`"
-    inner = escaped(piece)  # which also takes the spaces at the ends, that stand beside code
+    inner = escaped(piece)  # removes the spaces at the ends, which separate text from code
     return " " * bool(re.match(r"\s", piece)) + inner + " " * bool(inner and re.search(r"\s$", piece))
 
 

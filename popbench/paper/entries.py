@@ -1,4 +1,4 @@
-"""What the paper's tables are made of: entries with intervals and published numbers, and looking them up in runs."""
+"""The entries of the paper's tables, with intervals and published numbers, and how they are looked up in runs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from popbench.paper.published import PROMPTS, published
 
 @dataclass(frozen=True)
 class Entry:
-    """A number of a table; `value` is None where the runs have none, `published` where the paper has none.
+    """A number of a table; `value` is None if the runs lack it, `published` if the paper does.
 
-    Rates are fractions. `decided`: the verdict, among all pairs of the runs, is better or worse.
+    Rates are fractions. `decided` means that the verdict, among all pairs of the runs, is better or worse.
     """
 
     value: float | None = None
@@ -36,20 +36,20 @@ class Column:
     mode: str = ""
 
 
-Row = tuple[Sequence[str], Sequence[Entry]]
+TableRow = tuple[Sequence[str], Sequence[Entry]]
 """The names of a row and an entry for each column."""
 
 
 @dataclass(frozen=True)
 class PaperTable:
-    """One table in the paper's layout; `gap` says what of the paper's is missing, and how to run it."""
+    """One table in the paper's layout; `gap` says what the runs lack of it, and how to run that."""
 
     number: int
     title: str
     setting: str
     names: Sequence[str]
     columns: Sequence[Column]
-    rows: Sequence[Row]
+    rows: Sequence[TableRow]
     gap: Words | None = None
 
     @property
@@ -59,7 +59,7 @@ class PaperTable:
 
     @property
     def compared(self) -> bool:
-        """Whether a published number stands beside any of the runs' own."""
+        """Whether any of the runs' numbers has a published one beside it."""
         return any(
             entry.value is not None and entry.published is not None for _, entries in self.rows for entry in entries
         )
@@ -72,64 +72,66 @@ def by_prompts(kind: str) -> list[Column]:
 
 
 class Lookup:
-    """Looks up what systems of the runs scored, under the choices made."""
+    """Looks up the scores of the runs' systems, by the choices made."""
 
     def __init__(self, evidence: Evidence, choices: Choices) -> None:
         self.evidence = evidence
         self.choices = choices
         self.names = choices.names
-        self._there = set(evidence.systems)
+        self._systems = set(evidence.systems)
 
     def llms(self, generator: str, modes: Iterable[str | None], needs: Any = all) -> list[str]:
-        """List the LLMs that have all (or, with `any`, any) of these modes with a generator."""
+        """Return the LLMs that have all (or, with `any`, any) of these modes with a generator."""
         modes = list(modes)
-        found = {llm for llm, _, _ in self._there if needs((llm, mode, generator) in self._there for mode in modes)}
-        return self.names.order(found)
+        llms = {llm for llm, _, _ in self._systems if needs((llm, mode, generator) in self._systems for mode in modes)}
+        return self.names.order(llms)
 
     def generators(self, llm: str, modes: Iterable[str | None], needs: Any = all) -> list[str]:
-        """List the generators that have all (or, with `any`, any) of these modes with an LLM."""
+        """Return the generators that have all (or, with `any`, any) of these modes with an LLM."""
         modes = list(modes)
-        found = {name for _, _, name in self._there if needs((llm, mode, name) in self._there for mode in modes)}
-        return self.names.order(found)
+        generators = {
+            name for _, _, name in self._systems if needs((llm, mode, name) in self._systems for mode in modes)
+        }
+        return self.names.order(generators)
 
     def has(self, llm: str, mode: str, generator: str) -> bool:
-        """Whether the runs have a system."""
-        return (llm, mode, generator) in self._there
+        """Return whether the runs have a system."""
+        return (llm, mode, generator) in self._systems
 
-    def median(self, prompts: str, system: str, known: float | None, category: str | None = None) -> Entry:
+    def median(self, prompts: str, system: str, published_value: float | None, category: str | None = None) -> Entry:
         """Return a system's median on a prompt set, or on one category of it."""
         row = self.evidence.row(self.choices.tasks[prompts], system)
         if row is not None and category is not None:
             row = row["by_category"].get(category)
         if row is None:
-            return Entry(published=known)
+            return Entry(published=published_value)
         median: Mapping[str, float | None] = row["median"]
-        return Entry(median["value"], median["low"], median["high"], known)
+        return Entry(median["value"], median["low"], median["high"], published_value)
 
-    def rate(self, prompts: str, a: str, b: str, known: float | None) -> Entry:
+    def rate(self, prompts: str, a: str, b: str, published_value: float | None) -> Entry:
         """Return the win rate of a system over another on a prompt set; the published one is in percent."""
         pair = self.evidence.pair(self.choices.tasks[prompts], a, b)
-        fraction = None if known is None else known / 100
+        fraction = None if published_value is None else published_value / 100
         if pair is None:
             return Entry(published=fraction)
         rate = pair["win_rate"]
         return Entry(rate["value"], rate["low"], rate["high"], fraction, pair["verdict"] in ("better", "worse"))
 
     def zeros(self) -> bool:
-        """Whether a system has popularity 0 on some prompt of these tasks: an invalid sample's."""
+        """Return whether any sample of these tasks is invalid, which has popularity 0."""
         tasks = [task for task in self.choices.tasks.values() if task is not None]
-        return any(0 in self.evidence.values(task, system(*parts)) for task in tasks for parts in self._there)
+        return any(0 in self.evidence.values(task, system(*parts)) for task in tasks for parts in self._systems)
 
     def lacking(self, number: int, key: str, labels: Iterable[str]) -> list[str]:
-        """Name the systems of a published table that none of these labels stands for."""
-        there = {self.names.of(label) for label in labels}
-        return [str(name) for name in published(number).names(key) if name not in there]
+        """Return the systems of a published table for which no label stands."""
+        names = {self.names.of(label) for label in labels}
+        return [str(name) for name in published(number).names(key) if name not in names]
 
     def lacks(self, name: str, label: str) -> list[str]:
-        """Name the paper's system if this label does not stand for it."""
+        """Return the paper's system if this label does not stand for it."""
         return [] if self.names.of(label) == name else [name]
 
 
 def system(llm: str, mode: str | None, generator: str) -> str:
-    """Write a system's id; a mode that the runs lack makes one that they lack."""
+    """Return a system's id; for mode None, which the runs lack, an id that they lack."""
     return f"{llm}|{mode}|{generator}" if mode is not None else ""

@@ -1,4 +1,4 @@
-"""What runs hold for the paper's tables: results, popularity by prompt, RAG sizes of modes, time and memory."""
+"""Reads what the paper's tables need from runs: results, popularity by prompt, RAG sizes, time and memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from popbench.scores.sources import read_source
 
 @dataclass(frozen=True)
 class ModeInfo:
-    """A mode: its name and RAG size; 0 is basic, None a mode of which that is not known."""
+    """A mode: its name and RAG size; 0 for basic, None if the size is unknown."""
 
     name: str
     size: int | None
@@ -47,7 +47,7 @@ class Costs:
 
 
 class Evidence:
-    """Everything that is known of some runs and score files, under one predictor."""
+    """The scores, modes and costs of some runs and score files, by one predictor."""
 
     def __init__(self, scores: Scores, results: dict[str, Any], modes: dict[str, ModeInfo], costs: Costs) -> None:
         self.results = results
@@ -67,21 +67,21 @@ class Evidence:
 
     @property
     def measure(self) -> str:
-        """Popularity with its unit, where that has another name."""
+        """Popularity with its unit, if the unit has another name."""
         return "popularity" if self.unit == "popularity" else f"popularity ({self.unit})"
 
     def row(self, task: str | None, system: str) -> dict[str, Any] | None:
-        """Return a system's row of results.json; None where there is none."""
+        """Return a system's row of results.json; None if there is none."""
         return None if task is None else self._rows.get((task, system))
 
     def pair(self, task: str | None, a: str, b: str) -> dict[str, Any] | None:
-        """Return what is known of a against b."""
+        """Return the pair of a against b; None if there is none."""
         if task is None:
             return None
-        found = self._pairs.get((task, a, b))
-        if found is None and (task, b, a) in self._pairs:
-            found = flipped(self._pairs[task, b, a])
-        return found
+        pair = self._pairs.get((task, a, b))
+        if pair is None and (task, b, a) in self._pairs:
+            pair = flipped(self._pairs[task, b, a])
+        return pair
 
     def values(self, task: str | None, system: str) -> list[float]:
         """Return a system's popularity on each prompt."""
@@ -89,7 +89,7 @@ class Evidence:
 
 
 def _by_convention(label: str) -> ModeInfo:
-    """Read a mode from its label, as labels are made: where nothing is said, k is 10."""
+    """Read a mode's name and size from its label; a label without k stands for the default of 10."""
     size = re.fullmatch(r"pe(?:\[(?:.*,)?k=(\d+)(?:,.*)?\]|\[(?!.*\bk=).*\])?", label)
     if label == BASIC:
         return ModeInfo(BASIC, 0)
@@ -99,7 +99,7 @@ def _by_convention(label: str) -> ModeInfo:
 def read_evidence(sources: Sequence[Path], predictor: str | None = None, *, common: bool = False) -> Evidence:
     """Read runs and score files together.
 
-    Raises UsageError for what does not compare, and for a predictor none of them has.
+    Raises UsageError if they do not compare, and for a predictor that none of them has.
     """
     merged = merge([scores for path in sources for scores in read_source(path)])
     names = [scores.predictor for scores in merged]
@@ -115,7 +115,7 @@ def read_evidence(sources: Sequence[Path], predictor: str | None = None, *, comm
     specs: dict[str, str] = {}
     costs = Costs()
     for path in sources:
-        if (path / FILE).exists():  # no board and no export, which tell of scores alone
+        if (path / FILE).exists():  # boards and exports hold scores alone
             run_json = read_finished(path)
             modes |= {label: _mode(mode) for label, mode in run_json["modes"].items()}
             specs |= {label: part["spec"] for label, part in run_json["components"].items()}
@@ -131,7 +131,7 @@ def _mode(mode: ModeEntry) -> ModeInfo:
 
 
 def _add_costs(costs: Costs, path: Path, run_json: RunJson, predictor: str) -> None:
-    """Add a run's calls: systems share drafts and clips, and a call that several rows tell of counts once."""
+    """Add a run's calls. Systems share drafts and clips, so a call that is in several samples counts once."""
     seen: set[tuple[Any, ...]] = set()
     timed = next(iter(run_json["predictors"]), None) == predictor  # samples have the first predictor's time
     for sample in read_jsonl(path / "samples.jsonl"):
@@ -154,7 +154,7 @@ def _add_costs(costs: Costs, path: Path, run_json: RunJson, predictor: str) -> N
 
 
 def _add(spent: Spent, sample: Sample, stage: str) -> None:
-    for numbers, known in ((spent.seconds, sample.seconds), (spent.memory, sample.peak_memory_mb)):
-        number = known.get(stage)
+    for numbers, measured in ((spent.seconds, sample.seconds), (spent.memory, sample.peak_memory_mb)):
+        number = measured.get(stage)
         if isinstance(number, int | float) and isfinite(number) and number >= 0:
             numbers.append(float(number))

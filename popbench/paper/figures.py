@@ -1,7 +1,7 @@
 """The paper's figures from the tables' numbers: intervals as lines, the published numbers as hollow diamonds.
 
-Figures take their numbers from the tables, and are numbered after them: 3 shows table 2, 4 shows 3, 5 shows 4 and 5,
-and 6 to 8 show 6 to 8. Ink is `currentColor`, so that a page shows them light or dark.
+Figure 3 shows table 2, figure 4 table 3, figure 5 tables 4 and 5, and figures 6 to 8 the tables of the same numbers.
+They are drawn in `currentColor`, so that they fit a light and a dark page.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BLUE, ORANGE = "#3d85c6", "#d0742a"
 _SERIES = [BLUE, ORANGE, "#2f9e77", "#a15cb5", "#a98307", "#c4476f", "#6b7885", "#1794ad"]
 _COLOUR = alt.Scale(domain=list(PROMPTS), range=[BLUE, ORANGE])
 _ROOMY = 8
-"""Systems up to which a heat map's cells say their numbers."""
+"""Systems in a heat map at most for numbers in its cells."""
 
 _STYLE = {
     "background": "transparent",
@@ -49,7 +49,7 @@ Record = dict[str, Any]
 
 
 def _shown(value: Any) -> Any:
-    """Return a chart with texts that can be shown: Vega's expressions take no line separators."""
+    """Return a chart with visible texts only: Vega's expressions take no line separators."""
     if isinstance(value, str):
         return visible(value)
     if isinstance(value, Mapping):
@@ -58,19 +58,19 @@ def _shown(value: Any) -> Any:
 
 
 class _Canvas:
-    """Holds the data of a chart, apart from it: altair copies and checks a chart with all that is in it many times."""
+    """Holds the data apart from the chart, since altair copies and checks a chart with its data many times."""
 
     def __init__(self) -> None:
         self._data: dict[str, list[Record]] = {}
 
-    def chart(self, records: Iterable[Record], *known: str) -> Any:
+    def chart(self, records: Iterable[Record], *needed: str) -> Any:
         """Begin a chart of the records of which these numbers are known."""
         name = f"data-{len(self._data)}"
-        self._data[name] = [record for record in records if all(record[key] is not None for key in known)]
+        self._data[name] = [record for record in records if all(record[key] is not None for key in needed)]
         return alt.Chart(alt.NamedData(name=name))
 
     def draw(self, chart: Any) -> str:
-        """Draw as SVG; parts were checked when they were made, and altair's configure methods copy them all."""
+        """Draw as SVG, without altair's configure methods, which would copy and check all parts again."""
         version = ".".join(alt.SCHEMA_VERSION.split(".")[:2])
         content = {**chart.to_dict(validate=False), **_STYLE, "datasets": self._data}
         svg: str = vl_convert.vegalite_to_svg(_shown(content), vl_version=version)
@@ -78,13 +78,13 @@ class _Canvas:
 
 
 def _record(entry: Entry, scale: float = 1, **names: Any) -> Record:
-    """Write an entry as a chart's data; a rate with `scale` 100 comes in percent."""
+    """Return an entry as a chart's data; `scale` 100 turns a rate into percent."""
     numbers = {"value": entry.value, "low": entry.low, "high": entry.high, "published": entry.published}
     return {**names, **{key: None if value is None else scale * value for key, value in numbers.items()}}
 
 
 def _positive(records: Sequence[Record]) -> tuple[list[Record], Any]:
-    """Leave out what a log axis cannot show, and return the axis' scale."""
+    """Return the records that a log axis can show, and the axis' scale."""
     kept: list[Record] = []
     ends: list[float] = []
     for record in records:
@@ -120,7 +120,7 @@ def _along(scale: Any, title: str, channel: Any = alt.X) -> Callable[[str], Any]
 
 
 def _names(field: str, order: Sequence[str], first: bool = True) -> Any:
-    """Return an axis of names from the top; beside a panel that has it already its labels are left out."""
+    """Return an axis of names from the top; without labels unless it is the `first` panel's."""
     axis = alt.Axis(title=None) if first else alt.Axis(title=None, labels=False, ticks=False)
     return alt.Y(f"{field}:N", sort=list(order), axis=axis)
 
@@ -138,10 +138,10 @@ def popularity(table: PaperTable, look: Lookup) -> str | None:
     order = [names[0] for names, _ in table.rows]
     mode, generator = look.choices.mode, look.choices.generators[2]
     records = []
-    for at, prompts in enumerate(PROMPTS):
+    for panel, prompts in enumerate(PROMPTS):
         for (name,), entries in table.rows:
             of = HUMAN_SYSTEM if name == HUMAN_ROW else system(name, mode, generator)
-            records.append(_record(entries[at], name=name, prompts=prompts, score=None))
+            records.append(_record(entries[panel], name=name, prompts=prompts, score=None))
             records += [
                 {**_record(Entry(), name=name, prompts=prompts), "score": value}
                 for value in look.evidence.values(look.choices.tasks[prompts], of)
@@ -225,8 +225,12 @@ def pairwise(table: PaperTable) -> str | None:
     for prompts in PROMPTS:
         panels = []
         for mode in MODES:
-            at = next(i for i, column in enumerate(table.columns) if (column.prompts, column.mode) == (prompts, mode))
-            records = [_pair(names, entries[at]) for names, entries in table.rows if entries[at].value is not None]
+            index = next(
+                i for i, column in enumerate(table.columns) if (column.prompts, column.mode) == (prompts, mode)
+            )
+            records = [
+                _pair(names, entries[index]) for names, entries in table.rows if entries[index].value is not None
+            ]
             if records:
                 panels.append(
                     _heat(canvas, records, order, f"{prompts.capitalize()}, {'PE' if mode == 'pe' else mode}", roomy)

@@ -1,4 +1,4 @@
-"""What the reanalysis of the paper finds: how many comparisons are decided, which, and what more prompts would tell."""
+"""Writes the findings of the reanalysis: which comparisons are decided, and what more prompts would decide."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from popbench.paper.contrasts import (
     published_rates,
 )
 from popbench.paper.document import Block, Bullets, Cell, Grid, Heading, Paragraph, Picture, Words
-from popbench.paper.forest import Line, forest
+from popbench.paper.forest import ForestLine, forest
 from popbench.paper.published import paper
 
 PICTURE = "intervals.svg"
 SIZES = (100, 200, 500, 1_000, 2_000, 5_000)
-"""Numbers of prompts for which the page says what they detect."""
+"""Numbers of prompts in the table of detectable win rates."""
 
 _WORDS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -32,7 +32,7 @@ def _word(count: int) -> str:
 
 
 def findings() -> Iterator[Block]:
-    """Say what is decided, in words, as a picture and by table."""
+    """Yield how many comparisons are decided: in words, as a picture and by table."""
     items, n = contrasts(), int(paper()["prompts"])
     single, holm, everywhere = (decided(items, judged) for judged in ("alone", "holm", "holm_all"))
     fewest, size = fewest_wins(n)
@@ -54,7 +54,7 @@ def findings() -> Iterator[Block]:
         f"Undecided does not mean equal. It means that {n} prompts do not tell the two apart: even a published 50 % "
         f"goes with true win rates from {percent(low)} to {percent(high)} %."
     )
-    yield Picture(picture(), PICTURE, _told())
+    yield Picture(picture(), PICTURE, _description())
     yield Heading("By table", "tables")
     head = ["Table", "Comparisons", "Decided alone", "By Bonferroni", "By Holm", "Detectable alone, %", "At once, %"]
     rows = []
@@ -86,7 +86,7 @@ def _subject(number: int) -> str:
     }[number]
 
 
-def _told() -> str:
+def _description() -> str:
     items = contrasts()
     return (
         f"Intervals of the {len(items)} win rates of tables 4 to 7 against 50 %: "
@@ -95,12 +95,12 @@ def _told() -> str:
 
 
 def picture() -> str:
-    """Draw every interval, by table, the greatest win rate first."""
+    """Draw every interval by table, highest win rate first."""
     groups = []
     for table in TABLES:
         items = sorted(of_table(table), key=lambda item: -item.rate)  # of equal rates, as published
         lines = [
-            Line(
+            ForestLine(
                 _label(item),
                 item.rate,
                 _in_percent(item.interval),
@@ -111,16 +111,16 @@ def picture() -> str:
             for item in items
         ]
         groups.append((f"Table {table}: {_subject(table)}", lines))
-    return forest(groups, _told())
+    return forest(groups, _description())
 
 
 def mode_name(mode: str) -> str:
-    """Name a mode as tables do."""
+    """Return a mode's name as the tables write it."""
     return {"pe": "PE"}.get(mode, mode)
 
 
 def brackets(interval: tuple[float, float]) -> str:
-    """Write an interval of fractions in percent."""
+    """Return an interval of fractions in percent."""
     return f"[{percent(interval[0])}, {percent(interval[1])}]"
 
 
@@ -135,7 +135,7 @@ def _label(item: Contrast) -> str:
 
 
 def power() -> Iterator[Block]:
-    """Show what more prompts would detect."""
+    """Yield the win rates that more prompts would detect."""
     many = len(of_table(6))
     yield Heading("What more prompts would decide", "power")
     rows = [
@@ -151,7 +151,7 @@ def power() -> Iterator[Block]:
 
 
 def alone() -> Iterator[Block]:
-    """List the comparisons that are decided when taken alone, the surest first."""
+    """Yield the comparisons that are decided when taken alone, smallest p-value first."""
     yield Heading("Decided when taken alone", "alone")
     total = len(contrasts())
     rows = [
@@ -172,7 +172,7 @@ def alone() -> Iterator[Block]:
 
 
 def disagreements() -> Iterator[Block]:
-    """Name the pairs whose two published rates do not make 100."""
+    """Yield the pairs whose two published rates do not add up to 100."""
     yield Heading("Where two published directions do not add up", "directions")
     pairs = [item for item in contrasts() if item.reverse is not None]
     items: list[Words] = [

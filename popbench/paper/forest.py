@@ -1,6 +1,6 @@
-"""The intervals of many win rates in one picture, drawn by hand: the same bytes wherever it is drawn.
+"""Draws the intervals of many win rates as SVG, without a charting library, so that every machine gives the same bytes.
 
-Charting libraries measure text with the fonts of the machine; a published board must not change with them.
+Charting libraries measure text with the machine's fonts, and a published board must not change with them.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _HOLLOW = 'fill="none" stroke="currentColor" stroke-width="1.5"'
 
 
 @dataclass(frozen=True)
-class Line:
-    """One win rate in percent: its interval alone, the wider one among all of its group, and a second reading."""
+class ForestLine:
+    """One win rate in percent: its interval alone, its interval among all of its group, and a second reading."""
 
     label: str
     value: float
@@ -28,13 +28,13 @@ class Line:
     other: float | None = None
 
 
-def forest(groups: Sequence[tuple[str, Sequence[Line]]], told: str) -> str:
-    """Draw groups of win rates below one another against 50 %; ink is `currentColor`, the background none."""
+def forest(groups: Sequence[tuple[str, Sequence[ForestLine]]], description: str) -> str:
+    """Draw groups of win rates below each other, against 50 %, in `currentColor` without a background."""
     height = TOP + sum(HEAD + ROW * len(lines) for _, lines in groups) + BOTTOM
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + PLOT + RIGHT}" height="{height}" '
         f'viewBox="0 0 {LEFT + PLOT + RIGHT} {height}" font-family="system-ui, sans-serif" font-size="12">',
-        f"<title>{escape(told)}</title>",
+        f"<title>{escape(description)}</title>",
         *_legend(),
         *_axis(height),
     ]
@@ -84,7 +84,7 @@ def _axis(height: float) -> Iterator[str]:
             yield _text(x, y, f"{tick} %", ' text-anchor="middle" font-size="11"')
 
 
-def _line(line: Line, y: float) -> Iterator[str]:
+def _line(line: ForestLine, y: float) -> Iterator[str]:
     colour = ACCENT if line.decided else OPEN
     (low, high), (lowest, highest) = line.interval, line.simultaneous
     yield _text(10, y + 4, line.label)

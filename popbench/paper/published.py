@@ -1,8 +1,7 @@
 """The numbers of the paper's tables 2 to 10 (LLMPopcorn, arXiv 2502.12945), as published.
 
-Medians are popularity as predicted by MMRA, win rates whole percents of 100 prompts, costs those of one H100. Prompt
-sets are `concrete` and `abstract`, modes `basic` and `pe`; RAG size 0 stands for basic. Everything else goes by the
-paper's own names.
+Medians are of popularity as MMRA predicts it, win rates are whole percents of 100 prompts, costs are those of one H100.
+Prompt sets are `concrete` and `abstract`, modes `basic` and `pe`; RAG size 0 is basic. All other names are the paper's.
 """
 
 from __future__ import annotations
@@ -18,31 +17,31 @@ from popbench.records import JSON
 PROMPTS = ("concrete", "abstract")
 MODES = ("basic", "pe")
 HUMAN = "human"
-"""Table 2's human-made videos: to each prompt the one whose title is nearest."""
+"""Table 2's human-made videos: for each prompt, the one with the most similar title."""
 
 Key = tuple[str | int, ...]
-"""What a number is of, in the order of its table's `keys`."""
+"""The coordinates of a number, in the order of its table's `keys`."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """One table: `keys` says what each entry's key is made of, `values` what its numbers are."""
+    """One table: `keys` names the parts of each entry's key, `values` names its numbers."""
 
     number: int
-    about: str
+    subject: str
     keys: tuple[str, ...]
     values: tuple[str, ...]
     entries: dict[Key, tuple[float, ...]]
 
     def value(self, *key: str | int | None) -> float | None:
-        """Return a number, the first where an entry has several; None where the paper has none."""
-        found = self.entries.get(key)  # type: ignore[arg-type] # a name that is None is no key
-        return None if found is None else found[0]
+        """Return an entry's first number; None if the paper has no such entry."""
+        numbers = self.entries.get(key)  # type: ignore[arg-type] # a name that is None is no key
+        return None if numbers is None else numbers[0]
 
     def names(self, key: str) -> list[str | int]:
-        """List what a part of the keys takes, in the paper's order."""
-        at = self.keys.index(key)
-        return list(dict.fromkeys(entry[at] for entry in self.entries))
+        """Return the values of one part of the keys, in the paper's order."""
+        index = self.keys.index(key)
+        return list(dict.fromkeys(entry[index] for entry in self.entries))
 
     def records(self) -> Iterator[dict[str, JSON]]:
         """Yield the entries as JSON objects."""
@@ -67,6 +66,6 @@ def published(number: int) -> Published:
 
 
 def paper() -> dict[str, JSON]:
-    """Return what the paper is: `name`, `arxiv`, `predictor`, `prompts` in each set, `llms`, `generators`."""
-    about: dict[str, JSON] = _content()["paper"]
-    return about
+    """Return facts about the paper: `name`, `arxiv`, `predictor`, `prompts` in each set, `llms`, `generators`."""
+    facts: dict[str, JSON] = _content()["paper"]
+    return facts

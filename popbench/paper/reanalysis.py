@@ -1,6 +1,6 @@
-"""The board `leaderboards/paper`: the paper's published results as data, and which of its differences are decided.
+"""Makes the board `leaderboards/paper`: the paper's published results, and which of their differences are decided.
 
-What it writes is the same on every machine: sorted as published, rounded, with no clock time and no font measured.
+The files are the same on every machine: sorted as published, rounded, without a date or measured fonts.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from popbench import stats
 from popbench.paper.contrasts import LEVEL, TABLES, contrasts, decided, of_table
 from popbench.paper.document import Block, Bullets, Code, Document, Heading, as_html, as_markdown, standalone
 from popbench.paper.findings import PICTURE, alone, disagreements, findings, picture, power
-from popbench.paper.listing import costs, medians, rates
 from popbench.paper.published import paper, published
+from popbench.paper.published_tables import costs, medians, rates
 from popbench.records import JSON
 
 TITLE = "LLMPopcorn's published results, reanalysed"
@@ -41,7 +41,7 @@ def board() -> dict[str, JSON]:
         "tables": [_family(number) for number in TABLES],
         "comparisons": [item.as_json() for item in contrasts()],
         "published": {
-            str(number): {"about": published(number).about, "entries": list(published(number).records())}
+            str(number): {"about": published(number).subject, "entries": list(published(number).records())}
             for number in range(2, 11)
         },
     }
@@ -51,7 +51,7 @@ def _family(number: int) -> dict[str, JSON]:
     items, n = of_table(number), int(paper()["prompts"])
     return {
         "table": number,
-        "about": published(number).about,
+        "about": published(number).subject,
         "comparisons": len(items),
         "decided_alone": decided(items, "alone"),
         "decided_bonferroni": decided(items, "bonferroni"),
@@ -65,19 +65,19 @@ def _family(number: int) -> dict[str, JSON]:
 
 
 def _detects(n: int, comparisons: int) -> float | None:
-    found = stats.minimum_detectable_win_rate(n, comparisons)
-    return None if found is None else float(f"{found:.10g}")
+    rate = stats.minimum_detectable_win_rate(n, comparisons)
+    return None if rate is None else float(f"{rate:.10g}")
 
 
 def reanalysis() -> Document:
     """Return the page of the board."""
-    about = paper()
+    facts = paper()
     parts = (findings, power, alone, disagreements, rates, medians, costs, _method)
     return Document(
         TITLE,
         [block for part in parts for block in part()],
         footer=[
-            f"Numbers: tables 2 to 10 of {about['name']}, arXiv {about['arxiv']}, as published. This page is not by "
+            f"Numbers: tables 2 to 10 of {facts['name']}, arXiv {facts['arxiv']}, as published. This page is not by "
             "its authors.",
             ["All of it as data: ", Code("board.json"), "."],
         ],

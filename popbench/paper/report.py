@@ -1,4 +1,4 @@
-"""`popbench report --paper`: the paper's tables and figures as a document, and the files it is written to."""
+"""`popbench report --paper`: makes the paper's tables and figures as a document, and writes its files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from popbench.errors import RunError, UsageError, one_line
 from popbench.files import write_files
 from popbench.leaderboard.markdown import number, percent, remarks
-from popbench.paper import figures, spending, tables
+from popbench.paper import cost_tables, figures, tables
 from popbench.paper.choices import Asked, choose, listed
 from popbench.paper.document import (
     Block,
@@ -32,7 +32,7 @@ from popbench.runs.directory import check_free
 FOLDER = "paper"
 _MAKERS = (
     tables.medians, tables.categories, tables.enhancement_by_llm, tables.enhancement_by_generator, tables.llm_pairs,
-    tables.generator_pairs, tables.rag_sizes, spending.stages, spending.llm_costs,
+    tables.generator_pairs, tables.rag_sizes, cost_tables.stages, cost_tables.llm_costs,
 )  # fmt: skip
 _DEMO = (
     "Demo scores. A demonstration predictor or corpus took part. These numbers show that the machinery works; they say "
@@ -42,11 +42,11 @@ _DEMO = (
 
 @dataclass(frozen=True)
 class Written:
-    """What was written: the folder, its files, and each choice that was made, in one line each."""
+    """What was written: the folder, its files, and one line for each choice that was made."""
 
     folder: Path
     files: Sequence[str]
-    told: Sequence[str]
+    notes: Sequence[str]
 
 
 def write_paper(
@@ -59,7 +59,7 @@ def write_paper(
 ) -> Written:
     """Write paper.md, paper.html and figures/ from runs and score files, into `paper` in the first run by default.
 
-    Raises UsageError for runs that do not compare and for choices that they lack, RunError where the disk refuses.
+    Raises UsageError if the runs do not compare or an option fits none of them, RunError if the disk refuses.
     """
     for path in sources:
         if not path.exists():
@@ -71,38 +71,38 @@ def write_paper(
     folder = out if out is not None else sources[0] / FOLDER
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file: the report needs a folder; choose another --out")
-    document, told = paper_report(read_evidence(sources, predictor, common=common), asked or Asked(), sources)
+    document, notes = paper_report(read_evidence(sources, predictor, common=common), asked or Asked(), sources)
     pictures = {block.file: standalone(block.svg) for block in document.blocks if isinstance(block, Picture)}
     files = {**pictures, "paper.md": as_markdown(document), "paper.html": as_html(document)}
     write_files(folder, files)
     try:
-        for old in (folder / "figures").glob("figure-[3-8].svg"):  # of what an earlier report covered
+        for old in (folder / "figures").glob("figure-[3-8].svg"):  # an earlier report may have covered more
             if f"figures/{old.name}" not in files:
                 old.unlink()
     except OSError as error:
         raise RunError(f"{folder}: an earlier figure cannot be removed ({one_line(error)})") from error
-    return Written(folder, sorted(files), told)
+    return Written(folder, sorted(files), notes)
 
 
 def paper_report(evidence: Evidence, asked: Asked, sources: Sequence[Path]) -> tuple[Document, list[str]]:
-    """Return the report and the choices it was made with; raises UsageError for choices that the runs lack."""
+    """Return the report and a line for each choice; raises UsageError if an option fits none of the runs."""
     choices = choose(evidence, asked)
     look = Lookup(evidence, choices)
     made = paper_tables(look)
     drawn = _figures(made, look)
-    told = [
+    notes = [
         f"Predictor of {evidence.measure}: {evidence.predictor} (--predictor chooses).",
-        *choices.told,
+        *choices.notes,
         _matched(look),
         _covered(made, drawn),
     ]
-    about = paper()
+    facts = paper()
     blocks: list[Block] = [
         Paragraph(
-            f"Tables 2 to 10 and figures 3 to 8 of {about['name']} (arXiv {about['arxiv']}), laid out as there, from "
+            f"Tables 2 to 10 and figures 3 to 8 of {facts['name']} (arXiv {facts['arxiv']}), laid out as there, from "
             f"the systems of {listed([source.name for source in map(Path.absolute, sources)])}."
         ),
-        Bullets([*told, *_remarks(evidence)[0]]),
+        Bullets([*notes, *_remarks(evidence)[0]]),
         Paragraph(_reading(evidence, any(table.compared for table in made)), "note"),
     ]
     for table in made:
@@ -113,7 +113,7 @@ def paper_report(evidence: Evidence, asked: Asked, sources: Sequence[Path]) -> t
         blocks,
         warnings=list(_warnings(evidence)),
         footer=list(_footer(evidence, sources)),
-    ), told
+    ), notes
 
 
 def paper_tables(look: Lookup) -> list[PaperTable]:
@@ -130,7 +130,7 @@ def _warnings(evidence: Evidence) -> Iterator[str]:
 
 
 def _remarks(evidence: Evidence) -> tuple[list[str], list[str]]:
-    """Return what components have to say, and that prompts are missing."""
+    """Return the remarks of the runs, and apart from them the one that prompts are missing."""
     lines = remarks(evidence.results)
     limited = lines[-1:] if evidence.results["limited"] else []
     return lines[: len(lines) - len(limited)], limited
@@ -146,15 +146,15 @@ def _matched(look: Lookup) -> str:
 
 def _covered(made: Sequence[PaperTable], drawn: dict[int, list[Block]]) -> str:
     numbers = [str(table.number) for table in made if table.covered]
-    shown = [str(figure) for figure, at in _PLACES.items() if at in drawn]
+    shown = [str(figure) for figure, table in _PLACES.items() if table in drawn]
     lacking = [str(table.number) for table in made if not table.covered]
-    said = f"Covered: tables {listed(numbers)}" if numbers else "Covered: no table"
-    said += f", figures {listed(shown)}" if shown else ""
-    return f"{said}. Not covered: table{'s' * (len(lacking) > 1)} {listed(lacking)}." if lacking else f"{said}."
+    sentence = f"Covered: tables {listed(numbers)}" if numbers else "Covered: no table"
+    sentence += f", figures {listed(shown)}" if shown else ""
+    return f"{sentence}. Not covered: table{'s' * (len(lacking) > 1)} {listed(lacking)}." if lacking else f"{sentence}."
 
 
 def _reading(evidence: Evidence, compared: bool) -> str:
-    said = (
+    text = (
         "Win rates are percent of prompts, ties half, with paired, stratified bootstrap intervals; medians have "
         "Woodruff intervals, all at 95 %. Bold: decided, by intervals that hold for all "
         f"{_pairs(evidence):,} pairs of a task at once. –: not in these runs. Below each table stands what of the "
@@ -163,11 +163,11 @@ def _reading(evidence: Evidence, compared: bool) -> str:
         "the tables that they show."
     )
     if compared:
-        said += (
+        text += (
             f" “Paper” is the published number: popularity as {paper()['predictor']} predicts it, on the paper's own "
             "prompts, with no interval. It compares as far as predictor and prompts are the same."
         )
-    return said
+    return text
 
 
 def _pairs(evidence: Evidence) -> int:
@@ -175,7 +175,7 @@ def _pairs(evidence: Evidence) -> int:
 
 
 def table_blocks(table: PaperTable) -> Iterator[Block]:
-    """Show one table: its heading and setting, its numbers, and what of the paper's it lacks."""
+    """Yield one table: its heading and setting, its numbers, and what the runs lack of it."""
     yield Heading(f"Table {table.number}: {table.title}", f"table-{table.number}", f"Table {table.number}")
     yield Paragraph(f"{table.setting[:1].upper()}{table.setting[1:]}.", "note")
     if table.covered:
@@ -187,10 +187,10 @@ def table_blocks(table: PaperTable) -> Iterator[Block]:
 
 
 def _grid(table: PaperTable) -> Grid:
-    """Lay a table out; a column that the paper has numbers for is followed by these, if any stands beside ours."""
+    """Lay a table out; a column is followed by the paper's numbers if there are any to compare."""
     beside = [
-        table.compared and any(entries[at].published is not None for _, entries in table.rows)
-        for at in range(len(table.columns))
+        table.compared and any(entries[column_number].published is not None for _, entries in table.rows)
+        for column_number in range(len(table.columns))
     ]
     head = list(table.names)
     for column, has in zip(table.columns, beside, strict=True):
@@ -208,7 +208,7 @@ def _grid(table: PaperTable) -> Grid:
 
 
 def shown(entry: Entry, kind: str) -> tuple[str, str]:
-    """Write a number and its interval as tables show them."""
+    """Return a number and its interval as text."""
     if entry.value is None:
         return "–", ""
     if kind == "mb":  # a peak
@@ -225,7 +225,7 @@ def _published(entry: Entry, column: Column) -> str:
 
 
 _PLACES = {3: 2, 4: 3, 5: 5, 6: 6, 7: 7, 8: 8}
-"""The table below which each figure stands."""
+"""For each figure, the table that it stands below."""
 
 _CAPTIONS = {
     3: "Popularity by LLM: a tick for each prompt, the median with its interval.",
@@ -239,27 +239,27 @@ _CAPTIONS = {
 
 def _figures(made: Sequence[PaperTable], look: Lookup) -> dict[int, list[Block]]:
     """Draw the figures, by the number of the table that each stands below."""
-    of = {table.number: table for table in made}
+    table_of = {table.number: table for table in made}
     charts = {
-        3: figures.popularity(of[2], look),
-        4: figures.by_category(of[3], look),
-        5: figures.enhancement([of[4], of[5]]),
-        6: figures.pairwise(of[6]),
-        7: figures.pairwise(of[7]),
-        8: figures.by_rag_size(of[8], look),
+        3: figures.popularity(table_of[2], look),
+        4: figures.by_category(table_of[3], look),
+        5: figures.enhancement([table_of[4], table_of[5]]),
+        6: figures.pairwise(table_of[6]),
+        7: figures.pairwise(table_of[7]),
+        8: figures.by_rag_size(table_of[8], look),
     }
     shows: dict[int, list[int]] = {**{figure: [table] for figure, table in _PLACES.items()}, 5: [4, 5]}
     blocks: dict[int, list[Block]] = {}
     for figure, chart in charts.items():
         if chart is None:
             continue
-        told = f"Figure {figure}. {_CAPTIONS[figure]}"
-        if any(of[at].compared for at in shows[figure]):
-            told += " Hollow diamonds: the paper's numbers."
+        caption = f"Figure {figure}. {_CAPTIONS[figure]}"
+        if any(table_of[table].compared for table in shows[figure]):
+            caption += " Hollow diamonds: the paper's numbers."
         if figure in (3, 4, 8) and look.zeros():
-            told += " Invalid samples score 0, which a logarithmic axis does not show."
-        picture = Picture(chart, f"figures/figure-{figure}.svg", told)
-        blocks[_PLACES[figure]] = [picture, Paragraph(told, "note")]
+            caption += " Invalid samples score 0, which a logarithmic axis does not show."
+        picture = Picture(chart, f"figures/figure-{figure}.svg", caption)
+        blocks[_PLACES[figure]] = [picture, Paragraph(caption, "note")]
     return blocks
 
 

@@ -1,12 +1,12 @@
-"""The paper's tables 2 to 8 from a run's own systems, in the paper's layout."""
+"""Makes the paper's tables 2 to 8 from runs, in the paper's layout."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from popbench.paper.choices import GENERATOR, RAG_GENERATOR, RAG_LLM, enhanced_modes
-from popbench.paper.entries import Column, Lookup, PaperTable, Row, by_prompts, system
-from popbench.paper.missing import Missing, gap
+from popbench.paper.entries import Column, Lookup, PaperTable, TableRow, by_prompts, system
+from popbench.paper.gaps import Missing, gap
 from popbench.paper.published import HUMAN, MODES, PROMPTS, published
 from popbench.planning.human import NAME as HUMAN_SYSTEM
 
@@ -20,10 +20,10 @@ PAIRED = [
 
 
 def medians(look: Lookup) -> PaperTable:
-    """Table 2: LLMs beside human-made videos."""
+    """Make table 2: LLMs beside human-made videos."""
     mode, generator = look.choices.mode, look.choices.generators[2]
     llms = look.llms(generator, [mode])
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     for llm in llms:
         name = _own_name(look, llm)
         rows.append(
@@ -32,12 +32,12 @@ def medians(look: Lookup) -> PaperTable:
                 [look.median(p, system(llm, mode, generator), published(2).value(name, p)) for p in PROMPTS],
             )
         )
-    there = list(llms)
+    shown = list(llms)
     human = [look.median(prompts, HUMAN_SYSTEM, published(2).value(HUMAN, prompts)) for prompts in PROMPTS]
     if any(entry.value is not None for entry in human):
         rows.append(([HUMAN_ROW], human))
-        there.append(HUMAN_SYSTEM)
-    lacking = [name for name in look.lacking(2, "llm", llms) if name != HUMAN or HUMAN_SYSTEM not in there]
+        shown.append(HUMAN_SYSTEM)
+    lacking = [name for name in look.lacking(2, "llm", llms) if name != HUMAN or HUMAN_SYSTEM not in shown]
     missing = Missing(lacking, look.lacks(GENERATOR, generator))
     return PaperTable(
         2,
@@ -51,16 +51,16 @@ def medians(look: Lookup) -> PaperTable:
 
 
 def _own_name(look: Lookup, llm: str) -> str | None:
-    """Return the paper's name of an LLM where mode and generator are those of its tables 2 and 3 as well."""
+    """Return the paper's name of an LLM; None unless mode and generator are those of the paper's tables 2 and 3."""
     same = look.names.of(look.choices.generators[2]) == GENERATOR and look.choices.mode == look.choices.basic
     return look.names.of(llm) if same else None
 
 
 def categories(look: Lookup) -> PaperTable:
-    """Table 3: LLMs by category."""
+    """Make table 3: LLMs by category."""
     mode, generator = look.choices.mode, look.choices.generators[3]
     llms = look.llms(generator, [mode])
-    rows: list[Row] = [
+    rows: list[TableRow] = [
         (
             [category, prompts],
             [
@@ -89,19 +89,19 @@ def categories(look: Lookup) -> PaperTable:
 
 
 def _categories(look: Lookup) -> list[str]:
-    """Name the categories: the paper's in its order, then others."""
+    """Return the categories: the paper's in its order, then others."""
     tasks = [task for task in look.choices.tasks.values() if task is not None]
     rows = [row for row in look.evidence.results["systems"] if row["task"] in tasks]
-    found = {name for row in rows for name in row["by_category"]}
-    known = [str(name) for name in published(3).names("category")]
-    return [name for name in known if name in found] + sorted(found - set(known))
+    present = {name for row in rows for name in row["by_category"]}
+    in_paper = [str(name) for name in published(3).names("category")]
+    return [name for name in in_paper if name in present] + sorted(present - set(in_paper))
 
 
 def enhancement_by_llm(look: Lookup) -> PaperTable:
-    """Table 4: prompt enhancement against basic, a row for each LLM."""
+    """Make table 4: prompt enhancement against basic, a row for each LLM."""
     generator = look.choices.generators[4]
     llms = look.llms(generator, _both(look)) if look.choices.pe else []
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     for llm in llms:
         pe, basic = system(llm, look.choices.pe, generator), system(llm, look.choices.basic, generator)
         name = look.names.of(llm)
@@ -119,10 +119,10 @@ def enhancement_by_llm(look: Lookup) -> PaperTable:
 
 
 def enhancement_by_generator(look: Lookup) -> PaperTable:
-    """Table 5: prompt enhancement against basic, a row for each generator."""
+    """Make table 5: prompt enhancement against basic, a row for each generator."""
     llm = look.choices.llms[5]
     generators = look.generators(llm, _both(look)) if look.choices.pe else []
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     for generator in generators:
         pe, basic = system(llm, look.choices.pe, generator), system(llm, look.choices.basic, generator)
         name = look.names.of(generator)
@@ -140,7 +140,7 @@ def enhancement_by_generator(look: Lookup) -> PaperTable:
 
 
 def llm_pairs(look: Lookup) -> PaperTable:
-    """Table 6: every LLM against every other, both ways, as the paper prints them."""
+    """Make table 6: every LLM against every other, in both directions, as the paper prints them."""
     generator = look.choices.generators[6]
     llms = look.llms(generator, _both(look), any)
     rows = _against_each_other(look, 6, llms, lambda llm, mode: system(llm, mode, generator))
@@ -157,7 +157,7 @@ def llm_pairs(look: Lookup) -> PaperTable:
 
 
 def generator_pairs(look: Lookup) -> PaperTable:
-    """Table 7: every generator against every other, both ways."""
+    """Make table 7: every generator against every other, in both directions."""
     llm = look.choices.llms[7]
     generators = look.generators(llm, _both(look), any)
     rows = _against_each_other(look, 7, generators, lambda generator, mode: system(llm, mode, generator))
@@ -175,8 +175,8 @@ def generator_pairs(look: Lookup) -> PaperTable:
 
 def _against_each_other(
     look: Lookup, number: int, labels: Sequence[str], system_of: Callable[[str, str | None], str]
-) -> list[Row]:
-    """Compare every two of some labels, both ways, on concrete and abstract prompts, under basic and PE."""
+) -> list[TableRow]:
+    """Compare every two labels, in both directions, on concrete and abstract prompts, in basic and PE."""
     return [
         (
             [a, b],
@@ -197,21 +197,21 @@ def _against_each_other(
 
 
 def rag_sizes(look: Lookup) -> PaperTable:
-    """Table 8: one LLM with one generator, a row for each RAG size."""
+    """Make table 8: one LLM with one generator, a row for each RAG size."""
     llm, generator = look.choices.llms[8], look.choices.generators[8]
     own = not look.lacks(RAG_LLM, llm) and not look.lacks(RAG_GENERATOR, generator)
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     sizes: list[int] = []
     for mode in (look.choices.basic, *enhanced_modes(look.evidence)):
         if mode is None or not look.has(llm, mode, generator):
             continue
         size = look.evidence.modes[mode].size or 0
         sizes.append(size)
-        known = size if own else None
+        paper_size = size if own else None
         rows.append(
             (
                 [str(size or "basic"), mode],
-                [look.median(p, system(llm, mode, generator), published(8).value(known, p)) for p in PROMPTS],
+                [look.median(p, system(llm, mode, generator), published(8).value(paper_size, p)) for p in PROMPTS],
             )
         )
     lacking = [int(size) for size in published(8).names("rag_size") if size not in sizes]
@@ -229,7 +229,7 @@ def rag_sizes(look: Lookup) -> PaperTable:
 
 
 def spec(size: int) -> str:
-    """Write the mode of a RAG size as `popbench eval` takes it."""
+    """Return the spec of the mode with a RAG size."""
     return f"pe,k={size}" if size else "basic"
 
 
@@ -242,7 +242,7 @@ def _mode(look: Lookup, column: Column) -> str | None:
 
 
 def _specs(look: Lookup) -> list[str]:
-    """Write the modes of tables 4 to 7 as they were run, or would be."""
+    """Return the specs of the modes of tables 4 to 7; of a missing PE mode, the default one."""
     size = look.evidence.modes[look.choices.pe].size if look.choices.pe else None
     return [spec(0), spec(size or 10)]
 

@@ -1,4 +1,4 @@
-"""`popbench leaderboard add`: a run's systems onto a board, or every reason why not."""
+"""`popbench leaderboard add`: puts a run's systems onto a board, or says every reason why it cannot."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from popbench.publishing.run_checks import (
     PublishedRun,
     changed_by_hand,
     chosen,
+    damage_as_usage_error,
     lacking,
     other_results,
     read_run,
-    reading,
     rules_of,
     submission_of,
     terms_of,
@@ -34,7 +34,7 @@ from popbench.text import counted
 
 @dataclass(frozen=True)
 class Added:
-    """What came of adding a run: its file in the board, what else is to be said, and the board as it is now."""
+    """The result of adding a run: its file in the board, notes for the user, and the board's new results."""
 
     file: Path
     systems: Sequence[str]
@@ -51,17 +51,17 @@ def add(
     predictor: str | None = None,
     systems: Sequence[str] = (),
 ) -> Added:
-    """Submit a run to a board; make the board, with the run's tasks and predictor as its rules, where there is none.
+    """Submit a run to a board; if there is no board, make one whose rules are the run's tasks and predictor.
 
-    `title`, `description` and `predictor` (a label of the run's) are for a new board; `systems` restricts what is
-    submitted. Raises UsageError with one line for each reason why not, and RunError where the disk refuses; then
-    nothing was written.
+    `title`, `description` and `predictor` (one of the run's labels) are for a new board; `systems` restricts the
+    submission to some systems. Raises UsageError with one line for each reason to refuse the run, and RunError if the
+    disk refuses; in both cases nothing was written.
     """
     run = read_run(run_path)
     with held(path):
         notes: list[str] = []
         new = not is_board(path)
-        with reading(run):
+        with damage_as_usage_error(run):
             if new:
                 rules = _new_rules(path, run, title, description, predictor)
                 board = Board(path, rules, {})
@@ -88,7 +88,7 @@ def _named(rules: Rules) -> str:
 def _new_rules(
     path: Path, run: PublishedRun, title: str | None, description: str | None, predictor: str | None
 ) -> Rules:
-    empty = path / SUBMISSIONS  # may be left of an add that was killed
+    empty = path / SUBMISSIONS  # a killed `add` may have left it
     if any(not (file == empty and not any(empty.iterdir())) for file in path.iterdir() if file.name[0] != "."):
         raise UsageError(f"{path}: neither a board ({FILE} is missing) nor an empty folder: name a new one")
     if title is not None and (not title.strip() or not title.isprintable()):
@@ -108,7 +108,7 @@ def _existing(path: Path, **given: str | None) -> Board:
 
 
 def _submission(board: Board, run: PublishedRun, systems: Sequence[str], notes: list[str]) -> Submission:
-    """Make a run's submission; raises UsageError with every reason why it cannot be one of this board."""
+    """Make a run's submission; raises UsageError with every reason why this board cannot take it."""
     picked = chosen(run, systems, sorted(board.rules.tasks))
     reasons = list(lacking(picked))
     reasons += breaches(board.rules, terms_of(run))
@@ -133,7 +133,7 @@ def _submission(board: Board, run: PublishedRun, systems: Sequence[str], notes: 
 
 
 def _clashes(board: Board, run: PublishedRun, submission: Submission) -> Iterator[str]:
-    """Say what else keeps a submission from sharing a table with the others."""
+    """Yield the reason why a submission does not compare with the others, if there is one."""
     try:
         compute(merge([*board.scores(), submission.scores(str(run.path))]))
     except UsageError as error:
@@ -141,7 +141,7 @@ def _clashes(board: Board, run: PublishedRun, submission: Submission) -> Iterato
 
 
 def _without_known_human(board: Board, submission: Submission, notes: list[str]) -> Submission:
-    """Leave the human baseline out where the board has the same: many runs have one in common."""
+    """Return the submission without the human baseline if the board has the same one, as many runs share it."""
     owner = _owner(board, HUMAN)
     if owner is None or HUMAN not in submission.systems or len(submission.systems) == 1:
         return submission
@@ -151,7 +151,7 @@ def _without_known_human(board: Board, submission: Submission, notes: list[str])
     baseline = f"baseline {HUMAN}"
     return submission.model_copy(
         update={
-            "systems": {name: known for name, known in submission.systems.items() if name != HUMAN},
+            "systems": {name: fingerprints for name, fingerprints in submission.systems.items() if name != HUMAN},
             "components": {name: part for name, part in submission.components.items() if name != baseline},
             "notes": {label: note for label, note in submission.notes.items() if label != HUMAN},
             "remarks": [line for line in submission.remarks if not line.startswith(f"{HUMAN}: ")],
@@ -161,12 +161,12 @@ def _without_known_human(board: Board, submission: Submission, notes: list[str])
 
 
 def _owner(board: Board, system: str) -> str | None:
-    """Name the submission that a system is in."""
-    return next((name for name, found in sorted(board.submissions.items()) if system in found.systems), None)
+    """Return the name of the submission that holds a system."""
+    return next((name for name, submission in sorted(board.submissions.items()) if system in submission.systems), None)
 
 
 def _same(one: Submission, other: Submission, system: str) -> bool:
-    """Say whether a system is of the same make and has the same results in two submissions."""
+    """Return whether a system has the same fingerprints and the same results in two submissions."""
 
     def results(of: Submission) -> set[tuple[object, ...]]:
         rows = (row for row in of.rows if row.system == system)
@@ -176,15 +176,15 @@ def _same(one: Submission, other: Submission, system: str) -> bool:
 
 
 def _duplicates(board: Board, submission: Submission) -> Iterator[str]:
-    there = {system: owner for system in sorted(submission.systems) if (owner := _owner(board, system)) is not None}
-    others = len(there) < len(submission.systems)
-    for system, owner in there.items():
-        known = board.submissions[owner]
+    owners = {system: owner for system in sorted(submission.systems) if (owner := _owner(board, system)) is not None}
+    others = len(owners) < len(submission.systems)
+    for system, owner in owners.items():
+        submitted = board.submissions[owner]
         where = f"system {system!r} is on the board already, in {SUBMISSIONS}/{owner},"
         leave = "; --system names those to submit" if others else ""
-        if _same(known, submission, system):
+        if _same(submitted, submission, system):
             yield f"{where} with the same results{leave}"
-        elif known.systems[system] == submission.systems[system]:
+        elif submitted.systems[system] == submission.systems[system]:
             yield f"{where} with other results: remove that file first if these are to take their place{leave}"
         elif system == HUMAN:
             yield f"{where} with another fingerprint: its corpus or embedder differs{leave}"
@@ -195,7 +195,7 @@ def _duplicates(board: Board, submission: Submission) -> Iterator[str]:
 
 
 def _finished(board: Board, name: str, run: PublishedRun) -> Added:
-    """Finish what an interrupted add had begun; raises UsageError where the board has it all already."""
+    """Write the files that an interrupted `add` left out; raises UsageError if the board has them all."""
     results, files = generate(board)
     if all(_read(board.path / file) == text for file, text in files.items()):
         raise UsageError(f"{run.path}: is on the board already, with the same results, as {SUBMISSIONS}/{name}")

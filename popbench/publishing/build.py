@@ -1,4 +1,4 @@
-"""Building a board folder from runs and score files."""
+"""Builds a board's folder from runs and score files."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def build_board(
 ) -> dict[str, Any]:
     """Write README.md, board.json (results.json of all sources) and index.html into `out`; return board.json's content.
 
-    Raises UsageError for scores that do not compare, and, unless `common`, for systems that lack prompts or
-    have samples in error; and where files of another kind would be replaced.
+    Raises UsageError if the scores do not compare, if files that are no board's would be replaced, and, unless
+    `common`, if a system lacks prompts or has samples in error.
     """
     _check_out(out)
     results = compute(read_all(sources), common=common)
@@ -28,14 +28,14 @@ def build_board(
 
 
 def _check_out(out: Path) -> None:
-    """Raise UsageError for a folder that holds a run, or files of these names that no board is made of."""
+    """Raise UsageError if a folder holds a run, or files with a board's names that are no board's."""
     if (out / "run.json").exists():
         raise UsageError(f"{out} is a run directory: choose another --out for the board")
-    there = [name for name in NAMES if (out / name).exists()]
+    present = [name for name in NAMES if (out / name).exists()]
     try:
-        known = read_json(out / "board.json")
-        ours = isinstance(known, dict) and {"schema", "systems", "pairs"} <= set(known)
+        content = read_json(out / "board.json")
+        ours = isinstance(content, dict) and {"schema", "systems", "pairs"} <= set(content)
     except (OSError, ValueError, RecursionError):
         ours = False
-    if there and not ours:
-        raise UsageError(f"{out} holds {' and '.join(there)} that belong to no board: choose another --out")
+    if present and not ours:
+        raise UsageError(f"{out} holds {' and '.join(present)} that belong to no board: choose another --out")

@@ -1,7 +1,7 @@
-"""`popbench leaderboard check`: a board is what its submissions give, to the byte, and they keep its rules.
+"""`popbench leaderboard check`: whether a board's files are, to the byte, those that its submissions give.
 
-It shows that a board is whole: that no submission, rule or generated file was changed without the others. It does not
-show that a submission is true: who changes its scores and makes its digest anew has another submission.
+This shows that no submission, rule or generated file was changed without the others. It does not show that a submission
+is true: somebody may change its scores and compute a new digest.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SHOWN = 60
 
 @dataclass(frozen=True)
 class Checked:
-    """What a check found: `wrong` has one line for each thing that is not as it should be."""
+    """The result of a check; `wrong` has one line for each mistake."""
 
     wrong: tuple[str, ...]
     systems: int = 0
@@ -31,7 +31,7 @@ class Checked:
 
 
 def check(path: Path) -> Checked:
-    """Build a board again in memory and compare it with what is there; raises UsageError for what is no board."""
+    """Build a board again in memory and compare it with its files; raises UsageError if the folder is no board."""
     rules = read_rules(path)
     if isinstance(rules, PaperRules):
         from popbench.paper.reanalysis import files
@@ -41,7 +41,7 @@ def check(path: Path) -> Checked:
     board = Board(path, rules, submissions)
     wrong += [*_unlisted(board, wrong), *broken_rules(board)]
     systems = {system for submission in submissions.values() for system in submission.systems}
-    if not wrong:  # or nothing can be built from them
+    if not wrong:  # nothing can be built from damaged submissions
         try:
             _, made = generate(board)
         except UsageError as error:
@@ -51,17 +51,17 @@ def check(path: Path) -> Checked:
 
 
 def _unlisted(board: Board, unreadable: list[str]) -> Iterator[str]:
-    """Name submissions that board.json was built from and are gone, and those that it was built without."""
+    """Yield a line for each submission in board.json that is missing, and for each that board.json lacks."""
     try:
         listed = {str(row["file"]) for row in read_json(board.path / "board.json")["submissions"]}
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return  # told when the file is compared
+        return  # the comparison of the files says so
     folder = board.path / SUBMISSIONS
-    known = {f"{SUBMISSIONS}/{name}" for name in board.submissions}
-    for file in sorted(listed - known):
+    present = {f"{SUBMISSIONS}/{name}" for name in board.submissions}
+    for file in sorted(listed - present):
         if not any(line.startswith(f"{board.path / file}: ") for line in unreadable):
             yield f"{board.path / file} is missing: the board was built with it"
-    for file in sorted(known - listed):
+    for file in sorted(present - listed):
         yield (
             f"{folder / Path(file).name} is new: the board was built without it; popbench leaderboard build "
             f"{board.path} takes it in"
@@ -71,20 +71,20 @@ def _unlisted(board: Board, unreadable: list[str]) -> Iterator[str]:
 def _differences(path: Path, made: Mapping[str, str]) -> Iterator[str]:
     for name, text in made.items():
         try:
-            found = read_bytes(path / name)
+            content = read_bytes(path / name)
         except OSError:
             yield f"{path / name} is missing: popbench leaderboard build {path} writes it"
             continue
-        if found != text.encode("utf-8", "replace"):
+        if content != text.encode("utf-8", "replace"):
             yield (
-                f"{path / name} is not what the submissions give: {_first(found.decode('utf-8', 'replace'), text)} "
+                f"{path / name} is not what the submissions give: {_first(content.decode('utf-8', 'replace'), text)} "
                 f"(after an upgrade of popbench or its chart library: popbench leaderboard build {path})"
             )
 
 
-def _first(found: str, made: str) -> str:
-    """Show the first line in which a file differs, from a little before the place."""
-    lines = list(zip_longest(found.split("\n"), made.split("\n")))
+def _first(content: str, made: str) -> str:
+    """Return the first line in which a file differs, from a few characters before the difference."""
+    lines = list(zip_longest(content.split("\n"), made.split("\n")))
     different = [number for number, (one, other) in enumerate(lines, 1) if one != other]
     one, other = lines[different[0] - 1]
     start = 0

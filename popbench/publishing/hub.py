@@ -1,6 +1,6 @@
-"""A board as a data set on the Hugging Face hub: the scores of every prompt, and what was computed from them.
+"""Pushes a board to the Hugging Face hub as a data set: the scores of every prompt, and the statistics.
 
-One commit holds all of it: Parquet files for `datasets.load_dataset(REPO_ID, "scores")` (or "systems", "pairs"),
+One commit holds everything: Parquet files for `datasets.load_dataset(REPO_ID, "scores")` (or "systems", "pairs"),
 board.json, and the board itself as the data set's card.
 """
 
@@ -25,26 +25,26 @@ CONFIGS = ("scores", "systems", "pairs")
 
 
 def ready(repo_id: str, *, replace: bool = False) -> None:
-    """Ask whether a board could be pushed, before any work; raises UsageError that says what is missing.
+    """Check before any work that a board can be pushed; raises UsageError that says what is missing.
 
-    A data set that holds anything is left alone unless `replace`.
+    A data set with files in it is refused, unless `replace`.
     """
     import huggingface_hub
 
     if not huggingface_hub.get_token():
         raise UsageError("--push-to-hub needs a token of the hub: give it with `hf auth login`, or in HF_TOKEN")
-    there = _files(repo_id)
-    if there and not replace:
+    files = _files(repo_id)
+    if files and not replace:
         raise UsageError(
-            f"{repo_id} holds {counted(len(there), 'file')} already ({', '.join(there[:3])}): --replace writes this "
+            f"{repo_id} holds {counted(len(files), 'file')} already ({', '.join(files[:3])}): --replace writes this "
             "board over them, or choose another name"
         )
 
 
 def push(repo_id: str, results: Mapping[str, Any], sources: Sequence[Scores], board: Path, *, private: bool) -> str:
-    """Push a board that is written in the folder `board`; return where it is.
+    """Push the board in the folder `board`; returns a line that says where it is now.
 
-    `results` is its board.json, `sources` the scores by predictor, as `merge` returns them. Raises RunError where the
+    `results` is its board.json; `sources` are its scores by predictor, as `merge` returns them. Raises RunError if the
     hub refuses.
     """
     from huggingface_hub import HfApi
@@ -64,24 +64,24 @@ def push(repo_id: str, results: Mapping[str, Any], sources: Sequence[Scores], bo
 
 
 def _files(repo_id: str) -> list[str]:
-    """Name the files of a data set; none where there is no such data set."""
+    """Return the names of a data set's files; none if there is no such data set."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
-        found = HfApi().list_repo_files(repo_id, repo_type=KIND)
+        names = HfApi().list_repo_files(repo_id, repo_type=KIND)
     except RepositoryNotFoundError:
         return []
     except Exception as error:  # the client's errors, and those of the HTTP library that it uses
         raise UsageError(f"the hub cannot be asked for {repo_id}: {one_line(error)}") from error
-    return sorted(name for name in found if name != ".gitattributes")
+    return sorted(name for name in names if name != ".gitattributes")
 
 
 def _write(folder: Path, results: Mapping[str, Any], sources: Sequence[Scores], board: Path) -> None:
     """Write the files of the data set."""
     import datasets
 
-    tables = {  # `datasets` reads no table without columns: a board of one system has no pairs
+    tables = {  # without empty ones, which `datasets` cannot read: a board of one system has no pairs
         "scores": [row for scores in sources for row in _scores(scores)],
         **{name: [_flat(row) for row in results[name]] for name in CONFIGS[1:] if results[name]},
     }
@@ -102,8 +102,8 @@ def _write(folder: Path, results: Mapping[str, Any], sources: Sequence[Scores], 
 
 
 def _card(results: Mapping[str, Any], readme: str) -> str:
-    """Put what the hub wants to know above a board."""
-    about = {
+    """Return the data set's card: the board with a header for the hub."""
+    header = {
         "tags": ["popbench", "leaderboard", *(["demo"] if results["demo"] else [])],
         "configs": [
             {"config_name": name, "data_files": f"data/{name}.parquet", **({"default": True} if not number else {})}
@@ -113,11 +113,11 @@ def _card(results: Mapping[str, Any], readme: str) -> str:
     }
     # Links to submissions would lead nowhere: their rows are in the table of scores.
     shown = re.sub(r"\[([^\]]*)\]\(submissions/[^)]*\)", r"\1", readme)
-    return f"---\n{yaml.safe_dump(about, sort_keys=False)}---\n\n{shown}"
+    return f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n\n{shown}"
 
 
 def _scores(scores: Scores) -> Iterator[dict[str, JSON]]:
-    """Yield one predictor's scores as rows that `popbench leaderboard build` reads again."""
+    """Yield one predictor's scores as rows that `popbench leaderboard build` can read."""
     for row in scores.rows:
         parts = parts_of(row.system)
         mode = parts[1] if parts else None
@@ -147,15 +147,15 @@ def _scores(scores: Scores) -> Iterator[dict[str, JSON]]:
 
 
 def _flat(row: Mapping[str, JSON], prefix: str = "") -> dict[str, JSON]:
-    """Make columns of an entry of results.json: `median`, `median_low` and `median_high` of a median."""
-    found: dict[str, JSON] = {}
+    """Return an entry of results.json as columns, such as `median`, `median_low` and `median_high` for a median."""
+    columns: dict[str, JSON] = {}
     for key, value in row.items():
         name = prefix if key == "value" else f"{prefix}_{key}" if prefix else key
         if isinstance(value, dict):
-            found |= _flat(value, name) if key != "by_category" else {}
+            columns |= _flat(value, name) if key != "by_category" else {}
         elif isinstance(value, list):
-            of = name.removesuffix("_interval")
-            found |= {f"{of}_low": value[0], f"{of}_high": value[1]}
+            start = name.removesuffix("_interval")
+            columns |= {f"{start}_low": value[0], f"{start}_high": value[1]}
         else:
-            found[name] = value
-    return found
+            columns[name] = value
+    return columns

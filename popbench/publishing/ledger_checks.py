@@ -1,7 +1,7 @@
-"""What a run's ledger has of its samples, and where samples.jsonl and run.json say otherwise.
+"""Compares samples.jsonl and run.json with the run's ledger, to find what was changed by hand.
 
-It is read without the components that took part: their fingerprints in run.json name the ledger's cells, so that a
-changed fingerprint finds nothing. Who writes a ledger by hand is not found out.
+The components are not needed: the fingerprints in run.json are the ledger's keys, so a changed fingerprint finds no
+rows. A ledger that was written by hand is not detected.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from popbench.text import counted
 
 At = tuple[str, int]
 """Prompt id and repeat of a sample."""
-
 _AGAIN = "give the run's command again, which writes its files anew"
 _MISSING = "not in the ledger"
 _COMPARED = (
@@ -37,26 +36,26 @@ _COMPARED = (
 
 
 def contradictions(run_json: RunJson, ledger: Ledger) -> Iterator[str]:
-    """Say where run.json contradicts itself or the ledger: tasks, seed, and what systems and predictors are made of."""
-    known = json.loads(ledger.about("identity") or "{}")
+    """Yield a line for each contradiction within run.json, or between it and the ledger."""
+    identity = json.loads(ledger.about("identity") or "{}")
     tasks = {name: task["hash"] for name, task in run_json["tasks"].items()}
-    if known != {"tasks": tasks, "seed": run_json["config"]["seed"]}:
+    if identity != {"tasks": tasks, "seed": run_json["config"]["seed"]}:
         yield f"run.json names other tasks or another seed than the ledger: it was changed by hand; {_AGAIN}"
     parts = _digests(run_json)
-    for name, found in sorted(run_json["predictors"].items()):
-        if parts.get(f"predictor {name}") != found:
+    for name, recorded_fingerprint in sorted(run_json["predictors"].items()):
+        if parts.get(f"predictor {name}") != recorded_fingerprint:
             yield f"run.json: predictor {name!r} has another fingerprint than its digest says: {_AGAIN}"
     if not run_json["demo"]:
         yield from (f"run.json says that it is no demo run, and {name} is a demonstration" for name in _demos(run_json))
     for system, by_task in sorted(run_json["systems"].items()):
-        for task, found in sorted(by_task.items()):
-            if found != _fingerprint(run_json, parts, system, task):
+        for task, recorded_fingerprint in sorted(by_task.items()):
+            if recorded_fingerprint != _fingerprint(run_json, parts, system, task):
                 yield f"run.json: the parts of system {system!r} are others than its fingerprint says: {_AGAIN}"
                 break
 
 
 def _demos(run_json: RunJson) -> Iterator[str]:
-    """Name the predictors and corpora that are demonstrations, as far as they are installed here."""
+    """Yield the predictors and corpora that are demonstrations, as far as they are installed here."""
     for name, part in sorted(run_json["components"].items()):
         kind = name.partition(" ")[0]
         if kind in ("predictor", "corpus"):
@@ -66,7 +65,7 @@ def _demos(run_json: RunJson) -> Iterator[str]:
 
 
 def other_prompts(run_json: RunJson, samples: Sequence[Sample], task: str) -> str | None:
-    """Say that the prompts and categories of a complete run are not those that the task's hash was made of."""
+    """Return a line if a complete run's prompts or categories are not those that the task's hash was made of."""
     of_task = run_json["tasks"][task]
     if "version" not in of_task or "draft" not in of_task:
         return (
@@ -84,19 +83,19 @@ def other_prompts(run_json: RunJson, samples: Sequence[Sample], task: str) -> st
 
 
 def edited(run_json: RunJson, ledger: Ledger, samples: Sequence[Sample]) -> Iterator[str]:
-    """Say which fields of samples are not as the ledger has them, one line for each field, with the first place."""
+    """Yield a line for each field in which samples differ from the ledger, with the first of these samples."""
     differences: dict[str, list[str]] = {}
-    cells: dict[tuple[str, str], Mapping[At, Sample]] = {}
+    recorded_samples: dict[tuple[str, str], Mapping[At, Sample]] = {}
     for sample in samples:
         of = (sample.system, sample.task)
-        if of not in cells:
-            there = [at for at in samples if (at.system, at.task) == of]
-            cells[of] = _best(run_json, ledger, *of, there)
-        for field, why in _differences(cells[of].get((sample.prompt_id, sample.repeat)), sample):
+        if of not in recorded_samples:
+            of_system = [other for other in samples if (other.system, other.task) == of]
+            recorded_samples[of] = _best(run_json, ledger, *of, of_system)
+        for field, why in _differences(recorded_samples[of].get((sample.prompt_id, sample.repeat)), sample):
             differences.setdefault(field, []).append(f"{_place(sample)}: {why}")
-    for field, places in differences.items():
-        more = f" ({counted(len(places), 'sample')})" if len(places) > 1 else ""
-        yield f"samples.jsonl does not match the ledger in {field}{more}: {places[0]}"
+    for field, samples_with in differences.items():
+        more = f" ({counted(len(samples_with), 'sample')})" if len(samples_with) > 1 else ""
+        yield f"samples.jsonl does not match the ledger in {field}{more}: {samples_with[0]}"
 
 
 def _place(sample: Sample) -> str:
@@ -104,14 +103,14 @@ def _place(sample: Sample) -> str:
     return f"system {sample.system!r}, {sample.task}/{sample.prompt_id}{repeat}"
 
 
-def _differences(known: Sample | None, sample: Sample) -> Iterator[tuple[str, str]]:
-    if known is None:
+def _differences(in_ledger: Sample | None, sample: Sample) -> Iterator[tuple[str, str]]:
+    if in_ledger is None:
         yield "prompts", "the ledger holds nothing of it (or another version of popbench made it: " + _AGAIN + ")"
         return
     for field in _COMPARED:
-        value, in_ledger = (_plain(getattr(either, field)) for either in (sample, known))
-        if value != in_ledger:
-            yield field, f"it says {_short(value)}, the ledger {_short(in_ledger)}"
+        value, ledger_value = (_plain(getattr(either, field)) for either in (sample, in_ledger))
+        if value != ledger_value:
+            yield field, f"it says {_short(value)}, the ledger {_short(ledger_value)}"
 
 
 def _plain(value: JSON) -> JSON:
@@ -124,24 +123,26 @@ def _short(value: JSON) -> str:
 
 
 def _best(run_json: RunJson, ledger: Ledger, system: str, task: str, samples: Sequence[Sample]) -> Mapping[At, Sample]:
-    """Read what the ledger has of a system on a task.
+    """Return a system's samples on a task as the ledger has them.
 
-    The human baseline is filed by the folder that its corpus was read from, which only the corpus knows: there the
-    samples are believed that any of these matchings has.
+    The human baseline's key depends on the folder of its corpus, which only the corpus knows. So of all matchings in
+    the ledger, the one that fits `samples` best is returned.
     """
     mode = _mode(run_json, system, task)
     if mode is not None:
         return recorded(run_json, ledger, system, task, mode)
     human = _digests(run_json).get(f"baseline {HUMAN}", "")
-    found = [
+    matchings = [
         recorded(run_json, ledger, system, task, mode)
         for mode in ledger.modes(made_by(human, rendered=False), run_json["tasks"][task]["hash"])
     ]
 
-    def agree(cell: Mapping[At, Sample]) -> int:
-        return sum(not list(_differences(cell.get((sample.prompt_id, sample.repeat)), sample)) for sample in samples)
+    def agree(matching: Mapping[At, Sample]) -> int:
+        return sum(
+            not list(_differences(matching.get((sample.prompt_id, sample.repeat)), sample)) for sample in samples
+        )
 
-    return max(found, key=agree, default={})
+    return max(matchings, key=agree, default={})
 
 
 def recorded(run_json: RunJson, ledger: Ledger, system: str, task: str, mode: str) -> dict[At, Sample]:
@@ -160,24 +161,26 @@ def recorded(run_json: RunJson, ledger: Ledger, system: str, task: str, mode: st
         for name, predictor in run_json["predictors"].items()
     }
     samples = {}
-    for at, draft in drafts.items():
-        clip = clips.get(at)
+    for sample_id, draft in drafts.items():
+        clip = clips.get(sample_id)
         scores: dict[str, StageResult | str] = dict.fromkeys(predictors, _MISSING)
         if draft.status == "ok" and clip is not None and clip.ok:
             for name, (predictor, settled) in predictors.items():
-                score = settled.get(at)
+                score = settled.get(sample_id)
                 key = score_key(predictor, draft.value["title"], str(clip.payload["sha256"]))
                 if score is not None and score.key == key:
                     scores[name] = score
         fields = assemble(
             StageResult(draft.status, draft.value, draft.key, {}), clip or _MISSING, scores, human=system == HUMAN
         )
-        samples[at] = make_sample({"system": system, "task": task, "prompt_id": at[0], "repeat": at[1], **fields})
+        samples[sample_id] = make_sample(
+            {"system": system, "task": task, "prompt_id": sample_id[0], "repeat": sample_id[1], **fields}
+        )
     return samples
 
 
 def _settled(where: tuple[Ledger, str, str], stage: StageName, *digests: str) -> dict[At, StageResult]:
-    """Return what is settled of a stage of a cell; a call that has come out otherwise since settles nothing."""
+    """Return the results of a stage. A result counts only if its call still has the status that was settled."""
     cell = _cell(where, stage, *digests)
     done = where[0].done(cell)
     return {
@@ -197,7 +200,7 @@ def _digests(run_json: RunJson) -> dict[str, str]:
 
 
 def makers(system: str) -> tuple[str, str]:
-    """Name the components that make a system, as run.json does."""
+    """Return the names in run.json of the components that make a system's drafts and clips."""
     if system == HUMAN:
         return f"baseline {HUMAN}", f"baseline {HUMAN}"
     llm, _, generator = system.split("|")

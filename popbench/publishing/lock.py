@@ -1,4 +1,4 @@
-"""Keeping a board's folder to one process, without leaving a file behind that a repository would have to ignore."""
+"""A lock on a board's folder that leaves no file behind, which repositories would have to ignore."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from popbench.files import remove_parts
 from popbench.scores.board_folder import SUBMISSIONS
 
 WAIT = 60.0
-"""How many seconds to wait for another process that has the board."""
+"""Seconds to wait for another process that has the lock."""
 
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Keep a board to this process, with its folder made where there is none; one that stays empty is removed again.
+    """Hold the lock of a board's folder, which is made if there is none; one that stays empty is removed again.
 
-    Waits for another process; raises UsageError where that takes longer than a minute, or where there can be no folder.
+    Raises UsageError if another process holds the lock for longer than a minute, or if the folder cannot be made.
     """
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
@@ -29,7 +29,7 @@ def held(path: Path) -> Iterator[None]:
     except OSError as error:
         raise UsageError(f"{path}: no board can be kept here ({one_line(error)})") from error
     try:
-        remove_parts(path.resolve())  # what a killed process had not finished writing
+        remove_parts(path.resolve())  # unfinished files of a killed process
         remove_parts(path / SUBMISSIONS)
         yield
     finally:
@@ -47,7 +47,7 @@ def _lock(path: Path) -> int:
         lock = os.open(path, os.O_RDONLY)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever had it may have removed the folder that had stayed empty.
+            # The process that had the lock may have removed the folder.
             if path.exists() and os.path.samestat(os.fstat(lock), path.stat()):
                 return lock
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""The generated files of a board, from its results, rules and submissions."""
+"""Makes the generated files of a board from its rules and submissions."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from popbench.text import counted
 
 
 def results_of(board: Board) -> dict[str, Any]:
-    """Compute board.json: results.json of all submissions, with what they were. Raises UsageError as `merge`."""
+    """Compute board.json: the statistics of all submissions, and a list of these. Raises UsageError as `merge`."""
     if not board.submissions:
         raise UsageError(f"{board.path}: no submissions yet: popbench leaderboard add {board.path} RUN")
     results = compute(merge(board.scores()))
     results["costs"] = _costs(board.submissions)
-    results["submissions"] = [_about(name, found) for name, found in sorted(board.submissions.items())]
+    results["submissions"] = [_entry(name, submission) for name, submission in sorted(board.submissions.items())]
     return results
 
 
 def generate(board: Board) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return board.json as it is computed, and the text of every generated file."""
+    """Return the content of board.json, and the text of every generated file."""
     results = results_of(board)
-    about = [board.rules.description] if board.rules.description.strip() else []
-    about.append(
+    footer = [board.rules.description] if board.rules.description.strip() else []
+    footer.append(
         f"{counted(len(board.submissions), 'submission')}, {counted(board.rules.repeats, 'repeat')} per prompt"
         + ("" if board.rules.seed is None else f", seed {board.rules.seed}")
     )
     more = ["## Submissions", "", *_listed(results["submissions"]), ""]
-    return results, board_files(results, board.rules.title, about, more)
+    return results, board_files(results, board.rules.title, footer, more)
 
 
-def _about(name: str, submission: Submission) -> dict[str, JSON]:
+def _entry(name: str, submission: Submission) -> dict[str, JSON]:
     return {
         "file": f"{SUBMISSIONS}/{name}",
         "sha256": submission.sha256,
@@ -78,7 +78,7 @@ def _gpus(machine: Mapping[str, JSON]) -> Iterator[str]:
 
 
 def _costs(submissions: Mapping[str, Submission]) -> list[dict[str, JSON]]:
-    """Add up what submissions took, by LLM."""
+    """Add up the costs of submissions, by LLM."""
     rows: dict[str, dict[str, JSON]] = {}
     for _, submission in sorted(submissions.items()):
         for row in submission.costs:
@@ -94,8 +94,8 @@ def _costs(submissions: Mapping[str, Submission]) -> list[dict[str, JSON]]:
 def rebuild(path: Path) -> tuple[dict[str, Any] | None, list[str]]:
     """Write a board's generated files anew from its submissions; return board.json and the names of the files.
 
-    Raises UsageError for a board that would not pass `check`, in one line for each reason, and RunError where the disk
-    refuses; then nothing was written.
+    Raises UsageError with one line for each broken rule or damaged submission, and RunError if the disk refuses; in
+    both cases nothing was written.
     """
     if isinstance(read_rules(path), PaperRules):
         from popbench.paper.reanalysis import files
@@ -119,18 +119,18 @@ NAMES = ("README.md", "board.json", "index.html")
 
 
 def board_files(
-    results: Mapping[str, Any], title: str, about: Sequence[str] = (), more: Sequence[str] = ()
+    results: Mapping[str, Any], title: str, footer: Sequence[str] = (), more: Sequence[str] = ()
 ) -> dict[str, str]:
-    """Return the texts of a board's files by name; `about` is text for a footer, `more` markdown for README.md."""
+    """Return the texts of a board's files by name; `footer` are lines of text, `more` is markdown for README.md."""
     return {
-        "README.md": markdown(results, escaped(title), [escaped(line) for line in about], more),
+        "README.md": markdown(results, escaped(title), [escaped(line) for line in footer], more),
         "board.json": _lines(results),
-        "index.html": board_page(results, title, about),
+        "index.html": board_page(results, title, footer),
     }
 
 
 def _lines(results: Mapping[str, Any]) -> str:
-    """Write results as JSON with a line for each of their many rows: a tenth of the time of an indented file."""
+    """Return results as JSON with one line for each row, which takes a tenth of the time of indented JSON."""
     parts = []
     write = json.JSONEncoder(ensure_ascii=False).encode
     for key, value in results.items():

@@ -1,4 +1,4 @@
-"""A run that is to be published: everything that is wrong with it, told at once, and what is published of it."""
+"""Checks a run before it is published, and makes its submission."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from popbench.runs.samples import read_jsonl
 from popbench.scores.board_rules import Predictor, Rules, TaskRule, Terms
 from popbench.scores.run_scores import from_samples
 from popbench.scores.scores import Scores
-from popbench.scores.submission import SCHEMA, Component, Costs, Machine, Mode, ReferencesOf, Row, Submission
+from popbench.scores.submission import SCHEMA, Component, Costs, Machine, Mode, ReferencesOf, Submission, SubmittedScore
 from popbench.text import counted
 
 _COMPUTED = ("demo", "tasks", "predictors", "systems", "pairs", "enhancement")
 _NEAR = 1e-6
-"""What other machines' linear algebra may change in a statistic."""
+"""Relative difference in a statistic that another machine's linear algebra may cause."""
 
 
 @dataclass(frozen=True)
 class PublishedRun:
-    """A run's run.json and samples."""
+    """The run.json and the samples of a run."""
 
     path: Path
     run_json: RunJson
@@ -44,12 +44,12 @@ class PublishedRun:
 
     @property
     def systems(self) -> list[str]:
-        """The systems of the run's board."""
+        """The systems of its samples, sorted."""
         return sorted({sample.system for sample in self.samples})
 
 
 def read_run(path: Path) -> PublishedRun:
-    """Read a finished run; raises UsageError for one that is none, is damaged, or is in use."""
+    """Read a finished run; raises UsageError if it is not finished, is damaged, or is in use."""
     if not path.is_dir():
         raise UsageError(
             f"{path}: not a run directory: only runs can be published, for their ledger shows what was run"
@@ -70,8 +70,8 @@ def read_run(path: Path) -> PublishedRun:
 
 
 @contextmanager
-def reading(run: PublishedRun) -> Iterator[None]:
-    """Tell of a run.json that lacks what is read from it in one line."""
+def damage_as_usage_error(run: PublishedRun) -> Iterator[None]:
+    """Turn the errors of a run.json whose entries do not fit its samples into a UsageError."""
     try:
         yield
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
@@ -79,7 +79,7 @@ def reading(run: PublishedRun) -> Iterator[None]:
 
 
 def chosen(run: PublishedRun, systems: Sequence[str], tasks: Sequence[str]) -> PublishedRun:
-    """Restrict a run to some systems, all for none, and to some tasks; raises UsageError for a system it lacks."""
+    """Restrict a run to some systems and tasks; empty means all. Raises UsageError for a system that it lacks."""
     for system in systems:
         if system not in run.systems:
             raise UsageError(f"{run.path}: {unknown('system', system, run.systems)}")
@@ -92,7 +92,7 @@ def chosen(run: PublishedRun, systems: Sequence[str], tasks: Sequence[str]) -> P
 
 
 def rules_of(run: PublishedRun, title: str, description: str, predictor: str | None) -> Rules:
-    """Make the rules of a board that begins with a run; `predictor` is the label of one of its predictors."""
+    """Return the rules of a new board for a run; `predictor` is the label of one of its predictors."""
     run_json = run.run_json
     names = list(run_json["predictors"])
     name = predictor or names[0]
@@ -110,7 +110,7 @@ def rules_of(run: PublishedRun, title: str, description: str, predictor: str | N
 
 
 def terms_of(run: PublishedRun) -> Terms:
-    """Return what a run has to share with others; of its predictors, the first."""
+    """Return the terms that a run has to share with a board, with its first predictor."""
     return Terms.model_validate(rules_of(run, "run", "", None).model_dump(exclude={"kind", "title", "description"}))
 
 
@@ -122,7 +122,7 @@ def _tasks(run_json: RunJson) -> dict[str, TaskRule]:
 
 
 def lacking(run: PublishedRun) -> Iterator[str]:
-    """Say why a run is not complete: prompts left out, samples that are not there, in error or pending."""
+    """Yield a line for each reason why a run is incomplete: prompts left out, samples missing or without a result."""
     run_json, limit, shard = run.run_json, run.run_json["config"].get("limit"), run.run_json["config"].get("shard")
     repeats = run_json["config"]["repeats"]
     counts = Counter((sample.system, sample.task) for sample in run.samples)
@@ -149,7 +149,7 @@ def lacking(run: PublishedRun) -> Iterator[str]:
 
 
 def changed_by_hand(run: PublishedRun, *, whole: bool) -> Iterator[str]:
-    """Say what of a run's files is not as its ledger has it; `whole`: every prompt is there."""
+    """Yield a line for each difference between a run's files and its ledger; with `whole`, no prompt is missing."""
     try:
         ledger = Ledger.peek(run.path / "ledger.sqlite")
     except PopbenchError as error:
@@ -166,7 +166,7 @@ def changed_by_hand(run: PublishedRun, *, whole: bool) -> Iterator[str]:
         if whole:
             tasks = sorted({sample.task for sample in run.samples})
             wrong += filter(None, (ledger_checks.other_prompts(run.run_json, run.samples, task) for task in tasks))
-    except PopbenchError as error:  # a damaged page is met while reading
+    except PopbenchError as error:  # SQLite finds a damaged page only when it reads it
         wrong = [str(error)]
     finally:
         ledger.close()
@@ -174,13 +174,13 @@ def changed_by_hand(run: PublishedRun, *, whole: bool) -> Iterator[str]:
 
 
 def other_results(run: PublishedRun) -> str | None:
-    """Say that results.json is not what a run's samples give; None where it is, or where there are samples in error."""
+    """Return a line if results.json is not what a run's samples give; None if it is, or if samples are in error."""
     if any(sample.status == "error" for sample in run.samples):
         return None
     again = "give the run's command again, which computes it anew"
     try:
-        found = read_json(run.path / "results.json")
-        known = {key: found[key] for key in _COMPUTED}
+        results = read_json(run.path / "results.json")
+        written = {key: results[key] for key in _COMPUTED}
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         return f"results.json cannot be read ({damage(error)}): {again}"
     try:
@@ -188,7 +188,7 @@ def other_results(run: PublishedRun) -> str | None:
     except UsageError as error:
         return str(error).removeprefix(f"{run.path}: ")
     for key in _COMPUTED:
-        different = _difference(known[key], computed[key], key)
+        different = _difference(written[key], computed[key], key)
         if different is not None:
             return (
                 f"results.json is not what the samples give: {different} (changed by hand, or written by another "
@@ -197,27 +197,33 @@ def other_results(run: PublishedRun) -> str | None:
     return None
 
 
-def _difference(found: JSON, computed: JSON, where: str) -> str | None:
-    """Name the first value in which two JSON values differ."""
-    if isinstance(found, dict) and isinstance(computed, dict) and found.keys() == computed.keys():
-        pairs = [(found[key], computed[key], f"{where}.{key}") for key in computed]
-    elif isinstance(found, list) and isinstance(computed, list) and len(found) == len(computed):
-        pairs = [(one, other, f"{where}[{n}]") for n, (one, other) in enumerate(zip(found, computed, strict=True))]
-    elif isinstance(found, dict | list) or isinstance(computed, dict | list):
+def _difference(written: JSON, computed: JSON, where: str) -> str | None:
+    """Describe the first difference between two JSON values; None if there is none."""
+    if isinstance(written, dict) and isinstance(computed, dict) and written.keys() == computed.keys():
+        pairs = [(written[key], computed[key], f"{where}.{key}") for key in computed]
+    elif isinstance(written, list) and isinstance(computed, list) and len(written) == len(computed):
+        pairs = [(one, other, f"{where}[{n}]") for n, (one, other) in enumerate(zip(written, computed, strict=True))]
+    elif isinstance(written, dict | list) or isinstance(computed, dict | list):
         return f"{where} has other entries"
     else:
-        same = found == computed
+        same = written == computed
         with suppress(TypeError, OverflowError):
-            same = same or math.isclose(found, computed, rel_tol=_NEAR)
-        return None if same else f"{where} is {json.dumps(found)}, computed {json.dumps(computed)}"
+            same = same or math.isclose(written, computed, rel_tol=_NEAR)
+        return None if same else f"{where} is {json.dumps(written)}, computed {json.dumps(computed)}"
     return next(filter(None, (_difference(*pair) for pair in pairs)), None)
 
 
 def submission_of(run: PublishedRun, rules: Rules) -> Submission:
-    """Make a submission of a run's samples that have a score of the board's predictor."""
+    """Make a submission of the samples that the board's predictor scored."""
     run_json = run.run_json
-    label = next(name for name, known in run_json["predictors"].items() if known == rules.predictor.digest)
-    scores = next(found for found in from_samples(run.samples, run_json, str(run.path)) if found.predictor == label)
+    label = next(
+        name for name, predictor_digest in run_json["predictors"].items() if predictor_digest == rules.predictor.digest
+    )
+    scores = next(
+        of_predictor
+        for of_predictor in from_samples(run.samples, run_json, str(run.path))
+        if of_predictor.predictor == label
+    )
     systems = run.systems
     tasks = sorted({sample.task for sample in run.samples})
     parts = _parts(run_json, systems, label)
@@ -255,7 +261,7 @@ def _modes(run_json: RunJson, systems: Sequence[str], tasks: Sequence[str]) -> d
 
 
 def _parts(run_json: RunJson, systems: Sequence[str], predictor: str) -> dict[str, Component]:
-    """Return the components that took part in the systems' results."""
+    """Return the components behind the systems' results."""
     used = {f"predictor {predictor}"}
     for system in systems:
         used.update(ledger_checks.makers(system))
@@ -273,9 +279,9 @@ def _notes(run_json: RunJson, parts: Mapping[str, Component]) -> dict[str, str]:
     return {label: str(public(note)) for label, note in sorted(run_json["notes"].items()) if label in labels}
 
 
-def _rows(samples: Sequence[Sample], scores: Scores) -> list[Row]:
+def _rows(samples: Sequence[Sample], scores: Scores) -> list[SubmittedScore]:
     rows = [
-        Row(
+        SubmittedScore(
             system=row.system,
             task=row.task,
             prompt_id=row.prompt_id,

@@ -1,5 +1,5 @@
-"""A run or a board as one page: what it found, how sure that is, and the clips themselves.
+"""Shows a run or a board as one page, with tables, charts and, for a run, a gallery of the clips.
 
-Takes results.json, and samples.jsonl where the page is that of a run; hands on HTML that asks nothing of the network:
-styles, scripts and charts are in it, and videos are files beside it.
+Takes results.json and, for a run, samples.jsonl; hands on HTML that loads nothing from the network: styles, scripts and
+charts are in it, and videos are files beside it.
 """

@@ -1,4 +1,4 @@
-"""The data of a view's charts: histograms of its samples' scores, medians, contrasts, sizes and times."""
+"""Makes the data of a view's charts: histograms of scores, medians, contrasts, RAG sizes and times."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from popbench.scores.rows import Rows
 
 BINS = 36
 _LABEL, _BASE, _TALLEST = 0.22, 0.92, 0.5
-"""Of a row's height: where its name stands, its base line, and the height of the greatest bin."""
+"""Fractions of a row's height: the position of its name, its base line, and the height of the tallest bin."""
 _ALONE = 0.68
-"""Of a row's height: where a mark lies under its name that has no bins above it."""
+"""Fraction of a row's height: the position of a mark without bins."""
 _LEAST_SECONDS = 1e-4
 
 
 def scores_by_system(rows: Rows, tasks: Iterable[str]) -> dict[str, NDArray[np.float64]]:
-    """Collect the scores above 0 of some tasks' rows: those a log axis has room for."""
+    """Return the scores of some tasks by system, without zeros, which a log axis cannot show."""
     chosen = rows.where(rows.of_tasks(tasks) & (rows.popularity > 0))
     return {system: chosen.popularity[chosen.of_systems([system])] for system in chosen.system_names}
 
 
 def distribution(rows: Sequence[Mapping[str, Any]], scores: Mapping[str, NDArray[np.float64]]) -> dict[str, JSON]:
-    """Return the chart of results' rows, best first: with histograms where there are scores, else medians only."""
+    """Return the chart of the medians of `rows`, best first, with histograms of `scores`, if there are any."""
     values = [float(end) for system in scores.values() for end in (system.min(), system.max())]
     for row in rows:
         values += [value for value in (row["median"][key] for key in ("value", "low", "high")) if value]
@@ -37,7 +37,10 @@ def distribution(rows: Sequence[Mapping[str, Any]], scores: Mapping[str, NDArray
     low, high = min(values), max(values)
     low, high = (low / 2, high * 2) if high / low < 4 else (low / 1.15, high * 1.15)
     edges = np.geomspace(low, high, BINS + 1)
-    counts = {system: np.histogram(found, edges)[0] / len(found) for system, found in scores.items()}
+    counts = {
+        system: np.histogram(values_of_system, edges)[0] / len(values_of_system)
+        for system, values_of_system in scores.items()
+    }
     tallest = max((count.max() for count in counts.values()), default=1)
     bins, medians = [], []
     for place, row in enumerate(rows):
@@ -56,12 +59,12 @@ def distribution(rows: Sequence[Mapping[str, Any]], scores: Mapping[str, NDArray
 
 def _median_row(row: Mapping[str, Any], place: int, base: float, least: float) -> dict[str, JSON]:
     median, shown = row["median"], popularity(row["median"])
-    at = {
-        key: None if median[key] is None else max(median[key], least)  # a logarithmic axis has no place for 0
+    drawn = {
+        key: None if median[key] is None else max(median[key], least)  # a log axis cannot show 0
         for key in ("value", "low", "high")
     }
     return {
-        **at,
+        **drawn,
         "y": place + base,
         "label": place + _LABEL,
         "name": row["system"].replace("|", " · "),
@@ -72,14 +75,14 @@ def _median_row(row: Mapping[str, Any], place: int, base: float, least: float) -
 
 def contrasts(rows: Sequence[Mapping[str, Any]]) -> dict[str, JSON]:
     """Return the chart of a mode's win rates over basic."""
-    found = []
+    bars = []
     for place, row in enumerate(rows):
-        of = row["win_rate"]
-        shown = rate(of["value"], (of["low"], of["high"]))
+        win_rate = row["win_rate"]
+        shown = rate(win_rate["value"], (win_rate["low"], win_rate["high"]))
         name = f"{row['llm']} · {row['mode']} · {row['generator']}"
-        found.append(
+        bars.append(
             {
-                **{key: round(100 * of[key], 2) for key in ("value", "low", "high")},
+                **{key: round(100 * win_rate[key], 2) for key in ("value", "low", "high")},
                 "kind": row["verdict"] if row["verdict"] in ("better", "worse") else "open",
                 "y": place + _ALONE,
                 "label": place + _LABEL,
@@ -88,22 +91,22 @@ def contrasts(rows: Sequence[Mapping[str, Any]]) -> dict[str, JSON]:
                 "tip": f"{name}: {shown.text} % over basic",
             }
         )
-    return _chart("contrasts", {"rows": found, "half": [{"x": 50}]}) if found else {}
+    return _chart("contrasts", {"rows": bars, "half": [{"x": 50}]}) if bars else {}
 
 
 def sizes(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, JSON]]:
-    """Return the charts of what the number of references does: medians and win rates over basic."""
+    """Return the charts by the number of references: medians, and win rates over basic."""
     if not rows:
         return {}
     medians, rates = [], []
     for row in rows:
-        about = {"series": row["series"], "k": row["k"]}
+        series_of = {"series": row["series"], "k": row["k"]}
         median, over = row["numbers"]
         if all(median.values()):
-            medians.append({**about, **median, "tip": f"{row['series']}, {row['k']}: median {row['median'].text}"})
+            medians.append({**series_of, **median, "tip": f"{row['series']}, {row['k']}: median {row['median'].text}"})
         if over is not None:
             numbers = {key: round(100 * over[key], 2) for key in ("value", "low", "high")}
-            rates.append({**about, **numbers, "tip": f"{row['series']}, {row['k']}: {row['rate'].text} %"})
+            rates.append({**series_of, **numbers, "tip": f"{row['series']}, {row['k']}: {row['rate'].text} %"})
     return {
         "sizes_median": {"kind": "sizes_median", "rows": 0, "ticks": _ticks_of(medians), "data": {"median": medians}},
         "sizes_rate": {"kind": "sizes_rate", "rows": 0, "data": {"rate": rates, "half": [{"x": 50}]}},
@@ -112,19 +115,19 @@ def sizes(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, JSON]]:
 
 def times(rows: Sequence[Mapping[str, Any]]) -> dict[str, JSON]:
     """Return the chart of the seconds of each stage."""
-    found: list[dict[str, JSON]] = []
+    bars: list[dict[str, JSON]] = []
     for row in rows:
         if row["seconds"]:
             low, middle, high = (max(value, _LEAST_SECONDS) for value in row["seconds"])
-            place = len(found)
+            place = len(bars)
             name = f"{row['stage']} · {row['name']}"
-            found.append(
+            bars.append(
                 {
                     "low": low, "value": middle, "high": high, "y": place + _ALONE, "label": place + _LABEL,
                     "name": name, "told": f"{row['median']}, n = {row['n']:,}", "tip": f"{name}: {row['median']}",
                 }
             )  # fmt: skip
-    return {**_chart("stages", {"stages": found}), "ticks": _ticks_of(found)} if found else {}
+    return {**_chart("stages", {"stages": bars}), "ticks": _ticks_of(bars)} if bars else {}
 
 
 def _chart(kind: str, data: dict[str, list[dict[str, JSON]]]) -> dict[str, JSON]:
@@ -141,10 +144,10 @@ def log_ticks(low: float, high: float, most: int = 9) -> list[float]:
     for steps, every in (((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 4)):
         decades = range(first, last + 1)
         ticks = [float(f"{step}e{decade}") for decade in decades if decade % every == 0 for step in steps]
-        found = [tick for tick in ticks if low <= tick <= high]
-        if len(found) <= most:
+        within = [tick for tick in ticks if low <= tick <= high]
+        if len(within) <= most:
             break
-    return found
+    return within
 
 
 def _digits(value: float) -> float:

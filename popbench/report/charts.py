@@ -1,7 +1,7 @@
-"""What a page draws its charts with: their specifications and Vega's JavaScript, both kept once they were made.
+"""The specifications of charts and Vega's JavaScript, both cached on disk.
 
-Neither depends on a run or a board. Importing altair and writing the specifications takes a second, bundling the script
-several.
+Neither depends on a run or a board. Importing altair and making the specifications takes a second, bundling the script
+several seconds.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from popbench.cache import cache_folder, key_of
 from popbench.files import write_whole
 
 ROW, DENSE_ROW = 54, 42
-"""Height in pixels of a row in charts of a few rows and of many; its name stands above what is drawn."""
+"""Height in pixels of a row in charts with few rows and with many; it has room for the row's name."""
 
 _SOURCE = Path(__file__).with_name("vega.py")
 
 
 @cache
 def specifications() -> Mapping[str, Mapping[str, Any]]:
-    """Return the specification of every kind of chart; their data sets are named and come from each view."""
+    """Return the specification of each kind of chart; every view adds its own data."""
 
     def make() -> str:
         from popbench.report.vega import specifications as written
@@ -33,17 +33,17 @@ def specifications() -> Mapping[str, Mapping[str, Any]]:
         return json.dumps(written())
 
     made_of = key_of(f"{version('altair')}\n{_SOURCE.read_text(encoding='utf-8')}").hex()
-    found: dict[str, dict[str, Any]]
+    by_kind: dict[str, dict[str, Any]]
     try:
-        found = json.loads(_kept(f"charts-{made_of}.json", make))
+        by_kind = json.loads(_kept(f"charts-{made_of}.json", make))
     except ValueError:  # damaged
-        found = json.loads(make())
-    return found
+        by_kind = json.loads(make())
+    return by_kind
 
 
 @cache
 def javascript() -> str:
-    """Return the JavaScript of Vega, Vega-Lite and Vega-Embed as one script that asks nothing of the network."""
+    """Return the JavaScript of Vega, Vega-Lite and Vega-Embed as one script that loads nothing from the network."""
 
     def make() -> str:
         import vl_convert

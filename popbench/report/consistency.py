@@ -1,4 +1,4 @@
-"""Whether a run's results.json and samples.jsonl belong together: one may have been edited, emptied or restored."""
+"""Checks that a run's results.json and samples.jsonl belong together: one of them may have been edited or restored."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from popbench.scores.rows import ERROR
 from popbench.scores.scores import Block, Scores, blocks
 
 _NEAR = 1e-6
-"""What other machines' arithmetic may change in a median or a rate."""
+"""Difference in a median or a rate that another machine's arithmetic may cause."""
 _OF_SYSTEMS = ("prompts", "invalid", "errors", "median")
 _OF_PAIRS = ("win rate", "wins", "ties", "losses")
 _AGAIN = "give the run's command again, which writes both anew"
 
 
 def check_agreement(results: Mapping[str, Any], sources: Sequence[Scores], run: str) -> None:
-    """Raise UsageError where the counts, medians and win rates of results are not those of a run's samples.
+    """Raise UsageError if the counts, medians and win rates of results are not those of a run's samples.
 
-    Intervals are not computed again: they take a hundred times as long.
+    Intervals are not computed again, since they take a hundred times as long.
     """
     if not any(len(scores.rows) for scores in sources):
         raise UsageError(f"{run}: samples.jsonl is empty, and results.json is not: {_AGAIN}")
-    found: dict[tuple[str, ...], float] = {}
+    computed: dict[tuple[str, ...], float] = {}
     for scores in sources:
         for block in blocks(scores, common=results["restricted_to_common"]):
-            found.update(_numbers(block, scores))
-    known = dict(_told(results))
-    for key in dict.fromkeys((*found, *known)):
-        one, other = found.get(key), known.get(key)
+            computed.update(_numbers(block, scores))
+    written = dict(_written(results))
+    for key in dict.fromkeys((*computed, *written)):
+        one, other = computed.get(key), written.get(key)
         if one is None or other is None or not math.isclose(one, other, rel_tol=_NEAR, abs_tol=_NEAR):
             what, task, *systems = key[1:]
             where = f"{what} of {' against '.join(map(repr, systems))} on {task}, by predictor {key[0]}"
@@ -67,7 +67,7 @@ def _numbers(block: Block, scores: Scores) -> Iterator[tuple[tuple[str, ...], fl
             yield (scores.predictor, what, block.name, block.systems[a], block.systems[b]), number
 
 
-def _told(results: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], float]]:
+def _written(results: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], float]]:
     for row in results["systems"]:
         numbers = (row["n"], row["invalid"], row["errors"], row["median"]["value"])
         for what, number in zip(_OF_SYSTEMS, numbers, strict=True):

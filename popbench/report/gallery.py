@@ -1,7 +1,7 @@
-"""The gallery's data: an index of all samples by column, and their texts, prompt by prompt, compressed.
+"""Makes the gallery's data: an index of all samples, by column, and their texts, compressed prompt by prompt.
 
-A page of 6,000 samples has tens of megabytes of completions: the index is read when the page opens, a prompt's texts
-when it is picked.
+6,000 samples have tens of megabytes of completions, so the page reads only the index when it opens, and a prompt's
+texts when the reader selects it.
 """
 
 from __future__ import annotations
@@ -30,25 +30,24 @@ def gallery(
     run: Path,
     page: Path,
 ) -> dict[str, Any]:
-    """Return the index and the texts of a run's samples; videos are told relative to the folder of `page`.
+    """Return the index and the texts of a run's samples; videos have paths relative to the folder of `page`.
 
-    `scores` and `status` are by system, prompt and repeat, in one row; "-" and None stand for samples that are not
-    there. `texts` has one item for each prompt. `titles` are those of references, where they are known;
-    `clips` the paths of those that are in the page.
+    `scores` are flat lists over system, prompt and repeat, with None for missing samples; `texts` has one item for each
+    prompt. `titles` are the known ones of references; `clips` are the paths of the clips in the page.
     """
     systems = sorted({sample.system for sample in samples})
     repeats = {repeat: number for number, repeat in enumerate(sorted({sample.repeat for sample in samples}))}
     prompts = sorted({(sample.task, sample.prompt_id): sample for sample in samples}.items())
-    place = {at: number for number, (at, _) in enumerate(prompts)}
+    prompt_numbers = {cell: number for number, (cell, _) in enumerate(prompts)}
     number_of = {system: number for number, system in enumerate(systems)}
     cells = len(systems) * len(prompts) * len(repeats)
     scores: dict[str, list[float | None]] = {item["name"]: [None] * cells for item in predictors}
     for sample in samples:
-        at = number_of[sample.system] * len(prompts) + place[sample.task, sample.prompt_id]
-        at = at * len(repeats) + repeats[sample.repeat]
-        for predictor, found in scores.items():
+        cell = number_of[sample.system] * len(prompts) + prompt_numbers[sample.task, sample.prompt_id]
+        cell = cell * len(repeats) + repeats[sample.repeat]
+        for predictor, column in scores.items():
             value = sample.scores.get(predictor)
-            found[at] = None if value is None else value
+            column[cell] = None if value is None else value
     ordered = sorted(samples, key=lambda s: (s.task, s.prompt_id, s.system, s.repeat))
     return {
         "systems": systems,
@@ -57,7 +56,7 @@ def gallery(
         "repeats": list(repeats),
         "scores": scores,
         "folder": _folder(run, page),
-        "embedded": sorted({place[s.task, s.prompt_id] for s in samples if clip_path(s.video) in clips}),
+        "embedded": sorted({prompt_numbers[s.task, s.prompt_id] for s in samples if clip_path(s.video) in clips}),
         "texts": [
             _packed(_of_prompt(list(group), number_of, repeats, titles))
             for _, group in groupby(ordered, key=lambda s: (s.task, s.prompt_id))
@@ -79,7 +78,7 @@ def _of_prompt(
 
 
 def _texts(sample: Sample) -> dict[str, JSON]:
-    """Return what the page shows of a sample, without what is not there."""
+    """Return the fields of a sample that the page shows, without empty ones."""
     values = {
         "title": sample.title,
         "prompt": sample.video_prompt,
@@ -99,7 +98,7 @@ def _texts(sample: Sample) -> dict[str, JSON]:
 
 
 def clip_path(video: str | None) -> str | None:
-    """Return a clip's path below the run as a URL; None for one that leads out of it, whoever wrote that."""
+    """Return a clip's path below the run as a URL; None if the path leads out of the run, as a stranger's may."""
     if video is None:
         return None
     path = PurePosixPath(video)
@@ -125,32 +124,32 @@ def _packed(value: JSON) -> str:
 def embedded(
     samples: Sequence[Sample], run: Path, order: Sequence[str], count: int
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Return `count` clips as base64 by their path: of the first two systems of `order`, spread over the prompts.
+    """Return `count` clips as base64, by path, and why clips are missing, by path.
 
-    Then come the other systems, prompt by prompt. Clips that are not there, or are links that lead out of the run, are
-    passed over: the second mapping says why, by their path.
+    The clips of the first two systems of `order` come first, spread over the prompts, then those of the other systems,
+    prompt by prompt. A clip is missing if there is no such file, or if it is a link that leads out of the run.
     """
-    found: dict[str, str] = {}
+    clips: dict[str, str] = {}
     missing: dict[str, str] = {}
     for sample in _spread(samples, order):
         path = clip_path(sample.video)
-        if len(found) >= count:
+        if len(clips) >= count:
             break
-        if path is None or path in found or path in missing:
+        if path is None or path in clips or path in missing:
             continue
         file = run / str(sample.video)
         try:
             if not file.resolve().is_relative_to(run.resolve()):
                 missing[path] = "it is a link that leads out of the run"
                 continue
-            found[path] = base64.b64encode(read_bytes(file)).decode("ascii")
+            clips[path] = base64.b64encode(read_bytes(file)).decode("ascii")
         except (OSError, ValueError, RuntimeError) as error:  # also for a path with NUL, and a link to itself
             missing[path] = damage(error)
-    return found, missing
+    return clips, missing
 
 
 def _spread(samples: Sequence[Sample], order: Sequence[str]) -> Iterator[Sample]:
-    """Yield samples so that any beginning of them covers tasks and categories, with pairs of systems complete."""
+    """Yield samples in an order of which any beginning covers tasks and categories, with both of the first systems."""
     seen: dict[tuple[str, str], int] = {}
     turn: dict[tuple[str, str], int] = {}
     for sample in sorted(samples, key=lambda s: (s.task, s.prompt_id)):
@@ -158,11 +157,11 @@ def _spread(samples: Sequence[Sample], order: Sequence[str]) -> Iterator[Sample]
             stratum = (sample.task, sample.category)
             turn[sample.task, sample.prompt_id] = seen.get(stratum, 0)
             seen[stratum] = seen.get(stratum, 0) + 1
-    rank = {system: place for place, system in enumerate(order)}
+    rank = {system: system_rank for system_rank, system in enumerate(order)}
 
-    def at(sample: Sample) -> tuple[int, int, str, str, int, int]:
-        place = rank.get(sample.system, len(rank))
+    def sort_key(sample: Sample) -> tuple[int, int, str, str, int, int]:
+        system_rank = rank.get(sample.system, len(rank))
         prompt = (sample.task, sample.prompt_id)
-        return int(place > 1), turn[prompt], *prompt, place, sample.repeat
+        return int(system_rank > 1), turn[prompt], *prompt, system_rank, sample.repeat
 
-    yield from sorted(samples, key=at)
+    yield from sorted(samples, key=sort_key)

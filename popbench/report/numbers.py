@@ -1,4 +1,4 @@
-"""Numbers as a page shows them: the value apart from its interval, so that both align in their columns."""
+"""Formats numbers for a page: the value apart from its interval, so that both align in their columns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Shown:
 
     @property
     def text(self) -> str:
-        """Both in one: `62.5 [55.0, 69.8]`."""
+        """The value with its interval: `62.5 [55.0, 69.8]`."""
         return f"{self.value} {self.interval}".strip()
 
 
@@ -73,7 +73,7 @@ def _signed(value: float) -> str:
 
 
 def rank(value: Mapping[str, Any] | None) -> Shown:
-    """Show a rank with the ranks that the verdicts leave open: `2` and `1–4`."""
+    """Show a rank, and the range of ranks that the verdicts leave open: `2` and `1–4`."""
     if value is None:
         return NOTHING
     low, high = value["low"], value["high"]

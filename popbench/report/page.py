@@ -1,4 +1,4 @@
-"""The page itself: `run_page` for a run, `board_page` for results alone; both are one HTML file."""
+"""Makes the page, one HTML file: `run_page` for a run, `board_page` for results alone."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _GALLERY_SCRIPTS = ("samples.js", "gallery.js")
 _DAMAGE = (
     LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration, jinja2.TemplateError,
 )  # fmt: skip
-"""What files raise that are no longer as popbench wrote them."""
+"""Exceptions that damaged files may cause anywhere in the making of a page."""
 
 
 def run_page(
@@ -53,10 +53,10 @@ def run_page(
 ) -> str:
     """Return the whole page of a finished run, with its gallery.
 
-    `page` is the folder where the page will stand (the run's own by default), to which the videos' paths are
-    relative; `embed` clips are put into the page itself, and `tell` gets a line where some of them are missing.
-    `corpus` is the spec that titles of references are looked up in, where run.json leads out of what is installed here.
-    Raises UsageError for a run that is not done or damaged.
+    `page` is the folder of the page (by default the run's), to which the videos' paths are relative. `embed` clips are
+    put into the page itself; `tell` is called with a line if some of them are missing. `corpus` is the spec of the
+    corpus with the titles of references, needed if that in run.json names a path or an address. Raises UsageError if
+    the run is not finished, or is damaged.
     """
     read = read_run(run)
     try:
@@ -69,20 +69,20 @@ def run_page(
         raise UsageError(f"{run}: results.json and samples.jsonl make no report ({damage(error)})") from error
 
 
-def board_page(results: Mapping[str, Any], title: str, about: Sequence[str] = ()) -> str:
-    """Return the page of a board from its results alone; `about` adds lines to what it rests on.
+def board_page(results: Mapping[str, Any], title: str, footer: Sequence[str] = ()) -> str:
+    """Return the page of a board from its results alone; `footer` are more lines for its last section.
 
-    What needs samples (distributions, clips, times) is left out. Raises UsageError for what is no results.json.
+    Distributions, clips and times are left out, since they need samples. Raises UsageError if `results` is damaged.
     """
     check_results(results, "results")
     try:
-        return _page(results, title, about, None)
+        return _page(results, title, footer, None)
     except _DAMAGE as error:
         raise UsageError(f"results: they make no page ({damage(error)})") from error
 
 
 class _Run:
-    """What only the page of a run has."""
+    """The data that only the page of a run has."""
 
     def __init__(
         self,
@@ -100,27 +100,27 @@ class _Run:
         self._corpus, self._tell = corpus, tell
 
     def clips(self, order: Sequence[str]) -> dict[str, str]:
-        """Return the clips to put into the page, and tell how many of them are missing."""
-        found, missing = embedded(self.survey.samples, self.path, order, self.embed)
+        """Return the clips to put into the page; calls `tell` if some of them are missing."""
+        clips, missing = embedded(self.survey.samples, self.path, order, self.embed)
         if missing:
             path, why = next(iter(missing.items()))
             self._tell(
                 f"{counted(len(missing), 'clip')} to embed {'is' if len(missing) == 1 else 'are'} missing ({path}: "
-                f"{why}); {len(found):,} of {self.embed:,} are in the page"
+                f"{why}); {len(clips):,} of {self.embed:,} are in the page"
             )
-        return found
+        return clips
 
     def titles(self, samples: Sequence[Sample]) -> Titles:
-        """Return the titles of the references that samples were shown, as far as they are to be had."""
+        """Return the titles of the samples' references, as far as they can be looked up."""
         return titles_of(samples, self.run_json, self._corpus, self._tell)
 
     def tasks(self, name: str) -> list[str]:
-        """Return the tasks behind a table's name: itself, or those of a group."""
+        """Return the tasks of a table: the one of this name, or those of the group."""
         tasks = self.run_json["tasks"]
         return [name] if name in tasks else [task for task, of in tasks.items() if of["group"] == name]
 
 
-def _page(results: Mapping[str, Any], title: str, about: Sequence[str], run: _Run | None) -> str:
+def _page(results: Mapping[str, Any], title: str, footer: Sequence[str], run: _Run | None) -> str:
     shown = views(results)
     for view in shown:
         _draw(view, results, run)
@@ -166,14 +166,14 @@ def _page(results: Mapping[str, Any], title: str, about: Sequence[str], run: _Ru
         "stages": took,
         "spent": list(sentences(results.get("costs") or [])),
         "gallery": bool(run),
-        "part": run.survey.told if run else "",
+        "part": run.survey.part if run else "",
         "repeats": blobs["samples"]["repeats"] if run else [0],
         "embedded": len(blobs["clips"]) if run else 0,
         "categories": sorted(run.survey.categories) if run else [],
         "results": results,
         "copies": knows_copies(results["systems"]),
         "copy": f"{100 * COPY:.0f}",
-        "about": about,
+        "about": footer,
         "styles": Markup("\n".join(map(_text, _STYLES))),
         "early": early,
         "scripts": code,
@@ -191,12 +191,12 @@ def _draw(view: dict[str, Any], results: Mapping[str, Any], run: _Run | None) ->
     contrasts = [row for row in results["enhancement"] if (row["predictor"], row["task"]) == (predictor, task)]
     view["sizes"] = sizes(results, run.run_json["modes"], predictor, task) if run else []
     view["scored"] = sum(map(len, scores.values()))
-    found = {
+    charts_of_view = {
         "distribution": chart_data.distribution(rows, scores),
         "contrasts": chart_data.contrasts(contrasts),
         **chart_data.sizes(view["sizes"]),
     }
-    view["charts"] = {name: chart for name, chart in found.items() if chart}
+    view["charts"] = {name: chart for name, chart in charts_of_view.items() if chart}
 
 
 def _demo(results: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -238,13 +238,13 @@ def _text(name: str) -> str:
 
 
 def _inert(value: JSON) -> str:
-    """Write JSON so that no text in it can end the script element, or be taken for a comment in it."""
+    """Return JSON in which no text can end the script element around it, or start a comment in it."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c")
 
 
 def _policy(scripts: Sequence[str]) -> str:
-    """Return the page's Content-Security-Policy: its own scripts by their hashes, videos beside it, nothing else."""
+    """Return the page's Content-Security-Policy, which allows its own scripts, by hash, and videos beside it only."""
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(script.encode('utf-8')).digest()).decode('ascii')}'"
         for script in scripts

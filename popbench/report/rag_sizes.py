@@ -1,4 +1,4 @@
-"""What the number of references does: a system's median and its win rate over basic, by the k of its mode."""
+"""The effect of the number of references: a system's median and its win rate over basic, by the k of its mode."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from popbench.scores.remarks import wanted_references
 def sizes(
     results: Mapping[str, Any], modes: Mapping[str, ModeEntry], predictor: str, task: str
 ) -> list[dict[str, Any]]:
-    """Return a row for each LLM, generator and number of references, smallest first; basic shows none.
+    """Return a row for each LLM, generator and number of references, smallest first; basic has 0 references.
 
-    Modes that differ in more than k are series of their own. Empty unless some series has two sizes, basic left out.
+    Modes that differ in more than k are in separate series. Empty unless a series has two sizes besides basic.
     """
     series_of = {label: _series(mode) for label, mode in modes.items()}
     contrasts = {
@@ -60,7 +60,7 @@ def _shown(rows: list[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
 
 
 def _series(mode: ModeEntry) -> tuple[int, str]:
-    """Return how many references a mode shows, and its name with what sets it apart from others besides."""
+    """Return the number of references of a mode, and the name of its series: its other options, without defaults."""
     options = {key: value for key, value in mode["options"].items() if key != "k"}
     usual = {key: field.default for key, field in RetrievalOptions.model_fields.items()}
     other = {key: value for key, value in options.items() if usual.get(key, ...) != value}

@@ -1,4 +1,4 @@
-"""Titles of the references that drafts were shown: samples keep their ids, and the corpus knows the rest."""
+"""Looks up the titles of references: samples hold only their ids."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def titles_of(
     corpus: str | None = None,
     tell: Callable[[str], object] = lambda _: None,
 ) -> Titles:
-    """Look the references of a run up in its corpus; nothing where that is not at hand, or is another one by now.
+    """Look up the references of samples in the run's corpus; empty if it is not available, or is another one by now.
 
-    `corpus` is what the user says that it is. What run.json says is taken where it leads nowhere else; `tell` gets a
-    line where it is not.
+    `corpus` is the spec that the user gave. Without it, the spec in run.json is used, unless it names a path or an
+    address, since a stranger may have written it; `tell` is called with a line then.
     """
     wanted = {reference for sample in samples for reference in sample.references}
     if not wanted:
@@ -47,7 +47,7 @@ def titles_of(
         references = run_json.get("references")
         rows = component.rows(references["part"]) if references else ()
         return {row.id: (row.title, row.popularity) for row in rows if row.id in wanted}
-    except Exception:  # a plugin's code may raise anything, and a page can do without titles
+    except Exception:  # a plugin's code may raise anything; titles are optional
         return {}
     finally:
         if component is not None:

@@ -1,4 +1,4 @@
-"""What a page is made of: a finished run's run.json, results.json and samples, or one line that says what is wrong."""
+"""Reads and checks the files that a page is made of: a finished run's run.json, results.json and samples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from popbench.runs.samples import read_jsonl
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run that is done: where it is, run.json and results.json."""
+    """A finished run: its directory, run.json and results.json."""
 
     path: Path
     run_json: RunJson
@@ -25,12 +25,12 @@ class FinishedRun:
 
     @property
     def samples(self) -> list[Sample]:
-        """All samples, read now."""
+        """All samples; the file is read each time."""
         return list(read_jsonl(self.path / "samples.jsonl"))
 
 
 def read_run(path: Path) -> FinishedRun:
-    """Read a run directory; raises UsageError for one that is not there, not done, without scores, or damaged."""
+    """Read a run directory; raises UsageError if it is missing, damaged, not finished, or has no scores."""
     run_json = read_finished(path)
     if not (path / "results.json").exists():
         raise UsageError(f"{path}: results.json is missing (no prompt has all its scores?): give its command again")
@@ -50,7 +50,7 @@ _ROW = {"system": str, "task": str, "predictor": str, "n": int, "median": dict, 
 
 
 def check_results(results: Mapping[str, Any], source: str) -> None:
-    """Raise UsageError for what is no results.json; what its numbers are worth is not judged here."""
+    """Raise UsageError if results have another shape than results.json; `check_agreement` checks the numbers."""
     if results.get("schema") != 1:
         raise UsageError(f"{source}: schema is {results.get('schema')!r}, expected 1")
     for name in _LISTS:

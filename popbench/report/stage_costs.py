@@ -1,4 +1,4 @@
-"""What each stage took: seconds, memory, tokens and USD of a draft, a clip and a score, in the median."""
+"""Summarises the costs of each stage: median seconds, tokens and USD of a draft, a clip or a score, and peak memory."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from popbench.text import dollars
 _Key = tuple[object, ...]
 
 
-class _Took:
-    """The numbers of one component's share."""
+class _ComponentCosts:
+    """The costs of one component's calls."""
 
     def __init__(self) -> None:
         self.seconds, self.costs = array("d"), array("d")
@@ -40,66 +40,66 @@ class _Took:
             self.costs.append(sample.cost)
 
 
-class Stages:
-    """Takes down what the samples that pass by took.
+class StageCosts:
+    """Collects the costs of a run's samples, one sample at a time.
 
-    A draft that several generators render counts once: of the systems of an LLM and a mode, which share their drafts,
-    those of the first do. Of several predictors, samples hold the first one's time and memory.
+    The systems of an LLM and a mode share their drafts, so only the drafts of the first such system are counted. Of
+    several predictors, samples hold the first one's time and memory.
     """
 
     def __init__(self) -> None:
         self._counted: dict[_Key, str] = {}
-        self._drafts: dict[_Key, _Took] = {}
-        self._clips: dict[_Key, _Took] = {}
-        self._scores: dict[_Key, _Took] = {}
+        self._drafts: dict[_Key, _ComponentCosts] = {}
+        self._clips: dict[_Key, _ComponentCosts] = {}
+        self._scores: dict[_Key, _ComponentCosts] = {}
 
     def add(self, sample: Sample) -> None:
-        """Take a sample's numbers."""
+        """Add a sample's costs."""
         key: _Key = (sample.llm, sample.mode)
         if sample.llm is not None and self._counted.setdefault(key, sample.system) == sample.system:
-            took = _of(self._drafts, key)
-            took.add(sample, "llm")
-            took.spend(sample)
+            draft_costs = _of(self._drafts, key)
+            draft_costs.add(sample, "llm")
+            draft_costs.spend(sample)
         if sample.generator is not None:
             _of(self._clips, (sample.generator,)).add(sample, "generate")
         if sample.scores:
             _of(self._scores, (next(iter(sample.scores)),)).add(sample, "predict")
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a row for each LLM and mode, each generator and the first predictor, where something is known."""
+        """Return a row for each LLM and mode, each generator and the first predictor, if a cost is known."""
         rows = [*_rows("draft", self._drafts), *_rows("clip", self._clips), *_rows("score", self._scores)]
         return [row for row in rows if row["n"]]
 
 
-def _of(groups: dict[_Key, _Took], key: _Key) -> _Took:
-    found = groups.get(key)
-    if found is None:
-        found = groups[key] = _Took()
-    return found
+def _of(groups: dict[_Key, _ComponentCosts], key: _Key) -> _ComponentCosts:
+    costs = groups.get(key)
+    if costs is None:
+        costs = groups[key] = _ComponentCosts()
+    return costs
 
 
-def _rows(stage: str, groups: Mapping[_Key, _Took]) -> Iterator[dict[str, Any]]:
-    for key, took in sorted(groups.items(), key=lambda item: tuple(map(str, item[0]))):
-        quartiles = [float(part) for part in np.quantile(took.seconds, (0.25, 0.5, 0.75))] if took.seconds else None
+def _rows(stage: str, groups: Mapping[_Key, _ComponentCosts]) -> Iterator[dict[str, Any]]:
+    for key, costs in sorted(groups.items(), key=lambda item: tuple(map(str, item[0]))):
+        quartiles = [float(part) for part in np.quantile(costs.seconds, (0.25, 0.5, 0.75))] if costs.seconds else None
         row: dict[str, Any] = {
             "stage": stage,
             "name": " · ".join(map(str, key)),
-            "n": len(took.seconds) or took.peaks,
+            "n": len(costs.seconds) or costs.peaks,
             "seconds": quartiles,
-            "memory": memory(took.peak),
+            "memory": memory(costs.peak),
             "tokens": DASH,
             "cost": DASH,
             "median": DASH,
             "quartiles": "",
         }
         if stage == "draft":
-            row |= _spent(took)
+            row |= _spent(costs)
         if quartiles:
             low, middle, high = quartiles
             row |= {"median": seconds(middle), "quartiles": f"{seconds(low)} – {seconds(high)}"}
         yield row
 
 
-def _spent(took: _Took) -> dict[str, str]:
-    tokens = " + ".join(f"{np.median(counts):,.0f}" for counts in took.tokens.values() if counts)
-    return {"tokens": tokens or DASH, "cost": dollars(float(np.median(took.costs))) if took.costs else DASH}
+def _spent(costs: _ComponentCosts) -> dict[str, str]:
+    tokens = " + ".join(f"{np.median(counts):,.0f}" for counts in costs.tokens.values() if counts)
+    return {"tokens": tokens or DASH, "cost": dollars(float(np.median(costs.costs))) if costs.costs else DASH}

@@ -1,4 +1,4 @@
-"""The tables of one view: one predictor's scores on one task or group, as the templates show them."""
+"""Makes the tables of the views, each one predictor's scores on one task or group, for the templates."""
 
 from __future__ import annotations
 
@@ -69,17 +69,17 @@ def _row(place: int, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _both_sides(pairs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return every pair, followed by itself seen from its other side."""
+    """Return every pair, each followed by its reverse."""
     return [side for pair in pairs for side in (pair, flipped(pair))]
 
 
 def _matrix(rows: Sequence[Mapping[str, Any]], sides: Sequence[Mapping[str, Any]]) -> list[list[dict[str, Any]]] | None:
-    """Return the cells of row over column, in the order of the rows; None where there is nothing to compare."""
+    """Return the cells of row over column, in the order of the rows; None for a single row, or too many."""
     if not 2 <= len(rows) <= MATRIX_LIMIT:
         return None
-    known = {(side["a"], side["b"]): _cell(side, number) for number, side in enumerate(sides)}
+    cells = {(side["a"], side["b"]): _cell(side, number) for number, side in enumerate(sides)}
     names = [row["system"] for row in rows]
-    return [[known.get((a, b), {"kind": "self" if a == b else "none"}) for b in names] for a in names]
+    return [[cells.get((a, b), {"kind": "self" if a == b else "none"}) for b in names] for a in names]
 
 
 def _cell(side: Mapping[str, Any], number: int) -> dict[str, Any]:
@@ -94,12 +94,12 @@ def _cell(side: Mapping[str, Any], number: int) -> dict[str, Any]:
 
 
 def _step(value: float) -> int:
-    """Sort a decided win rate into four steps of colour, by its distance from one half."""
+    """Return the step of colour, 1 to 4, of a decided win rate, by its distance from one half."""
     return 1 + sum(abs(value - 0.5) >= edge for edge in (0.1, 0.2, 0.35))
 
 
 def _told(side: Mapping[str, Any]) -> list[Any]:
-    """What the tooltip of a cell tells, in the order that matrix.js takes apart."""
+    """Return the values in a cell's tooltip, in the order that matrix.js expects."""
     of = side["win_rate"]
     return [
         side["a"], side["b"], percent(of["value"]), brackets((of["low"], of["high"])), brackets(of["exact"]),
@@ -130,17 +130,24 @@ def _categories(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
 
 
 TINT = 34
-"""Percent of colour behind the greatest median of a table of categories."""
+"""Percent of colour behind the highest median in a table of categories."""
 
 
-def _medians(of: Mapping[str, Any], names: Sequence[str], low: float, high: float) -> Iterator[tuple[Shown, int]]:
-    """Yield each category's median, with how far it reaches between the table's least and greatest, by logarithm."""
+def _medians(
+    by_category: Mapping[str, Any], names: Sequence[str], low: float, high: float
+) -> Iterator[tuple[Shown, int]]:
+    """Yield each category's median, and its tint: the position of its logarithm in the table's range."""
     for name in names:
-        value = of[name]["median"]["value"] if name in of else None
+        value = by_category[name]["median"]["value"] if name in by_category else None
         part = log(value / low) / log(high / low) if value and high > low else 0
-        yield popularity(of[name]["median"]) if name in of else NOTHING, round(TINT * part)
+        yield popularity(by_category[name]["median"]) if name in by_category else NOTHING, round(TINT * part)
 
 
 def _range(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
-    values = [value for row in rows for of in row["by_category"].values() if (value := of["median"]["value"])]
+    values = [
+        value
+        for row in rows
+        for median_of_category in row["by_category"].values()
+        if (value := median_of_category["median"]["value"])
+    ]
     return min(values, default=1), max(values, default=1)

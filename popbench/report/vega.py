@@ -55,14 +55,14 @@ def _rows(**axis: Any) -> Any:
 
 def _labels(name: str) -> tuple[Any, Any]:
     """A row's name at its left edge, its numbers at the right one."""
-    at = alt.Y("label:Q", axis=None)
+    y = alt.Y("label:Q", axis=None)
     room = alt.ExprRef("width < 480 ? width : width - 170")
     shown = alt.ExprRef("width < 480 ? 0 : 1")  # narrow screens have no room for both: the numbers are in the table too
     left = _named(name).mark_text(align="left", color=INK, baseline="middle", limit=room)
     right = _named(name).mark_text(align="right", color=SOFT, baseline="middle", fontSize=12, opacity=shown)
     return (
-        left.encode(x=alt.value(0), y=at, text="name:N"),
-        right.encode(x=alt.value("width"), y=at, text="told:N"),
+        left.encode(x=alt.value(0), y=y, text="name:N"),
+        right.encode(x=alt.value("width"), y=y, text="told:N"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Writing a run's page: whole or not at all."""
+"""Writes a run's page, whole or not at all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILE = "report.html"
 
 
 def _is_page(file: Path) -> bool:
-    """Say whether a file is a page that popbench made, which may be made anew."""
+    """Return whether a file is a page of popbench's, which may be replaced."""
     try:
         with opened(file) as there:
             return b'name="generator" content="popbench' in there.read(4096)
@@ -30,12 +30,12 @@ def write_report(
     corpus: str | None = None,
     tell: Callable[[str], object] = lambda _: None,
 ) -> Path:
-    """Write the page of a run, into its directory or where `out` says, and return where it is.
+    """Write the page of a run, into its directory or to `out`; returns its path.
 
-    `tell` gets a line where some of the `embed` clips that are put into it are missing, or titles of
-    references are left out; `corpus` is the spec in which these are looked up.
+    `embed` clips are put into the page; titles of references are looked up in the corpus of the spec `corpus`. `tell`
+    is called with a line if clips or titles are missing.
 
-    Raises UsageError for a run that makes no page, RunError where the disk refuses; what was there then stays.
+    Raises UsageError if the run makes no page, RunError if the disk refuses; then an earlier page stays as it was.
     """
     if run.is_dir():
         check_free(run)

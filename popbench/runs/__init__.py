@@ -1,7 +1,7 @@
-"""A run directory and its files: run.json, samples.jsonl, and what can be told of a run from outside.
+"""A run directory and its files: run.json, samples.jsonl, and the state of a run.
 
-Takes a plan and a view of its ledger; hands on samples, costs and `Run`. `directory` holds and locks the folder,
-`run_json` describes the run, `collect` assembles samples, `samples` writes and reads them, `preflight` and
-`cost_estimate` say what is still to do, `heartbeat` and `status` how far a run is, `shards` and `differences` how two
-runs compare, and `redaction` what of one may be published.
+Takes a plan and a view of its ledger; hands on samples, costs and `Run`. `directory` locks the folder and writes its
+files, `run_json` makes and reads run.json, `collect` assembles samples, `samples` writes and reads them, `preflight`
+and `cost_estimate` count what is still to do, `heartbeat` and `status` report progress, `shards` and `differences`
+compare runs, and `redaction` removes what may not be published.
 """

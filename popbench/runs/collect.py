@@ -1,4 +1,4 @@
-"""Samples from the ledger: one for every system, task, prompt and repeat."""
+"""Assembles samples from the ledger: one per system, task, prompt and repeat; none is left out."""
 
 from __future__ import annotations
 

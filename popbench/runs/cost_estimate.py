@@ -1,4 +1,4 @@
-"""What the drafts that are still to come will cost: an estimate, for `--dry-run`."""
+"""Estimates what the drafts that are still to do will cost, for `--dry-run`."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from popbench.planning.systems import Part, TaskMode
 from popbench.records import JSON
 
 CHARS_PER_TOKEN = 4
-"""A rule of thumb for English, used until the first finished calls tell better."""
+"""A rule of thumb for English, used until there are finished calls."""
 
 OUTPUT_TOKENS = {False: 250, True: 1200}
-"""Output tokens assumed of a draft without and with written-out reasoning, until finished calls tell better."""
+"""Output tokens of a draft without and with written-out reasoning, assumed until there are finished calls."""
 
 _SHOWN_PROMPTS = 3
 
 
 def estimate(plan: Plan, path: Path) -> list[dict[str, JSON]]:
-    """Estimate the drafts, tokens and USD still to come, by LLM that knows its prices.
+    """Estimate the drafts, tokens and USD that are still to do, for each LLM that knows its prices.
 
-    Means of the finished drafts of a mode, re-asks included, whatever their task; for a mode without any, rendered
-    prompts at `CHARS_PER_TOKEN`, one answer each, of `OUTPUT_TOKENS`. `measured`: no mode had to be guessed.
+    A draft is assumed to cost the mean of the mode's finished drafts on any task, with their re-asks. For a mode
+    without any, rendered prompts are counted at `CHARS_PER_TOKEN`, with one answer of `OUTPUT_TOKENS` each; `measured`
+    is false if a mode was estimated so.
     """
     ledger = Ledger.peek(path / "ledger.sqlite")
     view = LedgerView(ledger, path / "videos")
@@ -43,27 +44,27 @@ def _estimate(plan: Plan, view: LedgerView, llm: Part) -> dict[str, JSON] | None
     drafts, measured = 0, True
     usage = Counter({"input": 0, "output": 0})
     left: list[tuple[TaskMode, int]] = []
-    known: dict[str, _Mean] = {}
+    means: dict[str, _Mean] = {}
     for task_mode in plan.task_modes.values():
-        seen = known.setdefault(task_mode.mode.label, _Mean())
-        open_ = 0
+        mean_usage = means.setdefault(task_mode.mode.label, _Mean())
+        undone = 0
         for done, used in view.usage(plan.sample_set(task_mode, llm)):
-            open_ += not done
+            undone += not done
             if used:
-                seen.add(used)
-        left.append((task_mode, open_))
-    for task_mode, open_ in left:
-        if open_:
-            seen = known[task_mode.mode.label]
-            one = seen.usage() if seen.n else _guess(plan, task_mode)
-            measured = measured and bool(seen.n)
-            drafts += open_
-            usage.update({kind: round(open_ * count) for kind, count in one.items()})
+                mean_usage.add(used)
+        left.append((task_mode, undone))
+    for task_mode, undone in left:
+        if undone:
+            mean_usage = means[task_mode.mode.label]
+            one = mean_usage.usage() if mean_usage.n else _guess(plan, task_mode)
+            measured = measured and bool(mean_usage.n)
+            drafts += undone
+            usage.update({kind: round(undone * count) for kind, count in one.items()})
     return {"llm": llm.label, "drafts": drafts, "usage": dict(usage), "cost": llm.cost(usage), "measured": measured}
 
 
 class _Mean:
-    """The mean usage of drafts that pass by."""
+    """The mean usage of the drafts that are added."""
 
     def __init__(self) -> None:
         self.n = 0

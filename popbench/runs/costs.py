@@ -1,4 +1,4 @@
-"""What the drafts of a run's samples cost: calls, tokens and USD, by LLM."""
+"""Adds up the costs of a run's drafts: calls, tokens and USD, by LLM."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from popbench.text import counted, dollars, tokens
 
 
 class Totals:
-    """Adds up calls, tokens and USD by LLM; a draft that several generators render is counted once.
+    """Adds up calls, tokens and USD by LLM.
 
-    Of the systems of an LLM and a mode, which share their drafts, those of the first count.
+    The systems of an LLM and a mode share their drafts, so only the drafts of the first such system are counted.
     """
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Totals:
         self._counted: dict[tuple[str, str | None], str] = {}
 
     def add(self, sample: Sample) -> None:
-        """Add what the draft of a sample cost, unless it is counted already."""
+        """Add the costs of a sample's draft, unless another system's sample already counted it."""
         if sample.llm is None or self._counted.setdefault((sample.llm, sample.mode), sample.system) != sample.system:
             return
         row = self._rows.get(sample.llm)
@@ -38,21 +38,21 @@ class Totals:
     def rows(self) -> list[dict[str, JSON]]:
         """Return a row for each LLM.
 
-        `cost` is None for one that knows no prices; `uncounted` are the calls of drafts whose usage nobody told.
+        `cost` is None if the LLM knows no prices; `uncounted` are the calls of drafts without usage.
         """
         return [{**row, "usage": dict(row["usage"])} for row in self._rows.values()]
 
 
 def totals(samples: Iterable[Sample]) -> list[dict[str, JSON]]:
-    """Add samples up as `Totals` does."""
-    found = Totals()
+    """Return the rows of `Totals` for some samples."""
+    sums = Totals()
     for sample in samples:
-        found.add(sample)
-    return found.rows()
+        sums.add(sample)
+    return sums.rows()
 
 
 def sentences(rows: Iterable[Mapping[str, JSON]]) -> Iterator[str]:
-    """Say in one line each what LLMs that count tokens have used."""
+    """Yield a line about the usage of each LLM that counts tokens."""
     for row in rows:
         if row["usage"]:
             spent = "" if row["cost"] is None else f", {dollars(row['cost'])}"

@@ -1,4 +1,4 @@
-"""What differs between two runs, by their run.json: the change whose effect is asked for, and what came with it."""
+"""Lists the differences between two runs by their run.json: components, options, seeds and versions."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from popbench.runs.run_json import FILE, ModeEntry, RunJson, read_finished
 
 _KINDS = ("llm", "mode", "generator")
 _SHOWN = 6
-"""Values of one component that are told of at most."""
+"""Values of one component that a line names at most."""
 
 
 def differences(before: Path, after: Path, pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """Say in one line each how the compared systems, the runs' options and the versions behind them differ.
+    """Return a line for each difference between the compared systems, the runs' options, and their versions.
 
-    Nothing is known of exported scores but themselves, and the one line says so. Raises UsageError for a damaged
-    run.json.
+    Exported scores have no run.json; then one line says so. Raises UsageError if a run.json is damaged.
     """
     if not (before.is_dir() and after.is_dir() and all((run / FILE).exists() for run in (before, after))):
         return ["not known: exported scores do not hold what a run's run.json says"]
@@ -108,7 +107,7 @@ def changes(one: Mapping[str, JSON], other: Mapping[str, JSON]) -> str:
 def _flat(value: Mapping[str, JSON], prefix: str = "") -> dict[str, JSON]:
     leaves: dict[str, JSON] = {}
     for name, item in value.items():
-        # Options are what users know: they are told of as they are given.
+        # Options are named as users write them, without the path to them.
         path = name if prefix in ("", "options.") else prefix + name
         leaves |= _flat(item, f"{name}.") if isinstance(item, dict) else {path: item}
     return leaves

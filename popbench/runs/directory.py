@@ -1,4 +1,4 @@
-"""A run directory: its name, its lock, its ledger, and how files are written into it."""
+"""A run directory: its name, its lock, its ledger, and the writing of its files."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from popbench.records import JSON
 from popbench.runs.run_json import read_run_json
 
 LOCK, HOLDER = ".lock", ".holder"
-"""What says that a process has a run directory: the file that it locks, and the one that names it."""
+"""Files of the process that has a run directory: the one that it locks, and the one with its name."""
 _WRITTEN = (
     LOCK, HOLDER, "videos", "errors.log", "ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm",
 )  # fmt: skip
-"""What is written in place: a link there would have a stranger's run directory write elsewhere."""
+"""Files that are written in place. They may not be links, since a stranger's could lead out of the directory."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 RUNS = Path("runs")
-"""Where run directories are made by default, below the working directory."""
+"""The default folder of run directories, below the working directory."""
 
 
 def run_path(plan: Plan) -> Path:
     """Return a run's directory: the one asked for, or one named by its tasks and a hash of their hashes and seed.
 
-    A shard's is beside that of the whole run, so that all shards of a run can be given one `out`.
+    A shard's directory lies beside that of the whole run, so that all shards of a run can be given the same `out`.
     """
     path = _whole_path(plan)
     if plan.config.share is None:
@@ -48,7 +48,7 @@ def run_path(plan: Plan) -> Path:
 
 
 def shard_suffix(which: int, number: int) -> str:
-    """Return what the name of a shard's directory has after that of the whole run's."""
+    """Return the end of the name of a shard's directory, which starts with that of the whole run's."""
     return f".shard-{which}-of-{number}"
 
 
@@ -77,24 +77,24 @@ def identity(plan: Plan) -> JSON:
 
 
 def check_identity(ledger: Ledger, path: Path, plan: Plan) -> None:
-    """Claim a new ledger for a plan's tasks and seed; raises UsageError where it holds a run of others."""
+    """Write a plan's tasks and seed into a new ledger; raises UsageError if the ledger has others."""
     ours = json.dumps(identity(plan), sort_keys=True)
     theirs = ledger.about("identity") or ledger.about("identity", ours)
     if theirs == ours:
         return
     seed = None
-    with suppress(ValueError, TypeError, KeyError, RecursionError):  # whatever stands there, it is no run of ours
+    with suppress(ValueError, TypeError, KeyError, RecursionError):  # a stranger's ledger may hold anything
         seed = json.loads(theirs or "{}")["seed"]
     what = f"seed {seed}" if seed != plan.config.seed else "other tasks, or another version of them"
     raise UsageError(f"{path} holds a run with {what}: choose another --out")
 
 
 def check_shard(path: Path, shard: str | None) -> None:
-    """Raise UsageError where a directory is that of a shard and the command is not for this shard, or the reverse."""
+    """Raise UsageError if a directory holds a run with another `shard`, or with none."""
     try:
         earlier = read_run_json(path)["config"].get("shard")
     except UsageError:
-        return  # there is none yet, or it is written anew
+        return  # there is no run yet, or its run.json is damaged and is written again
     if earlier != shard and earlier is not None:
         raise UsageError(
             f"{path} is shard {earlier} of a run: go on with it by --shard {earlier}, or choose another --out"
@@ -104,10 +104,10 @@ def check_shard(path: Path, shard: str | None) -> None:
 
 
 def check_free(path: Path) -> None:
-    """Raise UsageError where another process has a run directory: before work for it, and without making it."""
+    """Raise UsageError if another process has a run directory; used before any work, and makes no directory."""
     if not (path / LOCK).exists() or (path / LOCK).is_symlink():
         return
-    with suppress(OSError, NotImplementedError):  # told when the directory is opened
+    with suppress(OSError, NotImplementedError):  # opening the directory raises it again, with a message
         lock = filelock.FileLock(path / LOCK, timeout=0)
         try:
             lock.acquire()
@@ -125,10 +125,10 @@ def _in_use(path: Path) -> UsageError:
 
 
 class HeldDirectory:
-    """A run directory that is there, held by this process until it is closed: to write files of the run."""
+    """An existing run directory, locked by this process until it is closed, for writing its files."""
 
     def __init__(self, path: Path) -> None:
-        """Take it; raises UsageError where another process has it or nothing can be written there."""
+        """Lock it; raises UsageError if another process has it, or if nothing can be written there."""
         self.path = path
         self.videos = path / "videos"
         self._lock = filelock.FileLock(path / LOCK, timeout=0)
@@ -140,8 +140,8 @@ class HeldDirectory:
             self._make()
             self._lock.acquire()
             self._holder.write_text(_whoami(), encoding="utf-8")
-            for folder in (path, self.videos):  # what a killed process had not finished writing
-                with os.scandir(folder) as entries:  # a glob takes seconds where there are a million
+            for folder in (path, self.videos):  # a killed process leaves unfinished files
+                with os.scandir(folder) as entries:  # a glob takes seconds for a million files
                     for entry in entries:
                         if entry.name.startswith(".") and entry.name.endswith(".part"):
                             Path(entry.path).unlink()
@@ -154,7 +154,7 @@ class HeldDirectory:
             raise UsageError(f"{path}: {self._refusal(_reason(error))}") from error
 
     def _make(self) -> None:
-        """Make what has to be there first."""
+        """Make the folders that are missing."""
 
     def _refusal(self, reason: str) -> str:
         return f"nothing can be written here ({reason})"
@@ -174,21 +174,21 @@ class HeldDirectory:
         self._lock.release()
 
     def remove(self, *names: str) -> tuple[str, ...]:
-        """Remove files that do not belong to what the run is now; return those that were there."""
-        found = tuple(name for name in names if (self.path / name).exists())
-        for name in found:
+        """Remove files of an earlier state of the run; returns the names of those that existed."""
+        present = tuple(name for name in names if (self.path / name).exists())
+        for name in present:
             try:
                 (self.path / name).unlink(missing_ok=True)
             except OSError as error:
                 raise RunError(f"{self.path / name} cannot be removed: {_reason(error)}") from error
-        return found
+        return present
 
     def write_json(self, name: str, value: JSON) -> None:
         """Write a file of the run as JSON, whole or not at all."""
         self.write_text(name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a file of the run, whole or not at all; raises RunError where the disk refuses."""
+        """Write a file of the run, whole or not at all; raises RunError if the disk refuses."""
         try:
             write_whole(self.path / name, text.encode("utf-8"))
         except OSError as error:
@@ -196,10 +196,10 @@ class HeldDirectory:
 
 
 class RunDirectory(HeldDirectory):
-    """An open run directory with its ledger, held by this process until it is closed."""
+    """A run directory with its open ledger, locked by this process until it is closed."""
 
     def __init__(self, path: Path, plan: Plan) -> None:
-        """Open or make it; raises UsageError where that cannot be, or another process or another run has it."""
+        """Open or make it; raises UsageError if that fails, or if another process or another run has it."""
         super().__init__(path)
         try:
             check_shard(path, plan.config.shard)

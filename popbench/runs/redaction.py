@@ -1,4 +1,4 @@
-"""What of a run's settings is fit to publish: no keys, no credentials in addresses, no folders of a machine."""
+"""Removes what may not be published from a run's settings: keys, credentials in addresses, folders of a machine."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _SECRET = re.compile(
     r"(?i:(?:^|[_-])(?:api_?keys?|keys?|token|secrets?|pass(?:words?|wd|phrase)?|auth(?:ori[sz]ation)?|bearer|credentials?|cookie|pat)"
     r"(?:$|[_-]))|(?:Key|Token|Secret|Password)$"
 )
-"""Whole words: a tokenizer, keyframes and max_tokens are no secrets."""
+"""Whole words only: tokenizer, keyframes and max_tokens are no secrets."""
 _CREDENTIAL = re.compile(r"\b(?:sk-|gh[pousr]_|github_pat_|hf_|xox[a-z]-)[\w-]{8,}")
 _USER = re.compile(r"[^\s/:@]+:[^\s/@]+@(?=[\w.-]+)")
 _NAME_OF = re.compile(r"(?i)_(env|var|variable)$")
-"""Options that hold the name of a variable, and not what is in it."""
+"""Options that hold the name of a variable, not its value."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _FOLDERS = re.compile(r"(?<![\w.:/\\~-])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\,;:'\"()]+[/\\])+")
 
 
 def public_spec(text: str) -> str:
-    """Return a component's spec as anybody may see it: paths by their last part, addresses without user and query."""
+    """Return a component's spec for publication: only the last part of paths, addresses without user and query."""
     name, options = parse_spec(text)
     shown = {key: public_option(key, value) for key, value in options.items()}
     if shown == options:  # as it was typed
@@ -35,7 +35,7 @@ def public_spec(text: str) -> str:
 
 
 def public_option(key: str, value: str) -> str:
-    """Return one option of a spec; lists and objects are looked into."""
+    """Return one option of a spec for publication; lists and objects are searched."""
     try:
         parsed = json.loads(value)
     except (ValueError, RecursionError):
@@ -48,7 +48,7 @@ def public_option(key: str, value: str) -> str:
 
 
 def public(value: JSON, key: str = "") -> JSON:
-    """Return a JSON value as anybody may see it; `key` is what it stands under."""
+    """Return a JSON value for publication; `key` is its key in the object around it."""
     if isinstance(value, Mapping):
         return {public_text(str(name)): public(item, str(name)) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -66,8 +66,8 @@ def public(value: JSON, key: str = "") -> JSON:
 
 
 def public_text(text: str) -> str:
-    """Take folders out of paths in a text, user, query and fragment out of addresses, and what looks like a key."""
-    hidden = _CREDENTIAL.sub(HIDDEN, _URL.sub(lambda found: _address(found[0]), text))
+    """Return a text without the folders of paths, without user, query and fragment of addresses, and without keys."""
+    hidden = _CREDENTIAL.sub(HIDDEN, _URL.sub(lambda match: _address(match[0]), text))
     return _FOLDERS.sub("", _USER.sub("", hidden))
 
 
@@ -84,12 +84,12 @@ def _address(url: str) -> str:
 
 
 def public_machine(machine: Mapping[str, JSON]) -> dict[str, JSON]:
-    """Say what a machine is without its kernel's build: system and architecture, processors, GPUs."""
+    """Return a machine for publication: system and architecture without the kernel's build, processors, GPUs."""
     platform = str(machine.get("platform", ""))
     system = platform.partition("-")[0]
-    known = re.search(r"x86_64|amd64|aarch64|arm64|AMD64|ARM64|ppc64le|s390x|riscv64", platform)
+    architecture = re.search(r"x86_64|amd64|aarch64|arm64|AMD64|ARM64|ppc64le|s390x|riscv64", platform)
     return {
-        "platform": f"{system} {known[0]}" if known else system,
+        "platform": f"{system} {architecture[0]}" if architecture else system,
         "cpus": machine.get("cpus"),
         "gpus": list(machine.get("gpus") or []),
     }

@@ -1,4 +1,4 @@
-"""`popbench.Run`: what came of a run, and its samples and statistics for Python."""
+"""`popbench.Run`: the outcome of a run, with its samples and statistics for Python."""
 
 from __future__ import annotations
 

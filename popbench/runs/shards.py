@@ -1,4 +1,4 @@
-"""The shards of a run, as `popbench merge` is given them: what each is, and whether they belong together."""
+"""Reads the shards of a run for `popbench merge`, and checks that they belong together."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from popbench.runs.directory import check_free, shard_suffix
 from popbench.runs.run_json import FILE, ModeEntry, RunJson, ShardEntry, read_run_json
 
 _SETTINGS = ("seed", "limit", "repeats", "stop_after", "baseline", "allow_leakage")
-"""Settings that all shards share; engines and what only that machine needs to know may differ."""
-_TOLD = 5
-"""Differences that are told of at most."""
+"""Settings that all shards share; engines, and settings that only concern a machine, may differ."""
+_NAMED = 5
+"""Differences that a message names at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +47,16 @@ class Shard:
 
     @property
     def whole(self) -> Path | None:
-        """The directory of the whole run, by this one's name; None where it was renamed."""
+        """The directory of the whole run, by this one's name; None if this one was renamed."""
         suffix = shard_suffix(self.which, self.number)
         name = self.path.absolute().name
         return self.path.parent / name.removesuffix(suffix) if name.endswith(suffix) else None
 
 
 def read_shards(paths: Sequence[Path]) -> list[Shard]:
-    """Read shards and check that they are of one run; return them in their order.
+    """Read shards and check that they are of one run; returns them in their order.
 
-    Raises UsageError for what is no shard, is in use, is there twice, or differs from the first, with all that differs.
+    Raises UsageError if one is no shard, is in use, is given twice, or differs from the first; it names what differs.
     """
     shards = sorted(map(_read, paths), key=lambda shard: (shard.number, shard.which))
     first = shards[0]
@@ -86,7 +86,7 @@ def _read(path: Path) -> Shard:
         raise UsageError(f"{path}: its ledger.sqlite is missing or empty: give the shard's command again")
     with closing(ledger):
         identity = None
-        with suppress(ValueError, RecursionError):  # it is not of this run then
+        with suppress(ValueError, RecursionError):  # a damaged one is refused below, as another run's
             identity = json.loads(ledger.about("identity") or "{}")
     tasks = {name: task["hash"] for name, task in run_json["tasks"].items()}
     if identity != {"tasks": tasks, "seed": run_json["config"]["seed"]}:
@@ -95,18 +95,18 @@ def _read(path: Path) -> Shard:
 
 
 def whole_config(shard: Shard, out: Path | None, given: Mapping[str, JSON]) -> EvalConfig:
-    """Return the configuration of the whole run, as a shard has it, with the specs that the user has `given`.
+    """Return the configuration of the whole run: a shard's, with the specs that the user has `given`.
 
-    Of the shard's own, only those are taken that lead nowhere else; raises UsageError for the others. What no result of
-    the shard came from is left out.
+    A stranger may have written the shard's specs, so those that name paths or addresses are refused with a UsageError.
+    A corpus or embedder that the shard did not use is left out.
     """
     config = make_config(shard.run_json["config"])
-    there = {"shard": None, "out": str(out) if out is not None else config.out, "engine": EvalConfig().engine}
+    replaced = {"shard": None, "out": str(out) if out is not None else config.out, "engine": EvalConfig().engine}
     used = {name.partition(" ")[0] for name in shard.run_json["components"]}
     for kind in ("corpus", "embedder"):
         if kind not in used:
-            there[kind] = getattr(EvalConfig(), kind)
-    named = {**config.as_json(), **there}
+            replaced[kind] = getattr(EvalConfig(), kind)
+    named = {**config.as_json(), **replaced}
     own = {name: named[name] for name in SPECS if name not in given}
     file = shard.path / FILE
     check_recorded(
@@ -119,18 +119,18 @@ def whole_config(shard: Shard, out: Path | None, given: Mapping[str, JSON]) -> E
 
 
 def as_recorded(config: EvalConfig, shard: Shard, given: Mapping[str, JSON]) -> EvalConfig:
-    """Return a merge's configuration with what `whole_config` left out of it, for run.json."""
+    """Return a merge's configuration for run.json: with the shard's engine, corpus and embedder again."""
     theirs = make_config(shard.run_json["config"])
     kept = {name: getattr(theirs, name) for name in ("engine", "corpus", "embedder") if name not in given}
     return replace(config, **kept)
 
 
 def check_alike(shard: Shard, run_json: RunJson, refusal: str) -> None:
-    """Raise UsageError with all in which a shard and another run.json differ that results depend on."""
+    """Raise UsageError if a shard and another run.json differ in anything that results depend on."""
     differences = list(_differences(shard.run_json, run_json))
     if differences:
-        more = f"; and {len(differences) - _TOLD} more" if len(differences) > _TOLD else ""
-        raise UsageError(f"{refusal}: {'; '.join(differences[:_TOLD])}{more}")
+        more = f"; and {len(differences) - _NAMED} more" if len(differences) > _NAMED else ""
+        raise UsageError(f"{refusal}: {'; '.join(differences[:_NAMED])}{more}")
 
 
 def _differences(ours: RunJson, theirs: RunJson) -> Iterator[str]:

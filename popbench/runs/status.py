@@ -1,8 +1,8 @@
-"""How far a run is: read from run.json and the ledger's sums, while it is at work or after, on this machine or another.
+"""Reports how far a run is, from run.json and the ledger's sums, for runs on this machine or another.
 
-It takes no lock, loads no model and keeps no process waiting; a run at work elsewhere tells its sums itself. Results of
-earlier commands in the same directory count where the last command has use for them; errors are in no ledger, so what
-failed counts as not done.
+It takes no lock, loads no model and blocks no process; a run at work on another machine writes its sums into a file.
+Results of earlier commands in the same directory count if the last command needs them. Errors are in no ledger, so a
+failed item counts as not done.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ from popbench.runs.heartbeat import LATELY, Sums, moments
 from popbench.runs.run_json import FILE, RunJson, read_run_json
 
 ENOUGH = 5
-"""What has to come in the last minutes for a rate over them; it is over the last hour otherwise."""
+"""Items in the last minutes that are enough for a rate over them; with fewer, the rate is over the last hour."""
 SILENT = 300.0
-"""Seconds without anything new from which on a run at work is called stalled, if five items usually take less."""
+"""Seconds without a result after which a run at work counts as stalled, if five items usually take less."""
 
-_TOLD = re.compile(r"process (\d+) on (.*), since ")
+_HOLDER_TEXT = re.compile(r"process (\d+) on (.*), since ")
 _AHEAD = 86400.0
-"""Seconds that another machine's clock may be ahead at most."""
+"""Seconds that another machine's clock may be ahead; later moments are ignored."""
 _MORE = "an earlier command wanted more than the last: what is invalid of it counts as still to do"
 
 _Line = tuple[str | None, tuple[str, ...]]
-"""A mode, None for the human baseline, and digests of the components that it goes through."""
+"""A mode, None for the human baseline, and the digests of the components from LLM to predictor."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageStatus:
-    """A component's share of a run: items, items a second, seconds, USD; None for what is not known."""
+    """A component's share of a run: items, items a second, seconds, USD; None for unknown."""
 
     stage: StageName
     component: str
@@ -54,9 +54,9 @@ class StageStatus:
     total: int
     invalid: int
     rate: float | None = None
-    """Over the last minutes of a run that is at work."""
+    """Items a second over the last minutes, of a run at work."""
     mean_rate: float | None = None
-    """Since the run was started last."""
+    """Items a second since the run was started last."""
     gpu_seconds: float = 0.0
     usd: float | None = None
 
@@ -67,15 +67,15 @@ class StageStatus:
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the rest takes at the rate of the last minutes."""
+        """Seconds that the rest takes at the rate of the last minutes."""
         return 0.0 if not self.left else self.left / self.rate if self.rate else None
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A run as it stands. `holder` is the process that has it now, `last` when it settled something last (unix time).
+    """The state of a run. `holder` is the process that has it now; `last` is when it settled an item last (unix time).
 
-    `gpu_seconds` and `usd` are what everything in the directory took, also for components of earlier commands.
+    `gpu_seconds` and `usd` are the sums over all calls in the directory, including those of earlier commands.
     """
 
     path: Path
@@ -91,7 +91,7 @@ class Status:
 
     @property
     def silent(self) -> float:
-        """Seconds since the run settled something, or was started if that is later."""
+        """Seconds since the run settled an item, or was started if that is later."""
         return max(self.now - max(self.started, self.last or 0.0), 0.0)
 
     @property
@@ -111,10 +111,10 @@ class Status:
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the slowest stage takes; None where that of one of them is not known, or nothing is at work."""
+        """Seconds that the slowest stage takes; None if one of them is unknown, or if no process is at work."""
         left = [stage.seconds_left for stage in self.stages]
-        known = [seconds for seconds in left if seconds is not None]
-        return max(known, default=0.0) if len(known) == len(left) else None
+        estimates = [seconds for seconds in left if seconds is not None]
+        return max(estimates, default=0.0) if len(estimates) == len(left) else None
 
     def as_json(self) -> dict[str, JSON]:
         """Return it as JSON values; times are in unix time."""
@@ -134,11 +134,11 @@ class Status:
 
 
 def read_status(path: Path, now: float | None = None) -> Status:
-    """Say how far a run is; raises UsageError or RunError for what is no run, or cannot be read."""
+    """Return the state of a run; raises UsageError or RunError if it is no run, or cannot be read."""
     held = holder(path)
     if held is not None and not (path / FILE).exists():
         raise UsageError(f"{path}: the run is only being made, by {held}: ask again")
-    return _Look(path, read_run_json(path), held, time.time() if now is None else now).status()
+    return _RunState(path, read_run_json(path), held, time.time() if now is None else now).status()
 
 
 def gpu_seconds(path: Path) -> float:
@@ -151,41 +151,41 @@ def gpu_seconds(path: Path) -> float:
 
 
 def holder(path: Path) -> str | None:
-    """Name the process that has a run directory now; None where none has. The lock is looked at, not tried.
+    """Return the process that has a run directory now; None if none has. The lock is looked up in the kernel's list.
 
-    Only that of another machine has to be tried, which the kernel does not list here.
+    Locks of other machines are not in this list, so only they are tried.
     """
     try:
-        told = one_line(read_text(path / HOLDER, MAX_CONFIG_BYTES), 100)
+        text = one_line(read_text(path / HOLDER, MAX_CONFIG_BYTES), 100)
         lock = (path / LOCK).stat()
     except (OSError, ValueError):
         return None
-    found = _TOLD.match(told)
-    if found is None:
+    match = _HOLDER_TEXT.match(text)
+    if match is None:
         return None
     locks = ""
     with suppress(OSError):
         locks = Path("/proc/locks").read_text(encoding="ascii")
-    if re.search(rf"^\S+ .* {found[1]} \S+:{lock.st_ino} ", locks, re.MULTILINE):
-        return told
-    if locks and is_here(told):
+    if re.search(rf"^\S+ .* {match[1]} \S+:{lock.st_ino} ", locks, re.MULTILINE):
+        return text
+    if locks and is_here(text):
         return None
     try:
         check_free(path)
     except UsageError:
-        return told
+        return text
     return None
 
 
-def is_here(told: str) -> bool:
-    """Say whether a holder is a process of this machine, as far as names tell."""
-    found = _TOLD.match(told)
-    return found is not None and found[2] == socket.gethostname()
+def is_here(holder_text: str) -> bool:
+    """Return whether a holder is a process of this machine, by the host's name."""
+    match = _HOLDER_TEXT.match(holder_text)
+    return match is not None and match[2] == socket.gethostname()
 
 
 @dataclass(slots=True)
 class _Count:
-    """What is settled of some cells: numbers, and numbers since the moments of a `_Look`."""
+    """How many items are settled, in all and since each of the moments of a `_RunState`."""
 
     done: int = 0
     invalid: int = 0
@@ -198,7 +198,7 @@ class _Count:
         self.since = [ours + theirs for ours, theirs in zip(self.since, other.since, strict=True)]
 
 
-class _Look:
+class _RunState:
     """The state of a run at one moment; its work is looked up in the ledger by the fingerprints in run.json."""
 
     def __init__(self, path: Path, run_json: RunJson, held: str | None, now: float) -> None:
@@ -220,10 +220,10 @@ class _Look:
         self._cells: dict[tuple[str, str, str, str | None], _Count] = {}
 
     def status(self) -> Status:
-        """Put what is there beside what the run wants."""
+        """Return the state: what the ledger has, compared with what run.json asks for."""
         self._sort()
         usd = {part: self._cost(part) for part in dict.fromkeys(part for part, _, _ in self.sums.used)}
-        known = [amount for amount in usd.values() if amount is not None]
+        amounts = [amount for amount in usd.values() if amount is not None]
         return Status(
             path=self.path,
             finished=self.run_json["finished"],
@@ -233,17 +233,17 @@ class _Look:
             now=self.now,
             stages=tuple(self._stages(usd)),
             gpu_seconds=sum(row[4] for row in self.sums.spent),
-            usd=sum(known) if known else None,
+            usd=sum(amounts) if amounts else None,
             notes=tuple(dict.fromkeys(self.notes)),
         )
 
     def _read(self, now: float) -> Sums:
-        """Add up the ledger, or read what the process that has it on another machine has told of it."""
+        """Add up the ledger, or read the sums that a process on another machine wrote."""
         if self.held is not None and not is_here(self.held):
-            told = Sums.read(self.path)
-            if told is None:
+            sums = Sums.read(self.path)
+            if sums is None:
                 self.notes.append("at work on another machine, which has told nothing yet: look again in a minute")
-            return told or Sums(at=now)
+            return sums or Sums(at=now)
         ledger = Ledger.peek(self.path / "ledger.sqlite", at_rest=self.held is None)
         if ledger is None:
             return Sums(at=now)
@@ -252,9 +252,9 @@ class _Look:
 
     def _sort(self) -> None:
         for system, task, mode, stage, status, number, last, *since in self.sums.settled:
-            found = _Count(number, number if status == "invalid" else 0, since)
+            count = _Count(number, number if status == "invalid" else 0, since)
             for which in (mode, None):  # None: all modes
-                self._cells.setdefault((system, task, stage, which), _Count()).add(found)
+                self._cells.setdefault((system, task, stage, which), _Count()).add(count)
             if self.now + _AHEAD > last > (self.last or 0.0):
                 self.last = last
 
@@ -280,14 +280,14 @@ class _Look:
     ) -> StageStatus:
         count, done, total = _Count(), 0, 0
         for task, (mode, chain) in product(self.wanted, lines):
-            found = self._count(stage, task, mode, chain)
+            own = self._count(stage, task, mode, chain)
             before = [self._count(each, task, mode, chain) for each in STAGES[: STAGES.index(stage)]]
             if before and before[0].done > self.wanted[task] and any(each.invalid for each in before):
-                self.notes.append(_MORE)  # whose invalid ones are of these is not known
+                self.notes.append(_MORE)  # the sums do not say which invalid items belong to the last command
                 before = []
             wanted = max(self.wanted[task] - sum(each.invalid for each in before), 0)
-            count.add(found)
-            done += min(found.done, wanted)  # an earlier command may have wanted more
+            count.add(own)
+            done += min(own.done, wanted)  # an earlier command may have wanted more
             total += wanted
         return StageStatus(
             stage=stage,
@@ -302,32 +302,32 @@ class _Look:
         )
 
     def _count(self, stage: StageName, task: str, mode: str | None, chain: tuple[str, ...]) -> _Count:
-        """Return what is settled of a stage of a line, which goes through components up to that stage or further."""
+        """Return how many items of a stage are settled; `chain` has the components up to that stage, or further."""
         parts = chain[: STAGES.index(stage) + 1]
         system = made_by(*parts, rendered=stage != "write")
         fingerprint = None if mode is None else self.run_json["modes"][mode]["fingerprints"][task]
         return self._cells.get((system, self.run_json["tasks"][task]["hash"], stage, fingerprint), _Count())
 
     def _rate(self, since: Sequence[int]) -> float | None:
-        """Return items a second lately: over the shortest time in which enough came, or since the start."""
+        """Return recent items a second: over the shortest time with enough items, or since the start."""
         for number, moment in [*zip(since, self.moments, strict=True)][1:]:
             if number >= ENOUGH:
                 return number / max(self.now - (moment if moment == self.started else moment // TICK * TICK), 1.0)
         return self._mean(since[0])
 
     def _mean(self, number: int) -> float | None:
-        """Return items a second since the start, until now or, for a run that is over, until the latest."""
+        """Return items a second since the start, until now or, if no process is at work, until the last item."""
         until = self.now if self.held is not None else self.last or self.started
         return number / max(until - self.started, 1.0) if number else None
 
     def _cost(self, part: str) -> float | None:
-        """Ask an LLM what all its calls cost; None where it knows no prices, or cannot be asked here."""
+        """Return what all calls of an LLM cost; None if it knows no prices, or cannot be loaded here."""
         spec = self.specs.get(part)
         if spec is None:
             self.notes.append("the spend is without LLMs that the last command did not name")
             return None
         usage = {kind: number for of, kind, number in self.sums.used if of == part}
-        try:  # its fingerprint may take files and the network to tell
+        try:  # loading it may need files or the network
             check_recorded([spec], "run.json")
             if names_place_here(spec):
                 raise UsageError("it names a path, and what a run names is not looked up elsewhere")

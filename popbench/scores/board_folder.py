@@ -15,7 +15,7 @@ SUBMISSIONS = "submissions"
 
 
 def is_board(path: Path) -> bool:
-    """Say whether a folder is a board."""
+    """Return whether a folder is a board."""
     return (path / FILE).is_file()
 
 
@@ -28,16 +28,16 @@ class Board:
     submissions: Mapping[str, Submission]
 
     def scores(self) -> list[Scores]:
-        """Return the submissions as sources of a board, in the order of their names; what they are called, too."""
-        return [found.scores(f"{SUBMISSIONS}/{name}") for name, found in sorted(self.submissions.items())]
+        """Return the scores of the submissions, in the order of their names, which are their sources' names."""
+        return [submission.scores(f"{SUBMISSIONS}/{name}") for name, submission in sorted(self.submissions.items())]
 
     def with_submission(self, name: str, submission: Submission) -> Board:
-        """Return the board with another submission."""
+        """Return the board with one more submission."""
         return replace(self, submissions={**self.submissions, name: submission})
 
 
 def read_board(path: Path) -> Board:
-    """Read a board; raises UsageError with a line for each submission that was tampered with or is no submission."""
+    """Read a board; raises UsageError with a line for each submission that is damaged or was changed."""
     rules = read_rules(path)
     if isinstance(rules, PaperRules):
         raise UsageError(f"{path}: the paper's own board takes no submissions and has no scores of single prompts")
@@ -48,8 +48,8 @@ def read_board(path: Path) -> Board:
 
 
 def read_submissions(path: Path) -> tuple[dict[str, Submission], list[str]]:
-    """Read the submissions of a board; what cannot be read is told in one line each."""
-    found: dict[str, Submission] = {}
+    """Return a board's submissions by file name, and one line for each file that is none."""
+    submissions: dict[str, Submission] = {}
     wrong: list[str] = []
     folder = path / SUBMISSIONS
     try:
@@ -61,28 +61,28 @@ def read_submissions(path: Path) -> tuple[dict[str, Submission], list[str]]:
     if folder.is_symlink():
         raise UsageError(f"{folder} is a link: a board has its submissions itself")
     for file in files:
-        if not file.name.isprintable():  # or its lines would pass for those of others
+        if not file.name.isprintable():  # a line break in a name would fake a line about another file
             wrong.append(f"{folder / ascii(file.name)}: no submission: its name has characters that no name has")
             continue
         if file.suffix != ".json":
             wrong.append(f"{file}: no submission: only .json files that `popbench leaderboard add` wrote belong here")
             continue
         try:
-            found[file.name] = read_submission(file)
+            submissions[file.name] = read_submission(file)
         except UsageError as error:
             wrong.append(str(error))
-    return found, wrong
+    return submissions, wrong
 
 
 def broken_rules(board: Board) -> list[str]:
-    """Say which submissions do not keep a board's rules, lack results, or hold a system that another one holds."""
+    """Return one line for each breach of a board's rules, missing result, and system that two submissions hold."""
     wrong = []
     owners: dict[str, str] = {}
     makes: dict[frozenset[tuple[str, str]], str] = {}
     for name, submission in sorted(board.submissions.items()):
         where = board.path / SUBMISSIONS / name
-        known = {submission.predictor.name: submission.predictor.digest}
-        lines = [*breaches(board.rules, submission), *other_predictor(board.rules.predictor, known)]
+        predictors = {submission.predictor.name: submission.predictor.digest}
+        lines = [*breaches(board.rules, submission), *other_predictor(board.rules.predictor, predictors)]
         wrong += [f"{where}: {line}" for line in (*lines, *submission.missing())]
         for system in sorted(submission.systems):
             other = owners.setdefault(system, name)
@@ -95,16 +95,16 @@ def broken_rules(board: Board) -> list[str]:
 
 
 def twins(board: Board, submission: Submission) -> dict[str, tuple[str, str]]:
-    """Return which systems of a submission a board has under another label, with that and the submission it is in."""
-    known = {
+    """Return the systems of a submission that a board has under another label: that label, and the file it is in."""
+    holders = {
         _make(fingerprints): (system, name)
-        for name, found in sorted(board.submissions.items())
-        for system, fingerprints in found.systems.items()
+        for name, held in sorted(board.submissions.items())
+        for system, fingerprints in held.systems.items()
     }
     return {
-        system: known[_make(fingerprints)]
+        system: holders[_make(fingerprints)]
         for system, fingerprints in sorted(submission.systems.items())
-        if known.get(_make(fingerprints), (system,))[0] != system
+        if holders.get(_make(fingerprints), (system,))[0] != system
     }
 
 

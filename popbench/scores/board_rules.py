@@ -1,4 +1,4 @@
-"""board.yaml: what a board is called, and what every submission to it has to share with the others."""
+"""board.yaml: the title of a board, and the rules that every submission to it has to keep."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HEAD = (
 
 
 class Strict(pydantic.BaseModel):
-    """What is read from files that anybody may have written: no unknown keys, and no values of other types."""
+    """A part of a file that a stranger may have written: no unknown keys, and no values of other types."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -36,7 +36,7 @@ Line = Annotated[str, pydantic.AfterValidator(_one_line)]
 
 
 class Predictor(Strict):
-    """The predictor whose scores are ranked: `digest` is that of its fingerprint."""
+    """The predictor whose scores are ranked; `digest` is the digest of its fingerprint."""
 
     name: str
     digest: str
@@ -52,7 +52,7 @@ class TaskRule(Strict):
 
 
 class Terms(Strict):
-    """What must be equal for results to share a board. `seed` None: any."""
+    """What must be equal for results to share a board. With `seed` None, any seed will do."""
 
     demo: bool
     predictor: Predictor
@@ -104,11 +104,11 @@ def read_rules(board: Path) -> Rules | PaperRules:
 
 
 def mistake(error: pydantic.ValidationError, models: Mapping[str, type[pydantic.BaseModel]]) -> str:
-    """Say in one line what is wrong first in a file: an unknown key with the closest that there is, or a value.
+    """Return one line about the first mistake in a file: an unknown key with the closest known one, or a wrong value.
 
-    `models` maps the keys of inner objects to what they are, and "" to the outermost.
+    `models` maps the keys of inner objects to their models, and "" to the outermost model.
     """
-    # A key that is not known often explains one that is missing.
+    # An unknown key comes first: it often is a misspelt one that is missing.
     first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
     where = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
@@ -127,7 +127,7 @@ def write_rules(rules: Rules) -> str:
 
 
 def breaches(rules: Terms, terms: Terms) -> Iterator[str]:
-    """Say in one line each how results differ from a board's rules, but for the predictor; nothing where they agree."""
+    """Yield one line for each difference between results and a board's rules; the predictor is not compared."""
     if terms.demo != rules.demo:
         kinds = {True: "demo scores", False: "real ones"}
         yield (
@@ -156,17 +156,17 @@ def breaches(rules: Terms, terms: Terms) -> Iterator[str]:
         yield f"its seed is {terms.seed}, the board's {rules.seed}: run it with --seed {rules.seed}"
 
 
-def other_predictor(wanted: Predictor, found: Mapping[str, str]) -> Iterator[str]:
-    """Say that none of the predictors of a run, digests by name, is the board's."""
-    if wanted.digest in found.values():
+def other_predictor(wanted: Predictor, digests: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line if none of a run's predictors is the board's; `digests` are theirs, by name."""
+    if wanted.digest in digests.values():
         return
-    if wanted.name in found:
+    if wanted.name in digests:
         yield (
-            f"predictor {wanted.name!r} is not the board's: its fingerprint is {found[wanted.name]}, the board has "
+            f"predictor {wanted.name!r} is not the board's: its fingerprint is {digests[wanted.name]}, the board has "
             f"{wanted.digest}"
         )
         return
-    names = ", ".join(map(repr, sorted(found))) or "none"
+    names = ", ".join(map(repr, sorted(digests))) or "none"
     yield (
         f"scored by another predictor than the board's: by {names}, the board has {wanted.name!r} with fingerprint "
         f"{wanted.digest}: popbench eval --predictor scores the clips that are there"

@@ -1,7 +1,7 @@
-"""Reading back the Every Eval Ever files that `popbench export` wrote: aggregates, and the scores in their instances.
+"""Reads the Every Eval Ever files that `popbench export` writes: aggregates, and the scores in their instances.
 
-A board is made of the instances alone: their `metadata` says of each score what a run's run.json would. An aggregate
-vouches for its instances by their number and checksum.
+A board is made of the instances alone, whose `metadata` hold what run.json says of their scores. An aggregate holds the
+number and the checksum of its instances, which are checked.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from popbench.records import JSON
 
 SCHEMA_VERSION = "0.3.0"
 INSTANCES = "_samples.jsonl"
-"""How the file of an aggregate's instances ends; it starts as the aggregate's does and lies beside it."""
+"""The end of the name of a file of instances, which lies beside its aggregate and starts with the same words."""
 _DEPTH = 4
-"""Folders that files lie below at most: the format's layout is data/BENCHMARK/DEVELOPER/MODEL."""
+"""Folders above a file at most: the format's layout is data/BENCHMARK/DEVELOPER/MODEL."""
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a folder is one of Every Eval Ever files: no run, and one of them somewhere below."""
+    """Return whether a folder is no run and has Every Eval Ever files somewhere below."""
     if (path / "run.json").exists() or (path / "samples.jsonl").exists():
         return False
     return any(True for _ in _below(path, f"*{INSTANCES}")) or any(map(_is_aggregate, _below(path, "*.json")))
 
 
 def is_instances(path: Path) -> bool:
-    """Whether a JSONL file holds instances, by its first line."""
+    """Return whether a JSONL file holds instances, by its first line."""
     try:
         first = json.loads(next(read_lines(path), ""))
     except (OSError, ValueError, RecursionError):
-        return False  # whoever reads it tells
+        return False  # the reader of score files says what is wrong
     return isinstance(first, dict) and {"schema_version", "evaluation_id", "evaluation"} <= set(first)
 
 
 def records(path: Path) -> Iterator[tuple[str, dict[str, JSON]]]:
-    """Yield rows of bare scores, each with where it stands, from instances, an aggregate, or a folder of both.
+    """Yield (place, row of a score) from instances, an aggregate, or a folder of both.
 
-    Raises UsageError that names the file, and the line, of what is no score of popbench, of instances that are not
-    what their aggregate says, and of aggregates without instances.
+    Raises UsageError that names the file, and the line, if a line is no score of popbench, if an aggregate has no
+    instances, or if they are not those it was written with.
     """
     if path.is_dir():
         aggregates = [file for file in sorted(_below(path, "*.json")) if _is_aggregate(file)]
@@ -61,7 +61,7 @@ def records(path: Path) -> Iterator[tuple[str, dict[str, JSON]]]:
 
 
 def lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the JSON objects of a JSONL file with the numbers of their lines; raises UsageError that names one."""
+    """Yield (line number, JSON object) of a JSONL file; raises UsageError that names the line with none."""
     try:
         for number, line in enumerate(read_lines(path), 1):
             if not line.strip():
@@ -81,12 +81,12 @@ def _record(line: Mapping[str, JSON], where: str) -> dict[str, JSON]:
     version = line.get("schema_version")
     if version != SCHEMA_VERSION:
         raise UsageError(f"{where} has schema_version {version!r}, expected {SCHEMA_VERSION!r}")
-    about, evaluation = line.get("metadata"), line.get("evaluation")
-    if not isinstance(about, dict) or "system" not in about:
+    metadata, evaluation = line.get("metadata"), line.get("evaluation")
+    if not isinstance(metadata, dict) or "system" not in metadata:
         raise UsageError(f"{where} is no score of popbench (its metadata name no system)")
     if not isinstance(evaluation, dict) or "score" not in evaluation:
         raise UsageError(f"{where} has no score")
-    return {**about, "prompt_id": line.get("sample_id"), "popularity": evaluation["score"]}
+    return {**metadata, "prompt_id": line.get("sample_id"), "popularity": evaluation["score"]}
 
 
 def _below(folder: Path, pattern: str) -> Iterator[Path]:
@@ -96,10 +96,10 @@ def _below(folder: Path, pattern: str) -> Iterator[Path]:
 
 def _is_aggregate(path: Path) -> bool:
     try:
-        found = read_json(path)
+        content = read_json(path)
     except (OSError, ValueError, RecursionError):
-        return True  # it may be one that is damaged: the check tells
-    return isinstance(found, dict) and "evaluation_results" in found
+        return True  # it may be a damaged one, which is refused later
+    return isinstance(content, dict) and "evaluation_results" in content
 
 
 def _instances_of(aggregate: Path) -> Path:
@@ -107,16 +107,16 @@ def _instances_of(aggregate: Path) -> Path:
 
 
 def _check(aggregate: Path) -> None:
-    """Raise UsageError where an aggregate's instances are not there, or not those it was written with."""
+    """Raise UsageError if an aggregate's instances are missing, or are not those it was written with."""
     instances = _instances_of(aggregate)
     try:
-        told = read_json(aggregate)["detailed_evaluation_results"]
-        wanted = told["checksum"], told["total_rows"]
+        recorded = read_json(aggregate)["detailed_evaluation_results"]
+        expected = recorded["checksum"], recorded["total_rows"]
     except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
         raise UsageError(f"{aggregate}: is no aggregate of popbench's ({damage(error)})") from error
     try:
         content = read_bytes(instances)
     except OSError as error:
         raise UsageError(f"{aggregate}: its instances cannot be read ({instances.name}: {one_line(error)})") from error
-    if (hashlib.sha256(content).hexdigest(), content.count(b"\n")) != wanted:
+    if (hashlib.sha256(content).hexdigest(), content.count(b"\n")) != expected:
         raise UsageError(f"{instances}: was changed after {aggregate.name} was written (other rows or checksum)")

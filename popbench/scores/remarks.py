@@ -1,4 +1,4 @@
-"""What a reader of a board has to know of the run behind it, told from its samples and its run.json."""
+"""Remarks for the readers of a board: facts about a run, from its samples and run.json, that qualify the scores."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from popbench.runs.run_json import RunJson
 
 
 class Remarks:
-    """Keeps what there is to tell of samples that pass by."""
+    """Collects remarks from a run's samples, one sample at a time."""
 
     def __init__(self) -> None:
         self._shown: dict[str, tuple[str | None, str | None, Counter[int]]] = {}
         self._matched: dict[tuple[str, str], tuple[str, Mapping[str, JSON]]] = {}
 
     def add(self, sample: Sample) -> None:
-        """Take account of a sample."""
+        """Count a sample."""
         if sample.completion is not None:
-            known = self._shown.get(sample.system)
-            if known is None:
-                known = self._shown[sample.system] = (sample.mode, sample.llm, Counter())
-            known[2][len(sample.references)] += 1
+            shown = self._shown.get(sample.system)
+            if shown is None:
+                shown = self._shown[sample.system] = (sample.mode, sample.llm, Counter())
+            shown[2][len(sample.references)] += 1
         if sample.match is not None:
             self._matched[sample.task, sample.prompt_id] = sample.system, sample.match
 
-    def told(self, run_json: RunJson, systems: Collection[str] | None = None) -> Iterator[str]:
-        """Tell of a shard, the corpus, modes that showed fewer references than they say, and how near human videos are.
+    def lines(self, run_json: RunJson, systems: Collection[str] | None = None) -> Iterator[str]:
+        """Yield remarks about shards, the corpus, drafts with too few references, and the similarity of human videos.
 
-        `systems` are those that stand on the board, all for None. Of the systems of an LLM and a mode, which share
-        their drafts, one is looked at.
+        `systems` are those on the board; None stands for all. The systems of an LLM and a mode share their drafts, so
+        the drafts of one of them are counted.
         """
         if shard := run_json["config"].get("shard"):
             yield f"Shard {shard} of a run, with a part of its prompts: popbench merge joins the shards."
@@ -61,6 +61,6 @@ class Remarks:
 
 
 def wanted_references(options: Mapping[str, JSON]) -> int:
-    """Return how many references a mode asks for; 0 for one that shows none."""
+    """Return the number of references a mode asks for; 0 if it shows none."""
     k = options.get("k", 0)
     return int(k) * (int(options["tags"]) if options.get("per_tag") else 1)

@@ -1,4 +1,4 @@
-"""Score rows by column, so that a million of them fit: what boards are made of."""
+"""Score rows stored by column, so that a million of them fit into memory."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _SAID: dict[bool | None, int] = {None: -1, False: 0, True: 1}
 
 @dataclass(frozen=True, slots=True)
 class ScoreRow:
-    """One sample's score under one predictor; `popularity` is None where status is error.
+    """One sample's score by one predictor; `popularity` is None if the status is error.
 
-    `copied` says whether the draft copies one of the references it was shown, None where none were.
+    `copied` is whether the draft copies one of the references it was shown; None if it was shown none.
     """
 
     system: str
@@ -36,8 +36,8 @@ class ScoreRow:
     copied: bool | None = None
 
 
-class Names(Generic[Name]):
-    """Numbers names in the order in which they are met."""
+class NameCodes(Generic[Name]):
+    """Assigns numbers to names, in the order in which they are added."""
 
     def __init__(self, names: Iterable[Name] = ()) -> None:
         self.names: list[Name] = []
@@ -46,28 +46,28 @@ class Names(Generic[Name]):
             self.code(name)
 
     def code(self, name: Name) -> int:
-        """Return a name's number, a new one for a new name."""
-        found = self._codes.get(name)
-        if found is None:
-            found = self._codes[name] = len(self.names)
+        """Return a name's number; a new name gets the next one."""
+        code = self._codes.get(name)
+        if code is None:
+            code = self._codes[name] = len(self.names)
             self.names.append(name)
-        return found
+        return code
 
     def __len__(self) -> int:
         return len(self.names)
 
 
 class Rows(Sequence[ScoreRow]):
-    """Score rows, about 40 bytes each; as a sequence it holds `ScoreRow`, made when they are asked for.
+    """Score rows, about 40 bytes each; as a sequence, it makes a `ScoreRow` when one is read.
 
-    `systems`, `prompts` (task, prompt id), `categories` and `statuses` have the names behind the columns of numbers.
+    `systems`, `prompts` (task, prompt id), `categories` and `statuses` hold the names; the columns hold their numbers.
     """
 
     def __init__(self, rows: Iterable[ScoreRow] = ()) -> None:
-        self.systems: Names[str] = Names()
-        self.prompts: Names[tuple[str, str]] = Names()
-        self.categories: Names[str] = Names()
-        self.statuses: Names[str] = Names(("ok", INVALID, ERROR))
+        self.systems: NameCodes[str] = NameCodes()
+        self.prompts: NameCodes[tuple[str, str]] = NameCodes()
+        self.categories: NameCodes[str] = NameCodes()
+        self.statuses: NameCodes[str] = NameCodes(("ok", INVALID, ERROR))
         self._system, self._prompt, self._category = array("i"), array("i"), array("i")
         self._repeat, self._popularity = array("q"), array("d")
         self._status, self._compliance, self._copied = array("b"), array("b"), array("b")
@@ -76,7 +76,7 @@ class Rows(Sequence[ScoreRow]):
 
     @classmethod
     def of(cls, rows: Iterable[ScoreRow]) -> Rows:
-        """Return rows by column; what is that already is not copied."""
+        """Return rows by column; `Rows` are returned as they are."""
         return rows if isinstance(rows, Rows) else cls(rows)
 
     def append(self, row: ScoreRow) -> None:
@@ -97,7 +97,7 @@ class Rows(Sequence[ScoreRow]):
         compliance: bool | None,
         copied: bool | None,
     ) -> None:
-        """Add a row by its values; `prompt` is (task, prompt id). Raises UsageError for a repeat beyond all bounds."""
+        """Add a row by its values; `prompt` is (task, prompt id). Raises UsageError if the repeat is too large."""
         try:
             self._repeat.append(repeat)
         except OverflowError:
@@ -117,25 +117,25 @@ class Rows(Sequence[ScoreRow]):
     def __getitem__(self, at: int) -> ScoreRow: ...
     @overload
     def __getitem__(self, at: slice) -> Rows: ...
-    def __getitem__(self, at: int | slice) -> ScoreRow | Rows:
-        if isinstance(at, slice):
+    def __getitem__(self, index: int | slice) -> ScoreRow | Rows:
+        if isinstance(index, slice):
             chosen = np.zeros(len(self), bool)
-            chosen[at] = True
+            chosen[index] = True
             return self.where(chosen)
-        status, value = self.statuses.names[self._status[at]], self._popularity[at]
+        status, value = self.statuses.names[self._status[index]], self._popularity[index]
         return ScoreRow(
-            self.systems.names[self._system[at]],
-            *self.prompts.names[self._prompt[at]],
-            self._repeat[at],
-            self.categories.names[self._category[at]],
+            self.systems.names[self._system[index]],
+            *self.prompts.names[self._prompt[index]],
+            self._repeat[index],
+            self.categories.names[self._category[index]],
             status,
             None if status == ERROR and value != value else value,
-            _said(self._compliance[at]),
-            _said(self._copied[at]),
+            _said(self._compliance[index]),
+            _said(self._copied[index]),
         )
 
     def __iter__(self) -> Iterator[ScoreRow]:
-        return (self[at] for at in range(len(self)))
+        return (self[index] for index in range(len(self)))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence):
@@ -146,61 +146,61 @@ class Rows(Sequence[ScoreRow]):
 
     @property
     def system(self) -> NDArray[np.int32]:
-        """Of each row, the number of its system in `systems`; so with the columns below."""
+        """The number of each row's system in `systems`."""
         return np.frombuffer(self._system, np.int32)
 
     @property
     def prompt(self) -> NDArray[np.int32]:
-        """In `prompts`."""
+        """The number of each row's prompt in `prompts`."""
         return np.frombuffer(self._prompt, np.int32)
 
     @property
     def category(self) -> NDArray[np.int32]:
-        """In `categories`."""
+        """The number of each row's category in `categories`."""
         return np.frombuffer(self._category, np.int32)
 
     @property
     def repeat(self) -> NDArray[np.int64]:
-        """The repeat itself."""
+        """Each row's repeat."""
         return np.frombuffer(self._repeat, np.int64)
 
     @property
     def popularity(self) -> NDArray[np.float64]:
-        """The popularity, NaN where there is none."""
+        """Each row's popularity, NaN for none."""
         return np.frombuffer(self._popularity, np.float64)
 
     @property
     def compliance(self) -> NDArray[np.int8]:
-        """1 for true, 0 for false, -1 where nothing is known."""
+        """1 for true, 0 for false, -1 for unknown."""
         return np.frombuffer(self._compliance, np.int8)
 
     @property
     def copied(self) -> NDArray[np.int8]:
-        """As `compliance`."""
+        """1 for true, 0 for false, -1 for unknown."""
         return np.frombuffer(self._copied, np.int8)
 
     @property
     def status(self) -> NDArray[np.int8]:
-        """In `statuses`."""
+        """The number of each row's status in `statuses`."""
         return np.frombuffer(self._status, np.int8)
 
     def has_status(self, status: str) -> NDArray[np.bool_]:
-        """Say of each row whether it has a status."""
-        found: NDArray[np.bool_] = self.status == self.statuses.code(status)
-        return found
+        """Return for each row whether it has a status."""
+        has: NDArray[np.bool_] = self.status == self.statuses.code(status)
+        return has
 
     def of_tasks(self, tasks: Iterable[str]) -> NDArray[np.bool_]:
-        """Say of each row whether it belongs to one of the tasks."""
+        """Return for each row whether it belongs to one of the tasks."""
         wanted = set(tasks)
         return _bools(task in wanted for task, _ in self.prompts.names)[self.prompt]
 
     def of_systems(self, systems: Iterable[str]) -> NDArray[np.bool_]:
-        """Say of each row whether it belongs to one of the systems."""
+        """Return for each row whether it belongs to one of the systems."""
         wanted = set(systems)
         return _bools(system in wanted for system in self.systems.names)[self.system]
 
     def of_prompts(self, prompts: Iterable[tuple[str, str]]) -> NDArray[np.bool_]:
-        """Say of each row whether it belongs to one of the prompts, each (task, prompt id)."""
+        """Return for each row whether it belongs to one of the prompts, each (task, prompt id)."""
         wanted = set(prompts)
         return _bools(prompt in wanted for prompt in self.prompts.names)[self.prompt]
 
@@ -214,54 +214,54 @@ class Rows(Sequence[ScoreRow]):
         """The prompts that have rows, as (task, prompt id)."""
         return [self.prompts.names[code] for code in np.unique(self.prompt)]
 
-    def places(self) -> NDArray[np.int64]:
-        """Number the places (system, prompt, repeat) of the rows: equal ones are one place."""
-        asked = self.asked()
-        found: NDArray[np.int64] = self.system * (asked.max(initial=0) + 1) + asked
-        return found
+    def sample_codes(self) -> NDArray[np.int64]:
+        """Return a number for each row's sample; rows with the same system, prompt and repeat have the same number."""
+        repeats = self.repeat_codes()
+        codes: NDArray[np.int64] = self.system * (repeats.max(initial=0) + 1) + repeats
+        return codes
 
-    def asked(self) -> NDArray[np.int64]:
-        """Number what was asked for in the rows, (prompt, repeat)."""
+    def repeat_codes(self) -> NDArray[np.int64]:
+        """Return a number for each row's (prompt, repeat)."""
         repeats, repeat = np.unique(self.repeat, return_inverse=True)
-        found: NDArray[np.int64] = self.prompt.astype(np.int64) * len(repeats) + repeat
-        return found
+        codes: NDArray[np.int64] = self.prompt.astype(np.int64) * len(repeats) + repeat
+        return codes
 
     def where(self, chosen: NDArray[np.bool_]) -> Rows:
-        """Return the rows that are chosen."""
+        """Return the chosen rows."""
         return self._columns(lambda column, kind: np.frombuffer(column, kind)[chosen])
 
     def renamed(self, name: Callable[[str], str]) -> Rows:
-        """Return all rows with their systems named otherwise."""
-        found = self._columns(lambda column, kind: np.frombuffer(column, kind))
-        names = Names(map(name, self.systems.names))
-        codes = np.array([names.code(name(each)) for each in self.systems.names], np.int32)
-        found.systems, found._system = names, array("i", codes[self.system].tobytes())
-        return found
+        """Return all rows with other names of their systems."""
+        rows = self._columns(lambda column, kind: np.frombuffer(column, kind))
+        new_names = NameCodes(map(name, self.systems.names))
+        codes = np.array([new_names.code(name(each)) for each in self.systems.names], np.int32)
+        rows.systems, rows._system = new_names, array("i", codes[self.system].tobytes())
+        return rows
 
     def joined(self, other: Rows) -> Rows:
-        """Return these rows and then the other ones."""
-        found = self._columns(lambda column, kind: np.frombuffer(column, kind))
+        """Return these rows, followed by the others."""
+        rows = self._columns(lambda column, kind: np.frombuffer(column, kind))
         for mine, theirs, column, codes in (
-            (found.systems, other.systems, found._system, other.system),
-            (found.prompts, other.prompts, found._prompt, other.prompt),
-            (found.categories, other.categories, found._category, other.category),
-            (found.statuses, other.statuses, found._status, other.status),
+            (rows.systems, other.systems, rows._system, other.system),
+            (rows.prompts, other.prompts, rows._prompt, other.prompt),
+            (rows.categories, other.categories, rows._category, other.category),
+            (rows.statuses, other.statuses, rows._status, other.status),
         ):
             number: Callable[[Any], int] = mine.code
             kind = codes.dtype
             column.frombytes(np.array([number(name) for name in theirs.names], kind)[codes].tobytes())
         for name in ("_repeat", "_popularity", "_compliance", "_copied"):
-            getattr(found, name).extend(getattr(other, name))
-        return found
+            getattr(rows, name).extend(getattr(other, name))
+        return rows
 
     def _columns(self, change: Callable[[array[Any], Any], NDArray[Any]]) -> Rows:
-        found = Rows()
+        rows = Rows()
         for name in ("systems", "prompts", "categories", "statuses"):
-            setattr(found, name, Names(getattr(self, name).names))
+            setattr(rows, name, NameCodes(getattr(self, name).names))
         for name, column in list(vars(self).items()):
             if isinstance(column, array):
-                setattr(found, name, array(column.typecode, change(column, column.typecode).tobytes()))
-        return found
+                setattr(rows, name, array(column.typecode, change(column, column.typecode).tobytes()))
+        return rows
 
 
 def _said(value: int) -> bool | None:

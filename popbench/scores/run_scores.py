@@ -1,4 +1,4 @@
-"""From a run's samples to scores: one set of rows for each predictor."""
+"""Turns a run's samples into scores: one set of rows for each predictor."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RunScores:
         self._remarks = Remarks()
 
     def add(self, sample: Sample) -> None:
-        """Take a sample's scores."""
+        """Add a sample's scores."""
         self._remarks.add(sample)
         prompt, copied = (sample.task, sample.prompt_id), is_copy(sample.originality)
         for predictor, rows in self._rows.items():
@@ -36,7 +36,7 @@ class RunScores:
         """Return the scores by predictor, of some systems or all."""
         run_json = self._run_json
         references = {key: value for key, value in (run_json.get("references") or {}).items() if key != "remarks"}
-        remarks = list(self._remarks.told(run_json, systems))
+        remarks = list(self._remarks.lines(run_json, systems))
         return [
             Scores(
                 predictor=predictor,
@@ -62,10 +62,10 @@ class RunScores:
 
 def from_samples(samples: Iterable[Sample], run_json: RunJson, source: str) -> list[Scores]:
     """Sort a run's samples by predictor, as `RunScores` does."""
-    found = RunScores(run_json, source)
+    run_scores = RunScores(run_json, source)
     for sample in samples:
-        found.add(sample)
-    return found.scores()
+        run_scores.add(sample)
+    return run_scores.scores()
 
 
 def _status(popularity: float | None) -> str:
@@ -73,7 +73,7 @@ def _status(popularity: float | None) -> str:
 
 
 def row_of(sample: Sample, predictor: str) -> ScoreRow:
-    """One predictor's view of a sample: what another predictor made of it is not its business."""
+    """Return a sample's score by one predictor; its status is that of this score, whatever other predictors found."""
     popularity = sample.scores.get(predictor)
     return ScoreRow(
         sample.system,

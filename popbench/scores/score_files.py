@@ -1,4 +1,4 @@
-"""Reading files of scores: bare ones (JSONL, CSV, Parquet), what `popbench export` wrote, Every Eval Ever files."""
+"""Reads files of scores: bare ones (JSONL, CSV, Parquet), those of `popbench export`, and Every Eval Ever files."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _EXPORTED = (
     "predictor_name", "unit", "demo", "task_group", "task_prompts", "system_fingerprint", "mode", "mode_name",
     "mode_fingerprint",
 )  # fmt: skip
-"""Columns that exports have besides: what a run's run.json says of its scores."""
-_KNOWN = (*_REQUIRED, *_OPTIONAL, *_EXPORTED)
-_SAID = ("system", "task", "task_hash", "predictor", *_EXPORTED)
-"""Columns that say the same of all rows of a system and task."""
+"""More columns that exports have, from a run's run.json."""
+_COLUMNS = (*_REQUIRED, *_OPTIONAL, *_EXPORTED)
+_PER_TASK = ("system", "task", "task_hash", "predictor", *_EXPORTED)
+"""Columns that are the same in all rows of a system and task."""
 
-_Numbered = Iterable[tuple[str, Mapping[str, Any]]]
-"""Rows, each with where it stands: `scores.csv: row 3`."""
+_Placed = Iterable[tuple[str, Mapping[str, Any]]]
+"""Rows, each with its place for messages: `scores.csv: row 3`."""
 
 
 def read_scores(path: Path) -> list[Scores]:
-    """Read a file of scores, or a folder of Every Eval Ever files; raises UsageError for what holds none."""
+    """Read a file of scores, or a folder of Every Eval Ever files; raises UsageError if it holds none."""
     if path.is_dir() or path.suffix == ".json":
         return _scores(path, eee_files.records(path))
     if path.suffix not in FORMATS:
@@ -50,18 +50,18 @@ def read_scores(path: Path) -> list[Scores]:
         return _scores(path, eee_files.records(path))
     records = _Records(path)
     try:
-        found = _scores(path, ((f"{path}: row {number}", record) for number, record in enumerate(records, 1)))
+        scores = _scores(path, ((f"{path}: row {number}", record) for number, record in enumerate(records, 1)))
     except UsageError:
-        if not records.broken:  # a column that is misspelt explains what is missing in a row
+        if not records.broken:  # a misspelt column explains better what is missing in a row
             deque(records, maxlen=0)
             _check_columns(path, records.columns)
         raise
     _check_columns(path, records.columns)
-    return found
+    return scores
 
 
 def _check_columns(path: Path, columns: Mapping[str, None]) -> None:
-    """Raise UsageError for a file that lacks a column, or is one of a run's."""
+    """Raise UsageError if a file lacks a column, or is a run's samples.jsonl."""
     if {"scores", "video_sha256"} <= columns.keys():
         raise UsageError(f"{path}: the samples of a run are ranked with what its run.json says: name its directory")
     for column in _REQUIRED:
@@ -73,59 +73,59 @@ def _check_columns(path: Path, columns: Mapping[str, None]) -> None:
 
 @dataclass
 class _Facts:
-    """What rows say of their tasks, predictors and modes: all rows have to say the same."""
+    """The facts that rows state about their tasks, predictors and modes; rows may not contradict each other."""
 
     source: Path
-    known: dict[tuple[str, str, str], JSON] = field(default_factory=dict)
+    facts: dict[tuple[str, str, str], JSON] = field(default_factory=dict)
 
     def learn(self, kind: str, name: str, facts: Mapping[str, JSON]) -> None:
-        """Add what a row says of the thing of this kind and name; raises UsageError where another one differs."""
+        """Add what a row states about the thing of this kind and name; raises UsageError if another row differs."""
         for fact, value in facts.items():
-            if self.known.setdefault((kind, name, fact), value) != value:
+            if self.facts.setdefault((kind, name, fact), value) != value:
                 plural = f"{fact}es" if fact == "hash" else f"{fact}s"
                 raise UsageError(f"{self.source}: {kind} {name!r} has two {plural}")
 
     def of(self, kind: str, name: str) -> dict[str, JSON]:
-        """Return what is known of one thing."""
-        return {key[2]: value for key, value in self.known.items() if key[:2] == (kind, name)}
+        """Return the facts about one thing."""
+        return {key[2]: value for key, value in self.facts.items() if key[:2] == (kind, name)}
 
 
-def _scores(path: Path, records: _Numbered) -> list[Scores]:
+def _scores(path: Path, records: _Placed) -> list[Scores]:
     facts = _Facts(path)
-    found: dict[str, Scores] = {}
+    by_predictor: dict[str, Scores] = {}
     seen: set[tuple[str, ...]] = set()
     for where, record in records:
         row, texts = _read_row(record, where)
         predictor = texts["predictor"]
-        scores = found.get(predictor)
+        scores = by_predictor.get(predictor)
         if scores is None:
-            scores = found[predictor] = Scores("", predictor or None, "", False, Rows(), {}, source=str(path))
+            scores = by_predictor[predictor] = Scores("", predictor or None, "", False, Rows(), {}, source=str(path))
         scores.table.append(row)
-        said = tuple(texts[name] for name in _SAID)
-        if said not in seen:  # rows say the same things over and over
+        said = tuple(texts[name] for name in _PER_TASK)
+        if said not in seen:  # most rows repeat the facts of an earlier one
             seen.add(said)
             _learn(facts, scores, row, texts, where)
-    if not found:
+    if not by_predictor:
         raise UsageError(f"{path}: no rows")
-    for predictor, scores in found.items():
-        about = facts.of("predictor", predictor)
-        scores.predictor = about["name"] or predictor or "unnamed"
-        scores.unit, scores.demo = about["unit"] or "popularity", about["demo flag"]
+    for predictor, scores in by_predictor.items():
+        predictor_facts = facts.of("predictor", predictor)
+        scores.predictor = predictor_facts["name"] or predictor or "unnamed"
+        scores.unit, scores.demo = predictor_facts["unit"] or "popularity", predictor_facts["demo flag"]
         for name in scores.tasks:
             task = facts.of("task", name)
             scores.tasks[name] = {**task, "group": task["group"] or None}
         scores.systems = {system: fingerprints or None for system, fingerprints in scores.systems.items()}
-    return list(found.values())
+    return list(by_predictor.values())
 
 
 def _learn(facts: _Facts, scores: Scores, row: ScoreRow, texts: Mapping[str, str], where: str) -> None:
-    """Take up what a row says besides its score; raises UsageError where another one says otherwise."""
+    """Add the facts that a row states besides its score; raises UsageError if another row contradicts them."""
     prompts = _number(texts["task_prompts"], "task_prompts", where) if texts["task_prompts"] else None
     facts.learn(
         "task", row.task, {"hash": texts["task_hash"] or None, "group": texts["task_group"], "prompts": prompts}
     )
-    about = {"name": texts["predictor_name"], "unit": texts["unit"], "demo flag": _demo(texts["demo"], where)}
-    facts.learn("predictor", texts["predictor"], about)
+    predictor_facts = {"name": texts["predictor_name"], "unit": texts["unit"], "demo flag": _demo(texts["demo"], where)}
+    facts.learn("predictor", texts["predictor"], predictor_facts)
     facts.learn(f"on task {row.task!r} system", row.system, {"fingerprint": texts["system_fingerprint"]})
     facts.learn("mode", texts["mode"], {"name": texts["mode_name"]})
     facts.learn(f"on task {row.task!r} mode", texts["mode"], {"fingerprint": texts["mode_fingerprint"]})
@@ -140,10 +140,10 @@ def _learn(facts: _Facts, scores: Scores, row: ScoreRow, texts: Mapping[str, str
 
 
 class _Records(Iterator[Mapping[str, Any]]):
-    """A file's rows as they are, read one by one: no value is guessed to be a number or a date.
+    """Reads a file's rows one by one, without guessing that a value is a number or a date.
 
-    Of columns that boards have no use for, such as the texts of an export, nothing but the name is kept: `columns` has
-    those that were met so far. `broken` says that the file could not be read further.
+    Only the columns that boards use are kept of a row. `columns` has the names of all columns read so far; `broken` is
+    true once the file cannot be read further.
     """
 
     def __init__(self, path: Path) -> None:
@@ -169,7 +169,7 @@ class _Records(Iterator[Mapping[str, Any]]):
         if path.suffix == ".jsonl":
             for _, record in eee_files.lines(path):
                 self.columns |= dict.fromkeys(record)
-                yield _known(record)
+                yield _columns_of(record)
         elif path.suffix == ".csv":
             csv.field_size_limit(_FIELD)  # one for the whole process, which other readers may have raised
             reader = csv.DictReader(read_lines(path), strict=True)
@@ -177,25 +177,25 @@ class _Records(Iterator[Mapping[str, Any]]):
             for number, row in enumerate(reader, 1):
                 if None in row:
                     raise UsageError(f"{path}: row {number} has more values than there are columns")
-                yield _known(row)
+                yield _columns_of(row)
         else:
             from pyarrow.parquet import ParquetFile
 
             with opened(path) as data, ParquetFile(data) as table:
-                if table.metadata.num_rows > ROWS:  # a few bytes can stand for any number of equal rows
+                if table.metadata.num_rows > ROWS:  # a small file can hold billions of equal rows
                     raise UsageError(f"{path}: {table.metadata.num_rows:,} rows, of {ROWS:,} at most")
                 self.columns |= dict.fromkeys(table.schema_arrow.names)
-                if known := [name for name in _KNOWN if name in self.columns]:
-                    for batch in table.iter_batches(5_000, columns=known):
+                if columns := [name for name in _COLUMNS if name in self.columns]:
+                    for batch in table.iter_batches(5_000, columns=columns):
                         yield from batch.to_pylist()
 
 
-def _known(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: record[name] for name in _KNOWN if name in record}
+def _columns_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: record[name] for name in _COLUMNS if name in record}
 
 
 def _read_row(record: Mapping[str, Any], where: str) -> tuple[ScoreRow, dict[str, str]]:
-    texts = {key: _text(record.get(key)) for key in _KNOWN}
+    texts = {key: _text(record.get(key)) for key in _COLUMNS}
     for key in ("system", "task", "prompt_id"):
         if not texts[key]:
             raise UsageError(f"{where}: {key} is empty")
@@ -248,11 +248,11 @@ def _whole(value: float) -> int:
 
 
 def _demo(text: str, where: str) -> bool:
-    """Read whether a demonstration took part; a file that says nothing says no, and then counts as what it joins."""
-    known = {"": False, "false": False, "true": True}.get(text.lower())
-    if known is None:
+    """Return whether a row says that it is a demonstration's; one that leaves it out is taken for none."""
+    flag = {"": False, "false": False, "true": True}.get(text.lower())
+    if flag is None:
         raise UsageError(f"{where}: demo {text!r} is neither true nor false")
-    return known
+    return flag
 
 
 def _text(value: Any) -> str:

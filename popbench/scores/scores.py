@@ -1,4 +1,4 @@
-"""The rows a board is made of, and what may stand on one board: refusals say which rows differ, and how."""
+"""The rows of a board, joined from several sources. Refusals say which rows do not compare, and why."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from popbench.errors import UsageError
 from popbench.records import JSON, MAX_POPULARITY
 from popbench.scores.rows import ERROR, INVALID, Rows, ScoreRow
 
-_TOLD = 5
-"""Missing results that are named at most."""
+_NAMED = 5
+"""Missing results that a message names at most."""
 
 
 @dataclass
 class Scores:
     """All rows of one predictor, with what makes them comparable.
 
-    `tasks` maps a task to its group, hash and number of prompts, `systems` a system to the digests of its
-    fingerprint by task; both hold None where a bare score file says nothing. `modes` maps labels of modes to
-    their names, `notes` labels of components to what a board has to say of them.
+    `tasks` maps a task to its group, hash and number of prompts; `systems` maps a system to its fingerprints by task.
+    Both hold None for what a bare score file leaves open. `modes` maps labels of modes to their names; `notes` maps
+    labels of components to what a board says about them.
     """
 
     predictor: str
@@ -51,9 +51,9 @@ class Scores:
 
 
 def merge(sources: Sequence[Scores]) -> list[Scores]:
-    """Join the rows of several runs and files by predictor; raises UsageError for what does not compare.
+    """Join the rows of several runs and files by predictor; raises UsageError if they do not compare.
 
-    Predictors are the same where their fingerprints are; a score file gives it, or nothing.
+    Two predictors are the same if their fingerprints are. A score file may leave the fingerprint out.
     """
     merged: dict[str | None, Scores] = {}
     for number, scores in enumerate(sources):
@@ -68,7 +68,7 @@ def merge(sources: Sequence[Scores]) -> list[Scores]:
                 remarks=list(scores.remarks),
             )  # fmt: skip
             continue
-        # A file that does not name its predictor says nothing of a demonstration either, unless it says that it is one.
+        # A file that does not name its predictor may leave out that it holds demo scores.
         if first.demo != scores.demo and not _is_bare(first if scores.demo else scores):
             raise UsageError(f"demo scores and real ones cannot share a board ({first.source} and {scores.source})")
         first.demo = first.demo or scores.demo
@@ -78,76 +78,76 @@ def merge(sources: Sequence[Scores]) -> list[Scores]:
         first.references += scores.references
         first.remarks += scores.remarks
         first.source = f"{first.source} and others" if not first.source.endswith(" and others") else first.source
-        for name, about in scores.tasks.items():  # what one source does not know, another may
-            known = {key: value for key, value in about.items() if value is not None}
-            first.tasks[name] = {**about, **first.tasks.get(name, {}), **known}
+        for name, facts in scores.tasks.items():  # what one source does not know, another may
+            given = {key: value for key, value in facts.items() if value is not None}
+            first.tasks[name] = {**facts, **first.tasks.get(name, {}), **given}
         first.systems |= scores.systems
         first.modes |= scores.modes
         for label, fingerprints in scores.mode_fingerprints.items():
             first.mode_fingerprints[label] = {**first.mode_fingerprints.get(label, {}), **fingerprints}
         first.notes |= scores.notes
-    found = list(merged.values())
+    all_scores = list(merged.values())
     named: dict[str, Scores] = {}
-    for scores in found:
+    for scores in all_scores:
         other = named.setdefault(scores.predictor, scores)
         if other is not scores:
             where = f"{other.source} and {scores.source}"
             raise UsageError(f"two predictors are called {scores.predictor!r}: their fingerprints differ ({where})")
-    if len({scores.demo for scores in found}) > 1:
+    if len({scores.demo for scores in all_scores}) > 1:
         raise UsageError("demo scores and real ones cannot share a board")
-    if len(found) > 1 and None in merged:
-        names = ", ".join(scores.source for scores in found)
+    if len(all_scores) > 1 and None in merged:
+        names = ", ".join(scores.source for scores in all_scores)
         raise UsageError(f"scores without a predictor share a board only with one another ({names})")
-    return found
+    return all_scores
 
 
 def _new_rows(first: Scores, other: Scores) -> Rows:
-    """Leave out what two runs have in common, such as the human baseline: systems of one fingerprint, equal results.
+    """Return the rows of `other` without those that `first` has too, such as the human baseline's.
 
-    Raises UsageError where such a system has other results.
+    A system is shared if its fingerprints are equal. Raises UsageError if a shared system has two results for a sample.
     """
-    shared = {name for name, known in other.systems.items() if known and first.systems.get(name)}
+    shared = {name for name, fingerprints in other.systems.items() if fingerprints and first.systems.get(name)}
     ours, theirs = first.table, other.table
     if not shared or not ours.of_systems(shared).any():
         return theirs
     both = ours.where(ours.of_systems(shared)).joined(theirs)
     n = len(both) - len(theirs)
-    known, place = np.unique(both.places()[:n], return_index=True), both.places()[n:]
-    at = np.minimum(np.searchsorted(known[0], place), len(known[0]) - 1)
-    there = known[0][at] == place
-    mine, popularity = known[1][at], both.popularity
-    same = (popularity[mine] == popularity[n:]) | (np.isnan(popularity[mine]) & np.isnan(popularity[n:]))
-    same &= both.status[mine] == both.status[n:]
-    if (there & ~same).any():
-        row = theirs[int(np.argmax(there & ~same))]
+    ours_codes, their_codes = np.unique(both.sample_codes()[:n], return_index=True), both.sample_codes()[n:]
+    nearest = np.minimum(np.searchsorted(ours_codes[0], their_codes), len(ours_codes[0]) - 1)
+    is_shared = ours_codes[0][nearest] == their_codes
+    our_row, popularity = ours_codes[1][nearest], both.popularity
+    same = (popularity[our_row] == popularity[n:]) | (np.isnan(popularity[our_row]) & np.isnan(popularity[n:]))
+    same &= both.status[our_row] == both.status[n:]
+    if (is_shared & ~same).any():
+        row = theirs[int(np.argmax(is_shared & ~same))]
         raise UsageError(
             f"system {row.system!r} has two results for prompt {row.prompt_id!r} of task {row.task!r} "
             f"({first.source} and {other.source}): leave it out of one run, or name its videos or models apart"
         )
-    return theirs.where(~there)
+    return theirs.where(~is_shared)
 
 
 def _is_bare(scores: Scores) -> bool:
-    """Say whether scores come from a file that names its predictor by fingerprint, or not at all."""
+    """Return whether scores come from a file that gives no name of its predictor."""
     return scores.predictor_digest in (None, scores.predictor)
 
 
 def _check_systems(first: Scores, other: Scores) -> None:
     where = f"{first.source} and {other.source}"
     for mode in set(first.mode_fingerprints) & set(other.mode_fingerprints):
-        known_mode, other_mode = first.mode_fingerprints[mode], other.mode_fingerprints[mode]
-        for task in set(known_mode) & set(other_mode):
-            if known_mode[task] != other_mode[task]:
+        fingerprints_of_mode, others_of_mode = first.mode_fingerprints[mode], other.mode_fingerprints[mode]
+        for task in set(fingerprints_of_mode) & set(others_of_mode):
+            if fingerprints_of_mode[task] != others_of_mode[task]:
                 raise UsageError(
                     f"mode {mode!r} has two fingerprints on task {task!r} ({where}): its template, options, corpus or "
                     "embedder differ; rename one with label= and run it again"
                 )
     for system in set(first.systems) & set(other.systems):
-        known, fingerprint = first.systems[system], other.systems[system]
-        if known is None or fingerprint is None:
+        fingerprints, others = first.systems[system], other.systems[system]
+        if fingerprints is None or others is None:
             continue
-        for task in set(known) & set(fingerprint):
-            if known[task] != fingerprint[task]:
+        for task in set(fingerprints) & set(others):
+            if fingerprints[task] != others[task]:
                 way = "rename one with label= and run it again"
                 if "|" not in system:  # the human baseline has no other name
                     way = "run both with the same corpus and embedder, or leave it out of one"
@@ -155,8 +155,8 @@ def _check_systems(first: Scores, other: Scores) -> None:
 
 
 def _check_tasks(first: Scores, other: Scores) -> None:
-    for task, about in other.tasks.items():
-        if task in first.tasks and first.tasks[task]["hash"] != about["hash"]:
+    for task, facts in other.tasks.items():
+        if task in first.tasks and first.tasks[task]["hash"] != facts["hash"]:
             where = f"{first.source} and {other.source}"
             raise UsageError(f"two versions of task {task!r} cannot share a board: their hashes differ ({where})")
 
@@ -177,7 +177,7 @@ class Block:
 
 
 def check_rows(scores: Scores) -> None:
-    """Raise UsageError for a row that is no score, and for two rows of one sample."""
+    """Raise UsageError if a row is no score, or if two rows are of one sample."""
     rows = scores.table
     value = rows.popularity
     wrong = ~(np.isfinite(value) & (value >= 0) & (value <= MAX_POPULARITY)) | (
@@ -186,16 +186,16 @@ def check_rows(scores: Scores) -> None:
     wrong &= ~rows.has_status(ERROR)
     if wrong.any():
         check_row(rows[int(np.argmax(wrong))], scores.source)
-    places, at, counts = np.unique(rows.places(), return_index=True, return_counts=True)
-    if len(places) < len(rows):
-        first = int(at[counts > 1].min())
-        row, count = rows[first], int(counts[at == first][0])
+    codes, first_rows, counts = np.unique(rows.sample_codes(), return_index=True, return_counts=True)
+    if len(codes) < len(rows):
+        first = int(first_rows[counts > 1].min())
+        row, count = rows[first], int(counts[first_rows == first][0])
         sample = f"system {row.system!r}, task {row.task!r}, prompt {row.prompt_id!r}, repeat {row.repeat}"
         raise UsageError(f"{scores.source}: {count} rows for {sample}")
 
 
 def check_row(row: ScoreRow, source: str) -> None:
-    """Raise UsageError for a row that is no score."""
+    """Raise UsageError if a row is no score."""
     where = f"{source}: system {row.system!r}, task {row.task!r}, prompt {row.prompt_id!r}"
     if row.status == "error":
         return
@@ -212,36 +212,36 @@ def check_row(row: ScoreRow, source: str) -> None:
 def blocks(scores: Scores, *, common: bool) -> list[Block]:
     """Arrange the rows in rectangles: one for each task, and one for each group of several tasks.
 
-    Raises UsageError that names the prompts a system lacks, unless `common` restricts all systems to the
-    prompts they share (then, if they share none).
+    Raises UsageError that names the prompts a system lacks. With `common`, all systems are restricted to the prompts
+    they share; then it is raised if they share none.
     """
     check_rows(scores)
     single = [_block(scores, name, [name], common=common) for name in sorted(scores.tasks)]
-    there = {block.name for block in single if block is not None}
-    if not there:
+    with_prompts = {block.name for block in single if block is not None}
+    if not with_prompts:
         names = ", ".join(repr(name) for name in sorted(scores.tasks))
         raise UsageError(f"{scores.source}: the systems have no prompt of {names} in common")
     groups: dict[str, list[str]] = {}
-    for name, about in sorted(scores.tasks.items()):
-        if about["group"] and about["group"] not in scores.tasks:
-            groups.setdefault(about["group"], []).append(name)
-    # A group is pooled where all of its tasks have a table: it says more than any part of it would.
+    for name, facts in sorted(scores.tasks.items()):
+        if facts["group"] and facts["group"] not in scores.tasks:
+            groups.setdefault(facts["group"], []).append(name)
+    # A group is pooled only if all of its tasks have a table: a part of a group under its name would mislead.
     pooled = [
         _block(scores, group, names, common=common)
         for group, names in groups.items()
-        if len(names) > 1 and there.issuperset(names)
+        if len(names) > 1 and with_prompts.issuperset(names)
     ]
     return [block for block in (*pooled, *single) if block is not None]
 
 
 def _block(scores: Scores, name: str, tasks: Sequence[str], *, common: bool) -> Block | None:
-    """Arrange the rows of some tasks; None where, under `common`, the systems share no prompt of them."""
+    """Arrange the rows of some tasks; returns None if, under `common`, the systems share no prompt of them."""
     systems = scores.table.system_names
     rows = scores.table.where(scores.table.of_tasks(tasks))
     category = _categories(rows, scores.source)
-    repeats = np.unique(rows.repeat)  # those of samples in error count as well
+    repeats = np.unique(rows.repeat)  # before samples in error are left out: their repeats count as missing
     rows = rows.where(~np.isnan(rows.popularity))
-    if common:  # repeats that only some systems have are left out like prompts
+    if common:  # leaves out repeats that only some systems have, as it does prompts
         for system in systems:
             repeats = np.intersect1d(repeats, rows.repeat[rows.of_systems([system])])
         rows = rows.where(np.isin(rows.repeat, repeats))
@@ -253,16 +253,16 @@ def _block(scores: Scores, name: str, tasks: Sequence[str], *, common: bool) -> 
     if not prompts:
         return None
     values = np.empty((len(systems), len(prompts), len(repeats)))
-    place = {prompt: number for number, prompt in enumerate(prompts)}
-    at = np.array([place.get(prompt, -1) for prompt in rows.prompts.names])[rows.prompt]
-    of = np.array([systems.index(system) if system in systems else -1 for system in rows.systems.names])[rows.system]
-    kept = at >= 0
-    values[of[kept], at[kept], np.searchsorted(repeats, rows.repeat[kept])] = rows.popularity[kept]
+    column_of = {prompt: number for number, prompt in enumerate(prompts)}
+    columns = np.array([column_of.get(prompt, -1) for prompt in rows.prompts.names])[rows.prompt]
+    lines = np.array([systems.index(system) if system in systems else -1 for system in rows.systems.names])[rows.system]
+    kept = columns >= 0
+    values[lines[kept], columns[kept], np.searchsorted(repeats, rows.repeat[kept])] = rows.popularity[kept]
     return Block(name, systems, prompts, [category[prompt] for prompt in prompts], repeats.tolist(), values)
 
 
 def _categories(rows: Rows, source: str) -> dict[tuple[str, str], str]:
-    """Return the category of each prompt; raises UsageError for a prompt that has two."""
+    """Return the category of each prompt; raises UsageError if a prompt has two."""
     codes, first, prompt = np.unique(rows.prompt, return_index=True, return_inverse=True)
     category = rows.category
     different = category != category[first][prompt]
@@ -277,14 +277,14 @@ def _categories(rows: Rows, source: str) -> dict[tuple[str, str], str]:
 def _lacks(
     scores: Scores, rows: Rows, systems: Sequence[str], prompts: Sequence[tuple[str, str]], repeats: Sequence[int]
 ) -> str:
-    """Name the system that lacks most results, and the first of them."""
+    """Return a message that names the system with the most missing results, and the first of these results."""
     system = min(systems, key=lambda each: int(rows.of_systems([each]).sum()))
     has = {(row.task, row.prompt_id, row.repeat) for row in rows.where(rows.of_systems([system]))}
     lost = len(prompts) * len(repeats) - len(has)
     wanted = ((*prompt, repeat) for prompt in prompts for repeat in repeats)
-    missing = list(islice((place for place in wanted if place not in has), _TOLD))
+    missing = list(islice((result for result in wanted if result not in has), _NAMED))
     names = ", ".join(f"{task}/{prompt}" + (f" repeat {repeat}" if repeat else "") for task, prompt, repeat in missing)
-    more = f" and {lost - _TOLD} more" if lost > _TOLD else ""
+    more = f" and {lost - _NAMED} more" if lost > _NAMED else ""
     count = f"{lost} result{'s' * (lost > 1)}"
     return (
         f"{scores.source}: system {system!r} lacks {count} that others have: {names}{more} "

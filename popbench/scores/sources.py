@@ -1,4 +1,4 @@
-"""Whatever can be ranked, read: run directories, boards, submissions and files of scores."""
+"""Reads anything that can be ranked: run directories, boards, submissions and files of scores."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from popbench.scores.submission import is_submission, read_submission
 
 
 def read_all(sources: Sequence[Path]) -> list[Scores]:
-    """Read and merge sources; raises UsageError for scores that do not compare."""
+    """Read and merge sources; raises UsageError if their scores do not compare."""
     return merge([scores for path in sources for scores in read_source(path)])
 
 
 def read_source(path: Path) -> list[Scores]:
     """Read a run directory, a board or one of its submissions, a file of bare scores, or Every Eval Ever files.
 
-    Raises UsageError for what is none of these.
+    Raises UsageError if it is none of these.
     """
     if is_board(path):
         return read_board(path).scores()

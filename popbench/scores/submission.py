@@ -1,7 +1,8 @@
-"""One file of a board's `submissions/`: what was run, with the score of every prompt, and a digest over all of it.
+"""A file of a board's `submissions/`: what was run, the score of every sample, and a digest of the content.
 
-There are no videos, titles or completions in it. The digest shows that a file was changed since it was submitted; that
-its scores are true only another run can show, which `components`, `seed` and the clips' hashes are there for.
+It holds no videos, titles or completions. The digest shows whether a file was changed after it was submitted. It does
+not show that the scores are true: that takes another run, for which the components, the seed and the clips' hashes are
+kept.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ _NAME_LENGTH = 60
 _MARKS = {"schema", "sha256", "rows"}
 
 
-class Row(Strict):
-    """The score of one sample. `originality` as in samples.jsonl; a clip's hash is there unless there was none."""
+class SubmittedScore(Strict):
+    """The score of one sample. `originality` is as in samples.jsonl; the clip's hash is None if there was no clip."""
 
     system: str
     task: str
@@ -46,7 +47,7 @@ class Row(Strict):
 
 
 class Mode(Strict):
-    """A mode by its name, with the fingerprints of its template and references by task."""
+    """A mode: its name, its options, and by task the fingerprints of its template and references."""
 
     name: str
     options: dict[str, Any]
@@ -54,7 +55,7 @@ class Mode(Strict):
 
 
 class Component(Strict):
-    """A component as it was asked for, and the digest of its fingerprint."""
+    """A component: its spec, and its fingerprint with the digest."""
 
     spec: str
     digest: str
@@ -62,7 +63,7 @@ class Component(Strict):
 
 
 class ReferencesOf(Strict):
-    """The corpus that references come from."""
+    """Where references come from: the part of a corpus, the number of its videos, and the embedder."""
 
     corpus: str
     part: str
@@ -71,7 +72,7 @@ class ReferencesOf(Strict):
 
 
 class Costs(Strict):
-    """What the drafts of an LLM took: `uncounted` are calls of unknown usage, `cost` is in USD."""
+    """The costs of an LLM's drafts: `uncounted` are calls of unknown usage, `cost` is in USD."""
 
     llm: str
     calls: int = pydantic.Field(ge=0)
@@ -81,7 +82,7 @@ class Costs(Strict):
 
 
 class Machine(Strict):
-    """What the run was made on."""
+    """The machine that the run worked on."""
 
     platform: str
     cpus: int | None
@@ -89,7 +90,7 @@ class Machine(Strict):
 
 
 class Submission(Terms):
-    """The content of a submission but its digest. `systems` maps a system to its fingerprints by task."""
+    """The content of a submission without its digest. `systems` maps a system to its fingerprints by task."""
 
     schema_: Literal[1] = pydantic.Field(alias="schema")
     popbench: str
@@ -102,23 +103,23 @@ class Submission(Terms):
     costs: list[Costs]
     versions: dict[str, str]
     machine: Machine
-    rows: list[Row] = pydantic.Field(min_length=1)
+    rows: list[SubmittedScore] = pydantic.Field(min_length=1)
 
     _read: str = pydantic.PrivateAttr(default="")
 
     @property
     def sha256(self) -> str:
-        """Return the digest of its content: that of the file where it was read from one."""
+        """The digest of its content; for one that was read, the digest of the file."""
         return self._read or digest_of(self.content)
 
     @property
     def content(self) -> dict[str, JSON]:
-        """Return it as JSON, without what rows leave open."""
-        found = self.model_dump(by_alias=True, exclude={"rows"})
-        return {**found, "rows": [row.model_dump(exclude_none=True) for row in self.rows]}
+        """The submission as JSON, without the optional fields that a row lacks."""
+        head = self.model_dump(by_alias=True, exclude={"rows"})
+        return {**head, "rows": [row.model_dump(exclude_none=True) for row in self.rows]}
 
     def scores(self, source: str) -> Scores:
-        """Return it as a source of a board; `source` is what messages call it."""
+        """Return its scores; messages call them `source`."""
         rows = Rows()
         for row in self.rows:
             rows.add(
@@ -145,16 +146,16 @@ class Submission(Terms):
         )
 
     def missing(self) -> Iterator[str]:
-        """Say in one line for each system and task which results it lacks, or has twice or too many."""
-        found: dict[tuple[str, str], list[tuple[str, int]]] = {
+        """Yield a line for each system and task with missing, duplicate or too many results."""
+        results: dict[tuple[str, str], list[tuple[str, int]]] = {
             (system, task): [] for system in self.systems for task in self.tasks
         }
         for row in self.rows:
-            if (row.system, row.task) not in found:
+            if (row.system, row.task) not in results:
                 yield f"system {row.system!r} has rows of task {row.task!r} that nothing is said of"
                 return
-            found[row.system, row.task].append((row.prompt_id, row.repeat))
-        for (system, task), places in sorted(found.items()):
+            results[row.system, row.task].append((row.prompt_id, row.repeat))
+        for (system, task), places in sorted(results.items()):
             wanted = self.tasks[task].prompts * self.repeats
             if len(set(places)) != len(places):
                 twice = next(place for place, count in Counter(places).items() if count > 1)
@@ -171,22 +172,22 @@ _MODELS: Mapping[str, type[Strict]] = {
     "references": ReferencesOf,
     "costs": Costs,
     "machine": Machine,
-    "rows": Row,
+    "rows": SubmittedScore,
 }
 
 
 def digest_of(content: Mapping[str, JSON]) -> str:
-    """Return the SHA-256 of a submission's content; its keys' order and the file's layout do not count."""
+    """Return the SHA-256 of a submission's content, whatever the order of its keys and the layout of the file."""
     kept = {key: value for key, value in content.items() if key != "sha256"}
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def name_of(submission: Submission, sha256: str) -> str:
-    """Name a submission's file: what is ranked, and the beginning of its digest."""
+    """Return the name of a submission's file: its systems, and the beginning of its digest."""
     systems = sorted(submission.systems)
     parts = [system.split("|") for system in systems]
-    if len(systems) > 1:  # of each part the values, in the order of their systems
+    if len(systems) > 1:  # only the LLMs, each once
         parts = [list(dict.fromkeys(part[0] for part in parts))]
     text = "-".join(part for of in parts for part in of)
     slug = re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[:_NAME_LENGTH].strip("-.").lower()
@@ -194,11 +195,11 @@ def name_of(submission: Submission, sha256: str) -> str:
 
 
 def write_submission(submission: Submission) -> tuple[str, str]:
-    """Return the name and the text of a submission's file: one row a line, so that changes can be read."""
+    """Return the name and the text of a submission's file, with one row a line, so that diffs can be read."""
     content = submission.content
     sha256 = digest_of(content)
-    about = {key: value for key, value in content.items() if key != "rows"}
-    head = json.dumps({"schema": about.pop("schema"), "sha256": sha256, **about}, indent=1, ensure_ascii=False)
+    fields = {key: value for key, value in content.items() if key != "rows"}
+    head = json.dumps({"schema": fields.pop("schema"), "sha256": sha256, **fields}, indent=1, ensure_ascii=False)
     rows = ",\n".join(
         "  " + json.dumps(row, separators=(",", ":"), ensure_ascii=False, allow_nan=False) for row in content["rows"]
     )
@@ -206,7 +207,7 @@ def write_submission(submission: Submission) -> tuple[str, str]:
 
 
 def is_submission(path: Path) -> bool:
-    """Say whether a file looks like a submission, whatever may be wrong with it."""
+    """Return whether a file looks like a submission; it may be damaged."""
     if path.suffix != ".json" or not path.is_file():
         return False
     with suppress(OSError, ValueError, RecursionError):
@@ -216,9 +217,9 @@ def is_submission(path: Path) -> bool:
 
 
 def read_submission(path: Path, *, named: bool = True) -> Submission:
-    """Read a submission; raises UsageError that says what was changed in it, or what is wrong with it.
+    """Read a submission; raises UsageError if it is damaged or was changed.
 
-    `named` also has its name begin with what it holds; a copy from elsewhere may have any.
+    With `named`, the file has to have the name that its content gives it; a copy elsewhere may have any name.
     """
     try:
         content = json.loads(read_text(path), parse_constant=_no_number)
@@ -230,24 +231,24 @@ def read_submission(path: Path, *, named: bool = True) -> Submission:
         raise UsageError(f"{path}: written by another popbench (schema {content['schema']}, this one reads {SCHEMA})")
     claimed = content.pop("sha256")
     try:
-        found = digest_of(content)
+        sha256 = digest_of(content)
     except ValueError as error:  # 1e400 is read as infinity
         raise UsageError(f"{path}: holds a number that no float holds") from error
-    if found != claimed:
+    if sha256 != claimed:
         raise UsageError(
-            f"{path}: was changed after it was submitted: its content has the digest {found[:8]}…, and it says "
+            f"{path}: was changed after it was submitted: its content has the digest {sha256[:8]}…, and it says "
             f"{str(claimed)[:8]}…: restore it from its history, or submit the run again"
         )
     try:
         submission = Submission.model_validate(content)
     except pydantic.ValidationError as error:
         raise UsageError(f"{path}: {mistake(error, _MODELS)}") from None
-    submission._read = found
+    submission._read = sha256
     for row in submission.rows:
         if (row.popularity == 0) != (row.status == "invalid"):
             where = f"system {row.system!r}, task {row.task!r}, prompt {row.prompt_id!r}"
             raise UsageError(f"{path}: {where}: popularity is {row.popularity:g} with status {row.status}")
-    if named and path.name != (name := name_of(submission, found)):
+    if named and path.name != (name := name_of(submission, sha256)):
         raise UsageError(f"{path}: was renamed: a submission with this content is called {name}")
     return submission
 

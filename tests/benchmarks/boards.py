@@ -29,7 +29,7 @@ COMMAND = (sys.executable, "-c", "from popbench.cli import console; console()", 
 def make_board(path: Path) -> None:
     """Write a board of SYSTEMS submissions, of PROMPTS prompts on each of two tasks."""
     from popbench.scores.board_rules import FILE, Predictor, Rules, TaskRule, write_rules
-    from popbench.scores.submission import Machine, Mode, Row, Submission, write_submission
+    from popbench.scores.submission import Machine, Mode, Submission, SubmittedScore, write_submission
 
     rules = Rules(
         title=TITLE,
@@ -43,7 +43,7 @@ def make_board(path: Path) -> None:
     for number in range(SYSTEMS):
         system = f"model-{number:03d}|basic|generator"
         rows = [
-            Row(
+            SubmittedScore(
                 system=system,
                 task=task,
                 prompt_id=f"{task}-{prompt:03d}",

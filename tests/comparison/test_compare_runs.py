@@ -91,7 +91,7 @@ def set_mode(about: dict[str, Any]) -> None:
 
 
 def set_references(about: dict[str, Any]) -> None:
-    about["modes"]["basic"]["fingerprints"] = {"popcorn_concrete": "other"}
+    about["modes"]["basic"]["fingerprints"]["popcorn_concrete"] = "other"
 
 
 def set_versions(about: dict[str, Any]) -> None:

@@ -33,19 +33,19 @@ def surveyed(run: Path, shown: int) -> Survey:
 
 def test_as_many_samples_as_a_page_holds_are_all_on_it(run: Path) -> None:
     found = surveyed(run, 6 * 24 * 3)
-    assert (found.told, found.n) == ("", 432)
+    assert (found.part, found.n) == ("", 432)
     assert found.samples == list(read_jsonl(run / "samples.jsonl"))
 
 
 def test_repeats_are_left_out_before_prompts(run: Path) -> None:
     found = surveyed(run, 6 * 24 * 3 - 1)
-    assert found.told == "288 of the 432 samples are on this page (2 of 3 repeats)"
+    assert found.part == "288 of the 432 samples are on this page (2 of 3 repeats)"
     assert found.samples == [sample for sample in read_jsonl(run / "samples.jsonl") if sample.repeat < 2]
 
 
 def test_some_prompts_of_every_category_are_shown_with_all_their_systems(run: Path) -> None:
     found = surveyed(run, 6 * 5)
-    assert found.told == "30 of the 432 samples are on this page (5 of 24 prompts, 1 of 3 repeats)"
+    assert found.part == "30 of the 432 samples are on this page (5 of 24 prompts, 1 of 3 repeats)"
     assert {sample.repeat for sample in found.samples} == {0}
     assert len({(sample.task, sample.category) for sample in found.samples}) == 4
     by_prompt: dict[tuple[str, str], set[str]] = {}

@@ -144,7 +144,7 @@ def test_rows_by_column_are_the_rows_themselves(seed: int) -> None:
     named = rows.renamed(lambda system: "one" if system == "s1" else "other")
     assert list(named) == [replace(row, system="one" if row.system == "s1" else "other") for row in ours]
     places = [(row.system, row.task, row.prompt_id, row.repeat) for row in ours]
-    assert len(set(rows.places().tolist())) == len(set(places))
+    assert len(set(rows.sample_codes().tolist())) == len(set(places))
     assert list(rows[1:7:2]) == ours[1:7:2]
 
 

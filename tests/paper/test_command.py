@@ -16,10 +16,10 @@ from command_line import Run, in_process
 from made_paper_scores import TASKS
 from popbench.errors import RunError
 from popbench.paper.choices import Asked, choose
+from popbench.paper.cost_tables import llm_costs, stages
 from popbench.paper.entries import Lookup
 from popbench.paper.evidence import read_evidence
 from popbench.paper.report import write_paper
-from popbench.paper.spending import llm_costs, stages
 from usage_errors import refusal
 
 SHAPE: dict[str, Any] = {"task": list(TASKS), "mode": ["basic", "pe", "pe,k=20"], "embedder": "hashing"}

@@ -15,7 +15,7 @@ from scipy import stats as scipy_stats
 
 from markdown_tables import tables_are_whole
 from popbench.paper.contrasts import Contrast, contrasts, fewest_wins, of_table, published_rates
-from popbench.paper.forest import Line, forest
+from popbench.paper.forest import ForestLine, forest
 from popbench.paper.published import MODES, PROMPTS, paper, published
 from popbench.paper.reanalysis import board, files
 
@@ -217,6 +217,6 @@ def test_the_picture_has_an_interval_for_every_comparison(made: dict[str, str]) 
 
 
 def test_a_picture_takes_no_name_for_markup() -> None:
-    text = forest([("<b>", [Line("a & <script>", 50, (40, 60), (30, 70), False)])], "</title><script>")
+    text = forest([("<b>", [ForestLine("a & <script>", 50, (40, 60), (30, 70), False)])], "</title><script>")
     assert "<script" not in text
     assert [item.text for item in ET.fromstring(text).iter(f"{SVG}text")][-2:] == ["a & <script>", "50"]

@@ -18,7 +18,7 @@ from popbench.paper.choices import Asked, choose
 from popbench.paper.document import Code, Document, Grid, Heading, Paragraph, as_html, as_markdown
 from popbench.paper.entries import Lookup
 from popbench.paper.evidence import read_evidence
-from popbench.paper.matching import ALIASES, Names
+from popbench.paper.paper_names import ALIASES, PaperNames
 from popbench.paper.report import paper_report, write_paper
 from usage_errors import refusal
 
@@ -229,7 +229,7 @@ def test_defaults_are_the_paper_s_where_the_runs_have_them(whole: Lookup) -> Non
     assert (choices.tasks, choices.pe, choices.mode) == ({"concrete": CONCRETE, "abstract": ABSTRACT}, "pe", "basic")
     assert choices.generators == {2: "cogvideox-5b", 3: "cogvideox-5b", 4: "cogvideox-5b", 6: "cogvideox-5b", 8: "ltx"}
     assert choices.llms == {5: "llama-3.3-70b", 7: "llama-3.3-70b", 8: "deepseek-v3"}
-    told = "\n".join(choices.told)
+    told = "\n".join(choices.notes)
     assert "Tables 2, 3, 4 and 6: generator cogvideox-5b (the paper's, the default; --generator chooses)." in told
     assert "Tables 4 to 7: RAG size 10, mode pe (the paper does not say; the default; --rag-size chooses)." in told
     assert "Tables 5 and 7: LLM llama-3.3-70b (the paper does not say; " in told
@@ -256,7 +256,7 @@ def test_without_the_paper_s_a_default_is_what_covers_most(tmp_path: Path) -> No
 def test_every_choice_can_be_made_otherwise(whole: Lookup, asked: dict[str, Any], expected: dict[str, Any]) -> None:
     choices = choose(whole.evidence, Asked(**asked))
     assert {name: getattr(choices, name) for name in expected} == expected
-    assert "as asked" in "\n".join(choices.told)
+    assert "as asked" in "\n".join(choices.notes)
 
 
 def test_of_two_modes_of_one_size_the_plainer_stands_for_it(tmp_path: Path) -> None:
@@ -278,7 +278,7 @@ def test_one_prompt_set_alone_makes_half_a_table(tmp_path: Path) -> None:
     entries = cells(tables.medians(found))
     assert entries["a", "Abstract"].value is None
     assert entries["a", "Concrete"].value is not None
-    assert f"Abstract prompts: none of the tasks ({CONCRETE}); --abstract chooses." in found.choices.told
+    assert f"Abstract prompts: none of the tasks ({CONCRETE}); --abstract chooses." in found.choices.notes
 
 
 @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ def test_one_prompt_set_alone_makes_half_a_table(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_labels_are_matched_by_name_and_not_by_likeness(label: str, name: str | None) -> None:
-    assert Names([label]).of(label) == name
+    assert PaperNames([label]).of(label) == name
 
 
 def test_a_match_can_be_declared(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from popbench.report.numbers import memory, seconds
 from popbench.report.rag_sizes import sizes
 from popbench.report.reference_titles import titles_of
 from popbench.report.run_files import read_run
-from popbench.report.stage_costs import Stages
+from popbench.report.stage_costs import StageCosts
 from run_folders import SYSTEMS, make_run
 
 PREDICTORS = [{"name": "mmra", "unit": "comments"}]
@@ -111,7 +111,7 @@ def test_embedded_clips_are_of_the_first_two_systems_and_spread_over_tasks_and_c
 
 
 def stages(samples: list[Sample]) -> list[dict[str, Any]]:
-    taken = Stages()
+    taken = StageCosts()
     for sample in samples:
         taken.add(sample)
     return taken.rows()

@@ -1,4 +1,4 @@
-"""Writing exported files: whole or not at all, and never over other content unless asked to."""
+"""Writes exported files all together or not at all, and replaces other content only if asked to."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from popbench.text import counted
 
 
 class Staged:
-    """Files on their way: each is written beside its target under another name, and all appear together."""
+    """Files that are being written, each beside its target under another name; all are renamed together."""
 
     def __init__(self, *, force: bool) -> None:
-        """Start with none; `force` lets them replace files with other content."""
+        """Start without files; with `force`, they may replace files with other content."""
         self._force = force
         self._made: dict[Path, Path] = {}
 
     def add(self, target: Path) -> Path:
-        """Make room for a file and return where to write it; raises UsageError where no file can be."""
+        """Return the path to write a file to; raises UsageError if the target cannot be written."""
         try:
             if target.exists() and not target.is_file():
                 what = "a folder" if target.is_dir() else "no regular file"
@@ -35,7 +35,7 @@ class Staged:
         return partial
 
     def keep(self) -> None:
-        """Put all files in their places; raises UsageError where that would replace other content."""
+        """Rename all files to their targets; raises UsageError if that would replace other content."""
         changed = [target for target, partial in self._made.items() if target.exists() and not _equal(target, partial)]
         if changed and not self._force:
             raise UsageError(_taken(changed))
@@ -44,14 +44,14 @@ class Staged:
         self._made = {}
 
     def drop(self) -> None:
-        """Remove what is still on its way."""
+        """Remove the files that were not renamed."""
         for partial in self._made.values():
             partial.unlink(missing_ok=True)
 
 
 @contextmanager
 def staged(*, force: bool) -> Iterator[Staged]:
-    """Give room for files, which are all there at the end, or none; raises RunError where the disk refuses."""
+    """Yield a `Staged`; its files are renamed at the end, or removed on an error. Raises RunError if that fails."""
     files = Staged(force=force)
     try:
         yield files

@@ -1,4 +1,4 @@
-"""One line for each table: what of the paper's the runs lack, and the options of `popbench eval` that run it."""
+"""Says what the runs lack of a table of the paper, and which options of `popbench eval` would run it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from popbench.paper.document import Code, Words
 from popbench.paper.entries import Lookup
-from popbench.paper.matching import name_to_run
+from popbench.paper.paper_names import name_to_run
 from popbench.paper.published import HUMAN
 
 
 @dataclass(frozen=True)
 class Missing:
-    """What a table lacks of the paper's, by its names: LLMs (with `human`), generators, modes as specs."""
+    """What the runs lack of a table: LLMs (or `human`) and generators by the paper's names, and modes as specs."""
 
     llms: Sequence[str] = ()
     generators: Sequence[str] = ()
@@ -26,9 +26,9 @@ class Missing:
 def gap(
     look: Lookup, missing: Missing, *, llm: str | None = None, generator: str | None = None, modes: Sequence[str] = ()
 ) -> Words | None:
-    """Say what is missing; None where nothing is.
+    """Return a sentence about what is missing, and the command that runs it; None if nothing is.
 
-    `llm`, `generator` and `modes` are the labels that what is missing has to be run with.
+    `llm`, `generator` and `modes` are the labels to run the missing systems with.
     """
     lacking = [
         *("human (matched)" if name == HUMAN else name for name in missing.llms),
@@ -39,8 +39,8 @@ def gap(
     if not lacking:
         return None
     options = list(_options(look, missing, llm, generator, modes))
-    said = f"Not in these runs: {', '.join(lacking)}."
-    return [f"{said} To run: ", Code(shlex.join(options)), "."] if options else said
+    sentence = f"Not in these runs: {', '.join(lacking)}."
+    return [f"{sentence} To run: ", Code(shlex.join(options)), "."] if options else sentence
 
 
 def _options(
@@ -53,7 +53,7 @@ def _options(
     generators = [name_to_run(name) for name in missing.generators]
     if not generators and generator is not None and (missing.llms or missing.modes):
         generators = [specs.get(f"generator {generator}", generator)]
-    new = missing.llms or missing.generators  # which lack every mode, not only those that all lack
+    new = missing.llms or missing.generators  # these have to be run in every mode
     for option, values in (("--llm", llms), ("--gen", generators), ("--mode", modes if new else missing.modes)):
         if llms or generators or missing.modes:
             for value in values:

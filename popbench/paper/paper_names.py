@@ -1,4 +1,4 @@
-"""Which labels of a run stand for which of the paper's systems."""
+"""Matches the labels of a run with the names of the paper's systems."""
 
 from __future__ import annotations
 
@@ -17,36 +17,38 @@ ALIASES: Mapping[str, Sequence[str]] = {
     "LTX-Video": ("ltx", "ltx-video"),
     "HunyuanVideo": ("hunyuan", "hunyuan-video"),
 }
-"""Labels that stand for the paper's systems; the first is the name that `popbench eval` knows it by.
+"""Labels that stand for the paper's systems; the first is the component's name in `popbench eval`.
 
-A label that says an option, as in `gpt-4o[temperature=0]`, is none of these: it is not how the paper ran it.
+A label with an option, such as `gpt-4o[temperature=0]`, stands for none: the paper did not run it so.
 """
 
 
 def normal(label: str) -> str:
-    """Write a label without case, spaces, points, dashes and underscores; other characters stay."""
+    """Return a label in lower case, without spaces, points, dashes and underscores."""
     return "".join(char for char in label.lower() if char not in " .-_")
 
 
-_KNOWN = {normal(alias): name for name, aliases in ALIASES.items() for alias in (name, *aliases)} | {HUMAN: HUMAN}
+_NAME_BY_ALIAS = {normal(alias): name for name, aliases in ALIASES.items() for alias in (name, *aliases)} | {
+    HUMAN: HUMAN
+}
 
 
-class Names:
+class PaperNames:
     """Finds the paper's name of a label, and the label of one of the paper's names."""
 
     def __init__(self, labels: Iterable[str], given: Sequence[str] = ()) -> None:
-        """Match labels; `given` adds `LABEL=NAME`. Raises UsageError for one that names no label, or nothing known."""
+        """Match labels; `given` adds `LABEL=NAME`. Raises UsageError for an unknown label, or name of the paper."""
         labels = list(labels)
-        self._names = {label: _KNOWN.get(normal(label)) for label in labels}
+        self._names = {label: _NAME_BY_ALIAS.get(normal(label)) for label in labels}
         for text in given:
-            label, equals, name = text.rpartition("=")  # labels may have an option's sign, the paper's names have not
+            label, equals, name = text.rpartition("=")  # a label may contain =, the paper's names do not
             if not equals or not label or not name:
                 raise UsageError(f"--match {text}: expected LABEL=NAME, as in --match my-llama=Llama-3.3-70B")
             if label not in self._names:
                 raise unknown("label", label, labels, f"in --match {text}")
-            if normal(name) not in _KNOWN:
+            if normal(name) not in _NAME_BY_ALIAS:
                 raise unknown("name of the paper", name, ALIASES, f"in --match {text}")
-            self._names[label] = _KNOWN[normal(name)]
+            self._names[label] = _NAME_BY_ALIAS[normal(name)]
 
     def of(self, label: str) -> str | None:
         """Return the paper's name of a label."""
@@ -54,22 +56,22 @@ class Names:
 
     def labels(self, name: str) -> list[str]:
         """Return the labels that stand for one of the paper's names."""
-        return [label for label, known in self._names.items() if known == name]
+        return [label for label, its_name in self._names.items() if its_name == name]
 
     def matched(self) -> list[tuple[str, str]]:
         """Return each label that stands for one of the paper's systems, with its name."""
         return [(label, name) for label in self.order(self._names) if (name := self.of(label)) is not None]
 
     def order(self, labels: Iterable[str]) -> list[str]:
-        """Sort labels: the paper's in its order, then others by name."""
-        known = [*paper()["llms"], *paper()["generators"]]
-        return sorted(labels, key=lambda label: (self._place(label, known), label))
+        """Sort labels: those of the paper's systems in its order, then others by name."""
+        in_order = [*paper()["llms"], *paper()["generators"]]
+        return sorted(labels, key=lambda label: (self._place(label, in_order), label))
 
-    def _place(self, label: str, known: Sequence[str]) -> int:
+    def _place(self, label: str, in_order: Sequence[str]) -> int:
         name = self.of(label)
-        return known.index(name) if name in known else len(known)
+        return in_order.index(name) if name in in_order else len(in_order)
 
 
 def name_to_run(name: str) -> str:
-    """Return what `popbench eval` calls one of the paper's models."""
+    """Return the name in `popbench eval` of one of the paper's models."""
     return ALIASES[name][0]

@@ -1,4 +1,4 @@
-"""What of two runs compares: the same tasks by the same predictors, and which system meets which."""
+"""Finds what compares in two runs: the tasks and predictors that both have, and the pairs of systems."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from popbench.scores.sources import read_source
 
 SIDES = ("before", "after")
 Pairs = Sequence[tuple[str, str]]
-"""Systems that meet: (before, after)."""
+"""Systems that are compared: (before, after)."""
 _SHOWN = 5
 
 
@@ -46,16 +46,16 @@ class Side:
 
 @dataclass(frozen=True)
 class Matched:
-    """The rows of one predictor on both sides, restricted to the places that all compared systems have."""
+    """The rows of one predictor on both sides, restricted to the prompts and repeats that all compared systems have."""
 
     before: Scores
     after: Scores
     both: Scores
-    """All of them, with systems named by `label`."""
+    """The rows of both sides, with systems named by `label`."""
 
 
 def read_side(path: Path) -> Side:
-    """Read a run, or exported scores; raises UsageError for what is neither, and for rows that are no scores."""
+    """Read a run, or exported scores; raises UsageError if it is neither, or if a row is no score."""
     scores = read_source(path)
     for item in scores:
         check_rows(item)
@@ -63,14 +63,14 @@ def read_side(path: Path) -> Side:
 
 
 def label(side: str, system: str) -> str:
-    """Name a system of one side where both sides' rows lie together."""
+    """Return a system's name in the joined rows of both sides."""
     return f"{system} {side}"
 
 
 def pair_systems(before: Side, after: Side, wanted: Sequence[str]) -> Pairs:
-    """Say which systems meet: those of one id, or those that `wanted` names, each `ID` or `ID=ID`.
+    """Return the pairs of systems to compare: those with the same id, or those in `wanted`, each `ID` or `ID=ID`.
 
-    Two runs of one system each need no names. Raises UsageError for what names no systems, and where none meet.
+    Two runs of one system each need no names. Raises UsageError for an unknown system, and if there is no pair.
     """
     ours, theirs = before.systems, after.systems
     if wanted:
@@ -91,18 +91,18 @@ def pair_systems(before: Side, after: Side, wanted: Sequence[str]) -> Pairs:
 
 
 def _named(text: str, before: Side, after: Side) -> tuple[str, str]:
-    """Read `ID` or `ID=ID`; ids may have signs of equality themselves."""
+    """Read `ID` or `ID=ID`; an id may contain `=`."""
     ours, theirs = set(before.systems), set(after.systems)
-    splits = [(text, text)] + [(text[:at], text[at + 1 :]) for at, char in enumerate(text) if char == "="]
+    splits = [(text, text)] + [(text[:index], text[index + 1 :]) for index, char in enumerate(text) if char == "="]
     fits = [(one, other) for one, other in splits if one in ours and other in theirs]
     if len(fits) == 1:
         return fits[0]
     if fits:
-        told = " or ".join(f"{one!r} with {other!r}" for one, other in fits)
-        raise UsageError(f"--system {text!r} may mean {told}: rename a system with label=")
-    known = [split for split in splits if split[0] in ours]
-    if known:
-        raise unknown("system", known[-1][1], theirs, f"{after.name} has no such system")
+        pairings = " or ".join(f"{one!r} with {other!r}" for one, other in fits)
+        raise UsageError(f"--system {text!r} may mean {pairings}: rename a system with label=")
+    starts = [split for split in splits if split[0] in ours]
+    if starts:
+        raise unknown("system", starts[-1][1], theirs, f"{after.name} has no such system")
     raise unknown("system", text, ours, f"{before.name} has no such system")
 
 
@@ -111,14 +111,16 @@ def _shown(pair: tuple[str, str]) -> str:
 
 
 def shared_predictors(before: Side, after: Side) -> list[tuple[Scores, Scores]]:
-    """Pair the predictors by their fingerprints; raises UsageError that names the difference where none is shared."""
+    """Pair the predictors by their fingerprints; raises UsageError that names them if none is shared."""
     theirs = {scores.predictor_digest: scores for scores in after.scores}
-    found = [(scores, theirs[scores.predictor_digest]) for scores in before.scores if scores.predictor_digest in theirs]
-    if found:
-        return found
-    told = [f"{_predictors(side)} in {side.name}" for side in (before, after)]
+    shared = [
+        (scores, theirs[scores.predictor_digest]) for scores in before.scores if scores.predictor_digest in theirs
+    ]
+    if shared:
+        return shared
+    predictors = [f"{_predictors(side)} in {side.name}" for side in (before, after)]
     raise UsageError(
-        f"the scores are of two predictors ({' and '.join(told)}): score both runs with the same one, "
+        f"the scores are of two predictors ({' and '.join(predictors)}): score both runs with the same one, "
         "--predictor scores the clips that are there"
     )
 
@@ -128,10 +130,10 @@ def _predictors(side: Side) -> str:
 
 
 def match(before: Scores, after: Scores, pairs: Pairs, *, common: bool) -> Matched:
-    """Restrict the scores of one predictor to what compares: the tasks that both have, and the systems that meet.
+    """Restrict the scores of one predictor to the tasks that both sides have, and to the systems that are compared.
 
-    Raises UsageError for two versions of a task, for demo scores against real ones, for no task in common, and, unless
-    `common` leaves their prompts out, for results that only some of the systems have.
+    Raises UsageError for two versions of a task, for demo scores against real ones, if no task is shared, and, unless
+    `common` leaves their prompts out, if only some of the systems have a result.
     """
     where = f"{before.source} and {after.source}"
     if before.demo != after.demo:
@@ -143,8 +145,8 @@ def match(before: Scores, after: Scores, pairs: Pairs, *, common: bool) -> Match
             raise UsageError(f"two versions of task {name!r} do not compare: their hashes differ ({where})")
         tasks[name] = {**ours, "group": ours["group"] or theirs["group"]}
     if not tasks:
-        told = f"{_few(sorted(before.tasks))} and {_few(sorted(after.tasks))}"
-        raise UsageError(f"{before.source} and {after.source} share no task: they are of {told}")
+        tasks_of = f"{_few(sorted(before.tasks))} and {_few(sorted(after.tasks))}"
+        raise UsageError(f"{before.source} and {after.source} share no task: they are of {tasks_of}")
     sides = (
         _only(before, {one for one, _ in pairs}, tasks),
         _only(after, {other for _, other in pairs}, tasks),
@@ -163,7 +165,7 @@ def _only(scores: Scores, systems: Collection[str], tasks: Mapping[str, dict[str
 
 
 def _within(scores: Scores, kept: Mapping[str, Block]) -> Scores:
-    """Leave out the prompts and repeats that a task's block does not have."""
+    """Return the scores without the prompts and repeats that a task's block lacks."""
     rows = scores.table
     chosen = np.zeros(len(rows), bool)
     for name, block in kept.items():
@@ -173,17 +175,17 @@ def _within(scores: Scores, kept: Mapping[str, Block]) -> Scores:
 
 
 def _check_complete(both: Scores, pairs: Pairs, before: Scores, after: Scores) -> None:
-    """Raise UsageError that names the results that the system that lacks most does not have."""
+    """Raise UsageError if results are missing; it names those of the system that lacks most."""
     rows, done = both.table, ~both.table.has_status(ERROR)
     has = {
         name: rows.where(rows.of_systems([name]) & done)
         for pair in pairs
         for name in (label(side, system) for side, system in zip(SIDES, pair, strict=True))
     }
-    system, there = min(has.items(), key=lambda item: (len(item[1]), item[0]))
-    if len(there) == len(np.unique(rows.asked())):
+    system, held = min(has.items(), key=lambda item: (len(item[1]), item[0]))
+    if len(held) == len(np.unique(rows.repeat_codes())):
         return
-    missing = sorted({_place(row) for row in rows} - {_place(row) for row in there})
+    missing = sorted({_sample_key(row) for row in rows} - {_sample_key(row) for row in held})
     source = before.source if system.endswith(" before") else after.source
     names = [f"{task}/{prompt}" + (f" repeat {repeat}" if repeat else "") for task, prompt, repeat in missing]
     count = f"{len(missing)} result{'s' * (len(missing) > 1)}"
@@ -193,7 +195,7 @@ def _check_complete(both: Scores, pairs: Pairs, before: Scores, after: Scores) -
     )
 
 
-def _place(row: ScoreRow) -> tuple[str, str, int]:
+def _sample_key(row: ScoreRow) -> tuple[str, str, int]:
     return row.task, row.prompt_id, row.repeat
 
 

@@ -1,4 +1,4 @@
-"""Asking a predictor about titles with videos, through the engine of the run."""
+"""Scores variants of titles and videos with a predictor, through the local engine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from popbench.video import VideoError
 
 @dataclass
 class Scored:
-    """What came of one round of questions: scores, failures of single items, and why the predictor ended, if it did."""
+    """Scores of variants, failures of single ones, and why the predictor ended early, if it did."""
 
     popularity: dict[Variant, float] = field(default_factory=dict)
     extra: dict[Variant, Mapping[str, JSON]] = field(default_factory=dict)
@@ -27,7 +27,7 @@ class Scored:
 
 
 class Scorer:
-    """One predictor at work for an audit."""
+    """Scores variants with one predictor."""
 
     def __init__(self, engine: Engine, predictor: Part, folder: Path, progress: Progress) -> None:
         self._engine = engine
@@ -36,9 +36,9 @@ class Scorer:
         self._progress = progress
 
     def score(self, stage: str, wanted: Iterable[Variant]) -> Scored:
-        """Ask about every variant once; raises RunError where the disk refuses.
+        """Score every variant once; raises RunError if the disk refuses.
 
-        A predictor that breaks its contract ends here: what it answered counts, and the next call begins anew.
+        If the predictor breaks its contract, the scores so far are returned, and the next call loads it again.
         """
         variants = list(dict.fromkeys(wanted))
         by_id = {f"{number:06d}": variant for number, variant in enumerate(variants)}

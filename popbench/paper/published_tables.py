@@ -1,4 +1,4 @@
-"""The paper's tables as published, win rates with their intervals."""
+"""Lists the paper's tables as published, with intervals of the win rates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAMES = {"llm": "LLM", "generator": "Generator", "opponent": "Opponent", "stage
 
 
 def rates() -> Iterator[Block]:
-    """Show tables 4 to 7."""
+    """Yield tables 4 to 7."""
     n = int(paper()["prompts"])
     yield Heading("Every published win rate with its interval", "rates")
     yield Paragraph(
@@ -26,7 +26,7 @@ def rates() -> Iterator[Block]:
         names = len(table.keys) - len(columns[0])
         starts = list(dict.fromkeys(key[:names] for key in table.entries))
         heads = [" ".join([str(prompts).capitalize(), *map(mode_name, map(str, mode))]) for prompts, *mode in columns]
-        yield Paragraph(f"Table {table.number}: {table.about}.")
+        yield Paragraph(f"Table {table.number}: {table.subject}.")
         yield Grid(
             [*(_NAMES[key] for key in table.keys[:names]), *heads],
             [
@@ -46,7 +46,7 @@ def _rate(table: Published, key: Key, n: int) -> Cell:
 
 
 def medians() -> Iterator[Block]:
-    """Show tables 2, 3 and 8."""
+    """Yield tables 2, 3 and 8."""
     yield Heading("Medians", "medians")
     yield Paragraph(
         "A median has no interval without the popularity of each prompt, which is not published. Differences between "
@@ -54,7 +54,7 @@ def medians() -> Iterator[Block]:
         "more than one of 100."
     )
     two, three, eight = published(2), published(3), published(8)
-    yield Paragraph(f"Table 2: {two.about}.")
+    yield Paragraph(f"Table 2: {two.subject}.")
     yield Grid(
         ["", *(prompts.capitalize() for prompts in PROMPTS)],
         [
@@ -65,7 +65,7 @@ def medians() -> Iterator[Block]:
             for llm in two.names("llm")
         ],
     )
-    yield Paragraph(f"Table 3: {three.about}; 20 prompts in each.")
+    yield Paragraph(f"Table 3: {three.subject}; 20 prompts in each.")
     llms = three.names("llm")
     yield Grid(
         ["Category", "Prompts", *map(str, llms)],
@@ -76,7 +76,7 @@ def medians() -> Iterator[Block]:
         ],
         labels=2,
     )
-    yield Paragraph(f"Table 8: {eight.about}.")
+    yield Paragraph(f"Table 8: {eight.subject}.")
     yield Grid(
         ["RAG size", *(prompts.capitalize() for prompts in PROMPTS)],
         [
@@ -92,10 +92,10 @@ def _median(table: Published, *key: str | int) -> Cell:
 
 
 def costs() -> Iterator[Block]:
-    """Show tables 9 and 10."""
+    """Yield tables 9 and 10."""
     yield Heading("Costs", "costs")
     for table in map(published, (9, 10)):
-        yield Paragraph(f"Table {table.number}: {table.about}.")
+        yield Paragraph(f"Table {table.number}: {table.subject}.")
         yield Grid(
             [*(_NAMES[key] for key in table.keys), "VRAM, MB", "Seconds"],
             [
