@@ -1,4 +1,4 @@
-"""What a chat API is asked: the options of its class, and the address of OpenAI's own."""
+"""The options of chat APIs, and OpenAI's address."""
 
 from __future__ import annotations
 
