@@ -8,11 +8,12 @@ of them whole, or none.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,13 +21,13 @@ from typing import Any, BinaryIO
 from popbench.errors import RunError, damage, one_line
 from popbench.records import JSON
 
-LARGEST = 2**29
+MAX_FILE_BYTES = 2**29
 """Bytes of a file that is read as a whole, at most."""
-LONGEST = 2**26
+MAX_LINE_BYTES = 2**26
 """Bytes of a line, at most."""
-SMALL = 2**17
+MAX_CONFIG_BYTES = 2**17
 """Bytes of a file that people write, such as a task's YAML, at most."""
-_NODES = 50_000
+_MAX_YAML_VALUES = 50_000
 """Values of a YAML file at most, with those counted again that an alias repeats."""
 
 
@@ -42,7 +43,7 @@ def opened(path: Path) -> BufferedReader:
     return os.fdopen(found, "rb")
 
 
-def read_bytes(path: Path, most: int = LARGEST) -> bytes:
+def read_bytes(path: Path, most: int = MAX_FILE_BYTES) -> bytes:
     """Read a file; raises OSError for one that is larger than `most` bytes."""
     with opened(path) as file:
         data = file.read(most + 1) if os.fstat(file.fileno()).st_size <= most else b""
@@ -55,17 +56,17 @@ def _told(size: int) -> str:
     return f"{size // 2**20:,} MiB" if size >= 2**20 else f"{size // 2**10:,} KiB"
 
 
-def read_text(path: Path, most: int = LARGEST) -> str:
+def read_text(path: Path, most: int = MAX_FILE_BYTES) -> str:
     """Read a file of UTF-8; raises OSError as `read_bytes` does, and UnicodeDecodeError."""
     return read_bytes(path, most).decode("utf-8")
 
 
-def read_json(path: Path, most: int = LARGEST) -> JSON:
+def read_json(path: Path, most: int = MAX_FILE_BYTES) -> JSON:
     """Read a file of JSON; raises OSError as `read_bytes` does, and ValueError or RecursionError for what is none."""
     return json.loads(read_text(path, most))
 
 
-def read_lines(path: Path, longest: int = LONGEST) -> Iterator[str]:
+def read_lines(path: Path, longest: int = MAX_LINE_BYTES) -> Iterator[str]:
     """Yield the lines of a file of UTF-8; raises OSError for what is no file, ValueError for a line that is too long.
 
     A mark at the beginning that says that it is UTF-8 is left out.
@@ -79,7 +80,7 @@ def read_lines(path: Path, longest: int = LONGEST) -> Iterator[str]:
             start = b""
 
 
-def read_yaml(path: Path, most: int = SMALL) -> JSON:
+def read_yaml(path: Path, most: int = MAX_CONFIG_BYTES) -> JSON:
     """Read a file of YAML, with plain values only; raises OSError as `read_bytes` does, ValueError for what is none."""
     return yaml_value(read_text(path, most))
 
@@ -93,8 +94,8 @@ def yaml_value(text: str) -> JSON:
         node = loader.get_single_node()
         if node is None:
             return None
-        if _size(node, {}) > _NODES:
-            raise ValueError(f"more than {_NODES:,} values, with those that aliases repeat")
+        if _size(node, {}) > _MAX_YAML_VALUES:
+            raise ValueError(f"more than {_MAX_YAML_VALUES:,} values, with those that aliases repeat")
         return loader.construct_document(node)
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(damage(error)) from error
@@ -105,9 +106,9 @@ def _size(node: Any, known: dict[int, int]) -> int:
     if node.id == "scalar":
         return 1
     if id(node) not in known:
-        known[id(node)] = _NODES  # within itself
+        known[id(node)] = _MAX_YAML_VALUES  # within itself
         parts = [part for pair in node.value for part in pair] if node.id == "mapping" else node.value
-        known[id(node)] = min(_NODES + 1, 1 + sum(_size(part, known) for part in parts))
+        known[id(node)] = min(_MAX_YAML_VALUES + 1, 1 + sum(_size(part, known) for part in parts))
     return known[id(node)]
 
 
@@ -118,20 +119,78 @@ def opened_new(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), "wb")
 
 
-def write_new(path: Path, data: bytes) -> None:
-    """Write a file anew, as `opened_new` does."""
-    with opened_new(path) as file:
+def part_of(path: Path, *, shared: bool = False) -> Path:
+    """Name the file that becomes `path` once it is whole: `.NAME.part`.
+
+    `shared` adds the process's number, for folders in which several processes may write the same file.
+    """
+    # In the same folder: a rename is atomic on one file system only. `remove_parts` and the lock of a run directory
+    # clear such files away after a kill.
+    return path.with_name(f".{path.name}.{os.getpid()}.part" if shared else f".{path.name}.part")
+
+
+@contextmanager
+def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
+    """Write a file whole or not at all: yields the path to write to, which replaces `path` if nothing is raised.
+
+    The file is not synced to disk: after a crash of the machine it may be empty. Callers to which that matters sync.
+    """
+    part = part_of(path, shared=shared)
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        with suppress(OSError):  # the error that led here is the one to report
+            part.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, data: bytes, *, shared: bool = False) -> None:
+    """Write a file as `replacing` does; raises OSError where the disk refuses."""
+    with replacing(path, shared=shared) as part, opened_new(part) as file:
         file.write(data)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    with opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def copy(source: Path, target: Path) -> str:
+    """Copy a file in one pass and return the SHA-256 of its bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with opened(source) as read, opened_new(target) as write:
+        while block := read.read(2**20):
+            digest.update(block)
+            write.write(block)
+    return digest.hexdigest()
+
+
+def copy_whole(source: Path, target: Path, wanted: str | None = None) -> str:
+    """Copy a file as `replacing` does and return the SHA-256 of its bytes.
+
+    `target` stays as it was if that is not the hash `wanted`.
+    """
+    part = part_of(target)
+    try:
+        found = copy(source, part)
+        if wanted in (None, found):
+            part.replace(target)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+    return found
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:
     """Write texts below `folder`, by their relative paths; they appear in this order, once all of them are written.
 
-    Raises RunError where the disk refuses, and where a folder on the way is a link; then what was there is as it was.
+    Raises RunError if the disk refuses or a folder on the way is a link; then what was there is unchanged.
     A process that is killed leaves at most files named `.*.part` and, in the moment of renaming, some files that are
     newer than others.
     """
-    parts = {name: folder / Path(name).with_name(f".{Path(name).name}.part") for name in files}
+    # Not through `replacing`: no file may appear before the last one is written.
+    parts = {name: part_of(folder / name) for name in files}
     missing = {parent for part in parts.values() for parent in part.parents if not parent.exists()}
     name = ""
     try:
@@ -139,7 +198,8 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
             if any((folder / parent).is_symlink() for parent in Path(name).parents if parent.name):
                 raise NotADirectoryError(20, "a link is in the way, and nothing is written through it")
             parts[name].parent.mkdir(parents=True, exist_ok=True)
-            write_new(parts[name], text.encode("utf-8", "replace"))
+            with opened_new(parts[name]) as file:
+                file.write(text.encode("utf-8", "replace"))
         for name in files:
             if (folder / name).is_dir():
                 raise IsADirectoryError(21, "a folder is in the way")

@@ -35,6 +35,11 @@ def clip_key(generator: str, video_prompt: str, seed: int) -> str:
     return digest("clip", generator, video_prompt, seed, dict(ENCODER))
 
 
+def clip_name(key: str) -> str:
+    """Name a clip's file in the folder `videos` of a run."""
+    return f"{key}.mp4"
+
+
 def score_key(predictor: str, title: str, video_sha256: str) -> str:
     """Key a score by the predictor's fingerprint, the title and the video's bytes."""
     return digest("score", predictor, title, video_sha256)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 JSON: TypeAlias = Any
 """What `json.dumps` writes and `json.loads` reads."""
 
-LARGEST = 1e300
+MAX_POPULARITY = 1e300
 """What a popularity is at most, so that sums of some are still numbers."""
 
 Status: TypeAlias = Literal["ok", "invalid", "error"]

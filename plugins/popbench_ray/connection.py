@@ -214,6 +214,8 @@ def _join(address: str) -> Connection:
     if token_error is not None:
         raise UnreachableError(f"address={address}: {token_error}")
     connection = Connection(address, own=True)
+    with suppress(OSError):  # Ray notes the address here, and fails where a cluster was started with another --temp-dir
+        Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp", "ray").mkdir(exist_ok=True)
     try:
         # Ray replaces 127.0.0.1 by the machine's own address, on which a loopback cluster does not listen
         loopback = (

@@ -27,6 +27,8 @@ from popbench.progress import Progress
 from popbench.records import JSON, Sample
 from popbench.registry import Resolved, load_registry
 from popbench.runs.directory import HeldDirectory, check_free
+from popbench.runs.run_json import FILE as RUN_JSON
+from popbench.runs.run_json import RunJson, read_finished, read_run_json
 from popbench.runs.samples import read_jsonl
 from popbench.stats.variance import pair_across
 from popbench.text import counted
@@ -64,24 +66,21 @@ def audit(
         RunError: a predictor could not even score the samples as they are, or the disk refused; nothing was written.
     """
     progress = progress or Progress()
-    if not path.is_dir():
-        raise UsageError(f"{path}: no such folder: give the directory of a run")
-    if not (path / "run.json").is_file():
-        raise UsageError(f"{path}: not a run directory (run.json is missing)")
+    read_run_json(path)  # a lock is left in a run only
     check_free(path)
     with HeldDirectory(path) as directory:
-        about = _about(path)
-        board = _board(path, about)  # before hours of work, not after
+        run_json = read_finished(path)
+        board = _board(path, run_json)  # before hours of work, not after
         every = list(read_jsonl(path / "samples.jsonl"))
         samples = select(every, limit)
         _check_samples(path, samples)
-        parts = _predictors(path, about, predictors)
+        parts = _predictors(path, run_json, predictors)
         # Not the run's own, which may be on machines that only its run.json knows.
-        engine = load_registry().resolve("engine", "local", _runtime(about))
+        engine = load_registry().resolve("engine", "local", _runtime(run_json))
         _check(parts, engine)
         with _working(engine.component, progress) as folder:
             audits = [
-                _Audit(part, samples, about, path, limit, shuffles, seed).run(
+                _Audit(part, samples, run_json, path, limit, shuffles, seed).run(
                     Scorer(engine.component, part, folder, progress)
                 )
                 for part in parts
@@ -92,7 +91,7 @@ def audit(
             "notes": {part.label: note for part in parts if (note := part.resolved.component.note)},
             "audits": audits,
         }
-        _write(directory, found, about, every, board)
+        _write(directory, found, run_json, every, board)
     return found
 
 
@@ -108,28 +107,9 @@ def _working(engine: Engine, progress: Progress) -> Iterator[Path]:
             progress.close()
 
 
-def _about(path: Path) -> dict[str, Any]:
-    """Read run.json; raises UsageError for a run that has no scores."""
-    try:
-        about: dict[str, Any] = read_json(path / "run.json")
-        config = about["config"]
-        finished, stopped = about["finished"], config["stop_after"]
-        for needed in (about["predictors"].items(), about["units"].items(), config["predictor"]):
-            list(needed)
-        if not all(isinstance(spec, str) for spec in config["predictor"]) or isinstance(config["predictor"], str):
-            raise ValueError("its predictors are no list of specs")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UsageError(f"{path}: run.json cannot be read ({damage(error)})") from error
-    if stopped:
-        raise UsageError(f"{path}: the run stopped after {stopped}, so it has no scores: run it without --stop-after")
-    if not finished:
-        raise UsageError(f"{path}: the run was stopped before it was done: give its command again first")
-    return about
-
-
-def _runtime(about: Mapping[str, Any]) -> dict[str, JSON]:
+def _runtime(run_json: RunJson) -> dict[str, JSON]:
     """Return the runtime options that the run gave to every component that has them."""
-    concurrency = about["config"].get("concurrency")
+    concurrency = run_json["config"].get("concurrency")
     return {} if concurrency is None else {"concurrency": concurrency}
 
 
@@ -159,19 +139,19 @@ def _check_samples(path: Path, samples: Sequence[Sample]) -> None:
         )
 
 
-def _predictors(path: Path, about: Mapping[str, Any], specs: Sequence[str]) -> list[Part]:
+def _predictors(path: Path, run_json: RunJson, specs: Sequence[str]) -> list[Part]:
     """Resolve the predictors; raises UsageError where one is not the one that it is called after."""
     registry = load_registry()
+    recorded = run_json["config"].get("predictor", [])
     if not specs:
-        source, recorded = str(path / "run.json"), about["config"]["predictor"]
+        source = str(path / RUN_JSON)
         check_recorded(recorded, source)
         for spec in recorded:
             check_named({"predictor": spec}, source, f"give the one that you mean, {typed('--predictor', spec)}")
     parts: dict[str, Part] = {}
-    for spec in specs or about["config"]["predictor"]:
-        part = as_part(registry.resolve("predictor", spec, _runtime(about)))
-        known = about["predictors"].get(part.label)
-        if known is not None and known != part.digest:
+    for spec in specs or recorded:
+        part = as_part(registry.resolve("predictor", spec, _runtime(run_json)))
+        if run_json["predictors"].get(part.label, part.digest) != part.digest:
             raise UsageError(
                 f"{path}: predictor {part.label} is not the one that scored the run, their fingerprints differ: score "
                 "the run with it first (popbench eval), or name it apart with label="
@@ -201,13 +181,13 @@ class _Audit:
         self,
         part: Part,
         samples: Sequence[Sample],
-        about: Mapping[str, Any],
+        run_json: RunJson,
         path: Path,
         limit: int | None,
         shuffles: int,
         seed: int,
     ) -> None:
-        self.part, self.samples, self.about = part, samples, about
+        self.part, self.samples, self.run_json = part, samples, run_json
         self.limit, self.shuffles, self.seed = limit, shuffles, seed
         self.asked = [(sample.title or "", path / str(sample.video)) for sample in samples]
 
@@ -250,7 +230,7 @@ class _Audit:
         self, scores: Floats, unchanged: Scored, attribution: Attribution, found: Mapping[str, JSON]
     ) -> dict[str, JSON]:
         label = self.part.label
-        of_run = label in self.about["predictors"]
+        of_run = label in self.run_json["predictors"]
         stored = {
             number: popularity
             for number, sample in enumerate(self.samples)
@@ -266,7 +246,7 @@ class _Audit:
             "predictor": label,
             "digest": self.part.digest,
             "unit": component.unit,
-            "demo": bool(component.demo or self.about["demo"]),
+            "demo": bool(component.demo or self.run_json["demo"]),
             "of_run": of_run,
             "limit": self.limit,
             "shuffles": self.shuffles,
@@ -297,7 +277,7 @@ def _log2(scored: Scored, variants: Sequence[Variant]) -> Floats:
     return np.log2([scored.popularity.get(variant, np.nan) for variant in variants])
 
 
-def _board(path: Path, about: Mapping[str, Any]) -> dict[str, Any] | None:
+def _board(path: Path, run_json: RunJson) -> dict[str, Any] | None:
     """Return the run's board without audits, None where it has none; raises UsageError for one that is damaged."""
     if not (path / "results.json").exists():
         return None
@@ -305,7 +285,7 @@ def _board(path: Path, about: Mapping[str, Any]) -> dict[str, Any] | None:
         board: dict[str, Any] = read_json(path / "results.json")
         board["remarks"] = [line for line in board["remarks"] if line != OUTDATED]
         board.pop("audit", None)
-        render(board, about["config"])
+        render(board, run_json["config"])
     except Exception as error:  # whatever stands there, it is no board
         raise UsageError(
             f"{path / 'results.json'} cannot be read as a board ({damage(error)}): run popbench eval again"
@@ -316,7 +296,7 @@ def _board(path: Path, about: Mapping[str, Any]) -> dict[str, Any] | None:
 def _write(
     directory: HeldDirectory,
     found: Mapping[str, Any],
-    about: Mapping[str, Any],
+    run_json: RunJson,
     samples: Sequence[Sample],
     board: dict[str, Any] | None,
 ) -> None:
@@ -326,4 +306,4 @@ def _write(
     directory.write_text("audit.md", document(found))
     if board is not None:
         keep_audit(board, samples, directory.path)
-        write_board(directory, board, about["config"])
+        write_board(directory, board, run_json["config"])

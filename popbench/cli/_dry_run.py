@@ -13,14 +13,14 @@ from popbench.planning.plan import Plan
 from popbench.progress.console import make_console, tell
 from popbench.runs.cost_estimate import CHARS_PER_TOKEN, OUTPUT_TOKENS, estimate
 from popbench.runs.directory import run_path
-from popbench.runs.preflight import Work, missing, workload
+from popbench.runs.preflight import ComponentWork, count_work, missing
 from popbench.text import counted, dollars, tokens
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> int:
     """Print the plan; return the exit status: 2 where something is missing to carry it out."""
     path = run_path(plan)
-    work = workload(plan, path, exact=True)
+    work = count_work(plan, path, exact=True)
     lacks = missing(plan, work)
     if as_json:
         plan_json = {
@@ -46,7 +46,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> int:
     return 2 if lacks else 0
 
 
-def _disk_mb(work: Sequence[Work], path: Path) -> float | None:
+def _disk_mb(work: Sequence[ComponentWork], path: Path) -> float | None:
     """Estimate the clips still to come from those that are there; None where there are none."""
     sizes = [file.stat().st_size for file in (path / "videos").glob("*.mp4")]
     if not sizes:
@@ -55,7 +55,7 @@ def _disk_mb(work: Sequence[Work], path: Path) -> float | None:
     return round(left * sum(sizes) / len(sizes) / 1e6, 1)
 
 
-def _show(plan: Plan, path: Path, work: Sequence[Work]) -> None:
+def _show(plan: Plan, path: Path, work: Sequence[ComponentWork]) -> None:
     from rich.table import Table
     from rich.text import Text
 

@@ -1,7 +1,6 @@
 """What a plugin answers, checked: the loop around a plugin's iterator that every engine shares.
 
-It runs in the process where the plugin runs, and stores nothing: the driver does. `Running` (`component_thread`)
-is this loop in a thread of its own.
+It runs in the process where the plugin runs, and stores nothing. `ComponentThread` is this loop in a thread of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +19,8 @@ import numpy as np
 
 from popbench.errors import ComponentError, RunError, one_line
 from popbench.interfaces import LLM, Component, Predictor, VideoGenerator
-from popbench.prompting.drafts import split_thoughts
+from popbench.keys import clip_name
+from popbench.prompting.drafts import split_reasoning
 from popbench.records import (
     Answer,
     Clip,
@@ -204,12 +204,11 @@ def _checked_costs(answer: Any) -> Any:
 def _checked_completion(answer: Completion) -> Completion:
     if not isinstance(answer.text, str) or not isinstance(answer.reasoning, str | None):
         raise ValueError(f"completion text is {type(answer.text).__name__}, expected str")
-    thoughts, text = split_thoughts(_encodable(answer.text))
-    reasoning = "\n\n".join(part for part in (_encodable(answer.reasoning or "").strip(), thoughts) if part)
+    text, reasoning = split_reasoning(_encodable(answer.text), _encodable(answer.reasoning or ""))
     usage = answer.usage
     if usage is not None and not all(isinstance(key, str) and isinstance(n, int) for key, n in usage.items()):
         raise ValueError(f"usage is {usage!r}, expected counts of tokens by kind")
-    return replace(answer, text=text.strip() if thoughts else text, reasoning=reasoning or None)
+    return replace(answer, text=text, reasoning=reasoning)
 
 
 def _encodable(text: str) -> str:
@@ -247,7 +246,7 @@ def _rendered(clip: Clip, request: VideoRequest, workspace: Path, who: str, make
         "comment": f"AI-generated video, made by popbench with {maker}, seed {request.seed}",
         "description": "AI-generated",
     }
-    return Rendered(replace(clip, frames=check_frames(clip.frames)), workspace / f"{clip.id}.mp4", tags, who)
+    return Rendered(replace(clip, frames=check_frames(clip.frames)), workspace / clip_name(clip.id), tags, who)
 
 
 def _black(clip: Clip) -> Failure:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from popbench.engines.answer_stream import Rendered, answers
-from popbench.engines.load_lock import Turns
+from popbench.engines.load_lock import LoadLock
 from popbench.errors import ComponentError
 from popbench.interfaces import Component
 from popbench.records import Answer, Request
@@ -20,13 +20,13 @@ THREAD = "popbench-"
 INTERRUPTED = "interrupted"
 
 
-class Running:
+class ComponentThread:
     """A component at work in a thread of its own, which an engine takes answers from in another.
 
     The component's thread goes on only when the taker comes back, that is, after the answer before was stored. One
     clip of frames is the exception: while the taker encodes and stores it, the next one is rendered, and no more.
     An engine that keeps no watch over silence needs one line: `yield from Running(component, items, workspace)`.
-    `turns` are shared by the components that compute in one process at the same time.
+    `load_lock` are shared by the components that compute in one process at the same time.
     """
 
     _grace = 2.0
@@ -38,10 +38,10 @@ class Running:
         workspace: Path,
         label: str = "",
         *,
-        turns: Turns | None = None,
+        load_lock: LoadLock | None = None,
         warm: bool = False,
     ) -> None:
-        self._input = _Input(items, turns, self, warm=warm)
+        self._input = _Input(items, load_lock, self, warm=warm)
         self._source = answers(component, self._input, workspace, label)
         self._wanted = threading.Semaphore(0)
         self._ready: queue.SimpleQueue[Answer | Rendered | BaseException | None] = queue.SimpleQueue()
@@ -138,9 +138,9 @@ class Running:
 class _Input:
     """What a component is fed, which tells when it waits, and gives up its turn while it does."""
 
-    def __init__(self, items: Iterable[Request], turns: Turns | None, owner: object, *, warm: bool) -> None:
+    def __init__(self, items: Iterable[Request], load_lock: LoadLock | None, owner: object, *, warm: bool) -> None:
         self._items = iter(items)
-        self._turns = turns
+        self._load_lock = load_lock
         self._owner = owner
         self._waits = False
         self._since = time.monotonic()
@@ -153,23 +153,23 @@ class _Input:
 
     def enter(self) -> None:
         """Wait for a turn."""
-        if (turns := self._turns) is not None:
+        if (load_lock := self._load_lock) is not None:
             self._waits = True
-            turns.enter(self._owner, alone=not self.warm)
-            if self._turns is None:  # abandoned meanwhile
-                turns.leave(self._owner)
+            load_lock.enter(self._owner, alone=not self.warm)
+            if self._load_lock is None:  # abandoned meanwhile
+                load_lock.leave(self._owner)
         self._waits, self._since = False, time.monotonic()
 
     def leave(self) -> None:
         """End a turn, if there is one."""
-        if (turns := self._turns) is not None:
-            turns.leave(self._owner)
+        if (load_lock := self._load_lock) is not None:
+            load_lock.leave(self._owner)
 
     def abandon(self) -> None:
         """Let the others go on beside a component that hangs."""
-        turns, self._turns = self._turns, None
-        if turns is not None:
-            turns.leave(self._owner)
+        load_lock, self._load_lock = self._load_lock, None
+        if load_lock is not None:
+            load_lock.leave(self._owner)
 
     def __iter__(self) -> Iterator[Request]:
         return self

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 
 
-class Turns:
+class LoadLock:
     """Lets many owners in together, or one alone. One that waits to be alone goes before later ones."""
 
     def __init__(self) -> None:

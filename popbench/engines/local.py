@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from popbench.engines.component_thread import Running
-from popbench.engines.load_lock import Turns
+from popbench.engines.component_thread import ComponentThread
+from popbench.engines.load_lock import LoadLock
 from popbench.errors import ComponentError, one_line
 from popbench.interfaces import Component, Engine
 from popbench.options import Options, runtime
@@ -38,7 +38,7 @@ class LocalEngine(Engine):
         self._workspace = Path()
         self._open: dict[int, _Open] = {}
         self._lock = threading.Lock()
-        self._turns = Turns()
+        self._load_lock = LoadLock()
 
     def start(self, workspace: Path) -> None:
         """Remember where finished clips go."""
@@ -47,14 +47,16 @@ class LocalEngine(Engine):
     def map(self, spec: ComponentSpec, items: Iterable[Request]) -> Iterator[Answer]:
         """Run the component in a thread and hand its answers over one by one."""
         made = self._component(spec)
-        turns = None if made.needs.remote else self._turns
-        running = Running(made.component, items, self._workspace, spec.label, turns=turns, warm=made.warm)
-        made.running = running
+        load_lock = None if made.needs.remote else self._load_lock
+        thread = ComponentThread(
+            made.component, items, self._workspace, spec.label, load_lock=load_lock, warm=made.warm
+        )
+        made.thread = thread
         limit = self.options.inactivity_limit
         try:
             while True:
                 try:
-                    answer = running.next(timeout=limit)
+                    answer = thread.next(timeout=limit)
                 except TimeoutError:
                     raise ComponentError(
                         f"{spec.kind} {spec.label} gave no answer for {limit:g} s: it is given up "
@@ -64,8 +66,8 @@ class LocalEngine(Engine):
                     return
                 yield answer
         finally:
-            running.stop()
-            made.warm = running.warm
+            thread.stop()
+            made.warm = thread.warm
 
     def overlaps(self, spec: ComponentSpec, others: Sequence[ComponentSpec]) -> bool:
         """Allow what works elsewhere, and one component with GPUs beside one without."""
@@ -92,14 +94,14 @@ class LocalEngine(Engine):
     def interrupt(self) -> None:
         """Wake the threads that wait for answers."""
         for made in list(self._open.values()):
-            if made.running is not None:
-                made.running.interrupt()
+            if made.thread is not None:
+                made.thread.interrupt()
 
     def release(self, spec: ComponentSpec) -> None:
         """Close the component that was made for this spec, unless its thread hangs: then it cannot be touched."""
         with self._lock:
             made = self._open.pop(id(spec), None)
-        if made is not None and not (made.running is not None and made.running.alive):
+        if made is not None and not (made.thread is not None and made.thread.alive):
             made.component.close()
 
     def close(self) -> None:
@@ -115,5 +117,5 @@ class _Open:
     spec: ComponentSpec
     component: Component
     needs: Needs
-    running: Running | None = None
+    thread: ComponentThread | None = None
     warm: bool = False

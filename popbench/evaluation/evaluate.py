@@ -12,16 +12,17 @@ from popbench.errors import RunError, UsageError, one_line
 from popbench.evaluation.finish import finish
 from popbench.interfaces import Engine
 from popbench.pipeline.human_baseline import Match, find_matches
-from popbench.pipeline.stages import Pipeline
+from popbench.pipeline.ledger_view import LedgerView
+from popbench.pipeline.pipeline import Pipeline
 from popbench.planning.config import resolve_config
 from popbench.planning.plan import Plan
 from popbench.planning.resolve import make_plan
 from popbench.progress import Progress
 from popbench.runs.directory import RunDirectory, check_free, check_shard, run_path
-from popbench.runs.heartbeat import Pulse
-from popbench.runs.preflight import Work, missing, workload
+from popbench.runs.heartbeat import Heartbeat
+from popbench.runs.preflight import ComponentWork, count_work, missing
 from popbench.runs.run import Run
-from popbench.runs.run_json import describe
+from popbench.runs.run_json import FILE, describe
 
 Specs = str | Sequence[str] | None
 
@@ -74,38 +75,39 @@ def execute(plan: Plan, progress: Progress) -> Run:
     path = run_path(plan)
     check_free(path)  # before its ledger is read, which may be on another machine's disk
     check_shard(path, plan.config.shard)
-    work = workload(plan, path)
+    work = count_work(plan, path)
     engine: Engine = plan.engine.component
     with closing(plan), closing(engine):  # checks may have made it go to other machines
         if lacks := missing(plan, work):
             raise UsageError("\n".join(lacks))
         started = time.time()
         matches = _look_up(plan, work, progress)
-        with RunDirectory(path, plan) as directory, Pulse(directory, started):
-            directory.write_json("run.json", describe(plan, started))
-            pipeline = Pipeline(plan, directory.ledger, engine, directory.videos, progress, matches)
+        with RunDirectory(path, plan) as directory, Heartbeat(directory, started):
+            directory.write_json(FILE, describe(plan, started))
+            view = LedgerView(directory.ledger, directory.videos)
+            pipeline = Pipeline(plan, directory.ledger, engine, view, progress)
             engine.start(directory.videos)
-            if (told := _demonstration(plan)) is not None:
-                progress.notice(told)
+            if (notice := _demonstration(plan)) is not None:
+                progress.notice(notice)
             try:
-                pipeline.run()
+                pipeline.run(matches)
             except (OSError, sqlite3.Error) as error:
                 raise RunError(f"{path}: {one_line(str(error))}") from error
             finally:
                 engine.close()
                 progress.close()
             worked = time.time()
-            logged = pipeline.exchange.logged
-            run = finish(plan, directory, pipeline.view, pipeline.errors, pipeline.ended, logged=logged)
+            done = pipeline.dispatcher
+            run = finish(plan, directory, view, done.errors, done.ended, logged=done.logged)
             timings = {
                 "seconds": round(worked - started, 3),
                 "statistics_seconds": round(time.time() - worked, 3),
             }
-            directory.write_json("run.json", describe(plan, started, timings))
+            directory.write_json(FILE, describe(plan, started, timings))
             return run
 
 
-def _look_up(plan: Plan, work: Sequence[Work], progress: Progress) -> Mapping[str, Match]:
+def _look_up(plan: Plan, work: Sequence[ComponentWork], progress: Progress) -> Mapping[str, Match]:
     """Embed what retrieval needs and match human videos, before any model is loaded; raises UsageError.
 
     The embedder's memory is free again for what comes after it.
@@ -120,7 +122,7 @@ def _look_up(plan: Plan, work: Sequence[Work], progress: Progress) -> Mapping[st
             for line in plan.reference_warnings:
                 progress.notice(line)
             plan.retriever.prepare(sorted(shown), progress)
-        return find_matches(plan, sorted(matched), progress) if matched else {}
+        return find_matches(plan.retriever, sorted(matched), progress) if matched else {}
     except BaseException:
         progress.close()
         raise

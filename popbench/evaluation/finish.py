@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from popbench.errors import RunError, UsageError
-from popbench.pipeline.ledger_view import View
-from popbench.pipeline.queues import Undone
+from popbench.pipeline.items import ResultErrors
+from popbench.pipeline.ledger_view import LedgerView
 from popbench.planning.plan import Plan
 from popbench.records import Sample
 from popbench.runs.collect import collect
@@ -19,14 +19,14 @@ from popbench.runs.directory import RunDirectory
 from popbench.runs.run import Run
 from popbench.runs.run_json import describe
 from popbench.runs.samples import SamplesFile, write_jsonl
-from popbench.scores.run_scores import Gathering
+from popbench.scores.run_scores import RunScores
 from popbench.text import counted
 
 REASONS = 10_000
 """Reasons that are told apart at most."""
 
 
-class Gathered:
+class SampleCounts:
     """Counts samples as they go through it: `n`, `errors` and `invalid`, and `reasons` of the invalid ones.
 
     `systems` are in the order in which they were met, `ranked` those of them with any result; `totals` adds up costs.
@@ -39,7 +39,7 @@ class Gathered:
         self.ranked: set[str] = set()
         self.totals = Totals()
 
-    def through(self, samples: Iterable[Sample], scores: Gathering | None = None) -> Iterator[Sample]:
+    def through(self, samples: Iterable[Sample], scores: RunScores | None = None) -> Iterator[Sample]:
         """Yield the samples, each after it was counted, and after `scores` took it."""
         for sample in samples:
             self.add(sample)
@@ -69,62 +69,62 @@ BOARD = ("results.json", "leaderboard.md")
 def finish(
     plan: Plan,
     directory: RunDirectory,
-    view: View,
-    errors: Undone,
+    view: LedgerView,
+    errors: ResultErrors,
     problems: Sequence[str] = (),
     *,
     logged: bool = False,
 ) -> Run:
     """Write samples, statistics and the board from what the ledger holds now, and tell of them with `problems`."""
-    found = Gathered()
-    scores = None if plan.config.stop_after else Gathering(describe(plan, 0), str(directory.path))
+    counts = SampleCounts()
+    scores = None if plan.config.stop_after else RunScores(describe(plan, 0), str(directory.path))
     file = directory.path / "samples.jsonl"
     try:
-        write_jsonl(found.through(collect(plan, view, errors), scores), file)
+        write_jsonl(counts.through(collect(plan, view, errors), scores), file)
     except OSError as error:
         raise RunError(f"{file} cannot be written: {error.strerror}") from error
     removed: tuple[str, ...] = ()
     if scores is not None:
-        _write_board(plan, directory, found, scores)
+        _write_board(plan, directory, counts, scores)
     else:
         removed = directory.remove(*BOARD)
     return Run(
         directory.path,
         plan.demo,
-        found.n,
-        found.errors,
-        found.invalid,
+        counts.n,
+        counts.errors,
+        counts.invalid,
         problems=tuple(problems),
-        costs=tuple(found.totals.rows()),
+        costs=tuple(counts.totals.rows()),
         removed=removed,
         logged=logged,
-        reasons=tuple(found.reasons.most_common()),
+        reasons=tuple(counts.reasons.most_common()),
     )
 
 
-def _write_board(plan: Plan, directory: RunDirectory, samples: Gathered, scores: Gathering) -> None:
+def _write_board(plan: Plan, directory: RunDirectory, counts: SampleCounts, scores: RunScores) -> None:
     """Write results.json and leaderboard.md; a run in which no prompt is complete, or an empty shard, has no board."""
     from popbench.leaderboard.audit_file import keep_audit
     from popbench.leaderboard.results import compute
     from popbench.leaderboard.run_board import write_board
 
-    errors = samples.errors
-    missing = sorted(set(samples.systems) - samples.ranked)
+    errors = counts.errors
+    missing = sorted(set(counts.systems) - counts.ranked)
     try:
-        results = compute(scores.scores(samples.ranked), common=errors > 0)
+        results = compute(scores.scores(counts.ranked), common=errors > 0)
     except UsageError:
-        if samples.n and not errors:
+        if counts.n and not errors:
             raise
         directory.remove(*BOARD)
         return
     if errors:
         results["incomplete"] = (
-            f"{errors} of {counted(samples.n, 'sample')} {'has' if errors == 1 else 'have'} no result yet, so this "
+            f"{errors} of {counted(counts.n, 'sample')} {'has' if errors == 1 else 'have'} no result yet, so this "
             "board holds only the prompts that all its systems have. It cannot be published; running the same command "
             "again goes on."
         )
         if missing:
             results["incomplete"] += f" Without any result, and left out: {', '.join(missing)}."
-    results["costs"] = samples.totals.rows()
+    results["costs"] = counts.totals.rows()
     keep_audit(results, SamplesFile(directory.path / "samples.jsonl"), directory.path)
     write_board(directory, results, plan.config.as_json())

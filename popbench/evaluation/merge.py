@@ -11,30 +11,29 @@ import re
 import shlex
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from popbench.errors import RunError, UsageError, one_line
 from popbench.evaluation.finish import finish
-from popbench.files import read_lines
+from popbench.files import copy_whole, read_lines, sha256
+from popbench.keys import clip_name
 from popbench.ledger.ledger import Call, Ledger
-from popbench.pipeline.ledger_view import View
-from popbench.pipeline.queues import Undone
+from popbench.pipeline.items import ResultErrors, SampleKey
+from popbench.pipeline.ledger_view import LedgerView
 from popbench.planning.config import read_config
 from popbench.planning.foreign_specs import SPECS
 from popbench.planning.plan import Plan
 from popbench.planning.resolve import make_plan
-from popbench.planning.systems import Part, Track
 from popbench.progress import Progress
 from popbench.records import JSON
 from popbench.runs.directory import HeldDirectory, RunDirectory
 from popbench.runs.run import Run
-from popbench.runs.run_json import describe
+from popbench.runs.run_json import FILE, describe, describe_merged
 from popbench.runs.shards import Shard, as_recorded, check_alike, read_shards, whole_config
 from popbench.text import counted
-from popbench.video import copy, sha256
 
 STAGE = "merge shards"
 _TOLD = 3
@@ -69,22 +68,23 @@ def merge(
     """
     progress, started = progress or Progress(), time.time()
     shards = read_shards([Path(run) for run in runs])
+    entries = [shard.entry for shard in shards]
     target = _target(shards, None if out is None else Path(out))
     given = _given(task, config)
     plan = make_plan(whole_config(shards[0], None if out is None else target, given))
     plan.config = as_recorded(plan.config, shards[0], given)
     with closing(plan):
-        if plan.corpus is not None and any(shard.about.get("references") for shard in shards):
+        if plan.corpus is not None and any(shard.run_json.get("references") for shard in shards):
             _load_references(plan, progress)
         check_alike(shards[0], describe(plan, 0), "what is installed here is not what made the shards")
         with RunDirectory(target, plan) as directory:
-            directory.write_json("run.json", _describe(plan, shards, started))
+            directory.write_json(FILE, describe_merged(plan, entries, started))
             problems = _bring_all(shards, directory, progress, link=link)
             joined = time.time()
-            view = View(directory.ledger, directory.videos)
+            view = LedgerView(directory.ledger, directory.videos)
             run = finish(plan, directory, view, _errors(plan, shards))
             seconds = round(time.time() - joined, 3)
-            directory.write_json("run.json", _describe(plan, shards, started, {"statistics_seconds": seconds}))
+            directory.write_json(FILE, describe_merged(plan, entries, started, {"statistics_seconds": seconds}))
     return replace(run, problems=(*_left(plan, shards, run, target), *problems))
 
 
@@ -115,18 +115,6 @@ def _load_references(plan: Plan, progress: Progress) -> None:
         plan.embedder.resolved.component.close()
 
 
-def _describe(
-    plan: Plan, shards: Sequence[Shard], started: float, timings: Mapping[str, float] | None = None
-) -> dict[str, JSON]:
-    """Return run.json as `eval` would write it, of the machines that did the work."""
-    parts = [shard.part for shard in shards]
-    about = describe(plan, started, timings)
-    about["timings"] |= {"started": min(part["timings"]["started"] for part in parts)}
-    if timings is not None:
-        about["timings"] |= {"seconds": round(sum(part["timings"]["seconds"] for part in parts), 3)}
-    return {**about, **{name: parts[0][name] for name in ("machine", "versions")}, "shards": parts}
-
-
 def _bring_all(shards: Sequence[Shard], directory: RunDirectory, progress: Progress, *, link: bool) -> list[str]:
     """Bring in the clips and ledger of every shard; return what is wrong with some clips, one line each."""
     problems: list[str] = []
@@ -135,7 +123,7 @@ def _bring_all(shards: Sequence[Shard], directory: RunDirectory, progress: Progr
         for shard in shards:
             with HeldDirectory(shard.path):
                 problems += _bring_clips(shard, directory, link=link)
-                directory.ledger.absorb(shard.path / "ledger.sqlite")
+                directory.ledger.merge(shard.path / "ledger.sqlite")
             progress.advance(1, STAGE)
     except OSError as error:
         raise RunError(f"{directory.path}: {one_line(error)}; the same command goes on") from error
@@ -147,7 +135,7 @@ def _bring_all(shards: Sequence[Shard], directory: RunDirectory, progress: Progr
 
 def _bring_clips(shard: Shard, directory: RunDirectory, *, link: bool) -> Iterator[str]:
     ledger = Ledger(shard.path / "ledger.sqlite", read_only=True)
-    theirs, ours = View(ledger, shard.path / "videos"), View(directory.ledger, directory.videos)
+    theirs, ours = LedgerView(ledger, shard.path / "videos"), LedgerView(directory.ledger, directory.videos)
     changed = []
     try:
         for call in ledger.clips():
@@ -164,13 +152,13 @@ def _bring_clips(shard: Shard, directory: RunDirectory, *, link: bool) -> Iterat
     if changed:
         yield (
             f"{theirs.videos}: {counted(len(changed), 'clip')} of other bytes than were rendered, such as "
-            f"{changed[0]}.mp4: remove it, give the shard's command again, then merge again"
+            f"{clip_name(changed[0])}: remove it, give the shard's command again, then merge again"
         )
 
 
-def _bring(call: Call, theirs: View, ours: View, *, link: bool) -> bool:
+def _bring(call: Call, theirs: LedgerView, ours: LedgerView, *, link: bool) -> bool:
     """Put a clip into place, whole or not at all; False where its bytes are not those that were rendered."""
-    source, target = (view.videos / f"{call.key}.mp4" for view in (theirs, ours))
+    source, target = (view.videos / clip_name(call.key) for view in (theirs, ours))
     wanted = call.payload["sha256"]
     if source.is_symlink():  # a shard has its clips itself
         return False
@@ -185,27 +173,23 @@ def _bring(call: Call, theirs: View, ours: View, *, link: bool) -> bool:
         except OSError as error:
             raise RunError(f"{source} cannot be linked ({one_line(error)}): leave out --link") from error
         return True
-    incoming = ours.videos / f".{call.key}.part"
-    if copy(source, incoming) != wanted:
-        incoming.unlink()
-        return False
-    incoming.replace(target)
-    return True
+    return bool(copy_whole(source, target, wanted) == wanted)
 
 
-def _errors(plan: Plan, shards: Sequence[Shard]) -> Undone:
+def _errors(plan: Plan, shards: Sequence[Shard]) -> ResultErrors:
     """Return why samples of the shards have no result, as their samples.jsonl says."""
-    told: dict[tuple[str, str], list[tuple[str, int, str]]] = {}
+    failed: dict[tuple[str, str], list[tuple[str, int, str]]] = {}
     for shard in shards:
         for system, task, *sample in _failed(shard):
-            told.setdefault((system, task), []).append((sample[0], sample[1], sample[2]))
-    found = Undone()
-    for name, track, chain in _lines(plan):
-        for prompt, repeat, error in told.get((name, track.task.name), ()):
-            cells = [track.cell("write", chain[0]), track.cell("render", *chain)]
-            cells += [track.cell("score", *chain, predictor) for predictor in plan.predictors]
-            found.update({(cell, prompt, repeat): error for cell in cells})
-    return found
+            failed.setdefault((system, task), []).append((sample[0], sample[1], sample[2]))
+    errors = ResultErrors()
+    for system, samples in plan.system_samples():
+        method = samples.method
+        of_set = failed.get((method.label if system is None else system.id, method.task.name), ())
+        scores = [samples.extended(predictor).stage_key("score") for predictor in plan.predictors] if of_set else []
+        for prompt, repeat, error in of_set:
+            errors.update({SampleKey(key, prompt, repeat): error for key in (*samples.stage_keys, *scores)})
+    return errors
 
 
 def _failed(shard: Shard) -> Iterator[tuple[JSON, JSON, JSON, JSON, str]]:
@@ -218,15 +202,6 @@ def _failed(shard: Shard) -> Iterator[tuple[JSON, JSON, JSON, JSON, str]]:
                     yield values["system"], values["task"], values["prompt_id"], values["repeat"], str(values["error"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return
-
-
-def _lines(plan: Plan) -> Iterator[tuple[str, Track, tuple[Part, Part]]]:
-    for system in plan.systems:
-        for task in plan.tasks:
-            yield system.id, plan.of_system(task, system), (system.llm, system.generator)
-    for track in plan.human_tracks:
-        if plan.human is not None:
-            yield plan.human.label, track, (plan.human, plan.human)
 
 
 def _left(plan: Plan, shards: Sequence[Shard], run: Run, target: Path) -> Iterator[str]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from types import GenericAlias
 from typing import Any
 
 from popbench.errors import UsageError, damage
 from popbench.records import JSON, Sample
-from popbench.runs.run_json import read_about
+from popbench.runs.run_json import read_finished
 from popbench.runs.samples import read_jsonl
 from popbench.scores.rows import Names
 from popbench.scores.run_scores import row_of
@@ -50,7 +50,7 @@ class Exported:
     def __init__(self, path: Path) -> None:
         """Read run.json; raises UsageError for what is no finished run with scores."""
         self.path = path
-        self.about = read_about(path)
+        self.run_json = read_finished(path)
         self._places: set[int] = set()
         self._systems: Names[str] = Names()
         self._prompts: Names[tuple[str, str]] = Names()
@@ -66,16 +66,16 @@ class Exported:
             where = f"system {sample.system!r}, task {sample.task!r}, prompt {sample.prompt_id!r}"
             try:
                 self._check(sample, where)
-                yield sample, {name: self._row(sample, name) for name in self.about["predictors"]}
+                yield sample, {name: self._row(sample, name) for name in self.run_json["predictors"]}
             except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
                 raise UsageError(f"{self.path}: {where}: {damage(error)}") from error
         if not self._places:
             raise UsageError(f"{self.path}: samples.jsonl is empty")
 
     def _check(self, sample: Sample, where: str) -> None:
-        if sample.task not in self.about["tasks"]:
+        if sample.task not in self.run_json["tasks"]:
             raise UsageError(f"{self.path}: {where}: run.json has no such task")
-        if sample.system not in self.about["systems"]:
+        if sample.system not in self.run_json["systems"]:
             raise UsageError(f"{self.path}: {where}: run.json has no such system")
         prompt = self._prompts.code((sample.task, sample.prompt_id))
         place = (
@@ -84,29 +84,29 @@ class Exported:
         if place in self._places:
             raise UsageError(f"{self.path}: {where}, repeat {sample.repeat}: two samples")
         self._places.add(place)
-        for predictor in self.about["predictors"]:
+        for predictor in self.run_json["predictors"]:
             check_row(row_of(sample, predictor), str(self.path))
 
     def _row(self, sample: Sample, predictor: str) -> Row:
-        about = self.about
-        task, mode = about["tasks"][sample.task], about["modes"].get(sample.mode, {})
+        run_json = self.run_json
+        task, mode = run_json["tasks"][sample.task], run_json["modes"].get(sample.mode or "")
         score = row_of(sample, predictor)
         usage, match = sample.usage or {}, sample.match or {}
         row: Row = {
             **{name: getattr(sample, name, None) for name in COLUMNS},
             "status": score.status,
             "popularity": score.popularity,
-            "predictor": about["predictors"][predictor],
+            "predictor": run_json["predictors"][predictor],
             "predictor_name": predictor,
-            "unit": about["units"][predictor],
-            "demo": about["demo"],
+            "unit": run_json["units"][predictor],
+            "demo": run_json["demo"],
             "task_hash": task["hash"],
             "task_group": task["group"],
-            "task_prompts": task.get("prompts"),
-            "system_fingerprint": about["systems"][sample.system].get(sample.task),
-            "mode_name": mode.get("name"),
-            "mode_fingerprint": mode.get("fingerprints", {}).get(sample.task),
-            "seed": about["config"]["seed"],
+            "task_prompts": task["prompts"],
+            "system_fingerprint": run_json["systems"][sample.system].get(sample.task),
+            "mode_name": mode["name"] if mode else None,
+            "mode_fingerprint": mode["fingerprints"][sample.task] if mode else None,
+            "seed": run_json["config"]["seed"],
             "references": list(sample.references),
             "notes": list(sample.notes),
             **{f"seconds_{stage}": sample.seconds.get(stage) for stage in _STAGES},
@@ -116,11 +116,6 @@ class Exported:
             **{f"match_{name}": match.get(name) for name in ("id", "similarity", "popularity")},
         }
         return {name: _value(name, row[name], kind) for name, kind in COLUMNS.items()}
-
-
-def errors_in(rows: Mapping[str, Row]) -> bool:
-    """Whether a sample is without a result under some predictor."""
-    return any(row["status"] == "error" for row in rows.values())
 
 
 def _value(name: str, value: Any, kind: type | GenericAlias) -> JSON:

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from popbench.errors import UsageError, one_line
+from popbench.errors import UsageError
 from popbench.export.columns import Exported, Row
 from popbench.export.eee_instances import instance, median_id, result_id, text
 from popbench.export.staging import staged
@@ -24,12 +24,11 @@ from popbench.leaderboard.pairs import LEVEL
 from popbench.leaderboard.results import compute
 from popbench.records import JSON, parts_of
 from popbench.runs.redaction import public
+from popbench.runs.run_json import RunJson
 from popbench.scores.eee_files import INSTANCES, SCHEMA_VERSION
-from popbench.scores.run_scores import Gathering
+from popbench.scores.run_scores import RunScores
 from popbench.text import counted
 
-RELATIONSHIPS = ("first_party", "third_party", "collaborative", "other")
-"""What an evaluator may be to the developer of a model, by the format."""
 _OWNER = "popbench"
 _MEDIAN = "Median over prompts of the popularity that a predictor gives a system's videos; 0 for an invalid sample."
 _WIN_RATE = (
@@ -50,8 +49,8 @@ def write_eee(
     refuses.
     """
     exported = Exported(run)
-    about = exported.about
-    scores = Gathering(about, str(run))
+    run_json = exported.run_json
+    scores = RunScores(run_json, str(run))
     errors = 0
     for sample, rows in exported.samples():
         scores.add(sample)
@@ -62,27 +61,24 @@ def write_eee(
             "run's command again to finish it, or export jsonl or parquet"
         )
     written: list[Path] = []
-    try:
-        evaluation = _Evaluation(about, compute(scores.scores()), organization, relationship)
-        with staged(force=force) as files:
-            instances: dict[str, _Instances] = {}
-            for sample, rows in exported.samples():
-                system = sample.system
-                if system not in instances:
-                    instances[system] = _Instances(files.add(out / evaluation.place(system)))
-                for line in instance(sample, rows, evaluation.id(system)):
-                    instances[system].add(line)
-            for system, content in sorted(instances.items()):
-                place = evaluation.place(system)
-                aggregate = (out / place).with_name(Path(place).name.removesuffix(INSTANCES) + ".json")
-                told = evaluation.aggregate(system, place, content.checksum(), content.rows)
-                files.add(aggregate).write_text(
-                    json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-                )
-                written.append(aggregate)
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        raise UsageError(f"{run}: run.json cannot be read ({one_line(error)})") from error
-    return written, about["demo"]
+    evaluation = _Evaluation(run_json, compute(scores.scores()), organization, relationship)
+    with staged(force=force) as files:
+        instances: dict[str, _Instances] = {}
+        for sample, rows in exported.samples():
+            system = sample.system
+            if system not in instances:
+                instances[system] = _Instances(files.add(out / evaluation.place(system)))
+            for line in instance(sample, rows, evaluation.id(system)):
+                instances[system].add(line)
+        for system, content in sorted(instances.items()):
+            place = evaluation.place(system)
+            aggregate = (out / place).with_name(Path(place).name.removesuffix(INSTANCES) + ".json")
+            told = evaluation.aggregate(system, place, content.checksum(), content.rows)
+            files.add(aggregate).write_text(
+                json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+            )
+            written.append(aggregate)
+    return written, run_json["demo"]
 
 
 class _Instances:
@@ -121,46 +117,44 @@ class _Instances:
 class _Evaluation:
     """What the files of a run's systems have in common, and how they are named."""
 
-    def __init__(
-        self, about: Mapping[str, JSON], results: Mapping[str, JSON], organization: str, relationship: str
-    ) -> None:
-        self._about = about
+    def __init__(self, run_json: RunJson, results: Mapping[str, JSON], organization: str, relationship: str) -> None:
+        self._run_json = run_json
         self._results = results
         self._source = (organization, relationship)
-        self._started = about["timings"]["started"]
+        self._started = run_json["timings"]["started"]
         self._epoch = str(int(datetime.fromisoformat(self._started).timestamp()))
 
     def id(self, system: str) -> str:
         """Name a system's evaluation as the format does: by what, of what, and when it was run."""
-        tasks = "+".join(sorted(self._about["tasks"]))
+        tasks = "+".join(sorted(self._run_json["tasks"]))
         return f"{_OWNER}/{tasks}/{system}/{self._epoch}"
 
     def place(self, system: str) -> str:
         """Name the file of a system's instances: the same for what has the same tasks, seed, predictors and parts."""
-        about = self._about
-        tasks = {name: task["hash"] for name, task in about["tasks"].items()}
-        made = digest(system, about["systems"][system], tasks, about["predictors"], about["config"]["seed"])
+        run_json = self._run_json
+        tasks = {name: task["hash"] for name, task in run_json["tasks"].items()}
+        made = digest(system, run_json["systems"][system], tasks, run_json["predictors"], run_json["config"]["seed"])
         name = re.sub(r"[^A-Za-z0-9._+-]+", "-", system.replace("|", "+"))[:100].strip(".-") or "system"
         return f"data/{_OWNER}/{_OWNER}/{name}/{uuid.UUID(hex=made, version=4)}{INSTANCES}"
 
     def aggregate(self, system: str, place: str, checksum: str, rows: int) -> dict[str, JSON]:
         """Tell of one system: what it is, its statistics, and where its scores are."""
-        about = self._about
+        run_json = self._run_json
         organization, relationship = self._source
-        demo = {"demo": text(about["demo"])}
+        demo = {"demo": text(run_json["demo"])}
         return {
             "schema_version": SCHEMA_VERSION,
             "evaluation_id": self.id(system),
             "evaluation_timestamp": self._started,
             "retrieved_timestamp": self._epoch,
             "source_metadata": {
-                "source_name": f"popbench run ({_DEMO})" if about["demo"] else "popbench run",
+                "source_name": f"popbench run ({_DEMO})" if run_json["demo"] else "popbench run",
                 "source_type": "evaluation_run",
                 "source_organization_name": organization,
                 "evaluator_relationship": relationship,
                 "additional_details": demo,
             },
-            "eval_library": {"name": "popbench", "version": about["versions"]["popbench"]},
+            "eval_library": {"name": "popbench", "version": run_json["versions"]["popbench"]},
             "model_info": self._model(system),
             "evaluation_results": [
                 result for row in self._results["systems"] if row["system"] == system for result in self._of_row(row)
@@ -181,9 +175,9 @@ class _Evaluation:
             **{
                 f"{kind}_fingerprint": json.dumps(public(found["fingerprint"]), ensure_ascii=False)
                 for kind, label in zip(("llm", "mode", "generator"), parts_of(system) or (), strict=False)
-                if (found := self._about["components"].get(f"{kind} {label}"))
+                if (found := self._run_json["components"].get(f"{kind} {label}"))
             },
-            "system_fingerprints": json.dumps(self._about["systems"][system]),
+            "system_fingerprints": json.dumps(self._run_json["systems"][system]),
         }
         return {
             "name": system,
@@ -227,7 +221,7 @@ class _Evaluation:
         yield self._result(result_id(row["task"], row["predictor"], "mean_win_rate"), row, metric, score)
 
     def _result(self, name: str, row: Mapping[str, JSON], metric: Row, score: Row) -> dict[str, JSON]:
-        predictor = {"predictor": self._about["predictors"][row["predictor"]], "predictor_name": row["predictor"]}
+        predictor = {"predictor": self._run_json["predictors"][row["predictor"]], "predictor_name": row["predictor"]}
         return {
             "evaluation_result_id": name,
             "evaluation_name": row["task"],
@@ -245,19 +239,20 @@ class _Evaluation:
         }
 
     def _task(self, name: str) -> dict[str, JSON]:
-        tasks = self._about["tasks"]
-        known = {task: about for task, about in tasks.items() if name in (task, about["group"])}
-        details = {f"hash of {task}": str(about["hash"]) for task, about in sorted(known.items())}
+        tasks = self._run_json["tasks"]
+        of_name = {task: entry for task, entry in tasks.items() if name in (task, entry["group"])}
+        details = {f"hash of {task}": entry["hash"] for task, entry in sorted(of_name.items())}
         return {"dataset_name": name, "source_type": "other", "additional_details": details}
 
     def _generation(self, system: str) -> dict[str, JSON]:
         """Tell how drafts came about: what the LLM's options say of decoding, and the mode."""
-        about = self._about
-        details = {"seed": text(about["config"]["seed"]), "repeats": text(about["config"]["repeats"])}
+        run_json = self._run_json
+        details = {"seed": text(run_json["config"]["seed"]), "repeats": text(run_json["config"]["repeats"])}
         arguments: dict[str, Any] = {}
         if (parts := parts_of(system)) is not None:
-            llm, mode = about["components"].get(f"llm {parts[0]}", {}), about["modes"].get(parts[1], {})
-            options = llm.get("fingerprint", {}).get("options", {})
+            llm, mode = run_json["components"].get(f"llm {parts[0]}"), run_json["modes"].get(parts[1])
+            options = llm["fingerprint"].get("options") if llm else None
+            options = options if isinstance(options, dict) else {}
             arguments = {
                 name: options[name]
                 for name in ("temperature", "top_p", "top_k")
@@ -265,11 +260,16 @@ class _Evaluation:
             }
             details |= {
                 "mode": parts[1],
-                "mode_options": text(public(mode.get("options"))),
-                "templates": text(mode.get("templates")),
+                "mode_options": text(public(mode["options"] if mode else None)),
+                "templates": text(mode.get("templates") if mode else None),
             }
-            if mode.get("options") and about.get("references"):
-                details |= {name: text(about["references"][name]) for name in ("corpus", "part", "embedder")}
+            references = run_json.get("references")
+            if mode and mode["options"] and references:
+                details |= {
+                    "corpus": text(references["corpus"]),
+                    "part": text(references["part"]),
+                    "embedder": text(references["embedder"]),
+                }
         return {"generation_args": arguments, "additional_details": details}
 
 

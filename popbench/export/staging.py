@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import filecmp
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from popbench.errors import RunError, UsageError, one_line
-from popbench.files import opened_new
+from popbench.files import opened_new, part_of
 from popbench.text import counted
 
 
@@ -27,7 +26,7 @@ class Staged:
             if target.exists() and not target.is_file():
                 what = "a folder" if target.is_dir() else "no regular file"
                 raise UsageError(f"{target} is {what}: choose another --out")
-            partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+            partial = part_of(target, shared=True)
             target.parent.mkdir(parents=True, exist_ok=True)
             opened_new(partial).close()
         except (OSError, ValueError) as error:

@@ -29,7 +29,7 @@ def write_table(run: Path, form: str, out: Path, *, force: bool = False) -> tupl
     with staged(force=force) as files:
         partial = files.add(out)
         count = (_jsonl if form == "jsonl" else _parquet)(rows, partial)
-    return count, exported.about["demo"]
+    return count, exported.run_json["demo"]
 
 
 def _jsonl(rows: Iterable[Row], path: Path) -> int:

@@ -1,11 +1,11 @@
-"""The ledger: what is already done, safe against a kill at any moment.
+"""The ledger's database: finished calls, and the stages of samples that they settle.
 
-Two tables in SQLite (WAL, synchronous=NORMAL: a committed row survives the process, and the file survives the
-machine). `calls` holds every finished call under a key made of everything that determines its result, and
-nothing else. `done` says which call settled which stage of which sample, and when, so that a resume needs to render
-no template to find finished work. Errors are not kept: a resume tries them again.
+Two tables in SQLite (WAL, synchronous=NORMAL: a committed row survives a kill of the process, and the file survives a
+crash of the machine). `calls` holds every finished call under a key made of everything that determines its result, and
+nothing else. `done` holds, for each settled stage of a sample, the key of its call and the time, so that a resume finds
+finished work without rendering a template. Errors are not stored: a resume tries them again.
 
-Sums of both are kept beside them: see `popbench.ledger.sums`.
+Sums over both are kept beside them: see `popbench.ledger.sums`.
 """
 
 from __future__ import annotations
@@ -23,49 +23,49 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from popbench.errors import RunError, UsageError, one_line
-from popbench.ledger.absorb import absorb
 from popbench.ledger.guard import check_payload, check_value, guard, read_value
-from popbench.ledger.schema import KEPT, LATER, SCHEMA, TRIGGERS, lacking, statements
-from popbench.ledger.sums import TICK, spent, summed, tallied, used
+from popbench.ledger.merge import merge_rows
+from popbench.ledger.schema import LATER_COLUMNS, SCHEMA, SUM_TABLES, TRIGGERS, statements, with_null_column
+from popbench.ledger.sums import TICK, count_done, sum_calls, sum_counts, sum_tokens
 from popbench.records import JSON
 
-Stage = Literal["write", "render", "score"]
-STAGES: tuple[Stage, ...] = ("write", "render", "score")
-"""In their order: each goes on from the one before."""
+StageName = Literal["write", "render", "score"]
+STAGES: tuple[StageName, ...] = ("write", "render", "score")
+"""The stages in their order: each takes the result of the one before."""
 
-_VERSION = "1"
-_CHUNK = 400
-"""Places that are read at a time."""
+_SCHEMA_VERSION = "1"
+_KEYS_PER_QUERY = 400
+"""Samples that one query reads."""
 _OF_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 _DISK = "see to the disk, which may be full, then give the same command again"
 _HINT = "restore a copy, or move the run away to start anew"
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class StageKey:
     """The part of a sample's identity that one stage shares: components so far, task hash, mode fingerprint."""
 
     system: str
     task: str
     mode: str
-    stage: Stage
+    stage: StageName
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One finished call: status `ok` or `invalid`, and what was answered."""
+    """A finished call: its status, `ok` or `invalid`, and the answer."""
 
     key: str
-    stage: Stage
+    stage: StageName
     status: str
     payload: Mapping[str, JSON]
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One settled stage of one sample: which call settled it, and what follows from that call."""
+    """A settled stage of a sample: the key of the call, and the value that the stage derived from its answer."""
 
-    cell: Cell
+    stage_key: StageKey
     prompt: str
     repeat: int
     key: str
@@ -74,12 +74,12 @@ class Done:
 
 
 class Ledger:
-    """The ledger of one run directory. One process writes it; other threads of that process may read."""
+    """The ledger of a run directory. One process writes it; other threads of that process may read."""
 
     def __init__(self, path: Path, *, read_only: bool = False, at_rest: bool = False) -> None:
-        """Open or make it; raises UsageError where that cannot be.
+        """Open a ledger, or make it; raises UsageError if that fails.
 
-        One that is `at_rest`, which no process writes, is read without making files beside it: also where none can be.
+        `at_rest` says that no process writes it: it is then read without files beside it, also on a read-only disk.
         """
         self._lock = threading.Lock()
         self._path = path
@@ -95,7 +95,7 @@ class Ledger:
             if not read_only:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=NORMAL")
-                self._db.execute("PRAGMA recursive_triggers=ON")  # a row that is replaced is taken out of the sums
+                self._db.execute("PRAGMA recursive_triggers=ON")  # else REPLACE would not subtract the old row
                 self._make()
             version = self._db.execute("SELECT value FROM about WHERE name = 'schema'").fetchone()
         except sqlite3.Error as error:
@@ -103,28 +103,30 @@ class Ledger:
             raise UsageError(f"{path}: the ledger cannot be opened ({one_line(str(error))}): {hint}") from error
         if version is None:
             raise UsageError(f"{path}: the ledger cannot be opened (it says no version): {_HINT}")
-        if version[0] != _VERSION:
-            raise UsageError(f"{path}: written by another popbench (ledger {version[0]}, this one reads {_VERSION})")
+        if version[0] != _SCHEMA_VERSION:
+            raise UsageError(
+                f"{path}: written by another popbench (ledger {version[0]}, this one reads {_SCHEMA_VERSION})"
+            )
 
     def _make(self) -> None:
-        """Make what is not there yet, all or nothing; a ledger that was made before gets what it lacks."""
+        """Make what a new ledger, or one of an earlier release, lacks: tables, columns, sums. All or nothing."""
         with self._whole():
             for statement in statements(SCHEMA):
                 self._db.execute(statement)
-            for table, (column, kind) in LATER.items():
+            for table, (column, kind) in LATER_COLUMNS.items():
                 if column not in {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}:
                     self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
-            for table, script in KEPT.items():
+            for table, script in SUM_TABLES.items():
                 for statement in statements(script) if not self._has(table) else ():
                     self._db.execute(statement)
-            self._db.execute("INSERT OR IGNORE INTO about VALUES ('schema', ?)", (_VERSION,))
+            self._db.execute("INSERT OR IGNORE INTO about VALUES ('schema', ?)", (_SCHEMA_VERSION,))
 
     def _has(self, table: str) -> bool:
         return bool(self._db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone())
 
     @contextmanager
     def _whole(self) -> Iterator[None]:
-        """Make one transaction of what is done inside."""
+        """Run a block as one transaction."""
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield
@@ -135,11 +137,11 @@ class Ledger:
 
     @classmethod
     def peek(cls, path: Path, *, at_rest: bool = False) -> Ledger | None:
-        """Open a ledger to read it; None where there is none, or none that any run has claimed yet."""
+        """Open a ledger for reading; None if there is none, or none that a run has claimed yet."""
         try:
             if not path.stat().st_size:
                 return None
-            log = path.with_name(f"{path.name}-wal")  # what a killed process committed may be there alone
+            log = path.with_name(f"{path.name}-wal")  # the last commits of a killed process may be in this file only
             at_rest = at_rest and not (log.exists() and log.stat().st_size)
         except OSError:
             return None
@@ -156,7 +158,7 @@ class Ledger:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        """Lend the connection to one thread; a damaged file is one line. Raises RunError."""
+        """Lock the connection for reading. Raises RunError if the file is damaged."""
         with self._lock:
             try:
                 yield self._db
@@ -164,36 +166,37 @@ class Ledger:
                 raise self.damaged(error) from error
 
     def value(self, text: object, check: Callable[..., None] | None = None, *of: str) -> dict[str, JSON]:
-        """Read an object of JSON that a row `of` a stage and status holds; raises RunError for what is none.
+        """Read the JSON object of a row; raises RunError for anything else.
 
-        `check` is `popbench.ledger.guard.check_value` or `check_payload`, where its fields are to be read.
+        `check` is `popbench.ledger.guard.check_value` or `check_payload`, called with `of`, the row's stage and status.
+        It is left out if no field of the object is read.
         """
         try:
-            found = read_value(text)
+            value = read_value(text)
             if check is not None:
-                check(*of, found)
-            return found
+                check(*of, value)
+            return value
         except sqlite3.Error as error:
             raise self.damaged(error) from error
 
     def damaged(self, why: object) -> RunError:
-        """Say that it cannot be read."""
+        """Return the error for a ledger that cannot be read."""
         return RunError(f"{self._path}: the ledger cannot be read ({one_line(str(why))}): {_HINT}")
 
     def get(self, key: str) -> Call | None:
-        """Look a finished call up."""
+        """Return a finished call, None if there is none with this key."""
         with self._reading() as db:
             row = db.execute("SELECT stage, status, payload FROM calls WHERE key = ?", (key,)).fetchone()
         return None if row is None else Call(key, row[0], row[1], self.value(row[2]))
 
     def commit(self, call: Call | None, done: Iterable[Done] = (), part: str | None = None) -> None:
-        """Store a finished call and what it settles, all or nothing; `part` is the digest of the component asked.
+        """Store a finished call and the stages that it settles, all or nothing; `part` is the component's digest.
 
-        Raises RunError where the disk refuses.
+        Raises RunError if the disk refuses.
         """
         at = time.time()
         rows = [
-            (*_columns(item.cell), item.prompt, item.repeat, item.key, item.status, _dump(item.value), at)
+            (*_columns(item.stage_key), item.prompt, item.repeat, item.key, item.status, _dump(item.value), at)
             for item in done
         ]
         finished = None if call is None else (call.key, call.stage, call.status, _dump(call.payload), part)
@@ -204,67 +207,69 @@ class Ledger:
                         self._db.execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?)", finished)
                     self._db.executemany("INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
             except sqlite3.Error as error:
-                told = f"{self._path}: the ledger cannot be written ({one_line(str(error))}): {_DISK}"
-                raise RunError(told) from error
+                message = f"{self._path}: the ledger cannot be written ({one_line(str(error))}): {_DISK}"
+                raise RunError(message) from error
 
-    def done(self, cell: Cell) -> dict[tuple[str, int], Done]:
+    def done(self, stage_key: StageKey) -> dict[tuple[str, int], Done]:
         """Return what is settled in a cell, by (prompt id, repeat)."""
         with self._reading() as db:
             rows = db.execute(
                 "SELECT prompt, repeat, key, status, value FROM done"
                 " WHERE system = ? AND task = ? AND mode = ? AND stage = ?",
-                _columns(cell),
+                _columns(stage_key),
             ).fetchall()
         return {
             (prompt, repeat): Done(
-                cell, prompt, repeat, key, status, self.value(value, check_value, cell.stage, status)
+                stage_key, prompt, repeat, key, status, self.value(value, check_value, stage_key.stage, status)
             )
             for prompt, repeat, key, status, value in rows
         }
 
-    def calls(self, cell: Cell) -> Iterator[tuple[tuple[str, int], Call]]:
-        """Yield the calls that settled a cell, with (prompt id, repeat)."""
+    def calls(self, stage_key: StageKey) -> Iterator[tuple[tuple[str, int], Call]]:
+        """Yield (prompt id, repeat) and the call of every settled sample with a stage key."""
         with self._reading() as db:
             rows = db.execute(
                 "SELECT d.prompt, d.repeat, c.key, c.stage, c.status, c.payload FROM done d"
                 " JOIN calls c ON c.key = d.key WHERE d.system = ? AND d.task = ? AND d.mode = ? AND d.stage = ?",
-                _columns(cell),
+                _columns(stage_key),
             ).fetchall()
         for prompt, repeat, key, stage, status, payload in rows:
-            payload = self.value(payload, check_payload, cell.stage, status)
+            payload = self.value(payload, check_payload, stage_key.stage, status)
             yield (prompt, repeat), Call(key, stage, status, payload)
 
-    def rows(self, cells: Sequence[Cell], columns: str, places: Iterable[tuple[str, int]]) -> Iterator[tuple[Any, ...]]:
+    def rows(
+        self, stage_keys: Sequence[StageKey], columns: str, places: Iterable[tuple[str, int]]
+    ) -> Iterator[tuple[Any, ...]]:
         """Yield for each place (prompt id, repeat) what `columns` name of it, in SQL, NULL where nothing is settled.
 
-        There `d0` is the row of `done` in the first of `cells` and `c0` the call behind it, `d1` and `c1` are those of
-        the second, and so on. Some hundred places are read at a time, so that memory holds no more, and others can
-        write in between.
+        There `d0` is the row of `done` for the first of `stage_keys` and `c0` the call behind it, `d1` and `c1` those
+        of the second, and so on. Some hundred places are read at a time, so that memory holds no more, and others
+        can write in between.
         """
         joins = []
-        for number in range(len(cells)):
+        for number in range(len(stage_keys)):
             done = f"d{number}.system = ? AND d{number}.task = ? AND d{number}.mode = ? AND d{number}.stage = ?"
             at = f"d{number}.prompt = places.prompt AND d{number}.repeat = places.repeat"
             joins.append(f"LEFT JOIN done d{number} ON {done} AND {at}")
             if f"c{number}." in columns:
                 joins.append(f"LEFT JOIN calls c{number} ON c{number}.key = d{number}.key")
-        where = [column for cell in cells for column in _columns(cell)]
+        where = [column for stage_key in stage_keys for column in _columns(stage_key)]
         rest = iter(places)
-        while wanted := list(islice(rest, _CHUNK)):
+        while wanted := list(islice(rest, _KEYS_PER_QUERY)):
             query = (
                 f"WITH places(prompt, repeat) AS (VALUES {', '.join(['(?, ?)'] * len(wanted))})"
                 f" SELECT places.prompt, places.repeat, {columns} FROM places {' '.join(joins)}"
             )
             with self._reading() as db:
-                found = db.execute(query, [*chain.from_iterable(wanted), *where]).fetchall()
-            yield from found
+                rows = db.execute(query, [*chain.from_iterable(wanted), *where]).fetchall()
+            yield from rows
 
-    def count(self, cell: Cell, repeats: int, prompts: Iterable[str] | None = None) -> tuple[int, int]:
+    def count(self, stage_key: StageKey, repeats: int, prompts: Iterable[str] | None = None) -> tuple[int, int]:
         """Count what is settled of the first `repeats` of some prompts, or of all, in a cell; and what of it is ok."""
-        values: list[Any] = [*_columns(cell)]
+        values: list[Any] = [*_columns(stage_key)]
         where = "system = ? AND task = ? AND mode = ? AND stage = ?"
         with self._reading() as db:
-            if prompts is None and self._reaches(cell.task, repeats):
+            if prompts is None and self._reaches(stage_key.task, repeats):
                 query = f"SELECT total(n), total(n * (status = 'ok')) FROM tally WHERE {where}"
             else:
                 query = f"SELECT count(*), total(status = 'ok') FROM done WHERE {where} AND repeat < ?"
@@ -275,63 +280,63 @@ class Ledger:
             n, ok = db.execute(query, values).fetchone()
         return int(n), int(ok)
 
-    def places(self, cell: Cell) -> set[tuple[str, int]]:
+    def places(self, stage_key: StageKey) -> set[tuple[str, int]]:
         """Return what is settled in a cell, as (prompt id, repeat)."""
         with self._reading() as db:
             rows = db.execute(
                 "SELECT prompt, repeat FROM done WHERE system = ? AND task = ? AND mode = ? AND stage = ?",
-                _columns(cell),
+                _columns(stage_key),
             )
             return set(rows)
 
     def _reaches(self, task: str, repeats: int) -> bool:
-        """Say whether it is known that no prompt of a task has more than so many repeats."""
+        """Say whether no prompt of a task has more than `repeats` repeats; False if that is not known."""
         if not self._has("reach"):
             return False
         row = self._db.execute("SELECT repeats FROM reach WHERE task = ?", (task,)).fetchone()
         return row is not None and isinstance(row[0], int) and row[0] <= repeats
 
-    def complete(self, cell: Cell, repeats: int) -> set[str]:
+    def complete(self, stage_key: StageKey, repeats: int) -> set[str]:
         """Return the prompts of which the first `repeats` are all settled in a cell."""
         with self._reading() as db:
             rows = db.execute(
                 "SELECT prompt FROM done WHERE system = ? AND task = ? AND mode = ? AND stage = ? AND repeat < ?"
                 " GROUP BY prompt HAVING count(*) = ?",
-                (*_columns(cell), repeats, repeats),
+                (*_columns(stage_key), repeats, repeats),
             ).fetchall()
         return {str(prompt) for (prompt,) in rows}
 
     def modes(self, system: str, task: str) -> list[str]:
-        """Return the fingerprints of the modes in which anything of a system (or of its first parts) is settled."""
+        """Return the fingerprints of the modes in which a system, or its first components, has settled stages."""
         with self._reading() as db:
             rows = db.execute("SELECT DISTINCT mode FROM done WHERE system = ? AND task = ?", (system, task)).fetchall()
         return sorted(str(mode) for (mode,) in rows)
 
-    def tally(self, *since: float) -> list[tuple[Cell, str, int, float, *tuple[int, ...]]]:
-        """Count what is settled: (cell, status, number, moment of the latest, numbers since each of some moments).
+    def sums(self, *since: float) -> list[tuple[StageKey, str, int, float, *tuple[int, ...]]]:
+        """Count settled stages: (stage key, status, number, time of the latest, numbers since each time in `since`).
 
-        Moments are unix times; those of rows that are older than these are kept are 0. `since` is rounded down to
+        Times are unix times; 0 for rows of ledgers that did not keep times yet. `since` is rounded down to
         `popbench.ledger.sums.TICK` seconds.
         """
         with self._reading() as db:
-            source = "tally" if self._has("tally") else f"({tallied(lacking('done'))})"
-            rows = db.execute(summed(source, len(since)), [moment // TICK * TICK for moment in since]).fetchall()
-        return [(Cell(*row[:4]), *row[4:]) for row in rows]
+            source = "tally" if self._has("tally") else f"({count_done(with_null_column('done'))})"
+            rows = db.execute(sum_counts(source, len(since)), [moment // TICK * TICK for moment in since]).fetchall()
+        return [(StageKey(*row[:4]), *row[4:]) for row in rows]
 
     def spent(self) -> list[tuple[str, str, int, float, float]]:
-        """Add up calls: (digest of the component, empty where unknown, stage, number, seconds, seconds times GPUs)."""
+        """Add up calls: (digest of the component, empty if unknown, stage, number, seconds, seconds times GPUs)."""
         with self._reading() as db:
-            query = "SELECT * FROM spent" if self._has("spent") else spent(lacking("calls"))
+            query = "SELECT * FROM spent" if self._has("spent") else sum_calls(with_null_column("calls"))
             return db.execute(query).fetchall()
 
     def used(self) -> list[tuple[str, str, int]]:
-        """Add up the tokens of calls: (digest of the component, empty where unknown, kind of token, number)."""
+        """Add up the tokens of calls: (digest of the component, empty if unknown, kind of token, number)."""
         with self._reading() as db:
-            query = "SELECT * FROM used" if self._has("used") else used(lacking("calls"))
+            query = "SELECT * FROM used" if self._has("used") else sum_tokens(with_null_column("calls"))
             return db.execute(query).fetchall()
 
     def clips(self) -> Iterator[Call]:
-        """Yield the calls that rendered a clip, by key; a thousand are held at a time."""
+        """Yield the calls that rendered a clip, ordered by key, holding a thousand at a time."""
         last = ""
         while True:
             with self._reading() as db:
@@ -346,12 +351,11 @@ class Ledger:
                 yield Call(key, "render", "ok", self.value(payload))
             last = rows[-1][0]
 
-    def absorb(self, path: Path) -> None:
-        """Take over all calls and all that is settled in another ledger, all or nothing; its rows replace ours.
+    def merge(self, path: Path) -> None:
+        """Copy all rows of another ledger into this one, all or nothing; they replace rows with the same key.
 
-        A clip of ours for another draft than the one that is taken over is settled no more.
-
-        Raises RunError where the other cannot be read or this one not written.
+        A clip whose draft is replaced no longer counts as done. Raises RunError if the other ledger cannot be read or
+        this one cannot be written.
         """
         with self._lock:
             try:
@@ -359,14 +363,14 @@ class Ledger:
                 try:
                     guard(self._db, TRIGGERS, "other")
                     with self._whole():
-                        absorb(self._db)
+                        merge_rows(self._db)
                 finally:
                     self._db.execute("DETACH other")
             except sqlite3.Error as error:
                 raise RunError(f"{path}: cannot be taken over into {self._path} ({one_line(str(error))})") from error
 
     def about(self, name: str, value: str | None = None) -> str | None:
-        """Return what the ledger says of itself under `name`, after storing `value` where there is nothing yet."""
+        """Return the ledger's property `name`, None if it is not set; `value` is stored first if it is not set."""
         with self._reading() as db:
             if value is not None:
                 db.execute("INSERT OR IGNORE INTO about VALUES (?, ?)", (name, value))
@@ -374,7 +378,7 @@ class Ledger:
         return None if row is None else str(row[0])
 
     def close(self) -> None:
-        """Close the file; everything committed is in it."""
+        """Close the file."""
         self._db.close()
 
 
@@ -383,8 +387,8 @@ def _uri(path: Path, mode: str) -> str:
     return f"file:/{quote(str(path.absolute()).lstrip('/'))}?mode={mode}"
 
 
-def _columns(cell: Cell) -> tuple[str, str, str, str]:
-    return (cell.system, cell.task, cell.mode, cell.stage)
+def _columns(stage_key: StageKey) -> tuple[str, str, str, str]:
+    return (stage_key.system, stage_key.task, stage_key.mode, stage_key.stage)
 
 
 def _dump(value: Mapping[str, JSON]) -> str:

@@ -19,12 +19,13 @@ CREATE TABLE IF NOT EXISTS done (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
-LATER = {"calls": ("part", "TEXT"), "done": ("at", "REAL")}
-"""Columns that ledgers made before do not have; NULL in the rows that were there."""
+LATER_COLUMNS = {"calls": ("part", "TEXT"), "done": ("at", "REAL")}
+"""Columns that the first ledgers lack. They are added when such a ledger is opened, with NULL in its rows."""
 
 
 def statements(script: str) -> Iterator[str]:
-    """Cut a script into its statements: `executescript` would end the transaction."""
+    """Split a script into its statements."""
+    # `executescript` would commit the transaction in which tables are made.
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line
@@ -33,13 +34,13 @@ def statements(script: str) -> Iterator[str]:
             statement = ""
 
 
-def lacking(table: str) -> str:
-    """Name a table of a ledger that was made before its last column came."""
-    return f"(SELECT *, NULL AS {LATER[table][0]} FROM {table})"
+def with_null_column(table: str) -> str:
+    """Return SQL that reads a table of one of the first ledgers, with NULL for the column that it lacks."""
+    return f"(SELECT *, NULL AS {LATER_COLUMNS[table][0]} FROM {table})"
 
 
-KEPT = {"tally": SUMS, "reach": REACH}
-"""What is made where a table is not there yet."""
+SUM_TABLES = {"tally": SUMS, "reach": REACH}
+"""Scripts by the table whose absence says that they have not run on this ledger."""
 
 TRIGGERS = triggers(statements(SUMS + REACH))
-"""Those that keep the sums: the only ones that a ledger may have."""
+"""The triggers that update the sums. A ledger may have no others: see `popbench.ledger.guard`."""

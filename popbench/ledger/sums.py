@@ -1,30 +1,33 @@
-"""The sums that a ledger keeps of its rows, in SQL: what a look at a run of a million samples reads.
+"""Sums that a ledger keeps over its rows, in SQL, so that the status of a run of a million samples is read at once.
 
-`tally` counts the rows of `done` by cell, status and moment; `spent` adds up the calls of a component, `used` their
-tokens; `reach` says how many repeats of any prompt of a task there are at most. Triggers keep them, whoever writes the
-rows.
+`tally` counts the rows of `done` by stage key, status and time; `spent` adds up the calls per component, `used` their
+tokens; `reach` holds the largest number of repeats of any prompt of a task. Triggers update them, so that they stay
+right whoever writes the rows.
 """
 
 from __future__ import annotations
 
 TICK = 10
-"""Seconds: how finely `tally` tells moments apart."""
+"""Seconds: the resolution of times in `tally`."""
 
 _SECONDS = "json_extract({row}payload, '$.seconds')"
 _GPU_SECONDS = f"{_SECONDS} * json_extract({{row}}payload, '$.gpus')"
 _AT = f"ifnull(CAST({{row}}at / {TICK} AS INTEGER) * {TICK}, 0)"
 
 
-def tallied(done: str = "done") -> str:
-    """Count rows of `done`: (system, task, mode, stage, status, tick, number, moment of the latest)."""
+def count_done(done: str = "done") -> str:
+    """Return SQL that counts rows: (system, task, mode, stage, status, tick, number, time of the latest)."""
     return (
         f"SELECT system, task, mode, stage, status, {_AT.format(row='')} AS tick, count(*) AS n,"
         f" ifnull(max(at), 0) AS last FROM {done} GROUP BY 1, 2, 3, 4, 5, 6"
     )
 
 
-def summed(tally: str, moments: int) -> str:
-    """Add up a tally: (system, task, mode, stage, status, number, latest moment, number since each of some moments)."""
+def sum_counts(tally: str, moments: int) -> str:
+    """Return SQL that adds up the rows of `count_done`, with one parameter for each of `moments` times.
+
+    Its rows: (system, task, mode, stage, status, number, time of the latest, numbers since each of the times).
+    """
     since = "".join(", sum(CASE WHEN tick >= ? THEN n ELSE 0 END)" for _ in range(moments))
     return (
         f"SELECT system, task, mode, stage, status, sum(n), max(last){since} FROM {tally} GROUP BY 1, 2, 3, 4, 5"
@@ -32,22 +35,22 @@ def summed(tally: str, moments: int) -> str:
     )
 
 
-def spent(calls: str = "calls") -> str:
-    """Add up rows of `calls`: (digest of the component, stage, number, seconds, seconds times GPUs)."""
+def sum_calls(calls: str = "calls") -> str:
+    """Return SQL that adds up calls: (digest of the component, stage, number, seconds, seconds times GPUs)."""
     seconds, gpu_seconds = (f"total({value.format(row='')})" for value in (_SECONDS, _GPU_SECONDS))
     return f"SELECT ifnull(part, ''), stage, count(*), {seconds}, {gpu_seconds} FROM {calls} GROUP BY 1, 2"
 
 
-def used(calls: str = "calls") -> str:
-    """Add up the tokens of rows of `calls`: (digest of the component, kind of token, number)."""
+def sum_tokens(calls: str = "calls") -> str:
+    """Return SQL that adds up the tokens of calls: (digest of the component, kind of token, number)."""
     return (
         f"SELECT ifnull(part, ''), u.key, sum(u.value) FROM {calls}, json_each(payload, '$.usage') AS u"
         " WHERE u.value > 0 GROUP BY 1, 2"
     )
 
 
-def _keep(event: str, row: str, sign: str) -> str:
-    """Make the triggers that add a new row to the sums, or take an old one out of them."""
+def _triggers(event: str, row: str, sign: str) -> str:
+    """Return SQL of triggers that add an inserted row to the sums, or subtract a deleted one."""
     at, seconds, gpu_seconds = (value.format(row=f"{row}.") for value in (_AT, _SECONDS, _GPU_SECONDS))
     cell = ", ".join(f"{row}.{name}" for name in ("system", "task", "mode", "stage", "status"))
     return f"""
@@ -78,11 +81,11 @@ CREATE TABLE spent (
     PRIMARY KEY (part, stage)
 ) WITHOUT ROWID;
 CREATE TABLE used (part TEXT, kind TEXT, tokens INTEGER NOT NULL, PRIMARY KEY (part, kind)) WITHOUT ROWID;
-INSERT INTO tally {tallied()};
-INSERT INTO spent {spent()};
-INSERT INTO used {used()};
-{_keep("insert", "new", "")}
-{_keep("delete", "old", "-")}
+INSERT INTO tally {count_done()};
+INSERT INTO spent {sum_calls()};
+INSERT INTO used {sum_tokens()};
+{_triggers("insert", "new", "")}
+{_triggers("delete", "old", "-")}
 """
 
 REACH = """

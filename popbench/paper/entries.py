@@ -80,10 +80,6 @@ class Lookup:
         self.names = choices.names
         self._there = set(evidence.systems)
 
-    def paper_name(self, label: str | None) -> str | None:
-        """Return the paper's name of a label."""
-        return None if label is None else self.names.of(label)
-
     def llms(self, generator: str, modes: Iterable[str | None], needs: Any = all) -> list[str]:
         """List the LLMs that have all (or, with `any`, any) of these modes with a generator."""
         modes = list(modes)

@@ -10,17 +10,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from popbench.errors import UsageError, damage, unknown
+from popbench.errors import UsageError, unknown
 from popbench.leaderboard.pairs import BASIC, flipped
 from popbench.leaderboard.results import compute
-from popbench.records import JSON, Sample, parts_of
-from popbench.runs.run_json import read_about
+from popbench.records import Sample, parts_of
+from popbench.runs.run_json import FILE, ModeEntry, RunJson, read_finished
 from popbench.runs.samples import read_jsonl
 from popbench.scores.scores import Scores, blocks, merge
 from popbench.scores.sources import read_source
-
-System = tuple[str, str, str]
-"""Labels of LLM, mode and generator."""
 
 
 @dataclass(frozen=True)
@@ -118,29 +115,25 @@ def read_evidence(sources: Sequence[Path], predictor: str | None = None, *, comm
     specs: dict[str, str] = {}
     costs = Costs()
     for path in sources:
-        if (path / "run.json").exists():  # no board and no export, which tell of scores alone
-            about = read_about(path)
-            try:
-                for label, mode in about["modes"].items():
-                    modes[label] = _mode(mode)
-                specs |= {label: str(part["spec"]) for label, part in about.get("components", {}).items()}
-                _add_costs(costs, path, about, chosen.predictor)
-            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # anybody may have written it
-                raise UsageError(f"{path}: run.json or samples.jsonl cannot be read ({damage(error)})") from error
+        if (path / FILE).exists():  # no board and no export, which tell of scores alone
+            run_json = read_finished(path)
+            modes |= {label: _mode(mode) for label, mode in run_json["modes"].items()}
+            specs |= {label: part["spec"] for label, part in run_json["components"].items()}
+            _add_costs(costs, path, run_json, chosen.predictor)
     evidence = Evidence(chosen, compute([chosen], common=common), modes, costs)
     evidence.specs = specs
     return evidence
 
 
-def _mode(mode: dict[str, JSON]) -> ModeInfo:
+def _mode(mode: ModeEntry) -> ModeInfo:
     size = 0 if mode["name"] == BASIC else mode["options"].get("k")
-    return ModeInfo(str(mode["name"]), size if isinstance(size, int) else None)
+    return ModeInfo(mode["name"], size if isinstance(size, int) else None)
 
 
-def _add_costs(costs: Costs, path: Path, about: dict[str, JSON], predictor: str) -> None:
+def _add_costs(costs: Costs, path: Path, run_json: RunJson, predictor: str) -> None:
     """Add a run's calls: systems share drafts and clips, and a call that several rows tell of counts once."""
     seen: set[tuple[Any, ...]] = set()
-    timed = next(iter(about["predictors"]), None) == predictor  # samples have the first predictor's time
+    timed = next(iter(run_json["predictors"]), None) == predictor  # samples have the first predictor's time
     for sample in read_jsonl(path / "samples.jsonl"):
         if sample.llm is not None and sample.mode is not None:
             draft = ("llm", sample.llm, sample.mode, sample.task, sample.prompt_id, sample.repeat)
@@ -154,7 +147,7 @@ def _add_costs(costs: Costs, path: Path, about: dict[str, JSON], predictor: str)
         if sample.video is not None and timed and scored not in seen:
             seen.add(scored)
             _add(costs.scores, sample, "predict")
-    machine = about.get("machine") or {}
+    machine = run_json["machine"]
     named = ", ".join(machine.get("gpus") or []) or f"{machine.get('cpus')} CPUs, no GPU"
     if named not in costs.machines:
         costs.machines.append(named)

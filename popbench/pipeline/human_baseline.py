@@ -1,7 +1,7 @@
 """The human baseline (the paper's Table 2): for each prompt the human-made video with the nearest title.
 
-Its title and its file are scored by the same predictor as everyone's. Matching is no call of a component: what it
-finds is settled in the ledger as a draft and a clip, so that scoring, resuming and sampling go on from it as ever.
+Its title and its file are scored by the same predictors as those of all systems. Matching is no call of a component:
+its results are stored in the ledger as a draft and a clip, so scoring, resumes and samples treat it like any other.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from popbench.errors import RunError, UsageError, one_line
+from popbench.files import copy_whole, sha256
 from popbench.interfaces import Corpus
-from popbench.keys import digest
-from popbench.ledger.ledger import Call, Cell, Done, Ledger
-from popbench.pipeline.ledger_view import View
+from popbench.keys import clip_name, digest
+from popbench.ledger.ledger import Call, Done, Ledger
+from popbench.pipeline.items import SampleKey
+from popbench.pipeline.ledger_view import LedgerView
 from popbench.planning.human import NAME
-from popbench.planning.plan import Plan
-from popbench.planning.systems import Part, Track
+from popbench.planning.systems import Part, SampleSet
 from popbench.progress import Progress
 from popbench.records import JSON, Prompt
-from popbench.retrieval import Hit
+from popbench.retrieval import Hit, Retriever
 from popbench.text import counted
-from popbench.video import VideoError, copy, sha256, video_info
+from popbench.video import VideoError, video_info
 
 _TOLD = 3
 
@@ -35,21 +36,18 @@ class Match:
     video: Path
 
 
-def unmatched(plan: Plan, view: View) -> list[tuple[Track, Prompt, int]]:
-    """List what has no human video yet, or whose copy of it is gone."""
-    human = plan.human
-    if human is None:
-        return []
-    left = []
-    for track in plan.human_tracks:
-        places = ((prompt.id, repeat) for prompt, repeat in plan.places(track))
-        found = zip(plan.places(track), view.samples(track, (human, human), (), places), strict=True)
-        left += [(track, prompt, repeat) for (prompt, repeat), settled in found if settled.clip is None]
-    return left
+def unmatched(human_samples: Sequence[SampleSet], view: LedgerView) -> list[tuple[SampleSet, Prompt, int]]:
+    """List the samples (set, prompt, repeat) that have no human video yet, or whose copy of it is gone."""
+    return [
+        (samples, result.prompt, result.repeat)
+        for samples in human_samples
+        for result in view.results(samples)
+        if result.clip is None
+    ]
 
 
 def lacks(corpus: Part) -> str | None:
-    """Say that a corpus has no video files, without reading more of it than it takes."""
+    """Return what is wrong with a corpus that has no video files; reads only as far as to the first video."""
     component: Corpus = corpus.resolved.component
     try:
         if any(row.video is not None for row in component.rows(component.part)):
@@ -68,9 +66,8 @@ def lacks(corpus: Part) -> str | None:
     )
 
 
-def find_matches(plan: Plan, prompts: Sequence[str], progress: Progress) -> dict[str, Match]:
-    """Match prompts and check the files of what was found; raises UsageError where one is missing or no video."""
-    retriever = plan.retriever
+def find_matches(retriever: Retriever, prompts: Sequence[str], progress: Progress) -> dict[str, Match]:
+    """Match prompts with videos. Raises UsageError if the file of one is missing or is no video."""
     retriever.load_titles(progress)
     retriever.prepare(prompts)
     hits = {prompt: retriever.nearest_title(prompt) for prompt in dict.fromkeys(prompts)}
@@ -86,7 +83,7 @@ def find_matches(plan: Plan, prompts: Sequence[str], progress: Progress) -> dict
 
 
 def problem(id_: str, path: Path | None) -> str | None:
-    """Say what is wrong with the video of a row; None where it can be scored."""
+    """Return what is wrong with a video of the corpus; None if it can be scored."""
     if path is None:
         return f"{id_} has no file"
     try:
@@ -96,27 +93,28 @@ def problem(id_: str, path: Path | None) -> str | None:
     return None
 
 
-def settle(plan: Plan, ledger: Ledger, view: View, matches: Mapping[str, Match]) -> dict[tuple[Cell, str, int], str]:
-    """Put the videos of matches beside the clips and settle their prompts; return what could not be, and why, by place.
+def settle_matches(
+    human_samples: Sequence[SampleSet], ledger: Ledger, view: LedgerView, matches: Mapping[str, Match]
+) -> dict[SampleKey, str]:
+    """Copy the videos of matches to the clips and store them as results; return why others have none.
 
-    Raises RunError where the disk refuses.
+    Raises RunError if the disk refuses.
     """
-    human, errors = plan.human, {}
-    if human is None:
-        return {}
-    for track, prompt, repeat in unmatched(plan, view):
-        cell = track.cell("write", human)
+    errors: dict[SampleKey, str] = {}
+    for samples, prompt, repeat in unmatched(human_samples, view):
+        draft_key, clip_key = samples.stage_keys
+        sample_key = SampleKey(draft_key, prompt.id, repeat)
         match = matches.get(prompt.text)
         if match is None:
-            errors[cell, prompt.id, repeat] = "its human video is gone from the run: the same command puts it back"
+            errors[sample_key] = "its human video is gone from the run: the same command puts it back"
             continue
         try:
-            found = sha256(match.video)
+            video_sha256 = sha256(match.video)
         except OSError as error:
-            errors[cell, prompt.id, repeat] = f"human video {match.video} cannot be read: {one_line(error)}"
+            errors[sample_key] = f"human video {match.video} cannot be read: {one_line(error)}"
             continue
         reference = match.hit.reference
-        clip = _keep(match.video, found, view.videos)
+        clip = _keep(match.video, video_sha256, view.videos)
         value: dict[str, JSON] = {
             "title": reference.title,
             "match": {
@@ -128,27 +126,26 @@ def settle(plan: Plan, ledger: Ledger, view: View, matches: Mapping[str, Match])
         ledger.commit(
             clip,
             [
-                Done(cell, prompt.id, repeat, clip.key, "ok", value),
-                Done(track.cell("render", human, human), prompt.id, repeat, clip.key, "ok", {}),
+                Done(draft_key, prompt.id, repeat, clip.key, "ok", value),
+                Done(clip_key, prompt.id, repeat, clip.key, "ok", {}),
             ],
         )
     return errors
 
 
-def _keep(video: Path, found: str, folder: Path) -> Call:
-    """Copy a video to where clips are, under a key made of its bytes.
+def _keep(video: Path, video_sha256: str, folder: Path) -> Call:
+    """Copy a video to the folder of clips, under a key made of its bytes.
 
-    No link: who edits the corpus's file would edit every run that has it.
+    It is not linked: a change to the corpus's file would change every run that has it.
     """
-    key = digest(NAME, found)
-    target, incoming = folder / f"{key}.mp4", folder / f".{key}.part"
+    key = digest(NAME, video_sha256)
+    target = folder / clip_name(key)
     try:
-        if not target.exists() or sha256(target) != found:  # what is there may be damaged
-            if copy(video, incoming) != found:
-                raise RunError(f"{video} changed while it was copied: run the same command again")
-            incoming.replace(target)
+        kept = target.exists() and sha256(target) == video_sha256  # a file that is there may be damaged
+        if not kept and copy_whole(video, target, video_sha256) != video_sha256:
+            raise RunError(f"{video} changed while it was copied: run the same command again")
         size = target.stat().st_size
     except OSError as error:
         raise RunError(f"human video {video} cannot be kept: {one_line(error)}") from error
-    payload = {"sha256": found, "bytes": size, "seconds": None, "peak_memory_mb": None, "notes": []}
+    payload = {"sha256": video_sha256, "bytes": size, "seconds": None, "peak_memory_mb": None, "notes": []}
     return Call(key, "render", "ok", payload)

@@ -1,8 +1,12 @@
-"""Lanes: one component each with the queue before it, so that stages overlap.
+"""Work queues: what waits for one component, read from the ledger and fed by the stages before.
 
-A lane is fed by what is settled before it: it reads a piece of a cell of the ledger once, and from then on earlier
-lanes offer it what they settle there. Its queue is bounded; a piece of which something did not fit is read again later.
-So no lane ever waits for a slower one after it, and memory holds one piece of a lane at most.
+A queue reads a chunk of its samples from the ledger once. What earlier stages finish of that chunk afterwards they
+offer to the queue directly, so that the ledger is not searched again for every item.
+
+Queues are bounded: a fast LLM before a slow generator would otherwise pile up all of a run's drafts in memory. The LLM
+is not made to wait either, since that would keep its GPU or its workers idle. What does not fit is dropped, because the
+ledger has it, and its chunk is read again once the queue is empty. So memory holds at most one chunk and one full queue
+of each component, and no stage waits for a slower one after it.
 """
 
 from __future__ import annotations
@@ -14,195 +18,169 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from popbench.ledger.ledger import STAGES, Cell, Stage
-from popbench.pipeline.ledger_view import Counted, Open, View
-from popbench.planning.plan import Plan
-from popbench.planning.systems import Line, Part, Track
-from popbench.records import JSON, Prompt, Reference
+from popbench.ledger.ledger import STAGES, StageKey
+from popbench.pipeline.items import ResultErrors, SampleKey, WorkItem
+from popbench.pipeline.ledger_view import LedgerView, ReadyItems, RowCounts
+from popbench.pipeline.stages import Stage
+from popbench.planning.systems import Part, SampleSet
+from popbench.records import JSON, Prompt
 
-Place = tuple[Cell, str, int]
-"""Where a result belongs: cell, prompt id, repeat."""
-
-Piece = tuple[Cell, int]
-"""Some places of a cell, and the how many-th such piece it is."""
-
-
-@dataclass(slots=True)
-class Unit:
-    """One sample's share of a stage: where its result belongs, and what the stage before settled.
-
-    `number` is that of its place among those of its track.
-    """
-
-    cell: Cell
-    track: Track
-    prompt: Prompt
-    repeat: int
-    before: Mapping[str, JSON] = field(default_factory=dict)
-    number: int = 0
-    attempt: int = 0
-    costs: dict[str, JSON] = field(default_factory=dict)
-    references: tuple[Reference, ...] = ()
-
-    @property
-    def place(self) -> Place:
-        """Where its result belongs."""
-        return self.cell, self.prompt.id, self.repeat
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        repeat = f" repeat {self.repeat}" if self.repeat else ""
-        return f"{self.prompt.task}/{self.prompt.id}{repeat} ({self.track.label})"
-
-
-class Undone(dict[Place, str]):
-    """Why places have no result: errors of their own, and why the rest of a cell is pending."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pending: dict[Cell, str] = {}
-
-    def why(self, cell: Cell, prompt: str, repeat: int) -> str | None:
-        """Return why a place has no result, where that is known."""
-        return self.get((cell, prompt, repeat)) or self.pending.get(cell)
+Chunk = tuple[StageKey, int]
+"""Some samples of a stage key, and the how many-th such chunk it is."""
 
 
 @dataclass(frozen=True, slots=True)
-class Common:
-    """What all lanes of a run share: a lock for whatever is settled, why the rest is not, and that all are to end."""
+class SharedState:
+    """What all queues of a run share: the lock for all their state, errors by sample, and whether the run is to end."""
 
     lock: threading.RLock = field(default_factory=threading.RLock)
-    errors: Undone = field(default_factory=Undone)
+    errors: ResultErrors = field(default_factory=ResultErrors)
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
-class Lane:
-    """One component's share of a run. All of it but `units` is called with the `lock` held that all lanes share."""
+class WorkQueue:
+    """One component's share of a run. Every method but `items`, `stop` and `skip_whole` needs the shared `lock` held.
+
+    `before` are the queues of earlier stages, `followers` those of later ones; `total` and `done` count what progress
+    shows. `quiet` queues are shown only once they have something to do.
+    """
 
     LIMIT = 1000
-    """Units that wait at most of what was offered."""
-    PIECE = 1000
-    """Places of a cell that are read at a time: they lie all over a ledger that may be on a slow disk."""
+    """Items that wait at most of those offered."""
+    CHUNK = 1000
+    """Samples that are read at a time: their rows lie all over a ledger that may be on a slow disk."""
 
-    def __init__(self, stage: Stage, part: Part, lines: Sequence[Line], plan: Plan, view: View, common: Common) -> None:
+    def __init__(self, stage: Stage, sample_sets: Sequence[SampleSet], view: LedgerView, shared: SharedState) -> None:
         self.stage = stage
-        self.part = part
-        self.lines = {line.cell(stage): line for line in lines}  # equal components share their cells
+        # Components that are equal but for their labels share stage keys, and so their results.
+        self.sample_sets = {samples.stage_key(stage.name): samples for samples in sample_sets}
+        self.before: Sequence[WorkQueue] = ()
+        self.followers: Sequence[WorkQueue] = ()
         self.total = self.done = 0
-        self.over = self.started = self.stopped = self.grown = False
+        self.started = self.over = self.stopped = False
+        self.grown = False
+        """Whether `total` has grown since progress was last told."""
         self.quiet = False
-        """Whether it is told of only once there is something to do."""
-        self.before: Sequence[Lane] = ()
-        self._plan, self._view, self._errors = plan, view, common.errors
-        self._changed = threading.Condition(common.lock)
-        self._queue: deque[Unit] = deque()
-        self.skipped: dict[Cell, Counted | None] = {}
-        self._unopened = deque(self.lines)
-        self._unread: deque[Piece] = deque()
-        self._again: deque[Piece] = deque()
-        self._live: set[Piece] = set()
-        self._out: set[Place] = set()
+        self.skipped: dict[StageKey, RowCounts | None] = {}
+        self._view, self._errors = view, shared.errors
+        self._changed = threading.Condition(shared.lock)
+        self._queue: deque[WorkItem] = deque()
+        self._unopened = deque(self.sample_sets)
+        self._unread: deque[Chunk] = deque()
+        self._again: deque[Chunk] = deque()
+        self._live: set[Chunk] = set()
+        """Chunks that were read, and of which everything since was taken up: only for these are offers accepted."""
+        self._out: set[SampleKey] = set()
         earlier = STAGES[: self.rank]
-        self._after = {line.cell(earlier[-1]): cell for cell, line in self.lines.items()} if earlier else {}
-        self._through = Counter(line.cell(each) for each in earlier for line in self.lines.values())
+        sets = self.sample_sets.items()
+        self._own_key = {samples.stage_key(earlier[-1]): key for key, samples in sets} if earlier else {}
+        self._through = Counter(samples.stage_key(name) for name in earlier for _, samples in sets)
+
+    @property
+    def part(self) -> Part:
+        """The component that the items wait for."""
+        return self.stage.part
 
     @property
     def name(self) -> str:
-        """What progress calls it."""
-        return f"{self.stage} {self.part.label}"
+        """Its name in progress."""
+        return f"{self.stage.name} {self.part.label}"
 
     @property
     def rank(self) -> int:
-        """Its stage as a number: lanes of a higher one go on from it."""
-        return STAGES.index(self.stage)
+        """The number of its stage: queues of a higher rank go on from its results."""
+        return STAGES.index(self.stage.name)
 
-    def skip_whole(self, known: dict[Cell, tuple[int, int]]) -> None:
-        """Leave out the cells that lack no row: those are only to be looked at, whether their clips are there.
+    def skip_whole(self, counted: dict[StageKey, tuple[int, int]]) -> None:
+        """Skip the stage keys that lack no row; only their clips need to be looked at, which can wait.
 
-        `known` are counts that lanes share.
+        `counted` is shared with other queues (see `LedgerView.row_counts`).
         """
-        for cell, line in self.lines.items():
-            found = self._count(line, known)
-            if found.settled + found.lost >= self._wanted(line):
-                self.skipped[cell] = found
+        for key, samples in self.sample_sets.items():
+            counts = self._view.row_counts(samples, counted)
+            if counts.done + counts.lost >= len(samples):
+                self.skipped[key] = counts
 
     @property
     def whole(self) -> int:
-        """How many rows the cells have that lack none."""
-        return sum(found.settled for found in self.skipped.values() if found is not None)
+        """How many results the skipped stage keys have by their rows."""
+        return sum(counts.done for counts in self.skipped.values() if counts is not None)
 
     @property
     def idle(self) -> bool:
-        """Whether there is no cell to read."""
-        return len(self.skipped) == len(self.lines)
+        """Whether every stage key is skipped."""
+        return len(self.skipped) == len(self.sample_sets)
 
     def begin(self) -> None:
-        """Count what there is to do, by the ledger's rows alone; nothing is kept of it yet."""
+        """Count what there is to do, by the ledger's rows alone; no item is read yet."""
         self.started = True
-        self._unopened = deque(cell for cell in self.lines if cell not in self.skipped)
-        waits = any(not lane.over for lane in self.before)
-        known: dict[Cell, tuple[int, int]] = {}
-        for cell, line in self.lines.items():
-            found = self.skipped.get(cell) or self._count(line, known)
-            self.done += found.settled
-            self.total += self._wanted(line) - found.lost if waits else found.settled + found.ready
+        self._unopened = deque(key for key in self.sample_sets if key not in self.skipped)
+        waits = any(not queue.over for queue in self.before)
+        counted: dict[StageKey, tuple[int, int]] = {}
+        for key, samples in self.sample_sets.items():
+            counts = self.skipped.get(key) or self._view.row_counts(samples, counted)
+            self.done += counts.done
+            self.total += len(samples) - counts.lost if waits else counts.done + counts.ready
 
-    def units(self) -> Iterator[Unit]:
-        """Yield what is to do, waiting for earlier lanes, until they are over or this one is stopped."""
+    def items(self) -> Iterator[WorkItem]:
+        """Yield what is to do, waiting for earlier queues, until they are over or this one is stopped."""
         while True:
             with self._changed:
-                unit = self._next()
-                if unit is not None:
-                    self._out.add(unit.place)
-                elif self.stopped or (self._all_read and all(lane.over for lane in self.before)):
+                item = self._next()
+                if item is not None:
+                    self._out.add(item.sample_key)
+                elif self.stopped or (self._all_read and all(queue.over for queue in self.before)):
                     return
                 elif self._all_read:
                     self._changed.wait()
-            if unit is not None:
-                yield unit
+            if item is not None:
+                yield item
             else:
-                time.sleep(0)  # others may have waited for the lock while a piece was read
+                time.sleep(0)  # others may have waited for the lock while a chunk was read
 
-    def offer(self, cell: Cell, unit: Unit, before: Mapping[str, JSON]) -> None:
-        """Take what an earlier stage settled in its `cell`, if that leads here and its piece was read already."""
-        own = self._after.get(cell)
-        if own is None or (piece := (own, unit.number // self.PIECE)) not in self._live or self.over:
+    def offer(self, item: WorkItem, inputs: Mapping[str, JSON]) -> None:
+        """Take up an item that an earlier stage finished, if it leads here and its chunk was read already.
+
+        An item of a chunk that is still to be read is left out: it is found when the chunk is read.
+        """
+        key = self._own_key.get(item.stage_key)
+        if key is None or (chunk := (key, item.number // self.CHUNK)) not in self._live or self.over:
             return
         if len(self._queue) >= self.LIMIT:
-            self._live.discard(piece)
-            self._again.append(piece)
+            self._live.discard(chunk)
+            self._again.append(chunk)
         else:
-            self._queue.append(Unit(own, self.lines[own].track, unit.prompt, unit.repeat, before, unit.number))
+            method = self.sample_sets[key].method
+            self._queue.append(WorkItem(key, method, item.prompt, item.repeat, inputs, item.number))
         self._changed.notify()
 
-    def lose(self, cell: Cell) -> bool:
-        """Count on one less where an earlier stage lost it in its `cell`; say whether that changes anything."""
-        lost = self._through[cell] if self.started and not self.over else 0
+    def lose(self, key: StageKey) -> bool:
+        """Expect one item less: an earlier stage lost one under its `key`. Return whether `total` has changed."""
+        lost = self._through[key] if self.started and not self.over else 0
         self.total -= lost
         return bool(lost)
 
-    def settle(self, place: Place) -> None:
-        """A unit is over."""
-        self._out.discard(place)
+    def settle(self, sample_key: SampleKey) -> None:
+        """Count an item as done."""
+        self._out.discard(sample_key)
         self.done += 1
 
     def wake(self) -> None:
-        """Look again: an earlier lane is over."""
+        """Let `items` look again: an earlier queue is over."""
         self._changed.notify_all()
 
     def stop(self) -> None:
-        """Have nothing more to do."""
+        """End `items`."""
         with self._changed:
             self.stopped = True
             self._changed.notify_all()
 
     def left(self) -> int:
-        """Count what could be gone on with and is not over."""
-        unread = [*self._unread, *self._again, *(piece for cell in self._unopened for piece in self._pieces(cell))]
-        return len(self._out) + len(self._queue) + sum(len(self._read(piece).ready) for piece in unread)
+        """Count the items that could be worked on and are not done."""
+        unread = [*self._unread, *self._again, *(chunk for key in self._unopened for chunk in self._chunks(key))]
+        return len(self._out) + len(self._queue) + sum(len(self._read(chunk).ready) for chunk in unread)
 
-    def _next(self) -> Unit | None:
+    def _next(self) -> WorkItem | None:
         if self.stopped:
             return None
         if not self._queue:
@@ -210,52 +188,44 @@ class Lane:
         return self._queue.popleft() if self._queue else None
 
     def _read_on(self) -> None:
-        """Read one piece more, if there is one, into the queue."""
+        """Read one chunk more into the queue, if there is one."""
         if not self._unread and self._unopened:
             self._unread.extend(self._lacking_first(self._unopened.popleft()))
         first = bool(self._unread)
         if not first and not self._again:
             return
-        piece = cell, number = (self._unread if first else self._again).popleft()
-        self._live.add(piece)
-        found = self._read(piece)
-        if first and found.gone:
-            self.total += found.gone  # these were counted as done, and are done once more
+        chunk = key, _ = (self._unread if first else self._again).popleft()
+        self._live.add(chunk)
+        items = self._read(chunk)
+        if first and items.gone:
+            self.total += items.gone  # these were counted as done, and are done once more
             self.grown = True
-        track = self.lines[cell].track
-        for at, (prompt, repeat) in enumerate(self._places(piece), number * self.PIECE) if found.ready else ():
-            before, place = found.ready.get((prompt.id, repeat)), (cell, prompt.id, repeat)
-            if before is not None and place not in self._out and place not in self._errors:
-                self._queue.append(Unit(cell, track, prompt, repeat, before, at))
-
-    def _count(self, line: Line, known: dict[Cell, tuple[int, int]]) -> Counted:
-        prompts = self._plan.prompts[line.track.task.name]
-        return self._view.count(self.stage, line.track, line.chain, prompts, self._plan.config.repeats, known)
-
-    def _wanted(self, line: Line) -> int:
-        return len(self._plan.prompts[line.track.task.name]) * self._plan.config.repeats
+        method = self.sample_sets[key].method
+        for number, prompt, repeat, inputs in items.ready:
+            sample_key = SampleKey(key, prompt.id, repeat)
+            if sample_key not in self._out and sample_key not in self._errors:
+                self._queue.append(WorkItem(key, method, prompt, repeat, inputs, number))
 
     @property
     def _all_read(self) -> bool:
         return not (self._unread or self._unopened or self._again)
 
-    def _pieces(self, cell: Cell) -> list[Piece]:
-        return [(cell, number) for number in range(math.ceil(self._wanted(self.lines[cell]) / self.PIECE))]
+    def _chunks(self, key: StageKey) -> list[Chunk]:
+        return [(key, number) for number in range(math.ceil(len(self.sample_sets[key]) / self.CHUNK))]
 
-    def _lacking_first(self, cell: Cell) -> list[Piece]:
-        """Return the pieces of a cell, first those that lack rows: of the others, only clips are to be looked at."""
-        pieces = self._pieces(cell)
-        if len(pieces) < 2:
-            return pieces
-        there = self._view.rows(cell)
-        return sorted(pieces, key=lambda piece: all((prompt.id, n) in there for prompt, n in self._places(piece)))
+    def _lacking_first(self, key: StageKey) -> list[Chunk]:
+        """Return the chunks of a stage key, first those that lack rows: of the others, only clips are looked at."""
+        chunks = self._chunks(key)
+        if len(chunks) < 2:
+            return chunks
+        rows = self._view.has_rows(self.sample_sets[key])
+        return sorted(chunks, key=lambda chunk: all((prompt.id, n) in rows for _, prompt, n in self._samples(chunk)))
 
-    def _places(self, piece: Piece) -> Iterator[tuple[Prompt, int]]:
-        cell, number = piece
-        part = slice(number * self.PIECE, (number + 1) * self.PIECE)
-        return self._plan.places(self.lines[cell].track, part)
+    def _samples(self, chunk: Chunk) -> Iterator[tuple[int, Prompt, int]]:
+        return self.sample_sets[chunk[0]].samples(self._slice(chunk))
 
-    def _read(self, piece: Piece) -> Open:
-        line = self.lines[piece[0]]
-        places = ((prompt.id, repeat) for prompt, repeat in self._places(piece))
-        return self._view.open(self.stage, line.track, line.chain, places)
+    def _slice(self, chunk: Chunk) -> slice:
+        return slice(chunk[1] * self.CHUNK, (chunk[1] + 1) * self.CHUNK)
+
+    def _read(self, chunk: Chunk) -> ReadyItems:
+        return self._view.ready(self.stage.name, self.sample_sets[chunk[0]], self._slice(chunk))

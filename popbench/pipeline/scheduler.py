@@ -1,4 +1,4 @@
-"""Which lanes are at work together: as many as the engine lets overlap, each in a thread of its own."""
+"""Which queues are worked off at the same time: as many as the engine lets overlap, each in a thread of its own."""
 
 from __future__ import annotations
 
@@ -7,24 +7,30 @@ from collections.abc import Callable, Sequence
 
 from popbench.errors import ComponentError
 from popbench.interfaces import Engine
-from popbench.pipeline.queues import Common, Lane
+from popbench.pipeline.dispatch import Dispatcher
+from popbench.pipeline.queues import SharedState, WorkQueue
 from popbench.progress import Progress
 
 
-class Schedule:
-    """Starts lanes, in their order, as soon as they may work beside those that do."""
+class Scheduler:
+    """Starts queues, in their order, as soon as their components may work beside those at work."""
 
     _grace = 5.0
-    """Seconds that interrupted lanes have to end in."""
+    """Seconds that interrupted queues have to end in."""
 
     def __init__(
-        self, lanes: Sequence[Lane], engine: Engine, common: Common, progress: Progress, work: Callable[[Lane], None]
+        self,
+        queues: Sequence[WorkQueue],
+        dispatcher: Dispatcher,
+        engine: Engine,
+        progress: Progress,
+        shared: SharedState,
     ) -> None:
-        self._lanes = lanes
+        self._queues = queues
+        self._dispatcher = dispatcher
         self._engine = engine
-        self._lock, self._stopping = common.lock, common.stopping
         self._progress = progress
-        self._work = work
+        self._lock, self._stopping = shared.lock, shared.stopping
         self._over = threading.Condition(self._lock)
         self._threads: list[threading.Thread] = []
         self._fatal: list[BaseException] = []
@@ -33,12 +39,12 @@ class Schedule:
         """Go on until all lanes are over; raises what ended the run, after the others were stopped."""
         try:
             while not self._fatal:
-                over = self._count()  # before asking what may start: a lane may end meanwhile
-                for lane in self._lanes:
-                    if not lane.started and allowed(lane, self._lanes, self._overlap):
-                        self._start(lane)
+                over = self._count()  # before asking what may start: a queue may end meanwhile
+                for queue in self._queues:
+                    if not queue.started and allowed(queue, self._queues, self._overlap):
+                        self._start(queue)
                 with self._over:
-                    if all(lane.over for lane in self._lanes):
+                    if all(queue.over for queue in self._queues):
                         return
                     self._wait(over)
             raise self._fatal[0]
@@ -47,68 +53,72 @@ class Schedule:
             raise
 
     def _wait(self, over: int) -> None:
-        """Wait until another lane is over, or all is."""
+        """Wait until one more queue is over, or the run has to end."""
         self._over.wait_for(lambda: self._fatal or self._count() > over)
 
     def _count(self) -> int:
-        return sum(lane.over for lane in self._lanes)
+        return sum(queue.over for queue in self._queues)
 
-    def _overlap(self, lane: Lane, others: Sequence[Lane]) -> bool:
+    def _overlap(self, queue: WorkQueue, others: Sequence[WorkQueue]) -> bool:
         try:
-            return self._engine.overlaps(lane.part.resolved.spec, [other.part.resolved.spec for other in others])
-        except ComponentError:  # told when its turn comes
+            return self._engine.overlaps(queue.part.resolved.spec, [other.part.resolved.spec for other in others])
+        except ComponentError:  # a component that cannot be made: told when it starts, with nothing beside it
             return False
 
-    def _start(self, lane: Lane) -> None:
+    def _start(self, queue: WorkQueue) -> None:
         with self._lock:
-            lane.begin()
-            if not lane.quiet:
-                self._progress.stage(lane.name, lane.total, lane.done)
-        thread = threading.Thread(target=self._run, args=(lane,), name=f"lane-{lane.name}", daemon=True)
+            queue.begin()
+            if not queue.quiet:
+                self._progress.stage(queue.name, queue.total, queue.done)
+        thread = threading.Thread(target=self._run, args=(queue,), name=f"queue-{queue.name}", daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def _run(self, lane: Lane) -> None:
+    def _run(self, queue: WorkQueue) -> None:
         try:
-            self._work(lane)
-        except BaseException as error:  # the thread that waits for it raises it
+            self._dispatcher.run(queue)
+        except BaseException as error:  # raised again in the thread that runs the scheduler
             with self._over:
                 self._fatal.append(error)
         finally:
             with self._over:
-                lane.over = True
-                for other in self._lanes:
+                queue.over = True
+                for other in self._queues:
                     other.wake()
                 if not self._fatal:
-                    self._progress.finish(lane.name)
+                    self._progress.finish(queue.name)
                 self._over.notify_all()
 
     def _stop(self) -> None:
-        """End what is at work; what is committed is kept."""
+        """End the queues at work; what is committed is kept."""
         self._stopping.set()
-        for lane in self._lanes:
-            lane.stop()
+        for queue in self._queues:
+            queue.stop()
         self._engine.interrupt()
         for thread in self._threads:
             thread.join(self._grace)
 
 
-def allowed(lane: Lane, lanes: Sequence[Lane], overlaps: Callable[[Lane, Sequence[Lane]], bool]) -> bool:
-    """Say whether a lane may start now: it fits beside those at work, and leaves room for all that it waits for.
+def allowed(
+    queue: WorkQueue, queues: Sequence[WorkQueue], overlaps: Callable[[WorkQueue, Sequence[WorkQueue]], bool]
+) -> bool:
+    """Return whether a queue may start now: it fits beside those at work, and leaves room for those it waits for.
 
-    A lane that is at work keeps what it occupies while it waits for earlier lanes, so each of those that have not
-    started must be able to work beside all lanes that wait for it.
+    It is not enough to look at the queues at work. A queue that has started keeps its component loaded while it waits
+    for items of earlier queues. If one of these has not started and does not fit beside it, neither ever ends: the
+    later queue waits for items, and the earlier one for the GPU. So every queue that has not started must fit beside
+    all queues after it that are, or would now be, at work.
     """
-    at_work = [other for other in lanes if other.started and not other.over]
-    waiting = [other for other in lanes if not other.started and other is not lane]
-    if any(other.part.digest == lane.part.digest and other.stage == lane.stage for other in at_work):
-        return False
+    at_work = [other for other in queues if other.started and not other.over]
+    waiting = [other for other in queues if not other.started and other is not queue]
+    if any(other.part.digest == queue.part.digest and other.rank == queue.rank for other in at_work):
+        return False  # equal components share their results: the second finds them all done
     if not at_work:
-        return all(other.rank >= lane.rank for other in waiting)
-    if not overlaps(lane, at_work):
+        return all(other.rank >= queue.rank for other in waiting)
+    if not overlaps(queue, at_work):
         return False
     for other in waiting:
-        after = [each for each in (*at_work, lane) if each.rank > other.rank]
+        after = [each for each in (*at_work, queue) if each.rank > other.rank]
         if after and not overlaps(other, after):
             return False
     return True

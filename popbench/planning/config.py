@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from popbench.errors import UsageError, damage, unknown
-from popbench.files import SMALL, read_json, read_text
+from popbench.files import MAX_CONFIG_BYTES, read_json, read_text
 from popbench.planning.foreign_specs import SPECS, check_recorded
 from popbench.records import JSON
 from popbench.registry import load_registry
@@ -175,7 +175,7 @@ def read_config(path: Path, given: Container[str] = ()) -> dict[str, JSON]:
 
 def _read_toml(path: Path) -> dict[str, JSON]:
     try:
-        return tomllib.loads(read_text(path, SMALL))
+        return tomllib.loads(read_text(path, MAX_CONFIG_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: cannot be read ({damage(error)})") from error
 

@@ -24,7 +24,11 @@ _NO = frozenset({"", "false", "no", "off", "0", "f", "n", "null", "none", "{}", 
 def check_recorded(specs: Iterable[str], source: str) -> None:
     """Raise UsageError where specs that a file of a run holds would run code: only who types that may ask for it."""
     for spec in specs:
-        if any(key in _CODE and str(value).strip().lower() not in _NO for key, value in _options(spec)):
+        try:
+            options = list(_options(spec))
+        except UsageError:  # a task's path may have a comma in it, and any other spec is refused where it is used
+            continue
+        if any(key in _CODE and str(value).strip().lower() not in _NO for key, value in options):
             raise UsageError(
                 f"{source} asks to run code that comes with a model ({one_line(spec, 100)}), and is not trusted to"
             )

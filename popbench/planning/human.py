@@ -1,4 +1,4 @@
-"""The human baseline as a part of a plan: its component, its name, and what it does on each task."""
+"""The human baseline as a part of a plan: its component, its name, and its method on each task."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from popbench.interfaces import Component
 from popbench.keys import digest
-from popbench.planning.systems import Part, Track, as_part
+from popbench.planning.systems import Part, TaskMethod, as_part
 from popbench.registry import Resolved
 from popbench.specs import ComponentSpec
 from popbench.tasks.task import Task
 
 NAME = "human"
-"""The baseline, and the id of its system."""
+"""The name of the baseline, and the id of its system."""
 
 
 class Human(Component):
@@ -31,10 +31,11 @@ def human_part(corpus: Part, embedder: Part) -> Part:
     return Part(made.resolved, fingerprint, digest(fingerprint))
 
 
-def tracks(human: Part, corpus: Part, tasks: Sequence[Task]) -> list[Track]:
-    """Return what the baseline does on each task; for a corpus that is read from elsewhere, it is matched anew.
+def methods(human: Part, corpus: Part, tasks: Sequence[Task]) -> list[TaskMethod]:
+    """Return the baseline's method on each task.
 
-    Matching costs next to nothing: what was scored is not scored again where the video is the same.
+    Its fingerprint holds the options of the corpus too: a corpus that is read from another folder is matched again.
+    Matching costs little, and a video that was scored before is not scored again.
     """
-    found = digest(human.digest, corpus.resolved.spec.options)
-    return [Track(task, human.label, found) for task in tasks]
+    fingerprint = digest(human.digest, corpus.resolved.spec.options)
+    return [TaskMethod(task, human.label, fingerprint) for task in tasks]

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from popbench.keys import digest
-from popbench.ledger.ledger import STAGES, Stage
+from popbench.ledger.ledger import STAGES, StageName
 from popbench.planning.config import EvalConfig
-from popbench.planning.human import tracks
-from popbench.planning.systems import Line, Part, System, TaskMode, Track, made_by
+from popbench.planning.human import methods
+from popbench.planning.systems import Part, SampleSet, System, TaskMethod, TaskMode, made_by
 from popbench.prompting.chats import Shown, show
 from popbench.prompting.modes import Mode
 from popbench.records import JSON, Message, Prompt, Reference
 from popbench.registry import Resolved
-from popbench.retrieval import RetrievalOptions, Retriever
+from popbench.retrieval import Retriever
 from popbench.tasks.task import Task
 
 
@@ -60,37 +60,44 @@ class Plan:
         yield from (part for part in (self.human, self.corpus, self.embedder) if part is not None)
 
     @property
-    def human_tracks(self) -> Sequence[Track]:
-        """What the human baseline does on each task."""
+    def human_samples(self) -> list[SampleSet]:
+        """The samples of the human baseline, one set for each task; none if the run has no baseline."""
         if self.human is None or self.corpus is None:
             return []
-        return tracks(self.human, self.corpus, self.tasks)
+        return [self.samples(method, self.human, self.human) for method in methods(self.human, self.corpus, self.tasks)]
 
     @property
-    def stages(self) -> Sequence[Stage]:
+    def stages(self) -> Sequence[StageName]:
         """The stages that the run goes through."""
         stop = self.config.stop_after
         return STAGES if stop is None else STAGES[: STAGES.index(stop) + 1]
 
-    def lines(self, stage: Stage) -> Iterator[tuple[Part, list[Line]]]:
-        """Yield every component that works in a stage, with what it works on."""
-        before: list[tuple[Part, ...]] = [()]
-        parts: Sequence[Part] = self.llms
-        if stage != "write":
-            before, parts = [(llm,) for llm in self.llms], self.generators
-        if stage == "score":
-            before, parts = [(llm, gen) for llm in self.llms for gen in self.generators], self.predictors
-        for part in parts:
-            lines = [Line(track, (*chain, part)) for chain in before for track in self.task_modes.values()]
-            if stage == "score" and self.human is not None:
-                lines += [Line(track, (self.human, self.human, part)) for track in self.human_tracks]
-            yield part, lines
+    def samples(self, method: TaskMethod, *parts: Part) -> SampleSet:
+        """Return the samples of a method by one component per stage."""
+        return SampleSet(method, parts, self.prompts[method.task.name], self.config.repeats)
 
-    def places(self, track: Track, part: slice = slice(None)) -> Iterator[tuple[Prompt, int]]:
-        """Yield every prompt and repeat of a track, or a part of them."""
-        prompts, repeats = self.prompts[track.task.name], self.config.repeats
-        for number in range(len(prompts) * repeats)[part]:
-            yield prompts[number // repeats], number % repeats
+    def system_samples(self) -> Iterator[tuple[System | None, SampleSet]]:
+        """Yield the samples of every system on every task, then those of the human baseline, which is no `System`."""
+        for system in self.systems:
+            for task in self.tasks:
+                yield system, self.samples(self.of_system(task, system), system.llm, system.generator)
+        yield from ((None, samples) for samples in self.human_samples)
+
+    def stage_samples(self, stage: StageName) -> Iterator[tuple[Part, list[SampleSet]]]:
+        """Yield every component that works in a stage, with the samples that it works on."""
+        earlier: list[tuple[Part, ...]]
+        match stage:
+            case "write":
+                earlier, parts = [()], self.llms
+            case "render":
+                earlier, parts = [(llm,) for llm in self.llms], self.generators
+            case "score":
+                earlier, parts = [(llm, gen) for llm in self.llms for gen in self.generators], self.predictors
+        for part in parts:
+            sets = [self.samples(mode, *before, part) for before in earlier for mode in self.task_modes.values()]
+            if stage == "score":
+                sets += [samples.extended(part) for samples in self.human_samples]
+            yield part, sets
 
     @property
     def demo(self) -> bool:
@@ -162,8 +169,8 @@ class Plan:
 
     def shown(self, task_mode: TaskMode, prompt: Prompt, llm: Part | None = None) -> Shown:
         """Return what an LLM is shown for a prompt in a mode; without one, whatever fits any."""
-        found, options = None, task_mode.mode.options
-        if task_mode.template.uses_references and isinstance(options, RetrievalOptions):
+        found, options = None, task_mode.mode.retrieval
+        if task_mode.template.uses_references and options is not None:
             found = self.retriever.find(prompt.text, options)
         fits = _fits_any if llm is None else llm.fits
         return show(task_mode.template, prompt, task_mode.task.file.draft, found, fits)
@@ -172,8 +179,8 @@ class Plan:
         """Render the messages for a prompt; with made-up references where finding real ones would be work."""
         if not task_mode.template.uses_references or self.previews_references:
             return self.shown(task_mode, prompt).messages
-        options = task_mode.mode.options
-        references = SPECIMENS * math.ceil(options.k / 2) if isinstance(options, RetrievalOptions) else ()
+        options = task_mode.mode.retrieval
+        references = () if options is None else SPECIMENS * math.ceil(options.k / 2)
         return task_mode.template.render(prompt, task_mode.task.file.draft, references)
 
     @property

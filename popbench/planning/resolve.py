@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from popbench.errors import UsageError
@@ -18,8 +19,7 @@ from popbench.prompting.modes import Mode, read_mode
 from popbench.prompting.templates import Template
 from popbench.records import JSON
 from popbench.registry import load_registry
-from popbench.retrieval import RetrievalOptions
-from popbench.retrieval.options import VERSION as RETRIEVAL_VERSION
+from popbench.retrieval.options import RETRIEVAL_VERSION
 from popbench.specs import absolute_paths, parse_spec, path_exists
 from popbench.tasks.loading import is_task_path, load_tasks
 from popbench.tasks.task import Task
@@ -56,12 +56,13 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
         task=tuple(map(_absolute, config.task)),
         corpus=absolute_paths(config.corpus),
     )
+    template_of = cache(Template)  # for this plan only: files may change before the next one
     plan = Plan(
         config=config,
         tasks=tasks,
         prompts={task.name: task.limited(config.limit, config.share) for task in tasks},
         llms=llms,
-        modes=_unique_modes([read_mode(text, tasks) for text in config.mode]),
+        modes=_unique_modes([read_mode(text, tasks, template_of) for text in config.mode]),
         generators=generators,
         predictors=predictors,
         corpus=None,
@@ -69,7 +70,7 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
         engine=engine,
     )
     modes = plan.modes
-    templates = {(task.name, mode.label): Template(task.template(mode.name)) for task in tasks for mode in modes}
+    templates = {(task.name, mode.label): template_of(task.template(mode.name)) for task in tasks for mode in modes}
     if config.baseline or any(template.uses_references for template in templates.values()):
         plan.corpus = as_part(registry.resolve("corpus", config.corpus, runtime))
         plan.embedder = as_part(registry.resolve("embedder", config.embedder, runtime))
@@ -110,7 +111,7 @@ def _unique_modes(modes: Sequence[Mode]) -> list[Mode]:
     by_label: dict[str, Mode] = {}
     for mode in modes:
         other = by_label.setdefault(mode.label, mode)
-        if (other.name, other.options) != (mode.name, mode.options):
+        if (other.name, other.retrieval) != (mode.name, mode.retrieval):
             raise UsageError(f"two modes are labelled {mode.label!r}: give one another name with label=NAME")
     return list(by_label.values())
 
@@ -118,10 +119,10 @@ def _unique_modes(modes: Sequence[Mode]) -> list[Mode]:
 def _task_mode(plan: Plan, task: Task, mode: Mode, template: Template) -> TaskMode:
     made_of: list[JSON] = [template.fingerprint]
     if template.uses_references:
-        assert isinstance(mode.options, RetrievalOptions)
+        assert mode.retrieval is not None
         assert plan.corpus is not None
         assert plan.embedder is not None
-        made_of += [mode.options.determining(), plan.corpus.digest, plan.embedder.digest, RETRIEVAL_VERSION]
+        made_of += [mode.retrieval.determining(), plan.corpus.digest, plan.embedder.digest, RETRIEVAL_VERSION]
     # One prompt with specimens for references: a template that cannot be rendered is found before any work.
     messages = template.render(task.prompts[0], task.file.draft, SPECIMENS)
     return TaskMode(task, mode.label, digest("mode", *made_of), mode, template, template.examples(messages))

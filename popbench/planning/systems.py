@@ -1,30 +1,30 @@
-"""What is compared, and what it is made of: components with their fingerprints, systems, and what they do on a task."""
+"""Systems and what they are made of: components with their fingerprints, methods on a task, sets of samples."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from popbench.errors import RunError, UsageError, one_line
 from popbench.keys import digest
-from popbench.ledger.ledger import STAGES, Cell, Stage
-from popbench.prompting.drafts import VERSION as DRAFTS_VERSION
+from popbench.ledger.ledger import STAGES, StageKey, StageName
+from popbench.prompting.drafts import DRAFTS_VERSION
 from popbench.prompting.modes import Mode
-from popbench.prompting.originality import VERSION as ORIGINALITY_VERSION
+from popbench.prompting.originality import ORIGINALITY_VERSION
 from popbench.prompting.templates import Template
-from popbench.records import JSON, Draft, Message
+from popbench.records import JSON, Draft, Message, Prompt
 from popbench.registry import Resolved
 from popbench.tasks.task import Task
 from popbench.video import ENCODER
 
 
 def cost_of(llm: Resolved, usage: Mapping[str, int]) -> float | None:
-    """Say what calls of an LLM with this usage cost in USD, where it knows; raises RunError if it fails."""
+    """Return the cost in USD of an LLM's calls; None if it has no prices. Raises RunError if it fails."""
     try:
-        found: float | None = llm.component.cost(usage)
+        usd: float | None = llm.component.cost(usage)
     except Exception as error:  # a plugin's code may raise anything
         raise RunError(f"llm {llm.spec.label}: cost of {dict(usage)}: {one_line(error)}") from error
-    return found
+    return usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,11 @@ class Part:
         return self.resolved.spec.label
 
     def cost(self, usage: Mapping[str, int]) -> float | None:
-        """Say what a call of an LLM with this usage costs in USD, where it knows; raises RunError if it fails."""
+        """Return the cost in USD of an LLM's call; None if it has no prices. Raises RunError if it fails."""
         return cost_of(self.resolved, usage)
 
     def fits(self, messages: Sequence[Message]) -> bool:
-        """Ask an LLM whether messages leave room for an answer; raises UsageError if that fails."""
+        """Return whether messages leave an LLM room for an answer. Raises UsageError if it cannot tell."""
         try:
             return bool(self.resolved.component.fits(messages))
         except Exception as error:  # a plugin's code may raise anything
@@ -54,7 +54,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """What is compared: an LLM, a mode and a generator."""
+    """What boards rank: an LLM, a mode and a generator."""
 
     llm: Part
     mode: Mode
@@ -67,7 +67,7 @@ class System:
 
 
 def made_by(*digests: str, rendered: bool) -> str:
-    """Digest components' digests with what the harness adds: how it reads and judges drafts, and encodes clips."""
+    """Combine components' digests with the harness's share in the result: how it reads drafts and encodes clips."""
     harness = {
         "drafts": DRAFTS_VERSION,
         "originality": ORIGINALITY_VERSION,
@@ -77,34 +77,62 @@ def made_by(*digests: str, rendered: bool) -> str:
 
 
 @dataclass(frozen=True)
-class Track:
-    """What is run on one task: a mode, or the human baseline. The ledger files results by its fingerprint."""
+class TaskMethod:
+    """How drafts for one task come about: in a mode, or by the human baseline.
+
+    Its fingerprint is part of the keys under which the ledger stores results.
+    """
 
     task: Task
     label: str
     fingerprint: str
 
-    def cell(self, stage: Stage, *parts: Part) -> Cell:
-        """Name the ledger's cell of a stage of the components so far, and of what the harness does between them."""
+    def stage_key(self, stage: StageName, *parts: Part) -> StageKey:
+        """Return the ledger's key of a stage; `parts` are the components up to that stage, in order.
+
+        The key also covers what the harness does between components: how it reads drafts and encodes clips.
+        """
         made = made_by(*(part.digest for part in parts), rendered=stage != "write")
-        return Cell(made, self.task.hash, self.fingerprint, stage)
+        return StageKey(made, self.task.hash, self.fingerprint, stage)
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A track and the components that it goes through up to some stage: one cell of the ledger."""
+class SampleSet:
+    """The samples of a task made by one method and one component per stage, up to the stage of the last of `parts`.
 
-    track: Track
-    chain: tuple[Part, ...]
+    It has `repeats` samples for each of `prompts`: those of one prompt stand together, and samples are numbered from 0.
+    """
 
-    def cell(self, stage: Stage) -> Cell:
-        """Name the cell of a stage, of as many of the components as there are up to it."""
-        return self.track.cell(stage, *self.chain[: STAGES.index(stage) + 1])
+    method: TaskMethod
+    parts: tuple[Part, ...]
+    prompts: Sequence[Prompt]
+    repeats: int
+
+    def __len__(self) -> int:
+        return len(self.prompts) * self.repeats
+
+    def extended(self, part: Part) -> SampleSet:
+        """Return the same samples taken one stage further, by another component."""
+        return replace(self, parts=(*self.parts, part))
+
+    def stage_key(self, stage: StageName) -> StageKey:
+        """Return the ledger's key of a stage."""
+        return self.method.stage_key(stage, *self.parts[: STAGES.index(stage) + 1])
+
+    @property
+    def stage_keys(self) -> list[StageKey]:
+        """The ledger's keys of all stages, up to the last."""
+        return [self.stage_key(stage) for stage in STAGES[: len(self.parts)]]
+
+    def samples(self, part: slice = slice(None)) -> Iterator[tuple[int, Prompt, int]]:
+        """Yield number, prompt and repeat of every sample, or of the samples with the numbers of a slice."""
+        for number in range(len(self))[part]:
+            yield number, self.prompts[number // self.repeats], number % self.repeats
 
 
 @dataclass(frozen=True)
-class TaskMode(Track):
-    """One mode on one task: its template, and the examples its messages show."""
+class TaskMode(TaskMethod):
+    """One mode on one task: its template, and the example drafts that its messages show."""
 
     mode: Mode
     template: Template
@@ -112,7 +140,7 @@ class TaskMode(Track):
 
 
 def as_part(resolved: Resolved) -> Part:
-    """Fingerprint a component; raises UsageError where that fails."""
+    """Compute a component's fingerprint. Raises UsageError if that fails."""
     try:
         fingerprint = dict(resolved.component.fingerprint())
         return Part(resolved, fingerprint, digest(fingerprint))

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 Clock = Callable[[], float]
 """Seconds since some moment."""
 
-LATELY = 300.0
+RATE_SECONDS = 300.0
 """Seconds that a rate is over: a model that took long to load does not count for ever."""
-_ENOUGH = 5
+_RATE_ITEMS = 5
 """Items that a rate is over at least, however long they took."""
 
 
@@ -94,7 +94,7 @@ class _Stage:
     def _rate(self, now: float) -> float | None:
         """Return items a second. It falls while nothing comes: answers come in batches, and a stall has to show."""
         past = self._past
-        while len(past) > 1 and past[1][0] <= now - LATELY and self.done - past[1][1] >= _ENOUGH:
+        while len(past) > 1 and past[1][0] <= now - RATE_SECONDS and self.done - past[1][1] >= _RATE_ITEMS:
             past.popleft()
         return _ratio(self.done - past[0][1], now - past[0][0])
 

@@ -26,7 +26,7 @@ DRAFT_SCHEMA: Mapping[str, JSON] = {
 }
 """The JSON schema of an answer, for LLMs that can be held to one."""
 
-VERSION = 1
+DRAFTS_VERSION = 1
 """Goes up when the same completion comes to be read as another draft: drafts of other versions are made anew."""
 
 _THINK_TAG = re.compile(r"</?think(?:ing)?>", re.IGNORECASE)
@@ -46,17 +46,16 @@ def parse_draft(text: str, reasoning: str | None, title_max_chars: int, examples
     `reasoning` is what the LLM reported apart from its answer; thoughts inside the answer are added to it, and
     so is the prose before the JSON. A draft that copies one of `examples` does not count. Never raises.
     """
-    thoughts, answer = split_thoughts(text)
+    answer, reasoning = split_reasoning(text, reasoning)
     examples_seen = {_folded(value) for example in examples for value in (example.title, example.video_prompt)}
     for start, draft in _drafts_backwards(answer):
         if _folded(draft.title) in examples_seen or _folded(draft.video_prompt) in examples_seen:
             continue
         prose = answer[:start].replace("```json", "").replace("```", "").strip()
-        parts = [part.strip() for part in (reasoning or "", thoughts, prose) if part.strip()]
         return Draft(
             title=draft.title.strip(),
             video_prompt=draft.video_prompt.strip(),
-            reasoning="\n\n".join(parts) or None,
+            reasoning=_joined(reasoning or "", prose),
             breaches=(*draft.breaches, *_breaches(draft, title_max_chars)),
         )
     return None
@@ -65,6 +64,20 @@ def parse_draft(text: str, reasoning: str | None, title_max_chars: int, examples
 def find_drafts(text: str) -> list[Draft]:
     """Find all drafts in a text, last first."""
     return [draft for _, draft in _drafts_backwards(text)]
+
+
+def split_reasoning(text: str, reasoning: str | None) -> tuple[str, str | None]:
+    """Return a completion's answer without its `<think>` sections, and these joined to the `reasoning` given.
+
+    Splitting an answer once more leaves it as it is: the engine splits what a component yields, and `parse_draft`
+    takes completions that no engine has seen.
+    """
+    thoughts, answer = split_thoughts(text)
+    return (answer.strip() if thoughts else answer), _joined(reasoning or "", thoughts)
+
+
+def _joined(*parts: str) -> str | None:
+    return "\n\n".join(part.strip() for part in parts if part.strip()) or None
 
 
 def split_thoughts(text: str) -> tuple[str, str]:

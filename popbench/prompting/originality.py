@@ -15,7 +15,7 @@ from typing import Literal
 
 from popbench.records import Reference
 
-VERSION = 1
+ORIGINALITY_VERSION = 1
 """Goes up when the same draft comes to be judged otherwise: drafts of other versions are judged anew."""
 
 COPY = 0.8
@@ -33,7 +33,7 @@ Measured on the titles of the demo corpus (480, of about 10 words; `tests/prompt
 - Drafts: the 400 that the two baselines write in mode `pe` on the default task copy nothing; they reach at most .44.
 """
 
-_ENOUGH = 5
+_MIN_GRAMS = 5
 """4-grams of which a text must have so many (8 words), or else counts as if it had: common phrases are no copies."""
 _DIGITS = 6
 _APOSTROPHES = "'’ʼ"
@@ -183,7 +183,7 @@ class _Text:
         shared = self._grams.intersection(_grams(words))
         if not shared:  # most texts have nothing in common: theirs need not be collected
             return 0.0
-        return len(shared) / max(min(len(self._grams), len(set(_grams(words)))), _ENOUGH)
+        return len(shared) / max(min(len(self._grams), len(set(_grams(words)))), _MIN_GRAMS)
 
 
 def _grams(words: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:

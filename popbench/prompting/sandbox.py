@@ -134,7 +134,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     @contextmanager
     def limited(self) -> Iterator[None]:
-        """Give what is done in this thread inside the block STEPS of work; raises TooMuchWorkError beyond them."""
+        """Give what is done in this thread inside the block MAX_STEPS of work; raises TooMuchWorkError beyond them."""
         self._local.work = Work()
         try:
             yield

@@ -15,21 +15,21 @@ from jinja2 import nodes
 from jinja2.exceptions import SecurityError
 from jinja2.visitor import NodeTransformer
 
-STEPS = 3_000_000
+MAX_STEPS = 3_000_000
 """Steps that one rendering may take: a few seconds."""
-LONGEST = 4_000_000
+MAX_MESSAGE_CHARS = 4_000_000
 """Characters of a rendered message at most."""
-FILES = 100
+MAX_FILES = 100
 """Files that a template may be made of, at most."""
-_NODES = 20_000
+_MAX_NODES = 20_000
 """Nodes of a template's syntax tree at most."""
-_DEEPEST = 60
+_MAX_DEPTH = 60
 """Levels of a template's syntax tree at most: compiling one takes longer with each, whatever its length."""
-_CHARS = 8
+_STEP_CHARS = 8
 """Characters that are worked on in one step."""
-_WIDEST = 10_000
+_MAX_WIDTH = 10_000
 """The largest width of a column, or size of a batch."""
-_BITS = 60
+_MAX_BITS = 60
 """Bits of a whole number at most: Python's hashes of larger ones collide at will."""
 
 _WIDTHS = r"[#0\- +]*(\*|\d*)(?:\.(\*|\d*))?"
@@ -50,7 +50,7 @@ class Work:
     """The work that one rendering has left, and what its lists and mappings weigh: they do not change."""
 
     def __init__(self) -> None:
-        self.left = STEPS
+        self.left = MAX_STEPS
         self._known: dict[int, tuple[tuple[int, str | None], Any]] = {}
 
     def charge(self, steps: int) -> None:
@@ -62,9 +62,9 @@ class Work:
     def weight(self, value: Any) -> tuple[int, str | None]:
         """Return what a value weighs with all that is in it, and the kind of what in it is not plain data, if any."""
         if isinstance(value, str):
-            return 1 + len(value) // _CHARS, None
+            return 1 + len(value) // _STEP_CHARS, None
         if isinstance(value, int):
-            if value.bit_length() > _BITS:
+            if value.bit_length() > _MAX_BITS:
                 raise TooMuchWorkError
             return 1, None
         if value is None or isinstance(value, float | jinja2.Undefined):
@@ -80,9 +80,9 @@ class Work:
         for item in (*value, *value.values()) if isinstance(value, dict) else value:
             more, kind = self.weight(item)
             steps, foreign = steps + more, foreign or kind
-            if steps > STEPS:
+            if steps > MAX_STEPS:
                 raise TooMuchWorkError
-        if steps > _CHARS:  # the small ones are weighed again in no time
+        if steps > _STEP_CHARS:  # the small ones are weighed again in no time
             self._known[id(value)] = (steps, foreign), value  # which keeps its id from being used again
         return steps, foreign
 
@@ -120,7 +120,7 @@ def foreseen(work: Work, name: str, args: Sequence[Any], named: Mapping[str, Any
     if name == "tojson" and (texts or max(whole, default=0) > 16):
         raise TooMuchWorkError
     if name in ("center", "ljust", "rjust", "zfill", "indent", "batch", "slice", "round") and any(
-        value > _WIDEST for value in whole
+        value > _MAX_WIDTH for value in whole
     ):
         raise TooMuchWorkError
     if name == "sum" and not all(isinstance(value, int | float | str | None) for value in others):
@@ -130,17 +130,17 @@ def foreseen(work: Work, name: str, args: Sequence[Any], named: Mapping[str, Any
         steps += _formatted(work, str(subject), [*args[1:], dict(named)])
     if name == "join":
         times = len(subject) if isinstance(subject, Sized) else 1
-        steps += sum(map(len, texts)) * times // _CHARS
+        steps += sum(map(len, texts)) * times // _STEP_CHARS
     if isinstance(subject, str):
         if name in _TO_MANY:
             steps += 2 * len(subject)
         if name in _TO_LONGER:
             steps += len(subject)
         if name in _TO_FIND and texts:
-            steps += len(subject) * max(map(len, texts)) // _CHARS
+            steps += len(subject) * max(map(len, texts)) // _STEP_CHARS
         if name == "indent":
             widest = max([*map(len, texts), *whole], default=4)
-            steps += (1 + sum(map(subject.count, _LINE_ENDS))) * widest // _CHARS
+            steps += (1 + sum(map(subject.count, _LINE_ENDS))) * widest // _STEP_CHARS
     return steps
 
 
@@ -149,12 +149,12 @@ def computed(work: Work, operator: str, left: Any, right: Any) -> int:
     if operator == "%" and isinstance(left, str):
         return _formatted(work, left, [right])
     if operator == "**" and isinstance(left, int) and isinstance(right, int):
-        if left.bit_length() * max(right, 1) > 2 * _BITS:
+        if left.bit_length() * max(right, 1) > 2 * _MAX_BITS:
             raise TooMuchWorkError
     elif operator == "*":
         for one, other in ((left, right), (right, left)):
             if isinstance(one, str | list | tuple) and isinstance(other, int):
-                return len(one) * max(other, 0) // (_CHARS if isinstance(one, str) else 1)
+                return len(one) * max(other, 0) // (_STEP_CHARS if isinstance(one, str) else 1)
     return 0
 
 
@@ -167,7 +167,7 @@ def _formatted(work: Work, text: str, values: Sequence[Any]) -> int:
                 raise TooMuchWorkError
             widths += int(width or 0)
     uses = text.count("%(") or 1  # a named value may be used many times
-    return (widths + uses * sum(work.chars(value) for value in values)) // _CHARS
+    return (widths + uses * sum(work.chars(value) for value in values)) // _STEP_CHARS
 
 
 def check_tree(tree: nodes.Template) -> tuple[int, int]:
@@ -183,7 +183,7 @@ def check_tree(tree: nodes.Template) -> tuple[int, int]:
             continue
         count, depths = count + 1, depths + len(level)
         level.append(node.iter_child_nodes())  # type: ignore[arg-type]  # an iterator of nodes, as the first is
-        if count > _NODES or len(level) > _DEEPEST:
+        if count > _MAX_NODES or len(level) > _MAX_DEPTH:
             raise TooMuchWorkError
     return count, depths
 

@@ -17,11 +17,11 @@ from jinja2.exceptions import SecurityError
 from jinja2.loaders import split_template_path
 
 from popbench.errors import UsageError, one_line, unknown
-from popbench.files import SMALL, read_text
+from popbench.files import MAX_CONFIG_BYTES, read_text
 from popbench.keys import digest
 from popbench.prompting.drafts import find_drafts
 from popbench.prompting.sandbox import Plain, Sandbox, plain
-from popbench.prompting.sandbox_limits import FILES, LONGEST
+from popbench.prompting.sandbox_limits import MAX_FILES, MAX_MESSAGE_CHARS
 from popbench.records import Draft, Message, Prompt, Reference
 from popbench.tasks.schema import DraftRules
 
@@ -78,7 +78,7 @@ class Template:
         if name != self.path.name and not path.resolve().is_relative_to(self.path.parent.resolve()):
             raise jinja2.TemplateNotFound(name, f"{name!r} leads out of the folder of its template")
         try:
-            return read_text(path, SMALL)
+            return read_text(path, MAX_CONFIG_BYTES)
         except FileNotFoundError:
             raise jinja2.TemplateNotFound(name) from None
 
@@ -97,8 +97,8 @@ class Template:
         assert self._environment.loader is not None
         source, _, _ = self._environment.loader.get_source(self._environment, name)
         seen[name] = source
-        if len(seen) > FILES:
-            raise UsageError(f"{self.path}: is made of more than {FILES} files")
+        if len(seen) > MAX_FILES:
+            raise UsageError(f"{self.path}: is made of more than {MAX_FILES} files")
         for other in jinja2.meta.find_referenced_templates(self._environment.parse(source, name)):
             if other is None:
                 raise UsageError(f"{self.path}: includes a template by a computed name; write the name out")
@@ -125,9 +125,9 @@ class Template:
         except Exception as error:
             raise UsageError(f"{self.path}: prompt {prompt.id!r}: {_told(error)}") from error
         for name, text in texts.items():
-            if len(text) > LONGEST:
+            if len(text) > MAX_MESSAGE_CHARS:
                 raise UsageError(
-                    f"{self.path}: prompt {prompt.id!r}: block {name!r} is over {LONGEST:,} characters long"
+                    f"{self.path}: prompt {prompt.id!r}: block {name!r} is over {MAX_MESSAGE_CHARS:,} characters long"
                 )
         if not texts["user"]:
             raise UsageError(f"{self.path}: prompt {prompt.id!r}: block 'user' renders to nothing")

@@ -112,11 +112,11 @@ def _submission(board: Board, run: PublishedRun, systems: Sequence[str], notes: 
     picked = chosen(run, systems, sorted(board.rules.tasks))
     reasons = list(lacking(picked))
     reasons += breaches(board.rules, terms_of(run))
-    reasons += other_predictor(board.rules.predictor, run.about["predictors"])
+    reasons += other_predictor(board.rules.predictor, run.run_json["predictors"])
     reasons += changed_by_hand(picked, whole=not list(lacking(picked)))
     reasons += filter(None, [other_results(run)])
     submission: Submission | None = None
-    if picked.samples and board.rules.predictor.digest in run.about["predictors"].values():
+    if picked.samples and board.rules.predictor.digest in run.run_json["predictors"].values():
         submission = submission_of(picked, board.rules)
         if not reasons and write_submission(submission)[0] in board.submissions:
             return submission
@@ -126,7 +126,7 @@ def _submission(board: Board, run: PublishedRun, systems: Sequence[str], notes: 
         reasons += [*submission.missing(), *_clashes(board, run, submission)]
     if reasons or submission is None:
         raise UsageError("\n".join(f"{run.path}: {reason}" for reason in dict.fromkeys(reasons)))
-    left = sorted(set(run.about["tasks"]) - set(board.rules.tasks))
+    left = sorted(set(run.run_json["tasks"]) - set(board.rules.tasks))
     if left:
         notes.append(f"left out, for the board has no such task: {', '.join(left)}")
     return submission

@@ -9,50 +9,55 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 
 from popbench.errors import UsageError
 from popbench.keys import digest, score_key
-from popbench.ledger.ledger import Call, Cell, Done, Ledger, Stage
-from popbench.pipeline.ledger_view import At
+from popbench.ledger.ledger import Ledger, StageKey, StageName
+from popbench.pipeline.ledger_view import StageResult
 from popbench.planning.human import NAME as HUMAN
 from popbench.planning.systems import made_by
 from popbench.records import JSON, Prompt, Sample
 from popbench.registry import load_registry
+from popbench.runs.collect import assemble
+from popbench.runs.run_json import RunJson
+from popbench.runs.samples import make_sample
 from popbench.specs import parse_spec
 from popbench.tasks.task import task_hash
 from popbench.text import counted
 
-Fields = dict[str, JSON]
+At = tuple[str, int]
+"""Prompt id and repeat of a sample."""
+
 _AGAIN = "give the run's command again, which writes its files anew"
+_MISSING = "not in the ledger"
 _COMPARED = (
     "status", "popularity", "scores", "title", "video_prompt", "video_sha256", "compliance", "originality", "attempts",
     "usage", "match",
 )  # fmt: skip
 
 
-def contradictions(about: Mapping[str, Any], ledger: Ledger) -> Iterator[str]:
+def contradictions(run_json: RunJson, ledger: Ledger) -> Iterator[str]:
     """Say where run.json contradicts itself or the ledger: tasks, seed, and what systems and predictors are made of."""
     known = json.loads(ledger.about("identity") or "{}")
-    tasks = {name: task["hash"] for name, task in about["tasks"].items()}
-    if known != {"tasks": tasks, "seed": about["config"]["seed"]}:
+    tasks = {name: task["hash"] for name, task in run_json["tasks"].items()}
+    if known != {"tasks": tasks, "seed": run_json["config"]["seed"]}:
         yield f"run.json names other tasks or another seed than the ledger: it was changed by hand; {_AGAIN}"
-    parts = _digests(about)
-    for name, found in sorted(about["predictors"].items()):
+    parts = _digests(run_json)
+    for name, found in sorted(run_json["predictors"].items()):
         if parts.get(f"predictor {name}") != found:
             yield f"run.json: predictor {name!r} has another fingerprint than its digest says: {_AGAIN}"
-    if not about["demo"]:
-        yield from (f"run.json says that it is no demo run, and {name} is a demonstration" for name in _demos(about))
-    for system, by_task in sorted(about["systems"].items()):
+    if not run_json["demo"]:
+        yield from (f"run.json says that it is no demo run, and {name} is a demonstration" for name in _demos(run_json))
+    for system, by_task in sorted(run_json["systems"].items()):
         for task, found in sorted(by_task.items()):
-            if found != _fingerprint(about, parts, system, task):
+            if found != _fingerprint(run_json, parts, system, task):
                 yield f"run.json: the parts of system {system!r} are others than its fingerprint says: {_AGAIN}"
                 break
 
 
-def _demos(about: Mapping[str, Any]) -> Iterator[str]:
+def _demos(run_json: RunJson) -> Iterator[str]:
     """Name the predictors and corpora that are demonstrations, as far as they are installed here."""
-    for name, part in sorted(about["components"].items()):
+    for name, part in sorted(run_json["components"].items()):
         kind = name.partition(" ")[0]
         if kind in ("predictor", "corpus"):
             with suppress(UsageError):
@@ -60,9 +65,9 @@ def _demos(about: Mapping[str, Any]) -> Iterator[str]:
                     yield name
 
 
-def other_prompts(about: Mapping[str, Any], samples: Sequence[Sample], task: str) -> str | None:
+def other_prompts(run_json: RunJson, samples: Sequence[Sample], task: str) -> str | None:
     """Say that the prompts and categories of a complete run are not those that the task's hash was made of."""
-    of_task = about["tasks"][task]
+    of_task = run_json["tasks"][task]
     if "version" not in of_task or "draft" not in of_task:
         return (
             f"run.json is of an older popbench, which does not say what the hash of task {task!r} is made of: {_AGAIN}"
@@ -78,15 +83,15 @@ def other_prompts(about: Mapping[str, Any], samples: Sequence[Sample], task: str
     return None
 
 
-def edited(about: Mapping[str, Any], ledger: Ledger, samples: Sequence[Sample]) -> Iterator[str]:
+def edited(run_json: RunJson, ledger: Ledger, samples: Sequence[Sample]) -> Iterator[str]:
     """Say which fields of samples are not as the ledger has them, one line for each field, with the first place."""
     differences: dict[str, list[str]] = {}
-    cells: dict[tuple[str, str], Mapping[At, Fields]] = {}
+    cells: dict[tuple[str, str], Mapping[At, Sample]] = {}
     for sample in samples:
         of = (sample.system, sample.task)
         if of not in cells:
             there = [at for at in samples if (at.system, at.task) == of]
-            cells[of] = _best(about, ledger, *of, there)
+            cells[of] = _best(run_json, ledger, *of, there)
         for field, why in _differences(cells[of].get((sample.prompt_id, sample.repeat)), sample):
             differences.setdefault(field, []).append(f"{_place(sample)}: {why}")
     for field, places in differences.items():
@@ -99,15 +104,18 @@ def _place(sample: Sample) -> str:
     return f"system {sample.system!r}, {sample.task}/{sample.prompt_id}{repeat}"
 
 
-def _differences(known: Fields | None, sample: Sample) -> Iterator[tuple[str, str]]:
+def _differences(known: Sample | None, sample: Sample) -> Iterator[tuple[str, str]]:
     if known is None:
         yield "prompts", "the ledger holds nothing of it (or another version of popbench made it: " + _AGAIN + ")"
         return
     for field in _COMPARED:
-        found = getattr(sample, field)
-        found = dict(found) if isinstance(found, Mapping) else found
-        if found != known[field]:
-            yield field, f"it says {_short(found)}, the ledger {_short(known[field])}"
+        value, in_ledger = (_plain(getattr(either, field)) for either in (sample, known))
+        if value != in_ledger:
+            yield field, f"it says {_short(value)}, the ledger {_short(in_ledger)}"
+
+
+def _plain(value: JSON) -> JSON:
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _short(value: JSON) -> str:
@@ -115,90 +123,77 @@ def _short(value: JSON) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-def _best(
-    about: Mapping[str, Any], ledger: Ledger, system: str, task: str, samples: Sequence[Sample]
-) -> Mapping[At, Fields]:
+def _best(run_json: RunJson, ledger: Ledger, system: str, task: str, samples: Sequence[Sample]) -> Mapping[At, Sample]:
     """Read what the ledger has of a system on a task.
 
     The human baseline is filed by the folder that its corpus was read from, which only the corpus knows: there the
     samples are believed that any of these matchings has.
     """
-    mode = _mode(about, system, task)
+    mode = _mode(run_json, system, task)
     if mode is not None:
-        return recorded(about, ledger, system, task, mode)
-    human = _digests(about).get(f"baseline {HUMAN}", "")
+        return recorded(run_json, ledger, system, task, mode)
+    human = _digests(run_json).get(f"baseline {HUMAN}", "")
     found = [
-        recorded(about, ledger, system, task, mode)
-        for mode in ledger.modes(made_by(human, rendered=False), about["tasks"][task]["hash"])
+        recorded(run_json, ledger, system, task, mode)
+        for mode in ledger.modes(made_by(human, rendered=False), run_json["tasks"][task]["hash"])
     ]
 
-    def agree(cell: Mapping[At, Fields]) -> int:
+    def agree(cell: Mapping[At, Sample]) -> int:
         return sum(not list(_differences(cell.get((sample.prompt_id, sample.repeat)), sample)) for sample in samples)
 
     return max(found, key=agree, default={})
 
 
-def recorded(about: Mapping[str, Any], ledger: Ledger, system: str, task: str, mode: str) -> dict[At, Fields]:
-    """Return what samples of a system on a task have to say, by prompt and repeat; `mode` is its fingerprint."""
-    parts = _digests(about)
+def recorded(run_json: RunJson, ledger: Ledger, system: str, task: str, mode: str) -> dict[At, Sample]:
+    """Return the samples of a system on a task, by prompt and repeat; `mode` is its fingerprint.
+
+    They have the fields that are compared; their prompts and their costs are not looked up.
+    """
+    parts = _digests(run_json)
     llm, generator = makers(system)
     chain = (parts.get(llm, ""), parts.get(generator, ""))
-    where = (ledger, about["tasks"][task]["hash"], mode)
+    where = (ledger, run_json["tasks"][task]["hash"], mode)
     drafts = ledger.done(_cell(where, "write", chain[0]))
-    clips = _calls(where, "render", *chain)
-    scores = {name: (known, _calls(where, "score", *chain, known)) for name, known in about["predictors"].items()}
-    return {at: _sample(draft, clips.get(at), scores, at, human=system == HUMAN) for at, draft in drafts.items()}
+    clips = _settled(where, "render", *chain)
+    predictors = {
+        name: (predictor, _settled(where, "score", *chain, predictor))
+        for name, predictor in run_json["predictors"].items()
+    }
+    samples = {}
+    for at, draft in drafts.items():
+        clip = clips.get(at)
+        scores: dict[str, StageResult | str] = dict.fromkeys(predictors, _MISSING)
+        if draft.status == "ok" and clip is not None and clip.ok:
+            for name, (predictor, settled) in predictors.items():
+                score = settled.get(at)
+                key = score_key(predictor, draft.value["title"], str(clip.payload["sha256"]))
+                if score is not None and score.key == key:
+                    scores[name] = score
+        fields = assemble(
+            StageResult(draft.status, draft.value, draft.key, {}), clip or _MISSING, scores, human=system == HUMAN
+        )
+        samples[at] = make_sample({"system": system, "task": task, "prompt_id": at[0], "repeat": at[1], **fields})
+    return samples
 
 
-def _sample(
-    draft: Done,
-    clip: tuple[Done, Call] | None,
-    scores: Mapping[str, tuple[str, Mapping[At, tuple[Done, Call]]]],
-    at: At,
-    *,
-    human: bool,
-) -> Fields:
-    """Put together what three stages settled, as `popbench.runs.collect` does: an error is never a score."""
-    value = draft.value
-    found: Fields = {**dict.fromkeys(_COMPARED), "attempts": value.get("attempts", 0), "usage": value.get("usage")}
-    found |= {"status": draft.status, "scores": dict.fromkeys(scores)}
-    if draft.status == "ok":
-        found["title"] = value["title"]
-        if human:
-            found["match"] = value["match"]
-        else:
-            found |= {"video_prompt": value["video_prompt"], "compliance": not value["breaches"]}
-            found["originality"] = value.get("originality")
-        found["status"] = "error" if clip is None else clip[0].status
-    if found["status"] == "invalid":
-        return {**found, "popularity": 0.0, "scores": dict.fromkeys(scores, 0.0)}
-    if clip is None or found["status"] != "ok":
-        return found
-    found["video_sha256"] = clip[1].payload["sha256"]
-    for name, (predictor, settled) in scores.items():
-        done = settled.get(at)
-        if done is not None and done[1].key == score_key(predictor, value["title"], found["video_sha256"]):
-            found["scores"][name] = done[1].payload["popularity"] if done[0].status == "ok" else 0.0
-    if None in found["scores"].values():
-        return {**found, "status": "error"}
-    popularity = next(iter(found["scores"].values()))
-    return {**found, "popularity": popularity, "status": "ok" if popularity else "invalid"}
-
-
-def _calls(where: tuple[Ledger, str, str], stage: Stage, *digests: str) -> dict[At, tuple[Done, Call]]:
-    """Return what settled a stage of a cell; a call that has come out otherwise since settles nothing."""
+def _settled(where: tuple[Ledger, str, str], stage: StageName, *digests: str) -> dict[At, StageResult]:
+    """Return what is settled of a stage of a cell; a call that has come out otherwise since settles nothing."""
     cell = _cell(where, stage, *digests)
     done = where[0].done(cell)
-    return {at: (done[at], call) for at, call in where[0].calls(cell) if call.status == done[at].status}
+    return {
+        at: StageResult(call.status, done[at].value, call.key, call.payload)
+        for at, call in where[0].calls(cell)
+        if call.status == done[at].status
+    }
 
 
-def _cell(where: tuple[Ledger, str, str], stage: Stage, *digests: str) -> Cell:
+def _cell(where: tuple[Ledger, str, str], stage: StageName, *digests: str) -> StageKey:
     _, task, mode = where
-    return Cell(made_by(*digests, rendered=stage != "write"), task, mode, stage)
+    return StageKey(made_by(*digests, rendered=stage != "write"), task, mode, stage)
 
 
-def _digests(about: Mapping[str, Any]) -> dict[str, str]:
-    return {name: digest(part["fingerprint"]) for name, part in about["components"].items()}
+def _digests(run_json: RunJson) -> dict[str, str]:
+    return {name: digest(part["fingerprint"]) for name, part in run_json["components"].items()}
 
 
 def makers(system: str) -> tuple[str, str]:
@@ -209,14 +204,14 @@ def makers(system: str) -> tuple[str, str]:
     return f"llm {llm}", f"generator {generator}"
 
 
-def _mode(about: Mapping[str, Any], system: str, task: str) -> str | None:
+def _mode(run_json: RunJson, system: str, task: str) -> str | None:
     if system == HUMAN:
         return None
-    fingerprint: str = about["modes"][system.split("|")[1]]["fingerprints"][task]
+    fingerprint: str = run_json["modes"][system.split("|")[1]]["fingerprints"][task]
     return fingerprint
 
 
-def _fingerprint(about: Mapping[str, Any], parts: Mapping[str, str], system: str, task: str) -> str:
+def _fingerprint(run_json: RunJson, parts: Mapping[str, str], system: str, task: str) -> str:
     llm, generator = (parts.get(name, "") for name in makers(system))
-    mode = _mode(about, system, task)
+    mode = _mode(run_json, system, task)
     return llm if mode is None else digest(made_by(llm, generator, rendered=True), mode)

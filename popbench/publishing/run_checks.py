@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from popbench.errors import PopbenchError, UsageError, damage, one_line, unknown
 from popbench.files import read_json
@@ -22,7 +21,7 @@ from popbench.records import JSON, Sample
 from popbench.runs.costs import totals
 from popbench.runs.directory import check_free
 from popbench.runs.redaction import public, public_machine, public_spec
-from popbench.runs.run_json import read_about
+from popbench.runs.run_json import RunJson, read_finished
 from popbench.runs.samples import read_jsonl
 from popbench.scores.board_rules import Predictor, Rules, TaskRule, Terms
 from popbench.scores.run_scores import from_samples
@@ -40,7 +39,7 @@ class PublishedRun:
     """A run's run.json and samples."""
 
     path: Path
-    about: Mapping[str, Any]
+    run_json: RunJson
     samples: Sequence[Sample]
 
     @property
@@ -55,7 +54,7 @@ def read_run(path: Path) -> PublishedRun:
         raise UsageError(
             f"{path}: not a run directory: only runs can be published, for their ledger shows what was run"
         )
-    about = read_about(path)
+    run_json = read_finished(path)
     check_free(path)
     samples = [
         replace(
@@ -63,11 +62,11 @@ def read_run(path: Path) -> PublishedRun:
         )  # the longest, and not used
         for sample in read_jsonl(path / "samples.jsonl")
     ]
-    if not samples and about["config"].get("shard"):
+    if not samples and run_json["config"].get("shard"):
         raise UsageError(f"{path}: this shard has no prompts: merge the shards first (popbench merge)")
     if not samples:
         raise UsageError(f"{path}: samples.jsonl is empty: give the run's command again")
-    return PublishedRun(path, about, samples)
+    return PublishedRun(path, run_json, samples)
 
 
 @contextmanager
@@ -89,24 +88,24 @@ def chosen(run: PublishedRun, systems: Sequence[str], tasks: Sequence[str]) -> P
         for sample in run.samples
         if (not systems or sample.system in systems) and (not tasks or sample.task in tasks)
     ]
-    return PublishedRun(run.path, run.about, kept)
+    return PublishedRun(run.path, run.run_json, kept)
 
 
 def rules_of(run: PublishedRun, title: str, description: str, predictor: str | None) -> Rules:
     """Make the rules of a board that begins with a run; `predictor` is the label of one of its predictors."""
-    about = run.about
-    names = list(about["predictors"])
+    run_json = run.run_json
+    names = list(run_json["predictors"])
     name = predictor or names[0]
     if name not in names:
         raise unknown(f"predictor of {run.path}", name, names)
     return Rules(
         title=title,
         description=description,
-        demo=about["demo"],
-        predictor=Predictor(name=name, digest=about["predictors"][name], unit=about["units"][name]),
-        tasks=_tasks(about),
-        repeats=about["config"]["repeats"],
-        seed=about["config"]["seed"],
+        demo=run_json["demo"],
+        predictor=Predictor(name=name, digest=run_json["predictors"][name], unit=run_json["units"][name]),
+        tasks=_tasks(run_json),
+        repeats=run_json["config"]["repeats"],
+        seed=run_json["config"]["seed"],
     )
 
 
@@ -115,20 +114,20 @@ def terms_of(run: PublishedRun) -> Terms:
     return Terms.model_validate(rules_of(run, "run", "", None).model_dump(exclude={"kind", "title", "description"}))
 
 
-def _tasks(about: Mapping[str, Any]) -> dict[str, TaskRule]:
+def _tasks(run_json: RunJson) -> dict[str, TaskRule]:
     return {
         name: TaskRule(hash=task["hash"], prompts=task["prompts"], group=task["group"])
-        for name, task in sorted(about["tasks"].items())
+        for name, task in sorted(run_json["tasks"].items())
     }
 
 
 def lacking(run: PublishedRun) -> Iterator[str]:
     """Say why a run is not complete: prompts left out, samples that are not there, in error or pending."""
-    about, limit, shard = run.about, run.about["config"].get("limit"), run.about["config"].get("shard")
-    repeats = about["config"]["repeats"]
+    run_json, limit, shard = run.run_json, run.run_json["config"].get("limit"), run.run_json["config"].get("shard")
+    repeats = run_json["config"]["repeats"]
     counts = Counter((sample.system, sample.task) for sample in run.samples)
     for task in sorted({sample.task for sample in run.samples}):
-        n, prompts = about["tasks"][task]["n"], about["tasks"][task]["prompts"]
+        n, prompts = run_json["tasks"][task]["n"], run_json["tasks"][task]["prompts"]
         if limit is not None or n < prompts:
             whole = limit is None and shard is not None
             way = "merge the shards first (popbench merge)" if whole else "run it without --limit"
@@ -161,12 +160,12 @@ def changed_by_hand(run: PublishedRun, *, whole: bool) -> Iterator[str]:
         return
     try:
         wrong = [
-            *ledger_checks.contradictions(run.about, ledger),
-            *ledger_checks.edited(run.about, ledger, run.samples),
+            *ledger_checks.contradictions(run.run_json, ledger),
+            *ledger_checks.edited(run.run_json, ledger, run.samples),
         ]
         if whole:
             tasks = sorted({sample.task for sample in run.samples})
-            wrong += filter(None, (ledger_checks.other_prompts(run.about, run.samples, task) for task in tasks))
+            wrong += filter(None, (ledger_checks.other_prompts(run.run_json, run.samples, task) for task in tasks))
     except PopbenchError as error:  # a damaged page is met while reading
         wrong = [str(error)]
     finally:
@@ -185,7 +184,7 @@ def other_results(run: PublishedRun) -> str | None:
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         return f"results.json cannot be read ({damage(error)}): {again}"
     try:
-        computed = compute(from_samples(run.samples, run.about, str(run.path)))
+        computed = compute(from_samples(run.samples, run.run_json, str(run.path)))
     except UsageError as error:
         return str(error).removeprefix(f"{run.path}: ")
     for key in _COMPUTED:
@@ -216,46 +215,46 @@ def _difference(found: JSON, computed: JSON, where: str) -> str | None:
 
 def submission_of(run: PublishedRun, rules: Rules) -> Submission:
     """Make a submission of a run's samples that have a score of the board's predictor."""
-    about = run.about
-    label = next(name for name, known in about["predictors"].items() if known == rules.predictor.digest)
-    scores = next(found for found in from_samples(run.samples, about, str(run.path)) if found.predictor == label)
+    run_json = run.run_json
+    label = next(name for name, known in run_json["predictors"].items() if known == rules.predictor.digest)
+    scores = next(found for found in from_samples(run.samples, run_json, str(run.path)) if found.predictor == label)
     systems = run.systems
     tasks = sorted({sample.task for sample in run.samples})
-    parts = _parts(about, systems, label)
+    parts = _parts(run_json, systems, label)
     return Submission(
         schema=SCHEMA,
-        popbench=about["versions"]["popbench"],
-        demo=about["demo"],
-        predictor=Predictor(name=rules.predictor.name, digest=rules.predictor.digest, unit=about["units"][label]),
-        tasks={name: task for name, task in _tasks(about).items() if name in tasks},
-        repeats=about["config"]["repeats"],
-        seed=about["config"]["seed"],
-        systems={system: {task: about["systems"][system][task] for task in tasks} for system in systems},
-        modes=_modes(about, systems, tasks),
+        popbench=run_json["versions"]["popbench"],
+        demo=run_json["demo"],
+        predictor=Predictor(name=rules.predictor.name, digest=rules.predictor.digest, unit=run_json["units"][label]),
+        tasks={name: task for name, task in _tasks(run_json).items() if name in tasks},
+        repeats=run_json["config"]["repeats"],
+        seed=run_json["config"]["seed"],
+        systems={system: {task: run_json["systems"][system][task] for task in tasks} for system in systems},
+        modes=_modes(run_json, systems, tasks),
         components=parts,
-        notes=_notes(about, parts),
+        notes=_notes(run_json, parts),
         references=[ReferencesOf(**public(of)) for of in scores.references],
         remarks=public(scores.remarks),
         costs=[Costs(**{**row, "usage": dict(row["usage"])}) for row in totals(run.samples)],
-        versions=about["versions"],
-        machine=Machine(**public_machine(about["machine"])),
+        versions=run_json["versions"],
+        machine=Machine(**public_machine(run_json["machine"])),
         rows=_rows(run.samples, scores),
     )
 
 
-def _modes(about: Mapping[str, Any], systems: Sequence[str], tasks: Sequence[str]) -> dict[str, Mode]:
+def _modes(run_json: RunJson, systems: Sequence[str], tasks: Sequence[str]) -> dict[str, Mode]:
     labels = sorted({system.split("|")[1] for system in systems if system != HUMAN})
     return {
         label: Mode(
-            name=about["modes"][label]["name"],
-            options=public(about["modes"][label]["options"]),
-            fingerprints={task: about["modes"][label]["fingerprints"][task] for task in tasks},
+            name=run_json["modes"][label]["name"],
+            options=public(run_json["modes"][label]["options"]),
+            fingerprints={task: run_json["modes"][label]["fingerprints"][task] for task in tasks},
         )
         for label in labels
     }
 
 
-def _parts(about: Mapping[str, Any], systems: Sequence[str], predictor: str) -> dict[str, Component]:
+def _parts(run_json: RunJson, systems: Sequence[str], predictor: str) -> dict[str, Component]:
     """Return the components that took part in the systems' results."""
     used = {f"predictor {predictor}"}
     for system in systems:
@@ -264,14 +263,14 @@ def _parts(about: Mapping[str, Any], systems: Sequence[str], predictor: str) -> 
         name: Component(
             spec=public_spec(part["spec"]), digest=digest(part["fingerprint"]), fingerprint=public(part["fingerprint"])
         )
-        for name, part in sorted(about["components"].items())
+        for name, part in sorted(run_json["components"].items())
         if name in used or name.partition(" ")[0] in ("corpus", "embedder")
     }
 
 
-def _notes(about: Mapping[str, Any], parts: Mapping[str, Component]) -> dict[str, str]:
+def _notes(run_json: RunJson, parts: Mapping[str, Component]) -> dict[str, str]:
     labels = {name.partition(" ")[2] for name in parts}
-    return {label: str(public(note)) for label, note in sorted(about["notes"].items()) if label in labels}
+    return {label: str(public(note)) for label, note in sorted(run_json["notes"].items()) if label in labels}
 
 
 def _rows(samples: Sequence[Sample], scores: Scores) -> list[Row]:

@@ -7,7 +7,6 @@ several.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from popbench.cache import cache_folder, key_of
+from popbench.files import write_whole
 
 ROW, DENSE_ROW = 54, 42
 """Height in pixels of a row in charts of a few rows and of many; its name stands above what is drawn."""
@@ -60,9 +60,7 @@ def _kept(name: str, make: Callable[[], str]) -> str:
     with suppress(OSError, UnicodeDecodeError):
         return kept.read_bytes().decode("utf-8")
     text = make()
-    incoming = kept.with_suffix(f".{os.getpid()}")  # another process may do the same
     with suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
-        incoming.write_bytes(text.encode("utf-8"))
-        incoming.replace(kept)
+        write_whole(kept, text.encode("utf-8"), shared=True)  # another process may do the same
     return text

@@ -27,6 +27,7 @@ from popbench.report.run_files import check_results, read_run
 from popbench.report.survey import Survey
 from popbench.report.tables import views
 from popbench.runs.costs import sentences
+from popbench.runs.run_json import RunJson
 from popbench.text import counted
 from popbench.versions import __version__
 
@@ -59,10 +60,10 @@ def run_page(
     """
     read = read_run(run)
     try:
-        survey = Survey(run / "samples.jsonl", read.about)
+        survey = Survey(run / "samples.jsonl", read.run_json)
         check_agreement(read.results, survey.scores, str(run))
         return _page(
-            read.results, title or run.resolve().name, (), _Run(read.about, survey, run, page, embed, corpus, tell)
+            read.results, title or run.resolve().name, (), _Run(read.run_json, survey, run, page, embed, corpus, tell)
         )
     except _DAMAGE as error:
         raise UsageError(f"{run}: results.json and samples.jsonl make no report ({damage(error)})") from error
@@ -85,7 +86,7 @@ class _Run:
 
     def __init__(
         self,
-        about: Mapping[str, JSON],
+        run_json: RunJson,
         survey: Survey,
         path: Path,
         page: Path | None,
@@ -93,7 +94,7 @@ class _Run:
         corpus: str | None,
         tell: Callable[[str], object],
     ) -> None:
-        self.about, self.survey, self.path = about, survey, path
+        self.run_json, self.survey, self.path = run_json, survey, path
         self.scores = {scores.predictor: scores.table for scores in survey.scores}
         self.page, self.embed = page or path, embed
         self._corpus, self._tell = corpus, tell
@@ -111,11 +112,11 @@ class _Run:
 
     def titles(self, samples: Sequence[Sample]) -> Titles:
         """Return the titles of the references that samples were shown, as far as they are to be had."""
-        return titles_of(samples, self.about, self._corpus, self._tell)
+        return titles_of(samples, self.run_json, self._corpus, self._tell)
 
     def tasks(self, name: str) -> list[str]:
         """Return the tasks behind a table's name: itself, or those of a group."""
-        tasks = self.about["tasks"]
+        tasks = self.run_json["tasks"]
         return [name] if name in tasks else [task for task, of in tasks.items() if of["group"] == name]
 
 
@@ -188,7 +189,7 @@ def _draw(view: dict[str, Any], results: Mapping[str, Any], run: _Run | None) ->
     rows = ranked(results, predictor, task)
     scores = chart_data.scores_by_system(run.scores[predictor], run.tasks(task)) if run else {}
     contrasts = [row for row in results["enhancement"] if (row["predictor"], row["task"]) == (predictor, task)]
-    view["sizes"] = sizes(results, run.about, predictor, task) if run else []
+    view["sizes"] = sizes(results, run.run_json["modes"], predictor, task) if run else []
     view["scored"] = sum(map(len, scores.values()))
     found = {
         "distribution": chart_data.distribution(rows, scores),
@@ -217,7 +218,7 @@ def _facts(results: Mapping[str, Any], shown: Sequence[Mapping[str, Any]], run: 
     ]
     if run:
         facts.append(counted(run.survey.n, "sample"))
-        facts.append(f"seed {run.about['config'].get('seed')}")
+        facts.append(f"seed {run.run_json['config']['seed']}")
     return facts
 
 

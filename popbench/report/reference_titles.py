@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from popbench.records import JSON, Sample
+from popbench.records import Sample
+from popbench.runs.run_json import RunJson
 
 Titles = Mapping[str, tuple[str, float]]
 """Title and popularity by id."""
@@ -13,7 +14,7 @@ Titles = Mapping[str, tuple[str, float]]
 
 def titles_of(
     samples: Sequence[Sample],
-    about: Mapping[str, JSON],
+    run_json: RunJson,
     corpus: str | None = None,
     tell: Callable[[str], object] = lambda _: None,
 ) -> Titles:
@@ -31,7 +32,7 @@ def titles_of(
 
     component: Any = None
     try:
-        spec = corpus or about["config"]["corpus"]
+        spec = corpus or run_json["config"]["corpus"]
         if corpus is None and leads_elsewhere(spec):
             tell(
                 "references are shown without titles: what a run names is not looked up elsewhere; to look them up, "
@@ -40,10 +41,11 @@ def titles_of(
             return {}
         resolved = load_registry().resolve("corpus", spec)
         component = resolved.component
-        known = about["components"][f"corpus {resolved.spec.label}"]["fingerprint"]
-        if component.check() or as_part(resolved).fingerprint != known:
+        recorded = run_json["components"][f"corpus {resolved.spec.label}"]["fingerprint"]
+        if component.check() or as_part(resolved).fingerprint != recorded:
             return {}
-        rows = component.rows(about["references"]["part"])
+        references = run_json.get("references")
+        rows = component.rows(references["part"]) if references else ()
         return {row.id: (row.title, row.popularity) for row in rows if row.id in wanted}
     except Exception:  # a plugin's code may raise anything, and a page can do without titles
         return {}

@@ -10,7 +10,8 @@ from typing import Any
 
 from popbench.errors import UsageError, damage
 from popbench.files import read_json
-from popbench.records import JSON, LARGEST, Sample
+from popbench.records import JSON, MAX_POPULARITY, Sample
+from popbench.runs.run_json import RunJson, read_finished
 from popbench.runs.samples import read_jsonl
 
 
@@ -19,7 +20,7 @@ class FinishedRun:
     """A run that is done: where it is, run.json and results.json."""
 
     path: Path
-    about: Mapping[str, JSON]
+    run_json: RunJson
     results: Mapping[str, Any]
 
     @property
@@ -30,36 +31,17 @@ class FinishedRun:
 
 def read_run(path: Path) -> FinishedRun:
     """Read a run directory; raises UsageError for one that is not there, not done, without scores, or damaged."""
-    if not path.is_dir():
-        raise UsageError(f"{path}: no such folder: give the directory of a run")
-    if not (path / "run.json").exists():
-        raise UsageError(f"{path}: not a run directory (run.json is missing)")
-    about = _json(path / "run.json")
-    try:
-        finished, stopped = about["finished"], about["config"].get("stop_after")
-        for part in (about["modes"].values(), about["units"].items(), about["notes"].items()):
-            list(part)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path}: run.json cannot be read ({damage(error)})") from error
-    if not finished:
-        raise UsageError(f"{path}: the run is not done, or was stopped: give its command again first")
-    if stopped:
-        raise UsageError(f"{path}: the run stopped after {stopped}: it has no scores to report")
+    run_json = read_finished(path)
     if not (path / "results.json").exists():
         raise UsageError(f"{path}: results.json is missing (no prompt has all its scores?): give its command again")
-    results = _json(path / "results.json")
-    check_results(results, str(path / "results.json"))
-    return FinishedRun(path, about, results)
-
-
-def _json(path: Path) -> dict[str, Any]:
     try:
-        value = read_json(path)
+        results = read_json(path / "results.json")
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path.parent}: {path.name} cannot be read ({damage(error)})") from error
-    if not isinstance(value, dict):
-        raise UsageError(f"{path.parent}: {path.name} is no JSON object")
-    return value
+        raise UsageError(f"{path}: results.json cannot be read ({damage(error)})") from error
+    if not isinstance(results, dict):
+        raise UsageError(f"{path}: results.json is no JSON object")
+    check_results(results, str(path / "results.json"))
+    return FinishedRun(path, run_json, results)
 
 
 _LISTS = ("tasks", "predictors", "systems", "pairs", "enhancement", "minimum_detectable_win_rate")
@@ -90,4 +72,4 @@ def check_results(results: Mapping[str, Any], source: str) -> None:
 
 def _is_popularity(value: JSON) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and 0 <= value <= LARGEST and math.isfinite(value)
+    return is_number and 0 <= value <= MAX_POPULARITY and math.isfinite(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -69,14 +69,6 @@ class Stages:
         """Return a row for each LLM and mode, each generator and the first predictor, where something is known."""
         rows = [*_rows("draft", self._drafts), *_rows("clip", self._clips), *_rows("score", self._scores)]
         return [row for row in rows if row["n"]]
-
-
-def stages(samples: Iterable[Sample]) -> list[dict[str, Any]]:
-    """Return what `Stages` says of samples."""
-    found = Stages()
-    for sample in samples:
-        found.add(sample)
-    return found.rows()
 
 
 def _of(groups: dict[_Key, _Took], key: _Key) -> _Took:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 
-from popbench.records import JSON, Sample
+from popbench.records import Sample
 from popbench.report.stage_costs import Stages
+from popbench.runs.run_json import RunJson
 from popbench.runs.samples import read_jsonl
 from popbench.scores.rows import Rows
-from popbench.scores.run_scores import Gathering
+from popbench.scores.run_scores import RunScores
 from popbench.scores.scores import Scores
 
 SHOWN = 20_000
@@ -26,20 +27,20 @@ class Survey:
     shown: all of them, or those of some prompts and repeats, and then `told` says which. The same run gives the same.
     """
 
-    def __init__(self, path: Path, about: Mapping[str, JSON], shown: int = SHOWN) -> None:
+    def __init__(self, path: Path, run_json: RunJson, shown: int = SHOWN) -> None:
         """Read samples.jsonl at `path`; raises UsageError where it is damaged."""
-        gathering, stages = Gathering(about, str(path.parent)), Stages()
+        run_scores, stages = RunScores(run_json, str(path.parent)), Stages()
         self.n = 0
         self.categories: set[str] = set()
         self.samples: list[Sample] = []
         for sample in read_jsonl(path):
             self.n += 1
-            gathering.add(sample)
+            run_scores.add(sample)
             stages.add(sample)
             self.categories.add(sample.category)
             if self.n <= shown:
                 self.samples.append(sample)
-        self.scores: list[Scores] = gathering.scores()
+        self.scores: list[Scores] = run_scores.scores()
         self.took = stages.rows()
         self.told = ""
         if self.n > shown:

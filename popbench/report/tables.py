@@ -12,8 +12,7 @@ from popbench.records import parts_of
 from popbench.report.numbers import NOTHING, Shown, brackets, log_odds, popularity, rank, rate, win_rate
 
 MATRIX_LIMIT = 40
-INTERVALS_IN_CELLS = 8
-"""Up to so many systems the matrix has room for the intervals themselves."""
+"""Systems in the matrix of pairs, at most."""
 
 WORDS = {
     "better": "better: decided, with all pairs of this table taken together",

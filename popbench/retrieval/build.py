@@ -26,7 +26,17 @@ from popbench.keys import digest
 from popbench.progress import Progress
 from popbench.records import JSON, Reference
 from popbench.retrieval.embedder import Embedding, fingerprint_of
-from popbench.retrieval.index import ABOUT, ANN, ROWS, SUMMED, TITLES, Index, dump_row, parse_row, text_of
+from popbench.retrieval.index import (
+    ABOUT_FILE,
+    ANN_FILE,
+    ROWS_FILE,
+    SUMMED,
+    TITLES_FILE,
+    Index,
+    dump_row,
+    parse_row,
+    text_of,
+)
 from popbench.retrieval.search import FLAT_LIMIT, train
 from popbench.retrieval.vectors import Keys, Vectors, as_keys, checksum, keys_of, save, save_chunks, sync
 
@@ -35,12 +45,12 @@ if TYPE_CHECKING:
 
 BATCH = 256
 """Texts handed to an embedder at once."""
-SHARD = 8192
+SHARD_VECTORS = 8192
 """Vectors in a shard at most,"""
-SECONDS = 5.0
+SHARD_SECONDS = 5.0
 """and seconds until one is written: what a kill may cost."""
 CHUNK = 16_384
-MOST = 1e15
+MAX_ROW_POPULARITY = 1e15
 """The greatest popularity there may be: a number beyond it is none of videos, and not exact."""
 
 
@@ -103,12 +113,14 @@ def build(source: Source, embedding: Embedding, home: Path, progress: Progress) 
 def _fill(work: Path, source: Source, embedding: Embedding, progress: Progress) -> None:
     """Write the files of an index into an empty folder."""
     name, vectors = source.name, embedding.vectors
-    rows, size = _read(source, work / ROWS)
+    rows, size = _read(source, work / ROWS_FILE)
     remarks = _remarks(source.corpus, name)
     if digest(dict(fingerprint_of(source.corpus, f"corpus {name}"))) != digest(dict(source.fingerprint)):
         raise UsageError(f"corpus {name} changed since the run was planned: run the same command again")
     keys = as_keys(rows.keys)
-    _embed_missing(f"embed {name}", keys, lambda wanted: _texts(work / ROWS, rows.place, wanted), embedding, progress)
+    _embed_missing(
+        f"embed {name}", keys, lambda wanted: _texts(work / ROWS_FILE, rows.place, wanted), embedding, progress
+    )
     names = sorted(rows.tags)
     name_keys = keys_of(names)
     _embed_missing("", name_keys, lambda wanted: (names[at] for at in wanted), embedding, Progress())
@@ -133,10 +145,10 @@ def _fill(work: Path, source: Source, embedding: Embedding, progress: Progress) 
     }.items():
         save(work / f"{array_name}.npy", values)
     sums = {name: checksum(work / f"{name}.npy") for name in SUMMED}
-    sizes = {ROWS: size}
+    sizes = {ROWS_FILE: size}
     if len(rows.ids) >= FLAT_LIMIT:
-        train(matrix, work / ANN)
-        sizes[ANN] = (work / ANN).stat().st_size
+        train(matrix, work / ANN_FILE)
+        sizes[ANN_FILE] = (work / ANN_FILE).stat().st_size
     about = {
         "n": len(rows.ids),
         "width": matrix.shape[1],
@@ -145,7 +157,7 @@ def _fill(work: Path, source: Source, embedding: Embedding, progress: Progress) 
         "sizes": sizes,
         "sums": sums,
     }
-    _write(work / ABOUT, json.dumps(about).encode())
+    _write(work / ABOUT_FILE, json.dumps(about).encode())
 
 
 def embed_titles(index: Index, embedding: Embedding, progress: Progress) -> None:
@@ -156,7 +168,7 @@ def embed_titles(index: Index, embedding: Embedding, progress: Progress) -> None
         return (index.row(position).title for position in wanted)
 
     _embed_missing("embed titles", keys, texts, embedding, progress)
-    save_chunks(index.folder / TITLES, np.float32, index.vectors.shape, _chunks(keys, embedding.vectors))
+    save_chunks(index.folder / TITLES_FILE, np.float32, index.vectors.shape, _chunks(keys, embedding.vectors))
 
 
 def title_hash(title: str) -> int:
@@ -210,8 +222,8 @@ def _wrong(row: Any) -> str | None:
         if not isinstance(value, str) or (what == "id" and not value):
             return f"{what}{whose if what != 'id' else ''} is {_brief(value)}, expected text"
     value = row.popularity
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST:
-        return f"popularity{whose} is {_brief(value)}, expected a number from 0 to {MOST:g}"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_ROW_POPULARITY:
+        return f"popularity{whose} is {_brief(value)}, expected a number from 0 to {MAX_ROW_POPULARITY:g}"
     return None
 
 
@@ -269,7 +281,7 @@ def _embed_missing(
         for at in range(0, len(wanted), BATCH):
             batch = [next(source) for _ in wanted[at : at + BATCH]]
             held.append(embedding.embed(batch))
-            if at + len(batch) - kept >= SHARD or time.monotonic() - since >= SECONDS:
+            if at + len(batch) - kept >= SHARD_VECTORS or time.monotonic() - since >= SHARD_SECONDS:
                 keep()
             progress.advance(len(batch))
     finally:  # also what was embedded before an interrupt

@@ -22,11 +22,11 @@ from popbench.retrieval.vectors import checksum, read_array
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ABOUT = "about.json"
+ABOUT_FILE = "about.json"
 """Written last: an index without it is not finished."""
-ROWS = "rows.jsonl"
-ANN = "ann.faiss"
-TITLES = "titles.npy"
+ROWS_FILE = "rows.jsonl"
+ANN_FILE = "ann.faiss"
+TITLES_FILE = "titles.npy"
 SUMMED = ("places", "popularity", "id_rank", "tag_starts", "tag_vectors", "tag_means", "title_hashes")
 """The arrays whose bytes are checked when an index is opened: all but the large ones."""
 
@@ -56,7 +56,7 @@ class Index:
     def open(cls, folder: Path) -> Index | None:
         """Map a finished index; None where there is none, or none that can be read."""
         try:
-            about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+            about = json.loads((folder / ABOUT_FILE).read_text(encoding="utf-8"))
             n, tags, width = about["n"], about["tags"], about["width"]
             whole = all((folder / name).stat().st_size == size for name, size in about["sizes"].items())
             keys = read_array(folder / "keys.npy", "V16", n)
@@ -84,12 +84,12 @@ class Index:
 
     def titles(self) -> NDArray[np.float32] | None:
         """Map the vectors of titles, by position; None where there are none yet; see `building.embed_titles`."""
-        return read_array(self.folder / TITLES, np.float32, *self.vectors.shape)
+        return read_array(self.folder / TITLES_FILE, np.float32, *self.vectors.shape)
 
     @cached_property
     def ann(self) -> Any:
         """The approximate index (faiss) of a large corpus; None for one that is searched exactly."""
-        path = self.folder / ANN
+        path = self.folder / ANN_FILE
         if not path.exists():
             return None
         faiss = load_faiss()
@@ -97,7 +97,7 @@ class Index:
 
     @cached_property
     def _rows(self) -> Any:
-        return np.memmap(self.folder / ROWS, np.uint8, "r")
+        return np.memmap(self.folder / ROWS_FILE, np.uint8, "r")
 
     def row(self, position: int) -> Reference:
         """Read one row."""
@@ -105,7 +105,9 @@ class Index:
         try:
             return parse_row(bytes(self._rows[start : start + length]))
         except (ValueError, TypeError) as error:
-            raise UsageError(f"{self.folder / ROWS} is damaged: remove {self.folder}, and it is made anew") from error
+            raise UsageError(
+                f"{self.folder / ROWS_FILE} is damaged: remove {self.folder}, and it is made anew"
+            ) from error
 
 
 def dump_row(row: Reference) -> bytes:

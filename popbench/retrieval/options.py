@@ -8,7 +8,7 @@ import pydantic
 
 from popbench.options import Options
 
-VERSION = 1
+RETRIEVAL_VERSION = 1
 """Goes up when the same options come to give other references: part of the fingerprint of such modes."""
 
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from popbench.cache import VARIABLE, key_of
 from popbench.errors import UsageError, one_line
+from popbench.files import opened_new, replacing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Goes up when the files change: those of another format are left alone and made anew."""
 _SHARD = re.compile(r"[0-9a-f]{32}\.keys\.npy")
-SMALL = 4096
-MANY = 64
+SMALL_SHARD = 4096
+MANY_SHARDS = 64
 """Once there are so many shards of fewer vectors than that, they are joined into one."""
 
 Keys = Any  # NDArray of V16
@@ -62,14 +63,12 @@ def save_chunks(path: Path, dtype: Any, shape: tuple[int, ...], chunks: Iterable
 
     Not through a memory map: a full disk would end the process instead of raising OSError.
     """
-    partial = path.with_name(f".{path.name}.part")
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
-    with partial.open("wb") as file:
+    with replacing(path) as part, opened_new(part) as file:
         np.lib.format.write_array_header_1_0(file, header)
         for chunk in chunks:
             file.write(np.ascontiguousarray(chunk).tobytes())
-        sync(file)
-    partial.replace(path)
+        sync(file)  # an array of zeros after a crash would pass for vectors
 
 
 def checksum(path: Path) -> int:
@@ -193,9 +192,9 @@ class Vectors:
                 source = _read(shard)
                 if source is None or _within(source.keys, indexed):
                     _remove(shard)
-                elif len(source.keys) < SMALL:
+                elif len(source.keys) < SMALL_SHARD:
                     small.append(source)
-            if len(small) >= MANY:
+            if len(small) >= MANY_SHARDS:
                 self._join(small)
         self.forget()
 
@@ -204,7 +203,7 @@ class Vectors:
         held: list[_Source] = []
         for number, source in enumerate(small, start=1):
             held.append(source)
-            if number < len(small) and sum(len(one.keys) for one in held) < SMALL:
+            if number < len(small) and sum(len(one.keys) for one in held) < SMALL_SHARD:
                 continue
             parts = [read_array(one.vectors, np.float32, len(one.keys), source.width) for one in held]
             whole = [(one.keys, part) for one, part in zip(held, parts, strict=True) if part is not None]

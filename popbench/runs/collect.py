@@ -5,113 +5,141 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from popbench.pipeline.ledger_view import At, Settled, View
-from popbench.pipeline.queues import Undone
+from popbench.keys import clip_name
+from popbench.ledger.ledger import StageKey
+from popbench.pipeline.items import ResultErrors
+from popbench.pipeline.ledger_view import LedgerView, StageResult
 from popbench.planning.plan import Plan
-from popbench.planning.systems import Part, System, Track
+from popbench.planning.systems import Part, SampleSet, System
 from popbench.records import JSON, Sample
 from popbench.runs.samples import make_sample
+
+_Cost = Callable[[Mapping[str, int]], float | None]
+"""What a draft of some usage costs in USD, where that is known."""
 
 PENDING = "pending: not done yet"
 
 
-def collect(plan: Plan, view: View, errors: Undone) -> Iterator[Sample]:
+def collect(plan: Plan, view: LedgerView, errors: ResultErrors) -> Iterator[Sample]:
     """Yield the samples of a plan's systems, by system, task, prompt and repeat; none is left out.
 
-    `errors` says what went wrong for items of (cell, prompt id, repeat) that are not settled.
+    `errors` says why samples have no result; of the others without one, it is still to come.
     """
-    for system in plan.systems:
-        for task in plan.tasks:
-            yield from _of_system(plan, view, errors, system, plan.of_system(task, system))
-    for track in plan.human_tracks:
-        if plan.human is not None and plan.config.stop_after is None:
-            yield from _of_human(plan, view, errors, plan.human, track)
+    for system, samples in plan.system_samples():
+        if system is not None or plan.config.stop_after is None:
+            yield from _collect(system, samples, plan.predictors, plan.config.stop_after, view, errors)
 
 
-def _of_system(plan: Plan, view: View, errors: Undone, system: System, track: Track) -> Iterator[Sample]:
-    llm, generator = system.llm, system.generator
-    about = {"system": system.id, "llm": llm.label, "mode": system.mode.label, "generator": generator.label}
-
-    def add_draft(values: dict[str, Any], found: Settled | str) -> None:
-        _add_draft(values, llm, found)
-
-    return _of_track(plan, view, errors, track, (llm, generator), about, add_draft)
-
-
-def _of_human(plan: Plan, view: View, errors: Undone, human: Part, track: Track) -> Iterator[Sample]:
-    about = {"system": human.label, "llm": None, "mode": None, "generator": None}
-    return _of_track(plan, view, errors, track, (human, human), about, _add_match)
-
-
-def _of_track(
-    plan: Plan,
-    view: View,
-    errors: Undone,
-    track: Track,
-    makers: Sequence[Part],
-    about: Mapping[str, JSON],
-    add_draft: Callable[[dict[str, Any], Settled | str], None],
+def _collect(
+    system: System | None,
+    samples: SampleSet,
+    predictors: Sequence[Part],
+    stop_after: str | None,
+    view: LedgerView,
+    errors: ResultErrors,
 ) -> Iterator[Sample]:
-    cells = [track.cell("write", makers[0]), track.cell("render", *makers)]
-    cells += [track.cell("score", *makers, predictor) for predictor in plan.predictors]
-    labels = [predictor.label for predictor in plan.predictors]
-    stop = plan.config.stop_after
+    """Yield the samples of a system on a task; without a system, those of the human baseline."""
+    draft_key, clip_key = samples.stage_keys
+    score_keys = [samples.extended(predictor).stage_key("score") for predictor in predictors]
+    labels = [predictor.label for predictor in predictors]
+    made_by = {
+        "system": samples.method.label if system is None else system.id,
+        "llm": None if system is None else system.llm.label,
+        "mode": None if system is None else system.mode.label,
+        "generator": None if system is None else system.generator.label,
+    }
 
-    def why(number: int, at: At) -> str:
-        return errors.why(cells[number], *at) or PENDING
+    def why(key: StageKey) -> str:
+        return errors.why(key, prompt.id, repeat) or PENDING
 
-    places = ((prompt.id, repeat) for prompt, repeat in plan.places(track))
-    settled = view.samples(track, makers, plan.predictors, places)
-    for (prompt, repeat), (at, draft, clip, scores) in zip(plan.places(track), settled, strict=True):
-        values: dict[str, Any] = {
-            **about,
-            "task": prompt.task,
-            "prompt_id": prompt.id,
-            "prompt": prompt.text,
-            "category": prompt.category,
-            "repeat": repeat,
-            "seconds": {"llm": None, "generate": None, "predict": None},
-            "peak_memory_mb": {"llm": None, "generate": None, "predict": None},
-            "scores": dict.fromkeys(labels),
-            "notes": [],
-        }
-        add_draft(values, draft or why(0, at))
-        if values["status"] == "ok" and stop != "write":
-            _add_clip(values, clip or why(1, at))
-        if values["status"] == "invalid":  # no predictor has anything to score
-            values["popularity"] = 0.0
-            values["scores"] = dict.fromkeys(labels, 0.0)
-        elif values["status"] == "ok" and stop is None:
-            _add_scores(values, {label: scores[n] or why(2 + n, at) for n, label in enumerate(labels)})
-        values["notes"] = tuple(values["notes"])
-        yield make_sample(values)
+    for prompt, repeat, draft, clip, scores in view.results(samples, predictors):
+        results = zip(labels, scores, score_keys, strict=True)
+        fields = assemble(
+            draft or why(draft_key),
+            clip or why(clip_key),
+            {label: score or why(key) for label, score, key in results},
+            human=system is None,
+            cost=_no_cost if system is None else system.llm.cost,
+            stop_after=stop_after,
+        )
+        yield make_sample(
+            {
+                **made_by,
+                "task": prompt.task,
+                "prompt_id": prompt.id,
+                "prompt": prompt.text,
+                "category": prompt.category,
+                "repeat": repeat,
+                **fields,
+            }
+        )
 
 
-def _add_match(values: dict[str, Any], found: Settled | str) -> None:
-    """Add a human-made video: it has a title and no prompt."""
-    if isinstance(found, str):
-        values |= {"status": "error", "error": found}
+def _no_cost(usage: Mapping[str, int]) -> float | None:  # noqa: ARG001 - the human baseline writes no drafts
+    return None
+
+
+def assemble(
+    draft: StageResult | str,
+    clip: StageResult | str,
+    scores: Mapping[str, StageResult | str],
+    *,
+    human: bool = False,
+    cost: _Cost = _no_cost,
+    stop_after: str | None = None,
+) -> dict[str, Any]:
+    """Return the fields of a sample that its stages settle; `scores` are by predictor.
+
+    A stage that is not settled is given as the reason why. `cost` returns what a draft of some usage cost, in USD.
+    `human` tells the human baseline, which has a match in the place of a draft.
+    """
+    values: dict[str, Any] = {
+        "seconds": {"llm": None, "generate": None, "predict": None},
+        "peak_memory_mb": {"llm": None, "generate": None, "predict": None},
+        "scores": dict.fromkeys(scores),
+        "notes": [],
+    }
+    if human:
+        _add_match(values, draft)
+    else:
+        _add_draft(values, cost, draft)
+    if values["status"] == "ok" and stop_after != "write":
+        _add_clip(values, clip)
+    if values["status"] == "invalid":  # no predictor has anything to score
+        values["popularity"] = 0.0
+        values["scores"] = dict.fromkeys(scores, 0.0)
+    elif values["status"] == "ok" and stop_after is None:
+        _add_scores(values, scores)
+    values["notes"] = tuple(values["notes"])
+    return values
+
+
+def _add_match(values: dict[str, Any], draft: StageResult | str) -> None:
+    """Add a human-made video, or why there is none: it has a title and no video prompt."""
+    if isinstance(draft, str):
+        values |= {"status": "error", "error": draft}
         return
-    values |= {"status": found.status, "title": found.value["title"], "match": found.value["match"]}
+    values |= {"status": draft.status, "title": draft.value["title"], "match": draft.value["match"]}
 
 
-def _add_draft(values: dict[str, Any], llm: Part, found: Settled | str) -> None:
-    if isinstance(found, str):
-        values |= {"status": "error", "error": found}
+def _add_draft(values: dict[str, Any], cost: _Cost, draft: StageResult | str) -> None:
+    """Add a draft, or why there is none."""
+    if isinstance(draft, str):
+        values |= {"status": "error", "error": draft}
         return
-    value, payload = found.value, found.payload
+    value, payload = draft.value, draft.payload
     values |= {
-        "status": found.status,
+        "status": draft.status,
         "error": value.get("error"),
         "completion": payload.get("text"),
         "reasoning": value.get("reasoning", payload.get("reasoning")),
         "attempts": value["attempts"],
         "references": tuple(value["references"]),
         "usage": value.get("usage"),
-        "cost": llm.cost(value["usage"]) if value.get("usage") else None,
+        "cost": cost(value["usage"]) if value.get("usage") else None,
     }
     _add_costs(values, "llm", value)
-    if found.ok:
+    if draft.ok:
         breaches = value["breaches"]
         values |= {
             "title": value["title"],
@@ -122,27 +150,28 @@ def _add_draft(values: dict[str, Any], llm: Part, found: Settled | str) -> None:
         values["notes"] += breaches
 
 
-def _add_clip(values: dict[str, Any], found: Settled | str) -> None:
-    if isinstance(found, str):
-        values |= {"status": "error", "error": found}
+def _add_clip(values: dict[str, Any], clip: StageResult | str) -> None:
+    """Add a clip, or why there is none."""
+    if isinstance(clip, str):
+        values |= {"status": "error", "error": clip}
         return
-    values |= {"status": found.status, "error": found.value.get("error")}
-    if found.ok:
-        values |= {"video": f"videos/{found.key}.mp4", "video_sha256": str(found.payload["sha256"])}
-    _add_costs(values, "generate", found.payload)
+    values |= {"status": clip.status, "error": clip.value.get("error")}
+    if clip.ok:
+        values |= {"video": f"videos/{clip_name(clip.key)}", "video_sha256": str(clip.payload["sha256"])}
+    _add_costs(values, "generate", clip.payload)
 
 
-def _add_scores(values: dict[str, Any], found: Mapping[str, Settled | str]) -> None:
-    """Add every predictor's score: its own 0 where it finds the sample invalid, None where it is missing.
+def _add_scores(values: dict[str, Any], scores: Mapping[str, StageResult | str]) -> None:
+    """Add every predictor's score: 0 if it finds the sample invalid, None if its score is missing.
 
     While one is missing the sample is in error; otherwise its status and popularity are the first predictor's.
     """
-    for label, settled in found.items():
-        if not isinstance(settled, str):
-            values["scores"][label] = settled.payload["popularity"] if settled.ok else 0.0
-            _add_costs(values, "predict", settled.payload)
-    missing = [settled for settled in found.values() if isinstance(settled, str)]
-    first = next(iter(found.values()))
+    for label, score in scores.items():
+        if not isinstance(score, str):
+            values["scores"][label] = score.payload["popularity"] if score.ok else 0.0
+            _add_costs(values, "predict", score.payload)
+    missing = [score for score in scores.values() if isinstance(score, str)]
+    first = next(iter(scores.values()))
     if missing:
         values |= {"status": "error", "error": missing[0]}
     elif not isinstance(first, str):
@@ -151,7 +180,7 @@ def _add_scores(values: dict[str, Any], found: Mapping[str, Settled | str]) -> N
 
 
 def _add_costs(values: dict[str, Any], stage: str, costs: Mapping[str, JSON]) -> None:
-    """Add what a stage took; of several predictors, the first one's time and memory, and all notes."""
+    """Add the cost of a stage; of several predictors, time and memory of the first, and the notes of all."""
     seconds, memory, notes = values["seconds"], values["peak_memory_mb"], costs.get("notes")
     if seconds[stage] is None:
         seconds[stage] = costs.get("seconds")

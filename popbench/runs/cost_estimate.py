@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import mean
 
 from popbench.ledger.ledger import Ledger
-from popbench.pipeline.ledger_view import View
+from popbench.pipeline.ledger_view import LedgerView
 from popbench.planning.plan import Plan
 from popbench.planning.systems import Part, TaskMode
 from popbench.records import JSON
@@ -29,7 +29,7 @@ def estimate(plan: Plan, path: Path) -> list[dict[str, JSON]]:
     prompts at `CHARS_PER_TOKEN`, one answer each, of `OUTPUT_TOKENS`. `measured`: no mode had to be guessed.
     """
     ledger = Ledger.peek(path / "ledger.sqlite")
-    view = View(ledger, path / "videos")
+    view = LedgerView(ledger, path / "videos")
     try:
         return [row for llm in plan.llms if (row := _estimate(plan, view, llm)) is not None]
     finally:
@@ -37,7 +37,7 @@ def estimate(plan: Plan, path: Path) -> list[dict[str, JSON]]:
             ledger.close()
 
 
-def _estimate(plan: Plan, view: View, llm: Part) -> dict[str, JSON] | None:
+def _estimate(plan: Plan, view: LedgerView, llm: Part) -> dict[str, JSON] | None:
     if llm.cost({"input": 1, "output": 1}) is None:
         return None
     drafts, measured = 0, True
@@ -47,9 +47,8 @@ def _estimate(plan: Plan, view: View, llm: Part) -> dict[str, JSON] | None:
     for task_mode in plan.task_modes.values():
         seen = known.setdefault(task_mode.mode.label, _Mean())
         open_ = 0
-        places = ((prompt.id, repeat) for prompt, repeat in plan.places(task_mode))
-        for settled, used in view.usage(task_mode, llm, places):
-            open_ += not settled
+        for done, used in view.usage(plan.samples(task_mode, llm)):
+            open_ += not done
             if used:
                 seen.add(used)
         left.append((task_mode, open_))

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from textwrap import shorten
 
-from popbench.errors import UsageError, one_line
 from popbench.records import JSON
-from popbench.runs.run_json import read_about
+from popbench.runs.run_json import FILE, ModeEntry, RunJson, read_finished
 
 _KINDS = ("llm", "mode", "generator")
 _SHOWN = 6
@@ -22,66 +21,62 @@ def differences(before: Path, after: Path, pairs: Sequence[tuple[str, str]]) -> 
     Nothing is known of exported scores but themselves, and the one line says so. Raises UsageError for a damaged
     run.json.
     """
-    if not (before.is_dir() and after.is_dir() and all((run / "run.json").exists() for run in (before, after))):
+    if not (before.is_dir() and after.is_dir() and all((run / FILE).exists() for run in (before, after))):
         return ["not known: exported scores do not hold what a run's run.json says"]
-    ours, theirs = read_about(before), read_about(after)
-    try:
-        return list(dict.fromkeys([*_of_systems(ours, theirs, pairs), *_of_runs(ours, theirs)]))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UsageError(f"{before} and {after}: a run.json cannot be read ({one_line(error)})") from error
+    ours, theirs = read_finished(before), read_finished(after)
+    return list(dict.fromkeys([*_of_systems(ours, theirs, pairs), *_of_runs(ours, theirs)]))
 
 
-def _of_systems(
-    ours: Mapping[str, JSON], theirs: Mapping[str, JSON], pairs: Sequence[tuple[str, str]]
-) -> Iterator[str]:
+def _of_systems(ours: RunJson, theirs: RunJson, pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
     for pair in pairs:
         labels = [system.split("|") for system in pair]
         for kind, one, other in zip(_KINDS, *labels, strict=False):
             named = f"{kind} {one}" if one == other else f"{kind} {one} → {other}"
             if kind == "mode":
-                yield from _of_modes(ours["modes"].get(one, {}), theirs["modes"].get(other, {}), named)
+                yield from _of_modes(ours["modes"].get(one), theirs["modes"].get(other), named)
             else:
                 yield from _of_components(ours, theirs, f"{kind} {one}", f"{kind} {other}", named)
 
 
-def _of_components(
-    ours: Mapping[str, JSON], theirs: Mapping[str, JSON], one: str, other: str, named: str
-) -> Iterator[str]:
-    known = [about["components"].get(name, {}).get("fingerprint", {}) for about, name in ((ours, one), (theirs, other))]
-    if known[0] != known[1]:
-        yield f"{named}: {changes(*known)}"
+def _of_components(ours: RunJson, theirs: RunJson, one: str, other: str, named: str) -> Iterator[str]:
+    fingerprint, changed = (
+        part["fingerprint"] if (part := run_json["components"].get(name)) else {}
+        for run_json, name in ((ours, one), (theirs, other))
+    )
+    if fingerprint != changed:
+        yield f"{named}: {changes(fingerprint, changed)}"
     elif one != other:
         yield f"{named}: another label, the same component"
 
 
-def _of_modes(one: Mapping[str, JSON], other: Mapping[str, JSON], named: str) -> Iterator[str]:
-    names = one.get("name"), other.get("name")
-    if names[0] != names[1]:  # their options and templates have nothing in common
-        arrow = change(*names)
-        yield named if named.endswith(f" {arrow}") else f"{named}: {arrow}"
+def _of_modes(one: ModeEntry | None, other: ModeEntry | None, named: str) -> Iterator[str]:
+    names = one and one["name"], other and other["name"]
+    if one is None or other is None or names[0] != names[1]:  # options and templates have nothing in common
+        if names[0] != names[1]:
+            arrow = change(*names)
+            yield named if named.endswith(f" {arrow}") else f"{named}: {arrow}"
         return
-    told = []
-    if one.get("options") != other.get("options"):
-        told.append(changes(one.get("options", {}), other.get("options", {})))
-    changed = _changed_tasks(one, other, "templates")
-    if changed:
-        told.append(f"other template ({', '.join(changed)})")
-    if not told and _changed_tasks(one, other, "fingerprints"):
-        told.append("another corpus or embedder behind its references")
-    if told:
-        yield f"{named}: {', '.join(told)}"
+    parts = []
+    if one["options"] != other["options"]:
+        parts.append(changes(one["options"], other["options"]))
+    templates = _changed_tasks(one.get("templates", {}), other.get("templates", {}))
+    if templates:
+        parts.append(f"other template ({', '.join(templates)})")
+    if not parts and _changed_tasks(one["fingerprints"], other["fingerprints"]):
+        parts.append("another corpus or embedder behind its references")
+    if parts:
+        yield f"{named}: {', '.join(parts)}"
 
 
-def _changed_tasks(one: Mapping[str, JSON], other: Mapping[str, JSON], what: str) -> list[str]:
-    ours, theirs = one.get(what, {}), other.get(what, {})
+def _changed_tasks(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
     return sorted(task for task in set(ours) & set(theirs) if ours[task] != theirs[task])
 
 
-def _of_runs(ours: Mapping[str, JSON], theirs: Mapping[str, JSON]) -> Iterator[str]:
+def _of_runs(ours: RunJson, theirs: RunJson) -> Iterator[str]:
     for kind in ("corpus", "embedder"):
         one, other = (
-            {name: about["fingerprint"] for name, about in run["components"].items() if name.startswith(f"{kind} ")}
-            for run in (ours, theirs)
+            {name: part["fingerprint"] for name, part in run_json["components"].items() if name.startswith(f"{kind} ")}
+            for run_json in (ours, theirs)
         )
         if one and other and one != other:
             yield f"{kind}: {changes(_only(one), _only(other))}"
@@ -95,7 +90,7 @@ def _of_runs(ours: Mapping[str, JSON], theirs: Mapping[str, JSON]) -> Iterator[s
     if ours["versions"] != theirs["versions"]:
         yield f"versions: {changes(ours['versions'], theirs['versions'])}"
     if ours["machine"] != theirs["machine"]:
-        yield f"machine: {changes(ours['machine'], theirs['machine'])}"
+        yield f"machine: {changes({**ours['machine']}, {**theirs['machine']})}"
 
 
 def _only(components: Mapping[str, JSON]) -> JSON:
@@ -106,17 +101,17 @@ def changes(one: Mapping[str, JSON], other: Mapping[str, JSON]) -> str:
     """Name the values that differ: `temperature 0.7 → 0.9, top_p 1 → none`."""
     ours, theirs = _flat(one), _flat(other)
     names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
-    told = [f"{name} {change(ours.get(name), theirs.get(name))}" for name in names[:_SHOWN]]
-    return ", ".join(told) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    shown = [f"{name} {change(ours.get(name), theirs.get(name))}" for name in names[:_SHOWN]]
+    return ", ".join(shown) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 def _flat(value: Mapping[str, JSON], prefix: str = "") -> dict[str, JSON]:
-    found: dict[str, JSON] = {}
+    leaves: dict[str, JSON] = {}
     for name, item in value.items():
         # Options are what users know: they are told of as they are given.
         path = name if prefix in ("", "options.") else prefix + name
-        found |= _flat(item, f"{name}.") if isinstance(item, dict) else {path: item}
-    return found
+        leaves |= _flat(item, f"{name}.") if isinstance(item, dict) else {path: item}
+    return leaves
 
 
 def change(one: JSON, other: JSON) -> str:

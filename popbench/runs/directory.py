@@ -15,11 +15,12 @@ from typing import Self
 import filelock
 
 from popbench.errors import RunError, UsageError, damage, one_line
-from popbench.files import SMALL, read_json, read_text
+from popbench.files import MAX_CONFIG_BYTES, read_text, write_whole
 from popbench.keys import digest
 from popbench.ledger.ledger import Ledger
 from popbench.planning.plan import Plan
 from popbench.records import JSON
+from popbench.runs.run_json import read_run_json
 
 LOCK, HOLDER = ".lock", ".holder"
 """What says that a process has a run directory: the file that it locks, and the one that names it."""
@@ -91,12 +92,14 @@ def check_identity(ledger: Ledger, path: Path, plan: Plan) -> None:
 def check_shard(path: Path, shard: str | None) -> None:
     """Raise UsageError where a directory is that of a shard and the command is not for this shard, or the reverse."""
     try:
-        there = read_json(path / "run.json")["config"].get("shard")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        earlier = read_run_json(path)["config"].get("shard")
+    except UsageError:
         return  # there is none yet, or it is written anew
-    if there != shard and there is not None:
-        raise UsageError(f"{path} is shard {there} of a run: go on with it by --shard {there}, or choose another --out")
-    if there != shard:
+    if earlier != shard and earlier is not None:
+        raise UsageError(
+            f"{path} is shard {earlier} of a run: go on with it by --shard {earlier}, or choose another --out"
+        )
+    if earlier != shard:
         raise UsageError(f"{path} is a whole run and no shard of one: choose another --out")
 
 
@@ -115,7 +118,7 @@ def check_free(path: Path) -> None:
 
 def _in_use(path: Path) -> UsageError:
     try:
-        holder = one_line(read_text(path / HOLDER, SMALL), 100)
+        holder = one_line(read_text(path / HOLDER, MAX_CONFIG_BYTES), 100)
     except (OSError, ValueError):
         holder = ""
     return UsageError(f"{path} is in use by {holder or 'another process'}: wait for it, or choose another --out")
@@ -186,10 +189,8 @@ class HeldDirectory:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file of the run, whole or not at all; raises RunError where the disk refuses."""
-        partial = self.path / f".{name}.part"
         try:
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(self.path / name)
+            write_whole(self.path / name, text.encode("utf-8"))
         except OSError as error:
             raise RunError(f"{self.path / name} cannot be written: {_reason(error)}") from error
 

@@ -26,7 +26,7 @@ EVERY = 5.0
 LATELY = (300.0, 3600.0)
 """Seconds that rates are over: the last minutes, or the last hour where too little came in these."""
 
-Settled = tuple[str, str, str, str, str, int, float, int, int, int]
+ResultCount = tuple[str, str, str, str, str, int, float, int, int, int]
 """System, task, mode, stage and status, the number, the latest moment, and the numbers since three moments."""
 
 
@@ -39,15 +39,15 @@ class Sums(pydantic.BaseModel):
     """A ledger's sums as they were `at` a moment of its machine's clock (unix time)."""
 
     at: float = pydantic.Field(ge=0, le=1e11)
-    settled: list[Settled] = []
+    settled: list[ResultCount] = []
     spent: list[tuple[str, str, int, float, float]] = []
     used: list[tuple[str, str, int]] = []
 
     @classmethod
     def of(cls, ledger: Ledger, started: float, now: float) -> Self:
         """Read them from a ledger; raises RunError for one that cannot be read."""
-        rows = ledger.tally(*moments(started, now))
-        settled = [(cell.system, cell.task, cell.mode, cell.stage, *numbers) for cell, *numbers in rows]
+        rows = ledger.sums(*moments(started, now))
+        settled = [(key.system, key.task, key.mode, key.stage, *numbers) for key, *numbers in rows]
         sums = {"at": now, "settled": settled, "spent": ledger.spent(), "used": ledger.used()}
         try:
             return cls.model_validate(sums)
@@ -63,14 +63,14 @@ class Sums(pydantic.BaseModel):
             return None
 
 
-class Pulse:
+class Heartbeat:
     """Tells of a run directory's ledger for as long as it is open."""
 
     def __init__(self, directory: RunDirectory, started: float) -> None:
         self._directory = directory
         self._started = started
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def _run(self) -> None:
         pause = 0.0

@@ -10,23 +10,23 @@ from typing import Literal
 
 from popbench.errors import RunError, one_line
 from popbench.interfaces import Engine
-from popbench.ledger.ledger import STAGES, Cell, Ledger, Stage
+from popbench.ledger.ledger import STAGES, Ledger, StageKey, StageName
 from popbench.pipeline.human_baseline import lacks, unmatched
-from popbench.pipeline.ledger_view import Counted, Open, View
+from popbench.pipeline.ledger_view import LedgerView
 from popbench.planning.plan import Plan
-from popbench.planning.systems import Line, Part, TaskMode
+from popbench.planning.systems import Part, SampleSet, TaskMode
 from popbench.registry import Resolved
 from popbench.runs.directory import check_identity
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class ComponentWork:
     """One component's share of a run. `done` counts what is settled; equal calls among the rest are made once.
 
     `looked_up` are the prompts among the rest that retrieval has to find something for.
     """
 
-    stage: Stage | Literal["match"]
+    stage: StageName | Literal["match"]
     part: Part
     items: int
     done: int
@@ -38,7 +38,7 @@ class Work:
         return self.items - self.done
 
 
-def workload(plan: Plan, path: Path, *, exact: bool = False) -> list[Work]:
+def count_work(plan: Plan, path: Path, *, exact: bool = False) -> list[ComponentWork]:
     """List the work of every component of a plan, against the ledger in the run directory `path` if there is one.
 
     Work of a stage that depends on earlier ones that are still to do is counted as if all of it came up. Unless
@@ -49,15 +49,15 @@ def workload(plan: Plan, path: Path, *, exact: bool = False) -> list[Work]:
     try:
         if ledger is not None:
             check_identity(ledger, path, plan)
-        view = View(ledger, path / "videos")
+        view = LedgerView(ledger, path / "videos")
         if not exact:
-            found = list(_workload(plan, _Look(view, ())))
+            found = list(_count_work(plan, _Look(view, ())))
             if any(work.left for work in found):
                 return found
-            found = list(_workload(plan, _Look(view, STAGES[1:2])))
+            found = list(_count_work(plan, _Look(view, STAGES[1:2])))
             if not any(work.left for work in found):  # and no clip is gone
                 return found
-        return list(_workload(plan, _Look(view, STAGES)))
+        return list(_count_work(plan, _Look(view, STAGES)))
     finally:
         if ledger is not None:
             ledger.close()
@@ -65,50 +65,44 @@ def workload(plan: Plan, path: Path, *, exact: bool = False) -> list[Work]:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """A look at a ledger: at every place of some stages, and of the others at the number of rows."""
+    """Counts what is done: for `stages` sample by sample, for the others by the number of rows."""
 
-    view: View
-    stages: Collection[Stage]
-    known: dict[Cell, tuple[int, int]] = field(default_factory=dict)
+    view: LedgerView
+    stages: Collection[StageName]
+    counted: dict[StageKey, tuple[int, int]] = field(default_factory=dict)
 
-    def over(self, plan: Plan, stage: Stage, line: Line) -> int:
-        """Count the places of a cell that a stage is done with."""
-        track, chain = line.track, line.chain
-        if stage in self.stages:
-            places = ((prompt.id, repeat) for prompt, repeat in plan.places(track))
-            found: Open | Counted = self.view.open(stage, track, chain, places)
-        else:
-            prompts, repeats = plan.prompts[track.task.name], plan.config.repeats
-            found = self.view.count(stage, track, chain, prompts, repeats, self.known)
-        return found.settled + found.lost
+    def over(self, stage: StageName, samples: SampleSet) -> int:
+        """Count the samples that a stage is done with, or will never get to."""
+        exact = stage in self.stages
+        counts = self.view.ready(stage, samples) if exact else self.view.row_counts(samples, self.counted)
+        return counts.done + counts.lost
 
 
-def _workload(plan: Plan, look: _Look) -> Iterator[Work]:
+def _count_work(plan: Plan, look: _Look) -> Iterator[ComponentWork]:
     for stage in plan.stages:
         if stage == "score" and plan.human is not None:
-            items = sum(1 for track in plan.human_tracks for _ in plan.places(track))
-            left = unmatched(plan, look.view)
+            samples = plan.human_samples
+            items, left = sum(map(len, samples)), unmatched(samples, look.view)
             prompts = frozenset(prompt.text for _, prompt, _ in left)
-            yield Work("match", plan.human, items, items - len(left), prompts)
-        for part, lines in plan.lines(stage):
-            yield _work(plan, look, stage, part, lines)
+            yield ComponentWork("match", plan.human, items, items - len(left), prompts)
+        for part, sample_sets in plan.stage_samples(stage):
+            yield _work(look, stage, part, sample_sets)
 
 
-def _work(plan: Plan, look: _Look, stage: Stage, part: Part, lines: Sequence[Line]) -> Work:
+def _work(look: _Look, stage: StageName, part: Part, sample_sets: Sequence[SampleSet]) -> ComponentWork:
     items = done = 0
     looked_up: set[str] = set()
-    for line in lines:
-        track, prompts, repeats = line.track, plan.prompts[line.track.task.name], plan.config.repeats
-        wanted = len(prompts) * repeats
-        items += wanted
-        done += min(wanted, look.over(plan, stage, line))
-        if stage == "write" and isinstance(track, TaskMode) and track.template.uses_references:
-            over = look.view.drafted(track, part, repeats)
-            looked_up |= {prompt.text for prompt in prompts if prompt.id not in over}
-    return Work(stage, part, items, done, frozenset(looked_up))
+    for samples in sample_sets:
+        items += len(samples)
+        done += min(len(samples), look.over(stage, samples))
+        method = samples.method
+        if stage == "write" and isinstance(method, TaskMode) and method.template.uses_references:
+            drafted = look.view.drafted(samples)
+            looked_up |= {prompt.text for prompt in samples.prompts if prompt.id not in drafted}
+    return ComponentWork(stage, part, items, done, frozenset(looked_up))
 
 
-def missing(plan: Plan, work: Sequence[Work]) -> list[str]:
+def missing(plan: Plan, work: Sequence[ComponentWork]) -> list[str]:
     """Ask every component that has work left what it lacks to run here, one line each."""
     busy = [item for item in work if item.left]
     engine: Engine = plan.engine.component

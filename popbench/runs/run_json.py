@@ -1,4 +1,4 @@
-"""run.json: what a run writes of itself, and what readers may rely on; anybody may have written it."""
+"""run.json: its fields, how it is made, and the one function that reads it. A stranger may have written the file."""
 
 from __future__ import annotations
 
@@ -6,94 +6,155 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired, cast
 
 import pydantic
+from typing_extensions import TypedDict  # pydantic reads no other TypedDict before Python 3.12
 
 from popbench.errors import UsageError, damage
 from popbench.files import read_json
-from popbench.records import JSON
 from popbench.versions import package_versions
 
 if TYPE_CHECKING:  # boards read run.json, and would import for nothing what runs are made with
     from popbench.planning.plan import Plan
 
+FILE = "run.json"
+_DEEPEST = 100
+"""Levels of nesting at most: readers hash and compare the content by recursion."""
+
+
+def _check_moment(text: str) -> str:
+    try:
+        datetime.fromisoformat(text).timestamp()
+    except OverflowError as error:
+        raise ValueError("a moment beyond all clocks") from error
+    return text
+
+
 Count = Annotated[int, pydantic.Field(ge=0, le=10**9)]
+Moment = Annotated[str, pydantic.AfterValidator(_check_moment)]
+"""A moment in ISO 8601."""
 
 
-class _Part(pydantic.BaseModel):
-    """Types are what they are said to be; more keys may be there."""
+class RunConfig(TypedDict):
+    """The settings of the run, as `EvalConfig.as_json` returns them; settings not listed here may be there too."""
 
-    model_config = pydantic.ConfigDict(extra="allow", strict=True)
+    seed: int
+    repeats: Annotated[int, pydantic.Field(ge=1, le=10**9)]
+    limit: NotRequired[Count | None]
+    shard: NotRequired[str | None]
+    stop_after: NotRequired[str | None]
+    predictor: NotRequired[list[str]]
+    corpus: NotRequired[str]
+    baseline: NotRequired[list[str]]
+    concurrency: NotRequired[int | None]
 
 
-class _Config(_Part):
-    seed: int | None = None
-    repeats: Annotated[int, pydantic.Field(ge=1, le=10**9)] = 1
-    limit: Count | None = None
-    stop_after: str | None = None
+class TaskEntry(TypedDict):
+    """A task: `n` of its `prompts` were run; `version` and `draft` go into its hash with the prompts."""
 
-
-class _Task(_Part):
     hash: str
     group: str | None
-    n: Count = 0
-    prompts: Count | None = None
+    n: Count
+    prompts: Count
+    version: NotRequired[Any]
+    draft: NotRequired[Any]
 
 
-class _Mode(_Part):
+class ModeEntry(TypedDict):
+    """A mode: options that decide results, and fingerprints by task of its template and of the whole mode."""
+
     name: str
     options: dict[str, Any]
+    templates: NotRequired[dict[str, str]]
     fingerprints: dict[str, str]
 
 
-class _References(_Part):
+class ReferencesEntry(TypedDict):
+    """Where references come from: the part of a corpus, the number of its videos, and the embedder."""
+
     corpus: str
     part: str
     videos: Count
     embedder: str
-    remarks: list[str] = []
+    remarks: NotRequired[list[str]]
 
 
-class _Component(_Part):
+class ComponentEntry(TypedDict):
+    """A component: the spec it was named by, and its fingerprint."""
+
     spec: str
     fingerprint: dict[str, Any]
 
 
-class About(_Part):
-    """The content of a run.json; raises pydantic.ValidationError for what is none."""
+class Machine(TypedDict, total=False):
+    """The machine that the run worked on."""
 
+    platform: str
+    cpus: int | None
+    gpus: list[str]
+
+
+class Timings(TypedDict):
+    """When the run started last; the seconds of the work and of the statistics once it is finished."""
+
+    started: Moment
+    seconds: NotRequired[float | None]
+    statistics_seconds: NotRequired[float]
+
+
+class ShardEntry(TypedDict):
+    """What the run.json of a merged run says of each of its shards; `shard` is `I/N`."""
+
+    shard: str
+    finished: bool
+    machine: Machine
+    versions: dict[str, str]
+    timings: Timings
+
+
+class RunJson(TypedDict):
+    """The content of a run.json. Fields that later versions add are kept when it is read.
+
+    `modes`, `predictors` (digests) and `units` are by label, `notes` by the component's label, `components` by kind and
+    label ("llm shotlist"), and `systems` has a system's fingerprint by task.
+    """
+
+    schema: int
     finished: bool
     demo: bool
-    config: _Config
-    tasks: dict[str, _Task]
-    modes: dict[str, _Mode]
+    config: RunConfig
+    tasks: dict[str, TaskEntry]
+    modes: dict[str, ModeEntry]
     notes: dict[str, str]
-    references: _References | None = None
-    components: dict[str, _Component] = {}
+    references: NotRequired[ReferencesEntry | None]
+    components: dict[str, ComponentEntry]
     systems: dict[str, dict[str, str]]
     predictors: dict[str, str]
     units: dict[str, str]
-    versions: dict[str, str] = {}
-    machine: dict[str, Any] = {}
-
-    @pydantic.model_validator(mode="after")
-    def _names(self) -> About:
-        for name in self.predictors:
-            if name not in self.units:
-                raise ValueError(f"the unit of predictor {name!r} is missing")
-        return self
+    versions: dict[str, str]
+    machine: Machine
+    timings: Timings
+    shards: NotRequired[list[ShardEntry]]
 
 
-def describe(plan: Plan, started: float, timings: Mapping[str, float] | None = None) -> dict[str, JSON]:
-    """Return the content of run.json; without timings the run is not finished, and its files are older than it."""
+_FIELDS = pydantic.TypeAdapter(RunJson)
+
+
+def describe(plan: Plan, started: float, seconds: Mapping[str, float] | None = None) -> RunJson:
+    """Return the content of a plan's run.json.
+
+    `started` is in unix time. `seconds` are the timings of a finished run; without them the run is not finished, and
+    the other files in its directory are older than run.json.
+    """
     return {
         "schema": 1,
-        "finished": timings is not None,
+        "finished": seconds is not None,
         "demo": plan.demo,
-        "config": plan.config.as_json(),
+        "config": cast("RunConfig", plan.config.as_json()),
         "tasks": {
             task.name: {
                 "hash": task.hash,
@@ -108,7 +169,7 @@ def describe(plan: Plan, started: float, timings: Mapping[str, float] | None = N
         "modes": {
             mode.label: {
                 "name": mode.name,
-                "options": mode.options.determining(),
+                "options": mode.determining(),
                 "templates": {
                     task.name: plan.task_modes[task.name, mode.label].template.fingerprint for task in plan.tasks
                 },
@@ -117,11 +178,11 @@ def describe(plan: Plan, started: float, timings: Mapping[str, float] | None = N
             for mode in plan.modes
         },
         "notes": plan.notes,
-        "references": plan.references_about,
+        "references": cast("ReferencesEntry | None", plan.references_about),
         "components": {
             f"{part.resolved.spec.kind} {part.label}": {
                 "spec": part.resolved.spec.text,
-                "fingerprint": part.fingerprint,
+                "fingerprint": dict(part.fingerprint),
             }
             for part in plan.parts
         },
@@ -130,36 +191,81 @@ def describe(plan: Plan, started: float, timings: Mapping[str, float] | None = N
         "units": {part.label: part.resolved.component.unit for part in plan.predictors},
         "versions": {"python": platform.python_version(), **package_versions()},
         "machine": {"platform": platform.platform(), "cpus": os.cpu_count(), "gpus": _gpus()},
-        "timings": {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(started)), **(timings or {})},
+        "timings": cast(
+            "Timings",
+            {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(started)), **(seconds or {})},
+        ),
     }
 
 
 def _gpus() -> list[str]:
-    """Name the GPUs if this run had use for torch; asking is not worth importing it."""
+    """Return the names of the GPUs, none where the run has not imported torch: that takes seconds."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return []
     return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
-def read_about(run: Path) -> dict[str, JSON]:
-    """Read the run.json of a finished run; raises UsageError for a run without scores, and for one that is damaged."""
-    missing = [name for name in ("run.json", "samples.jsonl") if not (run / name).exists()]
-    if len(missing) == 1:
-        raise UsageError(f"{run}: no finished run here ({missing[0]} is missing): give its command again")
-    if missing:
-        raise UsageError(
-            f"{run}: no finished run here (run.json and samples.jsonl are missing), and no exported scores"
-        )
+def describe_merged(
+    plan: Plan, shards: Sequence[ShardEntry], started: float, seconds: Mapping[str, float] | None = None
+) -> RunJson:
+    """Return the content of a merged run's run.json, as `describe`, with the machine and the times of its shards."""
+    content = describe(plan, started, seconds)
+    content["timings"]["started"] = min(shard["timings"]["started"] for shard in shards)
+    if seconds is not None:
+        content["timings"]["seconds"] = round(sum(shard["timings"].get("seconds") or 0 for shard in shards), 3)
+    content["machine"], content["versions"] = shards[0]["machine"], shards[0]["versions"]
+    content["shards"] = list(shards)
+    return content
+
+
+def read_run_json(run: Path) -> RunJson:
+    """Read the run.json of a run directory, finished or not; raises UsageError if there is none or it is damaged."""
+    if not run.is_dir():
+        raise UsageError(f"{run}: no such folder: give the directory of a run")
+    if not (run / FILE).exists():
+        raise UsageError(f"{run}: not a run directory ({FILE} is missing)")
     try:
-        about: dict[str, JSON] = read_json(run / "run.json")
-        if not about["finished"]:
-            raise UsageError(f"{run}: the run was stopped before it was done: give its command again first")
-        if about["config"].get("stop_after"):
-            raise UsageError(f"{run}: the run stopped after {about['config']['stop_after']}: it has no scores")
-        if not about["predictors"]:
-            raise UsageError(f"{run}: run.json names no predictor")
-        About.model_validate(about)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UsageError(f"{run}: run.json cannot be read ({damage(error)})") from error
-    return about
+        content = read_json(run / FILE)
+        _FIELDS.validate_python(content, strict=True)
+        _check(content)
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{run}: {FILE} cannot be read ({damage(error)})") from error
+    return cast("RunJson", content)
+
+
+def read_finished(run: Path) -> RunJson:
+    """Read the run.json of a finished run that has scores; raises UsageError for any other, and for a damaged one."""
+    content = read_run_json(run)
+    if not content["finished"]:
+        raise UsageError(f"{run}: the run was stopped before it was done: give its command again first")
+    if stage := content["config"].get("stop_after"):
+        raise UsageError(f"{run}: the run stopped after {stage}, so it has no scores: run it without --stop-after")
+    if not content["predictors"]:
+        raise UsageError(f"{run}: {FILE} names no predictor")
+    if not (run / "samples.jsonl").exists():
+        raise UsageError(f"{run}: no finished run here (samples.jsonl is missing): give its command again")
+    return content
+
+
+def _check(content: RunJson) -> None:
+    """Raise ValueError where names that lead from one entry to another are missing."""
+    values: list[Any] = [content]
+    for _ in range(_DEEPEST):
+        values = [
+            item
+            for value in values
+            if isinstance(value, dict | list)
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+    if values:
+        raise ValueError("it is nested too deeply")
+    for predictor in content["predictors"]:
+        if predictor not in content["units"]:
+            raise ValueError(f"the unit of predictor {predictor!r} is missing")
+    for label, mode in content["modes"].items():
+        for task in content["tasks"]:
+            if task not in mode["fingerprints"]:
+                raise ValueError(f"the fingerprint of mode {label!r} for task {task!r} is missing")
+    if "popbench" not in content["versions"]:
+        raise ValueError("the version of popbench is missing")

@@ -11,19 +11,17 @@ from types import NoneType
 from typing import Any
 
 from popbench.errors import UsageError, damage
-from popbench.files import read_lines
-from popbench.records import JSON, LARGEST, Sample
+from popbench.files import opened_new, read_lines, replacing
+from popbench.records import JSON, MAX_POPULARITY, Sample
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 def write_jsonl(samples: Iterable[Sample], path: Path) -> None:
     """Write one sample a line; the file appears when it is complete. Raises OSError where the disk refuses."""
-    partial = path.with_name(f".{path.name}.part")
-    with partial.open("w", encoding="utf-8") as file:
+    with replacing(path) as part, opened_new(part) as file:
         for sample in samples:
-            file.write(_ENCODE(as_dict(sample)) + "\n")
-    partial.replace(path)
+            file.write(f"{_ENCODE(as_dict(sample))}\n".encode())
 
 
 _TEXT, _TEXT_OR_NOTHING, _FLAG = (str,), (str, NoneType), (bool, NoneType)
@@ -57,7 +55,7 @@ def _check_types(values: Mapping[str, JSON]) -> None:
     measured = (values["scores"], values["seconds"], values["peak_memory_mb"], values.get("usage") or {})
     alone = (values.get(name) for name in ("popularity", "originality", "cost"))
     for number in chain(alone, *(of.values() for of in measured)):
-        if number is not None and (type(number) not in _NUMBER or not 0 <= number <= LARGEST):
+        if number is not None and (type(number) not in _NUMBER or not 0 <= number <= MAX_POPULARITY):
             raise ValueError(f"{number!r:.50} is no number that a sample can have")
 
 

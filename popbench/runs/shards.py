@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-from popbench.errors import UsageError, damage
-from popbench.files import read_json
+from popbench.errors import UsageError
 from popbench.ledger.ledger import Ledger
 from popbench.planning.config import EvalConfig, make_config
 from popbench.planning.foreign_specs import SPECS, check_named, check_recorded, typed
 from popbench.records import JSON
 from popbench.runs.differences import change, changes
 from popbench.runs.directory import check_free, shard_suffix
+from popbench.runs.run_json import FILE, ModeEntry, RunJson, ShardEntry, read_run_json
 
 _SETTINGS = ("seed", "limit", "repeats", "stop_after", "baseline", "allow_leakage")
 """Settings that all shards share; engines and what only that machine needs to know may differ."""
@@ -26,13 +26,24 @@ _TOLD = 5
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One shard: its directory, its place among `number`, counted from 1, its run.json, and what a merge keeps."""
+    """One shard: its directory, its place among `number`, counted from 1, and its run.json."""
 
     path: Path
     which: int
     number: int
-    about: Mapping[str, Any]
-    part: Mapping[str, Any]
+    run_json: RunJson
+
+    @property
+    def entry(self) -> ShardEntry:
+        """What the run.json of the whole run says of this shard."""
+        timings = self.run_json["timings"]
+        return {
+            "shard": f"{self.which}/{self.number}",
+            "finished": self.run_json["finished"],
+            "machine": self.run_json["machine"],
+            "versions": self.run_json["versions"],
+            "timings": {**timings, "seconds": float(timings.get("seconds") or 0)},
+        }
 
     @property
     def whole(self) -> Path | None:
@@ -57,28 +68,15 @@ def read_shards(paths: Sequence[Path]) -> list[Shard]:
         if shard.which == before.which:
             where = "twice" if shard.path == before.path else f"in {before.path} and in {shard.path}"
             raise UsageError(f"shard {shard.which}/{shard.number} is given {where}: leave one out")
-        check_alike(first, shard.about, f"{first.path} and {shard.path} are of different runs, leave one out")
+        check_alike(first, shard.run_json, f"{first.path} and {shard.path} are of different runs, leave one out")
     return shards
 
 
 def _read(path: Path) -> Shard:
-    if not path.is_dir():
-        raise UsageError(f"{path}: no such run directory")
-    if not (path / "run.json").exists():
-        raise UsageError(f"{path}: no run here (run.json is missing)")
+    run_json = read_run_json(path)
     check_free(path)
-    try:
-        about = read_json(path / "run.json")
-        share = _config(about).share
-        list(_differences(about, about))
-        part = {"shard": about["config"]["shard"], "finished": bool(about["finished"])}
-        part |= {name: dict(about[name]) for name in ("machine", "versions", "timings")}
-        part["timings"] |= {"started": str(about["timings"]["started"])}
-        part["timings"] |= {"seconds": float(about["timings"].get("seconds") or 0)}
-        ledger = Ledger.peek(path / "ledger.sqlite")
-        identity = None if ledger is None else json.loads(ledger.about("identity") or "{}")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UsageError(f"{path}: run.json cannot be read ({damage(error)})") from error
+    share = make_config(run_json["config"]).share
+    ledger = Ledger.peek(path / "ledger.sqlite")
     if share is None:
         raise UsageError(
             f"{path} is no shard of a run: popbench eval --shard I/N makes shards; whole runs are ranked together by "
@@ -86,11 +84,14 @@ def _read(path: Path) -> Shard:
         )
     if ledger is None:
         raise UsageError(f"{path}: its ledger.sqlite is missing or empty: give the shard's command again")
-    ledger.close()
-    tasks = {name: task["hash"] for name, task in about["tasks"].items()}
-    if identity != {"tasks": tasks, "seed": about["config"]["seed"]}:
+    with closing(ledger):
+        identity = None
+        with suppress(ValueError, RecursionError):  # it is not of this run then
+            identity = json.loads(ledger.about("identity") or "{}")
+    tasks = {name: task["hash"] for name, task in run_json["tasks"].items()}
+    if identity != {"tasks": tasks, "seed": run_json["config"]["seed"]}:
         raise UsageError(f"{path}: run.json and ledger.sqlite are of different runs: give the shard's command again")
-    return Shard(path, *share, about, part)
+    return Shard(path, *share, run_json)
 
 
 def whole_config(shard: Shard, out: Path | None, given: Mapping[str, JSON]) -> EvalConfig:
@@ -99,15 +100,15 @@ def whole_config(shard: Shard, out: Path | None, given: Mapping[str, JSON]) -> E
     Of the shard's own, only those are taken that lead nowhere else; raises UsageError for the others. What no result of
     the shard came from is left out.
     """
-    config = _config(shard.about)
+    config = make_config(shard.run_json["config"])
     there = {"shard": None, "out": str(out) if out is not None else config.out, "engine": EvalConfig().engine}
-    used = {name.partition(" ")[0] for name in shard.about["components"]}
+    used = {name.partition(" ")[0] for name in shard.run_json["components"]}
     for kind in ("corpus", "embedder"):
         if kind not in used:
             there[kind] = getattr(EvalConfig(), kind)
     named = {**config.as_json(), **there}
     own = {name: named[name] for name in SPECS if name not in given}
-    file = shard.path / "run.json"
+    file = shard.path / FILE
     check_recorded(
         [spec for value in own.values() for spec in ([value] if isinstance(value, str) else value)], str(file)
     )
@@ -119,27 +120,20 @@ def whole_config(shard: Shard, out: Path | None, given: Mapping[str, JSON]) -> E
 
 def as_recorded(config: EvalConfig, shard: Shard, given: Mapping[str, JSON]) -> EvalConfig:
     """Return a merge's configuration with what `whole_config` left out of it, for run.json."""
-    theirs = _config(shard.about)
+    theirs = make_config(shard.run_json["config"])
     kept = {name: getattr(theirs, name) for name in ("engine", "corpus", "embedder") if name not in given}
     return replace(config, **kept)
 
 
-def _config(about: Mapping[str, Any]) -> EvalConfig:
-    return make_config(about["config"])
-
-
-def check_alike(shard: Shard, about: Mapping[str, Any], refusal: str) -> None:
+def check_alike(shard: Shard, run_json: RunJson, refusal: str) -> None:
     """Raise UsageError with all in which a shard and another run.json differ that results depend on."""
-    try:
-        found = list(_differences(shard.about, about))
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise UsageError(f"{refusal}: a run.json cannot be read ({damage(error)})") from error
-    if found:
-        more = f"; and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
-        raise UsageError(f"{refusal}: {'; '.join(found[:_TOLD])}{more}")
+    differences = list(_differences(shard.run_json, run_json))
+    if differences:
+        more = f"; and {len(differences) - _TOLD} more" if len(differences) > _TOLD else ""
+        raise UsageError(f"{refusal}: {'; '.join(differences[:_TOLD])}{more}")
 
 
-def _differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
+def _differences(ours: RunJson, theirs: RunJson) -> Iterator[str]:
     settings = ours["config"], theirs["config"]
     for name in _SETTINGS:
         yield from _changed(name, *(config.get(name) for config in settings))
@@ -147,16 +141,19 @@ def _differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator
     for name in sorted(set(ours["tasks"]) & set(theirs["tasks"])):
         task, other = ours["tasks"][name], theirs["tasks"][name]
         if task["hash"] != other["hash"]:
-            known = [{key: of.get(key) for key in ("version", "prompts", "draft")} for of in (task, other)]
-            yield f"task {name}: {changes(*known) or 'other prompts'}"
+            hashed, changed = (
+                {"version": of.get("version"), "prompts": of.get("prompts"), "draft": of.get("draft")}
+                for of in (task, other)
+            )
+            yield f"task {name}: {changes(hashed, changed) or 'other prompts'}"
     yield from _changed_parts(ours, theirs)
     for label in dict.fromkeys([*ours["modes"], *theirs["modes"]]):
         yield from _changed_mode(label, ours["modes"].get(label), theirs["modes"].get(label))
     yield from _changed("predictors", list(ours["predictors"]), list(theirs["predictors"]))
     if settings[0].get("baseline"):  # files human videos by where its corpus is
-        yield from _changed("corpus", settings[0]["corpus"], settings[1]["corpus"])
+        yield from _changed("corpus", settings[0].get("corpus"), settings[1].get("corpus"))
     if ours["systems"] != theirs["systems"]:
-        versions = [{"popbench": about["versions"]["popbench"]} for about in (ours, theirs)]
+        versions = [{"popbench": run_json["versions"]["popbench"]} for run_json in (ours, theirs)]
         yield f"systems: {changes(*versions) or 'others, or made of other parts'}"
 
 
@@ -165,7 +162,7 @@ def _changed(name: str, one: JSON, other: JSON) -> Iterator[str]:
         yield f"{name}: " + change(*(", ".join(value) if isinstance(value, list) else value for value in (one, other)))
 
 
-def _changed_parts(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
+def _changed_parts(ours: RunJson, theirs: RunJson) -> Iterator[str]:
     parts, others = ours["components"], theirs["components"]
     for name in dict.fromkeys([*parts, *others]):
         one, other = parts.get(name), others.get(name)
@@ -175,7 +172,7 @@ def _changed_parts(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterat
             yield f"{name}: {changes(one['fingerprint'], other['fingerprint'])}"
 
 
-def _changed_mode(label: str, one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> Iterator[str]:
+def _changed_mode(label: str, one: ModeEntry | None, other: ModeEntry | None) -> Iterator[str]:
     if one is None or other is None:
         yield f"mode {label}: {'no part of the first' if one is None else 'missing'}"
     elif one["fingerprints"] != other["fingerprints"]:

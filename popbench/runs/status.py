@@ -16,12 +16,11 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import product
 from pathlib import Path
-from typing import Any
 
-from popbench.errors import PopbenchError, UsageError, damage, one_line
-from popbench.files import SMALL, read_json, read_text
+from popbench.errors import PopbenchError, UsageError, one_line
+from popbench.files import MAX_CONFIG_BYTES, read_text
 from popbench.keys import digest
-from popbench.ledger.ledger import STAGES, Ledger, Stage
+from popbench.ledger.ledger import STAGES, Ledger, StageName
 from popbench.ledger.sums import TICK
 from popbench.planning.foreign_specs import check_recorded, names_place_here
 from popbench.planning.systems import cost_of, made_by
@@ -29,7 +28,7 @@ from popbench.records import JSON
 from popbench.registry import load_registry
 from popbench.runs.directory import HOLDER, LOCK, check_free
 from popbench.runs.heartbeat import LATELY, Sums, moments
-from popbench.runs.run_json import About
+from popbench.runs.run_json import FILE, RunJson, read_run_json
 
 ENOUGH = 5
 """What has to come in the last minutes for a rate over them; it is over the last hour otherwise."""
@@ -49,7 +48,7 @@ _Line = tuple[str | None, tuple[str, ...]]
 class StageStatus:
     """A component's share of a run: items, items a second, seconds, USD; None for what is not known."""
 
-    stage: Stage
+    stage: StageName
     component: str
     done: int
     total: int
@@ -136,19 +135,10 @@ class Status:
 
 def read_status(path: Path, now: float | None = None) -> Status:
     """Say how far a run is; raises UsageError or RunError for what is no run, or cannot be read."""
-    if not path.is_dir():
-        raise UsageError(f"{path}: no such folder: give the directory of a run")
     held = holder(path)
-    if not (path / "run.json").exists():
-        if held is not None:
-            raise UsageError(f"{path}: the run is only being made, by {held}: ask again")
-        raise UsageError(f"{path}: not a run directory (run.json is missing)")
-    try:
-        about = read_json(path / "run.json")
-        About.model_validate(about)
-        return _Reading(path, about, held, time.time() if now is None else now).status()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise UsageError(f"{path}: run.json cannot be read ({damage(error)})") from error
+    if held is not None and not (path / FILE).exists():
+        raise UsageError(f"{path}: the run is only being made, by {held}: ask again")
+    return _Look(path, read_run_json(path), held, time.time() if now is None else now).status()
 
 
 def gpu_seconds(path: Path) -> float:
@@ -166,7 +156,7 @@ def holder(path: Path) -> str | None:
     Only that of another machine has to be tried, which the kernel does not list here.
     """
     try:
-        told = one_line(read_text(path / HOLDER, SMALL), 100)
+        told = one_line(read_text(path / HOLDER, MAX_CONFIG_BYTES), 100)
         lock = (path / LOCK).stat()
     except (OSError, ValueError):
         return None
@@ -195,7 +185,7 @@ def is_here(told: str) -> bool:
 
 @dataclass(slots=True)
 class _Count:
-    """What is settled of some cells: numbers, and numbers since the moments of a `_Reading`."""
+    """What is settled of some cells: numbers, and numbers since the moments of a `_Look`."""
 
     done: int = 0
     invalid: int = 0
@@ -208,24 +198,24 @@ class _Count:
         self.since = [ours + theirs for ours, theirs in zip(self.since, other.since, strict=True)]
 
 
-class _Reading:
-    """One look at a run. What is settled is found under the names that run.json's components give it."""
+class _Look:
+    """The state of a run at one moment; its work is looked up in the ledger by the fingerprints in run.json."""
 
-    def __init__(self, path: Path, about: Mapping[str, Any], held: str | None, now: float) -> None:
-        self.path, self.about, self.held = path, about, held
-        self.started = datetime.fromisoformat(about["timings"]["started"]).timestamp()
+    def __init__(self, path: Path, run_json: RunJson, held: str | None, now: float) -> None:
+        self.path, self.run_json, self.held = path, run_json, held
+        self.started = datetime.fromisoformat(run_json["timings"]["started"]).timestamp()
         self.notes: list[str] = []
         self.sums = self._read(now)
         self.now = self.sums.at  # of its clock
         self.moments = moments(self.started, self.now)
-        self.wanted = {name: int(task["n"]) * int(about["config"]["repeats"]) for name, task in about["tasks"].items()}
+        self.wanted = {name: task["n"] * run_json["config"]["repeats"] for name, task in run_json["tasks"].items()}
         self.parts: dict[str, dict[str, str]] = {}
         self.specs: dict[str, str] = {}
-        for name, part in about["components"].items():
+        for name, part in run_json["components"].items():
             kind, _, label = name.partition(" ")
             made = digest(part["fingerprint"])
             self.parts.setdefault(kind, {})[label] = made
-            self.specs[made] = str(part["spec"])
+            self.specs[made] = part["spec"]
         self.last: float | None = None
         self._cells: dict[tuple[str, str, str, str | None], _Count] = {}
 
@@ -236,7 +226,7 @@ class _Reading:
         known = [amount for amount in usd.values() if amount is not None]
         return Status(
             path=self.path,
-            finished=bool(self.about["finished"]),
+            finished=self.run_json["finished"],
             holder=self.held,
             started=self.started,
             last=self.last,
@@ -269,7 +259,7 @@ class _Reading:
                 self.last = last
 
     def _stages(self, usd: Mapping[str, float | None]) -> Iterator[StageStatus]:
-        stop, modes = self.about["config"].get("stop_after"), list(self.about["modes"])
+        stop, modes = self.run_json["config"].get("stop_after"), list(self.run_json["modes"])
         llms, generators, predictors = (self.parts.get(kind, {}) for kind in ("llm", "generator", "predictor"))
         lines = [(mode, (llm,)) for mode in modes for llm in llms.values()]
         for label, part in llms.items():
@@ -286,7 +276,7 @@ class _Reading:
             yield self._stage("score", label, part, [(mode, (*chain, part)) for mode, chain in made], usd)
 
     def _stage(
-        self, stage: Stage, label: str, part: str, lines: Sequence[_Line], usd: Mapping[str, float | None]
+        self, stage: StageName, label: str, part: str, lines: Sequence[_Line], usd: Mapping[str, float | None]
     ) -> StageStatus:
         count, done, total = _Count(), 0, 0
         for task, (mode, chain) in product(self.wanted, lines):
@@ -311,12 +301,12 @@ class _Reading:
             usd=usd.get(part) if stage == "write" else None,
         )
 
-    def _count(self, stage: Stage, task: str, mode: str | None, chain: tuple[str, ...]) -> _Count:
+    def _count(self, stage: StageName, task: str, mode: str | None, chain: tuple[str, ...]) -> _Count:
         """Return what is settled of a stage of a line, which goes through components up to that stage or further."""
         parts = chain[: STAGES.index(stage) + 1]
         system = made_by(*parts, rendered=stage != "write")
-        fingerprint = None if mode is None else self.about["modes"][mode]["fingerprints"][task]
-        return self._cells.get((system, self.about["tasks"][task]["hash"], stage, fingerprint), _Count())
+        fingerprint = None if mode is None else self.run_json["modes"][mode]["fingerprints"][task]
+        return self._cells.get((system, self.run_json["tasks"][task]["hash"], stage, fingerprint), _Count())
 
     def _rate(self, since: Sequence[int]) -> float | None:
         """Return items a second lately: over the shortest time in which enough came, or since the start."""

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from statistics import median
 
 from popbench.records import JSON, Sample
+from popbench.runs.run_json import RunJson
 
 
 class Remarks:
@@ -26,21 +27,22 @@ class Remarks:
         if sample.match is not None:
             self._matched[sample.task, sample.prompt_id] = sample.system, sample.match
 
-    def told(self, about: Mapping[str, JSON], systems: Collection[str] | None = None) -> Iterator[str]:
+    def told(self, run_json: RunJson, systems: Collection[str] | None = None) -> Iterator[str]:
         """Tell of a shard, the corpus, modes that showed fewer references than they say, and how near human videos are.
 
         `systems` are those that stand on the board, all for None. Of the systems of an LLM and a mode, which share
         their drafts, one is looked at.
         """
-        if shard := about.get("config", {}).get("shard"):
+        if shard := run_json["config"].get("shard"):
             yield f"Shard {shard} of a run, with a part of its prompts: popbench merge joins the shards."
-        yield from (about.get("references") or {}).get("remarks", [])
+        if references := run_json.get("references"):
+            yield from references.get("remarks", [])
         drafts: dict[tuple[str | None, str | None], Counter[int]] = {}
         for system, (mode, llm, counts) in self._shown.items():
             if systems is None or system in systems:
                 drafts.setdefault((mode, llm), counts)
-        for label, mode in about["modes"].items():
-            wanted = wanted_references(mode["options"])
+        for label, entry in run_json["modes"].items():
+            wanted = wanted_references(entry["options"])
             shown = sum((counts for (of, _), counts in drafts.items() if of == label), Counter[int]())
             few = sorted(count for count in shown.elements() if count < wanted)
             if few:

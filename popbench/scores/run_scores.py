@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 from popbench.prompting.originality import is_copy
-from popbench.records import JSON, Sample
+from popbench.records import Sample
+from popbench.runs.run_json import RunJson
 from popbench.scores.remarks import Remarks
 from popbench.scores.rows import Rows, ScoreRow
 from popbench.scores.scores import Scores
 
 
-class Gathering:
-    """Sorts a run's samples by predictor as they pass by; `about` is the content of its run.json."""
+class RunScores:
+    """Sorts the scores of a run's samples by predictor, one sample at a time."""
 
-    def __init__(self, about: Mapping[str, JSON], source: str) -> None:
-        self._about = about
+    def __init__(self, run_json: RunJson, source: str) -> None:
+        self._run_json = run_json
         self._source = source
-        self._rows = {predictor: Rows() for predictor in about["predictors"]}
+        self._rows = {predictor: Rows() for predictor in run_json["predictors"]}
         self._remarks = Remarks()
 
     def add(self, sample: Sample) -> None:
@@ -33,35 +34,35 @@ class Gathering:
 
     def scores(self, systems: Collection[str] | None = None) -> list[Scores]:
         """Return the scores by predictor, of some systems or all."""
-        about = self._about
-        references = {key: value for key, value in (about.get("references") or {}).items() if key != "remarks"}
-        remarks = list(self._remarks.told(about, systems))
+        run_json = self._run_json
+        references = {key: value for key, value in (run_json.get("references") or {}).items() if key != "remarks"}
+        remarks = list(self._remarks.told(run_json, systems))
         return [
             Scores(
                 predictor=predictor,
                 predictor_digest=digest,
-                unit=about["units"][predictor],
-                demo=about["demo"],
+                unit=run_json["units"][predictor],
+                demo=run_json["demo"],
                 rows=rows if systems is None else rows.where(rows.of_systems(systems)),
                 tasks={
-                    name: {"hash": task["hash"], "group": task["group"], "prompts": task.get("prompts")}
-                    for name, task in about["tasks"].items()
+                    name: {"hash": task["hash"], "group": task["group"], "prompts": task["prompts"]}
+                    for name, task in run_json["tasks"].items()
                 },
-                systems=dict(about["systems"]),
+                systems=dict(run_json["systems"]),
                 source=self._source,
-                modes={label: mode["name"] for label, mode in about["modes"].items()},
-                mode_fingerprints={label: mode["fingerprints"] for label, mode in about["modes"].items()},
-                notes=dict(about["notes"]),
+                modes={label: mode["name"] for label, mode in run_json["modes"].items()},
+                mode_fingerprints={label: mode["fingerprints"] for label, mode in run_json["modes"].items()},
+                notes=dict(run_json["notes"]),
                 references=[references] if references else [],
                 remarks=remarks,
             )
-            for (predictor, digest), rows in zip(about["predictors"].items(), self._rows.values(), strict=True)
+            for (predictor, digest), rows in zip(run_json["predictors"].items(), self._rows.values(), strict=True)
         ]
 
 
-def from_samples(samples: Iterable[Sample], about: Mapping[str, JSON], source: str) -> list[Scores]:
-    """Sort a run's samples by predictor, as `Gathering` does."""
-    found = Gathering(about, source)
+def from_samples(samples: Iterable[Sample], run_json: RunJson, source: str) -> list[Scores]:
+    """Sort a run's samples by predictor, as `RunScores` does."""
+    found = RunScores(run_json, source)
     for sample in samples:
         found.add(sample)
     return found.scores()

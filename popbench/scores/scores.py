@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popbench.errors import UsageError
-from popbench.records import JSON, LARGEST
+from popbench.records import JSON, MAX_POPULARITY
 from popbench.scores.rows import ERROR, INVALID, Rows, ScoreRow
 
 _TOLD = 5
@@ -180,7 +180,9 @@ def check_rows(scores: Scores) -> None:
     """Raise UsageError for a row that is no score, and for two rows of one sample."""
     rows = scores.table
     value = rows.popularity
-    wrong = ~(np.isfinite(value) & (value >= 0) & (value <= LARGEST)) | ((value == 0) != rows.has_status(INVALID))
+    wrong = ~(np.isfinite(value) & (value >= 0) & (value <= MAX_POPULARITY)) | (
+        (value == 0) != rows.has_status(INVALID)
+    )
     wrong &= ~rows.has_status(ERROR)
     if wrong.any():
         check_row(rows[int(np.argmax(wrong))], scores.source)
@@ -201,8 +203,8 @@ def check_row(row: ScoreRow, source: str) -> None:
         raise UsageError(f"{where}: popularity is {row.popularity}, expected a finite number")
     if row.popularity < 0:
         raise UsageError(f"{where}: popularity is {row.popularity:g}, expected no negative number")
-    if row.popularity > LARGEST:
-        raise UsageError(f"{where}: popularity is {row.popularity:g}, expected at most {LARGEST:g}")
+    if row.popularity > MAX_POPULARITY:
+        raise UsageError(f"{where}: popularity is {row.popularity:g}, expected at most {MAX_POPULARITY:g}")
     if (row.popularity == 0) != (row.status == "invalid"):
         raise UsageError(f"{where}: popularity is {row.popularity:g} with status {row.status} (0 is for invalid)")
 

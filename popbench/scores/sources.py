@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from popbench.errors import UsageError, damage
-from popbench.runs.run_json import read_about
+from popbench.runs.run_json import FILE, read_finished
 from popbench.runs.samples import read_jsonl
 from popbench.scores import eee_files
 from popbench.scores.board_folder import is_board, read_board
@@ -32,9 +32,9 @@ def read_source(path: Path) -> list[Scores]:
         return [read_submission(path, named=False).scores(str(path))]
     if not path.is_dir() or eee_files.is_folder(path):
         return read_scores(path)
-    about = read_about(path)
+    if not (path / FILE).exists():
+        raise UsageError(f"{path}: no finished run here ({FILE} is missing), and no exported scores")
     try:
-        scores = from_samples(read_jsonl(path / "samples.jsonl"), about, str(path))
+        return from_samples(read_jsonl(path / "samples.jsonl"), read_finished(path), str(path))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path}: run.json cannot be read ({damage(error)})") from error
-    return scores
+        raise UsageError(f"{path}: samples.jsonl cannot be read ({damage(error)})") from error

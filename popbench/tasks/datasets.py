@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from popbench.errors import UsageError, damage, one_line, unknown
-from popbench.files import LARGEST, opened
+from popbench.files import MAX_FILE_BYTES, opened
 from popbench.local import check_card, plain_places
 from popbench.records import JSON
 from popbench.specs import path_exists
 
 READERS = ("json", "csv", "parquet", "text", "arrow")
-ROWS = 1_000_000
+MAX_ROWS = 1_000_000
 """Rows of a data set at most."""
 _WHAT = ("path", "name", "data_files", "data_dir", "split", "revision")
 _HOW = (
@@ -85,8 +85,8 @@ def load_rows(dataset: Mapping[str, JSON], task: str, path: Path, copy: str | No
                 data = datasets.load_dataset(source, **{"split": "train", **arguments})
             if isinstance(data, dict):
                 raise UsageError(f"{path}: dataset.split is missing (possible: {', '.join(data)})")
-            if len(data) > ROWS:
-                raise UsageError(f"{path}: data set {source!r} has {len(data):,} rows, of {ROWS:,} at most")
+            if len(data) > MAX_ROWS:
+                raise UsageError(f"{path}: data set {source!r} has {len(data):,} rows, of {MAX_ROWS:,} at most")
             plain = all(isinstance(feature, datasets.Value) for feature in (data.features or {}).values())
             return data.to_list() if plain else [dict(row) for row in data]  # what is to be decoded comes row by row
     except UsageError:
@@ -185,8 +185,8 @@ def _check_file(path: Path) -> None:
     kind = next((name for mark, name in _PACKED.items() if head.startswith(mark)), None)
     if kind or head[_TAR] == b"ustar":
         raise UsageError(f"{path}: is compressed ({kind or 'tar'}), and not unpacked here: unpack it first")
-    if size > LARGEST:
-        raise UsageError(f"{path}: larger than {LARGEST // 2**20} MiB")
+    if size > MAX_FILE_BYTES:
+        raise UsageError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB")
     if head.startswith(b"PAR1"):
         _check_parquet(path)
 
@@ -198,16 +198,16 @@ def _check_parquet(path: Path) -> None:
     try:
         with pq.ParquetFile(path) as file:
             about = file.metadata
-            if about.num_rows > ROWS:
-                raise UsageError(f"{path}: {about.num_rows:,} rows, of {ROWS:,} at most")
+            if about.num_rows > MAX_ROWS:
+                raise UsageError(f"{path}: {about.num_rows:,} rows, of {MAX_ROWS:,} at most")
             groups = [about.row_group(number) for number in range(about.num_row_groups)]
             chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
             largest = max((chunk.total_uncompressed_size for chunk in chunks), default=0)
             size = 0  # a value may be as large as its chunk, and stand in every row
-            for batch in file.iter_batches(max(4, min(10_000, LARGEST // max(largest, 1)))):
+            for batch in file.iter_batches(max(4, min(10_000, MAX_FILE_BYTES // max(largest, 1)))):
                 size += sum(_unpacked(column).nbytes for column in batch.columns)
-                if size > LARGEST:
-                    raise UsageError(f"{path}: larger than {LARGEST // 2**20} MiB when it is unpacked")
+                if size > MAX_FILE_BYTES:
+                    raise UsageError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB when it is unpacked")
     except (OSError, ValueError) as error:  # also what is no Parquet
         raise UsageError(f"{path}: cannot be read ({one_line(error, 200)})") from error
 

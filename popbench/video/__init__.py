@@ -8,8 +8,8 @@ and knows nothing of models, requests or runs.
 
 from __future__ import annotations
 
+from popbench.files import copy, sha256
 from popbench.video.checking import check_mp4
-from popbench.video.files import copy, sha256
 from popbench.video.frames import BLACK_LEVEL, VideoError, check_frames, is_black
 from popbench.video.reading import VideoInfo, read_frames, video_info
 from popbench.video.writing import ENCODER, MAX_FPS, write_mp4

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from popbench.files import replacing
 from popbench.video.frames import VideoError, check_frames, said
 
 if TYPE_CHECKING:
@@ -50,11 +50,9 @@ def write_mp4(frames: NDArray[np.uint8], fps: float, path: Path, tags: Mapping[s
     _, height, width, _ = frames.shape
     if height % 2 or width % 2:
         frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    options = {"movflags": "+faststart", "fflags": "+bitexact"}
     try:
-        with av.open(
-            str(partial), "w", format="mp4", options={"movflags": "+faststart", "fflags": "+bitexact"}
-        ) as file:
+        with replacing(path, shared=True) as part, av.open(str(part), "w", format="mp4", options=options) as file:
             for key, value in (tags or {}).items():
                 file.metadata[key] = value
             stream: Any = file.add_stream(ENCODER["codec"], rate=rate)
@@ -67,13 +65,10 @@ def write_mp4(frames: NDArray[np.uint8], fps: float, path: Path, tags: Mapping[s
                 picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
                 file.mux(stream.encode(picture))
             file.mux(stream.encode(None))
-        partial.replace(path)
     except av.FFmpegError as error:
         if isinstance(error, OSError) and error.errno in errno.errorcode:
             raise
         raise VideoError(f"frames of {width}x{height} cannot be encoded ({said(error)})") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _rate(fps: Any) -> Fraction:

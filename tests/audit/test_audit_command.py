@@ -134,7 +134,7 @@ def test_what_is_no_run_with_scores_is_one_line(popbench: Run, run: Path, tmp_pa
     rewrite(run, status="invalid")
     assert "no sample is ok" in told("run")
     (run / "samples.jsonl").unlink()
-    assert "samples.jsonl: cannot be read" in told("run")
+    assert "samples.jsonl is missing" in told("run")
     edit(run / "run.json", finished=False)
     assert "give its command again first" in told("run")
     (run / "run.json").write_text("{}")

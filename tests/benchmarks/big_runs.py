@@ -192,16 +192,16 @@ def _rows(plan: Any, digest: str, size: int) -> Iterator[tuple[list[Any], list[A
     def key() -> str:
         return f"{rng.getrandbits(128):032x}"
 
-    def row(cell: Any, at: tuple[str, int], key: str, value: Any) -> tuple[Any, ...]:
-        return cell.system, cell.task, cell.mode, cell.stage, *at, key, "ok", json.dumps(value, separators=(",", ":"))
+    def row(of: Any, at: tuple[str, int], key: str, value: Any) -> tuple[Any, ...]:
+        return of.system, of.task, of.mode, of.stage, *at, key, "ok", json.dumps(value, separators=(",", ":"))
 
     for place, llm in enumerate(plan.llms):
-        for track in plan.task_modes.values():
+        for method in plan.task_modes.values():
             titles: dict[tuple[str, int], str] = {}
             calls: list[Any] = []
             done: list[Any] = []
-            cell = track.cell("write", llm)
-            for prompt, repeat in plan.places(track):
+            stage_key = method.stage_key("write", llm)
+            for _, prompt, repeat in plan.samples(method, llm).samples():
                 at = (prompt.id, repeat)
                 titles[at] = f"The {prompt.id}th wonder of {llm.label}, take {repeat}"
                 text = " ".join(rng.choices(_WORDS, k=70))
@@ -216,13 +216,12 @@ def _rows(plan: Any, digest: str, size: int) -> Iterator[tuple[list[Any], list[A
                 answer = {**took, "text": json.dumps(draft), "reasoning": None, "usage": usage}
                 calls.append((of, "write", "ok", json.dumps(answer)))
                 value = {"attempts": 1, "references": [], **took, "usage": usage, **draft, "reasoning": None}
-                done.append(row(cell, at, of, {**value, "breaches": []}))
+                done.append(row(stage_key, at, of, {**value, "breaches": []}))
             yield calls, done, []
             for generator in plan.generators:
                 calls, done, links = [], [], []
-                rendered, scored = (
-                    track.cell("render", llm, generator), track.cell("score", llm, generator, plan.predictors[0])
-                )  # fmt: skip
+                rendered = method.stage_key("render", llm, generator)
+                scored = method.stage_key("score", llm, generator, plan.predictors[0])
                 for at, title in titles.items():
                     clip = key()
                     sha256 = digest[:-32] + clip
@@ -241,22 +240,22 @@ def _rows(plan: Any, digest: str, size: int) -> Iterator[tuple[list[Any], list[A
 def unscore(run: Path, last: int, *, every_cell: bool) -> None:
     """Take scores out of a ledger: the last places of every cell, or of the one that a run comes to last."""
     db = sqlite3.connect(run / "ledger.sqlite", isolation_level=None)
-    cells = db.execute("SELECT DISTINCT system, task, mode FROM done WHERE stage = 'score'").fetchall()
+    stage_keys = db.execute("SELECT DISTINCT system, task, mode FROM done WHERE stage = 'score'").fetchall()
     if not every_cell:
         about = json.loads((run / "made.json").read_text(encoding="utf-8"))
-        cells = [tuple(about["last"])]
+        stage_keys = [tuple(about["last"])]
     db.execute("BEGIN")
-    for cell in cells:
+    for stage_key in stage_keys:
         keys = db.execute(
             "SELECT prompt, repeat, key FROM done WHERE system = ? AND task = ? AND mode = ? AND stage = 'score'"
             " ORDER BY prompt DESC, repeat DESC LIMIT ?",
-            (*cell, last),
+            (*stage_key, last),
         ).fetchall()
         for prompt, repeat, key in keys:
             db.execute(
                 "DELETE FROM done WHERE system = ? AND task = ? AND mode = ? AND stage = 'score' AND prompt = ?"
                 " AND repeat = ?",
-                (*cell, prompt, repeat),
+                (*stage_key, prompt, repeat),
             )
             db.execute("DELETE FROM calls WHERE key = ?", (key,))
     db.execute("COMMIT")
@@ -393,9 +392,9 @@ def _last_cell(run: Path, options: Mapping[str, Any]) -> tuple[str, str, str]:
     from popbench.planning.resolve import make_plan
 
     plan = make_plan(resolve_config({**options, "out": str(run)}))
-    track = list(plan.task_modes.values())[-1]
-    cell = track.cell("score", plan.llms[-1], plan.generators[-1], plan.predictors[0])
-    return cell.system, cell.task, cell.mode
+    method = list(plan.task_modes.values())[-1]
+    stage_key = method.stage_key("score", plan.llms[-1], plan.generators[-1], plan.predictors[0])
+    return stage_key.system, stage_key.task, stage_key.mode
 
 
 if __name__ == "__main__":

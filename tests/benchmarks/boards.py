@@ -100,6 +100,9 @@ def make_runs(board: Path, path: Path) -> list[Path]:
             "systems": submission.systems,
             "predictors": {"made": DIGEST},
             "units": {"made": "comments"},
+            "versions": {"popbench": "1"},
+            "machine": {"platform": "made", "cpus": 1, "gpus": []},
+            "timings": {"started": "2026-01-01T00:00:00+0000"},
         }
         (run / "run.json").write_text(json.dumps(about), encoding="utf-8")
         llm, mode, generator = system.split("|")

@@ -261,7 +261,10 @@ def test_a_run_recorded_from_relative_paths_is_repeated_from_elsewhere(
     ("change", "told"),
     [
         ({"units": {"faulty": None}}, "units.faulty: expected text"),
-        ({"tasks": {"popcorn_concrete": {"hash": "x", "group": None, "prompts": "many"}}}, "expected a whole number"),
+        (
+            {"tasks": {"popcorn_concrete": {"hash": "x", "group": None, "n": 1, "prompts": "many"}}},
+            "expected a whole number",
+        ),
         ({"config": None}, "run.json cannot be read"),
         ({"predictors": {}}, "run.json names no predictor"),
     ],

@@ -20,7 +20,7 @@ import popbench.engines.answer_stream
 import popbench.engines.local
 import popbench_runs
 from faults import PATIENCE, SHAPE, Scripted, await_, before_encoding, grey
-from popbench.engines import Running
+from popbench.engines import ComponentThread
 from popbench.engines.component_thread import THREAD
 from popbench.errors import ComponentError, RunError
 from popbench.video import VideoError, write_mp4
@@ -53,23 +53,23 @@ def test_what_comes_after_a_clip_in_encoding_waits_for_it(
 
     before_encoding(monkeypatch, before)
     generator = Scripted(grey, second, grey)
-    running = generator.running(tmp_path)
-    first = running.next(PATIENCE)
+    thread = generator.running(tmp_path)
+    first = thread.next(PATIENCE)
     assert isinstance(first, popbench.Clip)
     assert first.id == "a"
     if trouble in ("failure", "refusal", "shape", "black"):
-        failure = running.next(PATIENCE)
+        failure = thread.next(PATIENCE)
         assert isinstance(failure, popbench.Failure)
         assert failure.id == "b"
         assert failure.error.startswith(
             {"shape": "generator scripted: frames have shape", "black": "every"}.get(trouble, "")
         )
-        third = running.next(PATIENCE)
+        third = thread.next(PATIENCE)
         assert isinstance(third, popbench.Clip)
-        assert running.next(PATIENCE) is None
+        assert thread.next(PATIENCE) is None
     else:
         with pytest.raises(ComponentError, match="generator scripted"):
-            running.next(PATIENCE)
+            thread.next(PATIENCE)
     await_(generator.ended)
 
 
@@ -146,19 +146,19 @@ def test_one_who_stops_leaves_no_thread_and_no_clip_behind(tmp_path: Path) -> No
         return grey(request)
 
     generator = Scripted(grey, second, grey)
-    running = generator.running(tmp_path)
-    answers = iter(running)
+    thread = generator.running(tmp_path)
+    answers = iter(thread)
     assert next(answers).id == "a"
     await_(rendered)
     answers.close()  # type: ignore[attr-defined]
     await_(generator.ended)
-    assert not running.alive
+    assert not thread.alive
     assert generator.begun == ["a", "b"]
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
 def test_one_who_stops_does_not_wait_long_for_a_rendering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Running, "_grace", A_WHILE)
+    monkeypatch.setattr(ComponentThread, "_grace", A_WHILE)
     go_on = threading.Event()
 
     def second(request: popbench.VideoRequest) -> popbench.Clip:
@@ -166,10 +166,10 @@ def test_one_who_stops_does_not_wait_long_for_a_rendering(tmp_path: Path, monkey
         return grey(request)
 
     generator = Scripted(grey, second, grey)
-    running = generator.running(tmp_path)
-    assert running.next(PATIENCE) is not None
-    running.stop()
-    assert running.alive
+    thread = generator.running(tmp_path)
+    assert thread.next(PATIENCE) is not None
+    thread.stop()
+    assert thread.alive
     go_on.set()
     await_(generator.ended)
     assert generator.begun == ["a", "b"]
@@ -177,8 +177,8 @@ def test_one_who_stops_does_not_wait_long_for_a_rendering(tmp_path: Path, monkey
 
 def test_the_time_that_encoding_takes_is_no_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before_encoding(monkeypatch, lambda _: time.sleep(3 * A_WHILE))
-    running = Scripted(grey, grey, grey).running(tmp_path)
-    assert [running.next(A_WHILE) is None for _ in range(4)] == [False, False, False, True]
+    thread = Scripted(grey, grey, grey).running(tmp_path)
+    assert [thread.next(A_WHILE) is None for _ in range(4)] == [False, False, False, True]
 
 
 def test_a_generator_that_falls_silent_behind_a_clip_is_given_up(tmp_path: Path) -> None:
@@ -188,13 +188,13 @@ def test_a_generator_that_falls_silent_behind_a_clip_is_given_up(tmp_path: Path)
         await_(go_on)
         return grey(request)
 
-    running = Scripted(grey, second).running(tmp_path)
-    assert running.next(PATIENCE) is not None
+    thread = Scripted(grey, second).running(tmp_path)
+    assert thread.next(PATIENCE) is not None
     with pytest.raises(TimeoutError):
-        running.next(A_WHILE)
+        thread.next(A_WHILE)
     go_on.set()
-    running.stop()
-    assert not running.alive
+    thread.stop()
+    assert not thread.alive
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])

@@ -22,7 +22,7 @@ import popbench.engines.answer_stream
 import popbench.engines.local
 import popbench_runs
 from faults import PATIENCE, SHAPE, Scripted, await_, before_encoding, grey, requests, shade
-from popbench.engines import LocalEngine, Running
+from popbench.engines import ComponentThread, LocalEngine
 from popbench.video import write_mp4
 
 A_WHILE = 0.2
@@ -39,14 +39,14 @@ def test_the_next_clip_is_rendered_while_one_is_encoded_and_no_third(
 
     before_encoding(monkeypatch, lambda _: await_(rendered))
     generator = Scripted(grey, second, grey, grey)
-    running = generator.running(tmp_path)
+    thread = generator.running(tmp_path)
     for taken, begun in enumerate(["ab", "abc", "abcd", "abcd"]):
-        answer = running.next(PATIENCE)
+        answer = thread.next(PATIENCE)
         assert answer is not None
         assert answer.id == "abcd"[taken]
         time.sleep(A_WHILE)
         assert generator.begun == list(begun)
-    assert running.next(PATIENCE) is None
+    assert thread.next(PATIENCE) is None
 
 
 def test_a_clip_is_handed_over_while_the_next_one_is_still_rendered(tmp_path: Path) -> None:
@@ -56,13 +56,13 @@ def test_a_clip_is_handed_over_while_the_next_one_is_still_rendered(tmp_path: Pa
         await_(taken)
         return grey(request)
 
-    running = Scripted(grey, second).running(tmp_path)
-    first = running.next(PATIENCE)
+    thread = Scripted(grey, second).running(tmp_path)
+    first = thread.next(PATIENCE)
     assert isinstance(first, popbench.Clip)
     assert shade(first.path) == pytest.approx(40, abs=3)
     taken.set()
-    assert isinstance(running.next(PATIENCE), popbench.Clip)
-    assert running.next(PATIENCE) is None
+    assert isinstance(thread.next(PATIENCE), popbench.Clip)
+    assert thread.next(PATIENCE) is None
 
 
 def test_no_clip_is_asked_for_before_the_one_before_the_last_is_committed(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_answers_come_in_order_each_with_its_own_file(tmp_path: Path) -> None:
 def test_two_clips_of_the_same_content_are_two(tmp_path: Path) -> None:
     generator = Scripted(grey, grey)
     items = [popbench.VideoRequest(id_, "a lake", 3) for id_ in "xy"]
-    first, second = Running(generator, items, tmp_path)
+    first, second = ComponentThread(generator, items, tmp_path)
     assert isinstance(first, popbench.Clip)
     assert isinstance(second, popbench.Clip)
     assert Path(first.path or "").read_bytes() == Path(second.path or "").read_bytes()
@@ -110,7 +110,7 @@ def test_one_thread_renders_and_pulls_and_another_encodes(tmp_path: Path, monkey
 
     before_encoding(monkeypatch, lambda _: encoding.add(threading.get_ident()))
     generator = Scripted(grey, grey, grey)
-    assert len(list(Running(generator, items(), tmp_path))) == 3
+    assert len(list(ComponentThread(generator, items(), tmp_path))) == 3
     assert len(generator.threads) == 1
     assert generator.threads == pulling
     assert encoding.isdisjoint(pulling)
@@ -177,12 +177,12 @@ def test_whatever_is_no_clip_of_frames_is_taken_one_by_one(kind: str, tmp_path: 
             return popbench.Clip(request.id, path=tmp_path / "made.mp4")
         return popbench.Failure(request.id, "quota used up")
 
-    running = Running(Echo() if kind == "llm" else Scripted(*[step] * 5), items(), tmp_path)
+    thread = ComponentThread(Echo() if kind == "llm" else Scripted(*[step] * 5), items(), tmp_path)
     for count in range(1, 5):
-        assert running.next(PATIENCE) is not None
+        assert thread.next(PATIENCE) is not None
         time.sleep(A_WHILE)
         assert asked == [str(number) for number in range(count)]
-    assert running.next(PATIENCE) is None
+    assert thread.next(PATIENCE) is None
 
 
 def test_the_seconds_of_a_clip_hold_neither_encoding_nor_waiting(
@@ -197,7 +197,7 @@ def test_the_seconds_of_a_clip_hold_neither_encoding_nor_waiting(
 def test_an_engine_of_others_yields_the_same_with_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Other(LocalEngine):
         def map(self, spec: Any, items: Iterable[popbench.Request]) -> Iterator[popbench.records.Answer]:
-            yield from Running(self._component(spec).component, items, self._workspace, spec.label)
+            yield from ComponentThread(self._component(spec).component, items, self._workspace, spec.label)
 
     local = popbench_runs.run_fast(tmp_path / "local")
     monkeypatch.setattr(popbench.engines.local, "LocalEngine", Other)

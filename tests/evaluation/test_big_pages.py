@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from popbench.report import survey
-from popbench.report.stage_costs import stages
 from popbench.report.survey import Survey
 from popbench.report.write import write_report
 from popbench.runs.samples import read_jsonl
@@ -28,7 +27,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def surveyed(run: Path, shown: int) -> Survey:
-    about: dict[str, Any] = json.loads((run / "run.json").read_text())
+    about: Any = json.loads((run / "run.json").read_text())
     return Survey(run / "samples.jsonl", about, shown)
 
 
@@ -60,7 +59,7 @@ def test_some_prompts_of_every_category_are_shown_with_all_their_systems(run: Pa
 def test_what_is_not_in_the_gallery_is_in_all_numbers_of_the_page(run: Path) -> None:
     every = list(read_jsonl(run / "samples.jsonl"))
     found = surveyed(run, 30)
-    assert found.took == stages(every)
+    assert found.took == surveyed(run, 6 * 24 * 3).took
     assert found.categories == {sample.category for sample in every}
     assert [row.popularity for row in found.scores[0].rows] == [sample.scores["mmra"] for sample in every]
 

@@ -14,13 +14,15 @@ import faults
 import popbench_runs
 from popbench.keys import score_key
 from popbench.ledger.ledger import STAGES, Call, Done, Ledger
-from popbench.pipeline.ledger_view import At, Open, View
-from popbench.pipeline.queues import Lane
+from popbench.pipeline.ledger_view import LedgerView, ReadyItems
+from popbench.pipeline.queues import WorkQueue
 from popbench.planning.config import resolve_config
 from popbench.planning.plan import Plan
 from popbench.planning.resolve import make_plan
+from popbench.planning.systems import SampleSet
 from popbench.progress import Progress
-from popbench.runs.preflight import workload
+from popbench.records import Prompt
+from popbench.runs.preflight import count_work
 
 
 def plan_of(out: Path, **changes: Any) -> Plan:
@@ -37,16 +39,19 @@ def by_hand(run: Path, statement: str) -> list[Any]:
 
 # -- what is open
 
-PLACES: list[At] = [(f"p{number}", repeat) for number in (3, 0, 2, 1, 4) for repeat in range(8)]
+At = tuple[str, int]
+"""Prompt id and repeat."""
+PROMPTS = [Prompt(f"p{number}", "A video.", "a category", "a task") for number in (3, 0, 2, 1, 4)]
+PLACES: list[At] = [(prompt.id, repeat) for prompt in PROMPTS for repeat in range(8)]
 TITLES = ("A title", "Another \x00 one", 'With "quotes" and é')
 
 
 def fill(ledger: Ledger, videos: Path, plan: Plan, rng: random.Random) -> dict[str, dict[At, Any]]:
     """Settle places in all ways there are; return what is settled, by stage, as plain values."""
     llm, generator, predictor = plan.llms[0], plan.generators[0], plan.predictors[0]
-    track = next(iter(plan.task_modes.values()))
+    method = next(iter(plan.task_modes.values()))
     chain = (llm, generator, predictor)
-    cells = [track.cell(stage, *chain[:number]) for number, stage in enumerate(STAGES, 1)]
+    stage_keys = [method.stage_key(stage, *chain[:number]) for number, stage in enumerate(STAGES, 1)]
     found: dict[str, dict[At, Any]] = {stage: {} for stage in STAGES}
     for number, at in enumerate(PLACES):
         kind = rng.choice(["nothing", "invalid draft", "draft", "invalid clip", "clip", "score", "score"])
@@ -57,7 +62,9 @@ def fill(ledger: Ledger, videos: Path, plan: Plan, rng: random.Random) -> dict[s
         written = {"title": title, "video_prompt": f"prompt {number}", "breaches": []}
         draft = {"attempts": 1, "references": [], **(written if status == "ok" else {"error": "none"})}
         failed = {} if status == "ok" else {"error": "none"}
-        ledger.commit(Call(f"d{number}", "write", status, failed), [Done(cells[0], *at, f"d{number}", status, draft)])
+        ledger.commit(
+            Call(f"d{number}", "write", status, failed), [Done(stage_keys[0], *at, f"d{number}", status, draft)]
+        )
         found["write"][at] = status, draft
         if kind in ("invalid draft", "draft"):
             continue
@@ -65,7 +72,7 @@ def fill(ledger: Ledger, videos: Path, plan: Plan, rng: random.Random) -> dict[s
         sha256, size = f"sha {number}", rng.choice([2, 2, 2, 3])  # a file of 3 bytes is not the one that was rendered
         payload = {"sha256": sha256, "bytes": 2, "error": "none"}
         call = rng.choice([status, status, status, "invalid" if status == "ok" else "ok"])
-        ledger.commit(Call(f"c{number}", "render", call, payload), [Done(cells[1], *at, f"c{number}", status, {})])
+        ledger.commit(Call(f"c{number}", "render", call, payload), [Done(stage_keys[1], *at, f"c{number}", status, {})])
         there = rng.random() < 0.8
         if there:
             (videos / f"c{number}.mp4").write_bytes(b"x" * size)
@@ -75,7 +82,7 @@ def fill(ledger: Ledger, videos: Path, plan: Plan, rng: random.Random) -> dict[s
             continue
         of = rng.choice([sha256, sha256, sha256, "of other bytes"])
         key = score_key(predictor.digest, title, of)
-        ledger.commit(Call(key, "score", "ok", {"popularity": 1}), [Done(cells[2], *at, key, "ok", {})])
+        ledger.commit(Call(key, "score", "ok", {"popularity": 1}), [Done(stage_keys[2], *at, key, "ok", {})])
         if of == sha256 and found["render"].get(at, ("",))[0] == "ok":
             found["score"][at] = "ok", key
     return found
@@ -106,17 +113,22 @@ def test_what_is_open_is_what_a_plain_look_at_each_place_finds(tmp_path: Path, s
     (tmp_path / "videos").mkdir()
     ledger = Ledger(tmp_path / "ledger.sqlite")
     found = fill(ledger, tmp_path / "videos", plan, random.Random(seed))
-    view, track = View(ledger, tmp_path / "videos"), next(iter(plan.task_modes.values()))
+    view, method = LedgerView(ledger, tmp_path / "videos"), next(iter(plan.task_modes.values()))
     chain = (plan.llms[0], plan.generators[0], plan.predictors[0])
-    for places in (PLACES, PLACES[7:20]):
+    for part in (slice(None), slice(7, 20)):
         for number, stage in enumerate(STAGES, 1):
-            open_ = view.open(stage, track, chain[:number], places)
-            assert (open_.settled, open_.lost, list(open_.ready.items())) == plainly(stage, found, places)
-    for sampled in view.samples(track, chain[:2], chain[2:], PLACES):
-        draft, clip, score = (found[stage].get(sampled.at) for stage in STAGES)
+            open_ = view.ready(stage, SampleSet(method, chain[:number], PROMPTS, 8), part)
+            ready = [((prompt.id, repeat), inputs) for _, prompt, repeat, inputs in open_.ready]
+            assert (open_.done, open_.lost, ready) == plainly(stage, found, PLACES[part])
+            assert all(PLACES[item.number] == (item.prompt.id, item.repeat) for item in open_.ready)
+    sampled_at = []
+    for sampled in view.results(SampleSet(method, chain[:2], PROMPTS, 8), chain[2:]):
+        sampled_at.append((sampled.prompt.id, sampled.repeat))
+        draft, clip, score = (found[stage].get(sampled_at[-1]) for stage in STAGES)
         assert (sampled.draft and sampled.draft.status) == (draft and draft[0])
         assert (sampled.clip and (sampled.clip.status, sampled.clip.key)) == (clip and clip[:2])
         assert (sampled.scores[0] and sampled.scores[0].key) == (score and score[1])
+    assert sampled_at == PLACES
     ledger.close()
 
 
@@ -133,7 +145,7 @@ def test_counting_rows_finds_the_same_work_as_looking_at_every_clip(tmp_path: Pa
     ]  # fmt: skip
     for changes in changed:
         plan = plan_of(tmp_path, **changes)
-        counted, looked_at = (workload(plan, tmp_path, exact=exact) for exact in (False, True))
+        counted, looked_at = (count_work(plan, tmp_path, exact=exact) for exact in (False, True))
         assert [(work.stage, work.items, work.done, work.looked_up) for work in counted] == [
             (work.stage, work.items, work.done, work.looked_up) for work in looked_at
         ]
@@ -142,7 +154,7 @@ def test_counting_rows_finds_the_same_work_as_looking_at_every_clip(tmp_path: Pa
 def test_a_lost_clip_is_found_before_the_run_where_rows_leave_nothing_to_do(tmp_path: Path) -> None:
     popbench_runs.run_fast(tmp_path)
     next((tmp_path / "videos").glob("*.mp4")).unlink()
-    left = {work.stage: work.left for work in workload(plan_of(tmp_path), tmp_path)}
+    left = {work.stage: work.left for work in count_work(plan_of(tmp_path), tmp_path)}
     assert left == {"write": 0, "render": 1, "score": 1}
 
 
@@ -156,23 +168,23 @@ def test_a_resume_asks_first_for_what_has_no_rows_and_looks_at_the_rest_later(
     popbench_runs.run_fast(tmp_path, llm=llms)
     before = popbench_runs.outcome(tmp_path)
     plan = plan_of(tmp_path, llm=llms)
-    track = next(iter(plan.task_modes.values()))
-    last = track.cell("score", plan.llms[-1], plan.generators[0], plan.predictors[0])
+    method = next(iter(plan.task_modes.values()))
+    last = method.stage_key("score", plan.llms[-1], plan.generators[0], plan.predictors[0])
     by_hand(tmp_path, f"DELETE FROM done WHERE system = '{last.system}' AND stage = 'score'")
     by_hand(tmp_path, "DELETE FROM calls WHERE stage = 'score' AND key NOT IN (SELECT key FROM done)")
     seen: list[Any] = []
-    look, score = View.open, faults.FaultyPredictor.score
+    look, score = LedgerView.ready, faults.FaultyPredictor.score
 
-    def looked(view: View, stage: Any, track: Any, chain: Any, places: Any) -> Open:
-        seen.append(f"{stage} of {chain[0].label}")
-        return look(view, stage, track, chain, places)
+    def looked(view: LedgerView, stage: Any, samples: SampleSet, part: slice) -> ReadyItems:
+        seen.append(f"{stage} of {samples.parts[0].label}")
+        return look(view, stage, samples, part)
 
     def scored(self: Any, items: Any) -> Any:
         for item in items:
             seen.append("asked")
             yield from score(self, [item])
 
-    monkeypatch.setattr(View, "open", looked)
+    monkeypatch.setattr(LedgerView, "ready", looked)
     monkeypatch.setattr(faults.FaultyPredictor, "score", scored)
     popbench_runs.run_fast(tmp_path, llm=llms)
     assert seen[:2] == ["score of shotlist", "asked"]
@@ -212,20 +224,20 @@ def test_sums_that_say_too_much_hide_nothing(tmp_path: Path) -> None:
 def test_a_cell_is_gone_on_with_piece_by_piece_those_that_lack_rows_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    monkeypatch.setattr(Lane, "PIECE", size)
+    monkeypatch.setattr(WorkQueue, "CHUNK", size)
     popbench_runs.run_fast(tmp_path, repeats=2)
     before = popbench_runs.outcome(tmp_path)
     clips = [f"videos/{row[0]}.mp4" for row in by_hand(tmp_path, "SELECT key FROM done WHERE stage = 'render'")]
     (tmp_path / clips[1]).unlink()  # its row is there
     by_hand(tmp_path, "DELETE FROM done WHERE stage != 'write' AND repeat = 1 AND prompt LIKE '%-tv-%'")
     read: list[list[At]] = []
-    look = View.open
+    look = LedgerView.ready
 
-    def looked(view: View, stage: Any, track: Any, chain: Any, places: Any) -> Open:
-        read.append(list(places))
-        return look(view, stage, track, chain, read[-1])
+    def looked(view: LedgerView, stage: Any, samples: SampleSet, part: slice) -> ReadyItems:
+        read.append([(prompt.id, repeat) for _, prompt, repeat in samples.samples(part)])
+        return look(view, stage, samples, part)
 
-    monkeypatch.setattr(View, "open", looked)
+    monkeypatch.setattr(LedgerView, "ready", looked)
     bars = Bars()
     popbench_runs.run_fast(tmp_path, repeats=2, progress=bars)
     assert popbench_runs.outcome(tmp_path) == before

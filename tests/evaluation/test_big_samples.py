@@ -13,18 +13,19 @@ from typing import Any
 import pytest
 
 from popbench.errors import UsageError
-from popbench.evaluation.finish import Gathered
+from popbench.evaluation.finish import SampleCounts
 from popbench.leaderboard.pairs import resamples_of
-from popbench.ledger.ledger import Call, Cell, Done, Ledger
+from popbench.ledger.ledger import Call, Done, Ledger, StageKey
 from popbench.records import Sample
 from popbench.runs.costs import totals
 from popbench.runs.samples import SamplesFile, read_jsonl, write_jsonl
 from popbench.scores.rows import Rows, ScoreRow
-from popbench.scores.run_scores import Gathering, from_samples
+from popbench.scores.run_scores import RunScores, from_samples
 from popbench.scores.score_files import read_scores
 
-ABOUT: dict[str, Any] = {
+ABOUT: Any = {
     "demo": False,
+    "config": {},
     "tasks": {"t": {"hash": "h", "group": None, "prompts": None}},
     "modes": {"basic": {"name": "basic", "options": {}, "fingerprints": {"t": "m"}}},
     "systems": {f"llm|basic|gen{n}": {"t": "f"} for n in range(4)},
@@ -68,7 +69,7 @@ def test_samples_are_written_counted_and_scored_in_one_pass_that_keeps_none_of_t
     file = tmp_path / "samples.jsonl"
 
     def write(count: int) -> None:
-        write_jsonl(Gathered().through(made(count), Gathering(ABOUT, "run")), file)
+        write_jsonl(SampleCounts().through(made(count), RunScores(ABOUT, "run")), file)
 
     assert growth(write) < 250  # a sample has 1,000 characters
     assert growth(lambda count: from_samples(made(count), ABOUT, "run")) < 250
@@ -79,8 +80,8 @@ def test_samples_are_written_counted_and_scored_in_one_pass_that_keeps_none_of_t
 
 
 def test_what_is_counted_in_passing_is_what_the_samples_hold() -> None:
-    found, samples = Gathered(), list(made(400))
-    scores = Gathering(ABOUT, "run")
+    found, samples = SampleCounts(), list(made(400))
+    scores = RunScores(ABOUT, "run")
     assert list(found.through(samples, scores)) == samples
     by_status = [sum(sample.status == status for sample in samples) for status in ("error", "invalid")]
     assert (found.n, found.errors, found.invalid) == (400, *by_status)
@@ -153,18 +154,18 @@ def test_a_repeat_beyond_all_bounds_is_refused_in_one_line() -> None:
 
 
 def test_a_cell_is_read_in_pieces(tmp_path: Path) -> None:
-    cell = Cell("s", "t", "m", "write")
+    stage_key = StageKey("s", "t", "m", "write")
     ledger = Ledger(tmp_path / "ledger.sqlite")
     call = Call("k", "write", "ok", {"text": "x" * 3000})
-    ledger.commit(call, [Done(cell, f"p{n}", 0, "k", "ok", {"title": f"{n:04d} " * 500}) for n in range(2200)])
+    ledger.commit(call, [Done(stage_key, f"p{n}", 0, "k", "ok", {"title": f"{n:04d} " * 500}) for n in range(2200)])
 
     def read(count: int) -> None:
         places = ((f"p{n}", 0) for n in reversed(range(count)))
-        for number, row in enumerate(ledger.rows([cell], "d0.value, c0.payload", places), 1):
+        for number, row in enumerate(ledger.rows([stage_key], "d0.value, c0.payload", places), 1):
             assert row[:2] == (f"p{count - number}", 0)  # in the order of the places
 
     assert growth(read, 1000, 2200) < 100
-    assert list(ledger.rows([cell], "d0.key", [("p1", 0), ("p1", 1), ("gone", 0)])) == [
+    assert list(ledger.rows([stage_key], "d0.key", [("p1", 0), ("p1", 1), ("gone", 0)])) == [
         ("p1", 0, "k"), ("p1", 1, None), ("gone", 0, None),
     ]  # fmt: skip
     ledger.close()

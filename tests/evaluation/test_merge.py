@@ -297,9 +297,9 @@ def damaged(name: str) -> Callable[[Path, Path], Sequence[Path]]:
     [
         ("twice", "shard 1/2 is given in "),
         ("whole", "is no shard of a run: popbench eval --shard I/N makes shards"),
-        ("nothing", "none: no such run directory"),
-        ("file", "run.json: no such run directory"),
-        ("empty", "no run here (run.json is missing)"),
+        ("nothing", "none: no such folder"),
+        ("file", "run.json: no such folder"),
+        ("empty", "not a run directory (run.json is missing)"),
         ("no ledger", "its ledger.sqlite is missing or empty"),
         ("text", "run.json cannot be read"),
         ("list", "run.json cannot be read"),

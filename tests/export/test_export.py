@@ -279,7 +279,7 @@ def about(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
         (lambda run: (run / "samples.jsonl").unlink(), "no finished run here"),
         (lambda run: (run / "run.json").write_text("[" * 100_000), "run.json cannot be read"),
         (about(lambda a: a.update(finished=False)), "stopped before it was done"),
-        (about(lambda a: a["config"].update(stop_after="render")), "stopped after render: it has no scores"),
+        (about(lambda a: a["config"].update(stop_after="render")), "stopped after render, so it has no scores"),
         (about(lambda a: a.update(demo="no")), "demo: expected true or false"),
         (about(lambda a: a.update(predictors={})), "names no predictor"),
         (about(lambda a: a.pop("systems")), ""),

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from popbench.ledger.ledger import Call, Cell, Done, Ledger
-from popbench.ledger.schema import KEPT
-from popbench.ledger.sums import spent, tallied, used
+from popbench.ledger.ledger import Call, Done, Ledger, StageKey
+from popbench.ledger.schema import SUM_TABLES
+from popbench.ledger.sums import count_done, sum_calls, sum_tokens
 
-WRITE, RENDER = Cell("s", "t", "m", "write"), Cell("s", "t", "m", "render")
+WRITE, RENDER = StageKey("s", "t", "m", "write"), StageKey("s", "t", "m", "render")
 PAYLOAD = {"seconds": 2.5, "gpus": 2.0, "notes": [], "usage": {"input": 30, "output": 7}}
 BEFORE = """
 CREATE TABLE calls (
@@ -32,8 +32,8 @@ INSERT INTO done VALUES ('s', 't', 'm', 'write', 'p', 0, 'k', 'ok', '{}');
 """A ledger as it was before rows had moments and sums were kept."""
 
 
-def done(prompt: str, status: str = "ok", cell: Cell = WRITE) -> Done:
-    return Done(cell, prompt, 0, "k", status, {})
+def done(prompt: str, status: str = "ok", stage_key: StageKey = WRITE) -> Done:
+    return Done(stage_key, prompt, 0, "k", status, {})
 
 
 @pytest.fixture
@@ -44,8 +44,8 @@ def old(tmp_path: Path) -> Path:
     return path
 
 
-def counts(ledger: Ledger) -> dict[tuple[Cell, str], int]:
-    return {(cell, status): n for cell, status, n, *_ in ledger.tally()}
+def counts(ledger: Ledger) -> dict[tuple[StageKey, str], int]:
+    return {(stage_key, status): n for stage_key, status, n, *_ in ledger.sums()}
 
 
 def test_every_row_knows_when_it_was_settled(tmp_path: Path) -> None:
@@ -53,11 +53,11 @@ def test_every_row_knows_when_it_was_settled(tmp_path: Path) -> None:
     before = time.time()
     with closing(Ledger(path)) as ledger:
         ledger.commit(None, [done("p")])
-        ((cell, status, n, last, *since),) = ledger.tally(before, before + 20)
+        ((stage_key, status, n, last, *since),) = ledger.sums(before, before + 20)
     with closing(sqlite3.connect(path)) as db:
         ((at,),) = db.execute("SELECT at FROM done").fetchall()
     assert before <= at <= time.time()
-    assert (cell, status, n, last) == (WRITE, "ok", 1, at)
+    assert (stage_key, status, n, last) == (WRITE, "ok", 1, at)
     assert since == [1, 0]
 
 
@@ -67,7 +67,7 @@ def test_a_ledger_of_before_is_read_as_it_is(old: Path) -> None:
     assert ledger is not None
     with closing(ledger):
         assert ledger.places(WRITE) == {("p", 0)}
-        assert ledger.tally(100.0) == [(WRITE, "ok", 1, 0, 0)]
+        assert ledger.sums(100.0) == [(WRITE, "ok", 1, 0, 0)]
         assert ledger.spent() == [("", "render", 1, 0, 0), ("", "write", 1, 2.5, 0)]
         assert ledger.used() == [("", "input", 30)]
     assert old.read_bytes() == content
@@ -84,7 +84,7 @@ def test_a_ledger_of_before_goes_on_and_counts_what_it_had(old: Path) -> None:
 
 
 def test_a_killed_migration_leaves_the_ledger_as_it_was(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(KEPT, "tally", "CREATE TABLE tally (n);\nCREATE TABLE about (n);\n")
+    monkeypatch.setitem(SUM_TABLES, "tally", "CREATE TABLE tally (n);\nCREATE TABLE about (n);\n")
     with pytest.raises(Exception, match="already exists"):
         Ledger(old)
     with closing(sqlite3.connect(old)) as db:
@@ -124,11 +124,11 @@ def test_the_sums_are_those_of_the_rows_also_where_rows_are_replaced(tmp_path: P
     with closing(Ledger(path)) as ledger:
         for status in ("ok", "invalid"):
             ledger.commit(Call("k", "write", status, PAYLOAD), [done("p", status), done("q", status)], "llm")
-        ledger.commit(Call("c", "render", "ok", {"seconds": None, "notes": []}), [done("p", cell=RENDER)], "gen")
+        ledger.commit(Call("c", "render", "ok", {"seconds": None, "notes": []}), [done("p", stage_key=RENDER)], "gen")
         ledger.commit(None, [done("r")])
         assert counts(ledger) == {(WRITE, "invalid"): 2, (WRITE, "ok"): 1, (RENDER, "ok"): 1}
         assert ledger.spent() == [("gen", "render", 1, 0, 0), ("llm", "write", 1, 2.5, 5)]
         assert ledger.used() == [("llm", "input", 30), ("llm", "output", 7)]
     with closing(sqlite3.connect(path)) as db:
-        for table, count in (("tally WHERE n > 0", tallied()), ("spent", spent()), ("used", used())):
+        for table, count in (("tally WHERE n > 0", count_done()), ("spent", sum_calls()), ("used", sum_tokens())):
             assert db.execute(f"SELECT * FROM {table}").fetchall() == db.execute(count).fetchall()

@@ -16,9 +16,9 @@ import faults
 import popbench
 import popbench.engines.answer_stream
 import popbench_runs
-from popbench.engines import Running, Turns
+from popbench.engines import ComponentThread, LoadLock
 from popbench.errors import RunError
-from popbench.pipeline.queues import Lane
+from popbench.pipeline.queues import WorkQueue
 from popbench.pipeline.scheduler import allowed
 from popbench.progress import Progress
 
@@ -79,7 +79,7 @@ def test_what_does_not_fit_in_a_queue_is_found_again_and_done_once(
 ) -> None:
     log = tmp_path / "log"
     monkeypatch.setenv(faults.LOG, str(log))
-    monkeypatch.setattr(Lane, "LIMIT", 1)
+    monkeypatch.setattr(WorkQueue, "LIMIT", 1)
     faults.before_encoding(monkeypatch, lambda _: time.sleep(0.05))
     run = popbench_runs.run_fast(tmp_path / "run", limit=12, mode=["basic", "pe"])
     assert run.complete
@@ -129,13 +129,13 @@ def requests(count: int) -> list[popbench.Request]:
 
 
 def test_waiting_for_an_earlier_stage_is_no_silence_and_no_time_of_a_clip(tmp_path: Path) -> None:
-    running = Running(faults.FaultyGenerator(), wait(requests(3), 0.8), tmp_path)
+    thread = ComponentThread(faults.FaultyGenerator(), wait(requests(3), 0.8), tmp_path)
     for _ in range(3):
-        answer = running.next(timeout=0.6)
+        answer = thread.next(timeout=0.6)
         assert answer is not None
         assert answer.seconds is not None
         assert answer.seconds < 0.5
-    assert running.next(timeout=PATIENCE) is None
+    assert thread.next(timeout=PATIENCE) is None
 
 
 @dataclass
@@ -159,10 +159,10 @@ class Spans:
 
 
 def test_a_model_is_loaded_while_no_other_computes_and_then_works_beside_it(tmp_path: Path) -> None:
-    turns, first, second = Turns(), Spans([]), Spans([])
-    one = Running(first.make(0.05), requests(30), tmp_path, turns=turns)
+    load_lock, first, second = LoadLock(), Spans([]), Spans([])
+    one = ComponentThread(first.make(0.05), requests(30), tmp_path, load_lock=load_lock)
     assert one.next(PATIENCE) is not None  # it is loaded
-    other = Running(second.make(0.3), requests(2), tmp_path, turns=turns)
+    other = ComponentThread(second.make(0.3), requests(2), tmp_path, load_lock=load_lock)
     taker = threading.Thread(target=lambda: list(one))
     taker.start()
     assert len(list(other)) == 2
@@ -173,29 +173,29 @@ def test_a_model_is_loaded_while_no_other_computes_and_then_works_beside_it(tmp_
 
 
 def test_one_that_hangs_does_not_keep_others_from_loading(tmp_path: Path) -> None:
-    turns = Turns()
-    hanging = Running(Spans([]).make(60.0), requests(1), tmp_path, turns=turns)
+    load_lock = LoadLock()
+    hanging = ComponentThread(Spans([]).make(60.0), requests(1), tmp_path, load_lock=load_lock)
     with pytest.raises(TimeoutError):
         hanging.next(0.2)
     hanging.stop()
-    assert Running(Spans([]).make(0.0), requests(1), tmp_path, turns=turns).next(PATIENCE) is not None
+    assert ComponentThread(Spans([]).make(0.0), requests(1), tmp_path, load_lock=load_lock).next(PATIENCE) is not None
 
 
-def lane(stage: str, kind: str, state: str = "waiting") -> Any:
+def queue(stage: str, kind: str, state: str = "waiting") -> Any:
     part = SimpleNamespace(digest=object())
     rank = ("write", "render", "score").index(stage)
     started, over = state != "waiting", state == "over"
     return SimpleNamespace(stage=stage, rank=rank, kind=kind, part=part, started=started, over=over)
 
 
-def one_of_a_kind(lane: Any, others: Any) -> bool:
+def one_of_a_kind(queue: Any, others: Any) -> bool:
     """Overlap as the local engine has it."""
-    used = [each.kind for each in (lane, *others) if each.kind != "remote"]
+    used = [each.kind for each in (queue, *others) if each.kind != "remote"]
     return len(used) == len(set(used))
 
 
 @pytest.mark.parametrize(
-    ("lanes", "starts"),
+    ("queues", "starts"),
     [
         ([("write", "remote"), ("write", "remote"), ("render", "gpu"), ("score", "cpu")], [0, 1, 2, 3]),
         ([("write", "gpu"), ("render", "gpu"), ("score", "cpu")], [0, 2]),  # scoring leaves room for rendering
@@ -210,8 +210,10 @@ def one_of_a_kind(lane: Any, others: Any) -> bool:
         ([("write", "cpu"), ("write", "cpu"), ("render", "gpu"), ("score", "cpu")], [0, 2]),
     ],
 )
-def test_lanes_start_where_they_fit_and_leave_room_for_what_they_wait_for(lanes: list[Any], starts: list[int]) -> None:
-    made = [lane(*about) for about in lanes]
+def test_queues_start_where_they_fit_and_leave_room_for_what_they_wait_for(
+    queues: list[Any], starts: list[int]
+) -> None:
+    made = [queue(*about) for about in queues]
     found = []
     for number, each in enumerate(made):
         if not each.started and allowed(each, made, one_of_a_kind):
@@ -221,7 +223,7 @@ def test_lanes_start_where_they_fit_and_leave_room_for_what_they_wait_for(lanes:
 
 
 def test_equal_components_never_work_side_by_side() -> None:
-    one, twin = lane("write", "remote", "at work"), lane("write", "remote")
+    one, twin = queue("write", "remote", "at work"), queue("write", "remote")
     twin.part = one.part
     assert not allowed(twin, [one, twin], one_of_a_kind)
     one.over = True

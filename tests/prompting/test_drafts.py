@@ -196,6 +196,7 @@ def test_thoughts_and_prose_become_the_reasoning() -> None:
 )
 def test_thoughts_are_split_from_the_answer(text: str, thoughts: str, answer: str) -> None:
     assert split_thoughts(text) == (thoughts, answer)
+    assert split_thoughts(answer) == ("", answer)  # what an engine has split is not split further
 
 
 # -- examples and breaches

@@ -246,7 +246,7 @@ OTHERS: list[tuple[dict[str, Any], str]] = [
     ({"seed": 7}, "its seed is 7, the board's 42: run it with --seed 42"),
     ({"gen": "faulty,fault=failure"}, "1 sample has no result, such as verbatim|basic|faulty, cats/p02 (quota"),
     ({"predictor": "faulty,fault=raise"}, "samples have no result, such as verbatim|basic|faulty"),
-    ({"stop_after": "render"}, "the run stopped after render: it has no scores"),
+    ({"stop_after": "render"}, "the run stopped after render, so it has no scores"),
     ({"llm": "shotlist,label=third"}, "'third|basic|faulty' is on the board already, in submissions/third-basic-"),
 ]  # fmt: skip
 
@@ -318,10 +318,12 @@ def test_a_system_under_another_label_is_still_the_same_system(run: Run, board: 
     assert "'third|basic|faulty' is 'again|basic|faulty', in" in run("check", board).err
 
 
-@pytest.mark.parametrize("name", ["run.json", "samples.jsonl"])
-def test_of_a_run_without_one_of_its_files_that_one_is_named(run: Run, one: Path, tmp_path: Path, name: str) -> None:
-    (one / name).unlink()
-    assert f"no finished run here ({name} is missing): give its command again" in run("add", tmp_path / "b", one).line
+def test_of_a_run_without_one_of_its_files_that_one_is_named(run: Run, one: Path, tmp_path: Path) -> None:
+    (one / "samples.jsonl").unlink()
+    told = "no finished run here (samples.jsonl is missing): give its command again"
+    assert told in run("add", tmp_path / "b", one).line
+    (one / "run.json").unlink()
+    assert "not a run directory (run.json is missing)" in run("add", tmp_path / "b", one).line
 
 
 @pytest.mark.parametrize("what", ["nothing", "a file", "scores"])
@@ -333,7 +335,9 @@ def test_only_runs_can_be_published(run: Run, tmp_path: Path, what: str) -> None
         (tmp_path / "run" / "scores.csv").write_text("system,task,prompt_id,popularity\n")
     done = run("add", "board", "run")
     assert done.status == 2
-    assert ("only runs can be published" if what != "scores" else "no finished run here") in done.line
+    assert (
+        "only runs can be published" if what != "scores" else "not a run directory (run.json is missing)"
+    ) in done.line
     assert not (tmp_path / "board").exists()
 
 

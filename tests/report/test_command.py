@@ -76,9 +76,13 @@ def test_a_demo_with_an_audit_says_both(popbench: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "changes", "told"),
     [
-        ("run.json", {"finished": False}, "the run is not done, or was stopped: give its command again first"),
-        ("run.json", {"config": {"stop_after": "render"}}, "the run stopped after render: it has no scores to report"),
-        ("run.json", {"config": None}, "run.json cannot be read (a value is of another kind than expected)"),
+        ("run.json", {"finished": False}, "the run was stopped before it was done: give its command again first"),
+        (
+            "run.json",
+            {"config": {"seed": 42, "repeats": 1, "stop_after": "render"}},
+            "the run stopped after render, so it has no scores",
+        ),
+        ("run.json", {"config": None}, "run.json cannot be read (config: expected"),
         ("results.json", {"schema": 2}, "schema is 2, expected 1"),
         ("results.json", {"pairs": None}, "pairs is no list"),
         ("results.json", {"systems": []}, "it has no systems"),

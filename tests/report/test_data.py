@@ -19,7 +19,7 @@ from popbench.report.numbers import memory, seconds
 from popbench.report.rag_sizes import sizes
 from popbench.report.reference_titles import titles_of
 from popbench.report.run_files import read_run
-from popbench.report.stage_costs import stages
+from popbench.report.stage_costs import Stages
 from run_folders import SYSTEMS, make_run
 
 PREDICTORS = [{"name": "mmra", "unit": "comments"}]
@@ -35,13 +35,13 @@ def samples(run: Path) -> list[Sample]:
     return read_run(run).samples
 
 
-def about(**changes: Any) -> dict[str, Any]:
-    modes = {
+def modes(**changes: Any) -> Any:
+    usual = {
         "basic": {"name": "basic", "options": {}},
         "pe": {"name": "pe", "options": {"k": 10, "tags": 1}},
         "pe[k=50]": {"name": "pe", "options": {"k": 50, "tags": 1}},
     }
-    return {"modes": {**modes, **changes}}
+    return {**usual, **changes}
 
 
 # -- samples
@@ -110,6 +110,13 @@ def test_embedded_clips_are_of_the_first_two_systems_and_spread_over_tasks_and_c
     assert embedded(own, tmp_path, order, 0) == ({}, {})
 
 
+def stages(samples: list[Sample]) -> list[dict[str, Any]]:
+    taken = Stages()
+    for sample in samples:
+        taken.add(sample)
+    return taken.rows()
+
+
 def _values(sample: Sample) -> dict[str, Any]:
     return {name: getattr(sample, name) for name in sample.__dataclass_fields__}
 
@@ -121,15 +128,18 @@ def test_references_have_titles_where_the_corpus_is_still_the_same(samples: list
     part = as_part(load_registry().resolve("corpus", "demo"))
     row = next(iter(part.resolved.component.rows("test")))
     shown = [Sample(**{**_values(samples[0]), "references": (row.id, "another")})]
-    told: dict[str, Any] = {
+    told: Any = {
         "config": {"corpus": "demo"},
         "components": {"corpus demo": {"fingerprint": dict(part.fingerprint)}},
         "references": {"part": "test"},
     }
     assert titles_of(shown, told) == {row.id: (row.title, row.popularity)}
-    assert titles_of(shown, {**told, "components": {"corpus demo": {"fingerprint": {"version": "0"}}}}) == {}
-    assert titles_of(shown, {**told, "config": {"corpus": "gone"}}) == {}
-    assert titles_of(samples[:1], {}) == {}
+    assert titles_of(samples[:1], told) == {}
+    others: list[Any] = [
+        {**told, "components": {"corpus demo": {"fingerprint": {"version": "0"}}}},
+        {**told, "config": {"corpus": "gone"}},
+    ]
+    assert [titles_of(shown, other) for other in others] == [{}, {}]
 
 
 # -- sizes and times
@@ -137,7 +147,7 @@ def test_references_have_titles_where_the_corpus_is_still_the_same(samples: list
 
 def test_sizes_are_told_by_llm_and_generator_with_basic_as_none(run: Path) -> None:
     results = read_run(run).results
-    rows = sizes(results, about(), "mmra", "concrete")
+    rows = sizes(results, modes(), "mmra", "concrete")
     assert [(row["series"], row["k"]) for row in rows] == [
         (f"{llm} · ltx", k) for llm in ("gpt", "qwen") for k in (0, 10, 50)
     ]
@@ -151,9 +161,9 @@ def test_sizes_are_told_by_llm_and_generator_with_basic_as_none(run: Path) -> No
 def test_one_size_is_no_comparison_and_other_options_are_another_series(run: Path) -> None:
     results = read_run(run).results
     same = {"name": "pe", "options": {"k": 10, "tags": 1}}
-    assert sizes(results, about(**{"pe[k=50]": same}), "mmra", "concrete") == []
+    assert sizes(results, modes(**{"pe[k=50]": same}), "mmra", "concrete") == []
     spread = {"name": "pe", "options": {"k": 50, "tags": 3, "per_tag": False}}
-    assert sizes(results, about(**{"pe[k=50]": spread}), "mmra", "concrete") == []
+    assert sizes(results, modes(**{"pe[k=50]": spread}), "mmra", "concrete") == []
 
 
 def test_a_draft_that_two_generators_render_took_its_time_once(samples: list[Sample]) -> None:

@@ -152,7 +152,7 @@ def test_those_who_read_do_not_wait_for_one_who_builds(cache: Path, tmp_path: Pa
 
 
 def test_prompts_are_found_while_another_process_tidies_their_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vectors, "MANY", 2)
+    monkeypatch.setattr(vectors, "MANY_SHARDS", 2)
     rows = own_texts(5)
     for prompt in ("one", "two", "three"):
         Retriever(Made(rows), Drawn()).prepare([prompt])
@@ -181,7 +181,7 @@ def test_prompts_do_not_need_a_cache_that_can_be_written(cache: Path) -> None:
 
 @pytest.mark.parametrize("after", range(0, 14, 3))
 def test_a_full_disk_is_told_and_what_was_embedded_is_kept(after: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "SHARD", 10)
+    monkeypatch.setattr(build, "SHARD_VECTORS", 10)
     monkeypatch.setattr(build, "BATCH", 10)
     synced, sync = 0, os.fsync
 
@@ -207,7 +207,7 @@ def test_a_full_disk_is_told_and_what_was_embedded_is_kept(after: int, monkeypat
 
 
 def test_an_interrupted_build_goes_on_and_frees_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "SHARD", 10)
+    monkeypatch.setattr(build, "SHARD_VECTORS", 10)
     monkeypatch.setattr(build, "BATCH", 5)
 
     class Interrupted(Drawn):
@@ -307,7 +307,7 @@ def test_shards_that_an_index_holds_are_removed_and_prompts_stay_known(cache: Pa
 
 
 def test_many_small_shards_are_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vectors, "SMALL", 5)
+    monkeypatch.setattr(vectors, "SMALL_SHARD", 5)
     store, all_keys = Vectors(tmp_path), keys_of(str(at) for at in range(100))
     values = np.arange(200, dtype=np.float32).reshape(100, 2)
     sizes = [7] + [2] * 46 + [1]
@@ -316,7 +316,7 @@ def test_many_small_shards_are_joined(tmp_path: Path, monkeypatch: pytest.Monkey
         store.add(all_keys[end - size : end], values[end - size : end])
     store.tidy()
     assert len(list(tmp_path.rglob("*.keys.npy"))) == 48  # not many enough
-    monkeypatch.setattr(vectors, "MANY", 40)
+    monkeypatch.setattr(vectors, "MANY_SHARDS", 40)
     store.tidy()
     counts = sorted(len(np.load(path)) for path in tmp_path.rglob("*.keys.npy"))
     assert sum(counts) == 100
@@ -327,7 +327,7 @@ def test_many_small_shards_are_joined(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_memory_does_not_grow_with_the_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """Texts alone would be 32 MB here, and the vectors 20."""
-    for name in ("SHARD", "CHUNK"):
+    for name in ("SHARD_VECTORS", "CHUNK"):
         monkeypatch.setattr(build, name, 1024)
 
     class Zeros(Drawn):

@@ -96,7 +96,7 @@ def test_the_embedder_is_closed_before_models_are_loaded(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(Hashing, "encode", told)
     monkeypatch.setattr(Hashing, "close", lambda self: happened.append("close"))
-    monkeypatch.setattr("popbench.pipeline.stages.Pipeline.run", lambda self: happened.append("run"))
+    monkeypatch.setattr("popbench.pipeline.pipeline.Pipeline.run", lambda self, matches: happened.append("run"))
     popbench_runs.run_fast(tmp_path / "run", mode="pe")
     assert happened.index("close") < happened.index("run")
     assert "encode" not in happened[happened.index("run") :]

@@ -291,8 +291,9 @@ def test_the_samples_of_a_run_say_what_is_a_copy() -> None:
         Sample("a|pe|g", "a", "pe", "g", "t", f"p{n}", "x", "c", 0, "ok", originality=value, scores={"p": 1.0})
         for n, value in enumerate((None, 0.2, 0.3))
     ]
-    about = {
-        "tasks": {"t": {"hash": "h", "group": None}}, "modes": {}, "predictors": {"p": "d"}, "units": {"p": "comments"},
+    about: Any = {
+        "config": {}, "tasks": {"t": {"hash": "h", "group": None, "prompts": None}},
+        "modes": {}, "predictors": {"p": "d"}, "units": {"p": "comments"},
         "demo": False, "systems": {}, "notes": {},
     }  # fmt: skip
     (found,) = from_samples(samples, about, "run")

@@ -16,7 +16,7 @@ import numpy as np
 
 import popbench
 import popbench.engines.answer_stream
-from popbench.engines import Running
+from popbench.engines import ComponentThread
 from popbench.hookspecs import Register
 from popbench.video import read_frames, write_mp4
 from popbench_baselines.kinetic import Kinetic
@@ -301,9 +301,9 @@ class Scripted(popbench.VideoGenerator):
         finally:
             self.ended.set()
 
-    def running(self, workspace: Path) -> Running:
+    def running(self, workspace: Path) -> ComponentThread:
         """Ask it for as many clips as it has steps."""
-        return Running(self, requests(len(self.steps)), workspace, "scripted")
+        return ComponentThread(self, requests(len(self.steps)), workspace, "scripted")
 
 
 def requests(count: int) -> list[popbench.VideoRequest]:

@@ -195,7 +195,7 @@ def files_of(index: Path) -> dict[str, bytes]:
 
 def child(log: str, first: int, count: int, seconds: float, shard: int) -> None:
     """Build a corpus of `own_texts` and say what was told, in a process of its own."""
-    build.SHARD, build.BATCH = shard, 1
+    build.SHARD_VECTORS, build.BATCH = shard, 1
     told = Telling()
     retriever = Retriever(Made(own_texts(count, first)), Drawn(seconds=seconds, log=log), embedder_name="drawn")
     index = retriever.load(told)

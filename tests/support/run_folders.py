@@ -49,11 +49,11 @@ def make_run(
         frames[:, :, :24] = np.arange(12, dtype=np.uint8)[:, None, None, None] * 20
         write_mp4(frames, 8, path / "videos/clip.mp4")
     modes = sorted({parts[1] for system in systems if len(parts := system.split("|")) == 3})
-    about: dict[str, Any] = {
+    about: Any = {
         "schema": 1,
         "finished": True,
         "demo": False,
-        "config": {"seed": 42, "stop_after": None, "corpus": "demo"},
+        "config": {"seed": 42, "repeats": 1, "stop_after": None, "corpus": "demo"},
         "tasks": {task: {"hash": f"hash-{task}", "group": "both", "n": prompts, "prompts": prompts} for task in tasks},
         "modes": {
             mode: {
@@ -69,6 +69,9 @@ def make_run(
         "systems": {system: dict.fromkeys(tasks, system) for system in systems},
         "predictors": {predictor: f"fingerprint-{predictor}" for predictor in predictors},
         "units": dict.fromkeys(predictors, "comments"),
+        "versions": {"popbench": "1"},
+        "machine": {"platform": "made", "cpus": 1, "gpus": []},
+        "timings": {"started": "2026-01-01T00:00:00+0000"},
     }
     write_jsonl(samples, path / "samples.jsonl")
     results = {**compute(from_samples(samples, about, str(path)), common=True), "costs": totals(samples)}

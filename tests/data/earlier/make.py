@@ -140,8 +140,10 @@ def main() -> None:
         shutil.copytree(HERE, copy, ignore=shutil.ignore_patterns("expected", "make.py"))
         moved(copy / "runs/people/run.json", ANYWHERE, str(copy))
         (copy / "out").mkdir()
-        for line in (HERE / "outputs.txt").read_text(encoding="utf-8").splitlines()[1:]:
-            name, _, command = line.partition(": ")
+        for line in (HERE / "outputs.txt").read_text(encoding="utf-8").splitlines():
+            if line.startswith("#"):
+                continue
+            name, _, command = line.partition(" --corpus ")[0].partition(": ")
             said = popbench(command, copy, env)
             if command.endswith("--json"):
                 (copy / "out" / f"{name}.json").write_text(said, encoding="utf-8")
