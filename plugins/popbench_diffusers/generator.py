@@ -55,7 +55,7 @@ class DiffusersGenerator(popbench.VideoGenerator):
         self._renderer: Renderer | None = None
 
     def label(self) -> str | None:
-        """Name the pipeline by the last part of its id or path, with the options that are not the defaults."""
+        """Return the last part of the pipeline's id or path, with the options that are not the defaults."""
         model = PurePath(self.options.model).name or self.options.model
         fields = DiffusersOptions.model_fields
         differ = {

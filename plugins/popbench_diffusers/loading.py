@@ -116,7 +116,7 @@ def _apply_options(pipeline: Any, options: DiffusersOptions) -> None:
         if getattr(options, f"vae_{option}"):
             enable = getattr(getattr(pipeline, "vae", None), f"enable_{option}", None)
             if enable is None:
-                raise popbench.ComponentError(f"vae_{option}: the autoencoder of {name} knows none: leave it out")
+                raise popbench.ComponentError(f"vae_{option}: the autoencoder of {name} has none: leave it out")
             enable()
     named = [*options.component_dtypes, *options.layerwise_casting]
     for part in [*named, *options.quantize] if options.quantization != "none" else named:

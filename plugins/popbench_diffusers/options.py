@@ -20,10 +20,10 @@ DType = Literal["bfloat16", "float16", "float32"]
 
 
 class DiffusersOptions(popbench.Options):
-    """Where the weights come from, how they are loaded, what is rendered; and whatever the pipeline's call accepts.
+    """The source of the weights, options of loading and rendering, and further arguments of the pipeline's call.
 
     `width`, `height`, `num_frames`, `num_inference_steps`, `guidance_scale` and `negative_prompt` are the pipeline's
-    own where they are not given.
+    own if they are not given.
     """
 
     model_config: ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(extra="allow")

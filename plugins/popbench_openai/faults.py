@@ -73,7 +73,7 @@ _RATE_LIMIT = re.compile(r"rate.?limit", re.IGNORECASE)
 _SMALLER = "the prompt is longer than this model takes: choose a smaller RAG size (--mode pe,k=N)"
 _TOP_UP = "top up the account, then run the same command again"
 _HINTS = (
-    (re.compile(r"max_completion_tokens"), 'this model wants extra_body={"max_completion_tokens":N} for max_tokens=N'),
+    (re.compile(r"max_completion_tokens"), 'this model needs extra_body={"max_completion_tokens":N} for max_tokens=N'),
     (re.compile(r"\bseed\b"), "try seed=false"),
     (re.compile(r"temperature|top_p"), "leave temperature= and top_p= out"),
     (re.compile(r"max_tokens"), "try another max_tokens="),
@@ -94,7 +94,7 @@ def of_status(status: int, body: JSON, retry_after: float | None, key_variable: 
     if _FILTERED.search(said) and status not in (401, 404):
         return CallError(Kind.INVALID, f"refused by the provider's content filter: {what}")
     if status == 401:
-        remedy = f"check the key in {key_variable}" if key_variable else "it wants a key: api_key_env=VARIABLE"
+        remedy = f"check the key in {key_variable}" if key_variable else "it needs a key: api_key_env=VARIABLE"
         return CallError(Kind.FATAL, what, remedy)
     if status == 403:
         return CallError(Kind.FATAL, what, "this key may not use the model: choose another model= or another key")

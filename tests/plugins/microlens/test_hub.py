@@ -1,4 +1,4 @@
-"""The hub's data set of MicroLens: which commit it is, what its split is worth, and what is said where it is not."""
+"""The hub's data set of MicroLens: its commit, its split, and messages when it is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ray's scheduler by itself: any order of faults, and the promises about who is started, stopped and tried again."""
+"""Ray's scheduler with simulated workers: it keeps its promises for any order of faults."""
 
 from __future__ import annotations
 
