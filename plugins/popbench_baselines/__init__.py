@@ -1,8 +1,8 @@
-"""popbench's own plugin: small stand-ins for every part, so that a fresh install runs from end to end.
+"""popbench's own plugin: a small component of every kind, so that a fresh install runs from end to end.
 
-Nothing here needs a GPU, a network or a download. The stand-ins are honest about what they are: the corpus
-and the predictor are marked as demonstrations, and their numbers say nothing about real popularity. Two are
-more than stand-ins: `verbatim` is the control that any language model has to beat, and `local` is the engine.
+Nothing here needs a GPU, a network or a download. The corpus and the predictor are marked as demonstrations: their
+numbers say nothing about real popularity. Two are more than stand-ins: `verbatim` is the control that any language
+model has to beat, and `local` is the engine.
 
 Every class is registered by the name of its module, which is imported when the class is first used.
 """
@@ -26,7 +26,7 @@ def register_llms(register: Register) -> None:
 
 @popbench.hookimpl
 def register_generators(register: Register) -> None:
-    """Register the procedural painter."""
+    """Register the procedural generator."""
     register("kinetic", "popbench_baselines.kinetic:Kinetic")
 
 

@@ -1,8 +1,8 @@
 """Builds the made-up corpus, byte for byte: `python -m popbench_baselines.build_corpus [--check]`.
 
-Nothing in it was ever published or commented on. Comment counts are drawn heavy-tailed, and partly follow
-from what title and caption say (`true_log2`), so that prompt enhancement and the demonstration predictor have
-something to find; the rest is noise. They carry no knowledge about real popularity.
+Nothing in it was ever published or commented on. Comment counts have a heavy tail. They depend partly on title and
+caption (`true_log2`), so that prompt enhancement and the demonstration predictor have something to find; the rest is
+noise. They say nothing about real popularity.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from popbench_baselines import corpus_words as words
 FILE = Path(__file__).parent / "data" / "demo_corpus.jsonl"
 SEED = 20240617
 PARTS = ("train",) * 24 + ("valid",) * 5 + ("test",) * 19
-"""The rows of one partition: half to learn from, a tenth to watch, the rest to search and to test on."""
+"""The parts of the rows of one partition: half train, a tenth valid, the rest test."""
 
 
 def true_log2(shape: str, length: int, light: float, motion: float, topic: float) -> float:
-    """Return the log2 of the comments a video would have without chance: the law of this little world."""
+    """Return the expected log2 comments of a video: the law of the invented corpus."""
     bonus = {"question": 1.1, "emotion": 1.6, "number": 0.6, "plain": -0.7}[shape]
     return 5.2 + 1.3 * bonus - 0.04 * max(0, length - 38) + 1.1 * light + motion + topic
 
@@ -45,7 +45,7 @@ def _title(rnd: random.Random, thing: str, shape: str) -> str:
 
 
 def build() -> str:
-    """Return the whole file as text."""
+    """Return the content of the file."""
     rnd = random.Random(SEED)
     rows: list[dict[str, object]] = []
     seen: set[str] = set()
@@ -83,7 +83,7 @@ def build() -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the file, or with --check say whether it is what would be written."""
+    """Write the file, or with --check compare it with what would be written."""
     parser = argparse.ArgumentParser(description="Build the made-up corpus.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where the file differs")
     check = parser.parse_args(arguments).check

@@ -1,6 +1,6 @@
-"""The made-up corpus: ten partitions of invented videos, so that prompt enhancement runs with no data set.
+"""The made-up corpus: ten partitions of invented videos, so that prompt enhancement runs without a data set.
 
-See `build_corpus.py` for what its numbers are worth: nothing outside this harness.
+`build_corpus.py` makes it. Its numbers say nothing about real popularity.
 """
 
 from __future__ import annotations

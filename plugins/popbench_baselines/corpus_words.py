@@ -1,4 +1,4 @@
-"""The vocabulary of the made-up corpus: what its videos are about, and how titles and captions go.
+"""The vocabulary of the made-up corpus: topics, and patterns of titles and captions.
 
 Only `build_corpus.py` reads it. A change here changes the corpus, and with it the demonstration predictor:
 run both build scripts again.
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Topic(NamedTuple):
-    """What the videos of one partition show: things for titles, actors, acts and places for captions."""
+    """The words of one partition: things for titles; actors, acts and places for captions."""
 
     things: str
     actors: str
@@ -103,7 +103,7 @@ TOPICS: dict[str, Topic] = {
         "a maker's process",
     ),
 }
-"""The partitions: five stand close to the tasks' categories, five do not."""
+"""The partitions: five are close to the tasks' categories, five are not."""
 
 QUESTIONS = (
     "Would you trust this {thing}?|Why does nobody talk about the {thing}?|Is this {thing} worth the fuss?|"
@@ -126,7 +126,7 @@ TAILS = (
     ", as a neighbour asked for it some while ago"
 )
 
-# from dark to bright and from still to fast: the words that the painter `kinetic` understands
+# from dark to bright and from still to fast: words that the generator `kinetic` understands
 LIGHTS: tuple[tuple[str, float], ...] = (
     ("at night, in deep shadow", -1.0),
     ("after dark, with a dim moonlit sky", -0.9),

@@ -1,6 +1,6 @@
-"""What the demonstration predictor looks at: the form of a title, and the light and motion of a few frames.
+"""The features of the demonstration predictor: the form of a title, and the light and motion of a few frames.
 
-Whole numbers as far as they go, so that the same title and frames give the same features everywhere.
+They are computed in integers as far as possible, so that they are the same on every machine.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FRAMES = 10
-"""Frames looked at, evenly spaced over the video, first and last included."""
+"""The number of frames, evenly spaced over the video, first and last included."""
 
 BUCKETS = 64
 GRID = 8
@@ -25,10 +25,10 @@ _QUESTION = frozenset(_QUESTION_WORDS.split())
 
 
 def title_features(title: str) -> NDArray[np.float32]:
-    """Describe a title: its form, and its words hashed into a few buckets."""
+    """Return the features of a title: its form, and its words hashed into a few buckets."""
     words = words_of(title)
     form = [
-        min(max(len(title), 20), 100) / 40,  # bounded: the corpus has no shorter and no longer ones
+        min(max(len(title), 20), 100) / 40,  # bounded, because the corpus has no shorter or longer titles
         min(max(len(words), 3), 18) / 8,
         float(title.rstrip().endswith(("?", "？"))),
         float(bool(words) and words[0] in _QUESTION),
@@ -44,7 +44,7 @@ def title_features(title: str) -> NDArray[np.float32]:
 
 
 def video_features(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Describe frames (n, height, width, 3) of any size: light, contrast, colour, motion, and where it is bright."""
+    """Return the features of frames (n, height, width, 3): light, contrast, colour, motion, bright areas."""
     height, width = frames.shape[1:3]
     stride = max(1, min(height, width) // 44)
     red, green, blue = (frames[:, ::stride, ::stride, plane].astype(np.int16) for plane in range(3))
@@ -69,10 +69,10 @@ def video_features(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         np.sqrt(np.abs(np.diff(cells, axis=0)).mean()) if len(cells) > 1 else 0.0,
         cells.std(axis=0).mean(),
     ]
-    where = cells.mean(axis=0).reshape(GRID // 2, 2, GRID // 2, 2).mean(axis=(1, 3)).ravel()
-    return np.concatenate([np.array(form, np.float32), where.astype(np.float32)])
+    brightness = cells.mean(axis=0).reshape(GRID // 2, 2, GRID // 2, 2).mean(axis=(1, 3)).ravel()
+    return np.concatenate([np.array(form, np.float32), brightness.astype(np.float32)])
 
 
 def features(title: str, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Describe a titled video as one row."""
+    """Return the features of a titled video as one row."""
     return np.concatenate([title_features(title), video_features(frames)])

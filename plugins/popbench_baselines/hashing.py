@@ -1,7 +1,7 @@
-"""An embedder without a model: words and pieces of words, hashed into a vector.
+"""An embedder without a model: words and pieces of words are hashed into a vector.
 
-Texts are near each other when they share words, or parts of words ("cook", "cooking"). It knows no synonyms;
-it is there so that retrieval runs offline and gives the same answer everywhere.
+Texts are near each other if they share words, or parts of words ("cook", "cooking"). It knows no synonyms. With it,
+retrieval runs offline and gives the same result on every machine.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ were who will with
 _COMMON = frozenset(_COMMON_WORDS.split())
 _GRAMS = (3, 4)
 _WHOLE, _COMMON_WORD = 1.0, 0.1
-"""Weights of a word as a whole; its pieces share as much again between them."""
+"""Weights of a whole word, and of a common word. The pieces of a word have the same weight together."""
 
 
-_KNOWN = 2**17
-"""Words whose features are remembered: the common ones of any language."""
+_CACHED_WORDS = 2**17
+"""The number of words whose features are cached: enough for the common words of any language."""
 
 
-@lru_cache(maxsize=_KNOWN)
+@lru_cache(maxsize=_CACHED_WORDS)
 def _features(word: str) -> tuple[tuple[str, float, int], ...]:
-    """Return the features of a word: what it is, its weight and its hash."""
+    """Return the features of a word: text, weight and hash of each."""
     weight = _COMMON_WORD if word in _COMMON else _WHOLE
-    found = [(word, weight)]
+    parts = [(word, weight)]
     if weight == _WHOLE:
         edged = f"<{word}>"
         grams = [edged[i : i + n] for n in _GRAMS for i in range(len(edged) - n + 1)]
-        found += [(f"#{gram}", weight / len(grams) ** 0.5) for gram in grams]
-    return tuple((feature, share, zlib.crc32(feature.encode())) for feature, share in found)
+        parts += [(f"#{gram}", weight / len(grams) ** 0.5) for gram in grams]
+    return tuple((feature, share, zlib.crc32(feature.encode())) for feature, share in parts)
 
 
 class Hashing(popbench.Embedder):
@@ -59,17 +59,17 @@ class Hashing(popbench.Embedder):
         dim: int = pydantic.Field(512, ge=16, le=65536)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embed texts, each for itself; one without a letter or digit becomes a row of zeros."""
+        """Embed texts independently. A text without a letter or digit becomes a row of zeros."""
         import numpy as np
 
         rows = np.zeros((len(texts), self.options.dim), np.float32)
         for row, text in zip(rows, texts, strict=True):
-            found = self._encode(text)
-            row[list(found)] = list(found.values())
+            values = self._encode(text)
+            row[list(values)] = list(values.values())
         return rows
 
     def _encode(self, text: str) -> dict[int, float]:
-        """Return the places of a text's vector that are not 0."""
+        """Return the non-zero entries of a text's vector by index."""
         counts: dict[str, int] = {}
         weights: dict[str, tuple[float, int]] = {}
         for word, times in Counter(re.findall(r"[^\W_]+", text.lower())).items():
@@ -81,7 +81,7 @@ class Hashing(popbench.Embedder):
         vector: dict[int, float] = {}
         for feature, count in counts.items():
             weight, code = weights[feature]
-            # the sign lets collisions cancel out on average instead of adding up
+            # with random signs, collisions cancel out on average
             value = (weight if code >> 31 else -weight) * (1 + math.log(count))
             vector[code % dim] = vector.get(code % dim, 0.0) + value
         length = math.sqrt(math.fsum(value * value for value in vector.values()))

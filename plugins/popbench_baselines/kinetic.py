@@ -1,12 +1,12 @@
-"""A video generator that paints: every prompt becomes its own small moving landscape, in milliseconds.
+"""A video generator that paints a small moving landscape for every prompt, in milliseconds.
 
-It stands in for a text-to-video model wherever the pipeline is to be tried, tested or explained without a
-GPU. Words of mood, place, weather and pace are understood (`scene.py`); everything else only tints the
-picture, so its clips are no evidence of what a prompt is worth.
+It stands in for a text-to-video model where the pipeline is tried, tested or explained without a GPU. It understands
+words of mood, place, weather and pace (`scene.py`); other words only change the tint, so its clips do not show what a
+prompt is worth.
 
-How it is fast: what is soft (sky, glow, ribbons of light) is painted on a grid of a quarter of the size and
-interpolated in 16-bit integers; what is crisp (ridges, sprites) is painted once and moved. How it is
-reproducible: waves are taken of short float64 rows, and whole pictures only see + - * / and integers.
+It is fast because soft things (sky, glow, ribbons of light) are painted on a grid of a quarter of the size and
+interpolated in 16-bit integers, and crisp things (ridges, sprites) are painted once and moved. It is reproducible
+because sines are taken of short float64 rows, and whole pictures need only + - * / and integers.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Kinetic(popbench.VideoGenerator):
         fps: float = pydantic.Field(8, gt=0, le=120)
 
     def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[popbench.Clip | popbench.Failure]:
-        """Paint one request after the other; nothing is carried over from one to the next."""
+        """Paint one request after the other, independently of each other."""
         for request in requests:
             start = time.perf_counter()
             frames = self._paint(request.prompt, request.seed)
@@ -46,14 +46,14 @@ class Kinetic(popbench.VideoGenerator):
             yield popbench.Clip(request.id, frames=frames, fps=self.options.fps, seconds=seconds)
 
     def _paint(self, prompt: str, seed: int) -> NDArray[np.uint8]:
-        from popbench_baselines import crisp, motes, scene, soft
+        from popbench_baselines import ground, particles, scene, sky
 
         options = self.options
         view = scene.read(prompt, seed)
         times = [index / options.fps for index in range(options.frames)]
-        air = soft.paint(view, times, options.width, options.height)
-        frames = soft.enlarge(air, options.width, options.height)
-        motes.add(frames, view, times, behind=True)
-        crisp.add_ground(frames, view, times)
-        motes.add(frames, view, times, behind=False)
+        air = sky.paint(view, times, options.width, options.height)
+        frames = sky.enlarge(air, options.width, options.height)
+        particles.add(frames, view, times, behind=True)
+        ground.add_ground(frames, view, times)
+        particles.add(frames, view, times, behind=False)
         return frames

@@ -1,8 +1,7 @@
-"""Two writers without a language model: the control that passes the prompt on, and one that follows rules.
+"""Two LLM components without a language model: a control that repeats the prompt, and one that follows rules.
 
-`verbatim` answers what a system is worth that adds nothing to the user's words: a model that cannot beat it
-has not helped. `shotlist` writes like a template-minded human, and is the smallest thing that can take
-something from reference videos, so that prompt enhancement can be seen to do something without a GPU.
+`verbatim` is the control: a model that cannot beat it adds nothing to the user's words. `shotlist` fills a template. It
+is the smallest component that can use reference videos, so that prompt enhancement has an effect without a GPU.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from popbench_baselines import shots
 from popbench_baselines.titles import SHAPES, Shape, shape_of
 
 TITLE_LIMIT = 50
-"""Characters a title may have; the tasks ask for it."""
+"""The most characters of a title, as the tasks ask."""
 
 
 def cut(text: str, limit: int = TITLE_LIMIT) -> str:
-    """Shorten a line to at most `limit` characters: between words where it can, with an ellipsis."""
+    """Shorten a line to at most `limit` characters, between words if possible, with an ellipsis."""
     text = " ".join(text.split())
     if len(text) <= limit:
         return text
@@ -44,7 +43,7 @@ class Verbatim(popbench.LLM):
     version = "1"
 
     def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
-        """Answer with the prompt itself: the title is its first line, cut where it is too long."""
+        """Answer with the prompt itself. The title is its first line, shortened if it is too long."""
         for chat in chats:
             lines = chat.prompt.strip().splitlines()
             if not lines:
@@ -74,18 +73,18 @@ def _write(chat: popbench.Chat) -> str:
     rnd = random.Random(f"shotlist:{chat.seed}:{chat.prompt}")
     phrases = topics(chat.prompt)
     topic = phrases[0] if len(phrases) == 1 or rnd.random() < 0.7 else phrases[1]
-    # only a phrase with an article or a name in it is sure to be a thing that can stand somewhere
+    # a phrase with an article or a name is surely a thing that can be in the background
     things = [phrase for phrase in phrases if phrase != topic and re.match(r"an? |the |[A-Z]", phrase)]
     other = things[0] if things else ""
-    taste = shots.Taste(chat.references)
+    style = shots.ReferenceStyle(chat.references)
     shapes = list(SHAPES[:3])
     rnd.shuffle(shapes)
-    shape: Shape = taste.best_shape(shapes) if chat.references else shapes[0]
-    known = {" ".join(reference.title.casefold().split()) for reference in chat.references}
-    title = _title(rnd, topic, shape, known)
-    camera = taste.pick(rnd, shots.CAMERAS)
-    light = taste.pick(rnd, shots.LIGHTS)
-    pace = taste.pick(rnd, shots.PACES)
+    shape: Shape = style.best_shape(shapes) if chat.references else shapes[0]
+    reference_titles = {" ".join(reference.title.casefold().split()) for reference in chat.references}
+    title = _title(rnd, topic, shape, reference_titles)
+    camera = style.pick(rnd, shots.CAMERAS)
+    light = style.pick(rnd, shots.LIGHTS)
+    pace = style.pick(rnd, shots.PACES)
     hook, beat, end = rnd.choice(shots.HOOKS), rnd.choice(shots.BEATS), rnd.choice(shots.ENDS)
     place = f", with {other} in the background" if other else ""
     video_prompt = (
@@ -96,17 +95,17 @@ def _write(chat: popbench.Chat) -> str:
     if not chat.references:
         return answer
     reasoning = [
-        taste.summary(),
+        style.summary(),
         f"1 to 2. A new topic, taken from the request alone: {topic}.",
         f"3. Outline: {camera.lower()}; {light}; one action, then a reason to watch again.",
-        f"4 to 7. The title is of the kind that did best here ({taste.reason(shape)}), it repeats no reference "
+        f"4 to 7. The title is of the kind that did best here ({style.reason(shape)}), it repeats no reference "
         "title, and the shot tells one thing that fits into three seconds.",
     ]
     return "\n".join(reasoning) + "\n\n" + answer
 
 
-def _title(rnd: random.Random, topic: str, shape: Shape, known: set[str]) -> str:
-    """Return a title of the shape that fits the limit and is none of those known."""
+def _title(rnd: random.Random, topic: str, shape: Shape, reference_titles: set[str]) -> str:
+    """Return a title of the shape that fits the limit and is no reference's title."""
     patterns = list(shots.TITLES[shape])
     rnd.shuffle(patterns)
     title = ""
@@ -115,21 +114,21 @@ def _title(rnd: random.Random, topic: str, shape: Shape, known: set[str]) -> str
         title = pattern.format(topic=" ".join(words))
         while len(title) > TITLE_LIMIT and len(words) > 1:
             words.pop(0)
-            while len(words) > 1 and words[0] in shots.SMALL:
+            while len(words) > 1 and words[0] in shots.FUNCTION_WORDS:
                 words.pop(0)
             title = pattern.format(topic=" ".join(words))
         if len(title) > TITLE_LIMIT:
             title = pattern.format(topic=cut(words[0], TITLE_LIMIT - len(pattern.format(topic=""))))
         title = title[:1].upper() + title[1:]
-        if title.casefold() not in known and shape_of(title) == shape:
+        if title.casefold() not in reference_titles and shape_of(title) == shape:
             break
-    while title.casefold() in known:
+    while title.casefold() in reference_titles:
         title = cut(title, TITLE_LIMIT - 3).rstrip("…") + " ✦"
     return title
 
 
 def topics(prompt: str) -> list[str]:
-    """Return the key phrases of a prompt, the most telling first: runs of words that carry meaning."""
+    """Return the key phrases of a prompt, most important first: runs of words that carry meaning."""
     runs: list[list[str]] = [[]]
     articles = [""]
     before = ""
@@ -140,7 +139,7 @@ def topics(prompt: str) -> list[str]:
             articles.append("")
         elif word == "of" and runs[-1]:
             runs[-1].append("of")
-        elif word in shots.SMALL:
+        elif word in shots.FUNCTION_WORDS:
             runs.append([])
             articles.append("")
         else:

@@ -1,8 +1,8 @@
 """A tiny predictor of comments, trained on the made-up corpus: a demonstration, not a measurement.
 
-It has learnt the law that `build_corpus.py` wrote into invented numbers, from titles and from clips that
-`kinetic` painted. Its scores let the whole pipeline run and be tested on any machine within seconds, and they
-respond to title and video; they say nothing about what people would watch.
+It was trained on the invented numbers of `build_corpus.py`, with titles and clips that `kinetic` painted. With it, the
+whole pipeline can be run and tested on any machine within seconds. Its scores depend on title and video, but say
+nothing about what people would watch.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WEIGHTS = Path(__file__).parent / "data" / "demo_predictor.safetensors"
-_REACH = 9.0
-"""How far, in log2 comments, a prediction can be from the average: it bends there, and never clips."""
+_MAX_DEVIATION = 9.0
+"""The largest deviation of a prediction from the average, in log2 comments. It is approached smoothly, by tanh."""
 
 
 def forward(weights: Mapping[str, Tensor], rows: Tensor) -> Tensor:
-    """Predict log2 comments of feature rows: a straight part and a small bent one, softly bounded."""
+    """Predict log2 comments of feature rows: a linear part and a small nonlinear one, smoothly bounded."""
     x = ((rows - weights["centre"]) / weights["spread"]).clamp(-6, 6)
     bent = (x @ weights["inner"] + weights["inner_bias"]).tanh() @ weights["outer"]
-    return weights["mean"] + _REACH * ((x @ weights["straight"] + bent) / _REACH).tanh()
+    return weights["mean"] + _MAX_DEVIATION * ((x @ weights["straight"] + bent) / _MAX_DEVIATION).tanh()
 
 
 class DemoPredictor(popbench.Predictor):
@@ -46,11 +46,11 @@ class DemoPredictor(popbench.Predictor):
         return {**super().fingerprint(), "sha256": sha256(WEIGHTS)}
 
     def trained_on(self) -> list[str]:
-        """Name the parts whose comments it has seen."""
+        """Return the parts that it was trained on."""
         return ["demo/train", "demo/valid"]
 
     def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
-        """Score one item after the other: sums in a batch would depend on who else is in it."""
+        """Score items one by one: sums over a batch would depend on its other items."""
         for item in items:
             start = time.perf_counter()
             try:
@@ -75,5 +75,5 @@ class DemoPredictor(popbench.Predictor):
             return float(forward(self._weights, torch.from_numpy(row)))
 
     def close(self) -> None:
-        """Forget the weights; the next score loads them again."""
+        """Free the weights; the next score loads them again."""
         self._weights = None

@@ -1,7 +1,7 @@
-"""Reads a prompt the way a set painter would: what stands there, in which light, how fast does it move.
+"""Turns a prompt into a scene for `kinetic`: ground, light, colours, speed.
 
-The words of the lexicon decide what they can; the rest comes from hashes of the words (hue) and from the
-seed (placement), so that every prompt has its own picture and the same request always has the same one.
+A lexicon maps words to traits. Everything else comes from hashes of the words (hue) and from the seed (positions), so
+that every prompt has its own picture, and the same request always has the same one.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ TRAITS: dict[str, str] = {
     "rain": "rain rainy raining storm wet umbrella puddle drizzle thunder",
     "space": "space galaxy planet cosmos cosmic universe rocket astronaut nebula alien orbit meteor comet",
 }
-"""Traits and the words that call for them."""
+"""Traits, with the words that imply them."""
 
 _MOODS = {"gold": 60, "neon": 325, "cold": 235, "bloom": 5, "night": 280, "space": 290, "stage": 330,
           "game": 300, "bright": 232, "food": 62, "rain": 245}  # fmt: skip
@@ -52,17 +52,17 @@ _TRAIT_OF: dict[str, list[str]] = {}
 for _trait, _words in TRAITS.items():
     for _word in _words.split():
         _TRAIT_OF.setdefault(_word, []).append(_trait)
-_SMALL_WORDS = """
+_FUNCTION_WORDS = """
 the and for with that this from into over under about video clip make create show short some very have has are
 was were been being its his her their our your you they them then than while where when which who what how
 please want would like can could should will just only also more most one two three
 """
-_SMALL = frozenset(_SMALL_WORDS.split())
+_SKIPPED = frozenset(_FUNCTION_WORDS.split())
 
 
 def content_words(text: str) -> list[str]:
     """Return the words that carry meaning, in order and in lower case."""
-    return [word for word in re.findall(r"[^\W_]+", text.lower()) if len(word) > 2 and word not in _SMALL]
+    return [word for word in re.findall(r"[^\W_]+", text.lower()) if len(word) > 2 and word not in _SKIPPED]
 
 
 def _traits_of(word: str) -> list[str]:
@@ -78,7 +78,7 @@ def number(text: str) -> int:
 
 
 def oklch(lightness: float, chroma: float, hue: float) -> Colour:
-    """Return a colour of the OKLCH space, in which equal lightness looks equally light whatever the hue."""
+    """Return a colour of the OKLCH space, in which equal lightness looks equally light for every hue."""
     a = chroma * math.cos(math.radians(hue))
     b = chroma * math.sin(math.radians(hue))
     long = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3
@@ -95,7 +95,7 @@ def oklch(lightness: float, chroma: float, hue: float) -> Colour:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Everything the painter needs to know; `rnd` places what the words leave open."""
+    """The description of a picture. `rnd` draws what the words do not decide."""
 
     ground: str
     sky: tuple[Colour, Colour, Colour]
@@ -110,13 +110,13 @@ class Scene:
     clouds: float
     orb: bool
     lamp: tuple[float, float, float]
-    """Where the light stands: x in widths, y in heights, and the heights it moves right in a second."""
-    motes: tuple[tuple[str, int], ...]
+    """The position of the light: x in widths, y in heights; and its speed to the right, in heights per second."""
+    particles: tuple[tuple[str, int], ...]
     rnd: random.Random
 
 
 def read(prompt: str, seed: int) -> Scene:
-    """Read a prompt; the same prompt and seed give the same scene."""
+    """Return the scene of a prompt. The same prompt and seed give the same scene."""
     words = content_words(prompt)
     hits: dict[str, int] = dict.fromkeys(TRAITS, 0)
     for word in words:
@@ -167,23 +167,23 @@ def read(prompt: str, seed: int) -> Scene:
         ground = ("hills", "none", "sea", "pines", "none", "hills")[own % 6]
     pace = 2.0 ** (1.7 * level["fast"] - 1.3 * level["slow"] + 0.4 * level["neon"]) * rnd.uniform(0.9, 1.1)
 
-    motes: list[tuple[str, int]] = []
+    particles: list[tuple[str, int]] = []
     if level["cold"]:
-        motes.append(("snow", 30))
+        particles.append(("snow", 30))
     if level["rain"]:
-        motes.append(("rain", 26))
+        particles.append(("rain", 26))
     if level["bloom"]:
-        motes.append(("petal", 16))
+        particles.append(("petal", 16))
     if level["spark"]:
-        motes.append(("spark", 26))
+        particles.append(("spark", 26))
     if dark > 0.62:
-        motes.append(("star", 14 + round(12 * rich)))
-    if ground in ("table", "crowd", "city") or not motes:
-        motes.append(("bokeh", 7 + round(9 * rich)))
+        particles.append(("star", 14 + round(12 * rich)))
+    if ground in ("table", "crowd", "city") or not particles:
+        particles.append(("bokeh", 7 + round(9 * rich)))
     if ground == "sea":
-        motes.append(("glint", 20))
-    motes = motes[:3]
-    share = min(1.0, 42 / sum(count for _, count in motes))  # each mote costs time in every frame
+        particles.append(("glint", 20))
+    particles = particles[:3]
+    share = min(1.0, 42 / sum(count for _, count in particles))  # each particle costs time in every frame
     return Scene(
         ground=ground,
         sky=sky,
@@ -198,6 +198,6 @@ def read(prompt: str, seed: int) -> Scene:
         clouds=0.0 if ground in ("table", "crowd", "grid") else 0.75 - 0.5 * dark,
         orb=ground not in ("table", "crowd") or not hits["food"] + hits["stage"],
         lamp=(rnd.uniform(0.18, 0.82), rnd.uniform(0.2, 0.42), 0.035 * pace * rnd.choice((-1, 1))),
-        motes=tuple((kind, round(count * share)) for kind, count in motes),
+        particles=tuple((kind, round(count * share)) for kind, count in particles),
         rnd=rnd,
     )

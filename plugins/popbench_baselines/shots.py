@@ -1,4 +1,4 @@
-"""What `shotlist` chooses from, and how references tell it what to choose."""
+"""The phrases that `shotlist` chooses from, and how references influence the choice."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import popbench
 from popbench_baselines.titles import SHAPES, Shape, shape_of, words_of
 
-_SMALL_WORDS = """
+_FUNCTION_WORD_LIST = """
 a an the and or but if so as at by for from in into is it its of on onto over that this these those to under
 up with without within was were be been being are am do does did has have had will would can could should may
 might must not no yes i me my we us our you your he him his she her they them their who whom whose which what
@@ -20,7 +20,7 @@ until make makes making made create creates creating generate produce film shoot
 feature features featuring want wants need like video videos micro-video clip clips short please let lets
 let's i'd i'm give tell think idea ideas something someone get gets style
 """
-SMALL = frozenset(_SMALL_WORDS.split())
+FUNCTION_WORDS = frozenset(_FUNCTION_WORD_LIST.split())
 
 TITLES: dict[Shape, tuple[str, ...]] = {
     "question": (
@@ -97,8 +97,8 @@ ENDS = (
 )
 
 
-class Taste:
-    """What the more commented half of some references does more often than the other half."""
+class ReferenceStyle:
+    """Compares the more commented half of some references with the other half, by words and shapes of titles."""
 
     def __init__(self, references: Sequence[popbench.Reference]) -> None:
         ranked = sorted(references, key=lambda reference: (-reference.popularity, reference.id))
@@ -111,40 +111,40 @@ class Taste:
         self._counts = Counter(shape_of(reference.title) for reference in ranked)
         for shape in SHAPES:
             own = [levels[reference.id] for reference in ranked if shape_of(reference.title) == shape]
-            # two imagined average videos of each shape: one lucky title proves little
+            # two average videos are added for each shape, so that one lucky title has little weight
             self._shapes[shape] = (math.fsum(own) + 2 * middle) / (len(own) + 2) - middle
 
     def odds(self, word: str) -> float:
-        """Return the smoothed log odds of a word to be in the upper half rather than in the lower."""
+        """Return the smoothed log odds that a word is in the upper half and not in the lower."""
         upper, lower = self._in_upper[word], self._in_lower[word]
         in_favour = math.log((upper + 0.5) / (len(self._upper) - upper + 0.5))
         return in_favour - math.log((lower + 0.5) / (len(self._lower) - lower + 0.5))
 
     def best_shape(self, among: Sequence[Shape]) -> Shape:
-        """Return the shape whose titles are commented most; of equals, the first."""
+        """Return the shape whose titles have the most comments; the first of equals."""
         return max(among, key=lambda shape: self._shapes[shape])
 
     def pick(self, rnd: random.Random, options: Sequence[str]) -> str:
-        """Return the option whose words the upper half uses; any of them without references."""
+        """Return the option whose words the upper half uses more; a random one without references."""
         if not self._upper:
             return rnd.choice(options)
-        # the best of a few, not of all: with the same references, not every shot should look the same
+        # the best of a random subset, so that shots differ with the same references
         return max(rnd.sample(options, len(options) * 2 // 3), key=self._appeal)
 
     def _appeal(self, option: str) -> float:
-        known = [word for word in set(words_of(option)) if word not in SMALL and self._seen(word)]
-        # summed in the order of the letters, so that the last bits never depend on the order of a set
-        return math.fsum(self.odds(word) for word in sorted(known)) / (len(known) + 1)
+        words = [word for word in set(words_of(option)) if word not in FUNCTION_WORDS and self._occurs(word)]
+        # summed in alphabetical order, so that the last bits do not depend on the order of a set
+        return math.fsum(self.odds(word) for word in sorted(words)) / (len(words) + 1)
 
-    def _seen(self, word: str) -> bool:
+    def _occurs(self, word: str) -> bool:
         return self._in_upper[word] + self._in_lower[word] > 0
 
     def reason(self, shape: Shape) -> str:
-        """Say what speaks for a shape."""
+        """Return why a shape was chosen, as text."""
         return f"{shape}, {self._shapes[shape]:+.2f} in log2 comments over {self._counts[shape]} of the titles"
 
     def summary(self) -> str:
-        """Say in two sentences what tells the halves apart."""
+        """Return two sentences on how the halves differ."""
         words = [word for word in {*self._in_upper, *self._in_lower} if len(word) > 3 and word.isascii()]
         words.sort(key=lambda word: (self.odds(word), word))
         liked = ", ".join(reversed(words[-4:])) or "none"
@@ -157,4 +157,4 @@ class Taste:
 
 def _words(reference: popbench.Reference) -> set[str]:
     text = f"{reference.title} {reference.description} {reference.caption}"
-    return {word for word in words_of(text) if word not in SMALL and len(word) > 2 and not word.isdigit()}
+    return {word for word in words_of(text) if word not in FUNCTION_WORDS and len(word) > 2 and not word.isdigit()}

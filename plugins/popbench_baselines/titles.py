@@ -1,4 +1,4 @@
-"""What the writer and the demonstration predictor both look for in a title: its shape."""
+"""The shape of a title, used by `shotlist` and by the demonstration predictor."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def words_of(text: str) -> list[str]:
 
 
 def shape_of(title: str) -> Shape:
-    """Say what a title does first to be clicked: ask, count, move, or none of these."""
+    """Return the shape of a title: a question, an emotion, a number, or plain. The first that applies counts."""
     if title.rstrip().endswith(("?", "？")):
         return "question"
     if any(word in EMOTION for word in words_of(title)):

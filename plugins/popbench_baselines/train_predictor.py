@@ -1,7 +1,7 @@
 """Trains the demonstration predictor: `python -m popbench_baselines.train_predictor [--out FILE]`.
 
-Takes the demo corpus, lets `kinetic` paint every caption, and fits the comments. One thread and one seed, so
-that it can be repeated; the last bits may differ from one kind of processor to another.
+It paints every caption of the demo corpus with `kinetic`, and fits the comments. It uses one thread and one seed, so
+that it can be repeated; the last bits may differ between kinds of processors.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SEED = 7
-LOOKS = (1, 2)
-"""Seeds under which every training caption is painted: what the words say stays, the rest changes."""
+PAINT_SEEDS = (1, 2)
+"""Seeds with which every training caption is painted: what the words do not decide differs between them."""
 
 
 def paint(rows: Sequence[popbench.Reference], seed: int, folder: Path | None = None) -> NDArray[np.float32]:
-    """Return the features of every row's clip, of the frames themselves or as they come back from an mp4."""
+    """Return the features of every row's clip: of its frames, or with a folder, of the frames read from an mp4."""
     requests = [popbench.VideoRequest(row.id, row.caption, seed) for row in rows]
-    found = []
+    inputs = []
     for row, clip in zip(rows, Kinetic().generate(requests), strict=True):
         assert isinstance(clip, popbench.Clip), clip
         assert clip.frames is not None
@@ -46,17 +46,17 @@ def paint(rows: Sequence[popbench.Reference], seed: int, folder: Path | None = N
             write_mp4(clip.frames, clip.fps, path)
             frames = read_frames(path, features.FRAMES)
             path.unlink()
-        found.append(features.features(row.title, frames))
-    return np.stack(found)
+        inputs.append(features.features(row.title, frames))
+    return np.stack(inputs)
 
 
 def log2(rows: Sequence[popbench.Reference]) -> NDArray[np.float32]:
-    """Return what is to be predicted."""
+    """Return the targets."""
     return np.log2(np.array([row.popularity for row in rows], np.float32))
 
 
 def fit(inputs: NDArray[np.float32], targets: NDArray[np.float32]) -> dict[str, Tensor]:
-    """Fit the model by AdamW on all rows at once; strong decay, since there are few of them."""
+    """Fit the model by AdamW on all rows at once, with strong decay because there are few."""
     import torch
 
     torch.manual_seed(SEED)
@@ -80,7 +80,8 @@ def fit(inputs: NDArray[np.float32], targets: NDArray[np.float32]) -> dict[str, 
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Train, say how well it does on rows it was not fitted to, and write the weights."""
+    """Train, print the errors on rows that were held out, and write the weights."""
+
     parser = argparse.ArgumentParser(description="Train the demonstration predictor.")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help=f"default: {WEIGHTS}")
     out: Path = parser.parse_args(arguments).out
@@ -94,12 +95,12 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     try:
         train = list(DemoCorpus().rows("train"))
-        inputs = np.concatenate([paint(train, seed) for seed in LOOKS])
-        weights = fit(inputs, np.tile(log2(train), len(LOOKS)))
+        inputs = np.concatenate([paint(train, seed) for seed in PAINT_SEEDS])
+        weights = fit(inputs, np.tile(log2(train), len(PAINT_SEEDS)))
         with tempfile.TemporaryDirectory() as folder:
             for part in ("valid", "test"):
                 rows = list(DemoCorpus().rows(part))
-                seen = torch.from_numpy(paint(rows, LOOKS[-1] + 1, Path(folder)))
+                seen = torch.from_numpy(paint(rows, PAINT_SEEDS[-1] + 1, Path(folder)))
                 error = forward(weights, seen).numpy() - log2(rows)
                 flat = np.abs(log2(rows) - log2(train).mean()).mean()
                 rank = spearmanr(error + log2(rows), log2(rows)).statistic

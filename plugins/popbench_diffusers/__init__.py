@@ -1,8 +1,8 @@
 """Text-to-video models, run on this machine with Hugging Face diffusers.
 
 Three presets are the paper's generators (arXiv 2502.12945, settings of its released code), others are open models of
-today; `diffusers` runs any text-to-video pipeline from a folder or from the hub. Nothing heavy is imported before a
-model is used.
+today; `diffusers` runs any text-to-video pipeline from a folder or from the hub. Heavy libraries are imported only when
+a model is used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What stands in the way of rendering here: one line each, with what to do about it."""
+"""Checks whether a pipeline can render on this machine. Each problem is one line that says what to do."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from popbench.local import Weights
     from popbench_diffusers.options import DiffusersOptions
 
-_SLOW = 8 * GIB
-"""A pipeline larger than this takes hours for a clip on a processor."""
+_SLOW_BYTES = 8 * GIB
+"""Pipelines larger than this are refused on a CPU, because a clip would take hours."""
 
 
 def problems(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
-    """Yield what is missing; a few seconds at most, also without a network."""
+    """Yield problems, in a few seconds at most, also without a network."""
     if weights.problem is not None:
         yield weights.problem
     else:
@@ -52,20 +52,20 @@ def _packages(options: DiffusersOptions) -> Iterator[str]:
         needed["torchao"] = "quantization=fp8"
     if options.offload != "none":
         needed["accelerate"] = f"offload={options.offload}"
-    for package, what in needed.items():
+    for package, purpose in needed.items():
         if find_spec(package) is None:
-            yield f"{package} is not installed, and {what} needs it: pip install {package}"
+            yield f"{package} is not installed, and {purpose} needs it: pip install {package}"
 
 
 def _pipeline(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
-    """Compare the options with the pipeline they are for, as far as that is on this machine."""
+    """Yield options that do not fit the pipeline, as far as its files are on this machine."""
     name = pipeline_name(options.model, options.revision)
     if name is None:
         return
     if name not in FAMILIES:
-        found = video_problem(name)
-        if found is not None:
-            yield f"model {options.model}: {found}"
+        problem = video_problem(name)
+        if problem is not None:
+            yield f"model {options.model}: {problem}"
             return
         given = [key for key in ("width", "height", "num_frames", "num_inference_steps", "negative_prompt")
                  if getattr(options, key) is not None and key not in arguments(name)]  # fmt: skip
@@ -74,7 +74,7 @@ def _pipeline(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
     if options.clip_fps is None:
         yield f"model {options.model}: it does not say how fast its clips play: give fps=FRAMES_A_SECOND"
     yield from _attention(options, name)
-    yield from _together(options)
+    yield from _exclusive(options)
     preset = preset_of(options.model)
     if weights.folder is not None:
         parts = [
@@ -108,8 +108,8 @@ def _attention(options: DiffusersOptions, name: str) -> Iterator[str]:
             yield f"attention={options.attention}: {missing}"
 
 
-def _together(options: DiffusersOptions) -> Iterator[str]:
-    """Name options that exclude each other."""
+def _exclusive(options: DiffusersOptions) -> Iterator[str]:
+    """Yield options that exclude each other."""
     for option in ("quantize", "layerwise_casting"):
         named = getattr(options, option)
         if len(set(named)) < len(named):
@@ -131,7 +131,7 @@ def _variant(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
 
 
 def _vae_sizes(options: DiffusersOptions, folder: Path) -> Iterator[str]:
-    """Check sizes against the autoencoder's own config: some models of a class compress more than the others."""
+    """Check sizes against the autoencoder's config: some models of a class compress more than others."""
     family = FAMILIES.get(pipeline_name(options.model, options.revision) or "")
     ratio = read_json(folder / "vae" / "config.json").get("scale_factor_spatial")
     if family is not None and isinstance(ratio, int):
@@ -142,12 +142,12 @@ def _vae_sizes(options: DiffusersOptions, folder: Path) -> Iterator[str]:
 
 def _scheduler(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
     name = (weights.index.get("scheduler") or ["", ""])[1]
-    known = settings(name)
+    names = settings(name)
     config = read_json((weights.folder or Path()) / "scheduler" / "scheduler_config.json")
-    wrong = [key for key in options.scheduler if key not in known]
-    if known and wrong:
-        yield f"scheduler: {name} has no setting {wrong[0]!r} (it has {', '.join(known)})"
-    elif known:
+    wrong = [key for key in options.scheduler if key not in names]
+    if names and wrong:
+        yield f"scheduler: {name} has no setting {wrong[0]!r} (it has {', '.join(names)})"
+    elif names:
         refused = scheduler_problem(name, {**config, **options.scheduler})
         if refused is not None:
             yield f"scheduler: {name} refuses {json.dumps(options.scheduler)}: {refused}: give other values"
@@ -169,7 +169,7 @@ def _hardware(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
                 f"model {options.model} needs about {size / GIB:.1f} GiB of GPU memory and the GPU has "
                 f"{room / GIB:.1f}: {', '.join(ways)}"
             )
-        yield from _loaded(options, weights)
+        yield from _main_memory(options, weights)
     else:
         if options.quantization in ("4bit", "8bit"):
             yield (
@@ -191,15 +191,15 @@ def _processor(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
             f"model {options.model} needs about {size / GIB:.1f} GiB of memory and this machine has "
             f"{machine_memory() / GIB:.1f}: take a smaller model, or a machine with a CUDA GPU"
         )
-    elif size > _SLOW and sum(parameters(weights, options.variant).values()) > 1e9 and options.device != "cpu":
+    elif size > _SLOW_BYTES and sum(parameters(weights, options.variant).values()) > 1e9 and options.device != "cpu":
         yield (
             f"model {options.model} needs a CUDA GPU with about {size / GIB:.0f} GiB, and there is none here: run it "
             "on one (device=cpu runs it here all the same, at hours a clip)"
         )
 
 
-def _loaded(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
-    """Weights are read into the machine's own memory, in their dtype; those in 4 or 8 bits go straight to the GPU."""
+def _main_memory(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
+    """Check the machine's own memory, into which weights are read. Weights in 4 or 8 bits go straight to the GPU."""
     passing = options.quantize if options.quantization in ("4bit", "8bit") else []
     plain = options.model_copy(update={"layerwise_casting": [], "quantization": "none"})
     parts = sizes(plain, parameters(weights, options.variant))

@@ -1,6 +1,6 @@
-"""What is known of pipeline classes before anything is loaded: which sizes they take, and how their text is read.
+"""Facts about pipeline classes that are needed before one is loaded: valid sizes, and how many tokens are read.
 
-A class that is not listed here runs too; its own check then speaks only once it is loaded.
+A class that is not listed here runs too; wrong sizes are then found only after it is loaded.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A pipeline class. `fps` is the rate its models were trained at, None where that differs between them.
+    """A pipeline class. `fps` is the frame rate that its models were trained at, None if they differ.
 
     `multiple`: width and height are multiples of it. `period`: frame counts are one more than a multiple of it.
-    `tokens`: how many tokens of a prompt are read where the call has no `max_sequence_length`. `attention`: whether
-    its denoiser lets the attention backend be chosen.
+    `tokens`: how many tokens of a prompt are read if the call has no `max_sequence_length`. `attention`: whether the
+    attention backend of its denoiser can be set.
     """
 
     multiple: int
@@ -25,7 +25,7 @@ class Family:
     attention: bool = True
 
     def wrong_sizes(self, sizes: Mapping[str, int | None]) -> str | None:
-        """Say which of `width`, `height` and `num_frames` the class cannot render, with the nearest values it can."""
+        """Return which of `width`, `height` and `num_frames` cannot be rendered, with the nearest valid values."""
         for name in ("width", "height"):
             value = sizes.get(name)
             if value is not None and value % self.multiple:
@@ -37,7 +37,7 @@ class Family:
 
 
 def _near(value: int, step: int, offset: int) -> str:
-    """Name the valid values on both sides of one that is not."""
+    """Return the nearest valid values below and above an invalid one, as text."""
     below = (value - offset) // step * step + offset
     return " or ".join(str(near) for near in (below, below + step) if near > 0)
 
@@ -52,9 +52,9 @@ FAMILIES: Mapping[str, Family] = {
     "SkyReelsV2Pipeline": Family(multiple=16, period=4, fps=24),
     "MochiPipeline": Family(multiple=16, period=6, fps=30, attention=False),
 }
-"""The classes of the presets, and those that share their models. Sizes: what the autoencoder and the patches divide by.
+"""The classes of the presets, and those that share their models. Sizes follow from the autoencoder and the patches.
 
-CogVideoX lets multiples of 8 through and fails later, since its transformer takes patches of 2x2; and its decoder
-takes two latent frames at a time, so that of 4n+1 frames it makes the right number only where they are 8n+1. Wan's
-rounds other frame counts without a word that reaches anyone.
+CogVideoX accepts multiples of 8 and fails later, because its transformer takes patches of 2x2. Its decoder takes two
+latent frames at a time, so that it gives the right number of frames only for 8n+1. Wan's pipeline rounds other frame
+counts silently.
 """

@@ -1,4 +1,4 @@
-"""The video generator of this plugin: options in, prompts in, clips out."""
+"""The video generator of this plugin, as a component."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 NOT_FINITE = "the pipeline made NaN or infinite values: try another precision (dtype=bfloat16 or float32)"
 
 
-class _Took(TypedDict):
-    """What a clip cost."""
+class _Cost(TypedDict):
+    """Seconds and memory of a clip."""
 
     seconds: float
     peak_memory_mb: float | None
@@ -55,7 +55,7 @@ class DiffusersGenerator(popbench.VideoGenerator):
         self._renderer: Renderer | None = None
 
     def label(self) -> str | None:
-        """Name the pipeline by the last part of its id or path, with the options that are not the defaults."""
+        """Return the last part of the pipeline's id or path, with the options that are not the defaults."""
         model = PurePath(self.options.model).name or self.options.model
         fields = DiffusersOptions.model_fields
         differ = {
@@ -66,7 +66,7 @@ class DiffusersGenerator(popbench.VideoGenerator):
         return make_label(model, differ).replace("|", "/")
 
     def fingerprint(self) -> Mapping[str, popbench.JSON]:
-        """Add which weights these are, a hub commit or a hash of the folder; and on a processor the threads."""
+        """Add the identity of the weights (a hub commit or a hash of the folder) and, on a CPU, the threads."""
         options = dict(self.options.determining())
         if self._weights.local and self._weights.folder is not None:
             del options["model"]
@@ -84,12 +84,12 @@ class DiffusersGenerator(popbench.VideoGenerator):
 
     @property
     def _defaults(self) -> str | None:
-        """Where settings come from that the options leave open: the library's, which may change."""
+        """Return the library's version: its defaults apply where options are not set, and may change."""
         return f"diffusers {metadata.version('diffusers')}"
 
     @cached_property
     def _threads(self) -> int | None:
-        """How many threads compute: some pipelines' rounding depends on it. A GPU has no such number."""
+        """Return the number of threads on a CPU, on which some pipelines' rounding depends; None on a GPU."""
         if gpu_count(self.options.device) or self.options.device == "mps":
             return None
         import torch
@@ -101,7 +101,7 @@ class DiffusersGenerator(popbench.VideoGenerator):
         return list(problems(self.options, self._weights))
 
     def needs(self) -> popbench.Needs:
-        """Ask for one GPU where there is one, and for the memory it would take."""
+        """Return one GPU if there is any, and the memory that the pipeline takes."""
         gpus = min(1, gpu_count(self.options.device))
         room = gpu_room(self.options.device) if gpus else math.inf
         size = estimate(self.options, self._weights, room=room) or 0
@@ -116,8 +116,8 @@ class DiffusersGenerator(popbench.VideoGenerator):
     def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[popbench.Clip | popbench.Failure]:
         """Render clips, `batch_size` at a time.
 
-        Empty prompts are invalid; NaN and too little memory are a Failure of the clip. Raises ComponentError where
-        the pipeline itself does not fit, or the options do not fit it.
+        Empty prompts are invalid. NaN and too little memory are a Failure of the clip. Raises ComponentError if the
+        pipeline itself does not fit into memory, or the options do not fit the pipeline.
         """
         source = iter(requests)
         renderer: Renderer | None = None
@@ -133,27 +133,27 @@ class DiffusersGenerator(popbench.VideoGenerator):
                     renderer = self._renderer = self._renderer or self._load()
                     silence.enter_context(
                         quiet("transformers", "diffusers")
-                    )  # not for each clip: it takes milliseconds
-                with _limited(self._threads):
+                    )  # once for all clips: it takes milliseconds
+                with _thread_limit(self._threads):
                     answers = self._render(renderer, asked)
-                while answers:  # frames handed over are not held while the next ones are made
+                while answers:  # popped, to free frames while the next ones are made
                     yield answers.pop(0)
 
     def _load(self) -> Renderer:
-        """Load the pipeline; raises ComponentError where its files are no longer those of the fingerprint."""
-        with quiet("transformers"):  # diffusers and what it finds installed talk while they are imported
+        """Load the pipeline; raises ComponentError if its files have changed since the fingerprint was taken."""
+        with quiet("transformers"):  # libraries print messages while they are imported
             from popbench_diffusers.loading import load
             from popbench_diffusers.rendering import Renderer
 
-        self._unchanged()
+        self._check_unchanged()
         renderer = Renderer(load(self.options, self._weights), self.options)
-        self._unchanged()  # loading takes minutes
+        self._check_unchanged()  # checked again, because loading takes minutes
         if self.options.compile:
             with quiet("transformers", "diffusers"):
                 renderer.warm_up()
         return renderer
 
-    def _unchanged(self) -> None:
+    def _check_unchanged(self) -> None:
         if self._weights.changed():
             raise popbench.ComponentError(
                 f"model {self.options.model} changed since the run was planned: run the same command again"
@@ -167,36 +167,36 @@ class DiffusersGenerator(popbench.VideoGenerator):
         with peak_memory(renderer.gpus) as peak:
             try:
                 frames = renderer.render([item.prompt for item in requests], [item.seed for item in requests])
-            except Exception as error:  # of the many that a pipeline may raise, one kind is of these clips alone
+            except Exception as error:  # out-of-memory alone concerns only these clips
                 if not is_out_of_memory(error):
                     raise
-        took: _Took = {"seconds": (time.perf_counter() - started) / len(requests), "peak_memory_mb": peak.mb}
+        took: _Cost = {"seconds": (time.perf_counter() - started) / len(requests), "peak_memory_mb": peak.mb}
         if not frames:
-            renderer.recover()  # not in the handler, where the error holds what was in use
-            return [popbench.Failure(item.id, self._too_large(), **took) for item in requests]
+            renderer.recover()  # not in the handler, where the error keeps tensors alive
+            return [popbench.Failure(item.id, self._out_of_memory(), **took) for item in requests]
         return [self._clip(renderer, item, made, took) for item, made in zip(requests, frames, strict=True)]
 
     def _clip(
-        self, renderer: Renderer, request: popbench.VideoRequest, frames: NDArray[np.uint8] | None, took: _Took
+        self, renderer: Renderer, request: popbench.VideoRequest, frames: NDArray[np.uint8] | None, took: _Cost
     ) -> popbench.Clip | popbench.Failure:
-        notes = tuple(note for note in (renderer.cut(request.prompt), self._resized(frames)) if note is not None)
+        notes = tuple(note for note in (renderer.cut(request.prompt), self._size_problem(frames)) if note is not None)
         if frames is None:
             return popbench.Failure(request.id, NOT_FINITE, notes=notes, **took)
         return popbench.Clip(request.id, frames, self.options.clip_fps, notes=notes, **took)
 
-    def _resized(self, frames: NDArray[np.uint8] | None) -> str | None:
-        """Say that a clip is not of the size asked for: some pipelines round sizes that they cannot render."""
+    def _size_problem(self, frames: NDArray[np.uint8] | None) -> str | None:
+        """Return how a clip's size differs from the options: some pipelines round sizes that they cannot render."""
         if frames is None:
             return None
         made = dict(zip(("num_frames", "height", "width"), frames.shape, strict=False))
-        told = [
+        differences = [
             f"{name}={getattr(self.options, name)} was asked for and {value} rendered"
             for name, value in made.items()
             if getattr(self.options, name) not in (None, value)
         ]
-        return "; ".join(told) or None
+        return "; ".join(differences) or None
 
-    def _too_large(self) -> str:
+    def _out_of_memory(self) -> str:
         smaller = "a smaller num_frames=, width= or height="
         if self.options.batch_size > 1:
             smaller = f"a smaller batch_size=, {smaller}"
@@ -215,23 +215,23 @@ class PresetGenerator(DiffusersGenerator):
 
     @property
     def _defaults(self) -> None:
-        """A preset states its settings."""
+        """Return None: a preset sets everything."""
 
     def label(self) -> str | None:
-        """Leave it at the preset's name, with the options that differ from it."""
+        """Return None, for the usual label: the preset's name with the options that differ from it."""
         return None
 
 
 @contextmanager
-def _limited(threads: int | None) -> Iterator[None]:
-    """Compute with so many threads, and leave others to theirs afterwards."""
+def _thread_limit(threads: int | None) -> Iterator[None]:
+    """Compute with this number of threads, and restore the former number afterwards."""
     if threads is None:
         yield
         return
     import torch
 
     before = torch.get_num_threads()
-    if before == threads:  # it counts for the whole process
+    if before == threads:  # the number is set for the whole process
         yield
         return
     torch.set_num_threads(threads)

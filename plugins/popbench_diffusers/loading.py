@@ -1,4 +1,4 @@
-"""Loading a pipeline as the options say, and putting it where it runs."""
+"""Loads a pipeline by its options, and places it on its device."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 diffusers = import_diffusers()
 FP8 = torch.float8_e4m3fn
 _LIBRARIES = ("transformers", "diffusers")
-_STYLE = re.compile(r"\x1b\[[0-9;]*m")
-_MADE_UP = ("newly initialized", "MISSING")
-"""What diffusers' and transformers' reports of weights that are not there have in common."""
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_MISSING_WEIGHTS = ("newly initialized", "MISSING")
+"""Words in the warnings of diffusers and transformers about missing weights."""
 
 
 @dataclass
 class Loaded:
-    """A pipeline ready to render. `accepted` names what its call takes."""
+    """A pipeline ready to render. `accepted` has the names of its call's arguments."""
 
     pipeline: Any
     device: torch.device
@@ -43,30 +43,30 @@ class Loaded:
 
 
 def execution_device(option: str) -> torch.device:
-    """Return where a pipeline runs: the first GPU unless the option names one, else the processor."""
+    """Return the device of a pipeline: the one that the option names, else the first GPU, else the CPU."""
     if gpu_count(option):
         return torch.device(option if ":" in option else "cuda:0")
     return torch.device("mps" if option == "mps" else "cpu")
 
 
 def on(device: torch.device) -> AbstractContextManager[Any]:
-    """Make a GPU the current one: some kernels, and weights in 4 or 8 bits, go to that whatever they are told."""
+    """Make a GPU the current one, because some kernels, and weights in 4 or 8 bits, always use the current one."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def load(options: DiffusersOptions, weights: Weights) -> Loaded:
-    """Load what the options say, from exactly the files that the fingerprint is of.
+    """Load the pipeline of the options, from exactly the files of the fingerprint.
 
-    Raises ComponentError where the pipeline does not fit into memory, or the options do not fit it; else what
+    Raises ComponentError if the pipeline does not fit into memory, or the options do not fit the pipeline; else what
     diffusers raises.
     """
     device = execution_device(options.device)
     try:
         with quiet(*_LIBRARIES), on(device):
             pipeline = _read(options, weights)
-            _adjust(pipeline, options)
+            _apply_options(pipeline, options)
             place(pipeline, device, options)
-    except Exception as error:  # of the many that loading may raise, one kind has a remedy
+    except Exception as error:  # out-of-memory alone has a remedy
         if is_out_of_memory(error):
             raise popbench.ComponentError(
                 f"model {options.model} does not fit into memory: offload=model, group and sequential and "
@@ -77,22 +77,22 @@ def load(options: DiffusersOptions, weights: Weights) -> Loaded:
 
 
 def _read(options: DiffusersOptions, weights: Weights) -> Any:
-    if weights.folder is not None and weights.problem is not None:  # also what nobody has checked
+    if weights.folder is not None and weights.problem is not None:  # `check` may not have been called
         raise popbench.ComponentError(weights.problem)
-    where: dict[str, Any] = {}
+    source_options: dict[str, Any] = {}
     if weights.folder is None:
-        where["revision"] = weights.commit or options.revision
+        source_options["revision"] = weights.commit or options.revision
     else:
-        where["local_files_only"] = True
+        source_options["local_files_only"] = True
     source = str(weights.folder) if weights.folder is not None else options.model
     if options.variant is not None:
-        where["variant"] = options.variant
+        source_options["variant"] = options.variant
     dtypes = {name: getattr(torch, dtype) for name, dtype in options.component_dtypes.items()}
-    how: dict[str, Any] = {"dtype": {"default": getattr(torch, options.dtype), **dtypes}}
+    load_options: dict[str, Any] = {"dtype": {"default": getattr(torch, options.dtype), **dtypes}}
     if options.quantization != "none":
-        how["quantization_config"] = _quantization(options)
-    with _reported() as reports:
-        pipeline = diffusers.DiffusionPipeline.from_pretrained(source, **where, **how)
+        load_options["quantization_config"] = _quantization(options)
+    with _missing_weights() as reports:
+        pipeline = diffusers.DiffusionPipeline.from_pretrained(source, **source_options, **load_options)
     for report in reports:
         raise popbench.ComponentError(
             f"model {options.model}: its files lack weights, which would be made up at random: copy or download them "
@@ -102,8 +102,8 @@ def _read(options: DiffusersOptions, weights: Weights) -> Any:
     return pipeline
 
 
-def _adjust(pipeline: Any, options: DiffusersOptions) -> None:
-    """Change what is not the call's to change; raises ComponentError where the pipeline has no such thing."""
+def _apply_options(pipeline: Any, options: DiffusersOptions) -> None:
+    """Apply options that are no arguments of the call; raises ComponentError if the pipeline does not have them."""
     accepted = inspect.signature(pipeline.__call__).parameters
     name = type(pipeline).__name__
     if options.guidance_scale is not None and "guidance_scale" not in accepted:
@@ -116,7 +116,7 @@ def _adjust(pipeline: Any, options: DiffusersOptions) -> None:
         if getattr(options, f"vae_{option}"):
             enable = getattr(getattr(pipeline, "vae", None), f"enable_{option}", None)
             if enable is None:
-                raise popbench.ComponentError(f"vae_{option}: the autoencoder of {name} knows none: leave it out")
+                raise popbench.ComponentError(f"vae_{option}: the autoencoder of {name} has none: leave it out")
             enable()
     named = [*options.component_dtypes, *options.layerwise_casting]
     for part in [*named, *options.quantize] if options.quantization != "none" else named:
@@ -127,10 +127,10 @@ def _adjust(pipeline: Any, options: DiffusersOptions) -> None:
 
 
 def _cast(module: Any, compute: torch.dtype) -> None:
-    """Keep a module's weights in 8-bit floats and compute in `compute`.
+    """Store a module's weights in 8-bit floats, and compute in `compute`.
 
-    Not the layers of a text encoder that it wants in 32 bits, nor its embeddings: pipelines read off them in which
-    type it computes, and would hand its results on in 8 bits.
+    Layers that a text encoder keeps in 32 bits are left out, and its embeddings too: pipelines take its computing type
+    from them, and would pass its results on in 8 bits.
     """
     if hasattr(module, "enable_layerwise_casting"):
         module.enable_layerwise_casting(storage_dtype=FP8, compute_dtype=compute)
@@ -148,7 +148,7 @@ def _cast(module: Any, compute: torch.dtype) -> None:
 
 
 def place(pipeline: Any, device: torch.device, options: DiffusersOptions) -> None:
-    """Put a pipeline where it runs, and what is not at work where it waits. On a processor nothing is to be moved."""
+    """Move a pipeline to its device, and parts that are not in use to where they wait. On a CPU nothing is moved."""
     if device.type != "cpu":
         offload(pipeline, device, options.offload)
         if options.offload == "none" and device.type == "cuda":
@@ -163,7 +163,7 @@ def place(pipeline: Any, device: torch.device, options: DiffusersOptions) -> Non
 
 
 def compile_blocks(denoiser: Any) -> None:
-    """Compile the blocks that repeat, each kind once; where a class does not name them, those that stand in a list."""
+    """Compile the repeated blocks, each kind once. If a class does not name them, blocks in module lists are taken."""
     if denoiser._repeated_blocks:
         denoiser.compile_repeated_blocks(fullgraph=True)
         return
@@ -173,7 +173,8 @@ def compile_blocks(denoiser: Any) -> None:
 
 
 def offload(pipeline: Any, device: torch.device, way: str) -> None:
-    """Move a pipeline to a device, or the parts that are at work."""
+    """Move a pipeline to a device, or let diffusers move only the parts in use (`way`)."""
+
     if way == "model":
         pipeline.enable_model_cpu_offload(device=device)
     elif way == "sequential":
@@ -190,7 +191,7 @@ def offload(pipeline: Any, device: torch.device, way: str) -> None:
 
 
 def park_text_encoders(pipeline: Any, device: torch.device) -> None:
-    """Let text encoders wait in the machine's memory while the denoiser runs. What they make is the same."""
+    """Keep text encoders in the machine's memory while the denoiser runs. Their results are the same."""
     from accelerate import cpu_offload_with_hook
 
     if not hasattr(pipeline, "encode_prompt"):
@@ -216,14 +217,14 @@ def park_text_encoders(pipeline: Any, device: torch.device) -> None:
 
 
 @contextmanager
-def _reported() -> Iterator[list[str]]:
-    """Collect what the libraries say of weights that no file holds: they only warn, and go on with random ones."""
-    found: list[str] = []
+def _missing_weights() -> Iterator[list[str]]:
+    """Collect the libraries' warnings about missing weights, which they would replace by random ones."""
+    reports: list[str] = []
 
     class Reports(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if any(words in record.getMessage() for words in _MADE_UP):
-                found.append(_STYLE.sub("", record.getMessage()))
+            if any(words in record.getMessage() for words in _MISSING_WEIGHTS):
+                reports.append(_COLOURS.sub("", record.getMessage()))
 
     handler = Reports(logging.WARNING)
     loggers = [logging.getLogger(f"{library}.modeling_utils") for library in ("diffusers.models", "transformers")]
@@ -233,7 +234,7 @@ def _reported() -> Iterator[list[str]]:
         logger.propagate = False
         logger.addHandler(handler)
     try:
-        yield found
+        yield reports
     finally:
         for logger, (level, propagate) in zip(loggers, before, strict=True):
             logger.removeHandler(handler)
@@ -242,7 +243,7 @@ def _reported() -> Iterator[list[str]]:
 
 
 def _quantization(options: DiffusersOptions) -> Any:
-    """Make the config of each quantized component: diffusers' models and transformers' have classes of their own."""
+    """Return the config of the quantized components. Models of diffusers and of transformers need different classes."""
     import transformers
 
     def config(name: str) -> Any:

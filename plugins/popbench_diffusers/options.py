@@ -10,7 +10,7 @@ import pydantic
 
 import popbench
 from popbench_diffusers.families import FAMILIES
-from popbench_diffusers.folders import asked_name, pipeline_name
+from popbench_diffusers.folders import pipeline_name, requested_name
 from popbench_diffusers.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ DType = Literal["bfloat16", "float16", "float32"]
 
 
 class DiffusersOptions(popbench.Options):
-    """Where the weights come from, how they are loaded, what is rendered; and whatever the pipeline's call accepts.
+    """The source of the weights, options of loading and rendering, and further arguments of the pipeline's call.
 
     `width`, `height`, `num_frames`, `num_inference_steps`, `guidance_scale` and `negative_prompt` are the pipeline's
-    own where they are not given.
+    own if they are not given.
     """
 
     model_config: ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(extra="allow")
@@ -59,34 +59,34 @@ class DiffusersOptions(popbench.Options):
 
     @classmethod
     def further(cls, values: Mapping[str, Any]) -> Mapping[str, FieldInfo]:
-        """Name what the pipeline's call accepts; raises UsageError where it cannot be known which pipeline that is."""
+        """Return the arguments of the pipeline's call; raises UsageError if the pipeline cannot be known."""
         from popbench_diffusers.calls import arguments
 
-        name = asked_name(str(values.get("model") or ""), values.get("revision"))
+        name = requested_name(str(values.get("model") or ""), values.get("revision"))
         if name is None:
             return {}
         try:
-            found = arguments(name)
-        except LookupError:  # `check` says so
+            accepted = arguments(name)
+        except LookupError:  # `check` reports it
             return {}
-        return {key: field for key, field in found.items() if key not in cls.model_fields}
+        return {key: field for key, field in accepted.items() if key not in cls.model_fields}
 
     @pydantic.model_validator(mode="after")
-    def _known(self) -> DiffusersOptions:
+    def _refuse_unknown(self) -> DiffusersOptions:
         """Refuse what is neither an option nor an argument of the pipeline's call."""
-        # what presets state is known to be right; to know the rest takes seconds
+        # options of presets are valid; to check others takes seconds
         given = set(self.further_arguments).difference(*(preset.options for preset in PRESETS.values()))
         try:
-            known = self.further({"model": self.model, "revision": self.revision}) if given else {}
-        except popbench.UsageError:  # `check` says why it cannot be known
+            accepted = self.further({"model": self.model, "revision": self.revision}) if given else {}
+        except popbench.UsageError:  # `check` reports why it cannot be known
             return self
-        for name in sorted(given.difference(known)):
+        for name in sorted(given.difference(accepted)):
             raise ValueError(f"the pipeline's call takes no {name!r}")
         return self
 
     @pydantic.model_validator(mode="after")
-    def _sound(self) -> DiffusersOptions:
-        """Refuse what no pipeline can work with, before anything is loaded."""
+    def _refuse_invalid(self) -> DiffusersOptions:
+        """Refuse values that are invalid for any pipeline."""
         for name, least in (("frame_rate", 0.01), ("max_sequence_length", 1)):
             value = self.further_arguments.get(name)
             if isinstance(value, int | float) and not value >= least:
@@ -99,12 +99,12 @@ class DiffusersOptions(popbench.Options):
 
     @property
     def further_arguments(self) -> dict[str, Any]:
-        """The options that go to the pipeline's call as they are."""
+        """Return the options that are passed to the pipeline's call unchanged."""
         return dict(self.model_extra or {})
 
     @property
     def sizes(self) -> dict[str, int | None]:
-        """The size of a clip, as far as it is given."""
+        """Return width, height and number of frames; None for those that are not given."""
         return {"width": self.width, "height": self.height, "num_frames": self.num_frames}
 
     @property
@@ -112,8 +112,8 @@ class DiffusersOptions(popbench.Options):
         return FAMILIES.get(pipeline_name(self.model, self.revision) or "")
 
     @pydantic.model_validator(mode="after")
-    def _sizes(self) -> DiffusersOptions:
-        """Refuse sizes that the pipeline cannot render, before anything else is done."""
+    def _refuse_sizes(self) -> DiffusersOptions:
+        """Refuse sizes that the pipeline cannot render."""
         family = self._family
         wrong = None if family is None else family.wrong_sizes(self.sizes)
         if wrong is not None:
@@ -122,9 +122,9 @@ class DiffusersOptions(popbench.Options):
 
     @property
     def clip_fps(self) -> float | None:
-        """Frames a second of the clips; None where neither the options nor the family say."""
+        """Return the clips' frames per second; None if neither the options nor the family set it."""
         if self.fps is not None:
             return self.fps
         asked = self.further_arguments.get("frame_rate")
-        found = asked or getattr(self._family, "fps", None)
-        return None if found is None else float(found)
+        fps = asked or getattr(self._family, "fps", None)
+        return None if fps is None else float(fps)

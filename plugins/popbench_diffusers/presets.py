@@ -1,8 +1,8 @@
-"""The paper's generators and the open models of today: settings, sizes, licences. Plain values, no imports.
+"""The paper's generators and the open models of today: settings, sizes, licences. It imports nothing heavy.
 
-The first three are the paper's (arXiv 2502.12945): the settings of its released code, and where it has none the
-defaults of the call. The others follow what diffusers and the models' publishers show; `ltx-2` states what its
-pipeline would otherwise take from a later model. Which revision is rendered with is found out and recorded at run time.
+The first three are the paper's (arXiv 2502.12945), with the settings of its released code, or else the defaults of the
+call. The others follow the examples of diffusers and of the models' publishers; `ltx-2` sets values for which its
+pipeline has the defaults of a later model. The revision is recorded at run time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _WAN: Mapping[str, Any] = {
 class Preset:
     """A model with its settings.
 
-    `parameters` by component estimate memory before a file is there; `note` is shown on boards.
+    `parameters`, by component, estimate memory before files are downloaded; boards show `note`.
     """
 
     options: Mapping[str, Any]
@@ -41,7 +41,7 @@ class Preset:
 
     @property
     def model(self) -> str:
-        """The hub id."""
+        """Return the hub id."""
         return str(self.options["model"])
 
 
@@ -175,11 +175,11 @@ PRESETS: Mapping[str, Preset] = {
 
 
 def preset_of(model: str) -> Preset | None:
-    """Return the preset whose hub id this is, or was."""
+    """Return the preset with this hub id, also a former one; None if there is none."""
     return next((preset for preset in PRESETS.values() if model in (preset.model, *preset.aliases)), None)
 
 
 def note_for(model: str, pipeline: str | None) -> str:
-    """Return the note of a preset's model, also where it is in a folder: models of one class share their licence."""
-    preset = preset_of(model) or next((found for found in PRESETS.values() if found.pipeline == pipeline), None)
+    """Return the note of a model. A model in a folder has that of its class: models of one class share a licence."""
+    preset = preset_of(model) or next((other for other in PRESETS.values() if other.pipeline == pipeline), None)
     return "" if preset is None else preset.note

@@ -1,4 +1,4 @@
-"""From prompts and seeds to frames: one call of the pipeline for a batch, its draws from each clip's own seed."""
+"""Renders prompts to frames: one call of the pipeline per batch. Each clip draws from its own seed."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from popbench_diffusers.loading import Loaded
     from popbench_diffusers.options import DiffusersOptions
 
-_CALL = ("width", "height", "num_frames", "num_inference_steps", "guidance_scale", "negative_prompt")
-_SHOWN = 60
-"""Characters shown of a text that was cut."""
+_CALL_OPTIONS = ("width", "height", "num_frames", "num_inference_steps", "guidance_scale", "negative_prompt")
+_SHOWN_CHARACTERS = 60
+"""The most characters of a cut text that are shown."""
 
 
 class Renderer:
-    """Renders batches with a loaded pipeline. What a clip looks like depends on its prompt and seed alone."""
+    """Renders batches with a loaded pipeline. A clip depends on its prompt and seed only."""
 
     def __init__(self, loaded: Loaded, options: DiffusersOptions) -> None:
         self._loaded = loaded
         self._pipeline = loaded.pipeline
         self._size = options.batch_size
         self._attention = options.attention or "native"
-        given = {name: getattr(options, name) for name in _CALL}
+        given = {name: getattr(options, name) for name in _CALL_OPTIONS}
         self._settings = {name: value for name, value in given.items() if value is not None}
-        if "guidance_scale" not in loaded.accepted:  # it went to the guider
+        if "guidance_scale" not in loaded.accepted:  # the guider has it already
             self._settings.pop("guidance_scale", None)
         self._settings |= options.further_arguments
         unknown = [name for name in self._settings if name not in loaded.accepted]
@@ -47,10 +47,10 @@ class Renderer:
                 f"{type(self._pipeline).__name__} takes no {unknown[0]} (it takes "
                 f"{', '.join(sorted(loaded.accepted - {'prompt', 'generator'}))})"
             )
-        _remember(self._pipeline, options.negative_prompt or "")
+        _cache_negative(self._pipeline, options.negative_prompt or "")
 
     def warm_up(self) -> None:
-        """Render something short that nobody sees: compiling happens in the first call, and is no clip's time."""
+        """Render a short clip and drop it, so that compiling, in the first call, counts for no clip's seconds."""
         settings = self._settings
         self._settings = {**settings, "num_inference_steps": 2}
         try:
@@ -59,18 +59,18 @@ class Renderer:
             self._settings = settings
 
     def recover(self) -> None:
-        """Put back what a call that was broken off has left on the GPU."""
+        """Move what a failed call left on the GPU back to where it waits, and free memory."""
         self._pipeline.maybe_free_model_hooks()
         release_memory()
 
     @property
     def gpus(self) -> list[int]:
-        """The GPU it renders on, if any."""
+        """Return the GPU that it renders on, if any."""
         device = self._loaded.device
         return [device.index or 0] if device.type == "cuda" else []
 
     def render(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[NDArray[np.uint8] | None]:
-        """Render clips: each uint8 (frames, height, width, 3), or None where the pipeline made NaN or infinity.
+        """Render clips, each uint8 (frames, height, width, 3), or None if the pipeline made NaN or infinity.
 
         A batch that is not full is filled up with its last clip, so that the same kernels run as for a full one.
         """
@@ -79,7 +79,7 @@ class Renderer:
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         single = self._size == 1
         device = self._loaded.device
-        with on(device), _settled(device), attention_backend(self._attention):
+        with on(device), _reproducible(device), attention_backend(self._attention):
             torch.default_generator.manual_seed(seeds[0])
             if device.type == "cuda":
                 torch.cuda.manual_seed(seeds[0])
@@ -92,32 +92,32 @@ class Renderer:
             return [to_frames(clip) for clip in output.frames[: len(prompts) - fill]]
 
     def cut(self, prompt: str) -> str | None:
-        """Say how much of a prompt the text encoder reads, where that is not all."""
+        """Return a note if the text encoder does not read the whole prompt; None if it does."""
         tokenizer = getattr(self._pipeline, "tokenizer", None)
         if self._limit is None or tokenizer is None:
             return None
         ids = tokenizer(prompt)["input_ids"]
-        ends = bool(ids) and ids[-1] in tokenizer.all_special_ids  # what is cut is the text before it
+        ends = bool(ids) and ids[-1] in tokenizer.all_special_ids  # the end token stays, and text before it is cut
         room = self._limit - ends
         text = ids[: len(ids) - ends]
         if len(text) <= room:
             return None
         rest = " ".join(tokenizer.decode(text[room:], skip_special_tokens=True).split())
-        shown = rest if len(rest) <= _SHOWN else rest[: _SHOWN - 1] + "…"
+        shown = rest if len(rest) <= _SHOWN_CHARACTERS else rest[: _SHOWN_CHARACTERS - 1] + "…"
         return f"the text encoder reads {self._limit} tokens and the video prompt has {len(ids)}; not read: {shown!r}"
 
     @cached_property
     def _limit(self) -> int | None:
-        """How many tokens of a prompt are read."""
-        about = inspect.signature(self._pipeline.__call__).parameters.get("max_sequence_length")
-        found = self._settings.get("max_sequence_length", about.default if about is not None else None)
+        """Return how many tokens of a prompt are read; None if unknown."""
+        parameter = inspect.signature(self._pipeline.__call__).parameters.get("max_sequence_length")
+        length = self._settings.get("max_sequence_length", parameter.default if parameter is not None else None)
         family = FAMILIES.get(type(self._pipeline).__name__)
-        return found if isinstance(found, int) else family.tokens if family is not None else None
+        return length if isinstance(length, int) else family.tokens if family is not None else None
 
 
 @contextmanager
-def _settled(device: torch.device) -> Iterator[None]:
-    """Let nothing that came before decide: draws that go round the generator, or which algorithm was found fastest."""
+def _reproducible(device: torch.device) -> Iterator[None]:
+    """Make rendering independent of earlier work: restore the global random state, choose algorithms without timing."""
     cuda = device.type == "cuda"
     before = torch.backends.cudnn.allow_tf32
     with (
@@ -132,7 +132,7 @@ def _settled(device: torch.device) -> Iterator[None]:
 def to_frames(clip: Any) -> NDArray[np.uint8] | None:
     """Turn a clip of a pipeline's output, values from 0 to 1, into uint8 (frames, height, width, 3).
 
-    Takes a tensor (frames, 3, height, width), an array or pictures (frames, height, width, 3); None where a value
+    Takes a tensor (frames, 3, height, width), an array or pictures (frames, height, width, 3). Returns None if a value
     is not finite.
     """
     if not isinstance(clip, torch.Tensor):
@@ -142,23 +142,23 @@ def to_frames(clip: Any) -> NDArray[np.uint8] | None:
         clip = torch.from_numpy(array).permute(0, 3, 1, 2)
     if not bool(torch.isfinite(clip).all()):
         return None
-    # a frame at a time: a whole clip in 32 bits is large
+    # frame by frame, because a whole clip in 32 bits is large
     frames = [frame.float().mul(255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu() for frame in clip]
     return torch.stack(frames).numpy()
 
 
-def _remember(pipeline: Any, negative: str) -> None:
-    """Encode the negative prompt once: it is the same for every clip.
+def _cache_negative(pipeline: Any, negative: str) -> None:
+    """Cache the encoded negative prompt, which is the same for every clip.
 
-    Pipelines encode texts in methods of one kind of name; one that has none encodes as often as it wants.
+    Pipelines encode texts in methods called `_get_...prompt_embeds`. Without such a method, nothing is cached.
     """
     for name in dir(type(pipeline)):
         if name.startswith("_get_") and name.endswith("prompt_embeds"):
-            setattr(pipeline, name, _memo(getattr(pipeline, name), negative))
+            setattr(pipeline, name, _cached(getattr(pipeline, name), negative))
 
 
-def _memo(encode: Callable[..., Any], negative: str) -> Callable[..., Any]:
-    known: dict[str, Any] = {}
+def _cached(encode: Callable[..., Any], negative: str) -> Callable[..., Any]:
+    results: dict[str, Any] = {}
 
     @wraps(encode)
     def encoded(*args: Any, **kwargs: Any) -> Any:
@@ -168,8 +168,8 @@ def _memo(encode: Callable[..., Any], negative: str) -> Callable[..., Any]:
             return encode(*args, **kwargs)
         given = [*enumerate(args), *sorted(kwargs.items())]
         key = repr([(name, value) for name, value in given if not isinstance(value, torch.nn.Module)])
-        if key not in known:
-            known[key] = encode(*args, **kwargs)
-        return known[key]
+        if key not in results:
+            results[key] = encode(*args, **kwargs)
+        return results[key]
 
     return encoded

@@ -1,7 +1,7 @@
-"""Corpora of published videos: MicroLens-100k, and anyone's own table of videos.
+"""Corpora of published videos: MicroLens-100k, and any table of videos.
 
-`microlens` reads the raw files of MicroLens-100k or the data set on the hub that was made of them; `table` reads a
-CSV, TSV, JSONL or Parquet file, or any data set of the hub. Nothing heavy is imported before rows are read.
+`microlens` reads the raw files of MicroLens-100k, or the data set on the hub that was made of them. `table` reads a
+CSV, TSV, JSONL or Parquet file, or any data set of the hub. Heavy libraries are imported only when rows are read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the two corpora share: contents stand for places in fingerprints, and what is wrong is told in one line."""
+"""Shared by the two corpora: fingerprints that hold the content instead of its path, and counts of skipped lines."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ class DataCorpus(popbench.Corpus):
     """A corpus that is read from files or from the hub."""
 
     version = "1"
-    places: ClassVar[frozenset[str]] = frozenset()
-    """The options that say where the data are, and so are in no fingerprint: `content()` says what they are."""
+    location_options: ClassVar[frozenset[str]] = frozenset()
+    """Options that say where the data are. The fingerprint has `content()` instead of them."""
 
     def __init__(self, options: popbench.Options | None = None) -> None:
         super().__init__(options)
         self._tally = Tally()
 
     def fingerprint(self) -> Mapping[str, popbench.JSON]:
-        """Say what the rows are, wherever they lie; the content is None where they are not to be had."""
-        found = dict(popbench.Component.fingerprint(self))
-        unsaid = set(self.places)
+        """Identify the rows by their content, the same in any folder; the content is None if they are missing."""
+        base = dict(popbench.Component.fingerprint(self))
+        left_out = set(self.location_options)
         try:
             content = self.content()
-            unsaid.add("revision")  # another name of the commit, which is in the content
-        except UsageError:  # check() tells, together with what other components lack
+            left_out.add("revision")  # the content holds the commit that it names
+        except UsageError:  # check() reports it, together with problems of other components
             content = None
-        options = {name: value for name, value in self.options.determining().items() if name not in unsaid}
-        return {**found, "options": options, "content": content}
+        options = {name: value for name, value in self.options.determining().items() if name not in left_out}
+        return {**base, "options": options, "content": content}
 
     def rows(self, part: str) -> Iterator[popbench.Reference]:
-        """Yield the rows of one part; raises ValueError for another, UsageError for data that cannot be read."""
+        """Yield the rows of a part; raises ValueError for an unknown part, UsageError for unreadable data."""
         if part not in (*PARTS, "all"):
             raise ValueError(f"no part {part!r} in the corpus: expected {', '.join(PARTS)} or all")
-        return self._told(part)
+        return self._rows_of_part(part)
 
-    def _told(self, part: str) -> Iterator[popbench.Reference]:
+    def _rows_of_part(self, part: str) -> Iterator[popbench.Reference]:
         for line in self.check():
             raise UsageError(line)
         self._tally = tally = Tally()
@@ -49,8 +49,8 @@ class DataCorpus(popbench.Corpus):
 
     @abstractmethod
     def _rows(self, part: str, tally: Tally) -> Iterator[popbench.Reference]:
-        """Yield the rows of one part and count what is skipped or mended."""
+        """Yield the rows of one part, and count what is skipped or repaired."""
 
     def remarks(self) -> list[str]:
-        """Tell what was skipped or mended in the rows read last."""
+        """Return what was skipped or repaired in the rows read last, one line each."""
         return self._tally.lines()

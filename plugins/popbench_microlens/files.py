@@ -1,4 +1,4 @@
-"""Tables in files, row by row: CSV, TSV, JSONL and Parquet. Nothing is loaded whole, and no types are guessed."""
+"""Reads tables row by row from CSV, TSV, JSONL and Parquet. No file is loaded whole, and no types are guessed."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from popbench.errors import UsageError, one_line
 from popbench_microlens.lines import unreadable
 
 FORMATS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
-_FIELD = 2**31 - 1
-"""Characters in a field of a CSV at most."""
-_SAMPLE = 100
-"""Rows of a JSONL file that are looked at for the names of columns: a row may leave out what is empty."""
+_MAX_FIELD = 2**31 - 1
+"""The most characters of a CSV field."""
+_HEADER_ROWS = 100
+"""The number of JSONL rows that column names are taken from, because a row may leave out empty columns."""
 
 Row = tuple[int, dict[str, Any]]
 
 
 class TableFile:
-    """A file with one table. Every method raises UsageError in one line for a file that it cannot read."""
+    """A file with one table. Every method raises UsageError for a file that it cannot read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.format = FORMATS.get(path.suffix.lower(), "")
 
     def columns(self) -> list[str]:
-        """Return the names of the columns: from the header, the schema or the first rows; no more is read."""
-        with self._told():
+        """Return the names of the columns from the header, the schema or the first rows. No more is read."""
+        with self._usage_errors():
             if self.format == "csv":
                 with self._csv() as rows:
                     return self._header(rows)
             if self.format == "parquet":
                 return self._distinct(self._parquet().schema_arrow.names)
-            return list(dict.fromkeys(name for _, row in islice(self._json(), _SAMPLE) for name in row))
+            return list(dict.fromkeys(name for _, row in islice(self._json(), _HEADER_ROWS) for name in row))
 
     def rows(self, columns: Sequence[str]) -> Iterator[Row]:
-        """Yield the number of every row, from 1, and its values; `columns` are those that are wanted."""
-        with self._told():
+        """Yield every row's number, from 1, with its values. Parquet files are read for `columns` alone."""
+        with self._usage_errors():
             if self.format == "csv":
                 yield from self._csv_rows()
             elif self.format == "parquet":
@@ -50,7 +50,7 @@ class TableFile:
                 yield from self._json()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _usage_errors(self) -> Iterator[None]:
         try:
             yield
         except UnicodeDecodeError as error:
@@ -61,7 +61,7 @@ class TableFile:
     def _distinct(self, names: list[str]) -> list[str]:
         if len(names) == 1 and names[0].count(";") > 0:
             raise UsageError(f"{self.path}: its separator seems to be a semicolon: save it with commas, or as .tsv")
-        twice = next((name for at, name in enumerate(names) if name and name in names[:at]), None)
+        twice = next((name for index, name in enumerate(names) if name and name in names[:index]), None)
         if twice is not None:
             raise UsageError(f"{self.path}: column {twice!r} stands there twice: rename one")
         return names
@@ -70,7 +70,7 @@ class TableFile:
     def _csv(self) -> Iterator[Any]:
         delimiter = "\t" if self.path.suffix.lower() == ".tsv" else ","
         with self.path.open(encoding="utf-8-sig", newline="") as file:
-            csv.field_size_limit(_FIELD)  # the module's own is 128 KiB
+            csv.field_size_limit(_MAX_FIELD)  # the module's own is 128 KiB
             yield csv.reader(file, delimiter=delimiter, strict=True)
 
     def _header(self, rows: Any) -> list[str]:
@@ -94,21 +94,25 @@ class TableFile:
         try:
             yield from (cells for cells in rows if cells)
         except csv.Error as error:
-            what = "the table" if first == 0 else f"line {rows.line_num:,}"
-            raise UsageError(f"{self.path}: {what} cannot be read: {one_line(str(error))}") from error
+            place = "the table" if first == 0 else f"line {rows.line_num:,}"
+            raise UsageError(f"{self.path}: {place} cannot be read: {one_line(str(error))}") from error
 
     def _json(self) -> Iterator[Row]:
         number = 0
         with self.path.open(encoding="utf-8-sig", newline="\n") as file:
-            for at, line in enumerate(file, 1):
+            for line_number, line in enumerate(file, 1):
                 if not line.strip():
                     continue
                 try:
                     row = json.loads(line)
                 except (ValueError, RecursionError) as error:
-                    raise UsageError(f"{self.path}: line {at:,}: not JSON ({one_line(str(error), 120)})") from None
+                    raise UsageError(
+                        f"{self.path}: line {line_number:,}: not JSON ({one_line(str(error), 120)})"
+                    ) from None
                 if not isinstance(row, dict):
-                    raise UsageError(f"{self.path}: line {at:,}: not a JSON object: expected one on every line")
+                    raise UsageError(
+                        f"{self.path}: line {line_number:,}: not a JSON object: expected one on every line"
+                    )
                 number += 1
                 yield number, row
 

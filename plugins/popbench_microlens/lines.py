@@ -1,7 +1,7 @@
-"""Lines of files that were never checked: what can be read is read, the rest is counted with its place.
+"""Reads lines of unchecked files. Malformed lines are counted and skipped.
 
-The raw files of MicroLens-100k have no headers; titles hold commas, quotes and line breaks, some of them as CSV wants
-them and some not.
+The raw files of MicroLens-100k have no headers. Titles hold commas, quotes and line breaks, some quoted as in CSV and
+some not.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from popbench_microlens.tally import Tally
 
 _HEADER = re.compile(r"(video|item|user|photo)?[ _-]?ids?|vid|video|item|user", re.IGNORECASE)
 _BOM = b"\xef\xbb\xbf"
-_CLOSED = re.compile(r'[^"]*(?:""[^"]*)*"\s*')
-"""What follows an opening quote where the field ends with the line."""
-_OPEN = re.compile(r'[^"]*(?:""[^"]*)*')
-"""The same where the field goes on in the next line."""
+_REST_OF_FIELD = re.compile(r'[^"]*(?:""[^"]*)*"\s*')
+"""The text after an opening quote, for a field that ends with the line."""
+_OPEN_FIELD = re.compile(r'[^"]*(?:""[^"]*)*')
+"""The same for a field that goes on in the next line."""
 
 
 def read_ids(file: Path, tally: Tally, separators: str = "\t", fields: int = 3) -> list[str]:
@@ -31,59 +31,59 @@ def read_ids(file: Path, tally: Tally, separators: str = "\t", fields: int = 3) 
 
 
 def read_fields(file: Path, tally: Tally, separators: str = "\t", fields: int = 3) -> dict[str, list[str]]:
-    """Return all fields of an id's first line, by id in the file's order; else as `read_ids`."""
-    found: dict[str, list[str]] = {}
+    """Return all fields of each id's first line, in the file's order; otherwise as `read_ids`."""
+    by_id: dict[str, list[str]] = {}
     for number, line in enumerate(_lines(file, tally), 1):
         if not line.strip():
             continue
         cells = re.split(f"[{separators}]", line)
-        id_ = _plain(cells[0])
+        id_ = _without_quotes(cells[0])
         if number == 1 and _HEADER.fullmatch(id_):
             continue
         if len(cells) < fields or not id_:
             tally.malformed(file.name, number)
-        elif id_ in found:
+        elif id_ in by_id:
             tally.repeated(file.name, number)
         else:
-            found[id_] = [_plain(cell) for cell in cells]
-    if not found:
+            by_id[id_] = [_without_quotes(cell) for cell in cells]
+    if not by_id:
         raise UsageError(f"{file}: no videos in it: expected one on every line, its id in the first field")
-    return found
+    return by_id
 
 
-def read_pairs(file: Path, separator: str, known: Container[str], tally: Tally) -> dict[str, str]:
-    """Return the text of every known id: what follows the first separator of its line.
+def read_pairs(file: Path, separator: str, ids: Container[str], tally: Tally) -> dict[str, str]:
+    """Return the text of each id of `ids`: what follows the first separator of its line.
 
-    A text in proper quotes is unquoted, and may run over several lines; any other is taken as it stands.
+    A text in proper quotes is unquoted, and may span several lines. Any other text is taken unchanged.
     """
     lines = _lines(file, tally)
-    starts = Counter(_plain(line.partition(separator)[0]) for line in lines if separator in line)
-    # Where an id has one line in all, that line is its own, and no line of a quoted text that happens to look like it.
-    alone = {id_ for id_, count in starts.items() if count == 1 and id_ in known}
-    found: dict[str, str] = {}
-    at = 0
-    while at < len(lines):
-        number, line = at + 1, lines[at]
-        at += 1
+    starts = Counter(_without_quotes(line.partition(separator)[0]) for line in lines if separator in line)
+    # The only line that starts with an id belongs to that id, and is no line of another video's quoted text.
+    alone = {id_ for id_, count in starts.items() if count == 1 and id_ in ids}
+    texts: dict[str, str] = {}
+    position = 0
+    while position < len(lines):
+        number, line = position + 1, lines[position]
+        position += 1
         head, between, rest = line.partition(separator)
-        id_ = _plain(head)
-        if not line.strip() or (number == 1 and _HEADER.fullmatch(id_) and id_ not in known):
+        id_ = _without_quotes(head)
+        if not line.strip() or (number == 1 and _HEADER.fullmatch(id_) and id_ not in ids):
             continue
-        if not between or id_ not in known:
+        if not between or id_ not in ids:
             tally.malformed(file.name, number)
             continue
-        text, more = _text(rest.strip(), lines[at:] if _unclosed(rest) else (), separator, alone)
-        at += more
-        if id_ in found:
+        text, more = _text(rest.strip(), lines[position:] if _continues(rest) else (), separator, alone)
+        position += more
+        if id_ in texts:
             tally.repeated(file.name, number)
         else:
-            found[id_] = text
-    return found
+            texts[id_] = text
+    return texts
 
 
-def count_rows(file: Path, known: Iterable[str], tally: Tally) -> Mapping[str, int]:
-    """Count the rows of every known id, which is their second field of at least three, between tabs."""
-    names = {id_.encode(): id_ for id_ in known}
+def count_rows(file: Path, ids: Iterable[str], tally: Tally) -> Mapping[str, int]:
+    """Count the rows of each id of `ids`. The id is the second of at least three tab-separated fields."""
+    names = {id_.encode(): id_ for id_ in ids}
     counts = dict.fromkeys(names, 0)
     try:
         with file.open("rb") as lines:
@@ -92,14 +92,14 @@ def count_rows(file: Path, known: Iterable[str], tally: Tally) -> Mapping[str, i
                 if len(fields) == 3 and fields[1] in counts:
                     counts[fields[1]] += 1
                 elif line.strip():
-                    _count_odd(file, number, fields, counts, tally)
+                    _count_malformed(file, number, fields, counts, tally)
     except OSError as error:
         raise unreadable(file, error) from error
     return {names[id_]: count for id_, count in counts.items()}
 
 
-def _count_odd(file: Path, number: int, fields: Sequence[bytes], counts: dict[bytes, int], tally: Tally) -> None:
-    id_ = _plain(fields[1].decode("utf-8", "replace")) if len(fields) > 1 else ""
+def _count_malformed(file: Path, number: int, fields: Sequence[bytes], counts: dict[bytes, int], tally: Tally) -> None:
+    id_ = _without_quotes(fields[1].decode("utf-8", "replace")) if len(fields) > 1 else ""
     if len(fields) == 3 and id_.encode() in counts:
         counts[id_.encode()] += 1
     elif not (number == 1 and _HEADER.fullmatch(id_)):
@@ -107,7 +107,7 @@ def _count_odd(file: Path, number: int, fields: Sequence[bytes], counts: dict[by
 
 
 def unreadable(file: Path, error: BaseException) -> UsageError:
-    """Build the error for a file that the system does not let be read."""
+    """Return the error for a file that cannot be read."""
     return UsageError(f"{file}: cannot be read ({one_line(error)})")
 
 
@@ -128,26 +128,26 @@ def _lines(file: Path, tally: Tally) -> list[str]:
     return [line.removesuffix("\r") for line in text.split("\n")]
 
 
-def _plain(cell: str) -> str:
+def _without_quotes(cell: str) -> str:
     cell = cell.strip()
     return cell[1:-1].strip() if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell
 
 
-def _unclosed(rest: str) -> bool:
+def _continues(rest: str) -> bool:
     text = rest.strip()
-    return text.startswith('"') and _OPEN.fullmatch(text, 1) is not None
+    return text.startswith('"') and _OPEN_FIELD.fullmatch(text, 1) is not None
 
 
 def _text(first: str, following: Sequence[str], separator: str, alone: Container[str]) -> tuple[str, int]:
-    """Return the text that starts with `first`, and how many of the following lines are part of it."""
-    if first.startswith('"') and _CLOSED.fullmatch(first, 1):
+    """Return the text that starts with `first`, and how many of the following lines belong to it."""
+    if first.startswith('"') and _REST_OF_FIELD.fullmatch(first, 1):
         return _unquoted(first), 0
     for count, line in enumerate(following, 1):
-        if _plain(line.partition(separator)[0]) in alone:
+        if _without_quotes(line.partition(separator)[0]) in alone:
             break  # the quote was never closed: the next video starts here
-        if _CLOSED.fullmatch(line):
+        if _REST_OF_FIELD.fullmatch(line):
             return _unquoted("\n".join([first, *following[:count]])), count
-        if not _OPEN.fullmatch(line):
+        if not _OPEN_FIELD.fullmatch(line):
             break
     return first, 0
 

@@ -1,4 +1,4 @@
-"""The corpus of the paper: MicroLens-100k, from its raw files or from the hub, split as MMRA was trained."""
+"""The corpus of the paper: MicroLens-100k, from its raw files or from the hub, with the split of MMRA's training."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UNVERIFIED = (
     "hold videos of other parts; give ids=FILE, or the raw files with path=FOLDER"
 )
 _NUMBERS = {str(number): None for number in range(1, split.VIDEOS + 1)}
-"""The ids of MicroLens-100k, where they count its videos."""
+"""The ids of MicroLens-100k: its videos are numbered."""
 _COLUMNS = ("video_id", "title_en", "cover_desc", "caption_en", "partition")
 _NUMBER_COLUMNS = {"comments": "comment_count", "views": "views", "likes": "likes"}
 
@@ -67,7 +67,7 @@ class MicroLens(DataCorpus):
     """
 
     Options: ClassVar[type[popbench.Options]] = MicroLensOptions
-    places = frozenset({"path", "ids"})
+    location_options = frozenset({"path", "ids"})
     known_as = "microlens"
 
     def __init__(self, options: popbench.Options | None = None) -> None:
@@ -79,59 +79,59 @@ class MicroLens(DataCorpus):
             self.note = UNVERIFIED
 
     def fingerprint(self) -> Mapping[str, popbench.JSON]:
-        """Say what the rows are; `popularity` is left out where it is the number of comments, as it was before."""
-        found = super().fingerprint()
+        """Identify the rows. `popularity=comments` is left out, as it was before the option existed."""
+        base = super().fingerprint()
         if self.options.popularity != "comments":
-            return found
-        # The option came later than the corpus: runs and indexes made without it are of the same rows.
-        options = {name: value for name, value in found["options"].items() if name != "popularity"}
-        return {**found, "options": options}
+            return base
+        # The option is newer than the corpus: runs and indexes made without it have the same rows.
+        options = {name: value for name, value in base["options"].items() if name != "popularity"}
+        return {**base, "options": options}
 
     def label(self) -> str:
-        """Name the corpus without the places of its files."""
+        """Return a label without the paths of files."""
         fields = MicroLensOptions.model_fields
         return make_label(
             "microlens",
             {
                 name: value
                 for name, value in self.options.determining().items()
-                if name not in self.places and value != fields[name].default
+                if name not in self.location_options and value != fields[name].default
             },
         )
 
     def check(self) -> list[str]:
-        """List what is missing: the folder or files of it, the hub's data set, the list of ids, the videos' folder."""
-        found = [self._hub.problem if self._raw is None else self._raw.problem]
+        """List what is missing: raw files, the hub's data set, the list of ids, the folder of videos."""
+        problems = [self._hub.problem if self._raw is None else self._raw.problem]
         if self.options.ids is not None and not is_there(user_path(self.options.ids)):
-            found.append(f"ids={self.options.ids}: there is no such file; {LIKES} of the raw files is one")
-        found.append(folder_problem("videos", self.options.videos))
-        return [line for line in found if line is not None]
+            problems.append(f"ids={self.options.ids}: there is no such file; {LIKES} of the raw files is one")
+        problems.append(folder_problem("videos", self.options.videos))
+        return [line for line in problems if line is not None]
 
     def content(self) -> str:
-        """Identify the rows: a hash of the raw files or the hub's commit, with the list of ids and the split's rule."""
-        found = [f"split {split.VERSION}"]
+        """Return a hash of the raw files or the hub's commit, with the list of ids and the version of the split."""
+        contents = [f"split {split.SPLIT_VERSION}"]
         if self.options.popularity != "comments":
-            found.append(f"popularity {self.options.popularity}")
+            contents.append(f"popularity {self.options.popularity}")
         try:
             if self.options.ids is not None:
-                found.append(f"ids {sha256(user_path(self.options.ids))}")
+                contents.append(f"ids {sha256(user_path(self.options.ids))}")
         except (OSError, ValueError) as error:
             raise unreadable(user_path(self.options.ids), error) from error
         if self._raw is not None:
-            found.append(f"raw {self._raw.digest()}")
+            contents.append(f"raw {self._raw.digest()}")
         elif self._hub.commit is not None:
-            found.append(f"hub {self._hub.commit}")
+            contents.append(f"hub {self._hub.commit}")
         else:
             raise UsageError(str(self._hub.problem))
-        return hashlib.sha256("\n".join(found).encode()).hexdigest()[:32]
+        return hashlib.sha256("\n".join(contents).encode()).hexdigest()[:32]
 
     def _rows(self, part: str, tally: Tally) -> Iterator[popbench.Reference]:
         parts, records = self._split(tally)
         folder = self._videos()
         names = frozenset() if folder is None else video_names(folder)
         for record in records:
-            of = parts.get(record.id)
-            if of is None:
+            own_part = parts.get(record.id)
+            if own_part is None:
                 tally.add("ids", "video", "that the list lacks left out", f"video {record.id}")
             elif not record.title or not record.tag:
                 lacks = "partition" if record.title else "title"
@@ -139,7 +139,7 @@ class MicroLens(DataCorpus):
             elif record.popularity is None:
                 fate = f"whose number of {self.options.popularity} cannot be read left out"
                 tally.add(record.source["number"], "video", fate, f"video {record.id}")
-            elif part in (of, "all"):
+            elif part in (own_part, "all"):
                 name = f"{record.id}.mp4"
                 video = folder / name if folder is not None and name in names else None
                 yield popbench.Reference(
@@ -147,20 +147,20 @@ class MicroLens(DataCorpus):
                 )
 
     def _split(self, tally: Tally) -> tuple[dict[str, str], Iterator[Record]]:
-        """Return the part of every id, drawn over the best order that is known, and all videos."""
+        """Return the part of every id, drawn over the best known order, and all videos."""
         order = None if self.options.ids is None else read_ids(user_path(self.options.ids), tally, "\t,", fields=1)
         if self._raw is not None:
             ids = self._raw.ids(tally)
             order, records = order or ids, self._raw.records(ids, tally, self.options.popularity)
         else:
             order, records = order or self._order_of_hub(), self._of_hub(tally)
-        found = split.parts(order)
-        for line in split.selection_remark(found):
-            tally.tell(line)
-        return found, records
+        part_of = split.parts(order)
+        for line in split.selection_remark(part_of):
+            tally.add_line(line)
+        return part_of, records
 
     def _order_of_hub(self) -> list[str]:
-        """Guess the order: the hub lacks some of the videos, but ids that count them tell the others."""
+        """Return the likely order of all ids: the hub lacks some videos, but if ids are numbers, the gaps are known."""
         try:
             ids = list(dict.fromkeys(text(row["video_id"]) for row in self._hub.rows(["video_id"])))
         except ValueError as error:
@@ -177,8 +177,8 @@ class MicroLens(DataCorpus):
             except ValueError as error:
                 raise UsageError(f"hub data set {DATA_SET}: row {number:,}: {error}") from None
             try:
-                # likes and views were copied from a raw file with malformed lines; comments were counted
-                found = popularity(row[column]) if column == "comment_count" else count(row[column])
+                # likes and views come from a raw file with malformed lines; comments were counted
+                amount = popularity(row[column]) if column == "comment_count" else count(row[column])
             except ValueError as error:
                 raise UsageError(
                     f"hub data set {DATA_SET}: row {number:,} (video {id_ or 'without an id'}): {column} {error}"
@@ -188,7 +188,7 @@ class MicroLens(DataCorpus):
                 tally.add(DATA_SET, "row", fate, f"row {number:,}")
                 continue
             seen.add(id_)
-            yield Record(id_, title, cover, caption, tag, found, source)
+            yield Record(id_, title, cover, caption, tag, amount, source)
 
     def _videos(self) -> Path | None:
         if self.options.videos is not None:

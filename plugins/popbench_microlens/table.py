@@ -1,4 +1,4 @@
-"""A corpus of anyone's own: a table of videos in a file or on the hub, its columns named by options."""
+"""A corpus from any table of videos, in a file or on the hub. Options name its columns."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from popbench_microlens.values import folder_problem, is_there, popularity, text
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 _PARTS = {"train": "train", "valid": "valid", "validation": "valid", "test": "test"}
-_ALL = "all"
-"""The tag of rows that have none."""
+_DEFAULT_TAG = "all"
+"""The tag of rows without one."""
 _COLUMNS = ("title", "popularity", "description", "caption", "tag", "id", "video", "parts")
 
 
-def _column(what: str) -> Any:
-    return pydantic.Field(None, min_length=1, description=f"the column of {what}")
+def _column(content: str) -> Any:
+    return pydantic.Field(None, min_length=1, description=f"the column of {content}")
 
 
 class TableOptions(popbench.CorpusOptions):
@@ -60,7 +60,7 @@ class Table(DataCorpus):
     """
 
     Options: ClassVar[type[popbench.Options]] = TableOptions
-    places = frozenset({"path"})
+    location_options = frozenset({"path"})
 
     def __init__(self, options: popbench.Options | None = None) -> None:
         super().__init__(options)
@@ -75,36 +75,37 @@ class Table(DataCorpus):
         return is_there(path, Path.exists) or path.suffix.lower() in FORMATS or not _HUB_ID.fullmatch(self.options.path)
 
     def _own_name(self) -> str:
-        if not self._local and self.options.path.lower() == DATA_SET.lower():  # the hub takes either case
+        if not self._local and self.options.path.lower() == DATA_SET.lower():  # the hub ignores case
             return MicroLens.known_as
         path = PurePath(self.options.path)
         return path.stem if self._local else path.name
 
     @property
     def part(self) -> str:
-        """The part that references come from; `all` for MicroLens without `parts`, whose rows may be of any of them.
+        """Return the part that references come from; `all` for MicroLens without `parts`.
 
-        They are all read as `test`, which predictors were not trained on; of MicroLens, some were trained on others.
+        Without `parts`, all rows are read as `test`, which counts as unseen by predictors. Predictors were trained on
+        other parts of MicroLens, so its rows must not count as unseen.
         """
         part = super().part
         unsorted = self.known_as == MicroLens.known_as and self.options.parts is None
         return "all" if unsorted and part == "test" else part
 
     def label(self) -> str:
-        """Name the corpus by its data, not by all of its columns."""
+        """Return a label with the data's name, without the columns."""
         part = {} if self.options.part == "test" else {"part": self.options.part}
         return make_label("table", {"data": self.known_as, **part}).replace("|", "/")
 
     def check(self) -> list[str]:
         """List what is missing: the file or the hub's data set, a column, the folder of videos."""
-        found = [self._file_problem() if self._local else self._hub.problem]
-        if found == [None]:
-            found = [self._content_problem()]
-        found.append(folder_problem("videos", self.options.videos))
-        return [line for line in found if line is not None]
+        problems = [self._file_problem() if self._local else self._hub.problem]
+        if problems == [None]:
+            problems = [self._content_problem()]
+        problems.append(folder_problem("videos", self.options.videos))
+        return [line for line in problems if line is not None]
 
     def content(self) -> str:
-        """Identify the rows: the SHA-256 of the file, or the hub's commit."""
+        """Return the SHA-256 of the file, or the hub's commit."""
         if not self._local:
             if self._hub.commit is None:
                 raise UsageError(str(self._hub.problem))
@@ -132,29 +133,29 @@ class Table(DataCorpus):
         return None
 
     def _content_problem(self) -> str | None:
-        """Say what is wrong as far as the names of columns tell; the rest is found when rows are read."""
+        """Return a problem with the names of columns; other problems are found when rows are read."""
         try:
             columns = TableFile(self._path).columns() if self._local else self._hub.columns
             if columns is None:  # not downloaded yet
                 return None
             if not columns:
                 return f"{self.options.path}: no rows"
-            for option, column in self._wanted().items():
+            for option, column in self._named_columns().items():
                 if column not in columns:
                     return f"{self.options.path}: {option}={column}: {unknown('column', column, columns)}"
-            if self._local and next(TableFile(self._path).rows(list(self._wanted().values())), None) is None:
+            if self._local and next(TableFile(self._path).rows(list(self._named_columns().values())), None) is None:
                 return f"{self.options.path}: no rows"
         except UsageError as error:
             return str(error)
         return None
 
-    def _wanted(self) -> Mapping[str, str]:
+    def _named_columns(self) -> Mapping[str, str]:
         """Return the columns by the option that names them."""
         named = {option: getattr(self.options, option) for option in _COLUMNS}
         return {option: column for option, column in named.items() if column is not None}
 
     def _rows(self, part: str, tally: Tally) -> Iterator[popbench.Reference]:
-        wanted = self._wanted()
+        wanted = self._named_columns()
         columns = list(dict.fromkeys(wanted.values()))
         rows: Iterator[Row] = (
             TableFile(self._path).rows(columns) if self._local else enumerate(self._hub.rows(columns), 1)
@@ -167,23 +168,23 @@ class Table(DataCorpus):
             try:
                 count = popularity(row.get(wanted["popularity"]))
             except ValueError as error:
-                raise self._wrong(number, f"{wanted['popularity']} {error}") from None
+                raise self._row_error(number, f"{wanted['popularity']} {error}") from None
             id_ = values.get("id", str(number))
             if not id_:
-                raise self._wrong(number, f"{wanted['id']} is empty: every row needs an id")
+                raise self._row_error(number, f"{wanted['id']} is empty: every row needs an id")
             if "id" in wanted and seen.setdefault(id_, number) != number:
                 raise UsageError(f"{self.options.path}: id {id_!r} stands in rows {seen[id_]:,} and {number:,}")
-            of = self._part(number, values)
-            if not self._kept(number, values, tally) or part not in (of, "all"):
+            own_part = self._part(number, values)
+            if not self._has_text(number, values, tally) or part not in (own_part, "all"):
                 continue
             if values.get("tag") == "":
-                tally.add(self.options.path, "row", f"without a tag given the tag {_ALL!r}", f"row {number:,}")
+                tally.add(self.options.path, "row", f"without a tag given the tag {_DEFAULT_TAG!r}", f"row {number:,}")
             yield popbench.Reference(
                 id=id_,
                 title=values["title"],
                 description=values.get("description", ""),
                 caption=values.get("caption", ""),
-                tag=values.get("tag") or _ALL,
+                tag=values.get("tag") or _DEFAULT_TAG,
                 popularity=count,
                 video=self._video(folder, id_, values.get("video")),
             )
@@ -196,22 +197,22 @@ class Table(DataCorpus):
         try:
             return text(value)
         except ValueError as error:
-            raise self._wrong(number, f"{getattr(self.options, option)} {error}") from None
+            raise self._row_error(number, f"{getattr(self.options, option)} {error}") from None
 
-    def _wrong(self, number: int, what: str) -> UsageError:
-        return UsageError(f"{self.options.path}: row {number:,}: {what}")
+    def _row_error(self, number: int, problem: str) -> UsageError:
+        return UsageError(f"{self.options.path}: row {number:,}: {problem}")
 
     def _part(self, number: int, values: Mapping[str, str]) -> str:
         if "parts" not in values:
             return "test"
-        found = _PARTS.get(values["parts"].lower())
-        if found is None:
-            what = f"{self.options.parts} {values['parts']!r} is no part (possible: {', '.join(_PARTS)})"
-            raise self._wrong(number, what)
-        return found
+        part = _PARTS.get(values["parts"].lower())
+        if part is None:
+            problem = f"{self.options.parts} {values['parts']!r} is no part (possible: {', '.join(_PARTS)})"
+            raise self._row_error(number, problem)
+        return part
 
-    def _kept(self, number: int, values: Mapping[str, str], tally: Tally) -> bool:
-        """Whether a row says anything; count it where it has no title."""
+    def _has_text(self, number: int, values: Mapping[str, str], tally: Tally) -> bool:
+        """Return whether a row has any text; count it if it has no title."""
         if values["title"]:
             return True
         kept = bool(values.get("description") or values.get("caption"))
@@ -220,7 +221,7 @@ class Table(DataCorpus):
         return kept
 
     def _folder(self) -> Path | None:
-        """Return the folder that video files are looked up in: the one given, else that of the table."""
+        """Return the folder of video files: the given one, else that of the table."""
         if self.options.videos is not None:
             return user_path(self.options.videos)
         return self._path.parent if self._local and self.options.video is not None else None

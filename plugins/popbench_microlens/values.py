@@ -1,4 +1,4 @@
-"""What both corpora do with single values: texts, numbers, and the video file of a row."""
+"""Reads single values: texts, numbers, and the video file of a row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COUNT = re.compile(r"\d+(\.0)?", re.ASCII)
 
 
 def text(value: Any) -> str:
-    """Return a value as text without outer blanks; a whole number has no decimals, whatever type its column has.
+    """Return a value as text without outer blanks. A whole number gets no decimals, whatever the type of its column.
 
     Raises ValueError for lists and objects.
     """
@@ -31,7 +31,7 @@ def text(value: Any) -> str:
 
 
 def popularity(value: Any) -> int | float:
-    """Return a finite number of at least 0, whole where it is; raises ValueError that says what is wrong."""
+    """Return a finite number of at least 0, as int if it is whole; raises ValueError otherwise."""
     if value is None or (isinstance(value, str) and not value.strip()):
         raise ValueError("is empty")
     shown = one_line(repr(value), 60)
@@ -51,25 +51,25 @@ def popularity(value: Any) -> int | float:
 
 
 def count(value: Any) -> int | None:
-    """Return a whole number of at least 0; None for whatever else, `1.2k` and `1.000` among it: none is guessed."""
+    """Return a whole number of at least 0; None for anything else, such as `1.2k` and `1.000`, which are ambiguous."""
     if isinstance(value, str) and not _COUNT.fullmatch(value.strip()):
         return None
     try:
-        found = popularity(value)
+        number = popularity(value)
     except ValueError:
         return None
-    return found if isinstance(found, int) else None
+    return number if isinstance(number, int) else None
 
 
 def folder_problem(option: str, given: str | None) -> str | None:
-    """Say that a folder which an option names is not there; None where it is, or none is named."""
+    """Return one line if the folder that an option names is missing; None if it exists, or none is named."""
     if given is None:
         return None
     return None if is_there(user_path(given), Path.is_dir) else f"{option}={given}: there is no such folder"
 
 
 def is_there(path: Path, kind: Callable[[Path], bool] = Path.is_file) -> bool:
-    """Whether there is a file, or a folder, of this name; no name is too long, or too odd, to be asked for."""
+    """Return whether a file, or a folder, exists. Names that are too long or invalid give False."""
     try:
         return kind(path)
     except (OSError, ValueError):
@@ -77,7 +77,8 @@ def is_there(path: Path, kind: Callable[[Path], bool] = Path.is_file) -> bool:
 
 
 def video_names(folder: Path) -> frozenset[str]:
-    """List the names in a folder of videos: one look for all rows; raises UsageError where that fails."""
+    """Return the names in a folder of videos, read once for all rows; raises UsageError if that fails."""
+
     try:
         return frozenset(path.name for path in folder.iterdir())
     except OSError as error:

@@ -83,7 +83,7 @@ class MMRAPredictor(popbench.Predictor):
         return find_encoders({name: getattr(self.options, name) for name in ROLES}, self._card)
 
     def label(self) -> str | None:
-        """Name the model by its folder."""
+        """Return a label with the name of the model's folder."""
         if self._folder is None:
             return None
         named = {} if self._folder.name == "mmra" else {"path": self._folder.name}

@@ -188,7 +188,7 @@ def evaluate(
     seen = [f"{source.name}/{name}" for name in (PARTS if part == "all" else (part,))]
     shared = [name for name in seen if name in trained.card["trained_on"]]
     if shared:
-        remarks.append(f"The model was trained on {' and '.join(shared)}: these metrics flatter it.")
+        remarks.append(f"The model was trained on {' and '.join(shared)}: these metrics are too favourable.")
     measured_digest = (trained.card["corpus"] or {}).get("parts", {}).get(part)
     if measured_digest not in (None, dataset.parts[part].digest):
         remarks.append(f"These are not the videos, or not the numbers, of part {part} that the card is of.")

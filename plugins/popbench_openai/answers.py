@@ -1,4 +1,4 @@
-"""From a chat API's JSON to a completion, whatever of it is there."""
+"""Reads a chat API's JSON as a completion. Missing fields are tolerated."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from popbench import JSON
 from popbench_openai.faults import CallError, Kind
 
 _INTERRUPTED = ("error", "insufficient_system_resource", "abort")
-"""What OpenRouter, DeepSeek and vLLM call an answer that they broke off themselves."""
+"""The finish_reason of OpenRouter, DeepSeek and vLLM for an answer that they broke off themselves."""
 
 _UNSUPPORTED = ("minLength", "maxLength")
-"""Bounds that strict schemas do not take everywhere; the harness looks at what comes back in any case."""
+"""Bounds that not every server accepts in a strict schema. The harness checks answers in any case."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ChatRequest:
     """A chat as it is asked: `format` is its response_format, `fell_back` whether the server refused a better one."""
 
     chat: popbench.Chat
@@ -27,7 +27,7 @@ class Asked:
     fell_back: bool
 
     def response_format(self) -> dict[str, JSON] | None:
-        """Return the request's response_format; a chat that reasons gets a schema that begins with the reasoning."""
+        """Return the response_format. The schema of a chat that reasons begins with the reasoning."""
         if self.format == "json_object":
             return {"type": "json_object"}
         if self.format != "json_schema":
@@ -45,10 +45,10 @@ def _strict(schema: JSON) -> Any:
     return [_strict(value) for value in schema] if isinstance(schema, list) else schema
 
 
-def read(asked: Asked, body: JSON, seconds: float, hide: Callable[[str], str]) -> popbench.Completion:
-    """Read an answer; raises CallError where it holds none, and where the model or its provider refuses.
+def read(request: ChatRequest, body: JSON, seconds: float, hide: Callable[[str], str]) -> popbench.Completion:
+    """Read an answer; raises CallError if there is none, or the model or its provider refuses.
 
-    `hide` blots out what must not be written.
+    `hide` removes secrets from a text.
     """
     choices = body.get("choices") if isinstance(body, dict) else None
     choice = choices[0] if isinstance(choices, list) and choices else None
@@ -65,30 +65,30 @@ def read(asked: Asked, body: JSON, seconds: float, hide: Callable[[str], str]) -
     text = hide(_text(message.get("content")))
     reasoning = hide(_text(message.get("reasoning_content") or message.get("reasoning")))
     parsed = _object(text)
-    if asked.chat.reasons and asked.format == "json_schema" and parsed is not None:
+    if request.chat.reasons and request.format == "json_schema" and parsed is not None:
         reasoning = "\n\n".join(part for part in (reasoning, _text(parsed.get("reasoning"))) if part)
     return popbench.Completion(
-        asked.chat.id,
+        request.chat.id,
         text,
         reasoning or None,
         _usage(body.get("usage")),
         seconds,
-        notes=tuple(_notes(asked, why, text, parsed)),
+        notes=tuple(_notes(request, why, text, parsed)),
     )
 
 
-def _notes(asked: Asked, why: JSON, text: str, parsed: JSON) -> Iterator[str]:
+def _notes(request: ChatRequest, why: JSON, text: str, parsed: JSON) -> Iterator[str]:
     if why == "length":
         yield "cut at the limit of tokens" + ("" if text.strip() else " before any answer")
-    if asked.fell_back:
-        instead = "none" if asked.format == "off" else asked.format
+    if request.fell_back:
+        instead = "none" if request.format == "off" else request.format
         yield f"the server refused a response_format; asked with {instead}"
-    if asked.format != "off" and parsed is None and why != "length":
-        yield f"the server ignored response_format {asked.format}"
+    if request.format != "off" and parsed is None and why != "length":
+        yield f"the server ignored response_format {request.format}"
 
 
 def _text(content: JSON) -> str:
-    """Return a message's text, also where it comes in parts."""
+    """Return a message's text, also if it comes in parts."""
     if isinstance(content, list):
         return "".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
     return content if isinstance(content, str) else ""
@@ -103,18 +103,18 @@ def _object(text: str) -> dict[str, JSON] | None:
 
 
 def _usage(usage: JSON) -> dict[str, int] | None:
-    """Count tokens: `output` includes those of the reasoning, which are told apart where the server does."""
+    """Return token counts. `output` includes reasoning tokens, which have their own count if the server gives one."""
     if not isinstance(usage, dict):
         return None
     details = usage.get("completion_tokens_details")
-    found = {
+    tokens = {
         "input": _count(usage.get("prompt_tokens")),
         "output": _count(usage.get("completion_tokens")),
         "reasoning": _count(details.get("reasoning_tokens")) if isinstance(details, dict) else None,
     }
-    return {kind: count for kind, count in found.items() if count is not None} or None
+    return {kind: count for kind, count in tokens.items() if count is not None} or None
 
 
 def _count(value: JSON) -> int | None:
-    """Read a number of tokens; None where it is none."""
+    """Return a number of tokens; None if the value is no whole number of at least 0."""
     return int(value) if type(value) in (int, float) and value >= 0 and value == value // 1 else None

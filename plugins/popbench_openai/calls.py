@@ -1,7 +1,8 @@
-"""Calls to a chat API through the `openai` SDK: one attempt after another until there is an answer.
+"""Calls a chat API through the `openai` SDK, and repeats attempts until there is an answer.
 
-The SDK opens connections, writes requests and knows the errors of its transport. Whether to try again is decided
-here, by type, and answers are read from their JSON: servers send shapes that the SDK's types do not foresee.
+The SDK opens connections, writes requests and classifies errors of its transport. This module decides whether to try
+again, by the kind of error. It reads answers from their JSON, because servers send shapes that the SDK's types do not
+have.
 """
 
 from __future__ import annotations
@@ -18,24 +19,24 @@ import openai
 import popbench
 from popbench import JSON
 from popbench_openai import retries
-from popbench_openai.answers import Asked, read
+from popbench_openai.answers import ChatRequest, read
 from popbench_openai.faults import CallError, Kind, of_body, of_connection, of_status
 from popbench_openai.options import OPENAI_URL, ChatOptions
 
 LOST_IN_A_ROW = 3
-"""So many calls given up with no answer in between: the server is down, and the rest is left for later. Before the
-first success, so many equal rejections: an option is wrong."""
+"""After this many failed calls without an answer in between, the server counts as down, and the run ends. After this
+many equal rejections before the first success, an option counts as wrong."""
 
 ERRORS_IN_A_ROW = 12
-"""The same where the server answers, with errors: a few prompts that it stumbles over must not hold up the rest."""
+"""The same for a server that answers with errors: a few prompts that it cannot handle must not end the run."""
 
 _FIRST_CONTACT = 2
-"""Further attempts at an address where nobody has answered yet."""
+"""Further attempts at an address that has never answered."""
 
 _SHORTEST_KEY = 8
-"""Characters below which a key is no secret: servers that want none are given `x`, `none` or `EMPTY`."""
+"""Keys with fewer characters are not secret: servers without keys are often given `x`, `none` or `EMPTY`."""
 
-_LADDER = {
+_FALLBACKS = {
     "auto": ("json_schema", "json_object", "off"),
     "json_schema": ("json_schema", "off"),
     "json_object": ("json_object", "off"),
@@ -46,40 +47,40 @@ _OUTPUT_GUESS = 500
 
 
 class Model(Protocol):
-    """What calls have to know of a model: its options, its server and its key."""
+    """What calls need of a model: its options, its server and its key."""
 
     options: Any
     """Its `ChatOptions`."""
 
     @property
     def url(self) -> str:
-        """The server's address as it is asked."""
+        """Return the server's address."""
 
     @property
     def shown_url(self) -> str:
-        """The address without what may be secret in it."""
+        """Return the address without possible secrets, for messages."""
 
     @property
     def key(self) -> str:
-        """The key, empty where there is none."""
+        """Return the key; empty if there is none."""
 
     @property
     def key_variable(self) -> str:
-        """The environment variable of the key, empty for none."""
+        """Return the environment variable of the key; empty if there is none."""
 
 
 class Calls:
-    """All calls of one `generate`: the client, the pace, and what is learnt of the server."""
+    """All calls of one `generate`: the client, the rate limits, and what was learnt about the server."""
 
     def __init__(self, model: Model) -> None:
         options: ChatOptions = model.options
         self._options = options
         self._model = model
         self._key = model.key
-        self._who = f"{options.model} at {model.shown_url}"
-        self._formats = _LADDER[options.structured]
+        self._name = f"{options.model} at {model.shown_url}"
+        self._formats = _FALLBACKS[options.structured]
         self._refused = 0
-        self._lost = 0
+        self._failed_in_a_row = 0
         self._works = False
         self._rejected: Counter[str] = Counter()
         self._brake = retries.Brake()
@@ -88,15 +89,15 @@ class Calls:
         self._client: openai.AsyncOpenAI
 
     async def __aenter__(self) -> Calls:
-        """Make the client; connections are opened when they are needed."""
+        """Make the client. Connections are opened when they are needed."""
         self._client = openai.AsyncOpenAI(
             api_key=self._key or "none",
             base_url=self._model.url,
             max_retries=0,
             timeout=None,
-            http_client=openai.DefaultAioHttpClient(timeout=None),  # half the time a call takes here
+            http_client=openai.DefaultAioHttpClient(timeout=None),  # a call takes half the time with it
         )
-        if self._model.url != OPENAI_URL:  # what the environment holds for OpenAI is no other server's business
+        if self._model.url != OPENAI_URL:  # OpenAI's settings in the environment must not go to another server
             self._client.organization = self._client.project = None
             self._client._custom_headers = {}
         return self
@@ -106,76 +107,80 @@ class Calls:
         await self._client.close()
 
     async def answer(self, chat: popbench.Chat) -> popbench.Completion | popbench.Failure:
-        """Answer one chat; raises ComponentError where no call can succeed."""
+        """Answer one chat; raises ComponentError if no call can succeed."""
         options = self._options
         attempt, first = 0, None
         last: CallError | None = None
         while True:
-            tokens = await self._turn(chat)
+            tokens = await self._wait_for_turn(chat)
             first = first or time.monotonic()
-            if last is not None and time.monotonic() - first > options.retry_seconds:  # it was a long wait
-                return self._given_up(chat, last, attempt, time.monotonic() - first)
-            asked = self._asked(chat)
+            if (
+                last is not None and time.monotonic() - first > options.retry_seconds
+            ):  # waiting for its turn took too long
+                return self._failure(chat, last, attempt, time.monotonic() - first)
+            request = self._chat_request(chat)
             refused = self._refused
             try:
-                completion = await self._attempt(asked, tokens)
+                completion = await self._attempt(request, tokens)
             except CallError as fault:
                 if fault.kind is Kind.FORMAT:
                     self._refused = max(self._refused, refused + 1)
                     continue
                 wait = retries.backoff(attempt, fault.retry_after)
                 passed = time.monotonic() - first
-                # A server that was there comes back; one that never was is a wrong address, or not started.
+                # A server that has answered before may come back; else the address is wrong, or it was not started.
                 retries_left = options.max_retries
                 if fault.unreachable and not self._works:
                     retries_left = min(retries_left, _FIRST_CONTACT)
                 lasting = attempt >= retries_left or passed + wait > options.retry_seconds
                 if fault.kind is not Kind.PASSING or lasting:
-                    return self._given_up(chat, fault, attempt + 1, passed)
+                    return self._failure(chat, fault, attempt + 1, passed)
                 if fault.retry_after is not None:
                     self._brake.pull(fault.retry_after)
                 attempt, last = attempt + 1, fault
                 await asyncio.sleep(wait)
                 continue
-            self._lost, self._works = 0, True
+            self._failed_in_a_row, self._works = 0, True
             return completion
 
-    def _given_up(self, chat: popbench.Chat, fault: CallError, attempts: int, seconds: float) -> popbench.Failure:
-        """Make the Failure of one chat; raises ComponentError where no other can be had either."""
+    def _failure(self, chat: popbench.Chat, fault: CallError, attempts: int, seconds: float) -> popbench.Failure:
+        """Return the Failure of one chat; raises ComponentError if other chats would fail as well."""
         if fault.kind is Kind.PASSING:
             asks = f"; it asks to wait {fault.retry_after:.0f} s" if fault.retry_after else ""
             tries = f"{attempts} {'try' if attempts == 1 else 'tries'} in {seconds:.0f} s"
-            what = self._hide(f"{self._who} gave no answer in {tries} (last: {fault.what}{asks})")
-            self._lost += 1
-            if self._lost >= (ERRORS_IN_A_ROW if fault.answered else LOST_IN_A_ROW):
+            message = self._hide(f"{self._name} gave no answer in {tries} (last: {fault.what}{asks})")
+            self._failed_in_a_row += 1
+            if self._failed_in_a_row >= (ERRORS_IN_A_ROW if fault.answered else LOST_IN_A_ROW):
                 remedy = "check that it runs, and base_url="
                 if self._works or fault.answered:
                     remedy = "check the server, or allow more max_retries="
-                raise popbench.ComponentError(f"{what}, nor to {self._lost - 1} calls before: {remedy}") from None
-            return popbench.Failure(chat.id, what)
-        what = self._hide(f"{self._who}: {fault.what}" + (f": {fault.remedy}" if fault.remedy else ""))
-        self._lost = 0
+                raise popbench.ComponentError(
+                    f"{message}, nor to {self._failed_in_a_row - 1} calls before: {remedy}"
+                ) from None
+            return popbench.Failure(chat.id, message)
+        message = self._hide(f"{self._name}: {fault.what}" + (f": {fault.remedy}" if fault.remedy else ""))
+        self._failed_in_a_row = 0
         if fault.kind is Kind.FATAL:
-            raise popbench.ComponentError(what) from None
+            raise popbench.ComponentError(message) from None
         if fault.kind is Kind.ITEM and not self._works:
             self._rejected[fault.what] += 1
-            if self._rejected[fault.what] >= LOST_IN_A_ROW:  # it is not about one prompt: spare the others
-                raise popbench.ComponentError(what) from None
-        return popbench.Failure(chat.id, what, invalid=fault.kind is Kind.INVALID)
+            if self._rejected[fault.what] >= LOST_IN_A_ROW:  # the error does not depend on the prompt
+                raise popbench.ComponentError(message) from None
+        return popbench.Failure(chat.id, message, invalid=fault.kind is Kind.INVALID)
 
-    def _asked(self, chat: popbench.Chat) -> Asked:
+    def _chat_request(self, chat: popbench.Chat) -> ChatRequest:
         format_, first = self._format(chat, self._refused), self._format(chat, 0)
-        return Asked(chat, format_, fell_back=format_ != first)
+        return ChatRequest(chat, format_, fell_back=format_ != first)
 
     def _format(self, chat: popbench.Chat, refused: int) -> str:
-        """Choose the response_format: none that would forbid the reasoning which the chat asks for first."""
+        """Choose the response_format. A chat that asks for reasoning first gets none that forbids it."""
         wanted = self._formats[min(refused, len(self._formats) - 1)]
         if chat.reasons and (wanted == "json_object" or self._options.structured == "auto"):
             return "off"
         return wanted
 
-    async def _turn(self, chat: popbench.Chat) -> float:
-        """Wait until another attempt may start; return how many tokens it was reckoned to take."""
+    async def _wait_for_turn(self, chat: popbench.Chat) -> float:
+        """Wait until another attempt may start; return the estimate of its tokens."""
         tokens = sum(len(message["content"]) for message in chat.messages) / _CHARS_PER_TOKEN
         tokens += self._options.max_tokens or _OUTPUT_GUESS
         await self._brake.wait()
@@ -184,28 +189,28 @@ class Calls:
             await asyncio.sleep(wait)
         return tokens
 
-    async def _attempt(self, asked: Asked, tokens: float) -> popbench.Completion:
+    async def _attempt(self, request: ChatRequest, tokens: float) -> popbench.Completion:
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._options.timeout):
-                body = await self._send(asked)
+                body = await self._send(request)
         except TimeoutError:
             raise CallError(Kind.PASSING, f"no answer within timeout={self._options.timeout:g} s") from None
-        completion = read(asked, body, time.monotonic() - started, self._hide)
+        completion = read(request, body, time.monotonic() - started, self._hide)
         if completion.usage is not None:
             self._tokens.correct(sum(completion.usage.get(kind, 0) for kind in ("input", "output")) - tokens)
         return completion
 
-    async def _send(self, asked: Asked) -> JSON:
-        """Send one request and return the JSON of its answer; raises CallError for everything else."""
-        formatted, variable = asked.format != "off", self._model.key_variable
+    async def _send(self, request: ChatRequest) -> JSON:
+        """Send one request and return the JSON of its answer; raises CallError if it fails."""
+        formatted, variable = request.format != "off", self._model.key_variable
         try:
-            # Not `chat.completions.create`, which spends a millisecond on types that are dictionaries already.
+            # Not `chat.completions.create`, which takes a millisecond to convert types that are dictionaries already.
             response = await self._client.post(
                 "/chat/completions",
                 cast_to=openai.HttpxBinaryResponseContent,
-                body=self._request(asked),
-                options={"follow_redirects": False},  # another host's answers would go by this one's name
+                body=self._body(request),
+                options={"follow_redirects": False},  # answers of another host would be recorded under this one
             )
             body = self._read(response.content)
         except openai.APIStatusError as error:
@@ -216,11 +221,15 @@ class Calls:
             body = self._read(error.response.content)
             wait = retries.retry_after(headers)
             raise of_status(error.status_code, body, wait, variable, formatted=formatted) from None
-        except (openai.OpenAIError, aiohttp.ClientError, OSError) as error:  # the SDK wraps most of its transport's
+        except (
+            openai.OpenAIError,
+            aiohttp.ClientError,
+            OSError,
+        ) as error:  # the SDK wraps most errors of its transport, but not all
             raise of_connection(error) from None
-        except Exception as error:  # the SDK and its transport stumble over charsets and headers that are none
-            what = self._hide(f"unreadable answer ({type(error).__name__}: {error})")
-            raise CallError(Kind.PASSING, what) from None
+        except Exception as error:  # the SDK and its transport fail on malformed charsets and headers
+            message = self._hide(f"unreadable answer ({type(error).__name__}: {error})")
+            raise CallError(Kind.PASSING, message) from None
         if isinstance(body, str):
             raise CallError(Kind.PASSING, f"answered with no JSON: {' '.join(body.split())[:80]!r}")
         fault = of_body(body, variable, formatted=formatted)
@@ -229,7 +238,7 @@ class Calls:
         return body
 
     def _read(self, content: bytes) -> JSON:
-        """Read a body, which is UTF-8 whatever its headers say, without the key; text where it is no JSON."""
+        """Read a body as UTF-8, whatever its headers say, and remove the key. Returns text if it is no JSON."""
         text = content.decode("utf-8-sig", "replace")
         try:
             body = json.loads(text)
@@ -244,19 +253,19 @@ class Calls:
             return {name: self._without_key(item) for name, item in value.items()}
         return [self._without_key(item) for item in value] if isinstance(value, list) else value
 
-    def _request(self, asked: Asked) -> dict[str, Any]:
-        options, chat = self._options, asked.chat
-        request: dict[str, Any] = {"model": options.model, "messages": list(chat.messages)}
+    def _body(self, request: ChatRequest) -> dict[str, Any]:
+        options, chat = self._options, request.chat
+        body: dict[str, Any] = {"model": options.model, "messages": list(chat.messages)}
         for name in ("temperature", "top_p", "max_tokens"):
             value = getattr(options, name)
             if value is not None:
-                request[name] = value
+                body[name] = value
         if options.seed:
-            request["seed"] = chat.seed
-        response_format = asked.response_format()
+            body["seed"] = chat.seed
+        response_format = request.response_format()
         if response_format is not None:
-            request["response_format"] = response_format
-        return {**request, **options.extra_body}
+            body["response_format"] = response_format
+        return {**body, **options.extra_body}
 
     def _hide(self, text: str) -> str:
         return text.replace(self._key, "[key]") if len(self._key) >= _SHORTEST_KEY else text

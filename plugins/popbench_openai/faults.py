@@ -1,4 +1,4 @@
-"""What goes wrong with a call, by what follows from it: try again, give this item up, or end."""
+"""Classifies the failures of calls by their consequence: try again, give up the item, or end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from popbench import JSON
 
 
 class Kind(Enum):
-    """What follows from a fault."""
+    """The consequence of a failure."""
 
     PASSING = "try again"
     ITEM = "this item cannot be had"
@@ -26,8 +26,8 @@ class Kind(Enum):
 class CallError(Exception):
     """One attempt that gave no answer.
 
-    `remedy` says what the user can do; `retry_after` is in seconds; `unreachable` where nobody listens at the address,
-    `answered` where somebody does and answers with an error: perhaps only to this prompt.
+    `remedy` says what the user can do; `retry_after` is in seconds. `unreachable`: nothing listens at the address;
+    `answered`: the server answered with an error, perhaps only to this prompt.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ _RATE_LIMIT = re.compile(r"rate.?limit", re.IGNORECASE)
 _SMALLER = "the prompt is longer than this model takes: choose a smaller RAG size (--mode pe,k=N)"
 _TOP_UP = "top up the account, then run the same command again"
 _HINTS = (
-    (re.compile(r"max_completion_tokens"), 'this model wants extra_body={"max_completion_tokens":N} for max_tokens=N'),
+    (re.compile(r"max_completion_tokens"), 'this model needs extra_body={"max_completion_tokens":N} for max_tokens=N'),
     (re.compile(r"\bseed\b"), "try seed=false"),
     (re.compile(r"temperature|top_p"), "leave temperature= and top_p= out"),
     (re.compile(r"max_tokens"), "try another max_tokens="),
@@ -82,7 +82,7 @@ _HINTS = (
 
 
 def of_status(status: int, body: JSON, retry_after: float | None, key_variable: str, *, formatted: bool) -> CallError:
-    """Read an error answer. `formatted` says whether the request had a response_format."""
+    """Classify an error answer. `formatted`: the request had a response_format."""
     error = _error_of(body)
     said = " ".join(str(error.get(name) or "") for name in ("code", "type", "param", "message"))
     what = f"{status} {_message(error, body)}".strip(" .")
@@ -94,7 +94,7 @@ def of_status(status: int, body: JSON, retry_after: float | None, key_variable: 
     if _FILTERED.search(said) and status not in (401, 404):
         return CallError(Kind.INVALID, f"refused by the provider's content filter: {what}")
     if status == 401:
-        remedy = f"check the key in {key_variable}" if key_variable else "it wants a key: api_key_env=VARIABLE"
+        remedy = f"check the key in {key_variable}" if key_variable else "it needs a key: api_key_env=VARIABLE"
         return CallError(Kind.FATAL, what, remedy)
     if status == 403:
         return CallError(Kind.FATAL, what, "this key may not use the model: choose another model= or another key")
@@ -109,7 +109,7 @@ def of_status(status: int, body: JSON, retry_after: float | None, key_variable: 
 
 
 def of_body(body: JSON, key_variable: str, *, formatted: bool) -> CallError | None:
-    """Read an answer of status 200 that is an error all the same; None where it is none."""
+    """Classify an answer of status 200 that holds an error; None if it holds none."""
     if not isinstance(body, dict) or not body.get("error"):
         return None
     error = _error_of(body)
@@ -119,7 +119,7 @@ def of_body(body: JSON, key_variable: str, *, formatted: bool) -> CallError | No
 
 
 def of_connection(error: BaseException) -> CallError:
-    """Read an error of the transport: what was at the root of it, which the others only pass on."""
+    """Classify an error of the transport by its root cause: the other errors of the chain only wrap it."""
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -140,7 +140,7 @@ def of_connection(error: BaseException) -> CallError:
 
 
 def _error_of(body: JSON) -> Mapping[str, JSON]:
-    """Find the error in the shapes that servers give it."""
+    """Return the error of a body, in any of the shapes that servers use."""
     if not isinstance(body, dict):
         return {"message": body} if isinstance(body, str) else {}
     error = body.get("error", body)

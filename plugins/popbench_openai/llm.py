@@ -1,4 +1,4 @@
-"""The LLM class of chat APIs: its options, what it lacks, what results depend on. The calls are in `calls`."""
+"""The LLM class of chat APIs: options, checks and fingerprint. `calls` makes the calls."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from popbench_openai.options import OPENAI_URL, ChatOptions
 
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 _SECRET = re.compile(r"api[-_]?key|authorization|password|secret", re.IGNORECASE)
-_OURS = {"model", "messages", "stream", "n", "response_format", "seed"}
+_RESERVED = {"model", "messages", "stream", "n", "response_format", "seed"}
 _UNLABELLED = ("model", "base_url", "provider")
 _ASCII_PER_TOKEN, _PER_MESSAGE = 3, 8
-"""ASCII characters a token at least, and the tokens that a message's role and borders take at most."""
+"""The fewest ASCII characters per token, and the most tokens of a message's role and borders."""
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class Provider:
     """A provider: its URL, the environment variables of its key and of another URL, and where keys come from."""
 
     url: str
@@ -34,8 +34,8 @@ class Home:
     keys_from: str
 
 
-_OPENAI = Home(OPENAI_URL, "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://platform.openai.com/api-keys")
-_DEEPSEEK = Home(
+_OPENAI = Provider(OPENAI_URL, "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://platform.openai.com/api-keys")
+_DEEPSEEK = Provider(
     "https://api.deepseek.com", "DEEPSEEK_API_KEY", "DEEPSEEK_BASE_URL", "https://platform.deepseek.com/api_keys"
 )
 
@@ -44,44 +44,44 @@ class ChatModel(popbench.LLM):
     """Any chat API that speaks the OpenAI protocol: model=ID, and base_url=URL for other servers than OpenAI's."""
 
     version = "1"
-    home: ClassVar[Home] = _OPENAI
+    home: ClassVar[Provider] = _OPENAI
 
     Options = ChatOptions
 
     def __init__(self, options: ChatOptions | None = None) -> None:
-        """Refuse what would have a secret recorded; the messages do not repeat it."""
+        """Refuse options that would record a secret. The messages do not repeat it."""
         super().__init__(options)
         given: ChatOptions = self.options
-        who = f"llm with model={given.model}"
+        llm = f"llm with model={given.model}"
         if given.api_key_env and not _VARIABLE.fullmatch(given.api_key_env):
             raise popbench.UsageError(
-                f"{who}: api_key_env is the name of an environment variable, in capitals, and never the key itself"
+                f"{llm}: api_key_env is the name of an environment variable, in capitals, and never the key itself"
             )
         if given.base_url is not None and (problem := _url_problem(given.base_url)):
-            raise popbench.UsageError(f"{who}: base_url {problem}")
-        for name in _names(given.extra_body):
+            raise popbench.UsageError(f"{llm}: base_url {problem}")
+        for name in _field_names(given.extra_body):
             if _SECRET.search(name):
                 raise popbench.UsageError(
-                    f"{who}: extra_body is recorded with the run: put keys into the environment (api_key_env=)"
+                    f"{llm}: extra_body is recorded with the run: put keys into the environment (api_key_env=)"
                 )
-        taken = sorted(_OURS & given.extra_body.keys())
+        taken = sorted(_RESERVED & given.extra_body.keys())
         if taken:
-            raise popbench.UsageError(f"{who}: extra_body cannot hold {', '.join(taken)}: popbench sets that itself")
+            raise popbench.UsageError(f"{llm}: extra_body cannot hold {', '.join(taken)}: popbench sets that itself")
 
     @property
     def url(self) -> str:
-        """The server's address as it is asked, without a trailing slash."""
+        """Return the server's address, without a trailing slash."""
         return (self.options.base_url or os.environ.get(self.home.base_url) or self.home.url).rstrip("/")
 
     @property
     def shown_url(self) -> str:
-        """The server's address without what may be secret in it."""
+        """Return the server's address without possible secrets, for messages."""
         parts = urlsplit(self.url)
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
     @property
     def key_variable(self) -> str:
-        """The environment variable of the key, empty for none: a provider's own key goes to no other base_url=."""
+        """Return the environment variable of the key, empty for none. A provider's key goes to no other base_url=."""
         given: str | None = self.options.api_key_env
         if given is not None:
             return given
@@ -89,11 +89,11 @@ class ChatModel(popbench.LLM):
 
     @property
     def key(self) -> str:
-        """The key, empty where there is none."""
+        """Return the key; empty if there is none."""
         return os.environ.get(self.key_variable, "").strip() if self.key_variable else ""
 
     def label(self) -> str | None:
-        """Offer the model's id, with the options that differ from the defaults."""
+        """Return the model's id, with the options that differ from the defaults."""
         defaults = type(self.options).model_fields
         options = self.options.determining()
         return make_label(
@@ -106,40 +106,40 @@ class ChatModel(popbench.LLM):
         )
 
     def fingerprint(self) -> Mapping[str, JSON]:
-        """Add the server that answers: its `provider` name where there is one, or else its URL."""
-        found = dict(super().fingerprint())
-        options = {name: value for name, value in found["options"].items() if name not in ("base_url", "provider")}
-        return {**found, "options": options, "server": self.options.provider or self.shown_url}
+        """Add the server: its `provider` name if there is one, or else its URL."""
+        base = dict(super().fingerprint())
+        options = {name: value for name, value in base["options"].items() if name not in ("base_url", "provider")}
+        return {**base, "options": options, "server": self.options.provider or self.shown_url}
 
     def check(self) -> list[str]:
-        """Say which key is missing, and what is wrong with a URL from the environment."""
-        found = []
+        """List a missing key, and problems of a URL from the environment."""
+        problems = []
         if self.options.base_url is None and (problem := _url_problem(self.url)):
-            found.append(f"{self.home.base_url} {problem}")
+            problems.append(f"{self.home.base_url} {problem}")
         if self.key_variable and not self.key:
-            where = f" (keys: {self.home.keys_from})" if self.key_variable == self.home.key else ""
-            found.append(f"the key {self.key_variable} is not set: export {self.key_variable}=...{where}")
+            source = f" (keys: {self.home.keys_from})" if self.key_variable == self.home.key else ""
+            problems.append(f"the key {self.key_variable} is not set: export {self.key_variable}=...{source}")
         if not (self.key.isascii() and self.key.isprintable()):
-            found.append(
+            problems.append(
                 f"{self.key_variable} holds what no key does, such as a line break or a curly quote: set it anew"
             )
-        return found
+        return problems
 
     def needs(self) -> popbench.Needs:
-        """It works elsewhere."""
+        """Return that it runs elsewhere."""
         return popbench.Needs(remote=True)
 
     def cost(self, usage: Mapping[str, int]) -> float | None:
-        """Apply `price_in` and `price_out`; cached input and other discounts are not known here."""
+        """Return the cost by `price_in` and `price_out`, without discounts such as that of cached input."""
         options: ChatOptions = self.options
         if options.price_in is None or options.price_out is None or not {"input", "output"} <= usage.keys():
             return None
         return (usage["input"] * options.price_in + usage["output"] * options.price_out) / 1e6
 
     def fits(self, messages: Sequence[popbench.Message]) -> bool:
-        """Estimate tokens without a tokenizer, rather too many than too few; True where no `context` is given.
+        """Return whether messages fit, by an estimate that is rather too high; True without `context`.
 
-        Room is left for `max_tokens`, or a quarter of the context where that is not given.
+        Room is left for `max_tokens`, or for a quarter of the context if that is not given.
         """
         options: ChatOptions = self.options
         if options.context is None:
@@ -148,17 +148,17 @@ class ChatModel(popbench.LLM):
         return sum(_tokens(message["content"]) for message in messages) + room <= options.context
 
     def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
-        """Make up to `concurrency` calls at once and yield answers as they come."""
+        """Make up to `concurrency` calls at once, and yield answers as they come."""
         from popbench_openai.calls import Calls
         from popbench_openai.stream import answer_all
 
         key = self.key
         try:
             yield from answer_all(Calls(self), chats, self.options.concurrency)
-        except Exception as error:  # whatever it is, the key must not go out with it
+        except Exception as error:  # no error may contain the key
             if len(key) < 8 or key not in "".join(traceback.format_exception(error)):
                 raise
-            # A traceback that holds the key is given up for the message.
+            # The traceback contains the key: only the message is kept.
             raise popbench.ComponentError(f"{type(error).__name__}: {error}".replace(key, "[key]")) from None
 
 
@@ -181,21 +181,21 @@ class DeepSeek(ChatModel):
 
 
 def _tokens(text: str) -> int:
-    """Estimate the tokens of one message from above: English has about 4 characters a token, Chinese more than 1."""
+    """Return an upper estimate of a text's tokens: English has about 4 characters per token, Chinese more than 1."""
     plain = len(text.encode("ascii", "ignore"))
     return _PER_MESSAGE + len(text) - plain + math.ceil(plain / _ASCII_PER_TOKEN)
 
 
-def _names(value: JSON) -> Iterator[str]:
+def _field_names(value: JSON) -> Iterator[str]:
     """Yield the names of all fields in a JSON value, at any depth."""
     if isinstance(value, dict):
         yield from value
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _names(item)
+        yield from _field_names(item)
 
 
 def _url_problem(url: str) -> str:
-    """Say what is wrong with a server's address, without repeating it; nothing where it is fine."""
+    """Return what is wrong with a server's address, without repeating it; empty if nothing is."""
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - raises ValueError for what is no port

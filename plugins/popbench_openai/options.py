@@ -1,4 +1,4 @@
-"""What a chat API is asked: the options of its class, and the address of OpenAI's own."""
+"""The options of chat APIs, and OpenAI's address."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from popbench import JSON
 
 
 class ChatOptions(popbench.Options):
-    """What a chat API is asked; what is left out is the provider's default."""
+    """The options of requests, retries and costs. Options that are not given are the provider's defaults."""
 
     model: str = pydantic.Field(min_length=1, description="the model's id with the provider")
     base_url: str | None = pydantic.Field(None, description="the server, for instance http://127.0.0.1:8000/v1")

@@ -1,4 +1,4 @@
-"""When to try again, and how fast to ask at all."""
+"""Waits between attempts, and rate limits."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 BACKOFF = 0.5
-"""Seconds before the second attempt, on average a quarter less; doubled before each further one."""
+"""Seconds before the second attempt (on average a quarter less). They double before each further one."""
 
-LONGEST = 60.0
-"""Seconds that a wait grows to."""
+LONGEST_WAIT = 60.0
+"""The longest wait, in seconds."""
 
 
 def backoff(attempt: int, retry_after: float | None) -> float:
-    """Return the seconds to wait after attempt number `attempt` (from 0): jittered, and no less than asked for."""
-    wait = min(BACKOFF * 2.0**attempt, LONGEST) * random.uniform(0.5, 1.0)
-    # What was asked for, and a little on top: everybody was told the same.
+    """Return the seconds to wait after attempt `attempt` (from 0): with jitter, and at least `retry_after`."""
+    wait = min(BACKOFF * 2.0**attempt, LONGEST_WAIT) * random.uniform(0.5, 1.0)
+    # A little more than requested, because the server told all waiting calls the same.
     return wait if retry_after is None else retry_after + 0.1 * wait
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read how many seconds a server asks to wait, from `retry-after-ms` or `Retry-After` (seconds or a date)."""
+    """Return how many seconds a server asks to wait, by `retry-after-ms` or `Retry-After` (seconds or a date)."""
     milliseconds, given = headers.get("retry-after-ms"), headers.get("retry-after")
     for text, unit in ((milliseconds, 1000.0), (given, 1.0)):
         try:
@@ -40,7 +40,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 class Pace:
-    """Spaces attempts evenly: at most `per_minute` units a minute; None for no limit."""
+    """Spaces attempts evenly, with at most `per_minute` units a minute; None for no limit."""
 
     def __init__(self, per_minute: float | None) -> None:
         self._seconds = 0.0 if per_minute is None else 60.0 / per_minute
@@ -53,21 +53,21 @@ class Pace:
         return start
 
     def correct(self, units: float) -> None:
-        """Add what was used beyond the units reserved, a minute's worth at most, or give back (negative) the rest."""
+        """Add units used beyond the reserved ones, a minute's worth at most, or return the rest (negative)."""
         self._next += min(units * self._seconds, 60.0)
 
 
 class Brake:
-    """Holds all calls back while the server asks for that."""
+    """Holds back all calls while the server asks to wait."""
 
     def __init__(self) -> None:
         self._until = 0.0
 
     def pull(self, seconds: float) -> None:
-        """Let no attempt start for so many seconds."""
+        """Let no attempt start for this many seconds."""
         self._until = max(self._until, time.monotonic() + seconds)
 
     async def wait(self) -> None:
-        """Wait for as long as the brake is pulled, and a little longer: not everybody starts again at once."""
+        """Wait until the brake is released, and a random time longer, so that calls do not all start at once."""
         while (left := self._until - time.monotonic()) > 0:
             await asyncio.sleep(left + random.uniform(0, BACKOFF))

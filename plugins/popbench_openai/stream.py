@@ -1,7 +1,7 @@
-"""From an iterator of chats to many calls at once and back: an event loop in a thread of its own.
+"""Makes many calls at once for an iterator of chats, in an event loop that has its own thread.
 
-The thread that calls `generate` pulls chats and hands over answers; the loop's thread makes calls, so that they
-go on while an answer is being stored. A few chats wait ready beside those at work: a free place is taken at once.
+The thread that calls `generate` pulls chats and yields answers. The loop's thread makes the calls, so that they go on
+while an answer is being stored. A few chats are pulled in advance, so that a free slot is used at once.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ import popbench
 
 Answer = popbench.Completion | popbench.Failure
 
-_PATIENCE = 5.0
-"""Seconds that the loop has to end in; its thread is a daemon and keeps nobody beyond that."""
+_END_SECONDS = 5.0
+"""Seconds for the loop to end. Its thread is a daemon, so the process does not wait longer."""
 
 
 class Caller(Protocol):
-    """What makes the calls, inside the loop."""
+    """Makes the calls, inside the loop."""
 
     async def __aenter__(self) -> object:
         """Open connections."""
 
     async def __aexit__(self, *details: object) -> None:
-        """Close them."""
+        """Close connections."""
 
     def answer(self, chat: popbench.Chat) -> Awaitable[Answer]:
-        """Answer one chat; raises what ends all of them."""
+        """Answer one chat. An exception ends all calls."""
 
 
 def answer_all(caller: Caller, chats: Iterable[popbench.Chat], concurrency: int) -> Iterator[Answer]:
@@ -60,7 +60,7 @@ def answer_all(caller: Caller, chats: Iterable[popbench.Chat], concurrency: int)
 
 
 class _Loop:
-    """The event loop, its thread, and the two queues between them and the world."""
+    """The event loop, its thread, and the queues of chats and of answers."""
 
     def __init__(self, caller: Caller, concurrency: int) -> None:
         self._caller = caller
@@ -68,43 +68,43 @@ class _Loop:
         self._answers: queue.SimpleQueue[Answer | BaseException] = queue.SimpleQueue()
         self._chats: asyncio.Queue[popbench.Chat] = asyncio.Queue()
         self._loop = asyncio.new_event_loop()
-        self._places = asyncio.Semaphore(concurrency)
+        self._slots = asyncio.Semaphore(concurrency)
         self._stopped = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="popbench-openai-calls", daemon=True)
         self._thread.start()
 
     def ask(self, chat: popbench.Chat) -> None:
-        """Have a chat answered as soon as a place is free."""
-        with suppress(RuntimeError):  # it has ended: `take` tells why
+        """Queue a chat, to be answered as soon as a slot is free."""
+        with suppress(RuntimeError):  # the loop has ended: `take` raises the reason
             self._loop.call_soon_threadsafe(self._chats.put_nowait, chat)
 
     @property
     def has_answer(self) -> bool:
-        """Whether `take` would return at once."""
+        """Return whether `take` would return at once."""
         return not self._answers.empty()
 
     def stored(self) -> None:
-        """Free the place of an answer that was taken: it is safe now."""
+        """Free the slot of a taken answer, which is stored now."""
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._places.release)
+            self._loop.call_soon_threadsafe(self._slots.release)
 
     def take(self) -> Answer:
-        """Wait for an answer; raises what ended the loop."""
-        found = self._answers.get()
-        if isinstance(found, BaseException):
-            raise found
-        return found
+        """Wait for an answer; raises the exception that ended the loop."""
+        answer = self._answers.get()
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
 
     def stop(self) -> None:
-        """Cancel what is at work and close all connections."""
-        with suppress(RuntimeError):  # it has ended by itself
+        """Cancel calls and close all connections."""
+        with suppress(RuntimeError):  # the loop has ended already
             self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join(_PATIENCE)
+        self._thread.join(_END_SECONDS)
 
     def _run(self) -> None:
         try:
             self._loop.run_until_complete(self._work())
-        except BaseException as error:  # the thread that waits for answers must hear of it
+        except BaseException as error:  # raised in the thread that waits for answers
             self._answers.put(error)
         finally:
             self._loop.close()
@@ -120,11 +120,11 @@ class _Loop:
     async def _worker(self) -> None:
         while True:
             chat = await self._chats.get()
-            await self._places.acquire()
+            await self._slots.acquire()
             try:
-                found = await self._caller.answer(chat)
-            except Exception as error:  # no call can succeed: the others are not to try
+                answer = await self._caller.answer(chat)
+            except Exception as error:  # no call can succeed: stop the others
                 self._answers.put(error)
                 self._stopped.set()
                 return
-            self._answers.put(found)
+            self._answers.put(answer)

@@ -107,7 +107,7 @@ _token = secrets.token_hex(32)
 
 
 def within(seconds: float, call: Callable[[], Any], lasts: threading.Event | None = None) -> Any:
-    """Call in a thread and return the result; raises TimeoutError after `seconds`, and whatever the call raises.
+    """Call in a thread and return the result; raises TimeoutError after `seconds`, and exceptions of the call.
 
     The thread stays alive until the event `lasts`: Linux ends Ray's processes with the thread that started them.
     """
@@ -209,7 +209,7 @@ def _join(address: str) -> Connection:
         raise UnreachableError(f"address={address}: expected auto or HOST:PORT")
     connect_error = _connect_problem(host, port)
     if connect_error is not None:
-        raise UnreachableError(f"address={address}: nobody answers at {target} ({connect_error}): {hint}")
+        raise UnreachableError(f"address={address}: nothing answers at {target} ({connect_error}): {hint}")
     token_error = token_problem(target)
     if token_error is not None:
         raise UnreachableError(f"address={address}: {token_error}")

@@ -75,7 +75,8 @@ class Driver:
         self._post(self._add, name, session, request)
 
     def complete(self, name: str, session: Session) -> None:
-        """Say that all items of a component were added."""
+        """Report that all items of a component were added."""
+
         self._post(self._complete, name, session)
 
     def cancel(self, name: str, session: Session) -> None:

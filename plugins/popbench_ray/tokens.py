@@ -38,7 +38,7 @@ def token_problem(address: str) -> str | None:
         try:
             assert asking.stderr is not None
             if any(_SIGN in line for line in asking.stderr):
-                return f"the cluster at {address} wants a token: {_HOW}"
+                return f"the cluster at {address} needs a token: {_HOW}"
         finally:
             timer.cancel()
             asking.kill()

@@ -265,7 +265,7 @@ class Worker:
             except BaseException as error:  # a full disk, or what the component raised
                 self._outcome = self._outcome or Result(raised=self._message(error), trace=_trace(error))
                 assert self._owned_folder is not None
-                self._owned_folder.remove()  # the driver kills this process as soon as it is told
+                self._owned_folder.remove()  # removed now, because the driver kills this process at the report
                 self._loop.call_soon_threadsafe(self._give_up)
             finally:
                 del answer

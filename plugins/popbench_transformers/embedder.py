@@ -25,7 +25,7 @@ _LIBRARY = "sentence_transformers"
 
 
 class SentenceTransformersOptions(popbench.Options):
-    """Where the weights come from, and where they run."""
+    """The source of the weights, and the device."""
 
     model: str = pydantic.Field(min_length=1, description="a hub id, or the folder of a sentence-transformers model")
     revision: str | None = pydantic.Field(None, min_length=1, description="branch, tag or commit of a hub model")
@@ -53,7 +53,7 @@ class SentenceTransformersEmbedder(popbench.Embedder):
         return embedder_weights(self.options.model, self.options.revision)
 
     def label(self) -> str | None:
-        """Name the model by the last part of its id or path, which is a preset's own name too."""
+        """Return the last part of the model's id or path. For a preset, that is its name."""
         model = PurePath(self.options.model).name or self.options.model
         revision = self.options.revision
         return make_label(model, {} if revision is None else {"revision": revision}).replace("|", "/")

@@ -49,7 +49,7 @@ class TransformersLLM(popbench.LLM):
         self._unreadable: str | None = None
 
     def label(self) -> str | None:
-        """Name the model by the last part of its id or path, with the options that are not the defaults."""
+        """Return the last part of the model's id or path, with the options that are not the defaults."""
         if preset_of(self.options.model) is not None:
             return None
         model = PurePath(self.options.model).name or self.options.model

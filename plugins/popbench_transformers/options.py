@@ -10,11 +10,11 @@ import popbench
 
 
 class TransformersOptions(popbench.Options):
-    """Where the weights come from, how they are loaded, and how text is drawn from them.
+    """The source of the weights, and options of loading and sampling.
 
-    `temperature` (0: always the most likely token), `top_p`, `top_k` (0: off), `min_p` and `repetition_penalty`
-    follow the model's own generation config where they are not given. `batch_size` changes no draw, but in half
-    precision the rounding, and so most long answers.
+    `temperature` (0: always the most likely token), `top_p`, `top_k` (0: off), `min_p` and `repetition_penalty` are
+    those of the model's own generation config if they are not given. `batch_size` changes no draw. In half precision it
+    changes the rounding, and so most long answers.
     """
 
     model: str = pydantic.Field(min_length=1, description="a hub id, or the folder of a model")

@@ -1,8 +1,8 @@
 """How fast a chat API is asked: 200 calls of half a second each, 50 at once, through the command line.
 
-Ideal are four waves, 2.0 s from the first request to the last answer, both as the server sees them. Beside it
-stands a bare client with the `openai` SDK. The whole process may take a few seconds more, to start and to store.
-Then the memory that 10,000 chats take. The numbers are medians of three runs.
+The ideal is four waves: 2.0 s from the first request to the last answer, measured by the server. A bare client with the
+`openai` SDK is measured for comparison. The whole process may take a few seconds more, to start and to store. Then the
+memory of 10,000 chats is measured. The numbers are medians of three runs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def window(server: ChatServer) -> float:
 
 
 def through_popbench(server: ChatServer) -> tuple[float, float]:
-    """Ask through `popbench eval` in a fresh process; return the window and the whole, in seconds."""
+    """Make the calls with `popbench eval` in a fresh process; return the window and the total, in seconds."""
     server.reset(latency=LATENCY)
     with tempfile.TemporaryDirectory() as folder:
         command = [
@@ -48,7 +48,7 @@ def through_popbench(server: ChatServer) -> tuple[float, float]:
 
 
 def bare(server: ChatServer) -> float:
-    """Ask with the SDK and a semaphore; return the window."""
+    """Make the calls with the SDK and a semaphore; return the window."""
     import openai
 
     async def ask() -> None:

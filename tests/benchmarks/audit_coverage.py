@@ -1,9 +1,9 @@
-"""How often do the intervals of `popbench predictor audit` hold the true share?
+"""How often do the intervals of `popbench predictor audit` contain the true share?
 
 A score is the sum of a title's part and a video's part, normal and related within a prompt, as several systems on one
 prompt are, so the true shares are known. Each line draws new prompts, pairs, swaps and resamples as an audit does, and
-tells how many 95 % intervals of the shares and of the remainder hold the truth, their mean width, and the mean error of
-the estimates.
+shows how many 95 % intervals of the shares and of the remainder contain the true value, their mean width, and the mean
+error of the estimates.
 
     python tests/benchmarks/audit_coverage.py [--repetitions 1000]
 

@@ -1,8 +1,8 @@
-"""What a run of a million samples takes: resuming it, writing its samples and its board, its page, comparing it.
+"""Time and memory of a run of a million samples: resuming, writing samples and board, reporting, comparing.
 
-The run is made of rows alone, written into its ledger in bulk; all clips are one tiny file. Each command runs in a
-process of its own, from its start: imports are in the times. Limits, for a million samples: the board in 60 s, and 10 s
-from the command to the first item that a resume asks for.
+The run consists of rows that are written into its ledger in bulk; all clips are one tiny file. Each command runs in its
+own process, and the times include imports. Limits for a million samples: 60 s for the board, and 10 s from the command
+to the first request of a resume.
 
     python tests/benchmarks/big_runs.py [--samples 1000000] [--shape repeats|prompts] [--keep DIR]
 
@@ -42,13 +42,13 @@ _WORDS = [f"word{number}" for number in range(500)]
 
 
 class Numbered(popbench.Options):
-    """Tells made components apart."""
+    """Distinguishes made-up components."""
 
     number: int = 0
 
 
 def asked(items: Iterable[Any]) -> Iterator[Any]:
-    """Note when the first item is asked for."""
+    """Record the time of the first request."""
     for number, item in enumerate(items):
         if not number and (log := os.environ.get(ASKED)):
             with Path(log).open("a", encoding="utf-8") as file:
@@ -57,7 +57,7 @@ def asked(items: Iterable[Any]) -> Iterator[Any]:
 
 
 class Writer(popbench.LLM):
-    """Writes what it is asked for."""
+    """Writes a draft for each request."""
 
     version = "1"
     Options = Numbered
@@ -69,7 +69,7 @@ class Writer(popbench.LLM):
 
 
 class Painter(popbench.VideoGenerator):
-    """Paints nothing much."""
+    """Renders a tiny clip."""
 
     version = "1"
     Options = Numbered
@@ -113,7 +113,7 @@ def install() -> None:
 
 
 def write_task(folder: Path, prompts: int) -> Path:
-    """Write a task of so many prompts in ten categories, with two modes."""
+    """Write a task with this many prompts in ten categories, and two modes."""
     folder.mkdir(parents=True)
     lines = (
         json.dumps({"id": f"{n:06d}", "prompt": f"Show me thing number {n}.", "category": f"kind {n % 10}"})
@@ -132,7 +132,7 @@ def write_task(folder: Path, prompts: int) -> Path:
 
 
 def shape_of(samples: int, shape: str) -> tuple[dict[str, Any], int]:
-    """Return the options of a run of so many samples, and the number of its prompts."""
+    """Return the options of a run with this many samples, and the number of its prompts."""
     made = {"predictor": "made-judge", "corpus": "demo"}
     numbers = range(5)
     if shape == "repeats":
@@ -143,7 +143,7 @@ def shape_of(samples: int, shape: str) -> tuple[dict[str, Any], int]:
 
 
 def make(run: Path, options: Mapping[str, Any]) -> int:
-    """Fill a run's ledger with all that it asks for, and its folder with clips; return the number of samples."""
+    """Fill a run's ledger with all calls, and its folder with clips; return the number of samples."""
     from popbench.ledger.ledger import Ledger
     from popbench.planning.config import resolve_config
     from popbench.planning.resolve import make_plan
@@ -288,7 +288,7 @@ def command(*arguments: object) -> tuple[float, float, float, float]:
 
 
 def child(arguments: Sequence[str]) -> int:
-    """Run one command in this process, and say at its end what memory it took."""
+    """Run one command in this process, and print its peak memory at the end."""
     install()
     from popbench.cli import console
 

@@ -1,9 +1,9 @@
-"""How long does a board of 100 runs take, of 200 prompts each: 4,950 pairs a table, three tables?
+"""How long does a board of 100 runs with 200 prompts each take (4,950 pairs per table, three tables)?
 
-Two boards of the same scores: a published one, of submissions, and one of run directories with all that samples hold.
-No model takes part. Each is built by `popbench leaderboard build` in a process of its own, imports and printing and
-all; the best of some rounds counts, and the parts are measured once apart. The cache folder is a new one, so that the
-first round of all also makes what charts are drawn with. Limit: 5 s for each whole command.
+Two boards have the same scores: a published one, made of submissions, and one made of run directories with full
+samples. No model is used. `popbench leaderboard build` builds each in its own process, imports and printing included.
+The best of some rounds counts; the parts are measured once separately. The cache folder is new, so the very first round
+also makes what charts are drawn with. The limit is 5 s for each whole command.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def make_runs(board: Path, path: Path) -> list[Path]:
 
 
 def timed(what: str, call: Callable[[], Any]) -> Any:
-    """Call, print how long it took, and return what came back."""
+    """Call a function, print its time, and return its result."""
     started = time.perf_counter()
     found = call()
     print(f"  {what:<42}{time.perf_counter() - started:8.2f} s")
@@ -153,7 +153,7 @@ def command(*arguments: str, rounds: int = 5) -> float:
 
 
 def parts(board: Path, runs: Sequence[Path]) -> None:
-    """Measure once what a command consists of."""
+    """Measure the parts of a command once."""
 
     def imports() -> None:
         import popbench.publishing.pages

@@ -59,7 +59,7 @@ PROMPT = (
 
 
 class Clip(NamedTuple):
-    """What a rendering took, and its frames."""
+    """The seconds and memory of a rendering, and its frames."""
 
     seconds: float
     mb: float | None
@@ -91,7 +91,7 @@ class Plugin:
 
 
 class Plain:
-    """Renders as a script does that has nothing to do with popbench."""
+    """Renders as a plain diffusers script does."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = options
@@ -191,7 +191,7 @@ class Measured:
 
 
 def measure(make: Callable[[], Plugin | Plain], counts: tuple[int, ...], steps: int) -> Measured:
-    """Load a side, render a short clip to warm up, then those that count; free it."""
+    """Load one side, render a short clip to warm up, then the measured ones; free it."""
     release_memory()
     started = time.perf_counter()
     side = make()

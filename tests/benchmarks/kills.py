@@ -1,6 +1,6 @@
-"""Kill the 800-sample default run at random moments and resume it: is everything as if nothing had happened?
+"""Kill the 800-sample default run at random moments and resume it: is the result that of a run without kills?
 
-The models are the embedded defaults, wrapped so that they log what they are asked.
+The models are the embedded defaults, wrapped so that they log their requests.
 """
 
 from __future__ import annotations

@@ -197,7 +197,7 @@ def ask(llm: TransformersLLM, asked: Sequence[popbench.Chat], written: int, batc
 
 
 def plain(llm: TransformersLLM, prompt_tokens: int) -> float:
-    """Measure the seconds per token of transformers by itself, on the same model and with the same settings."""
+    """Measure the seconds per token of plain transformers, with the same model and settings."""
     loaded = llm._loaded
     assert loaded is not None
     prompt = loaded.format.encode(chats(prompt_tokens)[0].messages).tokens

@@ -2,10 +2,10 @@
 
     OMP_NUM_THREADS= python tests/benchmarks/mmra_speed.py [--clips 48] [--full] [--device cuda] [--forward]
 
-Both take the same clips (720x480, 49 frames, as CogVideoX renders them), the same encoders and the same bank, in
-turns, several times over; the ratio of videos per second is what counts. Encoders have random weights: tiny ones that
-see pictures of 224 by 224, or with `--full` ones of the paper's sizes. Features are not kept between the two.
-`--forward` compares the model's forward pass with its formulas written out. Nothing of popbench needs to be installed.
+Both use the same clips (720x480, 49 frames, as CogVideoX renders them), the same encoders and the same bank, in turns,
+several times; the result is the ratio of videos per second. Encoders have random weights: tiny ones for pictures of 224
+by 224, or with `--full` ones of the paper's sizes. They share no stored features. `--forward` compares the model's
+forward pass with its formulas written out. popbench need not be installed.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def make_model(folder: Path, models: dict[str, str], videos: int) -> Path:
 
 
 def make_clips(folder: Path, count: int) -> list[ScoreRequest]:
-    """Write clips of coloured noise that drifts, each another one, with titles."""
+    """Write different clips of drifting coloured noise, with titles."""
 
     def make(at: int) -> ScoreRequest:
         coarse = np.random.default_rng(at).integers(0, 256, (HEIGHT // 16, WIDTH // 16 + FRAMES, 3), np.uint8)
@@ -129,7 +129,7 @@ def make_clips(folder: Path, count: int) -> list[ScoreRequest]:
 
 
 class OneByOne:
-    """The same steps for one video at a time, each model called on what there is of it, in float32."""
+    """The same steps for one video at a time, without padding, in float32."""
 
     def __init__(self, models: dict[str, str], folder: Path, device: str) -> None:
         self.device = device
@@ -187,7 +187,7 @@ class OneByOne:
 
 
 def alone(requests: list[ScoreRequest], options: dict[str, Any]) -> dict[str, float]:
-    """Score some of the clips each by itself, with nothing known of them; return log2 by id."""
+    """Score some of the clips one by one, without stored features; return log2 by id."""
     with tempfile.TemporaryDirectory() as cache:
         os.environ["POPBENCH_CACHE"] = cache
         predictor = MMRAPredictor(MMRAOptions(**options))
@@ -197,7 +197,7 @@ def alone(requests: list[ScoreRequest], options: dict[str, Any]) -> dict[str, fl
 
 
 def kept_captions(cache: Path, requests: list[ScoreRequest]) -> dict[str, list[str]]:
-    """Return the captions that popbench kept, by id."""
+    """Return the captions that popbench stored, by id."""
     with closing(sqlite3.connect(cache / "mmra" / "features.sqlite")) as db:
         rows = dict(db.execute("SELECT key, value FROM features WHERE substr(value, 1, 2) = x'5b22'"))
     return {item.id: json.loads(rows[key_of(sha256(item.path))]) for item in requests}

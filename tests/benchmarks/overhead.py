@@ -1,7 +1,7 @@
-"""What the harness costs: 2,000 samples with an LLM, a generator and a predictor that cost nothing.
+"""The cost of the harness: 2,000 samples with an LLM, a generator and a predictor that take no time.
 
-The generator hands over one finished mp4 of about 2 kB. Imports are measured apart, in the same process. Beside
-it stands the least that such a run can cost: 6,000 SQLite commits and 2,000 file copies with their hashes.
+The generator returns one finished mp4 of about 2 kB. Imports are measured separately, in the same process. For
+comparison, the least that such a run can cost is measured: 6,000 SQLite commits and 2,000 file copies with hashes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LIMIT_MS, LIMIT_START = 2.0, 1.0
 
 
 def floor(clip: Path, folder: Path) -> float:
-    """Measure the commits and copies that no harness with a ledger gets around, in seconds."""
+    """Return the seconds of the commits and copies that any harness with a ledger needs."""
     started = time.perf_counter()
     ledger = sqlite3.connect(folder / "floor.sqlite", isolation_level=None)
     ledger.execute("PRAGMA journal_mode=WAL")

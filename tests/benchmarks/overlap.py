@@ -1,9 +1,9 @@
-"""Do stages overlap: is a run of three stages of equal cost done in little more than the time of one?
+"""Do stages overlap: does a run of three stages of equal cost take little more than the time of one?
 
-The components sleep: an LLM that works elsewhere, a generator on a GPU (it says so and needs none), and a predictor
-without. One stage's time is that of a bare loop over the same 100 sleeps. What counts of the run is the time from the
-beginning of the first stage to the commit of the last score; beside it the same run with `overlap=false`. Planning,
-imports and the run's last files are left out on both sides.
+The components sleep: an LLM that runs elsewhere, a generator that claims a GPU, and a predictor without one. The time
+of one stage is that of a bare loop over the same 100 sleeps. The time of the run is from the start of the first stage
+to the commit of the last score; the same run with `overlap=false` is measured too. Planning, imports and the run's last
+files are excluded on both sides.
 
     .venv/bin/python tests/benchmarks/overlap.py [SECONDS_PER_ITEM]
 """
@@ -87,7 +87,7 @@ def register_predictors(register: Register) -> None:
 
 
 class Clock(Progress):
-    """Notes when the first stage begins and when the last item is committed."""
+    """Records when the first stage begins and when the last item is committed."""
 
     def __init__(self) -> None:
         self.begun = self.ended = 0.0
@@ -122,7 +122,7 @@ def loop() -> float:
 
 
 def main() -> None:
-    """Measure one beside the other."""
+    """Measure both side by side."""
     load_registry().add(sys.modules[__name__], Plugin("sleeping", "sleeping", "1", __name__))
     took = {}
     for name, options in {"overlapped": {}, "one after another": {"engine": "local,overlap=false"}}.items():

@@ -1,4 +1,4 @@
-"""What popbench adds to a bare pipeline: 100 tiny clips by a plain loop, and by the render stage of `evaluate`.
+"""The overhead of popbench on a bare pipeline: 100 tiny clips by a plain loop, and by the render stage of `evaluate`.
 
 The pipeline is LTX with few random weights: 64x64, 9 frames, 2 steps. The plain loop is what a user's script does:
 call the pipeline, make uint8 of its floats, encode them with PyAV under popbench's encoder settings, all in turn.
@@ -42,15 +42,15 @@ SEED, FPS = 42, 25
 CALL = {"width": 64, "height": 64, "num_frames": 9, "num_inference_steps": 2}
 
 
-class Took(NamedTuple):
-    """Milliseconds a clip."""
+class Timing(NamedTuple):
+    """Milliseconds per clip."""
 
     wall: float
     processor: float
 
 
 class Clock(Progress):
-    """Notes when each clip of the render stage was done, or committed."""
+    """Records when each clip of the render stage was finished, or committed."""
 
     def __init__(self) -> None:
         self.renders = False
@@ -66,9 +66,9 @@ class Clock(Progress):
     def problem(self, line: str) -> None:
         raise SystemExit(f"render_overhead: {line}")
 
-    def took(self) -> Took:
+    def timing(self) -> Timing:
         assert len(self.times) == CLIPS + WARM
-        return Took(
+        return Timing(
             *(1000 * (end - start) / CLIPS for start, end in zip(self.times[WARM - 1], self.times[-1], strict=True))
         )
 
@@ -87,7 +87,7 @@ def encode(frames: Any, path: Path) -> None:
         file.mux(stream.encode(None))
 
 
-def plain(model: Path, asked: Sequence[tuple[str, int]], out: Path) -> Took:
+def plain(model: Path, asked: Sequence[tuple[str, int]], out: Path) -> Timing:
     """Render in a plain loop; return the time of all clips but those that warm up."""
     loader: Any = diffusers.DiffusionPipeline
     out.mkdir()
@@ -101,10 +101,10 @@ def plain(model: Path, asked: Sequence[tuple[str, int]], out: Path) -> Took:
             frames = pipeline(prompt=prompt, generator=generator, output_type="np", **CALL).frames[0]
             encode((frames * 255).round().astype(np.uint8), out / f"{number:03}.mp4")
             clock.advance()
-    return clock.took()
+    return clock.timing()
 
 
-def staged(model: Path, out: Path) -> Took:
+def staged(model: Path, out: Path) -> Timing:
     """Render by `popbench.evaluate`; return the time of all clips but those that warm up."""
     call = ",".join(f"{name}={value}" for name, value in CALL.items())
     clock = Clock()
@@ -120,7 +120,7 @@ def staged(model: Path, out: Path) -> Took:
         progress=clock,
     )
     assert run.complete
-    return clock.took()
+    return clock.timing()
 
 
 def check_same(bare: Path, run: Path, asked: Sequence[tuple[str, int]]) -> None:
@@ -139,8 +139,8 @@ def main() -> int:
     tasks = load_tasks(["popcorn"])  # two of them
     prompts = [prompt for task in tasks for prompt in task.limited((CLIPS + WARM) // len(tasks))]
     asked = [(prompt.text, derive_seed(SEED, prompt.task, prompt.id, 0, "render")) for prompt in prompts]
-    bare: list[Took] = []
-    through: list[Took] = []
+    bare: list[Timing] = []
+    through: list[Timing] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = build(folder / "tiny-ltx", "ltx")

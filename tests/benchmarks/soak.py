@@ -1,8 +1,8 @@
-"""50,000 samples through the ledger and the local engine, killed at random moments: what is lost, what is done twice?
+"""A run of 50,000 samples is killed at random moments: is anything lost or repeated?
 
-Components that compute next to nothing append every item they are asked for to a log, which is compared with the
-ledger. A start is killed (SIGKILL) once it has committed a random number of calls, at least one; 24 starts, over the
-first two thirds of the calls. The rest is done without kills, and shows what becomes of the memory.
+Components that compute next to nothing log every request, and the log is compared with the ledger. 24 starts are killed
+(SIGKILL), each after a random number of committed calls, at least one, over the first two thirds of the calls. The rest
+runs without kills, and shows the course of memory.
 
     .venv/bin/python tests/benchmarks/soak.py --samples 2000 --kills 3
 """
@@ -46,7 +46,7 @@ FLAT = 1.1
 
 
 def asked(items: Iterable[popbench.Chat | popbench.VideoRequest | popbench.ScoreRequest]) -> Iterator[popbench.JSON]:
-    """Log every item that is taken; a line of O_APPEND is there whole, also after a kill."""
+    """Log every request. With O_APPEND a line is written whole, also if the process is killed."""
     log = os.open(os.environ[LOG], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for item in items:
         os.write(log, f"{item.id}\n".encode())
@@ -54,17 +54,17 @@ def asked(items: Iterable[popbench.Chat | popbench.VideoRequest | popbench.Score
 
 
 def title_of(seed: int, voice: str) -> str:
-    """The title that a voice gives."""
+    """Return the title of a voice."""
     return f"Take {seed} of {voice}"
 
 
 def score_of(title: str) -> float:
-    """The score of a title."""
+    """Return the score of a title."""
     return 1.0 + zlib.crc32(title.encode()) % 1000
 
 
 class Writer(popbench.LLM):
-    """Writes the same on every machine, and works elsewhere."""
+    """Writes the same on every machine, and claims to run elsewhere."""
 
     version = "1"
 
@@ -85,7 +85,7 @@ class Writer(popbench.LLM):
 
 
 class Camera(popbench.VideoGenerator):
-    """Hands over a tiny finished mp4, another one for every request."""
+    """Returns a tiny finished mp4, different for every request."""
 
     version = "1"
 
@@ -133,7 +133,7 @@ def register_predictors(register: Register) -> None:
 
 
 def child(arguments: list[str]) -> None:
-    """Be popbench with these components."""
+    """Run popbench with these components."""
     from popbench.cli import console
     from popbench.registry import Plugin, load_registry
 
@@ -143,7 +143,7 @@ def child(arguments: list[str]) -> None:
 
 
 def start(folder: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
-    """Start it in a process of its own."""
+    """Start popbench in a child process."""
     log = (folder / "said.txt").open("ab")
     command = [sys.executable, str(Path(__file__).resolve()), "--child", *arguments]
     environment = {**os.environ, LOG: str(folder / "asked.txt"), CLIP: str(folder / "clip.mp4"), "OMP_NUM_THREADS": "1"}
@@ -169,7 +169,7 @@ def memory(process: subprocess.Popen[bytes]) -> float | None:
 
 
 def wrong(run: Path, samples: int) -> Iterator[str]:
-    """Say what of the outcome is not as the components would have it."""
+    """Return what in the results differs from the components' answers."""
     number = 0
     for line in (run / "samples.jsonl").open(encoding="utf-8"):
         row = json.loads(line)
@@ -192,7 +192,7 @@ def wrong(run: Path, samples: int) -> Iterator[str]:
 
 @dataclass
 class Soak:
-    """What was seen of the starts. Memory is in MB; `working` holds it of the last start, by calls committed."""
+    """Observations of the starts. Memory is in MB; `working` has that of the last start, by committed calls."""
 
     folder: Path
     arguments: list[str]

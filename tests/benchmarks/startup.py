@@ -1,4 +1,4 @@
-"""How long `popbench --help` takes, against importing the three packages that any such tool needs."""
+"""How long does `popbench --help` take, compared with importing the three packages that any such tool needs?"""
 
 from __future__ import annotations
 

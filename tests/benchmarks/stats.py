@@ -1,4 +1,4 @@
-"""How fast are the statistics of a board, beside the plain ways of computing the same?
+"""How fast are the statistics of a board, compared with plain ways to compute the same?
 
 Side by side, in turns, the best of several rounds for each, since machines are shared. 30 systems, 200 prompts in 10
 categories, 10,000 resamples: percentiles for all 435 pairs, and the critical value that makes their intervals hold

@@ -1,4 +1,4 @@
-"""How often do the intervals, verdicts and ranks of a board hold the truth?
+"""How often do the intervals, verdicts and ranks of a board contain the true values?
 
 Data are drawn here, from laws whose true rates are known, and judged by popbench.stats.
 

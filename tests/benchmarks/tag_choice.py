@@ -1,4 +1,4 @@
-"""Is the tag that retrieval chooses for a prompt the one that the prompt is about?
+"""Does retrieval choose the tag that a prompt is about?
 
 The 200 embedded prompts know their category (Anime, Delicacy, Daily Sharing, Film and TV, Game), and the made-up demo
 corpus has a tag of each of these names among its ten. Counted is how often the one tag that is chosen is the prompt's
@@ -41,7 +41,7 @@ PROMPTS = Path(__file__).parents[2] / "tasks" / "popcorn" / "prompts"
 
 
 class Only(popbench.Corpus):
-    """The rows of the demo corpus that have some of its tags."""
+    """The demo corpus, reduced to some of its tags."""
 
     def __init__(self, tags: frozenset[str], part: str) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ def wilson(share: float, n: int) -> tuple[float, float]:
 
 
 def right(found: Retriever, prompt: str, category: str, options: RetrievalOptions) -> float:
-    """Say how right retrieval is for one prompt: 0 or 1 for a tag, a share for videos."""
+    """Return how correct retrieval is for one prompt: 0 or 1 for a tag, a share for videos."""
     answer = found.find(prompt, options)
     if answer.tags:
         return float(answer.tags[0][0] == category)

@@ -56,13 +56,14 @@ def register_llms(register: Register) -> None:
 
 
 class Clock(Progress):
-    """Notes when the first item is scored, and when the last one is."""
+    """Records when the first item is scored, and when the last one is."""
 
     def __init__(self) -> None:
         self.begun = self.ended = 0.0
 
     def advance(self, count: int = 1, stage: str | None = None) -> None:
-        """Note it, and let the others follow."""
+        """Record it, and let the other items follow."""
+
         if stage is not None and stage.startswith("score"):
             self.ended = time.perf_counter()
             self.begun = self.begun or self.ended
@@ -70,7 +71,7 @@ class Clock(Progress):
 
 
 def rate(folder: Path, address: str, workers: int, seconds: float, count: int) -> float:
-    """Return the clips a second of so many workers that are at work already."""
+    """Return the clips per second of this many workers that have started already."""
     spec = ray_cluster.resolve("generator", f"scripted,seconds={seconds}")
     warm, go = 0, threading.Event()
 

@@ -1,4 +1,4 @@
-"""The example distribution works when somebody copies it: built, installed, listed, run, tested by itself."""
+"""A copy of the example distribution is built, installed, listed, run and tested by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plugins of installed distributions: a broken one is told and leaves the rest usable."""
+"""Plugins of installed distributions: a broken one is reported, and the others work."""
 
 from __future__ import annotations
 

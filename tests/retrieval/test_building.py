@@ -16,7 +16,18 @@ import numpy as np
 import pytest
 
 import popbench
-from made_retrieval import Drawn, Made, Streamed, Telling, files_of, logged, own_texts, start_child, text, wait_for
+from made_retrieval import (
+    RandomEmbedder,
+    RecordingProgress,
+    RowsCorpus,
+    StreamedCorpus,
+    distinct_rows,
+    embedded_texts,
+    files_of,
+    start_child,
+    text,
+    wait_for,
+)
 from popbench.cache import VARIABLE, key_of
 from popbench.records import Reference
 from popbench.retrieval import RetrievalOptions, Retriever, build, vectors
@@ -35,7 +46,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def embedded(corpus: popbench.Corpus, **options: Any) -> list[str]:
     """The texts that building a corpus embeds."""
-    embedder = Drawn(**options)
+    embedder = RandomEmbedder(**options)
     Retriever(corpus, embedder).load()
     return embedder.texts
 
@@ -51,75 +62,75 @@ def kept(cache: Path) -> set[bytes]:
 def test_a_killed_build_goes_on_with_what_no_finished_shard_holds(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows, log = own_texts(40), tmp_path / "log"
+    rows, log = distinct_rows(40), tmp_path / "log"
     for at in (3, 9, 22, 30):
         process = start_child(cache, log, seconds=0.03)
         wait_for(log, at)
         process.kill()
         process.communicate()
-        assert not Retriever(Made(rows), Drawn()).ready
+        assert not Retriever(RowsCorpus(rows), RandomEmbedder()).ready
     there = kept(cache)
     assert there
     wanted = [text(row) for row in rows if key_of(text(row)) not in there]
-    assert embedded(Made(rows)) == [*wanted, "tag 0", "tag 1", "tag 2"]
+    assert embedded(RowsCorpus(rows)) == [*wanted, "tag 0", "tag 1", "tag 2"]
     assert not list(cache.rglob("*.part"))
     assert not list(cache.rglob(".building"))
     assert len(list(cache.rglob("*.vectors.npy"))) == len(list(cache.rglob("*.keys.npy")))
-    interrupted = files_of(Retriever(Made(rows), Drawn()).folder)
+    interrupted = files_of(Retriever(RowsCorpus(rows), RandomEmbedder()).folder)
     monkeypatch.setenv(VARIABLE, str(tmp_path / "other"))
-    assert len(embedded(Made(rows))) == 43
-    assert files_of(Retriever(Made(rows), Drawn()).folder) == interrupted
+    assert len(embedded(RowsCorpus(rows))) == 43
+    assert files_of(Retriever(RowsCorpus(rows), RandomEmbedder()).folder) == interrupted
 
 
 def test_a_build_that_was_killed_before_its_last_step_is_taken_as_it_is(cache: Path) -> None:
-    retriever = Retriever(Made(own_texts(20)), Drawn())
+    retriever = Retriever(RowsCorpus(distinct_rows(20)), RandomEmbedder())
     retriever.load()
     retriever.folder.rename(retriever.folder.parent / ".building")
     (other := cache / "embeddings-1" / "x" / ".building").mkdir(parents=True)
-    again = Retriever(Made(own_texts(20)), Drawn())
+    again = Retriever(RowsCorpus(distinct_rows(20)), RandomEmbedder())
     assert not again.ready
-    assert embedded(Made(own_texts(20))) == []
+    assert embedded(RowsCorpus(distinct_rows(20))) == []
     assert again.ready
     assert other.exists()  # of another embedder
 
 
 def test_a_changed_row_is_embedded_alone_and_a_removed_or_moved_one_not_at_all() -> None:
-    rows = own_texts(30)
-    assert len(embedded(Made(rows))) == 33
+    rows = distinct_rows(30)
+    assert len(embedded(RowsCorpus(rows))) == 33
     changed = [*rows[:4], replace(rows[4], caption="new words"), *rows[5:]]
-    assert embedded(Made(changed)) == ["title 4 cover 4 new words"]
-    assert embedded(Made(rows[:-1])) == []
-    assert embedded(Made(rows[::-1])) == []
-    assert embedded(Made([replace(row, popularity=1) for row in rows])) == []
-    assert embedded(Made([*rows, replace(rows[0], id="new", tag="new tag")])) == ["new tag"]
+    assert embedded(RowsCorpus(changed)) == ["title 4 cover 4 new words"]
+    assert embedded(RowsCorpus(rows[:-1])) == []
+    assert embedded(RowsCorpus(rows[::-1])) == []
+    assert embedded(RowsCorpus([replace(row, popularity=1) for row in rows])) == []
+    assert embedded(RowsCorpus([*rows, replace(rows[0], id="new", tag="new tag")])) == ["new tag"]
 
 
 def test_parts_and_corpora_share_vectors_and_embedders_do_not() -> None:
-    rows = own_texts(30)
-    corpus = Made(rows[:10], all=rows)
+    rows = distinct_rows(30)
+    corpus = RowsCorpus(rows[:10], all=rows)
     assert len(embedded(corpus)) == 13
     corpus.options = popbench.CorpusOptions(part="all")
     assert len(embedded(corpus)) == 20
-    assert embedded(Made([replace(row, id=f"other {row.id}") for row in rows])) == []
-    assert len(embedded(Made(rows), name="another")) == 33
+    assert embedded(RowsCorpus([replace(row, id=f"other {row.id}") for row in rows])) == []
+    assert len(embedded(RowsCorpus(rows), name="another")) == 33
 
 
 def test_a_text_that_occurs_often_is_embedded_once() -> None:
     rows = [Reference(f"v{at}", "t", "d", "c", "tag", at) for at in range(600)]
-    assert embedded(Made(rows)) == ["t d c", "tag"]
+    assert embedded(RowsCorpus(rows)) == ["t d c", "tag"]
 
 
 def test_tags_that_numpy_takes_for_one_are_told_apart() -> None:
-    rows = [replace(row, tag="a" if at % 2 else "a\0") for at, row in enumerate(own_texts(10))]
-    index = Retriever(Made(rows), Drawn()).load()
+    rows = [replace(row, tag="a" if at % 2 else "a\0") for at, row in enumerate(distinct_rows(10))]
+    index = Retriever(RowsCorpus(rows), RandomEmbedder()).load()
     assert index.tags == ["a", "a\0"]
     assert [index.row(at).tag for at in range(10)] == ["a"] * 5 + ["a\0"] * 5
 
 
 def test_building_tells_how_much_is_known() -> None:
-    told = Telling()
-    embedded(Made(own_texts(10)))
-    Retriever(Made(own_texts(30)), Drawn(), corpus_name="mine").load(told)
+    told = RecordingProgress()
+    embedded(RowsCorpus(distinct_rows(10)))
+    Retriever(RowsCorpus(distinct_rows(30)), RandomEmbedder(), corpus_name="mine").load(told)
     assert told.stages == [("embed mine", 30, 10)]
 
 
@@ -130,38 +141,38 @@ def test_two_that_build_at_once_embed_nothing_twice_and_one_waits(cache: Path, t
     log = tmp_path / "log"
     both = [start_child(cache, log, seconds=0.05) for _ in range(2)]
     said = [json.loads(process.communicate(timeout=60)[0]) for process in both]
-    assert sorted(logged(log)) == sorted([*map(text, own_texts(40)), "tag 0", "tag 1", "tag 2"])
+    assert sorted(embedded_texts(log)) == sorted([*map(text, distinct_rows(40)), "tag 0", "tag 1", "tag 2"])
     assert sorted(len(one["notices"]) for one in said) == [0, 1]
     (notice,) = [line for one in said for line in one["notices"]]
     assert notice == "Waiting for another popbench that embeds with drawn."
 
 
 def test_those_who_read_do_not_wait_for_one_who_builds(cache: Path, tmp_path: Path) -> None:
-    rows, log = own_texts(40), tmp_path / "log"
-    before = Retriever(Made(rows), Drawn()).find("a prompt", OPTIONS)
+    rows, log = distinct_rows(40), tmp_path / "log"
+    before = Retriever(RowsCorpus(rows), RandomEmbedder()).find("a prompt", OPTIONS)
     process = start_child(cache, log, first=100, seconds=0.3)
     wait_for(log, 3)
-    readers = [Retriever(Made(rows), Drawn()) for _ in range(2)]
+    readers = [Retriever(RowsCorpus(rows), RandomEmbedder()) for _ in range(2)]
     for reader in readers:
         reader.prepare(["a prompt", "another"])
         assert reader.find("a prompt", OPTIONS) == before
     assert process.poll() is None
     process.kill()
     process.communicate()
-    assert Retriever(Made(own_texts(40, 100)), Drawn()).load().n == 40
+    assert Retriever(RowsCorpus(distinct_rows(40, 100)), RandomEmbedder()).load().n == 40
 
 
 def test_prompts_are_found_while_another_process_tidies_their_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vectors, "MANY_SHARDS", 2)
-    rows = own_texts(5)
+    rows = distinct_rows(5)
     for prompt in ("one", "two", "three"):
-        Retriever(Made(rows), Drawn()).prepare([prompt])
-    reader = Retriever(Made(rows), Drawn())
+        Retriever(RowsCorpus(rows), RandomEmbedder()).prepare([prompt])
+    reader = Retriever(RowsCorpus(rows), RandomEmbedder())
     reader._embedding.vectors.find(keys_of(["one"]))
-    Retriever(Made(rows), Drawn()).load()
+    Retriever(RowsCorpus(rows), RandomEmbedder()).load()
     reader.prepare(["one", "two", "new"])
     for prompt in ("one", "two", "new"):
-        assert reader.find(prompt, OPTIONS) == Retriever(Made(rows), Drawn()).find(prompt, OPTIONS)
+        assert reader.find(prompt, OPTIONS) == Retriever(RowsCorpus(rows), RandomEmbedder()).find(prompt, OPTIONS)
 
 
 # -- disks and damage
@@ -169,14 +180,14 @@ def test_prompts_are_found_while_another_process_tidies_their_shards(monkeypatch
 
 def test_a_cache_that_is_a_file_is_told(cache: Path) -> None:
     cache.write_text("", encoding="utf-8")
-    message = refusal(Retriever(Made(own_texts(5)), Drawn()).load)
+    message = refusal(Retriever(RowsCorpus(distinct_rows(5)), RandomEmbedder()).load)
     assert str(cache) in message
     assert "POPBENCH_CACHE" in message
 
 
 def test_prompts_do_not_need_a_cache_that_can_be_written(cache: Path) -> None:
     cache.write_text("", encoding="utf-8")
-    Retriever(Made([]), Drawn()).prepare(["x"])
+    Retriever(RowsCorpus([]), RandomEmbedder()).prepare(["x"])
 
 
 @pytest.mark.parametrize("after", range(0, 14, 3))
@@ -192,8 +203,8 @@ def test_a_full_disk_is_told_and_what_was_embedded_is_kept(after: int, monkeypat
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         sync(file)
 
-    embedder, rows = Drawn(), own_texts(30)
-    retriever = Retriever(Made(rows), embedder)
+    embedder, rows = RandomEmbedder(), distinct_rows(30)
+    retriever = Retriever(RowsCorpus(rows), embedder)
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
         message = refusal(retriever.load)
@@ -203,24 +214,24 @@ def test_a_full_disk_is_told_and_what_was_embedded_is_kept(after: int, monkeypat
     assert not retriever.ready
     assert not retriever.folder.with_name(".building").exists()
     shards = min(max(after - 1, 0) // 2, 3)
-    assert len(embedded(Made(rows))) == 33 - 10 * shards - (3 if after >= 9 else 0)
+    assert len(embedded(RowsCorpus(rows))) == 33 - 10 * shards - (3 if after >= 9 else 0)
 
 
 def test_an_interrupted_build_goes_on_and_frees_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "SHARD_VECTORS", 10)
     monkeypatch.setattr(build, "BATCH", 5)
 
-    class Interrupted(Drawn):
+    class Interrupted(RandomEmbedder):
         def encode(self, texts: Sequence[str]) -> Any:
             if len(self.texts) == 15:
                 raise KeyboardInterrupt
             return super().encode(texts)
 
     with pytest.raises(KeyboardInterrupt):
-        Retriever(Made(own_texts(30)), Interrupted()).load()
-    told, embedder = Telling(), Interrupted()
+        Retriever(RowsCorpus(distinct_rows(30)), Interrupted()).load()
+    told, embedder = RecordingProgress(), Interrupted()
     embedder.texts.append("other than 15")
-    Retriever(Made(own_texts(30)), embedder).load(told)
+    Retriever(RowsCorpus(distinct_rows(30)), embedder).load(told)
     assert told.notices == []
     assert len(embedder.texts) == 1 + 15 + 3  # also what was not a shard yet is kept
 
@@ -252,11 +263,11 @@ def _strange(path: Path) -> None:
     ["vectors.npy", "keys.npy", "about.json", "rows.jsonl", "places.npy", "tag_starts.npy", "popularity.npy"],
 )
 def test_a_damaged_index_is_made_anew(damage: Callable[[Path], None], name: str) -> None:
-    rows = own_texts(30)
-    whole = Retriever(Made(rows), Drawn())
+    rows = distinct_rows(30)
+    whole = Retriever(RowsCorpus(rows), RandomEmbedder())
     before, files = whole.find("a prompt", OPTIONS), files_of(whole.folder)
     damage(whole.folder / name)
-    again = Retriever(Made(rows), Drawn())
+    again = Retriever(RowsCorpus(rows), RandomEmbedder())
     assert again.find("a prompt", OPTIONS) == before
     assert files_of(again.folder) == files
 
@@ -266,29 +277,29 @@ def test_a_damaged_index_is_made_anew(damage: Callable[[Path], None], name: str)
 def test_what_a_damaged_shard_held_is_embedded_again(
     damage: Callable[[Path], None], which: str, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = Retriever(Made(own_texts(10)), Drawn())
+    whole = Retriever(RowsCorpus(distinct_rows(10)), RandomEmbedder())
     whole.prepare(["a prompt"])
     before = whole.find("a prompt", OPTIONS)
     for shard in cache.rglob(f"*.{which}.npy"):
         damage(shard)
-    embedder = Drawn()
-    again = Retriever(Made(own_texts(20)), embedder)
+    embedder = RandomEmbedder()
+    again = Retriever(RowsCorpus(distinct_rows(20)), embedder)
     again.prepare(["a prompt"])
     again.load()
-    assert sorted(embedder.texts) == sorted(["a prompt", *map(text, own_texts(10, 10)), "tag 0", "tag 1", "tag 2"])
-    assert Retriever(Made(own_texts(10)), Drawn()).find("a prompt", OPTIONS) == before
+    assert sorted(embedder.texts) == sorted(["a prompt", *map(text, distinct_rows(10, 10)), "tag 0", "tag 1", "tag 2"])
+    assert Retriever(RowsCorpus(distinct_rows(10)), RandomEmbedder()).find("a prompt", OPTIONS) == before
     assert len(list(cache.rglob("*.keys.npy"))) == len(list(cache.rglob("*.vectors.npy"))) == 2
 
 
 def test_foreign_files_in_the_cache_do_no_harm(cache: Path) -> None:
-    retriever = Retriever(Made(own_texts(10)), Drawn())
+    retriever = Retriever(RowsCorpus(distinct_rows(10)), RandomEmbedder())
     retriever.prepare(["a prompt"])
     shards = next(cache.rglob("shards"))
     for name in ("readme.txt", "a.keys.npy", "b.vectors.npy", ".c.part"):
         (shards / name).write_text("mine", encoding="utf-8")
     np.save(shards / "d.keys.npy", keys_of(["x"]))
     np.save(shards / "d.vectors.npy", np.ones((1, 99), np.float32))
-    again = Retriever(Made(own_texts(10)), Drawn())
+    again = Retriever(RowsCorpus(distinct_rows(10)), RandomEmbedder())
     assert again.find("x", OPTIONS) == retriever.find("x", OPTIONS)
     assert (shards / "readme.txt").exists()
 
@@ -297,12 +308,12 @@ def test_foreign_files_in_the_cache_do_no_harm(cache: Path) -> None:
 
 
 def test_shards_that_an_index_holds_are_removed_and_prompts_stay_known(cache: Path) -> None:
-    retriever = Retriever(Made(own_texts(10)), Drawn())
+    retriever = Retriever(RowsCorpus(distinct_rows(10)), RandomEmbedder())
     retriever.prepare(["a prompt"])
     retriever.load()
     assert kept(cache) == {key_of(text) for text in ("a prompt", "tag 0", "tag 1", "tag 2")}
-    again = Drawn()
-    Retriever(Made([]), again).prepare(["a prompt"])
+    again = RandomEmbedder()
+    Retriever(RowsCorpus([]), again).prepare(["a prompt"])
     assert again.texts == []
 
 
@@ -330,7 +341,7 @@ def test_memory_does_not_grow_with_the_corpus(monkeypatch: pytest.MonkeyPatch) -
     for name in ("SHARD_VECTORS", "CHUNK"):
         monkeypatch.setattr(build, name, 1024)
 
-    class Zeros(Drawn):
+    class Zeros(RandomEmbedder):
         def encode(self, texts: Sequence[str]) -> Any:
             made = np.zeros((len(texts), 256), np.float32)
             made[np.arange(len(texts)), [zlib.crc32(text.encode()) % 256 for text in texts]] = 1
@@ -342,7 +353,7 @@ def test_memory_does_not_grow_with_the_corpus(monkeypatch: pytest.MonkeyPatch) -
 
     tracemalloc.start()
     try:
-        Retriever(Streamed(rows, "many"), Zeros()).load()
+        Retriever(StreamedCorpus(rows, "many"), Zeros()).load()
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

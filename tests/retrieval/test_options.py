@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from made_retrieval import Drawn, Made, found, made_rows, own_texts, plainly, text
+from made_retrieval import RandomEmbedder, RowsCorpus, distinct_rows, made_rows, references_by_steps, retrieved, text
 from popbench.prompting.chats import Shown, show
 from popbench.prompting.templates import Template
 from popbench.records import Message, Prompt, Reference
@@ -25,7 +25,7 @@ PROMPT = "a cat in the rain at night"
 
 
 def find(rows: Sequence[Reference] = ROWS, prompt: str = PROMPT, **options: Any) -> Found:
-    return Retriever(Made(rows), Hashing()).find(prompt, RetrievalOptions(**options))
+    return Retriever(RowsCorpus(rows), Hashing()).find(prompt, RetrievalOptions(**options))
 
 
 def ids(references: Sequence[Reference]) -> list[str]:
@@ -42,7 +42,9 @@ def test_tags_are_chosen_and_pooled_as_in_a_plain_account(ratio: float, tag_by: 
     tags, per_tag = (1, False) if tag_by == "none" else (tags, per_tag)
     for prompt in (PROMPT, "robot", "?!"):
         options = {"k": 7, "tags": tags, "negative_ratio": ratio, "tag_by": tag_by, "per_tag": per_tag}
-        assert found(ROWS, prompt, **options) == plainly(ROWS, Hashing(), prompt, 7, tags, ratio, tag_by, per_tag)
+        assert retrieved(ROWS, prompt, **options) == references_by_steps(
+            ROWS, Hashing(), prompt, 7, tags, ratio, tag_by, per_tag
+        )
 
 
 @settings(max_examples=25, deadline=None)
@@ -60,12 +62,12 @@ def test_any_options_give_those_of_a_plain_account(
 ) -> None:
     rows = made_rows(n, seed)
     tags, per_tag = (1, False) if tag_by == "none" else (tags, per_tag)
-    shown = found(rows, "a song", k=k, tags=tags, negative_ratio=ratio, tag_by=tag_by, per_tag=per_tag)
-    assert shown == plainly(rows, Hashing(), "a song", k, tags, ratio, tag_by, per_tag)
+    shown = retrieved(rows, "a song", k=k, tags=tags, negative_ratio=ratio, tag_by=tag_by, per_tag=per_tag)
+    assert shown == references_by_steps(rows, Hashing(), "a song", k, tags, ratio, tag_by, per_tag)
 
 
 def test_the_unpopular_are_the_least_popular_of_all_chosen_tags_together() -> None:
-    rows = [replace(row, tag="ab"[at % 2], popularity=at % 2 * 100 + at) for at, row in enumerate(own_texts(40))]
+    rows = [replace(row, tag="ab"[at % 2], popularity=at % 2 * 100 + at) for at, row in enumerate(distinct_rows(40))]
     pooled = find(rows, k=20, tags=2, negative_ratio=0.5).references()
     assert {row.tag for row in pooled if not row.popular} == {"a"}
     groups = find(rows, k=20, tags=2, negative_ratio=0.5, per_tag=True).references()
@@ -98,7 +100,7 @@ def test_a_smaller_size_of_what_was_found_is_what_a_smaller_search_finds(
     tag_by: Any, tags: int, per_tag: bool, order: Any, ratio: float
 ) -> None:
     options = RetrievalOptions(k=30, tags=tags, negative_ratio=ratio, per_tag=per_tag, order=order, tag_by=tag_by)
-    retriever = Retriever(Made(ROWS), Hashing())
+    retriever = Retriever(RowsCorpus(ROWS), Hashing())
     large = retriever.find(PROMPT, options)
     for k in (1, 2, 9, 10, 11, 29, 30):
         assert large.hits(k) == retriever.find(PROMPT, options.model_copy(update={"k": k})).hits()
@@ -168,9 +170,9 @@ def test_full_diversity_passes_over_near_duplicates() -> None:
 
 
 def test_what_users_of_a_corpus_have_to_know_is_told() -> None:
-    corpus = Made([replace(row, tag="all") for row in own_texts(5)])
+    corpus = RowsCorpus([replace(row, tag="all") for row in distinct_rows(5)])
     corpus.said = ["2 rows without a title\nwere skipped"]
-    retriever = Retriever(corpus, Drawn(name="warned"), corpus_name="mine")
+    retriever = Retriever(corpus, RandomEmbedder(name="warned"), corpus_name="mine")
     expected = [
         "corpus mine: 2 rows without a title were skipped",
         "corpus mine: all videos have the tag 'all', so that there is none to choose",
@@ -180,8 +182,10 @@ def test_what_users_of_a_corpus_have_to_know_is_told() -> None:
     asked = {"one": ["a", "  TITLE   3 ", "title 33", "title 4"], "two": ["titl 3"], "none": []}
     assert list(retriever.warnings(asked)) == expected
     corpus.said = []
-    assert list(Retriever(corpus, Drawn(name="warned"), corpus_name="mine").warnings(asked)) == expected  # as built
-    assert list(Retriever(Made(own_texts(5)), Drawn()).warnings({"two": ["x"]})) == []
+    assert (
+        list(Retriever(corpus, RandomEmbedder(name="warned"), corpus_name="mine").warnings(asked)) == expected
+    )  # as built
+    assert list(Retriever(RowsCorpus(distinct_rows(5)), RandomEmbedder()).warnings({"two": ["x"]})) == []
 
 
 # -- what is shown

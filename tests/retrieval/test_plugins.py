@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import popbench
-from made_retrieval import Drawn, Made, Streamed, own_texts
+from made_retrieval import RandomEmbedder, RowsCorpus, StreamedCorpus, distinct_rows
 from popbench.errors import UsageError
 from popbench.records import Reference
 from popbench.retrieval import RetrievalOptions, Retriever, build
@@ -29,7 +29,9 @@ def row(**values: Any) -> Reference:
 
 def told(make: Any, embedder: popbench.Embedder | None = None) -> str:
     """The refusal of a corpus, whose lock is free afterwards."""
-    retriever = Retriever(Streamed(make, "x"), embedder or Drawn(), corpus_name="mine", embedder_name="theirs")
+    retriever = Retriever(
+        StreamedCorpus(make, "x"), embedder or RandomEmbedder(), corpus_name="mine", embedder_name="theirs"
+    )
     message = refusal(retriever.load)
     assert refusal(retriever.load) == message
     assert not retriever.ready
@@ -59,13 +61,15 @@ class Nasty:
     ],
 )
 def test_a_bad_row_is_told_with_its_corpus_and_place(bad: Any, said: str) -> None:
-    message = told(lambda: iter([*own_texts(2), bad, *own_texts(3)]))
+    message = told(lambda: iter([*distinct_rows(2), bad, *distinct_rows(3)]))
     assert message.startswith(f"corpus mine: row 3 of its part 'test': {said}")
     assert len(message) < 250
 
 
 def test_ids_that_occur_twice_are_told() -> None:
-    assert "corpus mine: id 'v00001' occurs more than once" in told(lambda: iter([*own_texts(4), own_texts(2)[1]]))
+    assert "corpus mine: id 'v00001' occurs more than once" in told(
+        lambda: iter([*distinct_rows(4), distinct_rows(2)[1]])
+    )
 
 
 def test_an_empty_part_is_told() -> None:
@@ -75,7 +79,7 @@ def test_an_empty_part_is_told() -> None:
 @pytest.mark.parametrize("error", [ValueError("no\nsense"), OSError(5, "Input/output error"), RuntimeError()])
 def test_a_corpus_that_fails_half_way_is_told(error: Exception) -> None:
     def rows() -> Iterator[Reference]:
-        yield from own_texts(4)
+        yield from distinct_rows(4)
         raise error
 
     message = told(rows)
@@ -86,7 +90,7 @@ def test_a_corpus_that_fails_half_way_is_told(error: Exception) -> None:
 
 def test_a_corpus_that_tells_itself_what_is_wrong_is_quoted() -> None:
     def rows() -> Iterator[Reference]:
-        yield from own_texts(4)
+        yield from distinct_rows(4)
         raise UsageError("line 5 of a.csv is bad")
 
     assert told(rows) == "line 5 of a.csv is bad"
@@ -94,21 +98,23 @@ def test_a_corpus_that_tells_itself_what_is_wrong_is_quoted() -> None:
 
 
 def test_a_corpus_that_fails_to_identify_itself_or_to_remark_is_told() -> None:
-    class NoContent(Made):
+    class NoContent(RowsCorpus):
         def content(self) -> str:
             raise KeyError("etag")
 
-    class NoRemarks(Made):
+    class NoRemarks(RowsCorpus):
         def remarks(self) -> list[str]:
             raise ValueError("no")
 
-    assert refusal(lambda: Retriever(NoContent([]), Drawn(), corpus_name="mine")).startswith(
+    assert refusal(lambda: Retriever(NoContent([]), RandomEmbedder(), corpus_name="mine")).startswith(
         "corpus mine: no fingerprint ("
     )
-    assert "its remarks cannot be had: ValueError: no" in refusal(Retriever(NoRemarks(own_texts(2)), Drawn()).load)
+    assert "its remarks cannot be had: ValueError: no" in refusal(
+        Retriever(NoRemarks(distinct_rows(2)), RandomEmbedder()).load
+    )
 
 
-class Bad(Drawn):
+class Bad(RandomEmbedder):
     """Gives something else from the second batch on."""
 
     def __init__(self, give: Any) -> None:
@@ -143,13 +149,13 @@ def _raise(made: Any) -> Any:
 )
 def test_a_bad_embedder_is_told(give: Any, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "BATCH", 5)
-    retriever = Retriever(Made(own_texts(12)), Bad(give), embedder_name="theirs")
+    retriever = Retriever(RowsCorpus(distinct_rows(12)), Bad(give), embedder_name="theirs")
     message = refusal(retriever.load)
     assert message.startswith("embedder theirs ")
     assert said in message
     assert "POPBENCH_CACHE" not in message
     good = Bad(lambda made: made)
-    assert Retriever(Made(own_texts(12)), good).load().n == 12
+    assert Retriever(RowsCorpus(distinct_rows(12)), good).load().n == 12
     for call in (lambda: retriever.prepare(["x"]), lambda: retriever.find("y", RetrievalOptions())):
         assert said.split(" for ")[0].split(", and ")[0][:6] in refusal(call)
 
@@ -159,10 +165,10 @@ def test_vectors_of_another_length_under_the_same_fingerprint_are_refused_by_lat
         def fingerprint(self) -> Any:
             return {"name": "the same"}
 
-    Retriever(Made(own_texts(5)), Wider(lambda made: made)).load()
+    Retriever(RowsCorpus(distinct_rows(5)), Wider(lambda made: made)).load()
     wider = Wider(lambda made: np.hstack([made, made]))
     wider.texts.append("all are the second")
-    retriever = Retriever(Made(own_texts(9)), wider, embedder_name="theirs")
+    retriever = Retriever(RowsCorpus(distinct_rows(9)), wider, embedder_name="theirs")
     message = refusal(retriever.load)
     assert message.startswith("embedder theirs gave vectors of length 16, and 8 before: its fingerprint has to tell")
     assert str(retriever.folder.parent.parent) in message

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import popbench
-from made_retrieval import WORDS, Drawn, Made, made_rows, own_texts
+from made_retrieval import WORDS, RandomEmbedder, RowsCorpus, distinct_rows, made_rows
 from popbench.records import Reference
 from popbench.retrieval import RetrievalOptions, Retriever, build, search
 from popbench.retrieval.index import Index, load_faiss
@@ -83,7 +83,7 @@ def test_ties_are_broken_by_id_among_more_rows_than_are_looked_at(k: int) -> Non
     expected = [f"v{at:03d}" for at in range(k - int(0.4 * k))] + [f"v{120 + at:03d}" for at in range(int(0.4 * k))]
     for seed in range(3):
         shuffled = [rows[at] for at in np.random.default_rng(seed).permutation(200)]
-        found = Retriever(Made(shuffled), Hashing()).find("a title", options).references()
+        found = Retriever(RowsCorpus(shuffled), Hashing()).find("a title", options).references()
         assert [row.id for row in found] == expected
 
 
@@ -96,19 +96,19 @@ def test_a_prompt_finds_the_same_alone_and_among_many_and_with_any_number_of_thr
     try:
         for threads in (1, 2):
             faiss.omp_set_num_threads(threads)
-            together = Retriever(Made(rows), Hashing())
+            together = Retriever(RowsCorpus(rows), Hashing())
             together.prepare(prompts)
             found.append([together.find(prompt, options) for prompt in prompts[:20]])
     finally:
         faiss.omp_set_num_threads(before)
     assert found[0] == found[1]
-    assert found[0] == [Retriever(Made(rows), Hashing()).find(prompt, options) for prompt in prompts[:20]]
+    assert found[0] == [Retriever(RowsCorpus(rows), Hashing()).find(prompt, options) for prompt in prompts[:20]]
 
 
 # -- the approximate index
 
 
-class Clustered(Drawn):
+class Clustered(RandomEmbedder):
     """Texts `N ...` lie near the centre N."""
 
     def encode(self, texts: Sequence[str]) -> Any:
@@ -136,7 +136,7 @@ def test_above_the_limit_nearly_all_of_the_nearest_are_found(
 ) -> None:
     limited(monkeypatch, 2000)
     monkeypatch.setattr(search, "_PROBED", 16)
-    retriever = Retriever(Made(clustered(5000)), Clustered(dim=16))
+    retriever = Retriever(RowsCorpus(clustered(5000)), Clustered(dim=16))
     assert retriever.load().ann is not None
     prompts = [f"{at} a prompt" for at in range(0, 100, 2)]
     asked: list[Any] = []
@@ -150,7 +150,7 @@ def test_above_the_limit_nearly_all_of_the_nearest_are_found(
         patched.setattr(search, "_approximate", counted)
         near = [{row.id for row in retriever.find(prompt, options).references()} for prompt in prompts]
     assert len(asked) >= len(prompts) // 4
-    again = Retriever(Made(clustered(5000)), Clustered(dim=16))
+    again = Retriever(RowsCorpus(clustered(5000)), Clustered(dim=16))
     assert near == [{row.id for row in again.find(prompt, options).references()} for prompt in prompts]
     limited(monkeypatch, 10**6)
     exact = [{row.id for row in retriever.find(prompt, options).references()} for prompt in prompts]
@@ -159,8 +159,8 @@ def test_above_the_limit_nearly_all_of_the_nearest_are_found(
 
 def test_below_the_limit_there_is_none_and_small_pools_are_searched_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
     limited(monkeypatch, 2001)
-    assert Retriever(Made(clustered(2000)), Clustered(dim=16)).load().ann is None
-    retriever = Retriever(Made(clustered(5001)), Clustered(dim=16))
+    assert Retriever(RowsCorpus(clustered(2000)), Clustered(dim=16)).load().ann is None
+    retriever = Retriever(RowsCorpus(clustered(5001)), Clustered(dim=16))
     asked: list[Any] = []
     monkeypatch.setattr(search, "_approximate", lambda *given: asked.append(given))
     for prompt in ("1 x", "2 y"):
@@ -175,7 +175,7 @@ def test_below_the_limit_there_is_none_and_small_pools_are_searched_exactly(monk
 def test_where_the_cells_nearby_hold_too_few_others_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     limited(monkeypatch, 2000)
     monkeypatch.setattr(search, "_PROBED", 1)
-    retriever = Retriever(Made(clustered(5000)), Clustered(dim=16))
+    retriever = Retriever(RowsCorpus(clustered(5000)), Clustered(dim=16))
     assert len(retriever.find("5 x", RetrievalOptions(k=1000, tag_by="none", negative_ratio=0)).references()) == 1000
 
 
@@ -184,13 +184,13 @@ def test_an_approximate_index_that_is_damaged_or_gone_is_made_anew(
     damaged: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limited(monkeypatch, 2000)
-    file = Retriever(Made(clustered(2500)), Clustered(dim=16)).load().folder / "ann.faiss"
+    file = Retriever(RowsCorpus(clustered(2500)), Clustered(dim=16)).load().folder / "ann.faiss"
     whole = file.read_bytes()
     file.unlink()
     if damaged:
         file.write_bytes(whole[:-100])
     embedder = Clustered(dim=16)
-    Retriever(Made(clustered(2500)), embedder).find("3 x", RetrievalOptions(tag_by="none"))
+    Retriever(RowsCorpus(clustered(2500)), embedder).find("3 x", RetrievalOptions(tag_by="none"))
     assert embedder.texts == ["3 x"]
     assert file.stat().st_size == len(whole)
 
@@ -201,7 +201,7 @@ def test_an_approximate_index_that_is_damaged_or_gone_is_made_anew(
 def test_the_nearest_title_is_that_of_brute_force() -> None:
     rows = made_rows(300)
     rows[5] = replace(rows[5], title=" \t")
-    retriever = Retriever(Made(rows), Hashing())
+    retriever = Retriever(RowsCorpus(rows), Hashing())
     titles = [row for row in rows if row.title.strip()]
     for prompt in ("a cat in the rain", "robot cake", "snow", rows[7].title):
         vector = Hashing().encode([prompt])[0].astype(np.float64)
@@ -220,29 +220,29 @@ def test_tied_titles_are_chosen_by_id_and_empty_ones_never() -> None:
             return np.asarray([-one if "not" in text else one for one, text in zip(made, texts, strict=True)])
 
     rows = [Reference(f"v{at}", title, "d", "c", "t", 1) for at, title in enumerate(["", " ", "cat", "cat", "dog"])]
-    retriever = Retriever(Made(rows[::-1]), Opposite())
+    retriever = Retriever(RowsCorpus(rows[::-1]), Opposite())
     assert retriever.nearest_title("cat").reference.id == "v2"
     assert retriever.nearest_title("?!").reference.id == "v2"  # as near to all
-    assert Retriever(Made(rows[:3]), Opposite()).nearest_title("not cat").reference.id == "v2"
-    assert "no video has a title" in refusal(lambda: Retriever(Made(rows[:2]), Hashing()).nearest_title("x"))
+    assert Retriever(RowsCorpus(rows[:3]), Opposite()).nearest_title("not cat").reference.id == "v2"
+    assert "no video has a title" in refusal(lambda: Retriever(RowsCorpus(rows[:2]), Hashing()).nearest_title("x"))
 
 
 def test_titles_are_embedded_once_and_again_where_their_file_is_damaged() -> None:
-    rows, embedder = own_texts(20), Drawn(name="titles")
-    retriever = Retriever(Made(rows), embedder)
+    rows, embedder = distinct_rows(20), RandomEmbedder(name="titles")
+    retriever = Retriever(RowsCorpus(rows), embedder)
     retriever.load_titles()
     rows.sort(key=lambda row: (row.tag, -row.popularity, row.id))
     assert embedder.texts[23:] == [row.title for row in rows]
     retriever.load_titles()
     best = retriever.nearest_title("x")
-    other = Drawn(name="titles")
-    Retriever(Made(rows), other).load_titles()
+    other = RandomEmbedder(name="titles")
+    Retriever(RowsCorpus(rows), other).load_titles()
     assert other.texts == []
     file = retriever.folder / "titles.npy"
     file.write_bytes(file.read_bytes()[:-5])
-    again = Retriever(Made(rows), other)
+    again = Retriever(RowsCorpus(rows), other)
     assert again.nearest_title("x") == best
     assert other.texts == ["x"]
-    corpus: popbench.Corpus = Made([*rows, Reference("new", "another", "d", "c", "tag 0", 1)])
+    corpus: popbench.Corpus = RowsCorpus([*rows, Reference("new", "another", "d", "c", "tag 0", 1)])
     Retriever(corpus, other).load_titles()
     assert other.texts == ["x", "another d c", "another"]

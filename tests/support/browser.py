@@ -1,4 +1,4 @@
-"""A real browser for tests of pages: headless Chromium, and what a page asked of it or complained of."""
+"""Headless Chromium for tests of pages, with the requests and errors of an opened page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def find_browser() -> str | None:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Start it; a test that asks for it is skipped where there is none."""
+    """Start Chromium; skip the test if there is none."""
     path = find_browser()
     if path is None:
         pytest.skip("no Chromium: apt-get install chromium")
@@ -45,18 +45,18 @@ def chromium() -> Iterator[Browser]:
 
 @dataclass
 class Opened:
-    """A page that is open, with what it printed, threw and requested."""
+    """An opened page, with its console messages, exceptions and requests."""
 
     page: Page
     complaints: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
     def texts(self, selector: str) -> list[str]:
-        """The texts of all elements that are in sight."""
+        """Return the texts of all visible elements."""
         return [text.strip() for text in self.page.locator(f"{selector}:visible").all_inner_texts()]
 
     def until(self, expression: str, seconds: float = 8) -> None:
-        """Wait until an expression is true: from outside, for the page's own policy forbids eval."""
+        """Wait until an expression is true. It is evaluated from outside, because the page's policy forbids eval."""
         deadline = time.monotonic() + seconds
         while not self.page.evaluate(expression):
             assert time.monotonic() < deadline, f"never true: {expression}"
@@ -65,7 +65,7 @@ class Opened:
 
 @contextmanager
 def opened(browser: Browser, file: Path, **options: Any) -> Iterator[Opened]:
-    """Open a file as a browser without any network would; `options` are those of a new context."""
+    """Open a file in a browser without network; `options` are those of a new context."""
     context = browser.new_context(
         viewport={"width": 1280, "height": 900}, offline=True, reduced_motion="reduce", **options
     )
@@ -82,7 +82,7 @@ def opened(browser: Browser, file: Path, **options: Any) -> Iterator[Opened]:
 
 
 def scroll_through(found: Opened) -> None:
-    """Bring every chart into sight, and wait until it is drawn."""
+    """Scroll to every chart, and wait until it is drawn."""
     for element in found.page.locator(".chart:visible").all():
         element.scroll_into_view_if_needed()
         element.locator("svg").wait_for()

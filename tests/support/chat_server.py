@@ -1,9 +1,9 @@
-"""A server of OpenAI's chat protocol that answers as it is told, and goes wrong as it is told.
+"""A server of OpenAI's chat protocol for tests. A plan sets its answers and its faults.
 
-It speaks HTTP/1.1 over bare sockets, so that it can cut and mangle what a framework would not let it. It runs as a
-process of its own, prints its port, and ends when its standard input does, at the latest after `LIFETIME` seconds.
+It speaks HTTP/1.1 over bare sockets, so that it can send cut and malformed answers. It runs as its own process, prints
+its port, and ends with its standard input, at the latest after `LIFETIME` seconds.
 
-How it behaves is a plan, a JSON object with these keys (the rest of the defaults is in `PLAN`):
+The plan is a JSON object with these keys (the other defaults are in `PLAN`):
 
 - `latency`: seconds before an answer, or a range of them; `seed`: of all draws
 - `first`: faults of the first attempts at every prompt, one each; `faults`: fault -> rate over all other attempts
@@ -46,7 +46,7 @@ _THINGS = ("kite", "harbour", "fox", "lantern", "train", "noodle", "garden", "pi
 
 @dataclass(slots=True)
 class Reply:
-    """What goes over the wire, and in which manner."""
+    """The bytes of an answer, and how they are sent."""
 
     status: int = 200
     body: bytes = b""
@@ -57,7 +57,7 @@ class Reply:
 
 @dataclass(slots=True)
 class Ask:
-    """One chat request: what was sent, who it is, and the plan that holds for it."""
+    """One chat request: its body, its identity, and its plan."""
 
     digest: str
     sent: dict[str, Any]
@@ -78,7 +78,7 @@ Make = Callable[[Ask], Reply]
 
 
 def identify(messages: list[Any], seed: int | None) -> str:
-    """Name a prompt: equal messages with an equal seed are one."""
+    """Return the identity of a prompt: equal messages with an equal seed are one."""
     return hashlib.blake2b(json.dumps([messages, seed]).encode(), digest_size=8).hexdigest()
 
 
@@ -91,7 +91,7 @@ def draft(digest: str) -> dict[str, str]:
 
 
 def completion(ask: Ask) -> dict[str, Any]:
-    """Answer as a sound server would: as plain JSON in the form asked for, if it takes that form."""
+    """Answer without a fault: plain JSON in the requested form, if the server supports that form."""
     plan, asked = ask.plan, ask.sent.get("response_format") or {}
     text = plan["text"]
     if text is None:
@@ -211,7 +211,7 @@ FAULTS: Mapping[str, Make] = {**TRANSIENT, **SLOW, **FATAL, **REJECTED, **REFUSE
 
 
 class Server:
-    """The state: plan, log, attempts, and the requests at work."""
+    """The state of the server: plan, log, attempts, and current requests."""
 
     def __init__(self) -> None:
         self.plan = dict(PLAN)
@@ -268,7 +268,7 @@ class Server:
 
 
 class Connection(asyncio.Protocol):
-    """One client, one request after the other."""
+    """The connection of one client, with one request after the other."""
 
     def __init__(self, server: Server) -> None:
         self.server = server

@@ -1,4 +1,4 @@
-"""Checkpoints as others make them: of the released class, and pickles assembled by opcodes, as attackers do."""
+"""Checkpoint files for tests: of the released class, and malicious pickles assembled from opcodes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MODULE = "model.MicroLens100k.MMRA"
 
 @contextmanager
 def importable() -> Iterator[type[nn.Module]]:
-    """The class of released checkpoints, importable under its own name as long as something is saved with it."""
+    """Make the class of released checkpoints, importable under its own name while something is saved with it."""
 
     class Model(nn.Module):
         def __init__(self, d: int = 4, alpha: float = 0.6) -> None:
@@ -59,7 +59,7 @@ def importable() -> Iterator[type[nn.Module]]:
 
 
 def forget() -> None:
-    """Make the released class unknown again, as it is to users of a checkpoint."""
+    """Remove the released class, which users of a checkpoint do not have."""
     for name in [name for name in sys.modules if name == "model" or name.startswith("model.")]:
         del sys.modules[name]
 
@@ -83,7 +83,7 @@ def refused(file: Path) -> str:
 
 
 class Trap:
-    """Pickled, it calls a function when it is unpickled."""
+    """An object that calls a function when it is unpickled."""
 
     def __init__(self, function: Callable[..., object], *args: object) -> None:
         self._calls = function, args
@@ -93,7 +93,7 @@ class Trap:
 
 
 class Named:
-    """What is pickled as a global of any name."""
+    """An object that is pickled as a global of any name."""
 
     def __init__(self, module: str, name: str) -> None:
         self.module, self.name = module, name
@@ -103,7 +103,7 @@ _Pickler: Any = vars(pickle)["_Pickler"]  # the one in Python, whose steps can b
 
 
 class Crafty(_Pickler):  # type: ignore[misc]
-    """Writes names that nothing here has, as an attacker can."""
+    """A pickler that writes names of objects that do not exist."""
 
     def save(self, obj: Any, save_persistent_id: bool = True) -> None:
         if isinstance(obj, Named):
@@ -113,7 +113,7 @@ class Crafty(_Pickler):  # type: ignore[misc]
 
 
 def crafted(*parts: Any) -> bytes:
-    """Assemble a pickle of protocol 2 from opcodes and, in place of any, values to be pushed."""
+    """Assemble a pickle of protocol 2 from opcodes, and values that are pushed."""
     out = io.BytesIO()
     out.write(b"\x80\x02")
     for part in parts:

@@ -1,4 +1,4 @@
-"""The command line in this process, and how a command ended."""
+"""Runs popbench's command line in this process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from popbench.cli import main
 
 @dataclass(frozen=True)
 class Done:
-    """How a command ended."""
+    """The result of a command: status, output and errors."""
 
     status: int
     out: str
@@ -22,7 +22,7 @@ class Done:
 
     @property
     def line(self) -> str:
-        """The one line on stderr."""
+        """Return the one line on stderr; fails if there are others."""
         (line,) = self.err.splitlines()
         assert line.startswith("popbench: ")
         return line

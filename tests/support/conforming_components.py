@@ -50,7 +50,7 @@ class Noise(popbench.VideoGenerator):
 
 
 class Brightness(popbench.Predictor):
-    """Takes bright videos with long titles for popular."""
+    """Scores bright videos with long titles highest."""
 
     version = "1"
     unit = "views"

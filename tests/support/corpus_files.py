@@ -1,4 +1,4 @@
-"""A small table of published videos, with files, for tests of what runs make of a corpus."""
+"""A small table of published videos, with files, for tests of runs with a corpus."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUBJECTS = {
 
 
 def rows(per_tag: int = 6, tags: Sequence[str] = TAGS) -> list[dict[str, object]]:
-    """Videos of each tag, numbered, all of them in the part `test`."""
+    """Return numbered videos of each tag, all in the part `test`."""
     found: list[dict[str, object]] = []
     for tag in tags:
         words = SUBJECTS[tag].split()
@@ -50,14 +50,14 @@ def write(path: Path, table: Sequence[Mapping[str, object]]) -> Path:
 
 
 def spec(path: Path, **options: object) -> str:
-    """Name the corpus of such a table."""
+    """Return the spec of such a table."""
     further = "".join(f',{key}="{value}"' for key, value in options.items())
     columns = ",".join(f"{name}={name}" for name in COLUMNS[:-1])
     return f'table,path="{path}",{columns},parts=part{further}'
 
 
 def videos(folder: Path, table: Sequence[Mapping[str, object]]) -> Path:
-    """Write a clip for each row, of which no two are equal."""
+    """Write a clip for each row, all different."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, row in enumerate(table):
         video_files.make(folder / f"{row['id']}.mp4", range(number % 7, number % 7 + 4 + number % 5))

@@ -1,4 +1,4 @@
-"""A writer and a painter after the law of `made_corpus`: runs whose true shares of title and video are known."""
+"""An LLM and a generator that follow the law of `made_corpus`, for runs whose true shares are known."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from popbench.hookspecs import Register
 
 
 class Writer(popbench.LLM):
-    """Draws a word for the title and a brightness for the video, which have nothing to do with one another."""
+    """Draws a word for the title and, independently, a brightness for the video."""
 
     version = "1"
 
@@ -31,7 +31,7 @@ class Writer(popbench.LLM):
 
 
 class Painter(popbench.VideoGenerator):
-    """Paints a picture of the brightness that is asked for."""
+    """Paints a picture of the requested brightness."""
 
     version = "1"
 
@@ -43,7 +43,7 @@ class Painter(popbench.VideoGenerator):
 
 
 def brightness(prompt: str) -> float:
-    """Read how bright a video is to be."""
+    """Return the brightness that a video prompt asks for."""
     found = re.search(r"brightness (-?\d\.\d+)", prompt)
     assert found is not None
     return float(found[1])

@@ -1,4 +1,4 @@
-"""What the tests of the diffusers plugin share: tiny pipelines, damaged copies, and machines that are not there."""
+"""Helpers of the diffusers plugin's tests: tiny pipelines, damaged copies, and simulated machines."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def spec(name: str, family: Family, **changes: Any) -> str:
 
 
 def make(family: Family = "ltx", **changes: Any) -> DiffusersGenerator:
-    """Make a generator; in 32 bits unless told otherwise, which is the fastest on a processor."""
+    """Make a generator, in 32 bits by default, which is the fastest type on a CPU."""
     return DiffusersGenerator(DiffusersOptions(**{"dtype": "float32", **settings(family, **changes)}))
 
 
@@ -78,7 +78,7 @@ def pipeline_of(generator: DiffusersGenerator) -> Any:
 
 
 def answers(generator: DiffusersGenerator, *requests: popbench.VideoRequest) -> dict[str, Any]:
-    """Return what a generator answers, by id."""
+    """Return a generator's answers, by id."""
     found = {answer.id: answer for answer in generator.generate(iter(requests))}
     assert len(found) == len(requests)
     return found
@@ -95,7 +95,7 @@ def frames(generator: DiffusersGenerator, *requests: popbench.VideoRequest) -> d
 
 
 def same(first: dict[str, NDArray[np.uint8]], second: dict[str, NDArray[np.uint8]], ids: Iterable[str]) -> bool:
-    """Whether clips are equal to the last bit."""
+    """Return whether clips are equal to the last bit."""
     return all(np.array_equal(first[id_], second[id_]) for id_ in ids)
 
 
@@ -131,7 +131,7 @@ def resolved(name: str, /, **options: Any) -> DiffusersGenerator:
 
 
 def of(folder: Path, **options: Any) -> DiffusersGenerator:
-    """Make the generator of a folder as a run does."""
+    """Make the generator of a folder, as a run does."""
     return resolved("diffusers", model=str(folder), **options)
 
 
@@ -140,7 +140,7 @@ def label(name: str, /, **options: Any) -> str:
 
 
 def refused(name: str, /, **options: Any) -> str:
-    """Return the message that options are refused with."""
+    """Return the message of the refusal of options."""
     return refusal(lambda: load_registry().resolve("generator", written(name, **options)))
 
 
@@ -148,14 +148,14 @@ def refused(name: str, /, **options: Any) -> str:
 
 
 def empty_hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make an empty hub cache, and let there be no hub."""
+    """Make an empty hub cache, and make the hub unreachable."""
     hub_cache.empty(folder, monkeypatch)
     folders._cached_name.cache_clear()
     return folder
 
 
 def cached(hub: Path, model: str, family: Family = "ltx") -> Path:
-    """Lay a pipeline out as the hub's client does."""
+    """Store a pipeline as the hub's client does."""
     root = hub / f"models--{model.replace('/', '--')}"
     (root / "refs").mkdir(parents=True)
     (root / "refs" / "main").write_text(COMMIT)
@@ -171,7 +171,7 @@ def bare_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is checked is not loaded."""
+    """Fail if a check loads weights."""
 
     def load(*_: object, **__: object) -> None:
         raise AssertionError("weights were loaded")
@@ -181,12 +181,12 @@ def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def as_if_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every package be there."""
+    """Simulate that every package is installed."""
     monkeypatch.setattr(checks, "find_spec", lambda name: True)
 
 
 class Gpu:
-    """A GPU that is not there."""
+    """A simulated GPU."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.gib = 80.0
@@ -212,7 +212,7 @@ REMEDIES = (
 
 
 def lines(name: str | Path, /, **options: Any) -> list[str]:
-    """Return what `check` says of a preset, or of a pipeline in a folder or on the hub."""
+    """Return the lines of `check` for a preset, or for a pipeline in a folder or on the hub."""
     generator = (
         resolved(str(name), **options) if name in ALL_PRESETS else resolved("diffusers", model=str(name), **options)
     )

@@ -1,4 +1,4 @@
-"""Runs that are exported and compared in tests, changed by hand where a test needs that."""
+"""Runs for tests of export and comparison, with functions that change their files."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def edit_samples(run: Path, change: Change, *, only: int | None = None) -> None:
 
 
 def second_predictor(run: Path) -> None:
-    """Let a second predictor have scored a run, which gives the same sample quite another score."""
+    """Add a second predictor to a run, with very different scores for the same samples."""
 
     def know(about: dict[str, Any]) -> None:
         about["predictors"]["second"] = "2" * 32

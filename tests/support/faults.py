@@ -1,4 +1,4 @@
-"""Components that count, and components that go wrong on purpose: the fault injection of the tests."""
+"""Fault injection for tests: components that log their requests, and components that fail on purpose."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LOG = "POPBENCH_TEST_LOG"
 
 
-def asked(items: Iterable[Any]) -> Iterator[Any]:
+def logging_requests(items: Iterable[Any]) -> Iterator[Any]:
     """Append the id of every request that is pulled to the log file."""
     path = os.environ.get(LOG)
     for item in items:
@@ -40,24 +40,24 @@ def asked(items: Iterable[Any]) -> Iterator[Any]:
 
 
 class CountingLLM(Shotlist):
-    """Shotlist that logs what it is asked."""
+    """Shotlist that logs its requests."""
 
     def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
-        return super().generate(asked(chats))
+        return super().generate(logging_requests(chats))
 
 
 class CountingGenerator(Kinetic):
-    """Kinetic that logs what it is asked."""
+    """Kinetic that logs its requests."""
 
     def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[popbench.Clip | popbench.Failure]:
-        return super().generate(asked(requests))
+        return super().generate(logging_requests(requests))
 
 
 class CountingPredictor(DemoPredictor):
-    """The demo predictor that logs what it is asked."""
+    """The demo predictor that logs its requests."""
 
     def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
-        return super().score(asked(items))
+        return super().score(logging_requests(items))
 
 
 class Batched(Shotlist):
@@ -69,7 +69,7 @@ class Batched(Shotlist):
 
     def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
         batch: list[popbench.Chat] = []
-        for chat in asked(chats):
+        for chat in logging_requests(chats):
             batch.append(chat)
             if len(batch) == self.options.batch * self.options.concurrency:
                 yield from super().generate(reversed(batch))
@@ -85,8 +85,8 @@ class FaultOptions(popbench.Options):
     once: str = popbench.runtime("")
 
 
-class Trouble:
-    """Decides when a component goes wrong."""
+class FaultPlan:
+    """Decides which item of a component fails, and how."""
 
     def __init__(self, options: FaultOptions) -> None:
         self.options = options
@@ -105,7 +105,7 @@ class Trouble:
 
 
 def misbehave(fault: str, answer: Any) -> Iterator[Any]:
-    """Yield an answer with a fault that any kind of component may have."""
+    """Yield answers with a fault that any kind of component may have."""
     match fault:
         case "raise":
             raise RuntimeError("the model\nfell over")
@@ -137,14 +137,14 @@ def misbehave(fault: str, answer: Any) -> Iterator[Any]:
 
 
 class FaultyLLM(popbench.LLM):
-    """Repeats the prompt, until it goes wrong."""
+    """Repeats the prompt, until it fails."""
 
     Options = FaultOptions
 
     def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
-        trouble = Trouble(self.options)
-        for chat in asked(chats):
-            fault = trouble.now()
+        plan = FaultPlan(self.options)
+        for chat in logging_requests(chats):
+            fault = plan.now()
             text = json.dumps({"title": chat.prompt[:40], "video_prompt": chat.prompt})
             if fault == "nonsense" or (self.options.fault == "always-nonsense"):
                 text = "I would rather not."
@@ -158,14 +158,14 @@ class FaultyLLM(popbench.LLM):
 
 
 class FaultyGenerator(popbench.VideoGenerator):
-    """Renders noise, until it goes wrong."""
+    """Renders noise, until it fails."""
 
     Options = FaultOptions
 
     def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[popbench.Clip | popbench.Failure]:
-        trouble = Trouble(self.options)
-        for request in asked(requests):
-            fault = trouble.now()
+        plan = FaultPlan(self.options)
+        for request in logging_requests(requests):
+            fault = plan.now()
             frames: Any = np.random.default_rng(request.seed).integers(0, 255, (4, 32, 48, 3), dtype=np.uint8)
             match fault:
                 case "shape":
@@ -185,15 +185,15 @@ class FaultyGenerator(popbench.VideoGenerator):
 
 
 class FaultyPredictor(popbench.Predictor):
-    """Scores by the length of the title, until it goes wrong."""
+    """Scores by the length of the title, until it fails."""
 
     Options = FaultOptions
     unit = "likes"
 
     def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
-        trouble = Trouble(self.options)
-        for item in asked(items):
-            fault = trouble.now()
+        plan = FaultPlan(self.options)
+        for item in logging_requests(items):
+            fault = plan.now()
             if fault == "extra":
                 yield popbench.Score(item.id, 1.0, extra={"x": np.float32(1)})
                 continue
@@ -207,17 +207,17 @@ class Unwilling(popbench.LLM):
     """Takes three chats and no more."""
 
     def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
-        for chat in itertools.islice(asked(chats), 3):
+        for chat in itertools.islice(logging_requests(chats), 3):
             yield popbench.Completion(chat.id, json.dumps({"title": "A", "video_prompt": chat.prompt}))
 
 
 class Busy(popbench.LLM):
-    """Computes in native code, deaf to interrupts."""
+    """Computes in native code that interrupts do not stop."""
 
     def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
         import torch
 
-        for number, chat in enumerate(asked(chats)):
+        for number, chat in enumerate(logging_requests(chats)):
             if number:
                 a = torch.rand(3000, 3000)
                 for _ in range(200):
@@ -226,7 +226,7 @@ class Busy(popbench.LLM):
 
 
 class Finished(popbench.VideoGenerator):
-    """Hands over one finished file for every request."""
+    """Returns one finished file for every request."""
 
     class Options(popbench.Options):
         path: Path
@@ -262,7 +262,7 @@ Step = Callable[[popbench.VideoRequest], Any]
 
 
 def await_(event: threading.Event) -> None:
-    """Wait for what has to happen, and give up at last."""
+    """Wait until a condition is true; fail after a time limit."""
     if not event.wait(PATIENCE):
         raise AssertionError("it did not happen")
 
@@ -312,7 +312,7 @@ def requests(count: int) -> list[popbench.VideoRequest]:
 
 
 def before_encoding(monkeypatch: pytest.MonkeyPatch, before: Callable[[Path], object]) -> None:
-    """Do something before each clip is encoded, given the path it is to have."""
+    """Call a function before each clip is encoded, with the path of its file."""
 
     def encode(frames: Any, fps: float, path: Path, tags: Any = None) -> None:
         before(path)
@@ -322,7 +322,7 @@ def before_encoding(monkeypatch: pytest.MonkeyPatch, before: Callable[[Path], ob
 
 
 class Lacking(popbench.LLM):
-    """Needs what no machine has."""
+    """A component whose `check` always lists something missing."""
 
     def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
         raise AssertionError("was never to run")

@@ -1,4 +1,4 @@
-"""What every hostile case has to leave behind: one line, no code run, nothing changed outside, time and memory kept."""
+"""Checks that every hostile input ends as one line: no code run, nothing changed outside, time and memory bounded."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _PYTHON = re.compile(r"Traceback|\b[A-Z]\w*(Error|Exception)\b|errors\.pydantic"
 
 @dataclass(frozen=True)
 class Outside:
-    """A folder that nothing may write to or read from, and a file that only code which is run would make."""
+    """A folder that must be neither read nor written, and the path of a file that exists only if code was run."""
 
     folder: Path
     canary: Path
@@ -69,7 +69,7 @@ class Outside:
 
 
 def outside(folder: Path) -> Outside:
-    """Make a folder with a secret beside what is tested."""
+    """Make a folder with a secret beside the tested files."""
     folder.mkdir()
     found = Outside(folder, folder.parent / "canary")
     found.secret.write_text(SECRET, encoding="utf-8")
@@ -79,7 +79,7 @@ def outside(folder: Path) -> Outside:
 
 @contextmanager
 def harmless(of: Outside, seconds: int = SECONDS) -> Iterator[None]:
-    """Check that what is done inside ends, stays small, changes nothing outside, and runs no code."""
+    """Check that the block ends, needs little memory, changes nothing outside, and runs no code."""
     before = {path.name: path.read_bytes() for path in of.folder.iterdir()}
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
     start = _megabytes("VmRSS")
@@ -106,9 +106,9 @@ def _megabytes(what: str) -> float:
 
 
 def check_end(done: Done, *, plain: bool = True, talks: bool = False) -> None:
-    """Check how a command ended: done, or refused in lines of its own that steer no terminal, in `plain` words.
+    """Check that a command succeeded, or was refused in its own lines, without control characters, in `plain` words.
 
-    One that `talks` tells how it goes before.
+    With `talks`, lines about its progress may come first.
     """
     assert done.status in (0, 1, 2)
     assert not STEERING.search(done.out + done.err)
@@ -129,7 +129,7 @@ def steps(*changes: Callable[[Path, Outside], object]) -> Callable[[Path, Outsid
 
 
 def pipe(name: str) -> Callable[[Path, Outside], None]:
-    """Put a pipe in the place of a file."""
+    """Replace a file by a pipe."""
 
     def change(place: Path, _: Outside) -> None:
         (place / name).unlink(missing_ok=True)
@@ -139,7 +139,7 @@ def pipe(name: str) -> Callable[[Path, Outside], None]:
 
 
 def link(name: str, target: str = "") -> Callable[[Path, Outside], None]:
-    """Put a link in the place of a file or a folder, to the secret outside by default, `.` for its folder."""
+    """Replace a file or folder by a link, by default to the secret outside; `.` for its folder."""
 
     def change(place: Path, of: Outside) -> None:
         path = place / name

@@ -1,4 +1,4 @@
-"""Models and data sets laid out in a folder as the hub's client does, so that the real loading code finds them."""
+"""Stores models and data sets in a folder as the hub's client does, so that the real loading code finds them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def empty(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make an empty cache the hub client's own, and let there be no hub."""
+    """Set an empty cache for the hub's client, and make the hub unreachable."""
     folder.mkdir()
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -22,7 +22,7 @@ def empty(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def model(cache: Path, name: str, source: Path, commit: str = COMMIT, *, link: bool = False) -> Path:
-    """Put a model's folder in place, as a copy or a link; return its snapshot."""
+    """Store a model's folder, as a copy or a link; return its snapshot."""
     root = _root(cache, "models", name, commit)
     snapshot = root / "snapshots" / commit
     if link:
@@ -35,7 +35,7 @@ def model(cache: Path, name: str, source: Path, commit: str = COMMIT, *, link: b
 def data_set(
     cache: Path, name: str, rows: Sequence[Mapping[str, Any]], commit: str = COMMIT, form: str = "parquet"
 ) -> Path:
-    """Put a data set of one file in place: a blob, and a snapshot that links to it; return the link."""
+    """Store a data set of one file as a blob and a snapshot that links to it; return the link."""
     import pandas as pd
 
     root = _root(cache, "datasets", name, commit)

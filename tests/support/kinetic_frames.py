@@ -1,4 +1,4 @@
-"""What Kinetic paints, as arrays."""
+"""Frames of Kinetic as arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A writer, a painter and predictors with known laws, so that an audit's attributions can be checked."""
+"""An LLM, a generator and predictors with known laws, for tests of an audit's attributions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEVELS = 8
 
 
 class Writer(popbench.LLM):
-    """Writes titles and video prompts that have nothing to do with one another."""
+    """Writes titles and video prompts that are independent of each other."""
 
     version = "1"
 
@@ -35,7 +35,7 @@ class Writer(popbench.LLM):
 
 
 class Painter(popbench.VideoGenerator):
-    """Paints a grey of one of eight levels that gets brighter or darker, by chance."""
+    """Paints a grey of one of eight random levels that gets randomly brighter or darker."""
 
     version = "1"
 
@@ -49,17 +49,17 @@ class Painter(popbench.VideoGenerator):
 
 
 def of_title(title: str) -> float:
-    """What a title is worth, from 0 to 1; an empty one 0."""
+    """Return the value of a title, from 0 to 1; 0 for an empty one."""
     return zlib.crc32(title.encode()) % 1000 / 1000 if title else 0.0
 
 
 def of_level(frames: Any) -> float:
-    """What the brightness of a video is worth, from 0 to 1: the same re-encoded, and 0 in black."""
+    """Return the value of a video's brightness, from 0 to 1: unchanged by encoding, 0 for black."""
     return float(np.clip(np.rint((frames.mean() - 60) / 20), 0, LEVELS - 1)) / (LEVELS - 1)
 
 
 def of_motion(frames: Any) -> float:
-    """1 where a video gets brighter, -1 where darker, else 0."""
+    """Return 1 if a video gets brighter, -1 if it gets darker, else 0."""
     change = float(frames[-1].mean()) - float(frames[0].mean())
     return float(np.sign(change)) if abs(change) > 6 else 0.0
 
@@ -100,7 +100,7 @@ class Law(popbench.Predictor):
 
 
 class DemoLaw(Law):
-    """A law that is a demonstration."""
+    """A predictor that is marked as a demonstration."""
 
     demo = True
 
@@ -145,7 +145,7 @@ def evaluate(out: Path, *predictors: str, **changes: Any) -> popbench.Run:
 
 
 def parts(samples: Sequence[Sample], folder: Path) -> tuple[Any, Any]:
-    """What the title and the level of every sample are worth."""
+    """Return the values of title and level of every sample."""
     titles = np.array([of_title(sample.title or "") for sample in samples])
     levels = np.array([of_level(read_frames(folder / str(sample.video))) for sample in samples])
     return titles, levels

@@ -1,4 +1,4 @@
-"""popbench.stats written out literally, and what hypothesis draws to compare the two."""
+"""popbench.stats written out literally, and hypothesis strategies to compare both."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def literal_korn_graubard(y: list[float], strata: list[int], level: float = 0.95
 
 
 def literal_median_interval(values: list[float], strata: list[int]) -> tuple[float, float, float]:
-    """All observed values which a test does not refuse as the median, from either side."""
+    """Return the range of observed values that a test does not reject as the median, on either side."""
 
     def end(side: int, counted: list[bool]) -> float:
         return literal_korn_graubard([float(v) for v in counted], strata)[side]

@@ -1,4 +1,4 @@
-"""Small complete runs on a made task, and boards of them: real evaluations that take a second."""
+"""Small complete runs on a made-up task, and boards of them: real evaluations that take a second."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLAIN: dict[str, Any] = {"gen": "faulty", "predictor": "faulty", "mode": "basic"
 
 
 def evaluate(out: Path, rows: Any = ROWS, **changes: Any) -> Path:
-    """Run two LLMs, or others, on a task of twelve prompts that stands beside the run."""
+    """Run two LLMs, or the given ones, on a task of twelve prompts beside the run."""
     faults.install()
     install()
     task = task_file(out.parent / f"{out.name}-task", rows, name="cats")
@@ -75,7 +75,7 @@ def submissions(board: Path) -> list[Path]:
 
 
 def forge(submission: Path, change: Callable[[Any], object]) -> Path:
-    """Change a submission as somebody would who knows how its digest and name are made."""
+    """Change a submission, with a matching digest and name."""
     content = json.loads(submission.read_text(encoding="utf-8"))
     change(content)
     content["sha256"] = digest_of(content)
@@ -87,7 +87,7 @@ def forge(submission: Path, change: Callable[[Any], object]) -> Path:
 
 
 def add_and_die(board: str, run: str, renamed: int) -> None:
-    """Add a run in a process that is killed once so many of the board's files are in their places."""
+    """Add a run in a process that is killed after this many of the board's files are written."""
     import os
     import signal
 

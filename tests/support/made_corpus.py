@@ -1,4 +1,4 @@
-"""A corpus of small videos whose popularity follows a known law of title and picture, for tests of what is learnt."""
+"""A corpus of small videos whose popularity follows a known law of title and picture, for tests of training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MIDDLE = 8.0
 
 @dataclass(frozen=True)
 class Made:
-    """One video: what it is made of, and its log2 popularity by the law."""
+    """One video: its word and brightness, and its log2 popularity by the law."""
 
     id: str
     word: str
@@ -30,27 +30,27 @@ class Made:
 
     @property
     def title(self) -> str:
-        """Name it; the number has no meaning."""
+        """Return a title with the word; the number has no meaning."""
         return f"the {self.word} of today, take {int(self.id[1:]) % 7}"
 
     @property
     def of_title(self) -> float:
-        """What the title adds."""
+        """Return the title's part of log2 popularity."""
         return WORDS[self.word]
 
     @property
     def of_video(self) -> float:
-        """What the picture adds."""
+        """Return the picture's part of log2 popularity."""
         return 1.5 * self.light
 
     @property
     def log2(self) -> float:
-        """The law."""
+        """Return log2 popularity by the law."""
         return MIDDLE + self.of_title + self.of_video
 
 
 def paint(light: float, seed: int) -> Any:
-    """Paint frames, uint8 (FRAMES, SIZE, SIZE, 3), of some brightness, with a small square wandering through."""
+    """Paint frames, uint8 (FRAMES, SIZE, SIZE, 3), of some brightness, with a small moving square."""
     rng = np.random.default_rng(seed)
     frames = np.full((FRAMES, SIZE, SIZE, 3), int(128 + 100 * light), np.uint8)
     x, y, colour = int(rng.integers(0, 36)), int(rng.integers(0, 30)), rng.integers(0, 256, 3)
@@ -67,7 +67,7 @@ def draw(count: int, seed: int = 0) -> list[Made]:
 
 
 def write(folder: Path, videos: Sequence[Made], noise: float = 0.0, seed: int = 0) -> tuple[Path, Path]:
-    """Write a table of the videos, 70 % train, 15 % valid and 15 % test, and their files; return both places."""
+    """Write a table of the videos (70 % train, 15 % valid, 15 % test) and their files; return both paths."""
     clips = folder / "clips"
     clips.mkdir(parents=True)
     rng = np.random.default_rng([seed, 1])
@@ -84,5 +84,5 @@ def write(folder: Path, videos: Sequence[Made], noise: float = 0.0, seed: int = 
 
 
 def spec(table: Path) -> str:
-    """Name the corpus of such a table."""
+    """Return the spec of such a table."""
     return f'table,path="{table}",title=title,popularity=comments,parts=part,id=id,name=made'

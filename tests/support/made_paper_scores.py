@@ -1,4 +1,4 @@
-"""Scores as the paper's systems might have got them: five LLMs, three generators, basic and prompt enhancement."""
+"""Made-up scores of the paper's systems: five LLMs, three generators, basic and prompt enhancement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of retrieval share: corpora and embedders made on the spot, a plain account of the steps, children."""
+"""Helpers of retrieval tests: made-up corpora and embedders, a literal version of the steps, child processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from popbench_baselines.hashing import Hashing
 WORDS = ["cat", "dog", "rain", "cake", "night", "song", "goal", "train", "sea", "robot", "lamp", "bread", "snow"]
 
 
-class Made(popbench.Corpus):
+class RowsCorpus(popbench.Corpus):
     """A corpus of given rows, all of them in the part `test`; other parts by name."""
 
     def __init__(self, rows: Sequence[Reference], **parts: Sequence[Reference]) -> None:
@@ -49,8 +49,8 @@ def _astuple(row: Reference) -> tuple[Any, ...]:
     return dataclasses.astuple(row)[:6]
 
 
-class Streamed(popbench.Corpus):
-    """A corpus whose rows are made while they are read, as those of a plugin that may fail."""
+class StreamedCorpus(popbench.Corpus):
+    """A corpus whose rows are made while they are read, and which may fail meanwhile."""
 
     def __init__(self, make: Callable[[], Iterator[Any]], content: str) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Streamed(popbench.Corpus):
         return self._content
 
 
-class Counting(Hashing):
+class CountingEmbedder(Hashing):
     """Counts the texts it embeds."""
 
     def __init__(self) -> None:
@@ -76,8 +76,8 @@ class Counting(Hashing):
         return super().encode(texts)
 
 
-class Drawn(popbench.Embedder):
-    """A vector drawn from each text's hash; takes its time and writes down what it embeds."""
+class RandomEmbedder(popbench.Embedder):
+    """An embedder with random vectors from each text's hash. It is slow, and logs its texts."""
 
     class Options(popbench.Options):
         dim: int = 8
@@ -102,8 +102,8 @@ class Drawn(popbench.Embedder):
         return np.asarray(made, np.float32)
 
 
-class Telling(Progress):
-    """Remembers what it is told."""
+class RecordingProgress(Progress):
+    """A progress display that records its messages."""
 
     def __init__(self) -> None:
         self.notices: list[str] = []
@@ -128,8 +128,8 @@ def made_rows(count: int, seed: int = 0) -> list[Reference]:
     ]
 
 
-def own_texts(count: int, start: int = 0, tags: int = 3) -> list[Reference]:
-    """Rows of which no two have the same text."""
+def distinct_rows(count: int, start: int = 0, tags: int = 3) -> list[Reference]:
+    """Return rows with different texts."""
     return [
         Reference(f"v{at:05d}", f"title {at}", f"cover {at}", f"caption {at}", f"tag {at % tags}", at % 17)
         for at in range(start, start + count)
@@ -140,7 +140,7 @@ def text(row: Reference) -> str:
     return f"{row.title} {row.description} {row.caption}"
 
 
-def plainly(
+def references_by_steps(
     rows: Sequence[Reference],
     embedder: popbench.Embedder,
     prompt: str,
@@ -150,7 +150,7 @@ def plainly(
     tag_by: str = "name",
     per_tag: bool = False,
 ) -> list[tuple[str, bool]]:
-    """The five steps as the paper's released code has them, one after the other, in float64."""
+    """Return references by the five steps of the paper's released code, one after the other, in float64."""
 
     def embed(text: str) -> Any:
         return embedder.encode([text])[0].astype(np.float64)
@@ -183,21 +183,23 @@ def plainly(
     return [*shown[0], *shown[1]]
 
 
-def found(rows: Sequence[Reference], prompt: str, **options: Any) -> list[tuple[str, bool | None]]:
-    retriever = Retriever(Made(rows), Hashing())
+def retrieved(rows: Sequence[Reference], prompt: str, **options: Any) -> list[tuple[str, bool | None]]:
+    retriever = Retriever(RowsCorpus(rows), Hashing())
     return [(row.id, row.popular) for row in retriever.find(prompt, RetrievalOptions(**options)).references()]
 
 
 def files_of(index: Path) -> dict[str, bytes]:
-    """The files of an index but for the one that says how much was embedded for it."""
+    """Return the files of an index, except the one with the number of embedded texts."""
     return {path.name: path.read_bytes() for path in index.iterdir() if path.name != "about.json"}
 
 
 def child(log: str, first: int, count: int, seconds: float, shard: int) -> None:
-    """Build a corpus of `own_texts` and say what was told, in a process of its own."""
+    """Build an index of `distinct_rows` and print the messages, in a child process."""
     build.SHARD_VECTORS, build.BATCH = shard, 1
-    told = Telling()
-    retriever = Retriever(Made(own_texts(count, first)), Drawn(seconds=seconds, log=log), embedder_name="drawn")
+    told = RecordingProgress()
+    retriever = Retriever(
+        RowsCorpus(distinct_rows(count, first)), RandomEmbedder(seconds=seconds, log=log), embedder_name="drawn"
+    )
     index = retriever.load(told)
     print(json.dumps({"notices": told.notices, "n": index.n}))
 
@@ -216,14 +218,14 @@ def start_child(
     )
 
 
-def logged(log: Path) -> list[str]:
-    """The texts that were embedded, in order."""
+def embedded_texts(log: Path) -> list[str]:
+    """Return the embedded texts, in order."""
     return log.read_text(encoding="utf-8").splitlines() if log.exists() else []
 
 
 def wait_for(log: Path, lines: int) -> None:
-    """Wait until so many texts were embedded."""
+    """Wait until this many texts were embedded."""
     until = time.monotonic() + 60
-    while len(logged(log)) < lines:
-        assert time.monotonic() < until, f"{len(logged(log))} of {lines} texts"
+    while len(embedded_texts(log)) < lines:
+        assert time.monotonic() < until, f"{len(embedded_texts(log))} of {lines} texts"
         time.sleep(0.002)

@@ -1,4 +1,4 @@
-"""Scores made for tests: the rows of a score file, and what compute() makes or refuses of them."""
+"""Made-up scores for tests: the rows of a score file, and the results or refusals of compute()."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def score_rows(
     repeats: int = 1,
     **more: Any,
 ) -> list[Row]:
-    """Rows of every system on every prompt, in two categories; later systems are better."""
+    """Return rows of every system on every prompt, in two categories; later systems are better."""
     rng = random.Random(1)
     return [
         {
@@ -63,7 +63,7 @@ def changed(at: int = 3, **change: Any) -> list[Row]:
 
 
 def scores(demo: bool = False, digest: str | None = "d", systems: Any = None, predictor: str = "p") -> Scores:
-    """Three scores of every system, as if read from a run."""
+    """Return three scores of every system, as if read from a run."""
     rows = [
         ScoreRow(system, "t", f"p{n}", 0, "c", "ok", 1.0 + n) for system in systems or {"a": None} for n in range(3)
     ]

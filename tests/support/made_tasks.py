@@ -1,4 +1,4 @@
-"""Tasks made for tests: a task file with its data and template, loaded without traces outside."""
+"""Made-up tasks for tests: a task file with its data and template, loaded without writing elsewhere."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def loaded(folder: Path, rows: Sequence[Any] = ROWS, **changes: Any) -> Task:
 
 
 def leave_no_traces(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Caches of `datasets` go to a temporary folder, and no download is counted."""
+    """Set a temporary folder for the caches of `datasets`, and turn off its telemetry."""
     import datasets
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.getbasetemp() / "datasets")

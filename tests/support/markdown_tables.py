@@ -1,4 +1,4 @@
-"""Tables in markdown as GitHub reads them."""
+"""Reads markdown tables as GitHub does."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 
 def cells(line: str) -> list[str]:
-    """The cells of a table row, split as GitHub does: at pipes that no backslash escapes."""
+    """Return the cells of a table row, split as GitHub does: at pipes without a backslash before them."""
     assert line.startswith("|")
     assert line.endswith("|")
     return re.split(r"(?<!\\)\|", line[1:-1])

@@ -1,4 +1,4 @@
-"""A made corpus in the layout of MicroLens-100k's raw files: the same data for the same seed, at any size."""
+"""A made-up corpus in the format of MicroLens-100k's raw files, of any size; equal seeds give equal data."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def topics(tags: int) -> dict[str, list[str]]:
 
 
 def build(folder: Path, videos: int = 300, comments: int = 5000, tags: int = 22, seed: int = 0) -> Path:
-    """Write the five files of a made corpus and return their folder.
+    """Write the five files of a made-up corpus and return their folder.
 
     Ids are 1 to `videos` in a shuffled order. Titles hold commas, and quotes both as CSV wants them and not.
     """
@@ -98,7 +98,7 @@ def _write(file: Path, lines: Iterator[str]) -> None:
 
 
 def damage(folder: Path) -> dict[str, int]:
-    """Spoil the files as such files are found spoilt; return how many lines of each are malformed now.
+    """Damage the files in the ways in which real ones are damaged; return the number of malformed lines of each.
 
     Every file gets a byte order mark and CRLF. No title, tag or comment of a video is lost.
     """

@@ -1,4 +1,4 @@
-"""Generators, predictors, embedders and corpora that keep every rule of the conformance kit but one."""
+"""Generators, predictors, embedders and corpora, each of which breaks one rule of the conformance kit."""
 
 from __future__ import annotations
 

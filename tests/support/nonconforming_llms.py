@@ -1,4 +1,4 @@
-"""LLMs that keep every rule of the conformance kit but one, also for the rules that all kinds share."""
+"""LLMs, each of which breaks one rule of the conformance kit, also for the rules that all kinds share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of the OpenAI plugin share: a server to talk to, chats that say how it behaves, and a real one."""
+"""Helpers of the OpenAI plugin's tests: test servers, chats with a plan for the server, and a real server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _DIGEST = re.compile(r"#([0-9a-f]{16})")
 
 
 class ChatServer:
-    """A `chat_server` process: see there for plans."""
+    """A `chat_server` process. That module describes plans."""
 
     def __init__(self, port: int = 0, **plan: Any) -> None:
         script = Path(__file__).with_name("chat_server.py")
@@ -87,7 +87,7 @@ class ChatServer:
 
 @contextmanager
 def serving(port: int = 0, **plan: Any) -> Iterator[ChatServer]:
-    """Have a server for a while."""
+    """Run a server for the time of the block."""
     server = ChatServer(port, **plan)
     try:
         yield server
@@ -96,7 +96,7 @@ def serving(port: int = 0, **plan: Any) -> Iterator[ChatServer]:
 
 
 def spec(server: ChatServer | str, **options: Any) -> str:
-    """Name the plugin's model at a server; the key is none unless `api_key_env` says where it is."""
+    """Return the spec of a model at a server. It has no key unless `api_key_env` names a variable."""
     url = server if isinstance(server, str) else server.url
     values = {"model": "tiny", "base_url": url, "api_key_env": "", **options}
     shown = {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
@@ -111,7 +111,7 @@ def make(server: ChatServer | str, **options: Any) -> popbench.LLM:
 
 
 def chat(id_: str, *, prompt: str = "A cat", seed: int = 1, reasons: bool = False, **plan: Any) -> Chat:
-    """Ask for a draft, with the server's plan for this chat in the message; ids make the messages differ."""
+    """Make a chat that asks for a draft, with the server's plan in its message. Ids make the messages differ."""
     written = json.dumps(plan).replace(">", "\\u003e")
     told = f" <<{written}>>" if plan else ""
     system = "Think it over, then write one JSON object." if reasons else "Write one JSON object."
@@ -123,7 +123,7 @@ def chat(id_: str, *, prompt: str = "A cat", seed: int = 1, reasons: bool = Fals
 
 
 def ask(llm: popbench.LLM, chats: Iterable[Chat]) -> dict[str, Completion | Failure]:
-    """Have chats answered, each once; the model is closed afterwards."""
+    """Return the answers to chats, one for each, and close the model."""
     answers: dict[str, Completion | Failure] = {}
     try:
         for answer in llm.generate(chats):
@@ -135,23 +135,23 @@ def ask(llm: popbench.LLM, chats: Iterable[Chat]) -> dict[str, Completion | Fail
 
 
 def ask_one(server: ChatServer | str, chat: Chat, **options: Any) -> Completion | Failure:
-    """Have one chat answered."""
+    """Return the answer to one chat."""
     return ask(make(server, **options), [chat])[chat.id]
 
 
 def identity(chat: Chat, *, seed: bool = True) -> str:
-    """Return what the server calls a chat, which is asked with its seed or without."""
+    """Return the server's identity of a chat, with its seed or without."""
     return chat_server.identify(list(chat.messages), chat.seed if seed else None)
 
 
 def done(answer: Answer) -> Completion:
-    """Return an answer that has to be a completion."""
+    """Return the answer as a completion; fails for a failure."""
     assert isinstance(answer, Completion), answer
     return answer
 
 
 def failed(answer: Answer) -> Failure:
-    """Return an answer that has to be a failure, told in one line."""
+    """Return the answer as a failure with a message of one line; fails for a completion."""
     assert isinstance(answer, Failure), answer
     assert answer.error
     assert "\n" not in answer.error
@@ -160,7 +160,7 @@ def failed(answer: Answer) -> Failure:
 
 
 def digests(run: Path) -> set[str]:
-    """Return which of the server's answers a run has committed, also while another process writes it."""
+    """Return the server's answers that a run has committed, also while another process writes it."""
     path = run / "ledger.sqlite"
     if not path.exists():
         return set()
@@ -185,12 +185,12 @@ def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
 
 
 def threads() -> set[str]:
-    """Name the threads of this process."""
+    """Return the names of this process's threads."""
     return {f"{thread.name} {thread.ident}" for thread in threading.enumerate()}
 
 
 def holders(text: str, folder: Path) -> list[str]:
-    """List the files below a folder that hold a text, in their name or anywhere in their bytes."""
+    """Return the files below a folder with a text in their name or bytes."""
     sought = text.encode()
     return [
         str(path) for path in folder.rglob("*") if text in path.name or (path.is_file() and sought in path.read_bytes())
@@ -198,13 +198,13 @@ def holders(text: str, folder: Path) -> list[str]:
 
 
 def resident_mb(pid: int | str = "self") -> float:
-    """Return how much memory a process occupies."""
+    """Return the memory of a process in MB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def measure(url: str, count: int, concurrency: int) -> None:
-    """Have many chats answered in this process and print what that took; `grown` is memory in the second half."""
+    """Answer many chats in this process and print time and memory; `grown` is the growth in the second half."""
     started, answered, halfway = resident_mb(), set(), 0.0
     clock = time.perf_counter()
     chats = (chat(str(number)) for number in range(count))
@@ -220,7 +220,7 @@ def measure(url: str, count: int, concurrency: int) -> None:
 
 
 def measure_apart(url: str, count: int, concurrency: int) -> dict[str, float]:
-    """Do `measure` in a process of its own."""
+    """Run `measure` in a child process."""
     code = f"import openai_servers; openai_servers.measure({url!r}, {count}, {concurrency})"
     process = subprocess.run(
         [sys.executable, "-c", code],

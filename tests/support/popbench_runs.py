@@ -1,4 +1,4 @@
-"""What several test files need: running popbench in this process or a child, and comparing what came of it."""
+"""Runs popbench in this process or in a child process, and compares the results."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def samples(run: Path) -> list[dict[str, Any]]:
 
 
 def outcome(run: Path) -> dict[str, Any]:
-    """Return everything of a run that must not depend on how it was done."""
+    """Return everything of a run that must not depend on engine, interruptions or time."""
     return {
         "samples": samples(run),
         "results": json.loads((run / "results.json").read_text(encoding="utf-8")),
@@ -47,7 +47,7 @@ def outcome(run: Path) -> dict[str, Any]:
 
 
 def committed(run: Path) -> set[str]:
-    """Return the keys of the calls that a ledger holds, also while another process writes it."""
+    """Return the keys of the calls in a ledger, also while another process writes it."""
     path = run / "ledger.sqlite"
     if not path.exists():
         return set()
@@ -88,7 +88,7 @@ _CONTEXT.set_forkserver_preload(
 
 
 def start(arguments: Sequence[str], folder: Path, log: Path | None = None) -> multiprocessing.process.BaseProcess:
-    """Start the command line in a process of its own, with everything imported already."""
+    """Start the command line in a child process, with everything imported already."""
     folder.mkdir(parents=True, exist_ok=True)
     process = _CONTEXT.Process(target=_child, args=(list(arguments), str(folder), str(log or "")))
     process.start()

@@ -1,4 +1,4 @@
-"""A Ray cluster of real nodes on this machine, whose workers find the plugin of `ray_components`."""
+"""A Ray cluster of real nodes on this machine. Its workers find the plugin of `ray_components`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def install() -> None:
 
 
 def distribute(folder: Path) -> None:
-    """Install the plugin's metadata into a folder; its module is in the folder of tests."""
+    """Install the plugin's metadata into a folder; its module is in `tests/support`."""
     info = folder / "popbench_raytest-1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: popbench-raytest\nVersion: 1\n", encoding="utf-8")
@@ -38,7 +38,7 @@ def distribute(folder: Path) -> None:
 
 
 class Nodes:
-    """A cluster of two nodes with a processor each, in a process and a folder of its own; `close` leaves nothing."""
+    """A cluster of two nodes with one processor each, in its own process and folder. `close` removes everything."""
 
     def __init__(self, plugins: Path) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="raytest-", dir="/tmp", ignore_cleanup_errors=True)
@@ -96,7 +96,7 @@ class Nodes:
 
 @contextmanager
 def surroundings(plugins: Path) -> Iterator[None]:
-    """Let child processes find the plugin, and Ray do without a token."""
+    """Set the environment so that child processes find the plugin and Ray needs no token."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [*sys.path, str(plugins)])
         patch.setenv("RAY_AUTH_MODE", "disabled")
@@ -105,7 +105,7 @@ def surroundings(plugins: Path) -> Iterator[None]:
 
 
 def requests(prompts: Sequence[str]) -> list[popbench.VideoRequest]:
-    """Return a request for each prompt, called by prompt and number."""
+    """Return a request for each prompt; its id has the prompt and a number."""
     return [popbench.VideoRequest(f"{prompt}-{number}", prompt, number) for number, prompt in enumerate(prompts)]
 
 
@@ -116,7 +116,7 @@ def resolve(kind: str, text: str) -> popbench.ComponentSpec:
 
 @contextmanager
 def engine(workspace: Path, **options: Any) -> Iterator[RayEngine]:
-    """Have an engine at work, and end it."""
+    """Start an engine, and close it at the end of the block."""
     made = RayEngine(RayEngine.Options(**options))
     workspace.mkdir(exist_ok=True)
     made.start(workspace)
@@ -127,7 +127,7 @@ def engine(workspace: Path, **options: Any) -> Iterator[RayEngine]:
 
 
 class Mapped(threading.Thread):
-    """A call of `map` in a thread of its own: its answers so far, and what it raised."""
+    """A call of `map` in a thread, with its answers so far and its exception."""
 
     def __init__(self, made: popbench.Engine, spec: popbench.ComponentSpec, items: Any) -> None:
         super().__init__(daemon=True)
@@ -153,7 +153,7 @@ class Mapped(threading.Thread):
 
 
 def await_(happened: Callable[[], Any], timeout: float = 60.0) -> Any:
-    """Wait until something is true, and return it."""
+    """Wait until a function returns something true, and return that."""
     end = time.monotonic() + timeout
     while not (found := happened()):
         assert time.monotonic() < end, "it did not happen"

@@ -1,4 +1,4 @@
-"""Components that count, sleep and go wrong on nodes of a Ray cluster, where they are loaded as an installed plugin."""
+"""Components that count, sleep and fail on nodes of a Ray cluster, where they are loaded as an installed plugin."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from popbench.video import read_frames
 
 
 class Notes:
-    """Lines in a file that all workers append to: who did what."""
+    """A file to which all workers append lines about their work."""
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
@@ -32,7 +32,7 @@ class Notes:
 
 
 class Scripted(popbench.VideoGenerator):
-    """Renders noise, and does what a prompt of one word says, once or always."""
+    """Renders noise, and obeys prompts of one word, once or always."""
 
     version = "1"
 
@@ -74,7 +74,7 @@ class Scripted(popbench.VideoGenerator):
 
 
 class Bright(popbench.Predictor):
-    """Scores brightness; reads the file, wherever it is."""
+    """Scores the brightness of the file."""
 
     version = "1"
     unit = "likes"

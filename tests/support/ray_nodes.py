@@ -1,6 +1,7 @@
-"""A Ray cluster of several nodes on 127.0.0.1, run as a process of its own in a folder of its own.
+"""A program that runs a Ray cluster of several nodes on 127.0.0.1, in its own folder.
 
-It obeys lines on its standard input (`add CPUS`, `kill NODE`), and answers each; at its end everything is killed.
+It carries out the lines of its standard input (`add CPUS`, `kill NODE`) and answers each. At its end everything is
+killed.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ FAST_DEATH = {
     "health_check_timeout_ms": 2000,
     "health_check_failure_threshold": 3,
 }
-"""Ray notices within seconds that a node is gone, and not after 15."""
+"""Settings with which Ray notices the loss of a node within seconds, not after 15."""
 
 
 def main(temporary: str) -> None:
-    """Start a head with one processor, say its address, and obey."""
+    """Start a head with one processor, print its address, and carry out commands."""
     from ray.cluster_utils import Cluster
 
     answers = os.fdopen(os.dup(1), "w", buffering=1)

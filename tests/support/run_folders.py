@@ -1,4 +1,4 @@
-"""Run directories made of files alone, for tests of pages: any number of samples, all with one tiny clip."""
+"""Run directories that are written as files, without a run, for tests of pages. All samples have one tiny clip."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ SIZES = {"cpu": Size(cpus=4, memory=100), "gpu": Size(cpus=2, gpus=2, memory=100
 
 
 @dataclass
-class Ghost:
+class SimulatedWorker:
     """A simulated worker."""
 
     component: str
@@ -24,7 +24,7 @@ class Ghost:
     held: list[Any] = field(default_factory=list)
 
 
-class World:
+class SimulatedCluster:
     """A simulated cluster in which events come in an order that a random source chooses.
 
     It raises AssertionError as soon as the scheduler takes room twice, sends items to a worker that is not ready, or
@@ -38,7 +38,7 @@ class World:
         self.now = 1.0
         self.eager = 0.1
         self.nodes: dict[str, Size] = {}
-        self.ghosts: dict[int, Ghost] = {}
+        self.workers: dict[int, SimulatedWorker] = {}
         self.outcomes: dict[str, dict[Any, str]] = {component: {} for component in needs}
         self.added: dict[str, list[Any]] = {component: [] for component in needs}
         self.ends: dict[str, list[str | None]] = {component: [] for component in needs}
@@ -53,23 +53,23 @@ class World:
             match action:
                 case Start():
                     assert action.node in self.nodes
-                    self.ghosts[action.worker] = Ghost(action.component, action.node)
+                    self.workers[action.worker] = SimulatedWorker(action.component, action.node)
                 case Send():
-                    ghost = self.ghosts[action.worker]
-                    assert ghost.state == "ready"
-                    assert ghost.component == action.component
+                    worker = self.workers[action.worker]
+                    assert worker.state == "ready"
+                    assert worker.component == action.component
                     for item in action.items:
-                        assert not any(item in other.held for other in self.ghosts.values())
+                        assert not any(item in other.held for other in self.workers.values())
                         assert item not in self.outcomes[action.component]
-                    ghost.held += action.items
+                    worker.held += action.items
                 case Stop():
-                    ghost = self.ghosts[action.worker]
+                    worker = self.workers[action.worker]
                     if action.hard:
-                        del self.ghosts[action.worker]
-                        self.tried.update(ghost.held[:1])
+                        del self.workers[action.worker]
+                        self.tried.update(worker.held[:1])
                     else:
-                        assert not ghost.held
-                        ghost.state = "stopping"
+                        assert not worker.held
+                        worker.state = "stopping"
                 case Fail():
                     assert action.item not in self.outcomes[action.component]
                     self.outcomes[action.component][action.item] = action.error
@@ -80,7 +80,7 @@ class World:
     def check_room(self) -> None:
         """Check that the workers on each node need no more than it has."""
         for name, size in self.nodes.items():
-            there = [self.needs[ghost.component] for ghost in self.ghosts.values() if ghost.node == name]
+            there = [self.needs[worker.component] for worker in self.workers.values() if worker.node == name]
             assert sum(need.cpus for need in there) <= size.cpus + 1e-6
             assert sum(need.gpus for need in there) <= size.gpus + 1e-6
             assert sum(need.memory for need in there) <= size.memory
@@ -107,35 +107,35 @@ class World:
 
     def go_on(self, number: int) -> None:
         """Let a worker take its next step without a fault."""
-        ghost = self.ghosts[number]
-        match ghost.state:
+        worker = self.workers[number]
+        match worker.state:
             case "starting":
-                ghost.state = "placed"
+                worker.state = "placed"
                 self.scheduler.placed(number, self.now)
             case "placed":
-                ghost.state = "ready"
+                worker.state = "ready"
                 self.scheduler.ready(number, self.now)
             case "stopping":
                 self.lose(number, "it was asked to")
                 return
-            case _ if ghost.held:
-                item = ghost.held.pop(self.source.randrange(len(ghost.held)))
+            case _ if worker.held:
+                item = worker.held.pop(self.source.randrange(len(worker.held)))
                 fine = self.scheduler.answered(number, item, self.now, eager=self.source.random() < self.eager)
                 assert fine
-                assert item not in self.outcomes[ghost.component]
-                self.outcomes[ghost.component][item] = "ok"
+                assert item not in self.outcomes[worker.component]
+                self.outcomes[worker.component][item] = "ok"
                 assert not self.scheduler.answered(number, item, self.now), "a second answer does not count"
         self.act()
 
     def lose(self, number: int, why: str = "it died", *, blame: bool = True) -> None:
         """Let a worker die."""
-        self.tried.update(self.ghosts.pop(number).held[:1])
+        self.tried.update(self.workers.pop(number).held[:1])
         self.scheduler.lost(number, why, self.now, blame=blame)
         self.act()
 
     def differ(self, number: int, why: str) -> None:
         """Let a worker report that the component on its node is another one."""
-        assert not self.ghosts.pop(number).held
+        assert not self.workers.pop(number).held
         self.scheduler.differs(number, why, self.now)
         self.act()
 
@@ -153,7 +153,7 @@ class World:
         for _ in range(steps):
             if all(self.ends.values()):
                 return
-            moving = [number for number, ghost in self.ghosts.items() if ghost.state != "ready" or ghost.held]
+            moving = [number for number, worker in self.workers.items() if worker.state != "ready" or worker.held]
             if moving:
                 self.go_on(self.source.choice(moving))
             else:

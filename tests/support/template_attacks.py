@@ -1,4 +1,4 @@
-"""Templates that try to get out or never to end, by what they try, and harmless ones that have to go on working."""
+"""Templates that attack the sandbox or never end, by the kind of attack, and harmless ones that have to work."""
 
 # ruff: noqa: E501 - a template is read more easily in one line
 

@@ -1,4 +1,4 @@
-"""MMRA's four encoders with a few thousand random weights, saved in the real format, for tests of what runs them."""
+"""MMRA's four encoders with a few thousand random weights, saved in the real format."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ WIDTH = 32
 
 @cache
 def root() -> Path:
-    """Return the folder of this process that models are made in."""
+    """Return the folder of this process's models."""
     folder = Path(tempfile.mkdtemp(prefix="popbench-tiny-encoders-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
 def tokenizer() -> Any:
-    """Make a small WordPiece tokenizer, as all of these models have one; any word can be spelt with it.
+    """Make a small WordPiece tokenizer, as all of these models have; it can spell any word.
 
     It is not trained: equally frequent pieces would come in another order in each process.
     """
@@ -65,7 +65,7 @@ def bert(folder: Path, width: int = WIDTH, seed: int = 0) -> Path:
 
 
 def vit(folder: Path, width: int = WIDTH, size: int = 32, seed: int = 1) -> Path:
-    """Save a ViT that sees pictures of `size` by `size`."""
+    """Save a ViT for pictures of `size` by `size`."""
     config = _hf.ViTConfig(
         hidden_size=width, num_hidden_layers=2, num_attention_heads=2, intermediate_size=2 * width, image_size=size,
         patch_size=16, initializer_range=0.2,
@@ -75,7 +75,7 @@ def vit(folder: Path, width: int = WIDTH, size: int = 32, seed: int = 1) -> Path
 
 
 def blip(folder: Path, width: int = WIDTH, size: int = 32, seed: int = 2) -> Path:
-    """Save a BLIP that captions pictures of `size` by `size`."""
+    """Save a BLIP for pictures of `size` by `size`."""
     words = tokenizer()
     config = _hf.BlipConfig(
         text_config={

@@ -1,4 +1,4 @@
-"""Language models of a few thousand random weights, saved in the real format, for tests of what runs them."""
+"""Language models with a few thousand random weights, saved in the real format."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _backend(thinks: bool) -> str:
 
 
 def make_tokenizer(style: Style = "system", *, pad: bool = True) -> Any:
-    """Make a tokenizer; without `pad` it has no padding token, as Llama's has none."""
+    """Make a tokenizer; without `pad` it has no padding token, like Llama's."""
     backend = Tokenizer.from_str(_backend(style.startswith("think")))
     specials = {"eos_token": END, "additional_special_tokens": [START]} | ({"pad_token": PAD} if pad else {})
     tokenizer = _hf.PreTrainedTokenizerFast(tokenizer_object=backend, **specials)

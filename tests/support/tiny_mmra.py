@@ -1,4 +1,4 @@
-"""What the tests of MMRA share: a made corpus, a model trained on it, and the options that name tiny encoders."""
+"""Helpers of MMRA's tests: a made-up corpus, a model trained on it, and options that name tiny encoders."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ QUICK = Settings(learning_rate=1e-3, batch_size=16, epochs=3, retrieved=3)
 
 
 def corpus(videos: int = VIDEOS) -> tuple[Path, Path]:
-    """Return table and folder of videos of a made corpus, written once per process."""
+    """Return the table and the folder of videos of a made-up corpus, written once per process."""
     return _written(videos)
 
 
@@ -40,7 +40,7 @@ def _written(videos: int) -> tuple[Path, Path]:
 
 
 def source(videos: int = VIDEOS) -> Source:
-    """Return that corpus, ready to be read."""
+    """Return that corpus."""
     table, clips = corpus(videos)
     return find_source(made_corpus.spec(table), clips, "comments")
 
@@ -58,7 +58,7 @@ def flags() -> list[str]:
 def trained_into(
     folder: Path, settings: Settings = QUICK, videos: int = 40, progress: Progress | None = None, **machine: Any
 ) -> Card:
-    """Train on a made corpus, as the command does."""
+    """Train on a made-up corpus, as the command does."""
     found = encoders()
     extractor = Extractor(found, 10, Machine(device="cpu", **machine))
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def _kept(settings: Settings, videos: int) -> Path:
 
 
 def model(folder: Path | None = None, *, good: bool = False) -> Path:
-    """Return a trained model, made once per process: a good one, or one of a few epochs; copied to `folder`."""
+    """Return a trained model, made once per process and copied to `folder`: a good one, or one of a few epochs."""
     kept = _kept(SETTINGS, VIDEOS) if good else _kept(QUICK, 40)
     return kept if folder is None else Path(shutil.copytree(kept, folder))
 
@@ -114,7 +114,7 @@ BRANCH = (
 
 
 def written_out(model: Any, visual: Any, textual: Any, similarity: Any, *near: Any) -> Any:
-    """The same in torch, batched, as the formulas stand: for the benchmark of the forward pass."""
+    """Compute the model's forward pass in torch, batched, by the formulas of the paper, for the benchmark."""
     lin = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
     d = visual.shape[2]
 

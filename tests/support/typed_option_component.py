@@ -1,4 +1,4 @@
-"""A component with an option of every type, and the ways from a spec to it."""
+"""A component with an option of every type, and functions that make it from a spec."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def resolve(text: str, **preset: Any) -> Resolved:
 
 
 def value(text: str) -> Any:
-    """The typed value of the one option that a spec sets."""
+    """Return the typed value of the one option that a spec sets."""
     _, raw = parse_spec(text)
     (key,) = raw
     return getattr(read_options(Options, raw, {}, "thing"), key)

@@ -1,4 +1,4 @@
-"""What every refusal of popbench is: a UsageError whose message is one line."""
+"""Checks that a call is refused with a UsageError of one line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from popbench.errors import UsageError
 
 
 def refusal(call: Callable[[], object]) -> str:
-    """The message of what a call is refused with."""
+    """Return the message of the UsageError of a call."""
     with pytest.raises(UsageError) as caught:
         call()
     message = str(caught.value)

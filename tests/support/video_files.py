@@ -1,4 +1,4 @@
-"""Odd and damaged video files for the tests: each picture is grey, and says by its level which one it is."""
+"""Odd and damaged video files for tests. Every picture is grey, and its level shows its number."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ QUICK = {
 
 @lru_cache(maxsize=64)
 def grey(number: int, height: int = 48, width: int = 64) -> NDArray[np.uint8]:
-    """Picture `number` has the level 30 + 5 number; its upper left quarter is 30 brighter, the upper right 15.
+    """Return picture `number`: level 30 + 5 number, the upper left quarter 30 brighter, the upper right 15.
 
-    A pattern that moves over it makes a picture that was decoded without those it depends on come out wrong.
+    A moving pattern makes a picture wrong if it is decoded without the pictures that it depends on.
     """
     blocks = np.random.default_rng(7).integers(-6, 7, (height // 4, width // 4))
     # Light and dark in every block cancel out, so the level stays.
@@ -38,7 +38,7 @@ def grey(number: int, height: int = 48, width: int = 64) -> NDArray[np.uint8]:
 
 
 def numbers(frames: NDArray[np.uint8]) -> list[int]:
-    """Which picture each frame is, told by its darkest quarter."""
+    """Return the number of each frame's picture, by its darkest quarter."""
     height, width = frames.shape[1] // 2, frames.shape[2] // 2
     parts = [frames[:, y : y + height, x : x + width].mean((1, 2, 3)) for y in (0, height) for x in (0, width)]
     return [round((level - 30) / 5) for level in np.min(parts, 0).tolist()]
@@ -60,7 +60,7 @@ def make(
     movflags: str = "+faststart",
     options: dict[str, str] | None = None,
 ) -> Path:
-    """Write the pictures of the numbers `shown`, at `times` in units of 1/100 s where they are given.
+    """Write the pictures with the numbers `shown`, at `times` in units of 1/100 s if they are given.
 
     `cover` is the (height, width) of a cover picture, `second` of another video stream, which comes first.
     """
@@ -136,7 +136,8 @@ def _jpeg(size: tuple[int, int]) -> bytes:
 
 
 def make_size_change(path: Path) -> Path:
-    """Pictures 0 to 4 in 64x48, then 5 to 9 in 32x24."""
+    """Write pictures 0 to 4 in 64x48, then 5 to 9 in 32x24."""
+
     import av
 
     with av.open(str(path), "w") as file:

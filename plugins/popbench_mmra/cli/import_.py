@@ -67,7 +67,7 @@ def _import(progress: Progress, checkpoint: Path, given: dict[str, Any]) -> int:
 
     bank: Path | None = given["bank"]
     if bank is None and given["corpus"] is None:
-        raise UsageError("what are similar videos looked up in? give --bank FILE, or --corpus and --videos to make one")
+        raise UsageError("no videos to retrieve from: give --bank FILE, or --corpus and --videos to make a bank")
     weights = read_checkpoint(checkpoint)
     encoders, source = find_encoders(given), None
     if given["corpus"] is not None:

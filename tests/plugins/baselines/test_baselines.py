@@ -1,4 +1,4 @@
-"""The first-party plugin: registration, corpus, writers, painter and embedder."""
+"""Registration, corpus, writers, generator and embedder of popbench_baselines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demonstration predictor: it ranks what it has not seen, item by item, and says what it is."""
+"""The demonstration predictor ranks unseen videos, scores items independently, and says that it is a demonstration."""
 
 from __future__ import annotations
 

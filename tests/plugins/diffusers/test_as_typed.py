@@ -1,4 +1,4 @@
-"""The README's command, word for word, with weights in the hub's cache and a chat API that a variable names."""
+"""The README's command, run as it is written, with weights in the hub's cache and a chat API named by a variable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `check` says before a run of pipelines that make no videos, of options, packages and devices."""
+"""What `check` reports before a run: pipelines that make no videos, wrong options, missing packages and devices."""
 
 from __future__ import annotations
 

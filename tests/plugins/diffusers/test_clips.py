@@ -1,4 +1,4 @@
-"""The generator of text-to-video pipelines: what a clip is made of, and what each option does."""
+"""Clips of text-to-video pipelines, and the effect of each option on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders, settings and an environment that are not what they should be: told before any work, in one line."""
+"""Damaged folders, settings and environments are reported before any work, in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of faults while text-to-video pipelines render: of weights, memory, files and options."""
+"""Faults while text-to-video pipelines render: of weights, memory, files and options."""
 
 from __future__ import annotations
 

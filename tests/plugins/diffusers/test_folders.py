@@ -1,4 +1,4 @@
-"""What `check` says of a folder or a hub model before a run: what is missing, broken or not complete."""
+"""What `check` reports for a folder or a hub model before a run: missing, broken or incomplete files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels and fingerprints of text-to-video pipelines: what is one result, and what another."""
+"""Labels and fingerprints of text-to-video pipelines: which options change results."""
 
 from __future__ import annotations
 

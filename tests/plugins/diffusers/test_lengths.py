@@ -1,4 +1,4 @@
-"""The size of clips: what is asked for is what is rendered, or else a note says so."""
+"""Clips have the requested size and length, or a note says how they differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory a pipeline is said to take before it is loaded, and what is said to make it fit."""
+"""Estimates of a pipeline's memory before it is loaded, and the advice to make it fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of text-to-video pipelines: the call's own arguments, sizes, what the command line tells."""
+"""The options of text-to-video pipelines: arguments of the call, sizes, and messages on the command line."""
 
 from __future__ import annotations
 

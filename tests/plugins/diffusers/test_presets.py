@@ -1,4 +1,4 @@
-"""The presets of text-to-video pipelines: the paper's settings, what they can be, their licences."""
+"""The presets of text-to-video pipelines: the paper's settings, valid values, licences."""
 
 from __future__ import annotations
 

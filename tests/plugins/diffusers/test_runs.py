@@ -1,4 +1,4 @@
-"""Text-to-video pipelines: whole evaluations with real (tiny) ones, repeated, reordered, killed and long."""
+"""Whole evaluations with tiny text-to-video pipelines: repeated, reordered, killed and long."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hub's data set of MicroLens: which commit it is, what its split is worth, and what is said where it is not."""
+"""The hub's data set of MicroLens: its commit, its split, and messages when it is missing."""
 
 from __future__ import annotations
 
@@ -310,7 +310,7 @@ def test_a_mirror_that_does_not_say_the_commit_is_told_apart(cache: Path, monkey
 
 def test_a_hub_that_does_not_answer_is_not_waited_for(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Hub(monkeypatch, cache).silence = 60.0
-    monkeypatch.setattr(hub, "_PATIENCE", 0.1)
+    monkeypatch.setattr(hub, "_HUB_SECONDS", 0.1)
     started = time.perf_counter()
     assert "the hub cannot be reached" in only(corpus())
     assert time.perf_counter() - started < 30

@@ -1,4 +1,4 @@
-"""The raw files of MicroLens-100k: what is sound is read, what is not is counted, and places are no part of results."""
+"""The raw files of MicroLens-100k: malformed lines are counted, and results do not depend on paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The split of MicroLens-100k is the one that MMRA was trained with, whatever is installed."""
+"""The split of MicroLens-100k is that of MMRA's training, with any installed libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Anyone's table as a corpus: every format gives the same rows, nothing is guessed, and what is wrong has its place."""
+"""Any table as a corpus: every format gives the same rows, nothing is guessed, and errors name the row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An audit of MMRA gives title and video the shares of the score that they have in the corpus it learnt from."""
+"""An audit of MMRA finds the shares of title and video that its training corpus has."""
 
 from __future__ import annotations
 

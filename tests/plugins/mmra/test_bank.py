@@ -1,4 +1,4 @@
-"""The bank finds what plain arithmetic finds, tells how far a video is from all others, and refuses what is no bank."""
+"""The bank finds the same videos as plain arithmetic, measures novelty, and refuses malformed files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints: what torch would make of a file is what is read of it; what is no checkpoint is told in one line."""
+"""Checkpoints are read as torch reads them, and other files are refused in one line."""
 
 from __future__ import annotations
 

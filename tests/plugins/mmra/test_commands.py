@@ -1,4 +1,4 @@
-"""`popbench predictor train` and `eval`: what they write and print, and one line for what goes wrong."""
+"""`popbench predictor train` and `eval`: files, output, and errors of one line."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_eval_repeats_the_metrics(popbench: Run, tmp_path: Path) -> None:
     assert {key: found[key] for key in ("part", "model", "mean")} == card(model)["metrics"]
     shown = popbench("predictor", "eval", model, "--part", "train")
     assert "28 videos of part train" in shown.out
-    assert "was trained on made/train: these metrics flatter it" in shown.out
+    assert "was trained on made/train: these metrics are too favourable" in shown.out
 
 
 def test_eval_finds_videos_elsewhere_and_notices_other_data(popbench: Run, tmp_path: Path) -> None:

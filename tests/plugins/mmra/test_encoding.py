@@ -1,4 +1,4 @@
-"""Features are what the encoders give one item at a time, whatever its company, and are kept by content."""
+"""Features equal those of the encoders on single items, do not depend on the batch, and are stored by content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`popbench predictor import`: a released checkpoint scores as it did, and what is not one is refused in one line."""
+"""`popbench predictor import`: a released checkpoint scores as before, and other files are refused in one line."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_bad_input_is_one_line(popbench: Run, tmp_path: Path) -> None:
     torch.save(popbench_mmra.MMRA(16).state_dict(), tmp_path / "narrow.pth")
     torch.save(popbench_mmra.MMRA(32).state_dict(), tmp_path / "good.pth")
     for arguments, says in (
-        (["good.pth"], "what are similar videos looked up in? give --bank FILE, or --corpus and --videos to make one"),
+        (["good.pth"], "no videos to retrieve from: give --bank FILE, or --corpus and --videos to make a bank"),
         (["none.pth", "--bank", file], "none.pth"),
         (["text.pth", "--bank", file], "text.pth"),
         (["other.pth", "--bank", file], "these are weights of another model"),

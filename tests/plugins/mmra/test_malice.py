@@ -1,4 +1,4 @@
-"""Checkpoints that were made to do harm: nothing that a file asks for is done, and the refusal is one line."""
+"""Malicious checkpoints: nothing that a file asks for is run, and the refusal is one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MMRA's forward pass is the formulas of its paper, for any sizes, and loads what was released."""
+"""MMRA's forward pass follows the formulas of its paper for any sizes, and loads released weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`--predictor mmra`: scores of a trained model, the same for one clip or many, and one line for what is wrong."""
+"""`--predictor mmra`: scores do not depend on the number of clips, and errors are one line."""
 
 from __future__ import annotations
 

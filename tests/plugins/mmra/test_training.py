@@ -1,4 +1,4 @@
-"""Training MMRA: it learns what is there to be learnt, twice the same, whatever interrupts it, and says what it did."""
+"""Training MMRA: it learns the law of a corpus, is repeatable, resumes after interruptions, and reports its metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a chat API may do wrong: passing faults are waited out, lasting ones are told in one line."""
+"""Faults of a chat API: passing ones are tried again, lasting ones are reported in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A key is used and never written: not to a file, not to a terminal, not when a server repeats it."""
+"""A key is never written to a file or a terminal, even if a server repeats it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What identifies a chat model: its label, its fingerprint, its server, and what its calls cost."""
+"""Label, fingerprint, server and costs of a chat model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast a chat API is asked: never more at once, or in a minute, than was said; and never sooner than it asks."""
+"""Rate limits of a chat API: concurrency, calls per minute, and the waits that a server asks for."""
 
 from __future__ import annotations
 

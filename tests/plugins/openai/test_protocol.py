@@ -1,4 +1,4 @@
-"""What is sent to a chat API, and how whatever comes back is read."""
+"""Requests to a chat API, and how its answers are read."""
 
 from __future__ import annotations
 

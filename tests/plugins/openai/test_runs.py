@@ -1,4 +1,4 @@
-"""Whole runs against a chat API that fails, and runs that are killed: nothing is lost, nothing paid for twice."""
+"""Whole runs with a failing chat API, and killed runs: nothing is lost or paid for twice."""
 
 from __future__ import annotations
 

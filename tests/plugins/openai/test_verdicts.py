@@ -1,4 +1,4 @@
-"""What follows from what a server says: by the words and codes of real ones, and over several calls."""
+"""Consequences of a server's errors: by the words and codes of real servers, and over several calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""On a Ray cluster of two real nodes: the local engine's results, whatever happens to workers and nodes."""
+"""A Ray cluster of two real nodes gives the local engine's results, also when workers and nodes are lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Ray engine says of options, machines and clusters that will not do: at once, and in one line."""
+"""The Ray engine refuses unsuitable options, machines and clusters at once, in one line."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_cluster_with_a_token_says_so_before_ray_is_asked_to_join(monkeypatch:
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     told = tokens.token_problem("10.0.0.5:6379")
     assert told == (
-        "the cluster at 10.0.0.5:6379 wants a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN "
+        "the cluster at 10.0.0.5:6379 needs a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN "
         "(or RAY_AUTH_TOKEN_PATH) to that of its head"
     )
     monkeypatch.setattr(tokens, "_ASK", "import sys; print('something else', file=sys.stderr); sys.exit(1)")

@@ -1,4 +1,4 @@
-"""Ray's scheduler by itself: any order of faults, and the promises about who is started, stopped and tried again."""
+"""Ray's scheduler with simulated workers: it keeps its promises for any order of faults."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from popbench_ray.nodes import Cluster, Need, Size
 from popbench_ray.state import Limits
-from simulated_ray_workers import SIZES, World
+from simulated_ray_workers import SIZES, SimulatedCluster
 
 LIMITS = Limits(retries=3, item_timeout=100, lost_after=50, pending=10)
 NEEDS = {"llm": Need(gpus=2), "gen": Need(gpus=1), "small": Need(gpus=0.3333), "cpu": Need(cpus=1, memory=30)}
 
 
-def world(needs: dict[str, Need], limits: Limits = LIMITS, **nodes: Size) -> World:
-    made = World(random.Random(0), needs, limits)
+def world(needs: dict[str, Need], limits: Limits = LIMITS, **nodes: Size) -> SimulatedCluster:
+    made = SimulatedCluster(random.Random(0), needs, limits)
     made.resize(nodes)
     return made
 
@@ -28,16 +28,16 @@ def test_whatever_goes_wrong_every_item_is_answered_once_and_every_lane_ends(
     seed: int, steps: int, trouble: float
 ) -> None:
     source = random.Random(seed)
-    made = World(source, NEEDS, LIMITS)
+    made = SimulatedCluster(source, NEEDS, LIMITS)
     made.resize(dict.fromkeys(["a"], SIZES["big"]))
     for step in range(steps):
-        moving = [number for number, ghost in made.ghosts.items() if ghost.state != "ready" or ghost.held]
+        moving = [number for number, worker in made.workers.items() if worker.state != "ready" or worker.held]
         chance = source.random()
         if chance < 0.2:
             made.add(source.choice(list(NEEDS)), source.randrange(1, 5))
-        elif chance < 0.2 + 0.3 * trouble and made.ghosts:
-            number = source.choice(list(made.ghosts))
-            if made.ghosts[number].state == "placed" and source.random() < 0.3:
+        elif chance < 0.2 + 0.3 * trouble and made.workers:
+            number = source.choice(list(made.workers))
+            if made.workers[number].state == "placed" and source.random() < 0.3:
                 made.differ(number, "it differs")
             else:
                 made.lose(number, blame=source.random() < 0.8)
@@ -62,7 +62,7 @@ def test_whatever_goes_wrong_every_item_is_answered_once_and_every_lane_ends(
 def test_no_more_workers_are_started_than_items_wait() -> None:
     made = world({"gen": Need(gpus=1)}, a=Size(gpus=8))
     made.add("gen", 3)
-    assert len(made.ghosts) == 3
+    assert len(made.workers) == 3
     made.calm()
 
 
@@ -71,7 +71,7 @@ def test_free_room_goes_to_the_lane_with_the_most_work_that_waits() -> None:
     made.add("few", 1)
     made.add("many", 5)
     made.resize({"a": Size(gpus=3)})
-    assert [ghost.component for ghost in made.ghosts.values()] == ["many"] * 3
+    assert [worker.component for worker in made.workers.values()] == ["many"] * 3
     made.calm()
 
 
@@ -80,10 +80,10 @@ def test_idle_workers_give_way_and_only_as_many_as_are_needed() -> None:
     made = world({"gen": Need(gpus=1), "llm": Need(gpus=2)}, a=Size(gpus=4))
     made.add("gen", 4)
     while len(made.outcomes["gen"]) < 4:
-        made.go_on(made.source.choice(list(made.ghosts)))
-    assert len(made.ghosts) == 4
+        made.go_on(made.source.choice(list(made.workers)))
+    assert len(made.workers) == 4
     made.add("llm", 1)
-    assert sorted(ghost.state for ghost in made.ghosts.values()) == ["ready", "ready", "ready", "stopping"]
+    assert sorted(worker.state for worker in made.workers.values()) == ["ready", "ready", "ready", "stopping"]
     made.calm()
     assert made.outcomes["llm"] == {"llm0": "ok"}
 
@@ -92,7 +92,7 @@ def test_small_models_share_a_gpu_and_a_large_one_gets_several() -> None:
     made = world({"small": Need(gpus=0.5), "large": Need(gpus=2)}, a=Size(gpus=4))
     made.add("small", 3)
     made.add("large", 5)
-    assert [ghost.component for ghost in made.ghosts.values()] == ["small"] * 3 + ["large"]
+    assert [worker.component for worker in made.workers.values()] == ["small"] * 3 + ["large"]
     made.calm()
 
 
@@ -101,8 +101,8 @@ def test_a_poisonous_item_fails_alone() -> None:
     made.add("gen", 20)
     made.complete("gen")
     while not made.ends["gen"]:
-        number = made.source.choice([n for n, ghost in made.ghosts.items() if ghost.state != "ready" or ghost.held])
-        if made.ghosts[number].held[:1] == ["gen3"]:
+        number = made.source.choice([n for n, worker in made.workers.items() if worker.state != "ready" or worker.held])
+        if made.workers[number].held[:1] == ["gen3"]:
             made.lose(number, "it was poisoned")
         else:
             made.go_on(number)
@@ -119,8 +119,8 @@ def test_poisonous_items_in_a_row_do_not_end_the_others(poisoned: set[str]) -> N
     made.add("gen", 20)
     made.complete("gen")
     while not made.ends["gen"]:
-        (number,) = made.ghosts
-        if made.ghosts[number].held and made.ghosts[number].held[0] in poisoned:
+        (number,) = made.workers
+        if made.workers[number].held and made.workers[number].held[0] in poisoned:
             made.lose(number, "it was poisoned")
         else:
             made.go_on(number)
@@ -131,17 +131,17 @@ def test_poisonous_items_in_a_row_do_not_end_the_others(poisoned: set[str]) -> N
 def test_a_lost_item_is_tried_on_another_node() -> None:
     made = world({"gen": Need(gpus=1)}, a=Size(gpus=1), b=Size(gpus=1))
     made.add("gen", 2)
-    one, other = made.ghosts
+    one, other = made.workers
     for number in (one, one, other, other):
         made.go_on(number)
-    (item,) = made.ghosts[one].held
+    (item,) = made.workers[one].held
     made.lose(one)
-    (again,) = [number for number in made.ghosts if number != other]
+    (again,) = [number for number in made.workers if number != other]
     made.go_on(again)
     made.go_on(again)
-    assert not made.ghosts[again].held, "it stays away from the node where it was lost"
+    assert not made.workers[again].held, "it stays away from the node where it was lost"
     made.go_on(other)
-    assert made.ghosts[other].held == [item]
+    assert made.workers[other].held == [item]
     made.calm()
 
 
@@ -150,8 +150,8 @@ def test_a_component_that_works_nowhere_ends_its_lane_with_its_own_words() -> No
     made.add("gen", 50)
     losses = 0
     while not made.ends["gen"]:
-        number = made.source.choice(list(made.ghosts))
-        if made.ghosts[number].state == "placed":
+        number = made.source.choice(list(made.workers))
+        if made.workers[number].state == "placed":
             made.lose(number, "ValueError: no weights")
             losses += 1
         else:
@@ -167,8 +167,8 @@ def test_a_node_on_which_a_component_does_not_work_is_left_out() -> None:
     made.add("gen", 40)
     losses = 0
     while len(made.outcomes["gen"]) < 40:
-        number = made.source.choice([n for n, ghost in made.ghosts.items() if ghost.state != "ready" or ghost.held])
-        if made.ghosts[number].node == "bad" and made.ghosts[number].state == "placed":
+        number = made.source.choice([n for n, worker in made.workers.items() if worker.state != "ready" or worker.held])
+        if made.workers[number].node == "bad" and made.workers[number].state == "placed":
             made.lose(number, "no driver")
             losses += 1
         else:
@@ -182,8 +182,8 @@ def test_a_node_that_has_another_component_is_left_out_and_the_lane_ends_where_n
     made.add("gen", 40)
     differing = 0
     while len(made.outcomes["gen"]) < 20:
-        number = made.source.choice([n for n, ghost in made.ghosts.items() if ghost.state != "ready" or ghost.held])
-        if made.ghosts[number].node == "bad" and made.ghosts[number].state == "placed":
+        number = made.source.choice([n for n, worker in made.workers.items() if worker.state != "ready" or worker.held])
+        if made.workers[number].node == "bad" and made.workers[number].state == "placed":
             made.differ(number, "it differs on node bad")
             differing += 1
         else:
@@ -191,7 +191,7 @@ def test_a_node_that_has_another_component_is_left_out_and_the_lane_ends_where_n
     assert differing == 2, "nothing more was started there"
     assert not made.ends["gen"]
     made.resize({"bad": Size(gpus=2), "other": Size(gpus=1)})
-    (last,) = made.ghosts
+    (last,) = made.workers
     made.go_on(last)
     made.differ(last, "it differs on node other")
     assert made.ends["gen"] == ["it differs on node other"]
@@ -202,9 +202,9 @@ def test_a_lane_that_has_lost_all_nodes_but_those_left_out_ends_though_others_ar
     made = world({"gen": Need(gpus=1), "cpu": Need(cpus=1)}, bad=Size(gpus=1, cpus=1), good=Size(gpus=1))
     made.add("gen", 2)
     made.add("cpu", 1)
-    for number, ghost in list(made.ghosts.items()):
+    for number, worker in list(made.workers.items()):
         made.go_on(number)
-        if ghost.node == "bad" and ghost.component == "gen":
+        if worker.node == "bad" and worker.component == "gen":
             made.differ(number, "it differs on node bad")
         else:
             made.go_on(number)
@@ -217,7 +217,7 @@ def test_a_lane_that_has_lost_all_nodes_but_those_left_out_ends_though_others_ar
 def test_a_lost_node_is_nobodys_fault() -> None:
     made = world({"gen": Need(gpus=1)}, a=Size(gpus=16), b=Size(gpus=1))
     made.add("gen", 40)
-    for number in list(made.ghosts) * 2:
+    for number in list(made.workers) * 2:
         made.go_on(number)
     made.resize({"b": Size(gpus=1)})
     assert not made.ends["gen"]
@@ -229,13 +229,13 @@ def test_a_lost_node_is_nobodys_fault() -> None:
 def test_silence_ends_a_worker(state: str) -> None:
     made = world({"gen": Need(gpus=1)}, a=Size(gpus=1))
     made.add("gen", 1)
-    (number,) = made.ghosts
-    while made.ghosts[number].state != state:
+    (number,) = made.workers
+    while made.workers[number].state != state:
         made.go_on(number)
     made.wait(99)
-    assert number in made.ghosts
+    assert number in made.workers
     made.wait(2)
-    assert number not in made.ghosts
+    assert number not in made.workers
     made.calm()
     assert made.outcomes["gen"] == {"gen0": "ok"}
 
@@ -243,11 +243,11 @@ def test_silence_ends_a_worker(state: str) -> None:
 def test_silence_ends_a_worker_in_time_also_where_that_is_less_than_its_place_may_take() -> None:
     made = world({"gen": Need(gpus=1)}, Limits(item_timeout=5, pending=20), a=Size(gpus=1))
     made.add("gen", 1)
-    (number,) = made.ghosts
+    (number,) = made.workers
     made.go_on(number)
     made.go_on(number)
     made.wait(6)
-    assert number not in made.ghosts
+    assert number not in made.workers
     made.calm()
     assert made.outcomes["gen"] == {"gen0": "ok"}
 
@@ -255,24 +255,24 @@ def test_silence_ends_a_worker_in_time_also_where_that_is_less_than_its_place_ma
 def test_a_worker_without_items_may_be_silent() -> None:
     made = world({"gen": Need(gpus=1)}, a=Size(gpus=1))
     made.add("gen", 1)
-    (number,) = made.ghosts
+    (number,) = made.workers
     for _ in range(3):
         made.go_on(number)
     made.wait(1000)
-    assert number in made.ghosts
+    assert number in made.workers
     made.add("gen", 1)
     made.wait(50)
-    assert number in made.ghosts
+    assert number in made.workers
 
 
 def test_a_worker_that_gets_no_place_is_not_counted_on() -> None:
     """Another user's job holds node a; work goes on as soon as there is room elsewhere."""
     made = world({"gen": Need(gpus=1)}, a=Size(gpus=1))
     made.add("gen", 1)
-    (stuck,) = made.ghosts
+    (stuck,) = made.workers
     made.wait(15)
     made.resize({"a": Size(gpus=1), "b": Size(gpus=1)})
-    (other,) = [number for number in made.ghosts if number != stuck]
+    (other,) = [number for number in made.workers if number != stuck]
     for _ in range(3):
         made.go_on(other)
     assert made.outcomes["gen"] == {"gen0": "ok"}
@@ -297,34 +297,34 @@ def test_no_hope_of_a_worker_ends_a_lane_in_bounded_time(nodes: dict[str, Size],
 def test_a_component_that_takes_many_at_once_is_given_many() -> None:
     made = world({"llm": Need(gpus=1)}, a=Size(gpus=1))
     made.add("llm", 100)
-    (number,) = made.ghosts
+    (number,) = made.workers
     made.go_on(number)
     made.go_on(number)
-    assert len(made.ghosts[number].held) == 2
+    assert len(made.workers[number].held) == 2
     for expected in (8, 32):
-        item = made.ghosts[number].held.pop()
+        item = made.workers[number].held.pop()
         made.scheduler.answered(number, item, made.now, eager=True)
         made.act()
-        assert len(made.ghosts[number].held) == expected
+        assert len(made.workers[number].held) == expected
 
 
 def test_the_last_items_are_not_kept_behind_others() -> None:
     made = world({"gen": Need(gpus=1)}, a=Size(gpus=4))
     made.add("gen", 4)
-    for number in list(made.ghosts) * 2:
+    for number in list(made.workers) * 2:
         made.go_on(number)
-    assert [len(ghost.held) for ghost in made.ghosts.values()] == [1, 1, 1, 1]
+    assert [len(worker.held) for worker in made.workers.values()] == [1, 1, 1, 1]
 
 
 def test_what_is_cancelled_or_released_is_neither_done_nor_answered() -> None:
     made = world({"gen": Need(gpus=1)}, a=Size(gpus=1))
     made.add("gen", 3)
-    (number,) = made.ghosts
+    (number,) = made.workers
     made.go_on(number)
     made.go_on(number)
     made.scheduler.cancel("gen")
     made.act()
-    assert not made.ghosts
+    assert not made.workers
     assert not made.scheduler.answered(number, "gen0", made.now)
     made.scheduler.open("gen", Need(gpus=1))
     made.add("gen", 1)
@@ -332,7 +332,7 @@ def test_what_is_cancelled_or_released_is_neither_done_nor_answered() -> None:
     made.scheduler.add("gen", "late", made.now)
     made.scheduler.complete("gen")  # whoever feeds it may only then have come to the end
     made.act()
-    assert not made.ghosts
+    assert not made.workers
 
 
 def test_processors_without_gpus_are_taken_first_for_what_needs_none() -> None:

@@ -1,4 +1,4 @@
-"""The scripts that stand beside the Ray engine."""
+"""The Slurm scripts of the Ray engine."""
 
 from __future__ import annotations
 

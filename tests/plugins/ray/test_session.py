@@ -1,4 +1,4 @@
-"""One call of `map` by itself: how many items it takes in."""
+"""One call of `map`: how many items it takes in."""
 
 from __future__ import annotations
 

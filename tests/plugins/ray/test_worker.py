@@ -1,4 +1,4 @@
-"""A worker by itself, without Ray: whatever becomes of it, it removes nothing but its own temporary folder."""
+"""A worker without Ray: it removes only its own temporary folder, however it ends."""
 
 from __future__ import annotations
 

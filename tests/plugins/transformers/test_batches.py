@@ -1,4 +1,4 @@
-"""Batches of local language models: no answer depends on one, and memory that runs short costs no answer."""
+"""Batches of local language models: answers do not depend on the batch, and out-of-memory loses none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How local language models are spoken to: templates with and without a system role, and none at all."""
+"""Chat templates of local language models: with a system role, without one, and no template."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What fits the context of a language model: counted with its own tokenizer, or estimated from above for an API."""
+"""What fits the context of a language model: counted with its own tokenizer, or estimated for an API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text embedders of sentence-transformers: vectors of real weights, which files they are of, what may be missing."""
+"""Text embedders of sentence-transformers: vectors of real weights, their files, and missing parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of local language models: what of them is in the fingerprint, and what happens when they change."""
+"""Folders of local language models: what is part of the fingerprint, and changes during a run."""
 
 from __future__ import annotations
 

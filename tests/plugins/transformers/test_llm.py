@@ -1,4 +1,4 @@
-"""Local language models: whole evaluations with real (tiny) ones, and what a run relies on."""
+"""Local language models: whole evaluations with tiny ones, and the promises that runs rely on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sampling of local language models: each row from its own seed, and from the distribution it should be."""
+"""Sampling of local language models: each row draws from its own seed and from the right distribution."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Structured answers of local language models: valid JSON every time, in any budget, also after free reasoning."""
+"""Structured answers of local language models: always valid JSON, in any budget, also after free reasoning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which weights a run used, and what is said when they, a package, a GPU or memory are missing."""
+"""The weights of a run, and messages when they, a package, a GPU or memory are missing."""
 
 from __future__ import annotations
 

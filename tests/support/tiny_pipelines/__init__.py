@@ -1,4 +1,4 @@
-"""Text-to-video pipelines of few random weights, saved in the real format, for tests of what runs them."""
+"""Text-to-video pipelines with few random weights, saved in the real format."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FAMILIES: tuple[Family, ...] = get_args(Family)
 
 @dataclass(frozen=True)
 class Smallest:
-    """A pipeline's class and the smallest clip that it makes."""
+    """A pipeline's class and the size of the smallest clip that it makes."""
 
     pipeline: str
     width: int
@@ -51,7 +51,7 @@ def _root() -> Path:
 
 
 def build(folder: Path, family: Family, *, seed: int = 0) -> Path:
-    """Save a pipeline into `folder`; the same seed makes the same weights."""
+    """Save a pipeline into `folder`; equal seeds give equal weights."""
     module = import_module(f"tiny_pipelines.{family.replace('-', '_').replace('.', '_')}")
     make: Callable[[], Any] = module.make
     with quiet("transformers", "diffusers"), torch.random.fork_rng():

@@ -1,4 +1,4 @@
-"""What the families have in common: tokenizers, text encoders and the drawing of weights."""
+"""Shared by the pipelines: tokenizers, text encoders and random weights."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def clip(tokenizer: Any) -> Any:
 
 
 def draw(module: torch.nn.Module, gain: float = 1.0) -> None:
-    """Draw a module's weights anew, so that signals pass it at their size: libraries make many of them zero or tiny."""
+    """Draw a module's weights so that signals keep their size: libraries initialize many to zero or tiny values."""
     with torch.no_grad():
         for name, weight in module.named_parameters():
             if weight.ndim < 2:

@@ -1,4 +1,4 @@
-"""The small things in `kinetic`'s pictures: sun and stars behind the ground; snow, petals, sparks before it."""
+"""Paints the small things of `kinetic`'s pictures: sun and stars behind the ground; snow, petals, sparks before it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 _BEHIND = frozenset({"star"})
 _WHITE = (255.0, 255.0, 255.0)
 
-Place = Callable[[float], tuple[float, float, float]]
-"""From a time in seconds to x and y in pixels, and the strength from 0 to 1."""
+Motion = Callable[[float], tuple[float, float, float]]
+"""Maps a time in seconds to x and y in pixels, and the strength from 0 to 1."""
 
 
 @dataclass(slots=True)
 class _Sprite:
-    """A patch of colour with its cover: what it lets through (`keep`) and what it adds, in 1/128."""
+    """A patch of colour: the share of the background that it keeps (`keep`) and what it adds, in 1/128."""
 
     keep: NDArray[np.uint16]
     add: NDArray[np.uint16]
@@ -46,7 +46,7 @@ def _oval(right: float, down: float, turn: float = 0.0, soft: float = 1.0) -> ND
 
 
 def _stamp(frame: NDArray[np.uint8], sprite: _Sprite, x: float, y: float) -> None:
-    """Lay a sprite on a frame, centred; what reaches over the edge is cut."""
+    """Draw a sprite on a frame, centred at a point and cut at the edges."""
     height, width, _ = frame.shape
     rows, columns, _ = sprite.keep.shape
     top, left = round(y) - rows // 2, round(x) - columns // 2
@@ -67,14 +67,14 @@ def _stamp(frame: NDArray[np.uint8], sprite: _Sprite, x: float, y: float) -> Non
 
 
 def add(frames: NDArray[np.uint8], scene: Scene, times: Sequence[float], *, behind: bool) -> None:
-    """Draw the things behind the ground, or those before it, in place."""
-    things: list[tuple[list[_Sprite], Place]] = []
+    """Draw the particles behind the ground, or those before it, in place."""
+    things: list[tuple[list[_Sprite], Motion]] = []
     _, height, width, _ = frames.shape
     if behind and scene.orb:
         things.append(_orb(scene, width, height))
-    for kind, count in scene.motes:
+    for kind, count in scene.particles:
         if (kind in _BEHIND) == behind:
-            things += [_mote(kind, scene, width, height) for _ in range(count)]
+            things += [_particle(kind, scene, width, height) for _ in range(count)]
     for sprites, place in things:
         last = len(sprites) - 1
         for frame, time in zip(frames, times, strict=True):
@@ -82,8 +82,8 @@ def add(frames: NDArray[np.uint8], scene: Scene, times: Sequence[float], *, behi
             _stamp(frame, sprites[round(strength * last)], x, y)
 
 
-def _orb(scene: Scene, width: int, height: int) -> tuple[list[_Sprite], Place]:
-    """Make a sun or moon that wanders slowly."""
+def _orb(scene: Scene, width: int, height: int) -> tuple[list[_Sprite], Motion]:
+    """Make a sun or moon that moves slowly."""
     rnd = scene.rnd
     size = height * rnd.uniform(0.075, 0.14)
     x, y, drift = scene.lamp
@@ -91,8 +91,8 @@ def _orb(scene: Scene, width: int, height: int) -> tuple[list[_Sprite], Place]:
     return [disc], lambda time: (x * width + drift * height * time, y * height, 1.0)
 
 
-def _mote(kind: str, scene: Scene, width: int, height: int) -> tuple[list[_Sprite], Place]:
-    """Make one small thing: its sprites, from faint to strong, and its way through the picture."""
+def _particle(kind: str, scene: Scene, width: int, height: int) -> tuple[list[_Sprite], Motion]:
+    """Make one particle: its sprites, from faint to strong, and its motion."""
     rnd = scene.rnd
     unit = height / 176
     x, y, phase = rnd.random() * width, rnd.random() * height, rnd.random()
@@ -155,7 +155,7 @@ def _mote(kind: str, scene: Scene, width: int, height: int) -> tuple[list[_Sprit
         )
     size = (5 + 12 * near * near) * unit
     disc = _oval(size, size, soft=1.5)
-    ring = disc * 0.20 + np.clip(disc - _pad(_oval(size - 1.6, size - 1.6, soft=1.5), disc), 0, 1) * 0.14
+    ring = disc * 0.20 + np.clip(disc - _centred(_oval(size - 1.6, size - 1.6, soft=1.5), disc), 0, 1) * 0.14
     circle = _sprite(ring * (1.0 + 0.5 * scene.dark), accent if near < 0.7 else scene.glow)
     lift = y * 0.75
     return [circle], lambda time: (
@@ -165,7 +165,7 @@ def _mote(kind: str, scene: Scene, width: int, height: int) -> tuple[list[_Sprit
     )
 
 
-def _pad(small: NDArray[np.float64], like: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Put a smaller square in the middle of one as large as `like`."""
+def _centred(small: NDArray[np.float64], like: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Pad a smaller square on all sides to the size of `like`."""
     rim = (like.shape[0] - small.shape[0]) // 2
     return np.pad(small, rim)

@@ -1,4 +1,4 @@
-"""The soft half of `kinetic`: sky, clouds and ribbons of light on a coarse grid, and the way up to full size."""
+"""Paints the soft parts of `kinetic`'s pictures on a coarse grid (sky, clouds, ribbons of light), and enlarges them."""
 
 from __future__ import annotations
 
@@ -16,25 +16,28 @@ STEP = 4
 """Pixels from one point of the coarse grid to the next."""
 
 Grid: TypeAlias = "NDArray[np.floating[Any]]"
-"""Rows or pictures of float32, or of float64 where they are still phases."""
+"""Rows or pictures of float32; phases are float64."""
 
 _BAYER = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]], np.uint16)
 
 
 def wave(turns: Grid) -> Grid:
-    """Return sines of `turns` (1 is a full circle). For short rows: their last bits are lost in float32."""
+    """Return sines of `turns` (1 is a full circle), for short float64 rows.
+
+    The last bits of a sine differ between machines; conversion to float32 drops them.
+    """
     sines: Grid = np.sin(turns * (2 * np.pi)).astype(np.float32)
     return sines
 
 
 def _tint(canvas: Grid, amount: Grid, colour: Colour, power: float) -> None:
-    """Let light of a colour fall on the canvas (3, frames, h, w): a screen, so that it never burns out."""
+    """Add light of a colour to the canvas (3, frames, h, w) by screen blending, which never exceeds white."""
     for plane, value in zip(canvas, colour, strict=True):
         plane += (255 - plane) * (amount * np.float32(power * value / 255))
 
 
 def paint(scene: Scene, times: Sequence[float], width: int, height: int) -> Grid:
-    """Paint the air of a scene: float32 (3, frames, h, w) from 0 to 255 on the coarse grid."""
+    """Paint the sky of a scene on the coarse grid: float32 (3, frames, h, w) from 0 to 255."""
     rnd = scene.rnd
     rows, columns = -(-height // STEP) + 1, -(-width // STEP) + 1
     aspect = width / height
@@ -66,7 +69,7 @@ def paint(scene: Scene, times: Sequence[float], width: int, height: int) -> Grid
         amount: Grid = np.clip(puffs, 0, 1) * np.clip(1.25 - 1.5 * y32, 0, 1)
         _tint(canvas, amount, (255, 250, 246), scene.clouds)
 
-    # the wide glow around the light, which breathes
+    # the wide glow around the light, which pulsates
     lamp_x, lamp_y, lamp_pace = scene.lamp
     far = (x32 - (lamp_x * aspect + lamp_pace * t).astype(np.float32)) ** 2 + (y32 - lamp_y) ** 2
     breath = 1 + 0.15 * wave(t * 0.35 * speed + rnd.random())
@@ -89,7 +92,7 @@ def paint(scene: Scene, times: Sequence[float], width: int, height: int) -> Grid
             fade = np.clip(1.9 * y32 - 0.15, 0, 0.8)
             _tint(canvas, fade / (1 + off * off), (255, 246, 232), 0.55)
 
-    # corners a little darker, as a lens has it
+    # slightly darker corners, as with a lens
     rim = ((x32 / np.float32(aspect) - 0.5) ** 2 + (y32 - 0.5) ** 2) * np.float32(0.55)
     canvas *= (1 - rim).astype(np.float32)
     return canvas
@@ -103,7 +106,7 @@ def _ribbon(
     x: Grid,
     y: Grid,
 ) -> None:
-    """Draw one ribbon: a bright lower hem that trails off upwards, like northern lights."""
+    """Draw one ribbon with a bright lower edge that fades upwards, like northern lights."""
     rnd = scene.rnd
     flow = scene.speed * rnd.uniform(0.10, 0.22) * rnd.choice((-1, 1))
     line = rnd.uniform(0.25, 0.6) + 0.12 * wave(x * rnd.uniform(0.25, 0.5) + t * flow + rnd.random())
@@ -118,8 +121,8 @@ def _ribbon(
 def enlarge(canvas: Grid, width: int, height: int) -> NDArray[np.uint8]:
     """Interpolate a coarse canvas to uint8 (frames, height, width, 3).
 
-    In units of 1/256 throughout, with an ordered dither before the last bits go, or wide gradients would
-    show as bands once they are encoded.
+    It computes in units of 1/256, and adds an ordered dither before the last bits are dropped. Without it, wide
+    gradients would show bands after encoding.
     """
     _, count, rows, columns = canvas.shape
     coarse = np.clip(canvas * 16, 0, 4080).astype(np.uint16)

@@ -1,6 +1,6 @@
-"""The ground of `kinetic`'s pictures: ridges, water, a floor of lines, a table.
+"""Paints the ground of `kinetic`'s pictures: ridges, water, a floor of lines, a table.
 
-A ridge is painted once per clip, in full size and smooth at its edges, and then only moved.
+A ridge is painted once per clip, in full size with smooth edges, and then moved.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from popbench_baselines.soft import Grid, wave
+from popbench_baselines.sky import Grid, wave
 
 if TYPE_CHECKING:
     import random
@@ -27,7 +27,7 @@ def _mix(one: Colour, other: Colour, share: float) -> Colour:
 
 
 def add_ground(frames: NDArray[np.uint8], scene: Scene, times: Sequence[float]) -> None:
-    """Draw what stands below the sky, in place."""
+    """Draw the ground, in place."""
     kind = scene.ground
     if kind == "sea":
         _sea(frames, scene, times)
@@ -44,7 +44,7 @@ def add_ground(frames: NDArray[np.uint8], scene: Scene, times: Sequence[float]) 
 
 
 def _profile(kind: str, rnd: random.Random, columns: int, height: int, near: float) -> Grid:
-    """Return how far a ridge rises above its foot at each column, in heights of the picture."""
+    """Return the height of a ridge above its foot at each column, in heights of the picture."""
     x = np.arange(columns) / height
     swell = 0.07 * np.sin(2 * np.pi * (x * rnd.uniform(0.35, 0.6) + rnd.random()))
     swell += 0.03 * np.sin(2 * np.pi * (x * rnd.uniform(0.9, 1.4) + rnd.random()))
@@ -74,7 +74,7 @@ def _profile(kind: str, rnd: random.Random, columns: int, height: int, near: flo
 
 
 def _ridge(frames: NDArray[np.uint8], scene: Scene, times: Sequence[float], kind: str, top: float, near: float) -> None:
-    """Draw one ridge that passes by, the faster the nearer it is."""
+    """Draw one ridge that moves past, faster if it is near."""
     _, height, width, _ = frames.shape
     rnd = scene.rnd
     pace = scene.speed * near * height
@@ -85,7 +85,7 @@ def _ridge(frames: NDArray[np.uint8], scene: Scene, times: Sequence[float], kind
     elif rnd.random() < 0.5:
         shifts = [shifts[-1] - shift for shift in shifts]
     columns = width + max(shifts)
-    # a long fast clip would need an endless ridge: beyond a few pictures, it comes round again
+    # a long fast clip would need a very long ridge: after a few pictures, it repeats
     period = min(columns, 6 * width)
     edge = height * (top - _profile(kind, rnd, period, height, near))
     first = max(0, int(edge.min()) - 1)
@@ -116,7 +116,7 @@ def _ridge(frames: NDArray[np.uint8], scene: Scene, times: Sequence[float], kind
 
 
 def _light_windows(colour: Grid, scene: Scene, below: Grid, near: float) -> None:
-    """Light some windows of a skyline: a lattice of cells of which each is on or off."""
+    """Light some windows of a skyline, in a lattice of cells that are on or off."""
     rows, columns, _ = colour.shape
     cell = max(3, round(3 + 7 * near))
     down, across = -(-rows // cell), -(-columns // cell)
@@ -131,7 +131,7 @@ def _light_windows(colour: Grid, scene: Scene, below: Grid, near: float) -> None
 
 
 def _sea(frames: NDArray[np.uint8], scene: Scene, times: Sequence[float]) -> None:
-    """Let water mirror the sky: rows of it, in an order that waves disturb."""
+    """Draw water that mirrors the sky: rows of the sky, in an order that waves disturb."""
     _, height, width, _ = frames.shape
     horizon = round(height * 0.60)
     depth = np.arange(height - horizon)
@@ -152,7 +152,7 @@ def _sea(frames: NDArray[np.uint8], scene: Scene, times: Sequence[float]) -> Non
 
 
 def _grid(frames: NDArray[np.uint8], scene: Scene, times: Sequence[float]) -> None:
-    """Roll out a floor of glowing lines that comes towards the viewer."""
+    """Draw a floor of glowing lines that moves towards the viewer."""
     _, height, width, _ = frames.shape
     horizon = round(height * 0.62)
     below = (np.arange(height - horizon) + 0.7) / (height - horizon)
@@ -174,7 +174,7 @@ def _grid(frames: NDArray[np.uint8], scene: Scene, times: Sequence[float]) -> No
 
 
 def _table(frames: NDArray[np.uint8], scene: Scene) -> None:
-    """Set a table: a bowl with something warm in it, seen slightly from above."""
+    """Draw a table with a warm bowl, seen slightly from above."""
     _, height, width, _ = frames.shape
     rnd = scene.rnd
     first = int(height * 0.55)
