@@ -250,7 +250,7 @@ class Dispatcher:
         return payload
 
     def _keep(self, clip: Clip) -> dict[str, JSON]:
-        """Move a finished clip to its place under its key, whole or not at all; return its hash and size."""
+        """Copy a finished clip into the folder of clips, whole or not at all; return its hash and size."""
         assert clip.path is not None
         source = Path(clip.path)
         target = self._view.videos / clip_name(clip.id)
