@@ -6,13 +6,17 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := docs popbench plugins tasks tests
 
-.PHONY: demo test lint docs site boards wheel-smoke clean
+.PHONY: demo test test-fast lint docs site boards wheel-smoke clean
 
 demo: $(VENV)/installed
 	$(BIN)/popbench eval
 
 test: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+# What is run again and again while something is changed: all but the tests marked slow.
+test-fast: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow" $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check $(SOURCES)

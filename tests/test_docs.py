@@ -102,6 +102,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "runs"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("document", "block"), samples("(?:sh|console)"))
 def test_shell_samples_run(
     document: Path,
@@ -140,6 +141,7 @@ def test_toml_samples_are_settings_or_entry_points(document: Path, block: str, i
         assert read_config(path)
 
 
+@pytest.mark.slow
 def test_the_tutorial_runs_from_its_first_command_to_its_last(
     in_tmp: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +185,7 @@ def test_the_command_line_reference_is_current() -> None:
     assert (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8") == module.render(), "run `make docs`"
 
 
+@pytest.mark.slow
 def test_the_readme_shows_a_board_as_it_looks(
     in_tmp: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -177,6 +177,7 @@ def test_a_new_run_has_the_fingerprints_and_the_drafts_of_the_earlier_one(run: R
     assert {row[0] for row in calls(new)["calls"]} == {row[0] for row in calls(earlier)["calls"] if row[1] == "write"}
 
 
+@pytest.mark.slow
 def test_a_run_of_a_plugin_and_of_human_videos_is_resumed_without_a_call(folder: Path) -> None:
     path = folder / "runs/people"
     before = files(path), calls(path), about(path)
@@ -222,6 +223,7 @@ def test_a_predictor_is_audited_as_before(run: Run, folder: Path) -> None:
     check_outputs(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["paper", "build", "add"])
 def test_tables_boards_and_submissions_are_made_as_before(run: Run, folder: Path, name: str) -> None:
     give(run, name, folder)

@@ -58,6 +58,7 @@ def rewrite(run: Path, **changes: Any) -> None:
 # -- what it prints and writes
 
 
+@pytest.mark.slow
 def test_the_demo_is_audited_and_says_that_it_is_one(popbench: Run, tmp_path: Path) -> None:
     command = ["eval", "--limit", "3", "--task", "popcorn_concrete", "--mode", "basic", "--out", "demo"]
     command += ["--gen", "kinetic,width=96,height=64"]
@@ -234,6 +235,7 @@ def test_a_clip_that_cannot_be_read_is_an_error_of_its_own(tmp_path: Path) -> No
 # -- what is kept, and what is looked at before work
 
 
+@pytest.mark.slow
 def test_an_audit_keeps_those_of_other_predictors(tmp_path: Path) -> None:
     run = tmp_path / "run"
     known_law_components.evaluate(run, "law,title=1,label=titles", "law,level=1,label=videos")

@@ -113,6 +113,7 @@ def test_systems_that_did_not_change_are_identical_and_cost_the_others_nothing(t
     assert [row["pairs"] for row in found["minimum_detectable_win_rate"]] == [1]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     scores=st.lists(

@@ -120,6 +120,7 @@ def test_a_system_without_any_result_is_left_out_of_the_board_by_name(tmp_path: 
     assert "left out: verbatim|basic|faulty" in broken.results["incomplete"]
 
 
+@pytest.mark.slow
 def test_an_interrupt_during_native_computation_exits_130(tmp_path: Path) -> None:
     arguments = ["eval", "--llm", "busy", "--gen", "faulty", "--predictor", "faulty", "--mode", "basic", "--limit", "5"]
     process = popbench_runs.start([*arguments, "--corpus", "demo", "--out", "run"], tmp_path)

@@ -197,6 +197,7 @@ def test_a_generator_that_falls_silent_behind_a_clip_is_given_up(tmp_path: Path)
     assert not thread.alive
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_stopped_in_the_midst_of_encoding_goes_on(how: signal.Signals, tmp_path: Path) -> None:
     """The third clip is long; the process is stopped while its file is being written."""

@@ -213,6 +213,7 @@ def test_a_damaged_copy_is_made_again_from_the_corpus(tmp_path: Path, corpus: st
     assert popbench_runs.outcome(out) == first
 
 
+@pytest.mark.slow
 def test_other_videos_of_the_same_corpus_are_taken_and_scored(tmp_path: Path) -> None:
     path = corpus_files.write(tmp_path / "mine.csv", TABLE)
     folders = [corpus_files.videos(tmp_path / "one", TABLE), corpus_files.videos(tmp_path / "two", TABLE[::-1])]

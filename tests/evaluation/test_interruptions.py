@@ -46,6 +46,7 @@ def _first_commit(run: Path, process: Any, before: set[str]) -> float:
     return time.monotonic()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_stopped_at_random_moments_loses_nothing_and_repeats_nothing(
     how: signal.Signals, tmp_path: Path, uninterrupted: tuple[dict[str, Any], float]
@@ -96,6 +97,7 @@ def test_a_run_that_others_end_says_how_to_go_on(how: signal.Signals, tmp_path: 
     assert not (tmp_path / "run" / HOLDER).exists()
 
 
+@pytest.mark.slow
 def test_a_second_process_is_told_who_holds_the_run(tmp_path: Path) -> None:
     from popbench.errors import UsageError
 
@@ -125,6 +127,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_a_resume_works_once_there_is_room(small_disk: Path, in_tmp: Path) -> None:
     out = small_disk / "run"
     arguments = ["eval", "--llm", "verbatim", "--gen", "counting", "--predictor", "demo", "--mode", "basic"]

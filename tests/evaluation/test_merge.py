@@ -88,6 +88,7 @@ def rows(run: Path) -> dict[str, list[Any]]:
         }
 
 
+@pytest.mark.slow
 def test_merged_shards_are_the_whole_run(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = shards(study)
     merged = merge(found[::-1], tmp_path / "merged", config=own(study))
@@ -142,6 +143,7 @@ def test_clips_are_copied_unless_links_are_asked_for(study: Path, tmp_path: Path
             assert any(path.samefile(other) for other in theirs) == link
 
 
+@pytest.mark.slow
 def test_a_merge_killed_at_random_moments_is_done_by_the_same_command(study: Path, tmp_path: Path) -> None:
     arguments = ["merge", *map(str, shards(study)), "--config", str(own(study)), "--out", "merged"]
     random_ = random.Random(3)
@@ -292,6 +294,7 @@ def damaged(name: str) -> Callable[[Path, Path], Sequence[Path]]:
     }[name]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "told"),
     [
@@ -332,6 +335,7 @@ def test_shards_in_use_and_a_shard_as_target_are_refused(tmp_path: Path) -> None
     assert "other holds a run with seed 43" in refusal(lambda: merge([one, two], tmp_path / "other"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [[], ["--link"]])
 def test_a_clip_of_other_bytes_than_were_rendered_is_not_taken(
     study: Path, tmp_path: Path, run: Run, how: list[str]

@@ -94,6 +94,7 @@ def test_equal_clips_are_rendered_once(tmp_path: Path, log: Path) -> None:
     assert len(list((run.path / "videos").iterdir())) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -144,6 +145,7 @@ def test_the_default_directory_is_found_again(in_tmp: Path) -> None:
 # -- components that go wrong ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "fault", "told"),
     [

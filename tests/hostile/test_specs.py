@@ -195,6 +195,7 @@ def spoiled(place: Path, spec: str, settings: Iterable[str] = SETTINGS) -> None:
         edit(file, change)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_command_makes_what_a_run_names_elsewhere(

@@ -97,6 +97,7 @@ def test_every_command_that_renders_a_template_refuses_one_that_would_run_code(
 ENDLESS = ("more work", "takes a text", "Range too big", "RecursionError", "numbers only", "Exceeds the limit")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", HEAVY)
 def test_a_template_ends_whatever_it_does(case: str, of: Outside, tmp_path: Path) -> None:
     for n in range(40):

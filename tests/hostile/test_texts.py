@@ -37,6 +37,7 @@ def hostile_run(folder: Path) -> Path:
     return make_run(folder, systems, (TEXTS["svg"],), len(TEXTS), [TEXTS["comment"]], change=change)
 
 
+@pytest.mark.slow
 def test_a_page_of_hostile_texts_runs_nothing_asks_for_nothing_and_complains_of_nothing(tmp_path: Path) -> None:
     run = hostile_run(tmp_path / "run")
     results = results_of(run)

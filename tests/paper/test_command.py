@@ -50,6 +50,7 @@ def files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
+@pytest.mark.slow
 def test_a_run_s_report_goes_into_its_folder_with_every_choice_told(run: Run, runs: dict[str, Path]) -> None:
     done = run("report", runs["verbatim"], "--paper", "--rag-size", "20", "--match", "verbatim=gpt-4o")
     assert (done.status, done.err) == (0, "")

@@ -79,6 +79,7 @@ def listed(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
     return {item["name"]: item["kind"] for item in found["components"] if item["distribution"] == "popbench-example"}
 
 
+@pytest.mark.slow
 def test_what_it_registers_is_listed_under_its_name(run: Run) -> None:
     done = run("-c", RUN_POPBENCH, "plugins", "--json")
     assert listed(done) == {"haiku": "llm", "haiku-hot": "llm", "waves": "generator"}
@@ -96,6 +97,7 @@ def test_listing_it_imports_only_its_hooks(run: Run) -> None:
     assert run("-c", code).stdout.strip() == "['popbench_example']"
 
 
+@pytest.mark.slow
 def test_it_is_left_out_where_the_plugin_list_leaves_it_out(run: Run) -> None:
     assert listed(run("-c", RUN_POPBENCH, "plugins", "--json", POPBENCH_PLUGINS="")) == {}
     assert len(listed(run("-c", RUN_POPBENCH, "plugins", "--json", POPBENCH_PLUGINS="example"))) == 3
@@ -104,6 +106,7 @@ def test_it_is_left_out_where_the_plugin_list_leaves_it_out(run: Run) -> None:
     assert "unknown llm 'haiku'" in done.stderr
 
 
+@pytest.mark.slow
 def test_it_runs_next_to_a_baseline(run: Run, tmp_path: Path) -> None:
     words = "eval --llm haiku --llm verbatim --gen waves --mode basic --task popcorn_concrete --limit 2 --out DIR"
     done = run("-c", RUN_POPBENCH, *words.split())
@@ -115,6 +118,7 @@ def test_it_runs_next_to_a_baseline(run: Run, tmp_path: Path) -> None:
     assert all((tmp_path / "DIR" / row["video"]).is_file() for row in rows)
 
 
+@pytest.mark.slow
 def test_its_own_tests_pass(run: Run, copy: Path) -> None:
     done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=copy)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -73,6 +73,7 @@ def test_plugins_lists_what_is_installed_and_says_what_is_broken(site: Path) -> 
     assert "'shared' is registered twice, by dist-alpha (dist-alpha-plugin) and dist-beta" in lines[1]
 
 
+@pytest.mark.slow
 def test_plugins_as_json_holds_components_broken_plugins_and_conflicts(site: Path) -> None:
     done = popbench_in(site, "plugins", "--json", POPBENCH_PLUGINS="dist-alpha-plugin,dist-broken-plugin")
     assert done.returncode == 1
@@ -91,6 +92,7 @@ def test_plugins_as_json_holds_components_broken_plugins_and_conflicts(site: Pat
     }
 
 
+@pytest.mark.slow
 def test_a_broken_plugin_and_a_shared_name_leave_the_rest_usable(site: Path) -> None:
     common = ("eval", "--dry-run", "--json", "--task", "popcorn_concrete", "--mode", "basic", "--limit", "1")
     done = popbench_in(site, *common, "--llm", "alpha", "--llm", "beta")
@@ -103,12 +105,14 @@ def test_a_broken_plugin_and_a_shared_name_leave_the_rest_usable(site: Path) -> 
     assert "dist-beta" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_lazy_target_of_a_distribution_is_not_imported_before_use(site: Path) -> None:
     common = ("eval", "--dry-run", "--json", "--task", "popcorn_concrete", "--mode", "basic", "--limit", "1")
     assert "LAZY IMPORTED" not in popbench_in(site, *common, "--llm", "alpha").stdout
     assert "LAZY IMPORTED" in popbench_in(site, *common, "--llm", "alpha-lazy").stdout
 
 
+@pytest.mark.slow
 def test_the_list_of_plugins_limits_what_is_loaded(site: Path) -> None:
     done = popbench_in(site, "plugins", POPBENCH_PLUGINS="dist-alpha-plugin")
     assert (done.returncode, done.stderr) == (0, "")
@@ -117,6 +121,7 @@ def test_the_list_of_plugins_limits_what_is_loaded(site: Path) -> None:
     assert "verbatim" in done.stdout
 
 
+@pytest.mark.slow
 def test_an_empty_list_of_plugins_leaves_the_embedded_ones(site: Path) -> None:
     done = popbench_in(site, "plugins", POPBENCH_PLUGINS="")
     assert (done.returncode, done.stderr) == (0, "")
@@ -124,6 +129,7 @@ def test_an_empty_list_of_plugins_leaves_the_embedded_ones(site: Path) -> None:
     assert "verbatim" in done.stdout
 
 
+@pytest.mark.slow
 def test_an_unknown_plugin_in_the_list_is_told_with_the_closest(site: Path) -> None:
     done = popbench_in(site, "plugins", POPBENCH_PLUGINS="dist-alpa-plugin")
     assert done.returncode == 2
@@ -131,6 +137,7 @@ def test_an_unknown_plugin_in_the_list_is_told_with_the_closest(site: Path) -> N
     assert "did you mean 'dist-alpha-plugin'?" in done.stderr
 
 
+@pytest.mark.slow
 def test_doctor_says_which_plugins_are_broken(site: Path) -> None:
     done = popbench_in(site, "doctor", "--offline")
     assert done.returncode == 1
@@ -138,6 +145,7 @@ def test_doctor_says_which_plugins_are_broken(site: Path) -> None:
     assert "registered twice" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_plugin_may_exit_while_it_is_imported_and_is_broken_then(tmp_path: Path) -> None:
     distribute(tmp_path, "dist-exit", "exit_module", "raise SystemExit(3)\n")
     done = popbench_in(tmp_path, "plugins")
@@ -145,6 +153,7 @@ def test_a_plugin_may_exit_while_it_is_imported_and_is_broken_then(tmp_path: Pat
     assert "dist-exit is broken: SystemExit" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_component_whose_lazy_class_does_not_load_is_broken_and_counts(tmp_path: Path) -> None:
     source = (
         "import popbench\n"

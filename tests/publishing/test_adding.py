@@ -251,6 +251,7 @@ OTHERS: list[tuple[dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("changes", "reason"), OTHERS, ids=[reason[:40] for _, reason in OTHERS])
 def test_a_run_that_does_not_compare_is_refused(
     run: Run, board: Path, tmp_path: Path, changes: dict[str, Any], reason: str
@@ -370,6 +371,7 @@ def test_a_full_disk_leaves_the_board_as_it_was(run: Run, board: Path, made: Pat
     assert run("add", "new", made / "one").status == 0
 
 
+@pytest.mark.slow
 def test_a_board_whose_add_was_killed_is_mended_by_the_next(run: Run, board: Path, made: Path, tmp_path: Path) -> None:
     whole = Path(shutil.copytree(board, tmp_path / "whole"))
     assert run("add", "whole", made / "one").status == 0

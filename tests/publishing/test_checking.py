@@ -65,6 +65,7 @@ def test_the_published_boards_are_what_their_submissions_give(run: Run, publishe
     assert done.out.startswith(f"{published}: ok")
 
 
+@pytest.mark.slow
 def test_the_demo_board_is_what_the_embedded_defaults_give(tmp_path: Path) -> None:
     import popbench
 

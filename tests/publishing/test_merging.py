@@ -33,6 +33,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     return lambda *arguments: call("leaderboard", *arguments)
 
 
+@pytest.mark.slow
 def test_boards_submissions_and_runs_merge_into_the_same_board(run: Run, made: Path, tmp_path: Path) -> None:
     (submission,) = submissions(made / "b")
     copy = shutil.copy(submission, tmp_path / "theirs.json")

@@ -219,6 +219,7 @@ def test_what_charts_are_drawn_with_is_made_once(tmp_path: Path, monkeypatch: py
     assert told.split("\n")[:2] == ["kept", "set()"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", [b"", b"\xff", b'{"distribution": '])
 def test_specifications_that_were_kept_and_damaged_are_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: bytes

@@ -28,6 +28,7 @@ def browser() -> Iterator[Browser]:
 EVIL = "<img src=x onerror=window.hacked=1></script><script>window.hacked=1</script><!--<script>&quot;'`${1}"
 
 
+@pytest.mark.slow
 def test_texts_of_models_and_users_stay_texts(browser: Browser, tmp_path: Path) -> None:
     label = EVIL.replace("|", "")
 
@@ -57,6 +58,7 @@ def test_texts_of_models_and_users_stay_texts(browser: Browser, tmp_path: Path) 
         assert all(url.startswith(("file:", "data:")) for url in found.requests)
 
 
+@pytest.mark.slow
 def test_a_video_that_leads_elsewhere_is_not_asked_for(browser: Browser, tmp_path: Path) -> None:
     paths = iter(["http://example.invalid/x.mp4", "../../secret.mp4", "/etc/passwd", "javascript:alert(1)"] * 9)
     run = make_run(tmp_path / "run", SYSTEMS[:2], prompts=2, change=lambda values: values.update(video=next(paths)))
@@ -78,6 +80,7 @@ def test_a_clip_that_is_not_there_is_told_in_its_place(browser: Browser, tmp_pat
         assert "The 0th wonder" in found.page.locator("#clip-a").inner_text()
 
 
+@pytest.mark.slow
 def test_embedded_clips_play_without_their_files(browser: Browser, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", SYSTEMS[:2], prompts=2)
     page = write_report(run, tmp_path / "alone.html", embed=1)
@@ -89,6 +92,7 @@ def test_embedded_clips_play_without_their_files(browser: Browser, tmp_path: Pat
         assert found.complaints == []
 
 
+@pytest.mark.slow
 def test_one_system_has_nothing_to_compare_and_the_page_says_so(browser: Browser, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", SYSTEMS[:1], tasks=("concrete",), prompts=3, predictors=("mmra",))
     write_report(run)
@@ -101,6 +105,7 @@ def test_one_system_has_nothing_to_compare_and_the_page_says_so(browser: Browser
         assert found.complaints == []
 
 
+@pytest.mark.slow
 def test_systems_whose_intervals_reach_invalid_samples_leave_the_chart_whole(browser: Browser, tmp_path: Path) -> None:
     invalid = {SYSTEMS[0]: "0123456", SYSTEMS[1]: "012"}
 
@@ -121,6 +126,7 @@ def test_systems_whose_intervals_reach_invalid_samples_leave_the_chart_whole(bro
         assert found.complaints == []
 
 
+@pytest.mark.slow
 def test_a_board_has_the_same_page_without_what_needs_samples(browser: Browser, tmp_path: Path) -> None:
     run, page = make_run(tmp_path / "run"), tmp_path / "index.html"
     text = board_page(results_of(run), "Our board", ["kept by <us>"])
@@ -135,6 +141,7 @@ def test_a_board_has_the_same_page_without_what_needs_samples(browser: Browser, 
         assert found.requests[:1] == [page.as_uri()]
 
 
+@pytest.mark.slow
 def test_a_run_of_six_thousand_samples_loads_only_what_is_looked_at(browser: Browser, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", SYSTEMS, tasks=("concrete",), prompts=1000, predictors=("mmra",))
     write_report(run)

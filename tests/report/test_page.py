@@ -64,6 +64,7 @@ def page(tab: Opened) -> Opened:
 # -- what it shows
 
 
+@pytest.mark.slow
 def test_a_page_draws_everything_without_complaints_and_asks_for_nothing_but_its_videos(
     page: Opened, run: Path
 ) -> None:

@@ -59,6 +59,7 @@ def kept(cache: Path) -> set[bytes]:
 # -- what is embedded
 
 
+@pytest.mark.slow
 def test_a_killed_build_goes_on_with_what_no_finished_shard_holds(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +138,7 @@ def test_building_tells_how_much_is_known() -> None:
 # -- several processes
 
 
+@pytest.mark.slow
 def test_two_that_build_at_once_embed_nothing_twice_and_one_waits(cache: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     both = [start_child(cache, log, seconds=0.05) for _ in range(2)]
@@ -336,6 +338,7 @@ def test_many_small_shards_are_joined(tmp_path: Path, monkeypatch: pytest.Monkey
         np.testing.assert_array_equal(opened.gather(opened.find(all_keys)), values)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """Texts alone would be 32 MB here, and the vectors 20."""
     for name in ("SHARD_VECTORS", "CHUNK"):

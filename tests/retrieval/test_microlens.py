@@ -85,6 +85,7 @@ def five_steps(videos: list[Video], prompt: str, k: int, tags: int, r: float = 0
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tags", [1, 2])
 @pytest.mark.parametrize("k", [10, 50, 100])
 def test_references_of_100_prompts_are_those_of_the_five_steps(

@@ -33,6 +33,7 @@ def test_references_are_those_of_a_plain_account(rows: list[Reference], k: int, 
         assert references == references_by_steps(rows, Hashing(), prompt, k, tags, ratio)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 25), st.integers(1, 30), st.integers(1, 5), st.floats(0, 1), st.integers(0, 99))
 def test_any_small_corpus_gives_those_of_a_plain_account(n: int, k: int, tags: int, ratio: float, seed: int) -> None:

@@ -80,6 +80,7 @@ def test_every_answer_to_a_prompt_is_paid(tmp_path: Path) -> None:
     assert run.costs[0]["calls"] == 15
 
 
+@pytest.mark.slow
 def test_an_estimate_goes_by_finished_calls_where_there_are_some(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

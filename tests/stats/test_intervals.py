@@ -220,6 +220,7 @@ def test_percentile_interval_interpolates() -> None:
 # Coverage: how often the interval holds the truth it was made for
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theta", [0.5, 0.7, 0.9])
 @pytest.mark.parametrize("ties", [0.0, 0.3])
 @pytest.mark.parametrize("spread", [0.0, 0.08])

@@ -131,6 +131,7 @@ def test_swapping_two_systems_mirrors_all_that_is_said_of_them(drawn: tuple[Arra
     assert a_over_b[0] + b_over_a[0] == pytest.approx(1, abs=1e-15)
 
 
+@pytest.mark.slow
 @quick
 @given(boards(lowest=0.01), st.sampled_from(["log", "square root", "cube", "shift", "ranks"]))
 def test_an_increasing_transform_of_popularity_changes_nothing_but_medians(
@@ -147,6 +148,7 @@ def test_an_increasing_transform_of_popularity_changes_nothing_but_medians(
     assert_same(board(transforms[name](values), strata), board(values, strata), medians=False)
 
 
+@pytest.mark.slow
 @quick
 @given(boards())
 def test_the_names_of_strata_change_nothing(drawn: tuple[Array, Labels]) -> None:

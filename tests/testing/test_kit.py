@@ -184,6 +184,7 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_command_says_what_was_found_and_exits_with_it() -> None:
     done = command("llm", "verbatim", "shotlist")
     assert (done.returncode, done.stderr) == (0, "")

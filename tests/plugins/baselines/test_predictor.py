@@ -37,6 +37,7 @@ def scores(items: list[popbench.ScoreRequest]) -> dict[str, float]:
     return found
 
 
+@pytest.mark.slow
 def test_the_predictor_ranks_rows_it_has_not_seen(clips: list[tuple[popbench.Reference, Path]]) -> None:
     from scipy.stats import spearmanr
 
@@ -59,6 +60,7 @@ def test_a_score_does_not_depend_on_its_company(clips: list[tuple[popbench.Refer
     assert all(scores([item])[item.id] == together[item.id] for item in items[:4])
 
 
+@pytest.mark.slow
 def test_a_score_depends_on_title_and_on_video(clips: list[tuple[popbench.Reference, Path]]) -> None:
     paths = [path for _, path in clips[:10]]
     by_video = scores([popbench.ScoreRequest(str(i), "A fox", path) for i, path in enumerate(paths)])

@@ -46,6 +46,7 @@ def test_it_keeps_the_rules_of_the_kit() -> None:
     assert report.ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", PRESET_FAMILIES)
 def test_a_clip_is_what_a_plain_call_of_the_pipeline_gives(family: Family) -> None:
     dtype = "float32" if family in SLOW_IN_16_BITS else "bfloat16"
@@ -94,6 +95,7 @@ READ: dict[Family, int] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", PRESET_FAMILIES)
 def test_a_note_says_how_much_of_a_long_prompt_is_read(family: Family) -> None:
     generator = make(family)
@@ -128,6 +130,7 @@ def test_an_empty_prompt_alone_loads_nothing() -> None:
     assert generator._renderer is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["ltx", "cogvideox", "wan", "hunyuan-1.5", "ltx-2", "mochi"])
 def test_the_negative_prompt_is_encoded_once(family: Family) -> None:
     generator = make(family, negative_prompt="blurred")
@@ -144,6 +147,7 @@ def test_the_negative_prompt_is_encoded_once(family: Family) -> None:
 # -- options ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["ltx", "wan"])
 def test_what_waits_elsewhere_changes_no_clip(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
     def placed(way: str) -> DiffusersGenerator:
@@ -175,6 +179,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIONS)
 def test_an_option_renders_the_same_each_time_under_a_fingerprint_of_its_own(name: str) -> None:
     plain, first, second = make(), make(**OPTIONS[name]), make(**OPTIONS[name])
@@ -187,6 +192,7 @@ def test_an_option_renders_the_same_each_time_under_a_fingerprint_of_its_own(nam
         assert not np.array_equal(found["cat"], frames(plain, CAT)["cat"])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_compiled_blocks_render_the_same_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
@@ -205,6 +211,7 @@ def test_compiled_blocks_render_the_same_each_time(tmp_path: Path, monkeypatch: 
     torch.compiler.reset()
 
 
+@pytest.mark.slow
 def test_threads_are_fingerprinted_and_given_back() -> None:
     before = torch.get_num_threads()
     one, two = make(threads=1), make(threads=2)
@@ -233,6 +240,7 @@ def test_threads_are_fingerprinted_and_given_back() -> None:
         two.close()
 
 
+@pytest.mark.slow
 def test_close_frees_the_pipeline_and_a_later_call_loads_it_again() -> None:
     generator = make()
     first = frames(generator, CAT)
@@ -257,6 +265,7 @@ def test_random_numbers_of_others_are_left_alone() -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+@pytest.mark.slow
 def test_nothing_is_written_to_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     generator = make()
     answers(generator, CAT, replace(CAT, id="long", prompt="sea " * 300))

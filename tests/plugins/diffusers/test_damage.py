@@ -117,6 +117,7 @@ def test_a_value_that_nothing_can_be_rendered_with_is_refused_before_any_work(op
     assert told in refusal(f"diffusers,model={tiny('ltx')},{options}")
 
 
+@pytest.mark.slow
 def test_an_attention_backend_in_the_environment_decides_nothing(tmp_path: Path) -> None:
     code = (
         "from popbench.registry import load_registry as r\n"

@@ -72,6 +72,7 @@ def test_black_clips_are_invalid_samples(tmp_path: Path) -> None:
     assert [(row["status"], row["error"]) for row in rows] == [("invalid", "every frame of the clip is black")] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 2])
 def test_a_clip_that_is_out_of_memory_fails_alone(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = make(batch_size=batch)
@@ -132,6 +133,7 @@ def test_a_backend_of_attention_that_is_not_there_is_one_error(tmp_path: Path) -
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_clip_that_is_out_of_memory_leaves_nothing_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = make()
     alone = frames(generator, CAT)

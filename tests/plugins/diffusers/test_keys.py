@@ -198,6 +198,7 @@ def test_the_library_s_version_is_part_of_it_where_settings_are_left_to_the_libr
     assert defaults() == ("diffusers 99.0", None)
 
 
+@pytest.mark.slow
 def test_planning_a_run_with_a_preset_imports_no_diffusers(tmp_path: Path) -> None:
     code = (
         "import sys\n"

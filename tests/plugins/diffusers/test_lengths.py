@@ -24,6 +24,7 @@ def rendered(family: Family, count: int, **changes: Any) -> popbench.Clip:
     return clip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("periods", [0, 1, 2])
 @pytest.mark.parametrize("family", PRESET_FAMILIES)
 def test_the_smallest_counts_of_frames_are_rendered_exactly(family: Family, periods: int) -> None:
@@ -34,6 +35,7 @@ def test_the_smallest_counts_of_frames_are_rendered_exactly(family: Family, peri
     assert clip.notes == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", PRESET_FAMILIES)
 def test_small_multiples_in_space_are_rendered_exactly(family: Family) -> None:
     rules = FAMILIES[SMALLEST[family].pipeline]

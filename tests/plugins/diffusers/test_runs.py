@@ -60,6 +60,7 @@ def rows(run: popbench.Run) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.split("\n")[:-1]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_a_run_is_complete_and_its_clips_are_playable_and_tagged(case: str, finished: Any) -> None:
     run = finished(case)
@@ -83,6 +84,7 @@ def test_a_run_is_complete_and_its_clips_are_playable_and_tagged(case: str, fini
         assert tags["description"] == "AI-generated"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_another_run_of_fewer_prompts_gives_the_same_bytes(case: str, finished: Any, tmp_path: Path) -> None:
     again = popbench_runs.run_fast(tmp_path / "again", gen=typed(case), limit=1)
@@ -96,6 +98,7 @@ def test_the_same_run_in_another_directory_gives_the_same_bytes(finished: Any, t
     assert popbench_runs.outcome(again.path) == popbench_runs.outcome(finished("ltx").path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", PRESET_FAMILIES)
 def test_a_clip_depends_on_neither_what_came_before_nor_who_renders_it(family: Family) -> None:
     first, other = make(family), make(family)
@@ -106,6 +109,7 @@ def test_a_clip_depends_on_neither_what_came_before_nor_who_renders_it(family: F
     assert not np.array_equal(after["dog"], alone)
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_it_renders_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     changes = {"gen": spec("ltx", "ltx", num_inference_steps=8, threads=1), "limit": 3}
     whole = popbench_runs.run_fast(tmp_path / "whole", **changes)
@@ -136,6 +140,7 @@ def clips(run: Path) -> dict[str, tuple[int, int]]:
     return {key: (stat.st_ino, stat.st_mtime_ns) for key, stat in files if key in done}
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_over_300_clips(tmp_path: Path) -> None:
     generator = make(width=32, height=32, num_inference_steps=1)
     requests = (replace(CAT, id=f"clip-{n}", prompt=f"A cat {'and a dog ' * (n % 9)}{n}", seed=n) for n in range(300))

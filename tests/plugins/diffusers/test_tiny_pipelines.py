@@ -42,6 +42,7 @@ def render(pipeline: Any, family: Family, prompt: str, seed: int) -> Any:
     return np.round(clips[0].float().numpy() * 255).astype(np.int16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_it_renders_what_prompt_and_seed_say(family: Family) -> None:
     smallest = SMALLEST[family]
@@ -57,6 +58,7 @@ def test_it_renders_what_prompt_and_seed_say(family: Family) -> None:
     assert np.abs(cat - render(pipeline, family, "Cat", 2)).max() >= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_seed_makes_the_same_files(family: Family, tmp_path: Path) -> None:
     state = torch.random.get_rng_state()

@@ -298,6 +298,7 @@ def test_a_table_is_known_as_its_file_or_as_the_name_given(tmp_path: Path) -> No
 # -- size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_a_large_file_is_read_row_by_row(tmp_path: Path, form: str) -> None:
     rows = [{"name": f"{number} " + "x" * 1000, "comments": number} for number in range(20_000)]

@@ -45,6 +45,7 @@ def truth(run: Path) -> tuple[float, float]:
     return float(titles.var() / (titles + videos).var()), float(videos.var() / (titles + videos).var())
 
 
+@pytest.mark.slow
 def test_title_and_video_get_the_shares_that_were_built_in(audited: tuple[Path, dict[str, Any]]) -> None:
     run, of = audited
     for part, share in zip(("title", "video"), truth(run), strict=True):

@@ -29,6 +29,7 @@ def popbench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 # -- what is written
 
 
+@pytest.mark.slow
 def test_the_card_tells_what_the_model_is(tmp_path: Path) -> None:
     found = tiny_mmra.trained_into(tmp_path / "m")
     assert found == card(tmp_path / "m")

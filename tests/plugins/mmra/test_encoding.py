@@ -149,6 +149,7 @@ def items(folder: Path, count: int) -> list[Item]:
     return [Item(str(at), TITLES[at % 4], folder / f"{at}.mp4") for at in range(count)]
 
 
+@pytest.mark.slow
 def test_features_come_in_order_and_bad_videos_fail_alone(extractor: Extractor, tmp_path: Path) -> None:
     given = items(tmp_path, 8)
     (tmp_path / "2.mp4").write_bytes(b"no video at all")
@@ -166,6 +167,7 @@ def test_features_come_in_order_and_bad_videos_fail_alone(extractor: Extractor, 
     assert good.vector.shape == (48,)
 
 
+@pytest.mark.slow
 def test_a_video_is_encoded_once_whatever_it_is_called(
     extractor: Extractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,6 +188,7 @@ def test_a_video_is_encoded_once_whatever_it_is_called(
         assert (old.visual == new.visual).all()
 
 
+@pytest.mark.slow
 def test_frames_are_read_by_the_shared_reader(extractor: Extractor, tmp_path: Path) -> None:
     (item,) = items(tmp_path, 1)
     ((_, found),) = next(extractor.groups([item]))
@@ -196,6 +199,7 @@ def test_frames_are_read_by_the_shared_reader(extractor: Extractor, tmp_path: Pa
     assert (found.visual == wanted).all()
 
 
+@pytest.mark.slow
 def test_a_video_that_changes_while_it_is_read_is_not_kept(
     extractor: Extractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +225,7 @@ def test_a_video_that_changes_while_it_is_read_is_not_kept(
     assert (again.visual != fine.visual).any()
 
 
+@pytest.mark.slow
 def test_models_are_loaded_by_one_thread_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POPBENCH_CACHE", str(tmp_path / "cache"))
     given = items(tmp_path, 3)
@@ -237,6 +242,7 @@ def test_nothing_is_nothing(extractor: Extractor) -> None:
     assert list(extractor.groups([])) == []
 
 
+@pytest.mark.slow
 def test_another_encoder_makes_features_of_its_own(extractor: Extractor, tmp_path: Path) -> None:
     given = items(tmp_path, 1)
     ((_, one),) = next(extractor.groups(given))
@@ -301,6 +307,7 @@ def test_what_else_lies_in_a_folder_does_not_make_it_another_model(tmp_path: Pat
         assert find_encoders({name: str(folder)})[name].digest != one[name].digest
 
 
+@pytest.mark.slow
 def test_features_of_another_batch_size_are_made_anew(extractor: Extractor, tmp_path: Path) -> None:
     given = items(tmp_path, 2)
     list(extractor.groups(given))
@@ -311,6 +318,7 @@ def test_features_of_another_batch_size_are_made_anew(extractor: Extractor, tmp_
     other.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [b"", b"[1, 2]", b"\x00" * 12, b"\xff" * 512, b'["a"]'])
 def test_damaged_features_are_made_again(value: bytes, extractor: Extractor, tmp_path: Path) -> None:
     import sqlite3

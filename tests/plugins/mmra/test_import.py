@@ -40,6 +40,7 @@ def made_bank(folder: Path) -> tuple[Bank, Path]:
     return bank, as_parquet(bank, folder / "bank.parquet")
 
 
+@pytest.mark.slow
 def test_a_released_module_with_a_bank_scores(popbench: Run, tmp_path: Path) -> None:
     state = released(tmp_path / "MMRA.pth")
     bank, file = made_bank(tmp_path)
@@ -143,6 +144,7 @@ def test_a_malicious_checkpoint_is_refused(popbench: Run, tmp_path: Path) -> Non
     assert not (tmp_path / "mmra" / folders.CARD).exists()
 
 
+@pytest.mark.slow
 def test_bad_input_is_one_line(popbench: Run, tmp_path: Path) -> None:
     bank, file = made_bank(tmp_path)
     as_parquet(bank, tmp_path / "counts.parquet", target=[4096.0] * len(bank))

@@ -226,6 +226,7 @@ print([name for name in sys.modules if name.split(".")[0] == "model"])
 """
 
 
+@pytest.mark.slow
 def test_a_module_that_a_file_names_is_never_imported_whatever_the_environment_says(
     released: type[nn.Module], tmp_path: Path
 ) -> None:

@@ -64,6 +64,7 @@ def test_a_key_repeated_in_completions_and_passing_faults_is_blotted_out(server:
     assert all("[key]" in row["completion"] for row in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [*chat_server.FATAL, "400", "context", "filter-400", "502-html"])
 def test_a_key_repeated_in_an_error_is_blotted_out(fault: str, server: ChatServer, run: Run) -> None:
     server.reset(echo=True, every=fault, after=15, retry_after=0.02)

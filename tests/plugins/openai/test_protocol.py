@@ -185,6 +185,7 @@ BODIES = VALUES | st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(bodies=st.lists(BODIES, min_size=40, max_size=40))
 def test_no_answer_of_a_server_is_an_exception(bodies: list[Any], server: ChatServer) -> None:
@@ -235,6 +236,7 @@ def test_a_chat_that_reasons_is_never_asked_for_json_alone(structured: str, serv
     assert parse_draft(answer.text, None, 50) is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("supports", ["none", "json_object"])
 @pytest.mark.parametrize("structured", FORMATS)
 def test_a_format_that_is_refused_is_given_up_for_good_and_noted(

@@ -42,6 +42,7 @@ def _arguments(llm: str, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_short_waits")
 @pytest.mark.parametrize("fault", [*chat_server.TRANSIENT, *chat_server.SLOW])
 def test_a_run_gets_through_a_fault_of_every_fifth_call(fault: str, server: ChatServer, tmp_path: Path) -> None:
@@ -59,6 +60,7 @@ def test_a_run_gets_through_a_fault_of_every_fifth_call(fault: str, server: Chat
     assert len(server.log()) == len(rows), "a second run has nothing to ask"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_short_waits")
 def test_a_run_gets_through_all_faults_at_once(server: ChatServer, tmp_path: Path) -> None:
     faults = dict.fromkeys([*chat_server.TRANSIENT, *chat_server.SLOW], 0.025)
@@ -134,6 +136,7 @@ def _reaches(process: Any, condition: Callable[[], bool]) -> bool:
     return condition()
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_random_moments_asks_nothing_again_that_it_has(server: ChatServer, tmp_path: Path) -> None:
     server.reset(latency=[0.05, 0.15])
     arguments = _arguments(spec(server))
@@ -168,6 +171,7 @@ def test_a_run_killed_at_random_moments_asks_nothing_again_that_it_has(server: C
     assert popbench_runs.outcome(folder / "run") == popbench_runs.outcome(tmp_path / "whole" / "run")
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_calls_that_hang(server: ChatServer, tmp_path: Path) -> None:
     server.reset(every="hang", after=10)
     process = popbench_runs.start(_arguments(spec(server)), tmp_path)
@@ -181,6 +185,7 @@ def test_an_interrupt_ends_calls_that_hang(server: ChatServer, tmp_path: Path) -
     assert eventually(lambda: server.active() == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["gone", "503", "hang"])
 def test_a_server_that_goes_down_for_good_ends_the_run_and_a_resume_completes_it(how: str, tmp_path: Path) -> None:
     with openai_servers.serving(latency=[0.02, 0.05]) as server:
@@ -221,6 +226,7 @@ def test_a_server_that_moves_keeps_its_answers_where_it_has_a_name(tmp_path: Pat
         assert not server.log()
 
 
+@pytest.mark.slow
 def test_many_chats_take_little_memory_and_are_all_answered(server: ChatServer) -> None:
     server.reset(latency=0.02)
     measured = openai_servers.measure_apart(server.url, 4000, 200)

@@ -60,6 +60,7 @@ def _spec(real: Real, **options: object) -> str:
     return spec(real.url, model=real.model, max_tokens=24, **options)
 
 
+@pytest.mark.slow
 def test_answers_come_with_their_tokens_and_depend_on_the_seed(real: Real) -> None:
     chats = [chat("one", seed=1), chat("two", seed=2)]
     llm = make(real.url, model=real.model, max_tokens=24, temperature=1.0, concurrency=1)
@@ -79,6 +80,7 @@ def test_a_model_that_is_not_served_is_told(real: Real) -> None:
     assert real.url in answer.error
 
 
+@pytest.mark.slow
 def test_a_run_goes_through_and_a_second_one_asks_nothing(real: Real, tmp_path: Path) -> None:
     run = popbench_runs.run_fast(tmp_path / "run", llm=_spec(real), limit=3, mode=["basic", "pe"], corpus="demo")
     assert run.complete

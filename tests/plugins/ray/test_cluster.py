@@ -55,6 +55,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_results_are_those_of_the_local_engine(nodes: Nodes, tmp_path: Path) -> None:
     choice: dict[str, Any] = {"limit": 2, "task": "popcorn_concrete", "llm": "shotlist", "mode": "pe", "corpus": "demo"}
     far = popbench.evaluate(**choice, engine=f"ray,address={nodes.address}", out=tmp_path / "far")
@@ -64,6 +65,7 @@ def test_results_are_those_of_the_local_engine(nodes: Nodes, tmp_path: Path) -> 
     assert popbench_runs.outcome(tmp_path / "far") == popbench_runs.outcome(tmp_path / "near")
 
 
+@pytest.mark.slow
 def test_a_worker_and_a_node_killed_midway_cost_nothing_that_was_finished(nodes: Nodes, tmp_path: Path) -> None:
     notes = Notes(str(tmp_path / "notes"))
     spec = resolve("generator", f"scripted,seconds=0.3,notes={tmp_path / 'notes'}")
@@ -89,6 +91,7 @@ def test_a_worker_and_a_node_killed_midway_cost_nothing_that_was_finished(nodes:
     assert files(tmp_path / "far") == files(tmp_path / "near")
 
 
+@pytest.mark.slow
 def test_an_item_that_kills_hangs_or_raises_fails_alone(nodes: Nodes, tmp_path: Path) -> None:
     spec = resolve("generator", f"scripted,notes={tmp_path / 'notes'}")
     prompts = ["lake", "die", "lake", "refuse", "raise", "hang-once", "lake", "lake"]
@@ -100,6 +103,7 @@ def test_an_item_that_kills_hangs_or_raises_fails_alone(nodes: Nodes, tmp_path: 
     assert len(answers) == len(prompts)
 
 
+@pytest.mark.slow
 def test_a_node_that_joins_is_used(nodes: Nodes, tmp_path: Path) -> None:
     spec = resolve("generator", "scripted,seconds=1")
     with engine(tmp_path / "far", address=nodes.address) as made:
@@ -113,6 +117,7 @@ def test_a_node_that_joins_is_used(nodes: Nodes, tmp_path: Path) -> None:
     nodes.kill(joined)
 
 
+@pytest.mark.slow
 def test_a_component_that_cannot_be_made_or_is_another_one_ends_in_its_own_words(
     nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +137,7 @@ def test_a_component_that_cannot_be_made_or_is_another_one_ends_in_its_own_words
         assert told.endswith(": weights is 'same' there and 'others' here")
 
 
+@pytest.mark.slow
 def test_stages_work_at_the_same_time_and_idle_workers_give_way(nodes: Nodes, tmp_path: Path) -> None:
     """Two processors, three components: the first two hold both while they wait for the last."""
     scored = threading.Event()
@@ -157,6 +163,7 @@ def test_stages_work_at_the_same_time_and_idle_workers_give_way(nodes: Nodes, tm
         assert completion.text == str(os.getpid())
 
 
+@pytest.mark.slow
 def test_all_nodes_lost_end_the_run_with_status_1_in_bounded_time_and_it_can_be_resumed(
     nodes: Nodes, tmp_path: Path
 ) -> None:

@@ -65,6 +65,7 @@ def test_what_this_machine_never_has_is_told_with_what_to_do(need: Need, told: s
     assert never_fits("ltx", Need(cpus=2), Size(cpus=2), RayOptions()) is None
 
 
+@pytest.mark.slow
 def test_more_than_this_machine_has_is_refused_at_once_and_once(tmp_path: Path) -> None:
     """Ray that is started for a run stays alone: there is nothing to wait for. No component works here either."""
     pytest.importorskip("ray", reason="part of popbench[ray]")

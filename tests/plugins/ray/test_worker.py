@@ -140,6 +140,7 @@ def test_what_a_killed_worker_leaves_is_removed_by_the_next_one_and_nothing_else
     assert _kept(tmp_path) == {name for name in before if not name.startswith(alive.path.name)}
 
 
+@pytest.mark.slow
 def test_a_worker_computes_with_as_many_threads_as_the_driver_also_where_numpy_is_there_already() -> None:
     """Ray gives its processes one thread each, and numpy is imported before any of our code runs."""
     there = (

@@ -51,6 +51,7 @@ def texts(llm: TransformersLLM, chats: Sequence[popbench.Chat]) -> dict[str, str
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("structured", [False, True])
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
 def test_batch_size_and_order_change_no_answer(family: Any, structured: bool) -> None:
@@ -65,6 +66,7 @@ def test_batch_size_and_order_change_no_answer(family: Any, structured: bool) ->
     assert len(set(found[0].values())) == len(chats)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_gives_the_answers_of_one_that_was_not_interrupted(tmp_path: Path) -> None:
     spec = f"transformers,model={tiny('qwen2')},dtype=float32,temperature=1,max_new_tokens=64,structured=true"
     request: dict[str, Any] = {
@@ -117,6 +119,7 @@ class Scarce:
         return scores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [torch.cuda.OutOfMemoryError, RuntimeError, MemoryError])
 def test_out_of_memory_halves_the_batch_and_changes_no_answer(error: type[Exception]) -> None:
     chats = many(8)
@@ -132,6 +135,7 @@ def test_out_of_memory_halves_the_batch_and_changes_no_answer(error: type[Except
     llm.close()
 
 
+@pytest.mark.slow
 def test_rows_that_finished_before_memory_ran_out_stay_finished(tmp_path: Path) -> None:
     chats = many(8)
     folder = build(tmp_path / "ends", eos_token_id=list(range(0, 700, 8)))  # every eighth token, so that answers differ
@@ -154,6 +158,7 @@ def test_rows_that_finished_before_memory_ran_out_stay_finished(tmp_path: Path) 
     llm.close()
 
 
+@pytest.mark.slow
 def test_a_row_that_does_not_fit_by_itself_is_an_error_with_the_remedy() -> None:
     llm = make(tiny(), batch_size=4)
     Scarce(llm, 0)
@@ -175,6 +180,7 @@ def test_a_row_that_does_not_fit_by_itself_is_an_error_with_the_remedy() -> None
     llm.close()
 
 
+@pytest.mark.slow
 def test_a_prompt_longer_than_the_context_is_an_error_of_its_own(tmp_path: Path) -> None:
     folder = build(tmp_path / "short", context=300)
     chats = testing.sample_chats()[:2]
@@ -202,6 +208,7 @@ def test_a_prompt_longer_than_the_context_is_an_error_of_its_own(tmp_path: Path)
     llm.close()
 
 
+@pytest.mark.slow
 def test_rows_near_the_end_of_the_context_are_not_carried_beyond_it(tmp_path: Path) -> None:
     """A batch is as wide as its longest prompt and as long as its largest budget."""
     folder = build(tmp_path / "short", context=400)
@@ -243,6 +250,7 @@ def test_automatic_batches_grow_with_the_memory_there_is(monkeypatch: pytest.Mon
     llm.close()
 
 
+@pytest.mark.slow
 def test_seconds_of_a_batch_are_shared_out_over_its_rows() -> None:
     llm = make(tiny(), temperature=0.0, max_new_tokens=20)
     list(llm.generate(testing.sample_chats()[:1]))
@@ -267,6 +275,7 @@ def test_seconds_of_a_batch_are_shared_out_over_its_rows() -> None:
     llm.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("structured", [False, True])
 def test_a_row_whose_logits_are_not_numbers_is_an_error_and_the_others_go_on(structured: bool) -> None:
     chats = many(6)

@@ -79,6 +79,7 @@ def test_a_template_file_and_its_variables_replace_the_model_s_own(tmp_path: Pat
     llm.close()
 
 
+@pytest.mark.slow
 def test_messages_that_a_template_refuses_are_an_error_of_their_chat(tmp_path: Path) -> None:
     file = tmp_path / "chat.jinja"
     file.write_text(

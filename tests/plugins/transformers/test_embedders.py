@@ -73,6 +73,7 @@ def cached(folder: Path, model: str = HUB_ID) -> Path:
     return hub_cache.model(folder, model, real())
 
 
+@pytest.mark.slow
 def test_it_keeps_the_rules_of_the_kit() -> None:
     texts = [*testing.sample_texts(), "half a character \ud83d and more"]
     report = testing.check_embedder(f"sentence-transformers,model={real()},device=cpu", texts=texts)
@@ -245,6 +246,7 @@ def test_a_model_of_static_embeddings_runs_too(tmp_path: Path) -> None:
     assert "no weights" in only(make(tmp_path))
 
 
+@pytest.mark.slow
 def test_loading_shows_nothing_and_the_registry_imports_no_torch() -> None:
     code = f"""
 import sys

@@ -45,6 +45,7 @@ def rows(run: popbench.Run) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run.path / "samples.jsonl").read_text(encoding="utf-8").split("\n") if line]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
 def test_a_structured_model_gives_a_valid_draft_for_every_prompt_of_a_run(family: Family, tmp_path: Path) -> None:
     run = popbench.evaluate(
@@ -93,6 +94,7 @@ def living() -> list[Any]:
     return [found for found in gc.get_objects() if type(found) is transformers.LlamaForCausalLM]
 
 
+@pytest.mark.slow
 def test_a_model_is_loaded_once_and_freed_before_the_generator_loads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +139,7 @@ def test_annotations_can_be_read_at_run_time() -> None:
     typing.get_type_hints(Grammars.matcher)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
 def test_a_model_that_writes_nonsense_is_asked_three_times_and_loaded_once(
     family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -161,11 +164,13 @@ def test_a_model_that_writes_nonsense_is_asked_three_times_and_loaded_once(
     assert loads == [str(tiny(family))]
 
 
+@pytest.mark.slow
 def test_it_keeps_the_rules_of_the_kit() -> None:
     report = testing.check_llm(make(tiny("qwen2"), temperature=1.0), requests=testing.sample_chats()[:3])
     assert report.ok
 
 
+@pytest.mark.slow
 def test_it_keeps_the_rules_of_the_kit_with_structured_answers() -> None:
     llm = make(tiny(), temperature=1.0, structured=True, max_new_tokens=48)
     report = testing.check_llm(llm, requests=testing.sample_chats()[1:4])
@@ -216,6 +221,7 @@ def _tokens(llm: TransformersLLM, chat: popbench.Chat) -> list[int]:
     return [int(token) for token in found[0, len(prompt) :]]
 
 
+@pytest.mark.slow
 def test_close_frees_the_model_and_a_later_call_loads_it_again() -> None:
     chats = testing.sample_chats()[:1]
     llm = make(tiny(), temperature=1.0)
@@ -299,6 +305,7 @@ def test_naming_a_model_imports_neither_torch_nor_transformers() -> None:
     assert found.stdout.split() == ["False", "False"]
 
 
+@pytest.mark.slow
 def test_quantized_weights_run_on_a_processor() -> None:
     if find_spec("bitsandbytes") is None:
         pytest.skip("bitsandbytes is not installed")
@@ -316,6 +323,7 @@ def test_quantized_weights_run_on_a_processor() -> None:
     assert len(texts[0]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantization", ["none", "4bit"])
 def test_a_folder_of_quantized_weights_runs_with_and_without_the_option(quantization: str, tmp_path: Path) -> None:
     if find_spec("bitsandbytes") is None:

@@ -65,6 +65,7 @@ def write(own: Grammars, schema: Mapping[str, Any], reasons: bool, prompt: Encod
     return b"".join(own.texts[token] for token in tokens).decode("utf-8", "replace")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schema", [DRAFT_SCHEMA, NESTED, {"type": "number"}, {"type": "array"}])
 def test_every_answer_is_complete_json_in_any_budget(schema: Mapping[str, Any]) -> None:
     own = grammars()
@@ -149,6 +150,7 @@ def test_a_budget_that_no_answer_fits_in_is_said_with_the_number_needed() -> Non
     llm.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["system", "thinking", "thinks-itself", "no-template"])
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
 def test_real_models_give_valid_drafts_with_and_without_reasoning(family: Any, style: Style) -> None:
