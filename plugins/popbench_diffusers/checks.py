@@ -89,7 +89,7 @@ def _pipeline(options: DiffusersOptions, weights: Weights) -> Iterator[str]:
     else:
         return
     for option in ("component_dtypes", "layerwise_casting", *(["quantize"] if options.quantization != "none" else [])):
-        wrong = [part for part in getattr(options, option) if part not in parts]
+        wrong = [component for component in getattr(options, option) if component not in parts]
         if wrong:
             yield f"{option}: {options.model} has no weights of {wrong[0]!r} (it has those of {', '.join(parts)})"
 
@@ -119,7 +119,7 @@ def _exclusive(options: DiffusersOptions) -> Iterator[str]:
         yield f"{min(twice)} is in layerwise_casting and in quantize: leave it out of one"
     if options.compile and options.offload in ("group", "sequential"):
         yield f"compile=true does not go with offload={options.offload}: use offload=none or model"
-    denoisers = [part for part in options.layerwise_casting if part.startswith("transformer")]
+    denoisers = [component for component in options.layerwise_casting if component.startswith("transformer")]
     if options.compile and denoisers:
         yield f"compile=true does not go with layerwise_casting of the {denoisers[0]}: leave one out"
 

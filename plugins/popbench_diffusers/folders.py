@@ -112,14 +112,16 @@ def pipeline_layout(variant: str | None = None) -> Layout:
         if own_code is not None:
             return f"{own_code}, which is not run: choose another model"
         for name, kind in components(folder).items():
-            part = folder / name
-            if not part.is_dir():
+            subfolder = folder / name
+            if not subfolder.is_dir():
                 return f"its {INDEX} asks for {name}/, which the folder lacks: copy or download what is missing"
             for files in _needed_files(name, kind):
-                if not any((part / file).is_file() for file in files):
+                if not any((subfolder / file).is_file() for file in files):
                     return f"{name}/ holds no {' or '.join(files)}: copy or download what is missing"
-            is_model = (part / "config.json").is_file()
-            wrong = asks_for_kernels(part) or broken_weights(part, weight_names(variant)) if is_model else None
+            is_model = (subfolder / "config.json").is_file()
+            wrong = (
+                asks_for_kernels(subfolder) or broken_weights(subfolder, weight_names(variant)) if is_model else None
+            )
             if wrong is not None:
                 return f"{name}/: {wrong}"
         return None if components(folder) else f"its {INDEX} names no components: copy or download that file again"

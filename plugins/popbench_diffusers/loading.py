@@ -119,11 +119,13 @@ def _apply_options(pipeline: Any, options: DiffusersOptions) -> None:
                 raise popbench.ComponentError(f"vae_{option}: the autoencoder of {name} has none: leave it out")
             enable()
     named = [*options.component_dtypes, *options.layerwise_casting]
-    for part in [*named, *options.quantize] if options.quantization != "none" else named:
-        if pipeline.components.get(part) is None:
-            raise popbench.ComponentError(f"{name} has no component {part!r} (it has {', '.join(pipeline.components)})")
-    for part in options.layerwise_casting:
-        _cast(getattr(pipeline, part), getattr(torch, options.component_dtypes.get(part, options.dtype)))
+    for component in [*named, *options.quantize] if options.quantization != "none" else named:
+        if pipeline.components.get(component) is None:
+            raise popbench.ComponentError(
+                f"{name} has no component {component!r} (it has {', '.join(pipeline.components)})"
+            )
+    for component in options.layerwise_casting:
+        _cast(getattr(pipeline, component), getattr(torch, options.component_dtypes.get(component, options.dtype)))
 
 
 def _cast(module: Any, compute: torch.dtype) -> None:
@@ -157,9 +159,9 @@ def place(pipeline: Any, device: torch.device, options: DiffusersOptions) -> Non
                 park_text_encoders(pipeline, device)
     if options.compile:
         for name in ("transformer", "transformer_2"):
-            part = getattr(pipeline, name, None)
-            if part is not None:
-                compile_blocks(part)
+            component = getattr(pipeline, name, None)
+            if component is not None:
+                compile_blocks(component)
 
 
 def compile_blocks(denoiser: Any) -> None:
@@ -167,8 +169,8 @@ def compile_blocks(denoiser: Any) -> None:
     if denoiser._repeated_blocks:
         denoiser.compile_repeated_blocks(fullgraph=True)
         return
-    for part in denoiser.children():
-        for block in part if isinstance(part, torch.nn.ModuleList) else ():
+    for child in denoiser.children():
+        for block in child if isinstance(child, torch.nn.ModuleList) else ():
             block.compile(fullgraph=True)
 
 
@@ -197,9 +199,9 @@ def park_text_encoders(pipeline: Any, device: torch.device) -> None:
     if not hasattr(pipeline, "encode_prompt"):
         return
     hooks = []
-    for name, part in pipeline.components.items():
-        if name.startswith("text_encoder") and isinstance(part, torch.nn.Module):
-            hooks.append(cpu_offload_with_hook(part, device)[1])
+    for name, component in pipeline.components.items():
+        if name.startswith("text_encoder") and isinstance(component, torch.nn.Module):
+            hooks.append(cpu_offload_with_hook(component, device)[1])
     encode = pipeline.encode_prompt
 
     def encode_and_park(*args: Any, **kwargs: Any) -> Any:

@@ -19,7 +19,7 @@ _MAX_FIELD = 2**31 - 1
 _HEADER_ROWS = 100
 """The number of JSONL rows that column names are taken from, because a row may leave out empty columns."""
 
-Row = tuple[int, dict[str, Any]]
+NumberedRow = tuple[int, dict[str, Any]]
 
 
 class TableFile:
@@ -39,7 +39,7 @@ class TableFile:
                 return self._distinct(self._parquet().schema_arrow.names)
             return list(dict.fromkeys(name for _, row in islice(self._json(), _HEADER_ROWS) for name in row))
 
-    def rows(self, columns: Sequence[str]) -> Iterator[Row]:
+    def rows(self, columns: Sequence[str]) -> Iterator[NumberedRow]:
         """Yield every row's number, from 1, with its values. Parquet files are read for `columns` alone."""
         with self._usage_errors():
             if self.format == "csv":
@@ -78,7 +78,7 @@ class TableFile:
             return self._distinct([name.strip() for name in header])
         return []
 
-    def _csv_rows(self) -> Iterator[Row]:
+    def _csv_rows(self) -> Iterator[NumberedRow]:
         with self._csv() as rows:
             header = self._header(rows)
             for number, cells in enumerate(self._cells(rows, 1), 1):
@@ -97,7 +97,7 @@ class TableFile:
             place = "the table" if first == 0 else f"line {rows.line_num:,}"
             raise UsageError(f"{self.path}: {place} cannot be read: {one_line(str(error))}") from error
 
-    def _json(self) -> Iterator[Row]:
+    def _json(self) -> Iterator[NumberedRow]:
         number = 0
         with self.path.open(encoding="utf-8-sig", newline="\n") as file:
             for line_number, line in enumerate(file, 1):
@@ -125,7 +125,7 @@ class TableFile:
         except pyarrow.ArrowException as error:
             raise UsageError(f"{self.path}: no Parquet file ({one_line(str(error), 120)})") from error
 
-    def _parquet_rows(self, columns: Sequence[str]) -> Iterator[Row]:
+    def _parquet_rows(self, columns: Sequence[str]) -> Iterator[NumberedRow]:
         import pyarrow
 
         number = 0

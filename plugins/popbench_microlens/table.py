@@ -15,7 +15,7 @@ from popbench.local import user_path
 from popbench.specs import make_label
 from popbench.video import sha256
 from popbench_microlens.base import DataCorpus
-from popbench_microlens.files import FORMATS, Row, TableFile
+from popbench_microlens.files import FORMATS, NumberedRow, TableFile
 from popbench_microlens.hub import HubData
 from popbench_microlens.lines import unreadable
 from popbench_microlens.microlens import DATA_SET, MicroLens
@@ -157,7 +157,7 @@ class Table(DataCorpus):
     def _rows(self, part: str, tally: Tally) -> Iterator[popbench.Reference]:
         wanted = self._named_columns()
         columns = list(dict.fromkeys(wanted.values()))
-        rows: Iterator[Row] = (
+        rows: Iterator[NumberedRow] = (
             TableFile(self._path).rows(columns) if self._local else enumerate(self._hub.rows(columns), 1)
         )
         folder = self._folder()

@@ -70,15 +70,15 @@ class Bank:
         places = np.empty((len(vectors), count), np.int64)
         cosines = np.empty((len(vectors), count), np.float32)
         for start in range(0, len(vectors), _ROWS_AT_ONCE):
-            part = np.ascontiguousarray(vectors[start : start + _ROWS_AT_ONCE], np.float32)
-            _, near = self._index.search(part, wanted)
+            queries = np.ascontiguousarray(vectors[start : start + _ROWS_AT_ONCE], np.float32)
+            _, near = self._index.search(queries, wanted)
             for row, candidates in enumerate(near):
                 skip = self._place.get(without[start + row], -1) if without is not None else -1
                 mine = np.sort(candidates[candidates != skip])
-                exact = np.round(self.vector[mine].astype(np.float64) @ part[row].astype(np.float64), 6)
+                exact = np.round(self.vector[mine].astype(np.float64) @ queries[row].astype(np.float64), 6)
                 best = mine[np.argsort(-exact, kind="stable")[:count]]
                 places[start + row] = best
-                cosines[start + row] = self.vector[best].astype(np.float64) @ part[row].astype(np.float64)
+                cosines[start + row] = self.vector[best].astype(np.float64) @ queries[row].astype(np.float64)
         return places, cosines
 
     @cached_property
@@ -133,11 +133,11 @@ def _own_distances(items: Floats) -> Floats:
     index = _faiss_index(items, "IndexFlatL2")
     distances = []
     for start in range(0, len(items), _ROWS_AT_ONCE):
-        part = items[start : start + _ROWS_AT_ONCE]
-        _, near = index.search(part, 2)
-        own = np.arange(start, start + len(part))
+        chunk = items[start : start + _ROWS_AT_ONCE]
+        _, near = index.search(chunk, 2)
+        own = np.arange(start, start + len(chunk))
         other = np.where(near[:, 0] == own, near[:, 1], near[:, 0])
-        distances.append(np.linalg.norm(items[other].astype(np.float64) - part, axis=1))
+        distances.append(np.linalg.norm(items[other].astype(np.float64) - chunk, axis=1))
     return np.quantile(np.concatenate(distances), np.linspace(0, 1, _QUANTILES)).astype(np.float32)
 
 

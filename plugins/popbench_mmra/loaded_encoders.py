@@ -136,9 +136,9 @@ class LoadedEncoders:
     ) -> Iterator[Tensor]:
         """Yield the frames of `batch` videos each, (batch * F, 3, height, width); the last batch is filled up."""
         for start in range(0, len(pixels), self.batch):
-            part = list(pixels[start : start + self.batch])
-            part += [part[-1]] * (self.batch - len(part))
-            yield eye.normalized(torch.from_numpy(np.concatenate(part)).to(self.device)).to(dtype)
+            videos = list(pixels[start : start + self.batch])
+            videos += [videos[-1]] * (self.batch - len(videos))
+            yield eye.normalized(torch.from_numpy(np.concatenate(videos)).to(self.device)).to(dtype)
 
     def _trimmed(self, batches: list[Any], pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         rows = np.concatenate(batches)
@@ -156,8 +156,8 @@ class LoadedEncoders:
         vectors = np.empty((len(texts), int(model.config.hidden_size)), np.float32)
         for length, members in sorted(by_length.items()):
             for start in range(0, len(members), self.batch):
-                part = members[start : start + self.batch]
-                rows = [ids[index] for index in part] + [ids[part[-1]]] * (self.batch - len(part))
+                batch = members[start : start + self.batch]
+                rows = [ids[index] for index in batch] + [ids[batch[-1]]] * (self.batch - len(batch))
                 tokens = torch.full((self.batch, length), tokenizer.pad_token_id or 0)
                 mask = torch.zeros((self.batch, length), dtype=torch.long)
                 for row, text_ids in enumerate(rows):
@@ -165,7 +165,7 @@ class LoadedEncoders:
                     mask[row, : len(text_ids)] = 1
                 mask = mask.to(self.device)
                 hidden = model(input_ids=tokens.to(self.device), attention_mask=mask).last_hidden_state
-                vectors[part] = pool(hidden, mask).float().cpu().numpy()[: len(part)]
+                vectors[batch] = pool(hidden, mask).float().cpu().numpy()[: len(batch)]
         return vectors
 
 

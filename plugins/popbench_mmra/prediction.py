@@ -75,8 +75,8 @@ def log2_popularity(
             got = model(
                 *model_inputs(bank, visual[indices], textual[indices], places[indices], cosines[indices], device)
             )
-            part = predicted[start : start + batch]
-            part[:] = got[: len(part), 0].double().cpu().numpy()
+            rows = predicted[start : start + batch]
+            rows[:] = got[: len(rows), 0].double().cpu().numpy()
     return predicted
 
 

@@ -49,10 +49,10 @@ class Store:
         values: dict[bytes, bytes] = {}
         with self._run_errors():
             for start in range(0, len(keys), _KEYS_PER_QUERY):
-                part = keys[start : start + _KEYS_PER_QUERY]
-                marks = ",".join("?" * len(part))
+                chunk = keys[start : start + _KEYS_PER_QUERY]
+                marks = ",".join("?" * len(chunk))
                 query = f"SELECT key, value FROM features WHERE space = ? AND key IN ({marks})"
-                values.update(self._db.execute(query, (space, *part)).fetchall())
+                values.update(self._db.execute(query, (space, *chunk)).fetchall())
         return values
 
     def put(self, values: Iterable[tuple[bytes, Mapping[bytes, bytes]]]) -> None:
