@@ -243,6 +243,7 @@ def definitions(path: Path) -> set[str]:
     return set(of(ast.parse(path.read_text(encoding="utf-8")).body))
 
 
+@pytest.mark.slow
 def test_every_place_that_the_architecture_names_is_there() -> None:
     places = [
         *named_places(ARCHITECTURE),
@@ -283,6 +284,7 @@ class _Resources(html.parser.HTMLParser):
             self.found.append(value)
 
 
+@pytest.mark.slow
 def test_the_site_is_built_and_asks_nothing_of_other_hosts(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs", reason="mkdocs comes with the extra `dev`")
     pytest.importorskip("material")

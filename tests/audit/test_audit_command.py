@@ -82,6 +82,7 @@ def test_the_demo_is_audited_and_says_that_it_is_one(popbench: Run, tmp_path: Pa
     assert "Audit of predictor demo: Titles explain" in " ".join(shown.split())
 
 
+@pytest.mark.slow
 def test_json_is_the_audit_and_the_run_it_is_of(popbench: Run, run: Path) -> None:
     done = popbench("predictor", "audit", "run", "--json", "--limit", "5", "--shuffles", "1", "--seed", "3")
     assert done.status == 0
@@ -165,6 +166,7 @@ def test_a_wrong_option_is_one_line(popbench: Run, arguments: tuple[str, ...], t
 # -- interrupts
 
 
+@pytest.mark.slow
 def test_an_interrupt_is_status_130_and_nothing_is_written(tmp_path: Path) -> None:
     popbench_runs.run_fast(tmp_path / "run")
     before = {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir() if file.is_file()}

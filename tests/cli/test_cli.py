@@ -205,6 +205,7 @@ def test_leaderboard_build_tells_what_does_not_compare(run: Run, tmp_path: Path)
 # -- doctor and plugins
 
 
+@pytest.mark.slow
 def test_doctor_tells_which_keys_are_set_and_never_their_values(tmp_path: Path) -> None:
     """In a process of its own, with a key in every place that could be printed."""
     secret = "sk-secret-0123456789abcdef"

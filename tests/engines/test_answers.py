@@ -50,6 +50,7 @@ def test_a_predictor_speaks_for_itself_alone(fault: str, status: str, popularity
     assert sample.scores["demo"]
 
 
+@pytest.mark.slow
 def test_a_clip_rendered_again_to_other_bytes_is_scored_again_in_every_mode(tmp_path: Path) -> None:
     """Two modes share a clip; one of them is run alone after the file was lost and came out otherwise."""
     settings = {"llm": "verbatim", "gen": "kinetic,width=64,height=64", "predictor": "demo", "mode": ["basic", "pe"]}
@@ -177,6 +178,7 @@ def test_a_limited_run_says_so_on_its_board(tmp_path: Path) -> None:
     assert "Limited run: popcorn\\_concrete to 5 of 100 prompts" in (run.path / "leaderboard.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_shared_clip_that_is_lost_and_comes_out_black_is_invalid_in_every_mode(tmp_path: Path) -> None:
     settings = {"llm": "verbatim", "mode": ["basic", "pe"]}
     run = popbench_runs.run_fast(tmp_path / "run", **settings)

@@ -157,6 +157,7 @@ def test_frames_of_two_clips_are_held_and_no_more(tmp_path: Path, monkeypatch: p
     assert peak < 2.5 * size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["llm", "failure", "file"])
 def test_whatever_is_no_clip_of_frames_is_taken_one_by_one(kind: str, tmp_path: Path) -> None:
     asked: list[str] = []

@@ -135,6 +135,7 @@ def test_ready_items_are_those_that_a_plain_look_at_each_sample_finds(tmp_path: 
 # -- what is counted
 
 
+@pytest.mark.slow
 def test_counting_rows_finds_the_same_work_as_looking_at_every_clip(tmp_path: Path) -> None:
     faults.install()
     popbench_runs.run_fast(tmp_path, limit=6, repeats=2, llm="faulty,fault=refusal,at=2", mode=["basic", "pe"])

@@ -168,6 +168,7 @@ def small(out: Path, **changes: Any) -> popbench.Run:
     return popbench_runs.run_fast(out, **{"limit": 4, "stop_after": None, **changes})
 
 
+@pytest.mark.slow
 def test_errors_left_in_a_shard_are_told_with_how_to_go_on(tmp_path: Path, run: Run) -> None:
     broken = f"faulty,fault=failure,at=1,once={tmp_path / 'once'}"
     for shard in ("1/2", "2/2"):
@@ -199,6 +200,7 @@ def test_a_shard_that_was_killed_is_joined_as_far_as_it_went(tmp_path: Path, run
     assert "shard 2 of 2 has no result for 2 samples" in done.err
 
 
+@pytest.mark.slow
 def test_empty_shards_are_joined(tmp_path: Path, run: Run) -> None:
     for which in (1, 2, 3):
         small(tmp_path / "run", shard=f"{which}/3", limit=2)
@@ -237,6 +239,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small(tmp_path_factory.mktemp("one") / "run", stop_after="write", shard="1/2").path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", OTHER)
 def test_shards_of_different_runs_are_refused_with_what_differs(what: str, one: Path, tmp_path: Path) -> None:
     changes, told = OTHER[what]

@@ -52,6 +52,7 @@ def test_the_same_command_again_asks_for_nothing(tmp_path: Path, log: Path) -> N
     assert popbench_runs.outcome(tmp_path / "run") == before
 
 
+@pytest.mark.slow
 def test_another_system_or_predictor_repeats_nothing(tmp_path: Path, log: Path) -> None:
     popbench_runs.run_fast(tmp_path / "run")
     for changes in (
@@ -188,6 +189,7 @@ def test_a_component_that_breaks_ends_alone_and_loses_nothing(
     assert popbench_runs.outcome(resumed.path) == popbench_runs.outcome(clean.path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "fault", "told"),
     [

@@ -247,6 +247,7 @@ def test_a_run_of_a_stranger_harms_nobody(popbench: Run, run: Path, of: Outside,
             assert SECRET.encode() not in written.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_run_itself_is_a_sound_one(popbench: Run, run: Path, of: Outside) -> None:
     for command in (REPORT, EMBED, BUILD, ADD, EXPORT, AUDIT, PAPER, EVAL, STATUS):
         with harmless(of):

@@ -75,6 +75,7 @@ def test_a_run_s_report_goes_into_its_folder_with_every_choice_told(run: Run, ru
     assert all(line in html.unescape(page) for line in lines[:-1])
 
 
+@pytest.mark.slow
 def test_several_runs_make_one_report(run: Run, runs: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "both"
     done = run("report", runs["shotlist"], runs["verbatim"], "--paper", "--out", out)
@@ -130,6 +131,7 @@ def test_an_llm_of_the_paper_s_that_lacks_a_rag_size_is_told_with_that_size(runs
         assert gap[0] == f"{expected} To run: "
 
 
+@pytest.mark.slow
 def test_a_later_report_leaves_no_figure_of_an_earlier_one(runs: dict[str, Path], tmp_path: Path) -> None:
     write_paper([runs["shotlist"], runs["verbatim"]], tmp_path / "out")
     assert "figures/figure-6.svg" in files(tmp_path / "out")

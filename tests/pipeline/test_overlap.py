@@ -128,6 +128,7 @@ def requests(count: int) -> list[popbench.Request]:
     return [popbench.VideoRequest(f"{number}", "a cat", number) for number in range(count)]
 
 
+@pytest.mark.slow
 def test_waiting_for_an_earlier_stage_is_no_silence_and_no_time_of_a_clip(tmp_path: Path) -> None:
     thread = ComponentThread(faults.FaultyGenerator(), wait(requests(3), 0.8), tmp_path)
     for _ in range(3):
@@ -158,6 +159,7 @@ class Spans:
         return Noting()
 
 
+@pytest.mark.slow
 def test_a_model_is_loaded_while_no_other_computes_and_then_works_beside_it(tmp_path: Path) -> None:
     load_lock, first, second = LoadLock(), Spans([]), Spans([])
     one = ComponentThread(first.make(0.05), requests(30), tmp_path, load_lock=load_lock)
@@ -172,6 +174,7 @@ def test_a_model_is_loaded_while_no_other_computes_and_then_works_beside_it(tmp_
     assert [span for span in first.spans if span[0] < computing[1] and computing[0] < span[1]]
 
 
+@pytest.mark.slow
 def test_one_that_hangs_does_not_keep_others_from_loading(tmp_path: Path) -> None:
     load_lock = LoadLock()
     hanging = ComponentThread(Spans([]).make(60.0), requests(1), tmp_path, load_lock=load_lock)

@@ -61,6 +61,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_plugins_lists_what_is_installed_and_says_what_is_broken(site: Path) -> None:
     done = popbench_in(site, "plugins")
     assert done.returncode == 1

@@ -106,6 +106,7 @@ VALUES: list[tuple[str, Callable[[Any], object]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [change for _, change in VALUES], ids=[name for name, _ in VALUES])
 def test_a_tampered_submission_is_caught_by_check(run: Run, board: Path, change: Callable[[Any], object]) -> None:
     file = submissions(board)[0]

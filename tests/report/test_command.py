@@ -60,6 +60,7 @@ def test_a_page_elsewhere_finds_the_clips_of_its_run(popbench: Run, run: Path, t
     assert not (run / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_a_demo_with_an_audit_says_both(popbench: Run, tmp_path: Path) -> None:
     command = ["eval", "--limit", "2", "--task", "popcorn_concrete", "--llm", "verbatim", "--out", "demo"]
     assert popbench(*command, "--gen", "kinetic,width=96,height=64", "--corpus", "demo").status == 0

@@ -72,6 +72,7 @@ def test_a_video_that_leads_elsewhere_is_not_asked_for(browser: Browser, tmp_pat
         assert all(url.startswith("/") and ".." not in url for url in asked), asked
 
 
+@pytest.mark.slow
 def test_a_clip_that_is_not_there_is_told_in_its_place(browser: Browser, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", SYSTEMS[:2], prompts=2, clip=False)
     write_report(run)

@@ -274,6 +274,7 @@ def test_a_damaged_index_is_made_anew(damage: Callable[[Path], None], name: str)
     assert files_of(again.folder) == files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [_cut, _halve, _empty, _noise, _strange, Path.unlink])
 @pytest.mark.parametrize("which", ["keys", "vectors"])
 def test_what_a_damaged_shard_held_is_embedded_again(

@@ -130,6 +130,7 @@ def limited(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
         monkeypatch.setattr(module, "FLAT_LIMIT", limit)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [RetrievalOptions(tag_by="none"), RetrievalOptions(tags=2), RetrievalOptions()])
 def test_above_the_limit_nearly_all_of_the_nearest_are_found(
     options: RetrievalOptions, monkeypatch: pytest.MonkeyPatch

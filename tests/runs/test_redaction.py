@@ -82,6 +82,7 @@ def human(tmp_path: Path) -> dict[str, str]:
     return {"baseline": "human", "corpus": corpus, "embedder": "hashing"}
 
 
+@pytest.mark.slow
 def test_runs_that_share_the_human_baseline_share_a_board(run: Run, human: dict[str, str], tmp_path: Path) -> None:
     evaluate(tmp_path / "one", llm="verbatim", **human)
     evaluate(tmp_path / "two", llm="shotlist", **human)

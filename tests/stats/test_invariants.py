@@ -121,6 +121,7 @@ def test_the_order_of_systems_changes_nothing(drawn: tuple[Array, Labels], rng: 
     assert_same(board(values[order], strata), board(values, strata), order)
 
 
+@pytest.mark.slow
 @quick
 @given(boards())
 def test_swapping_two_systems_mirrors_all_that_is_said_of_them(drawn: tuple[Array, Labels]) -> None:

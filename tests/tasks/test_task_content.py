@@ -72,6 +72,7 @@ def test_no_two_prompts_share_many_words() -> None:
         assert jaccard < 0.35, (TEXTS[first], TEXTS[second])
 
 
+@pytest.mark.slow
 def test_no_two_prompts_read_alike() -> None:
     sets = [set(words(text)) for text in TEXTS]
     matcher = difflib.SequenceMatcher(autojunk=False)

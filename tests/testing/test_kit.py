@@ -44,6 +44,7 @@ def test_a_class_and_an_instance_are_checked_like_a_spec(
     assert check(component()).name == component.__name__
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "spec"),
     [

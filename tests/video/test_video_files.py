@@ -265,6 +265,7 @@ def damaged(data: bytes, random: np.random.Generator) -> bytes:
             return data[:place] + random.bytes(int(random.integers(1, 300))) + data[place:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.webm", "a.avi"])
 def test_whatever_the_damage_there_are_frames_or_one_line(
     tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
@@ -334,6 +335,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.mp4", "a.avi"])
 def test_a_long_video_takes_no_more_memory_than_a_short_one(tmp_path: Path, name: str) -> None:
     how: dict[str, Any] = {"size": (240, 320), "codec": None}

@@ -40,6 +40,7 @@ STAND_IN = torch.device("cpu:0")
 """A processor in place of a GPU: weights are copied to it, and so aligned as on one, which rounding depends on."""
 
 
+@pytest.mark.slow
 def test_it_keeps_the_rules_of_the_kit() -> None:
     requests = testing.sample_video_requests()[1:3]
     report = testing.check_generator(spec("ltx", "ltx", dtype="float32"), requests=requests)

@@ -51,6 +51,7 @@ def test_a_clip_of_nan_fails_alone() -> None:
     assert same(alone, frames(generator, CAT), ["cat"])
 
 
+@pytest.mark.slow
 def test_weights_that_make_nan_end_a_run_with_status_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -64,6 +65,7 @@ def test_weights_that_make_nan_end_a_run_with_status_1(
     assert all("another precision" in row["error"] for row in rows)
 
 
+@pytest.mark.slow
 def test_black_clips_are_invalid_samples(tmp_path: Path) -> None:
     folder = with_last_bias(tmp_path / "black", -1e4)
     run = popbench_runs.run_fast(tmp_path / "run", gen=spec("ltx", "ltx", model=str(folder)), limit=2)

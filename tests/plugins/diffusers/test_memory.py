@@ -49,6 +49,7 @@ TABLE_9 = {"cogvideox-5b": 28_788, "ltx": 27_100, "hunyuan": 12_016}
 """MB of GPU memory at the peak, as arXiv 2502.12945 reports them."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLE_9)
 def test_the_paper_s_generators_need_about_what_it_reports(gpu: Gpu, name: str) -> None:
     needs = resolved(name).needs()

@@ -42,6 +42,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 # -- what the call accepts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ltx", "diffusers"])
 def test_an_unknown_option_is_told_with_all_that_the_call_accepts(name: str) -> None:
     given = {"model": str(tiny("ltx"))} if name == "diffusers" else {}

@@ -285,6 +285,7 @@ def test_a_swapped_file_is_noticed(clips: list[ScoreRequest], tmp_path: Path) ->
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_an_encoder_that_changes_after_it_was_checked_is_refused(
     clips: list[ScoreRequest], tmp_path: Path, fresh: None
 ) -> None:

@@ -96,6 +96,7 @@ def test_a_key_is_blotted_out_where_a_long_message_is_cut_too(
         assert TRACE not in repr(answer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["answer", "request", "client"])
 def test_a_key_in_an_exception_of_the_plugin_is_blotted_out(
     where: str, server: ChatServer, run: Run, monkeypatch: pytest.MonkeyPatch

@@ -28,6 +28,7 @@ def server(_shared: ChatServer) -> ChatServer:
     return _shared
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("concurrency", [1, 5, 32])
 def test_no_more_calls_are_at_work_than_the_option_says_and_no_fewer(concurrency: int, server: ChatServer) -> None:
     server.plan(latency=0.05)
@@ -85,6 +86,7 @@ def test_retries_count_among_the_requests_of_a_minute(server: ChatServer) -> Non
         assert start - starts[0] > number * 0.05 - SLACK
 
 
+@pytest.mark.slow
 def test_tokens_a_minute_are_kept_and_used(server: ChatServer) -> None:
     rate, concurrency = 4000.0, 4
     server.plan(latency=0.05, text="wave " * 800)

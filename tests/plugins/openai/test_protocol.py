@@ -269,6 +269,7 @@ def test_a_format_that_is_ignored_is_noted(structured: str, server: ChatServer) 
     assert parse_draft(answer.text, None, 50) is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"structured": "off", "seed": False}])
 def test_the_plugin_keeps_the_rules_of_the_testing_kit(options: dict[str, Any], server: ChatServer) -> None:
     report = testing.check_llm(support.spec(server, **options))

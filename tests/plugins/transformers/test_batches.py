@@ -230,6 +230,7 @@ def test_rows_near_the_end_of_the_context_are_not_carried_beyond_it(tmp_path: Pa
     llm.close()
 
 
+@pytest.mark.slow
 def test_automatic_batches_grow_with_the_memory_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     llm = make(tiny())
     list(llm.generate(testing.sample_chats()[:1]))

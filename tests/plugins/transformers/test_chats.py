@@ -96,6 +96,7 @@ def test_messages_that_a_template_refuses_are_an_error_of_their_chat(tmp_path: P
     llm.close()
 
 
+@pytest.mark.slow
 def test_a_template_that_gives_no_text_is_an_error_of_the_chat(tmp_path: Path) -> None:
     file = tmp_path / "chat.jinja"
     file.write_text("{{ '' }}", encoding="utf-8")
@@ -136,6 +137,7 @@ def test_templates_are_told_the_same_date_on_every_day() -> None:
     assert told(llama, date_string="1 May 2025") == "1 May 2025 You make videos.\n\nA kite"
 
 
+@pytest.mark.slow
 def test_thoughts_that_never_end_are_no_answer() -> None:
     folder = tiny(style="thinking")
     llm = TransformersLLM(TransformersOptions(model=str(folder), temperature=1.0, max_new_tokens=12, dtype="float32"))

@@ -59,6 +59,7 @@ def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "load", refuse)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_weights")
 @pytest.mark.parametrize("style", ["system", "no-system", "no-template"])
 def test_what_fits_a_local_model_leaves_room_for_its_answer(style: Any, tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ def test_a_text_s_vector_is_the_same_alone_and_in_any_batch() -> None:
     assert embedder().encode([]).shape == (0, rows.shape[1])
 
 
+@pytest.mark.slow
 def test_weights_in_half_precision_are_computed_with_in_full(copied: Path) -> None:
     file = copied / "model.safetensors"
     save_file(

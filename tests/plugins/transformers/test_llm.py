@@ -178,6 +178,7 @@ def test_it_keeps_the_rules_of_the_kit_with_structured_answers() -> None:
     assert not any("no usable draft" in note for note in report.notes)
 
 
+@pytest.mark.slow
 def test_only_new_tokens_are_in_the_answer_and_all_are_counted() -> None:
     chat = testing.sample_chats()[0]
     llm = make(tiny(), temperature=0.0, max_new_tokens=5)
@@ -237,6 +238,7 @@ def test_close_frees_the_model_and_a_later_call_loads_it_again() -> None:
     llm.close()
 
 
+@pytest.mark.slow
 def test_answers_come_as_rows_finish_and_closing_stops_the_decoding() -> None:
     llm = make(tiny(), temperature=1.0, max_new_tokens=4000)
     chats = testing.sample_chats()
@@ -251,6 +253,7 @@ def test_answers_come_as_rows_finish_and_closing_stops_the_decoding() -> None:
     llm.close()
 
 
+@pytest.mark.slow
 def test_an_error_inside_the_model_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     llm = make(tiny())
     list(llm.generate(testing.sample_chats()[:1]))

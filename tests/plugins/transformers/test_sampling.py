@@ -133,6 +133,7 @@ def test_what_is_not_given_is_the_model_s_own() -> None:
     assert Decoding.resolve(options(temperature=0.7), silent) == Decoding(0.7, 1.0, 50, 0.0, 1.0)
 
 
+@pytest.mark.slow
 def test_temperature_zero_is_greedy_decoding() -> None:
     model = _hf.AutoModelForCausalLM.from_pretrained(tiny(), dtype="float32")
     tokenizer = _hf.AutoTokenizer.from_pretrained(tiny())

@@ -197,6 +197,7 @@ def test_a_number_that_has_begun_is_ended(begun: str) -> None:
     assert list(json.loads(begun.encode() + b"".join(own.texts[token] for token in ending))) == ["n", "t"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["allowed", "accept"])
 def test_an_answer_that_cannot_go_on_is_an_error_of_its_row(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     chats = testing.sample_chats()

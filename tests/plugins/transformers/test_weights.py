@@ -62,6 +62,7 @@ def copied(tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny(), tmp_path / "model"))
 
 
+@pytest.mark.slow
 def test_a_fingerprint_says_which_weights_template_and_tokenizer_it_is_of(copied: Path, tmp_path: Path) -> None:
     found = {str(make(copied).fingerprint())}
     assert {str(make(copied).fingerprint())} == found
