@@ -66,11 +66,11 @@ def write_eee(
         for sample, rows in exported.samples():
             system = sample.system
             if system not in instances:
-                instances[system] = _Instances(files.add(out / evaluation.place(system)))
+                instances[system] = _Instances(files.add(out / evaluation.path(system)))
             for line in instance(sample, rows, evaluation.id(system)):
                 instances[system].add(line)
         for system, content in sorted(instances.items()):
-            name = evaluation.place(system)
+            name = evaluation.path(system)
             aggregate = (out / name).with_name(Path(name).name.removesuffix(INSTANCES) + ".json")
             aggregate_content = evaluation.aggregate(system, name, content.checksum(), content.rows)
             files.add(aggregate).write_text(
@@ -128,7 +128,7 @@ class _Evaluation:
         tasks = "+".join(sorted(self._run_json["tasks"]))
         return f"{_OWNER}/{tasks}/{system}/{self._epoch}"
 
-    def place(self, system: str) -> str:
+    def path(self, system: str) -> str:
         """Return the path of a system's instances, which depends on its tasks, seed, predictors and fingerprints."""
         run_json = self._run_json
         tasks = {name: task["hash"] for name, task in run_json["tasks"].items()}
@@ -136,7 +136,7 @@ class _Evaluation:
         name = re.sub(r"[^A-Za-z0-9._+-]+", "-", system.replace("|", "+"))[:100].strip(".-") or "system"
         return f"data/{_OWNER}/{_OWNER}/{name}/{uuid.UUID(hex=made, version=4)}{INSTANCES}"
 
-    def aggregate(self, system: str, place: str, checksum: str, rows: int) -> dict[str, JSON]:
+    def aggregate(self, system: str, path: str, checksum: str, rows: int) -> dict[str, JSON]:
         """Return the aggregate of one system: the system, its statistics, and the file of its scores."""
         run_json = self._run_json
         organization, relationship = self._source
@@ -160,7 +160,7 @@ class _Evaluation:
             ],
             "detailed_evaluation_results": {
                 "format": "jsonl",
-                "file_path": place,
+                "file_path": path,
                 "hash_algorithm": "sha256",
                 "checksum": checksum,
                 "total_rows": rows,

@@ -50,7 +50,9 @@ def _compare(first: Block, second: Block) -> dict[str, JSON]:
 
 def _half_wins(block: Block, systems: Sequence[str], prompts: Sequence[Any], repeats: Sequence[int]) -> Any:
     """Return each system's wins over all others on each prompt, in halves: whole numbers, so that sums are exact."""
-    chosen = np.ix_(_places(block.systems, systems), _places(block.prompts, prompts), _places(block.repeats, repeats))
+    chosen = np.ix_(
+        _indices(block.systems, systems), _indices(block.prompts, prompts), _indices(block.repeats, repeats)
+    )
     y = stats.pairwise_outcomes(np.asarray(block.values, dtype=np.float64)[chosen])
     return np.rint(stats.mean_outcomes(y, len(systems)) * (len(systems) - 1) * 2 * len(repeats))
 
@@ -60,6 +62,6 @@ def _common(ours: Sequence[Any], theirs: Sequence[Any]) -> list[Any]:
     return [item for item in ours if item in wanted]
 
 
-def _places(items: Sequence[Any], wanted: Sequence[Any]) -> list[int]:
-    number = {item: place for place, item in enumerate(items)}
+def _indices(items: Sequence[Any], wanted: Sequence[Any]) -> list[int]:
+    number = {item: index for index, item in enumerate(items)}
     return [number[item] for item in wanted]

@@ -184,7 +184,7 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
         "rrlllrrrrrrr" + "r" * copies,
         [
             [
-                str(place),
+                str(position),
                 rank_set(row["rank"]),
                 *map(escaped, parts_of(row["system"]) or (row["system"], "–", "–")),
                 rate_interval(row["mean_win_rate"], row["mean_win_rate_interval"]),
@@ -196,7 +196,7 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
                 rate_interval(row["compliance"], row["compliance_interval"]),
                 *([rate_interval(row["copy_rate"], row["copy_rate_interval"])] if copies else []),
             ]
-            for place, row in enumerate(rows, 1)
+            for position, row in enumerate(rows, 1)
         ],
     )
     yield ""
@@ -222,12 +222,12 @@ def _matrix(results: Mapping[str, Any], predictor: str, task: str, rows: Sequenc
             pairs[pair["a"], pair["b"]] = pair
     yield "**Win rates, %**: row over column, ties half, with the bootstrap interval; bold where the pair is decided."
     yield ""
-    places = range(1, len(rows) + 1)
+    positions = range(1, len(rows) + 1)
     body = []
-    for place, row in zip(places, rows, strict=True):
+    for position, row in zip(positions, rows, strict=True):
         cells = [_cell(pairs, row["system"], other["system"]) for other in rows]
-        body.append([f"{place} {escaped(row['system'])}", *cells])
-    yield from table(["", *map(str, places)], "l" + "r" * len(rows), body)
+        body.append([f"{position} {escaped(row['system'])}", *cells])
+    yield from table(["", *map(str, positions)], "l" + "r" * len(rows), body)
     yield ""
 
 

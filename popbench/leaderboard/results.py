@@ -177,8 +177,8 @@ def _systems(
 
 def _numbers(names: Sequence[Any], wanted: Sequence[Any]) -> Any:
     """Return the index of each name among the wanted ones, -1 if it is none of them."""
-    places = {name: number for number, name in enumerate(wanted)}
-    return np.array([places.get(name, -1) for name in names], np.int64)
+    index_of = {name: number for number, name in enumerate(wanted)}
+    return np.array([index_of.get(name, -1) for name in names], np.int64)
 
 
 def _against_others(y: Any, resamples: stats.Resamples, compared: Compared, n_systems: int) -> list[dict[str, JSON]]:

@@ -43,21 +43,21 @@ def distribution(rows: Sequence[Mapping[str, Any]], scores: Mapping[str, NDArray
     }
     tallest = max((count.max() for count in counts.values()), default=1)
     bins, medians = [], []
-    for place, row in enumerate(rows):
-        system, base = row["system"], place + _BASE
+    for row_number, row in enumerate(rows):
+        system, base = row["system"], row_number + _BASE
         if system in counts:
             heights = [*counts[system], 0]
             bins += [
                 {"system": system, "x": _digits(edge), "y": _digits(base - _TALLEST * part / tallest), "base": base}
                 for edge, part in zip(edges, heights, strict=True)
             ]
-        medians.append(_median_row(row, place, _BASE if counts else _ALONE, low))
+        medians.append(_median_row(row, row_number, _BASE if counts else _ALONE, low))
     intervals = [row for row in medians if row["low"] is not None and row["high"] is not None]
     data = {"bins": bins, "medians": medians, "intervals": intervals}
     return {"kind": "distribution", "rows": len(rows), "ticks": log_ticks(low, high), "data": data}
 
 
-def _median_row(row: Mapping[str, Any], place: int, base: float, least: float) -> dict[str, JSON]:
+def _median_row(row: Mapping[str, Any], row_number: int, base: float, least: float) -> dict[str, JSON]:
     median, shown = row["median"], popularity(row["median"])
     drawn = {
         key: None if median[key] is None else max(median[key], least)  # a log axis cannot show 0
@@ -65,8 +65,8 @@ def _median_row(row: Mapping[str, Any], place: int, base: float, least: float) -
     }
     return {
         **drawn,
-        "y": place + base,
-        "label": place + _LABEL,
+        "y": row_number + base,
+        "label": row_number + _LABEL,
         "name": row["system"].replace("|", " · "),
         "told": shown.text,
         "tip": f"{row['system']}: median {shown.text}, n = {row['n']:,}",
@@ -76,7 +76,7 @@ def _median_row(row: Mapping[str, Any], place: int, base: float, least: float) -
 def contrasts(rows: Sequence[Mapping[str, Any]]) -> dict[str, JSON]:
     """Return the chart of a mode's win rates over basic."""
     bars = []
-    for place, row in enumerate(rows):
+    for row_number, row in enumerate(rows):
         win_rate = row["win_rate"]
         shown = rate(win_rate["value"], (win_rate["low"], win_rate["high"]))
         name = f"{row['llm']} · {row['mode']} · {row['generator']}"
@@ -84,8 +84,8 @@ def contrasts(rows: Sequence[Mapping[str, Any]]) -> dict[str, JSON]:
             {
                 **{key: round(100 * win_rate[key], 2) for key in ("value", "low", "high")},
                 "kind": row["verdict"] if row["verdict"] in ("better", "worse") else "open",
-                "y": place + _ALONE,
-                "label": place + _LABEL,
+                "y": row_number + _ALONE,
+                "label": row_number + _LABEL,
                 "name": name,
                 "told": f"{shown.text}, n = {row['n']:,}",
                 "tip": f"{name}: {shown.text} % over basic",
@@ -119,11 +119,11 @@ def times(rows: Sequence[Mapping[str, Any]]) -> dict[str, JSON]:
     for row in rows:
         if row["seconds"]:
             low, middle, high = (max(value, _LEAST_SECONDS) for value in row["seconds"])
-            place = len(bars)
+            row_number = len(bars)
             name = f"{row['stage']} · {row['name']}"
             bars.append(
                 {
-                    "low": low, "value": middle, "high": high, "y": place + _ALONE, "label": place + _LABEL,
+                    "low": low, "value": middle, "high": high, "y": row_number + _ALONE, "label": row_number + _LABEL,
                     "name": name, "told": f"{row['median']}, n = {row['n']:,}", "tip": f"{name}: {row['median']}",
                 }
             )  # fmt: skip

@@ -42,7 +42,7 @@ def _view(results: Mapping[str, Any], predictor: str, task: str) -> dict[str, An
         "decides": " ".join(filter(None, (decided(results, predictor, task), decides(results, predictor, task)))),
         "verdicts": any(pair["verdict"] is not None for pair in pairs),
         "copies": knows_copies(rows),
-        "rows": [_row(place, row) for place, row in enumerate(rows, 1)],
+        "rows": [_row(position, row) for position, row in enumerate(rows, 1)],
         "ranked": any(row["rank"] is not None for row in rows),
         "matrix": _matrix(rows, sides),
         "too_large": len(rows) > MATRIX_LIMIT,
@@ -53,9 +53,9 @@ def _view(results: Mapping[str, Any], predictor: str, task: str) -> dict[str, An
     }
 
 
-def _row(place: int, row: Mapping[str, Any]) -> dict[str, Any]:
+def _row(position: int, row: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "place": place,
+        "place": position,
         "system": row["system"],
         "parts": parts_of(row["system"]) or (row["system"], "", ""),
         "rank": rank(row["rank"]),

@@ -155,13 +155,13 @@ class Submission(Terms):
                 yield f"system {row.system!r} has rows of task {row.task!r} that nothing is said of"
                 return
             results[row.system, row.task].append((row.prompt_id, row.repeat))
-        for (system, task), places in sorted(results.items()):
+        for (system, task), keys in sorted(results.items()):
             wanted = self.tasks[task].prompts * self.repeats
-            if len(set(places)) != len(places):
-                twice = next(place for place, count in Counter(places).items() if count > 1)
+            if len(set(keys)) != len(keys):
+                twice = next(key for key, count in Counter(keys).items() if count > 1)
                 yield f"system {system!r} has two results for prompt {twice[0]!r} of task {task!r}, repeat {twice[1]}"
-            elif len(places) != wanted:
-                yield f"system {system!r} has {len(places):,} of the {wanted:,} results of task {task!r}"
+            elif len(keys) != wanted:
+                yield f"system {system!r} has {len(keys):,} of the {wanted:,} results of task {task!r}"
 
 
 _MODELS: Mapping[str, type[Strict]] = {
