@@ -83,7 +83,7 @@ class WriteStage(Stage):
         return key, replace(chat, id=key)
 
     def settle(self, item: WorkItem, call: Call) -> Outcome | None:
-        """Read the draft in a completion; without a usable one, the item is asked again, `ATTEMPTS` times at most."""
+        """Read the draft in a completion; without a usable one, the item is asked again, up to `ATTEMPTS` answers."""
         _add_costs(item, call)
         value: dict[str, JSON] = {
             "attempts": item.attempt + 1,
