@@ -364,5 +364,5 @@ def test_a_board_is_the_same_however_many_of_its_tables_are_computed_at_a_time(
 ) -> None:
     together = compute(grouped())
     assert len({row["task"] for row in together["systems"]}) == 4
-    monkeypatch.setattr(results, "_SMALL", 0)
+    monkeypatch.setattr(results, "_FEW_OUTCOMES", 0)
     assert compute(grouped()) == together
