@@ -17,6 +17,8 @@ from popbench.errors import RunError
 from popbench.leaderboard.audit_file import OUTDATED
 from popbench.runs.samples import read_jsonl
 
+pytestmark = pytest.mark.slow
+
 PREDICTORS = (
     "law,title=1,label=titles",
     "law,level=1,label=videos",
@@ -66,7 +68,6 @@ def exactly(value: float) -> dict[str, Any]:
 # -- laws
 
 
-@pytest.mark.slow
 def test_a_predictor_that_reads_titles_only_is_found_to(audited: tuple[Path, dict[str, Any]]) -> None:
     of = entry(audited[1], "titles")
     assert row(of, "title")["share"] == exactly(1)
@@ -174,7 +175,6 @@ def test_one_item_beyond_the_quantile_is_no_warning() -> None:
 # -- predictors that misbehave
 
 
-@pytest.mark.slow
 def test_items_that_fail_are_counted_and_left_out_of_their_row(run: Path) -> None:
     of = audit(run, ["law,level=1,fault=fails on black,label=videos"], shuffles=1)["audits"][0]
     assert (row(of, "black")["n"], row(of, "black")["failed"]) == (0, 24)
@@ -184,7 +184,6 @@ def test_items_that_fail_are_counted_and_left_out_of_their_row(run: Path) -> Non
     assert tables_are_whole((run / "audit.md").read_text(encoding="utf-8"))
 
 
-@pytest.mark.slow
 def test_a_predictor_that_ends_early_on_a_change_loses_that_row_only(run: Path) -> None:
     of = audit(run, ['law,title=1,fault="dies without title",label=titles'], shuffles=1)["audits"][0]
     assert "out of ideas" in row(of, "empty_title")["ended"]
@@ -199,7 +198,6 @@ def test_a_predictor_that_scores_nothing_ends_the_audit_and_nothing_is_written(r
     assert not (run / "audit.json").exists()
 
 
-@pytest.mark.slow
 def test_scores_that_are_not_repeated_are_warned_of(run: Path) -> None:
     of = audit(run, ["law,title=1,fault=drifts,label=titles"], shuffles=1)["audits"][0]
     assert of["stored"]["compared"] == 24
@@ -235,7 +233,6 @@ def test_the_section_stays_as_long_as_predictor_and_samples_do(audited: tuple[Pa
     assert (folder / "leaderboard.md").read_text(encoding="utf-8") == board
 
 
-@pytest.mark.slow
 def test_an_audit_of_other_samples_is_left_out_and_said_to_be_out_of_date(run: Path) -> None:
     audit(run, ["law,title=1,label=titles"], shuffles=1)
     again = known_law_components.evaluate(run, *PREDICTORS, limit=13)
@@ -249,7 +246,6 @@ def test_an_audit_of_other_samples_is_left_out_and_said_to_be_out_of_date(run: P
     assert OUTDATED not in results["remarks"]
 
 
-@pytest.mark.slow
 def test_a_limited_audit_stays_on_a_board_of_more_prompts(run: Path) -> None:
     """Its prompts are those that a run with this limit has, and a longer run has them too."""
     found = audit(run, ["law,title=1,label=titles"], limit=10, shuffles=1)
@@ -282,7 +278,6 @@ def test_an_audit_file_that_is_none_fails_no_run(run: Path, content: str) -> Non
     assert OUTDATED in again.results["remarks"]
 
 
-@pytest.mark.slow
 def test_a_file_of_the_right_samples_without_its_rows_fails_no_run(run: Path) -> None:
     found = audit(run, ["law,title=1,label=titles"], limit=5, shuffles=1)
     del found["audits"][0]["rows"][2]["share"]
@@ -292,7 +287,6 @@ def test_a_file_of_the_right_samples_without_its_rows_fails_no_run(run: Path) ->
     assert "audit" not in again.results
 
 
-@pytest.mark.slow
 def test_the_ledger_is_not_touched_and_the_run_is_free_afterwards(run: Path) -> None:
     before = (run / "ledger.sqlite").read_bytes()
     audit(run, ["law,title=1,label=titles"], limit=5, shuffles=1)
@@ -301,7 +295,6 @@ def test_the_ledger_is_not_touched_and_the_run_is_free_afterwards(run: Path) -> 
     assert not list(run.glob(".*.part"))
 
 
-@pytest.mark.slow
 def test_the_same_seed_gives_the_same_audit(run: Path) -> None:
     first = audit(run, ["law,title=1,level=1,label=added"], limit=5, shuffles=2, seed=7)
     assert audit(run, ["law,title=1,level=1,label=added"], limit=5, shuffles=2, seed=7) == first

@@ -28,6 +28,8 @@ from openai_servers import KEY, eventually
 from popbench.local import quiet
 from tiny_pipelines.parts import WIDTH, draw, flow_scheduler, t5, t5_tokenizer
 
+pytestmark = pytest.mark.slow
+
 COMMAND = "popbench eval --llm deepseek-r1 --gen ltx"
 LICENCE = "LTX-Video is used under the LTX-Video Open Weights License."
 _df: Any = diffusers
@@ -149,7 +151,6 @@ def finished(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return only_run(folder)
 
 
-@pytest.mark.slow
 def test_the_command_as_typed_completes_every_sample(finished: Path) -> None:
     rows = popbench_runs.samples(finished)
     assert {(row["system"], row["task"]) for row in rows} == {
@@ -228,7 +229,6 @@ def served(tmp_path: Path) -> Iterator[str]:
             process.wait()
 
 
-@pytest.mark.slow
 def test_the_command_as_typed_runs_with_a_real_server_of_a_real_model(served: str, cache: Path, tmp_path: Path) -> None:
     """Random weights write no drafts: such samples are invalid, which is a result, not a failure of the run."""
     folder = tmp_path / "typed"

@@ -15,6 +15,8 @@ import popbench
 import tiny_mmra
 from popbench.audit.run import audit
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def audited(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
@@ -45,7 +47,6 @@ def truth(run: Path) -> tuple[float, float]:
     return float(titles.var() / (titles + videos).var()), float(videos.var() / (titles + videos).var())
 
 
-@pytest.mark.slow
 def test_title_and_video_get_the_shares_that_were_built_in(audited: tuple[Path, dict[str, Any]]) -> None:
     run, of = audited
     for part, share in zip(("title", "video"), truth(run), strict=True):

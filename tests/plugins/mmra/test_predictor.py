@@ -24,6 +24,8 @@ from popbench_mmra import folder as folders
 from popbench_mmra.predictor import MMRAOptions, MMRAPredictor
 from usage_errors import refusal
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def popbench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
@@ -64,13 +66,11 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # -- scores
 
 
-@pytest.mark.slow
 def test_it_keeps_the_rules_of_predictors(fresh: None) -> None:
     predictor = MMRAPredictor(MMRAOptions(path=str(tiny_mmra.model()), device="cpu"))
     testing.check_predictor(predictor, other_options={"path": str(tiny_mmra.model(good=True))})
 
 
-@pytest.mark.slow
 def test_popularity_is_two_to_the_predicted_log2_and_both_are_given(clips: list[ScoreRequest]) -> None:
     for score in scored(tiny_mmra.model(), clips).values():
         assert score.popularity == 2.0 ** score.extra["log2"]
@@ -79,7 +79,6 @@ def test_popularity_is_two_to_the_predicted_log2_and_both_are_given(clips: list[
         assert score.seconds >= 0
 
 
-@pytest.mark.slow
 def test_one_clip_or_many_score_the_same(
     clips: list[ScoreRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,7 +95,6 @@ def test_one_clip_or_many_score_the_same(
         assert all(math.isclose(other[id_], value, rel_tol=1e-4) for id_, value in found[0].items())
 
 
-@pytest.mark.slow
 def test_it_follows_what_the_corpus_taught_it(clips: list[ScoreRequest], tmp_path: Path) -> None:
     def log2(word: str, light: float) -> float:
         path = tmp_path / f"{light}.mp4"
@@ -157,7 +155,6 @@ def test_a_prediction_beyond_all_numbers_fails(clips: list[ScoreRequest], tmp_pa
 # -- in runs
 
 
-@pytest.mark.slow
 def test_two_predictors_score_the_same_clips_without_rendering_again(popbench: Run, tmp_path: Path) -> None:
     given = ("eval", "--llm", "shotlist", "--corpus", "demo", "--task", "popcorn_concrete", "--limit", 5, "--out", "r")
     first = popbench(*given, "--predictor", "demo")
@@ -285,7 +282,6 @@ def test_a_swapped_file_is_noticed(clips: list[ScoreRequest], tmp_path: Path) ->
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.slow
 def test_an_encoder_that_changes_after_it_was_checked_is_refused(
     clips: list[ScoreRequest], tmp_path: Path, fresh: None
 ) -> None:
@@ -320,7 +316,6 @@ def test_another_encoder_than_the_models_is_refused(tmp_path: Path) -> None:
     assert gone == [line for line in gone if "model ./gone: there is no such folder" in line]
 
 
-@pytest.mark.slow
 def test_an_encoder_of_another_width_is_one_line(clips: list[ScoreRequest], tmp_path: Path) -> None:
     folder = tiny_mmra.model(tmp_path / "m")
     card = json.loads((folder / "card.json").read_text(encoding="utf-8"))

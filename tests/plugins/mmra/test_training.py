@@ -24,6 +24,8 @@ from popbench_mmra.settings import Settings
 from tiny_mmra import card, weights
 from usage_errors import refusal
 
+pytestmark = pytest.mark.slow
+
 
 class Interrupting(Progress):
     """Interrupts after so many advances of one stage."""
@@ -44,7 +46,6 @@ class Interrupting(Progress):
 # -- what is learnt
 
 
-@pytest.mark.slow
 def test_it_finds_most_of_what_title_and_video_say() -> None:
     found = card(tiny_mmra.model(good=True))
     made = {one.id: one for one in made_corpus.draw(tiny_mmra.VIDEOS)}
@@ -82,7 +83,6 @@ def test_metrics_of_equal_targets_are_unknown_not_wrong() -> None:
     assert found["mae"]["value"] == pytest.approx(2 / 3)
 
 
-@pytest.mark.slow
 def test_intervals_of_metrics_cover() -> None:
     rng = np.random.default_rng(1)
     covered = 0
@@ -96,7 +96,6 @@ def test_intervals_of_metrics_cover() -> None:
 # -- the same again
 
 
-@pytest.mark.slow
 def test_training_twice_gives_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = tiny_mmra.trained_into(tmp_path / "one")
     monkeypatch.setenv("POPBENCH_CACHE", str(tmp_path / "cache"))  # also of features made anew
@@ -108,7 +107,6 @@ def test_training_twice_gives_the_same_weights(tmp_path: Path, monkeypatch: pyte
     assert other["files"][folders.WEIGHTS] != one["files"][folders.WEIGHTS]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("stage", "after"), [("features", 1), ("features", 4), ("train", 1), ("train", 2)])
 def test_an_interrupted_training_goes_on_to_the_same_weights(
     stage: str, after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -134,7 +132,6 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
     assert not (tmp_path / "mmra" / ".training.pt").exists()
 
 
-@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POPBENCH_CACHE", str(tmp_path / "cache"))
     table, clips = tiny_mmra.corpus(40)
@@ -242,7 +239,6 @@ def test_a_damaged_state_is_begun_anew(tmp_path: Path) -> None:
     assert weights(tmp_path) == weights(tiny_mmra.model())
 
 
-@pytest.mark.slow
 def test_features_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POPBENCH_CACHE", str(tmp_path / "cache"))
     tiny_mmra.trained_into(tmp_path / "one")
