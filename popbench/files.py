@@ -143,9 +143,9 @@ def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
     try:
         yield part
         part.replace(path)
-    finally:
-        with suppress(OSError):  # the error that led here is the one to report
-            part.unlink(missing_ok=True)
+    except BaseException:
+        _remove(part)
+        raise
 
 
 def write_whole(path: Path, data: bytes, *, shared: bool = False) -> None:
@@ -180,10 +180,18 @@ def copy_whole(source: Path, target: Path, wanted: str | None = None) -> str:
         found = copy(source, part)
         if wanted in (None, found):
             part.replace(target)
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+        else:
+            _remove(part)
+    except BaseException:
+        _remove(part)
+        raise
     return found
+
+
+def _remove(part: Path) -> None:
+    """Remove a file that did not become whole; the error that led here is the one to report."""
+    with suppress(OSError):
+        part.unlink(missing_ok=True)
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:

@@ -76,9 +76,9 @@ _CALLED = (Macro, BlockReference, LoopContext, Joiner, jinja2.Undefined)
 
 def plain(value: object) -> Plain:
     """Copy a value into plain data of Python's own types; raises TypeError for any other object."""
+    if type(value) in (str, int, float, bool, type(None)):  # nearly all are, and need no slower look
+        return value  # type: ignore[return-value]
     # A subclass of str could bring methods of its own: `str.__str__` returns a plain copy.
-    if value is None or isinstance(value, bool):
-        return value
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, numbers.Integral):
@@ -170,7 +170,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def _charged_argument(self, value: Any) -> Any:
         """Charge for a filter's argument, and return it. An iterator is charged for while it is read."""
-        if isinstance(value, Iterator) and not isinstance(value, LoopContext):
+        if type(value) not in _DATA and isinstance(value, Iterator) and not isinstance(value, LoopContext):
             return self._charged_stream(value)
         self._weigh(value)
         return value
@@ -178,10 +178,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def _charged_list(self, value: Any) -> Any:
         """Charge for a value, and return it; an iterator becomes a list."""
         value = self._charged_argument(value)
-        return list(value) if isinstance(value, Iterator) else value
+        return list(value) if type(value) not in _DATA and isinstance(value, Iterator) else value
 
     def _charged_text(self, value: Any) -> Any:
         """Charge for a value that becomes text; raises UndefinedError for a list that holds an undefined value."""
+        if type(value) is str:
+            self._weigh(value)
+            return value
         value = self._charged_list(value)
         if isinstance(value, list | tuple):
             for item in value:
