@@ -177,13 +177,13 @@ def copy_whole(source: Path, target: Path, wanted: str | None = None) -> str:
     """
     part = part_of(target)
     try:
-        found = copy(source, part)
-        if wanted in (None, found):
+        digest = copy(source, part)
+        if wanted in (None, digest):
             part.replace(target)
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-    return found
+    return digest
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:
