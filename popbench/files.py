@@ -177,15 +177,15 @@ def copy_whole(source: Path, target: Path, wanted: str | None = None) -> str:
     """
     part = part_of(target)
     try:
-        found = copy(source, part)
-        if wanted in (None, found):
+        digest = copy(source, part)
+        if wanted in (None, digest):
             part.replace(target)
         else:
             _remove(part)
     except BaseException:
         _remove(part)
         raise
-    return found
+    return digest
 
 
 def _remove(part: Path) -> None:

@@ -83,8 +83,8 @@ def _check_fits(book: Book, subject: Subject) -> None:
         return
     before = fingerprint_before(component)
     shortest = min((chat.messages for chat in sample_chats()), key=lambda messages: sum(map(_length, messages)))
-    found = _fits(book, component, shortest, "short chat")
-    book.expect("fits", found is not False, "fits() is False", "short chat")
+    fits = _fits(book, component, shortest, "short chat")
+    book.expect("fits", fits is not False, "fits() is False", "short chat")
     text = " ".join([LONG] * (_LENGTHS[-1] // len(LONG) + 1))
     system = Message(role="system", content=LONG)
     answers: dict[tuple[int, bool], bool | None] = {}
@@ -136,9 +136,11 @@ def _judge(book: Book, chat: Chat, answer: Any) -> _Text | None:
 def _differ(one: _Text, two: _Text) -> str | None:
     for was, now in ((one.text, two.text), (one.reasoning or "", two.reasoning or "")):
         if was != now:
-            at = next((i for i, (a, b) in enumerate(zip(was, now, strict=False)) if a != b), min(len(was), len(now)))
-            start = max(0, at - 20)
-            return f"text differs from character {at}: {was[start : at + 20]!r} became {now[start : at + 20]!r}"
+            place = next((i for i, (a, b) in enumerate(zip(was, now, strict=False)) if a != b), min(len(was), len(now)))
+            start = max(0, place - 20)
+            return (
+                f"text differs from character {place}: {was[start : place + 20]!r} became {now[start : place + 20]!r}"
+            )
     return None
 
 
