@@ -134,6 +134,7 @@ TASKS: dict[str, tuple[Change, str]] = {
     "a-cache-elsewhere": (dataset(cache_dir="/tmp/elsewhere"), "unknown key in dataset 'cache_dir'"),
     "options-of-file-systems": (dataset(storage_options={"fo": "x"}), "unknown key in dataset 'storage_options'"),
     "a-file-system-of-templates": (referred, "neither a path nor an address"),
+    "a-service-of-this-machine": (dataset(data_files="http://127.0.0.1:9/x.jsonl"), "neither a path nor an address"),
     "a-file-system-of-commands": (dataset(data_files="ssh://example.invalid/x"), "neither a path nor an address"),
     "a-chain-of-file-systems": (dataset(data_files="zip://x::/etc/passwd"), "neither a path nor an address"),
     "a-separator-of-objects": (dataset(delimiter={"a": [1.5]}), "expected text or a number"),
