@@ -1,8 +1,7 @@
 """Time and memory of a run of a million samples: resuming, writing samples and board, reporting, comparing.
 
-The run consists of rows that are written into its ledger in bulk; all clips are one tiny file. Each command runs in its
-own process, and the times include imports. Limits for a million samples: 60 s for the board, and 10 s from the command
-to the first request of a resume.
+The run consists of rows that are written into its ledger in bulk; all clips are one tiny file. Times are of whole
+processes. Limits for a million samples: 60 s for the board, 10 s from the command to a resume's first request.
 
     python tests/benchmarks/big_runs.py [--samples 1000000] [--shape repeats|prompts] [--keep DIR]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from command_line import Done, Run, in_process
+from command_line import Done, Run
 from made_boards import begin, edit, evaluate, forge, submissions, tree
 
 ROOT = Path(__file__).parents[2]
@@ -32,12 +32,6 @@ def begin_again(board: Path, run: Path) -> Path:
 
     add(board, run)
     return board
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    call = in_process(monkeypatch, capsys, tmp_path)
-    return lambda *arguments: call("leaderboard", *arguments)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import Run, in_process
+from command_line import Run
 from made_boards import ROWS, begin, evaluate, forge, submissions
 from made_scores import score_rows, write
 
@@ -25,12 +25,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("a", "b", "demo", "sound", "task"):
         begin(folder / name, folder / f"run-{name}")
     return folder
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    call = in_process(monkeypatch, capsys, tmp_path)
-    return lambda *arguments: call("leaderboard", *arguments)
 
 
 @pytest.mark.slow
