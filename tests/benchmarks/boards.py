@@ -160,13 +160,13 @@ def parts(board: Path, runs: Sequence[Path]) -> None:
         import popbench.report.page  # noqa: F401
 
     timed("imports", imports)
-    from popbench.publishing.pages import board_files
+    from popbench.publishing.pages import board_files, results_of
     from popbench.scores.board_folder import read_board
     from popbench.scores.sources import read_all
 
-    found = timed(f"read {SYSTEMS} submissions", lambda: read_board(board))
+    stored = timed(f"read {SYSTEMS} submissions", lambda: read_board(board))
     timed(f"read {SYSTEMS} runs", lambda: read_all(runs))
-    results = timed("statistics of submissions", found.results)
+    results = timed("statistics of submissions", lambda: results_of(stored))
     for name, text in timed("README.md, board.json, index.html", lambda: board_files(results, TITLE)).items():
         print(f"    {name:<40}{len(text.encode()) / 1e6:8.2f} MB")
 
