@@ -87,7 +87,9 @@ class Chat:
 class Completion:
     """An LLM's answer. `usage` counts tokens by kind: `input`, `output` and others.
 
-    `seconds` is the wall time of the call and `peak_memory_mb` the peak of accelerator memory; None if unknown.
+    `seconds` is the wall time of the call and `peak_memory_mb` the peak of accelerator memory; None if unknown. `cut`
+    says that the answer ended at the limit of tokens. `notes` stand on the sample. `remarks` do too, and boards count
+    them: facts that qualify the LLM's scores, in words that are the same for each answer, so without numbers of it.
     """
 
     id: str
@@ -97,6 +99,8 @@ class Completion:
     seconds: float | None = None
     peak_memory_mb: float | None = None
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +161,8 @@ class Failure:
     """The answer for one item that failed; the component goes on with the others.
 
     `invalid=True` is a failure of the model (a refusal, a black clip): final, and it scores 0. Otherwise the cause is
-    outside the model (network, quota, memory): an error, never a score, and a resume tries it again.
+    outside the model (network, quota, memory): an error, never a score, and a resume tries it again. `reason` is the
+    kind of an invalid answer as boards count it, in a word or two, for instance `refusal` or `content filter`.
     """
 
     id: str
@@ -166,6 +171,7 @@ class Failure:
     seconds: float | None = None
     peak_memory_mb: float | None = None
     notes: tuple[str, ...] = ()
+    reason: str = ""
 
 
 Request: TypeAlias = Chat | VideoRequest | ScoreRequest
@@ -196,7 +202,9 @@ class Sample:
     `popularity` is the first predictor's, 0 if invalid and None if error; `scores` holds every predictor's. `seconds`
     and `peak_memory_mb` are keyed `llm`, `generate`, `predict`. `cost` is the draft's, in USD, None if the LLM has no
     prices. `originality` is 1 - the highest similarity of title or text to a reference that was shown, None without
-    references. `match` is the published video of the human baseline, None for other systems.
+    references. `match` is the published video of the human baseline, None for other systems. `unusable` holds the
+    reason of each of the `attempts` that gave no usable draft, `remarks` what the LLM's answers say for boards to count,
+    and `uncounted` the number of attempts of unknown usage.
     """
 
     system: str
@@ -228,3 +236,6 @@ class Sample:
     usage: Mapping[str, int] | None = None
     cost: float | None = None
     match: Mapping[str, JSON] | None = None
+    unusable: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    uncounted: int = 0
