@@ -14,14 +14,17 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import popbench_tasks
 import pytest
 
 from command_line import Run, in_process
+from popbench.registry import load_registry
 
 EARLIER = Path(__file__).parent / "data" / "earlier"
 EXAMPLE = Path(__file__).parents[1] / "plugins" / "example"
@@ -54,15 +57,21 @@ same_packages = pytest.mark.skipif(
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A copy of the earlier files, in another place than they were made in."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the earlier files, in another place than they were made in, and the templates of that time."""
     copy = tmp_path / "copy"
-    left_out = shutil.ignore_patterns("expected", "make.py", "__pycache__")
+    left_out = shutil.ignore_patterns("expected", "make.py", "templates", "__pycache__")
     shutil.copytree(EARLIER, copy, ignore=left_out, copy_function=shutil.copyfile)
     (copy / "out").mkdir()
     about = copy / "runs/people/run.json"
     about.write_text(about.read_text(encoding="utf-8").replace(ANYWHERE, str(copy)), encoding="utf-8")
-    return copy
+    tasks = tmp_path / "tasks"
+    shutil.copytree(Path(popbench_tasks.__file__).parent, tasks, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(EARLIER / "templates", tasks / "popcorn/templates", dirs_exist_ok=True)
+    monkeypatch.setattr(popbench_tasks, "__file__", str(tasks / "__init__.py"))
+    load_registry.cache_clear()
+    yield copy
+    load_registry.cache_clear()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from popbench.progress.console import make_console, tell
 from popbench.text import counted
 
 if TYPE_CHECKING:
-    from popbench.records import JSON
+    from popbench.records import JSON, Reference
     from popbench.registry import Resolved
     from popbench.retrieval import Found, Retriever
 
@@ -24,7 +24,7 @@ SPEC = "NAME[,KEY=VALUE]..."
 _TOLD = 5
 """The most broken videos that are named."""
 _WIDEST = 300
-"""The longest title that is shown, in characters."""
+"""The longest title, description or caption that is shown, in characters."""
 _PLAIN: Mapping[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
 
 
@@ -251,7 +251,7 @@ def _show_found(subject: _Subject, found: Found) -> None:
         table.add_column(name, justify="right")
     for name in ("tag", "id"):
         table.add_column(name)
-    table.add_column("title", overflow="fold")
+    table.add_column("title and text", overflow="fold")
     for hit in found.hits():
         row = hit.reference
         table.add_row(
@@ -260,12 +260,24 @@ def _show_found(subject: _Subject, found: Found) -> None:
             f"{row.popularity:,g}",
             Text(row.tag),
             Text(row.id),
-            Text(shorten(row.title[:_WIDEST], _WIDEST, placeholder=" ...")),
+            Text("\n").join(Text(_short(text), style) for text, style in _texts(row)),
         )
     console.print(table)
     count = len(found.hits())
     lack = f", of {found.wanted} asked for: there are no more {found.scope}" if count < found.wanted else ""
     console.print(f"{counted(count, 'reference')}{lack}; + popular, - unpopular", **_PLAIN)
+
+
+def _texts(row: Reference) -> Iterator[tuple[str, str]]:
+    """Yield a video's texts that a template may show, and the style of each: its title, cover description, caption."""
+    yield row.title, ""
+    for text in (row.description, row.caption):
+        if text.strip():
+            yield text, "dim"
+
+
+def _short(text: str) -> str:
+    return shorten(text[:_WIDEST], _WIDEST, placeholder=" ...")
 
 
 def _found_json(prompt: str, subject: _Subject, found: Found) -> dict[str, JSON]:

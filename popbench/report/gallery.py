@@ -19,13 +19,13 @@ from urllib.parse import quote
 from popbench.errors import damage
 from popbench.files import read_bytes
 from popbench.records import JSON, Sample
-from popbench.report.reference_titles import Titles
+from popbench.report.shown_references import References
 
 
 def gallery(
     samples: Sequence[Sample],
     predictors: Sequence[Mapping[str, Any]],
-    titles: Titles,
+    references: References,
     clips: Collection[str],
     run: Path,
     page: Path,
@@ -33,7 +33,7 @@ def gallery(
     """Return the index and the texts of a run's samples; videos have paths relative to the folder of `page`.
 
     `scores` are flat lists over system, prompt and repeat, with None for missing samples; `texts` has one item for each
-    prompt. `titles` are the known ones of references; `clips` are the paths of the clips in the page.
+    prompt. `references` are those whose texts are known; `clips` are the paths of the clips in the page.
     """
     systems = sorted({sample.system for sample in samples})
     repeats = {repeat: number for number, repeat in enumerate(sorted({sample.repeat for sample in samples}))}
@@ -58,14 +58,14 @@ def gallery(
         "folder": _folder(run, page),
         "embedded": sorted({prompt_numbers[s.task, s.prompt_id] for s in samples if clip_path(s.video) in clips}),
         "texts": [
-            _packed(_of_prompt(list(group), number_of, repeats, titles))
+            _packed(_of_prompt(list(group), number_of, repeats, references))
             for _, group in groupby(ordered, key=lambda s: (s.task, s.prompt_id))
         ],
     }
 
 
 def _of_prompt(
-    samples: Sequence[Sample], number_of: Mapping[str, int], repeats: Mapping[int, int], titles: Titles
+    samples: Sequence[Sample], number_of: Mapping[str, int], repeats: Mapping[int, int], references: References
 ) -> JSON:
     shown = dict.fromkeys(reference for sample in samples for reference in sample.references)
     return {
@@ -73,7 +73,7 @@ def _of_prompt(
             {**_texts(sample), "system": number_of[sample.system], "repeat": repeats[sample.repeat]}
             for sample in samples
         ],
-        "references": {reference: titles[reference] for reference in shown if reference in titles},
+        "references": {reference: references[reference] for reference in shown if reference in references},
     }
 
 

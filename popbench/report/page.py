@@ -22,8 +22,8 @@ from popbench.report import chart_data, charts
 from popbench.report.consistency import check_agreement
 from popbench.report.gallery import embedded, gallery
 from popbench.report.rag_sizes import sizes
-from popbench.report.reference_titles import Titles, titles_of
 from popbench.report.run_files import check_results, read_run
+from popbench.report.shown_references import References, shown_references
 from popbench.report.survey import Survey
 from popbench.report.tables import views
 from popbench.runs.costs import sentences
@@ -55,7 +55,7 @@ def run_page(
 
     `page` is the folder of the page (by default the run's), to which the videos' paths are relative. `embed` clips are
     put into the page itself; `tell` is called with a line if some of them are missing. `corpus` is the spec of the
-    corpus with the titles of references, needed if that in run.json names a path or an address. Raises UsageError if
+    corpus with the texts of references, needed if that in run.json names a path or an address. Raises UsageError if
     the run is not finished, or is damaged.
     """
     read = read_run(run)
@@ -110,9 +110,9 @@ class _Run:
             )
         return clips
 
-    def titles(self, samples: Sequence[Sample]) -> Titles:
-        """Return the titles of the samples' references, as far as they can be looked up."""
-        return titles_of(samples, self.run_json, self._corpus, self._tell)
+    def references(self, samples: Sequence[Sample]) -> References:
+        """Return the texts of the samples' references, as far as they can be looked up."""
+        return shown_references(samples, self.run_json, self._corpus, self._tell)
 
     def tasks(self, name: str) -> list[str]:
         """Return the tasks of a table: the one of this name, or those of the group."""
@@ -144,8 +144,8 @@ def _page(results: Mapping[str, Any], title: str, footer: Sequence[str], run: _R
     if run:
         clips = run.clips(data["views"][0]["order"])
         samples = run.survey.samples
-        titles = run.titles(samples)
-        blobs["samples"] = gallery(samples, results["predictors"], titles, clips, run.path, run.page)
+        references = run.references(samples)
+        blobs["samples"] = gallery(samples, results["predictors"], references, clips, run.path, run.page)
         blobs["clips"] = clips
     early = Markup(_text("theme.js"))
     scripts = [_text(name) for name in (*_SCRIPTS, *(_GALLERY_SCRIPTS if run else ()))]

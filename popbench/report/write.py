@@ -32,8 +32,8 @@ def write_report(
 ) -> Path:
     """Write the page of a run, into its directory or to `out`; returns its path.
 
-    `embed` clips are put into the page; titles of references are looked up in the corpus of the spec `corpus`. `tell`
-    is called with a line if clips or titles are missing.
+    `embed` clips are put into the page; the texts of references are looked up in the corpus of the spec `corpus`.
+    `tell` is called with a line if clips or these texts are missing.
 
     Raises UsageError if the run makes no page, RunError if the disk refuses; then an earlier page stays as it was.
     """

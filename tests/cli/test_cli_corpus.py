@@ -36,6 +36,13 @@ def test_show_prints_what_pe_would_retrieve(run: Run) -> None:
     assert [sign for sign in signs if sign] == ["+"] * 9 + ["-"]
 
 
+def test_show_prints_description_and_caption_below_the_title(run: Run) -> None:
+    asked = ("corpus", "show", "a cat learns to bake bread", "--mode", "pe,k=1")
+    (video,) = json.loads(run(*asked, "--json").out)["references"]
+    shown = " ".join(run(*asked).out.replace("│", " ").split())
+    assert all(" ".join(video[name].split()[:2]) in shown for name in ("title", "description", "caption"))
+
+
 def test_show_says_the_same_in_json(run: Run, corpus: str) -> None:
     done = run("corpus", "show", "noodles in the kitchen", "--corpus", corpus, "--embedder", "hashing", "--json")
     found = json.loads(done.out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import popbench_tasks
 import pytest
 
 from popbench.planning.config import EvalConfig
@@ -281,9 +282,10 @@ def test_the_examples_that_messages_show_are_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["basic", "pe"])
-def test_the_example_of_the_installed_templates_is_found(mode: str) -> None:
-    (found,) = make_plan(EvalConfig(mode=(mode,), task=("popcorn_concrete",), limit=1)).task_modes.values()
-    assert [draft.title for draft in found.examples] == ["The Lighthouse That Learned to Wink"]
+def test_the_example_of_the_papers_templates_is_found(mode: str) -> None:
+    made = Template(Path(popbench_tasks.__file__).parent / "llmpopcorn/templates" / f"{mode}.j2")
+    (found,) = made.examples(made.render(PROMPT, DraftRules(), ()))
+    assert found.title == "The Lighthouse That Learned to Wink"
 
 
 def test_references_are_rendered_into_the_installed_template() -> None:
@@ -296,7 +298,7 @@ def test_references_are_rendered_into_the_installed_template() -> None:
     assert [reference.popular for reference in references] == [True] * 9 + [False]
     positions = [text.index(f"Title: {reference.title}\n") for reference in references]
     assert positions == sorted(positions)
-    assert all(reference.description in text for reference in references)
+    assert all(reference.description in text and reference.caption in text for reference in references)
     assert text.count("(popular)") == 9
     assert text.count("(unpopular)") == 1
 

@@ -17,8 +17,8 @@ from popbench.report.chart_data import log_ticks
 from popbench.report.gallery import clip_path, embedded, gallery
 from popbench.report.numbers import memory, seconds
 from popbench.report.rag_sizes import sizes
-from popbench.report.reference_titles import titles_of
 from popbench.report.run_files import read_run
+from popbench.report.shown_references import shown_references
 from popbench.report.stage_costs import StageCosts
 from run_folders import SYSTEMS, make_run
 
@@ -133,13 +133,13 @@ def test_references_have_titles_where_the_corpus_is_still_the_same(samples: list
         "components": {"corpus demo": {"fingerprint": dict(part.fingerprint)}},
         "references": {"part": "test"},
     }
-    assert titles_of(shown, told) == {row.id: (row.title, row.popularity)}
-    assert titles_of(samples[:1], told) == {}
+    assert shown_references(shown, told) == {row.id: (row.title, row.popularity, row.description, row.caption)}
+    assert shown_references(samples[:1], told) == {}
     others: list[Any] = [
         {**told, "components": {"corpus demo": {"fingerprint": {"version": "0"}}}},
         {**told, "config": {"corpus": "gone"}},
     ]
-    assert [titles_of(shown, other) for other in others] == [{}, {}]
+    assert [shown_references(shown, other) for other in others] == [{}, {}]
 
 
 # -- sizes and times

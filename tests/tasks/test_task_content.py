@@ -14,8 +14,10 @@ import pytest
 import yaml
 from jinja2.sandbox import SandboxedEnvironment
 
+from popbench.prompting.drafts import find_drafts
+
 TASKS = Path(__file__).parents[2] / "tasks"
-TEMPLATES = TASKS / "popcorn" / "templates"
+FAMILIES = ["popcorn", "llmpopcorn"]
 CATEGORIES = ["Anime", "Delicacy", "Daily Sharing", "Film and TV", "Game"]
 KINDS = ["concrete", "abstract"]
 TASK_FILES = sorted(TASKS.glob("*/*.yaml"))
@@ -135,7 +137,7 @@ def test_every_file_a_task_points_to_exists(path: Path) -> None:
     task = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert list(task["templates"]) == ["basic", "pe"]
     for template in task["templates"].values():
-        assert (path.parent / template).resolve().parent == TEMPLATES
+        assert (path.parent / template).parent == path.parent / "templates"
         assert (path.parent / template).is_file()
     if task["dataset"]["path"] == "json":
         assert (path.parent / task["dataset"]["data_files"]).is_file()
@@ -162,6 +164,7 @@ def test_the_example_in_the_readme_is_a_valid_task_file() -> None:
 class Reference:
     title: str
     description: str
+    caption: str
     tag: str
     popularity: float
     popular: bool
@@ -174,8 +177,8 @@ class Draft:
 
 
 REQUEST = "A heron practises tap dancing on a frozen pond."
-POPULAR = [Reference(f"Loved {n}", f"Crowds came for {n}", "Dance", 900.0 - n, True) for n in range(9)]
-UNPOPULAR = [Reference("Missed", "Two lines\nof text ", "Dance", 3.0, False)]
+POPULAR = [Reference(f"Loved {n}", f"Poster {n}", f"Crowds came for {n}", "Dance", 900.0 - n, True) for n in range(9)]
+UNPOPULAR = [Reference("Missed", " ", "Two lines\nof text ", "Dance", 3.0, False)]
 REFERENCES = {
     "both": UNPOPULAR + POPULAR,
     "only popular": POPULAR,
@@ -184,10 +187,10 @@ REFERENCES = {
 }
 
 
-def render(name: str, trim: bool, draft: Draft | None = None, **extra: Any) -> dict[str, str]:
+def render(name: str, trim: bool, draft: Draft | None = None, family: str = "popcorn", **extra: Any) -> dict[str, str]:
     environment = SandboxedEnvironment(
         undefined=jinja2.StrictUndefined,
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=jinja2.FileSystemLoader(TASKS / family / "templates"),
         trim_blocks=trim,
         lstrip_blocks=trim,
     )
@@ -197,18 +200,19 @@ def render(name: str, trim: bool, draft: Draft | None = None, **extra: Any) -> d
     return {block: "".join(template.blocks[block](context)) for block in ("system", "user")}
 
 
-def every_message() -> list[tuple[str, dict[str, str]]]:
+def every_message(family: str) -> list[tuple[str, dict[str, str]]]:
     messages = []
     for trim in (False, True):
-        messages.append((f"basic, trim={trim}", render("basic", trim)))
+        messages.append((f"{family}, basic, trim={trim}", render("basic", trim, family=family)))
         for case, references in REFERENCES.items():
-            messages.append((f"pe, {case}, trim={trim}", render("pe", trim, references=references)))
+            message = render("pe", trim, family=family, references=references)
+            messages.append((f"{family}, pe, {case}, trim={trim}", message))
     return messages
 
 
-MESSAGES = every_message()
+MESSAGES = {family: every_message(family) for family in FAMILIES}
 ALL_MESSAGES = pytest.mark.parametrize(
-    "message", [message for _, message in MESSAGES], ids=[name for name, _ in MESSAGES]
+    "message", [pytest.param(message, id=name) for family in FAMILIES for name, message in MESSAGES[family]]
 )
 
 
@@ -239,7 +243,20 @@ def test_the_request_is_in_the_user_message_alone(
 
 
 @ALL_MESSAGES
-def test_the_messages_show_exactly_one_json_object_and_it_is_a_valid_answer(message: dict[str, str]) -> None:
+def test_the_messages_name_the_keys_of_the_answer(message: dict[str, str]) -> None:
+    request = message["user"].rpartition("JSON object that has")[2]
+    assert "title" in request
+    assert "video_prompt" in request
+
+
+@pytest.mark.parametrize("message", [message for _, message in MESSAGES["popcorn"]])
+def test_the_messages_show_no_answer_that_a_model_could_copy(message: dict[str, str]) -> None:
+    assert find_drafts(message["system"] + "\n" + message["user"]) == []
+    assert "{" not in message["user"]
+
+
+@pytest.mark.parametrize("message", [message for _, message in MESSAGES["llmpopcorn"]])
+def test_the_messages_of_the_papers_tasks_show_one_valid_answer_as_in_the_paper(message: dict[str, str]) -> None:
     (answer,) = json_objects(message["system"] + "\n" + message["user"])
     assert list(answer) == ["title", "video_prompt"]
     assert 0 < len(answer["title"]) <= 50
@@ -247,9 +264,10 @@ def test_the_messages_show_exactly_one_json_object_and_it_is_a_valid_answer(mess
     assert "\n" not in answer["title"] + answer["video_prompt"]
 
 
-def test_the_messages_do_not_depend_on_the_whitespace_settings_of_the_environment() -> None:
-    half = len(MESSAGES) // 2
-    assert [message for _, message in MESSAGES[:half]] == [message for _, message in MESSAGES[half:]]
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_messages_do_not_depend_on_the_whitespace_settings_of_the_environment(family: str) -> None:
+    messages = [message for _, message in MESSAGES[family]]
+    assert messages[: len(messages) // 2] == messages[len(messages) // 2 :]
 
 
 @pytest.mark.parametrize("name", ["basic", "pe"])
@@ -261,24 +279,28 @@ def test_the_draft_rules_reach_the_message(name: str) -> None:
     assert not re.search(r"\b3[- ]second", user)
 
 
-def test_both_modes_give_the_model_the_same_role_requirements_and_example() -> None:
-    basic, enhanced = render("basic", True), render("pe", True, references=REFERENCES["both"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_both_modes_give_the_model_the_same_role_requirements_and_example(family: str) -> None:
+    basic = render("basic", True, family=family)
+    enhanced = render("pe", True, family=family, references=REFERENCES["both"])
     assert enhanced["system"] == basic["system"]
     assert enhanced["user"].startswith(basic["user"].partition("\n\nAnswer with")[0])
     assert json_objects(enhanced["user"]) == json_objects(basic["user"])
 
 
-def test_the_basic_mode_asks_for_no_references() -> None:
-    source = (TEMPLATES / "basic.j2").read_text(encoding="utf-8")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_basic_mode_asks_for_no_references(family: str) -> None:
+    source = (TASKS / family / "templates" / "basic.j2").read_text(encoding="utf-8")
     assert "references" not in source
 
 
-def test_the_enhanced_mode_lists_every_reference_popular_ones_first() -> None:
-    user = render("pe", True, references=REFERENCES["both"])["user"]
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_enhanced_mode_lists_every_reference_popular_ones_first(family: str) -> None:
+    user = render("pe", True, family=family, references=REFERENCES["both"])["user"]
     places = []
     for number, reference in enumerate(POPULAR, 1):
-        entry = f"{number}. Title: {reference.title}\n   Description: {reference.description}\n"
-        entry += f"   Comments: {reference.popularity:.0f} (popular)"
+        entry = f"{number}. Title: {reference.title}\n   Cover: {reference.description}\n"
+        entry += f"   Description: {reference.caption}\n   Comments: {reference.popularity:.0f} (popular)"
         assert user.count(entry) == 1
         places.append(user.index(entry))
     entry = "1. Title: Missed\n   Description: Two lines of text\n   Comments: 3 (unpopular)"
@@ -300,9 +322,10 @@ def test_the_enhanced_mode_has_no_heading_without_videos(case: str) -> None:
 def test_the_enhanced_mode_has_seven_steps_and_then_the_answer(case: str) -> None:
     user = render("pe", True, references=REFERENCES[case])["user"]
     assert re.findall(r"^Step (\d)\. \w", user, flags=re.MULTILINE) == list("1234567")
-    assert user.index("Step 7.") < user.index("{")
+    assert user.index("Step 7.") < user.index("JSON object")
 
 
-def test_a_reference_without_a_description_is_still_listed() -> None:
-    user = render("pe", True, references=[Reference("Bare", "", "Dance", 7, True)])["user"]
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_reference_of_a_title_alone_is_still_listed(family: str) -> None:
+    user = render("pe", True, family=family, references=[Reference("Bare", "", "", "Dance", 7, True)])["user"]
     assert "1. Title: Bare\n   Description: (none)\n   Comments: 7 (popular)" in user

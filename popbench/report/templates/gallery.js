@@ -92,10 +92,10 @@
   const references = (sample) => {
     if (!sample.references) return null;
     const items = sample.references.map((id) => {
-      const [title, popularity] = Object.hasOwn(sample.titles, id) ? sample.titles[id] : [null, null];
-      return title === null
-        ? make("li", {}, make("code", {}, id))
-        : make("li", {}, title, " ", make("span", { className: "unit" }, `${numeral(popularity)} · ${id}`));
+      if (!Object.hasOwn(sample.shown, id)) return make("li", {}, make("code", {}, id));
+      const [title, popularity, ...texts] = sample.shown[id];
+      const unit = make("span", { className: "unit" }, `${numeral(popularity)} · ${id}`);
+      return make("li", {}, title, " ", unit, ...texts.map((text) => make("div", {}, make("small", {}, text))));
     });
     return make("details", { className: "references" }, make("summary", {}, `References shown (${items.length})`), make("ol", {}, ...items));
   };

@@ -21,7 +21,7 @@ popbench.samples = (() => {
   const texts = async (system, prompt, repeat) => {
     const { samples: found, references } = await textsOf(prompt);
     const sample = found.find((one) => one.system === index.get(system) && one.repeat === repeat);
-    return sample ? { ...sample, titles: references } : { error: "this system has no such sample" };
+    return sample ? { ...sample, shown: references } : { error: "this system has no such sample" };
   };
 
   // Compares two systems on a prompt: "a", "b", "tie", "error" (no result of one).

@@ -1,23 +1,23 @@
-"""Looks up the titles of references: samples hold only their ids."""
+"""Looks up the references that LLMs were shown: samples hold only their ids."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from popbench.records import Sample
+from popbench.records import Reference, Sample
 from popbench.runs.run_json import RunJson
 
-Titles = Mapping[str, tuple[str, float]]
-"""Title and popularity by id."""
+References = Mapping[str, tuple[str | float, ...]]
+"""By id: title, popularity and, unless empty, the description of the cover and the caption."""
 
 
-def titles_of(
+def shown_references(
     samples: Sequence[Sample],
     run_json: RunJson,
     corpus: str | None = None,
     tell: Callable[[str], object] = lambda _: None,
-) -> Titles:
+) -> References:
     """Look up the references of samples in the run's corpus; empty if it is not available, or is another one by now.
 
     `corpus` is the spec that the user gave. Without it, the spec in run.json is used, unless it names a path or an
@@ -46,9 +46,13 @@ def titles_of(
             return {}
         references = run_json.get("references")
         rows = component.rows(references["part"]) if references else ()
-        return {row.id: (row.title, row.popularity) for row in rows if row.id in wanted}
-    except Exception:  # a plugin's code may raise anything; titles are optional
+        return {row.id: _shown(row) for row in rows if row.id in wanted}
+    except Exception:  # a plugin's code may raise anything; the page does without
         return {}
     finally:
         if component is not None:
             component.close()
+
+
+def _shown(row: Reference) -> tuple[str | float, ...]:
+    return (row.title, row.popularity, *(text for text in (row.description, row.caption) if text.strip()))
