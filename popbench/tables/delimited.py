@@ -75,7 +75,8 @@ class Delimited:
     def rows(self, names: list[str], fault: Fault, *, short_rows: bool) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield each row's number, from 1, with its cells by name. Rows of empty cells are skipped.
 
-        `fault` is told of a row with too many cells or, unless `short_rows`, too few; if it returns, the row is skipped.
+        `fault` is told of a row with too many cells or, unless `short_rows`, too few; if it
+        returns, the row is skipped.
         """
         number = 0
         while True:

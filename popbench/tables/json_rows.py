@@ -33,7 +33,7 @@ class Written(float):
         return Written, (self.text,)
 
 
-def parse(text: str) -> Any:
+def parse_json(text: str) -> Any:
     """Parse JSON; raises ValueError or RecursionError for other texts, and for an object with a key given twice."""
     return json.loads(text, parse_float=Written, object_pairs_hook=_object)
 
@@ -41,7 +41,7 @@ def parse(text: str) -> Any:
 def parse_object(text: str, place: str) -> dict[str, Any]:
     """Parse the JSON object of a line; raises UsageError that starts with its place."""
     try:
-        value = parse(text)
+        value = parse_json(text)
     except _TwiceError as error:
         raise UsageError(f"{place}: {error}") from None
     except (ValueError, RecursionError) as error:
