@@ -25,7 +25,7 @@ class Faults:
         return bool(self._kinds)
 
     def error(self, last: int, hint: str) -> UsageError:
-        """Return the error that tells all of them; `last` is the number of the last row without one, `hint` what to do."""
+        """Return the error that tells all of them; `last` is the last row without one, `hint` says what to do."""
         if len(self._rows) == 1:
             problems = "; ".join(problem for _, _, problem in self._kinds.values())
             return UsageError(f"{self._source}: {problems} ({hint})")
