@@ -130,7 +130,7 @@ def _prompts(file: TaskFile, path: Path, rows: list[dict[str, Any]]) -> Iterator
 
 
 def _text(value: Any, column: str, where: str) -> str:
-    """Return an id, a category or a prompt as text: what was written, or how Python writes a value of a typed column."""
+    """Return a value as text: what was written, or how Python writes it if its column has a type."""
     try:
         text = value.decode() if isinstance(value, bytes) else str(value)
         text.encode()  # half a surrogate pair, by a JSON escape, can be written to no file

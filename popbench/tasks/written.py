@@ -1,6 +1,7 @@
-"""Rows of data sets with their values as they were written: `007`, `1e5`, `NA` and dates stay these texts.
+"""Rows of data sets, with values as they were written: `007`, `1e5`, `NA` and dates stay these texts.
 
-`datasets` guesses types: its reader of CSV by pandas, that of JSON by Arrow. So CSV is read as text, and JSON without it.
+`datasets` guesses types: its reader of CSV by pandas, that of JSON by Arrow. So CSV is read as text, and JSON
+without Arrow.
 """
 
 from __future__ import annotations
