@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from popbench.errors import UsageError
+from popbench.tables import UNREADABLE
 from popbench.text import counted
 from popbench_microlens.tally import Tally
 
@@ -24,8 +25,11 @@ class Faults:
     def __bool__(self) -> bool:
         return bool(self._kinds)
 
-    def error(self, last: int, hint: str) -> UsageError:
-        """Return the error that tells all of them; `last` is the last row without one, `hint` says what to do."""
+    def error(self, last: int) -> UsageError:
+        """Return the error that tells all of them, and what to do; `last` is the number of the last good row."""
+        hint = "on_error=skip leaves such rows out"
+        if UNREADABLE in self._kinds:
+            hint += ", quoting=lenient reads quotes in any place"
         if len(self._rows) == 1:
             problems = "; ".join(problem for _, _, problem in self._kinds.values())
             return UsageError(f"{self._source}: {problems} ({hint})")

@@ -168,8 +168,9 @@ class Table(DataCorpus):
             for option, column in self.options.columns.items():
                 if column not in columns:
                     return f"{self.options.path}: {option}={column}: {unknown('column', column, columns)}"
-            if self._local and next(self._numbered(Faults("")), None) is None:
-                return f"{self.options.path}: no rows"
+            faults = Faults(self.options.path)
+            if self._local and next(self._numbered(faults), None) is None:
+                return str(faults.error(0)) if faults else f"{self.options.path}: no rows"
         except UsageError as error:
             return str(error)
         return None
@@ -198,12 +199,9 @@ class Table(DataCorpus):
                     tally.add(given.path, "row", fate, f"row {row.number:,}")
                     continue
             elif given.id is not None and seen.setdefault(row.id, row.number) != row.number:
-                problem = f"id {row.id!r} stands in rows {seen[row.id]:,} and {row.number:,}"
-                faults.add(
-                    row.number,
-                    f"{given.id} is that of an earlier row",
-                    f"{problem}: dedupe=max, last or first takes one",
-                )
+                twice = f"id {row.id!r} stands in rows {seen[row.id]:,} and {row.number:,}"
+                advice = "dedupe=max, last or first takes one"
+                faults.add(row.number, f"{given.id} is that of an earlier row", f"{twice}: {advice}")
             if faults and given.on_error == "fail":
                 continue  # the rows that follow are read for their faults
             if seen.get(row.id, row.number) != row.number:
@@ -213,7 +211,7 @@ class Table(DataCorpus):
         if (problem := watch.problem()) is not None:
             raise UsageError(f"{given.path}: {given.popularity} {problem}")
         if faults and (given.on_error == "fail" or not rows.number):
-            raise faults.error(rows.number, "on_error=skip leaves such rows out")
+            raise faults.error(rows.number)
         faults.report(tally)
         if not rows.number:
             raise UsageError(f"{given.path}: no rows")

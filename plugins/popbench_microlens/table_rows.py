@@ -69,8 +69,8 @@ class TableRows:
                     if not error.certain:  # whatever is to be done with faults: this one may be a good number
                         raise UsageError(f"{self._options.path}: row {number:,}: {column} {error}") from None
                     problems.append((column, error))
-            for column, error in problems:
-                faults.add(number, f"{column} {error.kind}", f"row {number:,}: {column} {error}")
+            for column, problem in problems:
+                faults.add(number, f"{column} {problem.kind}", f"row {number:,}: {column} {problem}")
             if not problems:
                 self.number = number
                 part = _PARTS[values["parts"].lower()] if "parts" in values else "test"

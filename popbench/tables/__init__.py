@@ -5,7 +5,7 @@ Takes a path; hands on rows as mappings of columns to values. `table_file` reads
 can be read in two ways.
 """
 
-from popbench.tables.delimited import Quoting
+from popbench.tables.delimited import UNREADABLE, Quoting
 from popbench.tables.json_rows import Written, json_lines, parse_json, parse_object
 from popbench.tables.numbers import Decimal, NumberForm, PointWatch, Thousands, read_form, sign_word
 from popbench.tables.parquet import label_of
@@ -14,6 +14,7 @@ from popbench.tables.values import text_of, truth_of
 
 __all__ = [
     "FORMATS",
+    "UNREADABLE",
     "Decimal",
     "NumberForm",
     "NumberedRow",

@@ -16,6 +16,8 @@ Quoting = Literal["strict", "lenient", "none"]
 _SEP = re.compile(r'\s*"?sep=(.)"?\s*[,;\t]*\s*', re.IGNORECASE)
 _NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 
+UNREADABLE = "it cannot be read"
+"""The kind of fault of a row whose quotes are not those of CSV."""
 Fault = Callable[[int, str, str], None]
 """Takes a row's number, the kind of its fault, and what is wrong with its place."""
 
@@ -90,7 +92,7 @@ class Delimited:
                     problem = f"line {line:,} cannot be read: {one_line(str(error))}: a quote is not closed"
                     raise UsageError(f"{self._path}: {problem}") from error
                 number += 1
-                fault(number, "cannot be read", f"line {line:,} cannot be read: {one_line(str(error))}")
+                fault(number, UNREADABLE, f"row {number:,} (line {line:,}) cannot be read: {one_line(str(error))}")
                 continue
             if not any(map(str.strip, cells)):
                 continue
@@ -101,7 +103,7 @@ class Delimited:
                 line = self._reader.line_num + self._skipped
                 fault(
                     number,
-                    "has not as many fields as the header",
+                    "it has not as many fields as the header",
                     f"row {number:,} (line {line:,}) has {len(cells)} fields and the header {len(names)}: a value with "
                     "the separator or a line break in it needs quotes",
                 )

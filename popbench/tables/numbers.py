@@ -94,8 +94,8 @@ def read_form(text: str) -> NumberForm:
 def _forms() -> Iterator[NumberForm]:
     """Yield all forms, simple ones first."""
     for decimal, thousands in (
-        (None, "comma"), (None, "space"), (None, "apostrophe"), (None, "point"),
-        ("comma", None), ("comma", "space"), ("comma", "apostrophe"),
+        (None, "comma"), ("comma", None), (None, "space"), (None, "apostrophe"), (None, "point"),
+        ("comma", "space"), ("comma", "apostrophe"),
     ):  # fmt: skip
         yield NumberForm(decimal, thousands)
 

@@ -121,9 +121,9 @@ def _prompts(file: TaskFile, path: Path, rows: list[dict[str, Any]]) -> Iterator
         text = row[file.fields.prompt]
         if not isinstance(text, str) or not text.strip():
             raise UsageError(f"{where}: the prompt is empty or no text ({json.dumps(text, default=str)})")
-        for key in (file.fields.id, file.fields.category):
-            if isinstance(key, str) and (row[key] is None or not _text(row[key], key, where).strip()):
-                raise UsageError(f"{where}: {key} is empty")
+        for named in (file.fields.id, file.fields.category):
+            if isinstance(named, str) and (row[named] is None or not _text(row[named], named, where).strip()):
+                raise UsageError(f"{where}: {named} is empty")
         id_ = _text(row[file.fields.id], file.fields.id, where) if file.fields.id else f"{position + 1:04d}"
         category = _category(file, path, row, position, len(kept))
         yield Prompt(id_, _text(text, file.fields.prompt, where), category, file.task)
