@@ -43,13 +43,13 @@ def test_a_number_in_another_form_is_refused_with_that_form(form: str, text: str
     "text", ["", "abc", "1.2k", "12 %", "$5", "1_000", "٣", "１２", "0x1", "−5", "1,2,3", "1 2", "1.0.0"]
 )
 def test_what_is_no_number_in_any_form_gets_no_advice(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a number$"):
+    with pytest.raises(ValueError, match=r"is not a number$"):
         NumberForm().number(text)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "point", "decimal=space", "decimal=;", "thousands=point,thousands=comma", "decimal=comma,thousands=comma"],
+    ["", "point", "decimal=space", "decimal=;", "thousands=point,thousands=comma", "decimal=,,thousands=,"],
 )
 def test_a_form_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
@@ -63,9 +63,7 @@ def watched(texts: list[str], *, counts: bool = False, form: str = "") -> str | 
     return watch.problem()
 
 
-@pytest.mark.parametrize(
-    "texts", [["1.037", "889"], ["12", "7", "210.500"], ["-1.250", "3"], ["2500", "1.037", "2.500"]]
-)
+@pytest.mark.parametrize("texts", [["1.037", "889"], ["7", "210.500"], ["-1.250", "3"], ["2500", "1.037"]])
 def test_points_before_three_digits_beside_whole_numbers_are_in_doubt(texts: list[str]) -> None:
     for order in (texts, texts[::-1]):
         problem = watched(order)
@@ -78,7 +76,7 @@ def test_points_before_three_digits_beside_whole_numbers_are_in_doubt(texts: lis
 @pytest.mark.parametrize(
     "texts",
     [
-        ["1.037", "2.5"], ["1.037", "2.500", "11.474"], ["889", "12"], ["1.037", "0.123", "3"], ["1.0375", "3", "1.037"],
+        ["1.037", "2.5"], ["1.037", "2.500", "11.474"], ["889", "12"], ["1.037", "0.123", "3"], ["1.0375", "3"],
         ["1.037", "1e3", "2"], ["1000.123", "4", "1.037"], ["1.037", "0"], ["1.037", "5.", "5"], [],
     ],
 )  # fmt: skip

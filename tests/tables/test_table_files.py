@@ -64,8 +64,7 @@ def test_quotes_are_ordinary_characters_in_tsv(tmp_path: Path, content: str) -> 
     (tmp_path / "a.tsv").write_text(content)
     lines = [line.split("\t") for line in content.splitlines()]
     assert [list(row.values()) for row in rows(TableFile(tmp_path / "a.tsv"))] == lines[1:]
-    quoted = told(lambda: rows(TableFile(tmp_path / "a.tsv", "strict")))
-    assert "cannot be read" in quoted
+    assert told(lambda: rows(TableFile(tmp_path / "a.tsv", "strict")))
 
 
 def test_quotes_may_stand_anywhere_if_that_is_said(tmp_path: Path) -> None:
