@@ -94,7 +94,7 @@ class TableFile:
         except UsageError:
             raise
         except UnicodeDecodeError as error:
-            raise UsageError(f"{self.path}: not UTF-8 text ({error.reason}): save it as UTF-8") from error
+            raise UsageError(f"{self.path}: is no UTF-8 text ({error.reason}): save it as UTF-8") from error
         except OSError as error:
             raise UsageError(f"{self.path}: cannot be read ({one_line(error)})") from error
         except Exception as error:  # the readers' own errors have no common base

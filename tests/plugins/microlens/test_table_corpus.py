@@ -259,7 +259,7 @@ def test_a_file_that_cannot_be_read_is_told_in_one_line(tmp_path: Path, name: st
 def test_text_in_another_encoding_is_refused(tmp_path: Path) -> None:
     for name, content in (("a.csv", "name,comments\ncafé,1\n"), ("a.jsonl", '{"name": "café", "comments": 1}')):
         (tmp_path / name).write_bytes(content.encode("latin-1"))
-        assert "not UTF-8 text" in refusal(lambda name=name: list(plain(tmp_path / name).rows("test")))  # type: ignore[misc]
+        assert "is no UTF-8 text" in refusal(lambda name=name: list(plain(tmp_path / name).rows("test")))  # type: ignore[misc]
 
 
 def test_paths_that_are_no_file_are_told_apart(tmp_path: Path) -> None:
