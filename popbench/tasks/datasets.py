@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,7 +77,7 @@ def load_rows(dataset: Mapping[str, JSON], task: str, path: Path, copy: str | No
     # Files on this machine are read through a cache of their own: the shared one may be stale, or not writable.
     local = copy is not None or (source in _FORMATS.values() and "://" not in str(arguments.get("data_files")))
     try:
-        with _quiet(datasets), plain_places(), tempfile.TemporaryDirectory() as cache:
+        with _quiet(datasets), _no_lost_cells(), plain_places(), tempfile.TemporaryDirectory() as cache:
             if local and not saved:
                 arguments["cache_dir"] = cache
             text = False
@@ -101,7 +102,9 @@ def load_rows(dataset: Mapping[str, JSON], task: str, path: Path, copy: str | No
     except UsageError:
         raise
     except Exception as error:
-        cause = error.__cause__ or error
+        cause: BaseException | str = error.__cause__ or error
+        if isinstance(cause, Warning):
+            cause = "a row has more cells than the header: a value with the separator in it needs quotes"
         hint = "" if copy or "data_files" in arguments else f"; a local copy is given as {task},path=FILE_OR_DIR"
         raise UsageError(f"{path}: data set {source!r} cannot be loaded: {one_line(cause, 200)}{hint}") from error
 
@@ -125,6 +128,16 @@ def _quiet(datasets: Any) -> Iterator[None]:
             logger.setLevel(level)
         if shown:
             datasets.enable_progress_bars()
+
+
+@contextmanager
+def _no_lost_cells() -> Iterator[None]:
+    """Raise an error where pandas would leave out cells of rows with too many of them, with a warning."""
+    from pandas.errors import ParserWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ParserWarning)
+        yield
 
 
 def _local(copy: Path, original: Mapping[str, Any]) -> dict[str, Any]:

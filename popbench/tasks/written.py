@@ -6,6 +6,8 @@ without Arrow.
 
 from __future__ import annotations
 
+import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from typing import Any
 from popbench.errors import UsageError
 from popbench.files import read_bytes
 from popbench.tables import label_of, parse_json, parse_object
+
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 def is_json(builder: Any) -> bool:
@@ -31,7 +35,8 @@ def as_text(builder: Any) -> Mapping[str, Any]:
     if not isinstance(builder, Csv) or builder.info.features:
         return {}
     config = builder.config
-    first = next(file for files in config.data_files.values() for file in files)
+    files = [file for files in config.data_files.values() for file in files]
+    first = files[0]
     how = {name: value for name, value in config.pd_read_csv_kwargs.items() if name != "chunksize"}
     names = [str(name) for name in pd.read_csv(first, **{**how, "nrows": 0}).columns]
     if config.header == "infer" and config.names is None:  # pandas renames the second of two columns
@@ -41,7 +46,24 @@ def as_text(builder: Any) -> Mapping[str, Any]:
         if twice is not None:
             raise UsageError(f"{first}: column {twice!r} stands there twice: rename one")
     features = datasets.Features({name: datasets.Value("string") for name in names})
-    return {"features": features, "keep_default_na": False, "na_filter": False}
+    found: dict[str, Any] = {"features": features, "keep_default_na": False, "na_filter": False}
+    if config.index_col is None:
+        found["index_col"] = False  # else a separator at the ends of rows would shift all values by one column
+    if config.sep == "\t" and config.quotechar == '"' and any(map(_has_quotes_as_text, files)):
+        found["quoting"] = csv.QUOTE_NONE
+    return found
+
+
+def _has_quotes_as_text(file: str) -> bool:
+    """Return whether quotes in a file of tab-separated values are ordinary characters.
+
+    They are if all lines have as many cells, and one begins with a quote without being quoted as in CSV.
+    """
+    lines = read_bytes(Path(file)).decode("utf-8", "replace").split("\n")
+    rows = [line.removesuffix("\r").split("\t") for line in lines if line.strip()]
+    if len({len(cells) for cells in rows}) != 1:
+        return False
+    return any(cell.startswith('"') and not _QUOTED.fullmatch(cell) for cells in rows for cell in cells)
 
 
 def rows_of(data: Any) -> list[dict[str, Any]]:
@@ -49,15 +71,24 @@ def rows_of(data: Any) -> list[dict[str, Any]]:
     import datasets
 
     features = data.features or {}
-    labels = {name: feature.names for name, feature in features.items() if isinstance(feature, datasets.ClassLabel)}
     if all(isinstance(feature, datasets.Value | datasets.ClassLabel) for feature in features.values()):
         rows = data.to_list()
     else:
         rows = [dict(row) for row in data]  # images and the like are decoded row by row
-    for row in rows if labels else ():
-        for name, names in labels.items():
-            row[name] = Label.of(row[name], names)
+    others = {name: feature for name, feature in features.items() if not isinstance(feature, datasets.Value)}
+    for row in rows if others else ():
+        for name, feature in others.items():
+            row[name] = _named(row[name], feature)
     return list(rows)
+
+
+def _named(value: Any, feature: Any) -> Any:
+    """Return a value with class labels, its own or those of the items of a list, by their names."""
+    if hasattr(feature, "names"):
+        return Label.of(value, feature.names)
+    if isinstance(value, list) and hasattr(feature, "feature"):
+        return [_named(item, feature.feature) for item in value]
+    return value
 
 
 class Label(str):

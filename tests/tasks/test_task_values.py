@@ -42,8 +42,8 @@ def of_frame(folder: Path, columns: Mapping[str, Sequence[Any]], features: Any =
 
 
 WRITTEN = [
-    "007", "7", "1e5", "1E5", "1.10", "0.10", "1_000", "+5", "NA", "N/A", "None", "nan", "NaN", "null", "NULL", "inf", "-",
-    "true", "True", "TRUE", "no", "2024-01-05", "2024-01-05T10:00:00Z", "2024-01-05 10:00:00", "05/01/2024", "10:30",
+    "007", "7", "1e5", "1E5", "1.10", "0.10", "1_000", "+5", "NA", "N/A", "None", "nan", "NaN", "null", "NULL", "inf",
+    "-", "true", "True", "TRUE", "no", "2024-01-05", "2024-01-05T10:00:00Z", "2024-01-05 10:00:00", "05/01/2024", "10:30",
     "1,000", "0x1f", "#1", "é", " a ",
 ]  # fmt: skip
 
@@ -147,6 +147,30 @@ def test_texts_that_no_file_can_hold_are_refused(tmp_path: Path) -> None:
         )  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("row", ["1,a,b,", "1,a,b,c", '1,"a",b,c,d'])
+def test_a_row_with_more_cells_than_the_header_is_refused_and_never_shifted(tmp_path: Path, row: str) -> None:
+    line = told(lambda: of_text(tmp_path, "rows.csv", f"id,prompt,category\n2,c,d\n{row}\n"))
+    assert "cannot be loaded: " in line
+    assert "ells than the header" in line or "Expected 3 fields" in line
+    assert "cannot be loaded" in told(lambda: of_text(tmp_path, "rows.csv", f"id,prompt,category\n{row}\n{row}\n"))
+
+
+@pytest.mark.parametrize(
+    ("content", "prompts"),
+    [
+        ('1\t"Amazing cat\tx\n2\tdog"\ty\n', ['"Amazing cat', 'dog"']),
+        ('1\t"Amazing" cat\tx\n2\ta 5" disc\ty\n', ['"Amazing" cat', 'a 5" disc']),
+        ('1\t"say ""hi"""\tx\n2\tdog\ty\n', ['say "hi"', "dog"]),
+        ('1\t"two\nlines"\tx\n2\tdog\ty\n', ["two\nlines", "dog"]),
+    ],
+)
+def test_quotes_of_tsv_are_those_of_csv_only_where_all_of_them_are(
+    tmp_path: Path, content: str, prompts: Sequence[str]
+) -> None:
+    task = of_text(tmp_path, "rows.tsv", "id\tprompt\tcategory\n" + content)
+    assert [prompt.text for prompt in task.prompts] == prompts
+
+
 # -- class labels
 
 
@@ -178,6 +202,14 @@ def test_class_labels_go_by_their_names_in_fields_and_filters(tmp_path: Path, wh
     assert "".join(prompt.id for prompt in task.prompts) == ids
     assert {prompt.category for prompt in task.prompts} <= {"Music", "News"}
     assert all(type(prompt.category) is str for prompt in task.prompts)
+
+
+def test_class_labels_in_lists_go_by_their_names(tmp_path: Path) -> None:
+    import datasets
+
+    kinds = {**labels(), "category": datasets.List(datasets.ClassLabel(names=["Music", "News"]))}
+    task = of_frame(tmp_path, {"id": ["a"], "prompt": ["x"], "category": [[1, 0]]}, datasets.Features(kinds))
+    assert task.prompts[0].category == "['News', 'Music']"
 
 
 def test_a_missing_class_label_is_no_category(tmp_path: Path) -> None:
