@@ -58,8 +58,8 @@ def _size_text(size: int) -> str:
 
 
 def read_text(path: Path, most: int = MAX_FILE_BYTES) -> str:
-    """Read a UTF-8 file; raises OSError as `read_bytes` does, and UnicodeDecodeError."""
-    return read_bytes(path, most).decode("utf-8")
+    """Read a UTF-8 file, without a byte order mark; raises OSError as `read_bytes` does, and UnicodeDecodeError."""
+    return read_bytes(path, most).decode("utf-8-sig")
 
 
 def read_json(path: Path, most: int = MAX_FILE_BYTES) -> JSON:

@@ -18,6 +18,7 @@ from typing import Any
 
 from popbench.errors import UsageError, one_line, unknown
 from popbench.local import check_card, plain_places, quiet
+from popbench.tables import label_of
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHARD = re.compile(r"(.*?)-(\d{5})-of-(\d{5})(.*)")
@@ -67,14 +68,21 @@ class HubData:
         return None if self.folder is not None else self._answer[1]
 
     def rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yield the named columns of every row, in the data set's order; raises UsageError for a missing column."""
+        """Yield the named columns of every row, in the data set's order; raises UsageError for a missing column.
+
+        Class labels are their names.
+        """
         folder = self._downloaded()
         with self._usage_errors(), tempfile.TemporaryDirectory() as cache:
             data = self._open(folder, cache)
             for column in columns:
                 if column not in data.column_names:
                     raise unknown(f"column of hub data set {self.name}", column, data.column_names)
-            yield from data.select_columns(list(columns))
+            labels = {name: getattr((data.features or {}).get(name), "names", None) for name in columns}
+            for row in data.select_columns(list(columns)):
+                yield {
+                    name: label_of(value, names) if (names := labels[name]) else value for name, value in row.items()
+                }
 
     @property
     def columns(self) -> list[str] | None:

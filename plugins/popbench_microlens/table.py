@@ -5,52 +5,33 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
-from typing import Any, ClassVar
-
-import pydantic
+from typing import ClassVar
 
 import popbench
 from popbench.errors import UsageError, unknown
 from popbench.local import user_path
 from popbench.specs import make_label
+from popbench.tables import (
+    FORMATS,
+    NumberedRow,
+    PointWatch,
+    TableFile,
+)
 from popbench.video import sha256
 from popbench_microlens.base import DataCorpus
-from popbench_microlens.files import FORMATS, NumberedRow, TableFile
+from popbench_microlens.faults import Faults
 from popbench_microlens.hub import HubData
 from popbench_microlens.lines import unreadable
 from popbench_microlens.microlens import DATA_SET, MicroLens
+from popbench_microlens.table_options import LATER, TableOptions
+from popbench_microlens.table_rows import Row, TableRows
+from popbench_microlens.tag_names import ENDINGS, read_names
 from popbench_microlens.tally import Tally
-from popbench_microlens.values import folder_problem, is_there, popularity, text
+from popbench_microlens.values import folder_problem, is_there
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
-_PARTS = {"train": "train", "valid": "valid", "validation": "valid", "test": "test"}
 _DEFAULT_TAG = "all"
 """The tag of rows without one."""
-_COLUMNS = ("title", "popularity", "description", "caption", "tag", "id", "video", "parts")
-
-
-def _column(content: str) -> Any:
-    return pydantic.Field(None, min_length=1, description=f"the column of {content}")
-
-
-class TableOptions(popbench.CorpusOptions):
-    """The options of `table`."""
-
-    path: str = pydantic.Field(min_length=1, description="a CSV, TSV, JSONL or Parquet file, or owner/name of the hub")
-    title: str = pydantic.Field(min_length=1, description="the column of titles")
-    popularity: str = pydantic.Field(min_length=1, description="the column of popularity, for instance of comments")
-    description: str | None = _column("descriptions")
-    caption: str | None = _column("captions")
-    tag: str | None = _column("tags; without it all rows have the tag `all`")
-    id: str | None = _column("ids; without it rows are numbered from 1")
-    video: str | None = _column("video files; without it they are called <id>.mp4")
-    parts: str | None = _column("parts (train, valid or validation, test); without it all rows are in `test`")
-    split: str | None = pydantic.Field(None, min_length=1, description="the split of a data set on the hub [train]")
-    revision: str | None = pydantic.Field(None, min_length=1, description="a commit, branch or tag of it")
-    videos: str | None = popbench.runtime(None, min_length=1, description="the folder that video files are in")
-    name: str | None = popbench.runtime(
-        None, min_length=1, description="what predictors trained on it call it; without it, the name of the file"
-    )
 
 
 class Table(DataCorpus):
@@ -60,7 +41,7 @@ class Table(DataCorpus):
     """
 
     Options: ClassVar[type[popbench.Options]] = TableOptions
-    location_options = frozenset({"path"})
+    location_options = frozenset({"path", "tag_names"})
 
     def __init__(self, options: popbench.Options | None = None) -> None:
         super().__init__(options)
@@ -91,6 +72,15 @@ class Table(DataCorpus):
         unsorted = self.known_as == MicroLens.known_as and self.options.parts is None
         return "all" if unsorted and part == "test" else part
 
+    def fingerprint(self) -> Mapping[str, popbench.JSON]:
+        """Identify the rows. Options that are newer than the corpus are left out where they have their defaults."""
+        base = super().fingerprint()
+        fields = TableOptions.model_fields
+        options = {
+            name: value for name, value in base["options"].items() if name not in LATER or value != fields[name].default
+        }
+        return {**base, "options": options}
+
     def label(self) -> str:
         """Return a label with the data's name, without the columns."""
         part = {} if self.options.part == "test" else {"part": self.options.part}
@@ -101,22 +91,55 @@ class Table(DataCorpus):
         problems = [self._file_problem() if self._local else self._hub.problem]
         if problems == [None]:
             problems = [self._content_problem()]
+        if self.options.tag_names is not None:
+            problems.append(self._names_problem(self.options.tag_names))
         problems.append(folder_problem("videos", self.options.videos))
         return [line for line in problems if line is not None]
 
     def content(self) -> str:
-        """Return the SHA-256 of the file, or the hub's commit."""
+        """Return the SHA-256 of the file, or the hub's commit; with that of the names of tags, if they are given.
+
+        What this version of the corpus reads otherwise than the first has another content: quotes in a TSV file, and
+        class labels.
+        """
+        names = self.options.tag_names
         if not self._local:
             if self._hub.commit is None:
                 raise UsageError(str(self._hub.problem))
-            return self._hub.commit
-        problem = self._file_problem()
-        if problem is not None:
-            raise UsageError(problem)
+            parts = [self._hub.commit]
+        else:
+            problem = self._file_problem()
+            if problem is not None:
+                raise UsageError(problem)
+            parts = [self._sum(self._path)]
+            if self._reads_quotes_as_text() or TableFile(self._path).labelled() & set(self.options.columns.values()):
+                parts.append("2")
+        return " ".join([*parts, *([] if names is None else [f"tags {self._sum(user_path(names))}"])])
+
+    @staticmethod
+    def _sum(path: Path) -> str:
         try:
-            return sha256(self._path)
-        except OSError as error:
-            raise unreadable(self._path, error) from error
+            return sha256(path)
+        except (OSError, ValueError) as error:
+            raise unreadable(path, error) from error
+
+    def _reads_quotes_as_text(self) -> bool:
+        if self._path.suffix.lower() != ".tsv" or self.options.quoting is not None:
+            return False
+        with self._path.open("rb") as file:
+            return any(b'"' in block for block in iter(lambda: file.read(2**20), b""))
+
+    @staticmethod
+    def _names_problem(names: str) -> str | None:
+        if not is_there(user_path(names)):
+            return f"tag_names={names}: there is no such file"
+        if user_path(names).suffix.lower() not in ENDINGS:
+            return f"tag_names={names}: cannot be read as names of tags (possible: {', '.join(ENDINGS)})"
+        try:
+            read_names(user_path(names))
+        except UsageError as error:
+            return str(error)
+        return None
 
     def _file_problem(self) -> str | None:
         given = self.options
@@ -130,86 +153,90 @@ class Table(DataCorpus):
         if given.split is not None or given.revision is not None:
             option = "split" if given.split is not None else "revision"
             return f"path={given.path}: {option} is for data sets on the hub; leave it out for a file"
+        if given.quoting is not None and FORMATS[self._path.suffix.lower()] != "csv":
+            return f"path={given.path}: quoting is for CSV and TSV: leave it out"
         return None
 
     def _content_problem(self) -> str | None:
         """Return a problem with the names of columns; other problems are found when rows are read."""
         try:
-            columns = TableFile(self._path).columns() if self._local else self._hub.columns
+            columns = list(filter(None, self._file().columns())) if self._local else self._hub.columns
             if columns is None:  # not downloaded yet
                 return None
             if not columns:
                 return f"{self.options.path}: no rows"
-            for option, column in self._named_columns().items():
+            for option, column in self.options.columns.items():
                 if column not in columns:
                     return f"{self.options.path}: {option}={column}: {unknown('column', column, columns)}"
-            if self._local and next(TableFile(self._path).rows(list(self._named_columns().values())), None) is None:
-                return f"{self.options.path}: no rows"
+            faults = Faults(self.options.path)
+            if self._local and next(self._numbered(faults), None) is None:
+                return str(faults.error(0)) if faults else f"{self.options.path}: no rows"
         except UsageError as error:
             return str(error)
         return None
 
-    def _named_columns(self) -> Mapping[str, str]:
-        """Return the columns by the option that names them."""
-        named = {option: getattr(self.options, option) for option in _COLUMNS}
-        return {option: column for option, column in named.items() if column is not None}
+    def _file(self) -> TableFile:
+        return TableFile(self._path, self.options.quoting)
+
+    def _numbered(self, faults: Faults) -> Iterator[NumberedRow]:
+        """Yield the rows with their numbers; those that cannot be read at all are told to `faults`."""
+        columns = list(dict.fromkeys(self.options.columns.values()))
+        if not self._local:
+            return enumerate(self._hub.rows(columns), 1)
+        return self._file().rows(columns, faults.add)
 
     def _rows(self, part: str, tally: Tally) -> Iterator[popbench.Reference]:
-        wanted = self._named_columns()
-        columns = list(dict.fromkeys(wanted.values()))
-        rows: Iterator[NumberedRow] = (
-            TableFile(self._path).rows(columns) if self._local else enumerate(self._hub.rows(columns), 1)
-        )
-        folder = self._folder()
+        given = self.options
+        names = None if given.tag_names is None else read_names(user_path(given.tag_names))
+        rows = TableRows(given, self._numbered)
+        chosen = rows.chosen() if given.dedupe else None
+        faults, folder, watch = Faults(given.path), self._folder(), PointWatch(given.form, counts=True)
         seen: dict[str, int] = {}
-        number = 0
-        for number, row in rows:
-            values = {option: self._text(number, option, row.get(column)) for option, column in wanted.items()}
-            try:
-                count = popularity(row.get(wanted["popularity"]))
-            except ValueError as error:
-                raise self._row_error(number, f"{wanted['popularity']} {error}") from None
-            id_ = values.get("id", str(number))
-            if not id_:
-                raise self._row_error(number, f"{wanted['id']} is empty: every row needs an id")
-            if "id" in wanted and seen.setdefault(id_, number) != number:
-                raise UsageError(f"{self.options.path}: id {id_!r} stands in rows {seen[id_]:,} and {number:,}")
-            own_part = self._part(number, values)
-            if not self._has_text(number, values, tally) or part not in (own_part, "all"):
+        for row in rows.valid(faults, watch):
+            if chosen is not None:
+                if chosen.get(row.id) != row.number:
+                    fate = f"left out for another of the same id (dedupe={given.dedupe})"
+                    tally.add(given.path, "row", fate, f"row {row.number:,}")
+                    continue
+            elif given.id is not None and seen.setdefault(row.id, row.number) != row.number:
+                twice = f"id {row.id!r} stands in rows {seen[row.id]:,} and {row.number:,}"
+                advice = "dedupe=max, last or first takes one"
+                faults.add(row.number, f"{given.id} is that of an earlier row", f"{twice}: {advice}")
+            if faults and given.on_error == "fail":
+                continue  # the rows that follow are read for their faults
+            if seen.get(row.id, row.number) != row.number:
                 continue
-            if values.get("tag") == "":
-                tally.add(self.options.path, "row", f"without a tag given the tag {_DEFAULT_TAG!r}", f"row {number:,}")
-            yield popbench.Reference(
-                id=id_,
-                title=values["title"],
-                description=values.get("description", ""),
-                caption=values.get("caption", ""),
-                tag=values.get("tag") or _DEFAULT_TAG,
-                popularity=count,
-                video=self._video(folder, id_, values.get("video")),
-            )
-        if number == 0:
-            raise UsageError(f"{self.options.path}: no rows")
+            if self._has_text(row.number, row.values, tally) and part in (row.part, "all"):
+                yield self._reference(row, names, folder, tally)
+        if (problem := watch.problem()) is not None:
+            raise UsageError(f"{given.path}: {given.popularity} {problem}")
+        if faults and (given.on_error == "fail" or not rows.number):
+            raise faults.error(rows.number)
+        faults.report(tally)
+        if not rows.number:
+            raise UsageError(f"{given.path}: no rows")
 
-    def _text(self, number: int, option: str, value: Any) -> str:
-        if option == "popularity":
-            return ""
-        try:
-            return text(value)
-        except ValueError as error:
-            raise self._row_error(number, f"{getattr(self.options, option)} {error}") from None
-
-    def _row_error(self, number: int, problem: str) -> UsageError:
-        return UsageError(f"{self.options.path}: row {number:,}: {problem}")
-
-    def _part(self, number: int, values: Mapping[str, str]) -> str:
-        if "parts" not in values:
-            return "test"
-        part = _PARTS.get(values["parts"].lower())
-        if part is None:
-            problem = f"{self.options.parts} {values['parts']!r} is no part (possible: {', '.join(_PARTS)})"
-            raise self._row_error(number, problem)
-        return part
+    def _reference(
+        self, row: Row, names: Mapping[str, str] | None, folder: Path | None, tally: Tally
+    ) -> popbench.Reference:
+        values, tag = row.values, row.values.get("tag")
+        place = f"row {row.number:,}"
+        if tag == "":
+            tally.add(self.options.path, "row", f"without a tag given the tag {_DEFAULT_TAG!r}", place)
+        elif tag is not None and names is not None:
+            if tag not in names:
+                fate = f"with a tag that {Path(str(self.options.tag_names)).name} does not name kept with its id as tag"
+                tally.add(self.options.path, "row", fate, place)
+            tag = names.get(tag, tag)
+        return popbench.Reference(
+            id=row.id,
+            title=values["title"],
+            description=values.get("description", ""),
+            caption=values.get("caption", ""),
+            tag=tag or _DEFAULT_TAG,
+            popularity=row.popularity,
+            video=self._video(folder, row.id, values.get("video")),
+        )
 
     def _has_text(self, number: int, values: Mapping[str, str], tally: Tally) -> bool:
         """Return whether a row has any text; count it if it has no title."""

@@ -12,12 +12,12 @@ class Tally:
         self._counts: dict[tuple[str, str, str], tuple[int, str]] = {}
         self._extra: list[str] = []
 
-    def add(self, where: str, noun: str, fate: str, place: str) -> None:
-        """Count one item: `noun` in the singular, `fate` (what was done with it), and its place. Only the first place
-        is reported.
+    def add(self, where: str, noun: str, fate: str, place: str, number: int = 1) -> None:
+        """Count items: `noun` in the singular, `fate` (what was done with them), and the place of the first. Only the
+        first place is reported.
         """
         count, first = self._counts.get((where, noun, fate), (0, place))
-        self._counts[where, noun, fate] = count + 1, first
+        self._counts[where, noun, fate] = count + number, first
 
     def malformed(self, where: str, line: int) -> None:
         """Count a line that cannot be read."""

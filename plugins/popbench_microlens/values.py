@@ -11,42 +11,46 @@ from typing import Any
 
 from popbench.errors import UsageError, one_line
 from popbench.local import user_path
+from popbench.tables import NumberForm, text_of
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _COUNT = re.compile(r"\d+(\.0)?", re.ASCII)
 
 
+class BadValueError(ValueError):
+    """A value that cannot be used. `kind` says why without the value; `certain` is false if it may be a good one."""
+
+    def __init__(self, problem: str, kind: str, *, certain: bool = True) -> None:
+        super().__init__(problem)
+        self.kind = kind
+        self.certain = certain
+
+
 def text(value: Any) -> str:
-    """Return a value as text without outer blanks. A whole number gets no decimals, whatever the type of its column.
+    """Return a value as text without outer blanks; raises ValueError for lists and objects."""
+    return text_of(value).strip()
 
-    Raises ValueError for lists and objects.
+
+def popularity(value: Any, form: NumberForm = NumberForm()) -> int | float:  # noqa: B008 - it is immutable
+    """Return a finite number of at least 0, as int if it is whole; raises BadValueError otherwise.
+
+    `form` is how texts write numbers.
     """
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, list | dict | tuple | bytes):
-        raise ValueError(f"{one_line(repr(value), 60)} is no text")
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value).strip()
-
-
-def popularity(value: Any) -> int | float:
-    """Return a finite number of at least 0, as int if it is whole; raises ValueError otherwise."""
     if value is None or (isinstance(value, str) and not value.strip()):
-        raise ValueError("is empty")
+        raise BadValueError("is empty", "is empty")
     shown = one_line(repr(value), 60)
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
-        raise ValueError(f"{shown} is not a number")
-    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
-        raise ValueError(f"{shown} is not a number")
+        raise BadValueError(f"{shown} is not a number", "is not a number")
     try:
-        number = float(value)
+        number = form.number(value) if isinstance(value, str) else float(value)
+    except ValueError:
+        advice = form.advice(str(value))
+        raise BadValueError(f"{shown} is not a number{advice}", "is not a number", certain=not advice) from None
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise ValueError(f"{shown} is not a finite number")
+        raise BadValueError(f"{shown} is not a finite number", "is not a finite number")
     if number < 0:
-        raise ValueError(f"{shown} is below 0")
+        raise BadValueError(f"{shown} is below 0", "is below 0")
     return int(number) if number.is_integer() else number
 
 

@@ -68,6 +68,7 @@ def build(corpus: str | None, embedder: str | None, videos: Path | None, as_json
     import numpy as np
 
     from popbench.progress.live import make_progress
+    from popbench.retrieval import RetrievalOptions, advice
 
     progress = make_progress()
     broken: list[str] = []
@@ -94,7 +95,7 @@ def build(corpus: str | None, embedder: str | None, videos: Path | None, as_json
         },
         "folder": str(index.folder),
         "bytes": sum(file.stat().st_size for file in index.folder.iterdir()),
-        "remarks": list(subject.retriever.warnings({})),
+        "remarks": [*subject.retriever.warnings({}), *advice.of_corpus(index, RetrievalOptions())],
         "broken_videos": None if videos is None else broken,
     }
     if as_json:
@@ -123,7 +124,7 @@ def show(prompt: str, corpus: str | None, embedder: str | None, mode: str, as_js
       popbench corpus show "an anime sword duel above a floating town" --mode pe,k=50,tags=2 --corpus microlens
     """
     from popbench.progress.live import make_progress
-    from popbench.retrieval import RetrievalOptions
+    from popbench.retrieval import RetrievalOptions, advice
     from popbench.specs import parse_spec, read_options
     from popbench.tasks.loading import registered_tasks
 
@@ -146,10 +147,11 @@ def show(prompt: str, corpus: str | None, embedder: str | None, mode: str, as_js
         finally:
             progress.close()
         found = subject.retriever.find(prompt, options)
+        remarks = list(advice.of_references(subject.retriever, prompt, found))
     if as_json:
-        click.echo(json.dumps(_found_json(prompt, subject, found), ensure_ascii=False))
+        click.echo(json.dumps({**_found_json(prompt, subject, found), "remarks": remarks}, ensure_ascii=False))
     else:
-        _show_found(subject, found)
+        _show_found(subject, found, remarks)
     return 0
 
 
@@ -237,7 +239,7 @@ def _show_build(summary: Mapping[str, JSON]) -> None:
         console.print(f"All {videos} can be read.", **_PLAIN)
 
 
-def _show_found(subject: _Subject, found: Found) -> None:
+def _show_found(subject: _Subject, found: Found, remarks: Sequence[str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -266,6 +268,8 @@ def _show_found(subject: _Subject, found: Found) -> None:
     count = len(found.hits())
     lack = f", of {found.wanted} asked for: there are no more {found.scope}" if count < found.wanted else ""
     console.print(f"{counted(count, 'reference')}{lack}; + popular, - unpopular", **_PLAIN)
+    for line in remarks:
+        console.print(line, style="yellow", **_PLAIN)
 
 
 def _texts(row: Reference) -> Iterator[tuple[str, str]]:

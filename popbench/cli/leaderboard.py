@@ -38,6 +38,12 @@ def command() -> None:
 @click.option("--title", help="Heading of the board.  [default: Leaderboard]")
 @click.option("--common", is_flag=True, help="Restrict the board to the prompts that all systems have.")
 @click.option(
+    "--numbers",
+    metavar="FORM",
+    help="How texts of score files write numbers: decimal=comma, thousands=point, or both with a comma between; "
+    "signs are point, comma, space, apostrophe.  [default: plain, as 1037.5]",
+)
+@click.option(
     "--push-to-hub",
     metavar="REPO_ID",
     help="Also push scores, systems and pairs to the Hugging Face hub, as a data set.",
@@ -49,11 +55,12 @@ def build(
     out: Path | None,
     title: str | None,
     common: bool,
+    numbers: str | None,
     push_to_hub: str | None,
     private: bool,
     replace: bool,
 ) -> int:
-    """Rank systems from run directories and score files (JSONL, CSV, Parquet), exports, submissions and boards.
+    """Rank systems from run directories and score files (CSV, TSV, JSONL, Parquet), exports, submissions and boards.
 
     A score file has the columns system, task, prompt_id and popularity, and may have category, repeat, status,
     task_hash, predictor, compliance and originality. Only comparable scores share a board: same prompts, same
@@ -71,8 +78,14 @@ def build(
     from popbench.publishing.build import build_board
     from popbench.publishing.pages import rebuild
     from popbench.scores.board_folder import is_board, read_board
+    from popbench.scores.score_files import PLAIN
     from popbench.scores.sources import read_all
+    from popbench.tables import read_form
 
+    try:
+        form = PLAIN if numbers is None else read_form(numbers)
+    except ValueError as error:
+        raise UsageError(f"--numbers: {error}") from None
     here = sources[0] if len(sources) == 1 and is_board(sources[0]) else None
     if out is None and here is None:
         raise click.UsageError("Missing option '--out': only a published board is written anew where it is.")
@@ -91,12 +104,12 @@ def build(
         assert out is not None
         if is_board(out):
             raise UsageError(f"{out} is a published board: popbench leaderboard add {out} RUN submits a run to it")
-        results, target = build_board(sources, out, title=title or "Leaderboard", common=common), out
+        results, target = build_board(sources, out, title=title or "Leaderboard", common=common, form=form), out
         names = ["README.md", "board.json", "index.html"]
     _tell(results, f"{target}: {', '.join(names)}")
     if push_to_hub is not None:
         assert results is not None
-        tell(hub.push(push_to_hub, results, read_all(sources), target, private=private))
+        tell(hub.push(push_to_hub, results, read_all(sources, form), target, private=private))
     return 0
 
 

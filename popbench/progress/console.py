@@ -20,7 +20,10 @@ def tell(line: str, *, err: bool = False) -> None:
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Make a console of rich that prints texts as `tell` does; its own styles and cursor movements work."""
+    """Make a console of rich that prints texts as `tell` does; its own styles and cursor movements work.
+
+    Texts are shown as they are: `[bold]` and `:fire:` are no codes in them.
+    """
     from rich.console import Console
     from rich.segment import Segment
 
@@ -30,4 +33,4 @@ def make_console(*, stderr: bool = False) -> Console:
                 safe = segment.control or segment.text.isprintable()
                 yield segment if safe else Segment(visible(segment.text), segment.style)
 
-    return Visible(stderr=stderr)
+    return Visible(stderr=stderr, markup=False, emoji=False, highlight=False)

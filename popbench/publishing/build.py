@@ -10,21 +10,46 @@ from popbench.errors import UsageError
 from popbench.files import read_json, write_files
 from popbench.leaderboard.results import compute
 from popbench.publishing.pages import NAMES, board_files
+from popbench.scores.score_files import PLAIN
+from popbench.scores.scores import Scores
 from popbench.scores.sources import read_all
+from popbench.tables import NumberForm
+
+MAX_SYSTEMS = 500
+"""Systems of a board: 500 are 124,750 pairs, which take some 25 seconds and 0.4 GB."""
 
 
 def build_board(
-    sources: Sequence[Path], out: Path, *, title: str = "Leaderboard", common: bool = False
+    sources: Sequence[Path],
+    out: Path,
+    *,
+    title: str = "Leaderboard",
+    common: bool = False,
+    form: NumberForm = PLAIN,
 ) -> dict[str, Any]:
     """Write README.md, board.json (results.json of all sources) and index.html into `out`; return board.json's content.
 
-    Raises UsageError if the scores do not compare, if files that are no board's would be replaced, and, unless
-    `common`, if a system lacks prompts or has samples in error.
+    `form` is that of numbers in score files. Raises UsageError if the scores do not compare, if there are too many
+    systems, if files that are no board's would be replaced, and, unless `common`, if a system lacks prompts or has
+    samples in error.
     """
     _check_out(out)
-    results = compute(read_all(sources), common=common)
+    scores = read_all(sources, form)
+    _check_systems(scores)
+    results = compute(scores, common=common)
     write_files(out, board_files(results, title))
     return results
+
+
+def _check_systems(all_scores: Sequence[Scores]) -> None:
+    """Raise UsageError for more systems than a board can compare pair by pair."""
+    for scores in all_scores:
+        count = len(scores.table.system_names)
+        if count > MAX_SYSTEMS:
+            raise UsageError(
+                f"{scores.source}: {count:,} systems, of {MAX_SYSTEMS:,} on a board at most, which compares all pairs: "
+                "leave some out, or rank parts of them"
+            )
 
 
 def _check_out(out: Path) -> None:

@@ -2,7 +2,8 @@
 
 Takes a corpus, an embedder and prompts; hands on references. `retriever` has the steps of the choice; `search` finds
 the nearest vectors; `index` is a part of a corpus on disk, sorted for both; `build` makes it from the corpus's rows;
-`embedder` checks what an embedder returns; `vectors` caches embeddings for all corpora and runs.
+`embedder` checks what an embedder returns; `advice` warns of poor references; `vectors` caches embeddings for all
+corpora and runs.
 """
 
 from popbench.retrieval.options import RetrievalOptions

@@ -7,6 +7,7 @@ from typing import Literal, Self
 import pydantic
 
 from popbench.options import Options
+from popbench.records import JSON
 
 RETRIEVAL_VERSION = 1
 """Raise this when the same options give other references. It is part of the fingerprint of modes with references."""
@@ -33,6 +34,20 @@ class RetrievalOptions(Options):
     order: Literal["nearest", "farthest", "popular"] = pydantic.Field(
         "nearest", description="what comes first among the popular references, and among the unpopular ones"
     )
+
+    popular_from: float | None = pydantic.Field(
+        None,
+        gt=0,
+        description="the least popularity of popular references; videos below it are the unpopular ones. Without it, "
+        "those are the least popular share of the tags",
+    )
+
+    def determining(self) -> dict[str, JSON]:
+        """Return the options that results depend on; `popular_from`, newer than old runs, only if it is given."""
+        options = super().determining()
+        if self.popular_from is None:
+            del options["popular_from"]
+        return options
 
     @pydantic.model_validator(mode="after")
     def _tags_are_chosen(self) -> Self:

@@ -30,6 +30,8 @@ from popbench.retrieval.vectors import unwritable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+ROWS_VERSION = 2
+"""Raise this when corpora read other rows from the same data: indexes are then made anew, of cached vectors."""
 _DIVERSE_AMONG = 5
 """Videos per wanted one from which `diversity` chooses."""
 _ROUGH = 1e-4
@@ -61,11 +63,11 @@ class Retriever:
         self.corpus_name = corpus_name or type(corpus).__name__
         self._fingerprint = corpus_fingerprint or fingerprint_of(corpus, f"corpus {self.corpus_name}")
         self._embedding = Embedding(embedder, embedder_name or type(embedder).__name__, embedder_fingerprint)
-        self._home = self._embedding.vectors.folder / digest(dict(self._fingerprint), self.part)
+        self._home = self._embedding.vectors.folder / digest(dict(self._fingerprint), self.part, ROWS_VERSION)
         self._index: Index | None = None
         self._titles: NDArray[np.float32] | None = None
         self._found: dict[tuple[str, RetrievalOptions], Found] = {}
-        self._splits: dict[tuple[tuple[int, ...], float], tuple[Slices, Slices]] = {}
+        self._splits: dict[tuple[tuple[int, ...], float, float | None], tuple[Slices, Slices]] = {}
 
     @property
     def folder(self) -> Path:
@@ -96,8 +98,9 @@ class Retriever:
         """Find the references of a prompt.
 
         With ratio r, the floor(r n) least popular of the n videos of the chosen tags are negatives, and floor(r k) of
-        the k references are negatives. If the tags have too few videos, there are fewer references. Ties are broken
-        by id. Raises UsageError for a corpus that cannot be used.
+        the k references are negatives; with a threshold of popularity, all videos below it are. If the tags have too
+        few videos, there are fewer references. Ties are broken by id. Raises UsageError for a corpus that cannot be
+        used.
         """
         cached = self._found.get((prompt, options))
         if cached is not None:
@@ -128,29 +131,30 @@ class Retriever:
         self, index: Index, query: NDArray[np.float32], pool: tuple[int, ...], options: RetrievalOptions
     ) -> tuple[tuple[Hit, ...], tuple[Hit, ...]]:
         unpopular = math.floor(options.negative_ratio * options.k)
-        positives, negatives = self._split(index, pool, options.negative_ratio)
+        positives, negatives = self._split(index, pool, options)
         return (
             tuple(self._hits(index, query, positives, options.k - unpopular, options, popular=True)),
             tuple(self._hits(index, query, negatives, unpopular, options, popular=False)),
         )
 
-    def _split(self, index: Index, pool: tuple[int, ...], ratio: float) -> tuple[Slices, Slices]:
-        """Split the videos of tags into popular ones and the floor(ratio n) least popular, as slices."""
-        if (pool, ratio) not in self._splits:
+    def _split(self, index: Index, pool: tuple[int, ...], options: RetrievalOptions) -> tuple[Slices, Slices]:
+        """Split the videos of tags into popular and unpopular ones, as slices."""
+        key = pool, options.negative_ratio, options.popular_from
+        if key not in self._splits:
             slices = [index.slice_of(tag) for tag in pool]
-            positions = np.concatenate([np.arange(start, end) for start, end in slices])
-            count = math.floor(ratio * len(positions))
-            if len(slices) > 1:  # a single slice is sorted already
-                positions = positions[np.lexsort((index.id_rank[positions], -index.popularity[positions]))]
-            least = np.sort(positions[len(positions) - count :])
-            cuts = [end - int(np.searchsorted(least, end) - np.searchsorted(least, start)) for start, end in slices]
+            if options.popular_from is None:
+                cuts = _least_popular(index, slices, options.negative_ratio)
+            else:  # popularity falls within a slice
+                falling = (-index.popularity[start:end] for start, end in slices)
+                below = (np.searchsorted(of_slice, -options.popular_from, "right") for of_slice in falling)
+                cuts = [start + int(count) for (start, _), count in zip(slices, below, strict=True)]
             if len(self._splits) >= _SPLITS:
                 self._splits.clear()
-            self._splits[pool, ratio] = (
+            self._splits[key] = (
                 [(start, cut) for (start, _), cut in zip(slices, cuts, strict=True)],
                 [(cut, end) for (_, end), cut in zip(slices, cuts, strict=True)],
             )
-        return self._splits[pool, ratio]
+        return self._splits[key]
 
     @staticmethod
     def _hits(
@@ -239,6 +243,16 @@ class Retriever:
         index = self.load()
         hashes = np.asarray([title_hash(prompt) for prompt in prompts], np.uint64)
         return [prompt for prompt, there in zip(prompts, np.isin(hashes, index.title_hashes), strict=True) if there]
+
+
+def _least_popular(index: Index, slices: Slices, ratio: float) -> list[int]:
+    """Return where in each slice the floor(ratio n) least popular of all their n videos start."""
+    positions = np.concatenate([np.arange(start, end) for start, end in slices])
+    count = math.floor(ratio * len(positions))
+    if len(slices) > 1:  # a single slice is sorted already
+        positions = positions[np.lexsort((index.id_rank[positions], -index.popularity[positions]))]
+    least = np.sort(positions[len(positions) - count :])
+    return [end - int(np.searchsorted(least, end) - np.searchsorted(least, start)) for start, end in slices]
 
 
 def _diverse(vectors: NDArray[np.float32], query: NDArray[np.float32], count: int, weight: float) -> list[int]:

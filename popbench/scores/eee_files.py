@@ -10,11 +10,11 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from popbench.errors import UsageError, damage, one_line
 from popbench.files import read_bytes, read_json, read_lines
 from popbench.records import JSON
+from popbench.tables import json_lines
 
 SCHEMA_VERSION = "0.3.0"
 INSTANCES = "_samples.jsonl"
@@ -48,33 +48,19 @@ def records(path: Path) -> Iterator[tuple[str, dict[str, JSON]]]:
     if path.is_dir():
         aggregates = [file for file in sorted(_below(path, "*.json")) if _is_aggregate(file)]
         instances = sorted({*map(_instances_of, aggregates), *_below(path, f"*{INSTANCES}")})
-    elif path.suffix == ".json":
+    elif path.suffix.lower() == ".json":
         aggregates, instances = [path], [_instances_of(path)]
     else:
         aggregates, instances = [], [path]
     for aggregate in aggregates:
         _check(aggregate)
     for file in instances:
-        for number, line in lines(file):
-            where = f"{file}: line {number}"
-            yield where, _record(line, where)
-
-
-def lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number, JSON object) of a JSONL file; raises UsageError that names the line with none."""
-    try:
-        for number, line in enumerate(read_lines(path), 1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise UsageError(f"{path}: line {number} is no JSON ({damage(error)})") from error
-            if not isinstance(record, dict):
-                raise UsageError(f"{path}: line {number} is no JSON object")
-            yield number, record
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read ({damage(error)})") from error
+        try:
+            for number, line in json_lines(file):
+                where = f"{file}: line {number}"
+                yield where, _record(line, where)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{file}: cannot be read ({damage(error)})") from error
 
 
 def _record(line: Mapping[str, JSON], where: str) -> dict[str, JSON]:

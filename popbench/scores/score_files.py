@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import math
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,19 +11,18 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from popbench.errors import UsageError, damage, unknown
-from popbench.files import opened, read_lines
+from popbench.errors import UsageError, unknown
 from popbench.prompting.originality import is_copy
 from popbench.records import JSON
 from popbench.scores import eee_files
 from popbench.scores.rows import Rows, ScoreRow
 from popbench.scores.scores import Scores
+from popbench.tables import FORMATS, NumberForm, PointWatch, TableFile, text_of, truth_of
 
 _FIELD = 2**17
 """Characters of a CSV field at most."""
 ROWS = 5_000_000
 """Rows of a Parquet file at most."""
-FORMATS = (".jsonl", ".csv", ".parquet")
 _REQUIRED = ("system", "task", "prompt_id", "popularity")
 _OPTIONAL = ("category", "repeat", "status", "task_hash", "predictor", "compliance", "originality")
 _EXPORTED = (
@@ -35,22 +34,32 @@ _COLUMNS = (*_REQUIRED, *_OPTIONAL, *_EXPORTED)
 _PER_TASK = ("system", "task", "task_hash", "predictor", *_EXPORTED)
 """Columns that are the same in all rows of a system and task."""
 
+PLAIN = NumberForm()
+"""Numbers without signs for thousands, and with points for decimals."""
+_OPTION = ", with --numbers of popbench leaderboard build"
+_NO_NUMBER = re.compile(r"\s*[+-]?(nan|inf(inity)?)\s*", re.IGNORECASE)
+_WHOLE = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII)
+
 _Placed = Iterable[tuple[str, Mapping[str, Any]]]
 """Rows, each with its place for messages: `scores.csv: row 3`."""
 
 
-def read_scores(path: Path) -> list[Scores]:
-    """Read a file of scores, or a folder of Every Eval Ever files; raises UsageError if it holds none."""
-    if path.is_dir() or path.suffix == ".json":
-        return _scores(path, eee_files.records(path))
-    if path.suffix not in FORMATS:
+def read_scores(path: Path, form: NumberForm = PLAIN) -> list[Scores]:
+    """Read a file of scores, or a folder of Every Eval Ever files; `form` is that of numbers in its texts.
+
+    Raises UsageError if it holds no scores.
+    """
+    ending = path.suffix.lower()
+    if path.is_dir() or ending == ".json":
+        return _scores(path, eee_files.records(path), form)
+    if ending not in FORMATS:
         possible = ", ".join((*FORMATS, ".json of Every Eval Ever"))
         raise UsageError(f"{path}: neither a run directory nor a score file (possible: {possible})")
-    if path.suffix == ".jsonl" and eee_files.is_instances(path):
-        return _scores(path, eee_files.records(path))
+    if FORMATS[ending] == "jsonl" and eee_files.is_instances(path):
+        return _scores(path, eee_files.records(path), form)
     records = _Records(path)
     try:
-        scores = _scores(path, ((f"{path}: row {number}", record) for number, record in enumerate(records, 1)))
+        scores = _scores(path, ((f"{path}: row {number}", record) for number, record in records), form)
     except UsageError:
         if not records.broken:  # a misspelt column explains better what is missing in a row
             deque(records, maxlen=0)
@@ -61,14 +70,25 @@ def read_scores(path: Path) -> list[Scores]:
 
 
 def _check_columns(path: Path, columns: Mapping[str, None]) -> None:
-    """Raise UsageError if a file lacks a column, or is a run's samples.jsonl."""
+    """Raise UsageError if a file lacks a column, has one under a similar name, or is a run's samples.jsonl."""
     if {"scores", "video_sha256"} <= columns.keys():
         raise UsageError(f"{path}: the samples of a run are ranked with what its run.json says: name its directory")
+    by_fold = {_fold(name): name for name in columns if name not in _COLUMNS}
     for column in _REQUIRED:
         if column not in columns:
-            close = get_close_matches(column, columns, n=1)
+            close = [by_fold[column]] if column in by_fold else get_close_matches(column, columns, n=1)
             hint = f": is it {close[0]!r}?" if close else ""
             raise UsageError(f"{path}: column {column!r} is missing{hint} (columns: {', '.join(columns) or 'none'})")
+    for column in _COLUMNS:
+        if column in by_fold:  # a board without its categories, or its demo flag, would look like any other
+            other = by_fold[column]
+            problem = f"stands beside {column!r}" if column in columns else f"is not read: is it {column!r}?"
+            raise UsageError(f"{path}: column {other!r} {problem} Rename it, or leave it out")
+
+
+def _fold(name: str) -> str:
+    """Return a column's name without case, and with words parted as popbench's columns have them."""
+    return "_".join(re.split(r"[\s_-]+", name.strip("\ufeff\u200b").strip().casefold()))
 
 
 @dataclass
@@ -90,12 +110,14 @@ class _Facts:
         return {key[2]: value for key, value in self.facts.items() if key[:2] == (kind, name)}
 
 
-def _scores(path: Path, records: _Placed) -> list[Scores]:
-    facts = _Facts(path)
+def _scores(path: Path, records: _Placed, form: NumberForm) -> list[Scores]:
+    facts, watch = _Facts(path), PointWatch(form)
     by_predictor: dict[str, Scores] = {}
     seen: set[tuple[str, ...]] = set()
     for where, record in records:
-        row, texts = _read_row(record, where)
+        row, texts = _read_row(record, where, form)
+        if row.popularity and isinstance(record.get("popularity"), str):
+            watch.see(texts["popularity"])
         predictor = texts["predictor"]
         scores = by_predictor.get(predictor)
         if scores is None:
@@ -107,6 +129,8 @@ def _scores(path: Path, records: _Placed) -> list[Scores]:
             _learn(facts, scores, row, texts, where)
     if not by_predictor:
         raise UsageError(f"{path}: no rows")
+    if (problem := watch.problem()) is not None:
+        raise UsageError(f"{path}: popularity {problem}{_OPTION}")
     for predictor, scores in by_predictor.items():
         predictor_facts = facts.of("predictor", predictor)
         scores.predictor = predictor_facts["name"] or predictor or "unnamed"
@@ -120,11 +144,12 @@ def _scores(path: Path, records: _Placed) -> list[Scores]:
 
 def _learn(facts: _Facts, scores: Scores, row: ScoreRow, texts: Mapping[str, str], where: str) -> None:
     """Add the facts that a row states besides its score; raises UsageError if another row contradicts them."""
-    prompts = _number(texts["task_prompts"], "task_prompts", where) if texts["task_prompts"] else None
+    prompts = _whole_number(texts["task_prompts"], "task_prompts", where) if texts["task_prompts"] else None
     facts.learn(
         "task", row.task, {"hash": texts["task_hash"] or None, "group": texts["task_group"], "prompts": prompts}
     )
-    predictor_facts = {"name": texts["predictor_name"], "unit": texts["unit"], "demo flag": _demo(texts["demo"], where)}
+    demo = bool(_truth(texts, "demo", where))  # a row that leaves it out is taken for none
+    predictor_facts = {"name": texts["predictor_name"], "unit": texts["unit"], "demo flag": demo}
     facts.learn("predictor", texts["predictor"], predictor_facts)
     facts.learn(f"on task {row.task!r} system", row.system, {"fingerprint": texts["system_fingerprint"]})
     facts.learn("mode", texts["mode"], {"name": texts["mode_name"]})
@@ -139,63 +164,41 @@ def _learn(facts: _Facts, scores: Scores, row: ScoreRow, texts: Mapping[str, str
         scores.mode_fingerprints.setdefault(texts["mode"], {})[row.task] = texts["mode_fingerprint"]
 
 
-class _Records(Iterator[Mapping[str, Any]]):
-    """Reads a file's rows one by one, without guessing that a value is a number or a date.
+class _Records(Iterator[tuple[int, Mapping[str, Any]]]):
+    """Reads a file's numbered rows one by one, without guessing that a value is a number or a date.
 
     Only the columns that boards use are kept of a row. `columns` has the names of all columns read so far; `broken` is
     true once the file cannot be read further.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._table = TableFile(path, short_rows=True, longest_field=_FIELD)
         self._rows = self._read()
         self.columns: dict[str, None] = {}
         self.broken = False
 
-    def __next__(self) -> Mapping[str, Any]:
+    def __next__(self) -> tuple[int, Mapping[str, Any]]:
         try:
             return next(self._rows)
-        except StopIteration:
-            raise
         except UsageError:
             self.broken = True
             raise
-        except Exception as error:  # the readers' own errors have no common base
-            self.broken = True
-            raise UsageError(f"{self._path}: cannot be read ({damage(error)})") from error
 
-    def _read(self) -> Iterator[Mapping[str, Any]]:
-        path = self._path
-        if path.suffix == ".jsonl":
-            for _, record in eee_files.lines(path):
-                self.columns |= dict.fromkeys(record)
-                yield _columns_of(record)
-        elif path.suffix == ".csv":
-            csv.field_size_limit(_FIELD)  # one for the whole process, which other readers may have raised
-            reader = csv.DictReader(read_lines(path), strict=True)
-            self.columns |= dict.fromkeys(reader.fieldnames or [])
-            for number, row in enumerate(reader, 1):
-                if None in row:
-                    raise UsageError(f"{path}: row {number} has more values than there are columns")
-                yield _columns_of(row)
-        else:
-            from pyarrow.parquet import ParquetFile
-
-            with opened(path) as data, ParquetFile(data) as table:
-                if table.metadata.num_rows > ROWS:  # a small file can hold billions of equal rows
-                    raise UsageError(f"{path}: {table.metadata.num_rows:,} rows, of {ROWS:,} at most")
-                self.columns |= dict.fromkeys(table.schema_arrow.names)
-                if columns := [name for name in _COLUMNS if name in self.columns]:
-                    for batch in table.iter_batches(5_000, columns=columns):
-                        yield from batch.to_pylist()
+    def _read(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        whole = self._table.format != "jsonl"  # a row of JSONL may have columns that rows before it leave out
+        if whole:
+            self.columns |= dict.fromkeys(filter(None, self._table.columns()))
+        wanted = [name for name in _COLUMNS if name in self.columns]
+        if whole and not wanted:
+            return
+        for number, row in self._table.rows(wanted, most=ROWS):
+            if not whole:
+                self.columns |= dict.fromkeys(row)
+            yield number, {name: row[name] for name in _COLUMNS if name in row}
 
 
-def _columns_of(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: record[name] for name in _COLUMNS if name in record}
-
-
-def _read_row(record: Mapping[str, Any], where: str) -> tuple[ScoreRow, dict[str, str]]:
-    texts = {key: _text(record.get(key)) for key in _COLUMNS}
+def _read_row(record: Mapping[str, Any], where: str, form: NumberForm) -> tuple[ScoreRow, dict[str, str]]:
+    texts = {key: _text(record.get(key), key, where) for key in _COLUMNS}
     for key in ("system", "task", "prompt_id"):
         if not texts[key]:
             raise UsageError(f"{where}: {key} is empty")
@@ -208,54 +211,70 @@ def _read_row(record: Mapping[str, Any], where: str) -> tuple[ScoreRow, dict[str
     if status not in ("ok", "invalid", "error"):
         raise UsageError(f"{where}: {unknown('status', status, ['ok', 'invalid', 'error'])}")
     popularity: float | None = None
-    if status != "error":
-        try:
-            popularity = float(texts["popularity"] or (0 if status == "invalid" else math.nan))
-        except ValueError:
-            raise UsageError(f"{where}: popularity {texts['popularity']!r} is not a number") from None
-    repeat = _number(texts["repeat"] or "0", "repeat", where)
-    compliance = {"true": True, "false": False}.get(texts["compliance"].lower())
+    if status != "error" and not texts["popularity"].strip():
+        popularity = 0.0 if status == "invalid" else math.nan
+    elif status != "error":
+        popularity = _popularity(record.get("popularity"), texts["popularity"], where, form)
+    repeat = _whole_number(texts["repeat"] or "0", "repeat", where)
+    originality = _originality(record.get("originality"), texts["originality"], where, form)
     row = ScoreRow(
         texts["system"], texts["task"], texts["prompt_id"], repeat, texts["category"] or "all", status,
-        popularity, compliance, is_copy(_originality(texts["originality"], where)),
+        popularity, _truth(texts, "compliance", where), is_copy(originality),
     )  # fmt: skip
     return row, texts
 
 
-def _originality(text: str, where: str) -> float | None:
-    if not text:
+def _text(value: Any, key: str, where: str) -> str:
+    try:
+        return text_of(value)
+    except ValueError as error:
+        problem = f"{value!r:.60} is not a number" if key == "popularity" else error
+        raise UsageError(f"{where}: {key} {problem}") from None
+
+
+def _popularity(value: Any, text: str, where: str, form: NumberForm) -> float:
+    try:
+        return _float(value, text, form)
+    except ValueError:
+        raise UsageError(f"{where}: popularity {text!r:.60} is not a number{_advice(value, text, form)}") from None
+
+
+def _originality(value: Any, text: str, where: str, form: NumberForm) -> float | None:
+    if not text.strip():
         return None
     try:
-        value = float(text)
+        number = _float(value, text, form)
+        if not 0 <= number <= 1:
+            raise ValueError(text)
     except ValueError:
-        value = math.nan
-    if not 0 <= value <= 1:
-        raise UsageError(f"{where}: originality {text!r} is not a number from 0 to 1")
-    return value
+        advice = _advice(value, text, form)
+        raise UsageError(f"{where}: originality {text!r:.60} is not a number from 0 to 1{advice}") from None
+    return number
 
 
-def _number(text: str, column: str, where: str) -> int:
+def _float(value: Any, text: str, form: NumberForm) -> float:
+    """Return a number; raises ValueError. Texts are read in the given form, numbers of JSON and Parquet as they are."""
+    return form.number(text) if isinstance(value, str) and not _NO_NUMBER.fullmatch(text) else float(text)
+
+
+def _advice(value: Any, text: str, form: NumberForm) -> str:
+    advice = form.advice(text) if isinstance(value, str) else ""
+    return advice and advice + _OPTION
+
+
+def _whole_number(text: str, column: str, where: str) -> int:
     try:
-        return int(text) if "." not in text else _whole(float(text))
-    except (ValueError, OverflowError):
-        raise UsageError(f"{where}: {column} {text!r} is not a whole number") from None
+        if not _WHOLE.fullmatch(text.strip()):
+            raise ValueError(text)
+        return int(text.partition(".")[0])
+    except ValueError:  # also for thousands of digits
+        raise UsageError(f"{where}: {column} {text!r:.60} is not a whole number") from None
 
 
-def _whole(value: float) -> int:
-    if value != int(value):
-        raise ValueError(value)
-    return int(value)
-
-
-def _demo(text: str, where: str) -> bool:
-    """Return whether a row says that it is a demonstration's; one that leaves it out is taken for none."""
-    flag = {"": False, "false": False, "true": True}.get(text.lower())
-    if flag is None:
-        raise UsageError(f"{where}: demo {text!r} is neither true nor false")
-    return flag
-
-
-def _text(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return str(value)
+def _truth(texts: Mapping[str, str], column: str, where: str) -> bool | None:
+    """Return what a column says; None if it is empty."""
+    try:
+        return truth_of(texts[column])
+    except ValueError as error:
+        unknown_is = " (empty where it is not known)" if column == "compliance" else ""
+        raise UsageError(f"{where}: {column} {error}{unknown_is}") from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from popbench.files import MAX_FILE_BYTES, opened
 from popbench.local import check_card, plain_places
 from popbench.records import JSON
 from popbench.specs import path_exists
+from popbench.tasks.written import as_text, is_json, read_json_rows, rows_of
 
 READERS = ("json", "csv", "parquet", "text", "arrow")
 MAX_ROWS = 1_000_000
@@ -75,26 +77,34 @@ def load_rows(dataset: Mapping[str, JSON], task: str, path: Path, copy: str | No
     # Files on this machine are read through a cache of their own: the shared one may be stale, or not writable.
     local = copy is not None or (source in _FORMATS.values() and "://" not in str(arguments.get("data_files")))
     try:
-        with _quiet(datasets), plain_places(), tempfile.TemporaryDirectory() as cache:
+        with _quiet(datasets), _no_lost_cells(), plain_places(), tempfile.TemporaryDirectory() as cache:
             if local and not saved:
-                arguments |= {"cache_dir": cache, "keep_in_memory": True}
+                arguments["cache_dir"] = cache
+            text = False
             if saved:
                 data: Any = datasets.load_from_disk(source)
                 data = data[arguments.get("split", "train")] if isinstance(data, datasets.DatasetDict) else data
             else:
-                data = datasets.load_dataset(source, **{"split": "train", **arguments})
+                split = arguments.pop("split", "train")
+                if _is_here(arguments, source):
+                    builder = datasets.load_dataset_builder(source, **arguments)
+                    if is_json(builder) and split is not None:
+                        return read_json_rows(builder, str(split), MAX_ROWS)
+                    how = as_text(builder)
+                    arguments, text = {**arguments, **how}, bool(how)
+                data = datasets.load_dataset(source, split=split, keep_in_memory=local, **arguments)
             if isinstance(data, dict):
                 raise UsageError(f"{path}: dataset.split is missing (possible: {', '.join(data)})")
             if len(data) > MAX_ROWS:
                 raise UsageError(f"{path}: data set {source!r} has {len(data):,} rows, of {MAX_ROWS:,} at most")
-            plain = all(isinstance(feature, datasets.Value) for feature in (data.features or {}).values())
-            return (
-                data.to_list() if plain else [dict(row) for row in data]
-            )  # images and the like are decoded row by row
+            rows = rows_of(data)
+            return [row for row in rows if any(row.values())] if text else rows  # spreadsheets leave rows of separators
     except UsageError:
         raise
     except Exception as error:
-        cause = error.__cause__ or error
+        cause: BaseException | str = error.__cause__ or error
+        if isinstance(cause, Warning):
+            cause = "a row has more cells than the header: a value with the separator in it needs quotes"
         hint = "" if copy or "data_files" in arguments else f"; a local copy is given as {task},path=FILE_OR_DIR"
         raise UsageError(f"{path}: data set {source!r} cannot be loaded: {one_line(cause, 200)}{hint}") from error
 
@@ -120,18 +130,35 @@ def _quiet(datasets: Any) -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
+@contextmanager
+def _no_lost_cells() -> Iterator[None]:
+    """Raise an error where pandas would leave out cells of rows with too many of them, with a warning."""
+    from pandas.errors import ParserWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ParserWarning)
+        yield
+
+
 def _local(copy: Path, original: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments for a local copy: a data file, a folder of `save_to_disk`, or a folder of data files."""
     split = original.get("split", "train")
     if copy.is_file():
-        if copy.suffix not in _FORMATS:
+        ending = copy.suffix.lower()
+        if ending not in _FORMATS:
             raise UsageError(f"{copy}: cannot be loaded as a data set (possible: {', '.join(_FORMATS)})")
-        delimiter = {"delimiter": "\t"} if copy.suffix == ".tsv" else {}
-        return {"path": _FORMATS[copy.suffix], "data_files": str(copy), "split": "train", **delimiter}
+        delimiter = {"delimiter": "\t"} if ending == ".tsv" else {}
+        return {"path": _FORMATS[ending], "data_files": str(copy), "split": "train", **delimiter}
     if not copy.is_dir():
         raise UsageError(f"{copy}: no such file or folder")
     saved = (copy / "dataset_dict.json").exists() or (copy / "state.json").exists()
     return {"path": str(copy), "split": split, "saved": saved}
+
+
+def _is_here(arguments: Mapping[str, Any], source: str) -> bool:
+    """Return whether all data lie on this machine, so that they are read anew and not from the hub's cache."""
+    places = [source, *_places(arguments)]
+    return all("://" not in place for place in places) and (source in READERS or path_exists(source))
 
 
 def _absolute(value: Any, folder: Path) -> Any:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from popbench.errors import UsageError, unknown
-from popbench.records import JSON, Prompt
+from popbench.records import Prompt
 from popbench.registry import load_registry
 from popbench.specs import parse_spec, path_exists
 from popbench.tasks.datasets import load_rows
 from popbench.tasks.schema import Listed, TaskFile, find_task_files, read_task_file
 from popbench.tasks.task import Task
+from popbench.tasks.where import meets, unmatched
 
 
 def registered_tasks() -> list[Listed]:
@@ -110,22 +111,32 @@ def _prompts(file: TaskFile, path: Path, rows: list[dict[str, Any]]) -> Iterator
         for column in (fields.id, fields.prompt, category, *file.where):
             if column is not None and column not in columns:
                 raise UsageError(f"{path}: {unknown('column', column, columns)}")
-    kept = [row for row in rows if all(_meets(row[key], value) for key, value in file.where.items())]
+    for key, wanted in file.where.items():
+        for value in wanted if isinstance(wanted, list) else [wanted]:
+            if not any(meets(row[key], value) for row in rows):
+                raise UsageError(f"{path}: where: matches no row {unmatched(key, value, [row[key] for row in rows])}")
+    kept = [row for row in rows if all(meets(row[key], value) for key, value in file.where.items())]
     for position, row in enumerate(kept):
+        where = f"{path}: row {position + 1}"
         text = row[file.fields.prompt]
         if not isinstance(text, str) or not text.strip():
-            raise UsageError(
-                f"{path}: row {position + 1}: the prompt is empty or no text ({json.dumps(text, default=str)})"
-            )
-        for key in (file.fields.id, file.fields.category):
-            if isinstance(key, str) and (row[key] is None or not str(row[key]).strip()):
-                raise UsageError(f"{path}: row {position + 1}: {key} is empty")
-        id_ = str(row[file.fields.id]) if file.fields.id else f"{position + 1:04d}"
-        yield Prompt(id_, text, _category(file, path, row, position, len(kept)), file.task)
+            raise UsageError(f"{where}: the prompt is empty or no text ({json.dumps(text, default=str)})")
+        for named in (file.fields.id, file.fields.category):
+            if isinstance(named, str) and (row[named] is None or not _text(row[named], named, where).strip()):
+                raise UsageError(f"{where}: {named} is empty")
+        id_ = _text(row[file.fields.id], file.fields.id, where) if file.fields.id else f"{position + 1:04d}"
+        category = _category(file, path, row, position, len(kept))
+        yield Prompt(id_, _text(text, file.fields.prompt, where), category, file.task)
 
 
-def _meets(value: JSON, wanted: JSON) -> bool:
-    return value in wanted if isinstance(wanted, list) else bool(value == wanted)
+def _text(value: Any, column: str, where: str) -> str:
+    """Return a value as text: what was written, or how Python writes it if its column has a type."""
+    try:
+        text = value.decode() if isinstance(value, bytes) else str(value)
+        text.encode()  # half a surrogate pair, by a JSON escape, can be written to no file
+    except UnicodeError:
+        raise UsageError(f"{where}: {column} is no valid text") from None
+    return text
 
 
 def _category(file: TaskFile, path: Path, row: Mapping[str, Any], position: int, total: int) -> str:
@@ -133,7 +144,7 @@ def _category(file: TaskFile, path: Path, row: Mapping[str, Any], position: int,
     if category is None:
         return "all"
     if isinstance(category, str):
-        return str(row[category])
+        return _text(row[category], category, f"{path}: row {position + 1}")
     if total != category.blocks_of * len(category.names):
         raise UsageError(
             f"{path}: {total} rows, but blocks_of: {category.blocks_of} with {len(category.names)} names "

@@ -160,3 +160,18 @@ def test_a_cache_that_cannot_be_written_names_the_variable(
     done = run("corpus", "build", "--corpus", corpus, "--embedder", "hashing")
     assert done.status == 2
     assert "POPBENCH_CACHE" in done.line
+
+
+def test_show_and_build_warn_of_poor_references_and_name_the_options(run: Run, corpus: str) -> None:
+    where = ("--corpus", corpus, "--embedder", "hashing")
+    done = run("corpus", "build", *where)
+    assert "fewer than 50 videos" in done.out
+    assert "tag_by=none" in done.out
+    assert "popular_from=N" in done.out
+    assert json.loads(run("corpus", "build", *where, "--json").out)["remarks"]
+    done = run("corpus", "show", "noodles", *where)
+    assert "videos, for 10 references; tag_by=none" in done.out
+    remarks = json.loads(run("corpus", "show", "noodles", *where, "--json").out)["remarks"]
+    assert any("tag_by=none" in line for line in remarks)
+    done = run("corpus", "show", "noodles", *where, "--mode", "pe,k=2,tag_by=none,popular_from=1")
+    assert "tag_by" not in done.out

@@ -43,7 +43,7 @@ def command(model: Path, **given: Any) -> int:
 def _eval(progress: Progress, model: Path, given: dict[str, Any]) -> int:
     import json
 
-    from rich.console import Console
+    from popbench.progress.console import make_console
 
     from popbench.errors import UsageError
     from popbench_mmra import folder as folders
@@ -70,7 +70,7 @@ def _eval(progress: Progress, model: Path, given: dict[str, Any]) -> int:
     if given["as_json"]:
         click.echo(json.dumps({**metrics, "remarks": remarks}, ensure_ascii=False))
         return 0
-    shared.show_metrics(metrics, card["target"], Console())
+    shared.show_metrics(metrics, card["target"], make_console())
     for line in remarks:
         click.echo(line)
     return 0

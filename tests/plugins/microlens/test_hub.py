@@ -357,3 +357,17 @@ def test_columns_and_splits_that_the_hub_lacks_are_told(cache: Path) -> None:
     assert "split=trian" in line
     assert "train" in line
     assert "no such file, and it is no data set of the hub" in only(table(path="a/b/c"))
+
+
+def test_class_labels_of_a_hub_data_set_are_their_names(cache: Path) -> None:
+    import datasets
+
+    rows = {"name": ["A", "B", "C"], "topic": [1, 0, -1], "comments": [3, 2, 1]}
+    features = {"name": datasets.Value("string"), "comments": datasets.Value("int64")}
+    features |= {"topic": datasets.ClassLabel(names=["Music", "News"])}
+    file = cached(cache, name="lab/videos")
+    datasets.Dataset.from_dict(rows, features=datasets.Features(features)).to_parquet(file.resolve())
+    options = {"path": "lab/videos", "title": "name", "popularity": "comments", "tag": "topic"}
+    corpus = Table(TableOptions.model_validate(options))
+    assert corpus.check() == []
+    assert [row.tag for row in corpus.rows("all")] == ["News", "Music", "all"]

@@ -26,7 +26,7 @@ ROWS: list[dict[str, Any]] = [
     {
         "key": f"{number:03}",
         "name": f'Video {number}, the "best"',
-        "about": f"About\nnumber {number}",
+        "about": f"About; number {number}",
         "said": f"Said {number}",
         "topic": ["Game", "Film and TV"][number % 2],
         "comments": 3 * number,
@@ -45,7 +45,8 @@ def write(file: Path, rows: Sequence[Row] = ROWS) -> Path:
         file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     else:
         with file.open("w", newline="", encoding="utf-8") as out:
-            writer = csv.DictWriter(out, list(rows[0]), delimiter="\t" if file.suffix == ".tsv" else ",")
+            plain = {"delimiter": "\t", "quoting": csv.QUOTE_NONE, "quotechar": None}  # quotes are no signs in TSV
+            writer = csv.DictWriter(out, list(rows[0]), **(plain if file.suffix == ".tsv" else {}))
             writer.writeheader()
             writer.writerows(rows)
     return file
@@ -116,9 +117,9 @@ def test_texts_stay_texts_and_numbers_become_texts(tmp_path: Path) -> None:
     file = text(tmp_path / "a.csv", "key,name,comments\n007,1e3,1\n7,null,2.50\n")
     rows = list(plain(file, id="key").rows("all"))
     assert [(row.id, row.title, row.popularity) for row in rows] == [("007", "1e3", 1), ("7", "null", 2.5)]
-    lines = ({"key": 7, "name": 12.5, "comments": "3"}, {"key": 8.0, "name": "x", "comments": 4.0})
-    rows = list(plain(write(tmp_path / "a.jsonl", lines), id="key").rows("all"))
-    assert [(row.id, row.title, row.popularity) for row in rows] == [("7", "12.5", 3), ("8", "x", 4)]
+    lines = '{"key": 7, "name": 12.50, "comments": "3"}\n{"key": 8.0, "name": "x", "comments": 4.0}\n'
+    rows = list(plain(text(tmp_path / "a.jsonl", lines), id="key").rows("all"))
+    assert [(row.id, row.title, row.popularity) for row in rows] == [("7", "12.50", 3), ("8.0", "x", 4)]
 
 
 def test_byte_order_marks_blank_lines_and_crlf_are_no_rows(tmp_path: Path) -> None:
@@ -182,7 +183,8 @@ def test_a_popularity_that_is_no_number_is_named_with_its_row(tmp_path: Path, fo
 
 def test_the_line_about_a_popularity_says_what_it_is(tmp_path: Path) -> None:
     file = write(tmp_path / "a.csv", [{"name": "a", "comments": "abc"}])
-    assert refusal(lambda: list(plain(file).rows("test"))) == f"{file}: row 1: comments 'abc' is not a number"
+    advice = "(on_error=skip leaves such rows out)"
+    assert refusal(lambda: list(plain(file).rows("test"))) == f"{file}: row 1: comments 'abc' is not a number {advice}"
 
 
 @pytest.mark.parametrize("value", [None, True, [1], {"a": 1}, float("nan"), float("inf"), -0.5, 10**400])
@@ -210,7 +212,7 @@ def test_an_id_that_stands_twice_is_named_with_both_rows(tmp_path: Path, form: s
     file = write(tmp_path / f"a.{form}", rows)
     for part in ("test", "all"):
         line = refusal(lambda part=part: read(file, part, id="key", parts="part"))  # type: ignore[misc]
-        assert line == f"{file}: id 'x' stands in rows 3 and 9"
+        assert line.startswith(f"{file}: id 'x' stands in rows 3 and 9: dedupe=max, last or first takes one")
 
 
 # -- what is wrong with files
@@ -234,10 +236,12 @@ def test_a_column_that_is_not_there_is_told_before_rows_are_read(tmp_path: Path,
         ("a.csv", "name,comments\na,1\nb, c,2\n", "row 2 (line 3) has 3 fields and the header 2"),
         ("a.csv", "name,comments\na,1\nb\n", "row 2 (line 3) has 1 fields and the header 2"),
         ("a.csv", 'name,comments\na,1\n"b,2\nc,3\n', "cannot be read: unexpected end of data"),
-        ("a.tsv", "name,comments\na,1\n", "unknown column 'name'"),
-        ("a.jsonl", '{"name": "a", "comments": 1}\n{"name": "b", \n', "line 2: not JSON"),
-        ("a.jsonl", '{"name": "a", "comments": 1}\n\n[1]\n', "line 3: not a JSON object"),
-        ("a.jsonl", "[" * 100_000, "line 1: not JSON"),
+        ("a.tsv", "name,comments\na,1\n", "its separator seems to be a comma: name it .csv"),
+        ("a.csv", "name\tcomments\na\t1\n", "its separator seems to be a tab: name it .tsv"),
+        ("a.jsonl", '{"name": "a", "comments": 1}\n{"name": "b", \n', "line 2 is no JSON"),
+        ("a.jsonl", '{"name": "a", "comments": 1}\n\n[1]\n', "line 3 is no JSON object"),
+        ("a.jsonl", "[" * 100_000, "line 1 is no JSON"),
+        ("a.jsonl", '{"name": "a", "comments": 1, "name": "b"}\n', "line 1: key 'name' stands there twice"),
         ("a.parquet", "PAR1 no", "no Parquet file"),
         ("a.parquet", "", "no Parquet file"),
         ("a.xlsx", "x", "cannot be read as a table (possible: .csv, .tsv, .jsonl, .ndjson, .parquet)"),
@@ -255,7 +259,7 @@ def test_a_file_that_cannot_be_read_is_told_in_one_line(tmp_path: Path, name: st
 def test_text_in_another_encoding_is_refused(tmp_path: Path) -> None:
     for name, content in (("a.csv", "name,comments\ncafé,1\n"), ("a.jsonl", '{"name": "café", "comments": 1}')):
         (tmp_path / name).write_bytes(content.encode("latin-1"))
-        assert "not UTF-8 text" in refusal(lambda name=name: list(plain(tmp_path / name).rows("test")))  # type: ignore[misc]
+        assert "is no UTF-8 text" in refusal(lambda name=name: list(plain(tmp_path / name).rows("test")))  # type: ignore[misc]
 
 
 def test_paths_that_are_no_file_are_told_apart(tmp_path: Path) -> None:
@@ -323,11 +327,6 @@ def test_a_large_file_is_read_row_by_row(tmp_path: Path, form: str) -> None:
     count, peak = map(int, done.stdout.split())
     assert count == 20_000
     assert peak < 17e6  # the file has more than 20 MB
-
-
-def test_a_table_with_semicolons_says_how_to_save_it(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("name;comments\na cat;3\n")
-    assert "its separator seems to be a semicolon" in refusal(lambda: list(plain(tmp_path / "a.csv").rows("test")))
 
 
 def test_a_field_may_be_long(tmp_path: Path) -> None:
