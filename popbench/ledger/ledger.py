@@ -29,6 +29,7 @@ from popbench.ledger.opening import (
     SCHEMA_VERSION,
     Tell,
     advice,
+    check_pages,
     connect,
     has_table,
     migrate,
@@ -85,9 +86,7 @@ class Done:
 class Ledger:
     """The ledger of a run directory. One process writes it; other threads of that process may read."""
 
-    def __init__(
-        self, path: Path, *, read_only: bool = False, at_rest: bool = False, tell: Tell | None = None
-    ) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, at_rest: bool = False, tell: Tell | None = None) -> None:
         """Open a ledger, or make it; raises UsageError if that fails.
 
         `at_rest` says that no process writes it: it is then read without files beside it, also on a read-only disk.
@@ -116,6 +115,7 @@ class Ledger:
         try:
             guard(db, TRIGGERS)
             if mode == "rw":
+                check_pages(db, self._path)
                 db.execute("PRAGMA journal_mode=WAL")
                 db.execute("PRAGMA synchronous=NORMAL")
                 db.execute("PRAGMA recursive_triggers=ON")  # else REPLACE would not subtract the old row
@@ -326,7 +326,10 @@ class Ledger:
         """Add up calls: (digest of the component, empty if unknown, stage, number, seconds, seconds times GPUs)."""
         with self._reading() as db:
             query = "SELECT * FROM spent" if has_table(db, "spent") else sum_calls(with_null_column("calls"))
-            return db.execute(query).fetchall()
+            rows = db.execute(query).fetchall()
+        if any(not isinstance(value, int | float) for row in rows for value in row[2:]):
+            raise self.damaged("its sums are no numbers")
+        return rows
 
     def used(self) -> list[tuple[str, str, int]]:
         """Add up the tokens of calls: (digest of the component, empty if unknown, kind of token, number)."""

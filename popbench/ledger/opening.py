@@ -1,4 +1,4 @@
-"""Opens a ledger's file: makes a new one, brings one of an earlier release up to date, and waits for other processes."""
+"""Opens a ledger's file: makes a new one, brings an earlier one up to date, and waits for other processes."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ PATIENCE = 60.0
 _TRY = 1.0
 """Seconds that SQLite itself waits in one try."""
 _PAUSE = 0.05
+_QUICKLY_CHECKED = 2**26
+"""Bytes of a ledger whose pages are checked when it is opened for writing: that takes up to half a second."""
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _BESIDE = ("-journal", "-wal", "-shm")
 """Ends of the names of SQLite's own files beside a database."""
@@ -45,7 +47,11 @@ DAMAGED = "restore a copy, or move the run away to start anew"
 
 def advice(error: BaseException) -> str:
     """Return what to do about an error of SQLite; for all that is not the file's surroundings, it is damaged."""
-    return ADVICE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, DAMAGED)
+    return ADVICE.get(_code(error), DAMAGED)
+
+
+def _code(error: BaseException) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF  # text that is no UTF-8 gives an error without a code
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -68,7 +74,7 @@ def patiently(work: Callable[[], T], path: Path, tell: Tell | None) -> T:
         try:
             return work()
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in _LOCKED or time.monotonic() >= until:
+            if _code(error) not in _LOCKED or time.monotonic() >= until:
                 raise
         if not told:
             tell(f"{path}: another process holds the ledger: waiting up to {PATIENCE:g} seconds for it")
@@ -101,9 +107,9 @@ def prepare(path: Path) -> None:
     """
     if unfinished(path):
         with path.with_name(f"{path.name}-journal").open("rb") as journal:
-            if journal.seek(0, 2) > len(_SUPER_JOURNAL) and journal.seek(-len(_SUPER_JOURNAL), 2):
-                if journal.read() == _SUPER_JOURNAL:
-                    raise sqlite3.DatabaseError("its journal names another file, which popbench never does")
+            journal.seek(max(0, journal.seek(0, 2) - len(_SUPER_JOURNAL)))
+            if journal.read() == _SUPER_JOURNAL:
+                raise sqlite3.DatabaseError("its journal names another file, which popbench never does")
         with closing(connect(path, "rw")) as db:
             db.execute("SELECT 1 FROM sqlite_master").fetchone()
     with suppress(FileNotFoundError):
@@ -126,6 +132,15 @@ def unfinished(path: Path) -> bool:
     with suppress(OSError):
         return path.with_name(f"{path.name}-journal").stat().st_size > 0
     return False
+
+
+def check_pages(db: sqlite3.Connection, path: Path) -> None:
+    """Raise sqlite3.DatabaseError if a ledger's pages do not fit together; a large one is not looked at."""
+    if path.stat().st_size > _QUICKLY_CHECKED:
+        return
+    (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise sqlite3.DatabaseError(f"its pages are damaged: {found}")
 
 
 def migrate(db: sqlite3.Connection) -> None:
