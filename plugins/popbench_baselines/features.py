@@ -43,10 +43,19 @@ def title_features(title: str) -> NDArray[np.float32]:
     return np.concatenate([np.array(form, np.float32), bag / np.float32(max(1, len(words)) ** 0.5)])
 
 
+def thinned(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the rows and columns of a frame that features are made of: those of a thinned one are the same."""
+    stride = _stride(*frame.shape[:2])
+    return frame[::stride, ::stride].copy()
+
+
+def _stride(height: int, width: int) -> int:
+    return max(1, min(height, width) // 44)
+
+
 def video_features(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the features of frames (n, height, width, 3): light, contrast, colour, motion, bright areas."""
-    height, width = frames.shape[1:3]
-    stride = max(1, min(height, width) // 44)
+    stride = _stride(*frames.shape[1:3])
     red, green, blue = (frames[:, ::stride, ::stride, plane].astype(np.int16) for plane in range(3))
     luma = (red * 5 + green * 9 + blue * 2) >> 4
     rows = np.arange(GRID + 1) * luma.shape[1] // GRID

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import popbench
-from popbench.video import VideoError, read_frames, sha256
+from popbench.video import VideoError, map_frames, sha256
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,6 +62,7 @@ class DemoPredictor(popbench.Predictor):
             yield popbench.Score(item.id, 2.0**log2, extra={"log2": log2}, seconds=seconds)
 
     def _log2(self, item: popbench.ScoreRequest) -> float:
+        import numpy as np
         import torch
 
         from popbench_baselines import features
@@ -70,7 +71,8 @@ class DemoPredictor(popbench.Predictor):
             from safetensors.torch import load_file
 
             self._weights = load_file(WEIGHTS)
-        row = features.features(item.title, read_frames(item.path, features.FRAMES))
+        frames = np.stack(map_frames(item.path, features.FRAMES, features.thinned))
+        row = features.features(item.title, frames)
         with torch.inference_mode():
             return float(forward(self._weights, torch.from_numpy(row)))
 

@@ -23,7 +23,7 @@ import numpy as np
 from popbench.cache import cache_folder, key_of
 from popbench.errors import ComponentError, PopbenchError, UsageError, one_line
 from popbench.local import is_out_of_memory
-from popbench.video import VideoError, read_frames, sha256
+from popbench.video import VideoError, map_frames, sha256
 from popbench_mmra.encoders import FEATURES_VERSION
 from popbench_mmra.settings import Machine, caption_precision, pick_device
 from popbench_mmra.store import Store, space_of
@@ -154,10 +154,12 @@ class Extractor:
         kept = self._kept(key)
         if kept is not None:
             return _Video(key, kept, None)
-        frames = read_frames(path, self._frames)
+        encoding = self._encoding()
+        frames = map_frames(path, self._frames, lambda frame: encoding.prepare(frame[None]))
         if key_of(sha256(path)) != key:
             raise VideoError(f"{path}: the file changed while it was read: run the same command again")
-        return _Video(key, None, self._encoding().prepare(frames))
+        seen, captioned = zip(*frames, strict=True)
+        return _Video(key, None, (np.concatenate(seen), np.concatenate(captioned)))
 
     def _kept(self, key: bytes) -> tuple[NDArray[np.float32], list[str]] | None:
         visual = self._store.get(self._spaces["visual"], [key]).get(key, b"")

@@ -80,14 +80,14 @@ def execute(plan: Plan, progress: Progress) -> Run:
     path = run_path(plan)
     check_free(path)  # before its ledger is read, which may be on another machine's disk
     check_shard(path, plan.config.shard)
-    work = count_work(plan, path)
+    work = count_work(plan, path, tell=progress.notice)
     engine: Engine = plan.engine.component
     with closing(plan), closing(engine):  # an engine may have connected to other machines for its checks
         if lacks := missing(plan, work):
             raise UsageError("\n".join(lacks))
         started = time.time()
         matches = _look_up(plan, work, progress)
-        with RunDirectory(path, plan) as directory, Heartbeat(directory, started):
+        with RunDirectory(path, plan, progress.notice) as directory, Heartbeat(directory, started):
             directory.write_json(FILE, describe(plan, started))
             view = LedgerView(directory.ledger, directory.videos)
             pipeline = Pipeline(plan, directory.ledger, engine, view, progress)

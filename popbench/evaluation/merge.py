@@ -78,7 +78,7 @@ def merge(
         if plan.corpus is not None and any(shard.run_json.get("references") for shard in shards):
             _load_references(plan, progress)
         check_alike(shards[0], describe(plan, 0), "what is installed here is not what made the shards")
-        with RunDirectory(target, plan) as directory:
+        with RunDirectory(target, plan, progress.notice) as directory:
             directory.write_json(FILE, describe_merged(plan, entries, started))
             problems = _bring_all(shards, directory, progress, link=link)
             joined = time.time()

@@ -20,12 +20,26 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
 
 from popbench.errors import RunError, UsageError, one_line
 from popbench.ledger.guard import check_payload, check_value, guard, read_value
 from popbench.ledger.merge import merge_rows
-from popbench.ledger.schema import LATER_COLUMNS, SCHEMA, SUM_TABLES, TRIGGERS, statements, with_null_column
+from popbench.ledger.opening import (
+    DAMAGED,
+    SCHEMA_VERSION,
+    Tell,
+    advice,
+    check_pages,
+    connect,
+    has_table,
+    migrate,
+    patiently,
+    prepare,
+    unfinished,
+    uri,
+    whole,
+)
+from popbench.ledger.schema import TRIGGERS, with_null_column
 from popbench.ledger.sums import TICK, count_done, sum_calls, sum_counts, sum_tokens
 from popbench.records import JSON
 
@@ -33,12 +47,8 @@ StageName = Literal["write", "render", "score"]
 STAGES: tuple[StageName, ...] = ("write", "render", "score")
 """The stages in their order: each takes the result of the one before."""
 
-_SCHEMA_VERSION = "1"
 _KEYS_PER_QUERY = 400
 """Samples that one query reads."""
-_OF_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
-_DISK = "see to the disk, which may be full, then give the same command again"
-_HINT = "restore a copy, or move the run away to start anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,77 +86,57 @@ class Done:
 class Ledger:
     """The ledger of a run directory. One process writes it; other threads of that process may read."""
 
-    def __init__(self, path: Path, *, read_only: bool = False, at_rest: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, at_rest: bool = False, tell: Tell | None = None) -> None:
         """Open a ledger, or make it; raises UsageError if that fails.
 
         `at_rest` says that no process writes it: it is then read without files beside it, also on a read-only disk.
+        With `tell`, another process that holds the file is waited for, now and at every commit.
         """
         self._lock = threading.Lock()
-        self._path = path
+        self._path, self._tell = path, tell
+        mode = "rw" if not read_only else "ro&immutable=1" if at_rest else "ro"
         try:
-            self._db = sqlite3.connect(
-                _uri(path, ("ro&immutable=1" if at_rest else "ro") if read_only else "rwc"),
-                uri=True,
-                isolation_level=None,
-                check_same_thread=False,
-                timeout=10,
-            )
-            guard(self._db, TRIGGERS)
-            if not read_only:
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=NORMAL")
-                self._db.execute("PRAGMA recursive_triggers=ON")  # else REPLACE would not subtract the old row
-                self._make()
-            version = self._db.execute("SELECT value FROM about WHERE name = 'schema'").fetchone()
-        except sqlite3.Error as error:
-            hint = _DISK if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_DISK else _HINT
-            raise UsageError(f"{path}: the ledger cannot be opened ({one_line(str(error))}): {hint}") from error
+            self._db, version = patiently(lambda: self._open(mode), path, tell)
+        except (sqlite3.Error, OSError) as error:
+            why = one_line(error if isinstance(error, OSError) else str(error))
+            raise UsageError(f"{path}: the ledger cannot be opened ({why}): {advice(error)}") from error
         if version is None:
-            raise UsageError(f"{path}: the ledger cannot be opened (it says no version): {_HINT}")
-        if version[0] != _SCHEMA_VERSION:
+            raise UsageError(f"{path}: the ledger cannot be opened (it says no version): {DAMAGED}")
+        if version[0] != SCHEMA_VERSION:
             raise UsageError(
-                f"{path}: written by another popbench (ledger {version[0]}, this one reads {_SCHEMA_VERSION})"
+                f"{path}: written by another popbench (ledger {version[0]}, this one reads {SCHEMA_VERSION})"
             )
 
-    def _make(self) -> None:
-        """Make what a new ledger, or one of an earlier release, lacks: tables, columns, sums. All or nothing."""
-        with self._whole():
-            for statement in statements(SCHEMA):
-                self._db.execute(statement)
-            for table, (column, kind) in LATER_COLUMNS.items():
-                if column not in {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}:
-                    self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
-            for table, script in SUM_TABLES.items():
-                for statement in statements(script) if not self._has(table) else ():
-                    self._db.execute(statement)
-            self._db.execute("INSERT OR IGNORE INTO about VALUES ('schema', ?)", (_SCHEMA_VERSION,))
-
-    def _has(self, table: str) -> bool:
-        return bool(self._db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone())
-
-    @contextmanager
-    def _whole(self) -> Iterator[None]:
-        """Run a block as one transaction."""
+    def _open(self, mode: str) -> tuple[sqlite3.Connection, tuple[Any, ...] | None]:
+        """Open the file and read its version; with mode `rw`, it is made or brought up to date first."""
+        if mode == "rw":
+            prepare(self._path)
+        db = connect(self._path, mode)
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            yield
-            self._db.execute("COMMIT")
-        finally:
-            if self._db.in_transaction:  # also after an interrupt
-                self._db.execute("ROLLBACK")
+            guard(db, TRIGGERS)
+            if mode == "rw":
+                check_pages(db, self._path)
+                db.execute("PRAGMA journal_mode=WAL")
+                db.execute("PRAGMA synchronous=NORMAL")
+                db.execute("PRAGMA recursive_triggers=ON")  # else REPLACE would not subtract the old row
+                migrate(db)
+            return db, db.execute("SELECT value FROM about WHERE name = 'schema'").fetchone()
+        except BaseException:
+            db.close()
+            raise
 
     @classmethod
-    def peek(cls, path: Path, *, at_rest: bool = False) -> Ledger | None:
+    def peek(cls, path: Path, *, at_rest: bool = False, tell: Tell | None = None) -> Ledger | None:
         """Open a ledger for reading; None if there is none, or none that a run has claimed yet."""
         try:
-            if not path.stat().st_size:
+            if not path.stat().st_size or unfinished(path):
                 return None
             log = path.with_name(f"{path.name}-wal")  # the last commits of a killed process may be in this file only
             at_rest = at_rest and not (log.exists() and log.stat().st_size)
         except OSError:
             return None
         try:
-            ledger = cls(path, read_only=True, at_rest=at_rest)
+            ledger = cls(path, read_only=True, at_rest=at_rest, tell=tell)
         except UsageError as error:
             if "no such table" in str(error) or "says no version" in str(error):  # killed while it was being made
                 return None
@@ -181,7 +171,8 @@ class Ledger:
 
     def damaged(self, why: object) -> RunError:
         """Return the error for a ledger that cannot be read."""
-        return RunError(f"{self._path}: the ledger cannot be read ({one_line(str(why))}): {_HINT}")
+        hint = advice(why) if isinstance(why, sqlite3.Error) else DAMAGED
+        return RunError(f"{self._path}: the ledger cannot be read ({one_line(str(why))}): {hint}")
 
     def get(self, key: str) -> Call | None:
         """Return a finished call, None if there is none with this key."""
@@ -200,14 +191,22 @@ class Ledger:
             for item in done
         ]
         finished = None if call is None else (call.key, call.stage, call.status, _dump(call.payload), part)
+
+        def write() -> None:
+            with whole(self._db):
+                if finished is not None:
+                    self._db.execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?)", finished)
+                self._db.executemany("INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+        self._write(write)
+
+    def _write(self, work: Callable[[], None]) -> None:
+        """Do a transaction, waiting for other processes that hold the file; raises RunError if that fails."""
         with self._lock:
             try:
-                with self._whole():
-                    if finished is not None:
-                        self._db.execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?)", finished)
-                    self._db.executemany("INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+                patiently(work, self._path, self._tell)
             except sqlite3.Error as error:
-                message = f"{self._path}: the ledger cannot be written ({one_line(str(error))}): {_DISK}"
+                message = f"{self._path}: the ledger cannot be written ({one_line(str(error))}): {advice(error)}"
                 raise RunError(message) from error
 
     def done(self, stage_key: StageKey) -> dict[tuple[str, int], Done]:
@@ -291,7 +290,7 @@ class Ledger:
 
     def _reaches(self, task: str, repeats: int) -> bool:
         """Say whether no prompt of a task has more than `repeats` repeats; False if that is not known."""
-        if not self._has("reach"):
+        if not has_table(self._db, "reach"):
             return False
         row = self._db.execute("SELECT repeats FROM reach WHERE task = ?", (task,)).fetchone()
         return row is not None and isinstance(row[0], int) and row[0] <= repeats
@@ -319,20 +318,23 @@ class Ledger:
         `popbench.ledger.sums.TICK` seconds.
         """
         with self._reading() as db:
-            source = "tally" if self._has("tally") else f"({count_done(with_null_column('done'))})"
+            source = "tally" if has_table(db, "tally") else f"({count_done(with_null_column('done'))})"
             rows = db.execute(sum_counts(source, len(since)), [moment // TICK * TICK for moment in since]).fetchall()
         return [(StageKey(*row[:4]), *row[4:]) for row in rows]
 
     def spent(self) -> list[tuple[str, str, int, float, float]]:
         """Add up calls: (digest of the component, empty if unknown, stage, number, seconds, seconds times GPUs)."""
         with self._reading() as db:
-            query = "SELECT * FROM spent" if self._has("spent") else sum_calls(with_null_column("calls"))
-            return db.execute(query).fetchall()
+            query = "SELECT * FROM spent" if has_table(db, "spent") else sum_calls(with_null_column("calls"))
+            rows = db.execute(query).fetchall()
+        if any(not isinstance(value, int | float) for row in rows for value in row[2:]):
+            raise self.damaged("its sums are no numbers")
+        return rows
 
     def used(self) -> list[tuple[str, str, int]]:
         """Add up the tokens of calls: (digest of the component, empty if unknown, kind of token, number)."""
         with self._reading() as db:
-            query = "SELECT * FROM used" if self._has("used") else sum_tokens(with_null_column("calls"))
+            query = "SELECT * FROM used" if has_table(db, "used") else sum_tokens(with_null_column("calls"))
             return db.execute(query).fetchall()
 
     def clips(self) -> Iterator[Call]:
@@ -359,10 +361,10 @@ class Ledger:
         """
         with self._lock:
             try:
-                self._db.execute("ATTACH ? AS other", (_uri(path, "ro"),))
+                self._db.execute("ATTACH ? AS other", (uri(path, "ro"),))
                 try:
                     guard(self._db, TRIGGERS, "other")
-                    with self._whole():
+                    with whole(self._db):
                         merge_rows(self._db)
                 finally:
                     self._db.execute("DETACH other")
@@ -371,20 +373,18 @@ class Ledger:
 
     def about(self, name: str, value: str | None = None) -> str | None:
         """Return the ledger's property `name`, None if it is not set; `value` is stored first if it is not set."""
+        if value is not None:
+            self._write(lambda: self._store(name, value))
         with self._reading() as db:
-            if value is not None:
-                db.execute("INSERT OR IGNORE INTO about VALUES (?, ?)", (name, value))
             row = db.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
+
+    def _store(self, name: str, value: str) -> None:
+        self._db.execute("INSERT OR IGNORE INTO about VALUES (?, ?)", (name, value))
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
-
-
-def _uri(path: Path, mode: str) -> str:
-    # An absolute path with one slash: two would name a host.
-    return f"file:/{quote(str(path.absolute()).lstrip('/'))}?mode={mode}"
 
 
 def _columns(stage_key: StageKey) -> tuple[str, str, str, str]:

@@ -18,11 +18,11 @@ from popbench.errors import ComponentError, RunError, UsageError, one_line
 from popbench.files import copy_whole, sha256
 from popbench.interfaces import Engine
 from popbench.keys import clip_name
-from popbench.ledger.ledger import Call, Done, Ledger
-from popbench.pipeline.items import ResultErrors, WorkItem
+from popbench.ledger.ledger import Call, Done, Ledger, StageKey
+from popbench.pipeline.items import ResultErrors, SampleKey, WorkItem
 from popbench.pipeline.ledger_view import LedgerView
 from popbench.pipeline.queues import SharedState, WorkQueue
-from popbench.pipeline.stages import Outcome
+from popbench.pipeline.stages import ClipChangedError, Outcome
 from popbench.planning.systems import Part
 from popbench.progress import Progress
 from popbench.records import JSON, Answer, Clip, Completion, Failure, Request, Score, Workers
@@ -50,8 +50,9 @@ class _Batch:
 class Dispatcher:
     """Sends the items of queues to components, one thread per queue at work, and commits the answers.
 
-    `errors` says why samples have no result; `ended` names the components that ended early, one line each; `logged`
-    says whether a traceback was written to the log.
+    `errors` says why samples have no result; `ended` names the components that ended early, one line each; `changed`
+    has the samples whose clip was not the one that was rendered, with the clip's stage key; `logged` says whether a
+    traceback was written to the log.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Dispatcher:
         self._lock, self._stopping = shared.lock, shared.stopping
         self.errors: ResultErrors = shared.errors
         self.ended: list[str] = []
+        self.changed: dict[SampleKey, StageKey] = {}
         self.logged = False
         self._workers: dict[str, int] = {}
 
@@ -133,7 +135,11 @@ class Dispatcher:
         """Make requests when the component pulls them, in its thread, so that a long run holds few of them."""
         queue = batch.queue
         for item in items:
-            key, request = queue.stage.ask(item)
+            try:
+                key, request = queue.stage.ask(item)
+            except ClipChangedError as error:
+                self._drop_clip(batch, item, error)
+                continue
             with self._lock:
                 self._show(queue)
                 if key in batch.waiting:
@@ -147,6 +153,17 @@ class Dispatcher:
                     continue
                 batch.waiting[key] = [item]
             yield request
+
+    def _drop_clip(self, batch: _Batch, item: WorkItem, error: ClipChangedError) -> None:
+        """Remove a clip that is not the one that was rendered: it then counts as not done."""
+        clip = self._view.videos / clip_name(item.inputs["key"])
+        try:
+            clip.unlink(missing_ok=True)
+        except OSError as refusal:
+            raise RunError(f"{clip} was changed, and cannot be removed: {one_line(refusal)}") from refusal
+        with self._lock:
+            self._fail(batch, [item], f"{error}: it is made again")
+            self.changed[item.sample_key] = batch.queue.sample_sets[item.stage_key].stage_keys[1]
 
     def _show(self, queue: WorkQueue) -> None:
         """Show a quiet queue, which has something to do now, and a total that has grown."""

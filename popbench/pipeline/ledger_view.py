@@ -231,9 +231,11 @@ class LedgerView:
     def _result(self, stage: StageName, columns: Sequence[Any]) -> StageResult | None:
         """Read a result; None if the call's status is another now: a clip that was made again may be invalid."""
         status, value, key, call, payload = columns
-        if status is None or payload is None or (status != call and stage != "write"):
-            return None
         assert self.ledger is not None
+        if status is not None and payload is None:  # both are committed at once: no work would mend it
+            raise self.ledger.damaged(f"a result of stage {stage} is of a call that is not there")
+        if status is None or (status != call and stage != "write"):
+            return None
         read = self.ledger.value
         stored = {} if value == "{}" and stage != "write" else read(value, check_value, stage, status)
         return StageResult(status, stored, key, read(payload, check_payload, stage, call))

@@ -40,7 +40,7 @@ class Pipeline:
         """Work off all stages. `matches` are the human videos of prompts; what ends early is left for a resume.
 
         A long run that is nearly done lacks rows under few stage keys: these are worked on first. Only then are all
-        other clips looked at, which may take minutes, and those that are gone are rendered again.
+        other clips looked at, which may take minutes, and those that are gone, or were changed, are rendered again.
         """
         if self._plan.config.stop_after is None:
             self._settle_humans(matches)
@@ -53,9 +53,19 @@ class Pipeline:
         lacking = [queue for queue in queues if not queue.idle]
         self._work_off(lacking)
         read = {key for queue in lacking for key in queue.sample_sets.keys() - queue.skipped.keys()}
+        read -= self._changed_clips(matches)
         if clips > _MANY:
             self._progress.notice(f"looking whether {clips:,} clips are still there")
         self._work_off([queue for queue in self._other_queues(read) if not queue.idle])
+
+    def _changed_clips(self, matches: Mapping[str, Match]) -> set[StageKey]:
+        """Return the stage keys of clips that were found changed; their samples are no longer in error."""
+        changed = self.dispatcher.changed
+        for sample_key in changed:
+            self._shared.errors.pop(sample_key, None)
+        if changed and self._plan.config.stop_after is None:
+            self._settle_humans(matches)
+        return set(changed.values())
 
     def _work_off(self, queues: Sequence[WorkQueue]) -> None:
         for queue in queues:

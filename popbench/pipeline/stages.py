@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from popbench.errors import one_line
+from popbench.files import sha256
 from popbench.keys import clip_key, clip_name, derive_seed, digest, draft_key, score_key
 from popbench.ledger.ledger import Call, StageName
 from popbench.pipeline.items import WorkItem
@@ -32,6 +34,10 @@ OTHER = "other"
 """The reason of an invalid answer of which the component gives no kind."""
 _CUT = "cut at the limit of tokens"
 _GREEDY = "the same answer to another seed, as greedy decoding gives it: not asked a third time"
+
+
+class ClipChangedError(Exception):
+    """A clip's file does not hold the bytes that were rendered: it has to be rendered again."""
 
 
 class Outcome(NamedTuple):
@@ -166,9 +172,18 @@ class ScoreStage(Stage):
         self._videos = videos
 
     def ask(self, item: WorkItem) -> tuple[str, Request]:
-        """Make a request of the item's title and clip."""
-        key = score_key(self.part.digest, item.inputs["title"], item.inputs["sha256"])
-        return key, ScoreRequest(key, item.inputs["title"], self._videos / clip_name(item.inputs["key"]))
+        """Make a request of the item's title and clip; raises ClipChangedError if the clip's file holds other bytes.
+
+        A score belongs to the bytes that are scored. So the file is read here, right before the predictor reads it.
+        """
+        clip, wanted = self._videos / clip_name(item.inputs["key"]), item.inputs["sha256"]
+        try:
+            if sha256(clip) != wanted:
+                raise ClipChangedError("its clip holds other bytes than were rendered")
+        except OSError as error:
+            raise ClipChangedError(f"its clip cannot be read ({one_line(error)})") from error
+        key = score_key(self.part.digest, item.inputs["title"], wanted)
+        return key, ScoreRequest(key, item.inputs["title"], clip)
 
 
 def _mode(item: WorkItem) -> TaskMode:

@@ -16,6 +16,7 @@ from popbench.publishing.pages import generate
 from popbench.publishing.run_checks import (
     PublishedRun,
     changed_by_hand,
+    changed_clips,
     chosen,
     damage_as_usage_error,
     lacking,
@@ -115,6 +116,7 @@ def _submission(board: Board, run: PublishedRun, systems: Sequence[str], notes: 
     reasons += other_predictor(board.rules.predictor, run.run_json["predictors"])
     reasons += changed_by_hand(picked, whole=not list(lacking(picked)))
     reasons += filter(None, [other_results(run)])
+    reasons += changed_clips(picked)
     submission: Submission | None = None
     if picked.samples and board.rules.predictor.digest in run.run_json["predictors"].values():
         submission = submission_of(picked, board.rules)

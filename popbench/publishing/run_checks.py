@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from popbench.errors import PopbenchError, UsageError, damage, one_line, unknown
-from popbench.files import read_json
+from popbench.files import read_json, sha256
 from popbench.keys import digest
 from popbench.leaderboard.results import compute
 from popbench.ledger.ledger import Ledger
@@ -183,6 +183,21 @@ def changed_by_hand(run: PublishedRun, *, whole: bool) -> Iterator[str]:
     finally:
         ledger.close()
     yield from wrong
+
+
+def changed_clips(run: PublishedRun) -> Iterator[str]:
+    """Yield a line if clips hold other bytes than were scored; those that were removed are not missed."""
+    scored = {sample.video: sample.video_sha256 for sample in run.samples if sample.video is not None}
+    changed = []
+    for video, wanted in scored.items():
+        with suppress(OSError, ValueError):
+            if sha256(run.path / "videos" / Path(video).name) != wanted:
+                changed.append(Path(video).name)
+    if changed:
+        yield (
+            f"{counted(len(changed), 'clip')} in videos/ of other bytes than were scored, such as {changed[0]}: "
+            "remove what was changed, then give the run's command again, which renders and scores it anew"
+        )
 
 
 def other_results(run: PublishedRun) -> str | None:

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -198,12 +199,15 @@ class HeldDirectory:
 class RunDirectory(HeldDirectory):
     """A run directory with its open ledger, locked by this process until it is closed."""
 
-    def __init__(self, path: Path, plan: Plan) -> None:
-        """Open or make it; raises UsageError if that fails, or if another process or another run has it."""
+    def __init__(self, path: Path, plan: Plan, tell: Callable[[str], None] | None = None) -> None:
+        """Open or make it; raises UsageError if that fails, or if another process or another run has it.
+
+        With `tell`, another process that holds the ledger's file is waited for, and that is told in one line.
+        """
         super().__init__(path)
         try:
             check_shard(path, plan.config.shard)
-            self.ledger = Ledger(path / "ledger.sqlite")
+            self.ledger = Ledger(path / "ledger.sqlite", tell=tell)
             check_identity(self.ledger, path, plan)
         except BaseException:
             self._release()

@@ -38,14 +38,16 @@ class ComponentWork:
         return self.items - self.done
 
 
-def count_work(plan: Plan, path: Path, *, exact: bool = False) -> list[ComponentWork]:
+def count_work(
+    plan: Plan, path: Path, *, exact: bool = False, tell: Callable[[str], None] | None = None
+) -> list[ComponentWork]:
     """Count the work of every component of a plan, by the ledger in the run directory `path` if there is one.
 
     Samples that an earlier stage has still to make are counted as if all of them came out. Unless `exact`, only the
     ledger's rows are counted as long as these leave anything to do, since looking at a million clips takes a while:
-    the run itself finds those that are gone.
+    the run itself finds those that are gone. With `tell`, another process that holds the ledger is waited for.
     """
-    ledger = Ledger.peek(path / "ledger.sqlite")
+    ledger = Ledger.peek(path / "ledger.sqlite", tell=tell)
     try:
         if ledger is not None:
             check_identity(ledger, path, plan)

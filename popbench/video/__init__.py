@@ -10,7 +10,7 @@ from __future__ import annotations
 from popbench.files import copy, sha256
 from popbench.video.checking import check_mp4
 from popbench.video.frames import BLACK_LEVEL, VideoError, check_frames, is_black
-from popbench.video.reading import VideoInfo, read_frames, video_info
+from popbench.video.reading import VideoInfo, map_frames, read_frames, video_info
 from popbench.video.writing import ENCODER, MAX_FPS, write_mp4
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "check_mp4",
     "copy",
     "is_black",
+    "map_frames",
     "read_frames",
     "sha256",
     "video_info",

@@ -14,12 +14,13 @@ from popbench.video.frames import VideoError, message_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+MAX_PIXELS = 36_000_000
+"""The most pixels of a picture, which is 8K: a file of some kilobytes may state pictures of gigabytes."""
 OPTIONS = {
     # Without it, ffmpeg would also open plain text, and playlists that name other files.
     "format_whitelist": "mov,matroska,webm,avi",
     "protocol_whitelist": "file",
-    # Twice 8K: a damaged header may state pictures of gigabytes.
-    "max_pixels": str(2**26),
+    "max_pixels": str(MAX_PIXELS),  # for the pictures that are decoded to find out what the file holds
 }
 
 
@@ -41,8 +42,13 @@ def opened(path: Path | str) -> Iterator[tuple[Any, Any]]:
         # A name such as "http:x.mp4" would be a URL without "file:"; tags need not be UTF-8.
         with av.open(f"file:{path}", "r", options=OPTIONS, metadata_errors="replace") as file:
             stream = _video_stream(path, file)
-            stream.codec_context.thread_count = 1
-            stream.codec_context.options = {"max_pixels": OPTIONS["max_pixels"]}
+            context = stream.codec_context
+            pixels = context.width * context.height
+            if not 0 < pixels <= MAX_PIXELS:  # some decoders forget a size that they refuse
+                size = f"{context.width}x{context.height}" if pixels else "of no size, or too large"
+                raise VideoError(f"{path}: its pictures are {size}: more than {MAX_PIXELS:,} pixels (8K) are not read")
+            context.thread_count = 1
+            context.options = {"max_pixels": str(MAX_PIXELS)}  # the pictures may be larger than the header says
             yield file, stream
     except VideoError:
         raise

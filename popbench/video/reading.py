@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from popbench.video.frames import VideoError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 RESTARTING = frozenset({"h264", "hevc", "vp8", "vp9", "libdav1d"})
 """Decoders that can start at a key picture in the middle of a file, and yield nothing if it turns out not to be one."""
@@ -47,15 +49,35 @@ def read_frames(path: Path | str, count: int | None = None) -> NDArray[np.uint8]
     Returns uint8 (count, height, width, 3), turned as a player shows it. If the video has fewer frames, some are
     repeated; if it changes its size, frames are scaled to the size of the first. Pixels that are not square stay as
     stored, transparency is dropped, and HDR is not tone-mapped. Of a damaged file, what can be decoded is used. With a
-    `count`, memory does not grow with the length of the video. Raises VideoError if the file cannot be decoded or holds
-    no frame.
+    `count`, memory does not grow with the length of the video, but ten frames of 8K take a gigabyte: `map_frames` holds
+    one. Raises VideoError if the file cannot be decoded, holds no frame, or has pictures larger than 8K.
+    """
+    frames: list[NDArray[np.uint8] | None] = [*map_frames(path, count, lambda frame: frame)]
+    assert frames[0] is not None
+    array = np.empty((len(frames), *frames[0].shape), np.uint8)
+    for number in range(len(frames)):
+        array[number] = frames[number]
+        frames[number] = None  # unlike `np.stack`, which would hold every frame twice at its end
+    return array
+
+
+def map_frames(path: Path | str, count: int | None, work: Callable[[NDArray[np.uint8]], T]) -> list[T]:
+    """Return `work(frame)` of each frame that `read_frames` would return, holding one decoded frame at a time.
+
+    A frame is uint8 (height, width, 3). `work` is called once for a frame that is repeated, and may be called for
+    frames whose results are not used. Raises VideoError as `read_frames` does.
+
+    Example:
+        The mean of each of ten frames::
+
+            map_frames("clip.mp4", 10, lambda frame: frame.mean())
     """
     if count is not None and count < 1:
         raise ValueError(f"count is {count}, expected at least 1")
-    frames = _all(path) if count is None else _by_time(path, count) or _by_number(path, count)
-    if not frames:
+    results = _all(path, work) if count is None else _by_time(path, count, work) or _by_number(path, count, work)
+    if not results:
         raise VideoError(f"{path}: no frames in the file")
-    return np.stack(frames)
+    return results
 
 
 def video_info(path: Path | str) -> VideoInfo:
@@ -86,15 +108,26 @@ def _listed(path: Path | str) -> list[_Packet]:
         ]
 
 
-def _all(path: Path | str) -> list[NDArray[np.uint8]]:
-    frames: list[NDArray[np.uint8]] = []
+class _Work(Generic[T]):
+    """Converts pictures to frames of the size of the first, and calls `work` with them."""
+
+    def __init__(self, work: Callable[[NDArray[np.uint8]], T]) -> None:
+        self._work = work
+        self._shape: tuple[int, ...] | None = None
+
+    def __call__(self, picture: Any) -> T:
+        frame = upright(picture, self._shape)
+        self._shape = frame.shape
+        return self._work(frame)
+
+
+def _all(path: Path | str, work: Callable[[NDArray[np.uint8]], T]) -> list[T]:
+    convert = _Work(work)
     with opened(path) as (file, stream):
-        for picture in pictures(file, stream):
-            frames.append(upright(picture, frames[0].shape if frames else None))
-    return frames
+        return [convert(picture) for picture in pictures(file, stream)]
 
 
-def _by_time(path: Path | str, count: int) -> list[NDArray[np.uint8]]:
+def _by_time(path: Path | str, count: int, work: Callable[[NDArray[np.uint8]], T]) -> list[T]:
     """Choose frames by the times of packets, without decoding the others; empty if the times cannot be trusted."""
     listed = _listed(path)
     times = sorted(packet.pts for packet in listed if packet.shown and packet.pts is not None)
@@ -105,15 +138,16 @@ def _by_time(path: Path | str, count: int) -> list[NDArray[np.uint8]]:
         wanted = [times[place] for place in _spaced(times, count)]
         if stream.codec_context.name in RESTARTING:
             decoded = pictures(file, stream, _needed(listed, set(wanted)))
-            frames, missed = _nearest(((picture.pts, picture) for picture in decoded), wanted)
+            results, missed = _nearest(((picture.pts, picture) for picture in decoded), wanted, work)
             if not missed:
-                return frames
+                return results
+            del results
     with opened(path) as (file, stream):
-        frames, _ = _nearest(((picture.pts, picture) for picture in pictures(file, stream)), wanted)
-    return frames
+        results, _ = _nearest(((picture.pts, picture) for picture in pictures(file, stream)), wanted, work)
+    return results
 
 
-def _by_number(path: Path | str, count: int) -> list[NDArray[np.uint8]]:
+def _by_number(path: Path | str, count: int, work: Callable[[NDArray[np.uint8]], T]) -> list[T]:
     """Choose frames after decoding the whole file once for their times."""
     with opened(path) as (file, stream):
         times = [picture.pts for picture in pictures(file, stream)]
@@ -122,8 +156,8 @@ def _by_number(path: Path | str, count: int) -> list[NDArray[np.uint8]]:
     if any(time is None for time in times) or any(a >= b for a, b in pairwise(times)):
         times = list(range(len(times)))
     with opened(path) as (file, stream):
-        frames, _ = _nearest(enumerate(pictures(file, stream)), _spaced(times, count))
-    return frames
+        results, _ = _nearest(enumerate(pictures(file, stream)), _spaced(times, count), work)
+    return results
 
 
 def _spaced(times: Sequence[int], count: int) -> list[int]:
@@ -151,35 +185,35 @@ def _needed(listed: Sequence[_Packet], wanted: set[int]) -> set[int]:
     return needed
 
 
-def _nearest(decoded: Iterable[tuple[int | None, Any]], wanted: Sequence[int]) -> tuple[list[NDArray[np.uint8]], bool]:
-    """Return the picture nearest to each wanted moment, and whether any moment had no picture of exactly its time.
+def _nearest(
+    decoded: Iterable[tuple[int | None, Any]], wanted: Sequence[int], work: Callable[[NDArray[np.uint8]], T]
+) -> tuple[list[T], bool]:
+    """Return the results for the pictures nearest to wanted moments, and whether any had no picture of its very time.
 
     `decoded` are moments and pictures, ascending like `wanted`. At most two pictures are held at a time.
     """
-    frames: list[NDArray[np.uint8]] = []
+    results: list[T] = []
     missed = False
     before: tuple[int, Any] | None = None
     converted: Any = None
+    convert = _Work(work)
 
     def take(picture: Any) -> None:
         nonlocal converted
-        if picture is converted:
-            frames.append(frames[-1])
-        else:
-            frames.append(upright(picture, frames[0].shape if frames else None))
-            converted = picture
+        results.append(results[-1] if picture is converted else convert(picture))
+        converted = picture
 
     for moment, picture in decoded:
         if moment is None:
             continue
-        while len(frames) < len(wanted) and moment >= wanted[len(frames)]:
-            target = wanted[len(frames)]
+        while len(results) < len(wanted) and moment >= wanted[len(results)]:
+            target = wanted[len(results)]
             missed |= moment != target
             take(before[1] if before and target - before[0] < moment - target else picture)
-        if len(frames) == len(wanted):
-            return frames, missed
+        if len(results) == len(wanted):
+            return results, missed
         before = moment, picture
     if before:
-        while len(frames) < len(wanted):
+        while len(results) < len(wanted):
             take(before[1])
-    return frames, True
+    return results, True

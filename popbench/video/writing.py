@@ -52,7 +52,8 @@ def write_mp4(frames: NDArray[np.uint8], fps: float, path: Path, tags: Mapping[s
         frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
     try:
-        with replacing(path, shared=True) as part, av.open(str(part), "w", format="mp4", options=options) as file:
+        # Without "file:", a folder named by a time, or by a URL, would be taken for a place on the network.
+        with replacing(path, shared=True) as part, av.open(f"file:{part}", "w", format="mp4", options=options) as file:
             for key, value in (tags or {}).items():
                 file.metadata[key] = value
             stream: Any = file.add_stream(ENCODER["codec"], rate=rate)

@@ -311,10 +311,54 @@ def test_a_finished_file_is_black_when_all_its_frames_are(tmp_path: Path, level:
     assert check_mp4(tmp_path / "a.mp4") is black
 
 
+DEEP = [
+    ("libx264", "yuv420p10le", "tv"), ("libx264", "yuv420p10le", "pc"), ("libx264", "yuv422p10le", "tv"),
+    ("libx264", "yuvj420p", "pc"), ("libx265", "yuv420p12le", "tv"), ("libx265", "gray10le", "tv"),
+    ("ffv1", "gray16le", "tv"), ("ffv1", "gbrp10le", "pc"), ("ffv1", "yuva444p16le", "tv"), ("ffv1", "rgb48le", "pc"),
+    ("ffv1", "ya8", "pc"), ("ffv1", "bgra", "pc"), ("prores_ks", "yuva444p10le", "tv"), ("rawvideo", "yuyv422", "tv"),
+    ("rawvideo", "nv12", "tv"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("codec", "pix_fmt", "scale"), DEEP)
+@pytest.mark.parametrize(
+    ("levels", "black"), [((0, 0, 0), True), ((9, 9, 9), True), ((0, 0, 200), False), ((60, 60, 60), False)]
+)
+def test_a_finished_file_is_black_in_every_pixel_format_as_its_frames_are(
+    tmp_path: Path, codec: str, pix_fmt: str, scale: str, levels: tuple[int, ...], black: bool
+) -> None:
+    import av
+
+    path = tmp_path / ("a.avi" if codec == "rawvideo" else "a.mov" if codec == "prores_ks" else "a.mkv")
+    with av.open(str(path), "w") as file:
+        stream: Any = file.add_stream(codec, rate=8)
+        stream.height, stream.width, stream.pix_fmt, stream.codec_context.thread_count = 48, 64, pix_fmt, 1
+        stream.options = {"x265-params": "log-level=none"} if codec == "libx265" else {}
+        for level in levels:
+            picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), level, np.uint8), format="rgb24")
+            picture = picture.reformat(format=pix_fmt, dst_color_range="JPEG" if scale == "pc" else "MPEG")
+            file.mux(stream.encode(picture))
+        file.mux(stream.encode(None))
+    assert check_mp4(path) is black
+    assert is_black(read_frames(path)) is black
+
+
 def test_frames_that_are_fine_are_returned_as_they_are() -> None:
     frames = noise()
     assert check_frames(frames) is frames
     assert check_frames(frames.tolist() and frames[:1]).shape == (1, 32, 48, 3)
+
+
+@pytest.mark.parametrize("name", ["2026-01-02T03:04", "file:x", "http:", "concat:a|b", "-o", "%03d", "a?b#c", "猫:ö"])
+def test_a_clip_is_written_into_a_folder_of_any_name(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    for path in (Path(name) / "a:1.mp4", tmp_path / name / "b.mp4"):
+        write_mp4(steps(5), 8, path)
+        assert shown(read_frames(path, 2)) == [0, 4]
+    assert sorted(file.name for file in (tmp_path / name).iterdir()) == ["a:1.mp4", "b.mp4"]
 
 
 def test_the_hash_is_of_the_bytes(tmp_path: Path) -> None:

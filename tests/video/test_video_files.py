@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from popbench.video import VideoError, check_mp4, decoding, read_frames, video_info, write_mp4
+from popbench.video import VideoError, check_mp4, decoding, map_frames, read_frames, video_info, write_mp4
 from video_files import cut, grey, make, make_size_change, numbers, spoil
 
 
@@ -311,8 +311,28 @@ def test_a_header_that_asks_for_pictures_of_gigabytes_does_not_get_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make(tmp_path / "a.mp4")
-    monkeypatch.setitem(decoding.OPTIONS, "max_pixels", "3000")
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 3000)
     assert str(path) in refusal(lambda: read_frames(path))
+
+
+@pytest.mark.parametrize("size", [(4352, 8288), (60_000, 640)])
+def test_pictures_beyond_8k_are_refused_by_their_size_in_one_line(tmp_path: Path, size: tuple[int, int]) -> None:
+    path = make(tmp_path / "a.avi", [1], size=size, codec="ffv1", pix_fmt="gray")
+    for call in (lambda: read_frames(path, 3), lambda: video_info(path), lambda: check_mp4(path)):
+        assert "more than 36,000,000 pixels (8K) are not read" in refusal(call)
+
+
+def test_work_is_done_once_for_each_frame_that_is_read(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.mp4", range(3))
+    seen: list[int] = []
+
+    def number(frame: Any) -> int:
+        seen.extend(numbers(frame[None]))
+        return seen[-1]
+
+    assert map_frames(path, 5, number) == [0, 0, 1, 2, 2]
+    assert seen == [0, 1, 2]
+    assert map_frames(path, None, number) == [0, 1, 2]
 
 
 def test_pictures_that_an_avi_leaves_out_are_not_counted(tmp_path: Path) -> None:
@@ -333,6 +353,24 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 read_frames(Path(sys.argv[2]), 4)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
+
+
+PEAK = """
+import resource, sys
+from popbench.video import map_frames
+map_frames(sys.argv[1], 1, lambda frame: frame.mean())
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+map_frames(sys.argv[1], 12, lambda frame: frame.mean())
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.slow
+def test_many_frames_of_a_large_video_take_the_memory_of_few(tmp_path: Path) -> None:
+    size = (1200, 2000)
+    path = make(tmp_path / "a.avi", range(12), size=size, codec="mjpeg", pix_fmt="yuvj420p")
+    run = subprocess.run([sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 4 * 3 * size[0] * size[1] // 1024  # twelve frames would be three times that
 
 
 @pytest.mark.slow

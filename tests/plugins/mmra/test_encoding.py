@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import made_corpus
 import tiny_encoders
 import tiny_mmra
 from popbench.local import quiet
-from popbench.video import read_frames, write_mp4
+from popbench.video import map_frames, read_frames, write_mp4
 from popbench_mmra.encoders import find_encoders
 from popbench_mmra.features import Extractor, Features, Item
 from popbench_mmra.loaded_encoders import QUERY, LoadedEncoders
@@ -208,12 +208,12 @@ def test_a_video_that_changes_while_it_is_read_is_not_kept(
     one, two = items(tmp_path, 2)
     original = one.path.read_bytes()
 
-    def swapping(path: Path, count: int | None = None) -> Any:
+    def swapping(path: Path, count: int | None, work: Callable[[Any], Any]) -> Any:
         if path == one.path:
             one.path.write_bytes(two.path.read_bytes())
-        return read_frames(path, count)
+        return map_frames(path, count, work)
 
-    monkeypatch.setattr(features, "read_frames", swapping)
+    monkeypatch.setattr(features, "map_frames", swapping)
     ((_, told), (_, fine)) = next(extractor.groups([one, two]))
     assert isinstance(told, str)
     assert "the file changed while it was read" in told
