@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from popbench.local import Layout, asks_for_kernels, broken_weights, lacks_shards, read_json, weight_files
+from popbench_transformers import gguf_files
 
 WEIGHT_FILES = (
     "model.safetensors",
@@ -57,4 +58,6 @@ def _files(folder: Path) -> Iterator[Path]:
                 yield from (file for file in child.iterdir() if _SETTINGS.fullmatch(file.name))
 
 
-LAYOUT = Layout("transformers model", "config.json", _problem, _complete, _files, weight_files)
+LAYOUT = Layout(
+    "transformers model", "config.json", _problem, _complete, _files, weight_files, without_index=gguf_files.advise
+)

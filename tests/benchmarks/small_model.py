@@ -3,8 +3,8 @@
 Each prompt is asked once, without re-asks. The model runs in llama-cpp-python's server (`--through server`) or in this
 process (`--through transformers`). With `--structured on`, transformers holds answers to the draft's schema, and the
 server, which refuses schemas, to JSON of any keys; with `off`, answers are free. A line for each answer says what it
-is: `usable`, `copied` (the template's example), `cut` (no draft before the limit of tokens), `no draft`, or why the call
-failed. CONTRIBUTING.md says how to install model and server.
+is: `usable`, `copied` (the template's example), `cut` (no draft before the limit of tokens), `no draft`, or why the
+call failed. CONTRIBUTING.md says how to install model and server.
 
     .venv/bin/python tests/benchmarks/small_model.py --prompts 40 --task popcorn --through transformers --structured on
 """
