@@ -105,6 +105,10 @@ def load(options: TransformersOptions, weights: Weights) -> Loaded:
         raise popbench.ComponentError(weights.problem)
     try:
         reader = read(options, weights)
+        if reader.format.problem is not None:
+            raise popbench.ComponentError(
+                f"model {options.model}: its chat template cannot be used: {reader.format.problem}"
+            )
         with quiet("transformers"), opened(options, weights) as (source, source_options):
             model = transformers.AutoModelForCausalLM.from_pretrained(
                 source, **source_options, **_load_options(options, weights)
