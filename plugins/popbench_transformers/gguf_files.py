@@ -151,7 +151,7 @@ def layout(name: str) -> Layout:
     """Return the layout of a folder or a repository of which the GGUF file `name` is the model."""
 
     def files(folder: Path) -> list[Path]:
-        return [folder / name]
+        return [folder / name] if (folder / name).is_file() else []
 
     return Layout(
         "GGUF file",

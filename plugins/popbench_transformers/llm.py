@@ -204,10 +204,6 @@ class TransformersLLM(popbench.LLM):
     def _finished(self, loaded: Loaded, row: Row) -> popbench.Completion | popbench.Failure:
         if row.error is not None:
             return popbench.Failure(row.chat.id, row.error, seconds=row.seconds, peak_memory_mb=row.peak_memory_mb)
-        notes: tuple[str, ...] = ()
-        if row.cut:
-            why = "max_new_tokens" if row.budget == self.options.max_new_tokens else "the model's context"
-            notes = (f"cut at {row.budget} new tokens ({why})",)
         text = loaded.format.decode(row.tokens)
         # a draft inside unfinished thoughts is not the answer
         thoughts = text.strip() if row.thinking and not closes_thoughts(text) else None
@@ -218,8 +214,15 @@ class TransformersLLM(popbench.LLM):
             usage={"input": len(row.prompt), "output": len(row.tokens)},
             seconds=row.seconds,
             peak_memory_mb=row.peak_memory_mb,
-            notes=notes,
+            remarks=(self._cut_by(row),) if row.cut else (),
+            cut=row.cut,
         )
+
+    def _cut_by(self, row: Row) -> str:
+        """Return which limit cut an answer, in words that are the same for all answers that it cuts."""
+        if row.budget < self.options.max_new_tokens:
+            return "answer cut at the end of the model's context"
+        return f"answer cut at max_new_tokens={self.options.max_new_tokens}"
 
 
 def _out_of_memory(row: Row) -> popbench.Failure:

@@ -147,7 +147,8 @@ class Weights:
             asking.join(_PATIENCE)
         if answers:
             return answers[0]
-        if advice := self.layout.without_index(_cached_names(self.model)):
+        names = _cached_names(self.model) if self.layout.read is read_json else []
+        if names and (advice := self.layout.without_index(names)):
             return None, f"model {self.model}: {advice}"
         why = "HF_HUB_OFFLINE is set" if offline else "the hub cannot be reached"
         what = f"{self.model} {self.layout.download}".strip()

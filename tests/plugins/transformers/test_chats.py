@@ -231,5 +231,5 @@ def test_thoughts_that_never_end_are_no_answer() -> None:
         assert isinstance(answer, popbench.Completion)
         assert answer.text == ""
         assert answer.reasoning
-        assert answer.notes == ("cut at 12 new tokens (max_new_tokens)",)
+        assert answer.remarks == ("answer cut at max_new_tokens=12",)
     llm.close()
