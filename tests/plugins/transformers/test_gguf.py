@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -61,9 +62,10 @@ def copied(file: Path, tmp_path: Path) -> Path:
 def test_a_gguf_file_answers_as_the_folder_that_it_was_made_from(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
     llm = make(file, temperature=0.0)
     assert llm.check() == []
-    assert answers(llm) == answers(make(tiny(), temperature=0.0))
+    found = [re.sub("<unused[0-9]+>", "", text) for text in answers(llm)]  # ids that the folder's tokenizer lacks
+    assert found == answers(make(tiny(), temperature=0.0))
     assert capfd.readouterr() == ("", "")
-    assert llm.label() == "tiny-f32.gguf[max_new_tokens=6,temperature=0.0]"
+    assert llm.label() == "tiny-f32.gguf[temperature=0.0,max_new_tokens=6]"
 
 
 @pytest.mark.slow
