@@ -210,6 +210,11 @@ class Embedder(Component, ABC):
         """
         return self.encode(texts)
 
+    @property
+    def tells_queries(self) -> bool:
+        """Whether `encode_queries` gives other rows than `encode`; by default, whether a class overrides it."""
+        return type(self).encode_queries is not Embedder.encode_queries
+
 
 PARTS = ("train", "valid", "test")
 """The parts of a corpus; `all` is their union."""

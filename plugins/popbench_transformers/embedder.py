@@ -69,7 +69,12 @@ class SentenceTransformersEmbedder(popbench.Embedder):
             del options["revision"]  # it names the same commit
         base = {**super().fingerprint(), "options": options, "weights": self._weights.identity}
         # what has nothing of the kind keeps the fingerprint, and the vectors, that it had before this was told apart
-        return {**base, "roles": "query and document"} if tells_queries(self._weights) else base
+        return {**base, "roles": "query and document"} if self.tells_queries else base
+
+    @cached_property
+    def tells_queries(self) -> bool:
+        """Whether the model has instructions or modules of their own for queries or documents."""
+        return tells_queries(self._weights)
 
     def check(self) -> list[str]:
         """List what is missing: the model, the library, the device."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -58,6 +58,13 @@ def _files(folder: Path) -> Iterator[Path]:
                 yield from (file for file in child.iterdir() if _SETTINGS.fullmatch(file.name))
 
 
+def _without_config(names: Sequence[str]) -> str | None:
+    """Return what to do with a folder or a repository that holds no config.json; None if nothing better is known."""
+    if "adapter_config.json" in names:
+        return "it holds an adapter, not a whole model: merge it into its base model, and give the folder of the result"
+    return gguf_files.advise(names)
+
+
 LAYOUT = Layout(
-    "transformers model", "config.json", _problem, _complete, _files, weight_files, without_index=gguf_files.advise
+    "transformers model", "config.json", _problem, _complete, _files, weight_files, without_index=_without_config
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import popbench
 from popbench.errors import one_line
-from popbench.local import GIB, Weights, file_digest, gpu_count, release_memory
+from popbench.local import GIB, Weights, file_digest, gpu_count, quiet, release_memory
 from popbench.specs import make_label
 from popbench_transformers import gguf_files
 from popbench_transformers.chats import closes_thoughts
@@ -181,7 +181,8 @@ class TransformersLLM(popbench.LLM):
         from popbench_transformers.rows import Row
 
         try:
-            prompt = loaded.format.encode(chat.messages)
+            with quiet("transformers"):  # it warns of texts longer than the tokenizer's own limit
+                prompt = loaded.format.encode(chat.messages)
         except Exception as error:  # a template may raise anything
             what = " ".join(str(error).split()) or type(error).__name__
             return popbench.Failure(chat.id, f"the model's chat template cannot render the messages: {what}")

@@ -42,7 +42,7 @@ class Embedding:
         self._width: int | None = None
         self._prompts: dict[str, NDArray[np.float32]] = {}
         # under keys of their own, prompts cannot get the vector of an equal text of a corpus
-        self._mark = "" if type(embedder).encode_queries is Embedder.encode_queries else _QUERY
+        self._mark = _QUERY if embedder.tells_queries else ""
 
     @contextmanager
     def locked(self, progress: Progress) -> Iterator[None]:

@@ -88,6 +88,7 @@ def test_only_models_with_instructions_have_another_fingerprint_than_before(
     assert near(told.encode(TEXTS), bare.encode([document + text for text in TEXTS]))
     assert near(told.encode_queries(TEXTS), bare.encode([query + text for text in TEXTS]))
     assert ("roles" in told.fingerprint()) == changed
+    assert told.tells_queries == changed
     assert "roles" not in bare.fingerprint()
 
 
