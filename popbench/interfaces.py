@@ -180,6 +180,8 @@ class Predictor(Component, ABC):
 class Embedder(Component, ABC):
     """Turns texts into vectors; texts of similar meaning have a small distance.
 
+    Texts of a corpus, its titles and its tags' names go through `encode`, users' prompts through `encode_queries`.
+
     >>> import numpy as np
     >>> import popbench
     >>> class Letters(popbench.Embedder):
@@ -199,6 +201,19 @@ class Embedder(Component, ABC):
     @abstractmethod
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return float32 (len(texts), d); rows have length 1, or 0 for an empty text."""
+
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return what `encode` does, of texts that something is searched with.
+
+        The default is `encode`. Override it for a model that is trained to tell queries from what they find, for
+        instance by instructions before each; rows of both are compared.
+        """
+        return self.encode(texts)
+
+    @property
+    def tells_queries(self) -> bool:
+        """Whether `encode_queries` gives other rows than `encode`; by default, whether a class overrides it."""
+        return type(self).encode_queries is not Embedder.encode_queries
 
 
 PARTS = ("train", "valid", "test")

@@ -1,27 +1,29 @@
 """Encodes a chat's messages as a model's tokens, and decodes its answer to text.
 
-For a template without a system role, the system message is put before the first user message. A model without a
-template gets the messages as plain text, separated by blank lines, with `Answer:` at the end. Templates that ask for
-the date get a fixed one, because the day of a run is not part of its fingerprint.
+Templates differ in what they take: contents as texts or as lists of parts, a system role or none. `chat_forms` has the
+forms of messages; the first one that a template renders whole is taken. A model without a template gets the messages
+as plain text, separated by blank lines, with `Answer:` at the end. Templates that ask for the date get a fixed one,
+because the day of a run is not part of its fingerprint.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import popbench
+from popbench_transformers.chat_forms import FORMS, PROBES, VARIABLES, Form, lost, plain
 
 THINK_OPENED = re.compile(r"<think(?:ing)?>\s*$", re.IGNORECASE)
 THINK_CLOSED = re.compile(r"</think(?:ing)?>\s*$", re.IGNORECASE)
 _THINK_TAG = re.compile(r"</?think(?:ing)?>", re.IGNORECASE)
 _THINK_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
+_REMEDY = "give a better one with chat_template=FILE"
 TODAY = datetime(2024, 7, 26)
 """The date that templates get. Llama's templates have the same one as their default."""
-_PROBE = "popbench-system-probe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,10 @@ class Encoded:
 
 
 class ChatFormat:
-    """The chat format of one model. `template` replaces the tokenizer's own; it gets `variables`."""
+    """The chat format of one model. `template` replaces the tokenizer's own; it gets `variables`.
+
+    `problem` says in a few words why no form of messages can be rendered; None if one can.
+    """
 
     def __init__(self, tokenizer: Any, template: str | None, variables: dict[str, Any]) -> None:
         self._tokenizer = tokenizer
@@ -43,14 +48,15 @@ class ChatFormat:
             tokenizer.chat_template = template
         self._has_template = bool(tokenizer.chat_template)
         self._dated = _dated(tokenizer.chat_template)
-        self._has_system = self._has_template and self._takes_system()
+        self._form: Form = plain
+        self.problem = self._choose_form() if self._has_template else None
         special = {id_: str(token) for id_, token in tokenizer.added_tokens_decoder.items() if token.special}
         special |= {id_: tokenizer.convert_ids_to_tokens(id_) for id_ in tokenizer.all_special_ids}
         self._ends = set(special) - {tokenizer.unk_token_id} | {tokenizer.eos_token_id}
         self._dropped = {id_ for id_, text in special.items() if not _THINK_TAG.fullmatch(str(text))}
 
     def encode(self, messages: Sequence[popbench.Message]) -> Encoded:
-        """Render and tokenize messages; raises what the template raises, and ValueError if it gives no text."""
+        """Render and tokenize messages; raises what the template raises, and ValueError if it leaves text out."""
         if not self._has_template:
             text = "\n\n".join([*(message["content"] for message in messages), "Answer:\n"])
             tokens = list(self._tokenizer(text)["input_ids"])
@@ -59,10 +65,13 @@ class ChatFormat:
             ):  # some tokenizers add an end token, after which the model writes nothing
                 tokens.pop()
             return Encoded(tokens)
-        text = self._render(list(messages) if self._has_system else merged(messages))
+        if self.problem is not None:
+            raise ValueError(self.problem)
+        text = self._render(self._form(messages))
+        left_out = lost(text, messages)
+        if left_out is not None:
+            raise ValueError(f"it {left_out}: {_REMEDY}")
         tokens = list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
-        if not tokens:
-            raise ValueError("it gives no text; give a better one with chat_template=FILE")
         return Encoded(tokens, bool(THINK_OPENED.search(text)), bool(THINK_CLOSED.search(text)))
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -70,7 +79,7 @@ class ChatFormat:
         kept = [token for token in tokens if token not in self._dropped]
         return str(self._tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
-    def _render(self, messages: Sequence[popbench.Message]) -> str:
+    def _render(self, messages: Sequence[Mapping[str, Any]]) -> str:
         rendered = self._tokenizer.apply_chat_template(
             list(messages),
             tokenize=False,
@@ -79,13 +88,23 @@ class ChatFormat:
         )
         return str(rendered)
 
-    def _takes_system(self) -> bool:
-        """Return whether the template has a system role: rendered with a system message, it must contain it."""
-        messages = [popbench.Message(role="system", content=_PROBE), popbench.Message(role="user", content="Hello")]
-        try:
-            return _PROBE in self._render(messages)
-        except Exception:  # templates raise errors of any kind
-            return False
+    def _choose_form(self) -> str | None:
+        """Choose the first form of messages that the template renders whole; return why there is none."""
+        given, lacks, raised = self._variables, "", ""
+        for variables in VARIABLES:
+            self._variables = {**variables, **given}
+            for form in FORMS:
+                try:
+                    left_out = lost(self._render(form(PROBES)), PROBES)
+                except Exception as error:  # templates raise errors of any kind
+                    raised = raised or " ".join(str(error).split())[:200] or type(error).__name__
+                    continue
+                if left_out is None:
+                    self._form = form
+                    return None
+                lacks = lacks or f"it {left_out}, given as text and as parts"
+        self._variables = given
+        return f"{lacks or raised}: {_REMEDY}"
 
 
 def closes_thoughts(text: str) -> bool:
@@ -107,13 +126,3 @@ def _dated(template: Any) -> str | None:
     replaced = "".join(f" | replace({code!r}, {value!r})" for code, value in (codes | bare | {"%%": "%"}).items())
     # Jinja drops the line break after a tag, so the template itself still starts at the start of a line
     return f"{{% macro strftime_now(format) %}}{{{{ format{replaced} }}}}{{% endmacro %}}\n{template}"
-
-
-def merged(messages: Sequence[popbench.Message]) -> list[popbench.Message]:
-    """Put the system messages in front of the first user message."""
-    system = [message["content"] for message in messages if message["role"] == "system"]
-    rest = [message for message in messages if message["role"] != "system"]
-    if not system or not rest:
-        return [popbench.Message(role="user", content=text) for text in system] + rest
-    first = popbench.Message(role=rest[0]["role"], content="\n\n".join([*system, rest[0]["content"]]))
-    return [first, *rest[1:]]

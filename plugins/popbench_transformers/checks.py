@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from popbench.local import GIB, device_problem, gpu_count, gpu_memory, machine_memory
+from popbench_transformers.gguf_files import file_of
 from popbench_transformers.memory import estimate
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def problems(options: TransformersOptions, weights: Weights) -> Iterator[str]:
 
 def _packages(options: TransformersOptions, weights: Weights) -> Iterator[str]:
     needed = {"torch": "every model", "transformers": "every model"}
+    if file_of(options.model, options.gguf_file) is not None:
+        needed |= {"gguf": "a GGUF file", "accelerate": "a GGUF file"}
     stored = weights.index.get("quantization_config") or {}
     if options.quantization != "none" or stored.get("quant_method") == "bitsandbytes":
         needed |= {"bitsandbytes": "a quantized model", "accelerate": "a quantized model"}
@@ -56,6 +59,11 @@ def _template(options: TransformersOptions) -> Iterator[str]:
 
 def _quantization(options: TransformersOptions, weights: Weights) -> Iterator[str]:
     """Yield a problem if the weights are quantized already and the options ask for a quantization."""
+    if options.quantization != "none" and file_of(options.model, options.gguf_file) is not None:
+        yield (
+            f"model {options.model}: quantization={options.quantization} is not possible with a GGUF file: leave the "
+            "option out (dtype=bfloat16 halves the memory), or give a model of another format"
+        )
     stored = weights.index.get("quantization_config")
     if not isinstance(stored, dict) or options.quantization == "none":
         return

@@ -15,7 +15,7 @@ import pydantic
 import popbench
 from popbench.local import GIB, Weights, device_problem, gpu_count, is_out_of_memory, quiet, release_memory
 from popbench.specs import make_label
-from popbench_transformers.embedder_files import embedder_weights
+from popbench_transformers.embedder_files import embedder_weights, tells_queries
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,8 +37,10 @@ class SentenceTransformersOptions(popbench.Options):
 class SentenceTransformersEmbedder(popbench.Embedder):
     """Embeds texts with a sentence-transformers model: model=HUB_ID or model=FOLDER.
 
-    Everything is computed in float32, whatever the weights are stored in: in half precision a text's vector would
-    depend on the texts beside it. A text longer than the model reads is cut there, as the library does.
+    Texts of a corpus are encoded as the library's `encode_document` does, and prompts as `encode_query` does: with the
+    model's own instructions, if it has any. Everything is computed in float32, whatever the weights are stored in: in
+    half precision a text's vector would depend on the texts beside it. A text longer than the model reads is cut there,
+    as the library does.
     """
 
     Options: ClassVar[type[popbench.Options]] = SentenceTransformersOptions
@@ -65,7 +67,14 @@ class SentenceTransformersEmbedder(popbench.Embedder):
             del options["model"]
         elif not self._weights.local and self._weights.identity is not None:
             del options["revision"]  # it names the same commit
-        return {**super().fingerprint(), "options": options, "weights": self._weights.identity}
+        base = {**super().fingerprint(), "options": options, "weights": self._weights.identity}
+        # what has nothing of the kind keeps the fingerprint, and the vectors, that it had before this was told apart
+        return {**base, "roles": "query and document"} if self.tells_queries else base
+
+    @cached_property
+    def tells_queries(self) -> bool:
+        """Whether the model has instructions or modules of their own for queries or documents."""
+        return tells_queries(self._weights)
 
     def check(self) -> list[str]:
         """List what is missing: the model, the library, the device."""
@@ -100,13 +109,20 @@ class SentenceTransformersEmbedder(popbench.Embedder):
 
         Raises ComponentError if the model's files have changed since the run was planned, or memory is short.
         """
+        return self._encode("encode_document", texts)
+
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed texts that something is searched with; otherwise as `encode`."""
+        return self._encode("encode_query", texts)
+
+    def _encode(self, method: str, texts: Sequence[str]) -> NDArray[np.float32]:
         import numpy as np
 
         try:
             if self._model is None:
                 self._model = self._load()
             with _silence():
-                rows = self._model.encode(
+                rows = getattr(self._model, method)(
                     [_plain(text) for text in texts] or [""],  # without texts, any text shows the width
                     batch_size=self.options.batch_size,
                     show_progress_bar=False,

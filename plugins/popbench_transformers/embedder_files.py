@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from popbench.local import (
     Layout,
@@ -42,6 +43,11 @@ _MODULE_CLASSES = frozenset(
 _NAMES_CLASSES = {"Router": "types", "Asym": "types", "WordEmbeddings": "tokenizer_class"}
 """Modules whose own files name further classes to import, with the entry that names them."""
 _NAMING_FILES = ("config.json", "router_config.json", "wordembedding_config.json")
+_SETTINGS = "config_sentence_transformers.json"
+_ROLES = ("query", "document", "passage", "corpus")
+"""The names of the instructions that the library puts before queries, and before documents."""
+_ROUTERS = {"Router", "Asym"}
+"""Modules that send queries and documents through modules of their own."""
 _MAX_DEPTH = 4
 """How deep modules may be nested."""
 
@@ -153,6 +159,40 @@ def _index(model: str, revision: str | None) -> str:
         if isinstance(cached, str):
             return name
     return _MODULES
+
+
+def tells_queries(weights: Weights) -> bool:
+    """Return whether a model encodes queries in another way than documents, or than a text without a role.
+
+    That is, it has instructions for either, or modules for either. The settings of a hub model that is not on this
+    machine yet are downloaded: they are small.
+    """
+    folder = weights.folder
+    if folder is not None:
+        settings = read_json(folder / _SETTINGS)
+        routed = any(module.kind.rpartition(".")[2] in _ROUTERS for module in _modules(folder) or ())
+        return routed or _instructs(settings)
+    if weights.commit is None:
+        return False
+    import huggingface_hub
+
+    try:
+        listed, settings = (
+            json.loads(Path(huggingface_hub.hf_hub_download(weights.model, name, revision=weights.commit)).read_bytes())
+            for name in (_MODULES, _SETTINGS)
+        )
+        routed = any(str(entry["type"]).rpartition(".")[2] in _ROUTERS for entry in listed)
+    except Exception:  # whatever the connection may raise; older models have no such file
+        return False
+    return routed or (isinstance(settings, dict) and _instructs(settings))
+
+
+def _instructs(settings: Mapping[str, Any]) -> bool:
+    prompts = settings.get("prompts")
+    default = settings.get("default_prompt_name")
+    if not isinstance(prompts, dict):
+        return False
+    return any(prompts.get(name) for name in (*_ROLES, default) if isinstance(name, str))
 
 
 def embedder_weights(model: str, revision: str | None) -> Weights:

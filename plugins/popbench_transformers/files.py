@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from popbench.local import Layout, asks_for_kernels, broken_weights, lacks_shards, read_json, weight_files
+from popbench_transformers import gguf_files
 
 WEIGHT_FILES = (
     "model.safetensors",
@@ -57,4 +58,13 @@ def _files(folder: Path) -> Iterator[Path]:
                 yield from (file for file in child.iterdir() if _SETTINGS.fullmatch(file.name))
 
 
-LAYOUT = Layout("transformers model", "config.json", _problem, _complete, _files, weight_files)
+def _without_config(names: Sequence[str]) -> str | None:
+    """Return what to do with a folder or a repository that holds no config.json; None if nothing better is known."""
+    if "adapter_config.json" in names:
+        return "it holds an adapter, not a whole model: merge it into its base model, and give the folder of the result"
+    return gguf_files.advise(names)
+
+
+LAYOUT = Layout(
+    "transformers model", "config.json", _problem, _complete, _files, weight_files, without_index=_without_config
+)

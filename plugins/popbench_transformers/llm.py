@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import popbench
 from popbench.errors import one_line
-from popbench.local import GIB, Weights, file_digest, gpu_count, release_memory
+from popbench.local import GIB, Weights, file_digest, gpu_count, quiet, release_memory
 from popbench.specs import make_label
+from popbench_transformers import gguf_files
 from popbench_transformers.chats import closes_thoughts
 from popbench_transformers.checks import problems
 from popbench_transformers.files import LAYOUT
@@ -42,7 +43,9 @@ class TransformersLLM(popbench.LLM):
         preset = preset_of(self.options.model)
         if preset is not None:
             self.note = preset.note
-        self._weights = Weights(self.options.model, self.options.revision, LAYOUT)
+        self._gguf = gguf_files.file_of(self.options.model, self.options.gguf_file)
+        layout = LAYOUT if self._gguf is None else gguf_files.layout(self._gguf)
+        self._weights = Weights(self.options.model, self.options.revision, layout)
         self._loaded: Loaded | None = None
         self._batcher: Batcher | None = None
         self._reader: Reader | None = None
@@ -69,7 +72,10 @@ class TransformersLLM(popbench.LLM):
         base = dict(super().fingerprint())
         options = dict(self.options.determining())
         if self._weights.local and self._weights.folder is not None:
-            del options["model"]
+            del options["model"], options["gguf_file"]
+        for name in ("gguf_file", "context"):  # which fingerprints of earlier versions lack
+            if options.get(name) is None:
+                options.pop(name, None)
         if self._template is not None:
             del options["chat_template"]
         return {**base, "options": options, "weights": self._weights.identity, "chat_template": self._template}
@@ -119,6 +125,8 @@ class TransformersLLM(popbench.LLM):
                 self._reader = read(self.options, self._weights)
             except Exception as error:  # some of the many errors have a remedy
                 why = f"its tokenizer and configuration cannot be read: {one_line(error, 200)}"
+                if self._gguf is not None:
+                    why += "; a server such as llama.cpp or Ollama may read it: openai,model=NAME,base_url=URL"
                 self._unreadable = self._weights.problem or f"model {self.options.model}: {why}"
         if self._reader is None:
             raise popbench.ComponentError(str(self._unreadable))
@@ -173,7 +181,8 @@ class TransformersLLM(popbench.LLM):
         from popbench_transformers.rows import Row
 
         try:
-            prompt = loaded.format.encode(chat.messages)
+            with quiet("transformers"):  # it warns of texts longer than the tokenizer's own limit
+                prompt = loaded.format.encode(chat.messages)
         except Exception as error:  # a template may raise anything
             what = " ".join(str(error).split()) or type(error).__name__
             return popbench.Failure(chat.id, f"the model's chat template cannot render the messages: {what}")
@@ -196,10 +205,6 @@ class TransformersLLM(popbench.LLM):
     def _finished(self, loaded: Loaded, row: Row) -> popbench.Completion | popbench.Failure:
         if row.error is not None:
             return popbench.Failure(row.chat.id, row.error, seconds=row.seconds, peak_memory_mb=row.peak_memory_mb)
-        notes: tuple[str, ...] = ()
-        if row.cut:
-            why = "max_new_tokens" if row.budget == self.options.max_new_tokens else "the model's context"
-            notes = (f"cut at {row.budget} new tokens ({why})",)
         text = loaded.format.decode(row.tokens)
         # a draft inside unfinished thoughts is not the answer
         thoughts = text.strip() if row.thinking and not closes_thoughts(text) else None
@@ -210,8 +215,15 @@ class TransformersLLM(popbench.LLM):
             usage={"input": len(row.prompt), "output": len(row.tokens)},
             seconds=row.seconds,
             peak_memory_mb=row.peak_memory_mb,
-            notes=notes,
+            remarks=(self._cut_by(row),) if row.cut else (),
+            cut=row.cut,
         )
+
+    def _cut_by(self, row: Row) -> str:
+        """Return which limit cut an answer, in words that are the same for all answers that it cuts."""
+        if row.budget < self.options.max_new_tokens:
+            return "answer cut at the end of the model's context"
+        return f"answer cut at max_new_tokens={self.options.max_new_tokens}"
 
 
 def _out_of_memory(row: Row) -> popbench.Failure:

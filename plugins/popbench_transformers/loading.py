@@ -11,7 +11,7 @@ import transformers as _transformers
 
 import popbench
 from popbench.local import gpu_count, is_out_of_memory, quiet
-from popbench_transformers.reader import Reader, read, source_of
+from popbench_transformers.reader import Reader, opened, read
 from popbench_transformers.structured import Grammars
 
 if TYPE_CHECKING:
@@ -101,12 +101,15 @@ def load(options: TransformersOptions, weights: Weights) -> Loaded:
 
     Raises ComponentError if the model does not fit into memory; else what transformers raises.
     """
-    source, source_options = source_of(options, weights)
     if weights.folder is not None and weights.problem is not None:  # `check` may not have been called
         raise popbench.ComponentError(weights.problem)
     try:
         reader = read(options, weights)
-        with quiet("transformers"):
+        if reader.format.problem is not None:
+            raise popbench.ComponentError(
+                f"model {options.model}: its chat template cannot be used: {reader.format.problem}"
+            )
+        with quiet("transformers"), opened(options, weights) as (source, source_options):
             model = transformers.AutoModelForCausalLM.from_pretrained(
                 source, **source_options, **_load_options(options, weights)
             )

@@ -29,7 +29,7 @@ def estimate(options: TransformersOptions, weights: Weights, quantization: str |
     own = str(config.get("dtype") or config.get("torch_dtype") or "float32")
     preset = preset_of(options.model)
     if stored is not None:
-        parameters = stored / _BYTES.get(own, 2)
+        parameters = config.get("gguf_parameters") or stored / _BYTES.get(own, 2)
     elif preset is not None:
         parameters, own = preset.parameters, "bfloat16"
     else:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from popbench.local import quiet
+from popbench_transformers import gguf_files
 from popbench_transformers.chats import ChatFormat
+from popbench_transformers.contexts import context_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,12 +43,45 @@ class Reader:
         return length + min(max_new_tokens, self.context // 4) <= self.context
 
 
-def source_of(options: TransformersOptions, weights: Weights) -> tuple[str, dict[str, Any]]:
-    """Return the arguments of `from_pretrained` that load exactly the files of the fingerprint."""
-    source_options: dict[str, Any] = {"trust_remote_code": options.trust_remote_code}
+@contextmanager
+def opened(options: TransformersOptions, weights: Weights) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give the arguments of `from_pretrained` that load exactly the files of the fingerprint, inside the block.
+
+    A GGUF file is loaded through a link in a folder of its own: transformers would also read other files beside it. One
+    of the hub is downloaded whole.
+    """
+    name = gguf_files.file_of(options.model, options.gguf_file)
+    revision = weights.commit or options.revision
+    if name is None:
+        remote = {} if weights.folder is not None else {"revision": revision}
+        source = options.model if weights.folder is None else str(weights.folder)
+        yield source, {"trust_remote_code": options.trust_remote_code, **remote}
+        return
     if weights.folder is not None:
-        return str(weights.folder), source_options
-    return options.model, {**source_options, "revision": weights.commit or options.revision}
+        file = weights.folder / name
+    else:
+        import huggingface_hub
+
+        file = Path(huggingface_hub.hf_hub_download(options.model, name, revision=revision))
+    with tempfile.TemporaryDirectory(prefix="popbench-gguf-") as alone, _no_bars():
+        link = Path(alone) / f"model{gguf_files.SUFFIX}"
+        link.symlink_to(file.absolute())
+        yield alone, {"gguf_file": link.name}
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Hide the progress bar of reading GGUF tensors, which transformers' own settings do not reach."""
+    module: Any = importlib.import_module("transformers.modeling_gguf_pytorch_utils")
+    shown = getattr(module, "tqdm", None)
+    if shown is None:
+        yield
+        return
+    module.tqdm = partial(shown, disable=True)
+    try:
+        yield
+    finally:
+        module.tqdm = shown
 
 
 def read(options: TransformersOptions, weights: Weights) -> Reader:
@@ -49,16 +89,14 @@ def read(options: TransformersOptions, weights: Weights) -> Reader:
     import transformers as _transformers
 
     transformers: Any = _transformers  # much of it is untyped
-    source, source_options = source_of(options, weights)
-    with quiet("transformers"):
+    with quiet("transformers"), opened(options, weights) as (source, source_options):
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, **source_options)
         config = transformers.AutoConfig.from_pretrained(source, **source_options)
     template = None
     if options.chat_template is not None:
         template = Path(options.chat_template).expanduser().read_text(encoding="utf-8")
-    context = getattr(config.get_text_config(), "max_position_embeddings", None)
     return Reader(
         tokenizer,
         ChatFormat(tokenizer, template, options.chat_template_kwargs),
-        int(context) if context else sys.maxsize,
+        options.context or context_of(config, tokenizer.model_max_length) or sys.maxsize,
     )

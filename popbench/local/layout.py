@@ -7,6 +7,9 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from popbench.local.files import read_json
 
 _WHOLE = 8 * 2**20
 """Bytes up to which a weight file is hashed whole. Of a larger one, blocks spread over the file are hashed: reading
@@ -14,6 +17,10 @@ terabytes would take longer than most runs."""
 _WHOLE_TEXT = 64 * 2**20
 """The same for texts: no tokenizer is larger, but a data file that was left in the folder may be."""
 _BLOCKS, _BLOCK = 64, 4096
+
+
+def _nothing_to_say(names: Sequence[str]) -> str | None:  # noqa: ARG001 - for those who know
+    return None
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,9 @@ class Layout:
         files: all files that results depend on; the digest covers them.
         weights: those of them that hold weights; they may be in sub-folders.
         download: arguments of `hf download` after the model's id, if a repository holds more than the model.
+        read: returns the content of the index, for one that is not JSON.
+        without_index: returns what to do with a folder or a repository that holds no index, from the names of its
+            files; None if there is nothing better to say than that.
     """
 
     kind: str
@@ -48,6 +58,8 @@ class Layout:
     files: Callable[[Path], Iterable[Path]]
     weights: Callable[[Path], Sequence[Path]]
     download: str = ""
+    read: Callable[[Path], dict[str, Any]] = read_json
+    without_index: Callable[[Sequence[str]], str | None] = _nothing_to_say
 
 
 def folder_digest(folder: Path, layout: Layout) -> str:

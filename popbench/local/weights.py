@@ -21,7 +21,7 @@ _PATIENCE = 3.0
 
 
 class Weights:
-    """The files of a model: `model` is a folder or a hub id, `revision` a branch, tag or commit of the latter.
+    """The files of a model: `model` is a folder, its index file or a hub id, `revision` a branch, tag or commit of it.
 
     >>> from popbench import local
     >>> layout = local.Layout(
@@ -42,14 +42,16 @@ class Weights:
         self.model = model
         self.revision = revision
         self.layout = layout
-        self._path = Path(os.path.expanduser(model))  # noqa: PTH111 - Path's own raises where there is no such user
-        self.local = is_folder(model) or model.startswith((".", "/", "~")) or model.count("/") > 1
+        path = Path(os.path.expanduser(model))  # noqa: PTH111 - Path's own raises where there is no such user
+        self._is_file = path.name == layout.index and not is_folder(model)
+        self._home = path.parent if self._is_file else path
+        self.local = self._is_file or is_folder(model) or model.startswith((".", "/", "~")) or model.count("/") > 1
 
     @cached_property
     def folder(self) -> Path | None:
         """The folder to load from: the given one, or that in the hub's cache if it is complete; else None."""
         if self.local:
-            return self._path.resolve() if is_folder(self.model) else None
+            return self._home.resolve() if is_folder(str(self._home)) else None
         cached = self._cached
         return cached if cached is not None and self.layout.complete(cached) else None
 
@@ -81,12 +83,14 @@ class Weights:
         """Why the model cannot be loaded, and what to do, in one line; None if it can."""
         if self.local:
             if self.folder is None:
-                return f"model {self.model}: there is no such folder; give the folder of a model, or a hub id"
+                what = "file; give one that exists" if self._is_file else "folder; give the folder of a model"
+                return f"model {self.model}: there is no such {what}, or a hub id"
             defect = self._broken(self.folder)
             if defect is not None:
                 return f"model {self.model}: {defect}"
             if self.revision is not None:
-                return f"model {self.model}: revision={self.revision} is for hub models; leave it out for a folder"
+                what = "file" if self._is_file else "folder"
+                return f"model {self.model}: revision={self.revision} is for hub models; leave it out for a {what}"
             return None
         if self.folder is None:
             return self._answer[1]
@@ -97,7 +101,7 @@ class Weights:
     def index(self) -> dict[str, Any]:
         """The content of the layout's index file; empty if it is not on this machine."""
         folder = self.folder or (None if self.local else self._cached)
-        return {} if folder is None else read_json(folder / self.layout.index)
+        return {} if folder is None else self.layout.read(folder / self.layout.index)
 
     @cached_property
     def stored_bytes(self) -> int | None:
@@ -110,8 +114,9 @@ class Weights:
         """Return in a few words why a folder cannot be loaded; None if it can."""
         index, kind = self.layout.index, self.layout.kind
         if not (folder / index).is_file():
-            return f"the folder holds no {index}, so it is no {kind}: give the folder of one"
-        if not read_json(folder / index):
+            advice = self.layout.without_index(names_in(folder))
+            return advice or f"the folder holds no {index}, so it is no {kind}: give the folder of one"
+        if self.layout.read is read_json and not read_json(folder / index):
             return f"its {index} is no JSON object: copy or download that file again"
         return self.layout.problem(folder)
 
@@ -124,7 +129,7 @@ class Weights:
             file = huggingface_hub.try_to_load_from_cache(self.model, self.layout.index, revision=self.revision)
         except ValueError:  # not a name that a hub model can have
             return None
-        return Path(file).parent if isinstance(file, str) else None
+        return Path(file).parents[self.layout.index.count("/")] if isinstance(file, str) else None
 
     @cached_property
     def _answer(self) -> tuple[str | None, str | None]:
@@ -142,6 +147,9 @@ class Weights:
             asking.join(_PATIENCE)
         if answers:
             return answers[0]
+        names = _cached_names(self.model) if self.layout.read is read_json else []
+        if names and (advice := self.layout.without_index(names)):
+            return None, f"model {self.model}: {advice}"
         why = "HF_HUB_OFFLINE is set" if offline else "the hub cannot be reached"
         what = f"{self.model} {self.layout.download}".strip()
         what += "" if self.revision is None else f" --revision {self.revision}"
@@ -150,6 +158,31 @@ class Weights:
             f"and {why}: run `hf download {what}` where there is a connection "
             "(a gated model needs its licence accepted and HF_TOKEN set), or give a folder"
         )
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names of a folder's files, and of those one folder below with that folder's name."""
+    files = [*folder.glob("*"), *folder.glob("[!.]*/*")]
+    return sorted(file.relative_to(folder).as_posix() for file in files if file.is_file())
+
+
+def _names(model: str, revision: str | None) -> list[str]:
+    """Return the names of a repository's files; none if the hub does not say."""
+    import huggingface_hub
+
+    try:
+        found = huggingface_hub.HfApi().model_info(model, revision=revision, timeout=_PATIENCE).siblings
+    except Exception:  # whatever the connection may raise: the names only improve a message
+        return []
+    return [file.rfilename for file in found or ()]
+
+
+def _cached_names(model: str) -> list[str]:
+    """Return the names of a repository's files in the hub's cache, of any revision."""
+    from huggingface_hub import constants, file_download
+
+    home = Path(constants.HF_HUB_CACHE) / file_download.repo_folder_name(repo_id=model, repo_type="model")
+    return sorted({name for snapshot in home.glob("snapshots/*") for name in names_in(snapshot)})
 
 
 def _ask(model: str, revision: str | None, layout: Layout) -> tuple[str | None, str | None]:
@@ -174,7 +207,8 @@ def _ask(model: str, revision: str | None, layout: Layout) -> tuple[str | None, 
             "or set HF_TOKEN to a token that may see it"
         )
     except errors.EntryNotFoundError:
-        return None, f"model {model}: it holds no {layout.index}, so it is no {layout.kind}"
+        advice = layout.without_index(_names(model, revision))
+        return None, f"model {model}: {advice or f'it holds no {layout.index}, so it is no {layout.kind}'}"
     except Exception as error:  # whatever the connection may raise
         what = " ".join(str(error).split())[:200] or type(error).__name__
         return None, (

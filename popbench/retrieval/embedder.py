@@ -1,10 +1,13 @@
-"""An embedder with its cache of vectors: it gets only texts without a vector, and its answers are checked."""
+"""An embedder with its cache of vectors: it gets only texts without a vector, and its answers are checked.
+
+Texts of a corpus and prompts share the cache, unless the embedder encodes prompts in another way.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import filelock
 import numpy as np
@@ -21,6 +24,8 @@ from popbench.text import counted
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_QUERY = "query\0"
+"""What prompts begin with where they are hashed, if they are encoded in another way than texts of a corpus."""
 _OFF = 1e-2
 """The largest difference of a vector's length from 1 or 0."""
 
@@ -36,6 +41,8 @@ class Embedding:
         self._checked = False
         self._width: int | None = None
         self._prompts: dict[str, NDArray[np.float32]] = {}
+        # under keys of their own, prompts cannot get the vector of an equal text of a corpus
+        self._mark = _QUERY if embedder.tells_queries else ""
 
     @contextmanager
     def locked(self, progress: Progress) -> Iterator[None]:
@@ -65,11 +72,17 @@ class Embedding:
             self._checked = True
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embed texts into float32 (texts, d), rows of length 1 or 0; raises UsageError for any other answer."""
+        """Embed texts of a corpus into float32 (texts, d), rows of length 1 or 0.
+
+        Raises UsageError for any other answer.
+        """
+        return self._embed(self._embedder.encode, texts)
+
+    def _embed(self, encode: Callable[[Sequence[str]], Any], texts: Sequence[str]) -> NDArray[np.float32]:
         who = f"embedder {self.name}"
         self.check()
         try:
-            vectors = np.asarray(self._embedder.encode(texts), dtype=np.float32)
+            vectors = np.asarray(encode(texts), dtype=np.float32)
         except UsageError:
             raise
         except Exception as error:  # a plugin's code may raise anything
@@ -93,7 +106,7 @@ class Embedding:
     def prepare(self, prompts: Sequence[str], progress: Progress | None = None) -> None:
         """Embed many prompts at once, before `query`; those that an earlier run embedded are looked up."""
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._prompts]
-        keys = keys_of(new)
+        keys = keys_of(self._mark + prompt for prompt in new)
         codes = self.vectors.find(keys)
         cached = np.flatnonzero(codes >= 0)
         try:
@@ -105,7 +118,7 @@ class Embedding:
         if len(unknown):
             progress = progress or Progress()
             progress.stage("embed prompts", len(new), len(cached))
-            made = self.embed([new[number] for number in unknown])
+            made = self._embed(self._embedder.encode_queries, [new[number] for number in unknown])
             with suppress(UsageError):  # if the cache cannot be written, every run embeds its prompts
                 self.vectors.add(keys[unknown], made)
             progress.advance(len(unknown))
@@ -115,7 +128,7 @@ class Embedding:
     def query(self, prompt: str) -> NDArray[np.float32]:
         """Return the vector of a prompt; it is embedded alone if it was not prepared."""
         if prompt not in self._prompts:
-            self._prompts[prompt] = self.embed([prompt])[0]
+            self._prompts[prompt] = self._embed(self._embedder.encode_queries, [prompt])[0]
         return self._prompts[prompt]
 
 

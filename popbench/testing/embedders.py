@@ -51,6 +51,7 @@ def check_embedder(
     first = _encode(book, subject.component, wanted, "")
     if first is not None:
         _check_norms(book, wanted, first)
+        _check_queries(book, subject.component, wanted, first.shape)
         _check_sameness(book, subject, wanted, first)
         none = _encode(book, subject.component, [], "no texts")
         if none is not None:
@@ -88,6 +89,24 @@ def _check_norms(book: Book, texts: Sequence[str], rows: NDArray[np.float32]) ->
     for text, length in zip(texts, np.linalg.norm(rows.astype(np.float64), axis=1), strict=True):
         if abs(length - 1) > NEAR_ONE and abs(length) > NEAR_ONE:
             book.breach("norms", f"length {length:.6g}", _name(text))
+
+
+def _check_queries(book: Book, embedder: Embedder, texts: Sequence[str], shape: tuple[int, ...]) -> None:
+    book.look("queries")
+    if not embedder.tells_queries:
+        return
+    try:
+        rows, again = (np.asarray(embedder.encode_queries(texts)) for _ in range(2))
+    except Exception as error:
+        book.breach("queries", f"raised {one_line(error)}")
+        return
+    if not book.expect("queries", rows.shape == shape, f"is {rows.shape}, and {shape} by encode()", "shape"):
+        return
+    lengths = np.linalg.norm(rows.astype(np.float64), axis=1)
+    apart = np.minimum(np.abs(lengths - 1), lengths)
+    book.expect("queries", bool((apart <= NEAR_ONE).all()), "rows are not of length 1 or 0", "length")
+    same = again.shape == rows.shape and bool((np.abs(rows.astype(np.float64) - again) <= SAME).all())
+    book.expect("queries", same, "differs when it is repeated", "repetition")
 
 
 def _check_sameness(book: Book, subject: Subject, texts: Sequence[str], first: NDArray[np.float32]) -> None:

@@ -58,6 +58,7 @@ RULES: Mapping[str, str] = {
     # embedders
     "vectors": "encode() returns finite float32 of shape (number of texts, d), also for no texts",
     "norms": "a row has length 1, or 0 for a text with nothing in it",
+    "queries": "encode_queries() returns rows like encode()'s: as wide, of length 1 or 0, the same when repeated",
     # corpora
     "rows": "rows() yields popbench.Reference with text fields, popular=None and a finite popularity of at least 0",
     "unique_ids": "an id occurs once in a part",

@@ -185,6 +185,13 @@ class Centred(Letters):
         return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
+class LongQueries(Letters):
+    """Doubles the rows of queries."""
+
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return 2 * self.encode(texts)
+
+
 class Shaky(Letters):
     """Rolls every call's rows by one more place."""
 

@@ -50,7 +50,7 @@ def test_a_prompt_that_ends_in_a_thought_is_known_to() -> None:
 
     assert encode("thinking") == (True, False)
     assert encode("system") == (False, False)
-    closed = "<think>\n\n</think>\n\n"
+    closed = "{{ messages[-1]['content'] }}<think>\n\n</think>\n\n"
     found = ChatFormat(make_tokenizer("thinking"), closed, {}).encode(MESSAGES)
     assert (found.thinking, found.thought) == (False, True)
 
@@ -83,7 +83,9 @@ def test_a_template_file_and_its_variables_replace_the_model_s_own(tmp_path: Pat
 def test_messages_that_a_template_refuses_are_an_error_of_their_chat(tmp_path: Path) -> None:
     file = tmp_path / "chat.jinja"
     file.write_text(
-        "{% if 'cat' in messages[-1]['content'] %}{{ raise_exception('no cats') }}{% endif %}hello", encoding="utf-8"
+        "{% if 'cat' in messages[-1]['content'] %}{{ raise_exception('no cats') }}{% endif %}"
+        "{% for m in messages %}{{ m['content'] }}{% endfor %}",
+        encoding="utf-8",
     )
     llm = TransformersLLM(TransformersOptions(model=str(tiny()), chat_template=str(file), max_new_tokens=2))
     first = testing.sample_chats()[0]
@@ -96,15 +98,95 @@ def test_messages_that_a_template_refuses_are_an_error_of_their_chat(tmp_path: P
     llm.close()
 
 
-@pytest.mark.slow
-def test_a_template_that_gives_no_text_is_an_error_of_the_chat(tmp_path: Path) -> None:
+PARTS = "{% for p in m['content'] %}{% if p['type'] == 'text' %}{{ p['text'] }}{% endif %}{% endfor %}"
+CONTENTS = "{% for c in m['content'] %}{{ c['content'] }}{% endfor %}"
+FIRST = "{{ m['content'][0]['text'] }}"
+USER = "{% if m['role'] == 'user' %}"
+NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+
+
+def turns(content: str) -> str:
+    return "{% for m in messages %}<{{ m['role'] }}>" + content + "{% endfor %}"
+
+
+SPLIT, MERGED = "<system>You make videos.<user>A kite", "<user>You make videos.\n\nA kite"
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        (turns("{{ m['content'] }}"), SPLIT),
+        (turns("{{ m['content'] | trim }}"), SPLIT),
+        (turns("{% for letter in m['content'] %}{{ letter }}{% endfor %}"), SPLIT),
+        (turns(PARTS), SPLIT),
+        (turns(CONTENTS), SPLIT),
+        (turns(FIRST), SPLIT),
+        (turns("{% if m['content'] is string %}{{ m['content'] }}{% else %}" + PARTS + "{% endif %}"), SPLIT),
+        (turns(USER + PARTS + "{% else %}{{ m['content'] + '' }}{% endif %}"), SPLIT),
+        (turns(USER + "{{ m['content'] + '' }}{% else %}" + PARTS + "{% endif %}"), SPLIT),
+        (turns(USER + "{{ m['content'] }}{% else %}" + PARTS + "{% endif %}"), SPLIT),
+        (NO_SYSTEM + turns(PARTS), MERGED),
+        (turns(USER + PARTS + "{% endif %}").replace("<{{ m['role'] }}>" + USER, USER + "<user>"), MERGED),
+        ("<user>{{ messages[-1]['content'] }}", MERGED),
+        ("{% for p in messages[-1]['content'] %}<user>{{ p['text'] }}{% endfor %}", MERGED),
+        ("{{ '' if tools | length else '' }}" + turns("{{ m['content'] }}"), SPLIT),
+        ("{{ '' if documents | length else '' }}" + turns(PARTS), SPLIT),
+    ],
+)
+def test_messages_are_given_in_the_form_that_the_template_renders_whole(template: str, expected: str) -> None:
+    assert told(template) == expected
+
+
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        ("Hello!", "leaves out the user's text"),
+        (turns("{{ m['content'][:40] }}"), "cuts the user's text"),
+        (turns("{{ m['content'] | truncate(300) }}"), "cuts the user's text"),
+        (turns("{{ m['content'][-900:] }}"), "cuts the user's text"),
+        (turns("{{ m['content'].splitlines()[0] }}"), "cuts the user's text"),
+        (turns("{{ m['text'] }}"), "leaves out the user's text"),
+        (
+            "{% for m in messages if m['role'] == 'system' %}{{ m['content'] }}{% endfor %}",
+            "leaves out the user's text",
+        ),
+        ("{{ raise_exception('give tools') }}", "give tools"),
+        ("{% for m in messages %}{{ m['content'] }}", "Unexpected end of template"),
+        ("{{ missing.part }}" + turns("{{ m['content'] }}"), "'missing' is undefined"),
+    ],
+)
+def test_a_template_that_leaves_out_text_in_every_form_ends_the_model_in_one_line(template: Any, why: str) -> None:
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = template
+    format_ = ChatFormat(tokenizer, None, {})
+    assert format_.problem is not None
+    assert why in format_.problem
+    assert "\n" not in format_.problem
+    assert format_.problem.endswith("give a better one with chat_template=FILE")
+    with pytest.raises(ValueError, match="chat_template=FILE"):
+        format_.encode(MESSAGES)
+
+
+def test_a_text_that_the_template_leaves_out_later_is_an_error_of_its_chat() -> None:
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = turns("{{ m['content'][:9000] }}")
+    format_ = ChatFormat(tokenizer, None, {})
+    assert format_.problem is None
+    assert format_.encode(MESSAGES).tokens
+    with pytest.raises(ValueError, match="cuts the user's text"):
+        format_.encode([*MESSAGES, popbench.Message(role="user", content=" ".join(map(str, range(2500))))])
+
+
+def test_a_template_that_cannot_be_used_ends_the_model_before_its_weights_are_loaded(tmp_path: Path) -> None:
     file = tmp_path / "chat.jinja"
-    file.write_text("{{ '' }}", encoding="utf-8")
+    file.write_text("Hello!", encoding="utf-8")
     llm = TransformersLLM(TransformersOptions(model=str(tiny()), chat_template=str(file), max_new_tokens=2))
-    for answer in llm.generate(testing.sample_chats()[:2]):
-        assert isinstance(answer, popbench.Failure)
-        assert "gives no text" in answer.error
-    llm.close()
+    with pytest.raises(popbench.ComponentError) as caught:
+        list(llm.generate(testing.sample_chats()[:2]))
+    assert str(caught.value) == (
+        f"model {tiny()}: its chat template cannot be used: it leaves out the user's text, given as text and as parts: "
+        "give a better one with chat_template=FILE"
+    )
 
 
 def test_a_prompt_without_a_template_does_not_end_in_an_end_token() -> None:
@@ -125,16 +207,20 @@ def told(template: str | dict[str, str], **variables: Any) -> str:
 
 
 def test_templates_are_told_the_same_date_on_every_day() -> None:
-    assert told("{{ strftime_now('%d %b %Y, %H:%M:%S.%f') }}") == "26 Jul 2024, 00:00:00.000000"
-    assert told("  {% if true %}\n{{ strftime_now(format='%Y-%-m-%-d') }}{% endif %}") == "2024-7-26"
-    assert told("{% macro day() %}{{ strftime_now('%A') }}{% endmacro %}{{ day() }}") == "Friday"
-    assert told({"default": "{{ strftime_now('%Y') }}", "other": "x"}) == "2024"
+    asked = " {{ messages[-1]['content'] }}"
+    told_also = " You make videos.\n\nA kite"
+    assert told("{{ strftime_now('%d %b %Y, %H:%M:%S.%f') }}" + asked) == f"26 Jul 2024, 00:00:00.000000{told_also}"
+    tagged = "  {% if true %}\n{{ strftime_now(format='%Y-%-m-%-d') }}{% endif %}"
+    assert told(tagged + asked) == f"2024-7-26{told_also}"
+    macro = "{% macro day() %}{{ strftime_now('%A') }}{% endmacro %}{{ day() }}"
+    assert told(macro + asked) == f"Friday{told_also}"
+    assert told({"default": "{{ strftime_now('%Y') }}" + asked, "other": "x"}) == f"2024{told_also}"
     llama = (
         "{% if not date_string is defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}\n"
-        "{{ date_string }} {{ messages[-1]['content'] }}"
+        "{{ date_string }}" + asked
     )
-    assert told(llama) == "26 Jul 2024 You make videos.\n\nA kite"
-    assert told(llama, date_string="1 May 2025") == "1 May 2025 You make videos.\n\nA kite"
+    assert told(llama) == f"26 Jul 2024{told_also}"
+    assert told(llama, date_string="1 May 2025") == f"1 May 2025{told_also}"
 
 
 @pytest.mark.slow
@@ -145,5 +231,5 @@ def test_thoughts_that_never_end_are_no_answer() -> None:
         assert isinstance(answer, popbench.Completion)
         assert answer.text == ""
         assert answer.reasoning
-        assert answer.notes == ("cut at 12 new tokens (max_new_tokens)",)
+        assert answer.remarks == ("answer cut at max_new_tokens=12",)
     llm.close()

@@ -31,6 +31,12 @@ def copied(tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny(), tmp_path / "model"))
 
 
+def test_an_adapter_without_its_base_model_is_told(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}", encoding="utf-8")
+    (line,) = make(tmp_path).check()
+    assert "it holds an adapter, not a whole model: merge it into its base model" in line
+
+
 @pytest.mark.parametrize("what", ["weights", "template", "while loading"])
 def test_a_model_that_changed_after_the_plan_is_not_used(
     what: str, copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -188,7 +188,7 @@ def test_only_new_tokens_are_in_the_answer_and_all_are_counted() -> None:
     assert answer.usage["output"] == 5
     assert "micro-videos" not in answer.text
     assert "assistant" not in answer.text
-    assert answer.notes == ("cut at 5 new tokens (max_new_tokens)",)
+    assert (answer.cut, answer.remarks, answer.notes) == (True, ("answer cut at max_new_tokens=5",), ())
     llm.close()
 
 
