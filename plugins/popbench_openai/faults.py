@@ -121,7 +121,7 @@ _HINTS = (
     (re.compile(r"\bseed\b"), "try seed=false"),
     (re.compile(r"temperature|top_p"), "leave temperature= and top_p= out"),
     (re.compile(r"max_tokens"), "try another max_tokens="),
-    (re.compile(r"\bmodel|\bpinned\b|模型"), _CHECK_MODEL),
+    (re.compile(r"\bmodel|\bpinned\b|模型", re.IGNORECASE), _CHECK_MODEL),
 )
 
 

@@ -189,8 +189,10 @@ def _count(value: JSON) -> int | None:
 
 _BLANKS = re.compile(r"\s+|(\W)\1{3,}")
 _SHORT = 1000
-_CHARS_PER_TOKEN = 7
-"""More characters than a token of any language holds on average. English has 4 to 5."""
+_CHARS_PER_TOKEN, _AT_A_LIMIT = 6, 5
+"""More characters than a token of any language holds on average: English has 4 to 5. The second is for counts that are
+just those of a usual context, which is where servers cut."""
+_CONTEXTS = tuple(1024 * 2**power for power in range(8))
 _WIDE_PER_TOKEN = 3
 """The same for scripts with a character for a syllable or a word."""
 
@@ -201,9 +203,10 @@ def reads_less(texts: Iterator[str], body: Mapping[str, JSON], tokens: int | Non
     usage = body.get("usage")
     if not tokens or len(text) < _SHORT or not isinstance(usage, Mapping):
         return False
+    tokens += _cached(usage)
+    at_limit = any(abs(tokens - context) <= context // 100 for context in _CONTEXTS)
     wide = sum(char >= "\u2e80" for char in text)
-    fewest = (len(text) - wide) / _CHARS_PER_TOKEN + wide / _WIDE_PER_TOKEN
-    return tokens + _cached(usage) < fewest
+    return tokens < (len(text) - wide) / (_AT_A_LIMIT if at_limit else _CHARS_PER_TOKEN) + wide / _WIDE_PER_TOKEN
 
 
 _VARIANT = re.compile(r":(free|nitro|floor|online|extended|exacto|beta|latest|thinking|cloud)$")
