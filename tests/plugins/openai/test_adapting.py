@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import openai_servers as support
+import popbench
 from openai_servers import ChatServer, ask, chat, done, failed
 from popbench_openai import retries
 
@@ -146,6 +147,6 @@ def test_an_answer_by_another_model_is_remarked_in_the_same_words_each_time(serv
 
 def test_a_model_that_the_server_does_not_know_ends_the_run_at_once(server: ChatServer) -> None:
     raw = '{"code": 20012, "message": "Model does not exist. Please check it carefully.", "data": null}'
-    with pytest.raises(support.popbench.ComponentError, match="check model="):
+    with pytest.raises(popbench.ComponentError, match="check model="):
         _answers(server, plan={"raw": raw})
     assert len(server.log()) == 1

@@ -180,7 +180,8 @@ def test_a_finish_reason_is_known_by_its_several_names(end: Ending) -> None:
 
 @pytest.mark.parametrize("finish", [*ENDS["broken"], *ENDS["unknown"]])
 def test_an_end_that_is_none_without_any_text_is_the_servers_failure(finish: Any) -> None:
-    for content in ("", None, [], " \n"):
+    contents: tuple[Any, ...] = ("", None, [], " \n")
+    for content in contents:
         assert fault_of(answering(content, finish=finish)).kind is Kind.PASSING
 
 
