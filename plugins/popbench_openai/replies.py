@@ -210,6 +210,7 @@ def reads_less(texts: Iterator[str], body: Mapping[str, JSON], tokens: int | Non
 
 
 _VARIANT = re.compile(r":(free|nitro|floor|online|extended|exacto|beta|latest|thinking|cloud)$")
+_REVISION = re.compile(r"@(main|master|[0-9a-f]{7}|[0-9a-f]{40})$")
 _FILE = re.compile(r"\.(gguf|ggml|bin|safetensors|llamafile)$")
 _REGION = re.compile(r"^(?:(?:us|eu|apac|global)\.)?(?:[a-z0-9]+\.)(?=[a-z])")
 _DATE = re.compile(r"[-@](20\d\d-?\d\d-?\d\d|\d{6}|\d{4}|\d\d-\d\d|\d{3})$")
@@ -229,7 +230,7 @@ def same_model(asked: str, answered: str) -> bool:
 
 def _plain(name: str) -> str:
     last = re.split(r"[/\\]", name.strip().lower().rstrip("/\\"))[-1]
-    last = _FILE.sub("", _VARIANT.sub("", last.partition("#")[0]))
+    last = _FILE.sub("", _VARIANT.sub("", _REVISION.sub("", last.partition("#")[0])))
     if "anthropic." in last or last.startswith(("us.", "eu.", "apac.", "global.")):
         last = _REGION.sub("", last)
     return re.sub(r"[\s._]+", "-", last)

@@ -312,7 +312,7 @@ SAME = [
     ("mistral-large-latest", "mistral-large-2411"), ("anthropic/claude-3.5-sonnet", "claude-3-5-sonnet-20241022"),
     ("llama3.3", "llama3.3:latest"), ("smollm2", "/srv/models/SmolLM2-135M-Instruct.Q4_K_M.gguf"), ("M", "m"),
     ("gemini-2.5-flash", "models/gemini-2.5-flash-preview-05-20"), ("gemini-1.5-pro", "gemini-1.5-pro-002"),
-    ("us.anthropic.claude-3-haiku-20240307-v1:0", "claude-3-haiku-20240307"), ("accounts/a/models/b", "b"),
+    ("us.anthropic.claude-3-haiku-20240307-v1:0", "claude-3-haiku-20240307"), ("accounts/a/models/b", "b"), ("a/b", "a/b@main"),
 ]  # fmt: skip
 OTHER = [
     ("deepseek-reasoner", "deepseek-v4-flash"), ("gpt-4o", "gpt-4o-mini"), ("gpt-4o-2024-05-13", "gpt-4o-2024-08-06"),
