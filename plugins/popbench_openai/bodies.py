@@ -59,8 +59,8 @@ def error_in(body: JSON) -> Told | None:
     base = next((value for name, value in _fields(body) if name == "baseresp"), None)
     if isinstance(base, Mapping) and not _fine(base):
         marked.append(base)
-    if isinstance(choice, Mapping) and not _fine(choice.get("error")):
-        marked.append(choice["error"])
+    for part in (choice, choice.get("message") if isinstance(choice, Mapping) else None):
+        marked += [part["error"]] if isinstance(part, Mapping) and not _fine(part.get("error")) else []
     if marked:
         around = {
             name: value for name, value in body.items() if name not in ("choices", "usage", "model", "object", "id")
@@ -75,6 +75,22 @@ def error_in(body: JSON) -> Told | None:
         found = told(rest if failed or _text(rest) else codes[:1])
         return found if found.text else None
     return None
+
+
+def json_of(text: str) -> JSON:
+    """Read a body; raises ValueError or RecursionError if it is no JSON.
+
+    A text that is JSON itself is read as that, and of a stream of events the error, if there is one.
+    """
+    try:
+        body = json.loads(text)
+        return json.loads(body) if isinstance(body, str) and body[:1] in ("{", "[") else body
+    except ValueError:
+        for line in text.splitlines() if text.startswith("data:") else ():
+            event = _inner(line)
+            if error_in(event) is not None:
+                return event
+        raise
 
 
 def first_choice(body: JSON) -> JSON:

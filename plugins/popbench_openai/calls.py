@@ -8,7 +8,6 @@ have.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections import Counter
 from typing import Any, Protocol
@@ -21,6 +20,7 @@ from popbench import JSON
 from popbench_openai import retries
 from popbench_openai.accepted import Accepted, ChatRequest
 from popbench_openai.answers import EMPTY_TRIES, NoTextError, read
+from popbench_openai.bodies import json_of
 from popbench_openai.faults import CallError, Kind, of_body, of_connection, of_status
 from popbench_openai.hiding import Hider
 from popbench_openai.options import OPENAI_URL, ChatOptions
@@ -236,7 +236,7 @@ class Calls:
         """Read a body as UTF-8, whatever its headers say, and remove the key. Returns text if it is no JSON."""
         text = content.decode("utf-8-sig", "replace")
         try:
-            return self._hide.of_json(json.loads(text))
+            return self._hide.of_json(json_of(text))
         except (ValueError, RecursionError):
             return self._hide(text)
 

@@ -61,8 +61,9 @@ _CONTEXT = re.compile(
     r"|input length (should be|exceed)|reduce the length"
     r"|maximum (number of tokens|(input|prompt|sequence|allowed) length)"
     r"|length of (the )?(content|prompt|input|messages?|text) (must|should|can|exceeds)"
-    r"|(inputs?|prompt|tokens).{0,60}must (be <=|have (less|fewer) than|be less than|not exceed)"
-    r"|(is )?longer than .{0,40}(context|maximum|limit)|tokens? .{0,30}exceeds? .{0,20}(limit|maximum)|string_above_max"
+    r"|\b(inputs?|prompt|tokens)\b.{0,60}must (be <=|have (less|fewer) than|be less than|not exceed)"
+    r"|(is )?longer than .{0,40}(context|maximum|limit)|\btokens? .{0,30}exceeds? .{0,20}(limit|maximum)"
+    r"|string_above_max"
     r"|exceeds? .{0,40}(context|max_model_len|token limit|model's maximum|maximum (number of )?(input )?tokens)"
     r"|上下文|(长度|tokens?).{0,12}(超|过长|限制)|(超|过长).{0,12}长度",
     re.IGNORECASE,
@@ -70,7 +71,8 @@ _CONTEXT = re.compile(
 _FILTERED = re.compile(
     r"content.?(filter|policy|management)|moderation|(was|been|were|input) flagged|flagged (as|by|for)|responsibleai"
     r"|data_?inspection|content exists risk|safety (system|filter|policy|reasons|settings)|(?<!case[ -])sensitive"
-    r"|prohibited.?content|inappropriate content|violat\w+ .{0,40}polic|risk.?control|敏感|违规|不安全|风控|审核",
+    r"|prohibited.?content|inappropriate content|violat\w+ .{0,40}polic|risk.?control|敏感|违规|不安全|风控"
+    r"|内容.{0,10}审核",
     re.IGNORECASE,
 )
 _FORMAT = re.compile(
@@ -96,7 +98,7 @@ _NO_MONEY = re.compile(
 _RATE_LIMIT = re.compile(r"rate.?limit", re.IGNORECASE)
 _BUSY = re.compile(
     r"rate.?limit|too many requests|throttl|overloaded|over capacity|try again|temporarily|timed? ?out"
-    r"|(is|being|still) loading|频率|限流|并发|繁忙|稍后",
+    r"|(is|being|still) loading|频率|速率|限流|并发|繁忙|稍后",
     re.IGNORECASE,
 )
 _BAD_KEY = re.compile(

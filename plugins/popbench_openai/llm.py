@@ -53,7 +53,9 @@ class ChatModel(popbench.LLM):
         """Refuse options that would record a secret. The messages do not repeat it."""
         super().__init__(options)
         given: ChatOptions = self.options
-        for place in credentials_in({**given.model_dump(exclude={"extra_body"})}):
+        free = {"model", "base_url", "api_key_env"}  # ids of models and of accounts look random
+        told, names = given.model_dump(exclude=free), given.model_dump(include=free)
+        for place in (*credentials_in(names), *credentials_in(told, random=True)):
             raise popbench.UsageError(f"llm: {place} looks like a credential, {_RECORDED}")
         llm = f"llm with model={given.model}"
         if given.api_key_env and not _VARIABLE.fullmatch(given.api_key_env):
@@ -62,8 +64,6 @@ class ChatModel(popbench.LLM):
             )
         if given.base_url is not None and (problem := _url_problem(given.base_url)):
             raise popbench.UsageError(f"{llm}: base_url {problem}")
-        for place in credentials_in({"extra_body": given.extra_body}, random=True):
-            raise popbench.UsageError(f"{llm}: {place} looks like a credential, {_RECORDED}")
         taken = sorted(_RESERVED & given.extra_body.keys())
         if taken:
             raise popbench.UsageError(f"{llm}: extra_body cannot hold {', '.join(taken)}: popbench sets that itself")

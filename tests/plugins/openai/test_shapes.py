@@ -14,6 +14,7 @@ import openai_servers as support
 import popbench
 from popbench_openai.accepted import Accepted
 from popbench_openai.answers import read
+from popbench_openai.bodies import json_of
 from popbench_openai.faults import CallError, Kind, of_body, of_status
 from popbench_openai.options import ChatOptions
 from popbench_openai.replies import Ending, ending, reads_less, same_model, usage_of
@@ -61,6 +62,7 @@ ERRORS: dict[str, Any] = {
     "base_resp": {"id": "1", "choices": None, "base_resp": {"status_code": 2013, "status_msg": LONG}},
     "base_resp beside a choice": {**answering(), "base_resp": {"status_code": 2013, "status_msg": LONG}},
     "in the choice": {"choices": [{"error": {"code": 400, "message": LONG}, "finish_reason": "error", "message": {}}]},
+    "in the message": {"choices": [{"message": {"content": "", "error": {"message": LONG}}}]},
     "in a choice with text": {"choices": [{"error": {"message": LONG}, "message": {"content": "half"}}]},
     "no choices": {"choices": [], "message": LONG},
     "header": {"header": {"code": 10907, "message": LONG}},
@@ -80,6 +82,13 @@ def test_an_error_in_a_body_of_status_200_is_told_in_the_servers_words(shape: st
 
 
 @pytest.mark.parametrize(
+    "text", [f'data: {{"error": {{"message": "{LONG}"}}}}\n\ndata: [DONE]\n', json.dumps(json.dumps({"error": LONG}))]
+)
+def test_an_error_in_a_stream_or_in_a_text_is_found(text: str) -> None:
+    assert LONG in fault_of(json_of(text)).what
+
+
+@pytest.mark.parametrize(
     ("said", "kind"),
     [
         ("input length exceeds the limit of 4096", Kind.ITEM),
@@ -87,6 +96,7 @@ def test_an_error_in_a_body_of_status_200_is_told_in_the_servers_words(shape: st
         ("`inputs` tokens + `max_new_tokens` must be <= 4096", Kind.ITEM),
         ("Requested tokens (5000) exceed context window of 2048", Kind.ITEM),
         ("the length of messages must be shorter", Kind.ITEM),
+        ("max_tokens must be <= 8192", Kind.PASSING),
         ("login fail: please carry the API secret key", Kind.FATAL),
         ("Access token invalid or no longer valid", Kind.FATAL),
         ("Incorrect API key provided", Kind.FATAL),
@@ -312,7 +322,8 @@ SAME = [
     ("mistral-large-latest", "mistral-large-2411"), ("anthropic/claude-3.5-sonnet", "claude-3-5-sonnet-20241022"),
     ("llama3.3", "llama3.3:latest"), ("smollm2", "/srv/models/SmolLM2-135M-Instruct.Q4_K_M.gguf"), ("M", "m"),
     ("gemini-2.5-flash", "models/gemini-2.5-flash-preview-05-20"), ("gemini-1.5-pro", "gemini-1.5-pro-002"),
-    ("us.anthropic.claude-3-haiku-20240307-v1:0", "claude-3-haiku-20240307"), ("accounts/a/models/b", "b"), ("a/b", "a/b@main"),
+    ("us.anthropic.claude-3-haiku-20240307-v1:0", "claude-3-haiku-20240307"), ("accounts/a/models/b", "b"),
+    ("a/b", "a/b@main"),
 ]  # fmt: skip
 OTHER = [
     ("deepseek-reasoner", "deepseek-v4-flash"), ("gpt-4o", "gpt-4o-mini"), ("gpt-4o-2024-05-13", "gpt-4o-2024-08-06"),
