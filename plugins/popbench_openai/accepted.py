@@ -18,8 +18,11 @@ _FALLBACKS = {
     "off": ("off",),
 }
 _FAILURES = 2
-"""After this many unexplained errors, a prompt is tried without its response_format. After this many prompts that were
-answered only so, the format is given up."""
+"""After this many unexplained errors, a prompt is asked otherwise, to see whether that helps. After this many prompts
+that were answered only so, all are asked so."""
+
+_TRIALS = ((), ("response_format",), ("system",), ("response_format", "system"))
+"""What a prompt is asked without, in this order."""
 
 _UNSUPPORTED = ("minLength", "maxLength")
 """Bounds that not every server accepts in a strict schema. The harness checks answers in any case."""
@@ -27,12 +30,17 @@ _UNSUPPORTED = ("minLength", "maxLength")
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A chat as it is asked: `format` is its response_format, and `remarks` say what the server did not accept."""
+    """A chat as it is asked.
+
+    `format` is its response_format, the fallback of rank `level`; `without` is what a trial leaves out, and `remarks`
+    say what the server did not accept.
+    """
 
     chat: popbench.Chat
     messages: tuple[popbench.Message, ...]
     format: str
     level: int = 0
+    without: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
     @property
@@ -66,27 +74,28 @@ class Accepted:
         self._options = options
         self._formats = _FALLBACKS[options.structured]
         self._refused = 0
-        self._failing: set[str] = set()
+        self._merged = ""
+        self._failing = False
         self._worked: set[str] = set()
         self._without: Counter[str] = Counter()
-        self._merged = False
 
-    def request(self, chat: popbench.Chat, *, plain: bool = False) -> ChatRequest:
-        """Make the request of a chat; `plain` without a response_format."""
+    def request(self, chat: popbench.Chat, trial: int = 0) -> ChatRequest:
+        """Make the request of a chat; `trial` is a rank in the trials of what may be left out."""
+        without = _TRIALS[trial]
+        plain = "response_format" in without
         level = len(self._formats) - 1 if plain else min(self._refused, len(self._formats) - 1)
         wanted, format_ = self._format(chat, 0), self._format(chat, level)
         remarks = []
-        if format_ != wanted and (plain or wanted in self._failing):
+        if format_ != wanted and (plain or self._failing):
             remarks.append(f"the server failed with response_format {wanted}; asked with none")
         elif format_ != wanted:
             instead = "none" if format_ == "off" else format_
             remarks.append(f"the server refused a response_format; asked with {instead}")
-        messages = chat.messages
-        if self._merged or self._options.system_role == "merge":
-            messages = _merged(messages)
-        if self._merged and messages != chat.messages:
-            remarks.append("the server refused a system message; asked with it in front of the user's")
-        return ChatRequest(chat, messages, format_, level, tuple(remarks))
+        why = "failed with" if "system" in without else self._merged
+        messages = _merged(chat.messages) if why or self._options.system_role == "merge" else chat.messages
+        if why and messages != chat.messages:
+            remarks.append(f"the server {why} a system message; asked with it in front of the user's")
+        return ChatRequest(chat, messages, format_, level, without, tuple(remarks))
 
     def _format(self, chat: popbench.Chat, level: int) -> str:
         """Choose the response_format. A chat that asks for reasoning first gets none that forbids it."""
@@ -101,24 +110,36 @@ class Accepted:
 
     def refuse_system(self) -> bool:
         """Note that the server refuses system messages; return whether they may be merged."""
-        self._merged = self._options.system_role == "auto"
-        return self._merged
+        if self._options.system_role == "auto":
+            self._merged = self._merged or "refused"
+        return bool(self._merged)
 
-    def suspect(self, request: ChatRequest, failures: int) -> bool:
-        """Return whether unexplained errors may come from a request's response_format, which has never worked yet."""
-        enough = failures >= min(_FAILURES, self._options.max_retries)
-        return request.format != "off" and request.format not in self._worked and enough
+    def next_trial(self, request: ChatRequest, failures: int) -> int:
+        """Choose how to ask after some unexplained errors: without what has never worked, one after the other."""
+        if failures < min(_FAILURES, self._options.max_retries):
+            return 0
+        usual = self.request(request.chat)
+        doubtful = set()
+        if usual.format not in ("off", *self._worked):
+            doubtful.add("response_format")
+        if usual.has_system and "system" not in self._worked and self._options.system_role == "auto":
+            doubtful.add("system")
+        further = range(_TRIALS.index(request.without) + 1, len(_TRIALS))
+        return next((trial for trial in further if doubtful >= set(_TRIALS[trial])), 0)
 
-    def answered(self, request: ChatRequest, *, plain: bool) -> None:
-        """Note that a request was answered; `plain` if its response_format was left out to see whether it helps."""
-        if not plain:
-            self._worked.add(request.format)
-            return
-        wanted = self._format(request.chat, min(self._refused, len(self._formats) - 1))
-        self._without[wanted] += 1
-        if wanted not in self._worked and self._without[wanted] >= _FAILURES:
-            self._failing.add(self._format(request.chat, 0))
-            self._refused = len(self._formats) - 1
+    def answered(self, request: ChatRequest) -> None:
+        """Note that a request was answered: what it had works, and what a trial left out may be what fails."""
+        self._worked.add(request.format)
+        if request.has_system:
+            self._worked.add("system")
+        self._without.update(request.without)
+        for name in request.without:
+            if self._without[name] < _FAILURES:
+                continue
+            if name == "system" and "system" not in self._worked:
+                self._merged = self._merged or "failed with"
+            elif name != "system" and self._format(request.chat, self._refused) not in self._worked:
+                self._failing, self._refused = True, len(self._formats) - 1
 
 
 def _merged(messages: Sequence[popbench.Message]) -> tuple[popbench.Message, ...]:

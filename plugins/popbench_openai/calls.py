@@ -103,8 +103,7 @@ class Calls:
         """Answer one chat; raises ComponentError if no call can succeed."""
         options, accepted = self._options, self._accepted
         attempt, first = 0, None
-        empty = unexplained = 0
-        plain = False  # asked without its response_format, to see whether that is what the server fails at
+        empty = unexplained = trial = 0
         last: CallError | None = None
         while True:
             tokens = await self._wait_for_turn(chat)
@@ -113,7 +112,7 @@ class Calls:
                 last is not None and time.monotonic() - first > options.retry_seconds
             ):  # waiting for its turn took too long
                 return self._failure(chat, last, attempt, time.monotonic() - first)
-            request = accepted.request(chat, plain=plain)
+            request = accepted.request(chat, trial)
             try:
                 completion = await self._attempt(request, tokens)
             except CallError as fault:
@@ -128,9 +127,9 @@ class Calls:
                     if empty >= EMPTY_TRIES and self._writes and not fault.lost:
                         return fault.completion  # it writes for other prompts: this is its answer
                     retries_left = min(retries_left, attempt + EMPTY_TRIES - empty)
-                if fault.unexplained and unexplained >= 0:
-                    unexplained = -1 if plain else unexplained + 1
-                    plain = accepted.suspect(request, unexplained)
+                if fault.unexplained:
+                    unexplained += 1
+                    trial = accepted.next_trial(request, unexplained)
                 wait = retries.backoff(attempt, fault.retry_after)
                 passed = time.monotonic() - first
                 # A server that has answered before may come back; else the address is wrong, or it was not started.
@@ -144,7 +143,7 @@ class Calls:
                 attempt, last = attempt + 1, fault
                 await asyncio.sleep(wait)
                 continue
-            accepted.answered(request, plain=plain)
+            accepted.answered(request)
             self._failed_in_a_row, self._works = 0, True
             self._writes = self._writes or bool(completion.text.strip())
             return completion

@@ -9,7 +9,7 @@ The plan is a JSON object with these keys (the other defaults are in `PLAN`):
 - `first`: faults of the first attempts at every prompt, one each; `faults`: fault -> rate over all other attempts
 - `every`: a fault of every request, once `after` answers were given
 - `supports`, `refusing`: the best response_format it takes, and whether it refuses others or ignores them
-- `refusal`: status and message of its refusal of a response_format; `no_system`: its message to a system message
+- `refusal`: status and message of its refusal of a response_format; `no_system`: the same of a system message
 - `text`, `finish`, `reasoning`, `model`: parts of the answer; `raw`: its whole body, as it is
 - `retry_after`: seconds in 429s; `key`: refuse other keys; `echo`: put the key it was sent into all that it says
 
@@ -261,7 +261,8 @@ class Server:
             status, message = ask.plan["refusal"]
             return _error(status, message.replace("{type}", asked).replace("{", "{{").replace("}", "}}"))(ask)
         if ask.plan["no_system"] is not None and "system" in ask.roles:
-            return _error(400, ask.plan["no_system"])(ask)
+            status, message = ask.plan["no_system"]
+            return _error(status, message)(ask)
         if ask.plan["raw"] is not None:
             return Reply(200, ask.plan["raw"].encode("utf-8", "surrogatepass"))
         return Reply(200, json.dumps(completion(ask)).encode())

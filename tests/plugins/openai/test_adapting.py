@@ -25,7 +25,7 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "BACKOFF", 0.01)
 
 
-SYSTEM = "System role not supported"
+SYSTEM = [400, "System role not supported"]
 
 
 def _answers(server: ChatServer, count: int = 6, *, plan: dict[str, Any], **options: Any) -> list[Any]:
@@ -94,6 +94,27 @@ def test_a_format_that_a_server_fails_at_without_saying_so_is_left_out(tries: in
         assert done(answer).remarks == ("the server failed with response_format json_schema; asked with none",)
     assert len(server.log()) <= 2 * 3 + 4
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("structured", ["auto", "off"])
+def test_a_system_message_that_a_server_fails_at_without_saying_so_is_merged(
+    structured: str, server: ChatServer
+) -> None:
+    answers = _answers(server, plan={"no_system": [500, "Internal Server Error"]}, structured=structured)
+    for answer in answers:
+        (remark,) = done(answer).remarks
+        assert remark == "the server failed with a system message; asked with it in front of the user's"
+    assert _roles(server)[-4:] == ["user"] * 4
+    assert len(server.log()) <= 2 * 4 + 4
+    assert all(("response_format" in row["sent"]) == (structured == "auto") for row in server.log()[-4:])
+
+
+def test_a_server_that_fails_at_both_is_asked_without_both(server: ChatServer) -> None:
+    failing = [500, ""]
+    answers = _answers(server, plan={"no_system": failing, "supports": "none", "refusal": failing})
+    for answer in answers:
+        assert len(done(answer).remarks) == 2
+    assert len(server.log()) <= 2 * 5 + 4
 
 
 def test_a_format_that_has_worked_is_kept_through_passing_errors(server: ChatServer) -> None:
