@@ -197,11 +197,18 @@ _WIDE_PER_TOKEN = 3
 """The same for scripts with a character for a syllable or a word."""
 
 
+def _fewest_chars(text: str) -> int:
+    return _AT_A_LIMIT if text.isascii() else _WIDE_PER_TOKEN
+
+
 def reads_less(texts: Iterator[str], body: Mapping[str, JSON], tokens: int | None) -> bool:
     """Return whether a server counted fewer tokens than a prompt can have: it was cut. Short prompts tell nothing."""
-    text = _BLANKS.sub(" ", " ".join(texts))
+    text = " ".join(texts)
     usage = body.get("usage")
-    if not tokens or len(text) < _SHORT or not isinstance(usage, Mapping):
+    if not tokens or not isinstance(usage, Mapping) or len(text) < tokens * _fewest_chars(text):
+        return False
+    text = _BLANKS.sub(" ", text)
+    if len(text) < _SHORT:
         return False
     tokens += _cached(usage)
     at_limit = any(abs(tokens - context) <= context // 100 for context in _CONTEXTS)
@@ -219,7 +226,11 @@ _LOOSE = re.compile(r"-(latest|preview|exp|experimental|stable|v\d+:\d+)$")
 
 def same_model(asked: str, answered: str) -> bool:
     """Return whether two ids can be of one model: they may differ in provider, case, date and file name."""
-    if _plain(asked) == _plain(answered) or _plain(asked).replace("-", "") == _plain(answered).replace("-", ""):
+    if (
+        asked == answered
+        or _plain(asked) == _plain(answered)
+        or _plain(asked).replace("-", "") == _plain(answered).replace("-", "")
+    ):
         return True
     (asked_base, asked_date), (base, date) = _undated(_plain(asked)), _undated(_plain(answered))
     if asked_base == base and (asked_date == date or not (asked_date and date)):

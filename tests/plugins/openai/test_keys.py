@@ -101,6 +101,22 @@ def test_a_key_repeated_in_another_form_is_blotted_out(form: str, server: ChatSe
     assert not support.holders(json.dumps(written)[1:-1], Path())
 
 
+@pytest.mark.slow
+def test_no_form_of_a_key_is_in_a_run_or_on_its_board(server: ChatServer, run: Run) -> None:
+    forms = _forms(support.KEY)
+    text = json.dumps({"title": "On a desk", "video_prompt": " and ".join(forms.values())})
+    server.reset(text=text, reasoning={"reasoning_content": " or ".join(forms.values())}, model=support.KEY)
+    parts = ("--gen", "faulty", "--predictor", "faulty", "--corpus", "demo", "--task", "popcorn_concrete")
+    eval_ = ("eval", "--llm", _spec(server, structured="off"), *parts, "--mode", "basic", "--out", "run")
+    for command in (eval_, ("leaderboard", "add", "board", "run"), ("report", "run")):
+        ended = run(*command)
+        assert ended.status == 0, ended.err
+        _assert_no_trace(ended)
+    for written in forms.values():
+        assert not support.holders(written, Path())
+        assert not support.holders(json.dumps(written)[1:-1], Path())
+
+
 def test_a_key_in_the_name_of_a_field_or_split_over_parts_is_blotted_out() -> None:
     hide = Hider(support.KEY)
     assert hide.of_json({support.KEY: [support.KEY, 1, None]}) == {"[key]": ["[key]", 1, None]}
