@@ -19,6 +19,7 @@ from typing import Any
 import pluggy
 
 from popbench import hookspecs
+from popbench.credentials import credentials_in
 from popbench.errors import UsageError, one_line, unknown
 from popbench.interfaces import (
     LLM,
@@ -181,8 +182,13 @@ class Registry:
         name, raw = parse_spec(text)
         registration = self.find(kind, name)
         cls = registration.load()
-        label = raw.pop("label", None)
         what = f"{kind} {name}"
+        for place in credentials_in(raw):
+            raise UsageError(
+                f"{what}: {place} looks like a credential, and specs are recorded with the run: "
+                "take it out and put it into the environment"
+            )
+        label = raw.pop("label", None)
         runtime = cls.Options.runtime_names()
         fill = {key: value for key, value in (defaults or {}).items() if key in runtime}
         options = read_options(cls.Options, raw, {**fill, **registration.preset}, what)

@@ -1,97 +1,111 @@
-"""Reads a chat API's JSON as a completion. Missing fields are tolerated."""
+"""Reads a chat API's JSON as a completion. Missing fields are tolerated; an answer that holds nothing is an error."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import popbench
 from popbench import JSON
+from popbench_openai.accepted import ChatRequest
+from popbench_openai.bodies import first_choice
 from popbench_openai.faults import CallError, Kind
+from popbench_openai.options import ChatOptions
+from popbench_openai.replies import Ending, called_with, content_of, ending, reads_less, same_model, usage_of
 
-_INTERRUPTED = ("error", "insufficient_system_resource", "abort")
-"""The finish_reason of OpenRouter, DeepSeek and vLLM for an answer that they broke off themselves."""
+EMPTY_TRIES = 3
+"""How often a model may answer with nothing before that counts as its answer, or as the server's error."""
 
-_UNSUPPORTED = ("minLength", "maxLength")
-"""Bounds that not every server accepts in a strict schema. The harness checks answers in any case."""
+_LOST = 8
+"""A server that counts more output tokens than this, and sends no text, has lost the text."""
 
-
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
-    """A chat as it is asked: `format` is its response_format, `fell_back` whether the server refused a better one."""
-
-    chat: popbench.Chat
-    format: str
-    fell_back: bool
-
-    def response_format(self) -> dict[str, JSON] | None:
-        """Return the response_format. The schema of a chat that reasons begins with the reasoning."""
-        if self.format == "json_object":
-            return {"type": "json_object"}
-        if self.format != "json_schema":
-            return None
-        schema = _strict(self.chat.schema)
-        if self.chat.reasons:
-            schema["properties"] = {"reasoning": {"type": "string"}, **schema["properties"]}
-            schema["required"] = ["reasoning", *schema["required"]]
-        return {"type": "json_schema", "json_schema": {"name": "draft", "strict": True, "schema": schema}}
+_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_new_tokens", "num_predict", "n_predict")
 
 
-def _strict(schema: JSON) -> Any:
-    if isinstance(schema, Mapping):
-        return {name: _strict(value) for name, value in schema.items() if name not in _UNSUPPORTED}
-    return [_strict(value) for value in schema] if isinstance(schema, list) else schema
+class NoTextError(CallError):
+    """A whole answer without any text. `lost`: text was written, and the server sent none of it."""
+
+    def __init__(self, completion: popbench.Completion) -> None:
+        super().__init__(Kind.PASSING, "answered with nothing", answered=True)
+        self.completion = completion
+        self.lost = (completion.usage or {}).get("output", 0) > _LOST
 
 
-def read(request: ChatRequest, body: JSON, seconds: float, hide: Callable[[str], str]) -> popbench.Completion:
+def read(
+    request: ChatRequest, body: JSON, seconds: float, hide: Callable[[str], str], options: ChatOptions
+) -> popbench.Completion:
     """Read an answer; raises CallError if there is none, or the model or its provider refuses.
 
     `hide` removes secrets from a text.
     """
-    choices = body.get("choices") if isinstance(body, dict) else None
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(choice, dict) or not isinstance(message, dict):
-        raise CallError(Kind.PASSING, "answered without a message")
-    why = choice.get("finish_reason")
-    if why == "content_filter":
-        raise CallError(Kind.INVALID, "stopped by the provider's content filter")
-    if isinstance(message.get("refusal"), str) and message["refusal"].strip():
-        raise CallError(Kind.INVALID, f"the model refused: {' '.join(message['refusal'].split())[:300]}")
-    if why in _INTERRUPTED:
-        raise CallError(Kind.PASSING, f"the provider failed while it answered (finish_reason {why})")
-    text = hide(_text(message.get("content")))
-    reasoning = hide(_text(message.get("reasoning_content") or message.get("reasoning")))
+    choice = first_choice(body)
+    message = choice.get("message") or choice.get("delta") or choice.get("text") if isinstance(choice, dict) else None
+    if not isinstance(choice, dict) or not message:
+        raise CallError(Kind.PASSING, "answered without a message", answered=True)
+    why = choice.get("finish_reason") or choice.get("finishReason") or choice.get("stop_reason")
+    end = ending(why)
+    content = content_of(message)
+    text = hide("".join(content.text))
+    refusal = " ".join(" ".join(content.refusal).split())
+    if end == "filter":
+        raise CallError(Kind.INVALID, "stopped by the provider's content filter", reason="content filter")
+    if refusal or end == "refusal":
+        said = hide(refusal or " ".join(text.split()) or "without a word")[:300]
+        raise CallError(Kind.INVALID, f"the model refused: {said}", reason="refusal")
+    remarks = list(request.remarks)
+    if not text.strip() and (arguments := called_with(message)):
+        text = hide(arguments)
+        remarks.append("the answer stood in a call of a tool, not in the content")
+    if end == "broken" or (end == "unknown" and not text.strip()):
+        name = f"finish_reason {' '.join(str(why).split())[:60]}" if why else "no finish_reason"
+        raise CallError(Kind.PASSING, f"the provider failed while it answered ({name})", answered=True)
+    if not text.strip() and content.unread:
+        raise CallError(Kind.ITEM, "content in a shape that is not read", "does the server speak OpenAI's protocol?")
+    reasoning = hide("\n\n".join(part for part in content.reasoning if part.strip()))
+    if not text.strip() and reasoning and end == "whole":
+        text, reasoning = reasoning, ""
+        remarks.append("the answer stood in the reasoning, not in the content: check the server's reasoning parser")
     parsed = _object(text)
     if request.chat.reasons and request.format == "json_schema" and parsed is not None:
-        reasoning = "\n\n".join(part for part in (reasoning, _text(parsed.get("reasoning"))) if part)
-    return popbench.Completion(
+        first = parsed.get("reasoning")
+        reasoning = "\n\n".join(part for part in (reasoning, first if isinstance(first, str) else "") if part)
+    usage = usage_of(body, choice)
+    remarks += _remarks(request, body, end, text, options, ignored=parsed is None)
+    if usage is not None and reads_less((str(one["content"]) for one in request.messages), body, usage.get("input")):
+        remarks.append(
+            "the server counted fewer tokens than the prompt has, and may have read only a part of it: "
+            "give it a larger context (Ollama: num_ctx)"
+        )
+    completion = popbench.Completion(
         request.chat.id,
         text,
         reasoning or None,
-        _usage(body.get("usage")),
+        usage,
         seconds,
-        notes=tuple(_notes(request, why, text, parsed)),
+        remarks=tuple(dict.fromkeys(remarks)),
+        cut=end in ("cut", "context"),
     )
+    if not text.strip() and end == "whole":
+        raise NoTextError(completion)
+    return completion
 
 
-def _notes(request: ChatRequest, why: JSON, text: str, parsed: JSON) -> Iterator[str]:
-    if why == "length":
-        yield "cut at the limit of tokens" + ("" if text.strip() else " before any answer")
-    if request.fell_back:
-        instead = "none" if request.format == "off" else request.format
-        yield f"the server refused a response_format; asked with {instead}"
-    if request.format != "off" and parsed is None and why != "length":
+def _remarks(
+    request: ChatRequest, body: JSON, end: Ending, text: str, options: ChatOptions, *, ignored: bool
+) -> Iterator[str]:
+    before = "" if text.strip() else " before any answer"
+    if end == "cut":
+        given = next((f'extra_body={{"{name}":N}}' for name in _LIMITS if name in options.extra_body), "max_tokens=")
+        yield f"cut at the limit of tokens{before}: allow more with {given}"
+    if end == "context":
+        yield f"cut at the end of the context{before}: choose a smaller RAG size, or a larger context of the server"
+    if request.format != "off" and ignored and end not in ("cut", "context"):
         yield f"the server ignored response_format {request.format}"
-
-
-def _text(content: JSON) -> str:
-    """Return a message's text, also if it comes in parts."""
-    if isinstance(content, list):
-        return "".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
-    return content if isinstance(content, str) else ""
+    answered = body.get("model") if isinstance(body, dict) else None
+    if isinstance(answered, str) and answered.strip() and not same_model(options.model, answered):
+        shown = answered.strip() if "\\" not in answered and not answered.startswith("/") else ""
+        shown = shown or answered.strip().replace("\\", "/").rstrip("/").rpartition("/")[2]
+        yield f"asked {options.model}, answered by {' '.join(shown.split())[:100]}"
 
 
 def _object(text: str) -> dict[str, JSON] | None:
@@ -100,21 +114,3 @@ def _object(text: str) -> dict[str, JSON] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
-
-
-def _usage(usage: JSON) -> dict[str, int] | None:
-    """Return token counts. `output` includes reasoning tokens, which have their own count if the server gives one."""
-    if not isinstance(usage, dict):
-        return None
-    details = usage.get("completion_tokens_details")
-    tokens = {
-        "input": _count(usage.get("prompt_tokens")),
-        "output": _count(usage.get("completion_tokens")),
-        "reasoning": _count(details.get("reasoning_tokens")) if isinstance(details, dict) else None,
-    }
-    return {kind: count for kind, count in tokens.items() if count is not None} or None
-
-
-def _count(value: JSON) -> int | None:
-    """Return a number of tokens; None if the value is no whole number of at least 0."""
-    return int(value) if type(value) in (int, float) and value >= 0 and value == value // 1 else None

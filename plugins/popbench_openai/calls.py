@@ -8,7 +8,6 @@ have.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections import Counter
 from typing import Any, Protocol
@@ -19,8 +18,11 @@ import openai
 import popbench
 from popbench import JSON
 from popbench_openai import retries
-from popbench_openai.answers import ChatRequest, read
+from popbench_openai.accepted import Accepted, ChatRequest
+from popbench_openai.answers import EMPTY_TRIES, NoTextError, read
+from popbench_openai.bodies import json_of
 from popbench_openai.faults import CallError, Kind, of_body, of_connection, of_status
+from popbench_openai.hiding import Hider
 from popbench_openai.options import OPENAI_URL, ChatOptions
 
 LOST_IN_A_ROW = 3
@@ -33,15 +35,6 @@ ERRORS_IN_A_ROW = 12
 _FIRST_CONTACT = 2
 """Further attempts at an address that has never answered."""
 
-_SHORTEST_KEY = 8
-"""Keys with fewer characters are not secret: servers without keys are often given `x`, `none` or `EMPTY`."""
-
-_FALLBACKS = {
-    "auto": ("json_schema", "json_object", "off"),
-    "json_schema": ("json_schema", "off"),
-    "json_object": ("json_object", "off"),
-    "off": ("off",),
-}
 _CHARS_PER_TOKEN = 4
 _OUTPUT_GUESS = 500
 
@@ -78,10 +71,10 @@ class Calls:
         self._model = model
         self._key = model.key
         self._name = f"{options.model} at {model.shown_url}"
-        self._formats = _FALLBACKS[options.structured]
-        self._refused = 0
+        self._hide = Hider(self._key)
+        self._accepted = Accepted(options)
         self._failed_in_a_row = 0
-        self._works = False
+        self._works = self._writes = False
         self._rejected: Counter[str] = Counter()
         self._brake = retries.Brake()
         self._requests = retries.Pace(options.requests_per_minute)
@@ -108,8 +101,9 @@ class Calls:
 
     async def answer(self, chat: popbench.Chat) -> popbench.Completion | popbench.Failure:
         """Answer one chat; raises ComponentError if no call can succeed."""
-        options = self._options
+        options, accepted = self._options, self._accepted
         attempt, first = 0, None
+        empty = unexplained = trial = 0
         last: CallError | None = None
         while True:
             tokens = await self._wait_for_turn(chat)
@@ -118,18 +112,27 @@ class Calls:
                 last is not None and time.monotonic() - first > options.retry_seconds
             ):  # waiting for its turn took too long
                 return self._failure(chat, last, attempt, time.monotonic() - first)
-            request = self._chat_request(chat)
-            refused = self._refused
+            request = accepted.request(chat, trial)
             try:
                 completion = await self._attempt(request, tokens)
             except CallError as fault:
                 if fault.kind is Kind.FORMAT:
-                    self._refused = max(self._refused, refused + 1)
+                    accepted.refuse_format(request)
                     continue
+                if fault.kind is Kind.SYSTEM and accepted.refuse_system():
+                    continue
+                retries_left = options.max_retries
+                if isinstance(fault, NoTextError):
+                    empty += 1
+                    if empty >= EMPTY_TRIES and self._writes and not fault.lost:
+                        return fault.completion  # it writes for other prompts: this is its answer
+                    retries_left = min(retries_left, attempt + EMPTY_TRIES - empty)
+                if fault.unexplained:
+                    unexplained += 1
+                    trial = accepted.next_trial(request, unexplained)
                 wait = retries.backoff(attempt, fault.retry_after)
                 passed = time.monotonic() - first
                 # A server that has answered before may come back; else the address is wrong, or it was not started.
-                retries_left = options.max_retries
                 if fault.unreachable and not self._works:
                     retries_left = min(retries_left, _FIRST_CONTACT)
                 lasting = attempt >= retries_left or passed + wait > options.retry_seconds
@@ -140,7 +143,9 @@ class Calls:
                 attempt, last = attempt + 1, fault
                 await asyncio.sleep(wait)
                 continue
+            accepted.answered(request)
             self._failed_in_a_row, self._works = 0, True
+            self._writes = self._writes or bool(completion.text.strip())
             return completion
 
     def _failure(self, chat: popbench.Chat, fault: CallError, attempts: int, seconds: float) -> popbench.Failure:
@@ -162,22 +167,11 @@ class Calls:
         self._failed_in_a_row = 0
         if fault.kind is Kind.FATAL:
             raise popbench.ComponentError(message) from None
-        if fault.kind is Kind.ITEM and not self._works:
+        if fault.kind in (Kind.ITEM, Kind.SYSTEM) and not self._works:
             self._rejected[fault.what] += 1
             if self._rejected[fault.what] >= LOST_IN_A_ROW:  # the error does not depend on the prompt
                 raise popbench.ComponentError(message) from None
-        return popbench.Failure(chat.id, message, invalid=fault.kind is Kind.INVALID)
-
-    def _chat_request(self, chat: popbench.Chat) -> ChatRequest:
-        format_, first = self._format(chat, self._refused), self._format(chat, 0)
-        return ChatRequest(chat, format_, fell_back=format_ != first)
-
-    def _format(self, chat: popbench.Chat, refused: int) -> str:
-        """Choose the response_format. A chat that asks for reasoning first gets none that forbids it."""
-        wanted = self._formats[min(refused, len(self._formats) - 1)]
-        if chat.reasons and (wanted == "json_object" or self._options.structured == "auto"):
-            return "off"
-        return wanted
+        return popbench.Failure(chat.id, message, invalid=fault.kind is Kind.INVALID, reason=fault.reason)
 
     async def _wait_for_turn(self, chat: popbench.Chat) -> float:
         """Wait until another attempt may start; return the estimate of its tokens."""
@@ -196,14 +190,14 @@ class Calls:
                 body = await self._send(request)
         except TimeoutError:
             raise CallError(Kind.PASSING, f"no answer within timeout={self._options.timeout:g} s") from None
-        completion = read(request, body, time.monotonic() - started, self._hide)
+        completion = read(request, body, time.monotonic() - started, self._hide, self._options)
         if completion.usage is not None:
             self._tokens.correct(sum(completion.usage.get(kind, 0) for kind in ("input", "output")) - tokens)
         return completion
 
     async def _send(self, request: ChatRequest) -> JSON:
         """Send one request and return the JSON of its answer; raises CallError if it fails."""
-        formatted, variable = request.format != "off", self._model.key_variable
+        formatted, system, variable = request.format != "off", request.has_system, self._model.key_variable
         try:
             # Not `chat.completions.create`, which takes a millisecond to convert types that are dictionaries already.
             response = await self._client.post(
@@ -220,7 +214,7 @@ class Calls:
                 raise CallError(Kind.FATAL, self._hide(moved), "set base_url= to where it is now") from None
             body = self._read(error.response.content)
             wait = retries.retry_after(headers)
-            raise of_status(error.status_code, body, wait, variable, formatted=formatted) from None
+            raise of_status(error.status_code, body, wait, variable, formatted=formatted, system=system) from None
         except (
             openai.OpenAIError,
             aiohttp.ClientError,
@@ -232,7 +226,7 @@ class Calls:
             raise CallError(Kind.PASSING, message) from None
         if isinstance(body, str):
             raise CallError(Kind.PASSING, f"answered with no JSON: {' '.join(body.split())[:80]!r}")
-        fault = of_body(body, variable, formatted=formatted)
+        fault = of_body(body, variable, formatted=formatted, system=system)
         if fault is not None:
             raise fault
         return body
@@ -241,21 +235,13 @@ class Calls:
         """Read a body as UTF-8, whatever its headers say, and remove the key. Returns text if it is no JSON."""
         text = content.decode("utf-8-sig", "replace")
         try:
-            body = json.loads(text)
-            return self._without_key(body) if self._key else body
+            return self._hide.of_json(json_of(text))
         except (ValueError, RecursionError):
             return self._hide(text)
 
-    def _without_key(self, value: JSON) -> JSON:
-        if isinstance(value, str):
-            return self._hide(value)
-        if isinstance(value, dict):
-            return {name: self._without_key(item) for name, item in value.items()}
-        return [self._without_key(item) for item in value] if isinstance(value, list) else value
-
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         options, chat = self._options, request.chat
-        body: dict[str, Any] = {"model": options.model, "messages": list(chat.messages)}
+        body: dict[str, Any] = {"model": options.model, "messages": list(request.messages)}
         for name in ("temperature", "top_p", "max_tokens"):
             value = getattr(options, name)
             if value is not None:
@@ -266,6 +252,3 @@ class Calls:
         if response_format is not None:
             body["response_format"] = response_format
         return {**body, **options.extra_body}
-
-    def _hide(self, text: str) -> str:
-        return text.replace(self._key, "[key]") if len(self._key) >= _SHORTEST_KEY else text

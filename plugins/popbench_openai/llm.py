@@ -13,11 +13,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 import popbench
 from popbench import JSON
+from popbench.credentials import credentials_in
 from popbench.specs import make_label
 from popbench_openai.options import OPENAI_URL, ChatOptions
 
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
-_SECRET = re.compile(r"api[-_]?key|authorization|password|secret", re.IGNORECASE)
+_RECORDED = "and options are recorded with the run: put keys into the environment (api_key_env=VARIABLE)"
 _RESERVED = {"model", "messages", "stream", "n", "response_format", "seed"}
 _UNLABELLED = ("model", "base_url", "provider")
 _ASCII_PER_TOKEN, _PER_MESSAGE = 3, 8
@@ -52,6 +53,10 @@ class ChatModel(popbench.LLM):
         """Refuse options that would record a secret. The messages do not repeat it."""
         super().__init__(options)
         given: ChatOptions = self.options
+        free = {"model", "base_url", "api_key_env"}  # ids of models and of accounts look random
+        told, names = given.model_dump(exclude=free), given.model_dump(include=free)
+        for place in (*credentials_in(names), *credentials_in(told, random=True)):
+            raise popbench.UsageError(f"llm: {place} looks like a credential, {_RECORDED}")
         llm = f"llm with model={given.model}"
         if given.api_key_env and not _VARIABLE.fullmatch(given.api_key_env):
             raise popbench.UsageError(
@@ -59,11 +64,6 @@ class ChatModel(popbench.LLM):
             )
         if given.base_url is not None and (problem := _url_problem(given.base_url)):
             raise popbench.UsageError(f"{llm}: base_url {problem}")
-        for name in _field_names(given.extra_body):
-            if _SECRET.search(name):
-                raise popbench.UsageError(
-                    f"{llm}: extra_body is recorded with the run: put keys into the environment (api_key_env=)"
-                )
         taken = sorted(_RESERVED & given.extra_body.keys())
         if taken:
             raise popbench.UsageError(f"{llm}: extra_body cannot hold {', '.join(taken)}: popbench sets that itself")
@@ -109,6 +109,8 @@ class ChatModel(popbench.LLM):
         """Add the server: its `provider` name if there is one, or else its URL."""
         base = dict(super().fingerprint())
         options = {name: value for name, value in base["options"].items() if name not in ("base_url", "provider")}
+        if options["system_role"] == "auto":  # as before there was the option
+            del options["system_role"]
         return {**base, "options": options, "server": self.options.provider or self.shown_url}
 
     def check(self) -> list[str]:
@@ -184,14 +186,6 @@ def _tokens(text: str) -> int:
     """Return an upper estimate of a text's tokens: English has about 4 characters per token, Chinese more than 1."""
     plain = len(text.encode("ascii", "ignore"))
     return _PER_MESSAGE + len(text) - plain + math.ceil(plain / _ASCII_PER_TOKEN)
-
-
-def _field_names(value: JSON) -> Iterator[str]:
-    """Yield the names of all fields in a JSON value, at any depth."""
-    if isinstance(value, dict):
-        yield from value
-    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _field_names(item)
 
 
 def _url_problem(url: str) -> str:

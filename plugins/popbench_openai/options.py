@@ -31,6 +31,9 @@ class ChatOptions(popbench.Options):
     structured: Literal["auto", "json_schema", "json_object", "off"] = pydantic.Field(
         "auto", description="what response_format to ask for"
     )
+    system_role: Literal["auto", "merge", "keep"] = pydantic.Field(
+        "auto", description="the system message: merged into the user's if the server refuses it, always, or never"
+    )
     extra_body: dict[str, JSON] = pydantic.Field({}, description="further fields of the request, as a JSON object")
     timeout: float = popbench.runtime(600, gt=0, description="seconds for one attempt, from first to last byte")
     concurrency: int = popbench.runtime(16, ge=1, le=1000, description="calls at once")

@@ -8,19 +8,12 @@ from collections.abc import Mapping
 from pathlib import PurePath, PureWindowsPath
 from urllib.parse import urlsplit, urlunsplit
 
+from popbench.credentials import CREDENTIAL, secret_name
 from popbench.records import JSON
 from popbench.specs import parse_spec, write_spec
 
 HIDDEN = "(not published)"
-_SECRET = re.compile(
-    r"(?i:(?:^|[_-])(?:api_?keys?|keys?|token|secrets?|pass(?:words?|wd|phrase)?|auth(?:ori[sz]ation)?|bearer|credentials?|cookie|pat)"
-    r"(?:$|[_-]))|(?:Key|Token|Secret|Password)$"
-)
-"""Whole words only: tokenizer, keyframes and max_tokens are no secrets."""
-_CREDENTIAL = re.compile(r"\b(?:sk-|gh[pousr]_|github_pat_|hf_|xox[a-z]-)[\w-]{8,}")
 _USER = re.compile(r"[^\s/:@]+:[^\s/@]+@(?=[\w.-]+)")
-_NAME_OF = re.compile(r"(?i)_(env|var|variable)$")
-"""Options that hold the name of a variable, not its value."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _FOLDERS = re.compile(r"(?<![\w.:/\\~-])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\,;:'\"()]+[/\\])+")
 
@@ -43,7 +36,7 @@ def public_option(key: str, value: str) -> str:
     if isinstance(parsed, dict | list):
         return json.dumps(public(parsed, key), ensure_ascii=False)
     if isinstance(parsed, bool | int | float | None):
-        return str(public(parsed, key)) if _secret(key) else value
+        return str(public(parsed, key)) if secret_name(key) else value
     return str(public(value, key))
 
 
@@ -55,7 +48,7 @@ def public(value: JSON, key: str = "") -> JSON:
         return [public(item, key) for item in value]
     if value is None or isinstance(value, bool):
         return value
-    if _secret(key):
+    if secret_name(key):
         return HIDDEN
     if not isinstance(value, str):
         return value
@@ -67,12 +60,8 @@ def public(value: JSON, key: str = "") -> JSON:
 
 def public_text(text: str) -> str:
     """Return a text without the folders of paths, without user, query and fragment of addresses, and without keys."""
-    hidden = _CREDENTIAL.sub(HIDDEN, _URL.sub(lambda match: _address(match[0]), text))
+    hidden = CREDENTIAL.sub(HIDDEN, _URL.sub(lambda match: _address(match[0]), text))
     return _FOLDERS.sub("", _USER.sub("", hidden))
-
-
-def _secret(name: str) -> bool:
-    return bool(_SECRET.search(name)) and not _NAME_OF.search(name)
 
 
 def _address(url: str) -> str:

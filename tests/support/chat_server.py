@@ -9,7 +9,8 @@ The plan is a JSON object with these keys (the other defaults are in `PLAN`):
 - `first`: faults of the first attempts at every prompt, one each; `faults`: fault -> rate over all other attempts
 - `every`: a fault of every request, once `after` answers were given
 - `supports`, `refusing`: the best response_format it takes, and whether it refuses others or ignores them
-- `text`, `finish`, `reasoning`: parts of the answer; `raw`: its whole body, as it is
+- `refusal`: status and message of its refusal of a response_format; `no_system`: the same of a system message
+- `text`, `finish`, `reasoning`, `model`: parts of the answer; `raw`: its whole body, as it is
 - `retry_after`: seconds in 429s; `key`: refuse other keys; `echo`: put the key it was sent into all that it says
 
 A message may hold a plan for its own chat as `<<{...}>>`. `GET /control/log` tells of all requests,
@@ -34,7 +35,8 @@ from typing import Any
 LIFETIME = 280.0
 PLAN: Mapping[str, Any] = {
     "latency": 0.0, "seed": 0, "first": [], "faults": {}, "every": None, "after": 0, "supports": "json_schema",
-    "refusing": True, "text": None, "finish": "stop", "reasoning": {},
+    "refusing": True, "refusal": [400, "Invalid parameter: 'response_format' of type '{type}' is not supported."],
+    "no_system": None, "model": None, "text": None, "finish": "stop", "reasoning": {},
     "raw": None, "retry_after": 1, "key": None, "echo": False,
 }  # fmt: skip
 FORMATS = ("none", "json_object", "json_schema")
@@ -64,6 +66,10 @@ class Ask:
     authorization: str
     plan: Mapping[str, Any]
     attempt: int = 0
+
+    @property
+    def roles(self) -> list[str]:
+        return [message["role"] for message in self.sent["messages"]]
 
     @property
     def key(self) -> str:
@@ -113,7 +119,7 @@ def completion(ask: Ask) -> dict[str, Any]:
         "id": f"chatcmpl-{ask.digest}",
         "object": "chat.completion",
         "created": int(time.time()),
-        "model": ask.sent.get("model"),
+        "model": plan["model"] or ask.sent.get("model"),
         "choices": [{"index": 0, "message": message, "finish_reason": plan["finish"], "logprobs": None}],
         "usage": {**usage, "total_tokens": usage["prompt_tokens"] + usage["completion_tokens"]},
     }
@@ -252,8 +258,11 @@ class Server:
             return FAULTS[fault](ask)
         asked = (ask.sent.get("response_format") or {}).get("type", "none")
         if ask.plan["refusing"] and FORMATS.index(asked) > FORMATS.index(ask.plan["supports"]):
-            message = f"'response_format' of type '{asked}' is not supported with this model."
-            return _error(400, f"Invalid parameter: {message}", param="response_format")(ask)
+            status, message = ask.plan["refusal"]
+            return _error(status, message.replace("{type}", asked).replace("{", "{{").replace("}", "}}"))(ask)
+        if ask.plan["no_system"] is not None and "system" in ask.roles:
+            status, message = ask.plan["no_system"]
+            return _error(status, message)(ask)
         if ask.plan["raw"] is not None:
             return Reply(200, ask.plan["raw"].encode("utf-8", "surrogatepass"))
         return Reply(200, json.dumps(completion(ask)).encode())
@@ -306,7 +315,7 @@ class Connection(asyncio.Protocol):
         fault = server.fault(ask)
         sent = {name: value for name, value in ask.sent.items() if name != "messages"}
         self.row = {"id": ask.digest, "attempt": ask.attempt, "start": time.monotonic(), "end": None, "status": None,
-                    "fault": fault, "sent": sent, "authorization": ask.authorization}  # fmt: skip
+                    "fault": fault, "sent": sent, "roles": ask.roles, "authorization": ask.authorization}  # fmt: skip
         server.log.append(self.row)
         server.active += 1
         server.most = max(server.most, server.active)

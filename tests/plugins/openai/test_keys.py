@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,10 @@ import openai_servers as support
 from command_line import Run
 from openai_servers import ChatServer, ask, chat
 from popbench_openai import calls, retries
+from popbench_openai.accepted import Accepted
+from popbench_openai.answers import read
+from popbench_openai.hiding import Hider
+from popbench_openai.options import ChatOptions
 
 TRACE = support.KEY[:12]
 """So much of the key may not be seen either."""
@@ -62,6 +67,63 @@ def test_a_key_repeated_in_completions_and_passing_faults_is_blotted_out(server:
     assert server.log()[0]["authorization"] == f"Bearer {support.KEY}"
     rows = [json.loads(line) for line in Path("run/samples.jsonl").read_text().splitlines()]
     assert all("[key]" in row["completion"] for row in rows)
+
+
+def _forms(key: str) -> dict[str, str]:
+    """Return a key in the forms in which a server may repeat it."""
+    return {
+        "escaped": "".join(f"\\u{ord(char):04x}" for char in key),
+        "escaped in part": key.replace("-", "\\u002D").replace("t", "\\u0074"),
+        "escaped twice": "".join(f"\\\\u{ord(char):04X}" for char in key),
+        "hexadecimal escapes": "".join(f"\\x{ord(char):02x}" for char in key),
+        "in an address": "".join(f"%{ord(char):02X}" for char in key),
+        "in HTML": "".join(f"&#{ord(char)};" for char in key),
+        "bytes": key.encode().hex(),
+        **{f"base64 {n}": base64.b64encode(b"Bearer "[n:] + key.encode() + b" x").decode() for n in range(4)},
+        "base64 of addresses": base64.urlsafe_b64encode(f"user:{key}".encode()).decode(),
+    }
+
+
+@pytest.mark.parametrize("form", _forms(support.KEY))
+def test_a_key_repeated_in_another_form_is_blotted_out(form: str, server: ChatServer, run: Run) -> None:
+    written = _forms(support.KEY)[form]
+    text = json.dumps({"title": f"Sent {written}", "video_prompt": f"A note that reads {written} on a desk."})
+    server.reset(text=text.replace("\\\\", "\\") if "escape" in form else text)
+    ended = run(
+        "eval", "--llm", _spec(server, structured="off"), "--task", "popcorn_concrete", "--limit", "2", "--mode",
+        "basic",
+        "--corpus", "demo", "--stop-after", "write", "--out", "run",
+    )  # fmt: skip
+    _assert_no_trace(ended)
+    rows = [json.loads(line) for line in Path("run/samples.jsonl").read_text().splitlines()]
+    assert all("[key]" in row["completion"] for row in rows)
+    assert not support.holders(written, Path())
+    assert not support.holders(json.dumps(written)[1:-1], Path())
+
+
+@pytest.mark.slow
+def test_no_form_of_a_key_is_in_a_run_or_on_its_board(server: ChatServer, run: Run) -> None:
+    forms = _forms(support.KEY)
+    text = json.dumps({"title": "On a desk", "video_prompt": " and ".join(forms.values())})
+    server.reset(text=text, reasoning={"reasoning_content": " or ".join(forms.values())}, model=support.KEY)
+    parts = ("--gen", "faulty", "--predictor", "faulty", "--corpus", "demo", "--task", "popcorn_concrete")
+    eval_ = ("eval", "--llm", _spec(server, structured="off"), *parts, "--mode", "basic", "--out", "run")
+    for command in (eval_, ("leaderboard", "add", "board", "run"), ("report", "run")):
+        ended = run(*command)
+        assert ended.status == 0, ended.err
+        _assert_no_trace(ended)
+    for written in forms.values():
+        assert not support.holders(written, Path())
+        assert not support.holders(json.dumps(written)[1:-1], Path())
+
+
+def test_a_key_in_the_name_of_a_field_or_split_over_parts_is_blotted_out() -> None:
+    hide = Hider(support.KEY)
+    assert hide.of_json({support.KEY: [support.KEY, 1, None]}) == {"[key]": ["[key]", 1, None]}
+    assert hide("nothing to hide: 100 % of C:\\users") == "nothing to hide: 100 % of C:\\users"
+    body = {"choices": [{"message": {"content": [support.KEY[:9], support.KEY[9:]]}, "finish_reason": "stop"}]}
+    options = ChatOptions(model="m", structured="off")
+    assert read(Accepted(options).request(chat("parts")), body, 0.1, hide, options).text == "[key]"
 
 
 @pytest.mark.slow
@@ -140,6 +202,13 @@ def test_a_key_with_a_line_end_behind_it_works(server: ChatServer, run: Run, mon
     assert _evaluate(run, _spec(server)).status == 0
 
 
+NAMES = (
+    "token", "access_token", "accessToken", "auth", "key", "apikey", "bearer", "credentials", "cookie", "pass",
+    "passwd",
+    "secret", "session", "X-Api-Key", "client_secret", "Password", "hf_token", "subscription-key", "jwt",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "option",
     [
@@ -151,6 +220,16 @@ def test_a_key_with_a_line_end_behind_it_works(server: ChatServer, run: Run, mon
         f"base_url=http://127.0.0.1:9/v1?api-key={support.KEY}",
         f'extra_body={{"api_key":"{support.KEY}"}}',
         f'extra_body={{"headers":{{"Authorization":"Bearer {support.KEY}"}}}}',
+        *(f'extra_body={{"{name}":"{support.KEY[8:]}"}}' for name in NAMES),
+        f'extra_body={{"a":[{{"b":{{"auth":{{"user":"{support.KEY[8:]}"}}}}}}]}}',
+        f'extra_body={{"a":[["{support.KEY}"]]}}',
+        f'extra_body={{"{support.KEY}":1}}',
+        f'extra_body={{"url":"https://me:{support.KEY[8:]}@host.example/x"}}',
+        f'extra_body={{"url":"https://host.example/x?b=1&token={support.KEY[8:]}"}}',
+        f'extra_body="{{\\"session\\":\\"{support.KEY[8:]}\\"}}"',
+        f'extra_body={{"note":"{support.KEY[8:]}Z9y8X7w6"}}',
+        f"provider={support.KEY}",
+        f"label={support.KEY}",
     ],
 )
 def test_a_key_given_where_it_would_be_recorded_is_refused_without_being_repeated(option: str, run: Run) -> None:
@@ -158,6 +237,8 @@ def test_a_key_given_where_it_would_be_recorded_is_refused_without_being_repeate
         ended = run("eval", *arguments, "--out", "run")
         assert ended.status == 2
         _assert_no_trace(ended)
+        assert support.KEY[8:] not in ended.err + ended.out
+        assert not support.holders(support.KEY[8:], Path())
         assert "env" in ended.err or "unknown option" in ended.err
 
 

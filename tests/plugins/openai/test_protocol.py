@@ -111,7 +111,7 @@ def test_an_answer_comes_with_its_tokens_and_its_time(server: ChatServer) -> Non
     assert all(count > 0 for count in answer.usage.values())
     assert answer.seconds is not None
     assert 0.2 <= answer.seconds < 2
-    assert answer.notes == ()
+    assert answer.notes == answer.remarks == ()
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
@@ -122,17 +122,6 @@ def test_reasoning_is_told_apart_from_the_answer(field: str, server: ChatServer)
     assert answer.usage is not None
     assert answer.usage["reasoning"] == 7
     assert answer.usage["output"] > 7
-
-
-def test_an_answer_cut_at_the_limit_is_kept_and_noted(server: ChatServer) -> None:
-    answer = done(support.ask_one(server, chat("cut", finish="length")))
-    assert answer.text
-    (note,) = answer.notes
-    assert "cut" in note
-
-
-def test_an_answer_without_content_is_an_empty_completion(server: ChatServer) -> None:
-    assert done(support.ask_one(server, chat("null", every="null-content"), structured="off")).text == ""
 
 
 TEXTS = {
@@ -256,7 +245,7 @@ def test_a_format_that_is_refused_is_given_up_for_good_and_noted(
     assert bool(refusals) == (served != {wanted})
     for one in chats:
         answer = done(answers[one.id])
-        assert any("refused" in note for note in answer.notes) == bool(refusals)
+        assert any("refused" in remark for remark in answer.remarks) == bool(refusals)
         assert parse_draft(answer.text, None, 50) is not None
 
 
@@ -265,7 +254,7 @@ def test_a_format_that_is_ignored_is_noted(structured: str, server: ChatServer) 
     asked = chat(f"ignores-{structured}", supports="none", refusing=False)
     answer = done(support.ask_one(server, asked, structured=structured))
     assert len(server.log(support.identity(asked))) == 1
-    assert any("ignored" in note for note in answer.notes) == (structured != "off")
+    assert any("ignored" in remark for remark in answer.remarks) == (structured != "off")
     assert parse_draft(answer.text, None, 50) is not None
 
 

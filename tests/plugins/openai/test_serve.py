@@ -71,7 +71,8 @@ def test_answers_come_with_their_tokens_and_depend_on_the_seed(real: Real) -> No
         assert answer.usage is not None
         assert answer.usage["input"] > 20
         assert 0 < answer.usage["output"] <= 24
-        assert any("cut at" in note for note in answer.notes)
+        (remark,) = answer.remarks
+        assert "cut at" in remark
 
 
 def test_a_model_that_is_not_served_is_told(real: Real) -> None:
