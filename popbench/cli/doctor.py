@@ -32,7 +32,8 @@ _KINDS = {
 def command(offline: bool) -> int:
     """Check this machine: versions, devices, keys, plugins.
 
-    Components that popbench.toml names are checked with their options. Exit status 1 where a plugin is broken; what a component lacks here is told and is no error.
+    Components that popbench.toml names are checked with their options. Retirement dates that lie ahead are told. Exit
+    status 1 where a plugin is broken; what a component lacks here is told and is no error.
     """
     from rich.table import Table
     from rich.text import Text
