@@ -199,7 +199,7 @@ class Registry:
             name=name,
             options=whole.model_dump(mode="json", exclude_unset=True),
             label=shown,
-            text=write_spec(name, {**raw, **_texts(chosen), "label": shown}) if chosen else text,
+            text=_recorded(text, chosen, shown if label is None else None),
         )
         return Resolved(spec, component, chosen)
 
@@ -225,8 +225,12 @@ def _chosen(options: Options, what: str) -> Mapping[str, JSON]:
         raise UsageError(f"{what}: its options cannot be chosen ({one_line(error)})") from error
 
 
-def _texts(options: Mapping[str, JSON]) -> dict[str, str]:
-    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in options.items()}
+def _recorded(text: str, chosen: Mapping[str, JSON], label: str | None) -> str:
+    """Add to a spec what was chosen, and the label that it has without that."""
+    if not chosen:
+        return text
+    values = {key: value if isinstance(value, str) else json.dumps(value) for key, value in chosen.items()}
+    return text + write_spec("", values if label is None else {**values, "label": label})
 
 
 def _conflict(claims: list[Registration]) -> str:
