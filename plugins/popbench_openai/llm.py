@@ -136,7 +136,7 @@ class ChatModel(popbench.LLM):
     def known(self) -> Route | None:
         """Return the provider that is asked with the model's id; None for a server that is none of the providers."""
         provider = models_file().at(self.url)
-        return provider and models_file().route(provider, self.asked.model)
+        return None if provider is None else models_file().route(provider, self.asked.model)
 
     def retired(self) -> str:
         """Return that the provider has retired the model, with what is left; empty if it has not."""

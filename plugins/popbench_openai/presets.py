@@ -22,6 +22,13 @@ class PresetOptions(ChatOptions):
 
     model: str = pydantic.Field("", description="the model's id there, if it is not the one that the provider uses")
 
+    @pydantic.field_validator("provider")
+    @classmethod
+    def _by_its_id(cls, given: str | None) -> str | None:
+        """Take a provider's name for its id: `OpenRouter` for `openrouter`."""
+        ids = {name.lower(): one.id for one in models_file().providers.values() for name in (one.id, one.name)}
+        return given and ids.get(given.lower(), given)
+
     def chosen(self) -> Mapping[str, JSON]:
         """Choose the first provider whose key is set, unless there is a `provider` or a `base_url`."""
         if self.provider is not None or self.base_url is not None:

@@ -89,6 +89,9 @@ def test_the_provider_named_is_asked_whatever_keys_are_set(monkeypatch: pytest.M
     assert llm.component.home.id == "deepinfra"
     assert llm.spec.label == "deepseek-r1[provider=deepinfra]"
     assert "the key FIREWORKS_API_KEY is not set" in lacks("deepseek-r1,provider=fireworks")
+    for written in ("DeepInfra", "DEEPINFRA"):
+        assert made(f"deepseek-r1,provider={written}").spec.label == llm.spec.label
+    assert made("gemini-4-argon,provider=Google").component.home.id == "gemini"
 
 
 def test_an_unknown_provider_is_answered_with_those_that_serve_the_model() -> None:
@@ -220,7 +223,7 @@ def test_a_key_of_one_s_own_variable_goes_to_no_provider_that_nobody_named(monke
 def test_what_was_run_by_earlier_versions_keeps_its_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drafts of gpt-4o at OpenAI are gone on with; those of DeepSeek's retired names are, where it is named."""
     keys(monkeypatch, "OPENAI_API_KEY")
-    options = {
+    options: dict[str, Any] = {
         "temperature": None, "top_p": None, "max_tokens": None, "seed": True, "structured": "off", "extra_body": {},
     }  # fmt: skip
     assert made("gpt-4o").component.fingerprint() == {
