@@ -78,6 +78,10 @@ class Component:
         """Return what is missing to run here (a key, weights, memory), one line each, with how to get it."""
         return []
 
+    def notices(self) -> list[str]:
+        """Return what stands in no way yet and should be known, such as the day its provider retires it, in lines."""
+        return []
+
     def needs(self) -> Needs:
         """Return what the component occupies while it works."""
         return Needs()

@@ -63,6 +63,13 @@ class Options(pydantic.BaseModel):
         """
         return {}
 
+    def chosen(self) -> Mapping[str, JSON]:
+        """Return values for options left open that this machine's environment decides, by which keys are set.
+
+        They are set when a component is made from a spec, and recorded with it: workers and later runs have the same.
+        """
+        return {}
+
     @classmethod
     def runtime_names(cls) -> frozenset[str]:
         """Return the names of the options that `runtime(...)` declared."""

@@ -6,6 +6,7 @@ that name alone is unusable.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,7 @@ from popbench.interfaces import (
     Predictor,
     VideoGenerator,
 )
+from popbench.options import Options
 from popbench.records import JSON
 from popbench.specs import (
     ComponentSpec,
@@ -192,25 +194,49 @@ class Registry:
         runtime = cls.Options.runtime_names()
         fill = {key: value for key, value in (defaults or {}).items() if key in runtime}
         options = read_options(cls.Options, raw, {**fill, **registration.preset}, what)
-        component = _make(registration, options)
+        chosen = _chosen(options, what)
+        whole = options.model_copy(update=dict(chosen)) if chosen else options
+        component = _make(registration, whole)
         offered = _label(component, what)
         differ = differing(options, registration.preset)
+        shown = check_label(label) if label is not None else offered or make_label(name, differ)
         spec = ComponentSpec(
             kind=kind,
             name=name,
-            options=options.model_dump(mode="json", exclude_unset=True),
-            label=check_label(label) if label is not None else offered or make_label(name, differ),
-            text=text,
+            options=whole.model_dump(mode="json", exclude_unset=True),
+            label=shown,
+            text=_recorded(text, chosen, shown if label is None else None),
         )
-        return Resolved(spec, component)
+        return Resolved(spec, component, chosen)
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A spec and its component, which has loaded no model yet: for its checks, label and fingerprint."""
+    """A spec and its component, which has loaded no model yet: for its checks, label and fingerprint.
+
+    `chosen` are the options that this machine's environment decided, which `spec.text` has beside what was typed.
+    """
 
     spec: ComponentSpec
     component: Any
+    chosen: Mapping[str, JSON] = field(default_factory=dict)
+
+
+def _chosen(options: Options, what: str) -> Mapping[str, JSON]:
+    try:
+        return options.chosen()
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"{what}: its options cannot be chosen ({one_line(error)})") from error
+
+
+def _recorded(text: str, chosen: Mapping[str, JSON], label: str | None) -> str:
+    """Add to a spec what was chosen, and the label that it has without that."""
+    if not chosen:
+        return text
+    values = {key: value if isinstance(value, str) else json.dumps(value) for key, value in chosen.items()}
+    return text + write_spec("", values if label is None else {**values, "label": label})
 
 
 def _conflict(claims: list[Registration]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,9 +32,10 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _clean_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No popbench.toml, no plugin list and no log from outside takes part in a test."""
+    """No popbench.toml, no plugin list, no log and no key from outside takes part in a test."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-config"))
-    for name in ("POPBENCH_PLUGINS", faults.LOG):
+    keys = [name for name in os.environ if name.endswith(("_API_KEY", "_BASE_URL")) or name == "HF_TOKEN"]
+    for name in ("POPBENCH_PLUGINS", faults.LOG, *keys):
         monkeypatch.delenv(name, raising=False)
 
 

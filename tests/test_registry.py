@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -265,6 +266,40 @@ def test_the_component_made_from_a_spec_is_the_one_that_was_resolved(word: str) 
     finally:
         registry.plugins.pop()
         del registry.registrations["llm", "preset-of-test"]
+
+
+class Placed(Echo):
+    """Is at one of two places, by what `PLACE` holds."""
+
+    class Options(popbench.Options):
+        place: str | None = None
+        word: str | None = None
+
+        def chosen(self) -> dict[str, popbench.JSON]:
+            return {} if self.place else {"place": os.environ["PLACE"]}
+
+
+@pytest.mark.parametrize("typed", ["placed", "placed,word=null", "placed,word='a,b'", "placed,label=Mine", '"placed"'])
+def test_what_the_environment_chose_is_recorded_and_holds_in_other_environments(
+    typed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = load_registry()
+    registry.add(llms(placed=Placed), Plugin("t", "t", "1", "t"))
+    try:
+        monkeypatch.setenv("PLACE", "here, or there")
+        first = registry.resolve("llm", typed)
+        assert first.chosen == {"place": "here, or there"}
+        assert "here" not in first.spec.label
+        monkeypatch.setenv("PLACE", "elsewhere")
+        again = registry.resolve("llm", first.spec.text)
+        assert (again.spec.label, again.spec.text, again.chosen) == (first.spec.label, first.spec.text, {})
+        assert create(first.spec).options == again.component.options == first.component.options
+        assert registry.resolve("llm", typed).component.options.place == "elsewhere"
+        monkeypatch.delenv("PLACE")
+        assert refusal(lambda: registry.resolve("llm", typed)).startswith("llm placed: its options cannot be chosen")
+    finally:
+        registry.plugins.pop()
+        del registry.registrations["llm", "placed"]
 
 
 def test_the_embedded_defaults_are_registered() -> None:

@@ -1,20 +1,18 @@
-"""Language models behind chat APIs with the OpenAI protocol, and presets for the paper's three.
+"""Language models behind chat APIs with the OpenAI protocol, and presets with the providers that serve them.
 
-The presets use the provider's defaults, as the paper (arXiv 2502.12945) does.
+The presets use the providers' defaults, as the paper (arXiv 2502.12945) does.
 """
 
 from __future__ import annotations
 
 import popbench
 from popbench.hookspecs import Register
+from popbench_openai.routes import models_file
 
 
 @popbench.hookimpl
 def register_llms(register: Register) -> None:
-    """Register `openai` for any server, and `deepseek-v3`, `deepseek-r1` and `gpt-4o`."""
+    """Register `openai` for any server, and the presets of models.toml."""
     register("openai", "popbench_openai.llm:ChatModel")
-    deepseek, openai = "popbench_openai.llm:DeepSeek", "popbench_openai.llm:OpenAI"
-    # the providers' documented contexts; DeepSeek's has grown, and this is its first one
-    register("deepseek-v3", deepseek, model="deepseek-chat", structured="off", context=64_000)
-    register("deepseek-r1", deepseek, model="deepseek-reasoner", structured="off", context=64_000)
-    register("gpt-4o", openai, model="gpt-4o", structured="off", context=128_000)
+    for name, model in models_file().models.items():
+        register(name, f"popbench_openai.presets:{name}", **model.options)

@@ -42,8 +42,9 @@ _OUTPUT_GUESS = 500
 class Model(Protocol):
     """What calls need of a model: its options, its server and its key."""
 
-    options: Any
-    """Its `ChatOptions`."""
+    @property
+    def asked(self) -> ChatOptions:
+        """Return the options that requests are made with."""
 
     @property
     def url(self) -> str:
@@ -66,7 +67,7 @@ class Calls:
     """All calls of one `generate`: the client, the rate limits, and what was learnt about the server."""
 
     def __init__(self, model: Model) -> None:
-        options: ChatOptions = model.options
+        options = model.asked
         self._options = options
         self._model = model
         self._key = model.key

@@ -7,15 +7,14 @@ import os
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
 import popbench
 from popbench import JSON
 from popbench.credentials import credentials_in
 from popbench.specs import make_label
-from popbench_openai.options import OPENAI_URL, ChatOptions
+from popbench_openai.options import ChatOptions
+from popbench_openai.routes import Provider, Route, listed, models_file
 
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 _RECORDED = "and options are recorded with the run: put keys into the environment (api_key_env=VARIABLE)"
@@ -25,27 +24,10 @@ _ASCII_PER_TOKEN, _PER_MESSAGE = 3, 8
 """The fewest ASCII characters per token, and the most tokens of a message's role and borders."""
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """A provider: its URL, the environment variables of its key and of another URL, and where keys come from."""
-
-    url: str
-    key: str
-    base_url: str
-    keys_from: str
-
-
-_OPENAI = Provider(OPENAI_URL, "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://platform.openai.com/api-keys")
-_DEEPSEEK = Provider(
-    "https://api.deepseek.com", "DEEPSEEK_API_KEY", "DEEPSEEK_BASE_URL", "https://platform.deepseek.com/api_keys"
-)
-
-
 class ChatModel(popbench.LLM):
     """Any chat API that speaks the OpenAI protocol: model=ID, and base_url=URL for other servers than OpenAI's."""
 
     version = "1"
-    home: ClassVar[Provider] = _OPENAI
 
     Options = ChatOptions
 
@@ -57,7 +39,7 @@ class ChatModel(popbench.LLM):
         told, names = given.model_dump(exclude=free), given.model_dump(include=free)
         for place in (*credentials_in(names), *credentials_in(told, random=True)):
             raise popbench.UsageError(f"llm: {place} looks like a credential, {_RECORDED}")
-        llm = f"llm with model={given.model}"
+        llm = self.called
         if given.api_key_env and not _VARIABLE.fullmatch(given.api_key_env):
             raise popbench.UsageError(
                 f"{llm}: api_key_env is the name of an environment variable, in capitals, and never the key itself"
@@ -67,6 +49,27 @@ class ChatModel(popbench.LLM):
         taken = sorted(_RESERVED & given.extra_body.keys())
         if taken:
             raise popbench.UsageError(f"{llm}: extra_body cannot hold {', '.join(taken)}: popbench sets that itself")
+
+    @property
+    def called(self) -> str:
+        """Return what messages call it."""
+        return f"llm with model={self.options.model}"
+
+    @property
+    def home(self) -> Provider:
+        """Return the provider whose address and key are used where the options name no other."""
+        return models_file().providers["openai"]
+
+    @property
+    def asked(self) -> ChatOptions:
+        """Return the options that requests are made with."""
+        options: ChatOptions = self.options
+        return options
+
+    @property
+    def server(self) -> str:
+        """Return what the fingerprint calls the server: its `provider` name if there is one, or else its URL."""
+        return self.options.provider or self.shown_url
 
     @property
     def url(self) -> str:
@@ -106,26 +109,54 @@ class ChatModel(popbench.LLM):
         )
 
     def fingerprint(self) -> Mapping[str, JSON]:
-        """Add the server: its `provider` name if there is one, or else its URL."""
-        base = dict(super().fingerprint())
-        options = {name: value for name, value in base["options"].items() if name not in ("base_url", "provider")}
+        """Add the server, and the options as requests have them."""
+        asked = self.asked.determining()
+        options = {name: value for name, value in asked.items() if name not in ("base_url", "provider")}
         if options["system_role"] == "auto":  # as before there was the option
             del options["system_role"]
-        return {**base, "options": options, "server": self.options.provider or self.shown_url}
+        return {**super().fingerprint(), "options": options, "server": self.server}
 
     def check(self) -> list[str]:
-        """List a missing key, and problems of a URL from the environment."""
+        """List a retired name, a missing key, and problems of a URL from the environment."""
         problems = []
         if self.options.base_url is None and (problem := _url_problem(self.url)):
             problems.append(f"{self.home.base_url} {problem}")
-        if self.key_variable and not self.key:
-            source = f" (keys: {self.home.keys_from})" if self.key_variable == self.home.key else ""
-            problems.append(f"the key {self.key_variable} is not set: export {self.key_variable}=...{source}")
+        if (lack := self.retired()) or (lack := self.lacks_key()):
+            problems.append(lack)
         if not (self.key.isascii() and self.key.isprintable()):
             problems.append(
                 f"{self.key_variable} holds what no key does, such as a line break or a curly quote: set it anew"
             )
         return problems
+
+    def notices(self) -> list[str]:
+        """Return the date on which the provider retires the model, if that is ahead."""
+        known = self.known
+        return [f"ends at {known.provider.name} on {known.ends}"] if known and known.ends and not known.retired else []
+
+    @property
+    def known(self) -> Route | None:
+        """Return the provider that is asked with the model's id; None for a server that is none of the providers."""
+        provider = models_file().at(self.url)
+        return None if provider is None else models_file().route(provider, self.asked.model)
+
+    def retired(self) -> str:
+        """Return that the provider has retired the model, with what is left; empty if it has not."""
+        known, file = self.known, models_file()
+        if known is None or not known.retired:
+            return ""
+        name, now = known.provider.name, file.served_by(known.provider)
+        others = [preset for preset in file.presets(known) if file.models[preset].left]
+        ways = [f"use {listed(others)}, which other providers serve"] if others else []
+        ways += [f"choose from what {name} serves now ({', '.join(now)})"] if now else []
+        return f"{name} retired {known.id} on {known.ends}: {', or '.join(ways or ['choose another model='])}"
+
+    def lacks_key(self) -> str:
+        """Return that the key is not set, with where it comes from; empty if it is, or none is needed."""
+        if not self.key_variable or self.key:
+            return ""
+        source = f" (keys: {self.home.keys_from})" if self.key_variable == self.home.key else ""
+        return f"the key {self.key_variable} is not set: export {self.key_variable}=...{source}"
 
     def needs(self) -> popbench.Needs:
         """Return that it runs elsewhere."""
@@ -162,24 +193,6 @@ class ChatModel(popbench.LLM):
                 raise
             # The traceback contains the key: only the message is kept.
             raise popbench.ComponentError(f"{type(error).__name__}: {error}".replace(key, "[key]")) from None
-
-
-class OpenAI(ChatModel):
-    """A model of OpenAI's API."""
-
-    def label(self) -> str | None:
-        """Leave it to the preset's name."""
-        return None
-
-
-class DeepSeek(ChatModel):
-    """A model of DeepSeek's API."""
-
-    home = _DEEPSEEK
-
-    def label(self) -> str | None:
-        """Leave it to the preset's name."""
-        return None
 
 
 def _tokens(text: str) -> int:

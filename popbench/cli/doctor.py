@@ -13,8 +13,18 @@ import click
 
 from popbench.progress.console import make_console
 
-KEYS = ("HF_TOKEN", "OPENAI_API_KEY", "DEEPSEEK_API_KEY")
+KEYS = (
+    "HF_TOKEN", "OPENROUTER_API_KEY", "TOGETHER_API_KEY", "FIREWORKS_API_KEY", "DEEPINFRA_API_KEY", "DEEPSEEK_API_KEY",
+    "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "DASHSCOPE_API_KEY",
+)  # fmt: skip
 """Keys that many models need. The command prints whether they are set, never their values."""
+
+
+_KINDS = {
+    "llm": "llm", "gen": "generator", "predictor": "predictor", "corpus": "corpus", "embedder": "embedder",
+    "engine": "engine",
+}  # fmt: skip
+"""Kinds of components by their settings in popbench.toml."""
 
 
 @click.command("doctor")
@@ -22,12 +32,14 @@ KEYS = ("HF_TOKEN", "OPENAI_API_KEY", "DEEPSEEK_API_KEY")
 def command(offline: bool) -> int:
     """Check this machine: versions, devices, keys, plugins.
 
-    Exit status 1 where a plugin is broken; what a component lacks here is told and is no error.
+    Components that popbench.toml names are checked with their options. Retirement dates that lie ahead are told. Exit
+    status 1 where a plugin is broken; what a component lacks here is told and is no error.
     """
     from rich.table import Table
     from rich.text import Text
 
     from popbench.registry import load_registry
+    from popbench.runs.redaction import public_spec
 
     console = make_console()
     table = Table(show_header=False, box=None)
@@ -54,8 +66,10 @@ def command(offline: bool) -> int:
     checks = Table(title="Components", title_justify="left")
     for column in ("component", "here"):
         checks.add_column(column, overflow="fold")
+    for kind, spec in _configured():
+        checks.add_row(Text(f"{kind} {public_spec(spec)} (popbench.toml)"), Text(_check(kind, spec)))
     for item in registry:
-        checks.add_row(f"{item.kind} {item.name}", Text(_check(item.kind, item.name)))
+        checks.add_row(Text(f"{item.kind} {item.name}"), Text(_check(item.kind, item.name)))
     console.print(checks)
     conflicts = registry.conflicts()
     for line in conflicts:
@@ -114,14 +128,28 @@ def _hub() -> str:
         )
 
 
-def _check(kind: str, name: str) -> str:
+def _configured() -> Iterator[tuple[str, str]]:
+    """Yield kind and spec of the components that popbench.toml names."""
+    from popbench.planning.config import defaults
+
+    settings = defaults()
+    for name, kind in _KINDS.items():
+        value = settings.get(name)
+        for spec in [value] if isinstance(value, str) else value if isinstance(value, list) else ():
+            yield kind, str(spec)
+
+
+def _check(kind: str, spec: str) -> str:
     from popbench.errors import UsageError, one_line
     from popbench.registry import load_registry
+    from popbench.specs import parse_spec
 
+    name = parse_spec(spec)[0]
     try:
-        missing = load_registry().resolve(kind, name).component.check()
+        component = load_registry().resolve(kind, spec).component
+        missing, notices = component.check(), component.notices()
     except UsageError as error:  # its row has the component's name
         return str(error).removeprefix(f"{kind} {name}").removeprefix(":").strip()
     except Exception as error:  # a plugin's check may raise anything
         return f"check failed: {one_line(error)}"
-    return "; ".join(missing) if missing else "ready"
+    return "; ".join([*(missing or ["ready"]), *notices])

@@ -33,8 +33,11 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
     registry = load_registry()
     runtime = {"concurrency": config.concurrency} if config.concurrency is not None else {}
 
+    recorded: dict[str, tuple[str, ...]] = {}
+
     def parts(kind: str, specs: Sequence[str]) -> list[Part]:
         made = [as_part(registry.resolve(kind, spec, runtime)) for spec in specs]
+        recorded[kind] = tuple(part.resolved.spec.text for part in made)
         by_label: dict[str, Part] = {}
         for part in made:
             other = by_label.setdefault(part.label, part)
@@ -52,6 +55,9 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
     tasks = sorted(tasks, key=lambda task: task.name)  # the order in which they were named must not change results
     config = replace(
         config,
+        llm=recorded["llm"],
+        gen=recorded["generator"],
+        predictor=recorded["predictor"],
         mode=config.mode or _default_modes(tasks),
         task=tuple(map(_absolute, config.task)),
         corpus=absolute_paths(config.corpus),

@@ -16,6 +16,7 @@ from popbench.pipeline.ledger_view import LedgerView
 from popbench.planning.plan import Plan
 from popbench.planning.systems import Part, SampleSet, TaskMode
 from popbench.registry import Resolved
+from popbench.runs.choices import check_choices
 from popbench.runs.directory import check_identity
 
 
@@ -52,6 +53,7 @@ def count_work(
         if ledger is not None:
             check_identity(ledger, path, plan)
         view = LedgerView(ledger, path / "videos")
+        check_choices(path, plan, view)
         if not exact:
             work = list(_count_work(plan, _Look(view, ())))
             if any(item.left for item in work):

@@ -253,7 +253,7 @@ def test_plugins_tells_the_options_of_a_component_as_its_class_has_them(run: Run
     assert (done.status, done.err) == (0, "")
     rows = [[cell.strip() for cell in line.strip("│ ").split("│")] for line in done.out.splitlines() if "│" in line]
     told = {row[0]: row[1:] for row in rows}
-    assert told["model"] == ["text", "deepseek-reasoner", "the model's id with the provider"]
+    assert told["model"] == ["text", "", "the model's id there, if it is not the one that the provider uses"]
     assert told["concurrency*"][:2] == ["whole number (at least 1, at most 1000)", "16"]
     assert "label" in told
     assert done.out.splitlines()[-1] == "* results do not depend on it"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,11 @@ from tiny_pipelines.parts import WIDTH, draw, flow_scheduler, t5, t5_tokenizer
 
 pytestmark = pytest.mark.slow
 
-COMMAND = "popbench eval --llm deepseek-r1 --gen ltx"
+(COMMAND,) = re.findall(
+    r"^popbench eval --llm .*", (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+)
+MODEL = "deepseek/deepseek-r1"
+"""What the first provider of deepseek-r1 calls it."""
 LICENCE = "LTX-Video is used under the LTX-Video Open Weights License."
 _df: Any = diffusers
 
@@ -106,8 +111,11 @@ def _published(row: dict[str, object]) -> dict[str, object]:
     return {**{new: row[name] for name, new in names.items()}, "likes": 0, "views": 0}
 
 
-def typed(folder: Path, cache: Path, url: str, further: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the command as a shell would, in a folder whose settings ask for one prompt of one task, not all 200."""
+def typed(folder: Path, cache: Path, keys: Mapping[str, str], further: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the command as a shell would, in a folder whose settings ask for one prompt of one task, not all 200.
+
+    `keys` are all of the keys and addresses of chat APIs that the environment has.
+    """
     settings = f'limit = 1\ntask = "popcorn_concrete"\n{further}'
     (folder / "popbench.toml").write_text(settings, encoding="utf-8")
     program, *arguments = COMMAND.split()
@@ -116,14 +124,20 @@ def typed(folder: Path, cache: Path, url: str, further: str = "") -> subprocess.
         "HF_HUB_CACHE": str(cache),
         "HF_HUB_OFFLINE": "1",
         "HF_HOME": str(cache / "home"),
-        "DEEPSEEK_BASE_URL": url,
-        "DEEPSEEK_API_KEY": KEY,
         "OMP_NUM_THREADS": "1",
     }
+    for name in [name for name in environment if name.endswith(("_API_KEY", "_BASE_URL")) or name == "HF_TOKEN"]:
+        del environment[name]
+    environment |= keys
     script = Path(sys.executable).with_name(program)
     return subprocess.run(
         [script, *arguments], capture_output=True, text=True, cwd=folder, env=environment, timeout=280, check=False
     )
+
+
+def openrouter(url: str) -> dict[str, str]:
+    """Return an environment with a key for the first provider, whose address is another one."""
+    return {"OPENROUTER_API_KEY": KEY, "OPENROUTER_BASE_URL": url}
 
 
 def only_run(folder: Path) -> Path:
@@ -142,11 +156,11 @@ def finished(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that the command made, with a chat server that writes drafts."""
     folder = tmp_path_factory.mktemp("typed")
     with openai_servers.serving(key=KEY) as server:
-        done = typed(folder, cache, server.url)
+        done = typed(folder, cache, openrouter(server.url))
         asked = [row["sent"]["model"] for row in server.log()]
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
-    assert asked == ["deepseek-reasoner"] * 2
+    assert asked == [MODEL] * 2
     assert openai_servers.holders(KEY, folder) == []
     return only_run(folder)
 
@@ -183,7 +197,7 @@ def test_its_record_says_which_weights_and_which_model_made_them(finished: Path)
     assert {name: generator["options"][name] for name in ("model", "num_inference_steps", "dtype")} == {
         "model": "Lightricks/LTX-Video", "num_inference_steps": 50, "dtype": "bfloat16",
     }  # fmt: skip
-    assert llm["options"]["model"] == "deepseek-reasoner"
+    assert (llm["name"], llm["options"]["model"]) == ("popbench_openai.OpenRouter", MODEL)
     assert found["corpus microlens"]["content"]
     assert found["embedder all-MiniLM-L12-v2"]["weights"] == COMMIT
 
@@ -193,16 +207,32 @@ def test_its_board_shows_the_licence_and_that_scores_are_a_demonstration(finishe
     assert f"> ltx: {LICENCE}" in board
     assert "Demo scores" in board
     assert "split unverified" in board
-    assert "deepseek-r1" in board
+    assert f"> deepseek-r1: served by OpenRouter as {MODEL}" in board
+
+
+@pytest.mark.parametrize("keys", [{}, {"DEEPSEEK_API_KEY": KEY}], ids=["no key", "a key of DeepSeek alone"])
+def test_the_command_as_typed_says_in_one_line_which_key_would_do(
+    keys: Mapping[str, str], cache: Path, tmp_path: Path
+) -> None:
+    """Nothing else is missing, and nothing is made before."""
+    done = typed(tmp_path, cache, keys)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    gone = "DeepSeek retired deepseek-reasoner on 2026-07-24 and serves deepseek-v4-flash, "
+    assert line.startswith(f"popbench: llm deepseek-r1: {gone if keys else 'the key OPENROUTER_API_KEY is not set'}")
+    for name in ("OPENROUTER_API_KEY", "TOGETHER_API_KEY", "FIREWORKS_API_KEY", "DEEPINFRA_API_KEY", "HF_TOKEN"):
+        assert name in line
+    assert "--llm transformers,model=deepseek-ai/DeepSeek-R1" in line
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[str]:
     """A real server of a tiny model that goes by the name the preset asks for; what it writes is no draft."""
     pytest.importorskip("fastapi", reason="transformers serve needs transformers[serving]")
-    shutil.copytree(tiny_llms.tiny(), tmp_path / "deepseek-reasoner")
+    shutil.copytree(tiny_llms.tiny(), tmp_path / MODEL)
     # deepseek-r1 sets no max_tokens, and the server's own limit is 1,024 at least: let many tokens end an answer
-    settings = tmp_path / "deepseek-reasoner" / "generation_config.json"
+    settings = tmp_path / MODEL / "generation_config.json"
     written = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
     settings.write_text(json.dumps({**written, "eos_token_id": list(range(0, 2**16, 16))}), encoding="utf-8")
     with socket.socket() as free:
@@ -217,7 +247,7 @@ def served(tmp_path: Path) -> Iterator[str]:
 
     with (tmp_path / "log.txt").open("wb") as log:
         process = subprocess.Popen(
-            [command, "serve", "deepseek-reasoner", "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"],
+            [command, "serve", MODEL, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"],
             stdout=log, stderr=log, env=environment, cwd=tmp_path,
         )  # fmt: skip
         try:
@@ -233,7 +263,7 @@ def test_the_command_as_typed_runs_with_a_real_server_of_a_real_model(served: st
     """Random weights write no drafts: such samples are invalid, which is a result, not a failure of the run."""
     folder = tmp_path / "typed"
     folder.mkdir()
-    done = typed(folder, cache, served, 'corpus = "demo"\n')  # the other run has the real corpus
+    done = typed(folder, cache, openrouter(served), 'corpus = "demo"\n')  # the other run has the real corpus
     assert done.returncode == 0, done.stderr
     run = only_run(folder)
     rows = popbench_runs.samples(run)

@@ -242,7 +242,7 @@ def test_a_key_given_where_it_would_be_recorded_is_refused_without_being_repeate
         assert "env" in ended.err or "unknown option" in ended.err
 
 
-@pytest.mark.parametrize("provider", ["OPENAI", "DEEPSEEK"])
+@pytest.mark.parametrize("provider", ["OPENAI", "OPENROUTER"])
 def test_a_secret_in_a_url_from_the_environment_is_refused_without_being_repeated(
     provider: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,7 +255,7 @@ def test_a_secret_in_a_url_from_the_environment_is_refused_without_being_repeate
 
 
 def test_the_doctor_and_the_list_of_plugins_show_no_key(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPENAI_API_KEY", "DEEPSEEK_API_KEY"):
+    for name in ("OPENAI_API_KEY", "OPENROUTER_API_KEY"):
         monkeypatch.setenv(name, support.KEY)
     for command in (("doctor", "--offline"), ("plugins",), ("plugins", "--json")):
         ended = run(*command)

@@ -60,14 +60,11 @@ def test_where_the_key_comes_from_is_no_part_of_the_fingerprint() -> None:
 
 
 @pytest.mark.parametrize(
-    ("preset", "key", "url"), [("gpt-4o", "OPENAI", "https://api.openai.com/v1"), ("deepseek-r1", "DEEPSEEK", "https://api.deepseek.com")]
+    ("preset", "key", "url"), [("gpt-4o", "OPENAI", "https://api.openai.com/v1"), ("deepseek-r1", "OPENROUTER", "https://openrouter.ai/api/v1")]
 )  # fmt: skip
 def test_a_preset_goes_to_its_provider_unless_the_environment_says_otherwise(
     preset: str, key: str, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("OPENAI", "DEEPSEEK"):
-        monkeypatch.delenv(f"{name}_BASE_URL", raising=False)
-        monkeypatch.delenv(f"{name}_API_KEY", raising=False)
     assert made(preset).component.url == url
     (line,) = made(preset).component.check()
     assert line.startswith(f"the key {key}_API_KEY is not set: export {key}_API_KEY=...")
@@ -100,7 +97,7 @@ def test_presets_run_as_typed_with_a_key_in_the_environment(
 ) -> None:
     run = in_process(monkeypatch, capsys, tmp_path)
     with support.serving() as server:
-        for name in ("OPENAI", "DEEPSEEK"):
+        for name in ("OPENAI", "OPENROUTER"):
             monkeypatch.setenv(f"{name}_BASE_URL", server.url)
             monkeypatch.setenv(f"{name}_API_KEY", f"sk-{name}-0123456789")
         models = [word for name in ("deepseek-r1", "deepseek-v3", "gpt-4o") for word in ("--llm", name)]
@@ -109,6 +106,6 @@ def test_presets_run_as_typed_with_a_key_in_the_environment(
         )
         asked = {row["sent"]["model"] for row in server.log()}
     assert done.status == 0, done.err
-    assert asked == {"deepseek-reasoner", "deepseek-chat", "gpt-4o"}
+    assert asked == {"deepseek/deepseek-r1", "deepseek/deepseek-chat", "gpt-4o"}
     found = json.loads(done.out)["results"]["systems"]
     assert {row["system"].partition("|")[0] for row in found} == {"deepseek-r1", "deepseek-v3", "gpt-4o"}

@@ -53,7 +53,7 @@ def test_a_key_is_sent_where_there_is_one(server: ChatServer, monkeypatch: pytes
 
 def test_the_key_of_a_provider_is_sent_to_no_other_server(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", support.KEY)
-    monkeypatch.setenv("DEEPSEEK_API_KEY", support.KEY)
+    monkeypatch.setenv("OPENROUTER_API_KEY", support.KEY)
     for name in ("openai,model=tiny", "deepseek-v3", "gpt-4o"):
         asked = chat(f"of-others-{name}")
         model: Any = load_registry().resolve("llm", f"{name},base_url={server.url},structured=off").component
@@ -66,8 +66,9 @@ def test_the_key_of_a_provider_is_sent_to_no_other_server(server: ChatServer, mo
 @pytest.mark.parametrize(
     ("preset", "model", "provider"),
     [
-        ("deepseek-v3", "deepseek-chat", "DEEPSEEK"),
-        ("deepseek-r1", "deepseek-reasoner", "DEEPSEEK"),
+        ("deepseek-v3", "deepseek/deepseek-chat", "OPENROUTER"),
+        ("deepseek-r1", "deepseek/deepseek-r1", "OPENROUTER"),
+        ("deepseek-v4-pro", "deepseek-v4-pro", "DEEPSEEK"),
         ("gpt-4o", "gpt-4o", "OPENAI"),
         ("openai,model=gpt-x", "gpt-x", "OPENAI"),
     ],
@@ -80,7 +81,7 @@ def test_a_preset_asks_its_model_at_its_provider_with_the_providers_key(
     llm: Any = load_registry().resolve("llm", preset).component
     (lack,) = llm.check()
     assert f"the key {provider}_API_KEY is not set: export {provider}_API_KEY=..." in lack
-    assert "https://platform." in lack
+    assert "(keys: https://" in lack
     monkeypatch.setenv(f"{provider}_API_KEY", support.KEY)
     assert not llm.check()
     asked = chat(f"preset-{preset}", key=support.KEY)
