@@ -187,24 +187,27 @@ class Registry:
         fill = {key: value for key, value in (defaults or {}).items() if key in runtime}
         options = read_options(cls.Options, raw, {**fill, **registration.preset}, what)
         component = _make(registration, options)
-        offered = _label(component, what)
-        differ = differing(options, registration.preset)
+        automatic = _label(component, what) or make_label(name, differing(options, registration.preset))
         spec = ComponentSpec(
             kind=kind,
             name=name,
             options=options.model_dump(mode="json", exclude_unset=True),
-            label=check_label(label) if label is not None else offered or make_label(name, differ),
+            label=check_label(label) if label is not None else automatic,
             text=text,
         )
-        return Resolved(spec, component)
+        return Resolved(spec, component, automatic)
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A spec and its component, which has loaded no model yet: for its checks, label and fingerprint."""
+    """A spec and its component, which has loaded no model yet: for its checks, label and fingerprint.
+
+    `automatic_label` is the label that it has unless `label=` gives it another one.
+    """
 
     spec: ComponentSpec
     component: Any
+    automatic_label: str = ""
 
 
 def _conflict(claims: list[Registration]) -> str:

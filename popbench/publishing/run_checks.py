@@ -226,7 +226,7 @@ def submission_of(run: PublishedRun, rules: Rules) -> Submission:
     )
     systems = run.systems
     tasks = sorted({sample.task for sample in run.samples})
-    parts = _parts(run_json, systems, label)
+    parts, modes = _parts(run_json, systems, label), _modes(run_json, systems, tasks)
     return Submission(
         schema=SCHEMA,
         popbench=run_json["versions"]["popbench"],
@@ -236,9 +236,9 @@ def submission_of(run: PublishedRun, rules: Rules) -> Submission:
         repeats=run_json["config"]["repeats"],
         seed=run_json["config"]["seed"],
         systems={system: {task: run_json["systems"][system][task] for task in tasks} for system in systems},
-        modes=_modes(run_json, systems, tasks),
+        modes=modes,
         components=parts,
-        notes=_notes(run_json, parts),
+        notes=_notes(run_json, [name.partition(" ")[2] for name in parts] + list(modes)),
         references=[ReferencesOf(**public(of)) for of in scores.references],
         remarks=public(scores.remarks),
         costs=[Costs(**{**row, "usage": dict(row["usage"])}) for row in totals(run.samples)],
@@ -274,8 +274,7 @@ def _parts(run_json: RunJson, systems: Sequence[str], predictor: str) -> dict[st
     }
 
 
-def _notes(run_json: RunJson, parts: Mapping[str, Component]) -> dict[str, str]:
-    labels = {name.partition(" ")[2] for name in parts}
+def _notes(run_json: RunJson, labels: Sequence[str]) -> dict[str, str]:
     return {label: str(public(note)) for label, note in sorted(run_json["notes"].items()) if label in labels}
 
 
