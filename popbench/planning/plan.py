@@ -160,7 +160,7 @@ class Plan:
 
     @property
     def notes(self) -> dict[str, str]:
-        """Notes about components and modes for boards, by label: a label that was given says nothing of what it names."""
+        """Notes for boards about components, and about what stands behind labels that were given, by label."""
         noted: dict[str, list[str]] = {}
         named = [(part.label, part.resolved.automatic_label) for part in self.parts]
         for label, automatic in dict.fromkeys([*named, *((mode.label, mode.automatic_label) for mode in self.modes)]):
