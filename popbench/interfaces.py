@@ -342,6 +342,10 @@ class Engine(Component, ABC):
         """Return on how many workers, with how many GPUs each, a component works now: for progress and costs."""
         return Workers()
 
+    def notices(self) -> list[str]:
+        """Return lines for the user that have come up since the last call, such as machines that are left out."""
+        return []
+
     def interrupt(self) -> None:
         """Make every running `map` raise ComponentError soon. Called from another thread."""
 

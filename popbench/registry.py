@@ -197,28 +197,28 @@ class Registry:
         chosen = _chosen(options, what)
         whole = options.model_copy(update=dict(chosen)) if chosen else options
         component = _make(registration, whole)
-        offered = _label(component, what)
-        differ = differing(options, registration.preset)
-        shown = check_label(label) if label is not None else offered or make_label(name, differ)
+        automatic = _label(component, what) or make_label(name, differing(options, registration.preset))
         spec = ComponentSpec(
             kind=kind,
             name=name,
             options=whole.model_dump(mode="json", exclude_unset=True),
-            label=shown,
-            text=_recorded(text, chosen, shown if label is None else None),
+            label=check_label(label) if label is not None else automatic,
+            text=_recorded(text, chosen, automatic if label is None else None),
         )
-        return Resolved(spec, component, chosen)
+        return Resolved(spec, component, automatic, chosen)
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
     """A spec and its component, which has loaded no model yet: for its checks, label and fingerprint.
 
-    `chosen` are the options that this machine's environment decided, which `spec.text` has beside what was typed.
+    `automatic_label` is the label that it has unless `label=` gives it another one. `chosen` are the options that this
+    machine's environment decided, which `spec.text` has beside what was typed.
     """
 
     spec: ComponentSpec
     component: Any
+    automatic_label: str = ""
     chosen: Mapping[str, JSON] = field(default_factory=dict)
 
 

@@ -18,6 +18,7 @@ import pydantic
 from popbench.errors import UsageError, one_line, unknown
 from popbench.options import Options
 from popbench.records import JSON
+from popbench.text import BLANKS, UNSEEN
 
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _OPEN, _CLOSE = "[{", "]}"
@@ -56,10 +57,29 @@ def parse_spec(text: str) -> tuple[str, dict[str, str]]:
 
 
 def write_spec(name: str, options: Mapping[str, str]) -> str:
-    """Return a spec that `parse_spec` reads; every value is quoted, lists and objects too."""
-    if options and ("," in name or "=" in name):
-        name = json.dumps(name, ensure_ascii=False)
-    return name + "".join(f",{key}={json.dumps(str(value), ensure_ascii=False)}" for key, value in options.items())
+    """Return a spec that `parse_spec` reads as this name and these options, whatever characters they have.
+
+    Every value is quoted, lists and objects too; only a bare `null` stays bare, for quotes make it a text. A name
+    without options is not quoted: it may be a task's path, which is no spec.
+    """
+    if options and not _is_bare_name(name):
+        name = _quote(name)
+    shown = {key: value if value == "null" and not isinstance(value, Quoted) else _quote(value)
+             for key, value in options.items()}  # fmt: skip
+    return name + "".join(f",{key}={value}" for key, value in shown.items())
+
+
+def _is_bare_name(name: str) -> bool:
+    try:
+        return parse_spec(name) == (name, {})
+    except UsageError:
+        return False
+
+
+def _quote(text: str) -> str:
+    """Put a text in quotes with the escapes that `_unquote` takes out; it has none for line ends and the like."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def absolute_paths(spec: str, name: str | None = None) -> str:
@@ -230,6 +250,7 @@ def _short(value: JSON) -> str:
 
 def check_label(label: str) -> str:
     """Return a label that the user gave; raises UsageError if it is not valid in a system's id."""
-    if not label.strip() or "|" in label or not label.strip().isprintable():
-        raise UsageError(f"label {label!r}: needs visible characters, on one line, without '|'")
-    return label.strip()
+    text = label.strip()
+    if not text or "|" in text or not text.isprintable() or not (BLANKS | UNSEEN).isdisjoint(text):
+        raise UsageError(f"label {label!a}: needs visible characters, on one line, without '|'")
+    return text

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from popbench.errors import UsageError
-from popbench.specs import parse_spec, read_options
+from popbench.specs import Quoted, check_label, parse_spec, read_options, write_spec
 from typed_option_component import Options, value
 from usage_errors import refusal
 
@@ -152,3 +152,39 @@ def test_json_lists_and_objects_come_back_as_they_were(sizes: list[int], table: 
     options = read_options(Options, raw, {}, "thing")
     assert isinstance(options, Options)
     assert (options.sizes, options.table) == (sizes, table)
+
+
+@given(
+    st.text(min_size=1).filter(lambda name: name.strip() == name),
+    st.dictionaries(st.from_regex(r"[a-z_][a-z0-9_.-]*", fullmatch=True), st.text(), min_size=1),
+)
+@example("a,b", {"x": "1"})
+@example("a=b", {"x": "1"})
+@example('"a', {"x": "1"})
+@example("x", {"a": "two\nlines", "b": "a\ttab", "c": "\0", "d": "\\n", "e": "\\"})
+@example("x", {"a": '"', "b": "'", "c": "[1, ", "d": "\u2028", "e": " "})
+def test_a_written_spec_is_read_as_it_was(name: str, options: dict[str, str]) -> None:
+    assert parse_spec(write_spec(name, options)) == (name, options)
+
+
+@given(st.one_of(st.just("null"), st.text()), st.booleans())
+def test_a_written_option_keeps_whether_its_null_was_a_text(text: str, quoted: bool) -> None:
+    """Where an option may be empty, a bare `null` is none, and one in quotes is a text."""
+    given = {"text": Quoted(text) if quoted else text}
+    read = parse_spec(write_spec("x", given))[1]
+    assert value("x,text=null") == value(write_spec("x", parse_spec("x,text=null")[1]))
+    assert read == given
+    assert text != "null" or isinstance(read["text"], Quoted) == quoted
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["", " ", "a|b", "a\nb", "a\u200bb", "a\u202eb", "a\u00a0b", "\u3164", "a\u2800b", "a\u034fb", "a\u115f", "\xad"],
+)
+def test_a_label_with_what_is_not_seen_is_refused(label: str) -> None:
+    assert "needs visible characters" in refusal(lambda: check_label(label))
+
+
+@pytest.mark.parametrize("label", ["gpt-4o", "Gemma 3 (27B)", "通义千问", "❤\ufe0f", "été"])
+def test_a_label_that_is_seen_is_taken_without_spaces_around_it(label: str) -> None:
+    assert check_label(f" {label} ") == label

@@ -1,7 +1,6 @@
-"""The driver's connection with Ray. It is made and ended in bounded time, and prints nothing.
+"""The connection with Ray, in the process of `host`. It is made and ended in bounded time, and prints nothing.
 
-A process has one connection with Ray. Engines with the same address share it. A Ray that is started here listens on
-this machine only.
+A Ray that is started here listens on this machine only, and its files are in a folder that no other user can enter.
 """
 
 from __future__ import annotations
@@ -10,13 +9,14 @@ import logging
 import os
 import queue
 import secrets
+import shutil
 import signal
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,10 @@ from popbench_ray.folders import remove_stale_folders
 from popbench_ray.nodes import Size
 from popbench_ray.tokens import token_problem
 
-_REACH, _BEGIN, _END, _DYING = 5.0, 120.0, 15.0, 3.0
-"""Seconds for reaching an address, making a connection, ending it, and the end of Ray's processes after that."""
+BEGIN_SECONDS = 120.0
+"""Seconds for making a connection."""
+_REACH, _END, _DYING = 5.0, 5.0, 3.0
+"""Seconds for reaching an address, ending a connection, and the end of Ray's processes after that."""
 
 _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Makes Ray listen on 127.0.0.1 only. It has no option for that, but this switch of other systems works on any."""
@@ -36,30 +38,21 @@ _PATIENCE = {"RAY_gcs_rpc_server_reconnect_timeout_s": "600", "RAY_USAGE_STATS_E
 """Keeps Ray from ending the whole process when its head is silent for 60 s: samples have to be written first."""
 
 
+_NEEDED = ("raylet", "gcs_server")
+INNER = "r"
+"""Ray's own folder in the closed one."""
+
+
 class UnreachableError(PopbenchError):
     """There is no cluster to work on. The message says what to do."""
 
 
 class Connection:
-    """A connection with Ray, made here (`own`) or by the program before.
+    """A connection with Ray; `own` is a Ray that was started here."""
 
-    Its end removes `folder`, and the variables named in `environment`.
-    """
-
-    def __init__(
-        self,
-        address: str | None,
-        *,
-        own: bool,
-        folder: tempfile.TemporaryDirectory[str] | None = None,
-        environment: tuple[str, ...] = (),
-    ) -> None:
-        self.address = address
-        self.users = 0
+    def __init__(self, *, own: bool) -> None:
         self.ended = threading.Event()
         self.own = own
-        self._folder = folder
-        self._environment = environment
 
     def sizes(self) -> Mapping[str, Size]:
         """Return the live nodes by id. It blocks while the cluster does not answer."""
@@ -74,36 +67,39 @@ class Connection:
             if node["Alive"]
         }
 
-    def leave(self) -> None:
-        """End the connection if no other engine uses it. It takes bounded time, whatever state Ray is in."""
-        global _current
-        with _lock:
-            self.users -= 1
-            if self.users > 0 or not self.own or _current is not self:
-                return
-            _current = None
-            self.end()
+    @cached_property
+    def node(self) -> str:
+        """The id of the node that this process is on: nothing can be started without it."""
+        return str(_ray().get_runtime_context().get_node_id())
+
+    def dead_process(self) -> str | None:
+        """Return the name of a process without which a Ray that was started here is lost; None if they all live."""
+        if self.own:
+            with suppress(Exception):  # Ray's own records: without them, the cluster's silence is noticed later
+                from ray._private import worker
+
+                node: Any = worker._global_node
+                dead = [name for name, _ in node.dead_processes()]
+                return next((name for name in dead if name in _NEEDED), None)
+        return None
 
     def end(self) -> None:
-        """End the connection at once."""
-        with suppress(Exception):
-            within(_END, _ray().shutdown)
+        """Leave a cluster. It takes bounded time, whatever state that is in. An own Ray ends with this process."""
+        if not self.own:
+            with suppress(Exception):
+                within(_END, _ray().shutdown)
         self.ended.set()
-        for name in self._environment:
-            os.environ.pop(name, None)
-        until = time.monotonic() + _DYING
-        while self._folder is not None:
-            self._folder.cleanup()
-            if not Path(self._folder.name).exists() or time.monotonic() > until:
-                break
-            time.sleep(0.1)  # ending processes may still write there
-        remove_stale_folders()  # of workers that were ended on this machine
 
 
-_lock = threading.RLock()
-_current: Connection | None = None
-_token = secrets.token_hex(32)
-"""The token of the Ray that is started here. It is made once, because Ray reads it once per process."""
+def remove_all(folder: Path | None) -> None:
+    """Remove the folder of a Ray that is ending, and those of its workers on this machine, in bounded time."""
+    until = time.monotonic() + _DYING
+    while folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists() or time.monotonic() > until:
+            break
+        time.sleep(0.1)  # ending processes may still write there
+    remove_stale_folders()
 
 
 def within(seconds: float, call: Callable[[], Any], lasts: threading.Event | None = None) -> Any:
@@ -146,43 +142,26 @@ def ray_problem(address: str | None) -> str | None:
     return None
 
 
-def connect(address: str | None) -> Connection:
-    """Join a cluster, or start Ray on this machine if `address` is None; raises UnreachableError."""
-    global _current
-    problem = ray_problem(address)
-    if problem is not None:
-        raise UnreachableError(problem)
-    with _lock:
-        if _current is None:
-            if _ray().is_initialized():
-                _current = Connection(address, own=False)
-            else:
-                _current = _start() if address is None else _join(address)
-                _keep_signals()
-        elif _current.address != address:
-            raise UnreachableError(
-                f"this process is connected with Ray at {_current.address or 'this machine'} already, not at "
-                f"{address or 'this machine'}: use one address"
-            )
-        _current.users += 1
-        return _current
+def connect(address: str | None, folder: Path) -> Connection:
+    """Join a cluster, or start Ray on this machine if `address` is None; raises UnreachableError.
+
+    `folder` is for the files of a Ray that is started here: nobody but this user may be able to enter it.
+    """
+    connection = _start(folder) if address is None else _join(address)
+    _keep_signals()
+    return connection
 
 
-def _start() -> Connection:
+def _start(folder: Path) -> Connection:
     """Start Ray for this process alone, on 127.0.0.1, with a token that only its own processes know."""
-    parent = tempfile.gettempdir()
-    folder = tempfile.TemporaryDirectory(
-        prefix="popbench-ray-",
-        dir=parent if len(parent) < 30 else "/tmp",  # paths of sockets are short
-        ignore_cleanup_errors=True,
-    )
-    access = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token} if "RAY_AUTH_MODE" not in os.environ else {}
-    os.environ |= access
-    connection = Connection(None, own=True, folder=folder, environment=tuple(access))
+    if "RAY_AUTH_MODE" not in os.environ:
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    connection = Connection(own=True)
     try:
         with _environment(_PATIENCE | _LOOPBACK):
-            options = {"address": "local", "include_dashboard": False, "_temp_dir": folder.name}
-            within(_BEGIN, lambda: _init(**options), lasts=connection.ended)
+            # Ray lets every user write to the folder that it is given: it gets one inside of a closed one.
+            options = {"address": "local", "include_dashboard": False, "_temp_dir": str(folder / INNER)}
+            within(BEGIN_SECONDS, lambda: _init(**options), lasts=connection.ended)
             listens_on = str(_ray().nodes()[0]["NodeManagerAddress"])
     except Exception as error:
         connection.end()
@@ -213,7 +192,7 @@ def _join(address: str) -> Connection:
     token_error = token_problem(target)
     if token_error is not None:
         raise UnreachableError(f"address={address}: {token_error}")
-    connection = Connection(address, own=True)
+    connection = Connection(own=False)
     with suppress(OSError):  # Ray notes the address here, and fails where a cluster was started with another --temp-dir
         Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp", "ray").mkdir(exist_ok=True)
     try:
@@ -222,7 +201,7 @@ def _join(address: str) -> Connection:
             host in ("127.0.0.1", "localhost") and _connect_problem(_ray().util.get_node_ip_address(), port) is not None
         )
         with _environment(_PATIENCE | (_LOOPBACK if loopback else {})):
-            within(_BEGIN, lambda: _init(address=target))
+            within(BEGIN_SECONDS, lambda: _init(address=target))
     except Exception as error:
         connection.end()
         raise UnreachableError(

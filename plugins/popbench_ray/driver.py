@@ -1,7 +1,7 @@
 """Drives the scheduler in a thread: Ray's results become its events, and its actions become calls of Ray.
 
-The thread waits for one queue that Ray's callbacks put into, so that no worker is polled. Callers that wait for answers
-check `silence` as well: if Ray hangs, and this thread with it, the run still ends.
+The thread waits for one queue that Ray's callbacks put into, so that no worker is polled. Another thread reports every
+few seconds that the cluster answers: if Ray hangs, and these threads with it, the engine's process misses the reports.
 """
 
 from __future__ import annotations
@@ -21,30 +21,44 @@ from popbench.errors import one_line
 from popbench_ray.connection import Connection
 from popbench_ray.nodes import Need, Size
 from popbench_ray.scheduling import Scheduler
-from popbench_ray.session import Session
-from popbench_ray.state import Action, End, Fail, Limits, Send, Start, Stop
+from popbench_ray.session import FarSession
+from popbench_ray.state import Action, End, Fail, Leave, Limits, Send, Start, Stop
 from popbench_ray.worker import Result, Settings, Worker
 from popbench_ray.worker_errors import explain
 
 POLL_SECONDS = 2.0
 _CLOSE_SECONDS = 10.0
 """Seconds for a worker to close its component."""
+KILLED = "it was killed, failed, or ran out of memory"
 _EVENTS_PER_ROUND = 256
 """Events that are handled before the scheduler's actions are carried out."""
 
 
 class Driver:
-    """Drives workers with Ray until `close`. `sizes` are the nodes at the start."""
+    """Drives workers with Ray until `close`. `sizes` are the nodes at the start.
 
-    def __init__(self, limits: Limits, connection: Connection, sizes: Mapping[str, Size]) -> None:
+    `settings` are for all workers. `report` gets the name of an event and its value: `alive` when the cluster has
+    answered, `at_work` the number of ready workers by component, `notice` a line for the user, `crashed` an error.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        connection: Connection,
+        sizes: Mapping[str, Size],
+        settings: Settings,
+        report: Callable[[str, Any], None],
+    ) -> None:
         import ray
 
         self._ray = ray
         self._limits = limits
         self._connection = connection
-        self._settings = Settings.here()
+        self._settings = settings
+        self._report = report
+        self._reported: dict[str, int] = {}
         self._scheduler = Scheduler(limits)
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, FarSession] = {}
         self._needs: dict[str, Need] = {}
         self._handles: dict[int, Any] = {}
         self._components: dict[int, str] = {}
@@ -55,7 +69,6 @@ class Driver:
         self._no_workers = threading.Event()
         self._closing = False
         self._last_answer = time.monotonic()
-        self.crashed: str | None = None
         self._remote = ray.remote(Worker)
         self._scheduler.capacity(sizes, time.monotonic())
         self._threads = [
@@ -66,20 +79,20 @@ class Driver:
 
     # for engines, from any thread
 
-    def open(self, name: str, need: Need, session: Session) -> None:
+    def open(self, name: str, need: Need, session: FarSession) -> None:
         """Begin a component's call. Its answers go to the session."""
         self._post(self._open, name, need, session)
 
-    def add(self, name: str, session: Session, request: popbench.Request) -> None:
+    def add(self, name: str, session: FarSession, request: popbench.Request) -> None:
         """Add an item of a component."""
         self._post(self._add, name, session, request)
 
-    def complete(self, name: str, session: Session) -> None:
+    def complete(self, name: str, session: FarSession) -> None:
         """Report that all items of a component were added."""
 
         self._post(self._complete, name, session)
 
-    def cancel(self, name: str, session: Session) -> None:
+    def cancel(self, name: str, session: FarSession) -> None:
         """Drop a component's items."""
         self._post(self._cancel, name, session)
 
@@ -93,20 +106,12 @@ class Driver:
             session.end(error)
         self._post(self._scheduler.interrupt, error)
 
-    def at_work(self, name: str) -> int:
-        """Count the workers of a component that are ready."""
-        return self._scheduler.at_work(name)
-
-    def silence(self) -> float:
-        """Return for how many seconds the cluster has not answered."""
-        return time.monotonic() - self._last_answer
-
     def close(self) -> None:
         """End all workers in bounded time. If the cluster answers, they may close their components first."""
         for name in list(self._needs):
             self.release(name)
         self._post(self._begin_closing)
-        if self.silence() < 3 * POLL_SECONDS:
+        if time.monotonic() - self._last_answer < 3 * POLL_SECONDS:
             self._no_workers.wait(_CLOSE_SECONDS + 2)
         self._closed.set()
         for thread in self._threads:
@@ -131,11 +136,17 @@ class Driver:
                     ticked = now
                     self._scheduler.tick(now)
                     self._kill_overdue(now)
+                    if (dead := self._connection.dead_process()) is not None:
+                        self._report("crashed", f"Ray's process {dead} on this machine has ended: {KILLED}")
+                        return
                 for action in self._scheduler.take(now):
                     self._carry_out(action)
+                at_work = {name: self._scheduler.at_work(name) for name in self._needs}
+                if at_work != self._reported:
+                    self._reported = at_work
+                    self._report("at_work", at_work)
         except Exception as error:  # a bug here or in Ray: callers must not wait for ever
-            self.crashed = f"the Ray engine failed: {one_line(error)}"
-            raise
+            self._report("crashed", f"the Ray engine failed: {one_line(error)}")
 
     def _poll(self) -> None:
         """List the nodes every few seconds. It hangs while the cluster does not answer, so it has its own thread."""
@@ -143,25 +154,29 @@ class Driver:
             with suppress(Exception):
                 sizes = self._connection.sizes()
                 self._last_answer = time.monotonic()
+                self._report("alive", None)
+                if self._connection.node not in sizes:
+                    self._report("crashed", f"the node that popbench runs on has left the Ray cluster: {KILLED}")
+                    return
                 self._post(lambda sizes=sizes: self._scheduler.capacity(sizes, time.monotonic()))
 
-    def _open(self, name: str, need: Need, session: Session) -> None:
+    def _open(self, name: str, need: Need, session: FarSession) -> None:
         if name in self._sessions:
             session.inherit(self._sessions[name])
         self._sessions[name] = session
         self._needs[name] = need
         self._scheduler.open(name, need)
 
-    def _add(self, name: str, session: Session, request: popbench.Request) -> None:
-        if self._sessions.get(name) is session and not session.stopped:
+    def _add(self, name: str, session: FarSession, request: popbench.Request) -> None:
+        if self._sessions.get(name) is session:
             session.requests[request.id] = request
             self._scheduler.add(name, request.id, time.monotonic())
 
-    def _complete(self, name: str, session: Session) -> None:
+    def _complete(self, name: str, session: FarSession) -> None:
         if self._sessions.get(name) is session:
             self._scheduler.complete(name)
 
-    def _cancel(self, name: str, session: Session) -> None:
+    def _cancel(self, name: str, session: FarSession) -> None:
         if self._sessions.get(name) is session:
             self._scheduler.cancel(name)
 
@@ -191,6 +206,9 @@ class Driver:
                 session = self._sessions[action.component]
                 session.requests.pop(str(action.item), None)
                 session.answer(popbench.Failure(str(action.item), f"{session.component_name}: {action.error}"))
+            case Leave():
+                name = self._sessions[action.component].component_name
+                self._report("notice", f"{name}: {action.why}: that node is left out")
             case End():
                 self._sessions[action.component].end(action.error)
 
@@ -241,13 +259,13 @@ class Driver:
         else:
             self._raised(number, result)
 
-    def _send(self, number: int, session: Session, request: popbench.Request) -> None:
+    def _send(self, number: int, session: FarSession, request: popbench.Request) -> None:
         if isinstance(request, popbench.ScoreRequest):  # reading its file takes a while: in another thread
             self._senders.submit(self._send_video, number, session, request)
         else:
             self._request(number, request, None)
 
-    def _send_video(self, number: int, session: Session, request: popbench.ScoreRequest) -> None:
+    def _send_video(self, number: int, session: FarSession, request: popbench.ScoreRequest) -> None:
         try:
             self._request(number, request, Path(request.path).read_bytes())
         except Exception as error:

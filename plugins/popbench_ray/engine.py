@@ -1,4 +1,4 @@
-"""The engine that runs components in workers of a Ray cluster."""
+"""The engine that runs components in workers of a Ray cluster. Ray itself is in another process, see `host`."""
 
 from __future__ import annotations
 
@@ -13,23 +13,16 @@ import popbench
 from popbench.engines import LocalEngine
 from popbench.errors import one_line
 from popbench.registry import create
-from popbench_ray.connection import Connection, UnreachableError, connect, ray_problem, within
-from popbench_ray.driver import Driver
-from popbench_ray.nodes import Need, Size
+from popbench_ray.connection import UnreachableError, ray_problem
+from popbench_ray.nodes import Need
 from popbench_ray.options import RayOptions
+from popbench_ray.probing import NODES_SECONDS, PROBE_SECONDS, PROBE_TRIES
+from popbench_ray.process import MARGIN, RayProcess, initialized_address
 from popbench_ray.resources import never_fits, worker_need
 from popbench_ray.session import Session, feed, store_clip
 from popbench_ray.state import Limits
-from popbench_ray.worker import Findings, Probe, Settings
-from popbench_ray.worker_errors import cause, missing_module
+from popbench_ray.worker import Findings, Settings
 
-_NODES_SECONDS = 60.0
-"""Seconds for the cluster to list its nodes."""
-_PROBE_SECONDS = 600.0
-"""Seconds for a component to return its fingerprint and needs on a node: it may have to hash its weights."""
-_PROBE_TRIES = 3
-"""Nodes that are tried at most, where earlier ones turn out to be gone."""
-_INSTALL = "install the same there as here"
 _LEAST_SILENCE, _MOST_SILENCE = 10.0, 30.0
 """Bounds, in seconds, of the silence after which the cluster counts as lost: `lost_after`, but within these."""
 
@@ -64,12 +57,9 @@ class RayEngine(popbench.Engine):
         self._components: dict[int, _LocalComponent] = {}
         self._reported: dict[str, int] = {}
         self._lock = threading.RLock()
-        self._connection: Connection | None = None
+        self._process: RayProcess | None = None
         self._unreachable: str | None = None
-        self._probe_problem: str | None = None
-        self._probe: Any = None
-        self._probed_node = ""
-        self._driver: Driver | None = None
+        self._driving = False
 
     def check(self) -> list[str]:
         """List what is missing: Ray, or an answer of the cluster. Without an address, no Ray is started to find out."""
@@ -99,30 +89,32 @@ class RayEngine(popbench.Engine):
         if local.remote:
             yield from self._local.map(spec, items)
             return
-        driver = self._ready_driver(local)
+        process = self._ready_process(local)
         assert local.need is not None
-        session = Session(spec, local.fingerprint)
-        driver.open(local.name, local.need, session)
-        arguments = (session, iter(items), lambda item: driver.add(local.name, session, item),
-                   lambda: driver.complete(local.name, session))  # fmt: skip
+        session = Session(spec)
+        number = process.add_session(session)
+        process.tell("open", number, local.name, local.need, spec, local.fingerprint)
+        arguments = (session, iter(items), lambda item: process.tell("add", number, local.name, item),
+                   lambda: process.tell("complete", number, local.name))  # fmt: skip
         threading.Thread(target=feed, args=arguments, daemon=True, name=f"popbench-ray-feed-{spec.label}").start()
         try:
-            while (answer := self._next(driver, session)) is not None:
+            while (answer := self._next(process, session)) is not None:
                 yield store_clip(*answer, self._workspace)
                 session.stored()
         finally:
             session.stop()
-            driver.cancel(local.name, session)
+            process.forget_session(number)
+            process.tell("cancel", number, local.name)
 
-    def _next(self, driver: Driver, session: Session) -> tuple[popbench.Answer, bytes | None] | None:
+    def _next(self, process: RayProcess, session: Session) -> tuple[popbench.Answer, bytes | None] | None:
         while True:
             try:
                 return session.next(1.0)
             except queue.Empty:
-                if driver.crashed is not None:
-                    raise popbench.ComponentError(f"{session.component_name}: {driver.crashed}") from None
-                if driver.silence() > max(_LEAST_SILENCE, min(_MOST_SILENCE, self.options.lost_after)):
-                    silence = f"{driver.silence():.0f} s"
+                if process.crashed is not None:
+                    raise popbench.ComponentError(f"{session.component_name}: {process.crashed}") from None
+                if process.silence() > max(_LEAST_SILENCE, min(_MOST_SILENCE, self.options.lost_after)):
+                    silence = f"{process.silence():.0f} s"
                     raise popbench.ComponentError(
                         f"{session.component_name}: the Ray cluster has not answered for {silence}: it is given up"
                     ) from None
@@ -134,46 +126,57 @@ class RayEngine(popbench.Engine):
     def at_work(self, spec: popbench.ComponentSpec) -> popbench.Workers:
         """Return how many workers are ready, and how many GPUs each occupies."""
         local = self._components.get(id(spec))
-        if local is None or local.remote or self._driver is None or local.need is None:
+        if local is None or local.remote or self._process is None or local.need is None:
             return popbench.Workers(1, 0)
-        return popbench.Workers(self._driver.at_work(local.name), local.need.gpus)
+        return popbench.Workers(self._process.at_work.get(local.name, 0), local.need.gpus)
+
+    def notices(self) -> list[str]:
+        """Return which nodes a component does not use, and why."""
+        return [] if self._process is None else self._process.notices()
 
     def interrupt(self) -> None:
         """End all calls of `map`."""
         self._local.interrupt()
-        if self._driver is not None:
-            self._driver.interrupt("interrupted")
+        if self._process is not None and self._driving:
+            self._process.interrupt()
 
     def release(self, spec: popbench.ComponentSpec) -> None:
         """End the component's workers."""
         local = self._components.get(id(spec))
         if local is not None and local.remote:
             self._local.release(spec)
-        elif local is not None and self._driver is not None:
-            self._driver.release(local.name)
+        elif local is not None and self._process is not None and self._driving:
+            self._process.tell("release", None, local.name)
 
     def close(self) -> None:
         """End all workers and the connection. It takes bounded time even if the cluster is gone."""
         self._local.close()
         with self._lock:
-            if self._driver is not None:
-                self._driver.close()
-                self._driver = None
-            self._probe = None
-            if self._connection is not None:
-                self._connection.leave()
-                self._connection = None
+            if self._process is not None:
+                self._process.close()
+                self._process, self._driving = None, False
 
     # what is asked of the cluster
 
-    def _connect(self) -> Connection | None:
+    def _connect(self) -> RayProcess | None:
         with self._lock:
-            if self._connection is None and self._unreachable is None:
+            if self._process is None and self._unreachable is None:
+                address = self.options.address or initialized_address()
+                if (problem := ray_problem(address)) is not None:
+                    self._unreachable = problem
+                    return None
+                process = RayProcess(address)
                 try:
-                    self._connection = connect(self.options.address)
+                    process.connect()
                 except UnreachableError as error:
                     self._unreachable = str(error)
-            return self._connection
+                    process.close()
+                except BaseException:
+                    process.close()
+                    raise
+                else:
+                    self._process = process
+            return self._process
 
     def _local_component(
         self, spec: popbench.ComponentSpec, component: popbench.Component | None = None
@@ -191,91 +194,48 @@ class RayEngine(popbench.Engine):
                     ) from error
             return self._components[id(spec)]
 
-    def _ready_driver(self, local: _LocalComponent) -> Driver:
-        """Return the driver, started if need be, and find what a worker occupies; raises ComponentError."""
+    def _ready_process(self, local: _LocalComponent) -> RayProcess:
+        """Return the process with a driver, and find what a worker occupies; raises ComponentError."""
         with self._lock:
-            connection = self._connect()
-            if connection is None:
+            process = self._connect()
+            if process is None:
                 raise popbench.ComponentError(f"engine ray: {self._unreachable}")
-            if local.need is None:
-                lacks = self._find_need(local, check=False)
+            try:
+                lacks = [] if local.need is not None else self._find_need(local, check=False)
                 if lacks:
                     raise popbench.ComponentError(f"{local.spec.kind} {local.spec.label}: {lacks[0]}")
-            assert local.need is not None
-            if self._driver is None:
-                self._end_probe()
-                limits = Limits(
-                    retries=self.options.retries,
-                    batch=self.options.batch,
-                    workers=self.options.workers,
-                    item_timeout=self.options.item_timeout,
-                    lost_after=self.options.lost_after,
-                )
-                self._driver = Driver(limits, connection, within(_NODES_SECONDS, connection.sizes))
-            return self._driver
+                if not self._driving:
+                    limits = Limits(
+                        retries=self.options.retries,
+                        batch=self.options.batch,
+                        workers=self.options.workers,
+                        item_timeout=self.options.item_timeout,
+                        lost_after=self.options.lost_after,
+                    )
+                    process.ask("drive", limits, Settings.here(), seconds=2 * NODES_SECONDS + MARGIN)
+                    self._driving = True
+            except UnreachableError as error:
+                raise popbench.ComponentError(f"{local.spec.kind} {local.spec.label}: {error}") from None
+            return process
 
     def _find_need(self, local: _LocalComponent, *, check: bool) -> list[str]:
         """Set what a worker of a component occupies; return the reasons why it cannot have workers."""
-        findings = self._probe_component(local, check=check)
-        if isinstance(findings, str):
-            return [findings]
-        local.need = worker_need(local.spec.kind, local.spec.label, findings, self.options)
-        return list(findings.lacks) or self._never_fits(local.spec.label, local.need)
+        assert self._process is not None
+        try:
+            findings: Findings | str = self._process.ask(
+                "probe", local.spec, local.fingerprint, Settings.here(), check,
+                seconds=PROBE_TRIES * (NODES_SECONDS + PROBE_SECONDS) + MARGIN,
+            )  # fmt: skip
+            if isinstance(findings, str):
+                return [findings]
+            local.need = worker_need(local.spec.kind, local.spec.label, findings, self.options)
+            return list(findings.lacks) or self._never_fits(self._process, local.spec.label, local.need)
+        except UnreachableError as error:
+            return [str(error)]
 
-    def _never_fits(self, label: str, need: Need) -> list[str]:
+    def _never_fits(self, process: RayProcess, label: str, need: Need) -> list[str]:
         """Return what this machine can never provide. No other node can join a Ray that was started here."""
-        assert self._connection is not None
-        if self.options.address is not None or not self._connection.own:
+        if process.address is not None:
             return []
-        sizes = within(_NODES_SECONDS, self._connection.sizes).values()
+        sizes = process.ask("sizes", seconds=NODES_SECONDS + MARGIN).values()
         return [line for size in sizes if (line := never_fits(label, need, size, self.options)) is not None]
-
-    def _probe_component(self, local: _LocalComponent, *, check: bool) -> Findings | str:
-        """Make a component on a node, with GPUs if there is one, and ask what it needs; returns one line on failure."""
-        import ray
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        tried: set[str] = set()
-        with self._lock:
-            connection = self._connection
-            assert connection is not None
-            for tries_left in reversed(range(_PROBE_TRIES)):
-                if self._probe_problem is not None:
-                    return self._probe_problem
-                sizes: Mapping[str, Size] = {}
-                try:
-                    if self._probe is None:
-                        sizes = within(_NODES_SECONDS, connection.sizes)
-                        node = max(sizes, key=lambda name: (name not in tried, sizes[name].gpus))
-                        tried.add(node)
-                        self._probed_node = sizes[node].name
-                        strategy = NodeAffinitySchedulingStrategy(node, soft=False)
-                        self._probe = ray.remote(Probe).options(num_cpus=0, scheduling_strategy=strategy).remote()
-                    reference = self._probe.look.remote(local.spec, local.fingerprint, Settings.here(), check=check)
-                    findings: Findings | str = ray.get(reference, timeout=_PROBE_SECONDS)
-                except Exception as error:
-                    self._probe = None
-                    gone = isinstance(error, ray.exceptions.RayActorError)
-                    # a node that is gone counts as alive until Ray has missed it for some time
-                    if tries_left and gone and not (missing_module(error) and tried >= set(sizes)):
-                        continue
-                    if gone and missing_module(error):
-                        self._probe_problem = (
-                            f"{missing_module(error)} is not installed on node {self._probed_node}: {_INSTALL}"
-                        )
-                        return self._probe_problem
-                    return f"it cannot be looked at on node {self._probed_node}: {cause(error)}"
-                if not isinstance(findings, str):
-                    return findings
-                if findings.startswith("unknown ") and "failed to load" not in findings:  # this process has the plugin
-                    component = f"{local.spec.kind} {local.spec.name!r}"
-                    return f"no plugin on node {self._probed_node} has {component}: {_INSTALL}"
-                return f"on node {self._probed_node}: {findings}"
-        raise AssertionError("the last try returns")
-
-    def _end_probe(self) -> None:
-        import ray
-
-        if self._probe is not None:
-            ray.kill(self._probe)
-            self._probe = None

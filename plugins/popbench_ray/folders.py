@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import tempfile
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,6 +39,32 @@ class WorkerFolder:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def end_session(leader: int, seconds: float = 3.0) -> None:
+    """Kill all processes of a session but this one, and wait for their end.
+
+    A Ray that has lost a process leaves others behind for minutes, and its workers until they have finished an item.
+    """
+    until = time.monotonic() + seconds
+    while (found := list(_in_session(leader))) and time.monotonic() < until:
+        for process in found:
+            with suppress(OSError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def _in_session(leader: int) -> Iterator[int]:
+    for stat in Path("/proc").glob("[0-9]*/stat"):  # where there is none, they end by themselves
+        with suppress(OSError, ValueError, IndexError):
+            process, (state, _, _, session) = int(stat.parent.name), _status(stat)
+            if session == str(leader) and state != "Z" and process not in (leader, os.getpid()):
+                yield process
+
+
+def _status(stat: Path) -> list[str]:
+    """Return a process's state, parent, group and session; its name, which may hold anything, stands before them."""
+    return stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[:4]
 
 
 def remove_stale_folders() -> None:

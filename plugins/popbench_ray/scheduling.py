@@ -18,7 +18,7 @@ from itertools import islice
 from popbench.text import counted
 from popbench_ray.nodes import Need, Size
 from popbench_ray.pool import EXAMINED, WorkerPool
-from popbench_ray.state import Action, ComponentState, End, Fail, Item, ItemId, Limits, Send, Stop, WorkerState
+from popbench_ray.state import Action, ComponentState, End, Fail, Item, ItemId, Leave, Limits, Send, Stop, WorkerState
 
 
 class Scheduler:
@@ -167,11 +167,14 @@ class Scheduler:
         if worker is None:
             return
         component = worker.component
+        known = worker.node in component.avoided
         component.avoided.add(worker.node)
         component.last_loss = why
         self.lost(number, why, now, blame=False)
         if component.open and self._has_no_node(component):
             self._end_component(component, why)
+        elif component.open and not known:
+            self._pool.actions.append(Leave(component.name, why))
 
     def _started_items(self, worker: WorkerState) -> list[Item]:
         """Return the items that a worker may have begun: the oldest, or all if its component takes several at once."""
@@ -283,7 +286,8 @@ class Scheduler:
         component.node_losses[node] += weight
         component.last_loss = f"on node {self._pool.cluster.called(node)}, {why}"
         fatal = self.limits.fatal
-        if component.node_losses[node] >= fatal:
+        left = component.node_losses[node] >= fatal and node not in component.avoided
+        if left:
             component.avoided.add(node)
         if self._has_no_node(component) or (
             component.losses >= fatal and all(name in component.node_losses for name in component.nodes)
@@ -291,6 +295,8 @@ class Scheduler:
             self._end_component(
                 component, f"its workers ended again and again without an answer: {component.last_loss}"
             )
+        elif left:
+            self._pool.actions.append(Leave(component.name, f"{component.last_loss}, again and again"))
 
     def _has_no_node(self, component: ComponentState) -> bool:
         """Return whether a component has no worker, and no node that could hold one."""

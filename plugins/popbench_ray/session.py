@@ -1,4 +1,4 @@
-"""One call of `map`: a queue of its answers, and a limit on the items that are taken in."""
+"""One call of `map`: a queue of its answers, and a limit on the items that are taken in; and its other end."""
 
 from __future__ import annotations
 
@@ -17,13 +17,10 @@ _FIRST_ROOM = 512
 
 
 class Session:
-    """Connects the driver's thread with the thread that takes answers."""
+    """Connects the thread that takes answers with the process of `host`, which knows the call by its number."""
 
-    def __init__(self, spec: popbench.ComponentSpec, fingerprint: Mapping[str, Any]) -> None:
-        self.spec = spec
-        self.fingerprint = fingerprint
-        self.requests: dict[str, popbench.Request] = {}
-        self.trace = ""
+    def __init__(self, spec: popbench.ComponentSpec) -> None:
+        self.component_name = f"{spec.kind} {spec.label}"
         self.stopped = False
         self._changed = threading.Condition()
         self._room = _FIRST_ROOM
@@ -32,11 +29,6 @@ class Session:
             queue.SimpleQueue()
         )
 
-    @property
-    def component_name(self) -> str:
-        """Return kind and label of the component, for messages."""
-        return f"{self.spec.kind} {self.spec.label}"
-
     def allow(self, worker: int, count: int) -> None:
         """Set how many unanswered items may be taken in for a worker; 0 when the worker is gone."""
         with self._changed:
@@ -44,11 +36,6 @@ class Session:
             if count:
                 self._shares[worker] = count
             self._changed.notify_all()
-
-    def inherit(self, before: Session) -> None:
-        """Take over the workers of the component's previous call."""
-        for worker, count in before._shares.items():
-            self.allow(worker, count)
 
     def wait_for_room(self) -> bool:
         """Wait until another item may be taken in; False if the call has stopped."""
@@ -61,12 +48,12 @@ class Session:
         """Queue an answer."""
         self._answers.put((answer, video))
 
-    def end(self, error: str | BaseException | None) -> None:
-        """Queue the end, or the error that ends the call."""
+    def end(self, error: str | BaseException | None, trace: str = "") -> None:
+        """Queue the end, or the error that ends the call; `trace` is a traceback of the component on a node."""
         if isinstance(error, str):
             ended = popbench.ComponentError(f"{self.component_name}: {error}")
-            if self.trace:
-                ended.__cause__ = RemoteError(self.trace)
+            if trace:
+                ended.__cause__ = RemoteError(trace)
             error = ended
         self._answers.put(error)
 
@@ -91,6 +78,38 @@ class Session:
         with self._changed:
             self._room += 1
             self._changed.notify_all()
+
+
+class FarSession:
+    """A session as the process of `host` has it: `send` passes on what the driver does with it."""
+
+    def __init__(self, spec: popbench.ComponentSpec, fingerprint: Mapping[str, Any], send: Callable[..., None]) -> None:
+        self.spec = spec
+        self.fingerprint = fingerprint
+        self.component_name = f"{spec.kind} {spec.label}"
+        self.requests: dict[str, popbench.Request] = {}
+        self.trace = ""
+        self._shares: dict[int, int] = {}
+        self._send = send
+
+    def allow(self, worker: int, count: int) -> None:
+        """Set how many unanswered items may be taken in for a worker; 0 when the worker is gone."""
+        self._shares[worker] = count
+        self._send("allow", worker, count)
+
+    def inherit(self, before: FarSession) -> None:
+        """Take over the workers of the component's previous call."""
+        for worker, count in before._shares.items():
+            if count:
+                self.allow(worker, count)
+
+    def answer(self, answer: popbench.Answer, video: bytes | None = None) -> None:
+        """Pass on an answer."""
+        self._send("answer", answer, video)
+
+    def end(self, error: str | None) -> None:
+        """Pass on the end, or the error that ends the call."""
+        self._send("end", error, self.trace)
 
 
 class RemoteError(Exception):

@@ -82,7 +82,15 @@ class End:
     error: str | None
 
 
-Action: TypeAlias = Start | Send | Stop | Fail | End
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Tell the user that a component uses a node no more while there are others; `why` names the node."""
+
+    component: str
+    why: str
+
+
+Action: TypeAlias = Start | Send | Stop | Fail | End | Leave
 
 
 @dataclass(slots=True, eq=False)

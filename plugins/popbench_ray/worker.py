@@ -176,12 +176,12 @@ class Worker:
 
     def _prepare(self, spec: popbench.ComponentSpec, fingerprint: Mapping[str, Any], version: str) -> Result:
         try:
+            if version != popbench.__version__:  # before anything that another version may do otherwise
+                return Result(raised=f"popbench is {popbench.__version__} there and {version} here", differs=True)
             self._component = create(spec)
             if self._settings is not None:
                 self._settings.limit()  # also of libraries that the component has just imported
             own_fingerprint = dict(self._component.fingerprint())
-            if version != popbench.__version__:
-                return Result(raised=f"popbench is {popbench.__version__} there and {version} here", differs=True)
             if digest(own_fingerprint) != digest(fingerprint):
                 return Result(
                     raised=differences(fingerprint, own_fingerprint) or "its fingerprint differs", differs=True

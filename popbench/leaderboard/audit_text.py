@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from popbench.leaderboard.markdown import DEMO, escaped, number, percent, table
+from popbench.leaderboard.markdown import DEMO, code, escaped, number, percent, table
 from popbench.text import counted
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def document(audits: Mapping[str, Any]) -> str:
 
 def _entry(entry: Mapping[str, Any], *, many: bool) -> Iterator[str]:
     if many:
-        yield f"**Predictor {escaped(entry['predictor'])}**, fingerprint `{entry['digest']}`"
+        yield f"**Predictor {escaped(entry['predictor'])}**, fingerprint {code(str(entry['digest']))}"
         yield ""
     yield verdict(entry)  # computed again: the text in audit.json may be a stranger's
     yield ""

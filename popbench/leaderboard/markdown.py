@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import floor
 from typing import Any
@@ -357,12 +358,25 @@ def table(head: Sequence[str], align: str, body: Sequence[Sequence[str]]) -> Ite
 
 def code(text: str) -> str:
     """Return a text as code on one line; one with a backtick, which would end the code, is only escaped."""
-    return escaped(text) if "`" in text else f"`{' '.join(text.split())}`"
+    return escaped(text) if "`" in text else f"`{visible(' '.join(text.split()))}`"
 
 
-def escaped(text: str) -> str:
-    """Return a text on one line, with the characters escaped that mean something in markdown or HTML."""
-    text = visible(" ".join(text.split()))
-    for char in "\\`*_[]<>|~&$#":
-        text = text.replace(char, f"\\{char}")
+_MARKUP = re.compile(r"[\\`*_\[\]<>|~&$#]")
+_AT_START = re.compile(r"^(?:[-+=](?=[-+= ]|$)|(?P<number>\d{1,9})(?=[.)](?: |$)))")
+"""What begins a list, a rule or an underlined heading where it is the first of a line."""
+_ADDRESS = re.compile(r"(?i)www(?=\.)|(?:https?|ftp|mailto|xmpp)(?=:)")
+_SHORTHAND = re.compile(r"@(?=\w)|\\#(?=\d)|:(?=[a-z0-9_+\\-]*[a-z][a-z0-9_+\\-]*:|[+-]1:)")
+"""What GitHub finds in the finished page: people and mail addresses, issues by number, emoji by name."""
+
+
+def escaped(text: str, *, links: bool = False) -> str:
+    """Return a text on one line that markdown shows as it is: nothing in it is markup, HTML, an address, or an emoji.
+
+    With `links`, addresses of the web become links, as in any text of the one who publishes.
+    """
+    text = _MARKUP.sub(r"\\\g<0>", visible(" ".join(text.split())))
+    text = _AT_START.sub(lambda match: f"{match['number']}\\" if match["number"] else f"\\{match[0]}", text)
+    if not links:
+        text = _ADDRESS.sub(r"\g<0>\\", text)
+        text = _SHORTHAND.sub(r"\g<0><!-- -->", text)  # an escape would be undone before GitHub looks for them
     return text

@@ -78,7 +78,7 @@ class Dispatcher:
         while items is not None:
             items = self._run_batch(_Batch(queue), items)
         with self._lock:
-            for notice in queue.stage.notices():
+            for notice in (*queue.stage.notices(), *self._engine.notices()):
                 self._progress.notice(notice)
         self._release(queue.part)
 
@@ -198,6 +198,8 @@ class Dispatcher:
 
     def _spend(self, queue: WorkQueue, answer: Answer, workers: Workers) -> None:
         """Report the cost of an answer, and the number of a queue's workers if it has changed."""
+        for notice in self._engine.notices():
+            self._progress.notice(notice)
         usd = 0.0
         if isinstance(answer, Completion) and answer.usage:
             usd = queue.part.cost(answer.usage) or 0.0

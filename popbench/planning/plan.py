@@ -160,8 +160,12 @@ class Plan:
 
     @property
     def notes(self) -> dict[str, str]:
-        """Notes about components for boards, by label."""
+        """Notes for boards about components, and about what stands behind labels that were given, by label."""
         noted: dict[str, list[str]] = {}
+        named = [(part.label, part.resolved.automatic_label) for part in self.parts]
+        for label, automatic in dict.fromkeys([*named, *((mode.label, mode.automatic_label) for mode in self.modes)]):
+            if automatic not in ("", label):
+                noted.setdefault(label, []).append(f"a label given by hand, for {automatic}")
         for part in self.parts:
             if part.resolved.component.note:
                 noted.setdefault(part.label, []).append(part.resolved.component.note)

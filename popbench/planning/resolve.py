@@ -23,6 +23,7 @@ from popbench.retrieval.options import RETRIEVAL_VERSION
 from popbench.specs import absolute_paths, parse_spec, path_exists
 from popbench.tasks.loading import is_task_path, load_tasks
 from popbench.tasks.task import Task
+from popbench.text import as_seen
 
 
 def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
@@ -40,7 +41,7 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
         recorded[kind] = tuple(part.resolved.spec.text for part in made)
         by_label: dict[str, Part] = {}
         for part in made:
-            other = by_label.setdefault(part.label, part)
+            other = by_label.setdefault(as_seen(part.label), part)
             if other.digest != part.digest:
                 named = re.sub(r",\s*label=[^,]*", "", part.resolved.spec.text)
                 raise UsageError(
@@ -116,7 +117,7 @@ def _absolute(spec: str) -> str:
 def _unique_modes(modes: Sequence[Mode]) -> list[Mode]:
     by_label: dict[str, Mode] = {}
     for mode in modes:
-        other = by_label.setdefault(mode.label, mode)
+        other = by_label.setdefault(as_seen(mode.label), mode)
         if (other.name, other.retrieval) != (mode.name, mode.retrieval):
             raise UsageError(f"two modes are labelled {mode.label!r}: give one another name with label=NAME")
     return list(by_label.values())

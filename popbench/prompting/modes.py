@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from popbench.errors import unknown
@@ -30,6 +30,11 @@ class Mode:
     label: str
     retrieval: RetrievalOptions | None
 
+    @property
+    def automatic_label(self) -> str:
+        """The label that it has unless `label=` gives it another one."""
+        return make_label(self.name, {} if self.retrieval is None else differing(self.retrieval, {}))
+
     def determining(self) -> dict[str, JSON]:
         """Return the options that results depend on."""
         return {} if self.retrieval is None else self.retrieval.determining()
@@ -48,8 +53,5 @@ def read_mode(text: str, tasks: Sequence[Task], parse: Callable[[Path], Template
     options_class: type[Options] = RetrievalOptions if uses else ModeOptions
     label = raw.pop("label", None)
     options = read_options(options_class, raw, {}, f"mode {name}")
-    return Mode(
-        name,
-        check_label(label) if label is not None else make_label(name, differing(options, {})),
-        options if isinstance(options, RetrievalOptions) else None,
-    )
+    mode = Mode(name, "", options if isinstance(options, RetrievalOptions) else None)
+    return replace(mode, label=mode.automatic_label if label is None else check_label(label))

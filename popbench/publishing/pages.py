@@ -123,7 +123,7 @@ def board_files(
 ) -> dict[str, str]:
     """Return the texts of a board's files by name; `footer` are lines of text, `more` is markdown for README.md."""
     return {
-        "README.md": markdown(results, escaped(title), [escaped(line) for line in footer], more),
+        "README.md": markdown(results, escaped(title), [escaped(line, links=True) for line in footer], more),
         "board.json": _lines(results),
         "index.html": board_page(results, title, footer),
     }

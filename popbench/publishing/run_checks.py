@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -253,7 +253,7 @@ def submission_of(run: PublishedRun, rules: Rules) -> Submission:
     )
     systems = run.systems
     tasks = sorted({sample.task for sample in run.samples})
-    parts = _parts(run_json, systems, label)
+    parts, modes = _parts(run_json, systems, label), _modes(run_json, systems, tasks)
     return Submission(
         schema=SCHEMA,
         popbench=run_json["versions"]["popbench"],
@@ -263,9 +263,9 @@ def submission_of(run: PublishedRun, rules: Rules) -> Submission:
         repeats=run_json["config"]["repeats"],
         seed=run_json["config"]["seed"],
         systems={system: {task: run_json["systems"][system][task] for task in tasks} for system in systems},
-        modes=_modes(run_json, systems, tasks),
+        modes=modes,
         components=parts,
-        notes=_notes(run_json, parts),
+        notes=_notes(run_json, [name.partition(" ")[2] for name in parts] + list(modes)),
         references=[ReferencesOf(**public(of)) for of in scores.references],
         remarks=public(scores.remarks),
         costs=[Costs(**{**row, "usage": dict(row["usage"])}) for row in totals(run.samples)],
@@ -305,8 +305,7 @@ def _parts(run_json: RunJson, systems: Sequence[str], predictor: str) -> dict[st
     }
 
 
-def _notes(run_json: RunJson, parts: Mapping[str, Component]) -> dict[str, str]:
-    labels = {name.partition(" ")[2] for name in parts}
+def _notes(run_json: RunJson, labels: Sequence[str]) -> dict[str, str]:
     return {label: str(public(note)) for label, note in sorted(run_json["notes"].items()) if label in labels}
 
 

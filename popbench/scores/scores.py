@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from popbench.errors import UsageError
 from popbench.records import JSON, MAX_POPULARITY
 from popbench.scores.rows import ERROR, INVALID, Rows, ScoreRow
+from popbench.text import look_alike
 
 _NAMED = 5
 """Missing results that a message names at most."""
@@ -57,6 +58,12 @@ def merge(sources: Sequence[Scores]) -> list[Scores]:
 
     Two predictors are the same if their fingerprints are. A score file may leave the fingerprint out.
     """
+    twins = look_alike(sorted({name for scores in sources for name in scores.table.system_names}))
+    if twins is not None:
+        raise UsageError(
+            f"systems {twins[0]!a} and {twins[1]!a} look the same on a board, and differ in characters that are not "
+            "seen, such as spaces: rename one"
+        )
     merged: dict[str | None, Scores] = {}
     for number, scores in enumerate(sources):
         for other in sources[:number]:

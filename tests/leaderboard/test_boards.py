@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from made_scores import changed, grouped, results_of, score_rows, scores, write
 from markdown_tables import cells, tables_are_whole
 from popbench.errors import RunError
-from popbench.leaderboard.markdown import markdown, number, percent
+from popbench.leaderboard.markdown import escaped, markdown, number, percent
 from popbench.leaderboard.results import compute
 from popbench.publishing.build import build_board
+from popbench.publishing.pages import board_files
 from usage_errors import refusal
 
 # -- markdown
@@ -31,6 +34,40 @@ def test_names_cannot_break_tables_or_become_markup(tmp_path: Path) -> None:
     unescaped = re.sub(r"\\[\\`*_\[\]<>|~]", "", text)
     for piece in ("<b>", "<i>", "<script>", "<g>", "`b`", "*c*", "*y*", "_d_", "_u_", "[e]", "~~h~~"):
         assert piece not in unescaped
+
+
+LINKED = (
+    "www.lamp.example", "WWW.lamp.example", "https://lamp.example/a_b?c", "http://x", "ftp://lamp.example", "0https://x",
+    "mailto:a@lamp.example", "xmpp:a@lamp.example", "who@lamp.example", "@nobody", "@lamp/team",
+)  # fmt: skip
+SHORT = (":lamp:", ":+1:", ":e-mail:", ":100_a:", "#123", "x#7")
+MARKED = (
+    "<lamp>", "<b>x</b>", "<!-- x -->", "&lt;", "&#60;", "&copy;", "a|b", "*a*", "__a__", "~~a~~", "`a`", "[a](b)",
+    "![a](b)", "[^1]", "$a$", "\\", "\\*", "- a", "+ a", "* a", "1. a", "2) a", "---", "===", "# a", "> a", "a:b:c",
+    "12:30:45", "1.5", "-1", "-", "a-b", "x @ y", "a:", "a #b",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*LINKED, *SHORT, *MARKED])
+@pytest.mark.parametrize("frame", ["> {}\n", "| a | {} |\n|--|--|\n| {} | x |\n", "- {}\n", "## {}\n"])
+def test_markdown_shows_a_name_as_it_is_and_makes_nothing_of_it(name: str, frame: str) -> None:
+    page = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(frame.replace("{}", escaped(name)))
+    inner = re.sub(r"<!-- -->|</?(?:blockquote|p|table|thead|tbody|tr|th|td|ul|li|h2)>", "", page)
+    assert name in html.unescape(inner)
+    assert "<" not in inner, "nothing became markup"
+    for text in re.split(r"<!-- -->|<[^>]*>", page):  # as GitHub looks for them: in each text of the finished page
+        assert not re.search(r"@\w|(?<!&)#\d|:[a-z0-9_+-]*[a-z][a-z0-9_+-]*:|:[+]1:", text)
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_nothing_in_a_name_begins_like_an_address(name: str) -> None:
+    """GitHub finds addresses in the source, where an escape hides them."""
+    assert not re.search(r"(?i)www\.|(?:https?|ftp|mailto|xmpp):|@\w", escaped(name))
+
+
+def test_an_address_in_the_description_of_a_board_stays_a_link(tmp_path: Path) -> None:
+    files = board_files(results_of(tmp_path, score_rows()), "Cats", ["See https://cats.example."])
+    assert "See https://cats.example." in files["README.md"]
 
 
 def test_hashes_and_fingerprints_of_score_files_cannot_break_out_of_their_line(tmp_path: Path) -> None:

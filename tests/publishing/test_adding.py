@@ -90,6 +90,31 @@ def test_no_folder_of_the_machine_gets_into_a_submission(run: Run, made: Path, t
     )
 
 
+def test_what_stands_behind_a_label_given_by_hand_is_shown_with_it(run: Run, made: Path, tmp_path: Path) -> None:
+    evaluate(
+        tmp_path / "mine", llm=["verbatim,label=gpt-9", "shotlist"], gen="faulty,label=sora", mode="basic,label=pe"
+    )
+    assert run("add", "board", "mine").status == 0
+    (file,) = submissions(tmp_path / "board")
+    notes = json.loads(file.read_text(encoding="utf-8"))["notes"]
+    for label, shown in {"gpt-9": "verbatim", "sora": "faulty", "pe": "basic"}.items():
+        line = f"{label}: a label given by hand, for {shown}"
+        assert notes[label].startswith(line.partition(": ")[2])
+        for page in ("mine/leaderboard.md", "board/README.md", "board/index.html"):
+            assert line in (tmp_path / page).read_text(encoding="utf-8")
+    assert "by hand" not in notes.get("shotlist", "")
+    assert run("check", "board").status == 0
+
+
+def test_systems_that_look_the_same_do_not_share_a_board(run: Run, tmp_path: Path) -> None:
+    begin(tmp_path / "board", evaluate(tmp_path / "first", llm="shotlist,label=the  third"))
+    before = tree(tmp_path / "board")
+    evaluate(tmp_path / "twin", llm="verbatim,label=the third")
+    (line,) = reasons(run("add", "board", "twin"), tmp_path / "board", before)
+    assert "'the  third|basic|faulty' and 'the third|basic|faulty' look the same on a board" in line
+    assert run("build", "first", "twin", "--out", "both").status == 2
+
+
 def test_the_order_in_which_runs_are_added_changes_no_byte(run: Run, made: Path, tmp_path: Path) -> None:
     for board, order in (("ab", ("one", "two")), ("ba", ("two", "one"))):
         for name in order:
