@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from popbench.engines.concurrency import concurrently
+    from popbench.engines.retry import Retry
     from popbench.errors import ComponentError, PopbenchError, RunError, UsageError
     from popbench.evaluation.evaluate import evaluate
     from popbench.evaluation.merge import merge
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 
 _HOME = {
+    "popbench.engines.concurrency": ("concurrently",),
+    "popbench.engines.retry": ("Retry",),
     "popbench.errors": ("ComponentError", "PopbenchError", "RunError", "UsageError"),
     "popbench.evaluation.evaluate": ("evaluate",),
     "popbench.hookspecs": ("hookimpl",),
@@ -61,8 +65,8 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "JSON", "LLM", "Answer", "Chat", "Clip", "Completion", "Component", "ComponentError", "ComponentSpec", "Corpus",
     "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Needs", "Options", "PopbenchError",
-    "Predictor", "Prompt", "Reference", "Request", "Run", "RunError", "Sample", "Score", "ScoreRequest", "UsageError",
-    "VideoGenerator", "VideoRequest", "Workers", "evaluate", "hookimpl", "merge", "runtime",
+    "Predictor", "Prompt", "Reference", "Request", "Retry", "Run", "RunError", "Sample", "Score", "ScoreRequest", "UsageError",
+    "VideoGenerator", "VideoRequest", "Workers", "concurrently", "evaluate", "hookimpl", "merge", "runtime",
 ]  # fmt: skip
 
 
