@@ -198,7 +198,8 @@ async def _in_thread(work: Callable[[Any], Any], request: Request) -> Any:
             future.set_exception(error)
 
     def run() -> None:
-        result, error = None, None
+        result: Any = None
+        error: BaseException | None = None
         try:
             result = work(request)
         except StopIteration as raised:  # which no future takes

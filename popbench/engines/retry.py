@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import json
 import re
 import time
+import urllib.error
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -23,6 +25,8 @@ _TRANSIENT = {408, 409, 425}
 _FATAL = {401, 402, 403, 404}
 _TRANSPORT = {"TransportError", "APIConnectionError", "ClientConnectionError", "ClientPayloadError"}
 """Errors of the transport that are no OSError: of httpx, the openai SDK and aiohttp."""
+_SAID = 300
+"""Characters of a server's answer that a message holds."""
 _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
 
 
@@ -47,7 +51,8 @@ def is_transient(error: Exception) -> bool:
     if status is not None:
         return status in _TRANSIENT or status >= 500
     names = {cls.__name__ for cls in type(error).__mro__}
-    return isinstance(error, OSError | http.client.HTTPException) or bool(names & _TRANSPORT)
+    cut = json.JSONDecodeError  # an answer that is no JSON: cut, or the error page of a proxy
+    return isinstance(error, OSError | http.client.HTTPException | cut) or bool(names & _TRANSPORT)
 
 
 def is_fatal(error: Exception) -> bool:
@@ -118,19 +123,20 @@ class Attempts:
         policy = self._policy
         if policy is None:
             raise error
+        told = _told(error)
         if _is(error, policy.fatal):
-            raise ComponentError(_told(error)) from error
+            raise ComponentError(told) from error
         limited = _is(error, policy.rate_limited)
         if not limited and not _is(error, policy.transient):
             if status_of(error) is None:
                 raise error
             self._lost = 0
-            return _told(error)
+            return told
         asked = pacing.retry_after(_headers(error))
         pause = pacing.backoff(attempts - 1, asked)
         if attempts > policy.attempts or passed + pause > policy.seconds:
             tries = "1 try" if attempts == 1 else f"{attempts} tries"
-            message = f"no answer in {tries} in {passed:.0f} s (last: {_told(error)})"
+            message = f"no answer in {tries} in {passed:.0f} s (last: {told})"
             self._lost += 1
             if self._lost >= policy.lost_in_a_row:
                 before = counted(self._lost - 1, "request")
@@ -150,5 +156,21 @@ def _headers(error: Exception) -> Mapping[str, str]:
 
 
 def _told(error: Exception) -> str:
-    """Return an error in one line, without the queries of URLs, which may hold keys."""
-    return _QUERY.sub(r"\1", one_line(error))
+    """Return an error in one line, with what the server said, and without the queries of URLs, which may hold keys."""
+    said = " ".join(_body(error).split())[:_SAID]
+    return _QUERY.sub(r"\1", one_line(error)) + (f": {said}" if said else "")
+
+
+def _body(error: Exception) -> str:
+    """Return the text of the answer that an error is about; urllib's error is the answer, and is closed by that."""
+    if isinstance(error, urllib.error.HTTPError):
+        try:
+            with error:
+                return error.read(_SAID * 4).decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException, ValueError, AttributeError):  # cut, closed, or there is none
+            return ""
+    try:
+        text = error.response.text  # type: ignore[attr-defined]
+    except Exception:  # httpx raises for an answer that was not read
+        return ""
+    return text if isinstance(text, str) else ""
