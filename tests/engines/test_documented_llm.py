@@ -48,7 +48,7 @@ def test_it_answers_every_chat_through_the_faults_that_pass(
 ) -> None:
     monkeypatch.setattr(pacing, "BACKOFF", 0.01)
     server.reset()
-    server.plan(first=["500", "429", "cut-headers", "broken-json", "502-html"], retry_after=0)
+    server.plan(first=["500", "429", "truncated", "broken-json", "502-html"], retry_after=0)
     answers = asked(server, [chat(str(number)) for number in range(24)])
     assert len(answers) == 24
     assert all(isinstance(answer, popbench.Completion) and answer.usage for answer in answers.values())
