@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         VideoRequest,
         Workers,
     )
+    from popbench.registry import label, make
     from popbench.runs.run import Run
     from popbench.specs import ComponentSpec
     from popbench.versions import __version__ as __version__
@@ -56,6 +57,7 @@ _HOME = {
         "JSON", "Answer", "Chat", "Clip", "Completion", "Draft", "Failure", "Message", "Needs", "Prompt", "Reference",
         "Request", "Sample", "Score", "ScoreRequest", "VideoRequest", "Workers",
     ),
+    "popbench.registry": ("label", "make"),
     "popbench.runs.run": ("Run",),
     "popbench.specs": ("ComponentSpec",),
     "popbench.versions": ("__version__",),
@@ -66,7 +68,8 @@ __all__ = [
     "JSON", "LLM", "Answer", "Chat", "Clip", "Completion", "Component", "ComponentError", "ComponentSpec", "Corpus",
     "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Needs", "Options", "PopbenchError",
     "Predictor", "Prompt", "Reference", "Request", "Retry", "Run", "RunError", "Sample", "Score", "ScoreRequest",
-    "UsageError", "VideoGenerator", "VideoRequest", "Workers", "concurrently", "evaluate", "hookimpl", "merge", "runtime",
+    "UsageError", "VideoGenerator", "VideoRequest", "Workers", "concurrently", "evaluate", "hookimpl", "label", "make",
+    "merge", "runtime",
 ]  # fmt: skip
 
 
