@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from popbench.engines.concurrency import concurrently
+    from popbench.engines.retry import Retry
     from popbench.errors import ComponentError, PopbenchError, RunError, UsageError
     from popbench.evaluation.evaluate import evaluate
     from popbench.evaluation.merge import merge
@@ -34,12 +36,15 @@ if TYPE_CHECKING:
         VideoRequest,
         Workers,
     )
+    from popbench.registry import label, make
     from popbench.runs.run import Run
     from popbench.specs import ComponentSpec
     from popbench.versions import __version__ as __version__
 
 
 _HOME = {
+    "popbench.engines.concurrency": ("concurrently",),
+    "popbench.engines.retry": ("Retry",),
     "popbench.errors": ("ComponentError", "PopbenchError", "RunError", "UsageError"),
     "popbench.evaluation.evaluate": ("evaluate",),
     "popbench.hookspecs": ("hookimpl",),
@@ -52,6 +57,7 @@ _HOME = {
         "JSON", "Answer", "Chat", "Clip", "Completion", "Draft", "Failure", "Message", "Needs", "Prompt", "Reference",
         "Request", "Sample", "Score", "ScoreRequest", "VideoRequest", "Workers",
     ),
+    "popbench.registry": ("label", "make"),
     "popbench.runs.run": ("Run",),
     "popbench.specs": ("ComponentSpec",),
     "popbench.versions": ("__version__",),
@@ -61,8 +67,9 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "JSON", "LLM", "Answer", "Chat", "Clip", "Completion", "Component", "ComponentError", "ComponentSpec", "Corpus",
     "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Needs", "Options", "PopbenchError",
-    "Predictor", "Prompt", "Reference", "Request", "Run", "RunError", "Sample", "Score", "ScoreRequest", "UsageError",
-    "VideoGenerator", "VideoRequest", "Workers", "evaluate", "hookimpl", "merge", "runtime",
+    "Predictor", "Prompt", "Reference", "Request", "Retry", "Run", "RunError", "Sample", "Score", "ScoreRequest",
+    "UsageError", "VideoGenerator", "VideoRequest", "Workers", "concurrently", "evaluate", "hookimpl", "label", "make",
+    "merge", "runtime",
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ that name alone is unusable.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import time
@@ -31,6 +32,7 @@ from popbench.interfaces import (
     Predictor,
     VideoGenerator,
 )
+from popbench.keys import digest
 from popbench.options import Options
 from popbench.records import JSON
 from popbench.specs import (
@@ -46,6 +48,8 @@ from popbench.specs import (
 from popbench.versions import __version__
 
 GROUP = "popbench"
+PYTHON = "Python"
+"""Stands in the place of a distribution for components that were handed over from Python."""
 KINDS: Mapping[str, tuple[str, type[Component]]] = {
     "llm": ("register_llms", LLM),
     "generator": ("register_generators", VideoGenerator),
@@ -127,6 +131,8 @@ class Registry:
     plugins: list[Plugin] = field(default_factory=list)
     registrations: dict[tuple[str, str], list[Registration]] = field(default_factory=dict)
     task_folders: list[Path] = field(default_factory=list)
+    instances: dict[tuple[str, str], Component] = field(default_factory=dict)
+    """Components that were handed over from Python, by kind and spec."""
 
     def add(self, module: Any, plugin: Plugin) -> None:
         """Call the hooks of a plugin's module. An error marks the plugin as broken; what it registered stays."""
@@ -151,6 +157,31 @@ class Registry:
             self.registrations.setdefault((kind, name), []).append(Registration(kind, name, target, preset, plugin))
 
         return register
+
+    def adopt(self, kind: str, given: Component | type[Component]) -> str:
+        """Register a class, or an instance with its class, in this process, under the class's name; return its spec.
+
+        A class of the same name that was adopted before is replaced, as a notebook does that runs a cell again. Without
+        a `version`, the class's source stands for it. Raises UsageError for what is no component of the kind.
+        """
+        cls = given if isinstance(given, type) else type(given)
+        name, base = cls.__name__, KINDS[kind][1]
+        if not issubclass(cls, base):
+            raise UsageError(f"{kind}: {name} is not a subclass of popbench.{base.__name__}")
+        others = [claim for claim in self.registrations.get((kind, name), []) if claim.plugin.distribution != PYTHON]
+        if others:
+            raise UsageError(f"{kind}: {name} is the name of a plugin's {kind}: rename the class")
+        plugin = Plugin(cls.__module__, PYTHON, cls.version or _source_version(cls), cls.__module__)
+        self.registrations[kind, name] = [Registration(kind, name, cls, {}, plugin)]
+        if isinstance(given, type):
+            return name
+        differ = differing(given.options, {})
+        spec = write_spec(
+            name, {key: value if isinstance(value, str) else json.dumps(value) for key, value in differ.items()}
+        )
+        given.version = given.version or plugin.version
+        self.instances[kind, spec] = given
+        return spec
 
     def names(self, kind: str) -> list[str]:
         """All registered names of a kind, sorted."""
@@ -196,7 +227,7 @@ class Registry:
         options = read_options(cls.Options, raw, {**fill, **registration.preset}, what)
         chosen = _chosen(options, what)
         whole = options.model_copy(update=dict(chosen)) if chosen else options
-        component = _make(registration, whole)
+        component = self.instances.get((kind, text)) or _make(registration, whole)
         automatic = _label(component, what) or make_label(name, differing(options, registration.preset))
         spec = ComponentSpec(
             kind=kind,
@@ -239,6 +270,39 @@ def _recorded(text: str, chosen: Mapping[str, JSON], label: str | None) -> str:
     return text + write_spec("", values if label is None else {**values, "label": label})
 
 
+def _source_version(cls: type[Component]) -> str:
+    """Return a version that changes with the source of a class. Raises UsageError if there is none to be read."""
+    try:
+        return f"source-{digest(inspect.getsource(cls))}"
+    except (OSError, TypeError):
+        raise UsageError(
+            f'{cls.__name__}: its source cannot be read, so set version = "1", and another one when its results change'
+        ) from None
+
+
+def make(kind: str, spec: str) -> Any:
+    """Return the component that a spec describes: `popbench.make("llm", "gpt-4o,temperature=0")`.
+
+    `kind` is `llm`, `generator`, `predictor`, `embedder`, `corpus` or `engine`. No model is loaded yet; close the
+    component after its last use. Raises UsageError that says what is possible.
+    """
+    if kind not in KINDS:
+        raise unknown("kind", kind, KINDS)
+    return load_registry().resolve(kind, spec).component
+
+
+def label(component: Component) -> str:
+    """Return the name of a component on boards: its own label, or its registered name and the options that differ."""
+    cls = type(component)
+    for registration in load_registry():
+        target = registration.target
+        if target is cls or target == f"{cls.__module__}:{cls.__qualname__}":
+            differ = differing(component.options, registration.preset)
+            if not registration.preset.keys() & differ.keys():
+                return _label(component, registration.name) or make_label(registration.name, differ)
+    return _label(component, cls.__name__) or make_label(cls.__name__, differing(component.options, {}))
+
+
 def _conflict(claims: list[Registration]) -> str:
     owners = " and ".join(sorted({f"{claim.plugin.distribution} ({claim.plugin.name})" for claim in claims}))
     return (
@@ -272,7 +336,10 @@ def _label(component: Component, what: str) -> str:
 
 def create(spec: ComponentSpec) -> Component:
     """Make the component that a spec describes. Works in any process, also a worker's."""
-    registration = load_registry().find(spec.kind, spec.name)
+    registry = load_registry()
+    if (instance := registry.instances.get((spec.kind, spec.text))) is not None:
+        return instance
+    registration = registry.find(spec.kind, spec.name)
     cls = registration.load()
     return _make(registration, cls.Options.model_validate({**registration.preset, **spec.options}))
 

@@ -110,7 +110,7 @@ def answers(
     started = time.perf_counter()
     feed = watched()
     try:
-        source = iter(_call(component, feed))
+        source = iter(_call(component, _Requests(feed, items)))
         for answer in source:
             seconds = max(0.0, time.perf_counter() - started - waited)
             id_ = _checked_id(answer, asked, answered, who)
@@ -135,6 +135,17 @@ def answers(
         raise input_error[0]
     if asked:
         raise ComponentError(f"{who} ended early ({_unanswered(asked)})")
+
+
+class _Requests(Iterator[Request]):
+    """The requests as a component gets them; where the engine's own iterable can, they tell when it is to end."""
+
+    def __init__(self, requests: Iterator[Request], of_engine: Iterable[Request]) -> None:
+        self._requests = requests
+        self.on_stop = getattr(of_engine, "on_stop", None)
+
+    def __next__(self) -> Request:
+        return next(self._requests)
 
 
 def _unanswered(asked: dict[str, Request]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from popbench.engines.answer_stream import Rendered, answers
@@ -75,7 +75,7 @@ class ComponentThread:
         try:
             self._input.enter()
             answer = next(self._source, None)
-            self._input.warm = True
+            self._input.answered(answer is not None)
         except BaseException as error:  # whatever it is: the other thread would wait for ever if it were not told
             return error
         finally:
@@ -136,28 +136,39 @@ class ComponentThread:
         """Tell the thread to end, and wait a few seconds for the item that it computes."""
         self._stopped = True
         self._wanted.release()
+        self._input.stop()
         self._thread.join(self._grace)
         self._input.abandon()
 
 
 class _Input:
-    """A component's requests. It knows since when the component is busy, and leaves the load lock while it waits."""
+    """A component's requests. It knows since when the component is busy, and leaves the load lock while it waits.
+
+    The component may pull requests in a thread of its own, as `popbench.concurrently` does. It is then busy while a
+    request is without an answer.
+    """
 
     def __init__(self, items: Iterable[Request], load_lock: LoadLock | None, owner: object, *, warm: bool) -> None:
         self._items = iter(items)
         self._load_lock = load_lock
         self._owner = owner
+        self._thread: int | None = None
         self._waits = False
+        self._waits_elsewhere = False
+        self._pulled = self._answered = 0
         self._since = time.monotonic()
+        self._on_stop: list[Callable[[], object]] = []
         self.warm = warm
 
     @property
     def busy_since(self) -> float:
         """The moment since which the component is busy; now, if it waits for a request."""
-        return time.monotonic() if self._waits else self._since
+        idle = self._waits_elsewhere and self._pulled == self._answered
+        return time.monotonic() if self._waits or idle else self._since
 
     def enter(self) -> None:
         """Wait for the load lock, if there is one."""
+        self._thread = threading.get_ident()
         if (load_lock := self._load_lock) is not None:
             self._waits = True
             load_lock.enter(self._owner, alone=not self.warm)
@@ -176,13 +187,42 @@ class _Input:
         if load_lock is not None:
             load_lock.leave(self._owner)
 
+    def answered(self, count: int) -> None:
+        """Count answers: the component's models are loaded."""
+        self.warm = True
+        self._answered += count
+
+    def on_stop(self, call: Callable[[], object]) -> None:
+        """Have `call` called in another thread when the component is to end, to wake it if it waits."""
+        self._on_stop.append(call)
+
+    def stop(self) -> None:
+        """Wake a component that waits."""
+        for call in self._on_stop:
+            call()
+
     def __iter__(self) -> Iterator[Request]:
         return self
 
     def __next__(self) -> Request:
+        if threading.get_ident() != self._thread:
+            return self._pull_elsewhere()
         self._waits = True
         self.leave()
         try:
-            return next(self._items)
+            request = next(self._items)
         finally:
             self.enter()
+        self._pulled += 1
+        return request
+
+    def _pull_elsewhere(self) -> Request:
+        self._waits_elsewhere = True
+        try:
+            request = next(self._items)
+            if self._pulled == self._answered:
+                self._since = time.monotonic()
+            self._pulled += 1
+            return request
+        finally:
+            self._waits_elsewhere = False

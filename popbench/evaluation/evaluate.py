@@ -10,7 +10,7 @@ from pathlib import Path
 
 from popbench.errors import RunError, UsageError, one_line
 from popbench.evaluation.finish import finish
-from popbench.interfaces import Engine
+from popbench.interfaces import Component, Engine
 from popbench.pipeline.human_baseline import Match, find_matches
 from popbench.pipeline.ledger_view import LedgerView
 from popbench.pipeline.pipeline import Pipeline
@@ -18,25 +18,29 @@ from popbench.planning.config import resolve_config
 from popbench.planning.plan import Plan
 from popbench.planning.resolve import make_plan
 from popbench.progress import Progress
+from popbench.registry import load_registry
 from popbench.runs.directory import RunDirectory, check_free, check_shard, run_path
 from popbench.runs.heartbeat import Heartbeat
 from popbench.runs.preflight import ComponentWork, count_work, missing
 from popbench.runs.run import Run
 from popbench.runs.run_json import FILE, describe
+from popbench.specs import parse_spec
 
-Specs = str | Sequence[str] | None
+Given = str | Component | type[Component]
+Specs = Given | Sequence[Given] | None
+"""Components: specs, or instances and classes of one's own, which run on the local engine."""
 
 
 def evaluate(
     *,
     llm: Specs = None,
     gen: Specs = None,
-    mode: Specs = None,
-    task: Specs = None,
+    mode: str | Sequence[str] | None = None,
+    task: str | Sequence[str] | None = None,
     predictor: Specs = None,
-    corpus: str | None = None,
-    embedder: str | None = None,
-    baseline: Specs = None,
+    corpus: Given | None = None,
+    embedder: Given | None = None,
+    baseline: str | Sequence[str] | None = None,
     allow_leakage: bool | None = None,
     limit: int | None = None,
     shard: str | None = None,
@@ -51,9 +55,10 @@ def evaluate(
 ) -> Run:
     """Run an evaluation, or go on with it, and return the finished run.
 
-    The arguments are the options of `popbench eval`; specs are strings like `"pe,k=50"`. An option that is not given
-    is taken from `config`, then from popbench.toml, then from the defaults. Finished work in the run directory is
-    never repeated. Samples in error do not raise: see `Run.complete`.
+    The arguments are the options of `popbench eval`; specs are strings like `"pe,k=50"`, and for components also
+    classes and instances, such as `[Shout(Shout.Options(marks=2)), "verbatim"]`, on the local engine. An option that
+    is not given is taken from `config`, then from popbench.toml, then from the defaults. Finished work in the run
+    directory is never repeated. Samples in error do not raise: see `Run.complete`.
 
     Example:
         Ten prompts, with two modes::
@@ -65,14 +70,30 @@ def evaluate(
         RunError: the run could not go on (for instance a full disk); what was finished is kept.
     """
     given = {
-        "llm": llm, "gen": gen, "mode": mode, "task": task, "predictor": predictor, "corpus": corpus,
-        "embedder": embedder, "baseline": baseline, "allow_leakage": allow_leakage, "limit": limit, "shard": shard,
-        "repeats": repeats, "seed": seed,
-        "out": None if out is None else str(out), "engine": engine, "concurrency": concurrency,
-        "stop_after": stop_after,
+        "llm": _specs("llm", llm), "gen": _specs("generator", gen), "mode": mode, "task": task,
+        "predictor": _specs("predictor", predictor), "corpus": _specs("corpus", corpus),
+        "embedder": _specs("embedder", embedder), "baseline": baseline, "allow_leakage": allow_leakage,
+        "limit": limit, "shard": shard, "repeats": repeats, "seed": seed, "out": None if out is None else str(out),
+        "engine": engine, "concurrency": concurrency, "stop_after": stop_after,
     }  # fmt: skip
-    plan = make_plan(resolve_config(given, None if config is None else Path(config)))
-    return execute(plan, progress or Progress())
+    resolved = resolve_config(given, None if config is None else Path(config))
+    if any(map(_is_python, (llm, gen, predictor))) and parse_spec(resolved.engine)[0] != "local":
+        raise UsageError("engine: classes and instances run on the local engine; for others, register them in a plugin")
+    return execute(make_plan(resolved), progress or Progress())
+
+
+def _is_python(given: Specs) -> bool:
+    return any(not isinstance(each, str) for each in (given if isinstance(given, Sequence) else [given or ""]))
+
+
+def _specs(kind: str, given: Specs) -> str | list[str] | None:
+    """Return specs of components that may be given as classes and instances, which are registered for this process."""
+    if given is None or isinstance(given, str):
+        return given
+    registry = load_registry()
+    if isinstance(given, Component | type):
+        return registry.adopt(kind, given)
+    return [each if isinstance(each, str) else registry.adopt(kind, each) for each in given]
 
 
 def execute(plan: Plan, progress: Progress) -> Run:

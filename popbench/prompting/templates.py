@@ -66,11 +66,35 @@ class Template:
         for name in _BLOCKS:
             if name not in blocks:
                 raise UsageError(f"{path}: block {name!r} is missing (a template has the blocks system and user)")
+        self._refuse_unsent_blocks(path.name)
         body = self._environment.parse(self._sources[path.name]).body
         self._template = self._environment.get_template(path.name)
         self._has_top = any(not isinstance(node, nodes.Block | nodes.Output) for node in body)
         self.uses_references = "references" in used
         self.reasons = self._setting("reasoning_first", default=self.uses_references)
+
+    def _refuse_unsent_blocks(self, name: str) -> None:
+        """Raise UsageError for a block of the template, or of one that it extends, that is in no message."""
+        inner: dict[str, set[str]] = {}
+        chain: list[tuple[str, str]] = []
+        parent: str | None = name
+        while parent is not None:
+            syntax = self._environment.parse(self._sources[parent], parent)
+            for block in syntax.find_all(nodes.Block):
+                inner.setdefault(block.name, set()).update(each.name for each in block.find_all(nodes.Block))
+                chain.append((parent, block.name))
+            extends = syntax.find(nodes.Extends)
+            parent = (
+                extends.template.value if extends is not None and isinstance(extends.template, nodes.Const) else None
+            )
+        sent, reached = set[str](), set(_BLOCKS)
+        while reached - sent:
+            sent |= reached
+            reached = {each for block in sent for each in inner.get(block, ())}
+        for file, block_name in chain:
+            if block_name not in sent:
+                what = unknown("block", block_name, sorted(sent))
+                raise UsageError(f"{self.path.parent / file}: {what} (what is outside of system and user is not sent)")
 
     def _load(self, name: str) -> str:
         """Read a template of the folder. A link out of the folder is followed only for the file that the task names."""

@@ -201,6 +201,25 @@ def test_a_missing_block_is_told(tmp_path: Path, block: str) -> None:
     assert str(tmp_path / "main.j2") in message
 
 
+@pytest.mark.parametrize(
+    ("source", "base", "named"),
+    [
+        (SYSTEM + "{% block user %}x{% endblock %}{% block usr %}y{% endblock %}", "", "main.j2: unknown block 'usr'"),
+        ("{% extends 'base.j2' %}{% block iner %}y{% endblock %}", BASE, "main.j2: unknown block 'iner': did you mean"),
+        ("{% extends 'base.j2' %}", BASE + "{% block foot %}z{% endblock %}", "base.j2: unknown block 'foot'"),
+    ],
+)
+def test_a_block_that_is_in_no_message_is_refused(tmp_path: Path, source: str, base: str, named: str) -> None:
+    assert named in refusal(lambda: template(tmp_path, source=source, base=base or "x"))
+
+
+def test_a_block_within_an_overridden_block_is_sent(tmp_path: Path) -> None:
+    nested = "{% extends 'base.j2' %}{% block inner %}a {% block deep %}b{% endblock %}{% endblock %}"
+    assert rendered(template(tmp_path, source=nested, base=BASE)) == "Base: a b"
+    included = template(tmp_path, "{% include 'part.j2' %}", part="{% block own %}c{% endblock %}")
+    assert rendered(included) == "c"
+
+
 def test_blocks_of_an_included_file_do_not_count(tmp_path: Path) -> None:
     source = "{% include 'part.j2' %}"
     message = refusal(lambda: rendered(template(tmp_path, source=source, part=BASE)))

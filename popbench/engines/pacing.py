@@ -1,4 +1,4 @@
-"""Waits between attempts, and rate limits."""
+"""The pauses between attempts, and rate limits, of calls to a server."""
 
 from __future__ import annotations
 
