@@ -57,5 +57,5 @@ def test_it_answers_every_chat_through_the_faults_that_pass(
 def test_it_ends_on_a_key_that_the_server_does_not_take(server: ChatServer) -> None:
     server.reset()
     server.plan(key="another")
-    with pytest.raises(popbench.ComponentError, match="401: .*key"):
+    with pytest.raises(popbench.ComponentError, match=r"401: .*key"):
         asked(server, [chat("1"), chat("2")])

@@ -361,7 +361,12 @@ RUN_WHAT_THEY_READ = (
 MAY: Mapping[str, frozenset[str]] = {
     "model_construct": frozenset({"popbench/specs.py"}),  # of defaults
     "import_module": frozenset(
-        {"popbench/__init__.py", "popbench/cli/__init__.py", "popbench/local/quiet.py", "popbench/registry.py"}
+        {
+            "popbench/__init__.py",
+            "popbench/cli/__init__.py",
+            "popbench/local/quiet.py",
+            "popbench/registry/registrations.py",
+        }
     ),  # of popbench, and what plugins register
     "Environment": frozenset({"popbench/report/page.py", "popbench/paper/document.py"}),  # popbench's own templates
     "load_dataset": frozenset({"popbench/tasks/datasets.py", "popbench_microlens/hub.py"}),
