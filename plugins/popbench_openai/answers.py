@@ -19,6 +19,7 @@ EMPTY_TRIES = 3
 _LOST = 8
 """A server that counts more output tokens than this, and sends no text, has lost the text."""
 
+_ENDS = ("finish_reason", "finishReason", "stop_reason")
 _LIMITS = ("max_completion_tokens", "max_output_tokens", "max_new_tokens", "num_predict", "n_predict")
 
 
@@ -40,10 +41,10 @@ def read(
     """
     choice = first_choice(body)
     message = choice.get("message") or choice.get("delta") or choice.get("text") if isinstance(choice, dict) else None
-    if not isinstance(choice, dict) or not message:
-        raise CallError(Kind.PASSING, "answered without a message", answered=True)
-    why = choice.get("finish_reason") or choice.get("finishReason") or choice.get("stop_reason")
+    why = next((choice[name] for name in _ENDS if choice.get(name)), None) if isinstance(choice, dict) else None
     end = ending(why)
+    if not isinstance(choice, dict) or (not message and end in ("whole", "unknown")):
+        raise CallError(Kind.PASSING, "answered without a message", answered=True)
     content = content_of(message)
     text = hide("".join(content.text))
     refusal = " ".join(" ".join(content.refusal).split())

@@ -168,8 +168,10 @@ def _text(value: JSON, depth: int = 0) -> str:
     raw = fields.get("raw")
     if isinstance(raw, str) and raw.strip():
         return _text(raw, depth + 1)
-    code = next((fields[name] for name in _CODES if isinstance(fields.get(name), str | int) and fields[name]), "")
-    return _line(str(code)) if depth and code else ""
+    codes = [fields[name] for name in _CODES[:4] if isinstance(fields.get(name), str | int)]
+    kind = fields.get("type")
+    codes += [kind] if isinstance(kind, str) and "error" in kind.lower() else []
+    return next((_line(str(code)) for code in codes if depth and code), "")
 
 
 def _words(value: JSON, depth: int = 0) -> Iterator[str]:

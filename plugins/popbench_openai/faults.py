@@ -57,7 +57,8 @@ class CallError(Exception):
 
 _PASSING = {408, 409, 425, 429}
 _CONTEXT = re.compile(
-    r"context.?(length|size|window)|maximum context|too many (input )?tokens|(prompt|input|text) (is )?too long"
+    r"context.?(length|size|window)|maximum context|too many (input )?tokens(?!\W*please (wait|retry|try))"
+    r"|\b(prompt|input|text|content|question|messages?|tokens)\b.{0,20} too long|max(imum)? length of"
     r"|input length (should be|exceed)|reduce the length"
     r"|maximum (number of tokens|(input|prompt|sequence|allowed) length)"
     r"|length of (the )?(content|prompt|input|messages?|text) (must|should|can|exceeds)"
@@ -65,7 +66,7 @@ _CONTEXT = re.compile(
     r"|(is )?longer than .{0,40}(context|maximum|limit)|\btokens? .{0,30}exceeds? .{0,20}(limit|maximum)"
     r"|string_above_max"
     r"|exceeds? .{0,40}(context|max_model_len|token limit|model's maximum|maximum (number of )?(input )?tokens)"
-    r"|上下文|(长度|tokens?).{0,12}(超|过长|限制)|(超|过长).{0,12}长度",
+    r"|上下文|超长|(长度|tokens?).{0,12}(超|过长|限制)|(超|过长).{0,12}长度",
     re.IGNORECASE,
 )
 _FILTERED = re.compile(
@@ -92,7 +93,7 @@ _SYSTEM = re.compile(
 )
 _NO_MONEY = re.compile(
     r"insufficient.?(quota|balance|funds|credit)|exceeded your current quota|billing_(hard_limit|not_active)"
-    r"|余额不足|欠费",
+    r"|arrearage|account is in good standing|余额不足|欠费",
     re.IGNORECASE,
 )
 _RATE_LIMIT = re.compile(r"rate.?limit", re.IGNORECASE)
@@ -102,7 +103,7 @@ _BUSY = re.compile(
     re.IGNORECASE,
 )
 _BAD_KEY = re.compile(
-    r"(invalid|incorrect|missing|wrong|expired|no|bad).{0,20}(api.?key|(access|auth\w*).?token|credential)|unauthor"
+    r"(invalid|incorrect|missing|wrong|expired|no|bad).{0,20}(api.?key|(access|auth\w*).?token|credential)|unauthor|no.?auth"
     r"|authenticat"
     r"|(api.?key|(access|auth\w*).?token).{0,30}(invalid|incorrect|expired|missing|not valid|required)|login fail"
     r"|鉴权|身份验证|密钥",
@@ -115,6 +116,10 @@ _NO_MODEL = re.compile(
     re.IGNORECASE,
 )
 
+_REJECTED = re.compile(
+    r"bad.?request|invalid.?(param|request|argument|input)|validation.?error|unsupported.?(param|value)", re.IGNORECASE
+)
+
 _SMALLER = "the prompt is longer than this model takes: choose a smaller RAG size (--mode pe,k=N)"
 _TOP_UP = "top up the account, then run the same command again"
 _CHECK_MODEL = "check model="
@@ -123,6 +128,7 @@ _HINTS = (
     (re.compile(r"\bseed\b"), "try seed=false"),
     (re.compile(r"temperature|top_p"), "leave temperature= and top_p= out"),
     (re.compile(r"max_tokens"), "try another max_tokens="),
+    (re.compile(r"json_validate_failed|generate JSON"), "try structured=off"),
     (re.compile(r"\bmodel|\bpinned\b|模型", re.IGNORECASE), _CHECK_MODEL),
 )
 
@@ -196,7 +202,7 @@ def _classify(
     hint = next((hint for pattern, hint in _HINTS if pattern.search(said)), "check the options against what it takes")
     if hint == _CHECK_MODEL and _NO_MODEL.search(said):
         return CallError(Kind.FATAL, what, f"{hint}: the server has no model of this name, or no longer")
-    return CallError(Kind.ITEM, what, hint) if known else passing
+    return CallError(Kind.ITEM, what, hint) if known or _REJECTED.search(said) else passing
 
 
 def of_connection(error: BaseException) -> CallError:

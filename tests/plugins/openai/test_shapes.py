@@ -97,6 +97,11 @@ def test_an_error_in_a_stream_or_in_a_text_is_found(text: str) -> None:
         ("Requested tokens (5000) exceed context window of 2048", Kind.ITEM),
         ("the length of messages must be shorter", Kind.ITEM),
         ("max_tokens must be <= 8192", Kind.PASSING),
+        ("invalid_parameter: top_k is too large", Kind.ITEM),
+        ("the max length of a question is 900", Kind.ITEM),
+        ("Prompt tokens too long", Kind.ITEM),
+        ("Too many tokens, please wait before trying again.", Kind.PASSING),
+        ("NoAuthError", Kind.FATAL),
         ("login fail: please carry the API secret key", Kind.FATAL),
         ("Access token invalid or no longer valid", Kind.FATAL),
         ("Incorrect API key provided", Kind.FATAL),
@@ -201,8 +206,9 @@ def test_an_answer_without_a_finish_reason_is_read_where_it_has_text() -> None:
 
 @pytest.mark.parametrize(("finish", "reason"), [("SAFETY", "content filter"), ("refusal", "refusal")])
 def test_a_filter_and_a_refusal_are_invalid_with_their_reason(finish: str, reason: str) -> None:
-    fault = fault_of(answering("", finish=finish))
-    assert (fault.kind, fault.reason) == (Kind.INVALID, reason)
+    for body in (answering("", finish=finish), {"choices": [{"message": None, "finish_reason": finish}]}):
+        fault = fault_of(body)
+        assert (fault.kind, fault.reason) == (Kind.INVALID, reason)
 
 
 CONTENTS: dict[str, Any] = {
