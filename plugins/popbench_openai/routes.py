@@ -103,7 +103,10 @@ class ModelsFile:
 
     def at(self, url: str) -> Provider | None:
         """Return the provider at an address; None for any other server."""
-        host = urlsplit(url).hostname
+        try:
+            host = urlsplit(url).hostname
+        except ValueError:  # no URL at all
+            return None
         return next((one for one in self.providers.values() if urlsplit(one.url).hostname == host), None)
 
     def route(self, provider: Provider, id_: str) -> Route:

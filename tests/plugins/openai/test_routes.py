@@ -217,6 +217,18 @@ def test_a_key_of_one_s_own_variable_goes_to_no_provider_that_nobody_named(monke
     assert made("gpt-4o,api_key_env=MINE").component.home.id == "openai"  # a closed model is its maker's
 
 
+@pytest.mark.parametrize("url", ["127.0.0.1:9", "http://[x", "http://host:port/v1", "ftp://host"])
+def test_an_address_in_the_environment_that_is_none_is_told_in_one_line(
+    url: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys(monkeypatch, "OPENROUTER_API_KEY")
+    monkeypatch.setenv("OPENROUTER_BASE_URL", url)
+    refused = run("eval", "--llm", "deepseek-r1", "--corpus", "demo", "--mode", "basic", "--limit", 1)
+    assert refused.status == 2
+    assert "llm deepseek-r1" in refused.line
+    assert "URL" in refused.line
+
+
 # -- fingerprints and runs
 
 
