@@ -17,7 +17,7 @@ import openai
 
 import popbench
 from popbench import JSON
-from popbench_openai import retries
+from popbench.engines import pacing
 from popbench_openai.accepted import Accepted, ChatRequest
 from popbench_openai.answers import EMPTY_TRIES, NoTextError, read
 from popbench_openai.bodies import json_of
@@ -64,7 +64,11 @@ class Model(Protocol):
 
 
 class Calls:
-    """All calls of one `generate`: the client, the rate limits, and what was learnt about the server."""
+    """All calls of one `generate`: the client, the rate limits, and what was learnt about the server.
+
+    `popbench.concurrently` calls it for each chat. Failures are judged here and not by `popbench.Retry`, because what
+    follows from one depends on what the server answered to other calls.
+    """
 
     def __init__(self, model: Model) -> None:
         options = model.asked
@@ -77,9 +81,9 @@ class Calls:
         self._failed_in_a_row = 0
         self._works = self._writes = False
         self._rejected: Counter[str] = Counter()
-        self._brake = retries.Brake()
-        self._requests = retries.Pace(options.requests_per_minute)
-        self._tokens = retries.Pace(options.tokens_per_minute)
+        self._brake = pacing.Brake()
+        self._requests = pacing.Pace(options.requests_per_minute)
+        self._tokens = pacing.Pace(options.tokens_per_minute)
         self._client: openai.AsyncOpenAI
 
     async def __aenter__(self) -> Calls:
@@ -100,7 +104,7 @@ class Calls:
         """Close all connections."""
         await self._client.close()
 
-    async def answer(self, chat: popbench.Chat) -> popbench.Completion | popbench.Failure:
+    async def __call__(self, chat: popbench.Chat) -> popbench.Completion | popbench.Failure:
         """Answer one chat; raises ComponentError if no call can succeed."""
         options, accepted = self._options, self._accepted
         attempt, first = 0, None
@@ -131,7 +135,7 @@ class Calls:
                 if fault.unexplained:
                     unexplained += 1
                     trial = accepted.next_trial(request, unexplained)
-                wait = retries.backoff(attempt, fault.retry_after)
+                wait = pacing.backoff(attempt, fault.retry_after)
                 passed = time.monotonic() - first
                 # A server that has answered before may come back; else the address is wrong, or it was not started.
                 if fault.unreachable and not self._works:
@@ -214,7 +218,7 @@ class Calls:
                 moved = f"{error.status_code} moved to {headers.get('location', 'an unknown place')}"
                 raise CallError(Kind.FATAL, self._hide(moved), "set base_url= to where it is now") from None
             body = self._read(error.response.content)
-            wait = retries.retry_after(headers)
+            wait = pacing.retry_after(headers)
             raise of_status(error.status_code, body, wait, variable, formatted=formatted, system=system) from None
         except (
             openai.OpenAIError,

@@ -183,11 +183,10 @@ class ChatModel(popbench.LLM):
     def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
         """Make up to `concurrency` calls at once, and yield answers as they come."""
         from popbench_openai.calls import Calls
-        from popbench_openai.stream import answer_all
 
         key = self.key
         try:
-            yield from answer_all(Calls(self), chats, self.options.concurrency)
+            yield from popbench.concurrently(chats, Calls(self), limit=self.options.concurrency)
         except Exception as error:  # no error may contain the key
             if len(key) < 8 or key not in "".join(traceback.format_exception(error)):
                 raise

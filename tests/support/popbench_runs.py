@@ -83,7 +83,7 @@ def _child(arguments: Sequence[str], folder: str, log: str) -> None:
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
     ["popbench.evaluation.evaluate", "popbench.cli.eval", "popbench.progress.live", "popbench.leaderboard.terminal",
-     "av", "datasets", "torch", "faults", "popbench_runs", "popbench_openai.calls", "popbench_openai.stream"]
+     "av", "datasets", "torch", "faults", "popbench_runs", "popbench_openai.calls"]
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import pytest
 import openai_servers as support
 import popbench
 from openai_servers import ChatServer, ask, chat, done, failed
-from popbench_openai import retries
+from popbench.engines import pacing
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def server() -> Iterator[ChatServer]:
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "BACKOFF", 0.01)
+    monkeypatch.setattr(pacing, "BACKOFF", 0.01)
 
 
 SYSTEM = [400, "System role not supported"]

@@ -14,7 +14,7 @@ import command_line
 import openai_servers as support
 from command_line import Run
 from openai_servers import ChatServer, ask, chat, done, failed
-from popbench_openai import retries
+from popbench.engines import pacing
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def server() -> Iterator[ChatServer]:
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "BACKOFF", 0.01)
+    monkeypatch.setattr(pacing, "BACKOFF", 0.01)
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_an_answer_that_trickles_in_forever_is_given_up_after_its_timeout(server
 
 
 def test_no_attempt_starts_after_retry_seconds(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "BACKOFF", 0.1)
+    monkeypatch.setattr(pacing, "BACKOFF", 0.1)
     lost = chat("late", every="503")
     started = time.monotonic()
     failure = failed(support.ask_one(server, lost, max_retries=1000, retry_seconds=1))
@@ -169,7 +169,7 @@ def test_no_attempt_starts_after_retry_seconds(server: ChatServer, monkeypatch: 
 
 
 def test_waits_double_and_differ(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "BACKOFF", 0.1)
+    monkeypatch.setattr(pacing, "BACKOFF", 0.1)
     chats = [chat(f"waits-{number}", first=["500"] * 4) for number in range(12)]
     ask(support.make(server, structured="off", system_role="keep"), chats)
     gaps: list[list[float]] = [[], [], [], []]

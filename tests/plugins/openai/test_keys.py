@@ -16,7 +16,8 @@ import command_line
 import openai_servers as support
 from command_line import Run
 from openai_servers import ChatServer, ask, chat
-from popbench_openai import calls, retries
+from popbench.engines import pacing
+from popbench_openai import calls
 from popbench_openai.accepted import Accepted
 from popbench_openai.answers import read
 from popbench_openai.hiding import Hider
@@ -35,7 +36,7 @@ def server() -> Iterator[ChatServer]:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """Run popbench on the command line with a key in the environment."""
-    monkeypatch.setattr(retries, "BACKOFF", 0.01)
+    monkeypatch.setattr(pacing, "BACKOFF", 0.01)
     monkeypatch.setenv(support.KEY_ENV, support.KEY)
     return command_line.in_process(monkeypatch, capsys, tmp_path)
 
@@ -61,7 +62,7 @@ def _spec(server: ChatServer, **options: Any) -> str:
 
 
 def test_a_key_repeated_in_completions_and_passing_faults_is_blotted_out(server: ChatServer, run: Run) -> None:
-    server.reset(echo=True, key=support.KEY, faults=dict.fromkeys(chat_server.TRANSIENT, 0.03), retry_after=0.02)
+    server.reset(echo=True, key=support.KEY, faults=dict.fromkeys(chat_server.TRANSIENT, 0.02), retry_after=0.02)
     ended = _evaluate(run, _spec(server), "--json")
     assert ended.status == 0, ended.err
     assert server.log()[0]["authorization"] == f"Bearer {support.KEY}"

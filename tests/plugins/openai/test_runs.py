@@ -17,7 +17,7 @@ import chat_server
 import openai_servers
 import popbench_runs
 from openai_servers import ChatServer, digests, eventually, spec
-from popbench_openai import retries
+from popbench.engines import pacing
 
 KILLS = 3
 CONCURRENCY = 8
@@ -32,7 +32,7 @@ def server() -> Iterator[ChatServer]:
 
 @pytest.fixture
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "BACKOFF", 0.01)
+    monkeypatch.setattr(pacing, "BACKOFF", 0.01)
 
 
 def _arguments(llm: str, *more: str) -> list[str]:

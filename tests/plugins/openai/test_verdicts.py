@@ -13,7 +13,7 @@ import pytest
 import openai_servers as support
 import popbench
 from openai_servers import ChatServer, ask, chat, done, failed
-from popbench_openai import retries
+from popbench.engines import pacing
 from popbench_openai.calls import Calls
 from popbench_openai.faults import Kind, of_connection, of_status
 from usage_errors import refusal
@@ -27,7 +27,7 @@ def server() -> Iterator[ChatServer]:
 
 @pytest.fixture(autouse=True)
 def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "BACKOFF", 0.01)
+    monkeypatch.setattr(pacing, "BACKOFF", 0.01)
 
 
 _ADD_PAYMENT = "Rate limit reached for gpt-4o. Please add a payment method to your account (account/billing)."
@@ -161,11 +161,11 @@ def test_an_error_of_the_transport_is_told_by_its_root(error: Exception, kind: K
     ["Wed, 21 Oct 99999999999999999999 07:28:00 GMT", "soon", "nan", "-5", "inf", "Wed, 32 Oct 2026 07:28:00 GMT"],
 )
 def test_a_retry_after_that_says_nothing_is_passed_over(given: str) -> None:
-    assert retries.retry_after({"retry-after": given}) is None
+    assert pacing.retry_after({"retry-after": given}) is None
 
 
 def test_an_absurd_usage_holds_nobody_back_for_more_than_a_minute() -> None:
-    pace = retries.Pace(1000)
+    pace = pacing.Pace(1000)
     pace.take(1)
     pace.correct(1e9)
     assert pace.take(1) - time.monotonic() < 61
