@@ -198,7 +198,10 @@ class _Records(Iterator[tuple[int, Mapping[str, Any]]]):
 
 
 def _read_row(record: Mapping[str, Any], where: str, form: NumberForm) -> tuple[ScoreRow, dict[str, str]]:
-    texts = {key: _text(record.get(key), key, where) for key in _COLUMNS}
+    texts = dict.fromkeys(_COLUMNS, "")
+    for key in _COLUMNS:
+        if (value := record.get(key)) is not None:
+            texts[key] = value if type(value) is str else _text(value, key, where)
     for key in ("system", "task", "prompt_id"):
         if not texts[key]:
             raise UsageError(f"{where}: {key} is empty")
