@@ -173,7 +173,6 @@ def show(card: Mapping[str, Any], folder: Path, *, as_json: bool) -> None:
     import json
 
     from popbench.progress.console import make_console
-
     from popbench_mmra.card_text import quality
 
     if as_json:
