@@ -35,7 +35,7 @@ class RetrievalOptions(Options):
         "nearest", description="what comes first among the popular references, and among the unpopular ones"
     )
 
-    popular_from: float | None = pydantic.Field(
+    popular_from: int | float | None = pydantic.Field(
         None,
         gt=0,
         description="the least popularity of popular references; videos below it are the unpopular ones. Without it, "

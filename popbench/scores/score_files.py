@@ -66,6 +66,8 @@ def read_scores(path: Path, form: NumberForm = PLAIN) -> list[Scores]:
             _check_columns(path, records.columns)
         raise
     _check_columns(path, records.columns)
+    for each in scores:
+        each.remarks += _misspelt(path, records.columns)
     return scores
 
 
@@ -84,6 +86,15 @@ def _check_columns(path: Path, columns: Mapping[str, None]) -> None:
             other = by_fold[column]
             problem = f"stands beside {column!r}" if column in columns else f"is not read: is it {column!r}?"
             raise UsageError(f"{path}: column {other!r} {problem} Rename it, or leave it out")
+
+
+def _misspelt(path: Path, columns: Mapping[str, None]) -> list[str]:
+    """Return remarks on columns that are not read and nearly have the name of one that is missing."""
+    others = [name for name in columns if name not in _COLUMNS]
+    close = {name: get_close_matches(name, others, n=1, cutoff=0.8) for name in _OPTIONAL if name not in columns}
+    return [
+        f"{path.name}: column {found[0]!r} is not read (was {name!r} meant?)" for name, found in close.items() if found
+    ]
 
 
 def _fold(name: str) -> str:
@@ -198,7 +209,10 @@ class _Records(Iterator[tuple[int, Mapping[str, Any]]]):
 
 
 def _read_row(record: Mapping[str, Any], where: str, form: NumberForm) -> tuple[ScoreRow, dict[str, str]]:
-    texts = {key: _text(record.get(key), key, where) for key in _COLUMNS}
+    texts = dict.fromkeys(_COLUMNS, "")
+    for key in _COLUMNS:
+        if (value := record.get(key)) is not None:
+            texts[key] = value if type(value) is str else _text(value, key, where)
     for key in ("system", "task", "prompt_id"):
         if not texts[key]:
             raise UsageError(f"{where}: {key} is empty")

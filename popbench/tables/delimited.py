@@ -14,7 +14,7 @@ from popbench.files import read_lines
 Quoting = Literal["strict", "lenient", "none"]
 """How quotes are read: as CSV has them; the same, but in any place; or as ordinary characters."""
 _SEP = re.compile(r'\s*"?sep=(.)"?\s*[,;\t]*\s*', re.IGNORECASE)
-_NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
+_NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical line"}
 
 UNREADABLE = "it cannot be read"
 """The kind of fault of a row whose quotes are not those of CSV."""
@@ -69,10 +69,8 @@ class Delimited:
     def _refuse_other_separator(self, name: str, separator: str) -> None:
         other = next((sign for sign in _NAMES if sign != separator and sign in name), None)
         if other is not None:
-            ending = "tsv" if other == "\t" else "csv"
-            raise UsageError(
-                f"{self._path}: its separator seems to be {_NAMES[other]}: name it .{ending}, or save it anew"
-            )
+            way = {"\t": "name it .tsv", "|": "put sep=| before it as a line"}.get(other, "name it .csv")
+            raise UsageError(f"{self._path}: its separator seems to be {_NAMES[other]}: {way}")
 
     def rows(self, names: list[str], fault: Fault, *, short_rows: bool) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield each row's number, from 1, with its cells by name. Rows of empty cells are skipped.

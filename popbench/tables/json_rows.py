@@ -35,7 +35,7 @@ class Written(float):
 
 def parse_json(text: str) -> Any:
     """Parse JSON; raises ValueError or RecursionError for other texts, and for an object with a key given twice."""
-    return json.loads(text, parse_float=Written, object_pairs_hook=_object)
+    return _DECODER.decode(text)
 
 
 def parse_object(text: str, place: str) -> dict[str, Any]:
@@ -69,3 +69,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key in keys if keys.count(key) > 1)
         raise _TwiceError(f"key {twice!r} stands there twice: remove one")
     return value
+
+
+_DECODER = json.JSONDecoder(parse_float=Written, object_pairs_hook=_object)

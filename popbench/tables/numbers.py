@@ -54,10 +54,16 @@ class NumberForm:
     def advice(self, text: str) -> str:
         """Return in which other forms a text would be a number, to follow `is not a number`."""
         text = text.strip()
-        ways = [_said(form) for form in _forms() if form != self and form._plain(text) is not None][:2]
+        forms = [form for form in _forms() if form != self and form._plain(text) is not None]
+        ways = [_said(form) for form in forms if form._occurs_in(text)][:2]
         if self.given and NumberForm()._plain(text) is not None:
             ways = ["decimal=point", *ways[:1]]
         return f" as it is written: say {' or '.join(ways)}" if ways else ""
+
+    def _occurs_in(self, text: str) -> bool:
+        """Return whether a text has all the signs of this form."""
+        words = [word for word in (self.decimal, self.thousands) if word is not None]
+        return all(re.search(_CLASS[SIGNS[word]], text) for word in words)
 
     def _plain(self, text: str) -> str | None:
         """Return a number in the plain form; None if it is none of this form."""

@@ -146,6 +146,15 @@ def test_a_column_with_blanks_round_its_name_is_that_column_and_other_columns_ar
     assert row.compliance is False
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"), [("complience", "compliance"), ("catgory", "category"), ("repeats", "repeat")]
+)
+def test_a_column_that_may_be_misspelt_is_remarked_on_the_board(tmp_path: Path, given: str, meant: str) -> None:
+    rows = [{**row, given: "1"} for row in score_rows() if row.pop("category")]
+    found = compute(merge(read_source(write(tmp_path / "a.jsonl", rows))))
+    assert found["remarks"] == [f"a.jsonl: column {given!r} is not read (was {meant!r} meant?)"]
+
+
 # -- values
 
 

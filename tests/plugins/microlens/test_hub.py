@@ -20,7 +20,8 @@ from popbench import testing
 from popbench_microlens import hub
 from popbench_microlens.microlens import DATA_SET, UNVERIFIED, MicroLens, MicroLensOptions
 from popbench_microlens.split import VIDEOS, parts
-from popbench_microlens.table import Table, TableOptions
+from popbench_microlens.table import Table
+from popbench_microlens.table_options import TableOptions
 from usage_errors import refusal
 
 OTHER = "89abcdef0123456789abcdef0123456789abcdef"

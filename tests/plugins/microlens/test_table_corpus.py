@@ -15,7 +15,8 @@ import pytest
 import popbench
 from popbench import testing
 from popbench.registry import load_registry
-from popbench_microlens.table import Table, TableOptions
+from popbench_microlens.table import Table
+from popbench_microlens.table_options import TableOptions
 from usage_errors import refusal
 
 FORMS = ("csv", "tsv", "jsonl", "parquet")
@@ -45,7 +46,11 @@ def write(file: Path, rows: Sequence[Row] = ROWS) -> Path:
         file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     else:
         with file.open("w", newline="", encoding="utf-8") as out:
-            plain = {"delimiter": "\t", "quoting": csv.QUOTE_NONE, "quotechar": None}  # quotes are no signs in TSV
+            plain: dict[str, Any] = {
+                "delimiter": "\t",
+                "quoting": csv.QUOTE_NONE,
+                "quotechar": None,
+            }  # quotes are no signs in TSV
             writer = csv.DictWriter(out, list(rows[0]), **(plain if file.suffix == ".tsv" else {}))
             writer.writeheader()
             writer.writerows(rows)
@@ -236,7 +241,11 @@ def test_a_column_that_is_not_there_is_told_before_rows_are_read(tmp_path: Path,
         ("a.csv", "name,comments\na,1\nb, c,2\n", "row 2 (line 3) has 3 fields and the header 2"),
         ("a.csv", "name,comments\na,1\nb\n", "row 2 (line 3) has 1 fields and the header 2"),
         ("a.csv", 'name,comments\na,1\n"b,2\nc,3\n', "cannot be read: unexpected end of data"),
-        ("a.tsv", "name,comments\na,1\n", "its separator seems to be a comma: name it .csv"),
+        (
+            "a.tsv",
+            "name,comments\na,1\n",
+            "its separator seems to be a comma: name it .csv",
+        ),
         ("a.csv", "name\tcomments\na\t1\n", "its separator seems to be a tab: name it .tsv"),
         ("a.jsonl", '{"name": "a", "comments": 1}\n{"name": "b", \n', "line 2 is no JSON"),
         ("a.jsonl", '{"name": "a", "comments": 1}\n\n[1]\n', "line 3 is no JSON object"),
@@ -305,7 +314,8 @@ def test_a_table_is_known_as_its_file_or_as_the_name_given(tmp_path: Path) -> No
 
 PEAK = """
 import sys, tracemalloc
-from popbench_microlens.table import Table, TableOptions
+from popbench_microlens.table import Table
+from popbench_microlens.table_options import TableOptions
 
 table = Table(TableOptions(path=sys.argv[1], title="name", popularity="comments"))
 next(table.rows("test"))  # imports are not counted

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import popbench
-from popbench_microlens.table import Table, TableOptions
+from popbench_microlens.table import Table
+from popbench_microlens.table_options import TableOptions
 from popbench_microlens.tag_names import read_names
 from table_forms import FORMS, WHOLE_FORMS, told
 
@@ -254,7 +255,7 @@ def test_tags_that_are_class_labels_are_their_names_and_change_the_content(tmp_p
 
 @pytest.mark.parametrize("form", WHOLE_FORMS)
 def test_a_table_gives_the_same_corpus_in_every_form(tmp_path: Path, form: str) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "key": f"{n:03}",
             "name": f'Cat "{n}", or dog; both',
