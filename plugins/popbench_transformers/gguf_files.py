@@ -142,7 +142,7 @@ def file_of(model: str, gguf_file: str | None) -> str | None:
         return gguf_file
     path = user_path(model)
     with suppress(OSError, ValueError):  # names that no file system takes
-        if path.is_file():
+        if path.is_file() and path.suffix != ".json":
             return path.name
     return path.name if path.suffix.lower() == SUFFIX and not is_folder(model) else None
 

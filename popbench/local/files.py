@@ -24,6 +24,14 @@ def is_folder(path: str) -> bool:
         return False
 
 
+def is_there(path: str) -> bool:
+    """Say whether there is anything of this name; False for names that no file system takes."""
+    try:
+        return os.path.exists(os.path.expanduser(path))  # noqa: PTH110, PTH111 - as above
+    except (OSError, ValueError):
+        return False
+
+
 def user_path(given: str | Path) -> Path:
     """Return a path that a user gave, with `~` replaced if there is such a user."""
     path = Path(given)

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from popbench.local.files import is_folder, read_json
+from popbench.local.files import is_folder, is_there, read_json
 from popbench.local.layout import Layout, folder_digest
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -45,7 +45,7 @@ class Weights:
         path = Path(os.path.expanduser(model))  # noqa: PTH111 - Path's own raises where there is no such user
         self._is_file = path.name == layout.index and not is_folder(model)
         self._home = path.parent if self._is_file else path
-        self.local = self._is_file or is_folder(model) or model.startswith((".", "/", "~")) or model.count("/") > 1
+        self.local = self._is_file or is_there(model) or model.startswith((".", "/", "~")) or model.count("/") > 1
 
     @cached_property
     def folder(self) -> Path | None:
@@ -82,6 +82,8 @@ class Weights:
     def problem(self) -> str | None:
         """Why the model cannot be loaded, and what to do, in one line; None if it can."""
         if self.local:
+            if self.folder is None and is_there(self.model):
+                return f"model {self.model}: it is no folder; give the folder of a {self.layout.kind}, or a hub id"
             if self.folder is None:
                 what = "file; give one that exists" if self._is_file else "folder; give the folder of a model"
                 return f"model {self.model}: there is no such {what}, or a hub id"

@@ -202,9 +202,8 @@ def test_a_prompt_longer_than_the_context_is_an_error_of_its_own(tmp_path: Path)
         assert answer.usage is not None
         assert answer.usage["input"] + answer.usage["output"] <= 300
         cut = answer.usage["input"] + answer.usage["output"] == 300
-        assert bool(answer.notes) == cut
-        if cut:
-            assert "the model's context" in answer.notes[0]
+        assert answer.cut == cut
+        assert answer.remarks == (("answer cut at the end of the model's context",) if cut else ())
     llm.close()
 
 

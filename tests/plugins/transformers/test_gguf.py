@@ -206,6 +206,11 @@ def test_a_file_that_is_not_there_and_a_folder_of_several_are_told(copied: Path,
     assert "there is no file d.gguf in it" in only(make(copied.parent, gguf_file="d.gguf"))
     (tmp_path / "words.txt").write_text("words", encoding="utf-8")
     assert "it is no GGUF file: give a GGUF file, or the folder of a model" in only(make(tmp_path / "words.txt"))
+    (tmp_path / "words.json").write_text("{}", encoding="utf-8")
+    assert "it is no folder; give the folder of a transformers model, or a hub id" in only(
+        make(tmp_path / "words.json")
+    )
+    assert make(tiny() / "config.json").fingerprint()["weights"] == make(tiny()).fingerprint()["weights"]
     assert "revision=main is for hub models; leave it out for a file" in only(make(copied, revision="main"))
 
 
