@@ -8,16 +8,15 @@ Commands of other distributions come in through entry-point groups (name -> clic
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from popbench.cli._process import Interruptions, discard, open_streams, out_of_memory
 from popbench.errors import PopbenchError, UsageError, one_line, unknown
 from popbench.text import visible
 from popbench.versions import __version__
@@ -179,14 +178,19 @@ def main() -> None:
     except UnicodeError as error:  # an argument with bytes that are not text
         status = _complain(f"an argument is no valid text ({one_line(str(error))})", 2)
     except BrokenPipeError:
-        sys.stderr.close()
+        discard(sys.stdout)
         status = 1
     except OSError as error:  # of standard output: errors of files have become popbench's own
-        with suppress(OSError):
-            os.dup2(
-                os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-            )  # else Python would report the error again at exit
+        discard(sys.stdout)
         status = _complain(f"output cannot be written ({one_line(error)})", 1)
+    except (MemoryError, RuntimeError, ImportError) as error:
+        if not out_of_memory(error):
+            raise
+        status = _complain(
+            f"there is too little memory ({one_line(error)}); what is finished is kept, and the same command goes on "
+            "where there is more (ulimit -v says what a process may take)",
+            1,
+        )
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -198,20 +202,13 @@ def console() -> None:
     """
     import threading
 
-    ended: list[int] = []
-
-    def end(number: int, _: object) -> None:
-        ended.append(number)
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:  # `nohup` ignores SIGHUP: keep it so
-            signal.signal(number, end)
+    open_streams()
+    interruptions = Interruptions()
     status: object = 0
     try:
         main()
     except SystemExit as error:
-        status = 128 + ended[0] if ended and error.code == 130 else error.code
+        status = interruptions.end() if error.code == 130 else error.code
     if any(thread.name.startswith("popbench-") for thread in threading.enumerate()):
         sys.stdout.flush()
         sys.stderr.flush()
@@ -220,6 +217,9 @@ def console() -> None:
 
 
 def _complain(message: str, status: int) -> int:
-    for line in message.splitlines():
-        click.echo(f"popbench: {visible(line if len(line) <= _LONGEST else line[: _LONGEST - 1] + '…')}", err=True)
+    try:
+        for line in message.splitlines():
+            click.echo(f"popbench: {visible(line if len(line) <= _LONGEST else line[: _LONGEST - 1] + '…')}", err=True)
+    except OSError:  # nobody reads it
+        discard(sys.stderr)
     return status
