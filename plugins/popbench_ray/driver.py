@@ -29,9 +29,8 @@ from popbench_ray.worker_errors import explain
 
 POLL_SECONDS = 2.0
 _QUIET_SECONDS = 15.0
-"""Seconds after which a quiet worker gets a call of its own. After a break of the network, its connection may be dead at
-the other end only: nothing tells so but sending something, and Ray itself sends nothing for five minutes. (Pings by
-gRPC that are more frequent make its servers close the connection.)"""
+"""Seconds after which a quiet worker gets a call of its own. After a break of the network its connection may be dead at
+the other end only, which shows when something is sent. (More frequent pings of gRPC make its servers hang up.)"""
 _CLOSE_SECONDS = 10.0
 """Seconds for a worker to close its component."""
 KILLED = "it was killed, failed, or ran out of memory"
