@@ -17,7 +17,7 @@ import openai
 
 import popbench
 from popbench import JSON
-from popbench.engines import pacing
+from popbench.engines.pacing import Brake, Pace, backoff, retry_after
 from popbench_openai.accepted import Accepted, ChatRequest
 from popbench_openai.answers import EMPTY_TRIES, NoTextError, read
 from popbench_openai.bodies import json_of
@@ -81,9 +81,9 @@ class Calls:
         self._failed_in_a_row = 0
         self._works = self._writes = False
         self._rejected: Counter[str] = Counter()
-        self._brake = pacing.Brake()
-        self._requests = pacing.Pace(options.requests_per_minute)
-        self._tokens = pacing.Pace(options.tokens_per_minute)
+        self._brake = Brake()
+        self._requests = Pace(options.requests_per_minute)
+        self._tokens = Pace(options.tokens_per_minute)
         self._client: openai.AsyncOpenAI
 
     async def __aenter__(self) -> Calls:
@@ -135,7 +135,7 @@ class Calls:
                 if fault.unexplained:
                     unexplained += 1
                     trial = accepted.next_trial(request, unexplained)
-                wait = pacing.backoff(attempt, fault.retry_after)
+                wait = backoff(attempt, fault.retry_after)
                 passed = time.monotonic() - first
                 # A server that has answered before may come back; else the address is wrong, or it was not started.
                 if fault.unreachable and not self._works:
@@ -218,7 +218,7 @@ class Calls:
                 moved = f"{error.status_code} moved to {headers.get('location', 'an unknown place')}"
                 raise CallError(Kind.FATAL, self._hide(moved), "set base_url= to where it is now") from None
             body = self._read(error.response.content)
-            wait = pacing.retry_after(headers)
+            wait = retry_after(headers)
             raise of_status(error.status_code, body, wait, variable, formatted=formatted, system=system) from None
         except (
             openai.OpenAIError,

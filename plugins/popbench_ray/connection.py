@@ -142,12 +142,16 @@ def ray_problem(address: str | None) -> str | None:
     return None
 
 
-def connect(address: str | None, folder: Path) -> Connection:
+def connect(address: str | None, folder: Path | None) -> Connection:
     """Join a cluster, or start Ray on this machine if `address` is None; raises UnreachableError.
 
     `folder` is for the files of a Ray that is started here: nobody but this user may be able to enter it.
     """
-    connection = _start(folder) if address is None else _join(address)
+    if address is not None:
+        connection = _join(address)
+    else:
+        assert folder is not None
+        connection = _start(folder)
     _keep_signals()
     return connection
 

@@ -6,6 +6,7 @@ few seconds that the cluster answers: if Ray hangs, and these threads with it, t
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -27,6 +28,9 @@ from popbench_ray.worker import Result, Settings, Worker
 from popbench_ray.worker_errors import explain
 
 POLL_SECONDS = 2.0
+_QUIET_SECONDS = 15.0
+"""Seconds after which a quiet worker gets a call of its own. After a break of the network its connection may be dead at
+the other end only, which shows when something is sent. (More frequent pings of gRPC make its servers hang up.)"""
 _CLOSE_SECONDS = 10.0
 """Seconds for a worker to close its component."""
 KILLED = "it was killed, failed, or ran out of memory"
@@ -62,6 +66,8 @@ class Driver:
         self._needs: dict[str, Need] = {}
         self._handles: dict[int, Any] = {}
         self._components: dict[int, str] = {}
+        self._heard: dict[int, float] = {}
+        """When a worker answered last; infinity while a call that tries its connection is out."""
         self._closing_workers: deque[tuple[float, int]] = deque()
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._senders = ThreadPoolExecutor(2, "popbench-ray-send")
@@ -136,6 +142,7 @@ class Driver:
                     ticked = now
                     self._scheduler.tick(now)
                     self._kill_overdue(now)
+                    self._try_quiet(now)
                     if (dead := self._connection.dead_process()) is not None:
                         self._report("crashed", f"Ray's process {dead} on this machine has ended: {KILLED}")
                         return
@@ -185,6 +192,18 @@ class Driver:
         while self._closing_workers and self._closing_workers[0][0] <= now:
             self._end_worker(self._closing_workers.popleft()[1], "it did not close")
 
+    def _try_quiet(self, now: float) -> None:
+        """Call the workers that have been quiet for long: the call fails where the connection is dead."""
+        for number in [number for number, at in self._heard.items() if at + _QUIET_SECONDS < now]:
+            self._heard[number] = math.inf
+            self._call(self._handles[number].alive.remote(), self._tried, number)
+
+    def _tried(self, number: int, _: None, error: BaseException | None) -> None:
+        if error is not None:
+            self._lost(number, error)
+        elif number in self._handles:
+            self._heard[number] = time.monotonic()
+
     def _begin_closing(self) -> None:
         self._closing = True
         if not self._handles:
@@ -225,6 +244,7 @@ class Driver:
             max_task_retries=0,
         ).remote()
         self._handles[number] = handle
+        self._heard[number] = time.monotonic()
         self._components[number] = action.component
         self._sessions[action.component].allow(number, 2 * self._limits.batch)
         self._call(handle.place.remote(self._settings), self._placed, number)
@@ -285,6 +305,8 @@ class Driver:
         elif result.answer is None:
             self._raised(number, result)
         elif self._scheduler.answered(number, item, time.monotonic(), eager=result.eager):
+            if number in self._heard and self._heard[number] < math.inf:
+                self._heard[number] = time.monotonic()
             session = self._sessions[self._components[number]]
             if result.eager:
                 session.allow(number, 2 * self._limits.most)
@@ -319,6 +341,7 @@ class Driver:
 
     def _kill(self, number: int) -> None:
         handle = self._handles.pop(number, None)
+        self._heard.pop(number, None)
         if handle is not None:
             self._sessions[self._components.pop(number)].allow(number, 0)
             with suppress(Exception):  # it is dead already

@@ -161,11 +161,10 @@ class RayEngine(popbench.Engine):
     def _connect(self) -> RayProcess | None:
         with self._lock:
             if self._process is None and self._unreachable is None:
-                address = self.options.address or initialized_address()
-                if (problem := ray_problem(address)) is not None:
+                if (problem := ray_problem(self.options.address)) is not None:
                     self._unreachable = problem
                     return None
-                process = RayProcess(address)
+                process = RayProcess(self.options.address or initialized_address())
                 try:
                     process.connect()
                 except UnreachableError as error:

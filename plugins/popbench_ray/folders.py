@@ -58,7 +58,11 @@ def _in_session(leader: int) -> Iterator[int]:
     for stat in Path("/proc").glob("[0-9]*/stat"):  # where there is none, they end by themselves
         with suppress(OSError, ValueError, IndexError):
             process, (state, _, _, session) = int(stat.parent.name), _status(stat)
-            if session == str(leader) and state != "Z" and process not in (leader, os.getpid()):
+            if session != str(leader) or process in (leader, os.getpid()):
+                continue
+            if (
+                state != "Z" or len(list(stat.with_name("task").iterdir())) > 1
+            ):  # other threads may still hold its files
                 yield process
 
 

@@ -38,7 +38,7 @@ _LOOK_SECONDS = 1.0
 class Host:
     """Has the connection, the driver and the sessions. `folder` is for the files of a Ray that is started here."""
 
-    def __init__(self, link: Link, folder: Path) -> None:
+    def __init__(self, link: Link, folder: Path | None) -> None:
         self._link = link
         self._folder = folder
         self._sending = threading.Lock()
@@ -161,7 +161,8 @@ def main(link: int, folder: str, program: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # The engine decides what a signal to all processes means. (A process that Ray starts has the default again.)
         signal.signal(number, lambda *_: None)
-    Host(Link(link), Path(folder)).serve()
+    own = Path(folder) if folder else None
+    Host(Link(link), own).serve()
     end_session(os.getpid())  # which this process leads, and in which all is that Ray started
-    remove_all(Path(folder))
+    remove_all(own)
     os._exit(0)

@@ -59,10 +59,15 @@ class RayProcess:
         self._replies: dict[int, queue.SimpleQueue[tuple[Any, str | None]]] = {}
         self._sessions: dict[int, Session] = {}
         self._orders: queue.SimpleQueue[tuple[str, int | None, tuple[Any, ...]] | None] = queue.SimpleQueue()
-        self._folder = closed_folder()
+        self._folder = closed_folder() if address is None else None
         ours, theirs = socket.socketpair()
         with theirs:
-            words = [json.dumps([str(path) for path in sys.path]), str(theirs.fileno()), str(self._folder), sys.argv[0]]
+            words = [
+                json.dumps([str(path) for path in sys.path]),
+                str(theirs.fileno()),
+                str(self._folder or ""),
+                sys.argv[0],
+            ]
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _MAIN, *words],
                 pass_fds=(theirs.fileno(),),

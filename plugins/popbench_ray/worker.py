@@ -215,6 +215,9 @@ class Worker:
         self._feed.put(request)
         return await future
 
+    async def alive(self) -> None:
+        """Do nothing: an answer shows that the connection works."""
+
     async def close(self) -> None:
         """Close the component when it has finished its items."""
         self._feed.close()

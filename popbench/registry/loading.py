@@ -10,6 +10,7 @@ import time
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from popbench.errors import UsageError, one_line, unknown
 from popbench.interfaces import Component
@@ -17,6 +18,10 @@ from popbench.registry.registrations import GROUP, KINDS, Plugin, make_component
 from popbench.registry.registry import Registry
 from popbench.specs import ComponentSpec, differing, make_label, parse_spec, write_spec
 from popbench.versions import __version__
+
+
+_MADE: WeakKeyDictionary[Component, str] = WeakKeyDictionary()
+"""The labels of components that `make` returned."""
 
 
 def make(kind: str, spec: str) -> Any:
@@ -27,11 +32,15 @@ def make(kind: str, spec: str) -> Any:
     """
     if kind not in KINDS:
         raise unknown("kind", kind, KINDS)
-    return load_registry().resolve(kind, spec).component
+    resolved = load_registry().resolve(kind, spec)
+    _MADE[resolved.component] = resolved.spec.label
+    return resolved.component
 
 
 def label(component: Component) -> str:
     """Return the name of a component on boards: its own label, or its registered name and the options that differ."""
+    if (made := _MADE.get(component)) is not None:
+        return made
     cls = type(component)
     for registration in load_registry():
         target = registration.target

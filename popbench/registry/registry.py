@@ -177,7 +177,7 @@ def _recorded(text: str, chosen: Mapping[str, JSON], label: str | None) -> str:
     if not chosen:
         return text
     values = {key: value if isinstance(value, str) else json.dumps(value) for key, value in chosen.items()}
-    return text + write_spec("", values if label is None else {**values, "label": label})
+    return text + write_spec("x", values if label is None else {**values, "label": label}).removeprefix("x")
 
 
 def _source_version(cls: type[Component]) -> str:

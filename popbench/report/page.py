@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -224,11 +225,23 @@ def _facts(results: Mapping[str, Any], shown: Sequence[Mapping[str, Any]], run: 
     return facts
 
 
+_TURNING = re.compile("[\\u202a-\\u202e\\u2066-\\u2069]")
+"""What turns the text around it, so that one name would look like another."""
+
+
+def _unturned(value: Any) -> Any:
+    """Return a text with such characters as their codes; anything else, and what is markup already, as it is."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return _TURNING.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), value)
+
+
 @cache
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
+        finalize=_unturned,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -242,7 +255,7 @@ def _text(name: str) -> str:
 def _inert(value: JSON) -> str:
     """Return JSON in which no text can end the script element around it, or start a comment in it."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c")
+    return _TURNING.sub(lambda match: f"\\\\u{ord(match[0]):04x}", text.replace("<", "\\u003c"))
 
 
 def _policy(scripts: Sequence[str]) -> str:

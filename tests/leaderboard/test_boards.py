@@ -65,6 +65,14 @@ def test_nothing_in_a_name_begins_like_an_address(name: str) -> None:
     assert not re.search(r"(?i)www\.|(?:https?|ftp|mailto|xmpp):|@\w", escaped(name))
 
 
+def test_what_turns_text_around_is_shown_as_a_code_on_every_page(tmp_path: Path) -> None:
+    rows = score_rows(("live|pe|g", "e\u202evil|pe|g", "\u2067x|pe|g"), tasks=("t\u202et",))
+    files = board_files(results_of(tmp_path, rows), "Cats")
+    for page in ("README.md", "index.html"):
+        assert not re.search("[\u202a-\u202e\u2066-\u2069]", files[page])
+        assert "u202evil" in files[page]
+
+
 def test_an_address_in_the_description_of_a_board_stays_a_link(tmp_path: Path) -> None:
     files = board_files(results_of(tmp_path, score_rows()), "Cats", ["See https://cats.example."])
     assert "See https://cats.example." in files["README.md"]

@@ -56,9 +56,9 @@ class Nodes:
         self.address = self._hear()
         self.add()
 
-    def add(self, cpus: int = 1) -> str:
-        """Start another node; returns what `kill` takes."""
-        return self._tell(f"add {cpus}")
+    def add(self, cpus: int = 1, **environment: str) -> str:
+        """Start another node, with more variables in its environment; returns what `kill` takes."""
+        return self._tell(" ".join(["add", str(cpus), *(f"{name}={value}" for name, value in environment.items())]))
 
     def kill(self, node: str) -> None:
         """End a node's processes as a power cut does."""

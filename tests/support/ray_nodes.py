@@ -1,6 +1,6 @@
 """A program that runs a Ray cluster of several nodes on 127.0.0.1, in its own folder.
 
-It carries out the lines of its standard input (`add CPUS`, `kill NODE`) and answers each. At its end everything is
+It carries out the lines of its standard input (`add CPUS NAME=VALUE...`, `kill NODE`) and answers each. At its end everything is
 killed.
 """
 
@@ -31,9 +31,10 @@ def main(temporary: str) -> None:
     try:
         print(cluster.address, file=answers)
         for line in sys.stdin:
-            word, number = line.split()
+            word, number, *variables = line.split()
             if word == "add":
-                nodes.append(cluster.add_node(num_cpus=int(number), wait=True))
+                environment = dict(variable.split("=") for variable in variables)
+                nodes.append(cluster.add_node(num_cpus=int(number), wait=True, env_vars=environment))
                 print(len(nodes) - 1, file=answers)
             else:
                 cluster.remove_node(nodes[int(number)], allow_graceful=False)

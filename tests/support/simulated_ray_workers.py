@@ -9,7 +9,7 @@ from typing import Any
 
 from popbench_ray.nodes import Need, Size
 from popbench_ray.scheduling import Scheduler
-from popbench_ray.state import End, Fail, Limits, Send, Start, Stop
+from popbench_ray.state import End, Fail, Leave, Limits, Send, Start, Stop
 
 SIZES = {"cpu": Size(cpus=4, memory=100), "gpu": Size(cpus=2, gpus=2, memory=100), "big": Size(cpus=1, gpus=4)}
 
@@ -42,6 +42,7 @@ class SimulatedCluster:
         self.outcomes: dict[str, dict[Any, str]] = {component: {} for component in needs}
         self.added: dict[str, list[Any]] = {component: [] for component in needs}
         self.ends: dict[str, list[str | None]] = {component: [] for component in needs}
+        self.left: list[str] = []
         self.completed: set[str] = set()
         self.tried: Counter[Any] = Counter()
         for component, need in needs.items():
@@ -73,6 +74,8 @@ class SimulatedCluster:
                 case Fail():
                     assert action.item not in self.outcomes[action.component]
                     self.outcomes[action.component][action.item] = action.error
+                case Leave():
+                    self.left.append(action.why)
                 case End():
                     self.ends[action.component].append(action.error)
         self.check_room()

@@ -27,15 +27,13 @@ pytestmark = pytest.mark.timeout(120)
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    """Two nodes with one processor each, and a connection that all tests share."""
+    """Two nodes with one processor each."""
     folder = tmp_path_factory.mktemp("raytest")
     ray_cluster.distribute(folder)
     with ray_cluster.surroundings(folder):
         made = Nodes(folder)
         try:
-            with engine(folder / "none", address=made.address) as kept:
-                assert kept.check() == []
-                yield made
+            yield made
         finally:
             made.close()
 
@@ -135,6 +133,20 @@ def test_a_component_that_cannot_be_made_or_is_another_one_ends_in_its_own_words
         monkeypatch.setenv("RAYTEST_WEIGHTS", "others")
         (told,) = made.lacks(fine, create(fine))
         assert told.endswith(": weights is 'same' there and 'others' here")
+
+
+@pytest.mark.slow
+def test_a_node_on_which_a_component_differs_is_left_out_with_a_line(nodes: Nodes, tmp_path: Path) -> None:
+    other = nodes.add(RAYTEST_WEIGHTS="others")
+    spec = resolve("generator", "scripted,seconds=0.5")
+    with engine(tmp_path / "far", address=nodes.address) as made:
+        mapped = Mapped(made, spec, requests(["lake"] * 30))
+        (line,) = await_(made.notices)
+        assert len(mapped.done()) == 30
+        assert made.notices() == [], "told once"
+    nodes.kill(other)
+    assert line.startswith("generator scripted: it differs on node ")
+    assert line.endswith(": weights is 'others' there and 'same' here: that node is left out")
 
 
 @pytest.mark.slow

@@ -175,6 +175,7 @@ def test_a_node_on_which_a_component_does_not_work_is_left_out() -> None:
             made.go_on(number)
     assert losses <= 3
     assert set(made.outcomes["gen"].values()) == {"ok"}
+    assert made.left == ["on node bad, no driver, again and again"]
 
 
 def test_a_node_that_has_another_component_is_left_out_and_the_lane_ends_where_no_node_is_left() -> None:
@@ -189,6 +190,7 @@ def test_a_node_that_has_another_component_is_left_out_and_the_lane_ends_where_n
         else:
             made.go_on(number)
     assert differing == 2, "nothing more was started there"
+    assert made.left == ["it differs on node bad"], "told once"
     assert not made.ends["gen"]
     made.resize({"bad": Size(gpus=2), "other": Size(gpus=1)})
     (last,) = made.workers

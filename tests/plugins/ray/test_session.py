@@ -7,12 +7,16 @@ import threading
 
 import popbench
 from popbench.registry import load_registry
-from popbench_ray.session import Session, feed
+from popbench_ray.session import FarSession, Session, feed
 from ray_cluster import await_
 
 
+def _spec() -> popbench.ComponentSpec:
+    return load_registry().resolve("generator", "kinetic").spec
+
+
 def _session() -> Session:
-    return Session(load_registry().resolve("generator", "kinetic").spec, {})
+    return Session(_spec())
 
 
 class Feeding(threading.Thread):
@@ -63,11 +67,13 @@ def test_the_room_of_a_worker_goes_with_it() -> None:
 
 
 def test_a_call_counts_on_the_workers_that_are_there_from_the_one_before() -> None:
-    before, session = _session(), _session()
+    session = _session()
+    before = FarSession(_spec(), {}, lambda *_: None)
     before.allow(1, 512)
     before.allow(2, 4)
     before.allow(2, 0)
-    session.inherit(before)
+    far = FarSession(_spec(), {}, lambda event, *values: getattr(session, event)(*values))
+    far.inherit(before)
     feeding = Feeding(session)
     assert feeding.holds(1024)
     session.allow(1, 0)

@@ -18,7 +18,7 @@ import pytest
 import popbench
 import ray_cluster
 from popbench.registry import create, load_registry
-from popbench_ray.connection import UnreachableError, connect, ray_problem
+from popbench_ray.connection import ray_problem
 from popbench_ray.engine import RayEngine
 from popbench_ray.folders import PREFIX, WorkerFolder, remove_stale_folders
 from popbench_ray.worker import Settings, Worker
@@ -40,6 +40,13 @@ async def _ready(kind: str, text: str) -> Any:
 
 def _kept(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def test_another_version_of_popbench_is_told_before_anything_is_made_of_it() -> None:
+    nowhere = popbench.ComponentSpec("generator", "nowhere", {}, "nowhere", "nowhere")
+    result = asyncio.run(Worker().prepare(nowhere, {}, "0.0.9"))
+    assert result.differs
+    assert result.raised == f"popbench is {popbench.__version__} there and 0.0.9 here"
 
 
 @pytest.mark.parametrize("case", ["never placed", "never prepared", "another component", "cannot be made", "at work"])
@@ -183,9 +190,6 @@ def test_a_ray_too_old_for_the_token_it_is_to_ask_for_is_refused_in_one_line(
     if mode is not None:
         monkeypatch.setenv("RAY_AUTH_MODE", mode)
     assert RayEngine(RayEngine.Options(address=address)).check() == [told]
-    with pytest.raises(UnreachableError) as refused:
-        connect(address)
-    assert str(refused.value) == told
     (tmp_path / "_private" / "authentication").mkdir(parents=True)
     assert ray_problem(address) is None
 
