@@ -19,7 +19,6 @@ from popbench.registry.registry import Registry
 from popbench.specs import ComponentSpec, differing, make_label, parse_spec, write_spec
 from popbench.versions import __version__
 
-
 _MADE: WeakKeyDictionary[Component, str] = WeakKeyDictionary()
 """The labels of components that `make` returned."""
 

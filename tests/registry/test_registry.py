@@ -84,7 +84,9 @@ def test_a_preset_that_the_class_refuses_is_told_where_it_is_used() -> None:
 
 
 def test_a_lazy_target_is_imported_when_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "lazy_target_module.py").write_text("from tests.registry.test_registry import Echo\nclass Lazy(Echo): 'Lazy.'\n")
+    (tmp_path / "lazy_target_module.py").write_text(
+        "from tests.registry.test_registry import Echo\nclass Lazy(Echo): 'Lazy.'\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
     registry = added(llms(echo=Echo, lazy="lazy_target_module:Lazy"))
