@@ -113,6 +113,20 @@ def credentials_in(value: JSON, place: str = "", *, random: bool = False, named:
         yield place
 
 
+def names_credential(text: str) -> bool:
+    """Return whether a name, such as a label with options, holds a credential: `m[extra_body={"token":"..."}]`."""
+    if secret_value(text):
+        return True
+    for start in (match.start() for match in re.finditer(r"[{\[]", text)):
+        try:
+            value, _ = json.JSONDecoder().raw_decode(text, start)
+        except (ValueError, RecursionError):
+            continue
+        if any(credentials_in(value)):
+            return True
+    return False
+
+
 def _parsed(text: str) -> JSON:
     """Return the object or list that a text writes as JSON; None if it is another text."""
     if text.strip()[:1] not in ("{", "["):

@@ -9,7 +9,7 @@ import pytest
 
 from command_line import in_process
 from openai_servers import holders
-from popbench.credentials import credentials_in, random_value, secret_name, secret_value
+from popbench.credentials import credentials_in, names_credential, random_value, secret_name, secret_value
 
 NAMES = [
     "token", "access_token", "accessToken", "auth", "X-Auth", "Authorization", "authentication", "key", "api_key",
@@ -63,6 +63,13 @@ def test_the_places_of_credentials_are_told_at_any_depth() -> None:
     assert list(credentials_in(given)) == [
         "headers.Authorization", "a.token", "a.auth.user.name", "pin.password", "the name of an option",
     ]  # fmt: skip
+
+
+def test_a_label_with_a_credential_in_its_options_is_known() -> None:
+    assert names_credential('m[extra_body={"a":1,"token":"abc"},seed=false]|basic|ltx')
+    assert names_credential("sk-0123456789abc|basic|ltx")
+    for label in ('m[extra_body={"reasoning_effort":"low"}]|pe[k=20]|ltx', "m[temperature=0.2]|basic|a{b", "human"):
+        assert not names_credential(label)
 
 
 SECRET = "Hx7Kq2Lm9Vb4"

@@ -157,8 +157,10 @@ def usage_of(body: Mapping[str, JSON], choice: JSON) -> dict[str, int] | None:
     if thought is None:
         thought = _counted(usage, "reasoning_tokens", "reasoningTokens")
     if total is not None and read is not None:
-        beyond = total - read - (written or 0)
-        if beyond > 0 and beyond != _cached(usage):
+        beyond, cached = total - read - (written or 0), _cached(usage)
+        if beyond == cached + (thought or 0):  # a cached part of the prompt may be counted outside, too
+            beyond -= cached
+        if beyond > 0:
             written = (written or 0) + beyond
     if thought is not None and written is not None and thought > written:
         written += thought

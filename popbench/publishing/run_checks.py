@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from popbench.credentials import names_credential
 from popbench.errors import PopbenchError, UsageError, damage, one_line, unknown
 from popbench.files import read_json, sha256
 from popbench.keys import digest
@@ -138,6 +139,8 @@ def lacking(run: PublishedRun) -> Iterator[str]:
     run_json, limit, shard = run.run_json, run.run_json["config"].get("limit"), run.run_json["config"].get("shard")
     repeats = run_json["config"]["repeats"]
     counts = Counter((sample.system, sample.task) for sample in run.samples)
+    if any(map(names_credential, run.systems)):
+        yield "the name of a system holds what looks like a credential, which would be published: run it again without"
     for task in sorted({sample.task for sample in run.samples}):
         n, prompts = run_json["tasks"][task]["n"], run_json["tasks"][task]["prompts"]
         if limit is not None or n < prompts:

@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import made_boards
 import popbench_runs
 from command_line import Done, Run
 from made_boards import begin, edit, edit_samples, evaluate, submissions, tree
+from popbench.publishing.run_checks import lacking, read_run
 
 
 @pytest.fixture
@@ -32,6 +34,14 @@ def reasons(done: Done, board: Path, before: Any) -> list[str]:
     assert lines
     assert all(line.startswith("popbench: ") for line in lines)
     return [line.partition(": ")[2].partition(": ")[2] for line in lines]
+
+
+def test_a_run_made_before_whose_names_hold_a_credential_is_refused(made: Path) -> None:
+    run = read_run(made / "one")
+    samples = [replace(sample, system=f'm[extra_body={{"auth":"x{n}"}}]|b|g') for n, sample in enumerate(run.samples)]
+    assert not [line for line in lacking(run) if "credential" in line]
+    (line,) = [line for line in lacking(replace(run, samples=samples)) if "credential" in line]
+    assert "auth" not in line
 
 
 # -- what is added
