@@ -7,6 +7,7 @@ a test here fails, files that people have would be read in another way, or their
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import shlex
@@ -20,7 +21,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import popbench_tasks
 import pytest
 
 from command_line import Run, in_process
@@ -65,10 +65,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (copy / "out").mkdir()
     about = copy / "runs/people/run.json"
     about.write_text(about.read_text(encoding="utf-8").replace(ANYWHERE, str(copy)), encoding="utf-8")
-    tasks = tmp_path / "tasks"
-    shutil.copytree(Path(popbench_tasks.__file__).parent, tasks, ignore=shutil.ignore_patterns("__pycache__"))
+    tasks, installed = tmp_path / "tasks", importlib.import_module("popbench_tasks")
+    shutil.copytree(EARLIER.parents[2] / "tasks", tasks, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(EARLIER / "templates", tasks / "popcorn/templates", dirs_exist_ok=True)
-    monkeypatch.setattr(popbench_tasks, "__file__", str(tasks / "__init__.py"))
+    monkeypatch.setattr(installed, "__file__", str(tasks / "__init__.py"))
     load_registry.cache_clear()
     yield copy
     load_registry.cache_clear()

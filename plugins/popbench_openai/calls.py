@@ -17,7 +17,7 @@ import openai
 
 import popbench
 from popbench import JSON
-from popbench.engines.pacing import Brake, Pace, backoff, retry_after
+from popbench.engines import Brake, Pace, backoff, retry_after
 from popbench_openai.accepted import Accepted, ChatRequest
 from popbench_openai.answers import EMPTY_TRIES, NoTextError, read
 from popbench_openai.bodies import json_of

@@ -11,10 +11,12 @@ from popbench.engines.component_thread import ComponentThread
 from popbench.engines.concurrency import concurrently
 from popbench.engines.load_lock import LoadLock
 from popbench.engines.local import LocalEngine
+from popbench.engines.pacing import Brake, Pace, backoff, retry_after
 from popbench.engines.retry import Retry
 
 __all__ = [
-    "ComponentThread", "LoadLock", "LocalEngine", "Rendered", "Retry", "Running", "answers", "concurrently",
+    "Brake", "ComponentThread", "LoadLock", "LocalEngine", "Pace", "Rendered", "Retry", "Running", "answers", "backoff",
+    "concurrently", "retry_after",
 ]  # fmt: skip
 
 Running = ComponentThread

@@ -6,9 +6,14 @@ with tables of `stages`; `console` prints texts of others so that they cannot st
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from popbench.progress.base import Progress
 
-__all__ = ["Progress", "make_progress"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Progress", "make_console", "make_progress"]
 
 
 def make_progress() -> Progress:
@@ -16,3 +21,10 @@ def make_progress() -> Progress:
     from popbench.progress import live
 
     return live.make_progress()
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """Make a console of rich for a command's output: texts are printed as they are, and cannot steer the terminal."""
+    from popbench.progress import console
+
+    return console.make_console(stderr=stderr)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import popbench_tasks
 import pytest
 
 from popbench.planning.config import EvalConfig
@@ -302,7 +301,7 @@ def test_the_examples_that_messages_show_are_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["basic", "pe"])
 def test_the_example_of_the_papers_templates_is_found(mode: str) -> None:
-    made = Template(Path(popbench_tasks.__file__).parent / "llmpopcorn/templates" / f"{mode}.j2")
+    made = Template(Path(__file__).parents[2] / "tasks/llmpopcorn/templates" / f"{mode}.j2")
     (found,) = made.examples(made.render(PROMPT, DraftRules(), ()))
     assert found.title == "The Lighthouse That Learned to Wink"
 

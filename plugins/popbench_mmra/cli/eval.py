@@ -44,7 +44,7 @@ def _eval(progress: Progress, model: Path, given: dict[str, Any]) -> int:
     import json
 
     from popbench.errors import UsageError
-    from popbench.progress.console import make_console
+    from popbench.progress import make_console
     from popbench_mmra import folder as folders
     from popbench_mmra.corpora import find_source
     from popbench_mmra.encoders import find_encoders

@@ -172,7 +172,7 @@ def show(card: Mapping[str, Any], folder: Path, *, as_json: bool) -> None:
     """Print the result: the card as JSON, or its metrics and the next command."""
     import json
 
-    from popbench.progress.console import make_console
+    from popbench.progress import make_console
     from popbench_mmra.card_text import quality
 
     if as_json:
