@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -11,6 +12,9 @@ from popbench.records import Message
 Form: TypeAlias = Callable[[Sequence[Message]], list[Mapping[str, Any]]]
 """Turns messages into what a template is given."""
 
+_PRINTED = re.compile(r"""['"]type['"]:\s*['"]text['"]""")
+_ESCAPES = {"\\n": "\n", '\\"': '"', "\\t": "\t"}
+"""What JSON writes in the place of some characters."""
 _CHUNK = 6
 """Words that are looked for together."""
 _KEPT = 0.9
@@ -64,7 +68,7 @@ VARIABLES: Sequence[Mapping[str, Any]] = ({}, {"tools": [], "documents": []})
 
 
 def _probe(role: str) -> Message:
-    """Return a message as long as real ones. Its line breaks show a template that prints Python's form of a list."""
+    """Return a message as long as real ones, of words that are in no template."""
     words = [f"{role}{number}" for number in range(600)]
     lines = [" ".join(words[start : start + 10]) for start in range(0, len(words), 10)]
     return Message(role=role, content="\n".join(lines))
@@ -73,17 +77,32 @@ def _probe(role: str) -> Message:
 PROBES: Sequence[Message] = (_probe("system"), _probe("user"))
 
 
+def prints_parts(prompt: str) -> bool:
+    """Return whether a template has printed a list of parts as it is, in place of the text in it."""
+    return _PRINTED.search(prompt) is not None
+
+
 def lost(prompt: str, messages: Sequence[Message]) -> str | None:
     """Return in a few words what a rendered prompt lacks of the messages; None if it holds them.
 
-    Spaces and line breaks do not count. The end of a message has to be there, since it says what to answer.
+    Case, spaces, line breaks and their escapes in JSON do not count. The end of a message has to be there, since it
+    says what to answer.
     """
-    held = f" {' '.join(prompt.split())} "
+    held = _folded(prompt)
+    if any(escape in prompt for escape in _ESCAPES):
+        unescaped = prompt
+        for escape, character in _ESCAPES.items():
+            unescaped = unescaped.replace(escape, character)
+        held += _folded(unescaped)
     for message in reversed(messages):
-        words = message["content"].split()
+        words = _folded(message["content"]).split()
         chunks = [" ".join(words[start : start + _CHUNK]) for start in range(0, len(words), _CHUNK)]
         found = [chunk in held for chunk in chunks]
         if not chunks or (found[-1] and sum(found) >= _KEPT * len(found)):
             continue
         return f"leaves out the {message['role']}'s text" if not any(found) else f"cuts the {message['role']}'s text"
     return None
+
+
+def _folded(text: str) -> str:
+    return f" {' '.join(text.casefold().split())} "

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 import popbench
-from popbench_transformers.chat_forms import FORMS, PROBES, VARIABLES, Form, lost, plain
+from popbench_transformers.chat_forms import FORMS, PROBES, VARIABLES, Form, lost, plain, prints_parts
 
 THINK_OPENED = re.compile(r"<think(?:ing)?>\s*$", re.IGNORECASE)
 THINK_CLOSED = re.compile(r"</think(?:ing)?>\s*$", re.IGNORECASE)
@@ -95,14 +95,15 @@ class ChatFormat:
             self._variables = {**variables, **given}
             for form in FORMS:
                 try:
-                    left_out = lost(self._render(form(PROBES)), PROBES)
+                    prompt = self._render(form(PROBES))
                 except Exception as error:  # templates raise errors of any kind
                     raised = raised or " ".join(str(error).split())[:200] or type(error).__name__
                     continue
-                if left_out is None:
+                left_out = lost(prompt, PROBES)
+                if left_out is None and not prints_parts(prompt):
                     self._form = form
                     return None
-                lacks = lacks or f"it {left_out}, given as text and as parts"
+                lacks = lacks or f"it {left_out or 'prints lists of parts'}, given as text and as parts"
         self._variables = given
         return f"{lacks or raised}: {_REMEDY}"
 
