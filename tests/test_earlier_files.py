@@ -60,14 +60,14 @@ same_packages = pytest.mark.skipif(
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the earlier files, in another place than they were made in, and the templates of that time."""
     copy = tmp_path / "copy"
-    left_out = shutil.ignore_patterns("expected", "make.py", "templates", "__pycache__")
+    left_out = shutil.ignore_patterns("expected", "make.py", "popcorn_templates", "__pycache__")
     shutil.copytree(EARLIER, copy, ignore=left_out, copy_function=shutil.copyfile)
     (copy / "out").mkdir()
     about = copy / "runs/people/run.json"
     about.write_text(about.read_text(encoding="utf-8").replace(ANYWHERE, str(copy)), encoding="utf-8")
     tasks, installed = tmp_path / "tasks", importlib.import_module("popbench_tasks")
     shutil.copytree(EARLIER.parents[2] / "tasks", tasks, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(EARLIER / "templates", tasks / "popcorn/templates", dirs_exist_ok=True)
+    shutil.copytree(EARLIER / "popcorn_templates", tasks / "popcorn/templates", dirs_exist_ok=True)
     monkeypatch.setattr(installed, "__file__", str(tasks / "__init__.py"))
     load_registry.cache_clear()
     yield copy
