@@ -206,24 +206,26 @@ class TransformersLLM(popbench.LLM):
         if row.error is not None:
             return popbench.Failure(row.chat.id, row.error, seconds=row.seconds, peak_memory_mb=row.peak_memory_mb)
         text = loaded.format.decode(row.tokens)
-        # a draft inside unfinished thoughts is not the answer
-        thoughts = text.strip() if row.thinking and not closes_thoughts(text) else None
+        thoughts = None
+        if row.thinking and not closes_thoughts(text):  # a draft inside unfinished thoughts is not the answer
+            text, thoughts = "", text.strip()
         return popbench.Completion(
             row.chat.id,
-            text if thoughts is None else "",
+            text,
             thoughts or None,
             usage={"input": len(row.prompt), "output": len(row.tokens)},
             seconds=row.seconds,
             peak_memory_mb=row.peak_memory_mb,
-            remarks=(self._cut_by(row),) if row.cut else (),
+            remarks=(self._cut_by(row, text),) if row.cut else (),
             cut=row.cut,
         )
 
-    def _cut_by(self, row: Row) -> str:
+    def _cut_by(self, row: Row, text: str) -> str:
         """Return which limit cut an answer, in words that are the same for all answers that it cuts."""
+        before = "" if text.strip() else " before any answer"
         if row.budget < self.options.max_new_tokens:
-            return "answer cut at the end of the model's context"
-        return f"answer cut at max_new_tokens={self.options.max_new_tokens}"
+            return f"cut at the end of the context{before}: choose a smaller RAG size, or a model with a longer context"
+        return f"cut at the limit of tokens{before}: allow more with max_new_tokens="
 
 
 def _out_of_memory(row: Row) -> popbench.Failure:

@@ -188,7 +188,11 @@ def test_only_new_tokens_are_in_the_answer_and_all_are_counted() -> None:
     assert answer.usage["output"] == 5
     assert "micro-videos" not in answer.text
     assert "assistant" not in answer.text
-    assert (answer.cut, answer.remarks, answer.notes) == (True, ("answer cut at max_new_tokens=5",), ())
+    assert (answer.cut, answer.remarks, answer.notes) == (
+        True,
+        ("cut at the limit of tokens: allow more with max_new_tokens=",),
+        (),
+    )
     llm.close()
 
 
