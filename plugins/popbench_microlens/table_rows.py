@@ -61,8 +61,8 @@ class TableRows:
                 try:
                     if option == "popularity":
                         count = popularity(value, form)
-                        if watch is not None and isinstance(value, str):
-                            watch.see(value)
+                        if watch is not None and isinstance(value, str | int):
+                            watch.see(str(value))
                     else:
                         values[option] = self._value(option, value)
                 except BadValueError as error:
