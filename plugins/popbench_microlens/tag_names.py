@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from popbench.errors import UsageError, damage
-from popbench.files import read_text
 from popbench.tables import FORMATS, TableFile, parse_json, text_of
 from popbench_microlens.lines import unreadable
 
 _LARGEST = 2**24
+"""Bytes of a JSON file that are read; a longer one is then no JSON."""
 ENDINGS = (".json", *FORMATS)
 
 
@@ -35,7 +35,7 @@ def read_names(path: Path) -> Mapping[str, str]:
 
 def _of_json(path: Path) -> Iterator[tuple[str, str]]:
     try:
-        content = parse_json(read_text(path, _LARGEST))
+        content = parse_json(path.read_bytes()[:_LARGEST].decode("utf-8-sig"))
         items = content.get("items", content) if isinstance(content, dict) else content
         if isinstance(items, dict):
             items = [{"id": id_, "name": name} for id_, name in items.items()]
