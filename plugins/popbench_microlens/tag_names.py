@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from popbench.errors import UsageError, damage
+from popbench.errors import UsageError
 from popbench.tables import FORMATS, TableFile, parse_json, text_of
 from popbench_microlens.lines import unreadable
 
@@ -40,13 +40,14 @@ def _of_json(path: Path) -> Iterator[tuple[str, str]]:
         if isinstance(items, dict):
             items = [{"id": id_, "name": name} for id_, name in items.items()]
         if not isinstance(items, list):
-            raise ValueError("expected an object of names by id, or a list of objects with id and name")
+            raise TypeError(type(items))
         for item in items:
             yield text_of(item["id"]).strip(), text_of(_name(item)).strip()
     except OSError as error:
         raise unreadable(path, error) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UsageError(f"{path}: holds no names of tags ({damage(error)})") from error
+        expected = "a JSON object of names by id, or a list of objects with id and name"
+        raise UsageError(f"{path}: holds no names of tags: expected {expected}") from error
 
 
 def _name(item: Mapping[str, Any]) -> Any:
