@@ -36,11 +36,11 @@ class Quotes:
 
     def see(self, texts: Iterable[str]) -> None:
         """Take note of texts."""
-        for text in texts:
-            if text.startswith('"'):
-                whole = _QUOTED.fullmatch(text) is not None
+        for cell in texts:
+            if cell.startswith('"'):
+                whole = _QUOTED.fullmatch(cell) is not None
                 self._loose = self._loose or not whole
-                self._doubled = self._doubled or (whole and '""' in text[1:-1])
+                self._doubled = self._doubled or (whole and '""' in cell[1:-1])
 
     @property
     def are_of_csv(self) -> bool:
