@@ -24,7 +24,7 @@ from popbench_microlens.hub import HubData
 from popbench_microlens.lines import unreadable
 from popbench_microlens.microlens import DATA_SET, MicroLens
 from popbench_microlens.table_options import LATER, TableOptions
-from popbench_microlens.table_rows import Row, TableRows
+from popbench_microlens.table_rows import Quotes, Row, TableRows
 from popbench_microlens.tag_names import ENDINGS, read_names
 from popbench_microlens.tally import Tally
 from popbench_microlens.values import folder_problem, is_there
@@ -123,8 +123,13 @@ class Table(DataCorpus):
         except (OSError, ValueError) as error:
             raise unreadable(path, error) from error
 
+    @property
+    def _has_plain_quotes(self) -> bool:
+        """Whether quotes are ordinary characters, since the file is TSV and nothing else was said."""
+        return self._local and self._path.suffix.lower() == ".tsv" and self.options.quoting is None
+
     def _reads_quotes_as_text(self) -> bool:
-        if self._path.suffix.lower() != ".tsv" or self.options.quoting is not None:
+        if not self._has_plain_quotes:
             return False
         with self._path.open("rb") as file:
             return any(b'"' in block for block in iter(lambda: file.read(2**20), b""))
@@ -192,7 +197,10 @@ class Table(DataCorpus):
         chosen = rows.chosen() if given.dedupe else None
         faults, folder, watch = Faults(given.path), self._folder(), PointWatch(given.form, counts=True)
         seen: dict[str, int] = {}
+        quotes = Quotes()
         for row in rows.valid(faults, watch):
+            if self._has_plain_quotes:
+                quotes.see(row.values.values())
             if chosen is not None:
                 if chosen.get(row.id) != row.number:
                     fate = f"left out for another of the same id (dedupe={given.dedupe})"
@@ -213,6 +221,8 @@ class Table(DataCorpus):
         if faults and (given.on_error == "fail" or not rows.number):
             raise faults.error(rows.number)
         faults.report(tally)
+        if quotes.are_of_csv:
+            tally.add_line(f"{given.path}: its quotes look like those of CSV: quoting=strict reads them so")
         if not rows.number:
             raise UsageError(f"{given.path}: no rows")
 

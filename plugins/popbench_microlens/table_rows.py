@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from popbench_microlens.faults import Faults
 from popbench_microlens.table_options import TableOptions
 from popbench_microlens.values import BadValueError, popularity, text
 
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _PARTS = {"train": "train", "valid": "valid", "validation": "valid", "test": "test"}
 
 
@@ -24,6 +26,26 @@ class Row:
     part: str
     popularity: int | float
     values: Mapping[str, str]
+
+
+class Quotes:
+    """Watches texts in which quotes are ordinary characters, to find out whether they are those of CSV after all."""
+
+    def __init__(self) -> None:
+        self._doubled = self._loose = False
+
+    def see(self, texts: Iterable[str]) -> None:
+        """Take note of texts."""
+        for cell in texts:
+            if cell.startswith('"'):
+                whole = _QUOTED.fullmatch(cell) is not None
+                self._loose = self._loose or not whole
+                self._doubled = self._doubled or (whole and '""' in cell[1:-1])
+
+    @property
+    def are_of_csv(self) -> bool:
+        """Whether all quoted texts are quoted as in CSV, and one has a quote in it, which is doubled there."""
+        return self._doubled and not self._loose
 
 
 class TableRows:
@@ -61,8 +83,8 @@ class TableRows:
                 try:
                     if option == "popularity":
                         count = popularity(value, form)
-                        if watch is not None and isinstance(value, str):
-                            watch.see(value)
+                        if watch is not None and isinstance(value, str | int):
+                            watch.see(str(value))
                     else:
                         values[option] = self._value(option, value)
                 except BadValueError as error:

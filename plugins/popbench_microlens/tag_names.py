@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from popbench.errors import UsageError, damage
-from popbench.files import read_text
+from popbench.errors import UsageError
 from popbench.tables import FORMATS, TableFile, parse_json, text_of
 from popbench_microlens.lines import unreadable
 
 _LARGEST = 2**24
+"""Bytes of a JSON file that are read; a longer one is then no JSON."""
 ENDINGS = (".json", *FORMATS)
 
 
@@ -35,18 +35,19 @@ def read_names(path: Path) -> Mapping[str, str]:
 
 def _of_json(path: Path) -> Iterator[tuple[str, str]]:
     try:
-        content = parse_json(read_text(path, _LARGEST))
+        content = parse_json(path.read_bytes()[:_LARGEST].decode("utf-8-sig"))
         items = content.get("items", content) if isinstance(content, dict) else content
         if isinstance(items, dict):
             items = [{"id": id_, "name": name} for id_, name in items.items()]
         if not isinstance(items, list):
-            raise ValueError("expected an object of names by id, or a list of objects with id and name")
+            raise TypeError(type(items))
         for item in items:
             yield text_of(item["id"]).strip(), text_of(_name(item)).strip()
     except OSError as error:
         raise unreadable(path, error) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UsageError(f"{path}: holds no names of tags ({damage(error)})") from error
+        expected = "a JSON object of names by id, or a list of objects with id and name"
+        raise UsageError(f"{path}: holds no names of tags: expected {expected}") from error
 
 
 def _name(item: Mapping[str, Any]) -> Any:

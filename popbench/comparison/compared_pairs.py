@@ -12,7 +12,7 @@ import numpy as np
 from popbench.errors import UsageError, unknown
 from popbench.records import JSON
 from popbench.scores.rows import ERROR, ScoreRow
-from popbench.scores.scores import Block, Scores, blocks, check_rows
+from popbench.scores.scores import MAX_SYSTEMS, Block, Scores, blocks, check_rows
 from popbench.scores.sources import read_source
 
 SIDES = ("before", "after")
@@ -80,6 +80,8 @@ def pair_systems(before: Side, after: Side, wanted: Sequence[str]) -> Pairs:
                 raise UsageError(f"--system {_shown(pair)} is given twice")
         return sorted(pairs)
     shared = sorted(set(ours) & set(theirs))
+    if len(shared) > MAX_SYSTEMS:
+        raise UsageError(f"{len(shared):,} systems to compare, of {MAX_SYSTEMS:,} at most: name some with --system ID")
     if shared:
         return [(system, system) for system in shared]
     if len(ours) == len(theirs) == 1:

@@ -16,7 +16,7 @@ from popbench.leaderboard.results import compute
 from popbench.records import Sample, parts_of
 from popbench.runs.run_json import FILE, ModeEntry, RunJson, read_finished
 from popbench.runs.samples import read_jsonl
-from popbench.scores.scores import Scores, blocks, merge
+from popbench.scores.scores import Scores, blocks, check_systems, merge
 from popbench.scores.sources import read_source
 
 
@@ -106,6 +106,7 @@ def read_evidence(sources: Sequence[Path], predictor: str | None = None, *, comm
     if predictor is not None and predictor not in names:
         raise unknown("predictor", predictor, names, "in --predictor")
     chosen = merged[names.index(predictor or names[0])]
+    check_systems([chosen])
     if not any(parts_of(row.system) for row in chosen.rows):
         raise UsageError(
             f"{chosen.source}: no system is made of LLM, mode and generator: the paper's tables compare these "

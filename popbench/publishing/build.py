@@ -11,12 +11,9 @@ from popbench.files import read_json, write_files
 from popbench.leaderboard.results import compute
 from popbench.publishing.pages import NAMES, board_files
 from popbench.scores.score_files import PLAIN
-from popbench.scores.scores import Scores
+from popbench.scores.scores import check_systems
 from popbench.scores.sources import read_all
 from popbench.tables import NumberForm
-
-MAX_SYSTEMS = 500
-"""Systems of a board: 500 are 124,750 pairs, which take some 25 seconds and 0.4 GB."""
 
 
 def build_board(
@@ -35,21 +32,10 @@ def build_board(
     """
     _check_out(out)
     scores = read_all(sources, form)
-    _check_systems(scores)
+    check_systems(scores)
     results = compute(scores, common=common)
     write_files(out, board_files(results, title))
     return results
-
-
-def _check_systems(all_scores: Sequence[Scores]) -> None:
-    """Raise UsageError for more systems than a board can compare pair by pair."""
-    for scores in all_scores:
-        count = len(scores.table.system_names)
-        if count > MAX_SYSTEMS:
-            raise UsageError(
-                f"{scores.source}: {count:,} systems, of {MAX_SYSTEMS:,} on a board at most, which compares all pairs: "
-                "leave some out, or rank parts of them"
-            )
 
 
 def _check_out(out: Path) -> None:

@@ -84,8 +84,8 @@ def _check_columns(path: Path, columns: Mapping[str, None]) -> None:
     for column in _COLUMNS:
         if column in by_fold:  # a board without its categories, or its demo flag, would look like any other
             other = by_fold[column]
-            problem = f"stands beside {column!r}" if column in columns else f"is not read: is it {column!r}?"
-            raise UsageError(f"{path}: column {other!r} {problem} Rename it, or leave it out")
+            problem = f"stands beside {column!r}" if column in columns else f"is not read (is it {column!r}?)"
+            raise UsageError(f"{path}: column {other!r} {problem}: rename it, or leave it out")
 
 
 def _misspelt(path: Path, columns: Mapping[str, None]) -> list[str]:
@@ -127,7 +127,7 @@ def _scores(path: Path, records: _Placed, form: NumberForm) -> list[Scores]:
     seen: set[tuple[str, ...]] = set()
     for where, record in records:
         row, texts = _read_row(record, where, form)
-        if row.popularity and isinstance(record.get("popularity"), str):
+        if row.popularity and isinstance(record.get("popularity"), str | int):
             watch.see(texts["popularity"])
         predictor = texts["predictor"]
         scores = by_predictor.get(predictor)

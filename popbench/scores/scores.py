@@ -15,6 +15,8 @@ from popbench.records import JSON, MAX_POPULARITY
 from popbench.scores.rows import ERROR, INVALID, Rows, ScoreRow
 from popbench.text import look_alike
 
+MAX_SYSTEMS = 500
+"""Systems of a board: 500 are 124,750 pairs, which take some 25 seconds and 0.4 GB."""
 _NAMED = 5
 """Missing results that a message names at most."""
 
@@ -184,6 +186,17 @@ class Block:
     repeats: list[int]
     values: NDArray[np.float64]
     """(systems, prompts, repeats)."""
+
+
+def check_systems(all_scores: Sequence[Scores]) -> None:
+    """Raise UsageError for more systems than a board can compare pair by pair."""
+    for scores in all_scores:
+        count = len(scores.table.system_names)
+        if count > MAX_SYSTEMS:
+            raise UsageError(
+                f"{scores.source}: {count:,} systems, of {MAX_SYSTEMS:,} at most on a board, which compares all pairs: "
+                "leave some out, or rank parts of them"
+            )
 
 
 def check_rows(scores: Scores) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +33,8 @@ class Delimited:
         self._longest = longest
         self._reader: Any = None
         self._skipped = 0
+        self._lines_of_row: list[str] = []
+        self._sign = ","
 
     def header(self) -> list[str]:
         """Return the names of the columns, without outer blanks; cells without a name are ''."""
@@ -46,9 +49,9 @@ class Delimited:
             separator = match[1]
             self._skipped += 1
             first = next(lines, "")
-        separator = separator or self._separator(first)
+        separator = self._sign = separator or self._separator(first)
         self._reader = csv.reader(
-            _chained(first, lines),
+            self._noted(first, lines),
             delimiter=separator,
             quoting=csv.QUOTE_NONE if self._quoting == "none" else csv.QUOTE_MINIMAL,
             strict=self._quoting == "strict",
@@ -66,10 +69,28 @@ class Delimited:
         unquoted = re.sub(r'"[^"]*"', "", line)
         return ";" if unquoted.count(";") > unquoted.count(",") else ","
 
+    def _noted(self, first: str, lines: Iterator[str]) -> Iterator[str]:
+        """Yield the lines, and note those of the row that is being read."""
+        for line in chain([first] if first else [], lines):
+            if self._quoting == "lenient":
+                self._lines_of_row.append(line)
+            yield line
+
+    def _refuse_open_quote(self, lines: list[str]) -> None:
+        """Raise UsageError if a quote in the last row was not closed: only a strict reader tells that itself."""
+        if len(lines) > 1:
+            try:
+                list(csv.reader(lines, delimiter=self._sign, strict=True))
+            except csv.Error as error:
+                if "unexpected end" in str(error):
+                    first = self._reader.line_num + self._skipped - len(lines) + 1
+                    raise UsageError(f"{self._path}: line {first:,}: a quote is not closed") from error
+
     def _refuse_other_separator(self, name: str, separator: str) -> None:
         other = next((sign for sign in _NAMES if sign != separator and sign in name), None)
         if other is not None:
-            way = {"\t": "name it .tsv", "|": "put sep=| before it as a line"}.get(other, "name it .csv")
+            ways = {"\t": "name it .tsv", "|": "put sep=| before it as a line"}
+            way = ways.get(other, "name it .csv" if self._tabs else "take the quotes round its lines away")
             raise UsageError(f"{self._path}: its separator seems to be {_NAMES[other]}: {way}")
 
     def rows(self, names: list[str], fault: Fault, *, short_rows: bool) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -80,9 +101,12 @@ class Delimited:
         """
         number = 0
         while True:
+            before, lines_before = self._reader.line_num + self._skipped, self._lines_of_row
+            self._lines_of_row = []
             try:
                 cells = next(self._reader)
             except StopIteration:
+                self._refuse_open_quote(lines_before)
                 return
             except csv.Error as error:
                 line = self._reader.line_num + self._skipped
@@ -98,12 +122,13 @@ class Delimited:
             while len(cells) > len(names) and not cells[-1].strip():
                 cells.pop()
             if len(cells) > len(names) or (len(cells) < len(names) and not short_rows):
-                line = self._reader.line_num + self._skipped
+                line, last = before + 1, self._reader.line_num + self._skipped
+                place = f"line {last:,}" if line >= last else f"lines {line:,} to {last:,}"
                 fault(
                     number,
                     "it has not as many fields as the header",
-                    f"row {number:,} (line {line:,}) has {len(cells)} fields and the header {len(names)}: a value with "
-                    "the separator or a line break in it needs quotes",
+                    f"row {number:,} ({place}) has {len(cells)} fields and the header {len(names)}: a value with the "
+                    "separator or a line break in it needs quotes",
                 )
                 continue
             yield number, {name: cell for name, cell in zip(names, cells, strict=False) if name}
@@ -116,9 +141,3 @@ def _lines(path: Path) -> Iterator[str]:
             yield from re.findall(r"[^\r]*\r\n?|[^\r]+", line)
         else:
             yield line
-
-
-def _chained(first: str, lines: Iterator[str]) -> Iterator[str]:
-    if first:
-        yield first
-    yield from lines

@@ -70,7 +70,7 @@ class NumberForm:
         point = SIGNS[self._decimal]
         if self.thousands is not None:
             sign = _CLASS[SIGNS[self.thousands]]
-            grouped = rf"([+-]?)(\d{{1,3}}(?:{sign}\d{{3}})+)((?:{_CLASS[point]}\d*)?)"
+            grouped = rf"([+-]?)([1-9]\d{{0,2}}(?:{sign}\d{{3}})+)((?:{_CLASS[point]}\d*)?)"
             match = re.fullmatch(grouped, text, re.ASCII)
             if match:
                 text = match[1] + re.sub(sign, "", match[2]) + match[3]

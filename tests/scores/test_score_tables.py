@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from command_line import Run, in_process
 from made_scores import refused, score_rows, write
+from popbench.comparison.numbers import compare_runs
 from popbench.leaderboard.results import compute
-from popbench.publishing.build import MAX_SYSTEMS, build_board
-from popbench.scores.scores import Scores, merge
+from popbench.publishing.build import build_board
+from popbench.scores.scores import MAX_SYSTEMS, Scores, merge
 from popbench.scores.sources import read_source
 from popbench.tables import read_form
 from table_forms import FORMS, WHOLE_FORMS, told
@@ -61,7 +62,7 @@ def test_a_table_gives_the_same_board_in_every_form(tmp_path: Path, form: str) -
     assert compute(merge(read_source(write_form(tmp_path / name, rows)))) == expected
 
 
-@pytest.mark.parametrize("form", set(FORMS) - {"small floats"})
+@pytest.mark.parametrize("form", sorted(set(FORMS) - {"small floats"}))
 def test_decimals_give_the_same_board_in_every_form(tmp_path: Path, form: str) -> None:
     rows = score_rows(originality=0.125)
     expected = compute(merge(read_source(write(tmp_path / "expected.jsonl", rows))))
@@ -231,8 +232,12 @@ def test_more_systems_than_a_board_can_compare_are_refused(tmp_path: Path) -> No
     rows = (f"s{n},t,1,{n + 1}" for n in range(MAX_SYSTEMS + 1))
     file = csv_text(tmp_path / "a.csv", "system,task,prompt_id,popularity", *rows)
     line = told(lambda: build_board([file], tmp_path / "board"))
-    assert f"{MAX_SYSTEMS + 1:,} systems, of {MAX_SYSTEMS:,} on a board at most" in line
+    assert f"{MAX_SYSTEMS + 1:,} systems, of {MAX_SYSTEMS:,} at most on a board" in line
     assert not (tmp_path / "board").exists()
+    (tmp_path / "b.csv").write_text(file.read_text() + "\n")
+    line = told(lambda: compare_runs(file, tmp_path / "b.csv"))
+    assert "name some with --system ID" in line
+    assert compare_runs(file, tmp_path / "b.csv", systems=["s7"])
 
 
 # -- whatever there is

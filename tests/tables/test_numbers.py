@@ -30,7 +30,8 @@ def test_a_number_is_read_in_the_form_that_is_named(form: str, text: str, value:
         ("", "1.037,5", "thousands=point"), ("", "1,037.5", "thousands=comma"), ("", "1.037.500", "thousands=point"),
         ("", "1 037", "thousands=space"), ("", "1\u00a0037", "thousands=space"), ("", "1'037", "thousands=apostrophe"),
         ("decimal=comma", "1.5", "decimal=point"), ("thousands=point", "1.5", "decimal=point"),
-        ("thousands=comma", "1,03", "decimal=comma"), ("", "1 037,5", "say decimal=comma,thousands=space"),
+        ("thousands=comma", "1,03", "decimal=comma"), ("thousands=point", "0.125", "decimal=point"),
+        ("", "1 037,5", "say decimal=comma,thousands=space"),
     ],
 )  # fmt: skip
 def test_a_number_in_another_form_is_refused_with_that_form(form: str, text: str, advice: str) -> None:

@@ -80,6 +80,14 @@ def test_a_quote_that_is_not_closed_is_never_a_row_to_skip(tmp_path: Path) -> No
     line = told(lambda: list(TableFile(tmp_path / "a.csv").rows(["a"], lambda *fault: faults.append(fault))))
     assert "a quote is not closed" in line
     assert not faults
+    (tmp_path / "a.csv").write_text('a,b\nx,1\ny,"2\n' + "z,3\n" * 50)
+    line = told(lambda: list(TableFile(tmp_path / "a.csv", "lenient").rows(["a"], lambda *fault: None)))
+    assert "line 3: a quote is not closed" in line
+    (tmp_path / "a.csv").write_text('a,b\n"y,2\nz,"3\n')
+    line = told(lambda: rows(TableFile(tmp_path / "a.csv", "lenient")))
+    assert "row 1 (lines 2 to 3) has 1 fields and the header 2" in line
+    (tmp_path / "a.csv").write_text('a,b\nx,1\ny,"2\n3"\n')
+    assert rows(TableFile(tmp_path / "a.csv", "lenient"))[-1] == {"a": "y", "b": "2\n3"}
 
 
 @pytest.mark.parametrize(

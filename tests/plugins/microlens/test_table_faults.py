@@ -138,6 +138,20 @@ def test_tsv_has_another_content_where_quotes_are_read_otherwise_than_before(tmp
     assert [row.title for row in table(quoted).rows("all")] == ['"A']
 
 
+def test_quotes_of_csv_in_a_tsv_file_are_remarked(tmp_path: Path) -> None:
+    header = "key\tname\ttopic\tcomments"
+    file = text(tmp_path / "a.tsv", header, 'a\t"A ""big"" cat"\tx\t1', "b\tB\tx\t2", 'c\t"C, c"\tx\t2')
+    corpus = table(file)
+    assert [row.title for row in corpus.rows("all")] == ['"A ""big"" cat"', "B", '"C, c"']
+    assert corpus.remarks() == [f"{file}: its quotes look like those of CSV: quoting=strict reads them so"]
+    corpus = table(file, quoting="strict")
+    assert [row.title for row in corpus.rows("all")] == ['A "big" cat', "B", "C, c"]
+    assert corpus.remarks() == []
+    corpus = table(text(tmp_path / "b.tsv", header, 'a\t"A" cat\tx\t1', 'b\t"B ""b"""\tx\t2'))
+    assert len(list(corpus.rows("all"))) == 2
+    assert corpus.remarks() == []
+
+
 # -- numbers
 
 
