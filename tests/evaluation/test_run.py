@@ -319,6 +319,10 @@ def test_a_clip_that_comes_out_otherwise_the_second_time_is_scored_again(tmp_pat
 def test_two_systems_with_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"two generators are labelled 'x'.*label=NAME"):
         popbench_runs.run_fast(tmp_path / "run", gen=["faulty,label=x", "kinetic,label=x"])
+    with pytest.raises(UsageError, match=r"two generators are labelled 'x  y'"):  # they look the same on a page
+        popbench_runs.run_fast(tmp_path / "run", gen=["faulty,label=x y", "kinetic,label=x  y"])
+    with pytest.raises(UsageError, match=r"two modes are labelled 'x  y'"):
+        popbench_runs.run_fast(tmp_path / "run", mode=["basic,label=x y", "pe,label=x  y"])
 
 
 def test_a_missing_clip_is_rendered_again(tmp_path: Path, log: Path) -> None:

@@ -42,8 +42,8 @@ class Nodes:
 
     def __init__(self, plugins: Path) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="raytest-", dir="/tmp", ignore_cleanup_errors=True)
-        paths = [str(Path(__file__).parent), str(plugins), *sys.path]
-        surroundings = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+        self.path = os.pathsep.join(filter(None, [str(Path(__file__).parent), str(plugins), *sys.path]))
+        surroundings = {"PYTHONPATH": self.path, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("ray_nodes.py")), self._temporary.name],
             cwd=self._temporary.name,
@@ -63,6 +63,20 @@ class Nodes:
     def kill(self, node: str) -> None:
         """End a node's processes as a power cut does."""
         self._tell(f"kill {node}")
+
+    def programs(self, name: str, word: bytes) -> list[int]:
+        """Return the ids of this cluster's processes whose program has such a name and such a word on its line."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                line = (entry / "cmdline").read_bytes()
+                if (
+                    str((entry / "exe").readlink()).endswith(name)
+                    and word in line
+                    and self._temporary.name.encode() in line
+                ):
+                    found.append(int(entry.name))
+        return found
 
     def kill_all(self) -> None:
         """End everything as a power cut does: whatever runs in this cluster's own folder."""

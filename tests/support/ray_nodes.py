@@ -1,7 +1,7 @@
 """A program that runs a Ray cluster of several nodes on 127.0.0.1, in its own folder.
 
-It carries out the lines of its standard input (`add CPUS NAME=VALUE...`, `kill NODE`) and answers each. At its end all
-is killed.
+It carries out the lines of its standard input, `add CPUS NAME=VALUE...` and `kill NODE`, and answers each. At its end
+everything is killed.
 """
 
 from __future__ import annotations

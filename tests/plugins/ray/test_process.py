@@ -16,11 +16,12 @@ import pytest
 
 import popbench
 import popbench_runs
+import ray_cluster
 from popbench_ray.connection import UnreachableError
 from popbench_ray.folders import end_session
 from popbench_ray.process import RayProcess, closed_folder
 from popbench_ray.session import Session
-from ray_cluster import await_, resolve
+from ray_cluster import Nodes, await_, resolve
 
 
 @pytest.mark.parametrize("length", [5, 15, 18, 19, 30, 80])
@@ -139,6 +140,32 @@ def test_whatever_of_its_ray_is_killed_the_run_ends_with_a_line_and_can_go_on(lo
     assert list(temporary.iterdir()) == []
     temporary.rmdir()
     assert popbench.evaluate(config=run / "run.json", engine="local", out=run).complete
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_in_a_cluster_too_the_loss_of_the_commands_own_node_ends_the_run_with_a_line(tmp_path: Path) -> None:
+    """Another node is left, on which nothing can be started any more."""
+    pytest.importorskip("ray", reason="part of popbench[ray]")
+    ray_cluster.distribute(tmp_path / "plugins")
+    run = tmp_path / "run"
+    words = ["eval", "--llm", "verbatim", "--gen", "scripted,seconds=0.4", "--mode", "basic", "--corpus", "demo",
+             "--limit", "60", "--task", "popcorn_concrete", "--out", str(run)]  # fmt: skip
+    with ray_cluster.surroundings(tmp_path / "plugins"):
+        nodes = Nodes(tmp_path / "plugins")
+        try:
+            process = popbench_runs.start([*words, "--engine", f"ray,address={nodes.address}"], tmp_path / "child")
+            await_(lambda: len(list((run / "videos").glob("*.mp4"))) >= 6, 100)
+            (raylet,) = nodes.programs("/raylet", b"--head")
+            os.kill(raylet, signal.SIGKILL)
+            process.join(40)
+            assert process.exitcode == 1
+        finally:
+            process.kill()
+            nodes.close()
+    told = (tmp_path / "child" / "stderr.txt").read_text(encoding="utf-8")
+    assert "generator scripted: the node that popbench runs on has left the Ray cluster" in told
+    assert len(popbench_runs.samples(run)) == 60
 
 
 @pytest.mark.slow
