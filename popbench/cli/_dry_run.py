@@ -14,6 +14,7 @@ from popbench.progress.console import make_console, tell
 from popbench.runs.cost_estimate import CHARS_PER_TOKEN, OUTPUT_TOKENS, estimate
 from popbench.runs.directory import run_path
 from popbench.runs.preflight import ComponentWork, count_work, missing
+from popbench.runs.upgrades import upgrades
 from popbench.text import counted, dollars, tokens
 
 
@@ -35,6 +36,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> int:
             ],
             "disk_mb": _disk_mb(work, path),
             "costs": estimate(plan, path),
+            "made_again": upgrades(plan, path),
             "corpus_ready": None if plan.corpus is None else plan.retriever.ready,
             "missing": lacks,
         }
@@ -84,6 +86,8 @@ def _show(plan: Plan, path: Path, work: Sequence[ComponentWork]) -> None:
     )
     for row in estimate(plan, path):
         console.print(_cost(row), **plain)
+    for line in upgrades(plan, path):
+        console.print(line, style="yellow", **plain)
     if plan.corpus is not None and plan.embedder is not None and not plan.retriever.ready:
         console.print(f"Corpus {plan.corpus.label} is embedded first, with {plan.embedder.label}", **plain)
     if plan.demo:

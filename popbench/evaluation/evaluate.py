@@ -24,6 +24,7 @@ from popbench.runs.heartbeat import Heartbeat
 from popbench.runs.preflight import ComponentWork, count_work, missing
 from popbench.runs.run import Run
 from popbench.runs.run_json import FILE, describe
+from popbench.runs.upgrades import upgrades
 from popbench.specs import parse_spec
 
 Given = str | Component | type[Component]
@@ -102,6 +103,8 @@ def execute(plan: Plan, progress: Progress) -> Run:
     check_free(path)  # before its ledger is read, which may be on another machine's disk
     check_shard(path, plan.config.shard)
     work = count_work(plan, path, tell=progress.notice)
+    for line in upgrades(plan, path):
+        progress.notice(line)
     engine: Engine = plan.engine.component
     with closing(plan), closing(engine):  # an engine may have connected to other machines for its checks
         if lacks := missing(plan, work):

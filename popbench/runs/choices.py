@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from popbench.errors import UsageError
-from popbench.keys import digest
 from popbench.pipeline.ledger_view import LedgerView
 from popbench.planning.plan import Plan
 from popbench.planning.systems import Part
 from popbench.runs.differences import changes
 from popbench.runs.run_json import read_run_json
+from popbench.runs.upgrades import earlier_part
 
 
 def check_choices(path: Path, plan: Plan, view: LedgerView) -> None:
@@ -23,20 +22,17 @@ def check_choices(path: Path, plan: Plan, view: LedgerView) -> None:
     if not chosen or view.ledger is None:
         return
     try:
-        earlier = read_run_json(path)["components"]
+        earlier = read_run_json(path)
     except UsageError:
         return  # there is no run.json, or it is damaged and is written again
     for part in chosen:
-        entry = earlier.get(f"llm {part.label}")
-        if entry is None or digest(entry["fingerprint"]) == part.digest:
-            continue
-        before = replace(part, fingerprint=entry["fingerprint"], digest=digest(entry["fingerprint"]))
-        if _has_written(before, plan, view):
+        before = earlier_part(part, earlier)
+        if before is not None and _has_written(before, plan, view):
             options = ",".join(f"{name}={value}" for name, value in part.resolved.chosen.items())
             names = ",".join(f"{name}=NAME" for name in part.resolved.chosen)
             raise UsageError(
                 f"{path}: llm {part.label} is another one than the one that wrote its drafts "
-                f"({changes(entry['fingerprint'], part.fingerprint)}), since the keys that are set choose {options}: "
+                f"({changes(before.fingerprint, part.fingerprint)}), since the keys that are set choose {options}: "
                 f"name the earlier one ({part.resolved.spec.name},{names},label={part.label}), or choose another --out"
             )
 
