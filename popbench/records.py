@@ -203,8 +203,8 @@ class Sample:
     and `peak_memory_mb` are keyed `llm`, `generate`, `predict`. `cost` is the draft's, in USD, None if the LLM has no
     prices. `originality` is 1 - the highest similarity of title or text to a reference that was shown, None without
     references. `match` is the published video of the human baseline, None for other systems. `unusable` holds the
-    reason of each of the `attempts` that gave no usable draft, `remarks` what the LLM's answers say for boards to count,
-    and `uncounted` the number of attempts of unknown usage.
+    reason of each of the `attempts` that gave no usable draft, `remarks` what boards count of the LLM's answers.
+    `usage` is that of all attempts but `uncounted` ones; without `usage`, that of none is known.
     """
 
     system: str

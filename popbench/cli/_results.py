@@ -16,10 +16,11 @@ from popbench.progress.stages import hours
 from popbench.runs.costs import sentences
 from popbench.runs.run import Run
 from popbench.runs.status import gpu_seconds
+from popbench.scores.answers import unusable_lines
 from popbench.text import counted
 
 REASONS = 3
-"""The most reasons for invalid samples that are printed."""
+"""The most reasons for invalid samples that are printed, and systems with unusable answers where there is no board."""
 
 
 def interruptible(work: Callable[[Progress], Run]) -> Run | None:
@@ -52,6 +53,8 @@ def show(run: Run, *, as_json: bool) -> None:
             "problems": list(run.problems),
             "costs": list(run.costs),
             "gpu_seconds": gpu_seconds(run.path),
+            **({"remarks": list(run.remarks)} if run.remarks else {}),
+            **({"unusable": dict(run.unusable)} if run.unusable else {}),
             "results": run.results,
         }
         click.echo(json.dumps(summary, ensure_ascii=False))
@@ -69,6 +72,9 @@ def _show(run: Run) -> None:
         from popbench.leaderboard.terminal import show
 
         show(run.results, console)
+    else:
+        for line in (*run.remarks, *unusable_lines(run.unusable, REASONS)):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     for line in sentences(run.costs):
         console.print(f"Drafts by {line}", markup=False, highlight=False, soft_wrap=True)
     seconds = gpu_seconds(run.path)

@@ -34,6 +34,8 @@ from popbench.video import VideoError, check_frames, check_mp4, is_black, write_
 
 BLACK = "every frame of the clip is black"
 
+_REASON = 60
+"""The most characters of the reason of a failure, of which boards count each."""
 _WRONG = (ValueError, TypeError, AttributeError, VideoError)
 """Errors of checking and encoding that are the fault of one answer."""
 
@@ -166,7 +168,10 @@ def _checked(
     try:
         answer = _checked_costs(answer)
         if isinstance(answer, Failure):
-            return replace(answer, error=one_line(str(answer.error)) or "failed without a reason")
+            if not isinstance(answer.reason, str):
+                raise ValueError(f"reason is {answer.reason!r}, expected text")
+            error, reason = one_line(str(answer.error)) or "failed without a reason", one_line(answer.reason, _REASON)
+            return replace(answer, error=error, reason=reason)
         if isinstance(component, LLM) and isinstance(answer, Completion):
             return _checked_completion(answer)
         if isinstance(component, Predictor) and isinstance(answer, Score):
@@ -208,7 +213,13 @@ def _checked_completion(answer: Completion) -> Completion:
     usage = answer.usage
     if usage is not None and not all(isinstance(key, str) and isinstance(n, int) for key, n in usage.items()):
         raise ValueError(f"usage is {usage!r}, expected counts of tokens by kind")
-    return replace(answer, text=text, reasoning=reasoning)
+    remarks = answer.remarks
+    if isinstance(remarks, str) or not all(isinstance(remark, str) for remark in remarks or ()):
+        raise ValueError(f"remarks are {remarks!r}, expected texts")
+    if not isinstance(answer.cut, bool):
+        raise ValueError(f"cut is {answer.cut!r}, expected True or False")
+    remarks = tuple(filter(None, (one_line(_encodable(remark)) for remark in remarks or ())))
+    return replace(answer, text=text, reasoning=reasoning, remarks=remarks)
 
 
 def _encodable(text: str) -> str:

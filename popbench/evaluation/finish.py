@@ -6,11 +6,12 @@ Samples are written, counted and scored in one pass, and only their scores are k
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from popbench.errors import RunError, UsageError
 from popbench.pipeline.items import ResultErrors
 from popbench.pipeline.ledger_view import LedgerView
+from popbench.pipeline.stages import UNUSABLE
 from popbench.planning.plan import Plan
 from popbench.records import JSON, Sample
 from popbench.runs.collect import collect
@@ -19,6 +20,7 @@ from popbench.runs.directory import RunDirectory
 from popbench.runs.run import Run
 from popbench.runs.run_json import describe
 from popbench.runs.samples import SamplesFile, write_jsonl
+from popbench.scores.answers import Answers
 from popbench.scores.run_scores import RunScores
 from popbench.text import counted
 
@@ -30,15 +32,17 @@ class SampleCounts:
     """Counts a run's samples in one pass, without keeping them.
 
     `n`, `errors` and `invalid` are numbers of samples, `reasons` counts the reasons of invalid ones. `systems` are in
-    the order of their first samples, `ranked` those with any result; `totals` adds up costs.
+    the order of their first samples, `ranked` those with any result; `totals` adds up costs, `answers` counts answers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, priced: Collection[str] = ()) -> None:
+        """`priced` are the LLMs with prices."""
         self.n = self.errors = self.invalid = 0
         self.reasons: Counter[str] = Counter()
         self.systems: dict[str, None] = {}
         self.ranked: set[str] = set()
-        self.totals = Totals()
+        self.totals = Totals(priced)
+        self.answers = Answers()
 
     def through(self, samples: Iterable[Sample], scores: RunScores | None = None) -> Iterator[Sample]:
         """Yield the samples, after counting each and adding it to `scores`."""
@@ -53,6 +57,7 @@ class SampleCounts:
         self.n += 1
         self.systems[sample.system] = None
         self.totals.add(sample)
+        self.answers.add(sample)
         if sample.status == "error":
             self.errors += 1
             return
@@ -60,6 +65,8 @@ class SampleCounts:
         if sample.status == "invalid":
             self.invalid += 1
             reason = sample.error or "no reason given"
+            if reason.startswith(UNUSABLE):  # why is counted by answer
+                reason = reason.partition(": ")[0]
             if reason in self.reasons or len(self.reasons) < REASONS:
                 self.reasons[reason] += 1
 
@@ -77,7 +84,7 @@ def finish(
     logged: bool = False,
 ) -> Run:
     """Write samples, statistics and the board from what the ledger holds now; return the run with its `problems`."""
-    counts = SampleCounts()
+    counts = SampleCounts([llm.label for llm in plan.llms if llm.cost({"input": 1, "output": 1}) is not None])
     scores = None if plan.config.stop_after else RunScores(describe(plan, 0), str(directory.path))
     file = directory.path / "samples.jsonl"
     try:
@@ -100,6 +107,8 @@ def finish(
         removed=removed,
         logged=logged,
         reasons=tuple(counts.reasons.most_common()),
+        remarks=tuple(counts.answers.remarks()),
+        unusable=counts.answers.unusable(),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS, flipped
 from popbench.prompting.originality import COPY
 from popbench.records import parts_of
+from popbench.scores.answers import unusable_lines
 from popbench.text import visible
 
 DEMO = (
@@ -157,6 +158,8 @@ def markdown(
         lines += _board(results, predictor, task)
     for line in agreements(results):
         lines += [escaped(line), ""]
+    if unusable := list(unusable_lines(results.get("unusable") or {})):
+        lines += ["**Answers without a usable draft**, and why", "", *(f"- {escaped(line)}" for line in unusable), ""]
     lines += [*more, *_footer(results, footer)]
     return "\n".join(lines) + "\n"
 

@@ -59,6 +59,9 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
     for table in _tables([(scores, block) for scores in sources for block in tables_of[scores.predictor]]):
         for key, rows in table.items():
             results[key] += rows
+    unusable = {system: of for scores in sources for system, of in sorted(scores.unusable.items())}
+    if unusable:
+        results["unusable"] = unusable
     if len(tables_of) > 1:
         results["agreement"] = list(agreement(tables_of))
     # Pairs are rounded already: there are many of them, and Holm's contrasts are made of the rounded ones.

@@ -25,7 +25,10 @@ from popbench.leaderboard.markdown import (
     remarks,
     tables,
 )
+from popbench.scores.answers import unusable_lines
 
+UNUSABLE = 10
+"""The most systems whose answers without a usable draft are told of."""
 _WIDE = 110
 """Columns of a terminal with room for a system's id on one line, and for compliance and copies."""
 
@@ -46,6 +49,8 @@ def show(results: Mapping[str, Any], console: Console) -> None:
         console.print(Text(f"Audit of predictor {entry['predictor']}: {verdict(entry)}"))
     for remark in remarks(results):
         console.print(Text(remark))
+    for line in unusable_lines(results.get("unusable") or {}, UNUSABLE):
+        console.print(Text(line))
     if results["demo"]:
         console.print(
             Text("Demo scores: they show that the machinery works and say nothing about real popularity.", "yellow")

@@ -53,14 +53,26 @@ Kinds = Mapping[str, tuple[type, ...]]
 
 _TEXT, _NUMBER, _LIST = (str,), (float, int), (list,)
 _COSTS: Kinds = {**dict.fromkeys(("seconds", "peak_memory_mb"), (*_NUMBER, NoneType)), "notes": (list, NoneType)}
-_FAILED: Kinds = {**_COSTS, "attempts": (int,), "references": _LIST, "error": _TEXT}
+_TEXTS = ("unusable", "remarks")
+"""Lists that hold texts only: these are counted."""
+_ANSWERED: Kinds = {
+    **_COSTS, "attempts": (int,), "references": _LIST, "uncounted": (int, NoneType),
+    **dict.fromkeys(_TEXTS, (list, NoneType)),
+}  # fmt: skip
+_FAILED: Kinds = {**_ANSWERED, "error": _TEXT}
 _DRAFT: Kinds = {
-    **_COSTS, "attempts": (int,), "references": _LIST, "title": _TEXT, "video_prompt": _TEXT, "breaches": _LIST,
-    "originality": (*_NUMBER, NoneType), "usage": (dict, NoneType), "reasoning": (str, NoneType),
+    **_ANSWERED, "title": _TEXT, "video_prompt": _TEXT, "breaches": _LIST, "originality": (*_NUMBER, NoneType),
+    "usage": (dict, NoneType), "reasoning": (str, NoneType),
 }  # fmt: skip
 _MATCH: Kinds = {"title": _TEXT, "match": (dict,)}
 _ANSWERS: Mapping[str, Kinds] = {
-    "write": {**_COSTS, "text": (str, NoneType), "reasoning": (str, NoneType)},
+    "write": {
+        **_COSTS,
+        "text": (str, NoneType),
+        "reasoning": (str, NoneType),
+        "remarks": (list, NoneType),
+        "cut": (bool, NoneType),
+    },
     "render": {**_COSTS, "sha256": _TEXT, "bytes": (int,)},
     "score": {**_COSTS, "popularity": _NUMBER},
 }
@@ -76,7 +88,7 @@ def check_value(stage: str, status: str, value: Mapping[str, JSON]) -> None:
 
 def check_payload(stage: str, status: str, payload: Mapping[str, JSON]) -> None:
     """Raise sqlite3.DatabaseError if `payload` is not the answer of a finished call."""
-    _check(_ANSWERS[stage] if status == "ok" else {**_COSTS, "error": _TEXT}, payload)
+    _check(_ANSWERS[stage] if status == "ok" else {**_COSTS, "error": _TEXT, "reason": (str, NoneType)}, payload)
 
 
 def _check(kinds: Kinds, values: Mapping[str, JSON]) -> None:
@@ -84,6 +96,8 @@ def _check(kinds: Kinds, values: Mapping[str, JSON]) -> None:
         value: JSON = values.get(name)
         kind = type(value)
         if kind not in possible or (kind is float and not abs(value) <= MAX_POPULARITY):
+            raise sqlite3.DatabaseError(f"a row is damaged: its {name} is {value!r:.50}")
+        if name in _TEXTS and not all(type(text) is str for text in value or ()):
             raise sqlite3.DatabaseError(f"a row is damaged: its {name} is {value!r:.50}")
     for name, count in (values.get("usage") or {}).items() if "usage" in kinds else ():
         if type(count) not in _NUMBER:

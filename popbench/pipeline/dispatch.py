@@ -240,9 +240,15 @@ class Dispatcher:
         match answer:
             case Failure():
                 payload["error"] = answer.error
+                if answer.reason:
+                    payload["reason"] = answer.reason
             case Completion():
                 usage = dict(answer.usage) if answer.usage is not None else None
                 payload |= {"text": answer.text, "reasoning": answer.reasoning, "usage": usage}
+                if answer.remarks:
+                    payload["remarks"] = list(answer.remarks)
+                if answer.cut:
+                    payload["cut"] = True
             case Clip():
                 payload |= self._keep(answer)
             case Score():

@@ -23,8 +23,8 @@ class SampleKey(NamedTuple):
 class WorkItem:
     """One sample's share of a stage, with the `inputs` that earlier stages made for it.
 
-    `number` is the sample's number in its sample set. The last three fields are for drafts: how often the item was
-    asked already, what that cost, and the references shown.
+    `number` is the sample's number in its sample set. The last fields are for drafts: how often the item was asked
+    already, what that cost, the references shown, and a digest of the last answer.
     """
 
     stage_key: StageKey
@@ -36,6 +36,7 @@ class WorkItem:
     attempt: int = 0
     costs: dict[str, JSON] = field(default_factory=dict)
     references: tuple[Reference, ...] = ()
+    answer: str = ""
 
     @property
     def sample_key(self) -> SampleKey:

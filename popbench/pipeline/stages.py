@@ -9,21 +9,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from popbench.keys import clip_key, clip_name, derive_seed, draft_key, score_key
+from popbench.keys import clip_key, clip_name, derive_seed, digest, draft_key, score_key
 from popbench.ledger.ledger import Call, StageName
 from popbench.pipeline.items import WorkItem
 from popbench.pipeline.ledger_view import next_inputs
 from popbench.pipeline.references import ShownReferences
 from popbench.planning.systems import Part, TaskMode
 from popbench.prompting.chats import make_chat
-from popbench.prompting.drafts import parse_draft
+from popbench.prompting.drafts import read_answer
 from popbench.prompting.originality import closest, describe
 from popbench.records import JSON, Request, ScoreRequest, VideoRequest
 
 ATTEMPTS = 3
-"""How many answers an item gets to have a usable draft: a re-ask has another seed."""
+"""How many answers an item gets to have a usable draft: a re-ask has another seed.
 
-UNUSABLE = f"no usable draft in {ATTEMPTS} answers"
+An LLM that gives the same answer to another seed (most decode greedily then) is not asked once more.
+"""
+
+UNUSABLE = "no usable draft in "
+"""The beginning of the errors of samples without a draft."""
+OTHER = "other"
+"""The reason of an invalid answer of which the component gives no kind."""
+_CUT = "cut at the limit of tokens"
 
 
 class Outcome(NamedTuple):
@@ -85,21 +92,30 @@ class WriteStage(Stage):
     def settle(self, item: WorkItem, call: Call) -> Outcome | None:
         """Read the draft in a completion; without a usable one, the item is asked again, up to `ATTEMPTS` answers."""
         _add_costs(item, call)
+        references, item.references = item.references, ()
         value: dict[str, JSON] = {
             "attempts": item.attempt + 1,
-            "references": [reference.id for reference in item.references],
-            **item.costs,
+            "references": [reference.id for reference in references],
         }
-        references, item.references = item.references, ()
         if call.status == "invalid":
-            return Outcome("invalid", {**value, "error": call.payload["error"]})
-        rules, examples = item.method.task.file.draft, _mode(item).examples
-        draft = parse_draft(call.payload["text"], call.payload["reasoning"], rules.title_max_chars, examples)
+            _add_unusable(item, call.payload.get("reason") or OTHER)
+            return Outcome("invalid", {**value, **item.costs, "error": call.payload["error"]})
+        payload = call.payload
+        draft, reason = read_answer(
+            payload["text"],
+            payload["reasoning"],
+            item.method.task.file.draft.title_max_chars,
+            _mode(item).examples,
+            cut=bool(payload.get("cut")),
+        )
         if draft is None:
-            if item.attempt + 1 == ATTEMPTS:
-                return Outcome("invalid", {**value, "error": UNUSABLE})
-            item.attempt += 1
-            return None
+            _add_unusable(item, reason)
+            answer, before = digest(payload["text"], payload["reasoning"]), item.answer
+            item.attempt, item.answer = item.attempt + 1, answer
+            if item.attempt < ATTEMPTS and answer != before:
+                return None
+            return Outcome("invalid", {**value, **item.costs, "error": _unusable(item, repeated=answer == before)})
+        value |= item.costs
         near = closest(draft.title, draft.video_prompt, references)
         if near is not None:
             value |= {"originality": round(1 - near.similarity, 6)}
@@ -164,8 +180,29 @@ def _add_costs(item: WorkItem, call: Call) -> None:
         costs["seconds"] = (costs.get("seconds") or 0.0) + payload["seconds"]
     if payload["peak_memory_mb"] is not None:
         costs["peak_memory_mb"] = max(costs.get("peak_memory_mb") or 0.0, payload["peak_memory_mb"])
+    unknown = costs.pop("uncounted", 0) if "usage" in costs else item.attempt  # of the answers before
     if payload.get("usage"):
         usage = Counter(costs.get("usage") or {})
         usage.update(payload["usage"])
         costs["usage"] = dict(usage)
+    else:
+        unknown += 1
+    if unknown and "usage" in costs:
+        costs["uncounted"] = unknown
+    remarks = payload.get("remarks") or []
+    if payload.get("cut") and not any(_CUT in remark for remark in remarks):
+        remarks = [*remarks, _CUT]
+    if remarks:
+        costs["remarks"] = list(dict.fromkeys([*costs.get("remarks", []), *remarks]))
     costs["notes"] = [*costs.get("notes", []), *payload["notes"]]
+
+
+def _add_unusable(item: WorkItem, reason: str) -> None:
+    item.costs["unusable"] = [*item.costs.get("unusable", []), reason]
+
+
+def _unusable(item: WorkItem, *, repeated: bool) -> str:
+    """Return the error of a sample without a usable draft, with the reasons."""
+    reasons = Counter(item.costs["unusable"])
+    same = ", the last two the same, so it was not asked again" if repeated and item.attempt < ATTEMPTS else ""
+    return f"{UNUSABLE}{item.attempt} answers{same}: {', '.join(f'{why} ({n})' for why, n in reasons.most_common())}"

@@ -17,6 +17,11 @@ from popbench.registry import Resolved
 from popbench.tasks.task import Task
 from popbench.video import ENCODER
 
+HARNESS: Mapping[str, int] = {"drafts": DRAFTS_VERSION, "originality": ORIGINALITY_VERSION}
+"""The versions of what popbench itself does between components."""
+EARLIER_HARNESSES: tuple[Mapping[str, int], ...] = ({"drafts": 1, "originality": 1},)
+"""Those of earlier releases, the latest first: runs that were made with them are looked up and checked with them."""
+
 
 def cost_of(llm: Resolved, usage: Mapping[str, int]) -> float | None:
     """Return the cost in USD of an LLM's calls; None if it has no prices. Raises RunError if it fails."""
@@ -66,14 +71,9 @@ class System:
         return f"{self.llm.label}|{self.mode.label}|{self.generator.label}"
 
 
-def made_by(*digests: str, rendered: bool) -> str:
+def made_by(*digests: str, rendered: bool, harness: Mapping[str, int] = HARNESS) -> str:
     """Combine components' digests with the harness's share in the result: how it reads drafts and encodes clips."""
-    harness = {
-        "drafts": DRAFTS_VERSION,
-        "originality": ORIGINALITY_VERSION,
-        "encoder": dict(ENCODER) if rendered else None,
-    }
-    return digest(harness, *digests)
+    return digest({**harness, "encoder": dict(ENCODER) if rendered else None}, *digests)
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,19 @@
 """Reads drafts from completions: the last JSON object with a title and a video prompt counts.
 
-Models wrap JSON in prose, fences and reasoning, and write it with single quotes, trailing commas, raw newlines or cut
-short. Whatever can be read is read; a draft that breaks a requirement is kept, with the breach.
+Models wrap JSON in prose, fences and reasoning, and write it with single or curly quotes, trailing commas, raw newlines
+or cut short. Whatever can be read is read; a draft that breaks a requirement is kept, with the breach. What is empty, a
+placeholder or a copy of the template's example is no draft, and an answer without a draft has the reason of that.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
-import json_repair
-
+from popbench.prompting.invisible import strip_invisible
+from popbench.prompting.objects import objects_backwards
+from popbench.prompting.usable import COPIED, EMPTY, PLACEHOLDER, copies_text, fault_of
 from popbench.records import JSON, Draft
 
 DRAFT_SCHEMA: Mapping[str, JSON] = {
@@ -26,44 +27,66 @@ DRAFT_SCHEMA: Mapping[str, JSON] = {
 }
 """The JSON schema of an answer, for LLMs that can be constrained to one."""
 
-DRAFTS_VERSION = 1
+DRAFTS_VERSION = 2
 """Raise this when the same completion is read as another draft. Drafts of other versions are then read anew."""
 
+CUT = "cut at the limit"
+NO_JSON = "no JSON"
+"""No object with a title and a video prompt, not even a broken one."""
+
+_KEY = re.compile(r"\b(?:title|video_prompt)\b")
 _THINK_TAG = re.compile(r"</?think(?:ing)?>", re.IGNORECASE)
-_CURLY = re.compile("[“”„‟]")
-_CURLY_KEY = re.compile("[“”„‟](?:title|video_prompt)[“”„‟]")
-_BROKEN = ("not valid JSON",)
-_MAX_STARTS = 64
-_MAX_ENCLOSING = 8
-_MAX_REPAIR = 20_000
-_STRICT = json.JSONDecoder()
-_LENIENT = json.JSONDecoder(strict=False)
+
+
+class Reading(NamedTuple):
+    """What an answer holds: a draft, or the reason why it has none, one of COPIED, CUT, PLACEHOLDER, EMPTY, NO_JSON."""
+
+    draft: Draft | None
+    reason: str = ""
+
+
+def read_answer(
+    text: str, reasoning: str | None, title_max_chars: int, examples: Sequence[Draft] = (), *, cut: bool = False
+) -> Reading:
+    """Return the last usable draft in a completion, with the requirements that it breaks, or why there is none.
+
+    `reasoning` is what the LLM returned apart from its answer; `<think>` sections of the answer and the prose before
+    the JSON are added to it. A draft that copies one of `examples`, or nearly so, does not count. `cut` says that the
+    answer ended at the limit of tokens. Never raises.
+    """
+    answer, reasoning = split_reasoning(text, reasoning)
+    examples, faults = tuple(examples), set[str]()
+    for start, draft in objects_backwards(answer):
+        fault = fault_of(draft, examples)
+        if fault is not None:
+            faults.add(fault)
+            continue
+        prose = answer[:start].replace("```json", "").replace("```", "").strip()
+        return Reading(
+            Draft(
+                title=draft.title,
+                video_prompt=draft.video_prompt,
+                reasoning=_joined(reasoning or "", prose),
+                breaches=(*draft.breaches, *_breaches(draft, title_max_chars)),
+            )
+        )
+    if not faults and not strip_invisible(answer):
+        faults.add(EMPTY)
+    said = _KEY.sub(" ", answer)
+    if not faults and any(copies_text(said, example) for example in examples):
+        faults.add(COPIED)
+    order = (COPIED, *([CUT] if cut else []), PLACEHOLDER, EMPTY)
+    return Reading(None, next((reason for reason in order if reason == CUT or reason in faults), NO_JSON))
 
 
 def parse_draft(text: str, reasoning: str | None, title_max_chars: int, examples: Sequence[Draft] = ()) -> Draft | None:
-    """Return the last usable draft in a completion, with the requirements that it breaks; None if there is none.
-
-    `reasoning` is what the LLM returned apart from its answer; `<think>` sections of the answer and the prose before
-    the JSON are added to it. A draft that copies one of `examples` does not count. Never raises.
-    """
-    answer, reasoning = split_reasoning(text, reasoning)
-    examples_seen = {_folded(value) for example in examples for value in (example.title, example.video_prompt)}
-    for start, draft in _drafts_backwards(answer):
-        if _folded(draft.title) in examples_seen or _folded(draft.video_prompt) in examples_seen:
-            continue
-        prose = answer[:start].replace("```json", "").replace("```", "").strip()
-        return Draft(
-            title=draft.title.strip(),
-            video_prompt=draft.video_prompt.strip(),
-            reasoning=_joined(reasoning or "", prose),
-            breaches=(*draft.breaches, *_breaches(draft, title_max_chars)),
-        )
-    return None
+    """Return the draft of `read_answer`; None if there is none. Never raises."""
+    return read_answer(text, reasoning, title_max_chars, examples).draft
 
 
 def find_drafts(text: str) -> list[Draft]:
     """Return all drafts in a text, last first."""
-    return [draft for _, draft in _drafts_backwards(text)]
+    return [draft for _, draft in objects_backwards(text) if fault_of(draft, ()) is None]
 
 
 def split_reasoning(text: str, reasoning: str | None) -> tuple[str, str | None]:
@@ -105,92 +128,11 @@ def split_thoughts(text: str) -> tuple[str, str]:
     return "\n\n".join(part.strip() for part in thoughts if part.strip()), "".join(answer)
 
 
-def _drafts_backwards(text: str) -> Iterator[tuple[int, Draft]]:
-    """Yield (start, draft) from the last object to the first; of nested ones, the outermost."""
-    start = end = len(text)
-    for _ in range(_MAX_STARTS):
-        # An object that is a draft holds both keys, so it opens before the last of each.
-        last_keys = min(text.rfind(key, 0, end) for key in ("title", "video_prompt"))
-        start = text.rfind("{", 0, min(start, max(last_keys, 0)))
-        if start < 0:
-            return
-        draft = _read_object(text, start, end)
-        if draft is not None:
-            start, draft = _outermost(text, start, draft)
-            yield start, draft
-            end = start
-
-
-def _outermost(text: str, start: int, draft: Draft) -> tuple[int, Draft]:
-    """Return the outermost object in valid JSON that encloses a draft and is a draft itself, else the draft.
-
-    The inner one is then text of the outer: a model may quote a draft in a video prompt.
-    """
-    before = start
-    for _ in range(_MAX_ENCLOSING):
-        before = text.rfind("{", 0, before)
-        if before < 0:
-            break
-        try:
-            value, stop = _STRICT.raw_decode(text, before)
-        except (ValueError, RecursionError):
-            continue
-        outer = _as_draft(value, ()) if stop > start else None
-        if outer is not None:
-            return before, outer
-    return start, draft
-
-
-def _read_object(text: str, start: int, end: int) -> Draft | None:
-    for decoder, breaches in ((_STRICT, ()), (_LENIENT, _BROKEN)):
-        try:
-            value, stop = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            continue
-        return _as_draft(value, breaches) if stop <= end else None
-    piece = text[start : min(end, start + _MAX_REPAIR)]
-    # Cut at the last brace: the repair would take the prose after the object for part of it.
-    closed = piece.rfind("}") + 1
-    piece = piece[:closed] if closed else piece.rstrip().removesuffix("```")
-    if _CURLY_KEY.search(piece):
-        piece = _CURLY.sub('"', piece)
-    try:
-        value = json_repair.loads(piece)
-    except Exception:  # the library raises all kinds of errors for text that it cannot repair
-        return None
-    for candidate in reversed(value if isinstance(value, list) else [value]):
-        draft = _as_draft(candidate, _BROKEN)
-        if draft is not None:
-            return draft
-    return None
-
-
-def _as_draft(value: Any, breaches: tuple[str, ...]) -> Draft | None:
-    if not isinstance(value, dict):
-        return None
-    title, video_prompt = value.get("title"), value.get("video_prompt")
-    if not (isinstance(title, str) and isinstance(video_prompt, str)):
-        return None
-    title, video_prompt = _clean(title), _clean(video_prompt)
-    if not title.strip() or not video_prompt.strip():
-        return None
-    return Draft(title, video_prompt, None, breaches)
-
-
-def _clean(text: str) -> str:
-    """Replace lone surrogates, which cannot be written to files or sent to APIs."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
 def _breaches(draft: Draft, title_max_chars: int) -> Iterator[str]:
-    title, video_prompt = draft.title.strip(), draft.video_prompt.strip()
+    title, video_prompt = draft.title, draft.video_prompt
     if len(title) > title_max_chars:
         yield f"title has {len(title)} characters, more than {title_max_chars}"
     if len(title.splitlines()) > 1:
         yield "title has several lines"
     if len(video_prompt.splitlines()) > 1:
         yield "video prompt has several paragraphs"
-
-
-def _folded(text: str) -> str:
-    return " ".join(text.casefold().split())

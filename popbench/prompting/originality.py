@@ -98,6 +98,11 @@ def text_overlap(one: str, other: str) -> float:
     return _Text(_words(one, words)).overlap(_words(other, words))
 
 
+def words(text: str) -> list[str]:
+    """Return a text's words as they are compared: without case, punctuation and emoji."""
+    return _words(text, _Letters(apart=True))
+
+
 class _Letters(dict[int, str]):
     """A table for `str.translate` that keeps letters, their marks and digits, and replaces the rest by spaces.
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from popbench.errors import UsageError
-from popbench.keys import digest, score_key
+from popbench.keys import score_key
 from popbench.ledger.ledger import Ledger, StageKey, StageName
 from popbench.pipeline.ledger_view import StageResult
 from popbench.planning.human import NAME as HUMAN
@@ -19,6 +20,7 @@ from popbench.planning.systems import made_by
 from popbench.records import JSON, Prompt, Sample
 from popbench.registry import load_registry
 from popbench.runs.collect import assemble
+from popbench.runs.made_by import digests, fingerprint_of, harness_of, makers, mode_of
 from popbench.runs.run_json import RunJson
 from popbench.runs.samples import make_sample
 from popbench.specs import parse_spec
@@ -31,7 +33,7 @@ _AGAIN = "give the run's command again, which writes its files anew"
 _MISSING = "not in the ledger"
 _COMPARED = (
     "status", "popularity", "scores", "title", "video_prompt", "video_sha256", "compliance", "originality", "attempts",
-    "usage", "match",
+    "usage", "match", "unusable", "remarks", "uncounted",
 )  # fmt: skip
 
 
@@ -41,7 +43,7 @@ def contradictions(run_json: RunJson, ledger: Ledger) -> Iterator[str]:
     tasks = {name: task["hash"] for name, task in run_json["tasks"].items()}
     if identity != {"tasks": tasks, "seed": run_json["config"]["seed"]}:
         yield f"run.json names other tasks or another seed than the ledger: it was changed by hand; {_AGAIN}"
-    parts = _digests(run_json)
+    parts, harness = digests(run_json), harness_of(run_json)
     for name, recorded_fingerprint in sorted(run_json["predictors"].items()):
         if parts.get(f"predictor {name}") != recorded_fingerprint:
             yield f"run.json: predictor {name!r} has another fingerprint than its digest says: {_AGAIN}"
@@ -49,7 +51,7 @@ def contradictions(run_json: RunJson, ledger: Ledger) -> Iterator[str]:
         yield from (f"run.json says that it is no demo run, and {name} is a demonstration" for name in _demos(run_json))
     for system, by_task in sorted(run_json["systems"].items()):
         for task, recorded_fingerprint in sorted(by_task.items()):
-            if recorded_fingerprint != _fingerprint(run_json, parts, system, task):
+            if recorded_fingerprint != fingerprint_of(run_json, parts, system, task, harness):
                 yield f"run.json: the parts of system {system!r} are others than its fingerprint says: {_AGAIN}"
                 break
 
@@ -128,13 +130,12 @@ def _best(run_json: RunJson, ledger: Ledger, system: str, task: str, samples: Se
     The human baseline's key depends on the folder of its corpus, which only the corpus knows. So of all matchings in
     the ledger, the one that fits `samples` best is returned.
     """
-    mode = _mode(run_json, system, task)
+    mode = mode_of(run_json, system, task)
     if mode is not None:
         return recorded(run_json, ledger, system, task, mode)
-    human = _digests(run_json).get(f"baseline {HUMAN}", "")
+    made = made_by(digests(run_json).get(f"baseline {HUMAN}", ""), rendered=False, harness=harness_of(run_json))
     matchings = [
-        recorded(run_json, ledger, system, task, mode)
-        for mode in ledger.modes(made_by(human, rendered=False), run_json["tasks"][task]["hash"])
+        recorded(run_json, ledger, system, task, mode) for mode in ledger.modes(made, run_json["tasks"][task]["hash"])
     ]
 
     def agree(matching: Mapping[At, Sample]) -> int:
@@ -150,10 +151,10 @@ def recorded(run_json: RunJson, ledger: Ledger, system: str, task: str, mode: st
 
     They have the fields that are compared; their prompts and their costs are not looked up.
     """
-    parts = _digests(run_json)
+    parts = digests(run_json)
     llm, generator = makers(system)
     chain = (parts.get(llm, ""), parts.get(generator, ""))
-    where = (ledger, run_json["tasks"][task]["hash"], mode)
+    where = _Where(ledger, run_json["tasks"][task]["hash"], mode, harness_of(run_json))
     drafts = ledger.done(_cell(where, "write", chain[0]))
     clips = _settled(where, "render", *chain)
     predictors = {
@@ -179,42 +180,26 @@ def recorded(run_json: RunJson, ledger: Ledger, system: str, task: str, mode: st
     return samples
 
 
-def _settled(where: tuple[Ledger, str, str], stage: StageName, *digests: str) -> dict[At, StageResult]:
+class _Where(NamedTuple):
+    """Where the ledger holds a task's results in a mode; `harness` are the versions that they were made with."""
+
+    ledger: Ledger
+    task: str
+    mode: str
+    harness: Mapping[str, int]
+
+
+def _settled(where: _Where, stage: StageName, *parts: str) -> dict[At, StageResult]:
     """Return the results of a stage. A result counts only if its call still has the status that was settled."""
-    cell = _cell(where, stage, *digests)
-    done = where[0].done(cell)
+    cell = _cell(where, stage, *parts)
+    done = where.ledger.done(cell)
     return {
         at: StageResult(call.status, done[at].value, call.key, call.payload)
-        for at, call in where[0].calls(cell)
+        for at, call in where.ledger.calls(cell)
         if call.status == done[at].status
     }
 
 
-def _cell(where: tuple[Ledger, str, str], stage: StageName, *digests: str) -> StageKey:
-    _, task, mode = where
-    return StageKey(made_by(*digests, rendered=stage != "write"), task, mode, stage)
-
-
-def _digests(run_json: RunJson) -> dict[str, str]:
-    return {name: digest(part["fingerprint"]) for name, part in run_json["components"].items()}
-
-
-def makers(system: str) -> tuple[str, str]:
-    """Return the names in run.json of the components that make a system's drafts and clips."""
-    if system == HUMAN:
-        return f"baseline {HUMAN}", f"baseline {HUMAN}"
-    llm, _, generator = system.split("|")
-    return f"llm {llm}", f"generator {generator}"
-
-
-def _mode(run_json: RunJson, system: str, task: str) -> str | None:
-    if system == HUMAN:
-        return None
-    fingerprint: str = run_json["modes"][system.split("|")[1]]["fingerprints"][task]
-    return fingerprint
-
-
-def _fingerprint(run_json: RunJson, parts: Mapping[str, str], system: str, task: str) -> str:
-    llm, generator = (parts.get(name, "") for name in makers(system))
-    mode = _mode(run_json, system, task)
-    return llm if mode is None else digest(made_by(llm, generator, rendered=True), mode)
+def _cell(where: _Where, stage: StageName, *parts: str) -> StageKey:
+    made = made_by(*parts, rendered=stage != "write", harness=where.harness)
+    return StageKey(made, where.task, where.mode, stage)

@@ -20,16 +20,28 @@ from popbench.publishing import ledger_checks
 from popbench.records import JSON, Sample
 from popbench.runs.costs import totals
 from popbench.runs.directory import check_free
-from popbench.runs.redaction import public, public_machine, public_spec
+from popbench.runs.made_by import makers
+from popbench.runs.redaction import public, public_machine, public_spec, public_text
 from popbench.runs.run_json import RunJson, read_finished
 from popbench.runs.samples import read_jsonl
 from popbench.scores.board_rules import Predictor, Rules, TaskRule, Terms
 from popbench.scores.run_scores import from_samples
 from popbench.scores.scores import Scores
-from popbench.scores.submission import SCHEMA, Component, Costs, Machine, Mode, ReferencesOf, Submission, SubmittedScore
+from popbench.scores.submission import (
+    SCHEMA,
+    Component,
+    Costs,
+    Machine,
+    Mode,
+    ReferencesOf,
+    Submission,
+    SubmittedScore,
+    Unusable,
+)
 from popbench.text import counted
 
 _COMPUTED = ("demo", "tasks", "predictors", "systems", "pairs", "enhancement")
+_OPTIONAL = ("unusable",)
 _NEAR = 1e-6
 """Relative difference in a statistic that another machine's linear algebra may cause."""
 
@@ -180,15 +192,15 @@ def other_results(run: PublishedRun) -> str | None:
     again = "give the run's command again, which computes it anew"
     try:
         results = read_json(run.path / "results.json")
-        written = {key: results[key] for key in _COMPUTED}
+        written = {key: results[key] for key in _COMPUTED} | {key: results.get(key) for key in _OPTIONAL}
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         return f"results.json cannot be read ({damage(error)}): {again}"
     try:
         computed = compute(from_samples(run.samples, run.run_json, str(run.path)))
     except UsageError as error:
         return str(error).removeprefix(f"{run.path}: ")
-    for key in _COMPUTED:
-        different = _difference(written[key], computed[key], key)
+    for key, value in written.items():
+        different = _difference(value, computed.get(key), key)
         if different is not None:
             return (
                 f"results.json is not what the samples give: {different} (changed by hand, or written by another "
@@ -244,6 +256,10 @@ def submission_of(run: PublishedRun, rules: Rules) -> Submission:
         costs=[Costs(**{**row, "usage": dict(row["usage"])}) for row in totals(run.samples)],
         versions=run_json["versions"],
         machine=Machine(**public_machine(run_json["machine"])),
+        unusable={
+            system: Unusable(answers=of["answers"], reasons=_public_reasons(of["reasons"]))
+            for system, of in scores.unusable.items()
+        },
         rows=_rows(run.samples, scores),
     )
 
@@ -264,7 +280,7 @@ def _parts(run_json: RunJson, systems: Sequence[str], predictor: str) -> dict[st
     """Return the components behind the systems' results."""
     used = {f"predictor {predictor}"}
     for system in systems:
-        used.update(ledger_checks.makers(system))
+        used.update(makers(system))
     return {
         name: Component(
             spec=public_spec(part["spec"]), digest=digest(part["fingerprint"]), fingerprint=public(part["fingerprint"])
@@ -277,6 +293,10 @@ def _parts(run_json: RunJson, systems: Sequence[str], predictor: str) -> dict[st
 def _notes(run_json: RunJson, parts: Mapping[str, Component]) -> dict[str, str]:
     labels = {name.partition(" ")[2] for name in parts}
     return {label: str(public(note)) for label, note in sorted(run_json["notes"].items()) if label in labels}
+
+
+def _public_reasons(reasons: Mapping[str, int]) -> dict[str, int]:
+    return {public_text(reason): number for reason, number in reasons.items()}
 
 
 def _rows(samples: Sequence[Sample], scores: Scores) -> list[SubmittedScore]:

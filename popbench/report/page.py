@@ -28,6 +28,7 @@ from popbench.report.survey import Survey
 from popbench.report.tables import views
 from popbench.runs.costs import sentences
 from popbench.runs.run_json import RunJson
+from popbench.scores.answers import unusable_lines
 from popbench.text import counted
 from popbench.versions import __version__
 
@@ -171,6 +172,7 @@ def _page(results: Mapping[str, Any], title: str, footer: Sequence[str], run: _R
         "embedded": len(blobs["clips"]) if run else 0,
         "categories": sorted(run.survey.categories) if run else [],
         "results": results,
+        "unusable": list(unusable_lines(results.get("unusable") or {})),
         "copies": knows_copies(results["systems"]),
         "copy": f"{100 * COPY:.0f}",
         "about": footer,

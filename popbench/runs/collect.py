@@ -137,6 +137,9 @@ def _add_draft(values: dict[str, Any], cost: _Cost, draft: StageResult | str) ->
         "references": tuple(value["references"]),
         "usage": value.get("usage"),
         "cost": cost(value["usage"]) if value.get("usage") else None,
+        "unusable": tuple(value.get("unusable") or ()),
+        "remarks": tuple(value.get("remarks") or ()),
+        "uncounted": value.get("uncounted") or 0,
     }
     _add_costs(values, "llm", value)
     if draft.ok:

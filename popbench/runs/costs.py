@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from popbench.records import JSON, Sample
 from popbench.text import counted, dollars, tokens
@@ -15,7 +15,9 @@ class Totals:
     The systems of an LLM and a mode share their drafts, so only the drafts of the first such system are counted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, priced: Collection[str] = ()) -> None:
+        """`priced` are the LLMs that are known to have prices."""
+        self._priced = priced
         self._rows: dict[str, dict[str, JSON]] = {}
         self._counted: dict[tuple[str, str | None], str] = {}
 
@@ -25,11 +27,13 @@ class Totals:
             return
         row = self._rows.get(sample.llm)
         if row is None:
-            row = {"llm": sample.llm, "calls": 0, "uncounted": 0, "usage": Counter(), "cost": None}
+            cost = 0.0 if sample.llm in self._priced else None
+            row = {"llm": sample.llm, "calls": 0, "uncounted": 0, "usage": Counter(), "cost": cost}
             self._rows[sample.llm] = row
         row["calls"] += sample.attempts
         if sample.usage:
             row["usage"].update(sample.usage)
+            row["uncounted"] += sample.uncounted
         else:
             row["uncounted"] += sample.attempts
         if sample.cost is not None:
@@ -38,7 +42,7 @@ class Totals:
     def rows(self) -> list[dict[str, JSON]]:
         """Return a row for each LLM.
 
-        `cost` is None if the LLM knows no prices; `uncounted` are the calls of drafts without usage.
+        `cost` is None if the LLM knows no prices; `uncounted` are the calls of unknown usage, whose cost is not in it.
         """
         return [{**row, "usage": dict(row["usage"])} for row in self._rows.values()]
 
@@ -52,9 +56,13 @@ def totals(samples: Iterable[Sample]) -> list[dict[str, JSON]]:
 
 
 def sentences(rows: Iterable[Mapping[str, JSON]]) -> Iterator[str]:
-    """Yield a line about the usage of each LLM that counts tokens."""
+    """Yield a line about the usage of each LLM that counts tokens, or has prices."""
     for row in rows:
+        calls, uncounted, cost = counted(row["calls"], "call"), row["uncounted"], row["cost"]
+        unknown = f"the server told no usage for {uncounted:,} of {calls}"
         if row["usage"]:
-            spent = "" if row["cost"] is None else f", {dollars(row['cost'])}"
-            lacking = f" (without {counted(row['uncounted'], 'call')} of unknown usage)" if row["uncounted"] else ""
-            yield f"{row['llm']}: {counted(row['calls'], 'call')}, {tokens(row['usage'])}{spent}{lacking}"
+            spent = "" if cost is None else f", {dollars(cost)}"
+            lacking = f" ({'usage' if cost is None else 'spend'} unknown for {uncounted:,}: {unknown})"
+            yield f"{row['llm']}: {calls}, {tokens(row['usage'])}{spent}{lacking if uncounted else ''}"
+        elif cost is not None and uncounted:
+            yield f"{row['llm']}: {calls}, spend unknown: {unknown}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,10 @@ class Run:
     logged: bool = False
     reasons: tuple[tuple[str, int], ...] = ()
     """Why samples are invalid, with their number, the commonest first; of very many, not all."""
+    remarks: tuple[str, ...] = ()
+    """What components remarked on their answers, a line each; boards have them too."""
+    unusable: Mapping[str, JSON] = field(default_factory=dict)
+    """By system the number of its `answers`, and of those without a usable draft by `reasons`."""
 
     @property
     def complete(self) -> bool:

@@ -21,7 +21,11 @@ def write_jsonl(samples: Iterable[Sample], path: Path) -> None:
     """Write one sample a line; the file appears when it is complete. Raises OSError where the disk refuses."""
     with replacing(path) as part, opened_new(part) as file:
         for sample in samples:
-            file.write(f"{_ENCODE(as_dict(sample))}\n".encode())
+            values = as_dict(sample)
+            for name in _LATER:
+                if not values[name]:
+                    del values[name]
+            file.write(f"{_ENCODE(values)}\n".encode())
 
 
 _TEXT, _TEXT_OR_NOTHING, _FLAG = (str,), (str, NoneType), (bool, NoneType)
@@ -33,11 +37,13 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("popularity", "originality", "cost"), _NUMBER),
     **dict.fromkeys(("usage", "match"), _OBJECT),
     **dict.fromkeys(("scores", "seconds", "peak_memory_mb"), (dict,)),
-    **dict.fromkeys(("references", "notes"), (list,)),
-    "repeat": (int,),
-    "attempts": (int,),
+    **dict.fromkeys(("references", "notes", "unusable", "remarks"), (list,)),
+    **dict.fromkeys(("repeat", "attempts", "uncounted"), (int,)),
     "compliance": _FLAG,
 }
+_LISTS = ("references", "notes", "unusable", "remarks")
+_LATER = ("unusable", "remarks", "uncounted")
+"""Fields that are written only if they hold something, so that files of earlier releases stay as they are."""
 _NEEDED = frozenset(
     {"llm", "mode", "generator", "system", "task", "prompt_id", "prompt", "category", "repeat", "status"}
     | {"scores", "seconds", "peak_memory_mb", "references", "notes"}
@@ -49,8 +55,8 @@ def _check_types(values: Mapping[str, JSON]) -> None:
     for name, kinds in _KINDS.items():
         if type(values.get(name)) not in kinds and (name in values or name in _NEEDED):
             raise ValueError(f"{name} is {values.get(name)!r:.50}, which it cannot be")
-    for name in ("references", "notes"):
-        if not all(type(item) is str for item in values[name]):
+    for name in _LISTS:
+        if not all(type(item) is str for item in values.get(name, ())):
             raise ValueError(f"{name} is {values[name]!r:.50}, which it cannot be")
     measured = (values["scores"], values["seconds"], values["peak_memory_mb"], values.get("usage") or {})
     alone = (values.get(name) for name in ("popularity", "originality", "cost"))
@@ -102,8 +108,7 @@ def read_jsonl(path: Path, only: Container[int] | None = None) -> Iterator[Sampl
             try:
                 values = json.loads(line)
                 _check_types(values)
-                values["references"], values["notes"] = tuple(values["references"]), tuple(values["notes"])
-                yield make_sample(values)
+                yield make_sample(values | {name: tuple(values[name]) for name in _LISTS if name in values})
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 raise UsageError(f"{path}: line {number} is no sample ({damage(error)})") from error
     except (OSError, ValueError) as error:

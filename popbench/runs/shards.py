@@ -16,6 +16,7 @@ from popbench.planning.foreign_specs import SPECS, check_named, check_recorded, 
 from popbench.records import JSON
 from popbench.runs.differences import change, changes
 from popbench.runs.directory import check_free, shard_suffix
+from popbench.runs.made_by import harness_of
 from popbench.runs.run_json import FILE, ModeEntry, RunJson, ShardEntry, read_run_json
 
 _SETTINGS = ("seed", "limit", "repeats", "stop_after", "baseline", "allow_leakage")
@@ -154,7 +155,10 @@ def _differences(ours: RunJson, theirs: RunJson) -> Iterator[str]:
         yield from _changed("corpus", settings[0].get("corpus"), settings[1].get("corpus"))
     if ours["systems"] != theirs["systems"]:
         versions = [{"popbench": run_json["versions"]["popbench"]} for run_json in (ours, theirs)]
-        yield f"systems: {changes(*versions) or 'others, or made of other parts'}"
+        why = "others, or made of other parts"
+        if harness_of(ours) != harness_of(theirs):
+            why = "their drafts were read by another popbench: give each shard's command again, then merge"
+        yield f"systems: {changes(*versions) or why}"
 
 
 def _changed(name: str, one: JSON, other: JSON) -> Iterator[str]:

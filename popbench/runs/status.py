@@ -28,6 +28,7 @@ from popbench.records import JSON
 from popbench.registry import load_registry
 from popbench.runs.directory import HOLDER, LOCK, check_free
 from popbench.runs.heartbeat import LATELY, Sums, moments
+from popbench.runs.made_by import harness_of
 from popbench.runs.run_json import FILE, RunJson, read_run_json
 
 ENOUGH = 5
@@ -209,6 +210,7 @@ class _RunState:
         self.now = self.sums.at  # of its clock
         self.moments = moments(self.started, self.now)
         self.wanted = {name: task["n"] * run_json["config"]["repeats"] for name, task in run_json["tasks"].items()}
+        self.harness = harness_of(run_json)
         self.parts: dict[str, dict[str, str]] = {}
         self.specs: dict[str, str] = {}
         for name, part in run_json["components"].items():
@@ -304,7 +306,7 @@ class _RunState:
     def _count(self, stage: StageName, task: str, mode: str | None, chain: tuple[str, ...]) -> _Count:
         """Return how many items of a stage are settled; `chain` has the components up to that stage, or further."""
         parts = chain[: STAGES.index(stage) + 1]
-        system = made_by(*parts, rendered=stage != "write")
+        system = made_by(*parts, rendered=stage != "write", harness=self.harness)
         fingerprint = None if mode is None else self.run_json["modes"][mode]["fingerprints"][task]
         return self._cells.get((system, self.run_json["tasks"][task]["hash"], stage, fingerprint), _Count())
 

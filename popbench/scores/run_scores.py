@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from popbench.prompting.originality import is_copy
 from popbench.records import Sample
 from popbench.runs.run_json import RunJson
+from popbench.scores.answers import Answers
 from popbench.scores.remarks import Remarks
 from popbench.scores.rows import Rows, ScoreRow
 from popbench.scores.scores import Scores
@@ -20,10 +21,12 @@ class RunScores:
         self._source = source
         self._rows = {predictor: Rows() for predictor in run_json["predictors"]}
         self._remarks = Remarks()
+        self._answers = Answers()
 
     def add(self, sample: Sample) -> None:
         """Add a sample's scores."""
         self._remarks.add(sample)
+        self._answers.add(sample)
         prompt, copied = (sample.task, sample.prompt_id), is_copy(sample.originality)
         for predictor, rows in self._rows.items():
             popularity = sample.scores.get(predictor)
@@ -36,7 +39,8 @@ class RunScores:
         """Return the scores by predictor, of some systems or all."""
         run_json = self._run_json
         references = {key: value for key, value in (run_json.get("references") or {}).items() if key != "remarks"}
-        remarks = list(self._remarks.lines(run_json, systems))
+        remarks = [*self._remarks.lines(run_json, systems), *self._answers.remarks(systems)]
+        unusable = self._answers.unusable(systems)
         return [
             Scores(
                 predictor=predictor,
@@ -54,7 +58,8 @@ class RunScores:
                 mode_fingerprints={label: mode["fingerprints"] for label, mode in run_json["modes"].items()},
                 notes=dict(run_json["notes"]),
                 references=[references] if references else [],
-                remarks=remarks,
+                remarks=list(remarks),
+                unusable=dict(unusable),
             )
             for (predictor, digest), rows in zip(run_json["predictors"].items(), self._rows.values(), strict=True)
         ]

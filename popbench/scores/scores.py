@@ -41,6 +41,8 @@ class Scores:
     references: list[dict[str, JSON]] = field(default_factory=list)
     """Corpora that references come from: `corpus`, `part`, `videos`, `embedder`."""
     remarks: list[str] = field(default_factory=list)
+    unusable: dict[str, JSON] = field(default_factory=dict)
+    """By system the number of its `answers`, and of those without a usable draft by `reasons`."""
 
     @property
     def table(self) -> Rows:
@@ -65,7 +67,7 @@ def merge(sources: Sequence[Scores]) -> list[Scores]:
             merged[scores.predictor_digest] = replace(
                 scores, rows=scores.table, tasks=dict(scores.tasks), systems=dict(scores.systems),
                 modes=dict(scores.modes), notes=dict(scores.notes), references=list(scores.references),
-                remarks=list(scores.remarks),
+                remarks=list(scores.remarks), unusable=dict(scores.unusable),
             )  # fmt: skip
             continue
         # A file that does not name its predictor may leave out that it holds demo scores.
@@ -77,6 +79,7 @@ def merge(sources: Sequence[Scores]) -> list[Scores]:
         first.rows = first.table.joined(_new_rows(first, scores))
         first.references += scores.references
         first.remarks += scores.remarks
+        first.unusable |= scores.unusable
         first.source = f"{first.source} and others" if not first.source.endswith(" and others") else first.source
         for name, facts in scores.tasks.items():  # what one source does not know, another may
             given = {key: value for key, value in facts.items() if value is not None}

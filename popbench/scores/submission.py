@@ -81,6 +81,13 @@ class Costs(Strict):
     cost: float | None = pydantic.Field(ge=0, allow_inf_nan=False)
 
 
+class Unusable(Strict):
+    """A system's number of answers, and the numbers of those without a usable draft by reason."""
+
+    answers: int = pydantic.Field(ge=0)
+    reasons: dict[str, int]
+
+
 class Machine(Strict):
     """The machine that the run worked on."""
 
@@ -103,6 +110,7 @@ class Submission(Terms):
     costs: list[Costs]
     versions: dict[str, str]
     machine: Machine
+    unusable: dict[str, Unusable] = pydantic.Field(default_factory=dict)
     rows: list[SubmittedScore] = pydantic.Field(min_length=1)
 
     _read: str = pydantic.PrivateAttr(default="")
@@ -114,8 +122,8 @@ class Submission(Terms):
 
     @property
     def content(self) -> dict[str, JSON]:
-        """The submission as JSON, without the optional fields that a row lacks."""
-        head = self.model_dump(by_alias=True, exclude={"rows"})
+        """The submission as JSON, without optional fields that are empty."""
+        head = self.model_dump(by_alias=True, exclude={"rows"} if self.unusable else {"rows", "unusable"})
         return {**head, "rows": [row.model_dump(exclude_none=True) for row in self.rows]}
 
     def scores(self, source: str) -> Scores:
@@ -143,6 +151,7 @@ class Submission(Terms):
             notes=dict(self.notes),
             references=[of.model_dump() for of in self.references],
             remarks=list(self.remarks),
+            unusable={system: of.model_dump() for system, of in self.unusable.items()},
         )
 
     def missing(self) -> Iterator[str]:
@@ -172,6 +181,7 @@ _MODELS: Mapping[str, type[Strict]] = {
     "references": ReferencesOf,
     "costs": Costs,
     "machine": Machine,
+    "unusable": Unusable,
     "rows": SubmittedScore,
 }
 

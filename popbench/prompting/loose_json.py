@@ -1,0 +1,76 @@
+"""Reads objects of texts that are almost JSON: with other quotes, full-width signs, or quotes inside values.
+
+A value ends at the first quote that a comma and a key, or the object's end, follow. So a quote inside a value (the mark
+of inches, a word in quotes) is part of it, and no text is lost.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_GROUPS = ('"“”„‟＂〝〞〟', "'‘’‚‛＇`´", "«»", "‹›", "「」", "『』")
+"""Quotes of one kind: a value that begins with one may end with any other of them."""
+_CLOSERS = {quote: group for group in _GROUPS for quote in group}
+_QUOTES = "".join(_GROUPS)
+_GAP = r"(?>\s+|//[^\n]{0,200}\n|/\*[^*]{0,200}\*/)*+"
+"""Space and comments. Without their bound, and with steps back, hostile text would take quadratic time."""
+_OPEN, _COLON, _COMMA, _CLOSE = "[{｛]", "[:：]", "[,，;；、]", "[}｝]"
+_KEY = rf"(?:[{_QUOTES}]\s{{0,9}}(?P<quoted>[\w -]{{1,40}}?)\s{{0,9}}[{_QUOTES}]|(?P<bare>\w{{1,40}}))"
+_FENCE = "(?:```|~~~)"
+
+_START = re.compile(rf"{_OPEN}{_GAP}")
+_FIELD = re.compile(rf"{_KEY}{_GAP}{_COLON}{_GAP}")
+_NEXT = re.compile(rf"{_GAP}{_COMMA}?{_GAP}(?=[{_QUOTES}][\w -]{{1,40}}[{_QUOTES}]{_GAP}{_COLON})")
+_NEXT_BARE = re.compile(rf"{_GAP}{_COMMA}{_GAP}(?=(?:title|video_prompt|reasoning){_GAP}{_COLON})")
+_END = re.compile(rf"{_GAP}{_COMMA}?{_GAP}(?:(?P<brace>{_CLOSE})|\]|{_FENCE}|\Z)")
+_FENCE_LINE = re.compile(rf"\n[ \t]{{0,20}}{_FENCE}")
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+_MAX_FIELDS = 20
+
+
+def read_loose(text: str) -> dict[str, str] | None:
+    """Read the object of texts at the beginning of `text`; None if there is no such object.
+
+    A value that is not in quotes ends the reading with None, and an answer that was cut short ends its last value.
+    """
+    start = _START.match(text)
+    if start is None:
+        return None
+    place, values = start.end(), dict[str, str]()
+    for _ in range(_MAX_FIELDS):
+        field = _FIELD.match(text, place)
+        if field is None or text[field.end() : field.end() + 1] not in _CLOSERS:
+            return None
+        value, place, ended = _value(text, field.end())
+        values[field["quoted"] or field["bare"]] = value
+        if ended:
+            return values
+    return None
+
+
+def _value(text: str, start: int) -> tuple[str, int, bool]:
+    """Return the value in quotes at `start`, where the next field begins, and whether the object ends there."""
+    for quote in _quotes(text, start + 1, _CLOSERS[text[start]]):
+        following = _NEXT.match(text, quote + 1) or _NEXT_BARE.match(text, quote + 1)
+        ending = None if following else _END.match(text, quote + 1)
+        if following or ending:
+            at = following or ending
+            assert at is not None
+            return _unescaped(text[start + 1 : quote]), at.end(), ending is not None
+    fence = _FENCE_LINE.search(text, start)
+    rest = text[start + 1 : None if fence is None else fence.start()].rstrip()
+    return _unescaped(rest.removesuffix("}").removesuffix("｝").rstrip()), len(text), True
+
+
+def _quotes(text: str, start: int, closers: str) -> Iterator[int]:
+    """Yield the places of quotes that may close a value: those without a backslash before them."""
+    for match in re.compile(rf"\\.|[{closers}]", re.DOTALL).finditer(text, start):
+        if match[0][0] != "\\":
+            yield match.start()
+
+
+def _unescaped(text: str) -> str:
+    """Replace the escapes of JSON. Halves of surrogate pairs stay halves."""
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else _ESCAPED.get(found[2], found[2]), text)
