@@ -34,7 +34,7 @@ CUT = "cut at the limit"
 NO_JSON = "no JSON"
 """No object with a title and a video prompt, not even a broken one."""
 
-_KEY = re.compile(r"\b(?:title|video_prompt)\b")
+_FORM = re.compile(r"```\w*|\b(?:title|video_prompt)\b")
 _THINK_TAG = re.compile(r"</?think(?:ing)?>", re.IGNORECASE)
 
 
@@ -72,7 +72,7 @@ def read_answer(
         )
     if not faults and not strip_invisible(answer):
         faults.add(EMPTY)
-    said = _KEY.sub(" ", answer)
+    said = _FORM.sub(" ", answer)
     if not faults and any(copies_text(said, example) for example in examples):
         faults.add(COPIED)
     order = (COPIED, *([CUT] if cut else []), PLACEHOLDER, EMPTY)

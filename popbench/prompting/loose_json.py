@@ -23,7 +23,8 @@ _START = re.compile(rf"{_OPEN}{_GAP}")
 _FIELD = re.compile(rf"{_KEY}{_GAP}{_COLON}{_GAP}")
 _NEXT = re.compile(rf"{_GAP}{_COMMA}?{_GAP}(?=[{_QUOTES}][\w -]{{1,40}}[{_QUOTES}]{_GAP}{_COLON})")
 _NEXT_BARE = re.compile(rf"{_GAP}{_COMMA}{_GAP}(?=(?:title|video_prompt|reasoning){_GAP}{_COLON})")
-_END = re.compile(rf"{_GAP}{_COMMA}?{_GAP}(?:(?P<brace>{_CLOSE})|\]|{_FENCE}|\Z)")
+_END = re.compile(rf"{_GAP}{_COMMA}?{_GAP}(?:{_CLOSE}|\]|{_FENCE}|\Z)")
+_OTHER = re.compile(r"-?\d[\d.eE+-]{0,40}|true|false|null|\[[^][]{0,1000}\]|\{[^{}]{0,1000}\}", re.IGNORECASE)
 _FENCE_LINE = re.compile(rf"\n[ \t]{{0,20}}{_FENCE}")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
@@ -33,7 +34,8 @@ _MAX_FIELDS = 20
 def read_loose(text: str) -> dict[str, str] | None:
     """Read the object of texts at the beginning of `text`; None if there is no such object.
 
-    A value that is not in quotes ends the reading with None, and an answer that was cut short ends its last value.
+    Values in quotes are read, numbers and lists passed over, and with any other there is no such object. An answer that
+    was cut short ends its last value.
     """
     start = _START.match(text)
     if start is None:
@@ -41,24 +43,39 @@ def read_loose(text: str) -> dict[str, str] | None:
     place, values = start.end(), dict[str, str]()
     for _ in range(_MAX_FIELDS):
         field = _FIELD.match(text, place)
-        if field is None or text[field.end() : field.end() + 1] not in _CLOSERS:
+        if field is None:
             return None
-        value, place, ended = _value(text, field.end())
-        values[field["quoted"] or field["bare"]] = value
+        if text[field.end() : field.end() + 1] in _CLOSERS:
+            value, place, ended = _value(text, field.end())
+            values[field["quoted"] or field["bare"]] = value
+        else:
+            other = _OTHER.match(text, field.end())
+            after = None if other is None else _after(text, other.end())
+            if after is None:
+                return None
+            place, ended = after
         if ended:
             return values
     return None
 
 
+def _after(text: str, end: int) -> tuple[int, bool] | None:
+    """Return where the field after a value begins, and whether the object ends there; None if neither follows."""
+    following = _NEXT.match(text, end) or _NEXT_BARE.match(text, end)
+    if following is not None:
+        return following.end(), False
+    ending = _END.match(text, end)
+    return None if ending is None else (ending.end(), True)
+
+
 def _value(text: str, start: int) -> tuple[str, int, bool]:
     """Return the value in quotes at `start`, where the next field begins, and whether the object ends there."""
     for quote in _quotes(text, start + 1, _CLOSERS[text[start]]):
-        following = _NEXT.match(text, quote + 1) or _NEXT_BARE.match(text, quote + 1)
-        ending = None if following else _END.match(text, quote + 1)
-        if following or ending:
-            at = following or ending
-            assert at is not None
-            return _unescaped(text[start + 1 : quote]), at.end(), ending is not None
+        after = _after(text, quote + 1)
+        if after is not None:
+            value = text[start + 1 : quote]
+            tripled = len(value) > 4 and value[:2] == value[-2:] == 2 * text[start]
+            return _unescaped(value[2:-2] if tripled else value), *after
     fence = _FENCE_LINE.search(text, start)
     rest = text[start + 1 : None if fence is None else fence.start()].rstrip()
     return _unescaped(rest.removesuffix("}").removesuffix("｝").rstrip()), len(text), True

@@ -19,7 +19,7 @@ _FEW_WORDS = 8
 _FIELD = r"(?:title|video\s?prompts?|prompt|description|text|string|paragraph)"
 _FILL_IN = re.compile(
     rf"""(?: (?:(?:the|an?|your|my)\s)? (?:video\s)? (?:title|video\s?prompt|string) (?:\stext|\sstring)?
-    | str | text | prompt | description | placeholder | tbd | todo | n\sa | null | none | undefined | x{{2,}}
+    | str | text | prompt | description | placeholder | tbd | todo | n\sa | null | none | undefined
     | (?:the|an?|your|my) (?:\s\w+){{0,3}} \s{_FIELD} (?:\sgoes|\scomes)? \shere
     | (?:insert|enter|put|provide|describe|write) \b .{{0,80}} \b (?:{_FIELD}|clip|video) \b .{{0,40}} \bhere
     | (?:insert|enter|provide|your) (?:\s\w+){{0,4}} \s{_FIELD}
@@ -61,7 +61,8 @@ def is_placeholder(text: str) -> bool:
 
 def _says_something(char: str) -> bool:
     """Say whether a character is a letter, a digit or a picture, and not punctuation."""
-    return unicodedata.category(char)[0] not in "PZMC" and unicodedata.category(char) not in ("Sm", "Sk", "Sc")
+    category = unicodedata.category(char)
+    return category[0] not in "PZM" and category not in ("Sm", "Sk", "Sc", "Cc", "Cf", "Cs")
 
 
 def copies_text(text: str, example: Draft) -> bool:

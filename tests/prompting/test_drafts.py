@@ -11,6 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from popbench.prompting.drafts import DRAFT_SCHEMA, find_drafts, parse_draft, split_thoughts
+from popbench.prompting.invisible import strip_invisible
+from popbench.prompting.usable import is_placeholder
 from popbench.records import Draft
 
 GOOD = {"title": "A cat, at last", "video_prompt": "A cat sits on a mat. It looks up."}
@@ -138,7 +140,7 @@ def test_what_holds_no_title_and_video_prompt_is_no_draft(text: str) -> None:
         ("قطة على السجادة", "قطة تجلس ‏على السجادة ‎(slowly)"),
         ("Zoë’s “day”", "Ça va — naïve café…"),
         ("Line\u2028separators\u2029are\x85kept", "x"),
-        ("\u202eevil\u202c", "a\u0000b"),
+        ("an \u202eevil\u202c one", "a\u0000b"),
         ("𝕬𝖑𝖑", "\U0010ffff"),
     ],
 )
@@ -159,9 +161,9 @@ def test_lone_surrogates_are_replaced(text: str) -> None:
     "fields",
     [
         {"title": "A {title} B", "video_prompt": "The {video_prompt} of {title}"},
-        {"title": 'A {"title"} B', "video_prompt": 'The {"video_prompt"}'},
-        {"title": "{", "video_prompt": "}"},
-        {"title": "}}{{", "video_prompt": "```json"},
+        {"title": 'A {"title"} B', "video_prompt": 'The {"video_prompt"} C'},
+        {"title": "{ a", "video_prompt": "b }"},
+        {"title": "}}a{{", "video_prompt": "```json"},
         {"title": "C:\\new", "video_prompt": 'He says "hi", then \\"bye\\".'},
         {"title": "sign", "video_prompt": 'A sign reads {"title": "x", "video_prompt": "y"} in neon.'},
     ],
@@ -283,21 +285,27 @@ def check(draft: Draft | None) -> None:
     if draft is None:
         return
     for text in (draft.title, draft.video_prompt):
-        assert text
-        assert text == text.strip()
+        assert says(text)
+        assert text == strip_invisible(text)
         text.encode()
+    again = parse(json.dumps({"title": draft.title, "video_prompt": draft.video_prompt}))
+    assert pair(again) == pair(draft), "what was read is read as it is"
 
 
-WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).map(str.strip).filter(bool)
+def says(text: str) -> bool:
+    return bool(text) and not is_placeholder(text)
+
+
+WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).map(strip_invisible).filter(says)
 TRICKY = st.lists(
     st.sampled_from(["{", "}", "[", "]", '"', "'", "\\", "title", "video_prompt", "```", ":", ",", "a", " b", "\n"]),
     min_size=1,
-).map(lambda pieces: "".join(pieces).strip()).filter(bool)  # fmt: skip
+).map(lambda pieces: "".join(pieces).strip()).filter(says)  # fmt: skip
 PROSE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="{}<>"))
 
 
 @given(WORDS | TRICKY, WORDS | TRICKY, PROSE, PROSE, st.booleans(), st.sampled_from([None, 2]), st.booleans())
-@example("title", "video_prompt", "video_prompt", "title", True, None, False)
+@example("titles", "a video_prompt of", "video_prompt", "title", True, None, False)
 def test_a_valid_draft_in_prose_is_found_back_exactly(
     title: str, video_prompt: str, before: str, after: str, ascii_only: bool, indent: int | None, swapped: bool
 ) -> None:

@@ -28,7 +28,7 @@ class Billed(popbench.LLM):
         for chat in chats:
             text = json.dumps({"title": "A", "video_prompt": chat.prompt})
             yield popbench.Completion(
-                chat.id, "no" if self.options.nonsense else text, usage={"input": 900, "output": 100}
+                chat.id, f"no {chat.seed}" if self.options.nonsense else text, usage={"input": 900, "output": 100}
             )
 
     def cost(self, usage: Mapping[str, int]) -> float | None:

@@ -147,7 +147,7 @@ class FaultyLLM(popbench.LLM):
             fault = plan.now()
             text = json.dumps({"title": chat.prompt[:40], "video_prompt": chat.prompt})
             if fault == "nonsense" or (self.options.fault == "always-nonsense"):
-                text = "I would rather not."
+                text = f"I would rather not, {chat.seed}."
             elif self.options.fault == "copies":
                 text = chat.messages[-1]["content"]
             elif self.options.fault == "breaks":
