@@ -17,13 +17,15 @@ _BRACKETS = {"<": ">", "[": "]", "{": "}", "＜": "＞", "［": "］", "【": "�
 _FEW_WORDS = 8
 """A text in brackets of at most so many words is a placeholder; a longer one only if it speaks of what to write."""
 _FIELD = r"(?:title|video\s?prompts?|prompt|description|text|string|paragraph)"
+_PRAISE = "(?:video|catchy|short|great|new|creative|engaging|detailed|descriptive|concise|unique|example|sample|final)"
 _FILL_IN = re.compile(
-    rf"""(?: (?:(?:the|an?|your|my)\s)? (?:video\s)? (?:title|video\s?prompt|string) (?:\stext|\sstring)?
+    rf"""(?: (?:(?:the|an?|your|my|some)\s)? (?:{_PRAISE}\s)* (?:title|video\s?prompt|string) (?:\stext|\sstring)?
+    | (?:the\s)? (?:title|video\s?prompt|description) \s(?:of|for) \s(?:the|an?|your) \s(?:micro\s)? (?:video|clip)
+    | (?:string|title|text) \s(?:max|up\sto|of\sat\smost|at\smost) \s\d+ \s\w+
     | str | text | prompt | description | placeholder | tbd | todo | n\sa | null | none | undefined
-    | (?:the|an?|your|my) (?:\s\w+){{0,3}} \s{_FIELD} (?:\sgoes|\scomes)? \shere
+    | (?:(?:the|an?|your|my) (?:\s\w+){{0,3}} \s)? {_FIELD} (?:\sgoes|\scomes)? \shere
     | (?:insert|enter|put|provide|describe|write) \b .{{0,80}} \b (?:{_FIELD}|clip|video) \b .{{0,40}} \bhere
     | (?:insert|enter|provide|your) (?:\s\w+){{0,4}} \s{_FIELD}
-    | (?:title|prompt|text) \s goes \s here
     | lorem\sipsum\b .* ) (?:\s\d{{1,2}})?""",
     re.VERBOSE | re.DOTALL,
 )

@@ -18,9 +18,8 @@ from popbench_baselines.corpus import DemoCorpus
 EXAMPLE = Draft(
     "The Kettle That Refused to Whistle",
     "In a blue kitchen at dawn an old copper kettle stands on a stove. The camera creeps towards its spout as steam "
-    "gathers, shivers and comes out without a sound, in the form of a small grey bird. It circles the lamp twice,
-    sits "
-    "down on a cup and looks at us. Warm grain, soft focus at the edges, calm and slightly absurd.",
+    "gathers, shivers and comes out without a sound, in the form of a small grey bird. It circles the lamp twice, "
+    "sits down on a cup and looks at us. Warm grain, soft focus at the edges, calm and slightly absurd.",
 )
 MINE = {"title": "Rain on a tin roof", "video_prompt": "Drops race each other down a tin roof, close, in grey light."}
 
@@ -116,8 +115,7 @@ def test_titles_and_captions_of_a_corpus_are_neither_copies_nor_placeholders() -
 @pytest.mark.parametrize(
     "value",
     [
-        "...", "…", "-", "___", "***", "?", "“”", "[...]", "<>", "<title>", "<The title of the clip,
-        at most 50 characters>",
+        "...", "…", "-", "___", "***", "?", "“”", "[...]", "<>", "<title>", "<The title of the clip>",
         "<one paragraph that describes a clip: who is in it, what happens, the camera, the light and the mood>",
         "[title]", "[Your Title]", "[video prompt]",
         "[one paragraph which describes the clip and its setting in some detail]",
@@ -128,6 +126,7 @@ def test_titles_and_captions_of_a_corpus_are_neither_copies_nor_placeholders() -
         "Insert title here", "Insert a catchy title", "enter your video prompt", "A short title here",
         "The title goes here",
         "Describe the clip here", "Write a paragraph about the video here", "Title 1", "Lorem ipsum dolor sit amet",
+        "A catchy title", "A detailed video prompt", "Title here", "Title of the video", "string (max. 50 characters)",
     ],
 )  # fmt: skip
 def test_what_stands_where_a_text_belongs_is_no_draft(value: str) -> None:
@@ -147,7 +146,7 @@ def test_what_stands_where_a_text_belongs_is_no_draft(value: str) -> None:
         "Write it on the wall", "Put the kettle on", "A description of a fight", "Insert coin", "Void and null",
         "<3 this soup",
         "[A cat sits on a mat by the fire, looks up, yawns slowly and falls asleep in one smooth shot]",
-        "$100 soup", "C++",
+        "$100 soup", "C++", "The final", "A new title fight", "A short string of lights", "Text of the year",
     ],
 )  # fmt: skip
 def test_short_and_odd_titles_are_drafts(value: str) -> None:
