@@ -59,10 +59,11 @@ def sentences(rows: Iterable[Mapping[str, JSON]]) -> Iterator[str]:
     """Yield a line about the usage of each LLM that counts tokens, or has prices."""
     for row in rows:
         calls, uncounted, cost = counted(row["calls"], "call"), row["uncounted"], row["cost"]
-        unknown = f"the server told no usage for {uncounted:,} of {calls}"
+        some = f"{uncounted:,} of {calls}"
         if row["usage"]:
             spent = "" if cost is None else f", {dollars(cost)}"
-            lacking = f" ({'usage' if cost is None else 'spend'} unknown for {uncounted:,}: {unknown})"
+            unknown = f"unknown for {some}: the server told no usage"
+            lacking = f" ({'usage' if cost is None else 'spend'} {unknown})"
             yield f"{row['llm']}: {calls}, {tokens(row['usage'])}{spent}{lacking if uncounted else ''}"
         elif cost is not None and uncounted:
-            yield f"{row['llm']}: {calls}, spend unknown: {unknown}"
+            yield f"{row['llm']}: {calls}, spend unknown: the server told no usage for {some}"
