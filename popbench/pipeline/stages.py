@@ -203,6 +203,6 @@ def _add_unusable(item: WorkItem, reason: str) -> None:
 
 def _unusable(item: WorkItem, *, repeated: bool) -> str:
     """Return the error of a sample without a usable draft, with the reasons."""
-    reasons = Counter(item.costs["unusable"])
+    reasons: Counter[str] = Counter(item.costs["unusable"])
     same = ", the last two the same, so it was not asked again" if repeated and item.attempt < ATTEMPTS else ""
     return f"{UNUSABLE}{item.attempt} answers{same}: {', '.join(f'{why} ({n})' for why, n in reasons.most_common())}"

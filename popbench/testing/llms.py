@@ -126,6 +126,9 @@ def _judge(book: Book, chat: Chat, answer: Any) -> _Text | None:
         return None
     fine = reasoning is None or isinstance(reasoning, str)
     book.expect("text", fine, f"reasoning is {type(reasoning).__name__}", chat.id)
+    said = isinstance(answer.remarks, tuple) and all(isinstance(remark, str) for remark in answer.remarks)
+    book.expect("text", said, f"remarks are {answer.remarks!r}", chat.id)
+    book.expect("text", isinstance(answer.cut, bool), f"cut is {answer.cut!r}", chat.id)
     counts = isinstance(usage, Mapping) and all(
         isinstance(key, str) and isinstance(value, int) and value >= 0 for key, value in usage.items()
     )

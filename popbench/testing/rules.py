@@ -28,7 +28,7 @@ RULES: Mapping[str, str] = {
     "once": "every request is answered exactly once",
     "ids": "an answer carries the id of a request that was asked",
     "type": "an answer is of the type that belongs to the component, or a Failure",
-    "failure": "a Failure says why, as text",
+    "failure": "a Failure says why, as text, and its reason is text",
     "answered": "ordinary requests are answered, not all failed",
     "measures": "seconds and peak_memory_mb are None or numbers of at least 0, notes a tuple of str",
     "empty": "no requests, no answers",
@@ -41,7 +41,7 @@ RULES: Mapping[str, str] = {
     "reopen": "after close() a later call gives the same answers",
     "identity": "the answer does not depend on the request's id, nor on the name of a file",
     # LLMs
-    "text": "a completion's text is str, its reasoning str or None",
+    "text": "a completion's text is str, its reasoning str or None, its remarks a tuple of str, its cut a bool",
     "usage": "usage is None or counts tokens by kind: str to int",
     "cost": "cost() of a usage is None, or USD: a finite number of at least 0",
     "fits": "fits() is True or False: True of a short chat, and of every chat that is shorter than one that fits",

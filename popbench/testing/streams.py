@@ -104,6 +104,7 @@ class Asker:
         if isinstance(answer, Failure):
             fine = isinstance(answer.error, str) and bool(answer.error.strip())
             book.expect("failure", fine, f"error is {answer.error!r}", id_)
+            book.expect("failure", isinstance(answer.reason, str), f"reason is {answer.reason!r}", id_)
             _check_measures(book, answer, id_)
             return Failed(str(answer.error), answer.invalid)
         value = self.traits.judge(book, request, answer)

@@ -220,6 +220,18 @@ CASES: dict[str, tuple[Change, tuple[str, ...], str]] = {
         ledger("UPDATE done SET value = json_set(value, '$.usage', json('{\"input\":\"x\"}')) WHERE stage = 'write'"),
         EVAL, "its usage has 'x'"
     ),
+    "reasons-that-are-numbers": (
+        ledger("UPDATE done SET value = json_set(value, '$.unusable', json('[1]')) WHERE stage = 'write'"),
+        EVAL, "its unusable is [1]"
+    ),
+    "remarks-that-are-a-text": (
+        ledger("UPDATE done SET value = json_set(value, '$.remarks', 'all is well') WHERE stage = 'write'"),
+        EVAL, "its remarks is 'all is well'"
+    ),
+    "a-cut-that-is-a-list": (
+        ledger("UPDATE calls SET payload = json_set(payload, '$.cut', json('[]')) WHERE stage = 'write'"),
+        EVAL, "its cut is []"
+    ),
     "a-clip-of-no-size": (ledger("UPDATE calls SET payload = '{}' WHERE stage = 'render'"), EVAL, ""),
     "a-clip-as-large-as-a-text": (
         ledger("UPDATE calls SET payload = json_set(payload, '$.bytes', 'x') WHERE stage = 'render'"), EVAL, ""

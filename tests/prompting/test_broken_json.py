@@ -144,7 +144,7 @@ VALUE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\\"
 def test_a_value_comes_through_whole_in_any_quotes(quotes: str, title: str, other: str, wide: bool) -> None:
     """Unless it holds what ends a value: a quote and then a comma with a key, or a brace."""
     comma, colon = ("，", "：") if wide else (",", ":")
-    opening, closing = quotes
+    opening, closing = quotes[0], quotes[1]
     parts = [f"{opening}{text}{closing}" for text in ("title", title, "video_prompt", f"b {other} b")]
     draft = parse_draft("{" + f"{parts[0]}{colon}{parts[1]}{comma}{parts[2]}{colon}{parts[3]}" + "}", None, 50)
     ends = set("\"“”„‟＂〝〞〟'‘’‚‛＇`´«»‹›「」『』{}｛｝[]/:：")
