@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +31,7 @@ UNUSABLE = "no usable draft in "
 OTHER = "other"
 """The reason of an invalid answer of which the component gives no kind."""
 _CUT = "cut at the limit of tokens"
+_GREEDY = "the same answer to another seed, as greedy decoding gives it: not asked a third time"
 
 
 class Outcome(NamedTuple):
@@ -114,7 +115,10 @@ class WriteStage(Stage):
             item.attempt, item.answer = item.attempt + 1, answer
             if item.attempt < ATTEMPTS and answer != before:
                 return None
-            return Outcome("invalid", {**value, **item.costs, "error": _unusable(item, repeated=answer == before)})
+            greedy = item.attempt < ATTEMPTS
+            if greedy:
+                _add_remarks(item, [_GREEDY])
+            return Outcome("invalid", {**value, **item.costs, "error": _unusable(item, greedy=greedy)})
         value |= item.costs
         near = closest(draft.title, draft.video_prompt, references)
         if near is not None:
@@ -192,17 +196,21 @@ def _add_costs(item: WorkItem, call: Call) -> None:
     remarks = payload.get("remarks") or []
     if payload.get("cut") and not any(_CUT in remark for remark in remarks):
         remarks = [*remarks, _CUT]
-    if remarks:
-        costs["remarks"] = list(dict.fromkeys([*costs.get("remarks", []), *remarks]))
+    _add_remarks(item, remarks)
     costs["notes"] = [*costs.get("notes", []), *payload["notes"]]
+
+
+def _add_remarks(item: WorkItem, remarks: Sequence[str]) -> None:
+    if remarks:
+        item.costs["remarks"] = list(dict.fromkeys([*item.costs.get("remarks", []), *remarks]))
 
 
 def _add_unusable(item: WorkItem, reason: str) -> None:
     item.costs["unusable"] = [*item.costs.get("unusable", []), reason]
 
 
-def _unusable(item: WorkItem, *, repeated: bool) -> str:
+def _unusable(item: WorkItem, *, greedy: bool) -> str:
     """Return the error of a sample without a usable draft, with the reasons."""
     reasons: Counter[str] = Counter(item.costs["unusable"])
-    same = ", the last two the same, so it was not asked again" if repeated and item.attempt < ATTEMPTS else ""
-    return f"{UNUSABLE}{item.attempt} answers{same}: {', '.join(f'{why} ({n})' for why, n in reasons.most_common())}"
+    answers = f"{item.attempt} equal answers" if greedy else f"{item.attempt} answers"
+    return f"{UNUSABLE}{answers}: {', '.join(f'{why} ({n})' for why, n in reasons.most_common())}"

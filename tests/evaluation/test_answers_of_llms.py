@@ -83,8 +83,10 @@ def test_an_llm_that_repeats_its_answer_is_not_asked_once_more(say: str, attempt
     assert sample.attempts == attempts
     assert run.costs[0]["calls"] == 2 * attempts
     if say in ("n", "nnd"):
-        told = "no usable draft in 2 answers, the last two the same, so it was not asked again: no JSON (2)"
-        assert sample.error == told
+        assert sample.error == "no usable draft in 2 equal answers: no JSON (2)"
+        assert run.results is not None
+        told = "the same answer to another seed, as greedy decoding gives it: not asked a third time"
+        assert run.results["remarks"][-1].endswith(f": 2 of 2 drafts: {told}")
     again = run_fast(tmp_path / "run", llm=f"talking,say={say},same=true", limit=2)
     assert [dict(row) for row in again.costs] == [dict(row) for row in run.costs]
 

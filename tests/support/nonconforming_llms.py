@@ -306,6 +306,13 @@ class NumberReasoning(Plain):
         return popbench.Completion(chat.id, "text", reasoning=42)  # type: ignore[arg-type]
 
 
+class TextRemarks(Plain):
+    """Remarks in one text, and says in words that it was cut."""
+
+    def reply(self, chat: popbench.Chat) -> Any:
+        return popbench.Completion(chat.id, "text", remarks="cut", cut="yes")  # type: ignore[arg-type]
+
+
 class TextUsage(Plain):
     """Counts tokens in words."""
 
