@@ -194,7 +194,7 @@ def _add_costs(item: WorkItem, call: Call) -> None:
     if unknown and "usage" in costs:
         costs["uncounted"] = unknown
     remarks = payload.get("remarks") or []
-    if payload.get("cut") and not any(_CUT in remark for remark in remarks):
+    if payload.get("cut") and not any("cut" in remark for remark in remarks):
         remarks = [*remarks, _CUT]
     _add_remarks(item, remarks)
     costs["notes"] = [*costs.get("notes", []), *payload["notes"]]

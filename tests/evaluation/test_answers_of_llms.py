@@ -13,10 +13,9 @@ import popbench_runs
 from command_line import in_process
 from popbench.prompting.drafts import CUT, NO_JSON
 from popbench.prompting.usable import COPIED, PLACEHOLDER
-from popbench_runs import run_fast
-from talking_llm import DRAFT, REMARK, TOO_LITTLE, Talking, install
+from talking_llm import DRAFT, REMARK, TOO_LITTLE, Talking, install, run_shown, task
 
-EVAL = "eval --llm talking,say={} --gen faulty --predictor faulty --mode basic --task popcorn_concrete --corpus demo"
+EVAL = "eval --llm talking,say={} --gen faulty --predictor faulty --mode basic --task {} --corpus demo"
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +44,7 @@ def one(run: popbench.Run) -> popbench.Sample:
 def test_each_answer_without_a_draft_has_its_reason(
     say: str, unusable: tuple[str, ...], error: str | None, tmp_path: Path
 ) -> None:
-    run = run_fast(tmp_path / "run", llm=f"talking,say={say}", limit=2)
+    run = run_shown(tmp_path / "run", llm=f"talking,say={say}", limit=2)
     sample = one(run)
     assert (sample.status, sample.unusable, sample.attempts) == ("invalid", unusable, len(unusable))
     assert error in (None, sample.error)
@@ -56,7 +55,7 @@ def test_each_answer_without_a_draft_has_its_reason(
 
 
 def test_answers_before_a_usable_one_count_too(tmp_path: Path) -> None:
-    run = run_fast(tmp_path / "run", llm="talking,say=cnd", limit=2)
+    run = run_shown(tmp_path / "run", llm="talking,say=cnd", limit=2)
     assert run.invalid == 0
     assert one(run).unusable == (COPIED, NO_JSON)
     assert run.results is not None
@@ -66,7 +65,7 @@ def test_answers_before_a_usable_one_count_too(tmp_path: Path) -> None:
 
 
 def test_where_all_answers_are_usable_nothing_is_written_of_it(tmp_path: Path) -> None:
-    run = run_fast(tmp_path / "run", llm="talking")
+    run = run_shown(tmp_path / "run", llm="talking")
     assert not {"unusable", "remarks", "uncounted"} & set(popbench_runs.samples(run.path)[0])
     assert run.results is not None
     assert "unusable" not in run.results
@@ -78,7 +77,7 @@ def test_where_all_answers_are_usable_nothing_is_written_of_it(tmp_path: Path) -
 
 @pytest.mark.parametrize(("say", "attempts"), [("n", 2), ("nc", 3), ("ncn", 3), ("nd", 2), ("nnd", 2)])
 def test_an_llm_that_repeats_its_answer_is_not_asked_once_more(say: str, attempts: int, tmp_path: Path) -> None:
-    run = run_fast(tmp_path / "run", llm=f"talking,say={say},same=true", limit=2)
+    run = run_shown(tmp_path / "run", llm=f"talking,say={say},same=true", limit=2)
     sample = one(run)
     assert sample.attempts == attempts
     assert run.costs[0]["calls"] == 2 * attempts
@@ -87,7 +86,7 @@ def test_an_llm_that_repeats_its_answer_is_not_asked_once_more(say: str, attempt
         assert run.results is not None
         told = "the same answer to another seed, as greedy decoding gives it: not asked a third time"
         assert run.results["remarks"][-1].endswith(f": 2 of 2 drafts: {told}")
-    again = run_fast(tmp_path / "run", llm=f"talking,say={say},same=true", limit=2)
+    again = run_shown(tmp_path / "run", llm=f"talking,say={say},same=true", limit=2)
     assert [dict(row) for row in again.costs] == [dict(row) for row in run.costs]
 
 
@@ -95,7 +94,7 @@ def test_an_llm_that_repeats_its_answer_is_not_asked_once_more(say: str, attempt
 
 
 def test_remarks_are_counted_once_for_the_systems_that_share_drafts(tmp_path: Path) -> None:
-    run = run_fast(tmp_path / "run", llm=["talking,say=r", "faulty"], gen=["faulty", "faulty,label=two"], limit=3)
+    run = run_shown(tmp_path / "run", llm=["talking,say=r", "faulty"], gen=["faulty", "faulty,label=two"], limit=3)
     assert run.results is not None
     label = "talking[say=r]"
     lines = [line for line in run.results["remarks"] if line.startswith(label)]
@@ -111,7 +110,7 @@ def test_remarks_are_counted_once_for_the_systems_that_share_drafts(tmp_path: Pa
 
 @pytest.mark.parametrize(("say", "remark"), [("l", TOO_LITTLE), ("xd", "cut at the limit of tokens")])
 def test_cut_answers_are_remarked_on_with_the_remedy_of_the_component(say: str, remark: str, tmp_path: Path) -> None:
-    run = run_fast(tmp_path / "run", llm=f"talking,say={say}", limit=4)
+    run = run_shown(tmp_path / "run", llm=f"talking,say={say}", limit=4)
     assert run.results is not None
     assert run.results["remarks"][-1] == f"talking[say={say}]: 4 of 4 drafts: {remark}"
 
@@ -120,16 +119,18 @@ def test_without_a_board_the_summary_tells_of_remarks_and_reasons(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    run = in_process(monkeypatch, capsys, tmp_path)
+    run, shown = in_process(monkeypatch, capsys, tmp_path), task(tmp_path / "task")
     for command in ("--stop-after write --out a", "--out b"):
-        told = run(*EVAL.format("lcn").split(), "--limit", "2", *command.split()).out
+        told = run(*EVAL.format("lcn", shown).split(), "--limit", "2", *command.split()).out
         assert f"talking[say=lcn]: 2 of 2 drafts: {TOO_LITTLE}" in told
-        told = run(*EVAL.format("cnx").split(), "--limit", "2", *command.replace("--out ", "--out c").split()).out
+        told = run(
+            *EVAL.format("cnx", shown).split(), "--limit", "2", *command.replace("--out ", "--out c").split()
+        ).out
         assert (
             "talking[say=cnx]|basic|faulty: 6 of 6 answers gave no usable draft: copied the example (2, 33.3 %)" in told
         )
         assert "2 of 2 samples are invalid and score 0: no usable draft in 3 answers (2)" in told
-    found = json.loads(run(*EVAL.format("r").split(), "--limit", "2", "--out", "d", "--json").out)
+    found = json.loads(run(*EVAL.format("r", shown).split(), "--limit", "2", "--out", "d", "--json").out)
     assert f"talking[say=r]: 2 of 2 drafts: {REMARK}" in found["remarks"]
 
 
@@ -142,7 +143,7 @@ def test_texts_of_components_do_not_steer_boards(tmp_path: Path, monkeypatch: py
         return popbench.Completion(chat.id, json.dumps(DRAFT), remarks=[hostile])  # type: ignore[arg-type]
 
     monkeypatch.setattr(Talking, "_answer", answer)
-    run = run_fast(tmp_path / "run", llm=["talking,say=f", "talking,say=d"], limit=2)
+    run = run_shown(tmp_path / "run", llm=["talking,say=f", "talking,say=d"], limit=2)
     board = (run.path / "leaderboard.md").read_text(encoding="utf-8")
     assert "<script>" not in board
     assert "\x1b" not in board
@@ -168,7 +169,7 @@ def test_remarks_and_cuts_of_other_types_are_errors_of_the_answer(
         return popbench.Completion(chat.id, json.dumps(DRAFT), **wrong)
 
     monkeypatch.setattr(Talking, "_answer", answer)
-    run = run_fast(tmp_path / "run", llm="talking", limit=1)
+    run = run_shown(tmp_path / "run", llm="talking", limit=1)
     assert run.errors == 1
     assert next(iter(wrong)) in str(one(run).error)
 
@@ -187,7 +188,7 @@ def test_remarks_and_cuts_of_other_types_are_errors_of_the_answer(
     ],
 )  # fmt: skip
 def test_spend_says_what_is_unknown(say: str, uncounted: int, told: str, tmp_path: Path) -> None:
-    run = run_fast(tmp_path / "run", llm=f"talking,say={say},priced=true", limit=2)
+    run = run_shown(tmp_path / "run", llm=f"talking,say={say},priced=true", limit=2)
     assert {sample.uncounted for sample in run.samples()} == {uncounted}
     board = (run.path / "leaderboard.md").read_text(encoding="utf-8")
     line = next(line for line in board.splitlines() if "drafts by" in line).replace("\\", "")
@@ -195,6 +196,6 @@ def test_spend_says_what_is_unknown(say: str, uncounted: int, told: str, tmp_pat
 
 
 def test_without_prices_and_usage_nothing_is_said_of_spend(tmp_path: Path) -> None:
-    run = run_fast(tmp_path / "run", llm="talking,say=U", limit=2)
+    run = run_shown(tmp_path / "run", llm="talking,say=U", limit=2)
     assert "drafts by" not in (run.path / "leaderboard.md").read_text(encoding="utf-8")
     assert run.costs[0]["cost"] is None

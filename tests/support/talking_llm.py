@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import popbench
+import popbench_runs
+from made_tasks import task_file
 from popbench.registry import Plugin, load_registry
 
 REMARK = "answered by another model than was asked for"
 TOO_LITTLE = "cut at the limit of tokens: allow more with room="
+EXAMPLE = {
+    "title": "The kettle that would not whistle",
+    "video_prompt": "A kettle stands on a stove, shivers, and is silent.",
+}
+TEMPLATE = (
+    "{% block system %}Be brief.{% endblock %}{% block user %}{{ prompt }}\nAnswer in this form: "
+    + json.dumps(EXAMPLE)
+    + "{% endblock %}"
+)
 DRAFT = {"title": "Rain on a roof", "video_prompt": "Drops race each other down a tin roof."}
 
 
@@ -38,8 +50,7 @@ class Talking(popbench.LLM):
             case "n":
                 return popbench.Completion(chat.id, f"No.{end}", usage=usage)
             case "c":
-                shown = chat.messages[-1]["content"]
-                return popbench.Completion(chat.id, shown[shown.index("{") : shown.rindex("}") + 1] + end, usage=usage)
+                return popbench.Completion(chat.id, json.dumps(EXAMPLE) + end, usage=usage)
             case "p":
                 return popbench.Completion(chat.id, json.dumps(dict.fromkeys(DRAFT, "...")) + end, usage=usage)
             case "x":
@@ -74,3 +85,15 @@ def install() -> None:
     registry = load_registry()
     if ("llm", "talking") not in registry.registrations:
         registry.add(_Module, Plugin("talking", "popbench-talking", "1", "talking"))
+
+
+def task(folder: Path) -> Path:
+    """Write a task whose template shows an example of an answer."""
+    path = task_file(folder, name="shown")
+    (folder / "basic.j2").write_text(TEMPLATE, encoding="utf-8")
+    return path
+
+
+def run_shown(out: Path, **changes: Any) -> popbench.Run:
+    """Evaluate the prompts of that task, or some of them, in the fast way."""
+    return popbench_runs.run_fast(out, task=str(task(out.parent / "task")), **changes)
