@@ -10,7 +10,7 @@ from typing import Any
 
 from popbench.errors import one_line
 from popbench.interfaces import LLM
-from popbench.prompting.drafts import parse_draft
+from popbench.prompting.drafts import read_answer
 from popbench.records import JSON, Chat, Completion, Message
 from popbench.testing.components import (
     Subject,
@@ -153,10 +153,10 @@ def _rename(chat: Chat) -> Chat:
 
 def _note_drafts(book: Book, chats: Sequence[Chat], first: Outcomes) -> None:
     texts = {id_: value for id_, value in first.items() if isinstance(value, _Text)}
-    drafts = {id_: parse_draft(value.text, value.reasoning, _TITLE_LIMIT) for id_, value in texts.items()}
-    for id_, draft in drafts.items():
+    for id_, value in texts.items():
+        draft, reason = read_answer(value.text, value.reasoning, _TITLE_LIMIT)
         if draft is None:
-            book.note(f"{id_}: no usable draft in the completion: {texts[id_].text[:80]!r}")
+            book.note(f"{id_}: no usable draft in the completion: {value.text[:80]!r} ({reason})")
         elif draft.breaches:
             book.note(f"{id_}: {'; '.join(draft.breaches)}")
     by_prompt: dict[Any, list[str]] = {}

@@ -94,7 +94,9 @@ def test_what_could_not_be_had_is_told_and_all_that_a_second_run_asks(server: Ch
     assert len(server.log()) == run.errors
 
 
-def test_an_answer_without_a_draft_is_asked_again_and_the_same_one_again_is_invalid(server: ChatServer, tmp_path: Path) -> None:
+def test_an_answer_without_a_draft_is_asked_again_and_the_same_one_again_is_invalid(
+    server: ChatServer, tmp_path: Path
+) -> None:
     server.reset(text="I would rather not.")
     run = popbench_runs.run_fast(tmp_path / "run", llm=spec(server), limit=4)
     assert run.complete

@@ -20,6 +20,7 @@ import transformers as _transformers
 
 import popbench
 from popbench import testing
+from popbench.prompting.usable import is_placeholder
 from popbench.registry import Plugin, load_registry
 from popbench_transformers import decoding, loading
 from popbench_transformers.llm import TransformersLLM
@@ -47,7 +48,7 @@ def rows(run: popbench.Run) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
-def test_a_structured_model_gives_a_valid_draft_for_every_prompt_of_a_run(family: Family, tmp_path: Path) -> None:
+def test_a_structured_model_answers_every_prompt_of_a_run_in_valid_json(family: Family, tmp_path: Path) -> None:
     run = popbench.evaluate(
         llm=f"transformers,model={tiny(family)},temperature=1,max_new_tokens=48,structured=true",
         mode=["basic", "pe,k=2"],
@@ -57,14 +58,14 @@ def test_a_structured_model_gives_a_valid_draft_for_every_prompt_of_a_run(family
     assert run.complete
     samples = rows(run)
     assert len(samples) == 40
-    assert [sample["status"] for sample in samples] == ["ok"] * 40
     for sample in samples:
         reasons = sample["mode"].startswith("pe")
         answer = json.loads(sample["completion"][sample["completion"].rindex('{"title":') if reasons else 0 :])
         assert list(answer) == ["title", "video_prompt"]
-        assert sample["attempts"] == 1
+        # Tokens of a model without training: a value that says nothing, or was cut before it began, makes no draft.
+        assert sample["status"] == "ok" or is_placeholder(answer["title"]) or is_placeholder(answer["video_prompt"])
         assert sample["usage"]["input"] > 100
-        assert sample["usage"]["output"] <= 48
+        assert sample["usage"]["output"] <= 48 * sample["attempts"]
         assert sample["seconds"]["llm"] > 0
         assert sample["peak_memory_mb"]["llm"] is None
 
@@ -175,7 +176,7 @@ def test_it_keeps_the_rules_of_the_kit_with_structured_answers() -> None:
     llm = make(tiny(), temperature=1.0, structured=True, max_new_tokens=48)
     report = testing.check_llm(llm, requests=testing.sample_chats()[1:4])
     assert report.ok
-    assert not any("no usable draft" in note for note in report.notes)
+    assert not any("(no JSON)" in note for note in report.notes)
 
 
 @pytest.mark.slow
