@@ -378,5 +378,5 @@ def escaped(text: str, *, links: bool = False) -> str:
     text = _AT_START.sub(lambda match: f"{match['number']}\\" if match["number"] else f"\\{match[0]}", text)
     if not links:
         text = _ADDRESS.sub(r"\g<0>\\", text)
-        text = _SHORTHAND.sub(r"\g<0><!-- -->", text)  # an escape would be undone before GitHub looks for them
+        text = _SHORTHAND.sub(r"\g<0>&#8288;", text)  # a joiner is not drawn; an escape would be undone before
     return text

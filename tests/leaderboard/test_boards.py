@@ -52,10 +52,10 @@ MARKED = (
 @pytest.mark.parametrize("frame", ["> {}\n", "| a | {} |\n|--|--|\n| {} | x |\n", "- {}\n", "## {}\n"])
 def test_markdown_shows_a_name_as_it_is_and_makes_nothing_of_it(name: str, frame: str) -> None:
     page = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(frame.replace("{}", escaped(name)))
-    inner = re.sub(r"<!-- -->|</?(?:blockquote|p|table|thead|tbody|tr|th|td|ul|li|h2)>", "", page)
+    inner = re.sub(r"\u2060|</?(?:blockquote|p|table|thead|tbody|tr|th|td|ul|li|h2)>", "", page)
     assert name in html.unescape(inner)
     assert "<" not in inner, "nothing became markup"
-    for text in re.split(r"<!-- -->|<[^>]*>", page):  # as GitHub looks for them: in each text of the finished page
+    for text in re.split(r"\u2060|<[^>]*>", page):  # as GitHub looks for them: in each text of the finished page
         assert not re.search(r"@\w|(?<!&)#\d|:[a-z0-9_+-]*[a-z][a-z0-9_+-]*:|:[+]1:", text)
 
 
