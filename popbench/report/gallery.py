@@ -85,7 +85,7 @@ def _texts(sample: Sample) -> dict[str, JSON]:
         "reasoning": sample.reasoning,
         "completion": sample.completion,
         "references": list(sample.references),
-        "notes": list(sample.notes),
+        "notes": [*sample.notes, *sample.remarks],
         "error": sample.error,
         "video": clip_path(sample.video),
         "attempts": sample.attempts,
