@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from popbench.engines.retry import Retry
     from popbench.errors import ComponentError, PopbenchError, RunError, UsageError
     from popbench.evaluation.evaluate import evaluate
+    from popbench.evaluation.load import load
     from popbench.evaluation.merge import merge
     from popbench.hookspecs import hookimpl
     from popbench.interfaces import LLM, Component, Corpus, CorpusOptions, Embedder, Engine, Predictor, VideoGenerator
@@ -47,6 +48,7 @@ _HOME = {
     "popbench.engines.retry": ("Retry",),
     "popbench.errors": ("ComponentError", "PopbenchError", "RunError", "UsageError"),
     "popbench.evaluation.evaluate": ("evaluate",),
+    "popbench.evaluation.load": ("load",),
     "popbench.hookspecs": ("hookimpl",),
     "popbench.interfaces": (
         "LLM", "Component", "Corpus", "CorpusOptions", "Embedder", "Engine", "Predictor", "VideoGenerator",
@@ -68,8 +70,8 @@ __all__ = [
     "JSON", "LLM", "Answer", "Chat", "Clip", "Completion", "Component", "ComponentError", "ComponentSpec", "Corpus",
     "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Needs", "Options", "PopbenchError",
     "Predictor", "Prompt", "Reference", "Request", "Retry", "Run", "RunError", "Sample", "Score", "ScoreRequest",
-    "UsageError", "VideoGenerator", "VideoRequest", "Workers", "concurrently", "evaluate", "hookimpl", "label", "make",
-    "merge", "runtime",
+    "UsageError", "VideoGenerator", "VideoRequest", "Workers", "concurrently", "evaluate", "hookimpl", "label", "load",
+    "make", "merge", "runtime",
 ]  # fmt: skip
 
 

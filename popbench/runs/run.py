@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from popbench.records import JSON, Sample
+from popbench.runs.notebook import run_html
+from popbench.runs.run_json import read_run_json
 from popbench.runs.samples import as_dict, read_jsonl
+from popbench.text import counted
 
 if TYPE_CHECKING:
     import datasets
@@ -42,11 +45,13 @@ class Run:
     """What components remarked on their answers, a line each; boards have them too."""
     unusable: Mapping[str, JSON] = field(default_factory=dict)
     """By system the number of its `answers`, and of those without a usable draft by `reasons`."""
+    finished: bool = True
+    """Whether the command came to its end; False for a run that `popbench.load` found at work, or killed."""
 
     @property
     def complete(self) -> bool:
         """Whether every sample has a result."""
-        return not self.errors and not self.problems
+        return self.finished and not self.errors and not self.problems
 
     @cached_property
     def results(self) -> dict[str, Any] | None:
@@ -59,13 +64,48 @@ class Run:
         return read_jsonl(self.path / "samples.jsonl")
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return the samples as a pandas DataFrame, one row each."""
+        """Return the samples as a pandas DataFrame, one row each, with a column for each option of what made them.
+
+        These are called `llm_temperature`, `generator_frames` or `mode_k`; options that are not set have none.
+        """
         import pandas as pd
 
-        return pd.DataFrame([as_dict(sample) for sample in self.samples()])
+        options = _options(self.path)
+        rows = []
+        for sample in self.samples():
+            made_with = (options[kind].get(getattr(sample, kind), {}) for kind in options)
+            rows.append(as_dict(sample) | {name: value for of in made_with for name, value in of.items()})
+        return pd.DataFrame(rows)
 
     def to_dataset(self) -> datasets.Dataset:
         """Return the samples as a `datasets.Dataset`, one row each; `scores` and the like stay structs."""
         import datasets
 
         return datasets.Dataset.from_list([as_dict(sample) for sample in self.samples()])
+
+    def _repr_html_(self) -> str:
+        """Show the run in a notebook: its state, its systems, and clips of one prompt side by side."""
+        state = "complete" if self.complete else "not finished" if not self.finished else "not complete"
+        invalid = f", {self.invalid} invalid" if self.invalid else ""
+        errors = f", {self.errors} without a result" if self.errors else ""
+        summary = f"{state}, {counted(self.n, 'sample')}{invalid}{errors}" + ("; demo scores" if self.demo else "")
+        samples = self.samples() if (self.path / "samples.jsonl").exists() else iter(())
+        return run_html(self.path, summary, self.results, samples)
+
+
+def _options(path: Path) -> dict[str, dict[str | None, dict[str, JSON]]]:
+    """Return the options that are set, by kind and label, as run.json has them, named as columns."""
+    run_json = read_run_json(path)
+    options: dict[str, dict[str | None, dict[str, JSON]]] = {"llm": {}, "mode": {}, "generator": {}}
+    for name, entry in run_json["components"].items():
+        kind, _, label = name.partition(" ")
+        if kind in options:
+            options[kind][label] = entry["fingerprint"].get("options") or {}
+    options["mode"] = {label: mode["options"] for label, mode in run_json["modes"].items()}
+    return {
+        kind: {
+            label: {f"{kind}_{name}": value for name, value in given.items() if value is not None}
+            for label, given in labels.items()
+        }
+        for kind, labels in options.items()
+    }

@@ -129,3 +129,65 @@ def test_make_says_what_is_possible() -> None:
         popbench.make("llms", "shotlist")
     with pytest.raises(popbench.UsageError, match="shotlist"):
         popbench.make("llm", "shotlst")
+
+
+# -- runs that were made earlier, tables and notebooks
+
+
+def made(tmp_path: Path) -> popbench.Run:
+    return popbench.evaluate(
+        llm=["verbatim", "shotlist"], out=tmp_path / "run", **{**FAST, "mode": ["basic", "pe,k=3"], "limit": 2}
+    )
+
+
+def test_a_run_is_loaded_as_it_was_returned(tmp_path: Path) -> None:
+    run = made(tmp_path)
+    again = popbench.load(tmp_path / "run")
+    assert again == run
+    assert again.complete
+    assert again.results == run.results
+    assert list(again.samples()) == list(run.samples())
+
+
+def test_a_run_that_was_killed_is_loaded_and_says_so(tmp_path: Path) -> None:
+    run = made(tmp_path)
+    about = run.path / "run.json"
+    about.write_text(about.read_text().replace('"finished": true', '"finished": false'))
+    assert not popbench.load(run.path).complete
+    (run.path / "samples.jsonl").unlink()
+    killed = popbench.load(str(run.path))
+    assert (killed.finished, killed.complete, killed.n) == (False, False, 0)
+    assert "not finished" in killed._repr_html_()
+    about.write_text(about.read_text().replace('"finished": false', '"finished": true'))
+    with pytest.raises(popbench.UsageError, match=r"samples\.jsonl is missing: give the run's command again"):
+        popbench.load(run.path)
+    with pytest.raises(popbench.UsageError, match="not a run directory"):
+        popbench.load(tmp_path)
+
+
+def test_a_table_of_samples_has_the_options_of_what_made_them(tmp_path: Path) -> None:
+    table = made(tmp_path).to_pandas()
+    assert set(table["mode_k"].dropna()) == {3}
+    assert table[table["mode"] == "basic"]["mode_k"].isna().all()
+    assert set(table["generator_frames"]) == {4}
+    assert len(table) == 8
+
+
+def test_a_run_shows_its_systems_and_the_clips_of_one_prompt_in_a_notebook(tmp_path: Path) -> None:
+    run = made(tmp_path)
+    shown = run._repr_html_()
+    assert "complete, 8 samples; demo scores" in shown
+    assert shown.count("<tr>") == 5
+    assert shown.count("<video") == 4
+    assert all(f"{sample.system}<br>" in shown for sample in run.samples())
+    for clip in (run.path / "videos").iterdir():
+        clip.unlink()
+    assert "<video" not in run._repr_html_()
+
+
+def test_names_of_a_stranger_are_text_in_a_notebook(tmp_path: Path) -> None:
+    run = made(tmp_path)
+    file = run.path / "samples.jsonl"
+    file.write_text(file.read_text().replace('"title":"', '"title":"<script>alert(1)</script>'))
+    assert "<script>" not in popbench.load(run.path)._repr_html_()
+    assert "&lt;script&gt;" in popbench.load(run.path)._repr_html_()
