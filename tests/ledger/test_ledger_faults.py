@@ -79,7 +79,7 @@ def test_whatever_call_a_ledger_s_making_is_ended_at_the_same_command_goes_on(
     begin(folder / "ledger.sqlite", LD_PRELOAD=str(shim), POPBENCH_FAULT=f"{folder}:0:0")
     calls = int((tmp_path / "0.calls").read_text())
     assert calls > 30
-    for number in range(1, calls + 1):
+    for number in range(1, calls + 1, 3 if code else 1):
         folder = tmp_path / str(number)
         folder.mkdir()
         path = folder / "ledger.sqlite"
