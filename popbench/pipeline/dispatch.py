@@ -137,8 +137,8 @@ class Dispatcher:
         for item in items:
             try:
                 key, request = queue.stage.ask(item)
-            except ClipChangedError as error:
-                self._drop_clip(batch, item, error)
+            except ClipChangedError as changed:
+                self._drop_clip(batch, item, changed)
                 continue
             with self._lock:
                 self._show(queue)

@@ -409,7 +409,7 @@ def test_a_clip_that_another_process_keeps_changing_is_an_error_and_no_score(
 
 @pytest.mark.parametrize("name", ["2026-01-02T03:04", "file:x", "concat:a|b", "%03d", "猫?#"])
 def test_a_run_directory_may_have_any_name(name: str, in_tmp: Path) -> None:
-    run = popbench_runs.run_fast(name, gen="kinetic,width=64,height=64")
+    run = popbench_runs.run_fast(Path(name), gen="kinetic,width=64,height=64")
     assert run.complete
     assert sorted(path.name for path in in_tmp.iterdir()) == [name]
 
@@ -417,5 +417,5 @@ def test_a_run_directory_may_have_any_name(name: str, in_tmp: Path) -> None:
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/run", "s3://bucket/run", "file:///tmp/run", "https:/host/run"])
 def test_a_url_is_no_run_directory(url: str, in_tmp: Path) -> None:
     with pytest.raises(UsageError, match="looks like a URL, and a run directory is a folder of this machine"):
-        popbench_runs.run_fast(url)
+        popbench.evaluate(**{**popbench_runs.FAST, "out": url})
     assert not list(in_tmp.iterdir())
