@@ -51,8 +51,8 @@ class Dispatcher:
     """Sends the items of queues to components, one thread per queue at work, and commits the answers.
 
     `errors` says why samples have no result; `ended` names the components that ended early, one line each; `changed`
-    has the places of scores whose clip was not the one that was rendered, with the clip's place; `logged` says whether a
-    traceback was written to the log.
+    maps scores that were not made, since their clip was not the one that was rendered, to these clips; `logged` says
+    whether a traceback was written to the log.
     """
 
     def __init__(

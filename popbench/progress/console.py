@@ -30,4 +30,4 @@ def make_console(*, stderr: bool = False) -> Console:
                 safe = segment.control or segment.text.isprintable()
                 yield segment if safe else Segment(visible(segment.text), segment.style)
 
-    return Visible(stderr=stderr)
+    return Visible(stderr=stderr, emoji=False)  # a name such as a:x:b stays as it is

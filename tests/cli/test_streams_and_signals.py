@@ -105,3 +105,12 @@ def test_many_signals_in_a_row_are_one_interruption(tmp_path: Path, number: sign
 )  # fmt: skip
 def test_what_libraries_say_without_memory_is_known(error: Exception, memory: bool) -> None:
     assert out_of_memory(error) is memory
+
+
+def test_colons_in_names_are_no_emoji(tmp_path: Path) -> None:
+    rows = "".join(f"a:fire:{system},t,p{n},{n + 1}\n" for system in "bc" for n in range(3))
+    (tmp_path / "scores.csv").write_text(f"system,task,prompt_id,popularity\n{rows}", encoding="utf-8")
+    done = shell(f"{POPBENCH} leaderboard build scores.csv --out board:x:y", tmp_path, COLUMNS="200")
+    assert done.returncode == 0, done.stderr
+    assert b"a:fire:b" in done.stdout
+    assert b"board:x:y" in done.stdout
