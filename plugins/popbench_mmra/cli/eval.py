@@ -43,9 +43,8 @@ def command(model: Path, **given: Any) -> int:
 def _eval(progress: Progress, model: Path, given: dict[str, Any]) -> int:
     import json
 
-    from rich.console import Console
-
     from popbench.errors import UsageError
+    from popbench.progress.console import make_console
     from popbench_mmra import folder as folders
     from popbench_mmra.corpora import find_source
     from popbench_mmra.encoders import find_encoders
@@ -70,7 +69,7 @@ def _eval(progress: Progress, model: Path, given: dict[str, Any]) -> int:
     if given["as_json"]:
         click.echo(json.dumps({**metrics, "remarks": remarks}, ensure_ascii=False))
         return 0
-    shared.show_metrics(metrics, card["target"], Console())
+    shared.show_metrics(metrics, card["target"], make_console())
     for line in remarks:
         click.echo(line)
     return 0

@@ -172,14 +172,13 @@ def show(card: Mapping[str, Any], folder: Path, *, as_json: bool) -> None:
     """Print the result: the card as JSON, or its metrics and the next command."""
     import json
 
-    from rich.console import Console
-
+    from popbench.progress.console import make_console
     from popbench_mmra.card_text import quality
 
     if as_json:
         click.echo(json.dumps(card, ensure_ascii=False))
         return
-    console = Console()
+    console = make_console()
     show_metrics(card.get("metrics"), card["target"], console)
     console.print(f"On boards: {quality(card)}.", **_SHOWN)
     console.print(f"{folder}: {', '.join(card['files'])}, card.json, README.md", **_SHOWN)
