@@ -114,8 +114,8 @@ class Ledger:
         db = connect(self._path, mode)
         try:
             guard(db, TRIGGERS)
+            check_pages(db, self._path)
             if mode == "rw":
-                check_pages(db, self._path)
                 db.execute("PRAGMA journal_mode=WAL")
                 db.execute("PRAGMA synchronous=NORMAL")
                 db.execute("PRAGMA recursive_triggers=ON")  # else REPLACE would not subtract the old row
@@ -349,6 +349,8 @@ class Ledger:
                 ).fetchall()
             if not rows:
                 return
+            if not last < rows[0][0] <= rows[-1][0]:  # else the same rows could come again and again
+                raise self.damaged("its rows are in no order")
             for key, payload in rows:
                 yield Call(key, "render", "ok", self.value(payload))
             last = rows[-1][0]

@@ -23,8 +23,8 @@ PATIENCE = 60.0
 _TRY = 1.0
 """Seconds that SQLite itself waits in one try."""
 _PAUSE = 0.05
-_QUICKLY_CHECKED = 2**26
-"""Bytes of a ledger whose pages are checked when it is opened for writing: that takes up to half a second."""
+_QUICKLY_CHECKED = 2**24
+"""Bytes of a ledger whose pages are checked whenever it is opened: that takes some hundredths of a second."""
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _BESIDE = ("-journal", "-wal", "-shm")
 """Ends of the names of SQLite's own files beside a database."""

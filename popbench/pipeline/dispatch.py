@@ -18,7 +18,7 @@ from popbench.errors import ComponentError, RunError, UsageError, one_line
 from popbench.files import copy_whole, sha256
 from popbench.interfaces import Engine
 from popbench.keys import clip_name
-from popbench.ledger.ledger import Call, Done, Ledger, StageKey
+from popbench.ledger.ledger import Call, Done, Ledger
 from popbench.pipeline.items import ResultErrors, SampleKey, WorkItem
 from popbench.pipeline.ledger_view import LedgerView
 from popbench.pipeline.queues import SharedState, WorkQueue
@@ -51,8 +51,8 @@ class Dispatcher:
     """Sends the items of queues to components, one thread per queue at work, and commits the answers.
 
     `errors` says why samples have no result; `ended` names the components that ended early, one line each; `changed`
-    has the samples whose clip was not the one that was rendered, with the clip's stage key; `logged` says whether a
-    traceback was written to the log.
+    maps scores that were not made, since their clip was not the one that was rendered, to these clips; `logged` says
+    whether a traceback was written to the log.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Dispatcher:
         self._lock, self._stopping = shared.lock, shared.stopping
         self.errors: ResultErrors = shared.errors
         self.ended: list[str] = []
-        self.changed: dict[SampleKey, StageKey] = {}
+        self.changed: dict[SampleKey, SampleKey] = {}
         self.logged = False
         self._workers: dict[str, int] = {}
 
@@ -162,8 +162,11 @@ class Dispatcher:
         except OSError as refusal:
             raise RunError(f"{clip} was changed, and cannot be removed: {one_line(refusal)}") from refusal
         with self._lock:
+            stage_key = batch.queue.sample_sets[item.stage_key].stage_keys[1]
+            of_clip = SampleKey(stage_key, item.prompt.id, item.repeat)
             self._fail(batch, [item], f"{error}: it is made again")
-            self.changed[item.sample_key] = batch.queue.sample_sets[item.stage_key].stage_keys[1]
+            self.errors[of_clip] = self.errors[item.sample_key]
+            self.changed[item.sample_key] = of_clip
 
     def _show(self, queue: WorkQueue) -> None:
         """Show a quiet queue, which has something to do now, and a total that has grown."""

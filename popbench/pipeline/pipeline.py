@@ -61,11 +61,11 @@ class Pipeline:
     def _changed_clips(self, matches: Mapping[str, Match]) -> set[StageKey]:
         """Return the stage keys of clips that were found changed; their samples are no longer in error."""
         changed = self.dispatcher.changed
-        for sample_key in changed:
+        for sample_key in (*changed, *changed.values()):
             self._shared.errors.pop(sample_key, None)
         if changed and self._plan.config.stop_after is None:
             self._settle_humans(matches)
-        return set(changed.values())
+        return {clip.stage_key for clip in changed.values()}
 
     def _work_off(self, queues: Sequence[WorkQueue]) -> None:
         for queue in queues:

@@ -79,6 +79,10 @@ def read_run(path: Path) -> PublishedRun:
         raise UsageError(f"{path}: this shard has no prompts: merge the shards first (popbench merge)")
     if not samples:
         raise UsageError(f"{path}: samples.jsonl is empty: give the run's command again")
+    for sample in samples:
+        if sample.task not in run_json["systems"].get(sample.system, {}):
+            where = f"system {sample.system!r:.100} and task {sample.task!r:.100}"
+            raise UsageError(f"{path}: samples.jsonl has {where}, run.json has not: give the run's command again")
     return PublishedRun(path, run_json, samples)
 
 
@@ -87,7 +91,7 @@ def damage_as_usage_error(run: PublishedRun) -> Iterator[None]:
     """Turn the errors of a run.json whose entries do not fit its samples into a UsageError."""
     try:
         yield
-    except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise UsageError(f"{run.path}: run.json cannot be read ({damage(error)})") from error
 
 

@@ -38,7 +38,7 @@ from popbench.retrieval.index import (
     text_of,
 )
 from popbench.retrieval.search import FLAT_LIMIT, train
-from popbench.retrieval.vectors import Keys, Vectors, as_keys, checksum, keys_of, save, save_chunks, sync
+from popbench.retrieval.vectors import Keys, Vectors, as_keys, checksum, keys_of, save, save_chunks, save_keys, sync
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -136,7 +136,6 @@ def _fill(work: Path, source: Source, embedding: Embedding, progress: Progress) 
     save_chunks(work / "vectors.npy", np.float32, (len(keys), _width(vectors)), _chunks(keys[order], vectors))
     matrix: NDArray[np.float32] = np.load(work / "vectors.npy", mmap_mode="r")
     for array_name, values in {
-        "keys": keys[order],
         "places": np.asarray(rows.place, np.int64).reshape(-1, 2)[order],
         "popularity": popularity[order],
         "id_rank": id_rank[order],
@@ -146,7 +145,8 @@ def _fill(work: Path, source: Source, embedding: Embedding, progress: Progress) 
         "title_hashes": np.asarray(rows.titles, np.uint64)[order],
     }.items():
         save(work / f"{array_name}.npy", values)
-    sums = {name: checksum(work / f"{name}.npy") for name in SUMMED}
+    save_keys(work / "keys.npy", keys[order])
+    sums = {**{name: checksum(work / f"{name}.npy") for name in SUMMED}, ROWS_FILE: checksum(work / ROWS_FILE)}
     sizes = {ROWS_FILE: size}
     if len(rows.ids) >= FLAT_LIMIT:
         train(matrix, work / ANN_FILE)

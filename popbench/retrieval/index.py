@@ -17,7 +17,7 @@ import numpy as np
 
 from popbench.errors import UsageError
 from popbench.records import Reference
-from popbench.retrieval.vectors import checksum, read_array
+from popbench.retrieval.vectors import SUMMED_BYTES, are_whole, checksum, read_array
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +28,7 @@ ROWS_FILE = "rows.jsonl"
 ANN_FILE = "ann.faiss"
 TITLES_FILE = "titles.npy"
 SUMMED = ("places", "popularity", "id_rank", "tag_starts", "tag_vectors", "tag_means", "title_hashes")
-"""The arrays whose checksums are verified when an index is opened: all but the large ones."""
+"""The arrays whose checksums are in the index's file; that of the vectors is in the file of their keys."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,12 @@ class Index:
             }
             whole = whole and all(checksum(folder / f"{name}.npy") == properties["sums"][name] for name in SUMMED)
             arrays: dict[str, Any] = {name: read_array(folder / f"{name}.npy", *of) for name, of in shapes.items()}
+            rows = properties["sums"].get(ROWS_FILE)  # earlier releases left it out
+            if rows is not None and properties["sizes"][ROWS_FILE] <= SUMMED_BYTES:
+                whole = whole and checksum(folder / ROWS_FILE) == rows
             if not whole or keys is None or any(array is None for array in arrays.values()):
+                return None
+            if not are_whole(folder / "keys.npy", keys):
                 return None
             return cls(folder, n, tags, properties["remarks"], **arrays)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -32,6 +32,10 @@ FORMAT = 1
 _SHARD = re.compile(r"[0-9a-f]{32}\.keys\.npy")
 SMALL_SHARD = 4096
 """A shard with fewer vectors is small."""
+SUMMED_BYTES = 2**30
+"""Larger files are not read to compare their checksums."""
+_SUM = b"crc32 of vectors and keys:"
+"""What is before the checksum at the end of a file of keys: numpy reads no further than the array."""
 MANY_SHARDS = 64
 """From so many small shards on, they are joined."""
 
@@ -54,12 +58,36 @@ def _halves(keys: Keys) -> NDArray[np.uint64]:
     return numbers
 
 
-def save(path: Path, array: NDArray[Any]) -> None:
-    """Write an array, whole or not at all, even if the machine crashes."""
-    save_chunks(path, array.dtype, array.shape, [array])
+def save(path: Path, array: NDArray[Any], tail: bytes = b"") -> None:
+    """Write an array, and `tail` after it, whole or not at all, even if the machine crashes."""
+    save_chunks(path, array.dtype, array.shape, [array], tail)
 
 
-def save_chunks(path: Path, dtype: Any, shape: tuple[int, ...], chunks: Iterable[NDArray[Any]]) -> None:
+def save_keys(path: Path, keys: Keys) -> None:
+    """Write the file of keys beside vectors that are written, with a checksum of both at its end."""
+    save(path, keys, _SUM + _sum(path, keys))
+
+
+def are_whole(path: Path, keys: Keys) -> bool:
+    """Return whether a file's keys and the vectors beside it are those that were written, as far as it says.
+
+    Files of earlier releases do not say, and very large ones are not read. Raises OSError.
+    """
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 2 * len(_SUM)))
+        tail = file.read()
+    if _SUM not in tail or _beside(path).stat().st_size > SUMMED_BYTES:
+        return True
+    return tail.partition(_SUM)[2] == _sum(path, keys)
+
+
+def _sum(path: Path, keys: Keys) -> bytes:
+    return zlib.crc32(np.ascontiguousarray(keys).tobytes(), checksum(_beside(path))).to_bytes(4, "big")
+
+
+def save_chunks(
+    path: Path, dtype: Any, shape: tuple[int, ...], chunks: Iterable[NDArray[Any]], tail: bytes = b""
+) -> None:
     """Write an array as `save` does, from chunks of its first axis."""
     # Not through a memory map: on a full disk that kills the process instead of raising OSError.
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
@@ -67,6 +95,7 @@ def save_chunks(path: Path, dtype: Any, shape: tuple[int, ...], chunks: Iterable
         np.lib.format.write_array_header_1_0(file, header)
         for chunk in chunks:
             file.write(np.ascontiguousarray(chunk).tobytes())
+        file.write(tail)
         sync(file)  # an array of zeros after a crash would pass for vectors
 
 
@@ -166,7 +195,7 @@ class Vectors:
             self._shards.mkdir(parents=True, exist_ok=True)
             with self._writing:
                 save(_beside(shard), vectors)
-                save(shard, keys)
+                save_keys(shard, keys)
         except OSError as error:
             raise unwritable(self._shards, error) from error
         if self._sources is not None:
@@ -238,7 +267,7 @@ def _read(path: Path) -> _Source | None:
         path /= "keys.npy"
     keys = read_array(path, "V16", None)
     vectors = None if keys is None else read_array(_beside(path), np.float32, len(keys), None)
-    if keys is None or vectors is None or not vectors.size:
+    if keys is None or vectors is None or not vectors.size or not are_whole(path, keys):
         return None
     return _Source(np.array(keys), _beside(path), vectors.shape[1])
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from popbench.video.claims import states_too_much
 from popbench.video.frames import VideoError, message_of
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def opened(path: Path | str) -> Iterator[tuple[Any, Any]]:
         # Opening a pipe would wait for a writer.
         if path.exists() and not path.is_file():
             raise VideoError(f"{path}: not a file")
+        if path.exists() and states_too_much(path):
+            raise VideoError(f"{path}: it states more pictures or sound than it can hold")
         # A name such as "http:x.mp4" would be a URL without "file:"; tags need not be UTF-8.
         with av.open(f"file:{path}", "r", options=OPTIONS, metadata_errors="replace") as file:
             stream = _video_stream(path, file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import faults
 import popbench
 import popbench_runs
 from popbench.errors import UsageError
+from popbench.pipeline import stages
 
 
 @pytest.fixture
@@ -365,3 +367,60 @@ def test_run_json_repeats_the_run_elsewhere(tmp_path: Path) -> None:
     a = popbench_runs.run_fast(tmp_path / "a", llm=["verbatim", "faulty"], repeats=2)
     b = popbench.evaluate(config=a.path / "run.json", out=tmp_path / "b")
     assert popbench_runs.outcome(a.path) == popbench_runs.outcome(b.path)
+
+
+def flip_a_byte(clip: Path) -> bytes:
+    """Change a clip without changing its size or its times; return what it was."""
+    before, times = clip.read_bytes(), clip.stat()
+    clip.write_bytes(before[:-9] + bytes([before[-9] ^ 1]) + before[-8:])
+    os.utime(clip, ns=(times.st_atime_ns, times.st_mtime_ns))
+    return before
+
+
+def test_a_clip_that_was_changed_before_it_is_scored_is_rendered_again(tmp_path: Path, log: Path) -> None:
+    expected = popbench_runs.outcome(popbench_runs.run_fast(tmp_path / "other").path)
+    run = popbench_runs.run_fast(tmp_path / "run", stop_after="render")
+    changed, gone, *_ = sorted((run.path / "videos").glob("*.mp4"))
+    flip_a_byte(changed)
+    gone.unlink()
+    log.write_text("")
+    again = popbench_runs.run_fast(run.path)
+    assert again.complete
+    assert popbench_runs.outcome(run.path) == expected
+    assert {changed.stem, gone.stem} <= set(log.read_text().split())
+
+
+def test_a_clip_that_was_changed_is_rendered_again_for_another_predictor_and_all_scores_follow(tmp_path: Path) -> None:
+    expected = popbench_runs.outcome(popbench_runs.run_fast(tmp_path / "other", predictor=["faulty", "demo"]).path)
+    run = popbench_runs.run_fast(tmp_path / "run")
+    for clip in (run.path / "videos").glob("*.mp4"):
+        flip_a_byte(clip)
+    assert popbench_runs.run_fast(run.path, predictor=["faulty", "demo"]).complete
+    assert popbench_runs.outcome(run.path) == expected
+
+
+def test_a_clip_that_another_process_keeps_changing_is_an_error_and_no_score(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "sha256", lambda _: "0" * 64)
+    run = popbench_runs.run_fast(tmp_path / "run")
+    assert not run.complete
+    assert {row["error"] for row in popbench_runs.samples(run.path)} == {
+        "its clip holds other bytes than were rendered: it is made again"
+    }
+    monkeypatch.undo()
+    assert popbench_runs.run_fast(tmp_path / "run").complete
+
+
+@pytest.mark.parametrize("name", ["2026-01-02T03:04", "file:x", "concat:a|b", "%03d", "猫?#"])
+def test_a_run_directory_may_have_any_name(name: str, in_tmp: Path) -> None:
+    run = popbench_runs.run_fast(Path(name), gen="kinetic,width=64,height=64")
+    assert run.complete
+    assert sorted(path.name for path in in_tmp.iterdir()) == [name]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/run", "s3://bucket/run", "file:///tmp/run", "https:/host/run"])
+def test_a_url_is_no_run_directory(url: str, in_tmp: Path) -> None:
+    with pytest.raises(UsageError, match="looks like a URL, and a run directory is a folder of this machine"):
+        popbench.evaluate(**{**popbench_runs.FAST, "out": url})
+    assert not list(in_tmp.iterdir())

@@ -196,6 +196,12 @@ def damaged_ledger(run: Path) -> None:
     ledger.close()
 
 
+def changed_clip(run: Path) -> None:
+    clip = sorted((run / "videos").glob("*.mp4"))[0]
+    content = clip.read_bytes()
+    clip.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
 EDITS: list[tuple[Callable[[Path], object], str]] = [
     (lambda run: edit_samples(run, lambda row: row.update(popularity=99.0, scores={"faulty": 99.0})),
      "samples.jsonl does not match the ledger in popularity: system 'shotlist|basic|faulty', cats/p00: it says 99"),
@@ -207,6 +213,8 @@ EDITS: list[tuple[Callable[[Path], object], str]] = [
      "does not match the ledger in status"),
     (lambda run: edit_samples(run, lambda row: row.update(prompt_id="p99")), "the ledger holds nothing of it"),
     (stolen_scores, "samples.jsonl does not match the ledger in title (2 samples)"),
+    (changed_clip, "1 clip in videos/ of other bytes than were scored, such as "),
+    (lambda run: edit_samples(run, lambda row: row.update(system="alone")), "samples.jsonl has system 'alone'"),
     (without_a_line, "samples.jsonl: system 'shotlist|basic|faulty' lacks 1 sample of task 'cats'"),
     (lambda run: edit_samples(run, lambda row: row.update(category="b")), "two texts or categories for prompt 'p00'"),
     (other_categories, "the prompts or categories of task 'cats' do not match its hash"),
@@ -349,3 +357,23 @@ def test_a_folder_of_other_things_does_not_become_a_board(run: Run, made: Path, 
     assert "neither a board (board.yaml is missing) nor an empty folder" in run("add", "src", made / "one").line
     (tmp_path / "file").write_text("")
     assert "no board can be kept here" in run("add", "file/board", made / "one").line
+
+
+ODD_VALUES: list[Any] = [None, True, "x", "", "|", "a|b", -1, 1e300, [], {}, [[1]], {"a": {}}]
+
+
+@pytest.mark.parametrize("value", ODD_VALUES, ids=repr)
+@pytest.mark.parametrize("file", ["samples.jsonl", "run.json"])
+def test_whatever_a_field_of_a_run_holds_the_run_is_refused_or_added_without_a_traceback(
+    run: Run, made: Path, tmp_path: Path, file: str, value: Any
+) -> None:
+    one = Path(shutil.copytree(made / "one", tmp_path / "one"))
+    text = (one / file).read_text(encoding="utf-8")
+    first = text.splitlines()[0] if file == "samples.jsonl" else text
+    for field in json.loads(first):
+        content = json.dumps({**json.loads(first), field: value})
+        (one / file).write_text(content + text.removeprefix(first), encoding="utf-8")
+        done = run("add", "new", "one")
+        assert done.status in (0, 1, 2)
+        assert all(line.startswith("popbench: ") for line in done.err.splitlines())
+        shutil.rmtree(tmp_path / "new", ignore_errors=True)

@@ -259,7 +259,12 @@ def _strange(path: Path) -> None:
         np.save(file, np.arange(12.0).reshape(3, 4))
 
 
-@pytest.mark.parametrize("damage", [_cut, _halve, _empty, _noise, _strange, Path.unlink])
+def _zeros(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + bytes(32) + content[len(content) // 2 + 32 :])
+
+
+@pytest.mark.parametrize("damage", [_cut, _halve, _empty, _noise, _strange, _zeros, Path.unlink])
 @pytest.mark.parametrize(
     "name",
     ["vectors.npy", "keys.npy", "about.json", "rows.jsonl", "places.npy", "tag_starts.npy", "popularity.npy"],
@@ -275,7 +280,7 @@ def test_a_damaged_index_is_made_anew(damage: Callable[[Path], None], name: str)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("damage", [_cut, _halve, _empty, _noise, _strange, Path.unlink])
+@pytest.mark.parametrize("damage", [_cut, _halve, _empty, _noise, _strange, _zeros, Path.unlink])
 @pytest.mark.parametrize("which", ["keys", "vectors"])
 def test_what_a_damaged_shard_held_is_embedded_again(
     damage: Callable[[Path], None], which: str, cache: Path, monkeypatch: pytest.MonkeyPatch

@@ -386,3 +386,20 @@ def test_a_long_video_takes_no_more_memory_than_a_short_one(tmp_path: Path, name
     assert run.stderr == ""
     # All its pictures are 138 MB as they are decoded.
     assert int(run.stdout) < 20_000, f"KiB, after {time.monotonic() - began:.1f} s"
+
+
+@pytest.mark.parametrize(
+    ("movflags", "table", "fields"), [("+faststart", b"stsz", (0, 1)), ("+frag_keyframe+empty_moov", b"trun", (0,))]
+)
+def test_more_samples_than_a_file_can_hold_are_refused_before_they_are_listed(
+    tmp_path: Path, movflags: str, table: bytes, fields: tuple[int, ...]
+) -> None:
+    path = make(tmp_path / "a.mp4", movflags=movflags)
+    assert video_info(path).frames == 20
+    content = bytearray(path.read_bytes())
+    start = content.index(table) + 4
+    claim = b"".join(number.to_bytes(4, "big") for number in (*fields, 60_000_000))
+    content[start : start + len(claim)] = claim
+    path.write_bytes(content)
+    for call in (lambda: read_frames(path, 3), lambda: video_info(path), lambda: check_mp4(path)):
+        assert "it states more pictures or sound than it can hold" in refusal(call)
