@@ -105,8 +105,8 @@ class Registry:
         return [_conflict(claims) for claims in self.registrations.values() if len(claims) > 1]
 
     def find(self, kind: str, name: str) -> Registration:
-        """Look up a name; raises UsageError if it is unknown or registered twice."""
-        claims = self.registrations.get((kind, name))
+        """Look up a name, or `DISTRIBUTION/NAME`; raises UsageError if it is unknown or registered twice."""
+        claims = self.registrations.get((kind, name)) or self._of_distribution(kind, name)
         if not claims:
             broken = [f"{plugin.name} ({plugin.error})" for plugin in self.plugins if plugin.error]
             hint = f"plugins that failed to load: {'; '.join(broken)}" if broken else ""
@@ -114,6 +114,11 @@ class Registry:
         if len(claims) > 1:
             raise UsageError(_conflict(claims))
         return claims[0]
+
+    def _of_distribution(self, kind: str, name: str) -> list[Registration]:
+        distribution, _, short = name.partition("/")
+        claims = self.registrations.get((kind, short), [])
+        return [claim for claim in claims if claim.plugin.distribution == distribution]
 
     def resolve(self, kind: str, text: str, defaults: Mapping[str, JSON] | None = None) -> Resolved:
         """Make the component that a spec describes, with typed options and a label.
@@ -192,6 +197,8 @@ def _source_version(cls: type[Component]) -> str:
 
 def _conflict(claims: list[Registration]) -> str:
     owners = " and ".join(sorted({f"{claim.plugin.distribution} ({claim.plugin.name})" for claim in claims}))
-    return (
-        f"{claims[0].kind} {claims[0].name!r} is registered twice, by {owners}: uninstall one or limit POPBENCH_PLUGINS"
-    )
+    name, choices = claims[0].name, sorted({claim.plugin.distribution for claim in claims})
+    way = " or ".join(f"{distribution}/{name}" for distribution in choices)
+    if len(choices) == 1:
+        way = "one name for each"
+    return f"{claims[0].kind} {name!r} is registered twice, by {owners}: write {way}"

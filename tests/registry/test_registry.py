@@ -151,6 +151,16 @@ def test_two_claims_to_one_name_break_that_name_only() -> None:
     assert registry.resolve("llm", "two").spec.label == "two"
 
 
+def test_the_distribution_before_a_name_settles_who_is_meant() -> None:
+    registry = added(llms(echo=Echo), llms(echo=Silent))
+    message = refusal(lambda: registry.resolve("llm", "echo"))
+    assert message.endswith("write dist1/echo or dist2/echo")
+    first, second = (registry.resolve("llm", f"dist{number}/echo") for number in (1, 2))
+    assert (type(first.component), type(second.component)) == (Echo, Silent)
+    assert (first.spec.label, second.spec.label) == ("dist1/echo", "dist2/echo")
+    assert "dist3/echo" in refusal(lambda: registry.resolve("llm", "dist3/echo"))
+
+
 def test_one_name_may_be_of_two_kinds() -> None:
     class Module:
         @staticmethod
