@@ -149,14 +149,20 @@ class _Calls(Generic[R, A]):
             self._loop.close()
 
     async def _serve(self) -> None:
-        async with AsyncExitStack() as stack:
-            if hasattr(self._work, "__aenter__"):
-                await stack.enter_async_context(self._work)  # type: ignore[arg-type]
-            self._entered.set()
-            await self._left.wait()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            async with AsyncExitStack() as stack:
+                if hasattr(self._work, "__aenter__"):
+                    await stack.enter_async_context(self._work)  # type: ignore[arg-type]
+                self._entered.set()
+                await self._left.wait()
+                await self._cancel()
+        finally:
+            await self._cancel()  # also where the client could not be opened
+
+    async def _cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _start(self, request: R) -> None:
         task = self._loop.create_task(self._answer(request))

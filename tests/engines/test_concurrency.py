@@ -155,6 +155,22 @@ def test_a_client_is_opened_before_the_first_call_and_closed_after_the_last() ->
     assert broken.events[-1] == "close"
 
 
+def test_a_client_that_cannot_be_opened_ends_the_component(tmp_path: Path) -> None:
+    class Broken:
+        async def __aenter__(self) -> None:
+            await asyncio.sleep(0.05)  # while the first requests are pulled
+            raise popbench.ComponentError("no such proxy")
+
+        async def __aexit__(self, *details: object) -> None:
+            raise AssertionError("was never entered")
+
+        async def __call__(self, chat: popbench.Chat) -> popbench.Completion:
+            raise AssertionError("was never entered")
+
+    with pytest.raises(popbench.ComponentError, match="no such proxy"):
+        list(thread(Concurrent(Broken()), chats(9), tmp_path))
+
+
 def test_no_requests_give_no_answers_and_a_limit_below_one_is_refused() -> None:
     assert list(popbench.concurrently([], completion, limit=1)) == []
     with pytest.raises(ValueError, match="limit is 0"):

@@ -62,7 +62,12 @@ def _spec(server: ChatServer, **options: Any) -> str:
 
 
 def test_a_key_repeated_in_completions_and_passing_faults_is_blotted_out(server: ChatServer, run: Run) -> None:
-    server.reset(echo=True, key=support.KEY, faults=dict.fromkeys(chat_server.TRANSIENT, 0.02), retry_after=0.02)
+    server.reset(
+        echo=True,
+        key=support.KEY,
+        faults=dict.fromkeys(chat_server.TRANSIENT, 0.4 / len(chat_server.TRANSIENT)),
+        retry_after=0.02,
+    )
     ended = _evaluate(run, _spec(server), "--json")
     assert ended.status == 0, ended.err
     assert server.log()[0]["authorization"] == f"Bearer {support.KEY}"

@@ -63,7 +63,8 @@ def test_a_run_gets_through_a_fault_of_every_fifth_call(fault: str, server: Chat
 @pytest.mark.slow
 @pytest.mark.usefixtures("_short_waits")
 def test_a_run_gets_through_all_faults_at_once(server: ChatServer, tmp_path: Path) -> None:
-    faults = dict.fromkeys([*chat_server.TRANSIENT, *chat_server.SLOW], 0.025)
+    kinds = [*chat_server.TRANSIENT, *chat_server.SLOW]
+    faults = dict.fromkeys(kinds, 0.4 / len(kinds))
     server.reset(faults=faults, latency=[0.0, 0.05], retry_after=0.02)
     llm = spec(server, timeout=0.4)
     run = popbench_runs.run_fast(tmp_path / "run", llm=llm, limit=40, mode=["basic", "pe"], corpus="demo")
