@@ -50,14 +50,13 @@ class Closest:
 
 def closest(title: str, video_prompt: str, references: Sequence[Reference]) -> Closest | None:
     """Return the reference most similar to a draft, the first of equals; None without references. Never raises."""
-    letters, words = _Letters(apart=False), _Letters(apart=True)
-    ours = _Title(_normal(title, letters))
-    text = _Text(_words(video_prompt, words))
+    ours = _Title(_normal(title))
+    text = _Text(_words(video_prompt, _WORDS))
     best: Closest | None = None
     for reference in references:
-        by_title = ours.similarity(_normal(reference.title, letters))
+        by_title = ours.similarity(_normal(reference.title))
         theirs = (reference.title, reference.description, reference.caption)
-        by_text = max([text.overlap(_words(part, words)) for part in theirs])
+        by_text = max([text.overlap(_words(part, _WORDS)) for part in theirs])
         # Rounded here, so that notes, samples and boards agree on what is a copy.
         similarity = round(max(by_title, by_text), _DIGITS)
         if best is None or similarity > best.similarity:
@@ -84,8 +83,7 @@ def title_similarity(one: str, other: str) -> float:
     It is 1 for equal titles, also of emoji alone; 0 for a blank title, and for different titles of which one has fewer
     than three characters.
     """
-    letters = _Letters(apart=False)
-    return _Title(_normal(one, letters)).similarity(_normal(other, letters))
+    return _Title(_normal(one)).similarity(_normal(other))
 
 
 def text_overlap(one: str, other: str) -> float:
@@ -94,13 +92,12 @@ def text_overlap(one: str, other: str) -> float:
     In scripts without spaces between words (Chinese, Japanese, Thai and others) each character counts as a word. A text
     with fewer than five 4-grams counts as if it had five.
     """
-    words = _Letters(apart=True)
-    return _Text(_words(one, words)).overlap(_words(other, words))
+    return _Text(_words(one, _WORDS)).overlap(_words(other, _WORDS))
 
 
 def words(text: str) -> list[str]:
     """Return a text's words as they are compared: without case, punctuation and emoji."""
-    return _words(text, _Letters(apart=True))
+    return _words(text, _WORDS)
 
 
 class _Letters(dict[int, str]):
@@ -124,8 +121,15 @@ class _Letters(dict[int, str]):
             kept = f" {char} " if self._apart and _is_word(code) else char
         else:
             kept = " "
+        if len(self) >= _KEPT:
+            self.clear()
         self[code] = kept
         return kept
+
+
+_KEPT = 20_000
+"""Entries of a table at most: a text of all of Unicode must not stay in memory."""
+_LETTERS, _WORDS = _Letters(apart=False), _Letters(apart=True)
 
 
 def _is_word(code: int) -> bool:
@@ -145,9 +149,9 @@ def _words(text: str, letters: _Letters) -> list[str]:
     return unicodedata.normalize("NFKC", text).casefold().translate(letters).split()
 
 
-def _normal(title: str, letters: _Letters) -> str:
+def _normal(title: str) -> str:
     """Normalise a title; one without letters and digits, such as of emoji, stays as it is."""
-    return " ".join(_words(title, letters) or title.split())
+    return " ".join(_words(title, _LETTERS) or title.split())
 
 
 class _Title:

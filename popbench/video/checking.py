@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from popbench.video.decoding import opened
-from popbench.video.frames import VideoError, is_black
+from popbench.video.frames import BLACK_LEVEL, VideoError, is_black
 
 
 def check_mp4(path: Path | str) -> bool:
@@ -29,7 +32,7 @@ def check_mp4(path: Path | str) -> bool:
                 decoded = True
                 # In the form in which `read_frames` returns it: the stored samples mean something else in every pixel
                 # format, and one bright picture ends the decoding.
-                if not is_black(picture.to_ndarray(format="rgb24")):
+                if _is_bright(picture) or not is_black(picture.to_ndarray(format="rgb24")):
                     black = False
                     break
         if count < stream.frames:
@@ -42,3 +45,14 @@ def check_mp4(path: Path | str) -> bool:
         if not decoded:
             raise VideoError(f"{path}: no frames in the file")
         return black
+
+
+def _is_bright(picture: Any) -> bool:
+    """Say from its luma whether a picture of the usual pixel format, with 8 bits, is surely not black.
+
+    This takes a tenth of the time of converting it. At this luma, whatever the chroma, one channel is above 50.
+    """
+    if picture.format.name not in ("yuv420p", "yuvj420p"):
+        return False
+    luma = np.frombuffer(picture.planes[0], np.uint8)
+    return bool(luma[: picture.height * picture.planes[0].line_size].max(initial=0) > 4 * BLACK_LEVEL)
