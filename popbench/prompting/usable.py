@@ -32,7 +32,8 @@ _FILL_IN = re.compile(
     | the\stitle\s(?:it|the\sclip)\sis\sposted\sunder\b .*
     | titel | video-?beschreibung | (?:dein|ihr|der) \s(?:titel|video\s?prompt) (?:\shier)?
     | t[ií]tulo | titre
-    | (?:タ\s?イ\s?ト\s?ル | [标標]\s?[题題] | (?:视\s?频|影\s?片)\s?(?:提\s?示\s?[词詞]?|描\s?述)) ) (?:\s\d{{1,2}})?""",
+    | (?:タ\s?イ\s?ト\s?ル | [标標]\s?[题題]
+    | (?:视\s?频|影\s?片)\s?(?:提\s?示\s?[词詞]?|描\s?述)) ) (?:\s\d{{1,2}})?""",
     re.VERBOSE | re.DOTALL,
 )
 _INSTRUCTION = re.compile(
