@@ -85,6 +85,7 @@ _SYSTEM = re.compile(
     r"(system|developer)['\"`]?[ _-](role|message|prompt|instruction)s?\b.{0,60}\b(not|un)\W?(supported|allowed|enabled"
     r"|permitted|available|accepted|implemented)|system.role"
     r"|(not|n't|no) (support|accept|allow|have|take)\w* (an? |any |the )?['\"`]?(system|developer)\b"
+    r"|no .{0,30}\bsupports? (system|developer)\b|\b(system|developer) (prompt|message|role)s? .{0,12}disabled"
     r"|only .{0,40}\broles? (is|are)\b|roles? other than|roles? .{0,20}limited to"
     r"|only ['\"`]?user['\"`]?,? (and|or) ['\"`]?(assistant|model)"
     r"|roles? must alternate"
@@ -209,7 +210,7 @@ def _classify(
     if hint == _CHECK_MODEL and _NO_MODEL.search(said):
         return CallError(Kind.FATAL, what, f"{hint}: the server has no model of this name, or no longer")
     if known or _REJECTED.search(said):
-        return CallError(Kind.ITEM, what, hint, unexplained=hint == _CHECK_OPTIONS)
+        return CallError(Kind.ITEM, what, hint, unexplained=hint in (_CHECK_OPTIONS, _CHECK_MODEL))
     return passing
 
 

@@ -194,6 +194,7 @@ def test_a_refusal_of_a_response_format_is_known_whatever_its_status(status: int
         "Invalid value: 'system'. Supported are 'user' and 'assistant'.",
         "roles other than user and assistant are refused",
         "system is not a valid role",
+        "No provider was found that supports system prompts",
     ],
 )
 @pytest.mark.parametrize("status", [400, 403, 404, 422, 500])
