@@ -12,13 +12,14 @@ from popbench.records import JSON
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SECRET = {
     "auth", "authentication", "authorization", "authorisation", "bearer", "cookie", "cookies", "credential",
-    "credentials", "jwt", "login", "pass", "passphrase", "passwd", "password", "passwords", "pat", "pwd", "secret",
-    "secrets", "session", "sessionid", "sig", "signature",
+    "credentials", "cred", "creds", "csrf", "hmac", "jwt", "login", "oauth", "otp", "pass", "passcode", "passphrase",
+    "passwd", "password", "passwords", "pat", "pwd", "secret", "secrets", "session", "sessionid", "sig", "signature",
+    "kennwort", "passe", "passwort",
 }  # fmt: skip
 """A name with one of these words is that of a credential."""
 _JOINED = re.compile(
     r"(api|access|account|auth|client|encryption|master|private|secret|service|signing|subscription)_?(keys?|tokens?)$"
-    r"|authori[sz]ation|password|passwd|passphrase|secret(?!ar)|credential|(auth|access|bearer|refresh)token"
+    r"|authori[sz]ation|passwor[dt]|passwd|passphrase|secret(?!ar)|credential|(auth|access|bearer|refresh)token"
 )
 """The same in names whose words are not told apart, such as `apikey`."""
 _HARMLESS_KEYS = {"cache", "column", "foreign", "group", "json", "object", "partition", "primary", "row", "sort"}
@@ -41,6 +42,10 @@ CREDENTIAL = re.compile(
 )
 """Values that are credentials by their form: the prefixes of services, signed tokens, private keys."""
 _SCHEME = re.compile(r"^\s*(?:bearer|basic|token|digest|apikey)\s+[\w.~+/=-]{6,}\s*$", re.IGNORECASE)
+_HEADER = re.compile(r"^\s*([A-Za-z][\w-]{1,40})\s*[:=]\s*\S")
+_NAME_FIELDS, _VALUE_FIELDS = ("name", "key", "header"), ("value", "content")
+"""Fields of an object that is a header or a variable: `{"name": "Authorization", "value": "..."}`."""
+_OTHER_SCRIPTS = re.compile("contraseña|пароль|密码|密碼|密钥|口令|パスワード|비밀번호", re.IGNORECASE)
 _IN_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^\s/@]*:[^\s/@]+|[^\s/@]{16,})@|[?&;]([\w.-]+)=[^&#\s]+")
 _NAMED = re.compile(r"secret|passw(?:or)?d", re.IGNORECASE)
 _RUN = re.compile(r"[A-Za-z0-9]{16,}")
@@ -55,7 +60,9 @@ _SHORTEST_PIN = 1000
 
 def secret_name(name: str) -> bool:
     """Return whether a field of this name holds a credential, such as `api_key`, `accessToken` or `X-Auth`."""
-    words = [word.lower() for word in _WORDS.findall(name)]
+    words = [word.lower() for word in _WORDS.findall(name) if not word.isdigit()]
+    if _OTHER_SCRIPTS.search(name):
+        return True
     if not words or words[-1] in _OF_VARIABLE:
         return False
     if _SECRET & set(words) or _JOINED.search("".join(words)):
@@ -69,6 +76,9 @@ def secret_name(name: str) -> bool:
 def secret_value(text: str) -> bool:
     """Return whether a text is a credential by its form, or an address that holds one."""
     if CREDENTIAL.search(text) or _SCHEME.match(text):
+        return True
+    header = _HEADER.match(text)
+    if header is not None and "://" not in text[: header.end() + 2] and secret_name(header[1]):
         return True
     return any(match[1] is None or secret_name(match[1]) for match in _IN_ADDRESS.finditer(text))
 
@@ -99,13 +109,19 @@ def credentials_in(value: JSON, place: str = "", *, random: bool = False, named:
         elif value.strip() and (named or secret_value(value) or (random and random_value(value))):
             yield place
     elif isinstance(value, Mapping):
+        spoken = next((value[name] for name in _NAME_FIELDS if isinstance(value.get(name), str)), "")
         for key, item in value.items():
             name = str(key)
             if secret_value(name) or (random and random_value(name)):
                 yield f"the name of a field of {place}" if place else "the name of an option"
                 continue
             below = f"{place}.{name}" if place else name
-            yield from credentials_in(item, below, random=random, named=named or secret_name(name))
+            if name in _NAME_FIELDS and any(other in value for other in _VALUE_FIELDS):
+                continue
+            secret = named or secret_name(name) or (name in _VALUE_FIELDS and secret_name(spoken))
+            yield from credentials_in(item, below, random=random, named=secret)
+    elif isinstance(value, list | tuple) and len(value) == 2 and isinstance(value[0], str) and secret_name(value[0]):
+        yield from credentials_in(value[1], f"{place}.{value[0]}", random=random, named=True)
     elif isinstance(value, list | tuple):
         for item in value:
             yield from credentials_in(item, place, random=random, named=named)

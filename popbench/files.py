@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,7 +19,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from popbench.errors import RunError, damage, one_line
+from popbench.errors import RunError, UsageError, damage, one_line
 from popbench.records import JSON
 
 MAX_FILE_BYTES = 2**29
@@ -29,6 +30,20 @@ MAX_CONFIG_BYTES = 2**17
 """The largest file of those that people write, such as a task's YAML."""
 _MAX_YAML_VALUES = 50_000
 """The most values in a YAML file, counting those that an alias repeats each time."""
+
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://|(https?|s3|gs|gcs|hf|ftps?|sftp|ssh|file|abfss?|azure|hdfs):/", re.IGNORECASE)
+
+
+def refuse_url(name: str, path: str | Path) -> None:
+    """Raise UsageError for a URL where a path of this machine belongs; `name` is that of the option.
+
+    A folder of that name would be made, and the caller would look for the files elsewhere. `Path` has taken one of the
+    two slashes away.
+    """
+    if _URL.match(str(path)):
+        ways = "leave file:// out" if str(path)[:5].lower() == "file:" else "write to one, and copy the files"
+        raise UsageError(f"{name}: {str(path)!r:.200} looks like a URL, and a path on this machine is expected: {ways}")
 
 
 def opened(path: Path) -> BufferedReader:

@@ -16,7 +16,8 @@ NAMES = [
     "apikey", "API-KEY", "X-API-Key", "openai_key", "bearer", "credentials", "cookie", "pass", "passwd", "password",
     "Password", "passphrase", "secret", "client_secret", "clientSecret", "session", "session_id", "sessionid", "pat",
     "jwt", "login", "privateKey", "Ocp-Apim-Subscription-Key", "hf_token", "authtoken", "secretAccessKey",
-    "signature",
+    "signature", "oauth", "oauth2", "creds", "passcode", "api_key2", "token_1", "Passwort", "mot_de_passe",
+    "contraseña", "密码", "otp", "X-CSRF",
 ]  # fmt: skip
 OTHERS = [
     "max_tokens", "tokens_per_minute", "max_completion_tokens", "thinking_budget_tokens", "eos_token_id", "pad_token",
@@ -34,7 +35,7 @@ def test_a_field_that_holds_a_credential_is_known_by_its_name() -> None:
 VALUES = (
     "sk-proj-0123456789", "ghp_0123456789ab", "github_pat_0123456789", "hf_AbCdEfGhIj", "xoxb-0123456789",
     "gsk_a1b2c3d4e5f6g7",    "AKIAABCDEFGHIJKLMNOP", "AIza" + "b1" * 16, "eyJhbGciOiJub25l.eyJzdWIiOiJtZSJ9.c2ln",
-    "Bearer abc123def",
+    "Bearer abc123def", "Authorization: x", "X-Api-Key: abc", "password=abc",
     "Basic bWU6aXQ=",    "https://me:it@host/x", "https://host/x?api-key=1", "https://host/x?a=1&sig=zz",
     "-----BEGIN PRIVATE KEY-----\nx",
 )  # fmt: skip
@@ -43,7 +44,7 @@ PLAIN = (
     "meta-llama/Llama-3.3-70B-Instruct-Turbo", "Qwen/Qwen3-235B-A22B-Instruct-2507", "low",
     "claude-sonnet-4-5-20250929",    "550e8400-e29b-41d4-a716-446655440000", "da39a3ee5e6b4b0d3255bfef95601890afd80709",
     "http://127.0.0.1:8000/v1?page=2",    "the secret of 3 foxes", "/srv/models/SmolLM2-135M-Instruct.Q4_K_M.gguf",
-    "task-management-system", "sk", "git@host:a/b",
+    "task-management-system", "sk", "Title: a key", "http://key:8000", "size: 3", "git@host:a/b",
 )  # fmt: skip
 
 
@@ -59,9 +60,13 @@ def test_the_places_of_credentials_are_told_at_any_depth() -> None:
         "a": [{"token": "abc"}, {"auth": {"user": {"name": "me"}}}, {"pass": 1, "cookie": None, "secret": True}],
         "pin": {"password": 123456},
         "sk-0123456789abc": 1,
+        "lines": ["Accept: text/plain", "X-Api-Key: x"],
+        "pairs": [["Accept", "text/plain"], ["Authorization", "x"]],
+        "fields": [{"name": "Accept", "value": "x"}, {"name": "Cookie", "value": "x"}, {"key": "k", "value": 3}],
     }
     assert list(credentials_in(given)) == [
         "headers.Authorization", "a.token", "a.auth.user.name", "pin.password", "the name of an option",
+        "lines", "pairs.Authorization", "fields.value",
     ]  # fmt: skip
 
 

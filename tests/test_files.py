@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from popbench.files import copy_whole, replacing, sha256, write_whole
+from popbench.errors import UsageError
+from popbench.files import copy_whole, refuse_url, replacing, sha256, write_whole
 
 
 @pytest.fixture
@@ -52,3 +53,17 @@ def test_nothing_is_written_through_a_link(target: Path, tmp_path: Path, write: 
     (tmp_path / ".target.part").symlink_to(elsewhere)
     write(target)
     assert elsewhere.read_bytes() == b"another's"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://h/x", "https://h", "HTTPS://h", "s3://b/r", "hf://datasets/x", "file:///tmp/x", Path("gs://b/x")]
+)
+def test_a_url_is_refused_where_a_path_is_expected(url: str | Path) -> None:
+    with pytest.raises(UsageError, match=r"^--out: .* looks like a URL"):
+        refuse_url("--out", url)
+
+
+@pytest.mark.parametrize("path", ["2026-11-30T05:10", "a:b/c:d", "http", "x/http://y", "run:1", "C:/runs", "//share/x"])
+def test_a_path_with_a_colon_is_no_url(path: str) -> None:
+    refuse_url("--out", path)
+    refuse_url("--out", Path(path))

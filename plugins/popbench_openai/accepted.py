@@ -114,9 +114,12 @@ class Accepted:
             self._merged = self._merged or "refused"
         return bool(self._merged)
 
-    def next_trial(self, request: ChatRequest, failures: int) -> int:
-        """Choose how to ask after some unexplained errors: without what has never worked, one after the other."""
-        if failures < min(_FAILURES, self._options.max_retries):
+    def next_trial(self, request: ChatRequest, failures: int, *, rejected: bool = False) -> int:
+        """Choose how to ask after some unexplained errors: without what has never worked, one after the other.
+
+        A request that was `rejected` would be rejected again: it is asked otherwise at once.
+        """
+        if not rejected and failures < min(_FAILURES, self._options.max_retries):
             return 0
         usual = self.request(request.chat)
         doubtful = set()

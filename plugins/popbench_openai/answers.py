@@ -11,7 +11,16 @@ from popbench_openai.accepted import ChatRequest
 from popbench_openai.bodies import first_choice
 from popbench_openai.faults import CallError, Kind
 from popbench_openai.options import ChatOptions
-from popbench_openai.replies import Ending, called_with, content_of, ending, reads_less, same_model, usage_of
+from popbench_openai.replies import (
+    Ending,
+    called_with,
+    content_of,
+    ending,
+    is_filtered,
+    reads_less,
+    same_model,
+    usage_of,
+)
 
 EMPTY_TRIES = 3
 """How often a model may answer with nothing before that counts as its answer, or as the server's error."""
@@ -43,13 +52,15 @@ def read(
     message = choice.get("message") or choice.get("delta") or choice.get("text") if isinstance(choice, dict) else None
     why = next((choice[name] for name in _ENDS if choice.get(name)), None) if isinstance(choice, dict) else None
     end = ending(why)
-    if not isinstance(choice, dict) or (not message and end in ("whole", "unknown")):
-        raise CallError(Kind.PASSING, "answered without a message", answered=True)
     content = content_of(message)
     text = hide("".join(content.text))
-    refusal = " ".join(" ".join(content.refusal).split())
+    if end in ("whole", "unknown") and not text.strip() and is_filtered(body):
+        end = "filter"
     if end == "filter":
         raise CallError(Kind.INVALID, "stopped by the provider's content filter", reason="content filter")
+    if not isinstance(choice, dict) or (not message and end in ("whole", "unknown")):
+        raise CallError(Kind.PASSING, "answered without a message", answered=True)
+    refusal = " ".join(" ".join(content.refusal).split())
     if refusal or end == "refusal":
         said = hide(refusal or " ".join(text.split()) or "without a word")[:300]
         raise CallError(Kind.INVALID, f"the model refused: {said}", reason="refusal")

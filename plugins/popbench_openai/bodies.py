@@ -25,6 +25,8 @@ _AROUND = (
 """Fields that have the error inside."""
 _DEEPEST = 6
 _LONGEST = 300
+_ERRORS = ("error", "errors", "errormessage", "errormsg", "errmsg")
+_ANSWER = ("choices", "usage", "model", "object", "id", "index", "role", "content")
 _FINE = ("", "0", "200", "ok", "success", "succeeded", "successful", "completed", "none", "null", "false")
 _FAILED = ("error", "failed", "failure", "fail")
 _STATUS = re.compile(r"[45]\d\d")
@@ -55,20 +57,18 @@ def error_in(body: JSON) -> Told | None:
     if not isinstance(body, Mapping):
         return None
     choice = first_choice(body)
-    marked = [value for name, value in _fields(body) if name in ("error", "errors") and not _fine(value)]
-    base = next((value for name, value in _fields(body) if name == "baseresp"), None)
-    if isinstance(base, Mapping) and not _fine(base):
-        marked.append(base)
-    for part in (choice, choice.get("message") if isinstance(choice, Mapping) else None):
-        marked += [part["error"]] if isinstance(part, Mapping) and not _fine(part.get("error")) else []
-    if marked:
-        around = {
-            name: value for name, value in body.items() if name not in ("choices", "usage", "model", "object", "id")
-        }
-        return told({"error": marked[0], **({} if _has_words(marked[0]) else around)})
-    state = {name: str(value).lower() for name, value in _fields(body) if isinstance(value, str | bool)}
-    failed = state.get("status") in _FAILED or "error" in (state.get("type"), state.get("object"))
-    failed = failed or state.get("success") == "false"
+    within = [choice.get(name) for name in ("message", "delta")] if isinstance(choice, Mapping) else []
+    for part in (body, choice, *within):
+        marked = next(_marked(part), None) if isinstance(part, Mapping) else None
+        if marked is None:
+            continue
+        found = told({"error": marked, **({} if _has_words(marked) else _beside(part))})
+        if found.status is None and (around := told(_beside(part)).status) is not None:
+            return Told(found.text, found.words, around)
+        return found
+    if isinstance(choice, Mapping) and _failed(choice):
+        return told({**_beside(choice), "error": _said(choice)})
+    failed = _failed(body)
     if choice is None or failed:
         rest = _rest(body)
         codes = [f"code {value}" for name, value in _fields(rest) if name in _CODES[:4] and not _fine(value)]
@@ -97,6 +97,31 @@ def first_choice(body: JSON) -> JSON:
     """Return the first choice of a body, None if there is none."""
     choices = body.get("choices") if isinstance(body, Mapping) else None
     return choices[0] if isinstance(choices, list) and choices else None
+
+
+def _marked(part: Mapping[str, JSON]) -> Iterator[JSON]:
+    """Yield the errors that the fields of a body, a choice or a message hold."""
+    for name, value in _fields(part):
+        if not _fine(value) and (name in _ERRORS or (name == "baseresp" and isinstance(value, Mapping))):
+            yield value
+
+
+def _beside(part: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Return the fields of a body, a choice or a message that may tell more of an error."""
+    return {name: value for name, value in part.items() if name not in _ANSWER}
+
+
+def _failed(part: Mapping[str, JSON]) -> bool:
+    """Return whether a body or a choice says that it failed."""
+    state = {name: str(value).lower() for name, value in _fields(part) if isinstance(value, str | bool)}
+    kinds = (state.get("type"), state.get("object"))
+    return state.get("status") in _FAILED or "error" in kinds or state.get("success") == "false"
+
+
+def _said(choice: Mapping[str, JSON]) -> JSON:
+    """Return what a failed choice has instead of an answer."""
+    message = choice.get("message")
+    return message.get("content") if isinstance(message, Mapping) else message
 
 
 def _rest(body: Mapping[str, JSON]) -> dict[str, JSON]:

@@ -134,7 +134,9 @@ class Calls:
                     retries_left = min(retries_left, attempt + EMPTY_TRIES - empty)
                 if fault.unexplained:
                     unexplained += 1
-                    trial = accepted.next_trial(request, unexplained)
+                    trial = accepted.next_trial(request, unexplained, rejected=fault.kind is Kind.ITEM)
+                    if trial and fault.kind is Kind.ITEM:
+                        continue
                 wait = backoff(attempt, fault.retry_after)
                 passed = time.monotonic() - first
                 # A server that has answered before may come back; else the address is wrong, or it was not started.

@@ -77,15 +77,20 @@ _FILTERED = re.compile(
     re.IGNORECASE,
 )
 _FORMAT = re.compile(
-    r"response.?format|json.?schema|json.?object|json mode|structured.?output|guided|grammar", re.IGNORECASE
+    r"response.?(format|schema|mime)|json.?schema|json.?object|json (mode|output)|structured.?output|guided|grammar"
+    r"|constrained decod|output_config|\bschema is not|\boutlines\b|handle the requested parameters",
+    re.IGNORECASE,
 )
 _SYSTEM = re.compile(
     r"(system|developer)['\"`]?[ _-](role|message|prompt|instruction)s?\b.{0,60}\b(not|un)\W?(supported|allowed|enabled"
     r"|permitted|available|accepted|implemented)|system.role"
     r"|(not|n't|no) (support|accept|allow|have|take)\w* (an? |any |the )?['\"`]?(system|developer)\b"
-    r"|only .{0,40}\broles? (is|are)\b|only ['\"`]?user['\"`]?,? (and|or) ['\"`]?(assistant|model)"
+    r"|no .{0,30}\bsupports? (system|developer)\b|\b(system|developer) (prompt|message|role)s? .{0,12}disabled"
+    r"|only .{0,40}\broles? (is|are)\b|roles? other than|roles? .{0,20}limited to"
+    r"|only ['\"`]?user['\"`]?,? (and|or) ['\"`]?(assistant|model)"
     r"|roles? must alternate"
-    r"|role['\"`]?:? ['\"`]?system|['\"`]system['\"`] is (not|in|un)"
+    r"|role['\"`]?:? ['\"`]?system|['\"`]system['\"`] is (not|in|un)|\bsystem is not (a|one)\b"
+    r"|(invalid|unsupported) value:? ['\"`](system|developer)|\bsystem['\"`]? message must be"
     r"|(unknown|unsupported|unexpected|invalid|illegal|wrong)( message)? role"
     r"|role.{0,30}must be.{0,20}user|(should be|permitted:|must start with|first message).{0,30}\buser\b"
     r"|messages?\W{1,3}0\W{1,3}(\w+\W)?role|(不支持|不能).{0,8}system",
@@ -123,6 +128,7 @@ _REJECTED = re.compile(
 _SMALLER = "the prompt is longer than this model takes: choose a smaller RAG size (--mode pe,k=N)"
 _TOP_UP = "top up the account, then run the same command again"
 _CHECK_MODEL = "check model="
+_CHECK_OPTIONS = "check the options against what it takes"
 _HINTS = (
     (re.compile(r"max_completion_tokens"), 'this model needs extra_body={"max_completion_tokens":N} for max_tokens=N'),
     (re.compile(r"\bseed\b"), "try seed=false"),
@@ -185,9 +191,10 @@ def _classify(
     if known == 401 or (known in (0, 400) and _BAD_KEY.search(said)):
         remedy = f"check the key in {key_variable}" if key_variable else "it needs a key: api_key_env=VARIABLE"
         return CallError(Kind.FATAL, what, remedy)
-    if known == 403:
+    refused = (system and _SYSTEM.search(said)) or (formatted and _FORMAT.search(said))
+    if known == 403 and not refused:
         return CallError(Kind.FATAL, what, "this key may not use the model: choose another model= or another key")
-    if known == 404 and not (system and _SYSTEM.search(said)):
+    if known == 404 and not refused:
         return CallError(Kind.FATAL, what, "check model= and base_url= (the path of most servers ends in /v1)")
     if known == 413 or _CONTEXT.search(said):
         return CallError(Kind.ITEM, what, _SMALLER)
@@ -199,10 +206,12 @@ def _classify(
         return CallError(Kind.ITEM, what, "it was asked without one as well (system_role=merge): choose another model=")
     if known >= 500 or (known == 0 and _BUSY.search(said)):
         return passing
-    hint = next((hint for pattern, hint in _HINTS if pattern.search(said)), "check the options against what it takes")
+    hint = next((hint for pattern, hint in _HINTS if pattern.search(said)), _CHECK_OPTIONS)
     if hint == _CHECK_MODEL and _NO_MODEL.search(said):
         return CallError(Kind.FATAL, what, f"{hint}: the server has no model of this name, or no longer")
-    return CallError(Kind.ITEM, what, hint) if known or _REJECTED.search(said) else passing
+    if known or _REJECTED.search(said):
+        return CallError(Kind.ITEM, what, hint, unexplained=hint in (_CHECK_OPTIONS, _CHECK_MODEL))
+    return passing
 
 
 def of_connection(error: BaseException) -> CallError:

@@ -30,15 +30,19 @@ _CONTEXT = {
 }
 _FILTER = re.compile(
     r"filter|safety|sensitive|risk|recitation|prohibited|block|spii|moderat|guardrail|policy|violation|harm|unsafe|inspect"
+    r"|toxic|flagged|copyright|censor"
 )
 _REFUSAL = re.compile(r"refus")
 _BROKEN = re.compile(
     r"error|abort|fail|insufficient|cancel|time_?d?_?out|network|unexpected|overload|interrupt|unavailable|malformed|^load$"
+    r"|connect|crash|kill|evict|preempt|\boom\b|out_of_memory|throttl|rate_limit|too_many|shut_?down"
 )
 
 
 def ending(why: JSON) -> Ending:
     """Return what a finish_reason means, under the names that servers have for it."""
+    if isinstance(why, Mapping):
+        why = why.get("type") or why.get("reason")
     if not isinstance(why, str):
         return "unknown"
     name = re.sub(r"[\s-]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", why.strip()).lower())
@@ -56,6 +60,26 @@ def ending(why: JSON) -> Ending:
     return "broken" if _BROKEN.search(name) else "unknown"
 
 
+_FLAGS = {"filtered", "blocked", "flagged", "outputsensitive", "inputsensitive"}
+
+
+def is_filtered(body: JSON, depth: int = 0) -> bool:
+    """Return whether a body says anywhere that a filter stopped the prompt or the answer, as Azure and Gemini do."""
+    if depth > _DEEPEST:
+        return False
+    if isinstance(body, list):
+        return any(is_filtered(item, depth + 1) for item in body)
+    if not isinstance(body, Mapping):
+        return False
+    for name, value in body.items():
+        plain = str(name).replace("_", "").lower()
+        if (plain in _FLAGS and value is True) or (plain == "blockreason" and isinstance(value, str) and value):
+            return True
+        if plain not in ("content", "usage") and is_filtered(value, depth + 1):
+            return True
+    return False
+
+
 @dataclass(slots=True)
 class Content:
     """What a message holds. `unread`: some of it has a shape that is not known."""
@@ -71,11 +95,15 @@ _REASONING = (
     "reasoning",
     "reasoning_text",
     "reasoning_details",
+    "reasoningContent",
     "thinking",
+    "thinking_content",
+    "thinking_blocks",
     "thoughts",
     "thought",
+    "provider_specific_fields",
 )
-_INSIDE = ("text", "output_text", "content", "value", "parts", "summary")
+_INSIDE = ("text", "output_text", "content", "value", "parts", "summary", "json", "parsed", "input")
 _DEEPEST = 8
 
 
@@ -85,10 +113,10 @@ def content_of(message: JSON) -> Content:
     if not isinstance(message, Mapping):
         _collect(message, found, found.text, 0)
         return found
-    _collect(message.get("content"), found, found.text, 0)
+    _collect(message.get("content") or message.get("parsed"), found, found.text, 0)
     unread = found.unread
     for name in _REASONING:
-        _collect(message.get(name), found, found.reasoning, 0)
+        _collect({"type": "reasoning", name: message.get(name)}, found, found.reasoning, 0)
         if any(part.strip() for part in found.reasoning):
             break  # servers send the same reasoning under several names
     _collect(message.get("refusal"), found, found.refusal, 0)
@@ -123,9 +151,9 @@ def _collect(value: JSON, found: Content, into: list[str], depth: int) -> None:
         if "refusal" in kind or "refusal" in value:
             into = found.refusal
             inside: tuple[str, ...] = ("refusal", *_INSIDE)
-        elif "reasoning" in kind or "thinking" in kind or "thought" in kind:
+        elif into is found.reasoning or "reasoning" in kind or "thinking" in kind or "thought" in kind:
             into = found.reasoning
-            inside = ("thinking", "reasoning", *_INSIDE)
+            inside = (*_REASONING, "reasoningText", *_INSIDE)
         elif {"title", "video_prompt"} <= value.keys():  # a server that has parsed the JSON
             into.append(json.dumps(value, ensure_ascii=False))
             return
@@ -134,7 +162,7 @@ def _collect(value: JSON, found: Content, into: list[str], depth: int) -> None:
         name = next((name for name in inside if value.get(name) is not None), None)
         if name is not None:
             _collect(value[name], found, into, depth + 1)
-        elif into is not found.reasoning and not any(value.get(name) == "" for name in inside):
+        elif into is not found.reasoning and not value.keys() & set(inside):
             found.unread = True
     elif value != {} and value != []:
         found.unread = True

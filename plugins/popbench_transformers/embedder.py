@@ -15,7 +15,7 @@ import pydantic
 import popbench
 from popbench.local import GIB, Weights, device_problem, gpu_count, is_out_of_memory, quiet, release_memory
 from popbench.specs import make_label
-from popbench_transformers.embedder_files import embedder_weights, tells_queries
+from popbench_transformers.embedder_files import embedder_weights, prompt_name, tells_queries
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +38,8 @@ class SentenceTransformersEmbedder(popbench.Embedder):
     """Embeds texts with a sentence-transformers model: model=HUB_ID or model=FOLDER.
 
     Texts of a corpus are encoded as the library's `encode_document` does, and prompts as `encode_query` does: with the
-    model's own instructions, if it has any. Everything is computed in float32, whatever the weights are stored in: in
+    model's own instructions, if it has any; also those under names such as `search_query`, which the library passes
+    over. Everything is computed in float32, whatever the weights are stored in: in
     half precision a text's vector would depend on the texts beside it. A text longer than the model reads is cut there,
     as the library does.
     """
@@ -109,25 +110,27 @@ class SentenceTransformersEmbedder(popbench.Embedder):
 
         Raises ComponentError if the model's files have changed since the run was planned, or memory is short.
         """
-        return self._encode("encode_document", texts)
+        return self._encode("document", texts)
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts that something is searched with; otherwise as `encode`."""
-        return self._encode("encode_query", texts)
+        return self._encode("query", texts)
 
-    def _encode(self, method: str, texts: Sequence[str]) -> NDArray[np.float32]:
+    def _encode(self, role: str, texts: Sequence[str]) -> NDArray[np.float32]:
         import numpy as np
 
         try:
             if self._model is None:
                 self._model = self._load()
+            named = prompt_name(getattr(self._model, "prompts", None) or {}, role)
             with _silence():
-                rows = getattr(self._model, method)(
+                rows = getattr(self._model, f"encode_{role}")(
                     [_plain(text) for text in texts] or [""],  # without texts, any text shows the width
                     batch_size=self.options.batch_size,
                     show_progress_bar=False,
                     convert_to_numpy=True,
                     normalize_embeddings=True,
+                    **({} if named is None else {"prompt_name": named}),
                 )
         except Exception as error:  # out-of-memory alone has a remedy
             if is_out_of_memory(error):

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -44,8 +46,10 @@ _NAMES_CLASSES = {"Router": "types", "Asym": "types", "WordEmbeddings": "tokeniz
 """Modules whose own files name further classes to import, with the entry that names them."""
 _NAMING_FILES = ("config.json", "router_config.json", "wordembedding_config.json")
 _SETTINGS = "config_sentence_transformers.json"
-_ROLES = ("query", "document", "passage", "corpus")
+ROLES: Mapping[str, tuple[str, ...]] = {"query": ("query",), "document": ("document", "passage", "corpus")}
 """The names of the instructions that the library puts before queries, and before documents."""
+_ROLES = tuple(name for names in ROLES.values() for name in names)
+_WORD = re.compile(r"[a-z]+")
 _ROUTERS = {"Router", "Asym"}
 """Modules that send queries and documents through modules of their own."""
 _MAX_DEPTH = 4
@@ -192,7 +196,19 @@ def _instructs(settings: Mapping[str, Any]) -> bool:
     default = settings.get("default_prompt_name")
     if not isinstance(prompts, dict):
         return False
-    return any(prompts.get(name) for name in (*_ROLES, default) if isinstance(name, str))
+    named = (*_ROLES, default, *map(partial(prompt_name, prompts), ROLES))
+    return any(prompts.get(name) for name in named if isinstance(name, str))
+
+
+def prompt_name(prompts: Mapping[str, Any], role: str) -> str | None:
+    """Return the instruction for a role under a name that the library does not look for, such as `search_query`.
+
+    None if there is one under its own name, or none, or several.
+    """
+    if any(prompts.get(name) for name in ROLES[role]):
+        return None
+    found = [name for name, text in prompts.items() if text and set(_WORD.findall(name.lower())) & set(ROLES[role])]
+    return found[0] if len(found) == 1 else None
 
 
 def embedder_weights(model: str, revision: str | None) -> Weights:

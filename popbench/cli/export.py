@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from popbench.cli._output_path import OutputPath
 from popbench.errors import UsageError
 from popbench.progress.console import tell
 from popbench.text import counted
@@ -18,7 +19,7 @@ FORMATS = ("eee", "parquet", "jsonl")
 @click.option("--format", "form", type=click.Choice(FORMATS), required=True, help="What to write.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=OutputPath(path_type=Path),
     metavar="PATH",
     help="File, or folder for eee.  [default: scores.parquet, scores.jsonl or eee in the run]",
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from popbench.cli._output_path import OutputPath
 from popbench.progress.console import make_console, tell
 
 _BOARD = click.argument("board", metavar="BOARD", type=click.Path(path_type=Path, file_okay=False))
@@ -31,7 +32,7 @@ def command() -> None:
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=OutputPath(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Folder for README.md, board.json and index.html.  [default: the board's own]",
 )

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
+from popbench.cli._output_path import OutputPath
+
 
 @click.command("merge")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=OutputPath(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Run directory.  [default: that of the shards, without .shard-I-of-N]",
 )

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from popbench.cli import _paper
+from popbench.cli._output_path import OutputPath
 from popbench.progress.console import tell
 
 
@@ -15,7 +16,7 @@ from popbench.progress.console import tell
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=OutputPath(path_type=Path),
     metavar="PATH",
     help="The page's file, or with --paper a folder.  [default: report.html or paper/ in RUN]",
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from popbench.errors import UsageError, damage, unknown
-from popbench.files import MAX_CONFIG_BYTES, read_json, read_text
+from popbench.files import MAX_CONFIG_BYTES, read_json, read_text, refuse_url
 from popbench.planning.foreign_specs import SPECS, check_recorded
 from popbench.records import JSON
 from popbench.registry import load_registry
@@ -120,6 +120,8 @@ def _checked(name: str, value: Any) -> Any:
         raise unknown("stage for stop_after", str(value), ["write", "render"])
     if name == "shard":
         return _shard(value)
+    if name == "out" and isinstance(value, str | Path):
+        refuse_url("out", value)
     if isinstance(value, Path):
         return str(value)
     if not isinstance(value, str) or not value.strip():

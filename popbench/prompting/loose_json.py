@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_GROUPS = ('"“”„‟＂〝〞〟', "'‘’‚‛＇`´", "«»", "‹›", "「」", "『』")
+_GROUPS = ('"“”„‟＂〝〞〟″', "'‘’‚‛＇`´′", "«»", "‹›", "「」", "『』")
 """Quotes of one kind: a value that begins with one may end with any other of them."""
 _CLOSERS = {quote: group for group in _GROUPS for quote in group}
 _QUOTES = "".join(_GROUPS)
@@ -26,7 +26,11 @@ _NEXT_BARE = re.compile(rf"{_GAP}{_COMMA}{_GAP}(?=(?:title|video_prompt|reasonin
 _END = re.compile(rf"{_GAP}{_COMMA}?{_GAP}(?:{_CLOSE}|\]|{_FENCE}|\Z)")
 _OTHER = re.compile(r"-?\d[\d.eE+-]{0,40}|true|false|null|\[[^][]{0,1000}\]|\{[^{}]{0,1000}\}", re.IGNORECASE)
 _FENCE_LINE = re.compile(rf"\n[ \t]{{0,20}}{_FENCE}")
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+_ESCAPE = re.compile(
+    r"\\(?:u([0-9a-fA-F]{4})|(?:u\{0{0,3}|U00)([0-9a-fA-F]{1,6})\}?|x([0-9a-fA-F]{2})|(u[0-9a-fA-F]{0,3}\Z)|(.))",
+    re.DOTALL,
+)
+"""Escapes of JSON and, beside them, of Python and JavaScript, which models mix in; the last but one was cut short."""
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _MAX_FIELDS = 20
 
@@ -89,5 +93,12 @@ def _quotes(text: str, start: int, closers: str) -> Iterator[int]:
 
 
 def _unescaped(text: str) -> str:
-    """Replace the escapes of JSON. Halves of surrogate pairs stay halves."""
-    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else _ESCAPED.get(found[2], found[2]), text)
+    """Replace the escapes. Halves of surrogate pairs stay halves."""
+    return _ESCAPE.sub(_character, text)
+
+
+def _character(found: re.Match[str]) -> str:
+    code = found[1] or found[2] or found[3]
+    if code:
+        return chr(min(int(code, 16), 0x10FFFF))
+    return "" if found[4] else _ESCAPED.get(found[5], found[5])

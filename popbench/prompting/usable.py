@@ -26,9 +26,21 @@ _FILL_IN = re.compile(
     | (?:(?:the|an?|your|my) (?:\s\w+){{0,3}} \s)? {_FIELD} (?:\sgoes|\scomes)? \shere
     | (?:insert|enter|put|provide|describe|write) \b .{{0,80}} \b (?:{_FIELD}|clip|video) \b .{{0,40}} \bhere
     | (?:insert|enter|provide|your) (?:\s\w+){{0,4}} \s{_FIELD}
-    | lorem\sipsum\b .* ) (?:\s\d{{1,2}})?""",
+    | lorem\sipsum\b .* | x{{3,9}} | foo (?:\sbar)? | bar | (?:the\s)? same \sas \s(?:above|before) | as \sabove
+    | (?:(?:the|an?|your)\s)? (?:{_PRAISE}\s)* text\sto\svideo \sprompt
+    | (?:(?:an?|the)\stitle\sof\s|one\sline\s)? at\smost \s\d+ \s\w+
+    | the\stitle\s(?:it|the\sclip)\sis\sposted\sunder\b .*
+    | titel | video-?beschreibung | (?:dein|ihr|der) \s(?:titel|video\s?prompt) (?:\shier)?
+    | t[ií]tulo | titre
+    | (?:タ\s?イ\s?ト\s?ル | [标標]\s?[题題]
+    | (?:视\s?频|影\s?片)\s?(?:提\s?示\s?[词詞]?|描\s?述)) ) (?:\s\d{{1,2}})?""",
     re.VERBOSE | re.DOTALL,
 )
+_INSTRUCTION = re.compile(
+    r"(?:the )?instructions for (?:a|the) (?:text to )?video (?:model|generator)\b"
+    r"|(?:a|one)(?: single)? paragraph (?:that|which) describes (?:an?|the|your) (?:\w+ ){0,3}(?:clip|video)\b"
+)
+"""How a text begins that repeats what a video prompt shall be."""
 _OF_WRITING = re.compile(rf"\b(?:{_FIELD}|insert|describe|describes|your|here|placeholder)\b", re.IGNORECASE)
 
 _TITLE_RUN, _TEXT_RUN = 4, 6
@@ -58,13 +70,15 @@ def is_placeholder(text: str) -> bool:
     spoken = words(inner)
     if bracketed:
         return len(spoken) <= _FEW_WORDS or text[0] == "<" or bool(_OF_WRITING.search(inner))
+    if _INSTRUCTION.match(" ".join(spoken[:20])):
+        return True
     return len(spoken) <= 20 and _FILL_IN.fullmatch(" ".join(spoken)) is not None
 
 
 def _says_something(char: str) -> bool:
     """Say whether a character is a letter, a digit or a picture, and not punctuation."""
     category = unicodedata.category(char)
-    return category[0] not in "PZM" and category not in ("Sm", "Sk", "Sc", "Cc", "Cf", "Cs")
+    return char != "\ufffd" and category[0] not in "PZM" and category not in ("Sm", "Sk", "Sc", "Cc", "Cf", "Cs")
 
 
 def copies_text(text: str, example: Draft) -> bool:

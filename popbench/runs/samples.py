@@ -12,6 +12,7 @@ from typing import Any
 
 from popbench.errors import UsageError, damage
 from popbench.files import opened_new, read_lines, replacing
+from popbench.planning.human import NAME as HUMAN
 from popbench.records import JSON, MAX_POPULARITY, Sample
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
@@ -55,6 +56,8 @@ def _check_types(values: Mapping[str, JSON]) -> None:
     for name, kinds in _KINDS.items():
         if type(values.get(name)) not in kinds and (name in values or name in _NEEDED):
             raise ValueError(f"{name} is {values.get(name)!r:.50}, which it cannot be")
+    if values["system"] != HUMAN and values["system"].count("|") != 2:
+        raise ValueError(f"system is {values['system']!r:.50}, and not LLM|MODE|GENERATOR")
     for name in _LISTS:
         if not all(type(item) is str for item in values.get(name, ())):
             raise ValueError(f"{name} is {values[name]!r:.50}, which it cannot be")

@@ -90,16 +90,22 @@ def _check_columns(path: Path, columns: Mapping[str, None]) -> None:
 
 def _misspelt(path: Path, columns: Mapping[str, None]) -> list[str]:
     """Return remarks on columns that are not read and nearly have the name of one that is missing."""
-    others = [name for name in columns if name not in _COLUMNS]
+    others = {_fold(name).removeprefix("is_"): name for name in columns if name not in _COLUMNS}
     close = {name: get_close_matches(name, others, n=1, cutoff=0.8) for name in _OPTIONAL if name not in columns}
     return [
-        f"{path.name}: column {found[0]!r} is not read (was {name!r} meant?)" for name, found in close.items() if found
+        f"{path.name}: column {others[found[0]]!r} is not read (was {name!r} meant?)"
+        for name, found in close.items()
+        if found
     ]
 
 
 def _fold(name: str) -> str:
-    """Return a column's name without case, and with words parted as popbench's columns have them."""
-    return "_".join(re.split(r"[\s_-]+", name.strip("\ufeff\u200b").strip().casefold()))
+    """Return a column's name without case, and with words parted as popbench's columns have them.
+
+    The number that pandas adds to the second of two equal names (`popularity.1`) is left out.
+    """
+    plain = re.sub(r"(?<=[a-z])(?=[A-Z])|[\s_-]+", "_", re.sub(r"\.\d+$", "", name.strip("\ufeff\u200b").strip()))
+    return plain.casefold()
 
 
 @dataclass

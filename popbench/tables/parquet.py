@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,10 +67,16 @@ class Parquet:
 
         number, labels = 0, self.labels
         wanted = list(dict.fromkeys(columns))
+        narrow = [
+            field.name for field in self._file.schema_arrow if field.type in (pyarrow.float16(), pyarrow.float32())
+        ]
+        narrow = [name for name in narrow if name in wanted]
         try:
             for batch in self._file.iter_batches(batch_size=_BATCH, columns=wanted):
-                for row in batch.to_pylist():
+                shortest = {name: [_shortest(value) for value in batch.column(name)] for name in narrow}
+                for at, row in enumerate(batch.to_pylist()):
                     number += 1
+                    row |= {name: values[at] for name, values in shortest.items()}
                     yield number, self._named(row, labels, number)
         except (pyarrow.ArrowException, UnicodeDecodeError, OSError, OverflowError) as error:
             after = f"after row {number:,}" if number else "its rows"
@@ -85,6 +92,16 @@ class Parquet:
                 except ValueError as error:
                     raise UsageError(f"{self._path}: row {number:,}: {column} {error}") from None
         return row
+
+
+def _shortest(value: Any) -> float | None:
+    """Return a number of less than 64 bits with the fewest digits that tell it: 1.1, and not 1.100000023841858."""
+    plain = value.as_py()
+    if plain is None or not math.isfinite(plain):
+        return plain  # type: ignore[no-any-return]
+    import numpy as np
+
+    return float(str((np.float16 if value.type.bit_width == 16 else np.float32)(plain)))
 
 
 def is_names(names: Any) -> bool:

@@ -179,3 +179,19 @@ def test_run_json_has_the_versions_of_what_llms_depend_on(run: Run, tmp_path: Pa
     versions = json.loads((tmp_path / "run" / "run.json").read_text())["versions"]
     for name in ("openai", "accelerate", "tokenizers"):
         assert versions[name] == version(name)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("eval",), ("eval", "--dry-run"), ("merge", "."), ("report", "."), ("report", ".", "--paper"),
+        ("export", ".", "--format", "jsonl"), ("leaderboard", "build", "."),
+    ],
+)  # fmt: skip
+def test_a_url_as_output_is_refused_before_anything_is_written(
+    run: Run, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    done = run(*command, "--out", "http://127.0.0.1:9/results")
+    assert done.status == 2
+    assert "looks like a URL" in done.line
+    assert list(tmp_path.iterdir()) == []

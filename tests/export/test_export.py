@@ -271,7 +271,7 @@ def about(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
         (bad(compliance="yes"), "compliance is 'yes'"),
         (bad(prompt_id="\ud800"), "prompt_id is no valid text"),
         (bad(task="other"), "run.json has no such task"),
-        (bad(system="other"), "run.json has no such system"),
+        (bad(system="other|basic|kinetic"), "run.json has no such system"),
         (lambda run: edit_samples(run, lambda s: s.update(prompt_id="same", repeat=0, task="popcorn_concrete")), "two"),
         (lambda run: (run / "samples.jsonl").write_text(""), "samples.jsonl is empty"),
         (lambda run: (run / "samples.jsonl").write_text("{"), "line 1 is no sample"),

@@ -240,6 +240,9 @@ CASES: dict[str, tuple[Change, tuple[str, ...], str]] = {
         ledger("UPDATE calls SET payload = json_set(payload, '$.popularity', 'x') WHERE stage = 'score'"),
         EVAL, "its popularity is 'x'"
     ),
+    "a-system-without-a-mode": (sample(system="x"), ADD, "system is 'x', and not LLM|MODE|GENERATOR"),
+    "a-system-of-four-parts": (sample(system="a|b|c|d"), BUILD, "and not LLM|MODE|GENERATOR"),
+    "a-system-without-a-name": (sample(system=""), REPORT, "and not LLM|MODE|GENERATOR"),
     "an-identity-of-bytes": (ledger("UPDATE about SET value = x'ff' WHERE name = 'identity'"), ADD, ""),
 }  # fmt: skip
 

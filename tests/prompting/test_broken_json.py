@@ -54,11 +54,30 @@ def read(text: str) -> tuple[str, str]:
         '[{"title": “%s”, "video_prompt": “%s”}]',
         '{"n": 3, "title": “%s”, "tags": ["a", "b"], "video_prompt": “%s”, "sure": true}',
         '{"title": """%s""", "video_prompt": """%s"""}',
+        "{″title″: ″%s″, ″video_prompt″: ″%s″}",
     ],
 )
 def test_typographic_signs_stand_for_those_of_json(form: str) -> None:
     title, video_prompt = "Tea, at four", "A pot is poured：steam, 茶，and rain."
     assert read(form % (title, video_prompt)) == (title, video_prompt)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (r"Tea \u{1F375} at four", "Tea 🍵 at four"),
+        (r"Tea \U0001F375 at four", "Tea 🍵 at four"),
+        (r"Th\xe9 at four", "Thé at four"),
+        (r"Tea \ud83c\udf75", "Tea 🍵"),
+    ],
+)
+def test_escapes_of_other_languages_are_those_of_json(written: str, meant: str) -> None:
+    assert read(f'{{"title": "{written}", "video_prompt": "Steam rises.",}}') == (meant, "Steam rises.")
+
+
+@pytest.mark.parametrize("rest", ["\\u", "\\ud8", "\\ud83"])
+def test_an_escape_that_was_cut_short_leaves_no_letters(rest: str) -> None:
+    assert read('{"title": "Tea", "video_prompt": "Steam rises' + rest)[1] == "Steam rises"
 
 
 @pytest.mark.parametrize(

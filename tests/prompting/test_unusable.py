@@ -127,6 +127,11 @@ def test_titles_and_captions_of_a_corpus_are_neither_copies_nor_placeholders() -
         "The title goes here",
         "Describe the clip here", "Write a paragraph about the video here", "Title 1", "Lorem ipsum dolor sit amet",
         "A catchy title", "A detailed video prompt", "Title here", "Title of the video", "string (max. 50 characters)",
+        "XXXX", "foo",
+        "same as above", "A text-to-video prompt", "A title of at most 80 characters",
+        "One line, at most 100 characters", "Titel", "Dein Titel hier", "标题", "视频提示词", "Título", "\ufffd\ufffd",
+        "the title it is posted under. One line", "The instructions for a text-to-video model.",
+        "One paragraph that describes a 4-second clip: who or what is in it, what happens, where, and in which light",
     ],
 )  # fmt: skip
 def test_what_stands_where_a_text_belongs_is_no_draft(value: str) -> None:
@@ -147,6 +152,7 @@ def test_what_stands_where_a_text_belongs_is_no_draft(value: str) -> None:
         "<3 this soup",
         "[A cat sits on a mat by the fire, looks up, yawns slowly and falls asleep in one smooth shot]",
         "$100 soup", "C++", "The final", "A new title fight", "A short string of lights", "Text of the year",
+        "At most four cats", "The same as before, but wet", "One paragraph of rain", "XX files", "Bar fight",
     ],
 )  # fmt: skip
 def test_short_and_odd_titles_are_drafts(value: str) -> None:

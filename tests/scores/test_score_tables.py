@@ -124,7 +124,7 @@ def test_a_key_given_twice_is_refused_in_any_row(tmp_path: Path) -> None:
     [
         ("Category", "category"), ("COMPLIANCE", "compliance"), ("Repeat", "repeat"), ("Task Hash", "task_hash"),
         ("task-hash", "task_hash"), ("Originality", "originality"), ("STATUS", "status"), ("Demo", "demo"),
-        ("predictor name", "predictor_name"),
+        ("predictor name", "predictor_name"), ("taskHash", "task_hash"), ("status.1", "status"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("form", ["csv", "jsonl", "dictionary"])
@@ -148,7 +148,8 @@ def test_a_column_with_blanks_round_its_name_is_that_column_and_other_columns_ar
 
 
 @pytest.mark.parametrize(
-    ("given", "meant"), [("complience", "compliance"), ("catgory", "category"), ("repeats", "repeat")]
+    ("given", "meant"),
+    [("complience", "compliance"), ("catgory", "category"), ("repeats", "repeat"), ("is_compliant", "compliance")],
 )
 def test_a_column_that_may_be_misspelt_is_remarked_on_the_board(tmp_path: Path, given: str, meant: str) -> None:
     rows = [{**row, given: "1"} for row in score_rows() if row.pop("category")]

@@ -175,6 +175,14 @@ def test_a_number_without_a_label_is_refused_and_damaged_names_are_none(tmp_path
         assert [row["a"] for row in rows(TableFile(path))] == [0, 1]
 
 
+def test_numbers_of_fewer_bits_have_the_digits_that_tell_them(tmp_path: Path) -> None:
+    values = [1.1, 0.0, None, float("inf"), 2.0**20]
+    columns = {"narrow": pa.array(values, pa.float32()), "wide": pa.array(values)}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    rows = [row for _, row in TableFile(tmp_path / "a.parquet").rows(["narrow", "wide"])]
+    assert [row["narrow"] for row in rows] == [row["wide"] for row in rows] == values
+
+
 def test_texts_stored_as_bytes_are_texts(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": pa.array(["é".encode()], pa.binary())}), tmp_path / "a.parquet")
     assert rows(TableFile(tmp_path / "a.parquet")) == [{"a": "é"}]

@@ -109,6 +109,14 @@ def test_a_system_message_that_a_server_fails_at_without_saying_so_is_merged(
     assert all(("response_format" in row["sent"]) == (structured == "auto") for row in server.log()[-4:])
 
 
+def test_a_system_message_that_is_rejected_in_words_of_its_own_is_merged_at_once(server: ChatServer) -> None:
+    answers = _answers(server, plan={"no_system": [400, "Bad message at index 0"]}, max_retries=0)
+    for answer in answers:
+        (remark,) = done(answer).remarks
+        assert "a system message; asked with it in front" in remark
+    assert len(server.log()) <= 2 * 3 + 4
+
+
 def test_a_server_that_fails_at_both_is_asked_without_both(server: ChatServer) -> None:
     failing = [500, ""]
     answers = _answers(server, plan={"no_system": failing, "supports": "none", "refusal": failing})

@@ -63,6 +63,12 @@ ERRORS: dict[str, Any] = {
     "base_resp beside a choice": {**answering(), "base_resp": {"status_code": 2013, "status_msg": LONG}},
     "in the choice": {"choices": [{"error": {"code": 400, "message": LONG}, "finish_reason": "error", "message": {}}]},
     "in the message": {"choices": [{"message": {"content": "", "error": {"message": LONG}}}]},
+    "words in the choice": {"choices": [{"error_code": 17, "error_msg": LONG, "message": {"content": ""}}]},
+    "errors in the choice": {"choices": [{"errors": [{"message": LONG}], "message": {"content": "half"}}]},
+    "capitals in the choice": {"choices": [{"Error": {"Message": LONG}, "message": {"content": "half"}}]},
+    "in the delta": {"choices": [{"delta": {"content": "", "error": LONG}, "finish_reason": None}]},
+    "a choice that failed": {"choices": [{"status": "failed", "message": {"content": LONG}}]},
+    "a choice of type error": {"choices": [{"type": "error", "message": {"content": LONG}, "finish_reason": "stop"}]},
     "in a choice with text": {"choices": [{"error": {"message": LONG}, "message": {"content": "half"}}]},
     "no choices": {"choices": [], "message": LONG},
     "header": {"header": {"code": 10907, "message": LONG}},
@@ -130,6 +136,24 @@ def test_an_error_field_that_tells_of_none_changes_nothing(error: Any) -> None:
     assert completion(fine).text == DRAFT
 
 
+def test_the_status_beside_an_error_counts_where_the_error_has_none() -> None:
+    assert fault_of({"status": 404, "error": "Not Found", "path": "/v1"}).kind is Kind.FATAL
+    assert fault_of({"status": 500, "error": {"code": 402, "message": "pay first"}}).kind is Kind.FATAL
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"promptFeedback": {"blockReason": "OTHER"}},
+        {**answering(""), "output_sensitive": True},
+        {"choices": [{"message": {"content": ""}, "content_filter_results": {"hate": {"filtered": True}}}]},
+    ],
+)
+def test_an_answer_without_text_is_filtered_where_the_body_says_so(body: Any) -> None:
+    assert (fault_of(body).kind, fault_of(body).reason) == (Kind.INVALID, "content filter")
+    assert completion({**answering(), "prompt_filter_results": [{"hate": {"filtered": True}}]}).text == DRAFT
+
+
 def test_an_error_status_with_a_server_s_own_shape_is_told_in_its_words() -> None:
     told = of_status(422, {"detail": [{"loc": ["body", "seed"], "msg": "extra fields"}]}, None, "KEY", formatted=True)
     assert (told.what, told.remedy, told.kind) == ("422 body.seed: extra fields", "try seed=false", Kind.ITEM)
@@ -142,6 +166,9 @@ def test_an_error_status_with_a_server_s_own_shape_is_told_in_its_words() -> Non
         (501, "structured outputs are not implemented"),
         (400, "json_schema: unknown field"),
         (422, 'response_format type must be one of "text" or "json_object"'),
+        (404, "No provider was found that can handle the requested parameters"),
+        (403, "response_mime_type application/json is not enabled"),
+        (400, "this model has no JSON output"),
     ],
 )
 def test_a_refusal_of_a_response_format_is_known_whatever_its_status(status: int, message: str) -> None:
@@ -164,9 +191,13 @@ def test_a_refusal_of_a_response_format_is_known_whatever_its_status(status: int
         "unexpected message role: system",
         "the role of first message must be user",
         "System prompt is not allowed here",
+        "Invalid value: 'system'. Supported are 'user' and 'assistant'.",
+        "roles other than user and assistant are refused",
+        "system is not a valid role",
+        "No provider was found that supports system prompts",
     ],
 )
-@pytest.mark.parametrize("status", [400, 422, 500])
+@pytest.mark.parametrize("status", [400, 403, 404, 422, 500])
 def test_a_refusal_of_the_system_role_is_known_by_its_words(status: int, message: str) -> None:
     assert of_status(status, {"message": message}, None, "KEY", formatted=False, system=True).kind is Kind.SYSTEM
 
@@ -177,14 +208,16 @@ def test_other_words_are_no_refusal_of_the_system_role(message: str) -> None:
 
 
 ENDS: dict[Ending, list[Any]] = {
-    "whole": ["stop", "STOP", "eos", "end_turn", "stop_sequence", "tool_calls", "FINISH_REASON_STOP", "endTurn"],
+    "whole": [{"type": "stop"}, "stop", "STOP", "eos", "end_turn", "stop_sequence", "tool_calls",
+              "FINISH_REASON_STOP", "endTurn"],
     "cut": ["length", "max_tokens", "MAX_TOKENS", "maxTokens", "FINISH_REASON_MAX_TOKENS", "max_output_tokens"],
     "context": ["model_length", "model_context_window_exceeded"],
     "filter": ["content_filter", "SAFETY", "RECITATION", "PROHIBITED_CONTENT", "BLOCKLIST", "sensitive", "risk_control",
                "moderation", "guardrail_intervened", "content-filter"],
     "refusal": ["refusal", "model_refused"],
-    "broken": ["error", "network_error", "abort", "load", "unexpected_state", "insufficient_system_resource"],
-    "unknown": [None, "", "null", "OTHER", 7, {"reason": "stop"}],
+    "broken": ["error", "network_error", "abort", "load", "unexpected_state",
+               "insufficient_system_resource", "oom", "disconnected"],
+    "unknown": [None, "", "null", "OTHER", 7, {"a": "stop"}],
 }  # fmt: skip
 
 
@@ -221,6 +254,8 @@ CONTENTS: dict[str, Any] = {
     "beside a picture": [{"type": "image_url", "image_url": {"url": "x"}}, {"type": "text", "text": DRAFT}],
     "thinking": [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, {"type": "text", "text": DRAFT}],
     "read as JSON already": json.loads(DRAFT),
+    "JSON in a part": [{"type": "output_json", "json": json.loads(DRAFT)}],
+    "the input of a tool": [{"type": "tool_use", "name": "draft", "input": json.loads(DRAFT)}],
 }
 
 
@@ -245,8 +280,15 @@ def test_a_refusal_in_a_part_is_a_refusal() -> None:
 
 @pytest.mark.parametrize(
     "message",
-    [{"reasoning_content": DRAFT}, {"reasoning": DRAFT}, {"reasoning_details": [{"type": "reasoning", "text": DRAFT}]}],
-)  # fmt: skip
+    [
+        {"reasoning_content": DRAFT},
+        {"reasoning": DRAFT},
+        {"reasoning_details": [{"type": "reasoning", "text": DRAFT}]},
+        {"thinking_blocks": [{"type": "thinking", "thinking": DRAFT, "signature": "x"}]},
+        {"reasoningContent": {"reasoningText": {"text": DRAFT}}},
+        {"provider_specific_fields": {"reasoning_content": DRAFT}},
+    ],
+)
 def test_a_draft_in_the_reasoning_alone_is_read_with_a_remark(message: dict[str, Any]) -> None:
     for content in (None, "", "\n"):
         answer = completion(answering(content, **message))

@@ -79,6 +79,10 @@ def test_queries_and_documents_get_the_model_s_own_instructions(with_settings: A
         ({"query": SEARCH}, None, SEARCH, "", True),
         ({"classification": STORE}, None, "", "", False),
         ({"query": SEARCH, "document": ""}, "query", SEARCH, "", True),
+        ({"search_query": SEARCH, "search_document": STORE, "clustering": "c"}, None, SEARCH, STORE, True),
+        ({"retrieval.query": SEARCH, "retrieval.passage": STORE}, None, SEARCH, STORE, True),
+        ({"Web-Query": SEARCH, "other": STORE}, None, SEARCH, "", True),
+        ({"s2p_query": SEARCH, "s2s_query": STORE}, None, "", "", False),
     ],
 )
 def test_only_models_with_instructions_have_another_fingerprint_than_before(
