@@ -59,8 +59,9 @@ class Preset(ChatModel):
                     f"{str(self.served.thinking).lower()}}}}}"
                 )
         elif given.provider is not None and given.provider not in providers:
+            left = [route.provider.id for route in self.served.left] or providers
             raise popbench.UsageError(
-                f"{self.called}: {given.provider!r} does not serve it: choose provider={listed(providers)}, or give "
+                f"{self.called}: {given.provider!r} does not serve it: choose provider={listed(left)}, or give "
                 "the server's base_url=URL"
             )
         self.note = self._note()
@@ -114,7 +115,7 @@ class Preset(ChatModel):
 
     def lacks_key(self) -> str:
         """Name the keys that would do, and the ways without a key; say so if a key is for a name that is retired."""
-        lack = super().lacks_key()
+        lack = self.unset_key()
         if not lack or self.route is None or self.options.api_key_env is not None:
             return lack
         retired = next((route for route in self.served.routes if route.retired and route.provider.has_key), None)

@@ -67,7 +67,9 @@ def _show(plan: Plan, path: Path, work: Sequence[ComponentWork]) -> None:
     if plan.config.shard is not None:
         console.print(f"Shard: {plan.config.shard}; popbench merge joins the shards", **plain)
     prompts = ", ".join(f"{name} {len(found)}" for name, found in plan.prompts.items())
-    console.print(f"Prompts: {prompts}; {plan.config.repeats} sample(s) each; seed {plan.config.seed}", **plain)
+    console.print(
+        f"Prompts: {prompts}; {counted(plan.config.repeats, 'sample')} each; seed {plan.config.seed}", **plain
+    )
     console.print(f"Systems: {len(plan.systems)}", **plain)
     for system in plan.systems:
         console.print(f"  {system.id}", **plain)

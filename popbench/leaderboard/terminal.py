@@ -47,9 +47,7 @@ def show(results: Mapping[str, Any], console: Console) -> None:
         console.print(Text(line))
     for entry in results.get("audit") or []:
         console.print(Text(f"Audit of predictor {entry['predictor']}: {verdict(entry)}"))
-    for remark in remarks(results):
-        console.print(Text(remark))
-    for line in unusable_lines(results.get("unusable") or {}, UNUSABLE):
+    for line in (*unusable_lines(results.get("unusable") or {}, UNUSABLE), *remarks(results)):
         console.print(Text(line))
     if results["demo"]:
         console.print(

@@ -97,8 +97,8 @@ def test_the_provider_named_is_asked_whatever_keys_are_set(monkeypatch: pytest.M
 def test_an_unknown_provider_is_answered_with_those_that_serve_the_model() -> None:
     line = refusal(lambda: made("deepseek-r1,provider=groq"))
     assert line == (
-        "llm deepseek-r1: 'groq' does not serve it: choose provider=openrouter, fireworks, deepinfra, together, "
-        "huggingface or deepseek, or give the server's base_url=URL"
+        "llm deepseek-r1: 'groq' does not serve it: choose provider=openrouter, fireworks, deepinfra, together "
+        "or huggingface, or give the server's base_url=URL"
     )
     assert "choose provider=openai or openrouter" in refusal(lambda: made("gpt-4o,provider=together"))
 
