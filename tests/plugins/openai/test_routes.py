@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import openai_servers as support
+import popbench
 from command_line import Run, in_process
 from openai_servers import ChatServer, ask, chat, done
 from popbench.registry import Resolved, create, load_registry
@@ -101,6 +102,21 @@ def test_an_unknown_provider_is_answered_with_those_that_serve_the_model() -> No
         "or huggingface, or give the server's base_url=URL"
     )
     assert "choose provider=openai or openrouter" in refusal(lambda: made("gpt-4o,provider=together"))
+
+
+def test_a_provider_that_fails_for_good_is_told_with_the_others_that_serve_the_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys(monkeypatch, "OPENROUTER_API_KEY")
+    with support.serving(every="404") as server:
+        monkeypatch.setenv("OPENROUTER_BASE_URL", server.url)
+        with pytest.raises(popbench.ComponentError, match="others that serve it") as ended:
+            ask(made("llama-3.3-70b-instruct").component, [chat("a")])
+        assert "provider=fireworks (FIREWORKS_API_KEY), deepinfra (DEEPINFRA_API_KEY) or hugg" in str(ended.value)
+        assert "together" not in str(ended.value)  # retired there
+        with pytest.raises(popbench.ComponentError) as ended:
+            ask(made(f"llama-3.3-70b-instruct,base_url={server.url}").component, [chat("a")])
+        assert "provider=" not in str(ended.value)
 
 
 def test_without_a_key_one_line_names_all_that_would_do_and_the_local_way(monkeypatch: pytest.MonkeyPatch) -> None:
