@@ -315,7 +315,7 @@ def test_another_key_changes_no_run_without_a_word(run: Run, monkeypatch: pytest
             assert refused.status == 2
             assert "model deepseek-ai/DeepSeek-R1 → deepseek/deepseek-r1" in refused.line
             assert "since the keys that are set choose provider=openrouter" in refused.line
-            assert "deepseek-r1,provider=NAME,label=deepseek-r1" in refused.line
+            assert "(deepseek-r1,provider=deepinfra,label=deepseek-r1), or choose another --out" in refused.line
         asked = len(server.log())
         assert run("eval", "--llm", "deepseek-r1,provider=deepinfra,label=deepseek-r1", *WRITE).status == 0
         assert len(server.log()) == asked
@@ -324,6 +324,20 @@ def test_another_key_changes_no_run_without_a_word(run: Run, monkeypatch: pytest
         assert len(server.log()) == asked
         keys(monkeypatch)  # a finished run needs no key, but the default route is another one
         assert run("eval", "--llm", "deepseek-r1", *WRITE).status == 2
+
+
+def test_another_address_of_the_same_provider_is_not_put_down_to_keys(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with support.serving() as server:
+        routed(monkeypatch, server, "openrouter")
+        assert run("eval", "--llm", "deepseek-r1", *WRITE).status == 0
+        monkeypatch.delenv("OPENROUTER_BASE_URL")
+        refused = run("eval", "--llm", "deepseek-r1", *WRITE)
+        assert refused.status == 2
+        assert f"server {server.url} → https://openrouter.ai/api/v1" in refused.line
+        assert "since the environment or popbench's version is another: put it back" in refused.line
+        assert "keys" not in refused.line
 
 
 def test_a_run_of_the_retired_route_is_told_apart_and_can_be_gone_on_with(
