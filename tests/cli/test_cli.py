@@ -314,3 +314,11 @@ def test_every_type_of_option_has_words() -> None:
         "scale": "number or auto",
         "concurrency": "whole number (at least 1)",
     }
+
+
+def test_a_dry_run_tells_only_of_the_stages_that_are_run(run: Run) -> None:
+    asked = ("eval", "--llm", "verbatim", "--corpus", "demo", "--limit", 1, "--dry-run")
+    told = {stage: run(*asked, *(("--stop-after", stage) if stage else ())).out for stage in ("write", "render", "")}
+    assert ["Disk for clips" in out for out in told.values()] == [False, True, True]
+    assert ["Demo: the scores" in out for out in told.values()] == [False, False, True]
+    assert "1 sample each" in told[""]
