@@ -190,9 +190,7 @@ def test_an_architecture_that_transformers_does_not_know_is_told(tmp_path: Path)
 
 
 def test_a_file_that_is_not_there_and_a_folder_of_several_are_told(copied: Path, tmp_path: Path) -> None:
-    assert "the file none.gguf is not there, but the GGUF file tiny-f32.gguf" in only(
-        make(copied.parent / "none.gguf")
-    )
+    assert "the file none.gguf is not there, but the GGUF file tiny-f32.gguf" in only(make(copied.parent / "none.gguf"))
     assert "there is no such file; give one that exists" in only(make(tmp_path / "nowhere" / "none.gguf"))
     assert "there is no such file" in only(make("nowhere/none.gguf"))
     line = only(make(copied.parent))
