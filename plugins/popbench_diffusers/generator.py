@@ -207,7 +207,7 @@ class DiffusersGenerator(popbench.VideoGenerator):
 
 
 class PresetGenerator(DiffusersGenerator):
-    """A text-to-video model with its settings; each of them can be overridden."""
+    """A text-to-video model of diffusers, with its settings."""
 
     def __init__(self, options: popbench.Options | None = None) -> None:
         super().__init__(options)

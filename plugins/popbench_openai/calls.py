@@ -62,6 +62,10 @@ class Model(Protocol):
     def key_variable(self) -> str:
         """Return the environment variable of the key; empty if there is none."""
 
+    @property
+    def elsewhere(self) -> str:
+        """Return who else serves the model, for messages; empty if nobody is known to."""
+
 
 class Calls:
     """All calls of one `generate`: the client, the rate limits, and what was learnt about the server.
@@ -76,6 +80,7 @@ class Calls:
         self._model = model
         self._key = model.key
         self._name = f"{options.model} at {model.shown_url}"
+        self._elsewhere = f"; {model.elsewhere}" if model.elsewhere else ""
         self._hide = Hider(self._key)
         self._accepted = Accepted(options)
         self._failed_in_a_row = 0
@@ -167,13 +172,13 @@ class Calls:
                 if self._works or fault.answered:
                     remedy = "check the server, or allow more max_retries="
                 raise popbench.ComponentError(
-                    f"{message}, nor to {self._failed_in_a_row - 1} calls before: {remedy}"
+                    f"{message}, nor to {self._failed_in_a_row - 1} calls before: {remedy}{self._elsewhere}"
                 ) from None
             return popbench.Failure(chat.id, message)
         message = self._hide(f"{self._name}: {fault.what}" + (f": {fault.remedy}" if fault.remedy else ""))
         self._failed_in_a_row = 0
         if fault.kind is Kind.FATAL:
-            raise popbench.ComponentError(message) from None
+            raise popbench.ComponentError(message + self._elsewhere) from None
         if fault.kind in (Kind.ITEM, Kind.SYSTEM) and not self._works:
             self._rejected[fault.what] += 1
             if self._rejected[fault.what] >= LOST_IN_A_ROW:  # the error does not depend on the prompt

@@ -151,7 +151,17 @@ class ChatModel(popbench.LLM):
         ways += [f"choose from what {name} serves now ({', '.join(now)})"] if now else []
         return f"{name} retired {known.id} on {known.ends}: {', or '.join(ways or ['choose another model='])}"
 
+    @property
+    def elsewhere(self) -> str:
+        """Return who else serves the model, for messages; empty if nobody is known to."""
+        return ""
+
     def lacks_key(self) -> str:
+        """Return that the key is not set, and what to do; empty if it is, or none is needed."""
+        lack = self.unset_key()
+        return f"{lack}, or give base_url=URL of another server" if lack and self.options.base_url is None else lack
+
+    def unset_key(self) -> str:
         """Return that the key is not set, with where it comes from; empty if it is, or none is needed."""
         if not self.key_variable or self.key:
             return ""

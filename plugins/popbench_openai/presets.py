@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import ClassVar
 
@@ -59,8 +59,9 @@ class Preset(ChatModel):
                     f"{str(self.served.thinking).lower()}}}}}"
                 )
         elif given.provider is not None and given.provider not in providers:
+            left = [route.provider.id for route in self.served.left] or providers
             raise popbench.UsageError(
-                f"{self.called}: {given.provider!r} does not serve it: choose provider={listed(providers)}, or give "
+                f"{self.called}: {given.provider!r} does not serve it: choose provider={listed(left)}, or give "
                 "the server's base_url=URL"
             )
         self.note = self._note()
@@ -103,6 +104,12 @@ class Preset(ChatModel):
         """Return the address; at a server of one's own, its `provider` name if there is one."""
         return super().server if self.route is None else self.shown_url
 
+    @property
+    def elsewhere(self) -> str:
+        """Return the other providers that serve the model, with their keys."""
+        others = [route for route in self.served.left if self.route and route.provider != self.route.provider]
+        return f"others that serve it: provider={_with_keys(others)}" if others else ""
+
     def fingerprint(self) -> Mapping[str, JSON]:
         """Name the provider where the class is named: a model's results depend on who serves it."""
         own = self.route is None and self.served.weights
@@ -114,7 +121,7 @@ class Preset(ChatModel):
 
     def lacks_key(self) -> str:
         """Name the keys that would do, and the ways without a key; say so if a key is for a name that is retired."""
-        lack = super().lacks_key()
+        lack = self.unset_key()
         if not lack or self.route is None or self.options.api_key_env is not None:
             return lack
         retired = next((route for route in self.served.routes if route.retired and route.provider.has_key), None)
@@ -126,8 +133,8 @@ class Preset(ChatModel):
         route = self.route
         if route is None or not route.retired or self.options.model:
             return super().retired()
-        left = [f"{other.provider.id} ({other.provider.key})" for other in self.served.left]
-        ways = [f"choose provider={listed(left)}"] if left else []
+        left = _with_keys(self.served.left)
+        ways = [f"choose provider={left}"] if left else []
         return "; ".join([self._gone(route), *ways, *self._local()])
 
     def _gone(self, route: Route) -> str:
@@ -156,6 +163,11 @@ class Preset(ChatModel):
             return f"served as {model} by {self.options.provider or 'a server of its own'}"
         told = f"served by {route.provider.name} as {model}"
         return f"{told}, which is {route.serves} there" if route.serves and model == route.id else told
+
+
+def _with_keys(routes: Sequence[Route]) -> str:
+    """Return providers with the keys that they take, for messages."""
+    return listed([f"{route.provider.id} ({route.provider.key})" for route in routes])
 
 
 @cache

@@ -35,7 +35,7 @@ class SentenceTransformersOptions(popbench.Options):
 
 
 class SentenceTransformersEmbedder(popbench.Embedder):
-    """Embeds texts with a sentence-transformers model: model=HUB_ID or model=FOLDER.
+    """Embeds texts with a sentence-transformers model.
 
     Texts of a corpus are encoded as the library's `encode_document` does, and prompts as `encode_query` does: with the
     model's own instructions, if it has any; also those under names such as `search_query`, which the library passes

@@ -162,7 +162,7 @@ def layout(name: str) -> Layout:
         weights=files,
         download=name,
         read=_as_config,
-        without_index=lambda names: f"there is no file {name} in it{_there(names)}",
+        without_index=lambda names: f"the file {name} is not there{_there(names)}",
     )
 
 

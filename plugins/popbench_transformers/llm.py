@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class TransformersLLM(popbench.LLM):
-    """Runs an open-weight language model on this machine: model=HUB_ID or model=FOLDER.
+    """Runs an open-weight language model on this machine.
 
     Rows of a batch are sampled each from its own seed; the paper's peak memory and seconds per query (arXiv
     2502.12945, Table 10) are recorded with every answer.

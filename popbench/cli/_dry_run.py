@@ -67,7 +67,9 @@ def _show(plan: Plan, path: Path, work: Sequence[ComponentWork]) -> None:
     if plan.config.shard is not None:
         console.print(f"Shard: {plan.config.shard}; popbench merge joins the shards", **plain)
     prompts = ", ".join(f"{name} {len(found)}" for name, found in plan.prompts.items())
-    console.print(f"Prompts: {prompts}; {plan.config.repeats} sample(s) each; seed {plan.config.seed}", **plain)
+    console.print(
+        f"Prompts: {prompts}; {counted(plan.config.repeats, 'sample')} each; seed {plan.config.seed}", **plain
+    )
     console.print(f"Systems: {len(plan.systems)}", **plain)
     for system in plan.systems:
         console.print(f"  {system.id}", **plain)
@@ -79,18 +81,20 @@ def _show(plan: Plan, path: Path, work: Sequence[ComponentWork]) -> None:
     for item in work:
         table.add_row(item.stage, Text(item.part.label), *map(str, (item.items, item.done, item.left)))
     console.print(table)
-    disk = _disk_mb(work, path)
-    console.print(
-        "Disk for clips: " + ("known once a clip is there" if disk is None else f"about {disk:g} MB more"),
-        **plain,
-    )
+    stages = {item.stage for item in work}
+    if "render" in stages:
+        disk = _disk_mb(work, path)
+        console.print(
+            "Disk for clips: " + ("known once a clip is there" if disk is None else f"about {disk:g} MB more"),
+            **plain,
+        )
     for row in estimate(plan, path):
         console.print(_cost(row), **plain)
     for line in upgrades(plan, path):
         console.print(line, style="yellow", **plain)
     if plan.corpus is not None and plan.embedder is not None and not plan.retriever.ready:
         console.print(f"Corpus {plan.corpus.label} is embedded first, with {plan.embedder.label}", **plain)
-    if plan.demo:
+    if plan.demo and "score" in stages:
         console.print("Demo: the scores of this run say nothing about real popularity.", **plain)
     _show_prompt(plan, console, plain)
 

@@ -73,7 +73,7 @@ def _show(run: Run) -> None:
 
         show(run.results, console)
     else:
-        for line in (*run.remarks, *unusable_lines(run.unusable, REASONS)):
+        for line in (*unusable_lines(run.unusable, REASONS), *run.remarks):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
     for line in sentences(run.costs):
         console.print(f"Drafts by {line}", markup=False, highlight=False, soft_wrap=True)

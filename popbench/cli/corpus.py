@@ -251,8 +251,7 @@ def _show_found(subject: _Subject, found: Found, remarks: Sequence[str]) -> None
     table.add_column("±")
     for name in ("similarity", "popularity"):
         table.add_column(name, justify="right")
-    for name in ("tag", "id"):
-        table.add_column(name)
+    table.add_column("tag, id", overflow="fold")
     table.add_column("title and text", overflow="fold")
     for hit in found.hits():
         row = hit.reference
@@ -260,8 +259,7 @@ def _show_found(subject: _Subject, found: Found, remarks: Sequence[str]) -> None
             Text("+" if row.popular else "-", "green" if row.popular else "red"),
             f"{hit.similarity:.3f}",
             f"{row.popularity:,g}",
-            Text(row.tag),
-            Text(row.id),
+            Text(f"{row.tag}\n{row.id}"),
             Text("\n").join(Text(_short(text), style) for text, style in _texts(row)),
         )
     console.print(table)

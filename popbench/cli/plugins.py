@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +12,8 @@ import click
 from popbench.progress.console import make_console, tell
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from popbench.records import JSON
     from popbench.registry import Registration
 
@@ -20,7 +24,8 @@ if TYPE_CHECKING:
 def command(name: str | None, as_json: bool) -> int:
     """List what is installed: models, generators, predictors, and what is broken.
 
-    With the NAME of a component, list its options. Exit status 1 where a plugin is broken or two of them claim one
+    Components of other distributions than popbench have theirs in brackets. With the NAME of a component, list its
+    options. Exit status 1 where a plugin is broken or two of them claim one
     name.
 
     \b
@@ -49,29 +54,36 @@ def command(name: str | None, as_json: bool) -> int:
         )
         return status
 
-    from rich.table import Table
-    from rich.text import Text
-
     console = make_console()
-    table = Table()
-    for column in ("kind", "name", "from", "what it is"):
-        table.add_column(column, overflow="fold")
-    for item in registry:
-        first, *more = [f"{key}={value}" for key, value in item.preset.items()] or [""]
-        preset = first + (f" and {len(more)} more" if more else "")
-        summary = item.summary + (f" ({preset})" if preset else "")
-        table.add_row(
-            item.kind,
-            Text(item.name),
-            Text(f"{item.plugin.distribution} {item.plugin.version}"),
-            Text(summary),
-        )
-    console.print(table)
+    for number, (kind, items) in enumerate(groupby(registry, key=lambda item: item.kind)):
+        if number:
+            console.print()
+        console.print(_listing(kind, list(items)))
     for plugin in broken:
         tell(f"popbench: plugin {plugin.name} of {plugin.distribution} is broken: {plugin.error}", err=True)
     for line in (*unusable, *conflicts):
         tell(f"popbench: {line}", err=True)
     return status
+
+
+def _listing(kind: str, items: list[Registration]) -> Table:
+    """Return the components of a kind, each with what it is."""
+    from rich.table import Table
+    from rich.text import Text
+
+    alike = Counter(item.target for item in items)
+    table = Table(title=kind, title_justify="left", title_style="bold", box=None, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for item in items:
+        told = [item.summary]
+        if item.preset and alike[item.target] > 1:  # one class, so the preset tells them apart
+            first, *more = [f"{key}={value}" for key, value in item.preset.items()]
+            told.append(f"({first} and {len(more)} more)" if more else f"({first})")
+        if item.plugin.distribution != "popbench":
+            told.append(f"[{item.plugin.distribution} {item.plugin.version}]")
+        table.add_row(Text(item.name), Text(" ".join(told)))
+    return table
 
 
 def _as_json(item: Registration) -> dict[str, JSON]:

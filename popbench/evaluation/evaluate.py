@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -92,7 +92,7 @@ def _specs(kind: str, given: Specs) -> str | list[str] | None:
     if given is None or isinstance(given, str):
         return given
     registry = load_registry()
-    if isinstance(given, Component | type):
+    if isinstance(given, Component | type) or not isinstance(given, Iterable):
         return registry.adopt(kind, given)
     return [each if isinstance(each, str) else registry.adopt(kind, each) for each in given]
 

@@ -47,9 +47,7 @@ def show(results: Mapping[str, Any], console: Console) -> None:
         console.print(Text(line))
     for entry in results.get("audit") or []:
         console.print(Text(f"Audit of predictor {entry['predictor']}: {verdict(entry)}"))
-    for remark in remarks(results):
-        console.print(Text(remark))
-    for line in unusable_lines(results.get("unusable") or {}, UNUSABLE):
+    for line in (*unusable_lines(results.get("unusable") or {}, UNUSABLE), *remarks(results)):
         console.print(Text(line))
     if results["demo"]:
         console.print(
@@ -59,7 +57,13 @@ def show(results: Mapping[str, Any], console: Console) -> None:
 
 def plain_table(title: str, columns: Sequence[tuple[str, str]]) -> Table:
     """Return an empty table; a column is its name and its alignment, l or r."""
-    table = Table(title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(
+        title=Text(title, "bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        min_width=len(title),  # or the title of a narrow table takes two lines
+    )
     for name, side in columns:
         table.add_column(Text(name), justify="right" if side == "r" else "left", overflow="fold", no_wrap=side == "r")
     return table

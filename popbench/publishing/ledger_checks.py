@@ -106,6 +106,8 @@ def _place(sample: Sample) -> str:
 
 
 def _differences(in_ledger: Sample | None, sample: Sample) -> Iterator[tuple[str, str]]:
+    if in_ledger is None and sample.status == "error":
+        return  # without a draft, the ledger holds nothing; that it has no result is told apart
     if in_ledger is None:
         yield "prompts", "the ledger holds nothing of it (or another version of popbench made it: " + _AGAIN + ")"
         return

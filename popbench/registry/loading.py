@@ -31,13 +31,20 @@ def make(kind: str, spec: str) -> Any:
     """
     if kind not in KINDS:
         raise unknown("kind", kind, KINDS)
+    if not isinstance(spec, str):
+        raise UsageError(f"{kind}: expected a spec as text, not {spec!r}")
     resolved = load_registry().resolve(kind, spec)
     _MADE[resolved.component] = resolved.spec.label
     return resolved.component
 
 
 def label(component: Component) -> str:
-    """Return the name of a component on boards: its own label, or its registered name and the options that differ."""
+    """Return the name of a component on boards: its own label, or its registered name and the options that differ.
+
+    Raises UsageError for what is no component.
+    """
+    if not isinstance(component, Component):
+        raise UsageError(f"label: expected a component, not {component!r}: popbench.make makes one of a spec")
     if (made := _MADE.get(component)) is not None:
         return made
     cls = type(component)

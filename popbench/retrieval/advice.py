@@ -49,9 +49,9 @@ def of_corpus(index: Index, options: RetrievalOptions) -> Iterator[str]:
         share = float((popular < median).mean()) if len(popular) else 0.0
         if share >= _MANY:
             yield (
-                f"{share:.0%} of the videos that count as popular are below the corpus's median of {median:,g}, since "
-                f"only the least popular {options.negative_ratio:.0%} of a tag count as unpopular, as in the paper; "
-                f"{_THRESHOLD}"
+                f"{100 * share:.0f} % of the videos that count as popular are below the corpus's median of "
+                f"{median:,g}, since only the least popular {100 * options.negative_ratio:.0f} % of a tag count as "
+                f"unpopular, as in the paper; {_THRESHOLD}"
             )
 
 

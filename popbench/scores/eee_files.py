@@ -99,7 +99,9 @@ def _check(aggregate: Path) -> None:
         recorded = read_json(aggregate)["detailed_evaluation_results"]
         expected = recorded["checksum"], recorded["total_rows"]
     except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
-        raise UsageError(f"{aggregate}: is no aggregate of popbench's ({damage(error)})") from error
+        made = any((aggregate.parent / name).exists() for name in ("run.json", "board.json"))
+        hint = ": name a run or a board by its directory" if made else ""
+        raise UsageError(f"{aggregate}: is no aggregate of popbench's ({damage(error)}){hint}") from error
     try:
         content = read_bytes(instances)
     except OSError as error:

@@ -247,6 +247,21 @@ def test_plugins_lists_the_embedded_defaults(run: Run) -> None:
     assert run("plugins").status == 0
 
 
+def test_plugins_lists_components_by_kind_in_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Presets of one class show what tells them apart; none of popbench's own says where it comes from."""
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = [line.rstrip() for line in run("plugins").out.splitlines()]
+    assert all(len(line) <= 80 for line in lines)
+    text = " ".join(" ".join(lines).split())
+    assert "gpt-4o GPT-4o, served by OpenAI or OpenRouter. gpt-6-astra" in text
+    assert "(model=meta-llama/Llama-3.3-70B-Instruct and 5 more)" in text
+    assert "popbench 0." not in text
+    kinds = [line for line in lines if line and not line.startswith(" ")]
+    assert kinds == ["corpus", "embedder", "engine", "generator", "llm", "predictor"]
+    for item in json.loads(run("plugins", "--json").out)["components"]:
+        assert any(line.startswith(f" {item['name']} ") for line in lines)
+
+
 def test_plugins_tells_the_options_of_a_component_as_its_class_has_them(run: Run) -> None:
     """A preset counts as a default; a star marks what results do not depend on."""
     done = run("plugins", "deepseek-r1")
@@ -299,3 +314,11 @@ def test_every_type_of_option_has_words() -> None:
         "scale": "number or auto",
         "concurrency": "whole number (at least 1)",
     }
+
+
+def test_a_dry_run_tells_only_of_the_stages_that_are_run(run: Run) -> None:
+    asked = ("eval", "--llm", "verbatim", "--corpus", "demo", "--limit", 1, "--dry-run")
+    told = {stage: run(*asked, *(("--stop-after", stage) if stage else ())).out for stage in ("write", "render", "")}
+    assert ["Disk for clips" in out for out in told.values()] == [False, True, True]
+    assert ["Demo: the scores" in out for out in told.values()] == [False, False, True]
+    assert "1 sample each" in told[""]

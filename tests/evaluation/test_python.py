@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -129,6 +129,20 @@ def test_make_says_what_is_possible() -> None:
         popbench.make("llms", "shotlist")
     with pytest.raises(popbench.UsageError, match="shotlist"):
         popbench.make("llm", "shotlst")
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: popbench.evaluate(llm=cast(Any, 3)), "int is not a subclass of popbench.LLM"),
+        (lambda: popbench.make("llm", cast(Any, Shout())), "expected a spec as text, not <"),
+        (lambda: popbench.label(cast(Any, "shotlist")), "expected a component, not 'shotlist'"),
+    ],
+)
+def test_what_is_no_component_is_told_in_one_line(call: Callable[[], object], told: str) -> None:
+    with pytest.raises(popbench.UsageError, match=told) as caught:
+        call()
+    assert "\n" not in str(caught.value)
 
 
 # -- runs that were made earlier, tables and notebooks

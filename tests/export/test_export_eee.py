@@ -299,6 +299,13 @@ def test_tampered_files_are_told_with_their_names(folder: Path, damage: Any, tol
     assert path.stem in message
 
 
+@pytest.mark.parametrize("name", ["run.json", "results.json", "board.json"])
+def test_a_file_of_a_run_or_a_board_is_answered_with_its_directory(tmp_path: Path, name: str) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / name).write_text("{}")
+    assert refusal(lambda: read_source(tmp_path / name)).endswith(": name a run or a board by its directory")
+
+
 @pytest.mark.parametrize("content", ["", "{", "3\n", "[]\n", '{"schema_version": "0.3.0"}\n', "\n\n"])
 def test_a_file_of_instances_without_instances_is_told(tmp_path: Path, content: str) -> None:
     path = tmp_path / "x_samples.jsonl"

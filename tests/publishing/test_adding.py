@@ -254,6 +254,7 @@ OTHERS: list[tuple[dict[str, Any], str]] = [
     ({"repeats": 2}, "it has 2 repeats per prompt, the board 1: run it with --repeats 1"),
     ({"seed": 7}, "its seed is 7, the board's 42: run it with --seed 42"),
     ({"gen": "faulty,fault=failure"}, "1 sample has no result, such as verbatim|basic|faulty, cats/p02 (quota"),
+    ({"llm": "unwilling"}, "samples have no result, such as unwilling|basic|faulty, cats/p"),
     ({"predictor": "faulty,fault=raise"}, "samples have no result, such as verbatim|basic|faulty"),
     ({"stop_after": "render"}, "the run stopped after render, so it has no scores"),
     ({"llm": "shotlist,label=third"}, "'third|basic|faulty' is on the board already, in submissions/third-basic-"),

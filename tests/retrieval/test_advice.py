@@ -105,7 +105,7 @@ def test_small_tags_are_told_with_the_smallest() -> None:
 
 def test_popular_videos_below_the_median_are_told_with_the_threshold() -> None:
     (line,) = advice.of_corpus(index(rows_of({"one": 60})), RetrievalOptions())
-    assert line.startswith("44% of the videos that count as popular are below the corpus's median of 129.5")
+    assert line.startswith("44 % of the videos that count as popular are below the corpus's median of 129.5")
     assert "popular_from=N" in line
     for options in (RetrievalOptions(popular_from=130), RetrievalOptions(negative_ratio=0.5)):
         assert not list(advice.of_corpus(index(rows_of({"one": 60})), options))

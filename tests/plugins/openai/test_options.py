@@ -59,6 +59,13 @@ def test_where_the_key_comes_from_is_no_part_of_the_fingerprint() -> None:
     assert "api_key_env" not in fingerprint("openai,model=m,api_key_env=SOME_KEY")["options"]
 
 
+def test_without_a_key_the_general_name_tells_of_other_servers() -> None:
+    (line,) = made("openai,model=m").component.check()
+    assert line.endswith(", or give base_url=URL of another server")
+    (line,) = made(f"openai,model=m,base_url={A},api_key_env=ABSENT_KEY").component.check()
+    assert line == "the key ABSENT_KEY is not set: export ABSENT_KEY=..."
+
+
 @pytest.mark.parametrize(
     ("preset", "key", "url"), [("gpt-4o", "OPENAI", "https://api.openai.com/v1"), ("deepseek-r1", "OPENROUTER", "https://openrouter.ai/api/v1")]
 )  # fmt: skip

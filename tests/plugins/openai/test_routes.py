@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import openai_servers as support
+import popbench
 from command_line import Run, in_process
 from openai_servers import ChatServer, ask, chat, done
 from popbench.registry import Resolved, create, load_registry
@@ -97,10 +98,25 @@ def test_the_provider_named_is_asked_whatever_keys_are_set(monkeypatch: pytest.M
 def test_an_unknown_provider_is_answered_with_those_that_serve_the_model() -> None:
     line = refusal(lambda: made("deepseek-r1,provider=groq"))
     assert line == (
-        "llm deepseek-r1: 'groq' does not serve it: choose provider=openrouter, fireworks, deepinfra, together, "
-        "huggingface or deepseek, or give the server's base_url=URL"
+        "llm deepseek-r1: 'groq' does not serve it: choose provider=openrouter, fireworks, deepinfra, together "
+        "or huggingface, or give the server's base_url=URL"
     )
     assert "choose provider=openai or openrouter" in refusal(lambda: made("gpt-4o,provider=together"))
+
+
+def test_a_provider_that_fails_for_good_is_told_with_the_others_that_serve_the_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys(monkeypatch, "OPENROUTER_API_KEY")
+    with support.serving(every="404") as server:
+        monkeypatch.setenv("OPENROUTER_BASE_URL", server.url)
+        with pytest.raises(popbench.ComponentError, match="others that serve it") as ended:
+            ask(made("llama-3.3-70b-instruct").component, [chat("a")])
+        assert "provider=fireworks (FIREWORKS_API_KEY), deepinfra (DEEPINFRA_API_KEY) or hugg" in str(ended.value)
+        assert "together" not in str(ended.value)  # retired there
+        with pytest.raises(popbench.ComponentError) as ended:
+            ask(made(f"llama-3.3-70b-instruct,base_url={server.url}").component, [chat("a")])
+        assert "provider=" not in str(ended.value)
 
 
 def test_without_a_key_one_line_names_all_that_would_do_and_the_local_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,7 +315,7 @@ def test_another_key_changes_no_run_without_a_word(run: Run, monkeypatch: pytest
             assert refused.status == 2
             assert "model deepseek-ai/DeepSeek-R1 → deepseek/deepseek-r1" in refused.line
             assert "since the keys that are set choose provider=openrouter" in refused.line
-            assert "deepseek-r1,provider=NAME,label=deepseek-r1" in refused.line
+            assert "(deepseek-r1,provider=deepinfra,label=deepseek-r1), or choose another --out" in refused.line
         asked = len(server.log())
         assert run("eval", "--llm", "deepseek-r1,provider=deepinfra,label=deepseek-r1", *WRITE).status == 0
         assert len(server.log()) == asked
@@ -308,6 +324,20 @@ def test_another_key_changes_no_run_without_a_word(run: Run, monkeypatch: pytest
         assert len(server.log()) == asked
         keys(monkeypatch)  # a finished run needs no key, but the default route is another one
         assert run("eval", "--llm", "deepseek-r1", *WRITE).status == 2
+
+
+def test_another_address_of_the_same_provider_is_not_put_down_to_keys(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with support.serving() as server:
+        routed(monkeypatch, server, "openrouter")
+        assert run("eval", "--llm", "deepseek-r1", *WRITE).status == 0
+        monkeypatch.delenv("OPENROUTER_BASE_URL")
+        refused = run("eval", "--llm", "deepseek-r1", *WRITE)
+        assert refused.status == 2
+        assert f"server {server.url} → https://openrouter.ai/api/v1" in refused.line
+        assert "since the environment or popbench's version is another: put it back" in refused.line
+        assert "keys" not in refused.line
 
 
 def test_a_run_of_the_retired_route_is_told_apart_and_can_be_gone_on_with(

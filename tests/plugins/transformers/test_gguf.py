@@ -190,9 +190,7 @@ def test_an_architecture_that_transformers_does_not_know_is_told(tmp_path: Path)
 
 
 def test_a_file_that_is_not_there_and_a_folder_of_several_are_told(copied: Path, tmp_path: Path) -> None:
-    assert "there is no file none.gguf in it, but the GGUF file tiny-f32.gguf" in only(
-        make(copied.parent / "none.gguf")
-    )
+    assert "the file none.gguf is not there, but the GGUF file tiny-f32.gguf" in only(make(copied.parent / "none.gguf"))
     assert "there is no such file; give one that exists" in only(make(tmp_path / "nowhere" / "none.gguf"))
     assert "there is no such file" in only(make("nowhere/none.gguf"))
     line = only(make(copied.parent))
@@ -203,7 +201,7 @@ def test_a_file_that_is_not_there_and_a_folder_of_several_are_told(copied: Path,
     line = only(make(copied.parent))
     assert "but the GGUF files b.gguf, deep/c.gguf, tiny-f32.gguf: choose one with gguf_file=NAME" in line
     assert make(copied.parent, gguf_file="deep/c.gguf").check() == []
-    assert "there is no file d.gguf in it" in only(make(copied.parent, gguf_file="d.gguf"))
+    assert "the file d.gguf is not there" in only(make(copied.parent, gguf_file="d.gguf"))
     (tmp_path / "words.txt").write_text("words", encoding="utf-8")
     assert "it is no GGUF file: give a GGUF file, or the folder of a model" in only(make(tmp_path / "words.txt"))
     (tmp_path / "words.json").write_text("{}", encoding="utf-8")
