@@ -89,7 +89,7 @@ class _Calls(Generic[R, A]):
         self._attempts = attempts
         self._slots = threading.Semaphore(limit)
         self._finished: queue.SimpleQueue[A | Failure | _Pulled | BaseException] = queue.SimpleQueue()
-        self._stopping = False
+        self._stopping = self._ended = False
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._entered, self._left = asyncio.Event(), asyncio.Event()
@@ -160,11 +160,14 @@ class _Calls(Generic[R, A]):
             await self._cancel()  # also where the client could not be opened
 
     async def _cancel(self) -> None:
+        self._ended = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _start(self, request: R) -> None:
+        if self._ended:
+            return
         task = self._loop.create_task(self._answer(request))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -142,7 +142,7 @@ def _bring_clips(shard: Shard, directory: RunDirectory, *, link: bool) -> Iterat
         for call in ledger.clips():
             if not re.fullmatch("[0-9a-f]{32}", call.key):  # it is about to name a file
                 raise UsageError(f"{shard.path}: its ledger was changed by hand: {call.key!r} is no key of a clip")
-            own = directory.ledger.get(call.key)
+            own = directory.ledger.get(call.key, call.stage)
             same = own is not None and own.payload["sha256"] == call.payload["sha256"] and ours.has_clip(own)
             if not same and theirs.has_clip(call) and not _bring(call, theirs, ours, link=link):
                 changed.append(call.key)

@@ -174,11 +174,16 @@ class Ledger:
         hint = advice(why) if isinstance(why, sqlite3.Error) else DAMAGED
         return RunError(f"{self._path}: the ledger cannot be read ({one_line(str(why))}): {hint}")
 
-    def get(self, key: str) -> Call | None:
-        """Return a finished call, None if there is none with this key."""
+    def get(self, key: str, of: StageName) -> Call | None:
+        """Return a finished call of a stage, None if there is none with this key; raises RunError for a damaged row."""
         with self._reading() as db:
             row = db.execute("SELECT stage, status, payload FROM calls WHERE key = ?", (key,)).fetchone()
-        return None if row is None else Call(key, row[0], row[1], self.value(row[2]))
+        if row is None:
+            return None
+        stage, status, payload = row
+        if stage != of or status not in ("ok", "invalid"):
+            raise self.damaged(f"a call of {of} has the stage {stage!r:.20} and the status {status!r:.20}")
+        return Call(key, of, status, self.value(payload, check_payload, of, status))
 
     def commit(self, call: Call | None, done: Iterable[Done] = (), part: str | None = None) -> None:
         """Store a finished call and the stages that it settles, all or nothing; `part` is the component's digest.

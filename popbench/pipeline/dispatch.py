@@ -148,7 +148,7 @@ class Dispatcher:
                 if (error := batch.failed.get(key)) is not None:
                     self._fail(batch, [item], error)
                     continue
-                if (call := self._usable(self._ledger.get(key))) is not None:
+                if (call := self._usable(self._ledger.get(key, queue.stage.name))) is not None:
                     self._commit(batch, call, [item], new=False)
                     continue
                 batch.waiting[key] = [item]

@@ -109,7 +109,7 @@ def test_tags_that_hold_no_more_are_told_once_and_noted(tmp_path: Path, corpus: 
 
 def test_references_are_cut_to_the_context_whole_and_it_is_recorded(tmp_path: Path, corpus: str) -> None:
     full, _ = evaluate(tmp_path / "full", corpus)
-    cut, told = evaluate(tmp_path / "cut", corpus, llm="brief,room=2950")
+    cut, told = evaluate(tmp_path / "cut", corpus, llm="brief,room=2350")
     assert all(len(row["references"]) == 6 for row in full)
     for row, whole in zip(cut, full, strict=True):
         kept = row["references"]
@@ -118,17 +118,17 @@ def test_references_are_cut_to_the_context_whole_and_it_is_recorded(tmp_path: Pa
         assert row["notes"] == [f"references cut from 6 to {len(kept)}: more do not fit the model's context"]
     least = min(len(row["references"]) for row in cut)
     assert told[-1] == (
-        f"brief[room=2950], pe[k=6]: the references of 5 of 5 prompts are cut to fit the model's context, to {least} "
+        f"brief[room=2350], pe[k=6]: the references of 5 of 5 prompts are cut to fit the model's context, to {least} "
         "at least"
     )
 
 
 def test_what_fits_is_as_much_as_fits(tmp_path: Path, corpus: str) -> None:
-    rows, _ = evaluate(tmp_path / "run", corpus, llm="brief,room=2950", limit=1)
+    rows, _ = evaluate(tmp_path / "run", corpus, llm="brief,room=2350", limit=1)
     count = len(rows[0]["references"])
     fewer, _ = evaluate(tmp_path / "exact", corpus, mode=f"pe,k={count}", limit=1)
     assert fewer[0]["references"] == rows[0]["references"]
-    more, _ = evaluate(tmp_path / "more", corpus, llm="brief,room=2950", mode=f"pe,k={count + 1}", limit=1)
+    more, _ = evaluate(tmp_path / "more", corpus, llm="brief,room=2350", mode=f"pe,k={count + 1}", limit=1)
     assert len(more[0]["references"]) == count
 
 

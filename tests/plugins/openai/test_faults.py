@@ -70,7 +70,7 @@ def test_a_fault_that_does_not_pass_ends_in_an_error_of_its_item(fault: str, ser
 def test_a_request_that_is_rejected_is_an_error_that_is_not_tried_again(fault: str, server: ChatServer) -> None:
     lost = chat(f"rejected-{fault}", every=fault)
     sound = chat(f"beside-{fault}")
-    answers = ask(support.make(server), [lost, sound])
+    answers = ask(support.make(server, concurrency=1), [sound, lost])  # what it takes is known by the first answer
     failure = failed(answers[lost.id])
     assert not failure.invalid
     assert "tiny" in failure.error
@@ -78,6 +78,15 @@ def test_a_request_that_is_rejected_is_an_error_that_is_not_tried_again(fault: s
     assert ("--mode pe,k=" in failure.error) == fault.startswith(("context", "413"))
     assert len(server.log(support.identity(lost))) == 1
     done(answers[sound.id])
+
+
+def test_a_first_rejection_without_a_reason_costs_a_request_for_each_thing_that_may_be_left_out(
+    server: ChatServer,
+) -> None:
+    lost = chat("rejected-at-first", every="422")
+    failure = failed(ask(support.make(server), [lost])[lost.id])
+    assert "Input should be a valid list" in failure.error
+    assert len(server.log(support.identity(lost))) <= 4
 
 
 @pytest.mark.parametrize("fault", chat_server.REFUSED)
