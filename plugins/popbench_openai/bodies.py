@@ -67,7 +67,8 @@ def error_in(body: JSON) -> Told | None:
             return Told(found.text, found.words, around)
         return found
     if isinstance(choice, Mapping) and _failed(choice):
-        return told({**_beside(choice), "error": _said(choice)})
+        whole = {**_beside(choice), "error": _said(choice)}
+        return told(whole) if _has_words(whole) else Told("", "", None)
     failed = _failed(body)
     if choice is None or failed:
         rest = _rest(body)

@@ -136,6 +136,11 @@ def test_an_error_field_that_tells_of_none_changes_nothing(error: Any) -> None:
     assert completion(fine).text == DRAFT
 
 
+def test_a_choice_that_failed_without_a_word_is_the_servers_failure() -> None:
+    fault = fault_of({"choices": [{"status": "failed", "message": {"content": ""}, "finish_reason": "stop"}]})
+    assert (fault.kind, fault.what) == (Kind.PASSING, "answered with an error that says nothing")
+
+
 def test_the_status_beside_an_error_counts_where_the_error_has_none() -> None:
     assert fault_of({"status": 404, "error": "Not Found", "path": "/v1"}).kind is Kind.FATAL
     assert fault_of({"status": 500, "error": {"code": 402, "message": "pay first"}}).kind is Kind.FATAL
