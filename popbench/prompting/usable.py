@@ -26,7 +26,7 @@ _FILL_IN = re.compile(
     | (?:(?:the|an?|your|my) (?:\s\w+){{0,3}} \s)? {_FIELD} (?:\sgoes|\scomes)? \shere
     | (?:insert|enter|put|provide|describe|write) \b .{{0,80}} \b (?:{_FIELD}|clip|video) \b .{{0,40}} \bhere
     | (?:insert|enter|provide|your) (?:\s\w+){{0,4}} \s{_FIELD}
-    | lorem\sipsum\b .* | x{{3,9}} | foo (?:\sbar)? | bar | (?:the\s)? same \sas \s(?:above|before) | as \sabove
+    | lorem\sipsum\b .* | x{{3,9}} | foo (?:\sbar)? | (?:the\s)? same \sas \s(?:above|before) | as \sabove
     | (?:(?:the|an?|your)\s)? (?:{_PRAISE}\s)* text\sto\svideo \sprompt
     | (?:(?:an?|the)\stitle\sof\s|one\sline\s)? at\smost \s\d+ \s\w+
     | the\stitle\s(?:it|the\sclip)\sis\sposted\sunder\b .*
