@@ -59,6 +59,8 @@ def concurrently(
     """
     if limit < 1:
         raise ValueError(f"limit is {limit}, expected at least 1")
+    if not isinstance(retry, Retry | None):
+        raise TypeError(f"retry is {retry!r}, expected popbench.Retry(...) or None")
     calls: _Calls[R, A] = _Calls(requests, work, limit, Attempts(retry, per_minute))
     try:
         yield from calls.answers()

@@ -78,6 +78,11 @@ class Retry:
     seconds: float = 600.0
     lost_in_a_row: int = 6
 
+    def __post_init__(self) -> None:
+        for name, least in (("attempts", 0), ("seconds", 0), ("lost_in_a_row", 1)):
+            if not getattr(self, name) >= least:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected at least {least}")
+
 
 def _is(error: Exception, kinds: Kinds) -> bool:
     if isinstance(kinds, type | tuple):
