@@ -29,14 +29,16 @@ class _Popularity:
 def check_predictor(
     predictor: str | Predictor | type[Predictor],
     *,
+    count: int | None = None,
     repeatable: bool = True,
     other_options: Mapping[str, JSON] | None = None,
 ) -> Report:
     """Check a predictor: every rule of components and of streams, and that one bad item spoils no other.
 
-    `repeatable=False` makes notes of scores that differ from call to call. `other_options` gives values to try
-    where the kit cannot guess one, for the fingerprint rules. Raises ConformanceError, an AssertionError with all
-    breaches; UsageError for a spec that does not resolve and for a predictor that cannot run here.
+    `count` asks only the first so many of the sample requests: a slow or a paid model does with two.
+    `repeatable=False` makes notes of scores that differ from call to call. `other_options` gives values to try where
+    the kit cannot guess one, for the fingerprint rules. Raises ConformanceError, an AssertionError with all breaches;
+    UsageError for a spec that does not resolve and for a predictor that cannot run here.
     """
     subject = find_subject("predictor", predictor)
     book = Book("predictor", subject.name, repeatable)
@@ -49,7 +51,7 @@ def check_predictor(
     traits = Traits(lambda scorer, items: scorer.score(items), _judge, _differ, _rename)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        items = sample_score_requests(folder)
+        items = sample_score_requests(folder)[:count]
         first = check_stream(book, traits, subject, items)
         bad = {"broken_video": broken_score_request(folder), "empty_title": replace(items[0], id="no-title", title="")}
         for rule, item in bad.items():

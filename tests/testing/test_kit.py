@@ -197,10 +197,46 @@ def test_the_command_says_what_was_found_and_exits_with_it() -> None:
         (("llm", "verbatim,x=1"), "unknown option"),
         (("poem", "x"), "'poem' is not one of"),
         (("corpus", "demo", "--not-repeatable"), "always repeatable"),
+        (("embedder", "hashing", "--requests", "2"), "is for models: llm, generator, predictor"),
+        (("llm", "shotlist", "--requests", "1"), "1 is not in the range x>=2"),
     ):
         done = command(*words)
         assert done.returncode == 2
         assert said in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["llm", "generator", "predictor"])
+def test_the_command_asks_fewer_requests_where_they_are_paid_for(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from popbench.testing import __main__ as program
+
+    asked: dict[str, Any] = {}
+
+    def check(spec: str, **extra: Any) -> testing.Report:
+        asked.update(extra)
+        return testing.Report(kind, spec, (), (), (), 0.0)
+
+    monkeypatch.setitem(testing.CHECKS, kind, check)
+    with pytest.raises(SystemExit) as ended:
+        program.command([kind, "model", "--requests", "2"], standalone_mode=False)
+    assert ended.value.code == 0
+    assert asked.get("count") == 2 if kind == "predictor" else len(asked["requests"]) == 2
+
+
+def test_a_predictor_is_asked_about_the_first_samples_alone() -> None:
+    titles: set[str] = set()
+
+    class Counting(Brightness):
+        """Notes the titles that it is asked about."""
+
+        def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
+            for item in items:
+                titles.add(item.title)
+                yield from super().score([item])
+
+    check_predictor(Counting, count=2)
+    few = len(titles)
+    check_predictor(Counting)
+    assert len(titles) > few
 
 
 def test_the_command_exits_with_1_for_a_breach(
