@@ -160,6 +160,7 @@ class _Calls(Generic[R, A]):
                 await self._cancel()
         finally:
             await self._cancel()  # also where the client could not be opened
+            await asyncio.sleep(0)  # closed connections end in the loop's next turn
 
     async def _cancel(self) -> None:
         self._ended = True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import socket
 import time
 from collections.abc import Callable
@@ -31,7 +30,6 @@ _WRITTEN = (
 )  # fmt: skip
 """Files that are written in place. They may not be links, since a stranger's could lead out of the directory."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 RUNS = Path("runs")
 """The default folder of run directories, below the working directory."""
 
@@ -57,9 +55,6 @@ def shard_suffix(which: int, number: int) -> str:
 
 def _whole_path(plan: Plan) -> Path:
     if plan.config.out:
-        if _URL.match(plan.config.out):
-            where = one_line(plan.config.out, 100)
-            raise UsageError(f"{where} looks like a URL, and a run directory is a folder of this machine: give one")
         try:
             Path(plan.config.out).stat()
         except FileNotFoundError:

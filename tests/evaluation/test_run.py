@@ -421,6 +421,6 @@ def test_a_run_directory_may_have_any_name(name: str, in_tmp: Path) -> None:
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/run", "s3://bucket/run", "file:///tmp/run", "https:/host/run"])
 def test_a_url_is_no_run_directory(url: str, in_tmp: Path) -> None:
-    with pytest.raises(UsageError, match="looks like a URL, and a run directory is a folder of this machine"):
+    with pytest.raises(UsageError, match="looks like a URL, and a path on this machine is expected"):
         popbench.evaluate(**{**popbench_runs.FAST, "out": url})
     assert not list(in_tmp.iterdir())

@@ -214,7 +214,7 @@ EDITS: list[tuple[Callable[[Path], object], str]] = [
     (lambda run: edit_samples(run, lambda row: row.update(prompt_id="p99")), "the ledger holds nothing of it"),
     (stolen_scores, "samples.jsonl does not match the ledger in title (2 samples)"),
     (changed_clip, "1 clip in videos/ of other bytes than were scored, such as "),
-    (lambda run: edit_samples(run, lambda row: row.update(system="alone")), "samples.jsonl has system 'alone'"),
+    (lambda run: edit_samples(run, lambda row: row.update(system="a|b|alone")), "samples.jsonl has system 'a|b|alone'"),
     (without_a_line, "samples.jsonl: system 'shotlist|basic|faulty' lacks 1 sample of task 'cats'"),
     (lambda run: edit_samples(run, lambda row: row.update(category="b")), "two texts or categories for prompt 'p00'"),
     (other_categories, "the prompts or categories of task 'cats' do not match its hash"),

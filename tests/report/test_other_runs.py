@@ -37,7 +37,7 @@ def test_texts_of_models_and_users_stay_texts(browser: Browser, tmp_path: Path) 
             values[name] = f"{name} {EVIL}"
         values |= {"notes": (EVIL,), "references": (EVIL, "constructor"), "error": EVIL}
 
-    systems = (f"{label}|basic|g", f"{label}|pe|g", "__proto__")
+    systems = (f"{label}|basic|g", f"{label}|pe|g", "__proto__|basic|g")
     run = make_run(tmp_path / "run", systems=systems, predictors=[EVIL, "__proto__"], tasks=(EVIL,), change=change)
     results = results_of(run)
     results |= {"incomplete": EVIL, "notes": {EVIL: EVIL}, "remarks": [EVIL]}
