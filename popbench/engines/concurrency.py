@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from popbench.engines.retry import Attempts, Retry
+from popbench.engines.retry import Attempts, Retry, take_body
 from popbench.errors import ComponentError
 from popbench.records import Answer, Failure, Request
 
@@ -217,6 +217,7 @@ async def _in_thread(work: Callable[[Any], Any], request: Request) -> Any:
         except StopIteration as raised:  # which no future takes
             error = RuntimeError(f"raised {raised!r}")
         except BaseException as raised:
+            take_body(raised)
             error = raised
         with suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(settle, result, error)

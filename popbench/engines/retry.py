@@ -27,6 +27,8 @@ _TRANSPORT = {"TransportError", "APIConnectionError", "ClientConnectionError", "
 """Errors of the transport that are no OSError: of httpx, the openai SDK and aiohttp."""
 _SAID = 300
 """Characters of a server's answer that a message holds."""
+_TAKEN = "popbench_body"
+"""The attribute of an error that keeps what was read of its answer."""
 _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
 
 
@@ -167,15 +169,23 @@ def _told(error: Exception) -> str:
 
 
 def _body(error: Exception) -> str:
-    """Return the text of the answer that an error is about; urllib's error is the answer, and is closed by that."""
+    """Return the text of the answer that an error is about."""
+    take_body(error)
     if isinstance(error, urllib.error.HTTPError):
-        try:
-            with error:
-                return error.read(_SAID * 4).decode("utf-8", "replace")
-        except (OSError, http.client.HTTPException, ValueError, AttributeError):  # cut, closed, or there is none
-            return ""
+        return str(vars(error).get(_TAKEN, ""))
     try:
         text = error.response.text  # type: ignore[attr-defined]
     except Exception:  # httpx raises for an answer that was not read
         return ""
     return text if isinstance(text, str) else ""
+
+
+def take_body(error: BaseException) -> None:
+    """Read the answer that urllib's error is, and close its connection: nobody else may, if its call was cancelled."""
+    if not isinstance(error, urllib.error.HTTPError) or _TAKEN in vars(error):
+        return
+    try:
+        with error:
+            vars(error)[_TAKEN] = error.read(_SAID * 4).decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException, ValueError, AttributeError):  # cut, closed, or there is none
+        vars(error)[_TAKEN] = ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import io
 import threading
 import time
 import urllib.error
@@ -343,6 +344,31 @@ def test_no_more_attempts_start_in_a_minute_than_allowed() -> None:
 
     list(popbench.concurrently(chats(4), work, limit=4, per_minute=300))
     assert max(started) - min(started) >= 0.55
+
+
+def test_the_connection_of_an_error_is_closed_also_where_its_call_was_given_up() -> None:
+    body = io.BytesIO(b"overloaded")
+    raised, failed = threading.Event(), threading.Event()
+
+    def work(chat: popbench.Chat) -> popbench.Completion:
+        if chat.seed:
+            failed.set()
+            raise popbench.ComponentError("all is over")
+        assert failed.wait(PATIENCE)
+        time.sleep(0.2)  # the calls have ended by now
+        try:
+            raise urllib.error.HTTPError("http://127.0.0.1/", 500, "said 500", Message(), body)
+        finally:
+            raised.set()
+
+    with pytest.raises(popbench.ComponentError, match="all is over"):
+        list(popbench.concurrently(chats(2), work, limit=2))
+    assert raised.wait(PATIENCE)
+    for _ in range(100):
+        if body.closed:
+            break
+        time.sleep(0.02)
+    assert body.closed
 
 
 # -- stopping and silence
