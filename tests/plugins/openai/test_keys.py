@@ -65,10 +65,10 @@ def test_a_key_repeated_in_completions_and_passing_faults_is_blotted_out(server:
     server.reset(
         echo=True,
         key=support.KEY,
-        faults=dict.fromkeys(chat_server.TRANSIENT, 0.4 / len(chat_server.TRANSIENT)),
+        faults=dict.fromkeys(chat_server.TRANSIENT, 0.03),
         retry_after=0.02,
     )
-    ended = _evaluate(run, _spec(server), "--json")
+    ended = _evaluate(run, _spec(server, max_retries=12), "--json")
     assert ended.status == 0, ended.err
     assert server.log()[0]["authorization"] == f"Bearer {support.KEY}"
     rows = [json.loads(line) for line in Path("run/samples.jsonl").read_text().splitlines()]

@@ -64,9 +64,9 @@ def test_a_run_gets_through_a_fault_of_every_fifth_call(fault: str, server: Chat
 @pytest.mark.usefixtures("_short_waits")
 def test_a_run_gets_through_all_faults_at_once(server: ChatServer, tmp_path: Path) -> None:
     kinds = [*chat_server.TRANSIENT, *chat_server.SLOW]
-    faults = dict.fromkeys(kinds, 0.4 / len(kinds))
+    faults = dict.fromkeys(kinds, 0.025)
     server.reset(faults=faults, latency=[0.0, 0.05], retry_after=0.02)
-    llm = spec(server, timeout=0.4)
+    llm = spec(server, timeout=0.4, max_retries=12)
     run = popbench_runs.run_fast(tmp_path / "run", llm=llm, limit=40, mode=["basic", "pe"], corpus="demo")
     assert run.complete
     assert run.n == 80
