@@ -86,6 +86,10 @@ class Component:
         """Return what the component occupies while it works."""
         return Needs()
 
+    def cost(self, usage: Mapping[str, float]) -> float | None:  # noqa: ARG002 - for those who know
+        """Return what calls with this usage cost together, in USD; None if prices are unknown."""
+        return None
+
     def close(self) -> None:
         """Free memory and connections. Called always, also after an error; a later call may load again."""
 
@@ -111,10 +115,6 @@ class LLM(Component, ABC):
     @abstractmethod
     def generate(self, chats: Iterable[Chat]) -> Iterator[Completion | Failure]:
         """Yield one answer per chat, in any order; randomness comes from `chat.seed` alone."""
-
-    def cost(self, usage: Mapping[str, int]) -> float | None:  # noqa: ARG002 - for those who know
-        """Return what a call with this usage costs, in USD; None if prices are unknown."""
-        return None
 
     def fits(self, messages: Sequence[Message]) -> bool:  # noqa: ARG002 - for those who know
         """Say whether messages leave room for an answer in the model's context; True if that is unknown.

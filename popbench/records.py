@@ -95,7 +95,7 @@ class Completion:
     id: str
     text: str
     reasoning: str | None = None
-    usage: Mapping[str, int] | None = None
+    usage: Mapping[str, float] | None = None
     seconds: float | None = None
     peak_memory_mb: float | None = None
     notes: tuple[str, ...] = ()
@@ -124,7 +124,10 @@ class VideoRequest:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A rendered clip: `frames` as uint8 (frames, height, width, 3) with `fps`, or `path` to a finished mp4."""
+    """A rendered clip: `frames` as uint8 (frames, height, width, 3) with `fps`, or `path` to a finished mp4.
+
+    `usage` is what the clip took of what has a price, by kind, for instance `video_seconds`.
+    """
 
     id: str
     frames: NDArray[np.uint8] | None = None
@@ -133,6 +136,7 @@ class Clip:
     seconds: float | None = None
     peak_memory_mb: float | None = None
     notes: tuple[str, ...] = ()
+    usage: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +150,10 @@ class ScoreRequest:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A predictor's answer: `popularity` > 0 in the predictor's unit; `extra` is stored in the ledger with it."""
+    """A predictor's answer: `popularity` > 0 in the predictor's unit; `extra` is stored in the ledger with it.
+
+    `usage` is what the score took of what has a price, by kind, for instance `input` and `output` tokens.
+    """
 
     id: str
     popularity: float
@@ -154,6 +161,7 @@ class Score:
     seconds: float | None = None
     peak_memory_mb: float | None = None
     notes: tuple[str, ...] = ()
+    usage: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +171,7 @@ class Failure:
     `invalid=True` is a failure of the model (a refusal, a black clip): final, and it scores 0. Otherwise the cause is
     outside the model (network, quota, memory): an error, never a score, and a resume tries it again. `reason` is the
     kind of an invalid answer as boards count it, in a word or two, for instance `refusal` or `content filter`.
+    `usage` is what was paid for all the same: providers charge for refusals too.
     """
 
     id: str
@@ -172,6 +181,7 @@ class Failure:
     peak_memory_mb: float | None = None
     notes: tuple[str, ...] = ()
     reason: str = ""
+    usage: Mapping[str, float] | None = None
 
 
 Request: TypeAlias = Chat | VideoRequest | ScoreRequest
@@ -233,7 +243,7 @@ class Sample:
     error: str | None = None
     seconds: Mapping[str, float | None] = field(default_factory=dict)
     peak_memory_mb: Mapping[str, float | None] = field(default_factory=dict)
-    usage: Mapping[str, int] | None = None
+    usage: Mapping[str, float] | None = None
     cost: float | None = None
     match: Mapping[str, JSON] | None = None
     unusable: tuple[str, ...] = ()

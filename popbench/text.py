@@ -60,7 +60,7 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + "s" * (number != 1)
 
 
-def tokens(usage: Mapping[str, int]) -> str:
+def tokens(usage: Mapping[str, float]) -> str:
     """Return token counts in words: `12,000 input and 900 output tokens`."""
     return " and ".join(f"{usage[kind]:,} {kind}" for kind in ("input", "output") if kind in usage) + " tokens"
 

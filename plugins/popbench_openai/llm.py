@@ -172,7 +172,7 @@ class ChatModel(popbench.LLM):
         """Return that it runs elsewhere."""
         return popbench.Needs(remote=True)
 
-    def cost(self, usage: Mapping[str, int]) -> float | None:
+    def cost(self, usage: Mapping[str, float]) -> float | None:
         """Return the cost by `price_in` and `price_out`, without discounts such as that of cached input."""
         options: ChatOptions = self.options
         if options.price_in is None or options.price_out is None or not {"input", "output"} <= usage.keys():

@@ -214,16 +214,29 @@ def _checked_costs(answer: Any) -> Any:
     if isinstance(answer.notes, str) or not all(isinstance(note, str) for note in answer.notes or ()):
         raise ValueError(f"notes are {answer.notes!r}, expected texts")
     costs["notes"] = tuple(answer.notes or ())
+    costs["usage"] = None if answer.usage is None else _checked_usage(answer.usage)
     return replace(answer, **costs)
+
+
+def _checked_usage(usage: Any) -> dict[str, float]:
+    """Return what an answer took of each kind; raises ValueError for anything but finite numbers of at least 0."""
+    expected = "numbers of at least 0 by kind, for instance of tokens"
+    if not isinstance(usage, Mapping):
+        raise ValueError(f"usage is {usage!r}, expected {expected}")
+    checked: dict[str, float] = {}
+    for kind, number in usage.items():
+        if not isinstance(kind, str) or not isinstance(number, numbers.Real) or isinstance(number, bool):
+            raise ValueError(f"usage is {usage!r}, expected {expected}")
+        checked[kind] = int(number) if isinstance(number, numbers.Integral) else float(number)
+        if not (math.isfinite(checked[kind]) and checked[kind] >= 0):
+            raise ValueError(f"usage is {usage!r}, expected {expected}")
+    return checked
 
 
 def _checked_completion(answer: Completion) -> Completion:
     if not isinstance(answer.text, str) or not isinstance(answer.reasoning, str | None):
         raise ValueError(f"completion text is {type(answer.text).__name__}, expected str")
     text, reasoning = split_reasoning(_encodable(answer.text), _encodable(answer.reasoning or ""))
-    usage = answer.usage
-    if usage is not None and not all(isinstance(key, str) and isinstance(n, int) for key, n in usage.items()):
-        raise ValueError(f"usage is {usage!r}, expected counts of tokens by kind")
     remarks = answer.remarks
     if isinstance(remarks, str) or not all(isinstance(remark, str) for remark in remarks or ()):
         raise ValueError(f"remarks are {remarks!r}, expected texts")

@@ -55,6 +55,7 @@ _TEXT, _NUMBER, _LIST = (str,), (float, int), (list,)
 _COSTS: Kinds = {**dict.fromkeys(("seconds", "peak_memory_mb"), (*_NUMBER, NoneType)), "notes": (list, NoneType)}
 _TEXTS = ("unusable", "remarks")
 """Lists that hold texts only: these are counted."""
+_USAGE: Kinds = {"usage": (dict, NoneType)}
 _ANSWERED: Kinds = {
     **_COSTS, "attempts": (int,), "references": _LIST, "uncounted": (int, NoneType),
     **dict.fromkeys(_TEXTS, (list, NoneType)),
@@ -62,19 +63,20 @@ _ANSWERED: Kinds = {
 _FAILED: Kinds = {**_ANSWERED, "error": _TEXT}
 _DRAFT: Kinds = {
     **_ANSWERED, "title": _TEXT, "video_prompt": _TEXT, "breaches": _LIST, "originality": (*_NUMBER, NoneType),
-    "usage": (dict, NoneType), "reasoning": (str, NoneType),
+    **_USAGE, "reasoning": (str, NoneType),
 }  # fmt: skip
 _MATCH: Kinds = {"title": _TEXT, "match": (dict,)}
 _ANSWERS: Mapping[str, Kinds] = {
     "write": {
         **_COSTS,
+        **_USAGE,
         "text": (str, NoneType),
         "reasoning": (str, NoneType),
         "remarks": (list, NoneType),
         "cut": (bool, NoneType),
     },
-    "render": {**_COSTS, "sha256": _TEXT, "bytes": (int,)},
-    "score": {**_COSTS, "popularity": _NUMBER},
+    "render": {**_COSTS, **_USAGE, "sha256": _TEXT, "bytes": (int,)},
+    "score": {**_COSTS, **_USAGE, "popularity": _NUMBER},
 }
 
 
@@ -88,7 +90,7 @@ def check_value(stage: str, status: str, value: Mapping[str, JSON]) -> None:
 
 def check_payload(stage: str, status: str, payload: Mapping[str, JSON]) -> None:
     """Raise sqlite3.DatabaseError if `payload` is not the answer of a finished call."""
-    _check(_ANSWERS[stage] if status == "ok" else {**_COSTS, "error": _TEXT, "reason": (str, NoneType)}, payload)
+    _check(_ANSWERS[stage] if status == "ok" else {**_COSTS, **_USAGE, "error": _TEXT, "reason": (str, NoneType)}, payload)
 
 
 def _check(kinds: Kinds, values: Mapping[str, JSON]) -> None:

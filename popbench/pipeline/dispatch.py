@@ -259,14 +259,16 @@ class Dispatcher:
             "peak_memory_mb": answer.peak_memory_mb,
             "notes": list(answer.notes),
         }
+        if answer.usage is not None:
+            payload["usage"] = dict(answer.usage)
         match answer:
             case Failure():
                 payload["error"] = answer.error
                 if answer.reason:
                     payload["reason"] = answer.reason
             case Completion():
-                usage = dict(answer.usage) if answer.usage is not None else None
-                payload |= {"text": answer.text, "reasoning": answer.reasoning, "usage": usage}
+                payload |= {"text": answer.text, "reasoning": answer.reasoning}
+                payload.setdefault("usage", None)
                 if answer.remarks:
                     payload["remarks"] = list(answer.remarks)
                 if answer.cut:

@@ -193,7 +193,7 @@ class LedgerView:
         """Return prompt id and repeat of the samples that have a row for the last stage, whether it counts or not."""
         return set() if self.ledger is None else self.ledger.places(samples.stage_keys[-1])
 
-    def usage(self, drafts: SampleSet) -> Iterator[tuple[bool, Mapping[str, int] | None]]:
+    def usage(self, drafts: SampleSet) -> Iterator[tuple[bool, Mapping[str, float] | None]]:
         """Yield for every sample whether its draft is done, and the tokens it took, if they are known."""
         if self.ledger is None:
             yield from ((False, None) for _ in range(len(drafts)))

@@ -23,7 +23,7 @@ EARLIER_HARNESSES: tuple[Mapping[str, int], ...] = ({"drafts": 1, "originality":
 """Those of earlier releases, the latest first: runs that were made with them are looked up and checked with them."""
 
 
-def cost_of(llm: Resolved, usage: Mapping[str, int]) -> float | None:
+def cost_of(llm: Resolved, usage: Mapping[str, float]) -> float | None:
     """Return the cost in USD of an LLM's calls; None if it has no prices. Raises RunError if it fails."""
     try:
         usd: float | None = llm.component.cost(usage)
@@ -45,7 +45,7 @@ class Part:
         """Its name on boards."""
         return self.resolved.spec.label
 
-    def cost(self, usage: Mapping[str, int]) -> float | None:
+    def cost(self, usage: Mapping[str, float]) -> float | None:
         """Return the cost in USD of an LLM's call; None if it has no prices. Raises RunError if it fails."""
         return cost_of(self.resolved, usage)
 

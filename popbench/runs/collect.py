@@ -14,7 +14,7 @@ from popbench.planning.systems import Part, SampleSet, System
 from popbench.records import JSON, Prompt, Sample
 from popbench.runs.samples import make_sample
 
-_Cost = Callable[[Mapping[str, int]], float | None]
+_Cost = Callable[[Mapping[str, float]], float | None]
 """Returns the cost in USD of a draft with some usage of tokens; None if it is not known."""
 
 PENDING = "pending: not done yet"
@@ -75,7 +75,7 @@ def _collect(
         )
 
 
-def _no_cost(usage: Mapping[str, int]) -> float | None:  # noqa: ARG001 - the human baseline writes no drafts
+def _no_cost(usage: Mapping[str, float]) -> float | None:  # noqa: ARG001 - the human baseline writes no drafts
     return None
 
 

@@ -70,7 +70,7 @@ class _Mean:
         self.n = 0
         self._sum: Counter[str] = Counter()
 
-    def add(self, usage: Mapping[str, int]) -> None:
+    def add(self, usage: Mapping[str, float]) -> None:
         self.n += 1
         self._sum.update(usage)
 

@@ -130,7 +130,7 @@ def _judge(book: Book, chat: Chat, answer: Any) -> _Text | None:
     book.expect("text", said, f"remarks are {answer.remarks!r}", chat.id)
     book.expect("text", isinstance(answer.cut, bool), f"cut is {answer.cut!r}", chat.id)
     counts = isinstance(usage, Mapping) and all(
-        isinstance(key, str) and isinstance(value, int) and value >= 0 for key, value in usage.items()
+        isinstance(key, str) and isinstance(value, int | float) and value >= 0 for key, value in usage.items()
     )
     book.expect("usage", usage is None or counts, f"usage is {usage!r}", chat.id)
     return _Text(text, reasoning if fine else None)

@@ -42,7 +42,7 @@ RULES: Mapping[str, str] = {
     "identity": "the answer does not depend on the request's id, nor on the name of a file",
     # LLMs
     "text": "a completion's text is str, its reasoning str or None, its remarks a tuple of str, its cut a bool",
-    "usage": "usage is None or counts tokens by kind: str to int",
+    "usage": "usage is None or numbers of at least 0 by kind: str to int or float",
     "cost": "cost() of a usage is None, or USD: a finite number of at least 0",
     "fits": "fits() is True or False: True of a short chat, and of every chat that is shorter than one that fits",
     # generators

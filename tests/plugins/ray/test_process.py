@@ -90,11 +90,22 @@ def test_a_process_that_ends_by_itself_ends_all_that_wait_for_it() -> None:
     assert time.monotonic() - started < 10
 
 
-LOST: dict[str, tuple[Callable[[str], bool], str]] = {
-    "raylet": (lambda exe: exe.endswith("/raylet"), "Ray's process raylet on this machine has ended"),
-    "gcs_server": (lambda exe: exe.endswith("/gcs_server"), "Ray's process gcs_server on this machine has ended"),
-    "host": (lambda exe: exe == "host", "the Ray of this run has ended by SIGKILL"),
+LOST: dict[str, tuple[Callable[[str], bool], tuple[str, ...]]] = {
+    "raylet": (
+        lambda exe: exe.endswith("/raylet"),
+        (
+            "Ray's process raylet on this machine has ended",
+            "the node that popbench runs on has left the Ray cluster",
+            "the Ray of this run has ended",
+        ),
+    ),
+    "gcs_server": (
+        lambda exe: exe.endswith("/gcs_server"),
+        ("Ray's process gcs_server on this machine has ended", "the Ray of this run has ended"),
+    ),
+    "host": (lambda exe: exe == "host", ("the Ray of this run has ended by SIGKILL",)),
 }
+"""What is killed, and the true lines that may tell it: Ray's native code may end its process before the driver looks."""
 
 
 @pytest.mark.slow
@@ -127,7 +138,8 @@ def test_whatever_of_its_ray_is_killed_the_run_ends_with_a_line_and_can_go_on(lo
         process.wait()
     assert process.returncode == 1
     lines = stderr.splitlines()
-    assert any(line.startswith(f"generator kinetic: {told}") and "stay pending" in line for line in lines)
+    starts = tuple(f"generator kinetic: {line}" for line in told)
+    assert any(line.startswith(starts) and "stay pending" in line for line in lines), stderr
     assert lines[-1].startswith(
         "popbench: 60 of 60 samples have no result; the same command tries them again: popbench"
     )
