@@ -90,7 +90,9 @@ def check_value(stage: str, status: str, value: Mapping[str, JSON]) -> None:
 
 def check_payload(stage: str, status: str, payload: Mapping[str, JSON]) -> None:
     """Raise sqlite3.DatabaseError if `payload` is not the answer of a finished call."""
-    _check(_ANSWERS[stage] if status == "ok" else {**_COSTS, **_USAGE, "error": _TEXT, "reason": (str, NoneType)}, payload)
+    _check(
+        _ANSWERS[stage] if status == "ok" else {**_COSTS, **_USAGE, "error": _TEXT, "reason": (str, NoneType)}, payload
+    )
 
 
 def _check(kinds: Kinds, values: Mapping[str, JSON]) -> None:

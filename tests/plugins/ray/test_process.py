@@ -105,7 +105,8 @@ LOST: dict[str, tuple[Callable[[str], bool], tuple[str, ...]]] = {
     ),
     "host": (lambda exe: exe == "host", ("the Ray of this run has ended by SIGKILL",)),
 }
-"""What is killed, and the true lines that may tell it: Ray's native code may end its process before the driver looks."""
+"""What is killed, and the true lines that may tell it: Ray's native code may end its process before the driver
+looks."""
 
 
 @pytest.mark.slow
