@@ -33,6 +33,7 @@ from popbench.records import (
     Workers,
 )
 from popbench.specs import ComponentSpec
+from popbench.uses import DEFAULT_USES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -171,10 +172,13 @@ class Predictor(Component, ABC):
     kind = "predictor"
     unit: str = "popularity"
     """What `Score.popularity` counts, for instance `comments`; an instance may set its own."""
+    uses: frozenset[str] = DEFAULT_USES
+    """The fields of `ScoreRequest` that it sees: any of `video`, `title`, `prompt`, `video_prompt`, `category`, `task`
+    and `extra`. A score is made anew only if one of them changes. An instance may set its own."""
 
     @abstractmethod
     def score(self, items: Iterable[ScoreRequest]) -> Iterator[Score | Failure]:
-        """Yield one score per item, in any order; it depends on title and video alone."""
+        """Yield one score per item, in any order; it depends on what it `uses` alone."""
 
     def trained_on(self) -> list[str]:
         """Return the corpus parts it was trained on, as `corpus/part`, for instance `microlens/train`."""

@@ -39,12 +39,13 @@ class Message(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One user request of a task; `category` is a stratum of the statistics."""
+    """One user request of a task; `category` is a stratum of the statistics, `extra` more columns of the data."""
 
     id: str
     text: str
     category: str
     task: str
+    extra: Mapping[str, JSON] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +142,20 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
-    """A request to a predictor: how popular would the video at `path` be with this title?"""
+    """A request to a predictor: how popular would the video at `path` be with this title?
+
+    It holds what `Predictor.uses` names, and of the rest the defaults: without `title` the title is empty, without
+    `video` the path is `Path()`, which cannot be read. A human-made video has the `video_prompt` None.
+    """
 
     id: str
     title: str
     path: Path
+    prompt: str | None = None
+    video_prompt: str | None = None
+    category: str | None = None
+    task: str | None = None
+    extra: Mapping[str, JSON] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from popbench.errors import RunError, UsageError, one_line
-from popbench.keys import digest
+from popbench.keys import digest, score_key, used_key
 from popbench.ledger.ledger import STAGES, StageKey, StageName
 from popbench.prompting.drafts import DRAFTS_VERSION
 from popbench.prompting.modes import Mode
@@ -15,6 +15,7 @@ from popbench.prompting.templates import Template
 from popbench.records import JSON, Draft, Message, Prompt
 from popbench.registry import Resolved
 from popbench.tasks.task import Task
+from popbench.uses import DEFAULT_USES, read_uses, used_values
 from popbench.video import ENCODER
 
 HARNESS: Mapping[str, int] = {"drafts": DRAFTS_VERSION, "originality": ORIGINALITY_VERSION}
@@ -39,6 +40,8 @@ class Part:
     resolved: Resolved
     fingerprint: Mapping[str, JSON]
     digest: str
+    uses: frozenset[str] = DEFAULT_USES
+    """What a predictor sees of a sample."""
 
     @property
     def label(self) -> str:
@@ -48,6 +51,16 @@ class Part:
     def cost(self, usage: Mapping[str, float]) -> float | None:
         """Return the cost in USD of an LLM's call; None if it has no prices. Raises RunError if it fails."""
         return cost_of(self.resolved, usage)
+
+    def used(self, prompt: Prompt, draft: Mapping[str, JSON], video: str) -> dict[str, JSON]:
+        """Return what a predictor sees of a sample, by name (see `popbench.uses.used_values`)."""
+        return used_values(self.uses, prompt, draft, video)
+
+    def score_key(self, prompt: Prompt, draft: Mapping[str, JSON], video: str) -> str:
+        """Return the key of a predictor's score of a sample."""
+        if self.uses == DEFAULT_USES:  # for every sample of a run, that may have millions
+            return score_key(self.digest, draft["title"], video)
+        return used_key(self.digest, self.used(prompt, draft, video))
 
     def fits(self, messages: Sequence[Message]) -> bool:
         """Return whether messages leave an LLM room for an answer. Raises UsageError if it cannot tell."""
@@ -140,10 +153,14 @@ class TaskMode(TaskMethod):
 
 
 def as_part(resolved: Resolved) -> Part:
-    """Compute a component's fingerprint. Raises UsageError if that fails."""
+    """Compute a component's fingerprint, and read what a predictor uses. Raises UsageError if that fails."""
+    try:
+        uses = read_uses(resolved.component.uses) if resolved.spec.kind == "predictor" else DEFAULT_USES
+    except ValueError as error:
+        raise UsageError(f"predictor {resolved.spec.label}: {error}") from error
     try:
         fingerprint = dict(resolved.component.fingerprint())
-        return Part(resolved, fingerprint, digest(fingerprint))
+        return Part(resolved, fingerprint, digest(fingerprint), uses)
     except UsageError:
         raise
     except Exception as error:  # a plugin's code may raise anything
