@@ -29,6 +29,7 @@ from popbench.records import (
     Request,
     Score,
     ScoreRequest,
+    Submitted,
     VideoRequest,
     Workers,
 )
@@ -114,7 +115,7 @@ class LLM(Component, ABC):
     kind = "llm"
 
     @abstractmethod
-    def generate(self, chats: Iterable[Chat]) -> Iterator[Completion | Failure]:
+    def generate(self, chats: Iterable[Chat]) -> Iterator[Completion | Failure | Submitted]:
         """Yield one answer per chat, in any order; randomness comes from `chat.seed` alone."""
 
     def fits(self, messages: Sequence[Message]) -> bool:  # noqa: ARG002 - for those who know
@@ -146,7 +147,7 @@ class VideoGenerator(Component, ABC):
     kind = "generator"
 
     @abstractmethod
-    def generate(self, requests: Iterable[VideoRequest]) -> Iterator[Clip | Failure]:
+    def generate(self, requests: Iterable[VideoRequest]) -> Iterator[Clip | Failure | Submitted]:
         """Yield one clip per request, in any order; frames depend on prompt, seed and options alone."""
 
 
@@ -177,7 +178,7 @@ class Predictor(Component, ABC):
     and `extra`. A score is made anew only if one of them changes. An instance may set its own."""
 
     @abstractmethod
-    def score(self, items: Iterable[ScoreRequest]) -> Iterator[Score | Failure]:
+    def score(self, items: Iterable[ScoreRequest]) -> Iterator[Score | Failure | Submitted]:
         """Yield one score per item, in any order; it depends on what it `uses` alone."""
 
     def trained_on(self) -> list[str]:
@@ -325,8 +326,11 @@ class Engine(Component, ABC):
         """Prepare for `map`; clips are yielded as paths of mp4 files under `workspace`."""
 
     @abstractmethod
-    def map(self, spec: ComponentSpec, items: Iterable[Request]) -> Iterator[Answer]:
+    def map(self, spec: ComponentSpec, items: Iterable[Request]) -> Iterator[Answer | Submitted]:
         """Pass `items` to the component that `spec` describes and yield its answers, clips as mp4 files.
+
+        What a component has `Submitted` is yielded too, as soon as it comes, and its item stays unanswered. It is
+        stored before the next is taken. Should an engine send such an item again, it sends it with that `job`.
 
         The component may be kept for later calls until `release`. `items` may be consumed in another thread. Pulling
         an item may block until an earlier stage has one; that time does not count as silence of the component. Raises
