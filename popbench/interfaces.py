@@ -27,6 +27,7 @@ from popbench.records import (
     Needs,
     Reference,
     Request,
+    Scale,
     Score,
     ScoreRequest,
     VideoRequest,
@@ -170,11 +171,18 @@ class Predictor(Component, ABC):
 
     kind = "predictor"
     unit: str = "popularity"
-    """What `Score.popularity` counts, for instance `comments`; an instance may set its own."""
+    """What `Score.value` counts, for instance `comments`; an instance may set its own."""
+    scale: Scale = "positive"
+    """What a score may be: a number above 0, as a count is, or with "real" any finite number, as a judgement or a
+    reward is. An invalid sample ranks below every score. An instance may set its own."""
 
     @abstractmethod
     def score(self, items: Iterable[ScoreRequest]) -> Iterator[Score | Failure]:
         """Yield one score per item, in any order; it depends on title and video alone."""
+
+    def fingerprint(self) -> Mapping[str, JSON]:
+        """Add the scale, if it is real."""
+        return {**super().fingerprint(), **({"scale": "real"} if self.scale == "real" else {})}
 
     def trained_on(self) -> list[str]:
         """Return the corpus parts it was trained on, as `corpus/part`, for instance `microlens/train`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import get_args
 
 from popbench.errors import RunError, UsageError, one_line
 from popbench.keys import digest
@@ -12,7 +13,7 @@ from popbench.prompting.drafts import DRAFTS_VERSION
 from popbench.prompting.modes import Mode
 from popbench.prompting.originality import ORIGINALITY_VERSION
 from popbench.prompting.templates import Template
-from popbench.records import JSON, Draft, Message, Prompt
+from popbench.records import JSON, Draft, Message, Prompt, Scale
 from popbench.registry import Resolved
 from popbench.tasks.task import Task
 from popbench.video import ENCODER
@@ -140,7 +141,11 @@ class TaskMode(TaskMethod):
 
 
 def as_part(resolved: Resolved) -> Part:
-    """Compute a component's fingerprint. Raises UsageError if that fails."""
+    """Compute a component's fingerprint. Raises UsageError if that fails, and for a predictor of an unknown scale."""
+    scale = getattr(resolved.component, "scale", "positive")
+    if scale not in get_args(Scale):
+        who = f"{resolved.spec.kind} {resolved.spec.label}"
+        raise UsageError(f"{who}: scale is {scale!r:.50}, expected 'positive' or 'real' (set it in the class)")
     try:
         fingerprint = dict(resolved.component.fingerprint())
         return Part(resolved, fingerprint, digest(fingerprint))

@@ -9,13 +9,14 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NotRequired, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, cast
 
 import pydantic
 from typing_extensions import TypedDict  # pydantic reads no other TypedDict before Python 3.12
 
 from popbench.errors import UsageError, damage
 from popbench.files import read_json
+from popbench.records import Scale
 from popbench.versions import package_versions
 
 if TYPE_CHECKING:  # boards read run.json, and would import for nothing what runs are made with
@@ -119,8 +120,8 @@ class ShardEntry(TypedDict):
 class RunJson(TypedDict):
     """The content of a run.json. Fields that later versions add are kept when it is read.
 
-    `modes`, `predictors` (digests) and `units` are by label, `notes` by the component's label, `components` by kind and
-    label ("llm shotlist"), and `systems` has a system's fingerprint by task.
+    `modes`, `predictors` (digests), `units` and `scales` (those that are real) are by label, `notes` by the component's
+    label, `components` by kind and label ("llm shotlist"), and `systems` has a system's fingerprint by task.
     """
 
     schema: int
@@ -135,6 +136,7 @@ class RunJson(TypedDict):
     systems: dict[str, dict[str, str]]
     predictors: dict[str, str]
     units: dict[str, str]
+    scales: NotRequired[dict[str, Literal["real"]]]
     versions: dict[str, str]
     machine: Machine
     timings: Timings
@@ -150,7 +152,7 @@ def describe(plan: Plan, started: float, seconds: Mapping[str, float] | None = N
     `started` is in unix time. `seconds` are the timings of a finished run; without them the run is not finished, and
     the other files in its directory are older than run.json.
     """
-    return {
+    content: RunJson = {
         "schema": 1,
         "finished": seconds is not None,
         "demo": plan.demo,
@@ -196,6 +198,15 @@ def describe(plan: Plan, started: float, seconds: Mapping[str, float] | None = N
             {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(started)), **(seconds or {})},
         ),
     }
+    real = [part.label for part in plan.predictors if part.resolved.component.scale == "real"]
+    if real:
+        content["scales"] = dict.fromkeys(real, "real")
+    return content
+
+
+def scale_of(run_json: RunJson, predictor: str) -> Scale:
+    """Return the scale of a predictor of the run."""
+    return "real" if predictor in (run_json.get("scales") or {}) else "positive"
 
 
 def _gpus() -> list[str]:
