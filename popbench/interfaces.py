@@ -27,6 +27,7 @@ from popbench.records import (
     Needs,
     Reference,
     Request,
+    Scale,
     Score,
     ScoreRequest,
     Submitted,
@@ -172,14 +173,21 @@ class Predictor(Component, ABC):
 
     kind = "predictor"
     unit: str = "popularity"
-    """What `Score.popularity` counts, for instance `comments`; an instance may set its own."""
+    """What `Score.value` counts, for instance `comments`; an instance may set its own."""
     uses: frozenset[str] = DEFAULT_USES
     """The fields of `ScoreRequest` that it sees: any of `video`, `title`, `prompt`, `video_prompt`, `category`, `task`
     and `extra`. A score is made anew only if one of them changes. An instance may set its own."""
+    scale: Scale = "positive"
+    """What a score may be: a number above 0, as a count is, or with "real" any finite number, as a judgement or a
+    reward is. An invalid sample ranks below every score. An instance may set its own."""
 
     @abstractmethod
     def score(self, items: Iterable[ScoreRequest]) -> Iterator[Score | Failure | Submitted]:
         """Yield one score per item, in any order; it depends on what it `uses` alone."""
+
+    def fingerprint(self) -> Mapping[str, JSON]:
+        """Add the scale, if it is real."""
+        return {**super().fingerprint(), **({"scale": "real"} if self.scale == "real" else {})}
 
     def trained_on(self) -> list[str]:
         """Return the corpus parts it was trained on, as `corpus/part`, for instance `microlens/train`."""

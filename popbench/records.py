@@ -19,7 +19,10 @@ JSON: TypeAlias = Any
 """A value that `json.dumps` writes and `json.loads` reads."""
 
 MAX_POPULARITY = 1e300
-"""The largest popularity: sums of several are still finite."""
+"""The largest popularity, and the largest distance of any score from 0: sums of several are still finite."""
+
+Scale: TypeAlias = Literal["positive", "real"]
+"""What scores may be: numbers above 0, or any finite numbers."""
 
 Status: TypeAlias = Literal["ok", "invalid", "error"]
 
@@ -168,20 +171,50 @@ class ScoreRequest:
     key: str = field(default="", kw_only=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Score:
-    """A predictor's answer: `popularity` > 0 in the predictor's unit; `extra` is stored in the ledger with it.
+    """A predictor's answer: `value` in the predictor's unit, above 0 unless the predictor's `scale` is "real".
 
-    `usage` is what the score took of what has a price, by kind, for instance `input` and `output` tokens.
+    `parts` are further numbers of the same call by name, such as an aspect each of a judgement; they are shown and
+    exported, and rank nothing. `extra` is stored in the ledger and not shown. `usage` is what the score took of what
+    has a price, by kind, for instance `input` and `output` tokens. `popularity` is another name of `value`.
     """
 
     id: str
-    popularity: float
-    extra: Mapping[str, JSON] = field(default_factory=dict)
-    seconds: float | None = None
-    peak_memory_mb: float | None = None
-    notes: tuple[str, ...] = ()
-    usage: Mapping[str, float] | None = None
+    value: float
+    extra: Mapping[str, JSON]
+    seconds: float | None
+    peak_memory_mb: float | None
+    notes: tuple[str, ...]
+    usage: Mapping[str, float] | None
+    parts: Mapping[str, float]
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - the field's name
+        value: float | None = None,
+        extra: Mapping[str, JSON] | None = None,
+        seconds: float | None = None,
+        peak_memory_mb: float | None = None,
+        notes: tuple[str, ...] = (),
+        usage: Mapping[str, float] | None = None,
+        *,
+        parts: Mapping[str, float] | None = None,
+        popularity: float | None = None,
+    ) -> None:
+        # `dataclasses.replace(score, popularity=...)` gives both names: the one that is no field is the new one.
+        given = {
+            "id": id, "value": value if popularity is None else popularity, "extra": {} if extra is None else extra,
+            "seconds": seconds, "peak_memory_mb": peak_memory_mb, "notes": notes, "usage": usage,
+            "parts": {} if parts is None else parts,
+        }  # fmt: skip
+        for name, value_of_name in given.items():
+            object.__setattr__(self, name, value_of_name)
+
+    @property
+    def popularity(self) -> float:
+        """The value, under the name that it has where it is stored."""
+        return self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +281,8 @@ class Workers:
 class Sample:
     """The result of one prompt under one system: a line of samples.jsonl.
 
-    `popularity` is the first predictor's, 0 if invalid and None if error; `scores` holds every predictor's. `seconds`
+    `popularity` is the first predictor's, 0 if invalid and None if error; `scores` holds every predictor's, and `parts`
+    the parts of those that have any. On a real scale, where 0 is a score, that of an invalid sample is None. `seconds`
     and `peak_memory_mb` are keyed `llm`, `generate`, `predict`. `cost` is the draft's, in USD, None if the LLM has no
     prices. `originality` is 1 - the highest similarity of title or text to a reference that was shown, None without
     references. `match` is the published video of the human baseline, None for other systems. `unusable` holds the
@@ -288,3 +322,4 @@ class Sample:
     unusable: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     uncounted: int = 0
+    parts: Mapping[str, Mapping[str, float]] | None = None

@@ -138,6 +138,8 @@ def match(before: Scores, after: Scores, pairs: Pairs, *, common: bool) -> Match
     `common` leaves their prompts out, if only some of the systems have a result.
     """
     where = f"{before.source} and {after.source}"
+    if before.scale != after.scale:
+        raise UsageError(f"scores on a {before.scale} scale and on a {after.scale} one do not compare ({where})")
     if before.demo != after.demo:
         raise UsageError(f"demo scores and real ones do not compare ({where})")
     tasks: dict[str, dict[str, JSON]] = {}

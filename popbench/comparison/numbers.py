@@ -74,7 +74,14 @@ def compare_runs(before: Path, after: Path, *, systems: Sequence[str] = (), comm
 def _add_predictor(comparison: dict[str, Any], one: Scores, other: Scores, pairs: Pairs, *, common: bool) -> None:
     matched = match(one, other, pairs, common=common)
     named = one if one.predictor_digest != one.predictor else other  # a score file may lack the name
-    comparison["predictors"].append({"name": named.predictor, "digest": named.predictor_digest, "unit": named.unit})
+    comparison["predictors"].append(
+        {
+            "name": named.predictor,
+            "digest": named.predictor_digest,
+            "unit": named.unit,
+            **({"scale": one.scale} if one.scale != "positive" else {}),
+        }
+    )
     comparison["demo"] = one.demo
     sides = [_of_side(scores) for scores in (matched.before, matched.after)]
     for block in blocks(matched.both, common=True):
@@ -119,7 +126,7 @@ def _contrasts(
     number_of = {system: number for number, system in enumerate(block.systems)}
     met = [values[[number_of[label("after", other)], number_of[label("before", one)]]] for one, other in pairs]
     identical = np.array([bool((two[0] == two[1]).all()) for two in met])
-    y = np.concatenate([stats.pairwise_outcomes(two) for two in met])
+    y = np.concatenate([stats.pairwise_outcomes(two, block.scale) for two in met])
     strata = strata_of(block)
     resamples = draw(strata)
     rows: dict[int, dict[str, JSON]] = {}
@@ -143,7 +150,13 @@ def _contrasts(
                 "identical": same,
                 "before": before,
                 "after": after,
-                "median_ratio": medians[1] / medians[0] if medians[0] else None,
+                "median_ratio": medians[1] / medians[0] if medians[0] and block.scale == "positive" else None,
+                **({"median_difference": _difference(*medians)} if block.scale == "real" else {}),
             }
         )
     return contrasts
+
+
+def _difference(before: float | None, after: float | None) -> float | None:
+    """Return the difference of two medians on a real scale, where a ratio means nothing; None if one has no number."""
+    return None if before is None or after is None else after - before

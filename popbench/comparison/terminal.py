@@ -11,7 +11,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from popbench.leaderboard.markdown import decides, median_interval, number, p_value, percent, rate_interval
+from popbench.leaderboard.markdown import (
+    decides,
+    median_interval,
+    number,
+    p_value,
+    percent,
+    rate_interval,
+    scale_of,
+)
 from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS
 from popbench.leaderboard.terminal import plain_table
 from popbench.text import counted
@@ -91,13 +99,14 @@ def _contrasts(comparison: Mapping[str, Any], rows: Sequence[Mapping[str, Any]],
 
 def _sides(comparison: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], predictor: str, task: str) -> Table:
     unit = next(item["unit"] for item in comparison["predictors"] if item["name"] == predictor)
+    real = scale_of(comparison, predictor) == "real"
     copies = any(row[side]["copy_rate"] is not None for row in rows for side in ("before", "after"))
     table = plain_table(
         f"{task}: before{_ARROW}after",
         [
             ("system", "l"),
             (f"median {unit}", "r"),
-            ("ratio", "r"),
+            ("difference" if real else "ratio", "r"),
             ("invalid", "r"),
             ("compl., %", "r"),
             *([("copies, %", "r")] if copies else []),
@@ -105,7 +114,7 @@ def _sides(comparison: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], pre
     )
     for row in rows:
         before, after = row["before"], row["after"]
-        ratio = row["median_ratio"]
+        ratio = row["median_difference" if real else "median_ratio"]
         table.add_row(
             Text(_system(row)),
             Text(f"{median_interval(before['median'])}\n→ {median_interval(after['median'])}"),

@@ -22,11 +22,13 @@ from popbench.interfaces import LLM, Component, Predictor, VideoGenerator
 from popbench.keys import clip_name
 from popbench.prompting.drafts import split_reasoning
 from popbench.records import (
+    MAX_POPULARITY,
     Answer,
     Clip,
     Completion,
     Failure,
     Request,
+    Scale,
     Score,
     Submitted,
     VideoRequest,
@@ -39,6 +41,8 @@ _REASON = 60
 """The most characters of the reason of a failure, of which boards count each."""
 _JOB_BYTES = 2**16
 """The largest job: what a run has in flight is read whole."""
+MAX_PARTS, _PART = 100, 60
+"""The most parts of a score, and characters of a part's name: tables have a column for each."""
 _WRONG = (ValueError, TypeError, AttributeError, VideoError)
 """Errors of checking and encoding that are the fault of one answer."""
 
@@ -208,7 +212,7 @@ def _checked(
         if isinstance(component, LLM) and isinstance(answer, Completion):
             return _checked_completion(answer)
         if isinstance(component, Predictor) and isinstance(answer, Score):
-            return _checked_score(answer)
+            return _checked_score(answer, component.scale)
         if isinstance(component, VideoGenerator) and isinstance(answer, Clip):
             assert isinstance(request, VideoRequest)
             if answer.path is not None:
@@ -273,18 +277,36 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _checked_score(answer: Score) -> Score:
+def _checked_score(answer: Score, scale: Scale) -> Score:
     try:
-        popularity = float(answer.popularity)
+        value = float(answer.value)
     except (TypeError, ValueError):
-        raise ValueError(f"popularity is {answer.popularity!r}, expected a number") from None
-    if not (math.isfinite(popularity) and popularity > 0):
-        raise ValueError(f"popularity is {popularity}, expected a finite number above 0")
+        raise ValueError(f"popularity is {answer.value!r}, expected a number") from None
+    if scale == "real":
+        if not abs(value) <= MAX_POPULARITY:
+            raise ValueError(f"value is {value}, expected a finite number")
+    elif not (math.isfinite(value) and value > 0):
+        more = ', or scale = "real" for scores of any sign' if math.isfinite(value) else ""
+        raise ValueError(f"popularity is {value}, expected a finite number above 0{more}")
     try:
         extra = json.loads(json.dumps(dict(answer.extra), allow_nan=False))
     except (TypeError, ValueError) as error:
         raise ValueError(f"extra is not JSON: {one_line(str(error))}") from None
-    return replace(answer, popularity=popularity, extra=extra)
+    return replace(answer, value=value, extra=extra, parts=checked_parts(answer.parts))
+
+
+def checked_parts(parts: Any) -> dict[str, float]:
+    """Return the parts of a score as floats; raises ValueError for anything but finite numbers by short names."""
+    if not isinstance(parts, Mapping) or len(parts) > MAX_PARTS:
+        raise ValueError(f"parts are {parts!r:.80}, expected at most {MAX_PARTS} numbers by name")
+    checked: dict[str, float] = {}
+    for name, number in parts.items():
+        if not (isinstance(name, str) and name.strip() == name and name.isprintable() and 0 < len(name) <= _PART):
+            raise ValueError(f"a part is called {name!r:.80}, expected text on one line of at most {_PART} characters")
+        if not isinstance(number, numbers.Real) or isinstance(number, bool) or not abs(float(number)) <= MAX_POPULARITY:
+            raise ValueError(f"part {name!r} is {number!r:.80}, expected a finite number")
+        checked[name] = float(number)
+    return checked
 
 
 def _finished(clip: Clip, path: Path) -> Clip | Failure:

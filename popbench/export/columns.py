@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import GenericAlias
 from typing import Any
 
 from popbench.errors import UsageError, damage
 from popbench.records import JSON, Sample
-from popbench.runs.run_json import read_finished
+from popbench.runs.run_json import read_finished, scale_of
 from popbench.runs.samples import read_jsonl
 from popbench.scores.rows import NameCodes
 from popbench.scores.run_scores import row_of
 from popbench.scores.scores import check_row
 
-COLUMNS: dict[str, type | GenericAlias] = {
+Columns = dict[str, type | GenericAlias]
+COLUMNS: Columns = {
     # What boards are made of.
     "system": str, "task": str, "prompt_id": str, "repeat": int, "category": str, "status": str, "popularity": float,
     # What makes scores comparable. `predictor` is the predictor's fingerprint.
@@ -37,6 +40,9 @@ COLUMNS: dict[str, type | GenericAlias] = {
 }  # fmt: skip
 """Name and type of each column; every value may be null, except those that a score needs."""
 
+PART = "part_"
+"""Before the name of a part, in the name of its column."""
+
 _IDS = ("system", "task", "prompt_id", "category")
 _STAGES = ("llm", "generate", "predict")
 _LARGEST_INTEGER = 2**63 - 1
@@ -45,12 +51,19 @@ ExportRow = dict[str, JSON]
 
 
 class Exported:
-    """The run.json and the samples of a finished run, for an export."""
+    """The run.json and the samples of a finished run, for an export.
+
+    `columns` are those of `COLUMNS`, and what only some runs have: `scale`, and a column for each part of scores.
+    """
 
     def __init__(self, path: Path) -> None:
         """Read run.json; raises UsageError if the run is not finished, or has no scores."""
         self.path = path
         self.run_json = read_finished(path)
+        self.columns = dict(COLUMNS)
+        if self.run_json.get("scales"):
+            self.columns["scale"] = str
+        self.columns |= dict.fromkeys((f"{PART}{name}" for name in part_names(path / "samples.jsonl")), float)
         self._samples_seen: set[int] = set()
         self._systems: NameCodes[str] = NameCodes()
         self._prompts: NameCodes[tuple[str, str]] = NameCodes()
@@ -84,12 +97,14 @@ class Exported:
             raise UsageError(f"{self.path}: {where}, repeat {sample.repeat}: two samples")
         self._samples_seen.add(code)
         for predictor in self.run_json["predictors"]:
-            check_row(row_of(sample, predictor), str(self.path))
+            scale = scale_of(self.run_json, predictor)
+            check_row(row_of(sample, predictor, scale), str(self.path), scale)
 
     def _row(self, sample: Sample, predictor: str) -> ExportRow:
         run_json = self.run_json
         task, mode = run_json["tasks"][sample.task], run_json["modes"].get(sample.mode or "")
-        score = row_of(sample, predictor)
+        scale = scale_of(run_json, predictor)
+        score = row_of(sample, predictor, scale)
         usage, match = sample.usage or {}, sample.match or {}
         row: ExportRow = {
             **{name: getattr(sample, name, None) for name in COLUMNS},
@@ -98,6 +113,7 @@ class Exported:
             "predictor": run_json["predictors"][predictor],
             "predictor_name": predictor,
             "unit": run_json["units"][predictor],
+            "scale": scale,
             "demo": run_json["demo"],
             "task_hash": task["hash"],
             "task_group": task["group"],
@@ -114,7 +130,24 @@ class Exported:
             "output_tokens": usage.get("output"),
             **{f"match_{name}": match.get(name) for name in ("id", "similarity", "popularity")},
         }
-        return {name: _value(name, row[name], kind) for name, kind in COLUMNS.items()}
+        parts = (sample.parts or {}).get(predictor) or {}
+        row |= {name: parts.get(name.removeprefix(PART)) for name in self.columns if name.startswith(PART)}
+        return {name: _value(name, row[name], kind) for name, kind in self.columns.items()}
+
+
+def part_names(samples: Path) -> list[str]:
+    """Return the names of all parts of scores in a samples.jsonl, sorted.
+
+    Lines without parts are not parsed, since an export reads a file of gigabytes a second time for this.
+    """
+    names: set[str] = set()
+    with suppress(OSError), samples.open("rb") as file:  # what is wrong with the file is told by its reader
+        for line in file:
+            if b'"parts":{' in line:
+                with suppress(ValueError, AttributeError):
+                    for parts in json.loads(line)["parts"].values():
+                        names.update(map(whole, parts))
+    return sorted(names)
 
 
 def _value(name: str, value: Any, kind: type | GenericAlias) -> JSON:

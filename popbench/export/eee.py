@@ -24,13 +24,17 @@ from popbench.leaderboard.pairs import LEVEL
 from popbench.leaderboard.results import compute
 from popbench.records import JSON, parts_of
 from popbench.runs.redaction import public
-from popbench.runs.run_json import RunJson
+from popbench.runs.run_json import RunJson, scale_of
 from popbench.scores.eee_files import INSTANCES, SCHEMA_VERSION
 from popbench.scores.run_scores import RunScores
 from popbench.text import counted
 
 _OWNER = "popbench"
 _MEDIAN = "Median over prompts of the popularity that a predictor gives a system's videos; 0 for an invalid sample."
+_REAL_MEDIAN = (
+    "Median over prompts of the score that a predictor gives a system's videos, of any sign; an invalid sample ranks "
+    "below every score."
+)
 _WIN_RATE = (
     "Share of prompts on which a system's video scores higher than another system's, ties half, averaged over the "
     "other systems of the run."
@@ -44,20 +48,27 @@ def write_eee(
     """Write a run's systems into the folder `out`; return the aggregates' paths, and whether the scores are a demo's.
 
     The files lie below data/, as the format has them. `organization` is the evaluator, and `relationship` its relation
-    to the models' developers. Raises UsageError if the run is not finished, if samples are damaged or in error, since
-    the format has no errors, and, unless `force`, if files have other content; RunError if the disk refuses.
+    to the models' developers. Raises UsageError if the run is not finished, if samples are damaged, in error, or
+    invalid on a real scale, for which the format has no score, and, unless `force`, if files have other content;
+    RunError if the disk refuses.
     """
     exported = Exported(run)
     run_json = exported.run_json
     scores = RunScores(run_json, str(run))
-    errors = 0
+    errors = without_number = 0
     for sample, rows in exported.samples():
         scores.add(sample)
         errors += any(row["status"] == "error" for row in rows.values())
+        without_number += any(row["popularity"] is None for row in rows.values())
     if errors:
         raise UsageError(
             f"{run}: {counted(errors, 'sample')} without a result, which the format cannot tell from a score: give the "
             "run's command again to finish it, or export jsonl or parquet"
+        )
+    if without_number:
+        raise UsageError(
+            f"{run}: {counted(without_number, 'invalid sample')} on a real scale, for which the format has no number: "
+            "export jsonl or parquet"
         )
     written: list[Path] = []
     evaluation = _Evaluation(run_json, compute(scores.scores()), organization, relationship)
@@ -187,8 +198,9 @@ class _Evaluation:
     def _of_row(self, row: Mapping[str, JSON]) -> Iterator[dict[str, JSON]]:
         """Yield the statistics of a system's row: its median, and its mean win rate if there are other systems."""
         unit = next(item["unit"] for item in self._results["predictors"] if item["name"] == row["predictor"])
+        real = scale_of(self._run_json, row["predictor"]) == "real"
         metric = {
-            "evaluation_description": _MEDIAN,
+            "evaluation_description": _REAL_MEDIAN if real else _MEDIAN,
             "metric_id": "popbench.median_popularity",
             "metric_name": "Median popularity",
             "metric_kind": "median",
@@ -197,7 +209,7 @@ class _Evaluation:
         }
         median = row["median"]
         score = _score(row, median["value"], (median["low"], median["high"]), "Woodruff")
-        yield self._result(median_id(row["task"], row["predictor"]), row, metric, score)
+        yield self._result(median_id(row["task"], row["predictor"]), row, metric, score, "-Infinity" if real else 0)
         if row["mean_win_rate"] is None:
             return
         opponents = [
@@ -220,7 +232,12 @@ class _Evaluation:
         yield self._result(result_id(row["task"], row["predictor"], "mean_win_rate"), row, metric, score)
 
     def _result(
-        self, name: str, row: Mapping[str, JSON], metric: Mapping[str, JSON], score: Mapping[str, JSON]
+        self,
+        name: str,
+        row: Mapping[str, JSON],
+        metric: Mapping[str, JSON],
+        score: Mapping[str, JSON],
+        least: JSON = 0,
     ) -> dict[str, JSON]:
         predictor = {"predictor": self._run_json["predictors"][row["predictor"]], "predictor_name": row["predictor"]}
         return {
@@ -232,7 +249,7 @@ class _Evaluation:
                 **metric,
                 "lower_is_better": False,
                 "score_type": "continuous",
-                "min_score": 0,
+                "min_score": least,
                 "additional_details": predictor,
             },
             "score_details": score,

@@ -53,7 +53,7 @@ def _half_wins(block: Block, systems: Sequence[str], prompts: Sequence[Any], rep
     chosen = np.ix_(
         _indices(block.systems, systems), _indices(block.prompts, prompts), _indices(block.repeats, repeats)
     )
-    y = stats.pairwise_outcomes(np.asarray(block.values, dtype=np.float64)[chosen])
+    y = stats.pairwise_outcomes(np.asarray(block.values, dtype=np.float64)[chosen], block.scale)
     return np.rint(stats.mean_outcomes(y, len(systems)) * (len(systems) - 1) * 2 * len(repeats))
 
 

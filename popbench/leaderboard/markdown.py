@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from math import floor
+from math import floor, inf
 from typing import Any
 
 from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS, flipped
 from popbench.prompting.originality import COPY
-from popbench.records import parts_of
+from popbench.records import Scale, parts_of
 from popbench.scores.answers import unusable_lines
 from popbench.text import visible
 
@@ -46,11 +46,20 @@ def rate_interval(value: float | None, interval: Sequence[float] | None) -> str:
     return f"{percent(value)} [{percent(interval[0])}, {percent(interval[1])}]"
 
 
+def median_ends(median: Mapping[str, Any]) -> tuple[str, str]:
+    """Show a median, and its interval: `12.1` and `[9.8, 15]`, or `[–]` where there are too few prompts for any.
+
+    On a real scale, where invalid samples have no number, an end that they reach is called `invalid`.
+    """
+    value, low, high = ("invalid" if median[end] is None else number(median[end]) for end in ("value", "low", "high"))
+    if median["high"] is None and (median["value"] is not None or median["low"] is None):
+        return value, "[–]"
+    return value, f"[{low}, {high}]"
+
+
 def median_interval(median: Mapping[str, Any]) -> str:
     """Show a median with its interval: `12.1 [9.8, 15]`."""
-    if median["low"] is None or median["high"] is None:  # too few prompts for any
-        return f"{number(median['value'])} [–]"
-    return f"{number(median['value'])} [{number(median['low'])}, {number(median['high'])}]"
+    return " ".join(median_ends(median))
 
 
 def rank_set(rank: Mapping[str, int] | None) -> str:
@@ -73,7 +82,19 @@ def p_value(p: float) -> str:
 def ranked(results: Mapping[str, Any], predictor: str, task: str) -> list[dict[str, Any]]:
     """Return the systems of one table, best mean win rate first, ties in the order of their ids."""
     rows = [row for row in results["systems"] if (row["predictor"], row["task"]) == (predictor, task)]
-    return sorted(rows, key=lambda row: (-(row["mean_win_rate"] or 0), -row["median"]["value"], row["system"]))
+    return sorted(rows, key=lambda row: (-(row["mean_win_rate"] or 0), -median_place(row), row["system"]))
+
+
+def median_place(row: Mapping[str, Any]) -> float:
+    """Return the median of a system, for sorting: one of None, which is that of invalid samples, is below all."""
+    value = row["median"]["value"]
+    return -inf if value is None else float(value)
+
+
+def scale_of(results: Mapping[str, Any], predictor: str) -> Scale:
+    """Return a predictor's scale."""
+    real = any(item["name"] == predictor and item.get("scale") == "real" for item in results["predictors"])
+    return "real" if real else "positive"
 
 
 def remarks(results: Mapping[str, Any]) -> list[str]:

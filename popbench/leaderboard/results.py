@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from popbench import stats
 from popbench.leaderboard.agreement import agreement
 from popbench.leaderboard.pairs import LEVEL, RESAMPLES, Compared, compare, contrasts, draw, resamples_of, rounded
-from popbench.records import JSON
+from popbench.records import JSON, Scale
 from popbench.scores.rows import ERROR, INVALID
 from popbench.scores.scores import Block, Scores, blocks
 
@@ -39,7 +40,13 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
             )
         ],
         "predictors": [
-            {"name": scores.predictor, "digest": scores.predictor_digest, "unit": scores.unit} for scores in sources
+            {
+                "name": scores.predictor,
+                "digest": scores.predictor_digest,
+                "unit": scores.unit,
+                **({"scale": scores.scale} if scores.scale != "positive" else {}),
+            }
+            for scores in sources
         ],
         "level": LEVEL,
         "resamples": RESAMPLES,
@@ -105,7 +112,7 @@ def _table(scores: Scores, block: Block) -> dict[str, list[Any]]:
     values = np.asarray(block.values, dtype=np.float64)
     strata = strata_of(block)
     table_of = {"task": block.name, "predictor": scores.predictor}
-    y = stats.pairwise_outcomes(values)
+    y = stats.pairwise_outcomes(values, block.scale)
     resamples = draw(strata)
     compared = compare(y, strata, resamples)
     first, second = np.triu_indices(len(block.systems), 1)
@@ -158,8 +165,8 @@ def _systems(
     cell = (system * len(block.prompts) + prompt)[kept]
     compliance = _shares(table.compliance[kept], cell, n_systems, strata)
     copies = _shares(table.copied[kept], cell, n_systems, strata)
-    of_prompts = values.mean(axis=2)
-    medians, by_category = _medians(of_prompts, strata), _by_category(block, of_prompts, strata)
+    of_prompts = block.of_prompts
+    medians, by_category = medians_of(of_prompts, strata, block.scale), _by_category(block, of_prompts, strata)
     return [
         {
             "system": name,
@@ -213,9 +220,13 @@ def _against_others(y: Any, resamples: stats.Resamples, compared: Compared, n_sy
     ]
 
 
-def _medians(values: Any, strata: Any) -> list[dict[str, float | None]]:
-    """Return the median of each system, with its interval if there are enough prompts for one."""
-    columns = [column.tolist() for column in stats.median_intervals(values, strata, LEVEL)]
+def medians_of(values: Any, strata: Any, scale: Scale) -> list[dict[str, float | None]]:
+    """Return the median of each system, with its interval if there are enough prompts for one.
+
+    On a real scale, None is also the end that invalid samples reach: a median of None if they are more than half.
+    """
+    found = stats.median_intervals(values, strata, LEVEL, scale)
+    columns = [[end if math.isfinite(end) else None for end in column.tolist()] for column in found]
     if stats.too_few_for_a_median(values.shape[1], LEVEL):
         return [dict.fromkeys(_ENDS) | {"value": median} for median in columns[0]]
     return [dict(zip(_ENDS, row, strict=True)) for row in zip(*columns, strict=True)]
@@ -227,7 +238,7 @@ def _by_category(block: Block, values: Any, strata: Any) -> list[dict[str, JSON]
     for name in dict.fromkeys(block.categories):
         chosen = names == name
         if chosen.any():
-            medians = _medians(values[:, chosen], strata[chosen])
+            medians = medians_of(values[:, chosen], strata[chosen], block.scale)
             for of_system, median in zip(by_system, medians, strict=True):
                 of_system[str(name)] = {"n": int(chosen.sum()), "median": median}
     return by_system

@@ -76,7 +76,7 @@ _ANSWERS: Mapping[str, Kinds] = {
         "cut": (bool, NoneType),
     },
     "render": {**_COSTS, **_USAGE, "sha256": _TEXT, "bytes": (int,)},
-    "score": {**_COSTS, **_USAGE, "popularity": _NUMBER},
+    "score": {**_COSTS, **_USAGE, "popularity": _NUMBER, "parts": (dict, NoneType)},
 }
 
 
@@ -106,6 +106,9 @@ def _check(kinds: Kinds, values: Mapping[str, JSON]) -> None:
     for name, count in (values.get("usage") or {}).items() if "usage" in kinds else ():
         if type(count) not in _NUMBER:
             raise sqlite3.DatabaseError(f"a row is damaged: its usage has {count!r:.50} of {name!r:.50}")
+    for name, part in (values.get("parts") or {}).items() if "parts" in kinds else ():
+        if type(part) not in _NUMBER or not abs(part) <= MAX_POPULARITY:
+            raise sqlite3.DatabaseError(f"a row is damaged: its part {name!r:.50} is {part!r:.50}")
 
 
 _scan = make_scanner(json.JSONDecoder())  # type: ignore[arg-type]  # as the decoder itself makes it

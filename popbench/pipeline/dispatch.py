@@ -295,7 +295,9 @@ class Dispatcher:
             case Clip():
                 payload |= self._keep(answer)
             case Score():
-                payload |= {"popularity": answer.popularity, "extra": dict(answer.extra)}
+                payload |= {"popularity": answer.value, "extra": dict(answer.extra)}
+                if answer.parts:
+                    payload["parts"] = dict(answer.parts)
         return payload
 
     def _keep(self, clip: Clip) -> dict[str, JSON]:

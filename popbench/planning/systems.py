@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import get_args
 
 from popbench.errors import RunError, UsageError, one_line
 from popbench.keys import digest, score_key, used_key
@@ -12,7 +13,7 @@ from popbench.prompting.drafts import DRAFTS_VERSION
 from popbench.prompting.modes import Mode
 from popbench.prompting.originality import ORIGINALITY_VERSION
 from popbench.prompting.templates import Template
-from popbench.records import JSON, Draft, Message, Prompt
+from popbench.records import JSON, Draft, Message, Prompt, Scale
 from popbench.registry import Resolved
 from popbench.tasks.task import Task
 from popbench.uses import DEFAULT_USES, read_uses, used_values
@@ -153,11 +154,18 @@ class TaskMode(TaskMethod):
 
 
 def as_part(resolved: Resolved) -> Part:
-    """Compute a component's fingerprint, and read what a predictor uses. Raises UsageError if that fails."""
+    """Compute a component's fingerprint, and read what a predictor uses. Raises UsageError if that fails.
+
+    It does so also for a predictor of an unknown scale.
+    """
     try:
         uses = read_uses(resolved.component.uses) if resolved.spec.kind == "predictor" else DEFAULT_USES
     except ValueError as error:
         raise UsageError(f"predictor {resolved.spec.label}: {error}") from error
+    scale = getattr(resolved.component, "scale", "positive")
+    if scale not in get_args(Scale):
+        who = f"{resolved.spec.kind} {resolved.spec.label}"
+        raise UsageError(f"{who}: scale is {scale!r:.50}, expected 'positive' or 'real' (set it in the class)")
     try:
         fingerprint = dict(resolved.component.fingerprint())
         return Part(resolved, fingerprint, digest(fingerprint), uses)

@@ -138,6 +138,7 @@ def _scores(scores: Scores) -> Iterator[dict[str, JSON]]:
             "predictor": scores.predictor_digest,
             "predictor_name": scores.predictor,
             "unit": scores.unit,
+            **({"scale": scores.scale} if scores.scale != "positive" else {}),
             "demo": scores.demo,
             "system_fingerprint": (scores.systems.get(row.system) or {}).get(row.task),
             "mode": mode,

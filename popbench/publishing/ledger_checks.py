@@ -34,7 +34,7 @@ _AGAIN = "give the run's command again, which writes its files anew"
 _MISSING = "not in the ledger"
 _COMPARED = (
     "status", "popularity", "scores", "title", "video_prompt", "video_sha256", "compliance", "originality", "attempts",
-    "usage", "match", "unusable", "remarks", "uncounted",
+    "usage", "match", "unusable", "remarks", "uncounted", "parts",
 )  # fmt: skip
 
 
@@ -185,8 +185,9 @@ def recorded(
                 if score is not None and score.key == used_key(predictor, used):
                     scores[name] = score
         fields = assemble(
-            StageResult(draft.status, draft.value, draft.key, {}), clip or _MISSING, scores, human=system == HUMAN
-        )
+            StageResult(draft.status, draft.value, draft.key, {}), clip or _MISSING, scores, human=system == HUMAN,
+            real=run_json.get("scales") or (),
+        )  # fmt: skip
         samples[sample_id] = make_sample(
             {"system": system, "task": task, "prompt_id": sample_id[0], "repeat": sample_id[1], **fields}
         )

@@ -23,7 +23,7 @@ from popbench.runs.costs import totals
 from popbench.runs.directory import check_free
 from popbench.runs.made_by import makers
 from popbench.runs.redaction import public, public_machine, public_spec, public_text
-from popbench.runs.run_json import RunJson, read_finished
+from popbench.runs.run_json import RunJson, read_finished, scale_of
 from popbench.runs.samples import read_jsonl
 from popbench.scores.board_rules import Predictor, Rules, TaskRule, Terms
 from popbench.scores.run_scores import from_samples
@@ -119,10 +119,20 @@ def rules_of(run: PublishedRun, title: str, description: str, predictor: str | N
         title=title,
         description=description,
         demo=run_json["demo"],
-        predictor=Predictor(name=name, digest=run_json["predictors"][name], unit=run_json["units"][name]),
+        predictor=_predictor(run_json, name),
         tasks=_tasks(run_json),
         repeats=run_json["config"]["repeats"],
         seed=run_json["config"]["seed"],
+    )
+
+
+def _predictor(run_json: RunJson, label: str, name: str | None = None) -> Predictor:
+    """Return a predictor of a run, under the name that a board gives it."""
+    return Predictor(
+        name=name or label,
+        digest=run_json["predictors"][label],
+        unit=run_json["units"][label],
+        scale=scale_of(run_json, label),
     )
 
 
@@ -265,7 +275,7 @@ def submission_of(run: PublishedRun, rules: Rules) -> Submission:
         schema=SCHEMA,
         popbench=run_json["versions"]["popbench"],
         demo=run_json["demo"],
-        predictor=Predictor(name=rules.predictor.name, digest=rules.predictor.digest, unit=run_json["units"][label]),
+        predictor=_predictor(run_json, label, rules.predictor.name),
         tasks={name: task for name, task in _tasks(run_json).items() if name in tasks},
         repeats=run_json["config"]["repeats"],
         seed=run_json["config"]["seed"],
@@ -329,12 +339,12 @@ def _rows(samples: Sequence[Sample], scores: Scores) -> list[SubmittedScore]:
             repeat=row.repeat,
             category=row.category,
             status="ok" if row.status == "ok" else "invalid",
-            popularity=float(row.popularity),
+            popularity=row.popularity,
             compliance=row.compliance,
             originality=sample.originality,
             video_sha256=sample.video_sha256,
         )
         for sample, row in zip(samples, scores.rows, strict=True)
-        if row.popularity is not None
+        if row.status != "error"
     ]
     return sorted(rows, key=lambda row: (row.system, row.task, row.prompt_id, row.repeat))

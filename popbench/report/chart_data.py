@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from math import floor, log10
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import ceil, floor, log10
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from popbench.records import JSON
+from popbench.records import JSON, Scale
 from popbench.report.numbers import popularity, rate
 from popbench.scores.rows import Rows
 
 BINS = 36
+REAL = "_real"
+"""The end of the kinds of charts that have a linear axis on a real scale."""
 _LABEL, _BASE, _TALLEST = 0.22, 0.92, 0.5
 """Fractions of a row's height: the position of its name, its base line, and the height of the tallest bin."""
 _ALONE = 0.68
@@ -22,21 +24,32 @@ _LEAST_SECONDS = 1e-4
 
 
 def scores_by_system(rows: Rows, tasks: Iterable[str]) -> dict[str, NDArray[np.float64]]:
-    """Return the scores of some tasks by system, without zeros, which a log axis cannot show."""
-    chosen = rows.where(rows.of_tasks(tasks) & (rows.popularity > 0))
+    """Return the scores of some tasks by system, without those of invalid samples, which have no place on an axis."""
+    chosen = rows.where(rows.of_tasks(tasks) & rows.has_status("ok"))
     return {system: chosen.popularity[chosen.of_systems([system])] for system in chosen.system_names}
 
 
-def distribution(rows: Sequence[Mapping[str, Any]], scores: Mapping[str, NDArray[np.float64]]) -> dict[str, JSON]:
-    """Return the chart of the medians of `rows`, best first, with histograms of `scores`, if there are any."""
+def distribution(
+    rows: Sequence[Mapping[str, Any]], scores: Mapping[str, NDArray[np.float64]], scale: Scale
+) -> dict[str, JSON]:
+    """Return the chart of the medians of `rows`, best first, with histograms of `scores`, if there are any.
+
+    Its axis is logarithmic; on a real scale, whose scores may be 0 or less, it is linear.
+    """
+    real = scale == "real"
     values = [float(end) for system in scores.values() for end in (system.min(), system.max())]
     for row in rows:
-        values += [value for value in (row["median"][key] for key in ("value", "low", "high")) if value]
+        ends = (row["median"][key] for key in ("value", "low", "high"))
+        values += [value for value in ends if value is not None and (real or value)]
     if not values:
         return {}
     low, high = min(values), max(values)
-    low, high = (low / 2, high * 2) if high / low < 4 else (low / 1.15, high * 1.15)
-    edges = np.geomspace(low, high, BINS + 1)
+    if real:
+        room = 0.05 * (high - low) or 0.5 * (abs(high) or 1)
+        low, high = low - room, high + room
+    else:
+        low, high = (low / 2, high * 2) if high / low < 4 else (low / 1.15, high * 1.15)
+    edges = (np.linspace if real else np.geomspace)(low, high, BINS + 1)
     counts = {
         system: np.histogram(values_of_system, edges)[0] / len(values_of_system)
         for system, values_of_system in scores.items()
@@ -54,15 +67,16 @@ def distribution(rows: Sequence[Mapping[str, Any]], scores: Mapping[str, NDArray
         medians.append(_median_row(row, row_number, _BASE if counts else _ALONE, low))
     intervals = [row for row in medians if row["low"] is not None and row["high"] is not None]
     data = {"bins": bins, "medians": medians, "intervals": intervals}
-    return {"kind": "distribution", "rows": len(rows), "ticks": log_ticks(low, high), "data": data}
+    ticks = linear_ticks(low, high) if real else log_ticks(low, high)
+    return {"kind": f"distribution{REAL * real}", "rows": len(rows), "ticks": ticks, "data": data}
 
 
 def _median_row(row: Mapping[str, Any], row_number: int, base: float, least: float) -> dict[str, JSON]:
     median, shown = row["median"], popularity(row["median"])
-    drawn = {
-        key: None if median[key] is None else max(median[key], least)  # a log axis cannot show 0
-        for key in ("value", "low", "high")
-    }
+    # No axis can show an invalid sample: a log axis has no 0, and on a real scale it is None.
+    drawn = {key: None if median[key] is None else max(median[key], least) for key in ("value", "low", "high")}
+    if median["high"] is not None or median["value"] is None:
+        drawn |= {key: least for key in ("value", "low") if median[key] is None}
     return {
         **drawn,
         "y": row_number + base,
@@ -94,21 +108,27 @@ def contrasts(rows: Sequence[Mapping[str, Any]]) -> dict[str, JSON]:
     return _chart("contrasts", {"rows": bars, "half": [{"x": 50}]}) if bars else {}
 
 
-def sizes(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, JSON]]:
+def sizes(rows: Sequence[Mapping[str, Any]], scale: Scale) -> dict[str, dict[str, JSON]]:
     """Return the charts by the number of references: medians, and win rates over basic."""
     if not rows:
         return {}
+    real = scale == "real"
     medians, rates = [], []
     for row in rows:
         series_of = {"series": row["series"], "k": row["k"]}
         median, over = row["numbers"]
-        if all(median.values()):
+        if all(end is not None and (real or end) for end in median.values()):
             medians.append({**series_of, **median, "tip": f"{row['series']}, {row['k']}: median {row['median'].text}"})
         if over is not None:
             numbers = {key: round(100 * over[key], 2) for key in ("value", "low", "high")}
             rates.append({**series_of, **numbers, "tip": f"{row['series']}, {row['k']}: {row['rate'].text} %"})
     return {
-        "sizes_median": {"kind": "sizes_median", "rows": 0, "ticks": _ticks_of(medians), "data": {"median": medians}},
+        "sizes_median": {
+            "kind": f"sizes_median{REAL * real}",
+            "rows": 0,
+            "ticks": _ticks_of(medians, linear_ticks if real else log_ticks),
+            "data": {"median": medians},
+        },
         "sizes_rate": {"kind": "sizes_rate", "rows": 0, "data": {"rate": rates, "half": [{"x": 50}]}},
     }
 
@@ -127,15 +147,15 @@ def times(rows: Sequence[Mapping[str, Any]]) -> dict[str, JSON]:
                     "name": name, "told": f"{row['median']}, n = {row['n']:,}", "tip": f"{name}: {row['median']}",
                 }
             )  # fmt: skip
-    return {**_chart("stages", {"stages": bars}), "ticks": _ticks_of(bars)} if bars else {}
+    return {**_chart("stages", {"stages": bars}), "ticks": _ticks_of(bars, log_ticks)} if bars else {}
 
 
 def _chart(kind: str, data: dict[str, list[dict[str, JSON]]]) -> dict[str, JSON]:
     return {"kind": kind, "rows": max(len(rows) for rows in data.values()), "data": data}
 
 
-def _ticks_of(rows: Sequence[Mapping[str, Any]]) -> list[float]:
-    return log_ticks(min(row["low"] for row in rows), max(row["high"] for row in rows)) if rows else []
+def _ticks_of(rows: Sequence[Mapping[str, Any]], ticks: Callable[[float, float], list[float]]) -> list[float]:
+    return ticks(min(row["low"] for row in rows), max(row["high"] for row in rows)) if rows else []
 
 
 def log_ticks(low: float, high: float, most: int = 9) -> list[float]:
@@ -148,6 +168,16 @@ def log_ticks(low: float, high: float, most: int = 9) -> list[float]:
         if len(within) <= most:
             break
     return within
+
+
+def linear_ticks(low: float, high: float, most: int = 9) -> list[float]:
+    """Return round numbers within a range for a linear axis, at steps of 1, 2 or 5 times a power of ten."""
+    if not high > low:
+        return [low]
+    least = (high - low) / most
+    power = 10.0 ** floor(log10(least))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least)
+    return [_digits(number * step) for number in range(ceil(low / step), floor(high / step) + 1)]
 
 
 def _digits(value: float) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 
 from popbench import stats
 from popbench.errors import UsageError
+from popbench.leaderboard.markdown import median_place
 from popbench.scores.rows import ERROR
 from popbench.scores.scores import Block, Scores, blocks
 
@@ -54,12 +55,13 @@ def _numbers(block: Block, scores: Scores) -> Iterator[tuple[tuple[str, ...], fl
     rows = scores.table
     rows = rows.where(rows.of_tasks(tasks) & rows.has_status(ERROR))
     errors = Counter(rows.systems.names[code] for code in rows.system.tolist())
-    for system, of_prompts in zip(block.systems, values, strict=True):
-        median = float(np.median(of_prompts.mean(axis=1)))
-        of_system = (len(block.prompts), int((of_prompts == 0).sum()), errors[system], median)
+    invalid = -math.inf if block.scale == "real" else 0
+    for system, of_system_values, of_prompts in zip(block.systems, values, block.of_prompts, strict=True):
+        median = float(np.median(of_prompts))
+        of_system = (len(block.prompts), int((of_system_values == invalid).sum()), errors[system], median)
         for what, number in zip(_OF_SYSTEMS, of_system, strict=True):
             yield (scores.predictor, what, block.name, system), number
-    outcomes = stats.pairwise_outcomes(values)
+    outcomes = stats.pairwise_outcomes(values, block.scale)
     first, second = np.triu_indices(len(block.systems), 1)
     counted = (stats.win_rates(outcomes), *stats.outcome_counts(outcomes))
     for a, b, *numbers in zip(first, second, *(column.tolist() for column in counted), strict=True):
@@ -69,7 +71,7 @@ def _numbers(block: Block, scores: Scores) -> Iterator[tuple[tuple[str, ...], fl
 
 def _written(results: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], float]]:
     for row in results["systems"]:
-        numbers = (row["n"], row["invalid"], row["errors"], row["median"]["value"])
+        numbers = (row["n"], row["invalid"], row["errors"], median_place(row))
         for what, number in zip(_OF_SYSTEMS, numbers, strict=True):
             yield (row["predictor"], what, row["task"], row["system"]), number
     for row in results["pairs"]:

@@ -32,7 +32,8 @@ def gallery(
 ) -> dict[str, Any]:
     """Return the index and the texts of a run's samples; videos have paths relative to the folder of `page`.
 
-    `scores` are flat lists over system, prompt and repeat, with None for missing samples; `texts` has one item for each
+    `scores` are flat lists over system, prompt and repeat, with None for missing samples; of predictors with a `real`
+    scale, False stands for invalid ones. `texts` has one item for each
     prompt. `references` are those whose texts are known; `clips` are the paths of the clips in the page.
     """
     systems = sorted({sample.system for sample in samples})
@@ -41,17 +42,19 @@ def gallery(
     prompt_numbers = {cell: number for number, (cell, _) in enumerate(prompts)}
     number_of = {system: number for number, system in enumerate(systems)}
     cells = len(systems) * len(prompts) * len(repeats)
+    real = [item["name"] for item in predictors if item.get("scale") == "real"]
     scores: dict[str, list[float | None]] = {item["name"]: [None] * cells for item in predictors}
     for sample in samples:
         cell = number_of[sample.system] * len(prompts) + prompt_numbers[sample.task, sample.prompt_id]
         cell = cell * len(repeats) + repeats[sample.repeat]
         for predictor, column in scores.items():
             value = sample.scores.get(predictor)
-            column[cell] = None if value is None else value
+            column[cell] = False if value is None and predictor in real and sample.status != "error" else value
     ordered = sorted(samples, key=lambda s: (s.task, s.prompt_id, s.system, s.repeat))
     return {
         "systems": systems,
         "predictors": {item["name"]: item["unit"] for item in predictors},
+        "real": real,
         "prompts": [[sample.task, sample.prompt_id, sample.prompt, sample.category] for _, sample in prompts],
         "repeats": list(repeats),
         "scores": scores,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from popbench.leaderboard.markdown import number, percent
+from popbench.leaderboard.markdown import median_ends, percent
 
 DASH = "–"
 
@@ -51,11 +51,7 @@ def win_rate(pair: Mapping[str, Any]) -> Shown:
 
 def popularity(median: Mapping[str, Any] | None) -> Shown:
     """Show a median popularity."""
-    if median is None or median["value"] is None:
-        return NOTHING
-    if median["low"] is None or median["high"] is None:  # too few prompts for any
-        return Shown(number(median["value"]), "[–]")
-    return Shown(number(median["value"]), f"[{number(median['low'])}, {number(median['high'])}]")
+    return NOTHING if median is None else Shown(*median_ends(median))
 
 
 def log_odds(value: Mapping[str, Any] | None) -> Shown:

@@ -128,7 +128,11 @@ def _page(results: Mapping[str, Any], title: str, footer: Sequence[str], run: _R
         _draw(view, results, run)
     took = run.survey.took if run else []
     data: dict[str, JSON] = {
-        "specifications": charts.specifications(),
+        "specifications": {
+            kind: specification
+            for kind, specification in charts.specifications().items()
+            if not kind.endswith(chart_data.REAL) or any(view["scale"] == "real" for view in shown)
+        },
         "row": {"usual": charts.ROW, "dense": charts.DENSE_ROW},
         "views": [
             {
@@ -195,9 +199,9 @@ def _draw(view: dict[str, Any], results: Mapping[str, Any], run: _Run | None) ->
     view["sizes"] = sizes(results, run.run_json["modes"], predictor, task) if run else []
     view["scored"] = sum(map(len, scores.values()))
     charts_of_view = {
-        "distribution": chart_data.distribution(rows, scores),
+        "distribution": chart_data.distribution(rows, scores, view["scale"]),
         "contrasts": chart_data.contrasts(contrasts),
-        **chart_data.sizes(view["sizes"]),
+        **chart_data.sizes(view["sizes"], view["scale"]),
     }
     view["charts"] = {name: chart for name, chart in charts_of_view.items() if chart}
 

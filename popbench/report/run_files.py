@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,16 +59,17 @@ def check_results(results: Mapping[str, Any], source: str) -> None:
             raise UsageError(f"{source}: {name} holds what is no JSON object")
     if not results["systems"]:
         raise UsageError(f"{source}: it has no systems")
+    real = [item.get("name") for item in results["predictors"] if item.get("scale") == "real"]
     for row in results["systems"]:
         for field, kind in _ROW.items():
             if not isinstance(row.get(field), kind):
                 raise UsageError(f"{source}: a system's {field} is missing or no {_KINDS[kind]}")
         for end in ("value", "low", "high"):
             number = row["median"].get(end)
-            if number is not None and not _is_popularity(number):
+            if number is not None and not _is_popularity(number, real=row["predictor"] in real):
                 raise UsageError(f"{source}: a system's median is no number that a popularity can be")
 
 
-def _is_popularity(value: JSON) -> bool:
+def _is_popularity(value: JSON, *, real: bool) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and 0 <= value <= MAX_POPULARITY and math.isfinite(value)
+    return is_number and (real or value >= 0) and abs(value) <= MAX_POPULARITY

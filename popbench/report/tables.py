@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import log
 from typing import Any
 
-from popbench.leaderboard.markdown import decided, decides, knows_copies, p_value, percent, ranked, tables
+from popbench.leaderboard.markdown import decided, decides, knows_copies, p_value, percent, ranked, scale_of, tables
 from popbench.leaderboard.pairs import flipped
-from popbench.records import parts_of
+from popbench.records import Scale, parts_of
 from popbench.report.numbers import NOTHING, Shown, brackets, log_odds, popularity, rank, rate, win_rate
 
 MATRIX_LIMIT = 40
@@ -33,10 +33,12 @@ def _view(results: Mapping[str, Any], predictor: str, task: str) -> dict[str, An
     sides = _both_sides(pairs) if len(rows) <= MATRIX_LIMIT else []
     contrasts = [row for row in results["enhancement"] if (row["predictor"], row["task"]) == (predictor, task)]
     unit = next((item["unit"] for item in results["predictors"] if item["name"] == predictor), "popularity")
+    scale = scale_of(results, predictor)
     return {
         "predictor": predictor,
         "task": task,
         "unit": unit,
+        "scale": scale,
         "n": rows[0]["n"],
         "repeats": rows[0].get("repeats", 1),
         "decides": " ".join(filter(None, (decided(results, predictor, task), decides(results, predictor, task)))),
@@ -49,7 +51,7 @@ def _view(results: Mapping[str, Any], predictor: str, task: str) -> dict[str, An
         "n_pairs": len(pairs),
         "sides": [_told(side) for side in sides],
         "contrasts": [_contrast(row) for row in contrasts],
-        "categories": _categories(rows),
+        "categories": _categories(rows, scale),
     }
 
 
@@ -119,13 +121,16 @@ def _contrast(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _categories(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def _categories(rows: Sequence[Mapping[str, Any]], scale: Scale) -> dict[str, Any] | None:
     names = list(rows[0]["by_category"])
     if len(names) < 2:
         return None
+    of_all = [median_of_category["median"] for row in rows for median_of_category in row["by_category"].values()]
+    places = [place for median in of_all if (place := _place(median, scale)) is not None]
+    ends = (min(places, default=0), max(places, default=0))
     return {
         "names": [(name, rows[0]["by_category"][name]["n"]) for name in names],
-        "rows": [(row["system"], list(_medians(row["by_category"], names, *_range(rows)))) for row in rows],
+        "rows": [(row["system"], list(_medians(row["by_category"], names, ends, scale))) for row in rows],
     }
 
 
@@ -134,20 +139,19 @@ TINT = 34
 
 
 def _medians(
-    by_category: Mapping[str, Any], names: Sequence[str], low: float, high: float
+    by_category: Mapping[str, Any], names: Sequence[str], ends: tuple[float, float], scale: Scale
 ) -> Iterator[tuple[Shown, int]]:
-    """Yield each category's median, and its tint: the position of its logarithm in the table's range."""
+    """Yield each category's median, and its tint: its place between the ends of the table."""
+    low, high = ends
     for name in names:
-        value = by_category[name]["median"]["value"] if name in by_category else None
-        part = log(value / low) / log(high / low) if value and high > low else 0
+        place = _place(by_category[name]["median"], scale) if name in by_category else None
+        part = (place - low) / (high - low) if place is not None and high > low else 0
         yield popularity(by_category[name]["median"]) if name in by_category else NOTHING, round(TINT * part)
 
 
-def _range(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
-    values = [
-        value
-        for row in rows
-        for median_of_category in row["by_category"].values()
-        if (value := median_of_category["median"]["value"])
-    ]
-    return min(values, default=1), max(values, default=1)
+def _place(median: Mapping[str, Any], scale: Scale) -> float | None:
+    """Return the place of a median on an axis, logarithmic unless the scale is real; None for one without a place."""
+    value: float | None = median["value"]
+    if scale == "real" or value is None:
+        return value
+    return log(value) if value else None

@@ -19,9 +19,11 @@ _KIND = alt.Scale(domain=["better", "worse", "open"], range=[BETTER, WORSE, OPEN
 def specifications() -> dict[str, dict[str, Any]]:
     """Return the specification of every kind of chart; their data sets are named and come from each view."""
     charts = {
-        "distribution": _distribution(),
+        "distribution": _distribution("log"),
+        "distribution_real": _distribution("linear"),
         "contrasts": _contrasts(),
         "sizes_median": _sizes("median", "log"),
+        "sizes_median_real": _sizes("median", "linear"),
         "sizes_rate": _sizes("rate", "linear"),
         "stages": _stages(),
     }
@@ -66,27 +68,34 @@ def _labels(name: str) -> tuple[Any, Any]:
     )
 
 
-def _log(field: str, title: str = "") -> Any:
-    """Place by a logarithm, with the ticks that the data come with."""
+def _along(field: str, kind: Any = "log", title: str = "") -> Any:
+    """Place by a logarithm, or linearly, with the ticks that the data come with."""
     axis = alt.Axis(title=title, values=alt.ExprRef("ticks"))
-    return alt.X(field, scale=alt.Scale(type="log", nice=False, padding=6), axis=axis)
+    return alt.X(field, scale=alt.Scale(type=kind, nice=False, padding=6, zero=_no_zero(kind)), axis=axis)
 
 
-def _distribution() -> Any:
-    """Histograms on a log axis, one above the other, with the median and its interval under each."""
+def _no_zero(kind: str) -> Any:
+    """A linear axis need not hold 0; a log axis never does."""
+    return False if kind == "linear" else alt.Undefined
+
+
+def _distribution(kind: str) -> Any:
+    """Histograms on one axis, one above the other, with the median and its interval under each."""
     area = (
         _named("bins")
         .mark_area(interpolate="step-after", color=SOFT, fillOpacity=0.28, line=False)
-        .encode(x=_log("x:Q"), y=_rows(), y2="base:Q", detail="system:N")
+        .encode(x=_along("x:Q", kind), y=_rows(), y2="base:Q", detail="system:N")
     )
     base = _named("medians").mark_rule(color=RULE).encode(y=_rows())
     interval = (
-        _named("intervals").mark_rule(color=BETTER, strokeWidth=3).encode(x=_log("low:Q"), x2="high:Q", y=_rows())
+        _named("intervals")
+        .mark_rule(color=BETTER, strokeWidth=3)
+        .encode(x=_along("low:Q", kind), x2="high:Q", y=_rows())
     )
     point = (
         _named("medians")
         .mark_point(filled=True, color=BETTER, size=70, opacity=1)
-        .encode(x=_log("value:Q"), y=_rows(), tooltip=alt.Tooltip("tip:N"))
+        .encode(x=_along("value:Q", kind), y=_rows(), tooltip=alt.Tooltip("tip:N"))
     )
     return alt.layer(base, area, interval, point, *_labels("medians"))
 
@@ -115,7 +124,11 @@ def _sizes(what: str, kind: Any) -> Any:
     x = alt.X("k:O", title="references shown", axis=alt.Axis(labelAngle=0, grid=False))
     offset = alt.XOffset("series:N", scale=alt.Scale(paddingOuter=0.4))
     title = "win rate over basic, %" if what == "rate" else ""
-    domain = alt.Scale(domain=[0, 100]) if what == "rate" else alt.Scale(type=kind, nice=False, padding=12)
+    domain = (
+        alt.Scale(domain=[0, 100])
+        if what == "rate"
+        else alt.Scale(type=kind, nice=False, padding=12, zero=_no_zero(kind))
+    )
     axis = alt.Axis(tickCount=5) if what == "rate" else alt.Axis(values=alt.ExprRef("ticks"))
     y = alt.Y("value:Q", title=title, scale=domain, axis=axis)
     colour = alt.Color("series:N", scale=alt.Scale(range=_SERIES))
@@ -141,11 +154,11 @@ def _stages() -> Any:
     interval = (
         _named("stages")
         .mark_rule(strokeWidth=3, color=SOFT, opacity=0.7)
-        .encode(x=_log("low:Q", title), x2="high:Q", y=_rows())
+        .encode(x=_along("low:Q", title=title), x2="high:Q", y=_rows())
     )
     point = (
         _named("stages")
         .mark_point(filled=True, size=70, opacity=1, color=INK)
-        .encode(x=_log("value:Q", title), y=_rows(), tooltip=alt.Tooltip("tip:N"))
+        .encode(x=_along("value:Q", title=title), y=_rows(), tooltip=alt.Tooltip("tip:N"))
     )
     return alt.layer(interval, point, *_labels("stages"))

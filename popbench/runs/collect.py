@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from popbench.keys import clip_name
@@ -42,6 +42,7 @@ def _collect(
     draft_key, clip_key = samples.stage_keys
     score_keys = [samples.extended(predictor).stage_key("score") for predictor in predictors]
     labels = [predictor.label for predictor in predictors]
+    real = {predictor.label for predictor in predictors if predictor.resolved.component.scale == "real"}
     made_by = {
         "system": samples.method.label if system is None else system.id,
         "llm": None if system is None else system.llm.label,
@@ -61,6 +62,7 @@ def _collect(
             human=system is None,
             cost=_no_cost if system is None else system.llm.cost,
             stop_after=stop_after,
+            real=real,
         )
         yield make_sample(
             {
@@ -87,11 +89,12 @@ def assemble(
     human: bool = False,
     cost: _Cost = _no_cost,
     stop_after: str | None = None,
+    real: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return the fields of a sample that come from its stages; `scores` are by predictor.
 
     A stage without a result is given as the reason for that. `human` says that the draft is a match of the human
-    baseline.
+    baseline. `real` are the predictors with a real scale: they have no score that stands for an invalid sample.
     """
     values: dict[str, Any] = {
         "seconds": {"llm": None, "generate": None, "predict": None},
@@ -106,10 +109,10 @@ def assemble(
     if values["status"] == "ok" and stop_after != "write":
         _add_clip(values, clip)
     if values["status"] == "invalid":  # no predictor has anything to score
-        values["popularity"] = 0.0
-        values["scores"] = dict.fromkeys(scores, 0.0)
+        values["scores"] = {label: None if label in real else 0.0 for label in scores}
+        values["popularity"] = next(iter(values["scores"].values()), 0.0)
     elif values["status"] == "ok" and stop_after is None:
-        _add_scores(values, scores)
+        _add_scores(values, scores, real)
     values["notes"] = tuple(values["notes"])
     return values
 
@@ -164,15 +167,20 @@ def _add_clip(values: dict[str, Any], clip: StageResult | str) -> None:
     _add_costs(values, "generate", clip.payload)
 
 
-def _add_scores(values: dict[str, Any], scores: Mapping[str, StageResult | str]) -> None:
-    """Add every predictor's score: 0 if it finds the sample invalid, None if its score is missing.
+def _add_scores(values: dict[str, Any], scores: Mapping[str, StageResult | str], real: Collection[str]) -> None:
+    """Add every predictor's score, None if it is missing; of a sample that it finds invalid 0, or None if it is `real`.
 
     While one is missing the sample is in error; otherwise its status and popularity are the first predictor's.
     """
+    parts: dict[str, Mapping[str, float]] = {}
     for label, score in scores.items():
         if not isinstance(score, str):
-            values["scores"][label] = score.payload["popularity"] if score.ok else 0.0
+            values["scores"][label] = score.payload["popularity"] if score.ok else None if label in real else 0.0
+            if score.payload.get("parts"):
+                parts[label] = score.payload["parts"]
             _add_costs(values, "predict", score.payload)
+    if parts:
+        values["parts"] = parts
     missing = [score for score in scores.values() if isinstance(score, str)]
     first = next(iter(scores.values()))
     if missing:

@@ -66,7 +66,8 @@ class Run:
     def to_pandas(self) -> pd.DataFrame:
         """Return the samples as a pandas DataFrame, one row each, with a column for each option of what made them.
 
-        These are called `llm_temperature`, `generator_frames` or `mode_k`; options that are not set have none.
+        These are called `llm_temperature`, `generator_frames` or `mode_k`; options that are not set have none. Parts
+        of scores have a column each, called by the predictor and the part: `judge/motion`.
         """
         import pandas as pd
 
@@ -74,7 +75,9 @@ class Run:
         rows = []
         for sample in self.samples():
             made_with = (options[kind].get(getattr(sample, kind), {}) for kind in options)
-            rows.append(as_dict(sample) | {name: value for of in made_with for name, value in of.items()})
+            row = as_dict(sample) | {name: value for of in made_with for name, value in of.items()}
+            parts = row.pop("parts") or {}
+            rows.append(row | {f"{by}/{name}": value for by, of in parts.items() for name, value in of.items()})
         return pd.DataFrame(rows)
 
     def to_dataset(self) -> datasets.Dataset:

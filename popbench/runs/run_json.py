@@ -9,13 +9,14 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NotRequired, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, cast
 
 import pydantic
 from typing_extensions import TypedDict  # pydantic reads no other TypedDict before Python 3.12
 
 from popbench.errors import UsageError, damage
 from popbench.files import read_json
+from popbench.records import Scale
 from popbench.uses import DEFAULT_USES, read_uses
 from popbench.versions import package_versions
 
@@ -120,9 +121,9 @@ class ShardEntry(TypedDict):
 class RunJson(TypedDict):
     """The content of a run.json. Fields that later versions add are kept when it is read.
 
-    `modes`, `predictors` (digests) and `units` are by label, and so is `uses`, of the predictors that see others than
-    title and video. `notes` are by the component's label, `components` by kind and label ("llm shotlist"), and
-    `systems` has a system's fingerprint by task.
+    `modes`, `predictors` (digests), `units` and `scales` (those that are real) are by label, and so is `uses`, of the
+    predictors that see others than title and video. `notes` are by the component's label, `components` by kind and
+    label ("llm shotlist"), and `systems` has a system's fingerprint by task.
     """
 
     schema: int
@@ -138,6 +139,7 @@ class RunJson(TypedDict):
     predictors: dict[str, str]
     units: dict[str, str]
     uses: NotRequired[dict[str, list[str]]]
+    scales: NotRequired[dict[str, Literal["real"]]]
     versions: dict[str, str]
     machine: Machine
     timings: Timings
@@ -202,6 +204,9 @@ def describe(plan: Plan, started: float, seconds: Mapping[str, float] | None = N
     }
     if uses:
         content["uses"] = uses
+    real = [part.label for part in plan.predictors if part.resolved.component.scale == "real"]
+    if real:
+        content["scales"] = dict.fromkeys(real, "real")
     return content
 
 
@@ -209,6 +214,11 @@ def uses_of(run_json: RunJson, predictor: str) -> frozenset[str]:
     """Return what a predictor of a run sees of samples; raises ValueError if run.json names what is not possible."""
     given = run_json.get("uses", {}).get(predictor)
     return DEFAULT_USES if given is None else read_uses(given)
+
+
+def scale_of(run_json: RunJson, predictor: str) -> Scale:
+    """Return the scale of a predictor of the run."""
+    return "real" if predictor in (run_json.get("scales") or {}) else "positive"
 
 
 def _gpus() -> list[str]:

@@ -36,14 +36,14 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("llm", "mode", "generator", "title", "video_prompt", "completion", "reasoning"), _TEXT_OR_NOTHING),
     **dict.fromkeys(("video", "video_sha256", "error"), _TEXT_OR_NOTHING),
     **dict.fromkeys(("popularity", "originality", "cost"), _NUMBER),
-    **dict.fromkeys(("usage", "match"), _OBJECT),
+    **dict.fromkeys(("usage", "match", "parts"), _OBJECT),
     **dict.fromkeys(("scores", "seconds", "peak_memory_mb"), (dict,)),
     **dict.fromkeys(("references", "notes", "unusable", "remarks"), (list,)),
     **dict.fromkeys(("repeat", "attempts", "uncounted"), (int,)),
     "compliance": _FLAG,
 }
 _LISTS = ("references", "notes", "unusable", "remarks")
-_LATER = ("unusable", "remarks", "uncounted")
+_LATER = ("unusable", "remarks", "uncounted", "parts")
 """Fields that are written only if they hold something, so that files of earlier releases stay as they are."""
 _NEEDED = frozenset(
     {"llm", "mode", "generator", "system", "task", "prompt_id", "prompt", "category", "repeat", "status"}
@@ -61,10 +61,16 @@ def _check_types(values: Mapping[str, JSON]) -> None:
     for name in _LISTS:
         if not all(type(item) is str for item in values.get(name, ())):
             raise ValueError(f"{name} is {values[name]!r:.50}, which it cannot be")
-    measured = (values["scores"], values["seconds"], values["peak_memory_mb"], values.get("usage") or {})
-    alone = (values.get(name) for name in ("popularity", "originality", "cost"))
+    measured = (values["seconds"], values["peak_memory_mb"], values.get("usage") or {})
+    alone = (values.get(name) for name in ("originality", "cost"))
     for number in chain(alone, *(of.values() for of in measured)):
         if number is not None and (type(number) not in _NUMBER or not 0 <= number <= MAX_POPULARITY):
+            raise ValueError(f"{number!r:.50} is no number that a sample can have")
+    parts = values.get("parts") or {}
+    for number in chain(
+        (values.get("popularity"),), values["scores"].values(), *(of.values() for of in parts.values())
+    ):
+        if number is not None and (type(number) not in _NUMBER or not abs(number) <= MAX_POPULARITY):
             raise ValueError(f"{number!r:.50} is no number that a sample can have")
 
 

@@ -11,6 +11,7 @@ import yaml
 
 from popbench.errors import UsageError, damage, one_line, unknown
 from popbench.files import read_yaml
+from popbench.records import JSON, Scale
 from popbench.text import counted
 
 FILE = "board.yaml"
@@ -36,11 +37,19 @@ Line = Annotated[str, pydantic.AfterValidator(_one_line)]
 
 
 class Predictor(Strict):
-    """The predictor whose scores are ranked; `digest` is the digest of its fingerprint."""
+    """The predictor whose scores are ranked; `digest` is the digest of its fingerprint. `scale` is written if real."""
 
     name: str
     digest: str
     unit: str
+    scale: Scale = "positive"
+
+    @pydantic.model_serializer(mode="wrap")
+    def _without_default(self, handler: pydantic.SerializerFunctionWrapHandler) -> dict[str, JSON]:
+        content: dict[str, JSON] = handler(self)
+        if self.scale == "positive":
+            del content["scale"]
+        return content
 
 
 class TaskRule(Strict):

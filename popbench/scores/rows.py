@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, overload
 
@@ -20,7 +20,8 @@ _SAID: dict[bool | None, int] = {None: -1, False: 0, True: 1}
 
 @dataclass(frozen=True, slots=True)
 class ScoreRow:
-    """One sample's score by one predictor; `popularity` is None if the status is error.
+    """One sample's score by one predictor; `popularity` is None if the status is error, and if it is invalid on a real
+    scale.
 
     `copied` is whether the draft copies one of the references it was shown; None if it was shown none.
     """
@@ -71,6 +72,7 @@ class Rows(Sequence[ScoreRow]):
         self._system, self._prompt, self._category = array("i"), array("i"), array("i")
         self._repeat, self._popularity = array("q"), array("d")
         self._status, self._compliance, self._copied = array("b"), array("b"), array("b")
+        self._parts: dict[str, array[float]] = {}
         for row in rows:
             self.append(row)
 
@@ -96,6 +98,7 @@ class Rows(Sequence[ScoreRow]):
         popularity: float | None,
         compliance: bool | None,
         copied: bool | None,
+        parts: Mapping[str, float] | None = None,
     ) -> None:
         """Add a row by its values; `prompt` is (task, prompt id). Raises UsageError if the repeat is too large."""
         try:
@@ -109,6 +112,12 @@ class Rows(Sequence[ScoreRow]):
         self._popularity.append(np.nan if popularity is None else popularity)
         self._compliance.append(_SAID[compliance])
         self._copied.append(_SAID[copied])
+        if parts or self._parts:
+            for name in parts or ():
+                if name not in self._parts:
+                    self._parts[name] = array("d", [np.nan]) * (len(self) - 1)
+            for name, column in self._parts.items():
+                column.append((parts or {}).get(name, np.nan))
 
     def __len__(self) -> int:
         return len(self._system)
@@ -129,7 +138,7 @@ class Rows(Sequence[ScoreRow]):
             self._repeat[index],
             self.categories.names[self._category[index]],
             status,
-            None if status == ERROR and value != value else value,
+            None if status != "ok" and value != value else value,
             _said(self._compliance[index]),
             _said(self._copied[index]),
         )
@@ -168,6 +177,15 @@ class Rows(Sequence[ScoreRow]):
     def popularity(self) -> NDArray[np.float64]:
         """Each row's popularity, NaN for none."""
         return np.frombuffer(self._popularity, np.float64)
+
+    @property
+    def part_names(self) -> list[str]:
+        """The parts that any row has, in the order in which they came."""
+        return list(self._parts)
+
+    def part(self, name: str) -> NDArray[np.float64]:
+        """Each row's number of a part, NaN for none."""
+        return np.frombuffer(self._parts[name], np.float64)
 
     @property
     def compliance(self) -> NDArray[np.int8]:
@@ -252,6 +270,9 @@ class Rows(Sequence[ScoreRow]):
             column.frombytes(np.array([number(name) for name in theirs.names], kind)[codes].tobytes())
         for name in ("_repeat", "_popularity", "_compliance", "_copied"):
             getattr(rows, name).extend(getattr(other, name))
+        for name in dict.fromkeys((*self._parts, *other._parts)):
+            columns = (of._parts.get(name) or array("d", [np.nan]) * len(of) for of in (self, other))
+            rows._parts[name] = next(columns) + next(columns)
         return rows
 
     def _columns(self, change: Callable[[array[Any], Any], NDArray[Any]]) -> Rows:
@@ -261,6 +282,7 @@ class Rows(Sequence[ScoreRow]):
         for name, column in list(vars(self).items()):
             if isinstance(column, array):
                 setattr(rows, name, array(column.typecode, change(column, column.typecode).tobytes()))
+        rows._parts = {name: array("d", change(column, "d").tobytes()) for name, column in self._parts.items()}
         return rows
 
 

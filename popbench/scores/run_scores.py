@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from popbench.prompting.originality import is_copy
-from popbench.records import Sample
-from popbench.runs.run_json import RunJson
+from popbench.records import Sample, Scale
+from popbench.runs.run_json import RunJson, scale_of
 from popbench.scores.answers import Answers
 from popbench.scores.remarks import Remarks
 from popbench.scores.rows import Rows, ScoreRow
@@ -20,6 +20,7 @@ class RunScores:
         self._run_json = run_json
         self._source = source
         self._rows = {predictor: Rows() for predictor in run_json["predictors"]}
+        self._scales = {predictor: scale_of(run_json, predictor) for predictor in self._rows}
         self._remarks = Remarks()
         self._answers = Answers()
 
@@ -31,8 +32,9 @@ class RunScores:
         for predictor, rows in self._rows.items():
             popularity = sample.scores.get(predictor)
             rows.add(
-                sample.system, prompt, sample.repeat, sample.category, _status(popularity), popularity,
-                sample.compliance, copied,
+                sample.system, prompt, sample.repeat, sample.category,
+                _status(popularity, sample, self._scales[predictor]), popularity, sample.compliance, copied,
+                (sample.parts or {}).get(predictor),
             )  # fmt: skip
 
     def scores(self, systems: Collection[str] | None = None) -> list[Scores]:
@@ -46,6 +48,7 @@ class RunScores:
                 predictor=predictor,
                 predictor_digest=digest,
                 unit=run_json["units"][predictor],
+                scale=self._scales[predictor],
                 demo=run_json["demo"],
                 rows=rows if systems is None else rows.where(rows.of_systems(systems)),
                 tasks={
@@ -73,11 +76,14 @@ def from_samples(samples: Iterable[Sample], run_json: RunJson, source: str) -> l
     return run_scores.scores()
 
 
-def _status(popularity: float | None) -> str:
+def _status(popularity: float | None, sample: Sample, scale: Scale) -> str:
+    """Return the status of a score. On a real scale a sample without a score is invalid if it is not in error."""
+    if scale == "real":
+        return "ok" if popularity is not None else "error" if sample.status == "error" else "invalid"
     return "error" if popularity is None else "ok" if popularity > 0 else "invalid"
 
 
-def row_of(sample: Sample, predictor: str) -> ScoreRow:
+def row_of(sample: Sample, predictor: str, scale: Scale = "positive") -> ScoreRow:
     """Return a sample's score by one predictor; its status is that of this score, whatever other predictors found."""
     popularity = sample.scores.get(predictor)
     return ScoreRow(
@@ -86,7 +92,7 @@ def row_of(sample: Sample, predictor: str) -> ScoreRow:
         sample.prompt_id,
         sample.repeat,
         sample.category,
-        _status(popularity),
+        _status(popularity, sample, scale),
         popularity,
         sample.compliance,
         is_copy(sample.originality),

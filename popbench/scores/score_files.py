@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from popbench.errors import UsageError, unknown
 from popbench.prompting.originality import is_copy
-from popbench.records import JSON
+from popbench.records import JSON, Scale
 from popbench.scores import eee_files
 from popbench.scores.rows import Rows, ScoreRow
 from popbench.scores.scores import Scores
@@ -26,7 +26,7 @@ ROWS = 5_000_000
 _REQUIRED = ("system", "task", "prompt_id", "popularity")
 _OPTIONAL = ("category", "repeat", "status", "task_hash", "predictor", "compliance", "originality")
 _EXPORTED = (
-    "predictor_name", "unit", "demo", "task_group", "task_prompts", "system_fingerprint", "mode", "mode_name",
+    "predictor_name", "unit", "scale", "demo", "task_group", "task_prompts", "system_fingerprint", "mode", "mode_name",
     "mode_fingerprint",
 )  # fmt: skip
 """More columns that exports have, from a run's run.json."""
@@ -151,6 +151,7 @@ def _scores(path: Path, records: _Placed, form: NumberForm) -> list[Scores]:
     for predictor, scores in by_predictor.items():
         predictor_facts = facts.of("predictor", predictor)
         scores.predictor = predictor_facts["name"] or predictor or "unnamed"
+        scores.scale = predictor_facts["scale"]
         scores.unit, scores.demo = predictor_facts["unit"] or "popularity", predictor_facts["demo flag"]
         for name in scores.tasks:
             task = facts.of("task", name)
@@ -166,7 +167,10 @@ def _learn(facts: _Facts, scores: Scores, row: ScoreRow, texts: Mapping[str, str
         "task", row.task, {"hash": texts["task_hash"] or None, "group": texts["task_group"], "prompts": prompts}
     )
     demo = bool(_truth(texts, "demo", where))  # a row that leaves it out is taken for none
-    predictor_facts = {"name": texts["predictor_name"], "unit": texts["unit"], "demo flag": demo}
+    scale = texts["scale"] or "positive"
+    if scale not in get_args(Scale):
+        raise UsageError(f"{where}: {unknown('scale', scale, get_args(Scale))}")
+    predictor_facts = {"name": texts["predictor_name"], "unit": texts["unit"], "scale": scale, "demo flag": demo}
     facts.learn("predictor", texts["predictor"], predictor_facts)
     facts.learn(f"on task {row.task!r} system", row.system, {"fingerprint": texts["system_fingerprint"]})
     facts.learn("mode", texts["mode"], {"name": texts["mode_name"]})
@@ -232,7 +236,8 @@ def _read_row(record: Mapping[str, Any], where: str, form: NumberForm) -> tuple[
         raise UsageError(f"{where}: {unknown('status', status, ['ok', 'invalid', 'error'])}")
     popularity: float | None = None
     if status != "error" and not texts["popularity"].strip():
-        popularity = 0.0 if status == "invalid" else math.nan
+        invalid = None if texts["scale"] == "real" else 0.0
+        popularity = invalid if status == "invalid" else math.nan
     elif status != "error":
         popularity = _popularity(record.get("popularity"), texts["popularity"], where, form)
     repeat = _whole_number(texts["repeat"] or "0", "repeat", where)

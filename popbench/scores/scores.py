@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popbench.errors import UsageError
-from popbench.records import JSON, MAX_POPULARITY
+from popbench.records import JSON, MAX_POPULARITY, Scale
 from popbench.scores.rows import ERROR, INVALID, Rows, ScoreRow
 from popbench.text import look_alike
 
@@ -44,6 +44,7 @@ class Scores:
     references: list[dict[str, JSON]] = field(default_factory=list)
     """Corpora that references come from: `corpus`, `part`, `videos`, `embedder`."""
     remarks: list[str] = field(default_factory=list)
+    scale: Scale = "positive"
     unusable: dict[str, JSON] = field(default_factory=dict)
     """By system the number of its `answers`, and of those without a usable draft by `reasons`."""
 
@@ -80,6 +81,11 @@ def merge(sources: Sequence[Scores]) -> list[Scores]:
             )  # fmt: skip
             continue
         # A file that does not name its predictor may leave out that it holds demo scores.
+        if first.scale != scores.scale:
+            raise UsageError(
+                f"scores of predictor {scores.predictor!r} are on a {scores.scale} scale in {scores.source}, and on a "
+                f"{first.scale} one in {first.source}: they share no board"
+            )
         if first.demo != scores.demo and not _is_bare(first if scores.demo else scores):
             raise UsageError(f"demo scores and real ones cannot share a board ({first.source} and {scores.source})")
         first.demo = first.demo or scores.demo
@@ -185,7 +191,18 @@ class Block:
     """Of each prompt."""
     repeats: list[int]
     values: NDArray[np.float64]
-    """(systems, prompts, repeats)."""
+    """(systems, prompts, repeats); an invalid sample is 0, on a real scale minus infinity."""
+    scale: Scale = "positive"
+
+    @property
+    def of_prompts(self) -> NDArray[np.float64]:
+        """Each system's score of each prompt: the mean of the repeats, on a real scale their median.
+
+        Minus infinity, which ranks an invalid sample, has a place among values and no mean with them.
+        """
+        of_prompts: NDArray[np.float64]
+        of_prompts = np.median(self.values, axis=2) if self.scale == "real" else self.values.mean(axis=2)
+        return of_prompts
 
 
 def check_systems(all_scores: Sequence[Scores]) -> None:
@@ -202,13 +219,15 @@ def check_systems(all_scores: Sequence[Scores]) -> None:
 def check_rows(scores: Scores) -> None:
     """Raise UsageError if a row is no score, or if two rows are of one sample."""
     rows = scores.table
-    value = rows.popularity
-    wrong = ~(np.isfinite(value) & (value >= 0) & (value <= MAX_POPULARITY)) | (
-        (value == 0) != rows.has_status(INVALID)
-    )
+    value, invalid = rows.popularity, rows.has_status(INVALID)
+    wrong = ~(np.isfinite(value) & (np.abs(value) <= MAX_POPULARITY))
+    if scores.scale == "real":
+        wrong = np.where(invalid, ~np.isnan(value), wrong)
+    else:
+        wrong |= (value < 0) | ((value == 0) != invalid)
     wrong &= ~rows.has_status(ERROR)
     if wrong.any():
-        check_row(rows[int(np.argmax(wrong))], scores.source)
+        check_row(rows[int(np.argmax(wrong))], scores.source, scores.scale)
     codes, first_rows, counts = np.unique(rows.sample_codes(), return_index=True, return_counts=True)
     if len(codes) < len(rows):
         first = int(first_rows[counts > 1].min())
@@ -217,17 +236,26 @@ def check_rows(scores: Scores) -> None:
         raise UsageError(f"{scores.source}: {count} rows for {sample}")
 
 
-def check_row(row: ScoreRow, source: str) -> None:
+def check_row(row: ScoreRow, source: str, scale: Scale = "positive") -> None:
     """Raise UsageError if a row is no score."""
     where = f"{source}: system {row.system!r}, task {row.task!r}, prompt {row.prompt_id!r}"
-    if row.status == "error":
+    if row.status == "error" or (scale == "real" and row.status == INVALID and row.popularity is None):
         return
     if row.popularity is None or not math.isfinite(row.popularity):
         raise UsageError(f"{where}: popularity is {row.popularity}, expected a finite number")
-    if row.popularity < 0:
-        raise UsageError(f"{where}: popularity is {row.popularity:g}, expected no negative number")
-    if row.popularity > MAX_POPULARITY:
+    if row.popularity < 0 and scale != "real":
+        raise UsageError(
+            f"{where}: popularity is {row.popularity:g}, expected no negative number (scores of any sign are on a real "
+            "scale, which a score file says in a column: scale, with the value real)"
+        )
+    if abs(row.popularity) > MAX_POPULARITY:
         raise UsageError(f"{where}: popularity is {row.popularity:g}, expected at most {MAX_POPULARITY:g}")
+    if scale == "real":
+        if row.status == INVALID:
+            raise UsageError(
+                f"{where}: popularity is {row.popularity:g} with status invalid (on a real scale it has none)"
+            )
+        return
     if (row.popularity == 0) != (row.status == "invalid"):
         raise UsageError(f"{where}: popularity is {row.popularity:g} with status {row.status} (0 is for invalid)")
 
@@ -263,7 +291,7 @@ def _block(scores: Scores, name: str, tasks: Sequence[str], *, common: bool) -> 
     rows = scores.table.where(scores.table.of_tasks(tasks))
     category = _categories(rows, scores.source)
     repeats = np.unique(rows.repeat)  # before samples in error are left out: their repeats count as missing
-    rows = rows.where(~np.isnan(rows.popularity))
+    rows = rows.where(~rows.has_status(ERROR))
     if common:  # leaves out repeats that only some systems have, as it does prompts
         for system in systems:
             repeats = np.intersect1d(repeats, rows.repeat[rows.of_systems([system])])
@@ -280,8 +308,12 @@ def _block(scores: Scores, name: str, tasks: Sequence[str], *, common: bool) -> 
     columns = np.array([column_of.get(prompt, -1) for prompt in rows.prompts.names])[rows.prompt]
     lines = np.array([systems.index(system) if system in systems else -1 for system in rows.systems.names])[rows.system]
     kept = columns >= 0
-    values[lines[kept], columns[kept], np.searchsorted(repeats, rows.repeat[kept])] = rows.popularity[kept]
-    return Block(name, systems, prompts, [category[prompt] for prompt in prompts], repeats.tolist(), values)
+    popularity = rows.popularity
+    if scores.scale == "real":
+        popularity = np.where(rows.has_status(INVALID), -np.inf, popularity)
+    values[lines[kept], columns[kept], np.searchsorted(repeats, rows.repeat[kept])] = popularity[kept]
+    categories = [category[prompt] for prompt in prompts]
+    return Block(name, systems, prompts, categories, repeats.tolist(), values, scores.scale)
 
 
 def _categories(rows: Rows, source: str) -> dict[tuple[str, str], str]:

@@ -23,8 +23,8 @@ from popbench.files import read_json, read_text
 from popbench.prompting.originality import is_copy
 from popbench.records import JSON
 from popbench.scores.board_rules import INNER, Strict, Terms, mistake
-from popbench.scores.rows import Rows
-from popbench.scores.scores import Scores
+from popbench.scores.rows import Rows, ScoreRow
+from popbench.scores.scores import Scores, check_row
 
 SCHEMA: Literal[1] = 1
 _NAME_LENGTH = 60
@@ -32,7 +32,10 @@ _MARKS = {"schema", "sha256", "rows"}
 
 
 class SubmittedScore(Strict):
-    """The score of one sample. `originality` is as in samples.jsonl; the clip's hash is None if there was no clip."""
+    """The score of one sample. `originality` is as in samples.jsonl; the clip's hash is None if there was no clip.
+
+    An invalid sample has popularity 0, and none on a real scale.
+    """
 
     system: str
     task: str
@@ -40,7 +43,7 @@ class SubmittedScore(Strict):
     repeat: int = pydantic.Field(ge=0)
     category: str
     status: Literal["ok", "invalid"]
-    popularity: float = pydantic.Field(ge=0, allow_inf_nan=False)
+    popularity: float | None = pydantic.Field(default=None, allow_inf_nan=False)
     compliance: bool | None = None
     originality: float | None = pydantic.Field(default=None, ge=0, le=1)
     video_sha256: str | None = pydantic.Field(default=None, pattern=r"^[0-9a-f]{64}$")
@@ -138,6 +141,7 @@ class Submission(Terms):
             predictor=self.predictor.name,
             predictor_digest=self.predictor.digest,
             unit=self.predictor.unit,
+            scale=self.predictor.scale,
             demo=self.demo,
             rows=rows,
             tasks={
@@ -255,9 +259,10 @@ def read_submission(path: Path, *, named: bool = True) -> Submission:
         raise UsageError(f"{path}: {mistake(error, _MODELS)}") from None
     submission._read = sha256
     for row in submission.rows:
-        if (row.popularity == 0) != (row.status == "invalid"):
-            where = f"system {row.system!r}, task {row.task!r}, prompt {row.prompt_id!r}"
-            raise UsageError(f"{path}: {where}: popularity is {row.popularity:g} with status {row.status}")
+        check_row(
+            ScoreRow(row.system, row.task, row.prompt_id, row.repeat, row.category, row.status, row.popularity),
+            str(path), submission.predictor.scale,
+        )  # fmt: skip
     if named and path.name != (name := name_of(submission, sha256)):
         raise UsageError(f"{path}: was renamed: a submission with this content is called {name}")
     return submission

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+Scale: TypeAlias = Literal["positive", "real"]
+"""What popularity may be: numbers of at least 0, or any; `popbench.records` has it for the rest of popbench."""
 Floats = NDArray[np.floating[Any]]
 Float64s = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def popularity(values: ArrayLike, axes: tuple[str, ...]) -> Float64s:
-    """Return `values` as float64 if it has these axes, is not empty, and is finite and >= 0 throughout."""
+def popularity(values: ArrayLike, axes: tuple[str, ...], scale: Scale = "positive") -> Float64s:
+    """Return `values` as float64 if it has these axes, is not empty, and is finite and >= 0 throughout.
+
+    On a real scale, values are finite or minus infinity.
+    """
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != len(axes):
         raise ValueError(f"popularity needs the axes ({', '.join(axes)}), got the shape {array.shape}")
     if array.size == 0:
         raise ValueError(f"popularity is empty: its shape ({', '.join(axes)}) is {array.shape}")
-    bad = ~(np.isfinite(array) & (array >= 0))
+    real = scale == "real"
+    bad = ~(array < np.inf) if real else ~(np.isfinite(array) & (array >= 0))
     if bad.any():
         index = tuple(int(i) for i in np.argwhere(bad)[0])
         where = ", ".join(f"{axis[:-1]} {i}" for axis, i in zip(axes, index, strict=True))
-        raise ValueError(f"popularity must be finite and >= 0, got {array[index]} at {where}")
+        expected = "finite, or minus infinity for an invalid sample" if real else "finite and >= 0"
+        raise ValueError(f"popularity must be {expected}, got {array[index]} at {where}")
     return array
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, betaincinv
 
 from . import _arrays
-from ._arrays import Float64s, Floats, Ints
+from ._arrays import Float64s, Floats, Ints, Scale
 
 
 def proportion_interval(k: int, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -76,7 +76,9 @@ def korn_graubard(y: ArrayLike, strata: ArrayLike, level: float = 0.95) -> tuple
     return _clopper_pearson(theta, n_eff, level)
 
 
-def median_interval(values: ArrayLike, strata: ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
+def median_interval(
+    values: ArrayLike, strata: ArrayLike, level: float = 0.95, scale: Scale = "positive"
+) -> tuple[float, float, float]:
     """Median popularity with Woodruff's interval, by inverting tests so that it holds with ties.
 
         low  = the smallest observed v with 1/2 at most the upper end of the Korn-Graubard interval of P(X <= v)
@@ -91,6 +93,7 @@ def median_interval(values: ArrayLike, strata: ArrayLike, level: float = 0.95) -
             sample. With repeats, each prompt's mean.
         strata: one integer label per prompt, shape (prompts,).
         level: confidence level.
+        scale: with "real", values may have any sign, and minus infinity stands for an invalid sample.
 
     Returns:
         (median, low, high) in the unit of the values; low <= median <= high, and both ends are
@@ -103,18 +106,20 @@ def median_interval(values: ArrayLike, strata: ArrayLike, level: float = 0.95) -
     Source: Woodruff 1952, Journal of the American Statistical Association 47; Francisco and Fuller 1991, Annals of
         Statistics 19.
     """
-    x = _arrays.popularity(values, ("prompts",))
-    median, low, high = median_intervals(x[np.newaxis], strata, level)
+    x = _arrays.popularity(values, ("prompts",), scale)
+    median, low, high = median_intervals(x[np.newaxis], strata, level, scale)
     return float(median[0]), float(low[0]), float(high[0])
 
 
-def median_intervals(values: ArrayLike, strata: ArrayLike, level: float = 0.95) -> tuple[Float64s, Float64s, Float64s]:
+def median_intervals(
+    values: ArrayLike, strata: ArrayLike, level: float = 0.95, scale: Scale = "positive"
+) -> tuple[Float64s, Float64s, Float64s]:
     """Return what `median_interval` returns, for many systems: values (systems, prompts) give arrays (systems,).
 
     Raises:
         ValueError: as `median_interval`.
     """
-    x = _arrays.popularity(values, ("systems", "prompts"))
+    x = _arrays.popularity(values, ("systems", "prompts"), scale)
     n = x.shape[1]
     codes, alpha = _arrays.strata_codes(strata, n), _arrays.tail(level)
     # The effective sample size is at least n/2, so no value further from the median than this can be an end.

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _arrays
-from ._arrays import Float64s, Floats, Ints
+from ._arrays import Float64s, Floats, Ints, Scale
 
 
-def pairwise_outcomes(values: ArrayLike) -> Floats:
+def pairwise_outcomes(values: ArrayLike, scale: Scale = "positive") -> Floats:
     """Compare every two systems on every prompt.
 
     For the pair (a, b), a < b, on prompt i
@@ -21,6 +21,7 @@ def pairwise_outcomes(values: ArrayLike) -> Floats:
     Args:
         values: popularity x, shape (systems, prompts, repeats), in any unit, >= 0; 0 stands for an
             invalid sample, which loses to every valid one and ties with another invalid one.
+        scale: with "real", values may have any sign, and minus infinity stands for an invalid sample.
 
     Returns:
         y, shape (pairs, prompts): the unordered pairs in the order of `np.triu_indices`, none for
@@ -30,7 +31,7 @@ def pairwise_outcomes(values: ArrayLike) -> Floats:
     Raises:
         ValueError: if a value is NaN, infinite or negative, or an axis is missing or empty.
     """
-    x = _arrays.popularity(values, ("systems", "prompts", "repeats"))
+    x = _arrays.popularity(values, ("systems", "prompts", "repeats"), scale)
     n_systems, n_prompts, n_repeats = x.shape
     power_of_two = n_repeats & (n_repeats - 1) == 0
     exact = power_of_two and 2 * n_repeats * n_prompts < 2**24

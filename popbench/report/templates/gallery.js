@@ -120,7 +120,7 @@
     const value = samples.score(view().predictor, system, state.prompt, state.repeat);
     const line = make("p", { className: "score" });
     if (value === null) line.append(make("span", { className: "bad-status" }, "no result"));
-    else if (value === 0) line.append(make("b", {}, "0"), make("span", { className: "bad-status" }, "invalid"));
+    else if (samples.isInvalid(view().predictor, value)) line.append(make("b", {}, value === 0 ? "0" : ""), make("span", { className: "bad-status" }, "invalid"));
     else line.append(make("b", {}, numeral(value)), make("span", { className: "unit" }, samples.predictors[view().predictor]));
     if (state.a !== state.b && outcome(state.prompt) === side) line.append(make("span", { className: "won" }, "higher"));
     return line;
@@ -155,11 +155,13 @@
     if ($("everyone").open) everyone();
   };
 
+  const place = (value) => Math.max(value ?? -Infinity, -Number.MAX_VALUE);
+
   const everyone = () => {
     const predictor = view().predictor;
     const rows = samples.systems
       .map((system) => [system, samples.score(predictor, system, state.prompt, state.repeat)])
-      .sort((x, y) => (y[1] ?? -1) - (x[1] ?? -1));
+      .sort((x, y) => place(y[1]) - place(x[1]));
     const body = make("tbody");
     for (const [system, value] of rows) {
       const pick = (side) => {
@@ -168,7 +170,7 @@
         return button;
       };
       const name = make("th", { scope: "row" }, label(system));
-      const told = value === null ? "no result" : value === 0 ? "invalid" : numeral(value);
+      const told = value === null ? "no result" : samples.isInvalid(predictor, value) ? "invalid" : numeral(value);
       body.append(make("tr", {}, name, make("td", { className: "count" }, told), make("td", {}, pick("a"), " ", pick("b"))));
     }
     const heads = ["System", samples.predictors[predictor], "Show as"].map((text, column) =>

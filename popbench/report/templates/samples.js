@@ -7,7 +7,11 @@ popbench.samples = (() => {
   const unpacked = new Map();
 
   const at = (system, prompt, repeat) => (index.get(system) * all.prompts.length + prompt) * all.repeats.length + repeat;
-  const score = (predictor, system, prompt, repeat) => all.scores[predictor][at(system, prompt, repeat)];
+  const score = (predictor, system, prompt, repeat) => {
+    const value = all.scores[predictor][at(system, prompt, repeat)];
+    return value === false ? -Infinity : value; // an invalid sample on a real scale, where 0 is a score
+  };
+  const isInvalid = (predictor, value) => value === (all.real.includes(predictor) ? -Infinity : 0);
 
   const unpack = async (text) => {
     const bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
@@ -30,10 +34,10 @@ popbench.samples = (() => {
     if (x === null || y === null) return "error";
     return x === y ? "tie" : x > y ? "a" : "b";
   };
-  const invalid = (predictor, system, prompt, repeat) => score(predictor, system, prompt, repeat) === 0;
+  const invalid = (predictor, system, prompt, repeat) => isInvalid(predictor, score(predictor, system, prompt, repeat));
 
   const clips = () => blob("clips");
   const source = (path) => (all.embedded.length && Object.hasOwn(clips(), path) ? `data:video/mp4;base64,${clips()[path]}` : all.folder + path);
 
-  return { ...all, compare, invalid, score, source, texts };
+  return { ...all, compare, invalid, isInvalid, score, source, texts };
 })();
