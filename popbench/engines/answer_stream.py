@@ -11,6 +11,7 @@ import math
 import numbers
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -198,7 +199,10 @@ def _checked(
 
 
 def _failed(answer: Any, who: str, error: BaseException) -> Failure:
-    return Failure(answer.id, f"{who}: {one_line(str(error) or repr(error))}")
+    usage = None
+    with suppress(AttributeError, ValueError):  # what is wrong may have been paid for
+        usage = _checked_usage(answer.usage)
+    return Failure(answer.id, f"{who}: {one_line(str(error) or repr(error))}", usage=usage)
 
 
 def _checked_costs(answer: Any) -> Any:
@@ -285,4 +289,4 @@ def _rendered(clip: Clip, request: VideoRequest, workspace: Path, who: str, make
 
 
 def _black(clip: Clip) -> Failure:
-    return Failure(clip.id, BLACK, True, clip.seconds, clip.peak_memory_mb, clip.notes)
+    return Failure(clip.id, BLACK, True, clip.seconds, clip.peak_memory_mb, clip.notes, usage=clip.usage)

@@ -48,6 +48,9 @@ class Run:
     finished: bool = True
     """Whether the command came to its end; False for a run that `popbench.load` found at work, or killed."""
 
+    over_budget: str = ""
+    """What `max_cost` left undone, in one line; empty if it stopped nothing."""
+
     @property
     def complete(self) -> bool:
         """Whether every sample has a result."""
