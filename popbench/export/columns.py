@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import GenericAlias
 from typing import Any
 
 from popbench.errors import UsageError, damage
+from popbench.files import read_lines
 from popbench.records import JSON, Sample
 from popbench.runs.run_json import read_finished
 from popbench.runs.samples import read_jsonl
@@ -16,7 +18,10 @@ from popbench.scores.rows import NameCodes
 from popbench.scores.run_scores import row_of
 from popbench.scores.scores import check_row
 
-COLUMNS: dict[str, type | GenericAlias] = {
+Columns = dict[str, type | GenericAlias]
+"""Types by name."""
+
+COLUMNS: Columns = {
     # What boards are made of.
     "system": str, "task": str, "prompt_id": str, "repeat": int, "category": str, "status": str, "popularity": float,
     # What makes scores comparable. `predictor` is the predictor's fingerprint.
@@ -37,6 +42,11 @@ COLUMNS: dict[str, type | GenericAlias] = {
 }  # fmt: skip
 """Name and type of each column; every value may be null, except those that a score needs."""
 
+COSTS: Columns = {"cost_generate": float, "cost_predict": float}
+"""Columns of runs in which the cost of clips or scores is told of."""
+_COSTS_TOLD = '"costs":{'
+"""This is in no text of a line of samples.jsonl, where quotes are escaped."""
+
 _IDS = ("system", "task", "prompt_id", "category")
 _STAGES = ("llm", "generate", "predict")
 _LARGEST_INTEGER = 2**63 - 1
@@ -51,6 +61,10 @@ class Exported:
         """Read run.json; raises UsageError if the run is not finished, or has no scores."""
         self.path = path
         self.run_json = read_finished(path)
+        self.columns = COLUMNS
+        with suppress(OSError, ValueError):  # told when the samples are read
+            if any(_COSTS_TOLD in line for line in read_lines(path / "samples.jsonl")):
+                self.columns = COLUMNS | COSTS
         self._samples_seen: set[int] = set()
         self._systems: NameCodes[str] = NameCodes()
         self._prompts: NameCodes[tuple[str, str]] = NameCodes()
@@ -92,7 +106,7 @@ class Exported:
         score = row_of(sample, predictor)
         usage, match = sample.usage or {}, sample.match or {}
         row: ExportRow = {
-            **{name: getattr(sample, name, None) for name in COLUMNS},
+            **{name: getattr(sample, name, None) for name in self.columns},
             "status": score.status,
             "popularity": score.popularity,
             "predictor": run_json["predictors"][predictor],
@@ -112,9 +126,10 @@ class Exported:
             **{f"peak_memory_mb_{stage}": sample.peak_memory_mb.get(stage) for stage in _STAGES},
             "input_tokens": usage.get("input"),
             "output_tokens": usage.get("output"),
+            **{f"cost_{stage}": sample.costs.get(stage) for stage in ("generate", "predict")},
             **{f"match_{name}": match.get(name) for name in ("id", "similarity", "popularity")},
         }
-        return {name: _value(name, row[name], kind) for name, kind in COLUMNS.items()}
+        return {name: _value(name, row[name], kind) for name, kind in self.columns.items()}
 
 
 def _value(name: str, value: Any, kind: type | GenericAlias) -> JSON:

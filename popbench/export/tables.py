@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from popbench.export.columns import COLUMNS, Exported, ExportRow
+from popbench.export.columns import Columns, Exported, ExportRow
 from popbench.export.staged_files import staged
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def write_table(run: Path, form: str, out: Path, *, force: bool = False) -> tupl
     rows = (row for _, by_predictor in exported.samples() for row in by_predictor.values())
     with staged(force=force) as files:
         partial = files.add(out)
-        count = (_jsonl if form == "jsonl" else _parquet)(rows, partial)
+        count = _jsonl(rows, partial) if form == "jsonl" else _parquet(rows, partial, exported.columns)
     return count, exported.run_json["demo"]
 
 
@@ -41,7 +41,7 @@ def _jsonl(rows: Iterable[ExportRow], path: Path) -> int:
     return count
 
 
-def _parquet(rows: Iterable[ExportRow], path: Path) -> int:
+def _parquet(rows: Iterable[ExportRow], path: Path, columns: Columns) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -52,7 +52,7 @@ def _parquet(rows: Iterable[ExportRow], path: Path) -> int:
         bool: pa.bool_(),
         list[str]: pa.list_(pa.string()),
     }
-    schema = pa.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
+    schema = pa.schema([(name, types[kind]) for name, kind in columns.items()])
     count = 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for group in _groups(rows):

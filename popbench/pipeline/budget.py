@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from popbench.ledger.ledger import Ledger
+from popbench.ledger.sums import usage_of
 from popbench.pipeline.queues import WorkQueue
 from popbench.planning.plan import Plan
 from popbench.planning.systems import Part
@@ -58,7 +59,7 @@ class Budget:
         self._parked = 0
         used = ledger.used()
         for part in (*plan.llms, *plan.generators, *plan.predictors):  # equal ones share what they cost
-            usage = {kind: number for of, kind, number in used if of == part.digest}
+            usage = usage_of(part.resolved.spec.kind, part.digest, used)
             earlier = part.cost(usage) if usage else None
             self._components[part.digest] = _Component(part.estimate(1), earlier, _is_remote(part))
         self.spent = sum(component.earlier or 0.0 for component in self._components.values())

@@ -50,7 +50,6 @@ class _Batch:
     paused: bool = False
     spent: bool = False
 
-
     def take_again(self) -> list[WorkItem]:
         """Return the items to be asked again, which are then no longer kept."""
         again, self.again = self.again, []

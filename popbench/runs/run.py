@@ -77,14 +77,14 @@ class Run:
         rows = []
         for sample in self.samples():
             made_with = (options[kind].get(getattr(sample, kind), {}) for kind in options)
-            rows.append(as_dict(sample) | {name: value for of in made_with for name, value in of.items()})
+            rows.append(_row(sample) | {name: value for of in made_with for name, value in of.items()})
         return pd.DataFrame(rows)
 
     def to_dataset(self) -> datasets.Dataset:
         """Return the samples as a `datasets.Dataset`, one row each; `scores` and the like stay structs."""
         import datasets
 
-        return datasets.Dataset.from_list([as_dict(sample) for sample in self.samples()])
+        return datasets.Dataset.from_list([_row(sample) for sample in self.samples()])
 
     def _repr_html_(self) -> str:
         """Show the run in a notebook: its state, its systems, and clips of one prompt side by side."""
@@ -94,6 +94,14 @@ class Run:
         summary = f"{state}, {counted(self.n, 'sample')}{invalid}{errors}" + ("; demo scores" if self.demo else "")
         samples = self.samples() if (self.path / "samples.jsonl").exists() else iter(())
         return run_html(self.path, summary, self.results, samples)
+
+
+def _row(sample: Sample) -> dict[str, JSON]:
+    """Return a sample's fields; without `costs` where these say nothing, which would be a struct without fields."""
+    row = as_dict(sample)
+    if not row["costs"]:
+        del row["costs"]
+    return row
 
 
 def _options(path: Path) -> dict[str, dict[str | None, dict[str, JSON]]]:
