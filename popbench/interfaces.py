@@ -90,7 +90,17 @@ class Component:
         return Needs()
 
     def cost(self, usage: Mapping[str, float]) -> float | None:  # noqa: ARG002 - for those who know
-        """Return what calls with this usage cost together, in USD; None if prices are unknown."""
+        """Return what calls with this usage cost together, in USD; None if prices are unknown.
+
+        `usage` is that of one call, or the sum of several; kinds that sum to 0 may be missing.
+        """
+        return None
+
+    def estimate(self, requests: int) -> float | None:  # noqa: ARG002 - for those who know
+        """Return what so many requests cost at most, in USD; None if that is unknown.
+
+        `--dry-run` shows it, and `--max-cost` reserves the estimate of one request for each that is not answered yet.
+        """
         return None
 
     def close(self) -> None:

@@ -287,7 +287,9 @@ class Sample:
     prices. `originality` is 1 - the highest similarity of title or text to a reference that was shown, None without
     references. `match` is the published video of the human baseline, None for other systems. `unusable` holds the
     reason of each of the `attempts` that gave no usable draft, `remarks` what boards count of the LLM's answers.
-    `usage` is that of all attempts but `uncounted` ones; without `usage`, that of none is known.
+    `usage` is that of all attempts but `uncounted` ones; without `usage`, that of none is known. `costs` is in USD,
+    keyed `llm`, `generate`, `predict` (of all predictors), None where it is unknown; it is empty where neither the
+    generator nor a predictor says what it took.
     """
 
     system: str
@@ -323,3 +325,4 @@ class Sample:
     remarks: tuple[str, ...] = ()
     uncounted: int = 0
     parts: Mapping[str, Mapping[str, float]] | None = None
+    costs: Mapping[str, float | None] = field(default_factory=dict)

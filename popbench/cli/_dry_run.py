@@ -12,6 +12,7 @@ import click
 from popbench.planning.plan import Plan
 from popbench.progress.console import make_console, tell
 from popbench.runs.cost_estimate import CHARS_PER_TOKEN, OUTPUT_TOKENS, estimate
+from popbench.runs.costs import MADE, named
 from popbench.runs.directory import run_path
 from popbench.runs.preflight import ComponentWork, count_work, missing
 from popbench.runs.upgrades import upgrades
@@ -35,7 +36,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> int:
                 for item in work
             ],
             "disk_mb": _disk_mb(work, path),
-            "costs": estimate(plan, path),
+            "costs": estimate(plan, path, work),
             "made_again": upgrades(plan, path),
             "corpus_ready": None if plan.corpus is None else plan.retriever.ready,
             "missing": lacks,
@@ -88,7 +89,7 @@ def _show(plan: Plan, path: Path, work: Sequence[ComponentWork]) -> None:
             "Disk for clips: " + ("known once a clip is there" if disk is None else f"about {disk:g} MB more"),
             **plain,
         )
-    for row in estimate(plan, path):
+    for row in estimate(plan, path, work):
         console.print(_cost(row), **plain)
     for line in upgrades(plan, path):
         console.print(line, style="yellow", **plain)
@@ -100,14 +101,21 @@ def _show(plan: Plan, path: Path, work: Sequence[ComponentWork]) -> None:
 
 
 def _cost(row: Mapping[str, Any]) -> str:
+    kind, label = named(row)
+    made = MADE[kind]
+    who, number = f"{made.capitalize()}s by {label}", counted(row[f"{made}s"], made)
+    if row["cost"] is None:
+        return f"{who}: unknown cost for {number}"
+    if kind != "llm":
+        basis = "from finished calls" if row["measured"] else f"by the {kind}'s own estimate"
+        return f"{who}: about {dollars(row['cost'])} more for {number} ({basis})"
     basis = (
         "from finished calls"
         if row["measured"]
         else f"guessed until drafts of every mode are finished: {CHARS_PER_TOKEN} characters a token, "
         f"{OUTPUT_TOKENS[False]} to {OUTPUT_TOKENS[True]} output tokens an answer; models that think write far more"
     )
-    what = f"{counted(row['drafts'], 'draft')}, {tokens(row['usage'])}"
-    return f"Drafts by {row['llm']}: about {dollars(row['cost'])} more for {what} ({basis})"
+    return f"{who}: about {dollars(row['cost'])} more for {number}, {tokens(row['usage'])} ({basis})"
 
 
 def _show_prompt(plan: Plan, console: Any, plain: dict[str, Any]) -> None:

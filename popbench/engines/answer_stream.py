@@ -11,6 +11,7 @@ import math
 import numbers
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -225,7 +226,10 @@ def _checked(
 
 
 def _failed(answer: Any, who: str, error: BaseException, *, keeps_job: bool = False) -> Failure:
-    return Failure(answer.id, f"{who}: {one_line(str(error) or repr(error))}", keeps_job=keeps_job)
+    usage = None
+    with suppress(AttributeError, ValueError):  # what is wrong may have been paid for
+        usage = _checked_usage(answer.usage)
+    return Failure(answer.id, f"{who}: {one_line(str(error) or repr(error))}", usage=usage, keeps_job=keeps_job)
 
 
 def _checked_costs(answer: Any) -> Any:
@@ -330,4 +334,4 @@ def _rendered(clip: Clip, request: VideoRequest, workspace: Path, who: str, make
 
 
 def _black(clip: Clip) -> Failure:
-    return Failure(clip.id, BLACK, True, clip.seconds, clip.peak_memory_mb, clip.notes)
+    return Failure(clip.id, BLACK, True, clip.seconds, clip.peak_memory_mb, clip.notes, usage=clip.usage)

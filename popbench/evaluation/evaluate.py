@@ -6,11 +6,13 @@ import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from popbench.errors import RunError, UsageError, one_line
 from popbench.evaluation.finish import finish
 from popbench.interfaces import Component, Engine
+from popbench.pipeline.budget import Budget
 from popbench.pipeline.human_baseline import Match, find_matches
 from popbench.pipeline.ledger_view import LedgerView
 from popbench.pipeline.pipeline import Pipeline
@@ -26,6 +28,7 @@ from popbench.runs.run import Run
 from popbench.runs.run_json import FILE, describe
 from popbench.runs.upgrades import upgrades
 from popbench.specs import parse_spec
+from popbench.text import counted, dollars
 
 Given = str | Component | type[Component]
 Specs = Given | Sequence[Given] | None
@@ -51,6 +54,7 @@ def evaluate(
     engine: str | None = None,
     concurrency: int | None = None,
     stop_after: str | None = None,
+    max_cost: float | None = None,
     config: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Run:
@@ -75,7 +79,7 @@ def evaluate(
         "predictor": _specs("predictor", predictor), "corpus": _specs("corpus", corpus),
         "embedder": _specs("embedder", embedder), "baseline": baseline, "allow_leakage": allow_leakage,
         "limit": limit, "shard": shard, "repeats": repeats, "seed": seed, "out": None if out is None else str(out),
-        "engine": engine, "concurrency": concurrency, "stop_after": stop_after,
+        "engine": engine, "concurrency": concurrency, "stop_after": stop_after, "max_cost": max_cost,
     }  # fmt: skip
     resolved = resolve_config(given, None if config is None else Path(config))
     if any(map(_is_python, (llm, gen, predictor))) and parse_spec(resolved.engine)[0] != "local":
@@ -114,7 +118,8 @@ def execute(plan: Plan, progress: Progress) -> Run:
         with RunDirectory(path, plan, progress.notice) as directory, Heartbeat(directory, started):
             directory.write_json(FILE, describe(plan, started))
             view = LedgerView(directory.ledger, directory.videos)
-            pipeline = Pipeline(plan, directory.ledger, engine, view, progress)
+            budget = None if plan.config.max_cost is None else Budget(plan.config.max_cost, plan, directory.ledger)
+            pipeline = Pipeline(plan, directory.ledger, engine, view, progress, budget)
             engine.start(directory.videos)
             if (notice := _demonstration(plan)) is not None:
                 progress.notice(notice)
@@ -128,12 +133,23 @@ def execute(plan: Plan, progress: Progress) -> Run:
             worked = time.time()
             done = pipeline.dispatcher
             run = finish(plan, directory, view, done.errors, done.ended, logged=done.logged)
+            if budget is not None and budget.reached:
+                run = replace(run, over_budget=_over(budget, run))
             timings = {
                 "seconds": round(worked - started, 3),
                 "statistics_seconds": round(time.time() - worked, 3),
             }
             directory.write_json(FILE, describe(plan, started, timings))
             return run
+
+
+def _over(budget: Budget, run: Run) -> str:
+    """Return what a budget left undone, in one line."""
+    left = f"{counted(run.errors, 'item')} {'is' if run.errors == 1 else 'are'} left"
+    return (
+        f"stopped by --max-cost: {dollars(budget.spent)} of {dollars(budget.limit)} are spent, {left}; "
+        "give a higher --max-cost to go on"
+    )
 
 
 def _look_up(plan: Plan, work: Sequence[ComponentWork], progress: Progress) -> Mapping[str, Match]:

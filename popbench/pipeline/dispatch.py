@@ -20,6 +20,7 @@ from popbench.files import copy_whole, sha256
 from popbench.interfaces import Engine
 from popbench.keys import clip_name
 from popbench.ledger.ledger import Call, Done, Ledger
+from popbench.pipeline.budget import Budget, Permit
 from popbench.pipeline.items import ResultErrors, SampleKey, WorkItem
 from popbench.pipeline.jobs import Jobs
 from popbench.pipeline.ledger_view import LedgerView
@@ -37,10 +38,13 @@ LOG = "errors.log"
 
 @dataclass(slots=True)
 class _Batch:
-    """The items that one call of the engine's `map` is fed with, and the jobs that these have.
+    """The items of a queue that calls of the engine's `map` are fed with, one call after the other.
+
+    `jobs` are those that requests of the call at work have.
 
     `waiting` are those without an answer, by key of their call; `failed` the errors of calls, by key; `again` the items
-    to be asked again; `errors` counts the items that failed with each error.
+    to be asked again; `errors` counts the items that failed with each error. `paused` says that the requests of a call
+    ended before the queue's items did, `spent` that the budget leaves none.
     """
 
     queue: WorkQueue
@@ -49,6 +53,13 @@ class _Batch:
     failed: dict[str, str] = field(default_factory=dict)
     again: list[WorkItem] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
+    paused: bool = False
+    spent: bool = False
+
+    def take_again(self) -> list[WorkItem]:
+        """Return the items to be asked again, which are then no longer kept."""
+        again, self.again = self.again, []
+        return again
 
 
 class Dispatcher:
@@ -60,12 +71,19 @@ class Dispatcher:
     """
 
     def __init__(
-        self, ledger: Ledger, engine: Engine, view: LedgerView, progress: Progress, shared: SharedState
+        self,
+        ledger: Ledger,
+        engine: Engine,
+        view: LedgerView,
+        progress: Progress,
+        shared: SharedState,
+        budget: Budget | None = None,
     ) -> None:
         self._ledger = ledger
         self._engine = engine
         self._view = view
         self._progress = progress
+        self._budget = budget
         self._lock, self._stopping = shared.lock, shared.stopping
         self.errors: ResultErrors = shared.errors
         self.ended: list[str] = []
@@ -78,17 +96,29 @@ class Dispatcher:
 
         Items that need the same call share it, and a call that the ledger has is not made.
         """
-        items: Iterator[WorkItem] | None = queue.items()
-        while items is not None:
-            items = self._run_batch(_Batch(queue, Jobs(self._ledger, queue.part.digest)), items)
+        batch, budget = _Batch(queue, Jobs(self._ledger, queue.part.digest)), self._budget
+        if budget is not None:
+            with self._lock:
+                budget.begin(queue)
+        ends = (lambda: False) if budget is None else (lambda: budget.ends_waiting(batch.waiting))
+        try:
+            while self._run_batch(batch, chain(batch.take_again(), queue.items(ends))):
+                batch.jobs = Jobs(self._ledger, queue.part.digest)
+        finally:
+            if budget is not None:
+                with self._lock:
+                    budget.over(queue)
         with self._lock:
+            for error, count in batch.errors.items():
+                if count > 1:
+                    self._progress.problem(f"{queue.part.label}: {count} items: {error}")
             for notice in (*queue.stage.notices(), *self._engine.notices()):
                 self._progress.notice(notice)
         self._release(queue.part)
 
-    def _run_batch(self, batch: _Batch, items: Iterator[WorkItem]) -> Iterator[WorkItem] | None:
-        """Ask a component for all items; return those to be asked again, or None if there is nothing more to ask."""
-        queue = batch.queue
+    def _run_batch(self, batch: _Batch, items: Iterator[WorkItem]) -> bool:
+        """Ask a component for all items; return whether there is more to ask."""
+        queue, batch.paused = batch.queue, False
         source = self._requests(batch, items)
         ended: str | None = None
         try:
@@ -105,13 +135,18 @@ class Dispatcher:
             self._log(error)
         except UsageError as error:  # a template or a corpus that fails on this prompt
             raise RunError(str(error)) from error
+        finally:
+            if self._budget is not None:
+                with self._lock:
+                    self._budget.release(queue.part, batch.waiting.keys())
         with self._lock:
-            for error_text, count in batch.errors.items():
-                if count > 1:
-                    self._progress.problem(f"{queue.part.label}: {count} items: {error_text}")
             if ended is not None and not self._stopping.is_set():  # otherwise the run ended the component
                 self._end(batch, ended)
-        return iter(batch.again) if batch.again and ended is None else None
+            elif batch.spent:
+                self._progress.notice(f"{queue.name}: no further requests, since --max-cost is reached")
+                self.errors.pending.update(dict.fromkeys(queue.sample_sets, "pending: --max-cost is reached"))
+        more = batch.paused or (bool(batch.again) and not queue.stopped)
+        return more and ended is None and not batch.spent
 
     def _end(self, batch: _Batch, ended: str) -> None:
         """Note what a component that ended early has not done: a resume goes on with it."""
@@ -161,8 +196,21 @@ class Dispatcher:
                 if (call := self._usable(self._ledger.get(key, queue.stage.name))) is not None:
                     self._commit(batch, call, [item], new=False)
                     continue
+                permit: Permit = "ask"
+                if self._budget is not None:
+                    permit = self._budget.admit(queue, key, batch.waiting, submitted=batch.jobs.has(key))
+                if permit == "end":
+                    batch.again.append(item)
+                    batch.paused = not queue.stopped
+                    batch.spent = batch.paused and not batch.waiting
+                    return
                 batch.waiting[key] = [item]
             yield batch.jobs.prepare(request)
+            if permit == "alone":
+                batch.paused = True
+                return
+        with self._lock:
+            batch.paused = not queue.finished
 
     def _drop_clip(self, batch: _Batch, item: WorkItem, error: ClipChangedError) -> None:
         """Remove a clip that is not the one that was rendered: it then counts as not done."""
@@ -200,6 +248,8 @@ class Dispatcher:
         if isinstance(answer, Failure) and not answer.invalid:
             with self._lock:
                 error, items = batch.jobs.fail(answer), batch.waiting.pop(answer.id)
+                if answer.usage:
+                    self._ledger.pay(answer.id, queue.part.digest, answer.usage)
                 if answer.id in batch.jobs.lost:
                     batch.again += items
                     self._tell(batch, items, f"its job of an earlier run is over, and it is asked anew: {error}")
@@ -218,12 +268,14 @@ class Dispatcher:
         """Report the cost of an answer, and the number of a queue's workers if it has changed."""
         for notice in self._engine.notices():
             self._progress.notice(notice)
-        usd = 0.0
-        if isinstance(answer, Completion) and answer.usage:
-            usd = queue.part.cost(answer.usage) or 0.0
+        usd = queue.part.cost(answer.usage) if answer.usage else None
+        if self._budget is not None:
+            error = isinstance(answer, Failure) and not answer.invalid
+            if (told := self._budget.answered(queue.part, answer.id, usd, error=error)) is not None:
+                self._progress.notice(told)
         gpu_seconds = workers.gpus * (answer.seconds or 0.0)
         if usd or gpu_seconds:
-            self._progress.spend(queue.name, gpu_seconds=gpu_seconds, usd=usd)
+            self._progress.spend(queue.name, gpu_seconds=gpu_seconds, usd=usd or 0.0)
         if self._workers.get(queue.name) != workers.count:
             self._workers[queue.name] = workers.count
             self._progress.workers(workers.count, queue.name)

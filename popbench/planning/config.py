@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Container, Mapping
@@ -47,6 +48,8 @@ class EvalConfig:
     engine: str = "local"
     concurrency: int | None = None
     stop_after: Literal["write", "render"] | None = None
+    max_cost: float | None = None
+    """USD that the calls of the run's components may cost in all."""
 
     @property
     def share(self) -> tuple[int, int] | None:
@@ -57,11 +60,13 @@ class EvalConfig:
         return which, number
 
     def as_json(self) -> dict[str, JSON]:
-        """Return the fields as JSON values."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        """Return the fields as JSON values; those that earlier releases lack only if they are set."""
+        fields = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {key: value for key, value in fields.items() if value is not None or key not in _LATER}
 
 
 BASELINES = ("human",)
+_LATER = ("max_cost",)
 _NONE = frozenset({"baseline"})
 """Settings that may be an empty list, as in run.json."""
 _MANY = frozenset(item.name for item in fields(EvalConfig) if str(item.type).startswith("tuple"))
@@ -116,6 +121,10 @@ def _checked(name: str, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise UsageError(f"{name}: expected a whole number of at least {least}, not {value!r}")
         return value
+    if name == "max_cost":
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise UsageError(f"max_cost: expected USD as a number of at least 0, not {value!r}")
+        return float(value)
     if name == "stop_after" and value not in ("write", "render"):
         raise unknown("stage for stop_after", str(value), ["write", "render"])
     if name == "shard":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+import numbers
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import Any, get_args
 
 from popbench.errors import RunError, UsageError, one_line
 from popbench.keys import digest, score_key, used_key
@@ -16,6 +18,7 @@ from popbench.prompting.templates import Template
 from popbench.records import JSON, Draft, Message, Prompt, Scale
 from popbench.registry import Resolved
 from popbench.tasks.task import Task
+from popbench.text import counted
 from popbench.uses import DEFAULT_USES, read_uses, used_values
 from popbench.video import ENCODER
 
@@ -25,13 +28,23 @@ EARLIER_HARNESSES: tuple[Mapping[str, int], ...] = ({"drafts": 1, "originality":
 """Those of earlier releases, the latest first: runs that were made with them are looked up and checked with them."""
 
 
-def cost_of(llm: Resolved, usage: Mapping[str, float]) -> float | None:
-    """Return the cost in USD of an LLM's calls; None if it has no prices. Raises RunError if it fails."""
+def cost_of(component: Resolved, usage: Mapping[str, float]) -> float | None:
+    """Return the cost in USD of a component's calls; None if it has no prices. Raises RunError if it fails."""
+    return _usd(component, f"cost of {dict(usage)}", lambda: component.component.cost(usage))
+
+
+def _usd(component: Resolved, what: str, call: Callable[[], Any]) -> float | None:
+    """Return the amount that a component states; raises RunError if it raises, or states anything but an amount."""
+    who = f"{component.spec.kind} {component.spec.label}"
     try:
-        usd: float | None = llm.component.cost(usage)
+        usd = call()
     except Exception as error:  # a plugin's code may raise anything
-        raise RunError(f"llm {llm.spec.label}: cost of {dict(usage)}: {one_line(error)}") from error
-    return usd
+        raise RunError(f"{who}: {what}: {one_line(error)}") from error
+    if usd is None or (type(usd) in (int, float) and 0 <= usd < math.inf):
+        return usd  # type: ignore[no-any-return]
+    if isinstance(usd, numbers.Real) and not isinstance(usd, bool) and 0 <= float(usd) < math.inf:  # of NumPy
+        return float(usd)
+    raise RunError(f"{who}: {what} is {usd!r:.50}, expected USD as a number of at least 0, or None")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +62,19 @@ class Part:
         """Its name on boards."""
         return self.resolved.spec.label
 
+    @property
+    def name(self) -> str:
+        """Its kind and label, for messages."""
+        return f"{self.resolved.spec.kind} {self.label}"
+
     def cost(self, usage: Mapping[str, float]) -> float | None:
-        """Return the cost in USD of an LLM's call; None if it has no prices. Raises RunError if it fails."""
+        """Return the cost in USD of its calls; None if it has no prices. Raises RunError if it fails."""
         return cost_of(self.resolved, usage)
+
+    def estimate(self, requests: int) -> float | None:
+        """Return what so many requests cost at most, in USD; None if unknown. Raises RunError if it fails."""
+        calls = counted(requests, "request")
+        return _usd(self.resolved, f"estimate of {calls}", lambda: self.resolved.component.estimate(requests))
 
     def used(self, prompt: Prompt, draft: Mapping[str, JSON], video: str) -> dict[str, JSON]:
         """Return what a predictor sees of a sample, by name (see `popbench.uses.used_values`)."""

@@ -41,7 +41,7 @@ class Sums(pydantic.BaseModel):
     at: float = pydantic.Field(ge=0, le=1e11)
     settled: list[ResultCount] = []
     spent: list[tuple[str, str, int, float, float]] = []
-    used: list[tuple[str, str, int]] = []
+    used: list[tuple[str, str, int | float]] = []
 
     @classmethod
     def of(cls, ledger: Ledger, started: float, now: float) -> Self:

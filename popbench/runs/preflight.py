@@ -111,9 +111,11 @@ def missing(plan: Plan, work: Sequence[ComponentWork]) -> list[str]:
     busy = [item for item in work if item.left]
     engine: Engine = plan.engine.component
     lines = []
-    for llm in plan.llms:  # a wrong price is told now, not after everything was paid for
+    for of in (*plan.llms, *plan.generators, *plan.predictors):  # a wrong price is told now, not after all was paid
         try:
-            llm.cost({"input": 1, "output": 1})
+            of.estimate(1)
+            if of.resolved.spec.kind == "llm":
+                of.cost({"input": 1, "output": 1})
         except RunError as error:
             lines.append(str(error))
     unfit = _lacking(plan.engine, engine.check) if busy else []
