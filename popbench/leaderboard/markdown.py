@@ -336,6 +336,7 @@ def _footer(results: Mapping[str, Any], more: Sequence[str]) -> Iterator[str]:
         "Win rate: the share of prompts on which a system's score is higher, ties half; its interval is a paired, "
         f"stratified bootstrap of {results['resamples']:,} resamples; the exact interval is stratified Korn-Graubard; "
         "medians have Woodruff intervals. Invalid samples (the model's own failure) score 0 and lose."
+        + (f" {escaped(of_reals)}" if (of_reals := on_real_scales(results)) else "")
     )
     yield ""
     if results["pairs"]:
@@ -367,6 +368,14 @@ def _footer(results: Mapping[str, Any], more: Sequence[str]) -> Iterator[str]:
     if results["restricted_to_common"]:
         yield "- restricted to the prompts that all systems have"
     yield from (f"- {line}" for line in more)
+
+
+def on_real_scales(results: Mapping[str, Any]) -> str:
+    """Return a sentence about predictors on a real scale; empty if there are none."""
+    real = [item["name"] for item in results["predictors"] if item.get("scale") == "real"]
+    if not real:
+        return ""
+    return f"On a real scale ({', '.join(real)}), where 0 is a score, they have none and rank below every score."
 
 
 def table(head: Sequence[str], align: str, body: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from popbench.errors import UsageError, damage
 from popbench.leaderboard.audit_text import verdict
-from popbench.leaderboard.markdown import DEMO, agreements, knows_copies, ranked, remarks
+from popbench.leaderboard.markdown import DEMO, agreements, knows_copies, on_real_scales, ranked, remarks
 from popbench.prompting.originality import COPY
 from popbench.records import JSON, Sample
 from popbench.report import chart_data, charts
@@ -181,6 +181,7 @@ def _page(results: Mapping[str, Any], title: str, footer: Sequence[str], run: _R
         "copies": knows_copies(results["systems"]),
         "copy": f"{100 * COPY:.0f}",
         "about": footer,
+        "real": on_real_scales(results),
         "styles": Markup("\n".join(map(_text, _STYLES))),
         "early": early,
         "scripts": code,

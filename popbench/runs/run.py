@@ -84,7 +84,11 @@ class Run:
         """Return the samples as a `datasets.Dataset`, one row each; `scores` and the like stay structs."""
         import datasets
 
-        return datasets.Dataset.from_list([as_dict(sample) for sample in self.samples()])
+        rows = [as_dict(sample) for sample in self.samples()]
+        if not any(row["parts"] for row in rows):  # a column of nothing has no type
+            for row in rows:
+                del row["parts"]
+        return datasets.Dataset.from_list(rows)
 
     def _repr_html_(self) -> str:
         """Show the run in a notebook: its state, its systems, and clips of one prompt side by side."""
