@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from popbench.leaderboard.markdown import DEMO, code, escaped, number, percent, table
+from popbench.leaderboard.markdown import DEMO
+from popbench.leaderboard.markup import code, escaped, table
+from popbench.leaderboard.shown import number, percent
 from popbench.text import counted
 
 if TYPE_CHECKING:
