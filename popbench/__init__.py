@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Sample,
         Score,
         ScoreRequest,
+        Submitted,
         VideoRequest,
         Workers,
     )
@@ -57,7 +58,7 @@ _HOME = {
     "popbench.options": ("Options", "runtime"),
     "popbench.records": (
         "JSON", "Answer", "Chat", "Clip", "Completion", "Draft", "Failure", "Message", "Needs", "Prompt", "Reference",
-        "Request", "Sample", "Score", "ScoreRequest", "VideoRequest", "Workers",
+        "Request", "Sample", "Score", "ScoreRequest", "Submitted", "VideoRequest", "Workers",
     ),
     "popbench.registry": ("label", "make"),
     "popbench.runs.run": ("Run",),
@@ -70,8 +71,8 @@ __all__ = [
     "JSON", "LLM", "Answer", "Chat", "Clip", "Completion", "Component", "ComponentError", "ComponentSpec", "Corpus",
     "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Needs", "Options", "PopbenchError",
     "Predictor", "Prompt", "Reference", "Request", "Retry", "Run", "RunError", "Sample", "Score", "ScoreRequest",
-    "UsageError", "VideoGenerator", "VideoRequest", "Workers", "concurrently", "evaluate", "hookimpl", "label", "load",
-    "make", "merge", "runtime",
+    "Submitted", "UsageError", "VideoGenerator", "VideoRequest", "Workers", "concurrently", "evaluate", "hookimpl",
+    "label", "load", "make", "merge", "runtime",
 ]  # fmt: skip
 
 

@@ -30,10 +30,12 @@ from popbench.records import (
     Scale,
     Score,
     ScoreRequest,
+    Submitted,
     VideoRequest,
     Workers,
 )
 from popbench.specs import ComponentSpec
+from popbench.uses import DEFAULT_USES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,7 +116,7 @@ class LLM(Component, ABC):
     kind = "llm"
 
     @abstractmethod
-    def generate(self, chats: Iterable[Chat]) -> Iterator[Completion | Failure]:
+    def generate(self, chats: Iterable[Chat]) -> Iterator[Completion | Failure | Submitted]:
         """Yield one answer per chat, in any order; randomness comes from `chat.seed` alone."""
 
     def fits(self, messages: Sequence[Message]) -> bool:  # noqa: ARG002 - for those who know
@@ -146,7 +148,7 @@ class VideoGenerator(Component, ABC):
     kind = "generator"
 
     @abstractmethod
-    def generate(self, requests: Iterable[VideoRequest]) -> Iterator[Clip | Failure]:
+    def generate(self, requests: Iterable[VideoRequest]) -> Iterator[Clip | Failure | Submitted]:
         """Yield one clip per request, in any order; frames depend on prompt, seed and options alone."""
 
 
@@ -172,13 +174,16 @@ class Predictor(Component, ABC):
     kind = "predictor"
     unit: str = "popularity"
     """What `Score.value` counts, for instance `comments`; an instance may set its own."""
+    uses: frozenset[str] = DEFAULT_USES
+    """The fields of `ScoreRequest` that it sees: any of `video`, `title`, `prompt`, `video_prompt`, `category`, `task`
+    and `extra`. A score is made anew only if one of them changes. An instance may set its own."""
     scale: Scale = "positive"
     """What a score may be: a number above 0, as a count is, or with "real" any finite number, as a judgement or a
     reward is. An invalid sample ranks below every score. An instance may set its own."""
 
     @abstractmethod
-    def score(self, items: Iterable[ScoreRequest]) -> Iterator[Score | Failure]:
-        """Yield one score per item, in any order; it depends on title and video alone."""
+    def score(self, items: Iterable[ScoreRequest]) -> Iterator[Score | Failure | Submitted]:
+        """Yield one score per item, in any order; it depends on what it `uses` alone."""
 
     def fingerprint(self) -> Mapping[str, JSON]:
         """Add the scale, if it is real."""
@@ -329,8 +334,11 @@ class Engine(Component, ABC):
         """Prepare for `map`; clips are yielded as paths of mp4 files under `workspace`."""
 
     @abstractmethod
-    def map(self, spec: ComponentSpec, items: Iterable[Request]) -> Iterator[Answer]:
+    def map(self, spec: ComponentSpec, items: Iterable[Request]) -> Iterator[Answer | Submitted]:
         """Pass `items` to the component that `spec` describes and yield its answers, clips as mp4 files.
+
+        What a component has `Submitted` is yielded too, as soon as it comes, and its item stays unanswered. It is
+        stored before the next is taken. Should an engine send such an item again, it sends it with that `job`.
 
         The component may be kept for later calls until `release`. `items` may be consumed in another thread. Pulling
         an item may block until an earlier stage has one; that time does not count as silence of the component. Raises

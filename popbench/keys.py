@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 
 from popbench.records import JSON, Chat
 from popbench.video import ENCODER
@@ -44,3 +45,13 @@ def clip_name(key: str) -> str:
 def score_key(predictor: str, title: str, video_sha256: str) -> str:
     """Return a score's key, from the predictor's fingerprint, the title and the hash of the video's bytes."""
     return digest("score", predictor, title, video_sha256)
+
+
+def used_key(predictor: str, used: Mapping[str, JSON]) -> str:
+    """Return a score's key, from the predictor's fingerprint and the values that it uses, by name.
+
+    For a title and a video it is that of `score_key`.
+    """
+    if used.keys() == {"title", "video"}:
+        return score_key(predictor, used["title"], used["video"])
+    return digest("score", predictor, dict(used))

@@ -46,12 +46,13 @@ class Message(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One user request of a task; `category` is a stratum of the statistics."""
+    """One user request of a task; `category` is a stratum of the statistics, `extra` more columns of the data."""
 
     id: str
     text: str
     category: str
     task: str
+    extra: Mapping[str, JSON] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class Chat:
 
     `messages` is the rendered template and `schema` the JSON schema of the answer. `reasons` says that the messages ask
     for written reasoning before the JSON. `prompt` and `references` are what the template was rendered from, for
-    components that are not language models (the baselines).
+    components that are not language models (the baselines). `job` and `key`: see `Submitted`.
     """
 
     id: str
@@ -88,6 +89,8 @@ class Chat:
     prompt: str = ""
     references: tuple[Reference, ...] = ()
     reasons: bool = False
+    job: JSON = field(default=None, kw_only=True, hash=False)
+    key: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +125,16 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class VideoRequest:
-    """A request to a video generator. The same prompt and seed must give the same frames."""
+    """A request to a video generator. The same prompt and seed must give the same frames.
+
+    `job` and `key`: see `Submitted`.
+    """
 
     id: str
     prompt: str
     seed: int
+    job: JSON = field(default=None, kw_only=True, hash=False)
+    key: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +156,23 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
-    """A request to a predictor: how popular would the video at `path` be with this title?"""
+    """A request to a predictor: how popular would the video at `path` be with this title?
+
+    It holds what `Predictor.uses` names, and of the rest the defaults: without `title` the title is empty, without
+    `video` the path is `Path()`, which cannot be read. A human-made video has the `video_prompt` None.
+    `job` and `key`: see `Submitted`.
+    """
 
     id: str
     title: str
     path: Path
+    prompt: str | None = None
+    video_prompt: str | None = None
+    category: str | None = None
+    task: str | None = None
+    extra: Mapping[str, JSON] = field(default_factory=dict)
+    job: JSON = field(default=None, kw_only=True, hash=False)
+    key: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -223,6 +243,9 @@ class Failure:
     outside the model (network, quota, memory): an error, never a score, and a resume tries it again. `reason` is the
     kind of an invalid answer as boards count it, in a word or two, for instance `refusal` or `content filter`.
     `usage` is what was paid for all the same: providers charge for refusals too.
+
+    A failure of a request whose job was `Submitted` says that the job is over, so that the request is to be asked anew.
+    With `keeps_job=True` it does not: only the asking about the job failed, and a resume asks again.
     """
 
     id: str
@@ -233,6 +256,22 @@ class Failure:
     notes: tuple[str, ...] = ()
     reason: str = ""
     usage: Mapping[str, float] | None = None
+    keeps_job: bool = field(default=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """Not an answer: the world has accepted the work on a request, under a `job` by which it can be asked about.
+
+    It is committed before the next answer is taken. The answer follows in the same iterator; if the run is ended
+    before, the request comes again with `request.job` set, and is then polled instead of created. `request.key` is the
+    same in all runs until the job is over: an Idempotency-Key, for a kill between acceptance and commit. A request
+    that is yielded twice keeps the later job. `job` is JSON of at most 64 KiB, not None; keys and passwords do not
+    belong in it.
+    """
+
+    id: str
+    job: JSON
 
 
 Request: TypeAlias = Chat | VideoRequest | ScoreRequest

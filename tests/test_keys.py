@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import popbench.keys
-from popbench.keys import clip_key, derive_seed, digest, draft_key, score_key
+from popbench.keys import clip_key, derive_seed, digest, draft_key, score_key, used_key
 from popbench.records import Chat, Message, Reference
 from popbench.video import ENCODER
 
@@ -69,6 +69,22 @@ def test_scores_share_a_key_only_if_predictor_title_and_video_agree(
     a: tuple[str, str, str], b: tuple[str, str, str]
 ) -> None:
     assert (score_key(*a) == score_key(*b)) == (a == b)
+
+
+USED = {"video": "a hash", "title": "A title", "prompt": "A lake", "extra": {"lang": None}}
+
+
+def test_the_key_of_a_score_of_title_and_video_is_the_one_it_always_was() -> None:
+    assert used_key("p", {"video": "b", "title": "a"}) == score_key("p", "a", "b") == "da729b831d91f32a54caa454f5c61ddc"
+
+
+@pytest.mark.parametrize("name", USED)
+def test_a_score_s_key_covers_the_names_and_values_that_are_used(name: str) -> None:
+    changed = {"another": {**USED, name: "another"}, "none": {**USED, name: None}, "unused": {**USED}}
+    del changed["unused"][name]
+    keys = [used_key("p", USED), *(used_key("p", used) for used in changed.values()), used_key("q", USED)]
+    assert len(set(keys)) == 5
+    assert used_key("p", dict(reversed(USED.items()))) == keys[0]
 
 
 def test_a_draft_a_clip_and_a_score_never_share_a_key() -> None:

@@ -280,7 +280,8 @@ class Driver:
             self._raised(number, result)
 
     def _send(self, number: int, session: FarSession, request: popbench.Request) -> None:
-        if isinstance(request, popbench.ScoreRequest):  # reading its file takes a while: in another thread
+        if isinstance(request, popbench.ScoreRequest) and request.path != Path():  # without it, no video is used
+            # Reading its file takes a while: in another thread.
             self._senders.submit(self._send_video, number, session, request)
         else:
             self._request(number, request, None)

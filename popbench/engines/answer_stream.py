@@ -30,6 +30,7 @@ from popbench.records import (
     Request,
     Scale,
     Score,
+    Submitted,
     VideoRequest,
     checked_parts,
 )
@@ -39,6 +40,8 @@ BLACK = "every frame of the clip is black"
 
 _REASON = 60
 """The most characters of the reason of a failure, of which boards count each."""
+_JOB_BYTES = 2**16
+"""The largest job: what a run has in flight is read whole."""
 _WRONG = (ValueError, TypeError, AttributeError, VideoError)
 """Errors of checking and encoding that are the fault of one answer."""
 
@@ -57,7 +60,7 @@ class Rendered:
         try:
             return replace(self, clip=replace(self.clip, frames=np.array(self.clip.frames)))
         except MemoryError as error:
-            return _failed(self.clip, self.who, error)
+            return _failed(self.clip, self.who, error, keeps_job=True)
 
     def encoded(self) -> Clip | Failure:
         """Write the mp4; any thread may do it. Raises RunError if the disk refuses, ComponentError for a bug."""
@@ -69,7 +72,7 @@ class Rendered:
                 return _black(clip)
             write_mp4(clip.frames, clip.fps, self.path, self.tags)
         except (*_WRONG, MemoryError) as error:
-            return _failed(clip, self.who, error)
+            return _failed(clip, self.who, error, keeps_job=isinstance(error, MemoryError))
         except OSError as error:
             hint = ": make room and run the same command again" if error.errno == errno.ENOSPC else ""
             raise RunError(f"clip {self.path} cannot be written: {one_line(str(error))}{hint}") from error
@@ -80,11 +83,12 @@ class Rendered:
 
 def answers(
     component: Component, items: Iterable[Request], workspace: Path, label: str = ""
-) -> Generator[Answer | Rendered, None, None]:
+) -> Generator[Answer | Rendered | Submitted, None, None]:
     """Yield a component's answers to `items`, checked; clips given as frames are yielded as `Rendered`.
 
-    An answer that is wrong in itself becomes a Failure of its item. Raises ComponentError if the component raises, ends
-    early, or answers an id twice or one that it was not asked.
+    What is `Submitted` is passed on and is no answer: that of the same item is still to come. An answer that is wrong
+    in itself becomes a Failure of its item. Raises ComponentError if the component raises, ends early, or answers an id
+    twice or one that it was not asked.
     """
     who = f"{component.kind} {label or type(component).__name__}"
     maker = str(component.fingerprint().get("name", type(component).__name__))
@@ -117,6 +121,9 @@ def answers(
         for answer in source:
             seconds = max(0.0, time.perf_counter() - started - waited)
             id_ = _checked_id(answer, asked, answered, who)
+            if isinstance(answer, Submitted):
+                yield _checked_job(answer, who)
+                continue
             answered.add(id_)
             checked = [_checked(answer, seconds, asked.pop(id_), component, workspace, who, maker)]
             del answer  # nor is it kept in `checked`: frames must not stay while the next clip is rendered
@@ -167,11 +174,26 @@ def _checked_id(answer: Any, asked: dict[str, Request], answered: set[str], who:
     id_ = getattr(answer, "id", None)
     if not isinstance(id_, str):
         raise ComponentError(f"{who} yielded {type(answer).__name__}, which has no id")
+    did = "submitted" if isinstance(answer, Submitted) else "answered"
     if id_ in answered:
-        raise ComponentError(f"{who} answered item {id_} twice")
+        how = "after its answer" if did == "submitted" else "twice"
+        raise ComponentError(f"{who} {did} item {id_} {how}")
     if id_ not in asked:
-        raise ComponentError(f"{who} answered item {id_!r}, which it was not asked")
+        raise ComponentError(f"{who} {did} item {id_!r}, which it was not asked")
     return id_
+
+
+def _checked_job(submitted: Submitted, who: str) -> Submitted:
+    """Return a job as its JSON reads. Raises ComponentError: it could not be found again after a kill."""
+    try:
+        text = json.dumps(submitted.job, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ComponentError(f"{who}: the job of item {submitted.id} is no JSON: {one_line(str(error))}") from None
+    if submitted.job is None or len(text) > _JOB_BYTES:
+        seen = "None" if submitted.job is None else f"{len(text):,} bytes of JSON"
+        expected = f"expected JSON of at most {_JOB_BYTES:,} bytes, such as the id that the provider gave"
+        raise ComponentError(f"{who}: the job of item {submitted.id} is {seen}: {expected}")
+    return replace(submitted, job=json.loads(text))
 
 
 def _checked(
@@ -185,7 +207,7 @@ def _checked(
             if not isinstance(answer.reason, str):
                 raise ValueError(f"reason is {answer.reason!r}, expected text")
             error, reason = one_line(str(answer.error)) or "failed without a reason", one_line(answer.reason, _REASON)
-            return replace(answer, error=error, reason=reason)
+            return replace(answer, error=error, reason=reason, keeps_job=bool(answer.keeps_job))
         if isinstance(component, LLM) and isinstance(answer, Completion):
             return _checked_completion(answer)
         if isinstance(component, Predictor) and isinstance(answer, Score):
@@ -197,11 +219,12 @@ def _checked(
             return _rendered(answer, request, workspace, who, maker)
         raise ValueError(f"{type(answer).__name__} is no answer of a {component.kind}")
     except _WRONG as error:
-        return _failed(answer, who, error)
+        # A job may be fetched once more, in case its file was cut. If that is of no use either, it is over.
+        return _failed(answer, who, error, keeps_job=request.job is None)
 
 
-def _failed(answer: Any, who: str, error: BaseException) -> Failure:
-    return Failure(answer.id, f"{who}: {one_line(str(error) or repr(error))}")
+def _failed(answer: Any, who: str, error: BaseException, *, keeps_job: bool = False) -> Failure:
+    return Failure(answer.id, f"{who}: {one_line(str(error) or repr(error))}", keeps_job=keeps_job)
 
 
 def _checked_costs(answer: Any) -> Any:

@@ -12,7 +12,7 @@ from popbench.engines.answer_stream import Rendered, answers
 from popbench.engines.load_lock import LoadLock
 from popbench.errors import ComponentError
 from popbench.interfaces import Component
-from popbench.records import Answer, Request
+from popbench.records import Answer, Request, Submitted
 
 THREAD = "popbench-"
 """The beginning of the names of threads that run components."""
@@ -49,7 +49,7 @@ class ComponentThread:
         self._input = _Input(items, load_lock, self, warm=warm)
         self._source = answers(component, self._input, workspace, label)
         self._wanted = threading.Semaphore(0)
-        self._ready: queue.SimpleQueue[Answer | Rendered | BaseException | None] = queue.SimpleQueue()
+        self._ready: queue.SimpleQueue[Answer | Rendered | Submitted | BaseException | None] = queue.SimpleQueue()
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name=f"{THREAD}{component.kind}-{label}", daemon=True)
         self._thread.start()
@@ -71,11 +71,11 @@ class ComponentThread:
         finally:
             self._source.close()
 
-    def _take(self) -> Answer | Rendered | BaseException | None:
+    def _take(self) -> Answer | Rendered | Submitted | BaseException | None:
         try:
             self._input.enter()
             answer = next(self._source, None)
-            self._input.answered(answer is not None)
+            self._input.answered(answer is not None and not isinstance(answer, Submitted))
         except BaseException as error:  # whatever it is: the other thread would wait for ever if it were not told
             return error
         finally:
@@ -87,8 +87,8 @@ class ComponentThread:
         self._wanted.acquire()
         return not self._stopped
 
-    def next(self, timeout: float | None = None) -> Answer | None:
-        """Return the next answer, None at the end; the last one counts as stored.
+    def next(self, timeout: float | None = None) -> Answer | Submitted | None:
+        """Return the next answer, or what was submitted, None at the end; the last one counts as stored.
 
         A clip is encoded here, in the thread that takes the answers. Raises what went wrong, and TimeoutError if the
         component is silent for `timeout` seconds. The time for encoding does not count, nor does the time that the
@@ -110,8 +110,8 @@ class ComponentThread:
             raise answer
         return answer.encoded() if isinstance(answer, Rendered) else answer
 
-    def __iter__(self) -> Iterator[Answer]:
-        """Yield all answers; the component's thread ends with the iterator."""
+    def __iter__(self) -> Iterator[Answer | Submitted]:
+        """Yield all answers and what is submitted; the component's thread ends with the iterator."""
         try:
             while (answer := self.next()) is not None:
                 yield answer

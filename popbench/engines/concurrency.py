@@ -12,17 +12,19 @@ import inspect
 import queue
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, aclosing, closing, suppress
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from popbench.engines.retry import Attempts, Retry, take_body
 from popbench.errors import ComponentError
-from popbench.records import Answer, Failure, Request
+from popbench.records import Answer, Failure, Request, Submitted
 
 R = TypeVar("R", bound=Request)
-A = TypeVar("A", bound=Answer)
+A = TypeVar("A", bound=Answer | Submitted)
+_Yields: TypeAlias = Awaitable[A | Failure] | Iterator[A | Failure] | AsyncIterator[A | Failure]
+_Work: TypeAlias = Callable[[R], A | Failure | _Yields[A]]
 
 _END_SECONDS = 2.0
 """Seconds for calls to be cancelled and connections to close. What lasts longer does not keep the process alive."""
@@ -30,7 +32,7 @@ _END_SECONDS = 2.0
 
 def concurrently(
     requests: Iterable[R],
-    work: Callable[[R], A | Failure | Awaitable[A | Failure]],
+    work: _Work[R, A],
     *,
     limit: int,
     retry: Retry | None = None,
@@ -38,12 +40,14 @@ def concurrently(
 ) -> Iterator[A | Failure]:
     """Yield `work(request)` for every request, as they finish, with at most `limit` of them unfinished or not stored.
 
-    `work` is a coroutine function or a plain function. If it is an asynchronous context manager as well, it is entered
-    before the first call and left after the last: the place to open and close a client. At most `per_minute` attempts
-    start in a minute.
+    `work` is a coroutine function or a plain function, or a generator of either kind: it yields `Submitted` as often as
+    it likes, and then its answer, which ends it. If it is an asynchronous context manager as well, it is entered before
+    the first call and left after the last: the place to open and close a client. At most `per_minute` attempts start
+    in a minute.
 
     What `work` raises ends all calls and is raised here, except for what `retry` tries again or takes for the failure
-    of one request. An answer without `seconds` gets those of its last attempt. Closing the iterator cancels calls.
+    of one request. Once something was submitted, an attempt gets the request with that `job`, and what is raised keeps
+    it. An answer without `seconds` gets those of its last attempt. Closing the iterator cancels calls.
 
     >>> import popbench
     >>> class Capitals(popbench.LLM):
@@ -81,16 +85,17 @@ class _Calls(Generic[R, A]):
     def __init__(
         self,
         requests: Iterable[R],
-        work: Callable[[R], A | Failure | Awaitable[A | Failure]],
+        work: _Work[R, A],
         limit: int,
         attempts: Attempts,
     ) -> None:
         self._requests = requests
         self._work = work
-        self._is_async = inspect.iscoroutinefunction(work) or inspect.iscoroutinefunction(type(work).__call__)
+        called = (work, type(work).__call__)
+        self._is_async = any(map(inspect.iscoroutinefunction, called)) or any(map(inspect.isasyncgenfunction, called))
         self._attempts = attempts
         self._slots = threading.Semaphore(limit)
-        self._finished: queue.SimpleQueue[A | Failure | _Pulled | BaseException] = queue.SimpleQueue()
+        self._finished: queue.SimpleQueue[A | Failure | Submitted | _Pulled | BaseException] = queue.SimpleQueue()
         self._stopping = self._ended = False
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -111,6 +116,8 @@ class _Calls(Generic[R, A]):
                     pulled = count
                 case BaseException() as error:
                     raise error
+                case Submitted() as submitted:
+                    yield submitted  # type: ignore[misc]  # `work` yields it, so that A has it
                 case answer:
                     given += 1
                     yield answer
@@ -177,8 +184,9 @@ class _Calls(Generic[R, A]):
 
     async def _answer(self, request: R) -> None:
         await self._entered.wait()
+        call = _Call(request, self._work, lambda job: self._finished.put(job), is_async=self._is_async)
         try:
-            self._finished.put(await self._attempts.run(request, lambda: self._call(request)))
+            self._finished.put(await self._attempts.run(request, call.attempt))
         except Exception as error:
             self._finished.put(error)
         except asyncio.CancelledError:
@@ -186,14 +194,52 @@ class _Calls(Generic[R, A]):
                 self._finished.put(ComponentError(f"the call of {request.id} was cancelled"))
             raise
 
-    async def _call(self, request: R) -> Any:
+
+class _Call(Generic[R, A]):
+    """The attempts of one request. Once a job was submitted, the next attempt is to ask about it."""
+
+    def __init__(self, request: R, work: _Work[R, A], submit: Callable[[Submitted], None], *, is_async: bool) -> None:
+        self._request = request
+        self._work, self._is_async = work, is_async
+        self._submit = submit
+
+    async def attempt(self) -> Any:
+        """Return the answer that `work` comes to."""
         started = time.monotonic()
-        answer: Any = self._work(request) if self._is_async else await _in_thread(self._work, request)
-        if inspect.isawaitable(answer):
+        answer: Any = self._work(self._request) if self._is_async else await _in_thread(self._plain, self._request)
+        if inspect.isasyncgen(answer):
+            answer = await self._steps(answer)
+        elif inspect.isawaitable(answer):
             answer = await answer
         if isinstance(answer, Answer) and answer.seconds is None:
             answer = replace(answer, seconds=time.monotonic() - started)
         return answer
+
+    def _plain(self, request: R) -> Any:
+        result = self._work(request)
+        if not inspect.isgenerator(result):
+            return result
+        with closing(result):
+            for step in result:
+                if not self._is_submitted(step):
+                    return step
+        raise self._unanswered()
+
+    async def _steps(self, steps: Any) -> Any:
+        async with aclosing(steps):
+            async for step in steps:
+                if not self._is_submitted(step):
+                    return step
+        raise self._unanswered()
+
+    def _is_submitted(self, step: Any) -> bool:
+        if isinstance(step, Submitted):
+            self._request = replace(self._request, job=step.job)
+            self._submit(step)
+        return isinstance(step, Submitted)
+
+    def _unanswered(self) -> ComponentError:
+        return ComponentError(f"the call of {self._request.id} ended without an answer")
 
 
 async def _in_thread(work: Callable[[Any], Any], request: Request) -> Any:

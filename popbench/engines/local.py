@@ -12,7 +12,7 @@ from popbench.engines.load_lock import LoadLock
 from popbench.errors import ComponentError, one_line
 from popbench.interfaces import Component, Engine
 from popbench.options import Options, runtime
-from popbench.records import Answer, Needs, Request, Workers
+from popbench.records import Answer, Needs, Request, Submitted, Workers
 from popbench.registry import create
 from popbench.specs import ComponentSpec
 
@@ -44,7 +44,7 @@ class LocalEngine(Engine):
         """Set the folder for finished clips."""
         self._workspace = workspace
 
-    def map(self, spec: ComponentSpec, items: Iterable[Request]) -> Iterator[Answer]:
+    def map(self, spec: ComponentSpec, items: Iterable[Request]) -> Iterator[Answer | Submitted]:
         """Run the component in a thread and yield its answers one by one."""
         made = self._component(spec)
         load_lock = None if made.needs.remote else self._load_lock

@@ -70,7 +70,8 @@ class Retry:
     the first attempt, with pauses that grow, and with those that a server asks for (`Retry-After`); after a rate limit
     all calls pause. What is `fatal` ends the component with one line, and so do `lost_in_a_row` requests that had no
     answer, one after the other. Another error that carries an HTTP status is the failure of its request; anything else
-    is taken for a bug and raised. By default, errors are told apart by their HTTP status and their class.
+    is taken for a bug and raised. None of these says that a job is over. By default, errors are told apart by their
+    HTTP status and their class.
     """
 
     transient: Kinds = is_transient
@@ -113,7 +114,7 @@ class Attempts:
                 attempts += 1
                 pause = self._judge(error, attempts, time.monotonic() - first)
                 if isinstance(pause, str):
-                    return Failure(request.id, pause)
+                    return Failure(request.id, pause, keeps_job=True)
                 await asyncio.sleep(pause)
                 continue
             self._lost = 0

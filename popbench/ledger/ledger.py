@@ -1,11 +1,14 @@
 """The ledger's database: finished calls, and the stages of samples that they settle.
 
-Two tables in SQLite (WAL, synchronous=NORMAL: a committed row survives a kill of the process, and the file survives a
+Tables in SQLite (WAL, synchronous=NORMAL: a committed row survives a kill of the process, and the file survives a
 crash of the machine). `calls` holds every finished call under a key made of everything that determines its result, and
 nothing else. `done` holds, for each settled stage of a sample, the key of its call and the time, so that a resume finds
 finished work without rendering a template. Errors are not stored: a resume tries them again.
 
-Sums over both are kept beside them: see `popbench.ledger.sums`.
+`jobs` holds, for calls that the world has accepted and not finished, under which job it works on them, and how often
+they were tried: a row is made when a job is accepted, has no job once that is over, and goes with the finished call.
+
+Sums over calls and results are kept beside them: see `popbench.ledger.sums`.
 """
 
 from __future__ import annotations
@@ -69,6 +72,14 @@ class Call:
     stage: StageName
     status: str
     payload: Mapping[str, JSON]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What an unfinished call was accepted as, None if that is over, and the number of the try that this is or was."""
+
+    job: JSON
+    tries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +212,39 @@ class Ledger:
             with whole(self._db):
                 if finished is not None:
                     self._db.execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?)", finished)
+                    self._db.execute("DELETE FROM jobs WHERE key = ?", finished[:1])
                 self._db.executemany("INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
         self._write(write)
+
+    def submit(self, key: str, job: JSON, part: str) -> None:
+        """Store under which job the world works on a call; raises RunError if the disk refuses."""
+        row = (key, part, json.dumps(job, separators=(",", ":")))
+        query = "INSERT INTO jobs VALUES (?, ?, 1, ?) ON CONFLICT (key) DO UPDATE SET job = excluded.job"
+        self._write(lambda: self._change(query, row))
+
+    def end_job(self, key: str) -> None:
+        """Store that the job of a call is over without an answer: the next one is another try."""
+        self._write(lambda: self._change("UPDATE jobs SET job = NULL, tries = tries + 1 WHERE key = ?", (key,)))
+
+    def jobs(self, part: str) -> dict[str, Job]:
+        """Return what was submitted of a component's unfinished calls, by key; raises RunError for a damaged row."""
+        with self._reading() as db:
+            rows = db.execute("SELECT key, tries, job FROM jobs WHERE part = ?", (part,)).fetchall()
+        try:
+            return {key: Job(None if job is None else json.loads(job), int(tries)) for key, tries, job in rows}
+        except (TypeError, ValueError, RecursionError) as error:
+            raise self.damaged("a job is no JSON") from error
+
+    def in_flight(self) -> dict[str, int]:
+        """Count the jobs that are not over, by the digest of the component."""
+        with self._reading() as db:
+            known = has_table(db, "jobs")
+            query = "SELECT part, count(*) FROM jobs WHERE job IS NOT NULL GROUP BY part"
+            return dict(db.execute(query).fetchall() if known else ())
+
+    def _change(self, query: str, values: tuple[Any, ...]) -> None:
+        self._db.execute(query, values)
 
     def _write(self, work: Callable[[], None]) -> None:
         """Do a transaction, waiting for other processes that hold the file; raises RunError if that fails."""
@@ -381,13 +422,10 @@ class Ledger:
     def about(self, name: str, value: str | None = None) -> str | None:
         """Return the ledger's property `name`, None if it is not set; `value` is stored first if it is not set."""
         if value is not None:
-            self._write(lambda: self._store(name, value))
+            self._write(lambda: self._change("INSERT OR IGNORE INTO about VALUES (?, ?)", (name, value)))
         with self._reading() as db:
             row = db.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
-
-    def _store(self, name: str, value: str) -> None:
-        self._db.execute("INSERT OR IGNORE INTO about VALUES (?, ?)", (name, value))
 
     def close(self) -> None:
         """Close the file."""

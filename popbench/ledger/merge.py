@@ -7,6 +7,7 @@ import sqlite3
 _TABLES = {
     "calls": ("key", "stage, status, payload"),
     "done": ("system, task, mode, stage, prompt, repeat", "key, status, value"),
+    "jobs": ("key", "part, tries, job"),
 }
 """Per table: the columns of its key, and those in which two ledgers may differ."""
 
@@ -31,7 +32,9 @@ def merge_rows(db: sqlite3.Connection) -> None:
         )
         db.execute("DROP TABLE temp.rewritten")
     for table, (key, value) in _TABLES.items():
-        _merge_table(db, table, key, value)
+        if db.execute("SELECT 1 FROM other.sqlite_master WHERE name = ?", (table,)).fetchone():
+            _merge_table(db, table, key, value)
+    db.execute("DELETE FROM main.jobs WHERE key IN (SELECT key FROM main.calls)")  # which the other has finished
 
 
 def _merge_table(db: sqlite3.Connection, table: str, key: str, value: str) -> None:

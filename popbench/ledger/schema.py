@@ -17,6 +17,9 @@ CREATE TABLE IF NOT EXISTS done (
     key TEXT NOT NULL, status TEXT NOT NULL, value TEXT NOT NULL, at REAL,
     PRIMARY KEY (system, task, mode, stage, prompt, repeat)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS jobs (
+    key TEXT PRIMARY KEY, part TEXT NOT NULL, tries INTEGER NOT NULL, job TEXT
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 LATER_COLUMNS = {"calls": ("part", "TEXT"), "done": ("at", "REAL")}

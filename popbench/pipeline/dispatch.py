@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 from popbench.errors import ComponentError, RunError, UsageError, one_line
 from popbench.files import copy_whole, sha256
@@ -20,27 +21,30 @@ from popbench.interfaces import Engine
 from popbench.keys import clip_name
 from popbench.ledger.ledger import Call, Done, Ledger
 from popbench.pipeline.items import ResultErrors, SampleKey, WorkItem
+from popbench.pipeline.jobs import Jobs
 from popbench.pipeline.ledger_view import LedgerView
 from popbench.pipeline.queues import SharedState, WorkQueue
 from popbench.pipeline.stages import ClipChangedError, Outcome
 from popbench.planning.systems import Part
 from popbench.progress import Progress
-from popbench.records import JSON, Answer, Clip, Completion, Failure, Request, Score, Workers
+from popbench.records import JSON, Answer, Clip, Completion, Failure, Request, Score, Submitted, Workers
 from popbench.text import counted
 
+T = TypeVar("T")
 LOG = "errors.log"
 """The file in a run's directory that holds the tracebacks of plugins."""
 
 
 @dataclass(slots=True)
 class _Batch:
-    """The items that one call of the engine's `map` is fed with.
+    """The items that one call of the engine's `map` is fed with, and the jobs that these have.
 
     `waiting` are those without an answer, by key of their call; `failed` the errors of calls, by key; `again` the items
     to be asked again; `errors` counts the items that failed with each error.
     """
 
     queue: WorkQueue
+    jobs: Jobs
     waiting: dict[str, list[WorkItem]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     again: list[WorkItem] = field(default_factory=list)
@@ -76,7 +80,7 @@ class Dispatcher:
         """
         items: Iterator[WorkItem] | None = queue.items()
         while items is not None:
-            items = self._run_batch(_Batch(queue), items)
+            items = self._run_batch(_Batch(queue, Jobs(self._ledger, queue.part.digest)), items)
         with self._lock:
             for notice in (*queue.stage.notices(), *self._engine.notices()):
                 self._progress.notice(notice)
@@ -92,7 +96,10 @@ class Dispatcher:
             if first is not None:
                 with _closing(self._engine.map(queue.part.resolved.spec, chain([first], source)), queue) as answers:
                     for answer in answers:
-                        self._store(batch, answer)
+                        if isinstance(answer, Submitted):
+                            batch.jobs.submit(answer)
+                        else:
+                            self._store(batch, answer)
         except ComponentError as error:
             ended = str(error)
             self._log(error)
@@ -101,7 +108,7 @@ class Dispatcher:
         with self._lock:
             for error_text, count in batch.errors.items():
                 if count > 1:
-                    self._progress.problem(f"{queue.part.label}: {count} items failed so: {error_text}")
+                    self._progress.problem(f"{queue.part.label}: {count} items: {error_text}")
             if ended is not None and not self._stopping.is_set():  # otherwise the run ended the component
                 self._end(batch, ended)
         return iter(batch.again) if batch.again and ended is None else None
@@ -145,6 +152,9 @@ class Dispatcher:
                 if key in batch.waiting:
                     batch.waiting[key].append(item)
                     continue
+                if key in batch.jobs.lost:
+                    batch.again.append(item)
+                    continue
                 if (error := batch.failed.get(key)) is not None:
                     self._fail(batch, [item], error)
                     continue
@@ -152,7 +162,7 @@ class Dispatcher:
                     self._commit(batch, call, [item], new=False)
                     continue
                 batch.waiting[key] = [item]
-            yield request
+            yield batch.jobs.prepare(request)
 
     def _drop_clip(self, batch: _Batch, item: WorkItem, error: ClipChangedError) -> None:
         """Remove a clip that is not the one that was rendered: it then counts as not done."""
@@ -189,8 +199,13 @@ class Dispatcher:
         workers = self._engine.at_work(queue.part.resolved.spec)
         if isinstance(answer, Failure) and not answer.invalid:
             with self._lock:
-                batch.failed[answer.id] = answer.error
-                self._fail(batch, batch.waiting.pop(answer.id), answer.error)
+                error, items = batch.jobs.fail(answer), batch.waiting.pop(answer.id)
+                if answer.id in batch.jobs.lost:
+                    batch.again += items
+                    self._tell(batch, items, f"its job of an earlier run is over, and it is asked anew: {error}")
+                else:
+                    batch.failed[answer.id] = error
+                    self._fail(batch, items, error)
                 self._spend(queue, answer, workers)
             return
         payload = {**self._payload(answer), "gpus": workers.gpus}
@@ -214,16 +229,20 @@ class Dispatcher:
             self._progress.workers(workers.count, queue.name)
 
     def _fail(self, batch: _Batch, items: list[WorkItem], error: str) -> None:
-        """Note an error of items. The first of equal errors is told now, the number of them at the end."""
+        """Note an error of items."""
         queue = batch.queue
         for item in items:
             self.errors[item.sample_key] = error
             queue.settle(item.sample_key)
             self._lose(queue, item)
-        if not batch.errors[error]:
-            self._progress.problem(f"{items[0].name}: {queue.stage.name} failed: {error}")
-        batch.errors[error] += len(items)
+        self._tell(batch, items, f"{queue.stage.name} failed: {error}")
         self._progress.advance(len(items), queue.name)
+
+    def _tell(self, batch: _Batch, items: list[WorkItem], problem: str) -> None:
+        """Tell the first of equal problems now; the number of them is told at the end."""
+        if not batch.errors[problem]:
+            self._progress.problem(f"{items[0].name}: {problem}")
+        batch.errors[problem] += len(items)
 
     def _commit(self, batch: _Batch, call: Call, items: list[WorkItem], *, new: bool) -> None:
         """Commit a call, if it is new, with the results of items, and offer these to the queues that follow."""
@@ -296,7 +315,7 @@ class Dispatcher:
 
 
 @contextmanager
-def _closing(answers: Iterator[Answer], queue: WorkQueue) -> Iterator[Iterator[Answer]]:
+def _closing(answers: Iterator[T], queue: WorkQueue) -> Iterator[Iterator[T]]:
     """Close an engine's iterator at the end. If taking answers raised, the queue is stopped first.
 
     The component may be waiting for the queue's next item, and its iterator closes only when it no longer does.

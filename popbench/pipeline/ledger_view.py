@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from popbench.keys import clip_name, score_key
+from popbench.keys import clip_name
 from popbench.ledger.guard import check_payload, check_value
 from popbench.ledger.ledger import Call, Ledger, StageKey, StageName
 from popbench.planning.systems import Part, SampleSet
 from popbench.records import JSON, Prompt
+from popbench.uses import DEFAULT_USES
 
 _ALL = slice(None)
 
@@ -32,6 +33,12 @@ _LOOKED_AT: Mapping[StageName, str] = {
     " d2.key, d2.status, c2.status",
 }
 """SQL columns that tell whether a stage is done. Drafts are long: only those to go on from are read whole."""
+_LOOKED_AT_WHOLE = (
+    _LOOKED_AT["score"]
+    .replace("CASE WHEN d2.key IS NULL THEN d0.value END", "d0.value")
+    .replace("json_extract(d0.value, '$.title')", "NULL")
+)
+"""The same for a predictor that uses others than title and video: of these, the draft may hold any."""
 
 
 class StageResult(NamedTuple):
@@ -62,7 +69,7 @@ class ReadyItem(NamedTuple):
     """A sample that a stage can work on now.
 
     `number` is its number in its sample set. `inputs` are what the stage needs: nothing for `write`, `title` and
-    `video_prompt` for `render`, and `title` and the `key` and `sha256` of a clip for `score`.
+    `video_prompt` for `render`, and these with the `key` and `sha256` of a clip for `score`.
     """
 
     number: int
@@ -120,10 +127,12 @@ class LedgerView:
         if self.ledger is None:
             every = [ReadyItem(*sample, {}) for sample in samples.numbered(part)] if stage == "write" else []
             return ReadyItems(0, 0, every)
-        keys = samples.stage_keys
+        keys, looked_at = samples.stage_keys, _LOOKED_AT[stage]
+        if stage == "score" and samples.parts[2].uses != DEFAULT_USES:
+            looked_at = _LOOKED_AT_WHOLE
         done = lost = gone = 0
         ready: list[ReadyItem] = []
-        for sample, (draft, *columns) in self._rows(keys, _LOOKED_AT[stage], samples, part):
+        for sample, (draft, *columns) in self._rows(keys, looked_at, samples, part):
             if stage == "write":
                 done += draft is not None
                 if draft is None:
@@ -143,12 +152,15 @@ class LedgerView:
             elif draft is not None and rendered:
                 sha256, title, *score = scored
                 predictor = samples.parts[2]
-                value = None if _is_of(predictor, title, sha256, score) else self._draft(keys[0], sample, text)
-                # SQLite takes no title beyond a NUL.
-                if value is None or (value["title"] != title and _is_of(predictor, value["title"], sha256, score)):
+                if title is not None and _is_of(predictor, sample[1], {"title": title}, sha256, score):
                     done += 1
                     continue
-                ready.append(ReadyItem(*sample, {"title": value["title"], "key": key, "sha256": sha256}))
+                value = self._draft(keys[0], sample, text)
+                # SQLite takes no title beyond a NUL.
+                if value["title"] != title and _is_of(predictor, sample[1], value, sha256, score):
+                    done += 1
+                    continue
+                ready.append(ReadyItem(*sample, {**next_inputs(value), "key": key, "sha256": sha256}))
             gone += own
         return ReadyItems(done, lost, ready, gone)
 
@@ -221,10 +233,10 @@ class LedgerView:
                 clip = None
             scores: list[StageResult | None] = [None] * len(predictors)
             if draft is not None and clip is not None and clip.status == "ok":
-                title, sha256 = draft.value["title"], str(clip.payload["sha256"])
+                sha256 = str(clip.payload["sha256"])
                 for number, predictor in enumerate(predictors):
                     score = self._result("score", row[10 + 5 * number : 15 + 5 * number])
-                    if score is not None and score.key == score_key(predictor.digest, title, sha256):
+                    if score is not None and score.key == predictor.score_key(prompt, draft.value, sha256):
                         scores[number] = score
             yield SampleResults(prompt, repeat, draft, clip, scores)
 
@@ -241,14 +253,15 @@ class LedgerView:
         return StageResult(status, stored, key, read(payload, check_payload, stage, call))
 
 
-def _is_of(predictor: Part, title: JSON, sha256: JSON, score: Sequence[Any]) -> bool:
-    """Return whether a score, given as its key and statuses, is the score of this title and clip."""
+def _is_of(predictor: Part, prompt: Prompt, draft: Mapping[str, JSON], sha256: JSON, score: Sequence[Any]) -> bool:
+    """Return whether a score, given as its key and statuses, is the score of this draft and clip."""
     key, status, call = score
-    return key is not None and status == call and key == score_key(predictor.digest, title, str(sha256))
+    return key is not None and status == call and key == predictor.score_key(prompt, draft, str(sha256))
 
 
 def next_inputs(draft: Mapping[str, JSON], clip: Call | None = None) -> dict[str, JSON]:
     """Return the inputs of `render`, made of a draft, or with a clip's call those of `score`."""
-    if clip is None:
-        return {"title": draft["title"], "video_prompt": draft["video_prompt"]}
-    return {"title": draft["title"], "key": clip.key, "sha256": str(clip.payload["sha256"])}
+    inputs = {"title": draft["title"], "video_prompt": draft.get("video_prompt")}  # a human-made video has none
+    if draft.get("extra"):
+        inputs["extra"] = draft["extra"]
+    return inputs if clip is None else {**inputs, "key": clip.key, "sha256": str(clip.payload["sha256"])}

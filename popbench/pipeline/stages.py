@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from popbench.errors import one_line
 from popbench.files import sha256
-from popbench.keys import clip_key, clip_name, derive_seed, digest, draft_key, score_key
+from popbench.keys import clip_key, clip_name, derive_seed, digest, draft_key, used_key
 from popbench.ledger.ledger import Call, StageName
 from popbench.pipeline.items import WorkItem
 from popbench.pipeline.ledger_view import next_inputs
@@ -20,7 +20,8 @@ from popbench.planning.systems import Part, TaskMode
 from popbench.prompting.chats import make_chat
 from popbench.prompting.drafts import read_answer
 from popbench.prompting.originality import closest, describe
-from popbench.records import JSON, Request, ScoreRequest, VideoRequest
+from popbench.records import JSON, Request, VideoRequest
+from popbench.uses import score_request
 
 ATTEMPTS = 3
 """How many answers an item gets to have a usable draft: a re-ask has another seed.
@@ -163,7 +164,7 @@ class RenderStage(Stage):
 
 
 class ScoreStage(Stage):
-    """A predictor scores titles and clips; `videos` is the folder of clips."""
+    """A predictor scores samples; `videos` is the folder of clips."""
 
     name = "score"
 
@@ -172,18 +173,20 @@ class ScoreStage(Stage):
         self._videos = videos
 
     def ask(self, item: WorkItem) -> tuple[str, Request]:
-        """Make a request of the item's title and clip; raises ClipChangedError if the clip's file holds other bytes.
+        """Make a request of what the predictor uses; raises ClipChangedError if the clip's file holds other bytes.
 
-        A score belongs to the bytes that are scored. So the file is read here, right before the predictor reads it.
+        A score belongs to the bytes that are scored. So the file is read here, right before the predictor reads it; a
+        predictor that uses no video has nothing to do with the bytes.
         """
         clip, wanted = self._videos / clip_name(item.inputs["key"]), item.inputs["sha256"]
+        used = self.part.used(item.prompt, item.inputs, wanted)
         try:
-            if sha256(clip) != wanted:
+            if "video" in used and sha256(clip) != wanted:
                 raise ClipChangedError("its clip holds other bytes than were rendered")
         except OSError as error:
             raise ClipChangedError(f"its clip cannot be read ({one_line(error)})") from error
-        key = score_key(self.part.digest, item.inputs["title"], wanted)
-        return key, ScoreRequest(key, item.inputs["title"], clip)
+        key = used_key(self.part.digest, used)
+        return key, score_request(key, used, clip)
 
 
 def _mode(item: WorkItem) -> TaskMode:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from popbench.errors import RunError, UsageError, one_line
-from popbench.keys import digest
+from popbench.keys import digest, score_key, used_key
 from popbench.ledger.ledger import STAGES, StageKey, StageName
 from popbench.prompting.drafts import DRAFTS_VERSION
 from popbench.prompting.modes import Mode
@@ -16,6 +16,7 @@ from popbench.prompting.templates import Template
 from popbench.records import JSON, Draft, Message, Prompt, Scale
 from popbench.registry import Resolved
 from popbench.tasks.task import Task
+from popbench.uses import DEFAULT_USES, read_uses, used_values
 from popbench.video import ENCODER
 
 HARNESS: Mapping[str, int] = {"drafts": DRAFTS_VERSION, "originality": ORIGINALITY_VERSION}
@@ -40,6 +41,8 @@ class Part:
     resolved: Resolved
     fingerprint: Mapping[str, JSON]
     digest: str
+    uses: frozenset[str] = DEFAULT_USES
+    """What a predictor sees of a sample."""
 
     @property
     def label(self) -> str:
@@ -49,6 +52,16 @@ class Part:
     def cost(self, usage: Mapping[str, float]) -> float | None:
         """Return the cost in USD of an LLM's call; None if it has no prices. Raises RunError if it fails."""
         return cost_of(self.resolved, usage)
+
+    def used(self, prompt: Prompt, draft: Mapping[str, JSON], video: str) -> dict[str, JSON]:
+        """Return what a predictor sees of a sample, by name (see `popbench.uses.used_values`)."""
+        return used_values(self.uses, prompt, draft, video)
+
+    def score_key(self, prompt: Prompt, draft: Mapping[str, JSON], video: str) -> str:
+        """Return the key of a predictor's score of a sample."""
+        if self.uses == DEFAULT_USES:  # for every sample of a run, that may have millions
+            return score_key(self.digest, draft["title"], video)
+        return used_key(self.digest, self.used(prompt, draft, video))
 
     def fits(self, messages: Sequence[Message]) -> bool:
         """Return whether messages leave an LLM room for an answer. Raises UsageError if it cannot tell."""
@@ -141,14 +154,21 @@ class TaskMode(TaskMethod):
 
 
 def as_part(resolved: Resolved) -> Part:
-    """Compute a component's fingerprint. Raises UsageError if that fails, and for a predictor of an unknown scale."""
+    """Compute a component's fingerprint, and read what a predictor uses. Raises UsageError if that fails.
+
+    It does so also for a predictor of an unknown scale.
+    """
+    try:
+        uses = read_uses(resolved.component.uses) if resolved.spec.kind == "predictor" else DEFAULT_USES
+    except ValueError as error:
+        raise UsageError(f"predictor {resolved.spec.label}: {error}") from error
     scale = getattr(resolved.component, "scale", "positive")
     if scale not in get_args(Scale):
         who = f"{resolved.spec.kind} {resolved.spec.label}"
         raise UsageError(f"{who}: scale is {scale!r:.50}, expected 'positive' or 'real' (set it in the class)")
     try:
         fingerprint = dict(resolved.component.fingerprint())
-        return Part(resolved, fingerprint, digest(fingerprint))
+        return Part(resolved, fingerprint, digest(fingerprint), uses)
     except UsageError:
         raise
     except Exception as error:  # a plugin's code may raise anything

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from popbench.errors import UsageError
-from popbench.keys import score_key
+from popbench.keys import used_key
 from popbench.ledger.ledger import Ledger, StageKey, StageName
 from popbench.pipeline.ledger_view import StageResult
 from popbench.planning.human import NAME as HUMAN
@@ -21,11 +21,12 @@ from popbench.records import JSON, Prompt, Sample
 from popbench.registry import load_registry
 from popbench.runs.collect import assemble
 from popbench.runs.made_by import digests, fingerprint_of, harness_of, makers, mode_of
-from popbench.runs.run_json import RunJson
+from popbench.runs.run_json import RunJson, uses_of
 from popbench.runs.samples import make_sample
 from popbench.specs import parse_spec
 from popbench.tasks.task import task_hash
 from popbench.text import counted
+from popbench.uses import used_values
 
 At = tuple[str, int]
 """Prompt id and repeat of a sample."""
@@ -76,12 +77,17 @@ def other_prompts(run_json: RunJson, samples: Sequence[Sample], task: str) -> st
     prompts: dict[str, Prompt] = {}
     for sample in samples:
         if sample.task == task:
-            prompt = Prompt(sample.prompt_id, sample.prompt, sample.category, task)
+            prompt = prompt_of(sample)
             if prompts.setdefault(prompt.id, prompt) != prompt:
                 return f"samples.jsonl has two texts or categories for prompt {prompt.id!r} of task {task!r}: {_AGAIN}"
     if task_hash(task, of_task["version"], prompts.values(), of_task["draft"]) != of_task["hash"]:
         return f"samples.jsonl: the prompts or categories of task {task!r} do not match its hash: {_AGAIN}"
     return None
+
+
+def prompt_of(sample: Sample) -> Prompt:
+    """Return the prompt of a sample."""
+    return Prompt(sample.prompt_id, sample.prompt, sample.category, sample.task)
 
 
 def edited(run_json: RunJson, ledger: Ledger, samples: Sequence[Sample]) -> Iterator[str]:
@@ -132,12 +138,13 @@ def _best(run_json: RunJson, ledger: Ledger, system: str, task: str, samples: Se
     The human baseline's key depends on the folder of its corpus, which only the corpus knows. So of all matchings in
     the ledger, the one that fits `samples` best is returned.
     """
-    mode = mode_of(run_json, system, task)
+    mode, prompts = mode_of(run_json, system, task), {sample.prompt_id: prompt_of(sample) for sample in samples}
     if mode is not None:
-        return recorded(run_json, ledger, system, task, mode)
+        return recorded(run_json, ledger, system, task, mode, prompts)
     made = made_by(digests(run_json).get(f"baseline {HUMAN}", ""), rendered=False, harness=harness_of(run_json))
     matchings = [
-        recorded(run_json, ledger, system, task, mode) for mode in ledger.modes(made, run_json["tasks"][task]["hash"])
+        recorded(run_json, ledger, system, task, mode, prompts)
+        for mode in ledger.modes(made, run_json["tasks"][task]["hash"])
     ]
 
     def agree(matching: Mapping[At, Sample]) -> int:
@@ -148,10 +155,12 @@ def _best(run_json: RunJson, ledger: Ledger, system: str, task: str, samples: Se
     return max(matchings, key=agree, default={})
 
 
-def recorded(run_json: RunJson, ledger: Ledger, system: str, task: str, mode: str) -> dict[At, Sample]:
-    """Return the samples of a system on a task, by prompt and repeat; `mode` is its fingerprint.
+def recorded(
+    run_json: RunJson, ledger: Ledger, system: str, task: str, mode: str, prompts: Mapping[str, Prompt]
+) -> dict[At, Sample]:
+    """Return the samples of a system on a task for `prompts`, by prompt and repeat; `mode` is its fingerprint.
 
-    They have the fields that are compared; their prompts and their costs are not looked up.
+    They have the fields that are compared; their costs are not looked up.
     """
     parts = digests(run_json)
     llm, generator = makers(system)
@@ -160,18 +169,20 @@ def recorded(run_json: RunJson, ledger: Ledger, system: str, task: str, mode: st
     drafts = ledger.done(_cell(where, "write", chain[0]))
     clips = _settled(where, "render", *chain)
     predictors = {
-        name: (predictor, _settled(where, "score", *chain, predictor))
+        name: (predictor, uses_of(run_json, name), _settled(where, "score", *chain, predictor))
         for name, predictor in run_json["predictors"].items()
     }
     samples = {}
     for sample_id, draft in drafts.items():
-        clip = clips.get(sample_id)
+        clip, prompt = clips.get(sample_id), prompts.get(sample_id[0])
+        if prompt is None:
+            continue
         scores: dict[str, StageResult | str] = dict.fromkeys(predictors, _MISSING)
         if draft.status == "ok" and clip is not None and clip.ok:
-            for name, (predictor, settled) in predictors.items():
+            for name, (predictor, uses, settled) in predictors.items():
                 score = settled.get(sample_id)
-                key = score_key(predictor, draft.value["title"], str(clip.payload["sha256"]))
-                if score is not None and score.key == key:
+                used = used_values(uses, prompt, draft.value, str(clip.payload["sha256"]))
+                if score is not None and score.key == used_key(predictor, used):
                     scores[name] = score
         fields = assemble(
             StageResult(draft.status, draft.value, draft.key, {}), clip or _MISSING, scores, human=system == HUMAN,

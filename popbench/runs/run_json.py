@@ -17,6 +17,7 @@ from typing_extensions import TypedDict  # pydantic reads no other TypedDict bef
 from popbench.errors import UsageError, damage
 from popbench.files import read_json
 from popbench.records import Scale
+from popbench.uses import DEFAULT_USES, read_uses
 from popbench.versions import package_versions
 
 if TYPE_CHECKING:  # boards read run.json, and would import for nothing what runs are made with
@@ -120,8 +121,9 @@ class ShardEntry(TypedDict):
 class RunJson(TypedDict):
     """The content of a run.json. Fields that later versions add are kept when it is read.
 
-    `modes`, `predictors` (digests), `units` and `scales` (those that are real) are by label, `notes` by the component's
-    label, `components` by kind and label ("llm shotlist"), and `systems` has a system's fingerprint by task.
+    `modes`, `predictors` (digests), `units` and `scales` (those that are real) are by label, and so is `uses`, of the
+    predictors that see others than title and video. `notes` are by the component's label, `components` by kind and
+    label ("llm shotlist"), and `systems` has a system's fingerprint by task.
     """
 
     schema: int
@@ -136,6 +138,7 @@ class RunJson(TypedDict):
     systems: dict[str, dict[str, str]]
     predictors: dict[str, str]
     units: dict[str, str]
+    uses: NotRequired[dict[str, list[str]]]
     scales: NotRequired[dict[str, Literal["real"]]]
     versions: dict[str, str]
     machine: Machine
@@ -152,6 +155,7 @@ def describe(plan: Plan, started: float, seconds: Mapping[str, float] | None = N
     `started` is in unix time. `seconds` are the timings of a finished run; without them the run is not finished, and
     the other files in its directory are older than run.json.
     """
+    uses = {part.label: sorted(part.uses) for part in plan.predictors if part.uses != DEFAULT_USES}
     content: RunJson = {
         "schema": 1,
         "finished": seconds is not None,
@@ -198,10 +202,18 @@ def describe(plan: Plan, started: float, seconds: Mapping[str, float] | None = N
             {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(started)), **(seconds or {})},
         ),
     }
+    if uses:
+        content["uses"] = uses
     real = [part.label for part in plan.predictors if part.resolved.component.scale == "real"]
     if real:
         content["scales"] = dict.fromkeys(real, "real")
     return content
+
+
+def uses_of(run_json: RunJson, predictor: str) -> frozenset[str]:
+    """Return what a predictor of a run sees of samples; raises ValueError if run.json names what is not possible."""
+    given = run_json.get("uses", {}).get(predictor)
+    return DEFAULT_USES if given is None else read_uses(given)
 
 
 def scale_of(run_json: RunJson, predictor: str) -> Scale:
@@ -274,6 +286,7 @@ def _check(content: RunJson) -> None:
     for predictor in content["predictors"]:
         if predictor not in content["units"]:
             raise ValueError(f"the unit of predictor {predictor!r} is missing")
+        uses_of(content, predictor)
     for label, mode in content["modes"].items():
         for task in content["tasks"]:
             if task not in mode["fingerprints"]:

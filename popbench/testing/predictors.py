@@ -14,9 +14,10 @@ from typing import Any, get_args
 from popbench.interfaces import Predictor
 from popbench.records import JSON, Scale, Score, ScoreRequest, checked_parts
 from popbench.testing.components import check_component, find_subject, require
-from popbench.testing.requests import broken_score_request, sample_score_requests
+from popbench.testing.requests import bad_score_requests, sample_score_requests
 from popbench.testing.rules import Book, Report
 from popbench.testing.streams import Asker, Failed, Outcomes, Traits, check_stream
+from popbench.uses import DEFAULT_USES, read_uses
 
 TOLERANCE = 1e-6
 """The largest relative difference between two scores of one item."""
@@ -49,16 +50,21 @@ def check_predictor(
     unit = component.unit
     book.expect("unit", isinstance(unit, str) and bool(unit.strip()), f"unit is {unit!r}")
     book.texts("trained_on", "trained_on()", component.trained_on)
+    book.look("uses")
+    try:
+        uses = read_uses(component.uses)
+    except ValueError as error:
+        book.breach("uses", str(error))
+        uses = DEFAULT_USES
     require(book, missing)
     book.expect("scale", component.scale in get_args(Scale), f"scale is {component.scale!r}")
     judge = partial(_judge, scale=component.scale)
     traits = Traits(lambda scorer, items: scorer.score(items), judge, _differ, _rename)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        items = sample_score_requests(folder)[:count]
+        items = sample_score_requests(folder, uses)[:count]
         first = check_stream(book, traits, subject, items)
-        bad = {"broken_video": broken_score_request(folder), "empty_title": replace(items[0], id="no-title", title="")}
-        for rule, item in bad.items():
+        for rule, item in bad_score_requests(folder, items[0], uses).items():
             _check_bad(book, traits, component, rule, items, item, first)
         book.attempt("close", "close() at the end", component.close)
     _note_scores(book, first)
@@ -95,8 +101,10 @@ def _differ(one: _Scored, two: _Scored) -> str | None:
 
 def _rename(item: ScoreRequest) -> ScoreRequest:
     """Return the request with its video under another name; scores must not depend on file names."""
-    path = item.path.with_name(f"other-{item.path.name}")
-    shutil.copyfile(item.path, path)
+    path = item.path
+    if path != Path():  # without it, no video is used
+        path = item.path.with_name(f"other-{item.path.name}")
+        shutil.copyfile(item.path, path)
     return replace(item, id=f"other-{item.id}", path=path)
 
 

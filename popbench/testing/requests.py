@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from popbench.prompting.drafts import DRAFT_SCHEMA
 from popbench.records import Chat, Message, Reference, ScoreRequest, VideoRequest
+from popbench.uses import DEFAULT_USES, score_request
 from popbench.video import write_mp4
 
 if TYPE_CHECKING:
@@ -68,28 +69,75 @@ def sample_texts() -> list[str]:
     return [PLAIN, AWKWARD, LONG, "Cats", "A kite of paper over the sea", PLAIN.upper(), " \t ", ""]
 
 
-def sample_score_requests(folder: Path) -> list[ScoreRequest]:
-    """Write three small clips into `folder` and return requests for predictors about them.
+def sample_score_requests(folder: Path, uses: frozenset[str] = DEFAULT_USES) -> list[ScoreRequest]:
+    """Write three small clips into `folder` and return requests for a predictor with these `uses` about them.
 
-    The last request is the first clip with another title.
+    The last request is the first one with another title.
     """
     clips = {"bars": bars(48, 64), "rings": rings(55, 97), "drift": drift(128, 72)}
     for name, frames in clips.items():
         write_mp4(frames, 8, folder / f"{name}.mp4")
-    first = ScoreRequest("score-bars", "Wait for the last second", folder / "bars.mp4")
-    return [
+    first = _score_request(
+        "score-bars",
+        "Wait for the last second",
+        folder / "bars.mp4",
+        prompt=PLAIN,
+        video_prompt="Upright bars of light wander over a wall",
+        category="abstract",
+        extra={"lang": "en", "tags": ["bars", "light"]},
+    )
+    requests = [
         first,
-        ScoreRequest("score-odd-size", '雨の夜 🐈\u200d⬛: who is "it"? {really}', folder / "rings.mp4"),
-        ScoreRequest("score-portrait", "7 ways to fly a kite!", folder / "drift.mp4"),
+        _score_request(
+            "score-odd-size",
+            '雨の夜 🐈\u200d⬛: who is "it"? {really}',
+            folder / "rings.mp4",
+            prompt=AWKWARD,
+            video_prompt=" ".join(AWKWARD.split()),
+            category="猫",
+            extra={"lang": None, "tags": []},
+        ),
+        _score_request(
+            "score-portrait",
+            "7 ways to fly a kite!",
+            folder / "drift.mp4",
+            prompt="Cats",
+            video_prompt=LONG,
+            category="abstract",
+            extra={"lang": "fr", "tags": ["🪁"]},
+        ),
         replace(first, id="score-bars-retitled", title="A quiet walk"),
     ]
+    return [_as_used(request, uses) for request in requests]
 
 
-def broken_score_request(folder: Path) -> ScoreRequest:
-    """Write a file that has a video's name and is not a video, and return a request about it."""
-    path = folder / "broken.mp4"
-    path.write_bytes(b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 8)
-    return ScoreRequest("score-broken-file", "This cannot be played", path)
+def _score_request(id_: str, title: str, path: Path, **others: Any) -> ScoreRequest:
+    return ScoreRequest(id_, title, path, task="popbench.testing", **others)
+
+
+def _as_used(request: ScoreRequest, uses: frozenset[str]) -> ScoreRequest:
+    """Return a request with what is used, and nothing else."""
+    used = {name: getattr(request, "path" if name == "video" else name) for name in uses}
+    return score_request(request.id, used, request.path)
+
+
+def bad_score_requests(folder: Path, item: ScoreRequest, uses: frozenset[str]) -> dict[str, ScoreRequest]:
+    """Return requests that are hard to score, by the rule that they test: `item` with one thing replaced.
+
+    Writes a file into `folder` that has a video's name and is not a video.
+    """
+    bad = {}
+    if "video" in uses:
+        path = folder / "broken.mp4"
+        path.write_bytes(b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 8)
+        bad["broken_video"] = replace(item, id="score-broken-file", path=path)
+    if "title" in uses:
+        bad["empty_title"] = replace(item, id="no-title", title="")
+    if "video_prompt" in uses:
+        bad["no_video_prompt"] = replace(item, id="no-video-prompt", video_prompt=None)
+    if "extra" in uses:
+        bad["no_extra"] = replace(item, id="no-extra", extra={})
+    return bad
 
 
 def _grid(height: int, width: int, count: int = 16) -> tuple[NDArray[np.int64], ...]:

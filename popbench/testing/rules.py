@@ -55,8 +55,11 @@ RULES: Mapping[str, str] = {
     "scale": "scale is 'positive' or 'real'",
     "unit": "unit is text that says what a score counts",
     "trained_on": "trained_on() returns a list of str",
+    "uses": "uses is a set of names of what a predictor can see, and not empty",
     "broken_video": "a file that is no video gets a Failure or a Score, and the other items are answered as before",
     "empty_title": "an empty title gets a Failure or a Score, and the other items are answered as before",
+    "no_video_prompt": "video_prompt None, as of human-made videos, gets a Failure or a Score, the others as before",
+    "no_extra": "an empty extra gets a Failure or a Score, and the other items are answered as before",
     # embedders
     "vectors": "encode() returns finite float32 of shape (number of texts, d), also for no texts",
     "norms": "a row has length 1, or 0 for a text with nothing in it",

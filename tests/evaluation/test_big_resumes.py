@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import pytest
 
 import faults
 import popbench_runs
-from popbench.keys import score_key
 from popbench.ledger.ledger import STAGES, Call, Done, Ledger
 from popbench.pipeline.ledger_view import LedgerView, ReadyItems
 from popbench.pipeline.queues import WorkQueue
@@ -81,7 +81,9 @@ def fill(ledger: Ledger, videos: Path, plan: Plan, rng: random.Random) -> dict[s
         if kind != "score":
             continue
         of = rng.choice([sha256, sha256, sha256, "of other bytes"])
-        key = score_key(predictor.digest, title, of)
+        key = predictor.score_key(PROMPTS[number // 8], draft, of)
+        if "video" not in predictor.uses:  # whatever bytes the clip has
+            of = sha256
         ledger.commit(Call(key, "score", "ok", {"popularity": 1}), [Done(stage_keys[2], *at, key, "ok", {})])
         if of == sha256 and found["render"].get(at, ("",))[0] == "ok":
             found["score"][at] = "ok", key
@@ -103,13 +105,18 @@ def plainly(stage: str, found: dict[str, dict[At, Any]], places: Iterable[At]) -
         elif draft and stage == "render":
             ready.append((at, {"title": draft[1]["title"], "video_prompt": draft[1]["video_prompt"]}))
         elif draft and clip:
-            ready.append((at, {"title": draft[1]["title"], "key": clip[1], "sha256": clip[2]}))
+            inputs = {"title": draft[1]["title"], "video_prompt": draft[1]["video_prompt"]}
+            ready.append((at, {**inputs, "key": clip[1], "sha256": clip[2]}))
     return settled, lost, ready
 
 
+@pytest.mark.parametrize("uses", [{"title", "video"}, {"video", "video_prompt"}, {"title"}])
 @pytest.mark.parametrize("seed", range(8))
-def test_ready_items_are_those_that_a_plain_look_at_each_sample_finds(tmp_path: Path, seed: int) -> None:
+def test_ready_items_are_those_that_a_plain_look_at_each_sample_finds(
+    tmp_path: Path, seed: int, uses: set[str]
+) -> None:
     plan = plan_of(tmp_path)
+    plan.predictors = [replace(plan.predictors[0], uses=frozenset(uses))]
     (tmp_path / "videos").mkdir()
     ledger = Ledger(tmp_path / "ledger.sqlite")
     found = fill(ledger, tmp_path / "videos", plan, random.Random(seed))

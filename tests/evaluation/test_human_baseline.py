@@ -13,9 +13,11 @@ import corpus_files
 import faults
 import popbench
 import popbench_runs
+import using_components
 from command_line import Run, in_process
 from popbench.errors import UsageError
 from popbench.publishing.build import build_board
+from popbench.uses import POSSIBLE
 from popbench.video import sha256
 from popbench_baselines.hashing import Hashing
 
@@ -101,6 +103,16 @@ def test_repeats_score_the_same_video_once(tmp_path: Path, corpus: str) -> None:
     for row in found:
         by_prompt.setdefault(row["prompt_id"], set()).add(row["popularity"])
     assert all(len(values) == 1 for values in by_prompt.values())
+
+
+def test_predictors_see_the_user_s_prompt_and_no_video_prompt_of_it(tmp_path: Path, corpus: str) -> None:
+    using_components.install()
+    run = evaluate(tmp_path / "run", corpus, predictor=using_components.seer(*POSSIBLE), limit=2)
+    assert run.complete
+    wanted = {(row["prompt"], row["title"], None) for row in humans(run.path)}
+    seen = {(asked["prompt"], asked["title"], asked["video_prompt"]) for asked in using_components.SEEN}
+    assert {each for each in seen if each[2] is None} == wanted
+    assert len(seen) == 4
 
 
 def test_a_video_that_is_gone_from_the_run_is_put_back(tmp_path: Path, corpus: str) -> None:

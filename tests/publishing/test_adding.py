@@ -15,6 +15,7 @@ import yaml
 
 import made_boards
 import popbench_runs
+import using_components
 from command_line import Done, Run
 from made_boards import begin, edit, edit_samples, evaluate, submissions, tree
 from popbench.publishing.run_checks import lacking, read_run
@@ -66,6 +67,21 @@ def test_the_first_run_makes_a_board_with_its_task_and_predictor_as_rules(run: R
     assert readme.startswith("# Cats: counted\n")
     assert "Made for tests." in readme
     assert run("check", "deep/board").out == "deep/board: ok: 2 systems, 1 submission\n"
+
+
+def test_a_predictor_that_uses_other_things_makes_a_board_too(run: Run, tmp_path: Path) -> None:
+    using_components.install()
+    evaluate(tmp_path / "prompts", predictor=using_components.seer("video", "prompt", "category", "video_prompt"))
+    assert run("add", "board", tmp_path / "prompts", "--title", "Cats").status == 0
+    assert run("check", "board").out == "board: ok: 2 systems, 1 submission\n"
+    edit(tmp_path / "prompts/run.json", lambda about: about["uses"].update(seer=["video", "prompt"]))
+    refused = run("add", "other", tmp_path / "prompts", "--title", "Cats")
+    assert refused.status == 2
+    assert "samples.jsonl does not match the ledger in " in refused.err
+    edit(tmp_path / "prompts/run.json", lambda about: about["uses"].update(seer=["everything"]))
+    refused = run("add", "other", tmp_path / "prompts", "--title", "Cats")
+    assert refused.err.count("\n") == 1
+    assert "run.json cannot be read (uses names 'everything': possible are" in refused.err
 
 
 def test_a_submission_holds_every_score_and_what_was_run_but_no_texts(run: Run, made: Path, board: Path) -> None:

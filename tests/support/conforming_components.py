@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,6 +65,25 @@ class Brightness(popbench.Predictor):
                 yield popbench.Score(item.id, self.popularity(item))
             except VideoError as error:
                 yield popbench.Failure(item.id, str(error))
+
+
+class Relevance(popbench.Predictor):
+    """Scores texts: how many words of the prompt are in the video prompt, and how many hashtags there are."""
+
+    version = "1"
+    unit = "relevance"
+    uses = frozenset({"prompt", "video_prompt", "extra"})
+
+    def relevance(self, item: popbench.ScoreRequest) -> float:
+        if (item.title, item.path, item.category, item.task) != ("", Path(), None, None):
+            raise AssertionError("it does not use these")
+        words = str(item.prompt).split()
+        shown = 0 if item.video_prompt is None else sum(word in item.video_prompt for word in words)
+        return 1.0 + shown + len(item.extra.get("tags") or [])
+
+    def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
+        for item in items:
+            yield popbench.Score(item.id, self.relevance(item))
 
 
 class Letters(popbench.Embedder):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import popbench
-from conforming_components import Brightness, Letters, Noise, Shelf
+from conforming_components import Brightness, Letters, Noise, Relevance, Shelf
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -157,6 +157,27 @@ class SkipsBrokenVideos(Brightness):
 
     def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
         return (answer for answer in super().score(items) if isinstance(answer, popbench.Score))
+
+
+class UsesNothingKnown(Brightness):
+    """Names something that requests do not have."""
+
+    uses = frozenset({"video", "name"})
+
+
+class TrustsVideoPrompts(Relevance):
+    """Raises without a video prompt."""
+
+    def relevance(self, item: popbench.ScoreRequest) -> float:
+        assert item.video_prompt is not None
+        return super().relevance(item)
+
+
+class TrustsExtra(Relevance):
+    """Raises where a field is missing."""
+
+    def relevance(self, item: popbench.ScoreRequest) -> float:
+        return super().relevance(item) + len(item.extra["tags"])
 
 
 class TrustsTitles(Brightness):

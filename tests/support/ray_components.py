@@ -90,6 +90,17 @@ class Bright(popbench.Predictor):
             yield popbench.Score(item.id, 1.0 + float(read_frames(item.path, 2).mean()), {"file": item.path.name})
 
 
+class Wordy(popbench.Predictor):
+    """Scores the length of the title, without the file."""
+
+    version = "1"
+    uses = frozenset({"title"})
+
+    def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
+        for item in items:
+            yield popbench.Score(item.id, float(len(item.title)), {"path": str(item.path)})
+
+
 class Chatty(popbench.LLM):
     """Works elsewhere, in the driver's process."""
 
@@ -117,3 +128,4 @@ def register_generators(register: Register) -> None:
 @popbench.hookimpl
 def register_predictors(register: Register) -> None:
     register("bright", Bright)
+    register("wordy", Wordy)

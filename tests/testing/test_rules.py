@@ -50,10 +50,13 @@ from nonconforming_components import (
     SkipsBrokenVideos,
     TrainedOnRaises,
     TrainedOnText,
+    TrustsExtra,
     TrustsTitles,
+    TrustsVideoPrompts,
     TrustsVideos,
     TupleRows,
     Unseeded,
+    UsesNothingKnown,
     Wide,
 )
 from nonconforming_llms import (
@@ -192,6 +195,9 @@ CASES = [
     Case("broken_video", check_predictor, TrustsVideos, "raised VideoError"),
     Case("broken_video", check_predictor, SkipsBrokenVideos, "score-broken-file: once: not answered"),
     Case("empty_title", check_predictor, TrustsTitles, "raised IndexError"),
+    Case("uses", check_predictor, UsesNothingKnown, "uses names 'name': possible are video, title, prompt,"),
+    Case("no_video_prompt", check_predictor, TrustsVideoPrompts, "raised AssertionError"),
+    Case("no_extra", check_predictor, TrustsExtra, "raised KeyError: 'tags'"),
     Case("vectors", check_embedder, Wide, "dtype: is float64"),
     Case("vectors", check_embedder, Flat, "no texts: is (0,)"),
     Case("vectors", check_embedder, ListRows, "returned list"),
