@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
@@ -23,6 +24,9 @@ MAX_POPULARITY = 1e300
 
 Scale: TypeAlias = Literal["positive", "real"]
 """What scores may be: numbers above 0, or any finite numbers."""
+
+MAX_PARTS, _PART = 100, 60
+"""The most parts of a score, and characters of a part's name: tables have a column for each."""
 
 Status: TypeAlias = Literal["ok", "invalid", "error"]
 
@@ -215,6 +219,20 @@ class Score:
     def popularity(self) -> float:
         """The value, under the name that it has where it is stored."""
         return self.value
+
+
+def checked_parts(parts: Any) -> dict[str, float]:
+    """Return the parts of a score as floats; raises ValueError for anything but finite numbers by short names."""
+    if not isinstance(parts, Mapping) or len(parts) > MAX_PARTS:
+        raise ValueError(f"parts are {parts!r:.80}, expected at most {MAX_PARTS} numbers by name")
+    checked: dict[str, float] = {}
+    for name, number in parts.items():
+        if not (isinstance(name, str) and name.strip() == name and name.isprintable() and 0 < len(name) <= _PART):
+            raise ValueError(f"a part is called {name!r:.80}, expected text on one line of at most {_PART} characters")
+        if not isinstance(number, Real) or isinstance(number, bool) or not abs(float(number)) <= MAX_POPULARITY:
+            raise ValueError(f"part {name!r} is {number!r:.80}, expected a finite number")
+        checked[name] = float(number)
+    return checked
 
 
 @dataclass(frozen=True, slots=True)

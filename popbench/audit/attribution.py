@@ -21,7 +21,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Pairs:
-    """Samples paired across prompts, with log2 scores of the first one's parts combined with the second one's."""
+    """Samples paired across prompts, with the scores of the first one's parts combined with the second one's."""
 
     first: Ints
     second: Ints
@@ -33,10 +33,16 @@ class Pairs:
 
 
 class Attribution:
-    """The statistics of one predictor on some samples. Scores are log2 popularity, NaN for none."""
+    """The statistics of one predictor on some samples. Scores are log2 popularity, or as they are on a `real` scale.
 
-    def __init__(self, samples: Sequence[Sample], scores: Floats, pairs: Pairs, seed: int) -> None:
+    They are NaN for none.
+    """
+
+    def __init__(
+        self, samples: Sequence[Sample], scores: Floats, pairs: Pairs, seed: int, *, real: bool = False
+    ) -> None:
         self._s = scores
+        self._real = real
         self._pairs = pairs
         self._prompts = _codes([(sample.task, sample.prompt_id) for sample in samples])
         self._cells = _codes([(sample.task, sample.prompt_id, sample.repeat) for sample in samples])
@@ -61,7 +67,7 @@ class Attribution:
                 "change": part,
                 "n": int(2 * complete.sum()),
                 "share": self._interval(shares[name]),
-                "factor": self._factor(lost[part], np.tile(self._prompts, n_rounds)),
+                **self._effect(lost[part], np.tile(self._prompts, n_rounds)),
                 "reordered": self._reordered([(self._s, after) for after in rounds[part]]),
             }
             for part, name in (("title", "a"), ("video", "b"))
@@ -85,7 +91,7 @@ class Attribution:
             "change": name,
             "n": int(np.isfinite(lost).sum()),
             "share": self._interval(share),
-            "factor": self._factor(lost, self._prompts),
+            **self._effect(lost, self._prompts),
             "reordered": self._reordered([(before, after)]),
         }
 
@@ -117,9 +123,11 @@ class Attribution:
         first, second = self._prompts[self._pairs.first[complete]], self._prompts[self._pairs.second[complete]]
         return lambda values: self._resamples.pair_means(values, first, second)
 
-    def _factor(self, lost: Floats, prompts: Ints) -> JSON:
+    def _effect(self, lost: Floats, prompts: Ints) -> dict[str, JSON]:
+        """Return the median effect of a change: a `factor` of popularity, on a real scale a `shift` of the score."""
         scored = np.isfinite(lost)
-        return self._interval(2.0 ** medians(-lost[scored], prompts[scored], self._resamples))
+        found = medians(-lost[scored], prompts[scored], self._resamples)
+        return {"shift": self._interval(found)} if self._real else {"factor": self._interval(2.0**found)}
 
     def _reordered(self, changes: Sequence[tuple[Floats, Floats]]) -> JSON:
         counts = np.zeros((self._resamples.counts.shape[1], 2))
@@ -146,10 +154,18 @@ def _codes(names: Sequence[tuple[object, ...]]) -> Ints:
     return np.asarray([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
 
 
-def compare(stored: Mapping[int, float], scores: Floats, tolerance: float = 1e-4) -> dict[str, JSON]:
-    """Count the run's scores, by sample, that differ from `scores` by more than `tolerance` of their size."""
+def compare(
+    stored: Mapping[int, float], scores: Floats, tolerance: float = 1e-4, *, real: bool = False
+) -> dict[str, JSON]:
+    """Count the run's scores, by sample, that differ from `scores` by more than `tolerance` of their size.
+
+    On a `real` scale, where a score may be 0, it is `tolerance` of their standard deviation.
+    """
+    spread = float(np.std(list(stored.values()))) if real and stored else 0.0
     off = {
-        number: abs(2.0 ** float(scores[number]) / popularity - 1)
+        number: abs(float(scores[number]) - popularity) / (spread or 1.0)
+        if real
+        else abs(2.0 ** float(scores[number]) / popularity - 1)
         for number, popularity in stored.items()
         if math.isfinite(scores[number])
     }

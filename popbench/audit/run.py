@@ -189,31 +189,37 @@ class _Audit:
     ) -> None:
         self.part, self.samples, self.run_json = part, samples, run_json
         self.limit, self.shuffles, self.seed = limit, shuffles, seed
+        self._real = part.resolved.component.scale == "real"
         self.asked = [(sample.title or "", path / str(sample.video)) for sample in samples]
 
     def run(self, scorer: Scorer) -> dict[str, JSON]:
         """Score all variants; returns the entry of audit.json."""
         plain = [Variant(*asked) for asked in self.asked]
         unchanged = scorer.score("score unchanged samples of", plain)
-        scores = _log2(unchanged, plain)
+        scores = self._levels(unchanged, plain)
         if unchanged.ended or not np.isfinite(scores).any():
             why = unchanged.ended or next(iter(unchanged.failures.values()))
             raise RunError(f"predictor {self.part.label} does not score the samples of the run as they are: {why}")
         pairs, swapped, failed = self._swaps(scorer)
-        attribution = Attribution(self.samples, scores, pairs, self.seed)
+        attribution = Attribution(self.samples, scores, pairs, self.seed, real=self._real)
         parts = attribution.swaps()
         rows = [{**row, "failed": failed, "ended": swapped.ended} for row in parts.pop("rows")]
         before: Floats | None = None
         for name, change in _CHANGES.items():
             variants = [change(*asked) for asked in self.asked]
             scored = scorer.score(f"score {audit_text.STAGES[name]} with", variants)
-            after = _log2(scored, variants)
+            after = self._levels(scored, variants)
             row = attribution.change(name, after, before if name in _RE_ENCODED else None)
             lost = sum(variant in scored.failures for variant in variants)
             rows.append({**row, "failed": lost, "ended": scored.ended})
             if name == "control":
                 before = after
         return self._entry(scores, unchanged, attribution, {**parts, "rows": rows})
+
+    def _levels(self, scored: Scored, variants: Sequence[Variant]) -> Floats:
+        """Return the variants' scores: logarithms, so that differences are factors; on a real scale as they are."""
+        values = np.asarray([scored.popularity.get(variant, np.nan) for variant in variants], dtype=np.float64)
+        return values if self._real else np.log2(values)
 
     def _swaps(self, scorer: Scorer) -> tuple[Pairs, Scored, int]:
         """Score pairs of samples with their titles swapped, which is the same as with their videos swapped."""
@@ -224,7 +230,7 @@ class _Audit:
         y = [Variant(self.asked[i][0], self.asked[j][1]) for i, j in zip(first, second, strict=True)]
         scored = scorer.score(f"score {audit_text.STAGES['title']} with", [*x, *y])
         failed = sum(variant in scored.failures for variant in (*x, *y))
-        return Pairs(first, second, of, _log2(scored, x), _log2(scored, y)), scored, failed
+        return Pairs(first, second, of, self._levels(scored, x), self._levels(scored, y)), scored, failed
 
     def _entry(
         self, scores: Floats, unchanged: Scored, attribution: Attribution, statistics: Mapping[str, JSON]
@@ -234,7 +240,7 @@ class _Audit:
         stored = {
             number: popularity
             for number, sample in enumerate(self.samples)
-            if (popularity := sample.scores.get(label)) is not None and popularity > 0
+            if (popularity := sample.scores.get(label)) is not None and (self._real or popularity > 0)
         }
         systems = [sample.system for sample in self.samples]
         length = np.asarray([len(title) for title, _ in self.asked], dtype=np.float64)
@@ -246,6 +252,7 @@ class _Audit:
             "predictor": label,
             "digest": self.part.digest,
             "unit": component.unit,
+            **({"scale": "real"} if self._real else {}),
             "demo": bool(component.demo or self.run_json["demo"]),
             "of_run": of_run,
             "limit": self.limit,
@@ -260,7 +267,7 @@ class _Audit:
                 "systems": sorted(set(systems)),
                 "digest": content(self.samples, label),
             },
-            "stored": compare(stored, scores) if of_run else None,
+            "stored": compare(stored, scores, real=self._real) if of_run else None,
             **statistics,
             "covariates": [
                 attribution.covariate("title_length", length),
@@ -271,10 +278,6 @@ class _Audit:
         entry["verdict"] = audit_text.verdict(entry)
         entry["warnings"] = [*audit_text.warnings(entry), *warnings_of(novelty)]
         return entry
-
-
-def _log2(scored: Scored, variants: Sequence[Variant]) -> Floats:
-    return np.log2([scored.popularity.get(variant, np.nan) for variant in variants])
 
 
 def _board(path: Path, run_json: RunJson) -> dict[str, Any] | None:

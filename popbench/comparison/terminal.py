@@ -11,16 +11,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from popbench.leaderboard.markdown import (
-    decides,
-    median_interval,
-    number,
-    p_value,
-    percent,
-    rate_interval,
-    scale_of,
-)
+from popbench.leaderboard.markdown import decides
 from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS
+from popbench.leaderboard.shown import median_interval, number, p_value, percent, rate_interval, scale_of
 from popbench.leaderboard.terminal import plain_table
 from popbench.text import counted
 

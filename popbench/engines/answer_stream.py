@@ -33,6 +33,7 @@ from popbench.records import (
     Score,
     Submitted,
     VideoRequest,
+    checked_parts,
 )
 from popbench.video import VideoError, check_frames, check_mp4, is_black, write_mp4
 
@@ -42,8 +43,6 @@ _REASON = 60
 """The most characters of the reason of a failure, of which boards count each."""
 _JOB_BYTES = 2**16
 """The largest job: what a run has in flight is read whole."""
-MAX_PARTS, _PART = 100, 60
-"""The most parts of a score, and characters of a part's name: tables have a column for each."""
 _WRONG = (ValueError, TypeError, AttributeError, VideoError)
 """Errors of checking and encoding that are the fault of one answer."""
 
@@ -297,20 +296,6 @@ def _checked_score(answer: Score, scale: Scale) -> Score:
     except (TypeError, ValueError) as error:
         raise ValueError(f"extra is not JSON: {one_line(str(error))}") from None
     return replace(answer, value=value, extra=extra, parts=checked_parts(answer.parts))
-
-
-def checked_parts(parts: Any) -> dict[str, float]:
-    """Return the parts of a score as floats; raises ValueError for anything but finite numbers by short names."""
-    if not isinstance(parts, Mapping) or len(parts) > MAX_PARTS:
-        raise ValueError(f"parts are {parts!r:.80}, expected at most {MAX_PARTS} numbers by name")
-    checked: dict[str, float] = {}
-    for name, number in parts.items():
-        if not (isinstance(name, str) and name.strip() == name and name.isprintable() and 0 < len(name) <= _PART):
-            raise ValueError(f"a part is called {name!r:.80}, expected text on one line of at most {_PART} characters")
-        if not isinstance(number, numbers.Real) or isinstance(number, bool) or not abs(float(number)) <= MAX_POPULARITY:
-            raise ValueError(f"part {name!r} is {number!r:.80}, expected a finite number")
-        checked[name] = float(number)
-    return checked
 
 
 def _finished(clip: Clip, path: Path) -> Clip | Failure:

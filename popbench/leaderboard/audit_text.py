@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from popbench.leaderboard.markdown import DEMO, code, escaped, number, percent, table
+from popbench.leaderboard.markdown import DEMO
+from popbench.leaderboard.markup import code, escaped, table
+from popbench.leaderboard.shown import number, percent
 from popbench.text import counted
 
 if TYPE_CHECKING:
@@ -69,8 +71,9 @@ def warnings(entry: Mapping[str, Any]) -> Iterator[str]:
     stored, prompts = entry["stored"], entry["samples"]["prompts"]
     if stored is not None and stored["differ"]:
         yield (
-            f"{stored['differ']:,} of {stored['compared']:,} unchanged samples scored otherwise than in the run, by up "
-            f"to {100 * stored['largest']:.2g} %: the predictor does not repeat its scores, and shares hold that too."
+            f"{stored['differ']:,} of {stored['compared']:,} unchanged samples scored otherwise than in the run, by "
+            f"up to {100 * stored['largest']:.2g} %{' of their spread' if _is_real(entry) else ''}: the predictor does "
+            "not repeat its scores, and shares hold that too."
         )
     if prompts < FEW_PROMPTS:
         yield f"There are only {prompts} prompts: the intervals are wide, and from so few not to be relied on."
@@ -140,6 +143,11 @@ EXPLANATION = (
     "only. Brackets hold 95 % intervals (bootstrap over prompts)."
 )
 
+REAL = (
+    "On a real scale scores are taken as they are, without a logarithm, and instead of a factor there is a shift: what "
+    "a change adds to a sample's score, in the median."
+)
+
 
 def section(results: Mapping[str, Any]) -> list[str]:
     """Return the lines of a section for a run's board; none if results.json holds no audit."""
@@ -150,7 +158,16 @@ def section(results: Mapping[str, Any]) -> list[str]:
     many = len(results.get("predictors", audits)) > 1
     for entry in audits:
         lines += _entry(entry, many=many)
-    return [*lines, EXPLANATION, ""]
+    return [*lines, _explanation(audits), ""]
+
+
+def _is_real(entry: Mapping[str, Any]) -> bool:
+    """Return whether an audit is of a predictor with a real scale."""
+    return entry.get("scale") == "real"
+
+
+def _explanation(entries: Iterable[Mapping[str, Any]]) -> str:
+    return f"{EXPLANATION} {REAL}" if any(map(_is_real, entries)) else EXPLANATION
 
 
 def document(audits: Mapping[str, Any]) -> str:
@@ -162,7 +179,7 @@ def document(audits: Mapping[str, Any]) -> str:
         lines += [f"> {escaped(label)}: {escaped(note)}", ""]
     for entry in audits["audits"]:
         lines += _entry(entry, many=True)
-    return "\n".join([*lines, EXPLANATION]) + "\n"
+    return "\n".join([*lines, _explanation(audits["audits"])]) + "\n"
 
 
 def _entry(entry: Mapping[str, Any], *, many: bool) -> Iterator[str]:
@@ -174,12 +191,16 @@ def _entry(entry: Mapping[str, Any], *, many: bool) -> Iterator[str]:
     for line in entry["warnings"]:
         yield f"> {escaped(line)}"
         yield ""
-    head = ["Change", "Share of variance, %", "Factor", "Pairs reordered, %", "n", "Failed"]
+    head = ["Change", "Share of variance, %", _effect(entry), "Pairs reordered, %", "n", "Failed"]
     yield from table(head, "lrrrrr", list(_rows(entry, LABELS)))
     yield ""
     for line in _further(entry, escaped):
         yield line
         yield ""
+
+
+def _effect(entry: Mapping[str, Any]) -> str:
+    return "Shift" if _is_real(entry) else "Factor"
 
 
 def _rows(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Iterator[list[str]]:
@@ -188,7 +209,7 @@ def _rows(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Iterator[list[
         yield [
             labels[row["change"]],
             _percent(row["share"]),
-            _factor(row["factor"]),
+            _factor(row[_effect(entry).lower()]),
             _percent(row["reordered"]),
             f"{row['n']:,}",
             f"{row['failed']:,}",
@@ -286,7 +307,7 @@ def _table(entry: Mapping[str, Any]) -> Table:
     title = Text(f"What moves the scores of predictor {entry['predictor']}{demo}, 95 % intervals", "bold")
     printed = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     printed.add_column("change", overflow="fold")
-    for name in ("share, %", "factor", "reordered, %"):
+    for name in ("share, %", _effect(entry).lower(), "reordered, %"):
         printed.add_column(name, justify="right", no_wrap=True)
     for row in _rows(entry, SHORT):
         printed.add_row(*map(Text, row[:4]))  # for narrow terminals: the sentences and the files have the rest

@@ -1,100 +1,34 @@
-"""Writes a board as GitHub markdown, and formats the numbers of boards for other outputs too."""
+"""Writes a board as GitHub markdown, and its sentences for other outputs too."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from math import floor, inf
+from statistics import median
 from typing import Any
 
+from popbench.leaderboard import compact_markdown
+from popbench.leaderboard.compact import headlines
+from popbench.leaderboard.markup import code, escaped, table
 from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS, flipped
+from popbench.leaderboard.shown import (
+    median_interval,
+    p_value,
+    percent,
+    rank_set,
+    ranked,
+    rate_interval,
+    strength,
+    tau_interval,
+)
 from popbench.prompting.originality import COPY
-from popbench.records import Scale, parts_of
+from popbench.records import parts_of
 from popbench.scores.answers import unusable_lines
-from popbench.text import visible
 
 DEMO = (
     "**Demo scores.** A demonstration predictor or corpus took part. These numbers show that the machinery works; "
     "they say nothing about the popularity of any video, model or prompt."
 )
 MATRIX_LIMIT = 20
-
-
-def percent(value: float | None) -> str:
-    """Show a rate in percent: `62.5`, or a dash.
-
-    Halves are rounded away from 50, so that a rate and that of the other side add up to 100.
-    """
-    if value is None:
-        return "–"
-    distance = floor(abs(1000 * value - 500) + 0.5 + 1e-7) / 10
-    return f"{50 + distance if value >= 0.5 else 50 - distance:.1f}"
-
-
-def number(value: float) -> str:
-    """Show a popularity with three significant digits."""
-    if value == 0:
-        return "0"
-    digits = f"{value:.3g}"
-    return f"{float(digits):,.0f}" if abs(value) >= 100 else digits
-
-
-def rate_interval(value: float | None, interval: Sequence[float] | None) -> str:
-    """Show a rate with its interval: `62.5 [55.0, 69.8]`, in percent."""
-    if value is None or interval is None:
-        return "–"
-    return f"{percent(value)} [{percent(interval[0])}, {percent(interval[1])}]"
-
-
-def median_ends(median: Mapping[str, Any]) -> tuple[str, str]:
-    """Show a median, and its interval: `12.1` and `[9.8, 15]`, or `[–]` where there are too few prompts for any.
-
-    On a real scale, where invalid samples have no number, an end that they reach is called `invalid`.
-    """
-    value, low, high = ("invalid" if median[end] is None else number(median[end]) for end in ("value", "low", "high"))
-    if median["high"] is None and (median["value"] is not None or median["low"] is None):
-        return value, "[–]"
-    return value, f"[{low}, {high}]"
-
-
-def median_interval(median: Mapping[str, Any]) -> str:
-    """Show a median with its interval: `12.1 [9.8, 15]`."""
-    return " ".join(median_ends(median))
-
-
-def rank_set(rank: Mapping[str, int] | None) -> str:
-    """Show a rank with its rank set: `2 [1, 4]`, or a dash."""
-    return "–" if rank is None else f"{rank['value']} [{rank['low']}, {rank['high']}]"
-
-
-def strength(value: Mapping[str, float] | None) -> str:
-    """Show a Bradley-Terry strength with its interval: `+0.42 [+0.20, +0.65]`, or a dash."""
-    if value is None:
-        return "–"
-    return "{} [{}, {}]".format(*(f"{value[end]:+.2f}" for end in ("value", "low", "high")))
-
-
-def p_value(p: float) -> str:
-    """Show a p-value with two digits."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
-
-
-def ranked(results: Mapping[str, Any], predictor: str, task: str) -> list[dict[str, Any]]:
-    """Return the systems of one table, best mean win rate first, ties in the order of their ids."""
-    rows = [row for row in results["systems"] if (row["predictor"], row["task"]) == (predictor, task)]
-    return sorted(rows, key=lambda row: (-(row["mean_win_rate"] or 0), -median_place(row), row["system"]))
-
-
-def median_place(row: Mapping[str, Any]) -> float:
-    """Return the median of a system, for sorting: one of None, which is that of invalid samples, is below all."""
-    value = row["median"]["value"]
-    return -inf if value is None else float(value)
-
-
-def scale_of(results: Mapping[str, Any], predictor: str) -> Scale:
-    """Return a predictor's scale."""
-    real = any(item["name"] == predictor and item.get("scale") == "real" for item in results["predictors"])
-    return "real" if real else "positive"
 
 
 def remarks(results: Mapping[str, Any]) -> list[str]:
@@ -107,11 +41,6 @@ def remarks(results: Mapping[str, Any]) -> list[str]:
 def knows_copies(rows: Iterable[Mapping[str, Any]]) -> bool:
     """Return whether a table has a column of copies: whether references were shown to any of its systems."""
     return any(row["copy_rate"] is not None for row in rows)
-
-
-def tables(results: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the (predictor, task) of every table, in the order of the results: groups first."""
-    return list(dict.fromkeys((row["predictor"], row["task"]) for row in results["systems"]))
 
 
 def decided(results: Mapping[str, Any], predictor: str, task: str) -> str:
@@ -144,23 +73,31 @@ def decides(results: Mapping[str, Any], predictor: str, task: str) -> str:
 
 
 def agreements(results: Mapping[str, Any]) -> Iterator[str]:
-    """Yield one line for every two predictors about how far they agree on the order of the systems."""
+    """Yield a line about how far two predictors agree on the order of the systems; of more, one line about all."""
     pairs: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in results.get("agreement", []):
         if row["tau"] is not None:
             pairs.setdefault((row["a"], row["b"]), []).append(row)
+    if len(pairs) > 1:
+        yield _of_all(list(pairs.values()))
+        return
     for (a, b), (first, *others) in pairs.items():
-        further = "".join(f"; {row['task']} {_tau(row['tau'])}" for row in others)
+        further = "".join(f"; {row['task']} {tau_interval(row['tau'])}" for row in others)
         yield (
             f"Predictors {a} and {b} agree on the order of the {first['systems']} systems with Kendall's tau "
-            f"{_tau(first['tau'])}" + (f" on {first['task']}{further}" if others else "")
+            f"{tau_interval(first['tau'])}" + (f" on {first['task']}{further}" if others else "")
         )
 
 
-def _tau(tau: Mapping[str, Any]) -> str:
-    if tau["low"] is None:
-        return f"{tau['value']:.2f} [–]"
-    return f"{tau['value']:.2f} [{tau['low']:.2f}, {tau['high']:.2f}]"
+def _of_all(pairs: Sequence[Sequence[Mapping[str, Any]]]) -> str:
+    """Return a line about the agreement of several predictors, by each two's first table."""
+    rows = sorted((rows[0] for rows in pairs), key=lambda row: float(row["tau"]["value"]))
+    least, most = (f"{tau_interval(row['tau'])} ({row['a']} and {row['b']})" for row in (rows[0], rows[-1]))
+    predictors = {row[side] for row in rows for side in ("a", "b")}
+    return (
+        f"{len(predictors)} predictors agree on the order of the systems with Kendall's tau from {least} to {most}, "
+        f"{median(row['tau']['value'] for row in rows):.2f} in the median of all two"
+    )
 
 
 def markdown(
@@ -175,11 +112,13 @@ def markdown(
     if results.get("incomplete"):
         lines += ["> [!CAUTION]", f"> **Incomplete.** {escaped(results['incomplete'])}", ""]
     many = len(results["predictors"]) > 1
-    for predictor, task in tables(results):
+    for predictor, task in headlines(results):
         lines += [f"## {escaped(task)}" + (f" · predictor {escaped(predictor)}" if many else ""), ""]
         lines += _board(results, predictor, task)
+    lines += compact_markdown.side_by_side(results)
     for line in agreements(results):
         lines += [escaped(line), ""]
+    lines += compact_markdown.parts(results)
     if unusable := list(unusable_lines(results.get("unusable") or {})):
         lines += ["**Answers without a usable draft**, and why", "", *(f"- {escaped(line)}" for line in unusable), ""]
     lines += [*more, *_footer(results, footer)]
@@ -336,6 +275,7 @@ def _footer(results: Mapping[str, Any], more: Sequence[str]) -> Iterator[str]:
         "Win rate: the share of prompts on which a system's score is higher, ties half; its interval is a paired, "
         f"stratified bootstrap of {results['resamples']:,} resamples; the exact interval is stratified Korn-Graubard; "
         "medians have Woodruff intervals. Invalid samples (the model's own failure) score 0 and lose."
+        + (f" {escaped(of_reals)}" if (of_reals := on_real_scales(results)) else "")
     )
     yield ""
     if results["pairs"]:
@@ -369,35 +309,9 @@ def _footer(results: Mapping[str, Any], more: Sequence[str]) -> Iterator[str]:
     yield from (f"- {line}" for line in more)
 
 
-def table(head: Sequence[str], align: str, body: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield the lines of a table; `align` has an l or r for each column, and cells have to be escaped."""
-    yield f"| {' | '.join(head)} |"
-    yield f"|{'|'.join(' --: ' if side == 'r' else ' :-- ' for side in align)}|"
-    for row in body:
-        yield f"| {' | '.join(row)} |"
-
-
-def code(text: str) -> str:
-    """Return a text as code on one line; one with a backtick, which would end the code, is only escaped."""
-    return escaped(text) if "`" in text else f"`{visible(' '.join(text.split()))}`"
-
-
-_MARKUP = re.compile(r"[\\`*_\[\]<>|~&$#]")
-_AT_START = re.compile(r"^(?:[-+=](?=[-+= ]|$)|(?P<number>\d{1,9})(?=[.)](?: |$)))")
-"""What begins a list, a rule or an underlined heading where it is the first of a line."""
-_ADDRESS = re.compile(r"(?i)www(?=\.)|(?:https?|ftp|mailto|xmpp)(?=:)")
-_SHORTHAND = re.compile(r"@(?=\w)|\\#(?=\d)|:(?=[a-z0-9_+\\-]*[a-z][a-z0-9_+\\-]*:|[+-]1:)")
-"""What GitHub finds in the finished page: people and mail addresses, issues by number, emoji by name."""
-
-
-def escaped(text: str, *, links: bool = False) -> str:
-    """Return a text on one line that markdown shows as it is: nothing in it is markup, HTML, an address, or an emoji.
-
-    With `links`, addresses of the web become links, as in any text of the one who publishes.
-    """
-    text = _MARKUP.sub(r"\\\g<0>", visible(" ".join(text.split())))
-    text = _AT_START.sub(lambda match: f"{match['number']}\\" if match["number"] else f"\\{match[0]}", text)
-    if not links:
-        text = _ADDRESS.sub(r"\g<0>\\", text)
-        text = _SHORTHAND.sub(r"\g<0>&#8288;", text)  # a joiner is not drawn; an escape would be undone before
-    return text
+def on_real_scales(results: Mapping[str, Any]) -> str:
+    """Return a sentence about predictors on a real scale; empty if there are none."""
+    real = [item["name"] for item in results["predictors"] if item.get("scale") == "real"]
+    if not real:
+        return ""
+    return f"On a real scale ({', '.join(real)}), where 0 is a score, they have none and rank below every score."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,12 +13,13 @@ from threadpoolctl import threadpool_limits
 
 from popbench import stats
 from popbench.leaderboard.agreement import agreement
+from popbench.leaderboard.medians import ENDS, medians_of
 from popbench.leaderboard.pairs import LEVEL, RESAMPLES, Compared, compare, contrasts, draw, resamples_of, rounded
-from popbench.records import JSON, Scale
+from popbench.leaderboard.parts import agreement_rows, median_rows, parts_of_block
+from popbench.records import JSON
 from popbench.scores.rows import ERROR, INVALID
 from popbench.scores.scores import Block, Scores, blocks
 
-_ENDS = ("value", "low", "high")
 _FEW_OUTCOMES, _FEW_PROMPTS, _TABLES_AT_ONCE = 2**22, 5_000, 4
 """Tables of at most so many outcomes (pairs times prompts) and prompts are computed together, so many at a time."""
 
@@ -59,6 +59,8 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
         "pairs": [],
         "enhancement": [],
         "minimum_detectable_win_rate": [],
+        "parts": [],
+        "part_agreement": [],
     }
     tables_of = {scores.predictor: list(blocks(scores, common=common)) for scores in sources}
     drawn = [resamples_of(len(block.prompts)) for tables in tables_of.values() for block in tables]
@@ -66,6 +68,9 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
     for table in _tables([(scores, block) for scores in sources for block in tables_of[scores.predictor]]):
         for key, rows in table.items():
             results[key] += rows
+    for name in ("parts", "part_agreement"):
+        if not results[name]:
+            del results[name]
     unusable = {system: of for scores in sources for system, of in sorted(scores.unusable.items())}
     if unusable:
         results["unusable"] = unusable
@@ -120,11 +125,14 @@ def _table(scores: Scores, block: Block) -> dict[str, list[Any]]:
         {**table_of, "a": block.systems[a], "b": block.systems[b], **pair}
         for a, b, pair in zip(first.tolist(), second.tolist(), compared.rows(), strict=True)
     ]
+    parts = parts_of_block(scores, block)
     return {
         "systems": _systems(scores, block, values, strata, y, resamples, compared, table_of),
         "pairs": pairs,
         "enhancement": contrasts(pairs, scores.modes),
         "minimum_detectable_win_rate": [{**table_of, **detectable(len(block.prompts), len(y))}],
+        "parts": list(median_rows(block, strata, parts, table_of)),
+        "part_agreement": list(agreement_rows(block, strata, parts, table_of)) if parts else [],
     }
 
 
@@ -213,23 +221,11 @@ def _against_others(y: Any, resamples: stats.Resamples, compared: Compared, n_sy
         {
             "mean_win_rate": float(mean),
             "mean_win_rate_interval": interval,
-            "bradley_terry": dict(zip(_ENDS, strength, strict=True)),
-            "rank": dict(zip(_ENDS, rank, strict=True)) if n_prompts > 1 else None,
+            "bradley_terry": dict(zip(ENDS, strength, strict=True)),
+            "rank": dict(zip(ENDS, rank, strict=True)) if n_prompts > 1 else None,
         }
         for mean, interval, strength, rank in zip(means, intervals, strengths, ranks, strict=True)
     ]
-
-
-def medians_of(values: Any, strata: Any, scale: Scale) -> list[dict[str, float | None]]:
-    """Return the median of each system, with its interval if there are enough prompts for one.
-
-    On a real scale, None is also the end that invalid samples reach: a median of None if they are more than half.
-    """
-    found = stats.median_intervals(values, strata, LEVEL, scale)
-    columns = [[end if math.isfinite(end) else None for end in column.tolist()] for column in found]
-    if stats.too_few_for_a_median(values.shape[1], LEVEL):
-        return [dict.fromkeys(_ENDS) | {"value": median} for median in columns[0]]
-    return [dict(zip(_ENDS, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _by_category(block: Block, values: Any, strata: Any) -> list[dict[str, JSON]]:

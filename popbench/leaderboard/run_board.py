@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from popbench.leaderboard.audit_text import section
-from popbench.leaderboard.markdown import escaped, markdown
+from popbench.leaderboard.markdown import markdown
+from popbench.leaderboard.markup import escaped
 from popbench.records import JSON
 from popbench.runs.costs import named, sentences
 from popbench.runs.directory import HeldDirectory

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from rich import box
@@ -11,31 +12,22 @@ from rich.table import Table
 from rich.text import Text
 
 from popbench.leaderboard.audit_text import verdict
-from popbench.leaderboard.markdown import (
-    agreements,
-    decided,
-    decides,
-    knows_copies,
-    median_interval,
-    p_value,
-    percent,
-    rank_set,
-    ranked,
-    rate_interval,
-    remarks,
-    tables,
-)
+from popbench.leaderboard.compact import by_predictor, headlines, part_tables, predictors_of
+from popbench.leaderboard.markdown import agreements, decided, decides, knows_copies, remarks
+from popbench.leaderboard.shown import median_interval, p_value, percent, rank_set, ranked, rate_interval
 from popbench.scores.answers import unusable_lines
 
 UNUSABLE = 10
 """The most systems whose answers without a usable draft are told of."""
+_HEAD = 12
+"""Characters of a name in the head of a column before it takes a second line."""
 _WIDE = 110
 """Columns of a terminal with room for a system's id on one line, and for compliance and copies."""
 
 
 def show(results: Mapping[str, Any], console: Console) -> None:
-    """Print every table of a board with its detectable win rate, then the agreement of predictors, and audits."""
-    for predictor, task in tables(results):
+    """Print each task's board with its detectable win rate and other predictors beside it, then audits and remarks."""
+    for predictor, task in headlines(results):
         console.print(_ranking(results, predictor, task, console.width))
         contrasts = _contrasts(results, predictor, task, console.width)
         if contrasts is not None:
@@ -43,6 +35,8 @@ def show(results: Mapping[str, Any], console: Console) -> None:
         sentences = (decided(results, predictor, task), decides(results, predictor, task))
         console.print(Text(" ".join(filter(None, sentences)), style="dim"))
         console.print()
+        for beside in _beside(results, predictor, task, console.width):
+            console.print(beside)
     for line in agreements(results):
         console.print(Text(line))
     for entry in results.get("audit") or []:
@@ -102,6 +96,43 @@ def _ranking(results: Mapping[str, Any], predictor: str, task: str, width: int) 
             *([percent(row["copy_rate"])] if copies else []),
         )
     return table
+
+
+def _beside(results: Mapping[str, Any], predictor: str, task: str, width: int) -> Iterator[Table | Text]:
+    """Yield a table of mean win rates by the other predictors, and one of the parts' medians, as far as they fit."""
+    order = [row["system"] for row in ranked(results, predictor, task)]
+    rates = by_predictor(results["systems"], task, "system")
+    others = [name for name in predictors_of(results, task) if name != predictor]
+    cells = {
+        (system, other): percent(row["mean_win_rate"]) for other in others for (system,), row in rates[other].items()
+    }
+    yield from _columns(f"{task}: mean win rate, % by other predictors", order, others, cells, width)
+    for name, parts, rows in part_tables(results, task):
+        if name == predictor:
+            medians = {key: median_interval(row["median"]) for key, row in rows.items()}
+            yield from _columns(f"{task}: medians of the parts of {name}", order, parts, medians, width)
+
+
+def _columns(
+    title: str, order: Sequence[str], names: Sequence[str], cells: Mapping[tuple[str, str], str], width: int
+) -> Iterator[Table | Text]:
+    """Yield a table with a column for each name, and a line about those that do not fit; nothing without names."""
+    if not names:
+        return
+    first = min(max(len(_system(system, width)) for system in order), width // 2)
+    widths = [max(min(len(name), _HEAD), *(len(cells.get((system, name), "")) for system in order)) for name in names]
+    room = width - first - 4  # and the edges of the table
+    fitting = max(1, sum(running <= room for running in accumulate(each + 2 for each in widths)))
+    table = plain_table(title, [])
+    table.add_column("system", overflow="fold", min_width=first)
+    for name, least in zip(names[:fitting], widths, strict=False):
+        table.add_column(Text(name), justify="right", overflow="fold", min_width=least, max_width=max(least, _HEAD))
+    for system in order:
+        table.add_row(_system(system, width), *(Text(cells.get((system, name), "–")) for name in names[:fitting]))
+    yield table
+    if len(names) > fitting:
+        yield Text(f"and {len(names) - fitting} more, which the board's file has: {', '.join(names[fitting:])}", "dim")
+        yield Text()
 
 
 def _contrasts(results: Mapping[str, Any], predictor: str, task: str, width: int) -> Table | None:

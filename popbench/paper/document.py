@@ -12,7 +12,7 @@ from functools import cache
 
 import jinja2
 
-from popbench.leaderboard.markdown import escaped, table
+from popbench.leaderboard.markup import escaped, table
 from popbench.text import visible
 
 

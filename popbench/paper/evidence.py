@@ -106,6 +106,13 @@ def read_evidence(sources: Sequence[Path], predictor: str | None = None, *, comm
     if predictor is not None and predictor not in names:
         raise unknown("predictor", predictor, names, "in --predictor")
     chosen = merged[names.index(predictor or names[0])]
+    if chosen.scale != "positive":
+        others = [scores.predictor for scores in merged if scores.scale == "positive"]
+        way = f"choose another with --predictor ({', '.join(others)})" if others else "popbench report without --paper"
+        raise UsageError(
+            f"{chosen.source}: predictor {chosen.predictor} scores on a real scale, and the paper's tables and figures "
+            f"are of popularity above 0: {way}"
+        )
     check_systems([chosen])
     if not any(parts_of(row.system) for row in chosen.rows):
         raise UsageError(

@@ -12,7 +12,7 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from popbench.leaderboard.markdown import percent
+from popbench.leaderboard.shown import percent
 from popbench.paper.entries import Entry, Lookup, PaperTable, system
 from popbench.paper.published import MODES, PROMPTS
 from popbench.paper.tables import HUMAN_ROW

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from popbench import stats
-from popbench.leaderboard.markdown import p_value, percent
+from popbench.leaderboard.shown import p_value, percent
 from popbench.paper.contrasts import (
     LEVEL,
     TABLES,

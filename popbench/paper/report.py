@@ -8,7 +8,8 @@ from pathlib import Path
 
 from popbench.errors import RunError, UsageError, one_line
 from popbench.files import write_files
-from popbench.leaderboard.markdown import number, percent, remarks
+from popbench.leaderboard.markdown import remarks
+from popbench.leaderboard.shown import number, percent
 from popbench.paper import cost_tables, figures, tables
 from popbench.paper.choices import Asked, choose, listed
 from popbench.paper.document import (

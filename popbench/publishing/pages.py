@@ -10,7 +10,8 @@ from typing import Any
 
 from popbench.errors import UsageError
 from popbench.files import write_files
-from popbench.leaderboard.markdown import escaped, markdown, table
+from popbench.leaderboard.markdown import markdown
+from popbench.leaderboard.markup import escaped, table
 from popbench.leaderboard.results import compute
 from popbench.publishing.lock import held
 from popbench.records import JSON

@@ -11,7 +11,7 @@ import numpy as np
 
 from popbench import stats
 from popbench.errors import UsageError
-from popbench.leaderboard.markdown import median_place
+from popbench.leaderboard.shown import median_place
 from popbench.scores.rows import ERROR
 from popbench.scores.scores import Block, Scores, blocks
 

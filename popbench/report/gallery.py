@@ -95,6 +95,7 @@ def _texts(sample: Sample) -> dict[str, JSON]:
         "originality": sample.originality,
         "compliance": sample.compliance,
         "match": sample.match,
+        "parts": {f"{by}: {name}": value for by, of in (sample.parts or {}).items() for name, value in of.items()},
         "seconds": {stage: float(f"{value:.3g}") for stage, value in sample.seconds.items() if value is not None},
     }
     return {key: value for key, value in values.items() if value not in (None, [], {})}

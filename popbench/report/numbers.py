@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from popbench.leaderboard.markdown import median_ends, percent
+from popbench.leaderboard.shown import median_ends, percent, tau_interval
 
 DASH = "–"
 
@@ -92,3 +92,11 @@ def memory(megabytes: float | None) -> str:
     if megabytes is None:
         return DASH
     return f"{megabytes / 1024:.1f} GB" if megabytes >= 1024 else f"{megabytes:.0f} MB"
+
+
+def tau(value: Mapping[str, Any] | None) -> Shown:
+    """Show Kendall's tau, without an interval where it has none."""
+    if value is None:
+        return NOTHING
+    shown, _, interval = tau_interval(value).partition(" ")
+    return Shown(shown, interval)

@@ -16,7 +16,9 @@ from markupsafe import Markup
 
 from popbench.errors import UsageError, damage
 from popbench.leaderboard.audit_text import verdict
-from popbench.leaderboard.markdown import DEMO, agreements, knows_copies, ranked, remarks
+from popbench.leaderboard.compact import FULL
+from popbench.leaderboard.markdown import DEMO, agreements, knows_copies, on_real_scales, remarks
+from popbench.leaderboard.shown import ranked
 from popbench.prompting.originality import COPY
 from popbench.records import JSON, Sample
 from popbench.report import chart_data, charts
@@ -168,6 +170,9 @@ def _page(results: Mapping[str, Any], title: str, footer: Sequence[str], run: _R
         "views": shown,
         "tasks": list(dict.fromkeys(view["task"] for view in shown)),
         "predictors": list(dict.fromkeys(view["predictor"] for view in shown)),
+        "predictors_many": len(results["predictors"]) > 1,
+        "predictors_shown": len(results["predictors"]) <= FULL,
+        "with_parts": any(view["parts"] for view in shown),
         "agreements": list(agreements(results)),
         "audits": [(entry["predictor"], verdict(entry), entry["warnings"]) for entry in results.get("audit") or []],
         "stages": took,
@@ -183,6 +188,7 @@ def _page(results: Mapping[str, Any], title: str, footer: Sequence[str], run: _R
         "copies": knows_copies(results["systems"]),
         "copy": f"{100 * COPY:.0f}",
         "about": footer,
+        "real": on_real_scales(results),
         "styles": Markup("\n".join(map(_text, _STYLES))),
         "early": early,
         "scripts": code,

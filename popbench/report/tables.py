@@ -6,9 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import log
 from typing import Any
 
-from popbench.leaderboard.markdown import decided, decides, knows_copies, p_value, percent, ranked, scale_of, tables
+from popbench.leaderboard.compact import FULL, headlines
+from popbench.leaderboard.markdown import decided, decides, knows_copies
 from popbench.leaderboard.pairs import flipped
+from popbench.leaderboard.shown import p_value, percent, ranked, scale_of, tables
 from popbench.records import Scale, parts_of
+from popbench.report.compact_tables import beside, parts
 from popbench.report.numbers import NOTHING, Shown, brackets, log_odds, popularity, rank, rate, win_rate
 
 MATRIX_LIMIT = 40
@@ -23,8 +26,12 @@ WORDS = {
 
 
 def views(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return every view of a page, in the order of the results: groups first."""
-    return [_view(results, predictor, task) for predictor, task in tables(results)]
+    """Return the views of a page, in the order of the results: groups first.
+
+    They are of every predictor, of more than `FULL` only those of the first one; the others are in compact tables.
+    """
+    every = len(results["predictors"]) <= FULL
+    return [_view(results, predictor, task) for predictor, task in (tables if every else headlines)(results)]
 
 
 def _view(results: Mapping[str, Any], predictor: str, task: str) -> dict[str, Any]:
@@ -52,6 +59,8 @@ def _view(results: Mapping[str, Any], predictor: str, task: str) -> dict[str, An
         "sides": [_told(side) for side in sides],
         "contrasts": [_contrast(row) for row in contrasts],
         "categories": _categories(rows, scale),
+        "beside": beside(results, task),
+        "parts": list(parts(results, predictor, task)),
     }
 
 

@@ -90,7 +90,7 @@ class Run:
         import datasets
 
         rows = [as_dict(sample) for sample in self.samples()]
-        for name in ("costs", "parts"):  # which would be structs without fields
+        for name in ("costs", "parts"):  # a column of nothing has no type
             if not any(row[name] for row in rows):
                 for row in rows:
                     del row[name]

@@ -7,11 +7,12 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from popbench.interfaces import Predictor
-from popbench.records import JSON, Score, ScoreRequest
+from popbench.records import JSON, Scale, Score, ScoreRequest, checked_parts
 from popbench.testing.components import check_component, find_subject, require
 from popbench.testing.requests import bad_score_requests, sample_score_requests
 from popbench.testing.rules import Book, Report
@@ -23,8 +24,9 @@ TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class _Popularity:
+class _Scored:
     value: float
+    parts: Mapping[str, float]
 
 
 def check_predictor(
@@ -55,7 +57,9 @@ def check_predictor(
         book.breach("uses", str(error))
         uses = DEFAULT_USES
     require(book, missing)
-    traits = Traits(lambda scorer, items: scorer.score(items), _judge, _differ, _rename)
+    book.expect("scale", component.scale in get_args(Scale), f"scale is {component.scale!r}")
+    judge = partial(_judge, scale=component.scale)
+    traits = Traits(lambda scorer, items: scorer.score(items), judge, _differ, _rename)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         items = sample_score_requests(folder, uses)[:count]
@@ -63,27 +67,36 @@ def check_predictor(
         for rule, item in bad_score_requests(folder, items[0], uses).items():
             _check_bad(book, traits, component, rule, items, item, first)
         book.attempt("close", "close() at the end", component.close)
-    _note_constant(book, first)
+    _note_scores(book, first)
     return book.conclude()
 
 
-def _judge(book: Book, item: ScoreRequest, answer: Any) -> _Popularity | None:
-    book.look("popularity")
+def _judge(book: Book, item: ScoreRequest, answer: Any, *, scale: Scale) -> _Scored | None:
+    book.look("popularity", "parts")
     if not book.expect("type", isinstance(answer, Score), f"yielded {type(answer).__name__}", item.id):
         return None
     try:
-        value = float(answer.popularity)
+        value = float(answer.value)
     except (TypeError, ValueError):
         value = math.nan
-    fine = math.isfinite(value) and value > 0
-    book.expect("popularity", fine, f"popularity is {answer.popularity!r}", item.id)
-    return _Popularity(value) if fine else None
-
-
-def _differ(one: _Popularity, two: _Popularity) -> str | None:
-    if math.isclose(one.value, two.value, rel_tol=TOLERANCE):
+    fine = math.isfinite(value) and (value > 0 or scale == "real")
+    book.expect("popularity", fine, f"popularity is {answer.value!r}", item.id)
+    try:
+        parts = checked_parts(answer.parts)
+    except ValueError as error:
+        book.breach("parts", str(error), item.id)
         return None
-    return f"popularity {one.value!r} became {two.value!r}"
+    return _Scored(value, parts) if fine else None
+
+
+def _differ(one: _Scored, two: _Scored) -> str | None:
+    if not math.isclose(one.value, two.value, rel_tol=TOLERANCE):
+        return f"popularity {one.value!r} became {two.value!r}"
+    for name in dict.fromkeys((*one.parts, *two.parts)):
+        before, after = one.parts.get(name, math.nan), two.parts.get(name, math.nan)
+        if not math.isclose(before, after, rel_tol=TOLERANCE):
+            return f"part {name!r}: {one.parts.get(name)!r} became {two.parts.get(name)!r}"
+    return None
 
 
 def _rename(item: ScoreRequest) -> ScoreRequest:
@@ -118,7 +131,14 @@ def _check_bad(
         book.note("a file that is no video got a score, not a Failure")
 
 
-def _note_constant(book: Book, first: Outcomes) -> None:
-    values = {value.value for value in first.values() if isinstance(value, _Popularity)}
+def _note_scores(book: Book, first: Outcomes) -> None:
+    """Note equal scores, and parts that only some items have: the tables of parts leave out where one is missing."""
+    scored = [value for value in first.values() if isinstance(value, _Scored)]
+    values = {score.value for score in scored}
     if len(first) > 1 and len(values) == 1:
         book.note(f"every item has the same popularity, {values.pop()}")
+    names = dict.fromkeys(name for score in scored for name in score.parts)
+    for name in names:
+        missing = sum(name not in score.parts for score in scored)
+        if missing:
+            book.note(f"part {name!r} is missing in {missing} of {len(scored)} scores")

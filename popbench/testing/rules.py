@@ -50,8 +50,10 @@ RULES: Mapping[str, str] = {
     "fps": "a clip with frames has a positive fps",
     "black": "a clip of an ordinary prompt is not black throughout",
     # predictors
-    "popularity": "popularity is a finite number above 0",
-    "unit": "unit is text that says what popularity counts",
+    "popularity": "a score's value, its popularity, is a finite number, above 0 unless the scale is real",
+    "parts": "parts are finite numbers by names: at most 100, each name text on one line of at most 60 characters",
+    "scale": "scale is 'positive' or 'real'",
+    "unit": "unit is text that says what a score counts",
     "trained_on": "trained_on() returns a list of str",
     "uses": "uses is a set of names of what a predictor can see, and not empty",
     "broken_video": "a file that is no video gets a Failure or a Score, and the other items are answered as before",

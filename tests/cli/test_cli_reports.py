@@ -12,7 +12,7 @@ import faults
 import popbench
 import popbench_runs
 from command_line import Run, in_process
-from popbench.leaderboard.markdown import escaped
+from popbench.leaderboard.markup import escaped
 
 
 def fast(*extra: str, **specs: str) -> list[str]:

@@ -259,7 +259,7 @@ def about(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
         (bad(scores={"faulty": math.nan}), "nan is no number that a sample"),
         (bad(scores={"faulty": math.inf}), "inf is no number that a sample"),
         (bad(scores={"faulty": 1.7e308}), "1.7e+308 is no number that a sample"),
-        (bad(scores={"faulty": -1.0}), "-1.0 is no number that a sample"),
+        (bad(scores={"faulty": -1.0}), "popularity is -1, expected no negative number"),
         (bad(scores={"faulty": "high"}), "line 6 is no sample"),
         (bad(scores={"faulty": 10**400}), "line 6 is no sample"),
         (bad(seconds={"llm": math.nan}), "nan is no number that a sample"),

@@ -13,8 +13,10 @@ from markdown_it import MarkdownIt
 from made_scores import changed, grouped, results_of, score_rows, scores, write
 from markdown_tables import cells, tables_are_whole
 from popbench.errors import RunError
-from popbench.leaderboard.markdown import escaped, markdown, number, percent
+from popbench.leaderboard.markdown import markdown
+from popbench.leaderboard.markup import escaped
 from popbench.leaderboard.results import compute
+from popbench.leaderboard.shown import number, percent
 from popbench.publishing.build import build_board
 from popbench.publishing.pages import board_files
 from usage_errors import refusal

@@ -9,7 +9,7 @@ import pytest
 
 import made_paper_scores
 from made_paper_scores import look, paper_rows, systems
-from popbench.leaderboard.markdown import percent
+from popbench.leaderboard.shown import percent
 from popbench.paper import figures, tables
 from popbench.paper.document import standalone
 from popbench.paper.entries import Lookup

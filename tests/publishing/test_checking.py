@@ -139,7 +139,7 @@ def test_a_file_that_is_no_submission_is_named(
     ("change", "reason"),
     [
         (first_row(lambda row: row.update(award=1)), "unknown key in rows.0 'award'"),
-        (first_row(lambda row: row.update(popularity=-1)), "rows.0.popularity: Input should be greater than or equal"),
+        (first_row(lambda row: row.update(popularity=-1)), "popularity is -1, expected no negative number"),
         (first_row(lambda row: row.update(popularity=0)), "popularity is 0 with status ok"),
         (first_row(lambda row: row.update(popularity="1")), "rows.0.popularity: Input should be a valid number"),
         (first_row(lambda row: row.update(video_sha256="x")), "rows.0.video_sha256: String should match pattern"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from browser import Opened, chromium, opened, scroll_through
-from popbench.leaderboard.markdown import ranked
+from popbench.leaderboard.shown import ranked
 from popbench.report.write import write_report
 from run_folders import SYSTEMS, TITLES, make_run, results_of
 

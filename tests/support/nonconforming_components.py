@@ -72,6 +72,33 @@ class Logarithm(Brightness):
         return -super().popularity(item)
 
 
+class OddScale(Brightness):
+    """Counts on a scale that is none."""
+
+    scale: Any = "logarithmic"
+
+
+class EndlessPart(Brightness):
+    """Has a part that is no number."""
+
+    def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
+        for answer in super().score(items):
+            is_score = isinstance(answer, popbench.Score)
+            yield replace(answer, parts={"motion": float("inf")}) if is_score else answer
+
+
+class DriftingPart(Brightness):
+    """Has a part that is another one with every call."""
+
+    calls = 0
+
+    def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
+        for answer in super().score(items):
+            self.calls += 1
+            is_score = isinstance(answer, popbench.Score)
+            yield replace(answer, parts={"motion": float(self.calls)}) if is_score else answer
+
+
 class NotANumber(Brightness):
     """Yields NaN."""
 

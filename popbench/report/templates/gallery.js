@@ -107,6 +107,8 @@
     if (sample.originality !== undefined) rows.push(["Originality", `${(100 * sample.originality).toFixed(0)} %`]);
     if (sample.attempts > 1) rows.push(["Answers asked for", String(sample.attempts)]);
     if (sample.compliance === false) rows.push(["Compliance", "breaks a requirement of the task"]);
+    const told = (value) => Number(value.toPrecision(3));
+    if (sample.parts) rows.push(["Parts", Object.entries(sample.parts).map(([name, value]) => `${name} ${told(value)}`).join(", ")]);
     if (sample.notes) rows.push(["Notes", sample.notes.join("; ")]);
     if (sample.error) rows.push(["What went wrong", sample.error]);
     const took = Object.entries(sample.seconds || {}).map(([stage, value]) => `${STAGES[stage]} ${duration(value)}`);
