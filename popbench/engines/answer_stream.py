@@ -119,7 +119,7 @@ def answers(
             seconds = max(0.0, time.perf_counter() - started - waited)
             id_ = _checked_id(answer, asked, answered, who)
             if isinstance(answer, Submitted):
-                yield _checked_job(answer, who)
+                yield checked_job(answer, who)
                 continue
             answered.add(id_)
             checked = [_checked(answer, seconds, asked.pop(id_), component, workspace, who, maker)]
@@ -180,8 +180,8 @@ def _checked_id(answer: Any, asked: dict[str, Request], answered: set[str], who:
     return id_
 
 
-def _checked_job(submitted: Submitted, who: str) -> Submitted:
-    """Return a job as its JSON reads. Raises ComponentError: it could not be found again after a kill."""
+def checked_job(submitted: Submitted, who: str = "component") -> Submitted:
+    """Return a job as its JSON reads. Raises ComponentError for anything else: it could not be stored."""
     try:
         text = json.dumps(submitted.job, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:

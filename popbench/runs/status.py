@@ -30,6 +30,7 @@ from popbench.runs.directory import HOLDER, LOCK, check_free
 from popbench.runs.heartbeat import LATELY, Sums, moments
 from popbench.runs.made_by import harness_of
 from popbench.runs.run_json import FILE, RunJson, read_run_json
+from popbench.text import counted
 
 ENOUGH = 5
 """Items in the last minutes that are enough for a rate over them; with fewer, the rate is over the last hour."""
@@ -60,6 +61,8 @@ class StageStatus:
     """Items a second since the run was started last."""
     gpu_seconds: float = 0.0
     usd: float | None = None
+    submitted: int = 0
+    """Jobs that were submitted elsewhere and are not finished."""
 
     @property
     def left(self) -> int:
@@ -281,6 +284,8 @@ class _RunState:
         self, stage: StageName, label: str, part: str, lines: Sequence[_Line], usd: Mapping[str, float | None]
     ) -> StageStatus:
         count, done, total = _Count(), 0, 0
+        if submitted := self.sums.submitted.get(part, 0):
+            self.notes.append(f"{stage} {label}: {counted(submitted, 'job')} submitted and not finished")
         for task, (mode, chain) in product(self.wanted, lines):
             own = self._count(stage, task, mode, chain)
             before = [self._count(each, task, mode, chain) for each in STAGES[: STAGES.index(stage)]]
@@ -301,6 +306,7 @@ class _RunState:
             mean_rate=self._mean(count.since[0]),
             gpu_seconds=sum(row[4] for row in self.sums.spent if row[:2] == (part, stage)),
             usd=usd.get(part) if stage == "write" else None,
+            submitted=submitted,
         )
 
     def _count(self, stage: StageName, task: str, mode: str | None, chain: tuple[str, ...]) -> _Count:

@@ -18,6 +18,9 @@ from typing import Any
 PLAN: dict[str, Any] = {
     "key": "good",  # the key that it takes
     "render": 0.0,  # seconds that a job takes
+    "spread": 1,  # of so many jobs one after the other, each takes longer than the one before, up to `render`
+    "fail": "-",  # a word in the prompts of jobs that fail, at a price
+    "refuse": "-",  # and of those that are refused, at a price too
     "slow_reply": 0.0,  # seconds between the acceptance of a job and the reply that says so
     "capacity": 1000,  # jobs at a time; above that, 429
     "retry_after": 0,
@@ -29,7 +32,7 @@ PLAN: dict[str, Any] = {
     "broken": 0,  # downloads of something that is no video
     "replies": {},  # by method, a status and a body instead of what it would do
 }
-"""What it does; a prompt with the word `fail` or `refuse` fails or is refused, at a price."""
+"""What it does."""
 
 
 class Api:
@@ -57,10 +60,12 @@ class Api:
                         return job
             if self.busy() >= self.plan["capacity"]:
                 return None
-            words = body["prompt"].lower()
-            comes_to = "failed" if "fail" in words else "refused" if "refuse" in words else "succeeded"
+            words = body["prompt"].split()
+            fates = {self.plan["fail"]: "failed", self.plan["refuse"]: "refused"}
+            comes_to = next((fates[word] for word in words if word in fates), "succeeded")
+            share = (len(self.jobs) % self.plan["spread"] + 1) / self.plan["spread"]
             job = {"id": f"job-{len(self.jobs)}", "key": key, "prompt": body["prompt"], "seed": body["seed"],
-                   "seconds": body["seconds"], "made": time.monotonic(), "render": self.plan["render"],
+                   "seconds": body["seconds"], "made": time.monotonic(), "render": self.plan["render"] * share,
                    "comes_to": comes_to}  # fmt: skip
             self.jobs[job["id"]] = job
             return job
