@@ -6,6 +6,7 @@ another instance. `Traits` says how answers of a kind are compared: by text, fra
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,9 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
-from popbench.engines.answer_stream import checked_job
-from popbench.errors import ComponentError, one_line
-from popbench.records import JSON, Failure, Submitted
+from popbench.errors import one_line
+from popbench.records import JSON, Failure, Submitted, wrong_job
 from popbench.testing.components import Subject, check_used, fingerprint_before
 from popbench.testing.rules import Book
 
@@ -110,11 +110,10 @@ class Asker:
 
     def _submitted(self, request: Any, submitted: Submitted, prefix: str, *, late: bool) -> None:
         self.book.expect("job", not late, f"{prefix}submitted after its answer", request.id)
-        try:
-            job = checked_job(submitted).job
-        except ComponentError as error:
-            self.book.breach("job", f"{prefix}{error}")
+        wrong = wrong_job(submitted.job)
+        if not self.book.expect("job", wrong is None, f"{prefix}its job {wrong}", request.id):
             return
+        job = json.loads(json.dumps(submitted.job))
         other = request.job is not None and job != request.job
         self.book.expect("job", not other, f"{prefix}submitted another job than it was given", request.id)
         self.jobs[request.id] = job
