@@ -136,6 +136,7 @@ class _Calls(Generic[R]):
                 case _Pulled(count):
                     pulled = count
                 case BaseException() as error:
+                    yield from self._paid()
                     raise error
                 case Submitted() as submitted:
                     yield submitted
@@ -143,6 +144,14 @@ class _Calls(Generic[R]):
                     given += 1
                     yield answer
                     self._slots.release()  # only now is the answer stored
+
+    def _paid(self) -> Iterator[Any]:
+        """Yield what is finished or submitted already: it was paid for, whatever ends the other calls."""
+        with suppress(queue.Empty):
+            while True:
+                ready = self._finished.get_nowait()
+                if isinstance(ready, Answer | Submitted):
+                    yield ready
 
     def stop(self) -> None:
         """Cancel what is at work, and close the client."""

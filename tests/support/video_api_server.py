@@ -18,6 +18,7 @@ from typing import Any
 PLAN: dict[str, Any] = {
     "key": "good",  # the key that it takes
     "render": 0.0,  # seconds that a job takes
+    "finish": False,  # whether all jobs are done by now
     "spread": 1,  # of so many jobs one after the other, each takes longer than the one before, up to `render`
     "fail": "-",  # a word in the prompts of jobs that fail, at a price
     "refuse": "-",  # and of those that are refused, at a price too
@@ -30,7 +31,7 @@ PLAN: dict[str, Any] = {
     "down": [],  # methods that are answered with 503
     "cut": 0,  # downloads that end half-way
     "broken": 0,  # downloads of something that is no video
-    "replies": {},  # by method, a status and a body instead of what it would do
+    "replies": {},  # by method, a status and a body instead of what it would do, after some time
 }
 """What it does."""
 
@@ -47,7 +48,7 @@ class Api:
         return sum(self.state(job) in ("queued", "running") for job in self.jobs.values())
 
     def state(self, job: dict[str, Any]) -> str:
-        if time.monotonic() < job["made"] + job["render"]:
+        if not self.plan["finish"] and time.monotonic() < job["made"] + job["render"]:
             return "running"
         return str(job["comes_to"])
 
@@ -109,6 +110,7 @@ class Handler(BaseHTTPRequestHandler):
         elif method in plan["down"]:
             self.reply(503, {"error": "overloaded"})
         elif method in plan["replies"]:
+            time.sleep(0.3)
             self.reply(*plan["replies"][method])
         else:
             return True
