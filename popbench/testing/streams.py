@@ -59,22 +59,18 @@ class Asker:
         """What was submitted in the last call, by the ids of requests."""
 
     def ask(self, component: Any, requests: Sequence[Any], when: str = "") -> Outcomes:
-        """Send all requests in one call; `when` names the situation in messages.
-
-        Each call has keys of its own, so that an API makes new jobs.
-        """
+        """Send all requests in one call; `when` names the situation in messages."""
         self.book.look("raises", "once", "ids")
         prefix = f"{when}: " if when else ""
         asked: dict[str, Any] = {}
         counts: Counter[str] = Counter()
         outcomes: Outcomes = {}
         self.pulled_first, self.ended_well, self.jobs = 0, True, {}
-        call = uuid4().hex
 
         def source() -> Iterator[Any]:
-            for request in requests:
+            for request in _with_keys(requests):
                 asked[request.id] = request
-                yield replace(request, key=f"{call}-{request.id}")
+                yield request
 
         answers: Iterator[Any] | None = None
         try:
@@ -150,6 +146,13 @@ class Asker:
         if all(failed):
             return None if one.invalid == two.invalid else f"failed with invalid={one.invalid}, then {two.invalid}"
         return f"failed, now answered: {one.error}" if failed[0] else f"answered, now failed: {two.error}"
+
+
+def _with_keys(requests: Iterable[Any]) -> Iterator[Any]:
+    """Yield the requests of a call with keys that no other call has, so that an API makes new jobs."""
+    call = uuid4().hex
+    for request in requests:
+        yield replace(request, key=f"{call}-{request.id}")
 
 
 def _close(answers: Iterator[Any] | None) -> None:
@@ -272,7 +275,7 @@ def _check_stop(asker: Asker, component: Any, requests: Sequence[Any]) -> None:
     """Take one answer and close the iterator, as popbench does when a run is stopped."""
 
     def stop() -> None:
-        answers = iter(asker.traits.call(component, iter(requests)))
+        answers = iter(asker.traits.call(component, _with_keys(requests)))
         next(answers, None)
         _close(answers)
 
