@@ -15,6 +15,7 @@ from popbench.runs.cost_estimate import CHARS_PER_TOKEN, OUTPUT_TOKENS, estimate
 from popbench.runs.costs import MADE, named
 from popbench.runs.directory import run_path
 from popbench.runs.preflight import ComponentWork, count_work, missing
+from popbench.runs.submitted import submitted_before
 from popbench.runs.upgrades import upgrades
 from popbench.text import counted, dollars, tokens
 
@@ -24,6 +25,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> int:
     path = run_path(plan)
     work = count_work(plan, path, exact=True)
     lacks = missing(plan, work)
+    jobs = submitted_before(path)
     if as_json:
         plan_json = {
             "run": str(path),
@@ -32,7 +34,13 @@ def show_plan(plan: Plan, *, as_json: bool) -> int:
             "systems": [system.id for system in plan.systems],
             "prompts": {name: len(prompts) for name, prompts in plan.prompts.items()},
             "stages": [
-                {"stage": item.stage, "component": item.part.label, "items": item.items, "done": item.done}
+                {
+                    "stage": item.stage,
+                    "component": item.part.label,
+                    "items": item.items,
+                    "done": item.done,
+                    **({"submitted": jobs[item.part.digest]} if item.part.digest in jobs else {}),
+                }
                 for item in work
             ],
             "disk_mb": _disk_mb(work, path),
@@ -43,7 +51,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> int:
         }
         click.echo(json.dumps(plan_json, ensure_ascii=False))
         return 2 if lacks else 0
-    _show(plan, path, work)
+    _show(plan, path, work, jobs)
     for line in lacks:
         tell(f"popbench: {line}", err=True)
     return 2 if lacks else 0
@@ -58,7 +66,7 @@ def _disk_mb(work: Sequence[ComponentWork], path: Path) -> float | None:
     return round(left * sum(sizes) / len(sizes) / 1e6, 1)
 
 
-def _show(plan: Plan, path: Path, work: Sequence[ComponentWork]) -> None:
+def _show(plan: Plan, path: Path, work: Sequence[ComponentWork], jobs: Mapping[str, int]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -82,6 +90,9 @@ def _show(plan: Plan, path: Path, work: Sequence[ComponentWork]) -> None:
     for item in work:
         table.add_row(item.stage, Text(item.part.label), *map(str, (item.items, item.done, item.left)))
     console.print(table)
+    for item in work:
+        if count := jobs.get(item.part.digest):
+            console.print(f"{item.part.label}: {counted(count, 'job')} submitted before, and only waited for", **plain)
     stages = {item.stage for item in work}
     if "render" in stages:
         disk = _disk_mb(work, path)

@@ -34,6 +34,7 @@ from popbench.records import (
     Submitted,
     VideoRequest,
     checked_parts,
+    wrong_job,
 )
 from popbench.video import VideoError, check_frames, check_mp4, is_black, write_mp4
 
@@ -41,8 +42,6 @@ BLACK = "every frame of the clip is black"
 
 _REASON = 60
 """The most characters of the reason of a failure, of which boards count each."""
-_JOB_BYTES = 2**16
-"""The largest job: what a run has in flight is read whole."""
 _WRONG = (ValueError, TypeError, AttributeError, VideoError)
 """Errors of checking and encoding that are the fault of one answer."""
 
@@ -123,7 +122,9 @@ def answers(
             seconds = max(0.0, time.perf_counter() - started - waited)
             id_ = _checked_id(answer, asked, answered, who)
             if isinstance(answer, Submitted):
-                yield _checked_job(answer, who)
+                if (wrong := wrong_job(answer.job)) is not None:  # it could not be found again after a kill
+                    raise ComponentError(f"{who}: the job of item {id_} {one_line(wrong)}")
+                yield answer
                 continue
             answered.add(id_)
             checked = [_checked(answer, seconds, asked.pop(id_), component, workspace, who, maker)]
@@ -182,19 +183,6 @@ def _checked_id(answer: Any, asked: dict[str, Request], answered: set[str], who:
     if id_ not in asked:
         raise ComponentError(f"{who} {did} item {id_!r}, which it was not asked")
     return id_
-
-
-def _checked_job(submitted: Submitted, who: str) -> Submitted:
-    """Return a job as its JSON reads. Raises ComponentError: it could not be found again after a kill."""
-    try:
-        text = json.dumps(submitted.job, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ComponentError(f"{who}: the job of item {submitted.id} is no JSON: {one_line(str(error))}") from None
-    if submitted.job is None or len(text) > _JOB_BYTES:
-        seen = "None" if submitted.job is None else f"{len(text):,} bytes of JSON"
-        expected = f"expected JSON of at most {_JOB_BYTES:,} bytes, such as the id that the provider gave"
-        raise ComponentError(f"{who}: the job of item {submitted.id} is {seen}: {expected}")
-    return replace(submitted, job=json.loads(text))
 
 
 def _checked(

@@ -26,6 +26,7 @@ from popbench.runs.heartbeat import Heartbeat
 from popbench.runs.preflight import ComponentWork, count_work, missing
 from popbench.runs.run import Run
 from popbench.runs.run_json import FILE, describe
+from popbench.runs.submitted import submitted
 from popbench.runs.upgrades import upgrades
 from popbench.specs import parse_spec
 from popbench.text import counted, dollars
@@ -129,6 +130,8 @@ def execute(plan: Plan, progress: Progress) -> Run:
                 raise RunError(f"{path}: {one_line(str(error))}") from error
             finally:
                 engine.close()
+                if (notice := submitted(plan, directory.ledger)) is not None:
+                    progress.notice(notice)
                 progress.close()
             worked = time.time()
             done = pipeline.dispatcher

@@ -30,6 +30,7 @@ from popbench.runs.directory import HOLDER, LOCK, check_free
 from popbench.runs.heartbeat import LATELY, Sums, moments
 from popbench.runs.made_by import harness_of
 from popbench.runs.run_json import FILE, RunJson, read_run_json
+from popbench.text import counted
 
 ENOUGH = 5
 """Items in the last minutes that are enough for a rate over them; with fewer, the rate is over the last hour."""
@@ -62,6 +63,8 @@ class StageStatus:
     usd: float | None = None
     unpriced: bool = False
     """Whether its calls said what they took, and what that costs is unknown."""
+    submitted: int = 0
+    """Jobs that were submitted elsewhere and are not finished."""
 
     @property
     def left(self) -> int:
@@ -285,6 +288,8 @@ class _RunState:
         self, stage: StageName, label: str, part: str, lines: Sequence[_Line], usd: Mapping[str, float | None]
     ) -> StageStatus:
         count, done, total = _Count(), 0, 0
+        if submitted := self.sums.submitted.get(part, 0):
+            self.notes.append(f"{stage} {label}: {counted(submitted, 'job')} submitted and not finished")
         for task, (mode, chain) in product(self.wanted, lines):
             own = self._count(stage, task, mode, chain)
             before = [self._count(each, task, mode, chain) for each in STAGES[: STAGES.index(stage)]]
@@ -306,6 +311,7 @@ class _RunState:
             gpu_seconds=sum(row[4] for row in self.sums.spent if row[:2] == (part, stage)),
             usd=usd.get(part),
             unpriced=part in usd and usd[part] is None,
+            submitted=submitted,
         )
 
     def _count(self, stage: StageName, task: str, mode: str | None, chain: tuple[str, ...]) -> _Count:

@@ -51,6 +51,8 @@ def _lines(plan: Plan, earlier: RunJson, ledger: Ledger) -> Iterator[str]:
             before = earlier_part(part, earlier)
             if before is not None:
                 why = changes(before.fingerprint, part.fingerprint)
+                if jobs := ledger.in_flight().get(before.digest, 0):
+                    yield f"{part.label}: {why}: {counted(jobs, 'submitted job')} will not be asked about any more"
                 sets = [replace(samples, parts=(*samples.parts[:-1], before)) for samples in sample_sets]
                 yield from _line(f"{part.label}: {why}", stage, sets, ledger)
     for mode in plan.modes:

@@ -33,6 +33,7 @@ RULES: Mapping[str, str] = {
     "measures": "seconds and peak_memory_mb are None or numbers of at least 0, notes a tuple of str",
     "empty": "no requests, no answers",
     "stop": "the iterator can be closed after any answer",
+    "job": "a job is JSON, submitted before the answer; another instance that gets it answers, and makes no other job",
     # answers depend on the request alone; the first five hold for embedders too, repetition and fresh for corpora
     "repetition": "the same request gives the same answer in a later call",
     "fresh": "the same request gives the same answer from another instance with equal options",

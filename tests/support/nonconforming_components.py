@@ -58,6 +58,48 @@ class Black(Noise):
         return popbench.Clip(request.id, np.zeros((3, 16, 18, 3), np.uint8), fps=8)
 
 
+class Queued(Noise):
+    """Submits a job for each clip, and breaks no rule: `job` is the place to break one."""
+
+    def job(self, request: popbench.VideoRequest) -> Any:
+        return request.job or {"id": f"{request.prompt[:9]}-{request.seed}"}
+
+    def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[Any]:
+        for request in requests:
+            yield popbench.Submitted(request.id, self.job(request))
+            yield self.paint(request)
+
+
+class NoJson(Queued):
+    """Submits bytes."""
+
+    def job(self, request: popbench.VideoRequest) -> Any:
+        return b"job-1"
+
+
+class Large(Queued):
+    """Submits more than an id."""
+
+    def job(self, request: popbench.VideoRequest) -> Any:
+        return request.job or "x" * 70_000
+
+
+class Forgetful(Queued):
+    """Makes another job, although it has one."""
+
+    def job(self, request: popbench.VideoRequest) -> Any:
+        return request.key
+
+
+class Late(Noise):
+    """Submits after its answer."""
+
+    def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[Any]:
+        for request in requests:
+            yield self.paint(request)
+            yield popbench.Submitted(request.id, 1)
+
+
 class Unseeded(Noise):
     """Renders other noise each time."""
 

@@ -73,6 +73,24 @@ class Scripted(popbench.VideoGenerator):
             yield popbench.Clip(request.id, frames, 8.0, seconds=self.options.seconds)
 
 
+class Queued(Scripted):
+    """Submits a job for each clip, and dies once on the way to a clip of the prompt `die-once`."""
+
+    def generate(
+        self, requests: Iterable[popbench.VideoRequest]
+    ) -> Iterator[popbench.Clip | popbench.Failure | popbench.Submitted]:
+        notes = Notes(self.options.notes)
+        for request in requests:
+            if request.job is None:
+                notes.add("created", request.id, os.getpid())
+                yield popbench.Submitted(request.id, {"of": request.id})
+                time.sleep(1.0)  # it is stored meanwhile
+                if request.prompt == "die-once":
+                    os._exit(3)
+            frames = np.random.default_rng(request.seed).integers(0, 255, (4, 32, 48, 3), dtype=np.uint8)
+            yield popbench.Clip(request.id, frames, 8.0)
+
+
 class Bright(popbench.Predictor):
     """Scores the brightness of the file."""
 
@@ -123,6 +141,7 @@ def register_llms(register: Register) -> None:
 def register_generators(register: Register) -> None:
     register("scripted", Scripted)
     register("scripted-too", Scripted)
+    register("queued", Queued)
 
 
 @popbench.hookimpl

@@ -103,6 +103,20 @@ def test_an_item_that_kills_hangs_or_raises_fails_alone(nodes: Nodes, tmp_path: 
 
 
 @pytest.mark.slow
+def test_a_job_of_a_killed_worker_goes_to_another_and_is_not_created_again(nodes: Nodes, tmp_path: Path) -> None:
+    spec = resolve("generator", f"queued,notes={tmp_path / 'notes'}")
+    items = requests(["lake", "die-once", "lake", "lake"])
+    with engine(tmp_path / "far", address=nodes.address) as made:
+        answers = Mapped(made, spec, items).done(100)
+    submitted = [answer for answer in answers if isinstance(answer, popbench.Submitted)]
+    assert {answer.id: answer.job for answer in submitted} == {item.id: {"of": item.id} for item in items}
+    assert len(submitted) == len(Notes(str(tmp_path / "notes")).read()) == 4
+    assert sorted(answer.id for answer in answers if isinstance(answer, popbench.Clip)) == sorted(
+        item.id for item in items
+    )
+
+
+@pytest.mark.slow
 def test_a_node_that_joins_is_used(nodes: Nodes, tmp_path: Path) -> None:
     spec = resolve("generator", "scripted,seconds=1")
     with engine(tmp_path / "far", address=nodes.address) as made:
