@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping
 
-import requests  # type: ignore[import-untyped]
+import requests
 
 import popbench
 
