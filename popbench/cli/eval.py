@@ -71,6 +71,13 @@ SPEC = "NAME[,KEY=VALUE]..."
     help="Requests at once, for models that take several.",
 )
 @click.option("--stop-after", type=click.Choice(["write", "render"]), help="Stop after this stage.")
+@click.option(
+    "--reuse",
+    type=click.Path(path_type=str),
+    metavar="RUN",
+    multiple=True,
+    help="Take what this run needs from another run's directory, where the same was asked there; repeat for several.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option(
     "--config",

@@ -21,6 +21,7 @@ from popbench.keys import clip_name
 from popbench.ledger.ledger import Call, Done, Ledger
 from popbench.pipeline.items import ResultErrors, SampleKey, WorkItem
 from popbench.pipeline.ledger_view import LedgerView
+from popbench.pipeline.other_runs import OtherRuns
 from popbench.pipeline.queues import SharedState, WorkQueue
 from popbench.pipeline.stages import ClipChangedError, Outcome
 from popbench.planning.systems import Part
@@ -56,9 +57,16 @@ class Dispatcher:
     """
 
     def __init__(
-        self, ledger: Ledger, engine: Engine, view: LedgerView, progress: Progress, shared: SharedState
+        self,
+        ledger: Ledger,
+        engine: Engine,
+        view: LedgerView,
+        progress: Progress,
+        shared: SharedState,
+        others: OtherRuns,
     ) -> None:
         self._ledger = ledger
+        self._others = others
         self._engine = engine
         self._view = view
         self._progress = progress
@@ -72,7 +80,7 @@ class Dispatcher:
     def run(self, queue: WorkQueue) -> None:
         """Work a queue off and close its component. Raises RunError if the run cannot go on.
 
-        Items that need the same call share it, and a call that the ledger has is not made.
+        Items that need the same call share it, and a call that the ledger, or a run to be reused, has is not made.
         """
         items: Iterator[WorkItem] | None = queue.items()
         while items is not None:
@@ -150,6 +158,9 @@ class Dispatcher:
                     continue
                 if (call := self._usable(self._ledger.get(key, queue.stage.name))) is not None:
                     self._commit(batch, call, [item], new=False)
+                    continue
+                if (call := self._others.get(key, queue.stage.name, self._view.videos)) is not None:
+                    self._commit(batch, call, [item], new=True)
                     continue
                 batch.waiting[key] = [item]
             yield request

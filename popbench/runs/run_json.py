@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -120,7 +121,8 @@ class RunJson(TypedDict):
     """The content of a run.json. Fields that later versions add are kept when it is read.
 
     `modes`, `predictors` (digests) and `units` are by label, `notes` by the component's label, `components` by kind and
-    label ("llm shotlist"), and `systems` has a system's fingerprint by task.
+    label ("llm shotlist"), and `systems` has a system's fingerprint by task. `reused` has how many calls of each stage
+    were taken from other runs, by these runs' directories.
     """
 
     schema: int
@@ -139,6 +141,7 @@ class RunJson(TypedDict):
     machine: Machine
     timings: Timings
     shards: NotRequired[list[ShardEntry]]
+    reused: NotRequired[dict[str, dict[str, Count]]]
 
 
 _FIELDS = pydantic.TypeAdapter(RunJson)
@@ -232,6 +235,23 @@ def read_run_json(run: Path) -> RunJson:
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{run}: {FILE} cannot be read ({damage(error)})") from error
     return cast("RunJson", content)
+
+
+def read_reused(run: Path) -> Mapping[str, Mapping[str, int]]:
+    """Return what earlier commands of a run took from other runs; nothing where run.json cannot be read."""
+    try:
+        return read_run_json(run).get("reused", {})
+    except UsageError:
+        return {}
+
+
+def with_reused(content: RunJson, *reused: Mapping[str, Mapping[str, int]]) -> RunJson:
+    """Add to a run.json what commands took from other runs, if they took anything."""
+    total: dict[str, Counter[str]] = {}
+    for taken in reused:
+        for path, calls in taken.items():
+            total.setdefault(path, Counter()).update(calls)
+    return {**content, "reused": {path: dict(calls) for path, calls in total.items()}} if total else content
 
 
 def read_finished(run: Path) -> RunJson:
