@@ -54,6 +54,9 @@ class Component:
     """True marks every run that uses it as a demonstration, which no real board accepts."""
     note: str = ""
     """A sentence that every board with this component shows; an instance may set its own."""
+    repeatable: bool = True
+    """False says that the same request may get another answer, as of a model that takes no seed: boards say so, and the
+    conformance kit does not ask for equal answers. Embedders and corpora are always repeatable."""
     version: str = ""
     """Part of the fingerprint: change it when the same options give other results. By default it is the version of the
     distribution that registers the class."""

@@ -187,6 +187,10 @@ class Dispatcher:
         if queue.grown:
             queue.grown = False
             self._progress.resize(queue.total, queue.name)
+        if queue.gone and not queue.part.resolved.component.repeatable:
+            again = f"{counted(queue.gone, 'result')} of it {'is' if queue.gone == 1 else 'are'} made again"
+            self._progress.notice(f"{queue.part.label}: {again}, and may be other ones: it is not repeatable")
+            queue.gone = 0
 
     def _usable(self, call: Call | None) -> Call | None:
         """Return a call of the ledger; None for a clip whose file is gone."""

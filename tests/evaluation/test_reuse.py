@@ -224,10 +224,13 @@ def test_a_run_of_an_earlier_popbench_is_taken(in_tmp: Path, name: str) -> None:
         corpus="demo", limit=5, seed=5, out="now", reuse="earlier", progress=told,
     )  # fmt: skip
     (line,) = told.about(Path("earlier"))
-    assert line == {
-        "study": "20 clips and 20 scores are taken from earlier",
-        "interrupted": "nothing is taken from earlier: it has none of the calls that were needed",
-    }[name]
+    assert (
+        line
+        == {
+            "study": "20 clips and 20 scores are taken from earlier",
+            "interrupted": "nothing is taken from earlier: it has none of the calls that were needed",
+        }[name]
+    )
 
 
 @pytest.fixture
@@ -309,3 +312,31 @@ def test_what_is_no_other_run_is_refused_before_any_work(in_tmp: Path, command: 
     assert len(done.err.splitlines()) == 1
     assert why in done.err
     assert not Path("second").exists()
+
+
+class Moody(faults.CountingGenerator):
+    """Takes no seed."""
+
+    repeatable = False
+
+
+def test_boards_say_of_a_component_that_it_is_not_repeatable_and_reports_too(in_tmp: Path, command: Run) -> None:
+    run = run_fast(Path("run"), gen=Moody)
+    line = "Moody: not repeatable: asked again, it may answer otherwise"
+    assert line in " ".join((run.path / "leaderboard.md").read_text(encoding="utf-8").split())
+    assert json.loads((run.path / "run.json").read_text(encoding="utf-8"))["notes"]["Moody"] == line.partition(": ")[2]
+    assert command("report", "run").status == 0
+    assert "not repeatable" in (run.path / "report.html").read_text(encoding="utf-8")
+
+
+def test_that_clips_are_rendered_again_by_what_is_not_repeatable_is_told(in_tmp: Path) -> None:
+    run_fast(Path("run"), gen=Moody)
+    for clip in sorted(Path("run/videos").iterdir())[:2]:
+        clip.unlink()
+    told = Told()
+    run_fast(Path("run"), gen=Moody, progress=told)
+    assert "Moody: 2 results of it are made again, and may be other ones: it is not repeatable" in told.lines
+    told = Told()
+    popbench.evaluate(**{**FAST, "gen": Moody}, out="second", reuse="run", progress=told)
+    assert told.lines[0] == "5 drafts, 5 clips and 5 scores are taken from run"
+    assert not any("repeatable" in line for line in told.lines)
