@@ -33,6 +33,7 @@ from popbench.records import (
     Workers,
 )
 from popbench.specs import ComponentSpec
+from popbench.text import first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,6 +64,14 @@ class Component:
 
     def __init__(self, options: _Options | None = None) -> None:
         self.options: Any = options if options is not None else self.Options()
+
+    @classmethod
+    def describe(cls, preset: Mapping[str, JSON]) -> str:  # noqa: ARG003 - for those with presets
+        """Return what a name with these options of a preset is, in a line: the model, its size, what it needs.
+
+        `popbench plugins` shows it. By default it is the first line of the class's docstring.
+        """
+        return first_line(cls.__doc__)
 
     def fingerprint(self) -> Mapping[str, JSON]:
         """Return all that results depend on, as JSON; a component with weights adds their revision or hash."""
