@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from popbench.hookspecs import hookimpl
     from popbench.interfaces import LLM, Component, Corpus, CorpusOptions, Embedder, Engine, Predictor, VideoGenerator
     from popbench.options import Options, runtime
+    from popbench.progress import Progress
     from popbench.records import (
         JSON,
         Answer,
@@ -56,6 +57,7 @@ _HOME = {
     ),
     "popbench.evaluation.merge": ("merge",),
     "popbench.options": ("Options", "runtime"),
+    "popbench.progress": ("Progress",),
     "popbench.records": (
         "JSON", "Answer", "Chat", "Clip", "Completion", "Draft", "Failure", "Message", "Needs", "Prompt", "Reference",
         "Request", "Sample", "Score", "ScoreRequest", "Submitted", "VideoRequest", "Workers",
@@ -70,8 +72,9 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "JSON", "LLM", "Answer", "Chat", "Clip", "Completion", "Component", "ComponentError", "ComponentSpec", "Corpus",
     "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Needs", "Options", "PopbenchError",
-    "Predictor", "Prompt", "Reference", "Request", "Retry", "Run", "RunError", "Sample", "Score", "ScoreRequest",
-    "Submitted", "UsageError", "VideoGenerator", "VideoRequest", "Workers", "concurrently", "evaluate", "hookimpl",
+    "Predictor", "Progress", "Prompt", "Reference", "Request", "Retry", "Run", "RunError", "Sample", "Score",
+    "ScoreRequest", "Submitted", "UsageError", "VideoGenerator", "VideoRequest", "Workers", "concurrently", "evaluate",
+    "hookimpl",
     "label", "load", "make", "merge", "runtime",
 ]  # fmt: skip
 

@@ -55,6 +55,11 @@ def look_alike(names: Iterable[str]) -> tuple[str, str] | None:
     return None
 
 
+def first_line(doc: str | None) -> str:
+    """Return the first line of a docstring."""
+    return (doc or "").strip().partition("\n")[0]
+
+
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun: `1 sample`, `2 samples`."""
     return f"{number:,} {noun}" + "s" * (number != 1)

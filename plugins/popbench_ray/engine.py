@@ -46,7 +46,10 @@ class _LocalComponent:
 
 
 class RayEngine(popbench.Engine):
-    """Runs components in workers of a Ray cluster, as many as it has room for. Chat APIs are called from the driver."""
+    """Runs components on many machines and GPUs: workers of a Ray cluster.
+
+    There are as many workers as the cluster has room for. Chat APIs are called from the driver.
+    """
 
     Options = RayOptions
 

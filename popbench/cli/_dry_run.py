@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
 
+from popbench.evaluation.rehearsal import rehearsed
+from popbench.pipeline.other_runs import OtherRuns
 from popbench.planning.plan import Plan
 from popbench.progress.console import make_console, tell
 from popbench.runs.cost_estimate import CHARS_PER_TOKEN, OUTPUT_TOKENS, estimate
@@ -23,12 +26,20 @@ from popbench.text import counted, dollars, tokens
 def show_plan(plan: Plan, *, as_json: bool) -> int:
     """Print the plan; return the exit status, 2 if something is missing to carry it out."""
     path = run_path(plan)
+    if not plan.config.reuse:
+        return _show_or_dump(plan, path, path, [], as_json=as_json)
+    with closing(OtherRuns(plan.config.reuse, path)) as others, rehearsed(plan, path, others) as copy:
+        return _show_or_dump(plan, path, copy, [*others.told(plan.config.seed)], as_json=as_json)
+
+
+def _show_or_dump(plan: Plan, run: Path, path: Path, reused: Sequence[str], *, as_json: bool) -> int:
+    """Print the plan of a run; `path` is its directory, or a copy with what is `reused`."""
     work = count_work(plan, path, exact=True)
     lacks = missing(plan, work)
     jobs = submitted_before(path)
     if as_json:
         plan_json = {
-            "run": str(path),
+            "run": str(run),
             "shard": plan.config.shard,
             "demo": plan.demo,
             "systems": [system.id for system in plan.systems],
@@ -46,12 +57,13 @@ def show_plan(plan: Plan, *, as_json: bool) -> int:
             "disk_mb": _disk_mb(work, path),
             "costs": estimate(plan, path, work),
             "made_again": upgrades(plan, path),
+            "reused": reused,
             "corpus_ready": None if plan.corpus is None else plan.retriever.ready,
             "missing": lacks,
         }
         click.echo(json.dumps(plan_json, ensure_ascii=False))
         return 2 if lacks else 0
-    _show(plan, path, work, jobs)
+    _show(plan, run, path, work, reused, jobs)
     for line in lacks:
         tell(f"popbench: {line}", err=True)
     return 2 if lacks else 0
@@ -66,13 +78,15 @@ def _disk_mb(work: Sequence[ComponentWork], path: Path) -> float | None:
     return round(left * sum(sizes) / len(sizes) / 1e6, 1)
 
 
-def _show(plan: Plan, path: Path, work: Sequence[ComponentWork], jobs: Mapping[str, int]) -> None:
+def _show(
+    plan: Plan, run: Path, path: Path, work: Sequence[ComponentWork], reused: Sequence[str], jobs: Mapping[str, int]
+) -> None:
     from rich.table import Table
     from rich.text import Text
 
     console = make_console()
     plain: dict[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
-    console.print(f"Run directory: {path}" + ("" if path.exists() else " (new)"), **plain)
+    console.print(f"Run directory: {run}" + ("" if run.exists() else " (new)"), **plain)
     if plan.config.shard is not None:
         console.print(f"Shard: {plan.config.shard}; popbench merge joins the shards", **plain)
     prompts = ", ".join(f"{name} {len(found)}" for name, found in plan.prompts.items())
@@ -82,6 +96,8 @@ def _show(plan: Plan, path: Path, work: Sequence[ComponentWork], jobs: Mapping[s
     console.print(f"Systems: {len(plan.systems)}", **plain)
     for system in plan.systems:
         console.print(f"  {system.id}", **plain)
+    for line in reused:
+        console.print(line, **plain)
     table = Table(title="Calls at most (equal ones are made once)", title_justify="left")
     table.add_column("stage")
     table.add_column("component", overflow="fold")

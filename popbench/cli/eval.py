@@ -85,6 +85,13 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float | N
     metavar="USD",
     help="Ask no more when all calls so far and those under way would cost more.",
 )
+@click.option(
+    "--reuse",
+    type=click.Path(path_type=str),
+    metavar="RUN",
+    multiple=True,
+    help="Take what this run needs from another run's directory, where the same was asked there; repeat for several.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option(
     "--config",

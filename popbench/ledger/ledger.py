@@ -20,7 +20,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -453,6 +453,11 @@ class Ledger:
                     self._db.execute("DETACH other")
             except sqlite3.Error as error:
                 raise RunError(f"{path}: cannot be taken over into {self._path} ({one_line(str(error))})") from error
+
+    def copy(self, path: Path) -> None:
+        """Write a copy to a new file, also while another process writes this one; raises RunError if that fails."""
+        with self._reading() as db, closing(sqlite3.connect(path)) as copy:
+            db.backup(copy)
 
     def about(self, name: str, value: str | None = None) -> str | None:
         """Return the ledger's property `name`, None if it is not set; `value` is stored first if it is not set."""

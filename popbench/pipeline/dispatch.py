@@ -24,6 +24,7 @@ from popbench.pipeline.budget import Budget, Permit
 from popbench.pipeline.items import ResultErrors, SampleKey, WorkItem
 from popbench.pipeline.jobs import Jobs
 from popbench.pipeline.ledger_view import LedgerView
+from popbench.pipeline.other_runs import OtherRuns
 from popbench.pipeline.queues import SharedState, WorkQueue
 from popbench.pipeline.stages import ClipChangedError, Outcome
 from popbench.planning.systems import Part
@@ -77,9 +78,11 @@ class Dispatcher:
         view: LedgerView,
         progress: Progress,
         shared: SharedState,
+        others: OtherRuns,
         budget: Budget | None = None,
     ) -> None:
         self._ledger = ledger
+        self._others = others
         self._engine = engine
         self._view = view
         self._progress = progress
@@ -94,7 +97,7 @@ class Dispatcher:
     def run(self, queue: WorkQueue) -> None:
         """Work a queue off and close its component. Raises RunError if the run cannot go on.
 
-        Items that need the same call share it, and a call that the ledger has is not made.
+        Items that need the same call share it, and a call that the ledger, or a run to be reused, has is not made.
         """
         batch, budget = _Batch(queue, Jobs(self._ledger, queue.part.digest)), self._budget
         if budget is not None:
@@ -196,6 +199,9 @@ class Dispatcher:
                 if (call := self._usable(self._ledger.get(key, queue.stage.name))) is not None:
                     self._commit(batch, call, [item], new=False)
                     continue
+                if (call := self._others.get(key, queue.stage.name, self._view.videos)) is not None:
+                    self._commit(batch, call, [item], new=True)
+                    continue
                 permit: Permit = "ask"
                 if self._budget is not None:
                     permit = self._budget.admit(queue, key, batch.waiting, submitted=batch.jobs.has(key))
@@ -234,6 +240,10 @@ class Dispatcher:
         if queue.grown:
             queue.grown = False
             self._progress.resize(queue.total, queue.name)
+        if queue.gone and not queue.part.resolved.component.repeatable:
+            again = f"{counted(queue.gone, 'result')} of it {'is' if queue.gone == 1 else 'are'} made again"
+            self._progress.notice(f"{queue.part.label}: {again}, and may be other ones: it is not repeatable")
+            queue.gone = 0
 
     def _usable(self, call: Call | None) -> Call | None:
         """Return a call of the ledger; None for a clip whose file is gone."""

@@ -11,6 +11,7 @@ from popbench.pipeline.budget import Budget
 from popbench.pipeline.dispatch import Dispatcher
 from popbench.pipeline.human_baseline import Match, settle_matches
 from popbench.pipeline.ledger_view import LedgerView
+from popbench.pipeline.other_runs import OtherRuns
 from popbench.pipeline.queues import SharedState, WorkQueue
 from popbench.pipeline.references import ShownReferences
 from popbench.pipeline.scheduler import Scheduler
@@ -34,6 +35,8 @@ class Pipeline:
         engine: Engine,
         view: LedgerView,
         progress: Progress,
+        *,
+        others: OtherRuns | None = None,
         budget: Budget | None = None,
     ) -> None:
         self._plan = plan
@@ -43,7 +46,8 @@ class Pipeline:
         self._progress = progress
         self._shared = SharedState()
         self._references = ShownReferences(plan)
-        self.dispatcher = Dispatcher(ledger, engine, view, progress, self._shared, budget)
+        others = others or OtherRuns([], view.videos)
+        self.dispatcher = Dispatcher(ledger, engine, view, progress, self._shared, others, budget)
 
     def run(self, matches: Mapping[str, Match]) -> None:
         """Work off all stages. `matches` are the human videos of prompts; what ends early is left for a resume.

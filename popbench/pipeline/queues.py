@@ -60,6 +60,8 @@ class WorkQueue:
         self.started = self.over = self.stopped = False
         self.grown = False
         """Whether `total` has grown since progress was last told."""
+        self.gone = 0
+        """How many results that are gone, since their clips are, were found to be made again."""
         self.quiet = False
         self.skipped: dict[StageKey, RowCounts | None] = {}
         self._view, self._errors = view, shared.errors
@@ -213,6 +215,7 @@ class WorkQueue:
         if first and items.gone:
             self.total += items.gone  # these were counted as done, and are done once more
             self.grown = True
+            self.gone += items.gone
         method = self.sample_sets[key].method
         for number, prompt, repeat, inputs in items.ready:
             sample_key = SampleKey(key, prompt.id, repeat)

@@ -169,6 +169,8 @@ class Plan:
         for part in self.parts:
             if part.resolved.component.note:
                 noted.setdefault(part.label, []).append(part.resolved.component.note)
+            if not part.resolved.component.repeatable:
+                noted.setdefault(part.label, []).append("not repeatable: asked again, it may answer otherwise")
         for label, why in self.leaks.items():
             noted.setdefault(label, []).append(f"the predictor {why}")
         return {label: "; ".join(notes) for label, notes in noted.items()}

@@ -71,6 +71,7 @@ def check_component(book: Book, subject: Subject, others: Mapping[str, JSON]) ->
     book.expect("docstring", bool(summary), f"class {cls.__name__} has none")
     if subject.seconds > SLOW:
         book.note(f"making it took {subject.seconds:.1f} s: load in the first call that needs it")
+    _check_version(book, component)
     _check_label(book, component)
     _check_needs(book, component)
     _check_close(book, subject)
@@ -111,6 +112,16 @@ def fingerprint_before(component: Component) -> str | None:
         return fingerprint_text(component)
     except Exception:
         return None
+
+
+def _check_version(book: Book, component: Component) -> None:
+    version, repeatable = component.version, component.repeatable
+    book.expect("version", isinstance(version, str), f"version is {version!r}")
+    if not getattr(type(component), "version", ""):
+        book.note('the class sets no version, so each release counts as another model: set version = "1"')
+    book.expect("repeatable", isinstance(repeatable, bool), f"repeatable is {repeatable!r}")
+    if book.kind in ("embedder", "corpus"):
+        book.expect("repeatable", repeatable is not False, f"repeatable is {repeatable!r} of the {book.kind}")
 
 
 def _check_label(book: Book, component: Component) -> None:

@@ -51,7 +51,7 @@ def check_llm(
     all breaches; UsageError for a spec that does not resolve and for a model that cannot run here.
     """
     subject = find_subject("llm", llm)
-    book = Book("llm", subject.name, repeatable)
+    book = Book("llm", subject.name, repeatable and subject.component.repeatable is not False)
     require(book, check_component(book, subject, other_options or {}))
     chats = sample_chats() if requests is None else list(requests)
     _check_cost(book, subject.component)

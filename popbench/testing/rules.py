@@ -20,6 +20,8 @@ RULES: Mapping[str, str] = {
     "check": "check() returns a list of str",
     "needs": "needs() returns popbench.Needs with finite numbers of at least 0",
     "close": "close() may be called before any use, and twice",
+    "version": "version is text",
+    "repeatable": "repeatable is True or False, and True for embedders and corpora",
     "fingerprint": "fingerprint() is a JSON object, the same for equal options, and not changed by use",
     "determining": "an option that results depend on changes the fingerprint",
     "runtime": "an option declared with popbench.runtime does not change the fingerprint",
@@ -35,7 +37,7 @@ RULES: Mapping[str, str] = {
     "stop": "the iterator can be closed after any answer",
     "job": "a job is JSON, submitted before the answer; another instance that gets it answers, and makes no other job",
     # answers depend on the request alone; the first five hold for embedders too, repetition and fresh for corpora
-    "repetition": "the same request gives the same answer in a later call",
+    "repetition": "the same request gives the same answer in a later call, unless the class says repeatable = False",
     "fresh": "the same request gives the same answer from another instance with equal options",
     "order": "the same request gives the same answer in any order",
     "company": "the same request gives the same answer alone and among others",

@@ -107,6 +107,24 @@ class Unseeded(Noise):
         return popbench.Clip(request.id, np.random.default_rng().integers(0, 256, (3, 16, 18, 3), np.uint8), fps=8)
 
 
+class NumberVersion(Noise):
+    """Has a number for a version."""
+
+    version = 1  # type: ignore[assignment]
+
+
+class Perhaps(Noise):
+    """Does not say whether it repeats itself."""
+
+    repeatable = "mostly"  # type: ignore[assignment]
+
+
+class Moody(Letters):
+    """Is an embedder that may answer otherwise."""
+
+    repeatable = False
+
+
 class Logarithm(Brightness):
     """Yields a logarithm, which may be below 0."""
 
