@@ -127,6 +127,8 @@ class Status:
         stages = [{**asdict(stage), "seconds_left": stage.seconds_left} for stage in self.stages]
         for stage in stages:  # there `usd` is null
             del stage["unpriced"]
+            if not stage["submitted"]:
+                del stage["submitted"]
         return {
             "run": str(self.path),
             "state": self.state,
