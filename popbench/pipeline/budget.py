@@ -29,8 +29,8 @@ class _Component:
     """What is known of one component's calls, in USD; `under_way` is the number of those without an answer."""
 
     estimate: float | None
-    earlier: float | None
-    remote: bool
+    priced: bool
+    """Whether it is known, or to be expected of a component that works elsewhere, to cost something."""
     largest: float | None = None
     silent: bool = False
     """Whether an answer said no cost and none before did: it is not limited."""
@@ -57,12 +57,15 @@ class Budget:
         self._reserved: dict[str, float] = {}
         self._queues: list[WorkQueue] = []
         self._parked = 0
-        used = ledger.used()
+        self.spent = 0.0
+        used, called = ledger.used(), {row[0] for row in ledger.spent()}
         for part in (*plan.llms, *plan.generators, *plan.predictors):  # equal ones share what they cost
             usage = usage_of(part.resolved.spec.kind, part.digest, used)
             earlier = part.cost(usage) if usage else None
-            self._components[part.digest] = _Component(part.estimate(1), earlier, _is_remote(part))
-        self.spent = sum(component.earlier or 0.0 for component in self._components.values())
+            priced = bool(earlier) or (part.digest not in called and _is_remote(part))
+            if part.digest not in self._components:
+                self._components[part.digest] = _Component(part.estimate(1), priced)
+                self.spent += earlier or 0.0
 
     def begin(self, queue: WorkQueue) -> None:
         """Expect requests of a queue."""
@@ -98,8 +101,7 @@ class Budget:
             expected = 0.0
         elif expected is None:
             # What is not known to cost anything may be free, and is asked once; what was paid for before is not.
-            priced = component.remote or bool(component.earlier)
-            if component.under_way or (taken >= self.limit and priced):
+            if component.under_way or (taken >= self.limit and component.priced):
                 return "end"
         elif expected and taken + expected > most:
             return "end"

@@ -75,9 +75,11 @@ def _estimate(plan: Plan, view: LedgerView, llm: Part) -> dict[str, JSON] | None
             measured = measured and bool(mean_usage.n)
             drafts += undone
             usage.update({kind: round(undone * count) for kind, count in one.items()})
+    row: dict[str, JSON] = {"llm": llm.label, "drafts": drafts}
     own = llm.estimate(drafts)
-    cost = llm.cost(usage) if own is None else own
-    return {"llm": llm.label, "drafts": drafts, "usage": dict(usage), "cost": cost, "measured": measured}
+    if own is not None:
+        return {**row, "usage": {}, "cost": own, "measured": False}
+    return {**row, "usage": dict(usage), "cost": llm.cost(usage), "measured": measured}
 
 
 def _of_calls(item: ComponentWork, ledger: Ledger | None) -> dict[str, JSON]:
