@@ -7,7 +7,6 @@ would wait for ever. So its requests end, it answers what it has, and is asked a
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,7 +61,7 @@ class Budget:
         for part in (*plan.llms, *plan.generators, *plan.predictors):  # equal ones share what they cost
             usage = usage_of(part.resolved.spec.kind, part.digest, used)
             earlier = part.cost(usage) if usage else None
-            priced = bool(earlier) or (part.digest not in called and _is_remote(part))
+            priced = bool(earlier) or (part.digest not in called and part.remote)
             if part.digest not in self._components:
                 self._components[part.digest] = _Component(part.estimate(1), priced)
                 self.spent += earlier or 0.0
@@ -147,9 +146,3 @@ class Budget:
     def _wake(self) -> None:
         for queue in self._queues:
             queue.wake()
-
-
-def _is_remote(part: Part) -> bool:
-    with suppress(Exception):  # a plugin's code may raise anything
-        return bool(part.resolved.component.needs().remote)
-    return True

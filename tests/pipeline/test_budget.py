@@ -193,3 +193,13 @@ def test_a_component_that_states_no_amount_is_told_in_one_line(
     with pytest.raises(popbench.PopbenchError, match=says) as caught:
         run_fast(tmp_path / "run", gen=f"studio,broken={broken}", limit=3, max_cost=9.0 if limited else None)
     assert "\n" not in str(caught.value)
+
+
+def test_a_stage_waits_for_what_later_calls_leave_and_these_do_not_wait_for_it(tmp_path: Path) -> None:
+    # With this seed the first clip costs less than its estimate, which leaves no budget for all drafts meanwhile.
+    run = run_fast(
+        tmp_path / "run", llm="metered,estimates=true", gen="studio,batch=4", seed=1, limit=60, max_cost=2.5
+    )  # fmt: skip
+    assert run.over_budget
+    assert sum(sample.title is not None for sample in run.samples()) == 60
+    assert Account.spent <= 2.5
