@@ -133,7 +133,7 @@ def _cost(row: Mapping[str, Any]) -> str:
     who, number = f"{made.capitalize()}s by {label}", counted(row[f"{made}s"], made)
     if row["cost"] is None:
         return f"{who}: unknown cost for {number}"
-    if kind != "llm":
+    if not row.get("usage"):
         basis = "from finished calls" if row["measured"] else f"by the {kind}'s own estimate"
         return f"{who}: about {dollars(row['cost'])} more for {number} ({basis})"
     basis = (

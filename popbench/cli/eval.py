@@ -132,7 +132,7 @@ def command(config: Path | None, dry_run: bool, as_json: bool, **given: Any) -> 
     if not run.n:
         tell(f"popbench: shard {plan.config.shard} is empty: there are fewer prompts than shards", err=True)
     if run.over_budget:
-        tell(f"popbench: {run.over_budget}: {again()}", err=True)
+        tell(f"popbench: {run.over_budget}", err=True)
     elif not run.complete:
         lack = f"{run.errors} of {counted(run.n, 'sample')} {'has' if run.errors == 1 else 'have'} no result"
         what = lack if run.errors else "; ".join(run.problems)

@@ -31,4 +31,5 @@ def render(results: Mapping[str, Any], config: Mapping[str, JSON]) -> str:
 def _escaped(row: Mapping[str, JSON]) -> Mapping[str, JSON]:
     """Return a row of costs with its texts escaped: labels are the user's, what calls took has a plugin's names."""
     kind, label = named(row)
-    return {**row, kind: escaped(label), "usage": {escaped(name): number for name, number in row["usage"].items()}}
+    usage = {escaped(name.replace("_", " ")): number for name, number in row["usage"].items()}
+    return {**row, kind: escaped(label), "usage": usage}

@@ -7,7 +7,6 @@ would wait for ever. So its requests end, it answers what it has, and is asked a
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,8 +31,8 @@ class _Component:
     """
 
     estimate: float | None
-    earlier: float | None
-    remote: bool
+    priced: bool
+    """Whether it is known, or to be expected of a component that works elsewhere, to cost something."""
     submitted: int
     largest: float | None = None
     silent: bool = False
@@ -61,13 +60,16 @@ class Budget:
         self._reserved: dict[str, float] = {}
         self._queues: list[WorkQueue] = []
         self._parked = 0
-        used, in_flight = ledger.used(), ledger.in_flight()
+        self.spent = 0.0
+        used, called, in_flight = ledger.used(), {row[0] for row in ledger.spent()}, ledger.in_flight()
         for part in (*plan.llms, *plan.generators, *plan.predictors):  # equal ones share what they cost
             usage = usage_of(part.resolved.spec.kind, part.digest, used)
             earlier = part.cost(usage) if usage else None
-            submitted = in_flight.get(part.digest, 0)
-            self._components[part.digest] = _Component(part.estimate(1), earlier, _is_remote(part), submitted)
-        self.spent = sum(component.earlier or 0.0 for component in self._components.values())
+            priced = bool(earlier) or (part.digest not in called and part.remote)
+            if part.digest not in self._components:
+                submitted = in_flight.get(part.digest, 0)
+                self._components[part.digest] = _Component(part.estimate(1), priced, submitted)
+                self.spent += earlier or 0.0
 
     def begin(self, queue: WorkQueue) -> None:
         """Expect requests of a queue."""
@@ -109,8 +111,7 @@ class Budget:
             expected = 0.0
         elif expected is None:
             # What is not known to cost anything may be free, and is asked once; what was paid for before is not.
-            priced = component.remote or bool(component.earlier)
-            if component.under_way or (taken >= self.limit and priced):
+            if component.under_way or (taken >= self.limit and component.priced):
                 return "end"
         elif expected and taken + expected > most:
             return "end"
@@ -164,9 +165,3 @@ class Budget:
     def _wake(self) -> None:
         for queue in self._queues:
             queue.wake()
-
-
-def _is_remote(part: Part) -> bool:
-    with suppress(Exception):  # a plugin's code may raise anything
-        return bool(part.resolved.component.needs().remote)
-    return True

@@ -67,6 +67,14 @@ class Part:
         """Its kind and label, for messages."""
         return f"{self.resolved.spec.kind} {self.label}"
 
+    @property
+    def remote(self) -> bool:
+        """Whether it works elsewhere, so that it may cost money; True if that cannot be told."""
+        try:
+            return bool(self.resolved.component.needs().remote)
+        except Exception:  # a plugin's code may raise anything
+            return True
+
     def cost(self, usage: Mapping[str, float]) -> float | None:
         """Return the cost in USD of its calls; None if it has no prices. Raises RunError if it fails."""
         return cost_of(self.resolved, usage)

@@ -29,9 +29,9 @@ def estimate(plan: Plan, path: Path, work: Sequence[ComponentWork]) -> list[dict
     """Estimate the drafts, tokens and USD that are still to do, for each LLM that knows its prices, then the clips and
     scores for each generator and predictor.
 
-    Where no component knows a cost, there are no rows; else `cost` is None for those that do not. A component's own
-    estimate counts, else the mean of its finished calls, and `measured` is true. Raises RunError if a component fails
-    to state a cost.
+    Where no component knows a cost, there are no rows; else `cost` is None for those that work elsewhere and do not. A
+    component's own estimate counts, else the mean of its finished calls, and `measured` is true. Raises RunError if a
+    component fails to state a cost.
 
     Else a draft is assumed to cost the mean of the mode's finished drafts on any task, with their re-asks. For a mode
     without any, rendered prompts are counted at `CHARS_PER_TOKEN`, with one answer of `OUTPUT_TOKENS` each; `measured`
@@ -40,14 +40,14 @@ def estimate(plan: Plan, path: Path, work: Sequence[ComponentWork]) -> list[dict
     ledger = Ledger.peek(path / "ledger.sqlite")
     view = LedgerView(ledger, path / "videos")
     try:
-        drafts = [(llm, _estimate(plan, view, llm)) for llm in plan.llms]
-        others = [_of_calls(item, ledger) for item in work if item.stage in ("render", "score")]
-        if not any(row for _, row in drafts) and all(row["cost"] is None for row in others):
-            return []
         left = {id(item.part): item.left for item in work}
-        unknown: dict[str, JSON] = {"usage": {}, "cost": None, "measured": False}
-        rows = [row or {"llm": llm.label, "drafts": left.get(id(llm), 0), **unknown} for llm, row in drafts]
-        return [*rows, *others]
+        rows = []
+        for llm in plan.llms:
+            nothing = {"llm": llm.label, "drafts": left.get(id(llm), 0), "usage": {}, "cost": None, "measured": False}
+            rows.append((llm, _estimate(plan, view, llm) or nothing))
+        rows += [(item.part, _of_calls(item, ledger)) for item in work if item.stage in ("render", "score")]
+        some = any(row["cost"] is not None for _, row in rows)
+        return [row for part, row in rows if row["cost"] is not None or (some and part.remote)]
     finally:
         if ledger is not None:
             ledger.close()
@@ -75,9 +75,11 @@ def _estimate(plan: Plan, view: LedgerView, llm: Part) -> dict[str, JSON] | None
             measured = measured and bool(mean_usage.n)
             drafts += undone
             usage.update({kind: round(undone * count) for kind, count in one.items()})
+    row: dict[str, JSON] = {"llm": llm.label, "drafts": drafts}
     own = llm.estimate(drafts)
-    cost = llm.cost(usage) if own is None else own
-    return {"llm": llm.label, "drafts": drafts, "usage": dict(usage), "cost": cost, "measured": measured}
+    if own is not None:
+        return {**row, "usage": {}, "cost": own, "measured": False}
+    return {**row, "usage": dict(usage), "cost": llm.cost(usage), "measured": measured}
 
 
 def _of_calls(item: ComponentWork, ledger: Ledger | None) -> dict[str, JSON]:

@@ -90,7 +90,8 @@ class CallTotals:
 
     def rows(self) -> Iterator[dict[str, JSON]]:
         """Yield a row for each component that says what it took, or what it will cost. Raises RunError as `cost`."""
-        for (kind, label), calls in self._calls.items():
+        for kind, label in sorted(self._calls, key=lambda of: list(MADE).index(of[0])):
+            calls = self._calls[kind, label]
             priced = calls.part.estimate(1) is not None
             if not (calls.told or priced):
                 continue

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import numbers
 import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -74,6 +75,8 @@ def check_component(book: Book, subject: Subject, others: Mapping[str, JSON]) ->
     _check_version(book, component)
     _check_label(book, component)
     _check_needs(book, component)
+    for requests in (1, 1000):
+        check_usd(book, "estimate", component.estimate, requests)
     _check_close(book, subject)
     if _check_options(book, component):
         _check_spec(book, subject)
@@ -95,6 +98,19 @@ def fingerprint_text(component: Component) -> str:
     if not isinstance(fingerprint, Mapping):
         raise TypeError(f"fingerprint is {type(fingerprint).__name__}, not a mapping")
     return json.dumps(dict(fingerprint), sort_keys=True, allow_nan=False)
+
+
+def check_usd(book: Book, rule: str, call: Callable[[Any], Any], given: Any) -> None:
+    """Check that `cost()` of a usage, or `estimate()` of a number of requests, is None or an amount of USD."""
+    what = f"{rule}({dict(given) if isinstance(given, Mapping) else given})"
+    book.look(rule)
+    try:
+        usd = call(given)
+    except Exception as error:
+        book.breach(rule, f"{what} raised {one_line(error)}")
+        return
+    number = isinstance(usd, numbers.Real) and not isinstance(usd, bool)
+    book.expect(rule, usd is None or (number and 0 <= float(usd) < math.inf), f"{what} is {usd!r}")
 
 
 def check_used(book: Book, component: Component, before: str | None, when: str = "after use") -> None:

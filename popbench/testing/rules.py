@@ -18,6 +18,7 @@ RULES: Mapping[str, str] = {
     "spec": "options survive JSON and pickle, and make the same component again anywhere",
     "label": "label() is None, or text on one line without '|'",
     "check": "check() returns a list of str",
+    "estimate": "estimate() of a number of requests is None, or USD: a finite number of at least 0",
     "needs": "needs() returns popbench.Needs with finite numbers of at least 0",
     "close": "close() may be called before any use, and twice",
     "version": "version is text",
@@ -33,6 +34,8 @@ RULES: Mapping[str, str] = {
     "failure": "a Failure says why, as text, and its reason is text",
     "answered": "ordinary requests are answered, not all failed",
     "measures": "seconds and peak_memory_mb are None or numbers of at least 0, notes a tuple of str",
+    "usage": "usage is None or numbers of at least 0 by kind: str to int or float",
+    "cost": "cost() of a usage is None, or USD: a finite number of at least 0",
     "empty": "no requests, no answers",
     "stop": "the iterator can be closed after any answer",
     "job": "a job is JSON, submitted before the answer; another instance that gets it answers, and makes no other job",
@@ -45,8 +48,6 @@ RULES: Mapping[str, str] = {
     "identity": "the answer does not depend on the request's id, nor on the name of a file",
     # LLMs
     "text": "a completion's text is str, its reasoning str or None, its remarks a tuple of str, its cut a bool",
-    "usage": "usage is None or numbers of at least 0 by kind: str to int or float",
-    "cost": "cost() of a usage is None, or USD: a finite number of at least 0",
     "fits": "fits() is True or False: True of a short chat, and of every chat that is shorter than one that fits",
     # generators
     "frames": "frames are uint8 (frames, height, width, 3) that can be encoded, or path is a video file",

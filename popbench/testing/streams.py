@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from popbench.errors import one_line
 from popbench.records import JSON, Failure, Submitted, wrong_job
-from popbench.testing.components import Subject, check_used, fingerprint_before
+from popbench.testing.components import Subject, check_usd, check_used, fingerprint_before
 from popbench.testing.rules import Book
 
 Outcomes = dict[str, Any]
@@ -87,7 +87,7 @@ class Asker:
                 else:
                     counts[id_] += 1
                     if counts[id_] == 1:
-                        outcomes[id_] = self._judge(asked[id_], answer)
+                        outcomes[id_] = self._judge(component, asked[id_], answer)
                 if position > 2 * len(requests) + 10:
                     self.book.breach("once", f"{prefix}no end of answers to {len(requests)} requests")
                     break
@@ -114,18 +114,18 @@ class Asker:
         self.book.expect("job", not other, f"{prefix}submitted another job than it was given", request.id)
         self.jobs[request.id] = job
 
-    def _judge(self, request: Any, answer: Any) -> Any:
+    def _judge(self, component: Any, request: Any, answer: Any) -> Any:
         book, id_ = self.book, request.id
-        book.look("type", "failure", "measures")
+        book.look("type", "failure", "measures", "usage", "cost")
         if isinstance(answer, Failure):
             fine = isinstance(answer.error, str) and bool(answer.error.strip())
             book.expect("failure", fine, f"error is {answer.error!r}", id_)
             book.expect("failure", isinstance(answer.reason, str), f"reason is {answer.reason!r}", id_)
-            _check_measures(book, answer, id_)
+            _check_measures(book, component, answer, id_)
             return Failed(str(answer.error), answer.invalid)
         value = self.traits.judge(book, request, answer)
         if value is not None:
-            _check_measures(book, answer, id_)
+            _check_measures(book, component, answer, id_)
         return value
 
     def compare(self, rule: str, first: Mapping[str, Any], other: Mapping[str, Any], when: str) -> list[str]:
@@ -161,7 +161,7 @@ def _close(answers: Iterator[Any] | None) -> None:
         close()
 
 
-def _check_measures(book: Book, answer: Any, id_: str) -> None:
+def _check_measures(book: Book, component: Any, answer: Any, id_: str) -> None:
     for name in ("seconds", "peak_memory_mb"):
         value = getattr(answer, name)
         number = isinstance(value, int | float) and math.isfinite(value) and value >= 0
@@ -169,6 +169,13 @@ def _check_measures(book: Book, answer: Any, id_: str) -> None:
     notes = answer.notes
     fine = isinstance(notes, tuple) and all(isinstance(note, str) for note in notes)
     book.expect("measures", fine, f"notes are {notes!r}", id_)
+    usage = answer.usage
+    counts = isinstance(usage, Mapping) and all(
+        isinstance(key, str) and isinstance(value, int | float) and 0 <= value < math.inf
+        for key, value in usage.items()
+    )
+    if book.expect("usage", usage is None or counts, f"usage is {usage!r}", id_) and usage:
+        check_usd(book, "cost", component.cost, usage)
 
 
 def check_stream(book: Book, traits: Traits, subject: Subject, requests: Sequence[Any]) -> Outcomes:

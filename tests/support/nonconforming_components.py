@@ -51,6 +51,25 @@ class NoFps(Noise):
         return replace(super().paint(request), fps=None)
 
 
+class SecondsUnpriced(Noise):
+    """Says how long a clip is, and has no price for that."""
+
+    def paint(self, request: popbench.VideoRequest) -> Any:
+        return replace(super().paint(request), usage={"video_seconds": 2.5})
+
+    def cost(self, usage: Mapping[str, float]) -> float | None:
+        return usage["requests"] * 0.5
+
+
+class TextTokens(Brightness):
+    """Counts the tokens of one video in words."""
+
+    def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
+        for answer in super().score(items):
+            many: Any = {"input": "many"}
+            yield replace(answer, usage=many if answer.id == "score-bars" else None)
+
+
 class Black(Noise):
     """Renders black frames."""
 
