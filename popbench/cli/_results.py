@@ -102,5 +102,8 @@ def _invalid(run: Run) -> str:
     others = run.invalid - sum(count for _, count in run.reasons[:REASONS])
     if others:
         shown.append(f"{counted(len(run.reasons) - REASONS, 'other reason')} ({others})")
-    verb = "is invalid and scores" if run.invalid == 1 else "are invalid and score"
-    return f"{run.invalid} of {counted(run.n, 'sample')} {verb} 0: {'; '.join(shown)}"
+    one = run.invalid == 1
+    verb = "is invalid and scores 0" if one else "are invalid and score 0"
+    if run.results is not None and run.results["predictors"][0].get("scale") == "real":
+        verb = "is invalid and ranks last" if one else "are invalid and rank last"
+    return f"{run.invalid} of {counted(run.n, 'sample')} {verb}: {'; '.join(shown)}"

@@ -27,6 +27,12 @@ def predictors_of(results: Mapping[str, Any], task: str) -> list[str]:
     return list(dict.fromkeys(row["predictor"] for row in results["systems"] if row["task"] == task))
 
 
+def units_of(results: Mapping[str, Any], predictors: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the predictors, each with the unit of its scores."""
+    unit_of = {item["name"]: item["unit"] for item in results["predictors"]}
+    return [(predictor, unit_of[predictor]) for predictor in predictors]
+
+
 def by_predictor(rows: Sequence[Row], task: str, *names: str) -> dict[str, dict[Any, Row]]:
     """Return rows of a task by predictor, and within by what these columns hold: its system, or the two of a pair."""
     found: dict[str, dict[Any, Row]] = {}

@@ -14,6 +14,7 @@ from popbench.leaderboard.compact import (
     part_taus,
     predictor_taus,
     predictors_of,
+    units_of,
 )
 from popbench.leaderboard.markup import escaped, table
 from popbench.leaderboard.shown import median_interval, ranked, rate_interval, tau_interval
@@ -44,7 +45,8 @@ def side_by_side(results: Mapping[str, Any]) -> Iterator[str]:
         head = [_head(predictor, rows[predictor], rows[first]) for predictor in predictors]
         decided = counts(results, task)
         yield from _table("Mean win rate, %", head, systems, predictors, rows, _win_rate, decided)
-        yield from _table("Median", head, systems, predictors, rows, lambda row: median_interval(row["median"]))
+        units = [f"{escaped(predictor)}, {escaped(unit)}" for predictor, unit in units_of(results, predictors)]
+        yield from _table("Median", units, systems, predictors, rows, lambda row: median_interval(row["median"]))
         contrasts = by_predictor(results["enhancement"], task, "llm", "mode", "generator")
         pairs = list(dict.fromkeys(pair for of in contrasts.values() for pair in of))
         yield from _table("Win rate over basic, %", head, pairs, predictors, contrasts, _over_basic)

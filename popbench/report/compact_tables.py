@@ -15,6 +15,7 @@ from popbench.leaderboard.compact import (
     part_taus,
     predictor_taus,
     predictors_of,
+    units_of,
 )
 from popbench.leaderboard.shown import ranked
 from popbench.records import parts_of
@@ -33,6 +34,7 @@ def beside(results: Mapping[str, Any], task: str) -> dict[str, Any] | None:
     decided = counts(results, task)
     return {
         "predictors": predictors,
+        "units": [f"{predictor}, {unit}" for predictor, unit in units_of(results, predictors)],
         "win_rates": [
             _line(system, [_win_rate(rows[predictor].get((system,))) for predictor in predictors]) for system in systems
         ],
@@ -84,7 +86,7 @@ def _part(row: Mapping[str, Any] | None, usual: int) -> Shown:
 
 
 def _matrix(names: Sequence[str], taus: Taus) -> list[tuple[str, list[Shown | None]]]:
-    """Return the matrix of Kendall's tau, None on its diagonal; nothing for fewer than two orders."""
-    if len(names) < 2:
+    """Return the matrix of Kendall's tau, None on its diagonal; nothing for two orders, of which a sentence tells."""
+    if len(names) < 3:
         return []
     return [(name, [None if other == name else tau(taus.get((name, other))) for other in names]) for name in names]

@@ -95,10 +95,16 @@ def _texts(sample: Sample) -> dict[str, JSON]:
         "originality": sample.originality,
         "compliance": sample.compliance,
         "match": sample.match,
-        "parts": {f"{by}: {name}": value for by, of in (sample.parts or {}).items() for name, value in of.items()},
+        "parts": _parts(sample.parts or {}),
         "seconds": {stage: float(f"{value:.3g}") for stage, value in sample.seconds.items() if value is not None},
     }
     return {key: value for key, value in values.items() if value not in (None, [], {})}
+
+
+def _parts(parts: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Return the parts of a sample's scores by name; where several predictors have some, after the predictor's name."""
+    many = len(parts) > 1
+    return {f"{by}: {name}" if many else name: value for by, of in parts.items() for name, value in of.items()}
 
 
 def clip_path(video: str | None) -> str | None:
