@@ -84,6 +84,7 @@ def measure(line: str, given: argparse.Namespace) -> Counter[str]:
         llm = plan.llms[0].resolved.component
         assert isinstance(llm, popbench.LLM)
         for answer in llm.generate(chat for chat, _ in asked.values()):
+            assert not isinstance(answer, popbench.Submitted)
             kind = judge(answer, asked[answer.id][1])
             found[kind] += 1
             used = (answer.usage or {}) if isinstance(answer, popbench.Completion) else {}

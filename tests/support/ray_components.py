@@ -14,6 +14,9 @@ from popbench.hookspecs import Register
 from popbench.video import read_frames
 
 
+_Outcome = popbench.Clip | popbench.Failure | popbench.Submitted
+
+
 class Notes:
     """A file to which all workers append lines about their work."""
 
@@ -50,7 +53,7 @@ class Scripted(popbench.VideoGenerator):
         """Differ where a variable of the environment says so."""
         return {**super().fingerprint(), "weights": os.environ.get("RAYTEST_WEIGHTS", "same")}
 
-    def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[popbench.Clip | popbench.Failure]:
+    def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[_Outcome]:
         notes = Notes(self.options.notes)
         for request in requests:
             again = any(words[:2] == ["begun", request.id] for words in notes.read())
@@ -76,9 +79,7 @@ class Scripted(popbench.VideoGenerator):
 class Queued(Scripted):
     """Submits a job for each clip, and dies once on the way to a clip of the prompt `die-once`."""
 
-    def generate(
-        self, requests: Iterable[popbench.VideoRequest]
-    ) -> Iterator[popbench.Clip | popbench.Failure | popbench.Submitted]:
+    def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[_Outcome]:
         notes = Notes(self.options.notes)
         for request in requests:
             if request.job is None:

@@ -44,7 +44,7 @@ def _components() -> None:
     ray_cluster.install()
 
 
-def by_id(answers: list[popbench.Answer]) -> dict[str, Any]:
+def by_id(answers: list[popbench.Answer | popbench.Submitted]) -> dict[str, Any]:
     found = {answer.id: answer for answer in answers}
     assert len(found) == len(answers), "an item was answered twice"
     return found
