@@ -88,7 +88,7 @@ def answers(
 
     What is `Submitted` is passed on and is no answer: that of the same item is still to come. An answer that is wrong
     in itself becomes a Failure of its item. Raises ComponentError if the component raises, ends early, or answers an id
-    twice or one that it was not asked.
+    twice or one that it was not asked. An error of the component's own says which it is of.
     """
     who = f"{component.kind} {label or type(component).__name__}"
     maker = str(component.fingerprint().get("name", type(component).__name__))
@@ -133,8 +133,12 @@ def answers(
             started, waited = time.perf_counter(), 0.0
         if next(feed, None) is not None:
             raise ComponentError(f"{who} ended before it was asked everything ({_unanswered(asked)})")
-    except (ComponentError, RunError, GeneratorExit, KeyboardInterrupt):
+    except (RunError, GeneratorExit, KeyboardInterrupt):
         raise
+    except ComponentError as error:
+        if str(error).startswith(who):
+            raise
+        raise ComponentError(f"{who}: {error}") from error.__cause__  # its author need not say whose it is
     except BaseException as error:  # also SystemExit: no plugin ends the host
         if input_error:
             raise input_error[0] from None
