@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from popbench.evaluation.merge import merge
     from popbench.hookspecs import hookimpl
     from popbench.interfaces import LLM, Component, Corpus, CorpusOptions, Embedder, Engine, Predictor, VideoGenerator
+    from popbench.modes import Ask, Mode, Turn
     from popbench.options import Options, runtime
     from popbench.records import (
         JSON,
@@ -54,6 +55,7 @@ _HOME = {
         "LLM", "Component", "Corpus", "CorpusOptions", "Embedder", "Engine", "Predictor", "VideoGenerator",
     ),
     "popbench.evaluation.merge": ("merge",),
+    "popbench.modes": ("Ask", "Mode", "Turn"),
     "popbench.options": ("Options", "runtime"),
     "popbench.records": (
         "JSON", "Answer", "Chat", "Clip", "Completion", "Draft", "Failure", "Message", "Needs", "Prompt", "Reference",
@@ -67,11 +69,11 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "JSON", "LLM", "Answer", "Chat", "Clip", "Completion", "Component", "ComponentError", "ComponentSpec", "Corpus",
-    "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Needs", "Options", "PopbenchError",
-    "Predictor", "Prompt", "Reference", "Request", "Retry", "Run", "RunError", "Sample", "Score", "ScoreRequest",
-    "UsageError", "VideoGenerator", "VideoRequest", "Workers", "concurrently", "evaluate", "hookimpl", "label", "load",
-    "make", "merge", "runtime",
+    "JSON", "LLM", "Answer", "Ask", "Chat", "Clip", "Completion", "Component", "ComponentError", "ComponentSpec",
+    "Corpus", "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Mode", "Needs", "Options",
+    "PopbenchError", "Predictor", "Prompt", "Reference", "Request", "Retry", "Run", "RunError", "Sample", "Score",
+    "ScoreRequest", "Turn", "UsageError", "VideoGenerator", "VideoRequest", "Workers", "concurrently", "evaluate",
+    "hookimpl", "label", "load", "make", "merge", "runtime",
 ]  # fmt: skip
 
 

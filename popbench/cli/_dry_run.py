@@ -117,7 +117,7 @@ def _show_prompt(plan: Plan, console: Any, plain: dict[str, Any]) -> None:
     from rich.text import Text
 
     console.rule(Text(f"{prompt.task}/{prompt.id} in mode {task_mode.mode.label}"))
-    if task_mode.template.uses_references and not plan.previews_references:
+    if task_mode.uses_references and not plan.previews_references:
         console.print("Its references are specimens: real ones are found once the corpus is embedded.", **plain)
     for message in plan.preview(task_mode, prompt):
         console.print(f"[{message['role']}]", **plain)

@@ -7,7 +7,7 @@ component. So a run that is killed at any moment loses at most the answers that 
 from __future__ import annotations
 
 import traceback
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,6 +25,7 @@ from popbench.pipeline.queues import SharedState, WorkQueue
 from popbench.pipeline.stages import ClipChangedError, Outcome
 from popbench.planning.systems import Part
 from popbench.progress import Progress
+from popbench.prompting.conversations import ModeError
 from popbench.records import JSON, Answer, Clip, Completion, Failure, Request, Score, Workers
 from popbench.text import counted
 
@@ -37,13 +38,15 @@ class _Batch:
     """The items that one call of the engine's `map` is fed with.
 
     `waiting` are those without an answer, by key of their call; `failed` the errors of calls, by key; `again` the items
-    to be asked again; `errors` counts the items that failed with each error.
+    to be asked once more in a later call; `turns` those whose next turn is due; `errors` counts the items that failed
+    with each error.
     """
 
     queue: WorkQueue
     waiting: dict[str, list[WorkItem]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     again: list[WorkItem] = field(default_factory=list)
+    turns: deque[WorkItem] = field(default_factory=deque)
     errors: Counter[str] = field(default_factory=Counter)
 
 
@@ -96,7 +99,9 @@ class Dispatcher:
         except ComponentError as error:
             ended = str(error)
             self._log(error)
-        except UsageError as error:  # a template or a corpus that fails on this prompt
+        except UsageError as error:  # a mode, a template or a corpus that fails on this prompt
+            if isinstance(error, ModeError):
+                self._log(error)
             raise RunError(str(error)) from error
         with self._lock:
             for error_text, count in batch.errors.items():
@@ -104,7 +109,8 @@ class Dispatcher:
                     self._progress.problem(f"{queue.part.label}: {count} items failed so: {error_text}")
             if ended is not None and not self._stopping.is_set():  # otherwise the run ended the component
                 self._end(batch, ended)
-        return iter(batch.again) if batch.again and ended is None else None
+        rest = [*batch.turns, *batch.again]
+        return iter(rest) if rest and ended is None and not queue.stopped else None
 
     def _end(self, batch: _Batch, ended: str) -> None:
         """Note what a component that ended early has not done: a resume goes on with it."""
@@ -124,7 +130,7 @@ class Dispatcher:
             with self._lock:
                 self._progress.problem(f"{part.resolved.spec.kind} {part.label}: closing failed: {one_line(error)}")
 
-    def _log(self, error: ComponentError) -> None:
+    def _log(self, error: Exception) -> None:
         """Write a plugin's traceback to the log, for its author."""
         if error.__cause__ is not None:
             with suppress(OSError), (self._view.videos.parent / LOG).open("a", encoding="utf-8") as log:
@@ -134,7 +140,7 @@ class Dispatcher:
     def _requests(self, batch: _Batch, items: Iterator[WorkItem]) -> Iterator[Request]:
         """Make requests when the component pulls them, in its thread, so that a long run holds few of them."""
         queue = batch.queue
-        for item in items:
+        for item in self._due(batch, items):
             try:
                 key, request = queue.stage.ask(item)
             except ClipChangedError as changed:
@@ -153,6 +159,21 @@ class Dispatcher:
                     continue
                 batch.waiting[key] = [item]
             yield request
+
+    def _due(self, batch: _Batch, items: Iterator[WorkItem]) -> Iterator[WorkItem]:
+        """Yield items, first those whose next turn is due: drafts are finished before others are begun.
+
+        No turn is waited for: a component may hold back its answers until it has seen the end of its requests. What
+        comes due after the last item is asked in a later call.
+        """
+        while not batch.queue.stopped:
+            with self._lock:
+                item = batch.turns.popleft() if batch.turns else None
+            item = item or next(items, None)
+            if item is not None:
+                yield item
+            elif not batch.turns:
+                return
 
     def _drop_clip(self, batch: _Batch, item: WorkItem, error: ClipChangedError) -> None:
         """Remove a clip that is not the one that was rendered: it then counts as not done."""
@@ -232,11 +253,14 @@ class Dispatcher:
         for item in items:
             outcome = queue.stage.settle(item, call)
             if outcome is None:
-                batch.again.append(item)
+                (batch.turns if item.conversation is not None else batch.again).append(item)
             else:
                 settled.append((item, outcome))
         if new or settled:
-            done = [Done(*item.sample_key, call.key, outcome.status, outcome.value) for item, outcome in settled]
+            done = [
+                Done(*item.sample_key, outcome.key or call.key, outcome.status, outcome.value)
+                for item, outcome in settled
+            ]
             self._ledger.commit(call if new else None, done, queue.part.digest)
         for item, outcome in settled:
             queue.settle(item.sample_key)

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from popbench.errors import RunError, UsageError, one_line
 from popbench.keys import digest
 from popbench.ledger.ledger import STAGES, StageKey, StageName
-from popbench.prompting.drafts import DRAFTS_VERSION
-from popbench.prompting.modes import Mode
+from popbench.prompting.conversations import Conversation, begin
+from popbench.prompting.drafts import DRAFT_SCHEMA, DRAFTS_VERSION
+from popbench.prompting.mode_specs import SelectedMode
 from popbench.prompting.originality import ORIGINALITY_VERSION
 from popbench.prompting.templates import Template
-from popbench.records import JSON, Draft, Message, Prompt
+from popbench.records import JSON, Draft, Message, Prompt, Reference
 from popbench.registry import Resolved
 from popbench.tasks.task import Task
 from popbench.video import ENCODER
@@ -62,7 +63,7 @@ class System:
     """What boards rank: an LLM, a mode and a generator."""
 
     llm: Part
-    mode: Mode
+    mode: SelectedMode
     generator: Part
 
     @property
@@ -132,11 +133,26 @@ class SampleSet:
 
 @dataclass(frozen=True)
 class TaskMode(TaskMethod):
-    """One mode on one task: its template, and the example drafts that its messages show."""
+    """One mode on one task: its template, if it has one, and the example drafts that the template's messages show."""
 
-    mode: Mode
-    template: Template
-    examples: tuple[Draft, ...]
+    mode: SelectedMode
+    template: Template | None
+    examples: tuple[Draft, ...] = ()
+
+    @property
+    def uses_references(self) -> bool:
+        """Whether drafts on this task are begun with references."""
+        return self.mode.writer.uses_references or (self.template is not None and self.template.uses_references)
+
+    @property
+    def reasons(self) -> bool:
+        """Whether the template asks for reasoning before the draft."""
+        return self.template is not None and self.template.reasons
+
+    def begin(self, prompt: Prompt, references: Sequence[Reference], seed: int = 0) -> Conversation:
+        """Begin a draft; `seed` is for what the mode draws by itself. Raises UsageError if that fails on the prompt."""
+        rules = self.task.file.draft
+        return begin(self.mode.writer, self.label, self.template, prompt, references, rules, DRAFT_SCHEMA, seed)
 
 
 def as_part(resolved: Resolved) -> Part:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from popbench.modes import Turn
 from popbench.planning.config import EvalConfig
 from popbench.planning.resolve import make_plan
-from popbench.prompting.chats import make_chat
+from popbench.prompting.conversations import TemplateMode, begin
 from popbench.prompting.drafts import DRAFT_SCHEMA
-from popbench.prompting.modes import read_mode
+from popbench.prompting.mode_specs import read_mode
 from popbench.prompting.templates import Template
 from popbench.records import Prompt, Reference
 from popbench.tasks.loading import load_tasks
@@ -321,12 +322,18 @@ def test_references_are_rendered_into_the_installed_template() -> None:
     assert text.count("(unpopular)") == 1
 
 
-def test_a_chat_holds_messages_schema_prompt_and_references(tmp_path: Path) -> None:
+def first_turn(made: Template) -> Turn:
+    turn = begin(TemplateMode(), "m", made, PROMPT, REFERENCES, DraftRules(), DRAFT_SCHEMA).turn
+    assert turn is not None
+    return turn
+
+
+def test_the_call_of_a_template_has_its_messages_and_the_schema_of_a_draft(tmp_path: Path) -> None:
     made = template(tmp_path)
-    messages = made.render(PROMPT, DraftRules(), ())
-    chat = make_chat(made, messages, 7, PROMPT, REFERENCES)
-    assert (chat.messages, chat.seed, chat.schema) == (messages, 7, DRAFT_SCHEMA)
-    assert (chat.prompt, chat.references) == (PROMPT.text, tuple(REFERENCES))
+    turn = first_turn(made)
+    assert (turn.messages, turn.schema) == (made.render(PROMPT, DraftRules(), REFERENCES), DRAFT_SCHEMA)
+    assert turn.draft
+    assert turn.required
 
 
 @pytest.mark.parametrize(
@@ -342,7 +349,7 @@ def test_a_chat_says_whether_reasoning_comes_before_the_answer(user: str, reason
     setting, _, rest = user.rpartition("%}")
     source = f"{setting}%}}" * bool(setting) + SYSTEM + "{% block user %}" + rest + "{% endblock %}"
     made = template(tmp_path, source=source)
-    assert make_chat(made, made.render(PROMPT, DraftRules(), ()), 7, PROMPT, ()).reasons is reasons
+    assert first_turn(made).reasons is reasons
 
 
 def test_a_template_that_computes_whether_reasoning_comes_first_is_told(tmp_path: Path) -> None:
