@@ -98,10 +98,10 @@ class Dispatcher:
                         self._store(batch, answer)
         except ComponentError as error:
             ended = str(error)
-            self._log(error)
+            self._log(error.__cause__)
         except UsageError as error:  # a mode, a template or a corpus that fails on this prompt
             if isinstance(error, ModeError):
-                self._log(error)
+                self._log(error.reason)
             raise RunError(str(error)) from error
         with self._lock:
             for error_text, count in batch.errors.items():
@@ -130,11 +130,11 @@ class Dispatcher:
             with self._lock:
                 self._progress.problem(f"{part.resolved.spec.kind} {part.label}: closing failed: {one_line(error)}")
 
-    def _log(self, error: Exception) -> None:
+    def _log(self, error: BaseException | None) -> None:
         """Write a plugin's traceback to the log, for its author."""
-        if error.__cause__ is not None:
+        if error is not None:
             with suppress(OSError), (self._view.videos.parent / LOG).open("a", encoding="utf-8") as log:
-                log.write("".join(traceback.format_exception(error.__cause__)) + "\n")
+                log.write("".join(traceback.format_exception(error)) + "\n")
                 self.logged = True
 
     def _requests(self, batch: _Batch, items: Iterator[WorkItem]) -> Iterator[Request]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from popbench.errors import UsageError, one_line
@@ -22,7 +23,10 @@ MAX_TURNS = 50
 
 
 class ModeError(UsageError):
-    """A mode's code fails on a prompt: it raises, or breaks what `popbench.Mode` asks."""
+    """A mode's code fails on a prompt: it raises `reason`, or breaks what `popbench.Mode` asks."""
+
+    reason: BaseException | None = None
+    """Kept here as well, since whoever raises the error on may replace its cause."""
 
 
 class TemplateMode(Mode):
@@ -102,7 +106,7 @@ class Conversation:
             self._error = error
         except (Exception, SystemExit) as error:  # no plugin ends the host
             self._error = self._wrong(one_line(error))
-            self._error.__cause__ = error
+            self._error.reason = error
         if self._turn is None or self._error is not None:
             self.close()
 
@@ -158,12 +162,12 @@ class Conversation:
         if not all(isinstance(text, str) for text in texts):
             raise self._wrong("the texts of its draft are no text")
         title, video_prompt = (text.encode("utf-8", "replace").decode().strip() for text in texts[:2])
-        made = Draft(title, video_prompt, draft.reasoning, draft.breaches)
+        made = replace(draft, title=title, video_prompt=video_prompt)
         self.fault = fault_of(made, ()) or ""
         if self.fault:
             return None
         found = tuple(breaches_of(made, self._rules.title_max_chars))
-        return Draft(title, video_prompt, draft.reasoning, tuple(dict.fromkeys((*draft.breaches, *found))))
+        return replace(made, breaches=tuple(dict.fromkeys((*draft.breaches, *found))))
 
     def _wrong(self, what: str) -> ModeError:
         return ModeError(f"{self._who}: {what}")

@@ -83,6 +83,7 @@ class Registry:
         plugin = Plugin(cls.__module__, PYTHON, cls.version or _source_version(cls), cls.__module__)
         self.registrations[kind, name] = [Registration(kind, name, cls, {}, plugin)]
         if isinstance(given, type):
+            self.instances.pop((kind, name), None)
             return name
         differ = differing(given.options, {})
         spec = write_spec(
