@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from popbench.evaluation.merge import merge
     from popbench.hookspecs import hookimpl
     from popbench.interfaces import LLM, Component, Corpus, CorpusOptions, Embedder, Engine, Predictor, VideoGenerator
-    from popbench.modes import Ask, Mode, Turn
+    from popbench.modes import Ask, Mode, Turn, Writing
     from popbench.options import Options, runtime
     from popbench.records import (
         JSON,
@@ -55,7 +55,7 @@ _HOME = {
         "LLM", "Component", "Corpus", "CorpusOptions", "Embedder", "Engine", "Predictor", "VideoGenerator",
     ),
     "popbench.evaluation.merge": ("merge",),
-    "popbench.modes": ("Ask", "Mode", "Turn"),
+    "popbench.modes": ("Ask", "Mode", "Turn", "Writing"),
     "popbench.options": ("Options", "runtime"),
     "popbench.records": (
         "JSON", "Answer", "Chat", "Clip", "Completion", "Draft", "Failure", "Message", "Needs", "Prompt", "Reference",
@@ -72,8 +72,8 @@ __all__ = [
     "JSON", "LLM", "Answer", "Ask", "Chat", "Clip", "Completion", "Component", "ComponentError", "ComponentSpec",
     "Corpus", "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Mode", "Needs", "Options",
     "PopbenchError", "Predictor", "Prompt", "Reference", "Request", "Retry", "Run", "RunError", "Sample", "Score",
-    "ScoreRequest", "Turn", "UsageError", "VideoGenerator", "VideoRequest", "Workers", "concurrently", "evaluate",
-    "hookimpl", "label", "load", "make", "merge", "runtime",
+    "ScoreRequest", "Turn", "UsageError", "VideoGenerator", "VideoRequest", "Workers", "Writing", "concurrently",
+    "evaluate", "hookimpl", "label", "load", "make", "merge", "runtime",
 ]  # fmt: skip
 
 

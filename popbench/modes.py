@@ -7,8 +7,9 @@ each answer, and ends with a draft.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 from popbench.interfaces import Component
 from popbench.records import JSON, Draft, Message, Prompt, Reference
@@ -68,6 +69,10 @@ def _messages(given: Sequence[Message] | str) -> tuple[Message, ...]:
     if isinstance(given, str):
         return (Message(role="user", content=given),)
     return tuple(Message(role=message["role"], content=message["content"]) for message in given)
+
+
+Writing: TypeAlias = Generator[Turn | Draft, Any, None]
+"""What `write` returns, for type hints: an Iterator of turns and a draft, whose yields give answers."""
 
 
 class Mode(Component, ABC):

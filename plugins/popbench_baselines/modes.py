@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 
 import pydantic
 
 import popbench
 
-Asked = popbench.Turn | popbench.Draft
 _JSON_ONLY = (
     'Answer with a single JSON object that has exactly two keys, "title" and "video_prompt". The values of both are '
     "strings."
@@ -73,19 +72,16 @@ class Refine(_Templated):
         prompt: popbench.Prompt,  # noqa: ARG002 - it is in the task's own request
         references: Sequence[popbench.Reference],  # noqa: ARG002 - so are these
         ask: popbench.Ask,
-    ) -> Generator[Asked, popbench.Completion | popbench.Draft | None, None]:
+    ) -> popbench.Writing:
         """Yield the first draft, then a critique and a rewrite in each round; an unusable rewrite changes nothing."""
         draft = yield ask.draft()
-        assert isinstance(draft, popbench.Draft)
         for _ in range(self.options.rounds):
             written = [*ask.messages, _message("assistant", _as_json(draft.title, draft.video_prompt))]
             critique = yield ask([*written, _message("user", _CRITIQUE)])
-            assert isinstance(critique, popbench.Completion)
             if not critique.text.strip():
                 continue
             said = [_message("user", _CRITIQUE), _message("assistant", critique.text), _message("user", _REWRITE)]
-            better = yield ask.draft([*written, *said], required=False)
-            draft = better if isinstance(better, popbench.Draft) else draft
+            draft = (yield ask.draft([*written, *said], required=False)) or draft
         yield draft
 
 
@@ -108,12 +104,12 @@ class Best(_Templated):
         prompt: popbench.Prompt,
         references: Sequence[popbench.Reference],  # noqa: ARG002 - they are in the task's own request
         ask: popbench.Ask,
-    ) -> Generator[Asked, popbench.Completion | popbench.Draft | None, None]:
+    ) -> popbench.Writing:
         """Yield the drafts, then the choice, shown in random order; if it names no draft, the first one counts."""
         drafts: dict[tuple[str, str], popbench.Draft] = {}
         for _ in range(self.options.n):
             draft = yield ask.draft(required=False)
-            if isinstance(draft, popbench.Draft):
+            if draft is not None:
                 drafts.setdefault((draft.title, draft.video_prompt), draft)
         if not drafts:
             return
@@ -136,7 +132,6 @@ class Best(_Templated):
         answer = yield ask(
             f"A user has asked for a micro-video:\n\n{prompt.text}\n\n{_PICK}\n\n{listed}\n\n{form}", schema
         )
-        assert isinstance(answer, popbench.Completion)
         numbers = [int(number) for number in re.findall(r"(?<![\w.])\d{1,3}(?![\w.]*\d)", answer.text)]
         picked = [number for number in numbers if 1 <= number <= len(shown)]
         yield shown[picked[-1] - 1] if picked else choices[0]
@@ -158,7 +153,7 @@ class Few(_Templated):
         prompt: popbench.Prompt,  # noqa: ARG002 - it is in the task's own request
         references: Sequence[popbench.Reference],
         ask: popbench.Ask,
-    ) -> Generator[Asked, popbench.Completion | popbench.Draft | None, None]:
+    ) -> popbench.Writing:
         """Yield one draft, asked for after the examples; the nearest one stands last."""
         shots = []
         for reference in references:
@@ -170,7 +165,7 @@ class Few(_Templated):
         system = [message for message in ask.messages if message["role"] == "system"]
         rest = [message for message in ask.messages if message["role"] != "system"]
         examples = [message for shot in reversed(shots[: self.options.shots]) for message in shot]
-        yield (yield ask.draft([*system, *examples, *rest]))  # type: ignore[misc]
+        yield (yield ask.draft([*system, *examples, *rest]))
 
 
 def _line(text: str | None) -> str:

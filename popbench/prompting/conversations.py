@@ -5,13 +5,14 @@ It asks no LLM: whoever does hands the answers in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from popbench.errors import UsageError, one_line
-from popbench.modes import Ask, Mode, Turn
+from popbench.modes import Ask, Mode, Turn, Writing
 from popbench.prompting.drafts import breaches_of
 from popbench.prompting.templates import Template
 from popbench.prompting.usable import fault_of
@@ -32,9 +33,9 @@ class ModeError(UsageError):
 class TemplateMode(Mode):
     """A mode of a task: one call, with the messages that its template makes."""
 
-    def write(self, prompt: Prompt, references: Sequence[Reference], ask: Ask) -> Iterator[Turn | Draft]:  # noqa: ARG002
+    def write(self, prompt: Prompt, references: Sequence[Reference], ask: Ask) -> Writing:  # noqa: ARG002
         """Ask once."""
-        yield (yield ask.draft())  # type: ignore[misc]  # an Iterator says nothing of what its yields give
+        yield (yield ask.draft())
 
 
 class Conversation:
@@ -60,7 +61,7 @@ class Conversation:
         self._drafts: list[tuple[Draft, str]] = []
         self._lacking = False
         self._writing: Any = None
-        self._start = lambda: mode.write(prompt, self.references, ask)
+        self._start = partial(mode.write, prompt, self.references, ask)
         self._go_on(None)
         if self._error is not None:
             raise self._error

@@ -55,6 +55,10 @@ RULES: Mapping[str, str] = {
     "trained_on": "trained_on() returns a list of str",
     "broken_video": "a file that is no video gets a Failure or a Score, and the other items are answered as before",
     "empty_title": "an empty title gets a Failure or a Score, and the other items are answered as before",
+    # modes
+    "ending": "write() yields turns, and a usable draft at the end",
+    "turns": "turns is about the number of calls: at least 1, and a mode makes no more than 50, or than it says",
+    "odd_answers": "an answer that is empty or not what was asked for, or a missing draft, is no exception",
     # embedders
     "vectors": "encode() returns finite float32 of shape (number of texts, d), also for no texts",
     "norms": "a row has length 1, or 0 for a text with nothing in it",

@@ -175,8 +175,8 @@ def test_a_draft_that_is_required_makes_the_sample_invalid(tmp_path: Path) -> No
     assert (sample.status, sample.error) == ("invalid", "no usable draft in 3 answers: no JSON (3)")
 
 
-def iter_of(turns: list[Any]) -> Iterator[Any]:
-    answers = []
+def iter_of(turns: list[Any]) -> popbench.Writing:
+    answers: list[Any] = []
     for turn in turns:
         answers.append((yield turn))  # noqa: PERF401 - a comprehension cannot yield
     yield answers[-1]
@@ -189,7 +189,7 @@ def test_best_goes_on_without_drafts_that_are_unusable_and_is_invalid_without_an
 
 def test_a_draft_that_a_mode_made_is_checked_like_one_that_was_read(tmp_path: Path) -> None:
     def write(title: str) -> Write:
-        def write(self: Any, prompt: Any, references: Any, ask: Any) -> Iterator[Any]:
+        def write(self: Any, prompt: Any, references: Any, ask: Any) -> popbench.Writing:
             draft = yield ask.draft()
             yield popbench.Draft(title, draft.video_prompt)
 
@@ -205,42 +205,42 @@ def test_a_draft_that_a_mode_made_is_checked_like_one_that_was_read(tmp_path: Pa
 # -- modes that are wrong
 
 
-def _raises(self: Any, prompt: Any, references: Any, ask: Any) -> Iterator[Any]:
+def _raises(self: Any, prompt: Any, references: Any, ask: Any) -> popbench.Writing:
     yield ask("Hello")
     raise KeyError("title")
 
 
-def _exits(self: Any, prompt: Any, references: Any, ask: Any) -> Iterator[Any]:
+def _exits(self: Any, prompt: Any, references: Any, ask: Any) -> popbench.Writing:
     yield ask("Hello")
     raise SystemExit(3)
 
 
-def _never_ends(self: Any, prompt: Any, references: Any, ask: Any) -> Iterator[Any]:
+def _never_ends(self: Any, prompt: Any, references: Any, ask: Any) -> popbench.Writing:
     number = 0
     while True:
         number += 1
         yield ask(f"Hello {number}")
 
 
-def _ends_without(self: Any, prompt: Any, references: Any, ask: Any) -> Iterator[Any]:
+def _ends_without(self: Any, prompt: Any, references: Any, ask: Any) -> popbench.Writing:
     yield ask("Hello")
 
 
-def _yields_text(self: Any, prompt: Any, references: Any, ask: Any) -> Iterator[Any]:
+def _yields_text(self: Any, prompt: Any, references: Any, ask: Any) -> popbench.Writing:
     yield (yield ask("Hello")).text
 
 
-def _sends_bytes(self: Any, prompt: Any, references: Any, ask: Any) -> Iterator[Any]:
+def _sends_bytes(self: Any, prompt: Any, references: Any, ask: Any) -> popbench.Writing:
     yield ask("Hello")
     yield ask([{"role": "user", "content": b"a"}])
 
 
-def _sends_half_a_pair(self: Any, prompt: Any, references: Any, ask: Any) -> Iterator[Any]:
+def _sends_half_a_pair(self: Any, prompt: Any, references: Any, ask: Any) -> popbench.Writing:
     yield ask("Hello")
     yield ask("\ud800")
 
 
-def _forges_a_turn(self: Any, prompt: Any, references: Any, ask: Any) -> Iterator[Any]:
+def _forges_a_turn(self: Any, prompt: Any, references: Any, ask: Any) -> popbench.Writing:
     yield ask("Hello")
     yield popbench.Turn(({"content": "a"},))  # type: ignore[typeddict-item]
 
@@ -297,7 +297,7 @@ def test_a_mode_that_fails_at_once_is_refused_before_any_work(write: Write, what
 
 
 def test_a_mode_may_state_that_it_takes_more_turns(tmp_path: Path) -> None:
-    def write(self: Any, prompt: Any, references: Any, ask: Any) -> Iterator[Any]:
+    def write(self: Any, prompt: Any, references: Any, ask: Any) -> popbench.Writing:
         return iter_of([*(ask(f"{n}") for n in range(60)), ask.draft()])
 
     mode = odd(write, turns=61)
@@ -374,7 +374,7 @@ def test_another_version_of_a_mode_writes_anew_and_the_run_says_so(tmp_path: Pat
 
 
 def test_a_mode_gets_as_many_references_as_its_first_call_has_room_for(tmp_path: Path) -> None:
-    def write(self: Any, prompt: Any, references: Any, ask: Any) -> Iterator[Any]:
+    def write(self: Any, prompt: Any, references: Any, ask: Any) -> popbench.Writing:
         yield (yield ask.draft("x" * 100 * len(references) + "y"))
 
     mode = odd(write, uses_references=True)

@@ -54,7 +54,7 @@ class Clerk(popbench.LLM):
         return not self.options.room or sum(len(message["content"]) for message in messages) <= self.options.room
 
     def cost(self, usage: Any) -> float | None:
-        return usage["input"] / 1000
+        return float(usage["input"]) / 1000
 
 
 class Again(popbench.Mode):
@@ -66,7 +66,7 @@ class Again(popbench.Mode):
     class Options(popbench.Options):
         rounds: int = 1
 
-    def write(self, prompt: popbench.Prompt, references: Any, ask: popbench.Ask) -> Iterator[Any]:
+    def write(self, prompt: popbench.Prompt, references: Any, ask: popbench.Ask) -> popbench.Writing:
         draft = yield ask.draft()
         for number in range(self.options.rounds):
             critique = yield ask(f"Criticise {draft.title}")
