@@ -116,7 +116,7 @@ def _unique_modes(modes: Sequence[SelectedMode]) -> list[SelectedMode]:
     by_label: dict[str, SelectedMode] = {}
     for mode in modes:
         other = by_label.setdefault(as_seen(mode.label), mode)
-        if (other.name, other.determining()) != (mode.name, mode.determining()):
+        if (other.name, other.options) != (mode.name, mode.options):
             raise UsageError(f"two modes are labelled {mode.label!r}: give one another name with label=NAME")
     return list(by_label.values())
 
@@ -124,9 +124,12 @@ def _unique_modes(modes: Sequence[SelectedMode]) -> list[SelectedMode]:
 def _task_mode(plan: Plan, task: Task, mode: SelectedMode, template_of: Callable[[Path], Template]) -> TaskMode:
     template = None if mode.template is None else template_of(task.template(mode.template))
     made_of: list[JSON] = [None if template is None else template.fingerprint]
+    options = {} if template is None else mode.options_of(template).determining()
+    if options:
+        made_of.append({"options": options})
     if mode.registered is not None:
         made_of.insert(0, as_part(mode.registered).digest)
-    task_mode = TaskMode(task, mode.label, "", mode, template)
+    task_mode = TaskMode(task, mode.label, "", mode, template, options)
     if task_mode.uses_references:
         assert mode.retrieval is not None
         assert plan.corpus is not None
@@ -134,6 +137,6 @@ def _task_mode(plan: Plan, task: Task, mode: SelectedMode, template_of: Callable
         made_of += [mode.retrieval.determining(), plan.corpus.digest, plan.embedder.digest, RETRIEVAL_VERSION]
     # What fails on every prompt is found now: a draft of one is begun, with specimens as references.
     task_mode.begin(task.prompts[0], SPECIMENS).close()
-    shown = () if template is None else template.render(task.prompts[0], task.file.draft, SPECIMENS)
+    shown = () if template is None else template.render(task.prompts[0], task.file.draft, SPECIMENS, options)
     examples = () if template is None else template.examples(shown)
     return replace(task_mode, fingerprint=digest("mode", *made_of), examples=examples)

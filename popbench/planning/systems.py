@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from popbench.errors import RunError, UsageError, one_line
 from popbench.keys import digest
 from popbench.ledger.ledger import STAGES, StageKey, StageName
-from popbench.prompting.conversations import Conversation, begin
+from popbench.modes import Ask
+from popbench.prompting.conversations import Conversation
 from popbench.prompting.drafts import DRAFT_SCHEMA, DRAFTS_VERSION
 from popbench.prompting.mode_specs import SelectedMode
 from popbench.prompting.originality import ORIGINALITY_VERSION
@@ -137,6 +138,8 @@ class TaskMode(TaskMethod):
 
     mode: SelectedMode
     template: Template | None
+    options: Mapping[str, JSON] = field(default_factory=dict)
+    """The options of the template."""
     examples: tuple[Draft, ...] = ()
 
     @property
@@ -151,8 +154,10 @@ class TaskMode(TaskMethod):
 
     def begin(self, prompt: Prompt, references: Sequence[Reference], seed: int = 0) -> Conversation:
         """Begin a draft; `seed` is for what the mode draws by itself. Raises UsageError if that fails on the prompt."""
-        rules = self.task.file.draft
-        return begin(self.mode.writer, self.label, self.template, prompt, references, rules, DRAFT_SCHEMA, seed)
+        rules, template = self.task.file.draft, self.template
+        messages = () if template is None else template.render(prompt, rules, references, self.options)
+        ask = Ask(messages, DRAFT_SCHEMA, self.reasons, seed)
+        return Conversation(self.mode.writer, self.label, prompt, references, ask, rules)
 
 
 def as_part(resolved: Resolved) -> Part:

@@ -14,7 +14,6 @@ from typing import Any
 from popbench.errors import UsageError, one_line
 from popbench.modes import Ask, Mode, Turn, Writing
 from popbench.prompting.drafts import breaches_of
-from popbench.prompting.templates import Template
 from popbench.prompting.usable import fault_of
 from popbench.records import Completion, Draft, Message, Prompt, Reference
 from popbench.tasks.schema import DraftRules
@@ -172,19 +171,3 @@ class Conversation:
 
     def _wrong(self, what: str) -> ModeError:
         return ModeError(f"{self._who}: {what}")
-
-
-def begin(
-    mode: Mode,
-    name: str,
-    template: Template | None,
-    prompt: Prompt,
-    references: Sequence[Reference],
-    rules: DraftRules,
-    schema: Mapping[str, Any],
-    seed: int = 0,
-) -> Conversation:
-    """Begin a draft. Raises UsageError if the template, or the mode, fails on the prompt."""
-    messages = () if template is None else template.render(prompt, rules, references)
-    ask = Ask(messages, schema, template is not None and template.reasons, seed)
-    return Conversation(mode, name, prompt, references, ask, rules)

@@ -169,7 +169,7 @@ def describe(plan: Plan, started: float, seconds: Mapping[str, float] | None = N
         "modes": {
             mode.label: {
                 "name": mode.name,
-                "options": mode.determining(),
+                "options": dict(mode.options),
                 "templates": {
                     task.name: template.fingerprint
                     for task in plan.tasks

@@ -69,7 +69,7 @@ def _lines(plan: Plan, earlier: RunJson, ledger: Ledger) -> Iterator[str]:
         if was is not None and sets:
             code = next((part for part in plan.writers if part.label == mode.label), None)
             before = None if code is None else earlier_part(code, earlier)
-            what = changes(was["options"], mode.determining())
+            what = changes(was["options"], mode.options)
             if not what and code is not None and before is not None:
                 what = changes(before.fingerprint, code.fingerprint)
             what = what or "another template, corpus or embedder"

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from made_retrieval import RandomEmbedder, RowsCorpus, distinct_rows, made_rows, references_by_steps, retrieved, text
+from popbench.modes import Ask
 from popbench.prompting.chats import show
-from popbench.prompting.conversations import Conversation, TemplateMode, begin
+from popbench.prompting.conversations import Conversation, TemplateMode
 from popbench.prompting.drafts import DRAFT_SCHEMA
 from popbench.prompting.templates import Template
 from popbench.records import Message, Prompt, Reference
@@ -214,7 +215,11 @@ def template(tmp_path: Path) -> Template:
 
 
 def beginning(template: Template, prompt: Prompt) -> Callable[[Sequence[Reference]], Conversation]:
-    return lambda references: begin(TemplateMode(), "x", template, prompt, references, DraftRules(), DRAFT_SCHEMA)
+    def begin(references: Sequence[Reference]) -> Conversation:
+        ask = Ask(template.render(prompt, DraftRules(), references), DRAFT_SCHEMA)
+        return Conversation(TemplateMode(), "x", prompt, references, ask, DraftRules())
+
+    return begin
 
 
 @pytest.mark.parametrize("per_tag", [False, True])
