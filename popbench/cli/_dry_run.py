@@ -35,6 +35,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> int:
                 for item in work
             ],
             "disk_mb": _disk_mb(work, path),
+            "turns": {mode.label: mode.writer.turns for mode in plan.modes},
             "costs": estimate(plan, path),
             "made_again": upgrades(plan, path),
             "corpus_ready": None if plan.corpus is None else plan.retriever.ready,
@@ -73,7 +74,7 @@ def _show(plan: Plan, path: Path, work: Sequence[ComponentWork]) -> None:
     console.print(f"Systems: {len(plan.systems)}", **plain)
     for system in plan.systems:
         console.print(f"  {system.id}", **plain)
-    table = Table(title="Calls at most (equal ones are made once)", title_justify="left")
+    table = Table(title="Work at most (equal calls are made once)", title_justify="left")
     table.add_column("stage")
     table.add_column("component", overflow="fold")
     for name in ("items", "done", "to do"):
@@ -81,6 +82,9 @@ def _show(plan: Plan, path: Path, work: Sequence[ComponentWork]) -> None:
     for item in work:
         table.add_row(item.stage, Text(item.part.label), *map(str, (item.items, item.done, item.left)))
     console.print(table)
+    for mode in plan.modes:
+        if mode.writer.turns > 1:
+            console.print(f"Mode {mode.label}: about {mode.writer.turns} calls of the LLM a draft", **plain)
     stages = {item.stage for item in work}
     if "render" in stages:
         disk = _disk_mb(work, path)
@@ -111,7 +115,7 @@ def _cost(row: Mapping[str, Any]) -> str:
 
 
 def _show_prompt(plan: Plan, console: Any, plain: dict[str, Any]) -> None:
-    """Print the first prompt as the first LLM gets it in the last mode, which is usually the one with references."""
+    """Print the first prompt as the first LLM gets it first in the last mode, which is usually one with references."""
     task_mode = list(plan.task_modes.values())[len(plan.modes) - 1]
     prompt = next(iter(plan.prompts[task_mode.task.name]), task_mode.task.prompts[0])  # a shard may have none
     from rich.text import Text

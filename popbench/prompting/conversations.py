@@ -55,7 +55,7 @@ class Conversation:
         self._turn: Turn | None = None
         self._error: ModeError | None = None
         self._who = f"mode {name}: prompt {prompt.id!r}"
-        self._most = max(MAX_TURNS, mode.turns)
+        self._most = max(MAX_TURNS, mode.turns if isinstance(mode.turns, int) else 0)
         self._rules = rules
         self._drafts: list[tuple[Draft, str]] = []
         self._lacking = False

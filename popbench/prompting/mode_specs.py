@@ -73,6 +73,8 @@ def read_mode(text: str, tasks: Sequence[Task], parse: Callable[[Path], Template
     whole = len(own) == len(raw) and label is None
     resolved = registry.resolve("mode", text if whole else write_spec(name, own))
     mode: Mode = resolved.component
+    if not isinstance(mode.turns, int) or mode.turns < 1:
+        raise UsageError(f"{what}: turns is {mode.turns!r}: expected a whole number of at least 1")
     for task in tasks:
         if mode.template is not None and mode.template not in task.file.templates:
             wrong = unknown(f"template of task {task.name}", str(mode.template), task.file.templates)
