@@ -93,9 +93,10 @@ class Reference:
 class Chat:
     """A request to an LLM. Everything in it but the id determines the answer's key in the ledger.
 
-    `messages` is the rendered template and `schema` the JSON schema of the answer. `reasons` says that the messages ask
-    for written reasoning before the JSON. `prompt` and `references` are what the template was rendered from, for
-    components that are not language models (the baselines). `job` and `key`: see `Submitted`.
+    `messages` is the rendered template, or a turn of a mode, and `schema` the JSON schema of the answer: it is empty
+    where any text may be answered. `reasons` says that the messages ask for written reasoning before the JSON.
+    `prompt` and `references` are what the template was rendered from, for components that are not language models (the
+    baselines). `job` and `key`: see `Submitted`.
     """
 
     id: str

@@ -205,7 +205,7 @@ class TransformersLLM(popbench.LLM):
             )
         budget = min(room, self.options.max_new_tokens)
         row = Row(chat, prompt.tokens, budget, thinking=prompt.thinking)
-        if self.options.structured:
+        if self.options.structured and chat.schema:  # without one, any text may be answered
             try:
                 row.guided_by(lambda: loaded.grammars.guide(chat.schema, chat.reasons, prompt, budget))
             except ValueError as error:

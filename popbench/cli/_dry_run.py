@@ -55,6 +55,7 @@ def _show_or_dump(plan: Plan, run: Path, path: Path, reused: Sequence[str], *, a
                 for item in work
             ],
             "disk_mb": _disk_mb(work, path),
+            "turns": {mode.label: mode.writer.turns for mode in plan.modes},
             "costs": estimate(plan, path, work),
             "made_again": upgrades(plan, path),
             "reused": reused,
@@ -98,7 +99,7 @@ def _show(
         console.print(f"  {system.id}", **plain)
     for line in reused:
         console.print(line, **plain)
-    table = Table(title="Calls at most (equal ones are made once)", title_justify="left")
+    table = Table(title="Work at most (equal calls are made once)", title_justify="left")
     table.add_column("stage")
     table.add_column("component", overflow="fold")
     for name in ("items", "done", "to do"):
@@ -109,6 +110,9 @@ def _show(
     for item in work:
         if count := jobs.get(item.part.digest):
             console.print(f"{item.part.label}: {counted(count, 'job')} submitted before, and only waited for", **plain)
+    for mode in plan.modes:
+        if mode.writer.turns > 1:
+            console.print(f"Mode {mode.label}: about {mode.writer.turns} calls of the LLM a draft", **plain)
     stages = {item.stage for item in work}
     if "render" in stages:
         disk = _disk_mb(work, path)
@@ -146,13 +150,13 @@ def _cost(row: Mapping[str, Any]) -> str:
 
 
 def _show_prompt(plan: Plan, console: Any, plain: dict[str, Any]) -> None:
-    """Print the first prompt as the first LLM gets it in the last mode, which is usually the one with references."""
+    """Print the first prompt as the first LLM gets it first in the last mode, which is usually one with references."""
     task_mode = list(plan.task_modes.values())[len(plan.modes) - 1]
     prompt = next(iter(plan.prompts[task_mode.task.name]), task_mode.task.prompts[0])  # a shard may have none
     from rich.text import Text
 
     console.rule(Text(f"{prompt.task}/{prompt.id} in mode {task_mode.mode.label}"))
-    if task_mode.template.uses_references and not plan.previews_references:
+    if task_mode.uses_references and not plan.previews_references:
         console.print("Its references are specimens: real ones are found once the corpus is embedded.", **plain)
     for message in plan.preview(task_mode, prompt):
         console.print(f"[{message['role']}]", **plain)

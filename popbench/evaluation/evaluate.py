@@ -35,14 +35,14 @@ from popbench.text import counted, dollars
 
 Given = str | Component | type[Component]
 Specs = Given | Sequence[Given] | None
-"""Components: specs, or instances and classes of one's own, which run on the local engine."""
+"""Components: specs, or instances and classes of one's own. Of all but modes, these run on the local engine only."""
 
 
 def evaluate(
     *,
     llm: Specs = None,
     gen: Specs = None,
-    mode: str | Sequence[str] | None = None,
+    mode: Specs = None,
     task: str | Sequence[str] | None = None,
     predictor: Specs = None,
     corpus: Given | None = None,
@@ -80,7 +80,8 @@ def evaluate(
         RunError: the run could not go on (for instance a full disk); what was finished is kept.
     """
     given = {
-        "llm": _specs("llm", llm), "gen": _specs("generator", gen), "mode": mode, "task": task,
+        "llm": _specs("llm", llm), "gen": _specs("generator", gen), "mode": _specs("mode", mode),
+        "task": task,
         "predictor": _specs("predictor", predictor), "corpus": _specs("corpus", corpus),
         "embedder": _specs("embedder", embedder), "baseline": baseline, "allow_leakage": allow_leakage,
         "limit": limit, "shard": shard, "repeats": repeats, "seed": seed, "out": None if out is None else str(out),

@@ -7,7 +7,7 @@ component. So a run that is killed at any moment loses at most the answers that 
 from __future__ import annotations
 
 import traceback
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -29,6 +29,7 @@ from popbench.pipeline.queues import SharedState, WorkQueue
 from popbench.pipeline.stages import ClipChangedError, Outcome
 from popbench.planning.systems import Part
 from popbench.progress import Progress
+from popbench.prompting.conversations import ModeError
 from popbench.records import JSON, Answer, Clip, Completion, Failure, Request, Score, Submitted, Workers
 from popbench.text import counted
 
@@ -44,8 +45,9 @@ class _Batch:
     `jobs` are those that requests of the call at work have.
 
     `waiting` are those without an answer, by key of their call; `failed` the errors of calls, by key; `again` the items
-    to be asked again; `errors` counts the items that failed with each error. `paused` says that the requests of a call
-    ended before the queue's items did, `spent` that the budget leaves none.
+    to be asked once more in a later call; `turns` those whose next turn is due; `errors` counts the items that failed
+    with each error. `paused` says that the requests of a call ended before the queue's items did, `spent` that the
+    budget leaves none.
     """
 
     queue: WorkQueue
@@ -53,6 +55,7 @@ class _Batch:
     waiting: dict[str, list[WorkItem]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     again: list[WorkItem] = field(default_factory=list)
+    turns: deque[WorkItem] = field(default_factory=deque)
     errors: Counter[str] = field(default_factory=Counter)
     paused: bool = False
     spent: bool = False
@@ -135,8 +138,10 @@ class Dispatcher:
                             self._store(batch, answer)
         except ComponentError as error:
             ended = str(error)
-            self._log(error)
-        except UsageError as error:  # a template or a corpus that fails on this prompt
+            self._log(error.__cause__)
+        except UsageError as error:  # a mode, a template or a corpus that fails on this prompt
+            if isinstance(error, ModeError):
+                self._log(error.reason)
             raise RunError(str(error)) from error
         finally:
             if self._budget is not None:
@@ -148,7 +153,7 @@ class Dispatcher:
             elif batch.spent:
                 self._progress.notice(f"{queue.name}: no further requests, since --max-cost is reached")
                 self.errors.pending.update(dict.fromkeys(queue.sample_sets, "pending: --max-cost is reached"))
-        more = batch.paused or (bool(batch.again) and not queue.stopped)
+        more = batch.paused or (bool(batch.again or batch.turns) and not queue.stopped)
         return more and ended is None and not batch.spent
 
     def _end(self, batch: _Batch, ended: str) -> None:
@@ -169,17 +174,17 @@ class Dispatcher:
             with self._lock:
                 self._progress.problem(f"{part.resolved.spec.kind} {part.label}: closing failed: {one_line(error)}")
 
-    def _log(self, error: ComponentError) -> None:
+    def _log(self, error: BaseException | None) -> None:
         """Write a plugin's traceback to the log, for its author."""
-        if error.__cause__ is not None:
+        if error is not None:
             with suppress(OSError), (self._view.videos.parent / LOG).open("a", encoding="utf-8") as log:
-                log.write("".join(traceback.format_exception(error.__cause__)) + "\n")
+                log.write("".join(traceback.format_exception(error)) + "\n")
                 self.logged = True
 
     def _requests(self, batch: _Batch, items: Iterator[WorkItem]) -> Iterator[Request]:
         """Make requests when the component pulls them, in its thread, so that a long run holds few of them."""
         queue = batch.queue
-        for item in items:
+        for item in self._due(batch, items):
             try:
                 key, request = queue.stage.ask(item)
             except ClipChangedError as changed:
@@ -217,6 +222,21 @@ class Dispatcher:
                 return
         with self._lock:
             batch.paused = not queue.finished
+
+    def _due(self, batch: _Batch, items: Iterator[WorkItem]) -> Iterator[WorkItem]:
+        """Yield items, first those whose next turn is due: drafts are finished before others are begun.
+
+        No turn is waited for: a component may hold back its answers until it has seen the end of its requests. What
+        comes due after the last item is asked in a later call.
+        """
+        while not batch.queue.stopped:
+            with self._lock:
+                item = batch.turns.popleft() if batch.turns else None
+            item = item or next(items, None)
+            if item is not None:
+                yield item
+            elif not batch.turns:
+                return
 
     def _drop_clip(self, batch: _Batch, item: WorkItem, error: ClipChangedError) -> None:
         """Remove a clip that is not the one that was rendered: it then counts as not done."""
@@ -313,11 +333,14 @@ class Dispatcher:
         for item in items:
             outcome = queue.stage.settle(item, call)
             if outcome is None:
-                batch.again.append(item)
+                (batch.turns if item.conversation is not None else batch.again).append(item)
             else:
                 settled.append((item, outcome))
         if new or settled:
-            done = [Done(*item.sample_key, call.key, outcome.status, outcome.value) for item, outcome in settled]
+            done = [
+                Done(*item.sample_key, outcome.key or call.key, outcome.status, outcome.value)
+                for item, outcome in settled
+            ]
             self._ledger.commit(call if new else None, done, queue.part.digest)
         for item, outcome in settled:
             queue.settle(item.sample_key)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from popbench.errors import RunError, UsageError, one_line
 from popbench.keys import digest, score_key, used_key
 from popbench.ledger.ledger import STAGES, StageKey, StageName
-from popbench.prompting.drafts import DRAFTS_VERSION
-from popbench.prompting.modes import Mode
+from popbench.modes import Ask
+from popbench.prompting.conversations import Conversation
+from popbench.prompting.drafts import DRAFT_SCHEMA, DRAFTS_VERSION
+from popbench.prompting.mode_specs import SelectedMode
 from popbench.prompting.originality import ORIGINALITY_VERSION
 from popbench.prompting.templates import Template
-from popbench.records import JSON, Draft, Message, Prompt, Scale
+from popbench.records import JSON, Draft, Message, Prompt, Reference, Scale
 from popbench.registry import Resolved
 from popbench.tasks.task import Task
 from popbench.text import counted
@@ -107,7 +109,7 @@ class System:
     """What boards rank: an LLM, a mode and a generator."""
 
     llm: Part
-    mode: Mode
+    mode: SelectedMode
     generator: Part
 
     @property
@@ -177,11 +179,30 @@ class SampleSet:
 
 @dataclass(frozen=True)
 class TaskMode(TaskMethod):
-    """One mode on one task: its template, and the example drafts that its messages show."""
+    """One mode on one task: its template, if it has one, and the example drafts that the template's messages show."""
 
-    mode: Mode
-    template: Template
-    examples: tuple[Draft, ...]
+    mode: SelectedMode
+    template: Template | None
+    options: Mapping[str, JSON] = field(default_factory=dict)
+    """The options of the template."""
+    examples: tuple[Draft, ...] = ()
+
+    @property
+    def uses_references(self) -> bool:
+        """Whether drafts on this task are begun with references."""
+        return self.mode.writer.uses_references or (self.template is not None and self.template.uses_references)
+
+    @property
+    def reasons(self) -> bool:
+        """Whether the template asks for reasoning before the draft."""
+        return self.template is not None and self.template.reasons
+
+    def begin(self, prompt: Prompt, references: Sequence[Reference], seed: int = 0) -> Conversation:
+        """Begin a draft; `seed` is for what the mode draws by itself. Raises UsageError if that fails on the prompt."""
+        rules, template = self.task.file.draft, self.template
+        messages = () if template is None else template.render(prompt, rules, references, self.options)
+        ask = Ask(messages, DRAFT_SCHEMA, self.reasons, seed)
+        return Conversation(self.mode.writer, self.label, prompt, references, ask, rules)
 
 
 def as_part(resolved: Resolved) -> Part:

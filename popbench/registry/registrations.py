@@ -17,6 +17,7 @@ from popbench.interfaces import (
     Predictor,
     VideoGenerator,
 )
+from popbench.modes import Mode
 from popbench.records import JSON
 from popbench.specs import safe_label
 from popbench.text import first_line
@@ -30,6 +31,7 @@ KINDS: Mapping[str, tuple[str, type[Component]]] = {
     "predictor": ("register_predictors", Predictor),
     "embedder": ("register_embedders", Embedder),
     "corpus": ("register_corpora", Corpus),
+    "mode": ("register_modes", Mode),
     "engine": ("register_engines", Engine),
 }
 

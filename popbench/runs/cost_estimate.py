@@ -114,4 +114,5 @@ class _Mean:
 def _guess(plan: Plan, task_mode: TaskMode) -> dict[str, float]:
     prompts = plan.prompts[task_mode.task.name][:_SHOWN_PROMPTS]
     chars = mean(sum(len(message["content"]) for message in plan.preview(task_mode, prompt)) for prompt in prompts)
-    return {"input": chars / CHARS_PER_TOKEN, "output": OUTPUT_TOKENS[task_mode.template.reasons]}
+    turns = task_mode.mode.writer.turns
+    return {"input": turns * chars / CHARS_PER_TOKEN, "output": turns * OUTPUT_TOKENS[task_mode.reasons]}

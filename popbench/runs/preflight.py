@@ -100,7 +100,7 @@ def _work(look: _Look, stage: StageName, part: Part, sample_sets: Sequence[Sampl
         items += len(samples)
         done += min(len(samples), look.over(stage, samples))
         method = samples.method
-        if stage == "write" and isinstance(method, TaskMode) and method.template.uses_references:
+        if stage == "write" and isinstance(method, TaskMode) and method.uses_references:
             drafted = look.view.drafted(samples)
             looked_up |= {prompt.text for prompt in samples.prompts if prompt.id not in drafted}
     return ComponentWork(stage, part, items, done, frozenset(looked_up))

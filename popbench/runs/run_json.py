@@ -178,9 +178,11 @@ def describe(plan: Plan, started: float, seconds: Mapping[str, float] | None = N
         "modes": {
             mode.label: {
                 "name": mode.name,
-                "options": mode.determining(),
+                "options": dict(mode.options),
                 "templates": {
-                    task.name: plan.task_modes[task.name, mode.label].template.fingerprint for task in plan.tasks
+                    task.name: template.fingerprint
+                    for task in plan.tasks
+                    if (template := plan.task_modes[task.name, mode.label].template) is not None
                 },
                 "fingerprints": {task.name: plan.task_modes[task.name, mode.label].fingerprint for task in plan.tasks},
             }

@@ -69,7 +69,12 @@ def _lines(plan: Plan, earlier: RunJson, ledger: Ledger) -> Iterator[str]:
             for llm in plan.llms
         ]
         if was is not None and sets:
-            what = changes(was["options"], mode.determining()) or "another template, corpus or embedder"
+            code = next((part for part in plan.writers if part.label == mode.label), None)
+            before = None if code is None else earlier_part(code, earlier)
+            what = changes(was["options"], mode.options)
+            if not what and code is not None and before is not None:
+                what = changes(before.fingerprint, code.fingerprint)
+            what = what or "another template, corpus or embedder"
             yield from _line(f"mode {mode.label}: {what}", "write", sets, ledger)
 
 

@@ -64,6 +64,10 @@ RULES: Mapping[str, str] = {
     "empty_title": "an empty title gets a Failure or a Score, and the other items are answered as before",
     "no_video_prompt": "video_prompt None, as of human-made videos, gets a Failure or a Score, the others as before",
     "no_extra": "an empty extra gets a Failure or a Score, and the other items are answered as before",
+    # modes
+    "ending": "write() yields turns, and a usable draft at the end",
+    "turns": "turns is about the number of calls: at least 1, and a mode makes no more than 50, or than it says",
+    "odd_answers": "an answer that is empty or not what was asked for, or a missing draft, is no exception",
     # embedders
     "vectors": "encode() returns finite float32 of shape (number of texts, d), also for no texts",
     "norms": "a row has length 1, or 0 for a text with nothing in it",

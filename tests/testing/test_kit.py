@@ -58,6 +58,9 @@ def test_a_class_and_an_instance_are_checked_like_a_spec(
         ("embedder", "hashing"),
         ("embedder", "hashing,dim=64"),
         ("corpus", "demo"),
+        ("mode", "refine"),
+        ("mode", "best,n=5"),
+        ("mode", "few"),
     ],
 )
 def test_first_party_components_keep_every_rule(kind: str, spec: str) -> None:

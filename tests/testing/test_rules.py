@@ -115,6 +115,7 @@ from nonconforming_llms import (
     Unstoppable,
     WrongRecord,
 )
+from nonconforming_modes import Draftless, Endless, Numbering, Remembering, Timeless, Trusting
 from popbench import testing
 from popbench.testing import (
     RULES,
@@ -123,6 +124,7 @@ from popbench.testing import (
     check_embedder,
     check_generator,
     check_llm,
+    check_mode,
     check_predictor,
 )
 
@@ -215,6 +217,12 @@ CASES = [
     Case("uses", check_predictor, UsesNothingKnown, "uses names 'name': possible are video, title, prompt,"),
     Case("no_video_prompt", check_predictor, TrustsVideoPrompts, "raised AssertionError"),
     Case("no_extra", check_predictor, TrustsExtra, "raised KeyError: 'tags'"),
+    Case("repetition", check_mode, Numbering, "chat-plain: played again, turn 2 is another"),
+    Case("company", check_mode, Remembering, "chat-plain: played side by side with others, turn 3 is another"),
+    Case("ending", check_mode, Draftless, "chat-plain: it ended without a draft: yield it at the end"),
+    Case("ending", check_mode, Endless, "chat-plain: no draft after 50 calls of the LLM"),
+    Case("turns", check_mode, Timeless, "turns is 0"),
+    Case("odd_answers", check_mode, Trusting, "chat-plain, answered with nothing: JSONDecodeError"),
     Case("vectors", check_embedder, Wide, "dtype: is float64"),
     Case("vectors", check_embedder, Flat, "no texts: is (0,)"),
     Case("vectors", check_embedder, ListRows, "returned list"),
@@ -253,6 +261,7 @@ ALSO = {
     "NotANumber": {"empty_title"},
     "Reordered": {"fresh"},
     "TupleRows": {"union"},
+    "Numbering": {"fresh", "company"},
 }
 """Rules that a component breaks besides its own, because one fault has several sides."""
 
