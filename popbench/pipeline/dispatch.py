@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -19,7 +19,7 @@ from popbench.files import copy_whole, sha256
 from popbench.interfaces import Engine
 from popbench.keys import clip_name
 from popbench.ledger.ledger import Call, Done, Ledger
-from popbench.pipeline.budget import Budget, Permit
+from popbench.pipeline.budget import Budget
 from popbench.pipeline.items import ResultErrors, SampleKey, WorkItem
 from popbench.pipeline.ledger_view import LedgerView
 from popbench.pipeline.queues import SharedState, WorkQueue
@@ -71,7 +71,7 @@ class Dispatcher:
         view: LedgerView,
         progress: Progress,
         shared: SharedState,
-        budget: Budget | None = None,
+        budget: Budget,
     ) -> None:
         self._ledger = ledger
         self._engine = engine
@@ -91,17 +91,14 @@ class Dispatcher:
         Items that need the same call share it, and a call that the ledger has is not made.
         """
         batch, budget = _Batch(queue), self._budget
-        if budget is not None:
-            with self._lock:
-                budget.begin(queue)
-        ends = (lambda: False) if budget is None else (lambda: budget.ends_waiting(batch.waiting))
+        with self._lock:
+            budget.begin(queue)
         try:
-            while self._run_batch(batch, chain(batch.take_again(), queue.items(ends))):
+            while self._run_batch(batch, chain(batch.take_again(), queue.items(self._ends(batch)))):
                 pass
         finally:
-            if budget is not None:
-                with self._lock:
-                    budget.over(queue)
+            with self._lock:
+                budget.over(queue)
         with self._lock:
             for error, count in batch.errors.items():
                 if count > 1:
@@ -109,6 +106,9 @@ class Dispatcher:
             for notice in (*queue.stage.notices(), *self._engine.notices()):
                 self._progress.notice(notice)
         self._release(queue.part)
+
+    def _ends(self, batch: _Batch) -> Callable[[], bool]:
+        return lambda: self._budget.ends_waiting(batch.waiting)
 
     def _run_batch(self, batch: _Batch, items: Iterator[WorkItem]) -> bool:
         """Ask a component for all items; return whether there is more to ask."""
@@ -127,9 +127,8 @@ class Dispatcher:
         except UsageError as error:  # a template or a corpus that fails on this prompt
             raise RunError(str(error)) from error
         finally:
-            if self._budget is not None:
-                with self._lock:
-                    self._budget.release(queue.part, batch.waiting.keys())
+            with self._lock:
+                self._budget.release(queue.part, batch.waiting.keys())
         with self._lock:
             if ended is not None and not self._stopping.is_set():  # otherwise the run ended the component
                 self._end(batch, ended)
@@ -184,9 +183,7 @@ class Dispatcher:
                 if (call := self._usable(self._ledger.get(key, queue.stage.name))) is not None:
                     self._commit(batch, call, [item], new=False)
                     continue
-                permit: Permit = "ask"
-                if self._budget is not None:
-                    permit = self._budget.admit(queue, key, batch.waiting)
+                permit = self._budget.admit(queue, key, batch.waiting)
                 if permit == "end":
                     batch.again.append(item)
                     batch.paused = not queue.stopped
@@ -252,10 +249,9 @@ class Dispatcher:
         for notice in self._engine.notices():
             self._progress.notice(notice)
         usd = queue.part.cost(answer.usage) if answer.usage else None
-        if self._budget is not None:
-            error = isinstance(answer, Failure) and not answer.invalid
-            if (told := self._budget.answered(queue.part, answer.id, usd, error=error)) is not None:
-                self._progress.notice(told)
+        error = isinstance(answer, Failure) and not answer.invalid
+        if (told := self._budget.answered(queue.part, answer.id, usd, error=error)) is not None:
+            self._progress.notice(told)
         gpu_seconds = workers.gpus * (answer.seconds or 0.0)
         if usd or gpu_seconds:
             self._progress.spend(queue.name, gpu_seconds=gpu_seconds, usd=usd or 0.0)

@@ -43,7 +43,7 @@ class Pipeline:
         self._progress = progress
         self._shared = SharedState()
         self._references = ShownReferences(plan)
-        self.dispatcher = Dispatcher(ledger, engine, view, progress, self._shared, budget)
+        self.dispatcher = Dispatcher(ledger, engine, view, progress, self._shared, budget or Budget())
 
     def run(self, matches: Mapping[str, Match]) -> None:
         """Work off all stages. `matches` are the human videos of prompts; what ends early is left for a resume.

@@ -6,9 +6,11 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from popbench.errors import RunError
 from popbench.ledger.ledger import Call, Done, Ledger, StageKey
 from popbench.ledger.schema import SUM_TABLES
 from popbench.ledger.sums import count_done, sum_calls, sum_tokens
@@ -132,3 +134,21 @@ def test_the_sums_are_those_of_the_rows_also_where_rows_are_replaced(tmp_path: P
     with closing(sqlite3.connect(path)) as db:
         for table, count in (("tally WHERE n > 0", count_done()), ("spent", sum_calls()), ("used", sum_tokens())):
             assert db.execute(f"SELECT * FROM {table}").fetchall() == db.execute(count).fetchall()
+
+
+def test_what_failed_calls_took_is_added_up_with_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    clip: dict[str, Any] = {"seconds": None, "notes": [], "usage": {"video_seconds": 2.5}}
+    with closing(Ledger(path)) as ledger:
+        for _ in range(2):
+            ledger.pay("c", "gen", {"video_seconds": 1.5, "requests": 1})
+        ledger.commit(Call("c", "render", "ok", clip), [done("p", stage_key=RENDER)], "gen")
+        assert ledger.failed() == [("gen", "requests", 2), ("gen", "video_seconds", 3)]
+        ledger.commit(Call("c", "render", "ok", clip), [done("p", stage_key=RENDER)], "gen")  # its file was gone
+        assert ledger.failed() == [("gen", "requests", 2), ("gen", "video_seconds", 5.5)]
+        assert ledger.used() == [("gen", "requests", 2), ("gen", "video_seconds", 8)]
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE failed SET number = 'many'")
+        db.commit()
+    with closing(Ledger(path)) as ledger, pytest.raises(RunError, match="its sums are no numbers"):
+        ledger.used()
