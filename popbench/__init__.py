@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from popbench.evaluation.merge import merge
     from popbench.hookspecs import hookimpl
     from popbench.interfaces import LLM, Component, Corpus, CorpusOptions, Embedder, Engine, Predictor, VideoGenerator
+    from popbench.modes import Ask, Mode, Turn, Writing
     from popbench.options import Options, runtime
+    from popbench.progress import Progress
     from popbench.records import (
         JSON,
         Answer,
@@ -55,7 +57,9 @@ _HOME = {
         "LLM", "Component", "Corpus", "CorpusOptions", "Embedder", "Engine", "Predictor", "VideoGenerator",
     ),
     "popbench.evaluation.merge": ("merge",),
+    "popbench.modes": ("Ask", "Mode", "Turn", "Writing"),
     "popbench.options": ("Options", "runtime"),
+    "popbench.progress": ("Progress",),
     "popbench.records": (
         "JSON", "Answer", "Chat", "Clip", "Completion", "Draft", "Failure", "Message", "Needs", "Prompt", "Reference",
         "Request", "Sample", "Score", "ScoreRequest", "Submitted", "VideoRequest", "Workers",
@@ -68,11 +72,11 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "JSON", "LLM", "Answer", "Chat", "Clip", "Completion", "Component", "ComponentError", "ComponentSpec", "Corpus",
-    "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Needs", "Options", "PopbenchError",
-    "Predictor", "Prompt", "Reference", "Request", "Retry", "Run", "RunError", "Sample", "Score", "ScoreRequest",
-    "Submitted", "UsageError", "VideoGenerator", "VideoRequest", "Workers", "concurrently", "evaluate", "hookimpl",
-    "label", "load", "make", "merge", "runtime",
+    "JSON", "LLM", "Answer", "Ask", "Chat", "Clip", "Completion", "Component", "ComponentError", "ComponentSpec",
+    "Corpus", "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Mode", "Needs", "Options",
+    "PopbenchError", "Predictor", "Progress", "Prompt", "Reference", "Request", "Retry", "Run", "RunError", "Sample",
+    "Score", "ScoreRequest", "Submitted", "Turn", "UsageError", "VideoGenerator", "VideoRequest", "Workers", "Writing",
+    "concurrently", "evaluate", "hookimpl", "label", "load", "make", "merge", "runtime",
 ]  # fmt: skip
 
 

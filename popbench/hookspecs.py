@@ -65,6 +65,11 @@ def register_corpora(register: Register) -> None:
 
 
 @hookspec
+def register_modes(register: Register) -> None:
+    """Register modes: subclasses of `popbench.Mode`."""
+
+
+@hookspec
 def register_engines(register: Register) -> None:
     """Register engines: subclasses of `popbench.Engine`."""
 

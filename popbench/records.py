@@ -6,6 +6,7 @@ immutable. This module imports none of popbench's other parts and nothing outsid
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
@@ -28,6 +29,9 @@ Scale: TypeAlias = Literal["positive", "real"]
 MAX_PARTS, _PART = 100, 60
 """The most parts of a score, and characters of a part's name: tables have a column for each."""
 
+MAX_JOB_BYTES = 2**16
+"""The largest job, as JSON: all that a component has submitted is read at once."""
+
 Status: TypeAlias = Literal["ok", "invalid", "error"]
 
 
@@ -35,6 +39,18 @@ def parts_of(system: str) -> tuple[str, str, str] | None:
     """Split a system's id into LLM, mode and generator; None for a baseline or a score file's system without these."""
     parts = system.split("|")
     return (parts[0], parts[1], parts[2]) if len(parts) == 3 else None
+
+
+def wrong_job(job: JSON) -> str | None:
+    """Return what is wrong with a job, None if it can be stored."""
+    try:
+        size = len(json.dumps(job, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        return f"is no JSON ({error})"
+    if job is None or size > MAX_JOB_BYTES:
+        is_what = "None" if job is None else f"{size:,} bytes of JSON"
+        return f"is {is_what}, expected JSON of at most {MAX_JOB_BYTES:,} bytes, such as the id that a provider gave"
+    return None
 
 
 class Message(TypedDict):
@@ -77,9 +93,10 @@ class Reference:
 class Chat:
     """A request to an LLM. Everything in it but the id determines the answer's key in the ledger.
 
-    `messages` is the rendered template and `schema` the JSON schema of the answer. `reasons` says that the messages ask
-    for written reasoning before the JSON. `prompt` and `references` are what the template was rendered from, for
-    components that are not language models (the baselines). `job` and `key`: see `Submitted`.
+    `messages` is the rendered template, or a turn of a mode, and `schema` the JSON schema of the answer: it is empty
+    where any text may be answered. `reasons` says that the messages ask for written reasoning before the JSON.
+    `prompt` and `references` are what the template was rendered from, for components that are not language models (the
+    baselines). `job` and `key`: see `Submitted`.
     """
 
     id: str
@@ -305,7 +322,9 @@ class Sample:
     prices. `originality` is 1 - the highest similarity of title or text to a reference that was shown, None without
     references. `match` is the published video of the human baseline, None for other systems. `unusable` holds the
     reason of each of the `attempts` that gave no usable draft, `remarks` what boards count of the LLM's answers.
-    `usage` is that of all attempts but `uncounted` ones; without `usage`, that of none is known.
+    `usage` is that of all attempts but `uncounted` ones; without `usage`, that of none is known. `costs` is in USD,
+    keyed `llm`, `generate`, `predict` (of all predictors), None where it is unknown; it is empty where neither the
+    generator nor a predictor says what it took.
     """
 
     system: str
@@ -341,3 +360,4 @@ class Sample:
     remarks: tuple[str, ...] = ()
     uncounted: int = 0
     parts: Mapping[str, Mapping[str, float]] | None = None
+    costs: Mapping[str, float | None] = field(default_factory=dict)

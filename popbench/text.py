@@ -55,14 +55,28 @@ def look_alike(names: Iterable[str]) -> tuple[str, str] | None:
     return None
 
 
+def first_line(doc: str | None) -> str:
+    """Return the first line of a docstring."""
+    return (doc or "").strip().partition("\n")[0]
+
+
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun: `1 sample`, `2 samples`."""
     return f"{number:,} {noun}" + "s" * (number != 1)
 
 
+_TOKENS = ("input", "output")
+
+
 def tokens(usage: Mapping[str, float]) -> str:
     """Return token counts in words: `12,000 input and 900 output tokens`."""
-    return " and ".join(f"{usage[kind]:,} {kind}" for kind in ("input", "output") if kind in usage) + " tokens"
+    return " and ".join(f"{usage[kind]:,} {kind}" for kind in _TOKENS if kind in usage) + " tokens"
+
+
+def amounts(usage: Mapping[str, float]) -> str:
+    """Return what calls took in words: `900 input and 40 output tokens, 12.5 video seconds`."""
+    kinds = [f"{number:,.10g} {kind.replace('_', ' ')}" for kind, number in usage.items() if kind not in _TOKENS]
+    return ", ".join([*([tokens(usage)] if len(kinds) < len(usage) else []), *kinds])
 
 
 def dollars(amount: float) -> str:

@@ -49,6 +49,14 @@ def register_corpora(register: Register) -> None:
 
 
 @popbench.hookimpl
+def register_modes(register: Register) -> None:
+    """Register the modes that ask more than once, and the few-shot mode."""
+    register("refine", "popbench_baselines.modes:Refine")
+    register("best", "popbench_baselines.modes:Best")
+    register("few", "popbench_baselines.modes:Few")
+
+
+@popbench.hookimpl
 def register_engines(register: Register) -> None:
     """Register the engine that runs components on this machine."""
     register("local", "popbench.engines.local:LocalEngine")

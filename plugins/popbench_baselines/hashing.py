@@ -49,7 +49,10 @@ def _features(word: str) -> tuple[tuple[str, float, int], ...]:
 
 
 class Hashing(popbench.Embedder):
-    """Hashed words and character n-grams, with damped counts, as unit vectors."""
+    """Hashed words and n-grams as unit vectors; no model.
+
+    N-grams are of characters, and counts are damped.
+    """
 
     version = "1"
 

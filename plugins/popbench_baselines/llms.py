@@ -34,9 +34,10 @@ def _answer(title: str, video_prompt: str) -> str:
 
 
 class Verbatim(popbench.LLM):
-    """Hands the user's prompt on as title and as video prompt: what remains when no model helps.
+    """Hands the prompt on: the control without a model.
 
-    It ignores references, so with and without prompt enhancement it does the same.
+    The user's prompt is title and video prompt, which is what remains when no model helps. It ignores references, so
+    with and without prompt enhancement it does the same.
     """
 
     note = "repeats the request and ignores references, so its PE rows tie with its basic rows: the no-LLM control."
@@ -53,9 +54,10 @@ class Verbatim(popbench.LLM):
 
 
 class Shotlist(popbench.LLM):
-    """Fills a director's shot list by rule: topic from the prompt, camera, light and beats from the seed.
+    """Fills a shot list by rule; needs no model.
 
-    With references it prefers the kind of title and the words that the more commented half of them uses.
+    The topic is from the prompt, camera, light and beats are from the seed. With references it prefers the kind of
+    title and the words that the more commented half of them uses.
     """
 
     version = "1"

@@ -31,7 +31,10 @@ def forward(weights: Mapping[str, Tensor], rows: Tensor) -> Tensor:
 
 
 class DemoPredictor(popbench.Predictor):
-    """Predicts the comments of the made-up corpus from the form of the title and the look of ten frames."""
+    """Comments of the made-up corpus, by form of title and look of frames.
+
+    It looks at ten frames.
+    """
 
     version = "1"
     demo = True

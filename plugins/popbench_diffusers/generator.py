@@ -17,7 +17,7 @@ from popbench.local import GIB, Weights, gpu_count, is_out_of_memory, peak_memor
 from popbench.specs import make_label
 from popbench_diffusers.checks import problems
 from popbench_diffusers.folders import pipeline_layout, pipeline_name
-from popbench_diffusers.memory import advice, estimate, gpu_room
+from popbench_diffusers.memory import advice, estimate, gpu_room, peak_of
 from popbench_diffusers.options import DiffusersOptions
 from popbench_diffusers.presets import note_for, preset_of
 
@@ -39,7 +39,7 @@ class _Cost(TypedDict):
 
 
 class DiffusersGenerator(popbench.VideoGenerator):
-    """Renders with any text-to-video pipeline of diffusers: model=HUB_ID or model=FOLDER.
+    """Any text-to-video pipeline of diffusers: model=ID or FOLDER.
 
     Seconds and the GPU's peak memory are recorded with every clip (arXiv 2502.12945, Table 9).
     """
@@ -208,6 +208,16 @@ class DiffusersGenerator(popbench.VideoGenerator):
 
 class PresetGenerator(DiffusersGenerator):
     """A text-to-video model of diffusers, with its settings."""
+
+    @classmethod
+    def describe(cls, preset: Mapping[str, popbench.JSON]) -> str:
+        """Return which model a preset runs, what its clips are like, and what it takes."""
+        model = preset_of(str(preset.get("model")))
+        if model is None:
+            return super().describe(preset)
+        options = DiffusersOptions.model_validate(model.options)
+        clip = f"{options.width}x{options.height}, {options.num_frames} frames at {options.fps:g} fps"
+        return f"{model.what}: {clip}; {peak_of(options, model.parameters) / GIB:.0f} GiB GPU"
 
     def __init__(self, options: popbench.Options | None = None) -> None:
         super().__init__(options)

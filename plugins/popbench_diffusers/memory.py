@@ -88,8 +88,13 @@ def estimate(
     runs.
     """
     counts = parameters(weights, options.variant)
-    if not counts:
-        return None
+    return peak_of(options, counts, offload, room) if counts else None
+
+
+def peak_of(
+    options: DiffusersOptions, counts: Mapping[str, float], offload: str | None = None, room: float = math.inf
+) -> float:
+    """Estimate the peak of GPU memory as `estimate` does, from the number of weights of each component."""
     parts = sizes(options, counts)
     texts = [size for name, size in parts.items() if name.startswith("text_encoder")]
     others = [size for name, size in parts.items() if not name.startswith("text_encoder")]

@@ -30,9 +30,11 @@ _WAN: Mapping[str, Any] = {
 class Preset:
     """A model with its settings.
 
-    `parameters`, by component, estimate memory before files are downloaded; boards show `note`.
+    `what` is its name with the number of its denoiser's weights. `parameters`, by component, estimate memory before
+    files are downloaded; boards show `note`.
     """
 
+    what: str
     options: Mapping[str, Any]
     pipeline: str
     parameters: Mapping[str, float]
@@ -47,6 +49,7 @@ class Preset:
 
 PRESETS: Mapping[str, Preset] = {
     "cogvideox-5b": Preset(
+        "CogVideoX, 5.6B",
         {
             "model": "zai-org/CogVideoX-5b",
             "width": 720,
@@ -65,6 +68,7 @@ PRESETS: Mapping[str, Preset] = {
         ("THUDM/CogVideoX-5b",),
     ),
     "ltx": Preset(
+        "LTX-Video, 1.9B",
         {
             "model": "Lightricks/LTX-Video",
             "width": 704,
@@ -82,6 +86,7 @@ PRESETS: Mapping[str, Preset] = {
         "LTX-Video is used under the LTX-Video Open Weights License.",
     ),
     "hunyuan": Preset(
+        "HunyuanVideo, 12.8B",
         {
             "model": "hunyuanvideo-community/HunyuanVideo",
             "width": 512,
@@ -103,6 +108,7 @@ PRESETS: Mapping[str, Preset] = {
         "HunyuanVideo is used under the Tencent Hunyuan Community License.",
     ),
     "hunyuan-1.5": Preset(
+        "HunyuanVideo 1.5, 8.3B",
         {
             "model": "hunyuanvideo-community/HunyuanVideo-1.5-Diffusers-480p_t2v",
             "width": 848,
@@ -119,6 +125,7 @@ PRESETS: Mapping[str, Preset] = {
         "HunyuanVideo 1.5 is used under the Tencent Hunyuan Community License.",
     ),
     "ltx-2": Preset(
+        "LTX-2, 18.9B",
         {
             "model": "Lightricks/LTX-2",
             "width": 768,
@@ -143,6 +150,7 @@ PRESETS: Mapping[str, Preset] = {
         "LTX-2 is used under the LTX-2 Community License. Its sound is not rendered into the clips.",
     ),
     "mochi": Preset(
+        "Mochi 1, 10B",
         {
             "model": "genmo/mochi-1-preview",
             "variant": "bf16",
@@ -160,12 +168,14 @@ PRESETS: Mapping[str, Preset] = {
         "Mochi 1 is licensed under Apache 2.0.",
     ),
     "wan-2.1-1.3b": Preset(
+        "Wan 2.1, 1.4B",
         {"model": "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", **_WAN},
         "WanPipeline",
         {"text_encoder": 5.68e9, "transformer": 1.42e9, "vae": 0.127e9},
         "Wan 2.1 is licensed under Apache 2.0.",
     ),
     "wan-2.1-14b": Preset(
+        "Wan 2.1, 14.3B",
         {"model": "Wan-AI/Wan2.1-T2V-14B-Diffusers", **_WAN},
         "WanPipeline",
         {"text_encoder": 5.68e9, "transformer": 14.3e9, "vae": 0.127e9},

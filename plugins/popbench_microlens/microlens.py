@@ -60,8 +60,9 @@ class MicroLensOptions(popbench.CorpusOptions):
 
 
 class MicroLens(DataCorpus):
-    """MicroLens-100k: 19,738 videos with titles, captions and counted comments, in the parts MMRA was trained with.
+    """MicroLens-100k, the paper's: 19,738 videos, their comments counted.
 
+    They have titles and captions, and lie in the parts that MMRA was trained with.
     Without `path` it is the hub's `junchenfu/microlens_rag`. The raw files hold no description of covers but the
     title itself, so that `description` is empty there.
     """

@@ -35,9 +35,9 @@ _DEFAULT_TAG = "all"
 
 
 class Table(DataCorpus):
-    """Any table of videos: a CSV, TSV, JSONL or Parquet file, or a data set on the hub, columns named by options.
+    """Any table of videos: CSV, TSV, JSONL, Parquet or a hub data set.
 
-    Without `parts` every row is in part `test`, which retrieval uses.
+    Options name its columns.     Without `parts` every row is in part `test`, which retrieval uses.
     """
 
     Options: ClassVar[type[popbench.Options]] = TableOptions

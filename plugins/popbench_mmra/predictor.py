@@ -51,7 +51,10 @@ class MMRAOptions(popbench.Options):
 
 
 class MMRAPredictor(popbench.Predictor):
-    """Predicts popularity as the paper does, from frames, title and similar videos: path=FOLDER of a trained model."""
+    """The paper's predictor: path=FOLDER of a trained model.
+
+    It predicts popularity from frames, title and similar videos.
+    """
 
     Options: ClassVar[type[popbench.Options]] = MMRAOptions
     version = "1"

@@ -98,8 +98,10 @@ class Accepted:
         return ChatRequest(chat, messages, format_, level, without, tuple(remarks))
 
     def _format(self, chat: popbench.Chat, level: int) -> str:
-        """Choose the response_format. A chat that asks for reasoning first gets none that forbids it."""
+        """Choose the response_format: none for free text, and none that forbids the reasoning that a chat asks for."""
         wanted = self._formats[level]
+        if not chat.schema:  # any text may be answered
+            return "off"
         if chat.reasons and (wanted == "json_object" or self._options.structured == "auto"):
             return "off"
         return wanted

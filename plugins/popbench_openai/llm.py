@@ -25,7 +25,10 @@ _ASCII_PER_TOKEN, _PER_MESSAGE = 3, 8
 
 
 class ChatModel(popbench.LLM):
-    """Any chat API that speaks the OpenAI protocol: model=ID, and base_url=URL for other servers than OpenAI's."""
+    """Any server with the OpenAI protocol: model=ID.
+
+    Other servers than OpenAI's are named by base_url=URL.
+    """
 
     version = "1"
 

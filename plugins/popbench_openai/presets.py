@@ -46,6 +46,12 @@ class Preset(ChatModel):
 
     served: ClassVar[ServedModel]
 
+    @classmethod
+    def describe(cls, preset: Mapping[str, JSON]) -> str:  # noqa: ARG003 - each has a class of its own
+        """Return what the model is, and that it needs a key."""
+        what, served = cls.served.what.partition(",")[0], bool(cls.served.left)
+        return f"{what}{_switched(cls.served)}; {'needs a key' if served else 'nobody serves it any more'}"
+
     def __init__(self, options: PresetOptions | None = None) -> None:
         """Refuse a provider that does not serve it, a key that may be anyone's, and a switch that is not known."""
         super().__init__(options)
@@ -170,11 +176,14 @@ def _with_keys(routes: Sequence[Route]) -> str:
     return listed([f"{route.provider.id} ({route.provider.key})" for route in routes])
 
 
+def _switched(model: ServedModel) -> str:
+    return {None: "", True: ", thinking", False: ", not thinking"}[model.thinking]
+
+
 @cache
 def _of(name: str) -> type[Preset]:
     """Make the class of a preset. Its docstring and its options say who serves the model."""
     model = models_file().models[name]
-    switched = {None: "", True: ", thinking", False: ", not thinking"}[model.thinking]
     names = listed([route.provider.name for route in model.left] or ["nobody any more"])
     ids = ", ".join(f"{route.provider.id} ({route.id})" for route in model.left)
     options = pydantic.create_model(
@@ -190,7 +199,7 @@ def _of(name: str) -> type[Preset]:
         ),
     )
     options.served = model
-    doc = f"{model.what}{switched}, served by {names}."
+    doc = f"{model.what}{_switched(model)}, served by {names}."
     return type(name, (Preset,), {"__doc__": doc, "served": model, "Options": options, "__module__": __name__})
 
 

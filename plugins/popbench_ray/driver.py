@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +225,8 @@ class Driver:
             case Fail():
                 session = self._sessions[action.component]
                 session.requests.pop(str(action.item), None)
-                session.answer(popbench.Failure(str(action.item), f"{session.component_name}: {action.error}"))
+                error = f"{session.component_name}: {action.error}"
+                session.answer(popbench.Failure(str(action.item), error, keeps_job=True))
             case Leave():
                 name = self._sessions[action.component].component_name
                 self._report("notice", f"{name}: {action.why}: that node is left out")
@@ -290,9 +292,8 @@ class Driver:
         try:
             self._request(number, request, Path(request.path).read_bytes())
         except Exception as error:
-            failure = popbench.Failure(
-                request.id, f"{session.component_name}: {request.path} cannot be sent: {one_line(error)}"
-            )
+            told = f"{session.component_name}: {request.path} cannot be sent: {one_line(error)}"
+            failure = popbench.Failure(request.id, told, keeps_job=True)
             self._post(self._answered, number, request.id, Result(failure), None)
 
     def _request(self, number: int, request: popbench.Request, video: bytes | None) -> None:
@@ -305,6 +306,8 @@ class Driver:
             self._lost(number, error)
         elif result.answer is None:
             self._raised(number, result)
+        elif isinstance(result.answer, popbench.Submitted):
+            self._submitted(number, result.answer)
         elif self._scheduler.answered(number, item, time.monotonic(), eager=result.eager):
             if number in self._heard and self._heard[number] < math.inf:
                 self._heard[number] = time.monotonic()
@@ -313,6 +316,16 @@ class Driver:
                 session.allow(number, 2 * self._limits.most)
             session.requests.pop(item, None)
             session.answer(result.answer, result.video)
+
+    def _submitted(self, number: int, submitted: popbench.Submitted) -> None:
+        """Pass on what was submitted, and wait for the answer. If this worker is lost, another one gets the job."""
+        if (handle := self._handles.get(number)) is None:
+            return
+        session = self._sessions[self._components[number]]
+        if (request := session.requests.get(submitted.id)) is not None:
+            session.requests[submitted.id] = replace(request, job=submitted.job)
+            session.answer(submitted)
+        self._call(handle.rest.remote(submitted.id), self._answered, number, submitted.id)
 
     def _raised(self, number: int, result: Result) -> None:
         """End the worker of a component that raised: the state of its process is unknown."""

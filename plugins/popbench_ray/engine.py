@@ -46,7 +46,10 @@ class _LocalComponent:
 
 
 class RayEngine(popbench.Engine):
-    """Runs components in workers of a Ray cluster, as many as it has room for. Chat APIs are called from the driver."""
+    """Runs components on many machines and GPUs: workers of a Ray cluster.
+
+    There are as many workers as the cluster has room for. Chat APIs are called from the driver.
+    """
 
     Options = RayOptions
 
@@ -83,7 +86,9 @@ class RayEngine(popbench.Engine):
         self._workspace = workspace
         self._local.start(workspace)
 
-    def map(self, spec: popbench.ComponentSpec, items: Iterable[popbench.Request]) -> Iterator[popbench.Answer]:
+    def map(
+        self, spec: popbench.ComponentSpec, items: Iterable[popbench.Request]
+    ) -> Iterator[popbench.Answer | popbench.Submitted]:
         """Run the component in workers and yield their answers one by one."""
         local = self._local_component(spec)
         if local.remote:
@@ -100,13 +105,16 @@ class RayEngine(popbench.Engine):
         try:
             while (answer := self._next(process, session)) is not None:
                 yield store_clip(*answer, self._workspace)
-                session.stored()
+                if not isinstance(answer[0], popbench.Submitted):
+                    session.stored()
         finally:
             session.stop()
             process.forget_session(number)
             process.tell("cancel", number, local.name)
 
-    def _next(self, process: RayProcess, session: Session) -> tuple[popbench.Answer, bytes | None] | None:
+    def _next(
+        self, process: RayProcess, session: Session
+    ) -> tuple[popbench.Answer | popbench.Submitted, bytes | None] | None:
         while True:
             try:
                 return session.next(1.0)

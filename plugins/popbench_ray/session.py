@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import popbench
 from popbench.errors import one_line
 
 _FIRST_ROOM = 512
+_Outcome: TypeAlias = popbench.Answer | popbench.Submitted
 
 
 class Session:
@@ -25,9 +26,7 @@ class Session:
         self._changed = threading.Condition()
         self._room = _FIRST_ROOM
         self._shares: dict[int, int] = {}
-        self._answers: queue.SimpleQueue[tuple[popbench.Answer, bytes | None] | BaseException | None] = (
-            queue.SimpleQueue()
-        )
+        self._answers: queue.SimpleQueue[tuple[_Outcome, bytes | None] | BaseException | None] = queue.SimpleQueue()
 
     def allow(self, worker: int, count: int) -> None:
         """Set how many unanswered items may be taken in for a worker; 0 when the worker is gone."""
@@ -44,8 +43,8 @@ class Session:
             self._room -= 1
             return not self.stopped
 
-    def answer(self, answer: popbench.Answer, video: bytes | None = None) -> None:
-        """Queue an answer."""
+    def answer(self, answer: _Outcome, video: bytes | None = None) -> None:
+        """Queue an answer, or what was submitted."""
         self._answers.put((answer, video))
 
     def end(self, error: str | BaseException | None, trace: str = "") -> None:
@@ -63,10 +62,10 @@ class Session:
             self.stopped = True
             self._changed.notify_all()
 
-    def next(self, timeout: float) -> tuple[popbench.Answer, bytes | None] | None:
-        """Return the next answer, None at the end; raises the error that ended the call, or queue.Empty.
+    def next(self, timeout: float) -> tuple[_Outcome, bytes | None] | None:
+        """Return the next answer, or what was submitted, None at the end.
 
-        `timeout` is in seconds.
+        Raises the error that ended the call, or queue.Empty after `timeout` seconds.
         """
         outcome = self._answers.get(timeout=timeout)
         if isinstance(outcome, BaseException):
@@ -103,8 +102,8 @@ class FarSession:
             if count:
                 self.allow(worker, count)
 
-    def answer(self, answer: popbench.Answer, video: bytes | None = None) -> None:
-        """Pass on an answer."""
+    def answer(self, answer: _Outcome, video: bytes | None = None) -> None:
+        """Pass on an answer, or what was submitted."""
         self._send("answer", answer, video)
 
     def end(self, error: str | None) -> None:
@@ -119,7 +118,7 @@ class RemoteError(Exception):
         return "\n" + "".join(str(part) for part in self.args)
 
 
-def store_clip(answer: popbench.Answer, video: bytes | None, workspace: Path) -> popbench.Answer:
+def store_clip(answer: _Outcome, video: bytes | None, workspace: Path) -> _Outcome:
     """Write the file of a clip, whole or not at all; return other answers unchanged. Raises RunError on a full disk."""
     if video is None or not isinstance(answer, popbench.Clip):
         return answer

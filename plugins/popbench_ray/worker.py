@@ -71,10 +71,11 @@ class Settings:
 class Result:
     """The outcome of an item: an answer, with the bytes of a clip's file; or an exception, which ends the worker.
 
+    What was submitted of an item is an outcome before its answer, for which `rest` is to be called.
     `eager`: the component would have taken more items at once. `differs`: its fingerprint is not the driver's.
     """
 
-    answer: popbench.Answer | None = None
+    answer: popbench.Answer | popbench.Submitted | None = None
     video: bytes | None = None
     eager: bool = False
     raised: str | None = None
@@ -153,6 +154,8 @@ class Worker:
     def __init__(self) -> None:
         self._feed = Feed()
         self._futures: dict[str, asyncio.Future[Result]] = {}
+        self._early: dict[str, deque[Result]] = {}
+        """Outcomes that came after something was submitted, and before `rest` was called."""
         self._outcome: Result | None = None
         self._settings: Settings | None = None
         self._owned_folder: WorkerFolder | None = None
@@ -210,10 +213,20 @@ class Worker:
             if self._outcome is not None:  # it ended meanwhile: this item would never be answered
                 return self._outcome
             request = replace(request, path=path)
-        future: asyncio.Future[Result] = self._loop.create_future()
-        self._futures[request.id] = future
+        future = self._future(request.id)
         self._feed.put(request)
         return await future
+
+    async def rest(self, item: str) -> Result:
+        """Return the next outcome of an item of which something was submitted."""
+        if early := self._early.get(item):
+            return early.popleft()
+        return self._outcome or await self._future(item)
+
+    def _future(self, item: str) -> asyncio.Future[Result]:
+        self._early.pop(item, None)
+        self._futures[item] = self._loop.create_future()
+        return self._futures[item]
 
     async def alive(self) -> None:
         """Do nothing: an answer shows that the connection works."""
@@ -243,7 +256,8 @@ class Worker:
                 with closing(answers(component, self._feed, self._folder, self._label)) as source:
                     for answer in source:
                         is_clip = isinstance(answer, Rendered)
-                        self._feed.answered(answer.clip.id if isinstance(answer, Rendered) else answer.id)
+                        if not isinstance(answer, popbench.Submitted):
+                            self._feed.answered(answer.clip.id if isinstance(answer, Rendered) else answer.id)
                         if isinstance(answer, Rendered):
                             self._encoding.acquire()  # at most two clips' frames are in memory
                             answer = answer.copied()
@@ -282,8 +296,11 @@ class Worker:
         assert self._component is not None
         return one_line(error).removeprefix(f"{self._component.kind} {self._label}").lstrip(": ")
 
-    def _hand_over(self, answer: popbench.Answer) -> None:
-        """Resolve an item with its answer and, for a clip, the bytes of its file."""
+    def _hand_over(self, answer: popbench.Answer | popbench.Submitted) -> None:
+        """Resolve an item with its answer and, for a clip, the bytes of its file; or with what was submitted of it."""
+        if isinstance(answer, popbench.Submitted):
+            self._loop.call_soon_threadsafe(self._resolve, answer.id, Result(answer))
+            return
         given = self._folder / f"{answer.id}.mp4"
         video = None
         if isinstance(answer, popbench.Clip) and answer.path is not None:
@@ -295,7 +312,9 @@ class Worker:
 
     def _resolve(self, item: str, result: Result) -> None:
         future = self._futures.pop(item, None)
-        if future is not None and not future.done():
+        if future is None:
+            self._early.setdefault(item, deque()).append(result)
+        elif not future.done():
             future.set_result(result)
 
     def _give_up(self) -> None:

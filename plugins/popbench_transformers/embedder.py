@@ -16,6 +16,7 @@ import popbench
 from popbench.local import GIB, Weights, device_problem, gpu_count, is_out_of_memory, quiet, release_memory
 from popbench.specs import make_label
 from popbench_transformers.embedder_files import embedder_weights, prompt_name, tells_queries
+from popbench_transformers.presets import EMBEDDERS_ARE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +36,7 @@ class SentenceTransformersOptions(popbench.Options):
 
 
 class SentenceTransformersEmbedder(popbench.Embedder):
-    """Embeds texts with a sentence-transformers model.
+    """Any sentence-transformers model: model=ID or FOLDER.
 
     Texts of a corpus are encoded as the library's `encode_document` does, and prompts as `encode_query` does: with the
     model's own instructions, if it has any; also those under names such as `search_query`, which the library passes
@@ -46,6 +47,11 @@ class SentenceTransformersEmbedder(popbench.Embedder):
 
     Options: ClassVar[type[popbench.Options]] = SentenceTransformersOptions
     version = "1"
+
+    @classmethod
+    def describe(cls, preset: Mapping[str, popbench.JSON]) -> str:
+        """Return what the embedder of a preset is."""
+        return EMBEDDERS_ARE.get(str(preset.get("model")), super().describe(preset))
 
     def __init__(self, options: popbench.Options | None = None) -> None:
         super().__init__(options)

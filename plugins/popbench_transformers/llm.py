@@ -16,7 +16,7 @@ from popbench_transformers import gguf_files
 from popbench_transformers.chats import closes_thoughts
 from popbench_transformers.checks import problems
 from popbench_transformers.files import LAYOUT
-from popbench_transformers.memory import estimate
+from popbench_transformers.memory import estimate, memory_of
 from popbench_transformers.options import TransformersOptions
 from popbench_transformers.presets import preset_of
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class TransformersLLM(popbench.LLM):
-    """Runs an open-weight language model on this machine.
+    """Any open-weight model, on this machine: model=ID.
 
     Rows of a batch are sampled each from its own seed; the paper's peak memory and seconds per query (arXiv
     2502.12945, Table 10) are recorded with every answer.
@@ -37,6 +37,16 @@ class TransformersLLM(popbench.LLM):
 
     Options: ClassVar[type[popbench.Options]] = TransformersOptions
     version = "1"
+
+    @classmethod
+    def describe(cls, preset: Mapping[str, popbench.JSON]) -> str:
+        """Return which model a preset runs, and what it takes."""
+        model = preset_of(str(preset.get("model")))
+        if model is None:
+            return super().describe(preset)
+        options = TransformersOptions.model_validate(preset)
+        size = memory_of(options, {}, model.parameters, "bfloat16") / GIB
+        return f"{model.what} here, in 4 bits; {size:.0f} GiB GPU"
 
     def __init__(self, options: popbench.Options | None = None) -> None:
         super().__init__(options)
@@ -195,7 +205,7 @@ class TransformersLLM(popbench.LLM):
             )
         budget = min(room, self.options.max_new_tokens)
         row = Row(chat, prompt.tokens, budget, thinking=prompt.thinking)
-        if self.options.structured:
+        if self.options.structured and chat.schema:  # without one, any text may be answered
             try:
                 row.guided_by(lambda: loaded.grammars.guide(chat.schema, chat.reasons, prompt, budget))
             except ValueError as error:

@@ -34,7 +34,18 @@ def estimate(options: TransformersOptions, weights: Weights, quantization: str |
         parameters, own = preset.parameters, "bfloat16"
     else:
         return None
-    dtype = own if options.dtype == "auto" else options.dtype
+    return memory_of(options, config, parameters, own, quantization)
+
+
+def memory_of(
+    options: TransformersOptions,
+    config: dict[str, Any],
+    parameters: float,
+    stored: str,
+    quantization: str | None = None,
+) -> float:
+    """Estimate the bytes that a running model of so many weights takes; `stored` is the type they are stored in."""
+    dtype = stored if options.dtype == "auto" else options.dtype
     plain = _BYTES.get(dtype, 2)
     quantization = quantization or options.quantization
     if quantization == "none":

@@ -20,6 +20,7 @@ PAPER: Mapping[str, Any] = {
 class Preset:
     """A model of the paper. `parameters` estimates memory before files are downloaded; boards show `note`."""
 
+    what: str
     options: Mapping[str, Any]
     parameters: float
     note: str
@@ -32,12 +33,14 @@ class Preset:
 
 PRESETS: Mapping[str, Preset] = {
     "llama-3.3-70b": Preset(
+        "Llama 3.3 70B",
         {"model": "meta-llama/Llama-3.3-70B-Instruct", **PAPER},
         70.6e9,
         "Built with Llama. Llama 3.3 is licensed under the Llama 3.3 Community License, Copyright © Meta Platforms, "
         "Inc. All Rights Reserved.",
     ),
     "qwen-2.5-72b": Preset(
+        "Qwen 2.5 72B",
         {"model": "Qwen/Qwen2.5-72B-Instruct", **PAPER},
         72.7e9,
         "Qwen2.5-72B-Instruct is used under the Qwen License Agreement.",
@@ -55,3 +58,9 @@ EMBEDDERS: Mapping[str, str] = {
     "all-MiniLM-L6-v2": "sentence-transformers/all-MiniLM-L6-v2",
 }
 """The hub ids of text embedders by name: the paper's, and a smaller one of the same family. Both are Apache-2.0."""
+
+EMBEDDERS_ARE: Mapping[str, str] = {
+    "sentence-transformers/all-MiniLM-L12-v2": "The paper's: 33M weights, 384 numbers a text; no GPU.",
+    "sentence-transformers/all-MiniLM-L6-v2": "Smaller: 23M weights, 384 numbers a text; no GPU.",
+}
+"""What these are, by hub id."""

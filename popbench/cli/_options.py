@@ -57,7 +57,10 @@ def options_table(item: Registration) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(f"{item.kind} {item.name}: {item.summary}"), title_justify="left")
+    title = f"{item.kind} {item.name}: {item.summary}"
+    if item.docstring not in ("", item.summary):
+        title += f"\n{item.docstring}"
+    table = Table(title=Text(title), title_justify="left")
     for column in ("option", "type", "default", "what it is"):
         table.add_column(column, overflow="fold", no_wrap=column == "option")
     for option in options_of(item):

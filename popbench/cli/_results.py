@@ -76,7 +76,7 @@ def _show(run: Run) -> None:
         for line in (*unusable_lines(run.unusable, REASONS), *run.remarks):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
     for line in sentences(run.costs):
-        console.print(f"Drafts by {line}", markup=False, highlight=False, soft_wrap=True)
+        console.print(line[0].upper() + line[1:], markup=False, highlight=False, soft_wrap=True)
     seconds = gpu_seconds(run.path)
     took = f"; {hours(seconds)} GPU-hours" if seconds else ""
     line = f"{counted(run.n, 'sample')} in {run.path}: {', '.join(_files(run))}{took}"

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import click
 
 SPEC = "NAME[,KEY=VALUE]..."
+
+
+def _finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):  # click's range accepts nan
+        raise click.BadParameter(f"{value} is no number of USD.", context, parameter)
+    return value
 
 
 @click.command("eval")
@@ -71,6 +78,20 @@ SPEC = "NAME[,KEY=VALUE]..."
     help="Requests at once, for models that take several.",
 )
 @click.option("--stop-after", type=click.Choice(["write", "render"]), help="Stop after this stage.")
+@click.option(
+    "--max-cost",
+    type=click.FloatRange(min=0),
+    callback=_finite,
+    metavar="USD",
+    help="Ask no more when all calls so far and those under way would cost more.",
+)
+@click.option(
+    "--reuse",
+    type=click.Path(path_type=str),
+    metavar="RUN",
+    multiple=True,
+    help="Take what this run needs from another run's directory, where the same was asked there; repeat for several.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option(
     "--config",
@@ -110,7 +131,9 @@ def command(config: Path | None, dry_run: bool, as_json: bool, **given: Any) -> 
     show(run, as_json=as_json)
     if not run.n:
         tell(f"popbench: shard {plan.config.shard} is empty: there are fewer prompts than shards", err=True)
-    if not run.complete:
+    if run.over_budget:
+        tell(f"popbench: {run.over_budget}", err=True)
+    elif not run.complete:
         lack = f"{run.errors} of {counted(run.n, 'sample')} {'has' if run.errors == 1 else 'have'} no result"
         what = lack if run.errors else "; ".join(run.problems)
         tell(f"popbench: {what}; the same command tries them again: {again()}", err=True)

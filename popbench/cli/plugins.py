@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,14 @@ import click
 from popbench.progress.console import make_console, tell
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.text import Text
 
     from popbench.records import JSON
     from popbench.registry import Registration
+
+
+_LEAST = 20
+"""Characters of what a component is that are shown on the narrowest terminal."""
 
 
 @click.command("plugins")
@@ -25,8 +30,8 @@ def command(name: str | None, as_json: bool) -> int:
     """List what is installed: models, generators, predictors, and what is broken.
 
     Components of other distributions than popbench have theirs in brackets. With the NAME of a component, list its
-    options. Exit status 1 where a plugin is broken or two of them claim one
-    name.
+    options; --json has the lines that do not fit here whole. Exit status 1 where a plugin is broken or two of them
+    claim one name.
 
     \b
     Examples:
@@ -58,7 +63,8 @@ def command(name: str | None, as_json: bool) -> int:
     for number, (kind, items) in enumerate(groupby(registry, key=lambda item: item.kind)):
         if number:
             console.print()
-        console.print(_listing(kind, list(items)))
+        for line in _listing(kind, list(items), console.width):
+            console.print(line, soft_wrap=True)
     for plugin in broken:
         tell(f"popbench: plugin {plugin.name} of {plugin.distribution} is broken: {plugin.error}", err=True)
     for line in (*unusable, *conflicts):
@@ -66,24 +72,26 @@ def command(name: str | None, as_json: bool) -> int:
     return status
 
 
-def _listing(kind: str, items: list[Registration]) -> Table:
-    """Return the components of a kind, each with what it is."""
-    from rich.table import Table
+def _listing(kind: str, items: list[Registration], width: int) -> Iterator[Text]:
+    """Yield the components of a kind, one line each, cut where the terminal ends."""
+    from rich.cells import cell_len, set_cell_size
     from rich.text import Text
 
     alike = Counter(item.target for item in items)
-    table = Table(title=kind, title_justify="left", title_style="bold", box=None, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    name_width = max(len(item.name) for item in items)
+    yield Text(kind, "bold")
     for item in items:
-        told = [item.summary]
-        if item.preset and alike[item.target] > 1:  # one class, so the preset tells them apart
+        told, after = item.summary, ""
+        if item.preset and alike[item.target] > 1 and told == item.docstring:  # only the preset tells them apart
             first, *more = [f"{key}={value}" for key, value in item.preset.items()]
-            told.append(f"({first} and {len(more)} more)" if more else f"({first})")
+            after = f" ({first} and {len(more)} more)" if more else f" ({first})"
         if item.plugin.distribution != "popbench":
-            told.append(f"[{item.plugin.distribution} {item.plugin.version}]")
-        table.add_row(Text(item.name), Text(" ".join(told)))
-    return table
+            after += f" [{item.plugin.distribution} {item.plugin.version}]"
+        line = Text(f" {item.name:{name_width}}  ")
+        room = max(width - line.cell_len - len(after), _LEAST)
+        line.append(told if cell_len(told) <= room else f"{set_cell_size(told, room - 1).rstrip(' .,;:')}…")
+        line.append(after)
+        yield line
 
 
 def _as_json(item: Registration) -> dict[str, JSON]:

@@ -185,6 +185,7 @@ def _stages(status: Status) -> Iterator[Row]:
             left=stage.seconds_left,
             gpu_seconds=stage.gpu_seconds,
             usd=stage.usd,
+            unpriced=stage.unpriced,
             invalid=stage.invalid,
         )
 

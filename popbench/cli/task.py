@@ -69,7 +69,9 @@ def show(task: str, prompt: str | None, mode: str, corpus: str | None, embedder:
         raise unknown(f"prompt of task {task}", prompt, by_id)
     task_mode, chosen = by_id[prompt] if prompt is not None else next(iter(by_id.values()))
     write = tell if sys.stdout.isatty() else click.echo  # a file gets the messages unchanged
-    write(f"# {chosen.task}/{chosen.id}, category {chosen.category}, mode {task_mode.mode.label}\n")
+    turns = task_mode.mode.writer.turns
+    first = f", the first of about {turns} calls" if turns > 1 else ""
+    write(f"# {chosen.task}/{chosen.id}, category {chosen.category}, mode {task_mode.mode.label}{first}\n")
     for message in plan.shown(task_mode, chosen).messages:
         write(f"## {message['role']}\n\n{message['content']}\n")
     return 0

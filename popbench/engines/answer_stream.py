@@ -11,6 +11,7 @@ import math
 import numbers
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from popbench.records import (
     Submitted,
     VideoRequest,
     checked_parts,
+    wrong_job,
 )
 from popbench.video import VideoError, check_frames, check_mp4, is_black, write_mp4
 
@@ -40,8 +42,6 @@ BLACK = "every frame of the clip is black"
 
 _REASON = 60
 """The most characters of the reason of a failure, of which boards count each."""
-_JOB_BYTES = 2**16
-"""The largest job: what a run has in flight is read whole."""
 _WRONG = (ValueError, TypeError, AttributeError, VideoError)
 """Errors of checking and encoding that are the fault of one answer."""
 
@@ -88,7 +88,7 @@ def answers(
 
     What is `Submitted` is passed on and is no answer: that of the same item is still to come. An answer that is wrong
     in itself becomes a Failure of its item. Raises ComponentError if the component raises, ends early, or answers an id
-    twice or one that it was not asked.
+    twice or one that it was not asked. An error of the component's own says which it is of.
     """
     who = f"{component.kind} {label or type(component).__name__}"
     maker = str(component.fingerprint().get("name", type(component).__name__))
@@ -122,7 +122,9 @@ def answers(
             seconds = max(0.0, time.perf_counter() - started - waited)
             id_ = _checked_id(answer, asked, answered, who)
             if isinstance(answer, Submitted):
-                yield _checked_job(answer, who)
+                if (wrong := wrong_job(answer.job)) is not None:  # it could not be found again after a kill
+                    raise ComponentError(f"{who}: the job of item {id_} {one_line(wrong)}")
+                yield answer
                 continue
             answered.add(id_)
             checked = [_checked(answer, seconds, asked.pop(id_), component, workspace, who, maker)]
@@ -131,8 +133,12 @@ def answers(
             started, waited = time.perf_counter(), 0.0
         if next(feed, None) is not None:
             raise ComponentError(f"{who} ended before it was asked everything ({_unanswered(asked)})")
-    except (ComponentError, RunError, GeneratorExit, KeyboardInterrupt):
+    except (RunError, GeneratorExit, KeyboardInterrupt):
         raise
+    except ComponentError as error:
+        if str(error).startswith(who):
+            raise
+        raise ComponentError(f"{who}: {error}") from error.__cause__  # its author need not say whose it is
     except BaseException as error:  # also SystemExit: no plugin ends the host
         if input_error:
             raise input_error[0] from None
@@ -183,19 +189,6 @@ def _checked_id(answer: Any, asked: dict[str, Request], answered: set[str], who:
     return id_
 
 
-def _checked_job(submitted: Submitted, who: str) -> Submitted:
-    """Return a job as its JSON reads. Raises ComponentError: it could not be found again after a kill."""
-    try:
-        text = json.dumps(submitted.job, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ComponentError(f"{who}: the job of item {submitted.id} is no JSON: {one_line(str(error))}") from None
-    if submitted.job is None or len(text) > _JOB_BYTES:
-        seen = "None" if submitted.job is None else f"{len(text):,} bytes of JSON"
-        expected = f"expected JSON of at most {_JOB_BYTES:,} bytes, such as the id that the provider gave"
-        raise ComponentError(f"{who}: the job of item {submitted.id} is {seen}: {expected}")
-    return replace(submitted, job=json.loads(text))
-
-
 def _checked(
     answer: Any, seconds: float, request: Request, component: Component, workspace: Path, who: str, maker: str
 ) -> Answer | Rendered:
@@ -224,7 +217,10 @@ def _checked(
 
 
 def _failed(answer: Any, who: str, error: BaseException, *, keeps_job: bool = False) -> Failure:
-    return Failure(answer.id, f"{who}: {one_line(str(error) or repr(error))}", keeps_job=keeps_job)
+    usage = None
+    with suppress(AttributeError, ValueError):  # what is wrong may have been paid for
+        usage = _checked_usage(answer.usage)
+    return Failure(answer.id, f"{who}: {one_line(str(error) or repr(error))}", usage=usage, keeps_job=keeps_job)
 
 
 def _checked_costs(answer: Any) -> Any:
@@ -315,4 +311,4 @@ def _rendered(clip: Clip, request: VideoRequest, workspace: Path, who: str, make
 
 
 def _black(clip: Clip) -> Failure:
-    return Failure(clip.id, BLACK, True, clip.seconds, clip.peak_memory_mb, clip.notes)
+    return Failure(clip.id, BLACK, True, clip.seconds, clip.peak_memory_mb, clip.notes, usage=clip.usage)

@@ -15,29 +15,50 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, aclosing, closing, suppress
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from popbench.engines.retry import Attempts, Retry, take_body
 from popbench.errors import ComponentError
 from popbench.records import Answer, Failure, Request, Submitted
 
 R = TypeVar("R", bound=Request)
-A = TypeVar("A", bound=Answer | Submitted)
-_Yields: TypeAlias = Awaitable[A | Failure] | Iterator[A | Failure] | AsyncIterator[A | Failure]
-_Work: TypeAlias = Callable[[R], A | Failure | _Yields[A]]
+A = TypeVar("A", bound=Answer)
+S = TypeVar("S", bound=Answer | Submitted)
 
 _END_SECONDS = 2.0
 """Seconds for calls to be cancelled and connections to close. What lasts longer does not keep the process alive."""
 
 
+@overload
 def concurrently(
     requests: Iterable[R],
-    work: _Work[R, A],
+    work: Callable[[R], A | Failure | Awaitable[A | Failure]],
     *,
     limit: int,
     retry: Retry | None = None,
     per_minute: float | None = None,
-) -> Iterator[A | Failure]:
+) -> Iterator[A | Failure]: ...
+
+
+@overload
+def concurrently(
+    requests: Iterable[R],
+    work: Callable[[R], Iterator[S] | AsyncIterator[S]],
+    *,
+    limit: int,
+    retry: Retry | None = None,
+    per_minute: float | None = None,
+) -> Iterator[S]: ...
+
+
+def concurrently(
+    requests: Iterable[R],
+    work: Callable[[R], Any],
+    *,
+    limit: int,
+    retry: Retry | None = None,
+    per_minute: float | None = None,
+) -> Iterator[Any]:
     """Yield `work(request)` for every request, as they finish, with at most `limit` of them unfinished or not stored.
 
     `work` is a coroutine function or a plain function, or a generator of either kind: it yields `Submitted` as often as
@@ -65,7 +86,7 @@ def concurrently(
         raise ValueError(f"limit is {limit}, expected at least 1")
     if not isinstance(retry, Retry | None):
         raise TypeError(f"retry is {retry!r}, expected popbench.Retry(...) or None")
-    calls: _Calls[R, A] = _Calls(requests, work, limit, Attempts(retry, per_minute))
+    calls: _Calls[R] = _Calls(requests, work, limit, Attempts(retry, per_minute))
     try:
         yield from calls.answers()
     finally:
@@ -79,13 +100,13 @@ class _Pulled:
     count: int
 
 
-class _Calls(Generic[R, A]):
+class _Calls(Generic[R]):
     """The calls of one `concurrently`: the threads, and the queue of what is finished."""
 
     def __init__(
         self,
         requests: Iterable[R],
-        work: _Work[R, A],
+        work: Callable[[R], Any],
         limit: int,
         attempts: Attempts,
     ) -> None:
@@ -95,14 +116,14 @@ class _Calls(Generic[R, A]):
         self._is_async = any(map(inspect.iscoroutinefunction, called)) or any(map(inspect.isasyncgenfunction, called))
         self._attempts = attempts
         self._slots = threading.Semaphore(limit)
-        self._finished: queue.SimpleQueue[A | Failure | Submitted | _Pulled | BaseException] = queue.SimpleQueue()
+        self._finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._stopping = self._ended = False
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._entered, self._left = asyncio.Event(), asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="popbench-calls", daemon=True)
 
-    def answers(self) -> Iterator[A | Failure]:
+    def answers(self) -> Iterator[Any]:
         """Start the threads and yield answers; raises what ended the calls."""
         on_stop = getattr(self._requests, "on_stop", None)
         if on_stop is not None:  # popbench's own iterables of requests tell when the component is to end
@@ -115,13 +136,22 @@ class _Calls(Generic[R, A]):
                 case _Pulled(count):
                     pulled = count
                 case BaseException() as error:
+                    yield from self._paid()
                     raise error
                 case Submitted() as submitted:
-                    yield submitted  # type: ignore[misc]  # `work` yields it, so that A has it
+                    yield submitted
                 case answer:
                     given += 1
                     yield answer
                     self._slots.release()  # only now is the answer stored
+
+    def _paid(self) -> Iterator[Any]:
+        """Yield what is finished or submitted already: it was paid for, whatever ends the other calls."""
+        with suppress(queue.Empty):
+            while True:
+                ready = self._finished.get_nowait()
+                if isinstance(ready, Answer | Submitted):
+                    yield ready
 
     def stop(self) -> None:
         """Cancel what is at work, and close the client."""
@@ -184,9 +214,9 @@ class _Calls(Generic[R, A]):
 
     async def _answer(self, request: R) -> None:
         await self._entered.wait()
-        call = _Call(request, self._work, lambda job: self._finished.put(job), is_async=self._is_async)
+        call = _Call(request, self._work, self._finished.put, is_async=self._is_async)
         try:
-            self._finished.put(await self._attempts.run(request, call.attempt))
+            self._finished.put(await self._attempts.run(request, call))
         except Exception as error:
             self._finished.put(error)
         except asyncio.CancelledError:
@@ -195,13 +225,16 @@ class _Calls(Generic[R, A]):
             raise
 
 
-class _Call(Generic[R, A]):
+class _Call(Generic[R]):
     """The attempts of one request. Once a job was submitted, the next attempt is to ask about it."""
 
-    def __init__(self, request: R, work: _Work[R, A], submit: Callable[[Submitted], None], *, is_async: bool) -> None:
+    def __init__(
+        self, request: R, work: Callable[[R], Any], submit: Callable[[Submitted], None], *, is_async: bool
+    ) -> None:
         self._request = request
         self._work, self._is_async = work, is_async
         self._submit = submit
+        self.has_job = request.job is not None
 
     async def attempt(self) -> Any:
         """Return the answer that `work` comes to."""
@@ -234,7 +267,7 @@ class _Call(Generic[R, A]):
 
     def _is_submitted(self, step: Any) -> bool:
         if isinstance(step, Submitted):
-            self._request = replace(self._request, job=step.job)
+            self._request, self.has_job = replace(self._request, job=step.job), True
             self._submit(step)
         return isinstance(step, Submitted)
 

@@ -25,7 +25,7 @@ class LocalOptions(Options):
 
 
 class LocalEngine(Engine):
-    """Runs components in this process, at the same time if they use different resources.
+    """Runs components in this process, side by side where they can.
 
     Components that work elsewhere (`needs().remote`) may always run. Of those that compute here, one with GPUs and one
     without may run side by side, but not two with GPUs: components choose their devices, and would choose the same one.

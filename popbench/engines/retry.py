@@ -8,9 +8,9 @@ import json
 import re
 import time
 import urllib.error
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from popbench.engines import pacing
 from popbench.errors import ComponentError, one_line
@@ -93,6 +93,19 @@ def _is(error: Exception, kinds: Kinds) -> bool:
     return kinds(error)
 
 
+_WELL = 60.0
+"""Seconds of asking about a job after which a failure is the first one again: a job may take hours."""
+
+
+class Call(Protocol):
+    """A call that can be tried again. `has_job`: what it asks for is at work already, and is only waited for."""
+
+    has_job: bool
+
+    async def attempt(self) -> Any:
+        """Return the answer."""
+
+
 class Attempts:
     """Makes attempts of calls by a policy; what one call learns about the server holds for all of them."""
 
@@ -102,15 +115,18 @@ class Attempts:
         self._brake = pacing.Brake()
         self._lost = 0
 
-    async def run(self, request: Request, call: Callable[[], Awaitable[Any]]) -> Any:
+    async def run(self, request: Request, call: Call) -> Any:
         """Return what `call` returns, or a Failure of `request`; raises ComponentError if no call can succeed."""
-        attempts, first = 0, None
+        attempts, first = 0, 0.0
         while True:
             await self._turn()
-            first = first or time.monotonic()
+            started = time.monotonic()
+            first = first or started
             try:
-                answer = await call()
+                answer = await call.attempt()
             except Exception as error:
+                if call.has_job and time.monotonic() - started > _WELL:
+                    attempts, first = 0, time.monotonic()
                 attempts += 1
                 pause = self._judge(error, attempts, time.monotonic() - first)
                 if isinstance(pause, str):

@@ -6,14 +6,18 @@ import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from popbench.errors import RunError, UsageError, one_line
 from popbench.evaluation.finish import finish
 from popbench.interfaces import Component, Engine
+from popbench.pipeline.budget import Budget
 from popbench.pipeline.human_baseline import Match, find_matches
 from popbench.pipeline.ledger_view import LedgerView
+from popbench.pipeline.other_runs import OtherRuns
 from popbench.pipeline.pipeline import Pipeline
+from popbench.pipeline.take_over import take_over
 from popbench.planning.config import resolve_config
 from popbench.planning.plan import Plan
 from popbench.planning.resolve import make_plan
@@ -23,20 +27,22 @@ from popbench.runs.directory import RunDirectory, check_free, check_shard, run_p
 from popbench.runs.heartbeat import Heartbeat
 from popbench.runs.preflight import ComponentWork, count_work, missing
 from popbench.runs.run import Run
-from popbench.runs.run_json import FILE, describe
+from popbench.runs.run_json import FILE, describe, read_reused, with_reused
+from popbench.runs.submitted import submitted
 from popbench.runs.upgrades import upgrades
 from popbench.specs import parse_spec
+from popbench.text import counted, dollars
 
 Given = str | Component | type[Component]
 Specs = Given | Sequence[Given] | None
-"""Components: specs, or instances and classes of one's own, which run on the local engine."""
+"""Components: specs, or instances and classes of one's own. Of all but modes, these run on the local engine only."""
 
 
 def evaluate(
     *,
     llm: Specs = None,
     gen: Specs = None,
-    mode: str | Sequence[str] | None = None,
+    mode: Specs = None,
     task: str | Sequence[str] | None = None,
     predictor: Specs = None,
     corpus: Given | None = None,
@@ -51,6 +57,8 @@ def evaluate(
     engine: str | None = None,
     concurrency: int | None = None,
     stop_after: str | None = None,
+    max_cost: float | None = None,
+    reuse: str | Path | Sequence[str | Path] | None = None,
     config: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Run:
@@ -59,7 +67,8 @@ def evaluate(
     The arguments are the options of `popbench eval`; specs are strings like `"pe,k=50"`, and for components also
     classes and instances, such as `[Shout(Shout.Options(marks=2)), "verbatim"]`, on the local engine. An option that
     is not given is taken from `config`, then from popbench.toml, then from the defaults. Finished work in the run
-    directory is never repeated. Samples in error do not raise: see `Run.complete`.
+    directory is never repeated, nor is what the runs in the directories `reuse` have. Samples in error do not raise:
+    see `Run.complete`.
 
     Example:
         Ten prompts, with two modes::
@@ -71,11 +80,13 @@ def evaluate(
         RunError: the run could not go on (for instance a full disk); what was finished is kept.
     """
     given = {
-        "llm": _specs("llm", llm), "gen": _specs("generator", gen), "mode": mode, "task": task,
+        "llm": _specs("llm", llm), "gen": _specs("generator", gen), "mode": _specs("mode", mode),
+        "task": task,
         "predictor": _specs("predictor", predictor), "corpus": _specs("corpus", corpus),
         "embedder": _specs("embedder", embedder), "baseline": baseline, "allow_leakage": allow_leakage,
         "limit": limit, "shard": shard, "repeats": repeats, "seed": seed, "out": None if out is None else str(out),
-        "engine": engine, "concurrency": concurrency, "stop_after": stop_after,
+        "engine": engine, "concurrency": concurrency, "stop_after": stop_after, "max_cost": max_cost,
+        "reuse": reuse,
     }  # fmt: skip
     resolved = resolve_config(given, None if config is None else Path(config))
     if any(map(_is_python, (llm, gen, predictor))) and parse_spec(resolved.engine)[0] != "local":
@@ -102,19 +113,30 @@ def execute(plan: Plan, progress: Progress) -> Run:
     path = run_path(plan)
     check_free(path)  # before its ledger is read, which may be on another machine's disk
     check_shard(path, plan.config.shard)
-    work = count_work(plan, path, tell=progress.notice)
-    for line in upgrades(plan, path):
-        progress.notice(line)
     engine: Engine = plan.engine.component
-    with closing(plan), closing(engine):  # an engine may have connected to other machines for its checks
+    with (
+        closing(plan),
+        closing(engine),  # an engine may have connected to other machines for its checks
+        closing(OtherRuns(plan.config.reuse, path, progress.notice)) as others,
+    ):
+        if others.runs:
+            with RunDirectory(path, plan, progress.notice) as directory:
+                take_over(plan, LedgerView(directory.ledger, directory.videos), others)
+            for line in others.told():
+                progress.notice(line)
+        work = count_work(plan, path, tell=progress.notice)
+        for line in upgrades(plan, path):
+            progress.notice(line)
         if lacks := missing(plan, work):
             raise UsageError("\n".join(lacks))
         started = time.time()
         matches = _look_up(plan, work, progress)
         with RunDirectory(path, plan, progress.notice) as directory, Heartbeat(directory, started):
-            directory.write_json(FILE, describe(plan, started))
+            reused = read_reused(path)
+            directory.write_json(FILE, with_reused(describe(plan, started), reused, others.taken))
             view = LedgerView(directory.ledger, directory.videos)
-            pipeline = Pipeline(plan, directory.ledger, engine, view, progress)
+            budget = None if plan.config.max_cost is None else Budget(plan.config.max_cost, plan, directory.ledger)
+            pipeline = Pipeline(plan, directory.ledger, engine, view, progress, others=others, budget=budget)
             engine.start(directory.videos)
             if (notice := _demonstration(plan)) is not None:
                 progress.notice(notice)
@@ -124,16 +146,31 @@ def execute(plan: Plan, progress: Progress) -> Run:
                 raise RunError(f"{path}: {one_line(str(error))}") from error
             finally:
                 engine.close()
+                if (notice := submitted(plan, directory.ledger)) is not None:
+                    progress.notice(notice)
+                for line in others.told(plan.config.seed):
+                    progress.notice(line)
                 progress.close()
             worked = time.time()
             done = pipeline.dispatcher
             run = finish(plan, directory, view, done.errors, done.ended, logged=done.logged)
+            if budget is not None and budget.reached:
+                run = replace(run, over_budget=_over(budget, run))
             timings = {
                 "seconds": round(worked - started, 3),
                 "statistics_seconds": round(time.time() - worked, 3),
             }
-            directory.write_json(FILE, describe(plan, started, timings))
+            directory.write_json(FILE, with_reused(describe(plan, started, timings), reused, others.taken))
             return run
+
+
+def _over(budget: Budget, run: Run) -> str:
+    """Return what a budget left undone, in one line."""
+    left = f"{counted(run.errors, 'item')} {'is' if run.errors == 1 else 'are'} left"
+    return (
+        f"stopped by --max-cost: {dollars(budget.spent)} of {dollars(budget.limit)} are spent, {left}; "
+        "give a higher --max-cost to go on"
+    )
 
 
 def _look_up(plan: Plan, work: Sequence[ComponentWork], progress: Progress) -> Mapping[str, Match]:

@@ -13,9 +13,10 @@ from popbench.pipeline.items import ResultErrors
 from popbench.pipeline.ledger_view import LedgerView
 from popbench.pipeline.stages import UNUSABLE
 from popbench.planning.plan import Plan
+from popbench.planning.systems import Part
 from popbench.records import JSON, Sample
 from popbench.runs.collect import collect
-from popbench.runs.costs import Totals
+from popbench.runs.costs import CallTotals, Kind, Totals, add_failed
 from popbench.runs.directory import RunDirectory
 from popbench.runs.run import Run
 from popbench.runs.run_json import describe
@@ -86,14 +87,19 @@ def finish(
     """Write samples, statistics and the board from what the ledger holds now; return the run with its `problems`."""
     counts = SampleCounts([llm.label for llm in plan.llms if llm.cost({"input": 1, "output": 1}) is not None])
     scores = None if plan.config.stop_after else RunScores(describe(plan, 0), str(directory.path))
+    calls = CallTotals()
     file = directory.path / "samples.jsonl"
     try:
-        write_jsonl(counts.through(collect(plan, view, errors), scores), file)
+        write_jsonl(counts.through(collect(plan, view, errors, calls), scores), file)
     except OSError as error:
         raise RunError(f"{file} cannot be written: {error.strerror}") from error
+    costs = [*counts.totals.rows(), *calls.rows()]
+    kinds: list[tuple[Kind, list[Part]]]
+    kinds = [("llm", plan.llms), ("generator", plan.generators), ("predictor", plan.predictors)]
+    add_failed(costs, ((kind, part) for kind, parts in kinds for part in parts), directory.ledger.failed())
     removed: tuple[str, ...] = ()
     if scores is not None:
-        _write_board(directory, counts, scores, plan.config.as_json())
+        _write_board(directory, counts, scores, costs, plan.config.as_json())
     else:
         removed = directory.remove(*BOARD)
     return Run(
@@ -103,7 +109,7 @@ def finish(
         counts.errors,
         counts.invalid,
         problems=tuple(problems),
-        costs=tuple(counts.totals.rows()),
+        costs=tuple(costs),
         removed=removed,
         logged=logged,
         reasons=tuple(counts.reasons.most_common()),
@@ -112,7 +118,13 @@ def finish(
     )
 
 
-def _write_board(directory: RunDirectory, counts: SampleCounts, scores: RunScores, config: Mapping[str, JSON]) -> None:
+def _write_board(
+    directory: RunDirectory,
+    counts: SampleCounts,
+    scores: RunScores,
+    costs: Sequence[Mapping[str, JSON]],
+    config: Mapping[str, JSON],
+) -> None:
     """Write results.json and leaderboard.md. A run without a complete prompt has no board, nor has an empty shard."""
     from popbench.leaderboard.audit_file import keep_audit
     from popbench.leaderboard.results import compute
@@ -135,6 +147,6 @@ def _write_board(directory: RunDirectory, counts: SampleCounts, scores: RunScore
         )
         if missing:
             results["incomplete"] += f" Without any result, and left out: {', '.join(missing)}."
-    results["costs"] = counts.totals.rows()
+    results["costs"] = costs
     keep_audit(results, SamplesFile(directory.path / "samples.jsonl"), directory.path)
     write_board(directory, results, config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from popbench.errors import UsageError
@@ -26,13 +27,14 @@ def load(path: str | Path) -> Run:
             counts.add(sample)
     elif run_json["finished"]:
         raise UsageError(f"{folder}: samples.jsonl is missing: give the run's command again, which writes it")
-    return Run(
-        folder,
-        run_json["demo"],
-        counts.n,
-        counts.errors,
-        counts.invalid,
-        costs=tuple(counts.totals.rows()),
+    run = Run(folder, run_json["demo"])
+    others = [row for row in (run.results or {}).get("costs") or [] if "llm" not in row]
+    return replace(
+        run,
+        n=counts.n,
+        errors=counts.errors,
+        invalid=counts.invalid,
+        costs=(*counts.totals.rows(), *others),
         reasons=tuple(counts.reasons.most_common()),
         remarks=tuple(counts.answers.remarks()),
         unusable=counts.answers.unusable(),

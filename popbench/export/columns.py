@@ -19,6 +19,8 @@ from popbench.scores.run_scores import row_of
 from popbench.scores.scores import check_row
 
 Columns = dict[str, type | GenericAlias]
+"""Types by name."""
+
 COLUMNS: Columns = {
     # What boards are made of.
     "system": str, "task": str, "prompt_id": str, "repeat": int, "category": str, "status": str, "popularity": float,
@@ -42,6 +44,10 @@ COLUMNS: Columns = {
 
 PART = "part_"
 """Before the name of a part, in the name of its column."""
+COSTS: Columns = {"cost_generate": float, "cost_predict": float}
+"""Columns of runs in which the cost of clips or scores is told of."""
+_COSTS_TOLD = b'"costs":{'
+"""This is in no text of a line of samples.jsonl, where quotes are escaped."""
 
 _IDS = ("system", "task", "prompt_id", "category")
 _STAGES = ("llm", "generate", "predict")
@@ -53,7 +59,7 @@ ExportRow = dict[str, JSON]
 class Exported:
     """The run.json and the samples of a finished run, for an export.
 
-    `columns` are those of `COLUMNS`, and what only some runs have: `scale`, and a column for each part of scores.
+    `columns` are those of `COLUMNS`, and what only some runs have: `scale`, costs, and parts of scores.
     """
 
     def __init__(self, path: Path) -> None:
@@ -63,7 +69,7 @@ class Exported:
         self.columns = dict(COLUMNS)
         if self.run_json.get("scales"):
             self.columns["scale"] = str
-        self.columns |= dict.fromkeys((f"{PART}{name}" for name in part_names(path / "samples.jsonl")), float)
+        self.columns |= _later_columns(path / "samples.jsonl")
         self._samples_seen: set[int] = set()
         self._systems: NameCodes[str] = NameCodes()
         self._prompts: NameCodes[tuple[str, str]] = NameCodes()
@@ -107,7 +113,7 @@ class Exported:
         score = row_of(sample, predictor, scale)
         usage, match = sample.usage or {}, sample.match or {}
         row: ExportRow = {
-            **{name: getattr(sample, name, None) for name in COLUMNS},
+            **{name: getattr(sample, name, None) for name in self.columns},
             "status": score.status,
             "popularity": score.popularity,
             "predictor": run_json["predictors"][predictor],
@@ -128,6 +134,7 @@ class Exported:
             **{f"peak_memory_mb_{stage}": sample.peak_memory_mb.get(stage) for stage in _STAGES},
             "input_tokens": usage.get("input"),
             "output_tokens": usage.get("output"),
+            **{f"cost_{stage}": sample.costs.get(stage) for stage in ("generate", "predict")},
             **{f"match_{name}": match.get(name) for name in ("id", "similarity", "popularity")},
         }
         parts = (sample.parts or {}).get(predictor) or {}
@@ -135,19 +142,21 @@ class Exported:
         return {name: _value(name, row[name], kind) for name, kind in self.columns.items()}
 
 
-def part_names(samples: Path) -> list[str]:
-    """Return the names of all parts of scores in a samples.jsonl, sorted.
+def _later_columns(samples: Path) -> Columns:
+    """Return the columns of a samples.jsonl that only some runs have: costs of clips and scores, and parts, sorted.
 
     Lines without parts are not parsed, since an export reads a file of gigabytes a second time for this.
     """
     names: set[str] = set()
+    costs = False
     with suppress(OSError), samples.open("rb") as file:  # what is wrong with the file is told by its reader
         for line in file:
+            costs = costs or _COSTS_TOLD in line
             if b'"parts":{' in line:
                 with suppress(ValueError, AttributeError):
                     for parts in json.loads(line)["parts"].values():
                         names.update(map(whole, parts))
-    return sorted(names)
+    return (COSTS if costs else {}) | dict.fromkeys((f"{PART}{name}" for name in sorted(names)), float)
 
 
 def _value(name: str, value: Any, kind: type | GenericAlias) -> JSON:

@@ -9,7 +9,7 @@ from popbench.leaderboard.audit_text import section
 from popbench.leaderboard.markdown import markdown
 from popbench.leaderboard.markup import escaped
 from popbench.records import JSON
-from popbench.runs.costs import sentences
+from popbench.runs.costs import named, sentences
 from popbench.runs.directory import HeldDirectory
 from popbench.text import counted
 
@@ -24,6 +24,12 @@ def write_board(directory: HeldDirectory, results: Mapping[str, Any], config: Ma
 def render(results: Mapping[str, Any], config: Mapping[str, JSON]) -> str:
     """Return leaderboard.md."""
     lines = [f"seed {config['seed']}, {counted(config['repeats'], 'repeat')} per prompt"]
-    costs = [{**row, "llm": escaped(row["llm"])} for row in results["costs"]]  # labels are the user's text
-    lines += [f"drafts by {line}" for line in sentences(costs)]
+    lines += sentences(map(_escaped, results["costs"]))
     return markdown(results, "popbench leaderboard", lines, section(results))
+
+
+def _escaped(row: Mapping[str, JSON]) -> Mapping[str, JSON]:
+    """Return a row of costs with its texts escaped: labels are the user's, what calls took has a plugin's names."""
+    kind, label = named(row)
+    usage = {escaped(name.replace("_", " ")): number for name, number in row["usage"].items()}
+    return {**row, kind: escaped(label), "usage": usage}

@@ -3,7 +3,8 @@
 Tables in SQLite (WAL, synchronous=NORMAL: a committed row survives a kill of the process, and the file survives a
 crash of the machine). `calls` holds every finished call under a key made of everything that determines its result, and
 nothing else. `done` holds, for each settled stage of a sample, the key of its call and the time, so that a resume finds
-finished work without rendering a template. Errors are not stored: a resume tries them again.
+finished work without rendering a template. Errors are not stored: a resume tries them again. `failed` holds what they
+took all the same of what has a price, and what answers took that were asked for anew.
 
 `jobs` holds, for calls that the world has accepted and not finished, under which job it works on them, and how often
 they were tried: a row is made when a job is accepted, has no job once that is over, and goes with the finished call.
@@ -14,11 +15,12 @@ Sums over calls and results are kept beside them: see `popbench.ledger.sums`.
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -211,6 +213,8 @@ class Ledger:
         def write() -> None:
             with whole(self._db):
                 if finished is not None:
+                    if finished[1] == "render":  # its file was gone: what it took was paid for all the same
+                        self._db.execute(_PAID_BEFORE, finished[:1])
                     self._db.execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?)", finished)
                     self._db.execute("DELETE FROM jobs WHERE key = ?", finished[:1])
                 self._db.executemany("INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
@@ -245,6 +249,19 @@ class Ledger:
 
     def _change(self, query: str, values: tuple[Any, ...]) -> None:
         self._db.execute(query, values)
+
+    def pay(self, key: str, part: str, usage: Mapping[str, float]) -> None:
+        """Add what a failed call took to what the component with the digest `part` took before.
+
+        Raises RunError if the disk refuses.
+        """
+        rows = [(key, kind, part, number) for kind, number in usage.items()]
+
+        def write() -> None:
+            with whole(self._db):
+                self._db.executemany(f"INSERT INTO failed VALUES (?, ?, ?, ?) {_ADDED_UP}", rows)
+
+        self._write(write)
 
     def _write(self, work: Callable[[], None]) -> None:
         """Do a transaction, waiting for other processes that hold the file; raises RunError if that fails."""
@@ -377,11 +394,29 @@ class Ledger:
             raise self.damaged("its sums are no numbers")
         return rows
 
-    def used(self) -> list[tuple[str, str, int]]:
-        """Add up the tokens of calls: (digest of the component, empty if unknown, kind of token, number)."""
+    def used(self) -> list[tuple[str, str, float]]:
+        """Add up what calls took, failed ones too: (digest of the component, empty if unknown, kind, number)."""
         with self._reading() as db:
             query = "SELECT * FROM used" if has_table(db, "used") else sum_tokens(with_null_column("calls"))
-            return db.execute(query).fetchall()
+            if has_table(db, "failed"):
+                query = f"SELECT * FROM ({query}) UNION ALL SELECT part, kind, number FROM failed"
+            rows = db.execute(query).fetchall()
+        return self._added_up(rows)
+
+    def failed(self) -> list[tuple[str, str, float]]:
+        """Add up what failed calls took: (digest of the component, kind, number)."""
+        with self._reading() as db:
+            rows = db.execute("SELECT part, kind, number FROM failed").fetchall() if has_table(db, "failed") else []
+        return self._added_up(rows)
+
+    def _added_up(self, rows: Iterable[tuple[Any, ...]]) -> list[tuple[str, str, float]]:
+        sums: dict[tuple[str, str], float] = {}
+        for part, kind, number in rows:
+            if not isinstance(number, int | float) or not math.isfinite(number):
+                raise self.damaged("its sums are no numbers")
+            whole_number = int(number) if number == number // 1 else number  # a REAL column has no integers
+            sums[part, kind] = sums.get((part, kind), 0) + whole_number
+        return [(part, kind, sums[part, kind]) for part, kind in sorted(sums)]
 
     def clips(self) -> Iterator[Call]:
         """Yield the calls that rendered a clip, ordered by key, holding a thousand at a time."""
@@ -419,6 +454,11 @@ class Ledger:
             except sqlite3.Error as error:
                 raise RunError(f"{path}: cannot be taken over into {self._path} ({one_line(str(error))})") from error
 
+    def copy(self, path: Path) -> None:
+        """Write a copy to a new file, also while another process writes this one; raises RunError if that fails."""
+        with self._reading() as db, closing(sqlite3.connect(path)) as copy:
+            db.backup(copy)
+
     def about(self, name: str, value: str | None = None) -> str | None:
         """Return the ledger's property `name`, None if it is not set; `value` is stored first if it is not set."""
         if value is not None:
@@ -430,6 +470,14 @@ class Ledger:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+_ADDED_UP = "ON CONFLICT DO UPDATE SET number = number + excluded.number"
+_PAID_BEFORE = (
+    "INSERT INTO failed SELECT c.key, u.key, c.part, u.value FROM calls c, json_each(c.payload, '$.usage') u"
+    f" WHERE c.key = ? AND u.value > 0 {_ADDED_UP}"
+)
+"""Adds to `failed` what the call took that is about to be replaced."""
 
 
 def _columns(stage_key: StageKey) -> tuple[str, str, str, str]:

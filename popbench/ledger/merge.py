@@ -8,6 +8,7 @@ _TABLES = {
     "calls": ("key", "stage, status, payload"),
     "done": ("system, task, mode, stage, prompt, repeat", "key, status, value"),
     "jobs": ("key", "part, tries, job"),
+    "failed": ("key, kind", "number"),
 }
 """Per table: the columns of its key, and those in which two ledgers may differ."""
 
@@ -41,6 +42,8 @@ def _merge_table(db: sqlite3.Connection, table: str, key: str, value: str) -> No
     ours, theirs = (
         [str(row[1]) for row in db.execute(f"PRAGMA {schema}.table_info({table})")] for schema in ("main", "other")
     )
+    if not theirs:  # the table is younger than the other ledger
+        return
     columns = ", ".join(column for column in ours if column in theirs)
     # Rows that differ are deleted, then inserted: equal rows and their sums stay untouched. An upsert would read the
     # table that it writes, for which SQLite first copies all rows.

@@ -7,6 +7,8 @@ right whoever writes the rows.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 TICK = 10
 """Seconds: the resolution of times in `tally`."""
 
@@ -47,6 +49,15 @@ def sum_tokens(calls: str = "calls") -> str:
         f"SELECT ifnull(part, ''), u.key, sum(u.value) FROM {calls}, json_each(payload, '$.usage') AS u"
         " WHERE u.value > 0 GROUP BY 1, 2"
     )
+
+
+def usage_of(kind: str, part: str, used: Iterable[tuple[str, str, float]]) -> dict[str, float]:
+    """Return what a component took in all, of the rows of `Ledger.used`; empty if nothing is known.
+
+    These leave out what sums to 0, and an LLM may state its cost for both kinds of tokens only.
+    """
+    usage = {name: number for of, name, number in used if of == part}
+    return {"input": 0, "output": 0, **usage} if usage and kind == "llm" else usage
 
 
 def _triggers(event: str, row: str, sign: str) -> str:

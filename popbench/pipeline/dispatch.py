@@ -7,7 +7,7 @@ component. So a run that is killed at any moment loses at most the answers that 
 from __future__ import annotations
 
 import traceback
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,13 +20,16 @@ from popbench.files import copy_whole, sha256
 from popbench.interfaces import Engine
 from popbench.keys import clip_name
 from popbench.ledger.ledger import Call, Done, Ledger
+from popbench.pipeline.budget import Budget, Permit
 from popbench.pipeline.items import ResultErrors, SampleKey, WorkItem
 from popbench.pipeline.jobs import Jobs
 from popbench.pipeline.ledger_view import LedgerView
+from popbench.pipeline.other_runs import OtherRuns
 from popbench.pipeline.queues import SharedState, WorkQueue
 from popbench.pipeline.stages import ClipChangedError, Outcome
 from popbench.planning.systems import Part
 from popbench.progress import Progress
+from popbench.prompting.conversations import ModeError
 from popbench.records import JSON, Answer, Clip, Completion, Failure, Request, Score, Submitted, Workers
 from popbench.text import counted
 
@@ -37,10 +40,14 @@ LOG = "errors.log"
 
 @dataclass(slots=True)
 class _Batch:
-    """The items that one call of the engine's `map` is fed with, and the jobs that these have.
+    """The items of a queue that calls of the engine's `map` are fed with, one call after the other.
+
+    `jobs` are those that requests of the call at work have.
 
     `waiting` are those without an answer, by key of their call; `failed` the errors of calls, by key; `again` the items
-    to be asked again; `errors` counts the items that failed with each error.
+    to be asked once more in a later call; `turns` those whose next turn is due; `errors` counts the items that failed
+    with each error. `paused` says that the requests of a call ended before the queue's items did, `spent` that the
+    budget leaves none.
     """
 
     queue: WorkQueue
@@ -48,7 +55,15 @@ class _Batch:
     waiting: dict[str, list[WorkItem]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     again: list[WorkItem] = field(default_factory=list)
+    turns: deque[WorkItem] = field(default_factory=deque)
     errors: Counter[str] = field(default_factory=Counter)
+    paused: bool = False
+    spent: bool = False
+
+    def take_again(self) -> list[WorkItem]:
+        """Return the items to be asked again, which are then no longer kept."""
+        again, self.again = self.again, []
+        return again
 
 
 class Dispatcher:
@@ -60,12 +75,21 @@ class Dispatcher:
     """
 
     def __init__(
-        self, ledger: Ledger, engine: Engine, view: LedgerView, progress: Progress, shared: SharedState
+        self,
+        ledger: Ledger,
+        engine: Engine,
+        view: LedgerView,
+        progress: Progress,
+        shared: SharedState,
+        others: OtherRuns,
+        budget: Budget | None = None,
     ) -> None:
         self._ledger = ledger
+        self._others = others
         self._engine = engine
         self._view = view
         self._progress = progress
+        self._budget = budget
         self._lock, self._stopping = shared.lock, shared.stopping
         self.errors: ResultErrors = shared.errors
         self.ended: list[str] = []
@@ -76,19 +100,31 @@ class Dispatcher:
     def run(self, queue: WorkQueue) -> None:
         """Work a queue off and close its component. Raises RunError if the run cannot go on.
 
-        Items that need the same call share it, and a call that the ledger has is not made.
+        Items that need the same call share it, and a call that the ledger, or a run to be reused, has is not made.
         """
-        items: Iterator[WorkItem] | None = queue.items()
-        while items is not None:
-            items = self._run_batch(_Batch(queue, Jobs(self._ledger, queue.part.digest)), items)
+        batch, budget = _Batch(queue, Jobs(self._ledger, queue.part.digest)), self._budget
+        if budget is not None:
+            with self._lock:
+                budget.begin(queue)
+        ends = (lambda: False) if budget is None else (lambda: budget.ends_waiting(batch.waiting))
+        try:
+            while self._run_batch(batch, chain(batch.take_again(), queue.items(ends))):
+                batch.jobs = Jobs(self._ledger, queue.part.digest)
+        finally:
+            if budget is not None:
+                with self._lock:
+                    budget.over(queue)
         with self._lock:
+            for error, count in batch.errors.items():
+                if count > 1:
+                    self._progress.problem(f"{queue.part.label}: {count} items: {error}")
             for notice in (*queue.stage.notices(), *self._engine.notices()):
                 self._progress.notice(notice)
         self._release(queue.part)
 
-    def _run_batch(self, batch: _Batch, items: Iterator[WorkItem]) -> Iterator[WorkItem] | None:
-        """Ask a component for all items; return those to be asked again, or None if there is nothing more to ask."""
-        queue = batch.queue
+    def _run_batch(self, batch: _Batch, items: Iterator[WorkItem]) -> bool:
+        """Ask a component for all items; return whether there is more to ask."""
+        queue, batch.paused = batch.queue, False
         source = self._requests(batch, items)
         ended: str | None = None
         try:
@@ -102,16 +138,23 @@ class Dispatcher:
                             self._store(batch, answer)
         except ComponentError as error:
             ended = str(error)
-            self._log(error)
-        except UsageError as error:  # a template or a corpus that fails on this prompt
+            self._log(error.__cause__)
+        except UsageError as error:  # a mode, a template or a corpus that fails on this prompt
+            if isinstance(error, ModeError):
+                self._log(error.reason)
             raise RunError(str(error)) from error
+        finally:
+            if self._budget is not None:
+                with self._lock:
+                    self._budget.release(queue.part, batch.waiting.keys())
         with self._lock:
-            for error_text, count in batch.errors.items():
-                if count > 1:
-                    self._progress.problem(f"{queue.part.label}: {count} items: {error_text}")
             if ended is not None and not self._stopping.is_set():  # otherwise the run ended the component
                 self._end(batch, ended)
-        return iter(batch.again) if batch.again and ended is None else None
+            elif batch.spent:
+                self._progress.notice(f"{queue.name}: no further requests, since --max-cost is reached")
+                self.errors.pending.update(dict.fromkeys(queue.sample_sets, "pending: --max-cost is reached"))
+        more = batch.paused or (bool(batch.again or batch.turns) and not queue.stopped)
+        return more and ended is None and not batch.spent
 
     def _end(self, batch: _Batch, ended: str) -> None:
         """Note what a component that ended early has not done: a resume goes on with it."""
@@ -131,17 +174,17 @@ class Dispatcher:
             with self._lock:
                 self._progress.problem(f"{part.resolved.spec.kind} {part.label}: closing failed: {one_line(error)}")
 
-    def _log(self, error: ComponentError) -> None:
+    def _log(self, error: BaseException | None) -> None:
         """Write a plugin's traceback to the log, for its author."""
-        if error.__cause__ is not None:
+        if error is not None:
             with suppress(OSError), (self._view.videos.parent / LOG).open("a", encoding="utf-8") as log:
-                log.write("".join(traceback.format_exception(error.__cause__)) + "\n")
+                log.write("".join(traceback.format_exception(error)) + "\n")
                 self.logged = True
 
     def _requests(self, batch: _Batch, items: Iterator[WorkItem]) -> Iterator[Request]:
         """Make requests when the component pulls them, in its thread, so that a long run holds few of them."""
         queue = batch.queue
-        for item in items:
+        for item in self._due(batch, items):
             try:
                 key, request = queue.stage.ask(item)
             except ClipChangedError as changed:
@@ -161,8 +204,39 @@ class Dispatcher:
                 if (call := self._usable(self._ledger.get(key, queue.stage.name))) is not None:
                     self._commit(batch, call, [item], new=False)
                     continue
+                if (call := self._others.get(key, queue.stage.name, self._view.videos)) is not None:
+                    self._commit(batch, call, [item], new=True)
+                    continue
+                permit: Permit = "ask"
+                if self._budget is not None:
+                    permit = self._budget.admit(queue, key, batch.waiting, submitted=batch.jobs.has(key))
+                if permit == "end":
+                    batch.again.append(item)
+                    batch.paused = not queue.stopped
+                    batch.spent = batch.paused and not batch.waiting
+                    return
                 batch.waiting[key] = [item]
             yield batch.jobs.prepare(request)
+            if permit == "alone":
+                batch.paused = True
+                return
+        with self._lock:
+            batch.paused = not queue.finished
+
+    def _due(self, batch: _Batch, items: Iterator[WorkItem]) -> Iterator[WorkItem]:
+        """Yield items, first those whose next turn is due: drafts are finished before others are begun.
+
+        No turn is waited for: a component may hold back its answers until it has seen the end of its requests. What
+        comes due after the last item is asked in a later call.
+        """
+        while not batch.queue.stopped:
+            with self._lock:
+                item = batch.turns.popleft() if batch.turns else None
+            item = item or next(items, None)
+            if item is not None:
+                yield item
+            elif not batch.turns:
+                return
 
     def _drop_clip(self, batch: _Batch, item: WorkItem, error: ClipChangedError) -> None:
         """Remove a clip that is not the one that was rendered: it then counts as not done."""
@@ -186,6 +260,10 @@ class Dispatcher:
         if queue.grown:
             queue.grown = False
             self._progress.resize(queue.total, queue.name)
+        if queue.gone and not queue.part.resolved.component.repeatable:
+            again = f"{counted(queue.gone, 'result')} of it {'is' if queue.gone == 1 else 'are'} made again"
+            self._progress.notice(f"{queue.part.label}: {again}, and may be other ones: it is not repeatable")
+            queue.gone = 0
 
     def _usable(self, call: Call | None) -> Call | None:
         """Return a call of the ledger; None for a clip whose file is gone."""
@@ -200,6 +278,8 @@ class Dispatcher:
         if isinstance(answer, Failure) and not answer.invalid:
             with self._lock:
                 error, items = batch.jobs.fail(answer), batch.waiting.pop(answer.id)
+                if answer.usage:
+                    self._ledger.pay(answer.id, queue.part.digest, answer.usage)
                 if answer.id in batch.jobs.lost:
                     batch.again += items
                     self._tell(batch, items, f"its job of an earlier run is over, and it is asked anew: {error}")
@@ -218,12 +298,14 @@ class Dispatcher:
         """Report the cost of an answer, and the number of a queue's workers if it has changed."""
         for notice in self._engine.notices():
             self._progress.notice(notice)
-        usd = 0.0
-        if isinstance(answer, Completion) and answer.usage:
-            usd = queue.part.cost(answer.usage) or 0.0
+        usd = queue.part.cost(answer.usage) if answer.usage else None
+        if self._budget is not None:
+            error = isinstance(answer, Failure) and not answer.invalid
+            if (told := self._budget.answered(queue.part, answer.id, usd, error=error)) is not None:
+                self._progress.notice(told)
         gpu_seconds = workers.gpus * (answer.seconds or 0.0)
         if usd or gpu_seconds:
-            self._progress.spend(queue.name, gpu_seconds=gpu_seconds, usd=usd)
+            self._progress.spend(queue.name, gpu_seconds=gpu_seconds, usd=usd or 0.0)
         if self._workers.get(queue.name) != workers.count:
             self._workers[queue.name] = workers.count
             self._progress.workers(workers.count, queue.name)
@@ -251,11 +333,14 @@ class Dispatcher:
         for item in items:
             outcome = queue.stage.settle(item, call)
             if outcome is None:
-                batch.again.append(item)
+                (batch.turns if item.conversation is not None else batch.again).append(item)
             else:
                 settled.append((item, outcome))
         if new or settled:
-            done = [Done(*item.sample_key, call.key, outcome.status, outcome.value) for item, outcome in settled]
+            done = [
+                Done(*item.sample_key, outcome.key or call.key, outcome.status, outcome.value)
+                for item, outcome in settled
+            ]
             self._ledger.commit(call if new else None, done, queue.part.digest)
         for item, outcome in settled:
             queue.settle(item.sample_key)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from popbench.ledger.ledger import StageKey
 from popbench.planning.systems import TaskMethod
-from popbench.records import JSON, Prompt, Reference
+from popbench.prompting.conversations import Conversation
+from popbench.records import JSON, Prompt
 
 
 class SampleKey(NamedTuple):
@@ -23,8 +24,8 @@ class SampleKey(NamedTuple):
 class WorkItem:
     """One sample's share of a stage, with the `inputs` that earlier stages made for it.
 
-    `number` is the sample's number in its sample set. The last fields are for drafts: how often the item was asked
-    already, what that cost, the references shown, and a digest of the last answer.
+    `number` is the sample's number in its sample set. The last fields are for drafts: the number of answers so far,
+    how many of them the turn had, what they cost, a digest of the last one, and the draft in the making.
     """
 
     stage_key: StageKey
@@ -33,10 +34,11 @@ class WorkItem:
     repeat: int
     inputs: Mapping[str, JSON] = field(default_factory=dict)
     number: int = 0
+    answers: int = 0
     attempt: int = 0
     costs: dict[str, JSON] = field(default_factory=dict)
-    references: tuple[Reference, ...] = ()
     answer: str = ""
+    conversation: Conversation | None = None
 
     @property
     def sample_key(self) -> SampleKey:

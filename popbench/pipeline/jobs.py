@@ -25,6 +25,10 @@ class Jobs:
         self.lost: set[str] = set()
         """Keys of requests that came with a job which is over: they are to be asked anew."""
 
+    def has(self, key: str) -> bool:
+        """Return whether a request has a job that is not over."""
+        return key in self._in_flight
+
     def prepare(self, request: R) -> R:
         """Add the job and the key to a request."""
         row = self._rows.get(request.id)

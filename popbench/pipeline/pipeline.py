@@ -7,9 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 
 from popbench.interfaces import Engine
 from popbench.ledger.ledger import STAGES, Ledger, StageKey, StageName
+from popbench.pipeline.budget import Budget
 from popbench.pipeline.dispatch import Dispatcher
 from popbench.pipeline.human_baseline import Match, settle_matches
 from popbench.pipeline.ledger_view import LedgerView
+from popbench.pipeline.other_runs import OtherRuns
 from popbench.pipeline.queues import SharedState, WorkQueue
 from popbench.pipeline.references import ShownReferences
 from popbench.pipeline.scheduler import Scheduler
@@ -26,7 +28,17 @@ _MANY = 100_000
 class Pipeline:
     """Does a plan's work against a ledger. Afterwards, `dispatcher` says what is left undone, and why."""
 
-    def __init__(self, plan: Plan, ledger: Ledger, engine: Engine, view: LedgerView, progress: Progress) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        ledger: Ledger,
+        engine: Engine,
+        view: LedgerView,
+        progress: Progress,
+        *,
+        others: OtherRuns | None = None,
+        budget: Budget | None = None,
+    ) -> None:
         self._plan = plan
         self._ledger = ledger
         self._engine = engine
@@ -34,7 +46,8 @@ class Pipeline:
         self._progress = progress
         self._shared = SharedState()
         self._references = ShownReferences(plan)
-        self.dispatcher = Dispatcher(ledger, engine, view, progress, self._shared)
+        others = others or OtherRuns([], view.videos)
+        self.dispatcher = Dispatcher(ledger, engine, view, progress, self._shared, others, budget)
 
     def run(self, matches: Mapping[str, Match]) -> None:
         """Work off all stages. `matches` are the human videos of prompts; what ends early is left for a resume.

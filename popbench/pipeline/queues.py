@@ -15,7 +15,7 @@ import math
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from popbench.ledger.ledger import STAGES, StageKey
@@ -60,6 +60,8 @@ class WorkQueue:
         self.started = self.over = self.stopped = False
         self.grown = False
         """Whether `total` has grown since progress was last told."""
+        self.gone = 0
+        """How many results that are gone, since their clips are, were found to be made again."""
         self.quiet = False
         self.skipped: dict[StageKey, RowCounts | None] = {}
         self._view, self._errors = view, shared.errors
@@ -122,17 +124,20 @@ class WorkQueue:
             self.done += counts.done
             self.total += len(samples) - counts.lost if waits else counts.done + counts.ready
 
-    def items(self) -> Iterator[WorkItem]:
-        """Yield what is to do, waiting for earlier queues, until they are over or this one is stopped."""
+    def items(self, ends: Callable[[], bool] = lambda: False) -> Iterator[WorkItem]:
+        """Yield what is to do, waiting for earlier queues, until this one is `finished`.
+
+        They also end where it would wait and `ends` says so; then they can be asked for again.
+        """
         while True:
             with self._changed:
                 item = self._next()
                 if item is not None:
                     self._out.add(item.sample_key)
-                elif self.stopped or (self._all_read and all(queue.over for queue in self.before)):
+                elif self.finished or (self._all_read and ends()):
                     return
                 elif self._all_read:
-                    self._changed.wait()
+                    self.wait()
             if item is not None:
                 yield item
             else:
@@ -165,8 +170,18 @@ class WorkQueue:
         self._out.discard(sample_key)
         self.done += 1
 
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing more to do: all was taken up and earlier queues are over, or it was stopped."""
+        nothing = not self._queue and self._all_read and all(queue.over for queue in self.before)
+        return self.stopped or nothing
+
+    def wait(self) -> None:
+        """Wait until something has changed: an item was offered, or `wake` or `stop` called."""
+        self._changed.wait()
+
     def wake(self) -> None:
-        """Let `items` look again: an earlier queue is over."""
+        """Let those who `wait` look again, such as `items` after an earlier queue is over."""
         self._changed.notify_all()
 
     def stop(self) -> None:
@@ -200,6 +215,7 @@ class WorkQueue:
         if first and items.gone:
             self.total += items.gone  # these were counted as done, and are done once more
             self.grown = True
+            self.gone += items.gone
         method = self.sample_sets[key].method
         for number, prompt, repeat, inputs in items.ready:
             sample_key = SampleKey(key, prompt.id, repeat)

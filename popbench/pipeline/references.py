@@ -39,10 +39,10 @@ class ShownReferences:
         self._counts: dict[str, dict[tuple[str, str, str], _Counts]] = {}
         self._noticed: set[str] = set()
 
-    def show(self, mode: TaskMode, prompt: Prompt, llm: Part) -> Shown:
-        """Return what an LLM is shown for a prompt."""
+    def show(self, mode: TaskMode, prompt: Prompt, llm: Part, seed: int) -> Shown:
+        """Begin a draft, with what an LLM is shown for a prompt."""
         with self._lock:
-            shown = self._plan.shown(mode, prompt, llm)
+            shown = self._plan.shown(mode, prompt, llm, seed)
             self._counts.setdefault(llm.label, {})[mode.label, prompt.task, prompt.id] = _Counts.of(shown)
         return shown
 

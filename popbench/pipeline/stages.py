@@ -17,14 +17,14 @@ from popbench.pipeline.items import WorkItem
 from popbench.pipeline.ledger_view import next_inputs
 from popbench.pipeline.references import ShownReferences
 from popbench.planning.systems import Part, TaskMode
-from popbench.prompting.chats import make_chat
+from popbench.prompting.conversations import Conversation
 from popbench.prompting.drafts import read_answer
 from popbench.prompting.originality import closest, describe
-from popbench.records import JSON, Request, VideoRequest
+from popbench.records import JSON, Chat, Completion, Draft, Request, VideoRequest
 from popbench.uses import score_request
 
 ATTEMPTS = 3
-"""How many answers an item gets to have a usable draft: a re-ask has another seed.
+"""How many answers a call gets to have a usable draft: a re-ask has another seed.
 
 An LLM that gives the same answer to another seed (most decode greedily then) is not asked once more.
 """
@@ -42,11 +42,15 @@ class ClipChangedError(Exception):
 
 
 class Outcome(NamedTuple):
-    """What a finished call means for an item: `ok` or `invalid`, the value to store, and inputs for the next stage."""
+    """What a finished call means for an item: `ok` or `invalid`, the value to store, and inputs for the next stage.
+
+    `key` is the key of the call that the value comes from, if it is an earlier one.
+    """
 
     status: str
     value: Mapping[str, JSON]
     inputs: Mapping[str, JSON] = {}
+    key: str = ""
 
 
 class Stage(ABC):
@@ -86,58 +90,70 @@ class WriteStage(Stage):
         self._references = references
 
     def ask(self, item: WorkItem) -> tuple[str, Request]:
-        """Make a chat of the item's prompt, with the references that fit the LLM."""
-        mode, prompt = _mode(item), item.prompt
-        shown = self._references.show(mode, prompt, self.part)
-        item.references = shown.references
-        if not item.attempt:
-            item.costs["notes"] = shown.notes
-        seed = derive_seed(self._seed, prompt.task, prompt.id, item.repeat, "write", item.attempt)
-        chat = make_chat(mode.template, shown.messages, seed, prompt, item.references)
+        """Make the chat of the next call of the item's draft. Raises UsageError if the mode fails on the prompt."""
+        prompt = item.prompt
+        conversation = item.conversation or self._begin(item)
+        turn = conversation.turn
+        assert turn is not None
+        # Draws of the first turn are those of a template mode, and no two calls of an item have the same.
+        seed = self._draw(item, "write", conversation.number * ATTEMPTS + item.attempt)
+        chat = Chat("", turn.messages, seed, turn.schema, prompt.text, conversation.references, turn.reasons)
         key = draft_key(self.part.digest, chat)
         return key, replace(chat, id=key)
 
+    def _begin(self, item: WorkItem) -> Conversation:
+        shown = self._references.show(_mode(item), item.prompt, self.part, self._draw(item, "mode"))
+        item.conversation = shown.conversation
+        if not item.answers:
+            item.costs["notes"] = shown.notes
+        return shown.conversation
+
+    def _draw(self, item: WorkItem, stage: str, number: int = 0) -> int:
+        return derive_seed(self._seed, item.prompt.task, item.prompt.id, item.repeat, stage, number)
+
     def settle(self, item: WorkItem, call: Call) -> Outcome | None:
-        """Read the draft in a completion; without a usable one, the item is asked again, up to `ATTEMPTS` answers."""
+        """Hand an answer to the item's mode; None if the item is to be asked again: its next turn, or this one anew.
+
+        Without a usable draft, a turn that is to bring one is asked again, up to `ATTEMPTS` answers.
+        """
         _add_costs(item, call)
-        references, item.references = item.references, ()
-        value: dict[str, JSON] = {
-            "attempts": item.attempt + 1,
-            "references": [reference.id for reference in references],
-        }
+        item.answers += 1
+        conversation, payload = item.conversation, call.payload
+        assert conversation is not None
+        turn = conversation.turn
+        assert turn is not None
         if call.status == "invalid":
-            _add_unusable(item, call.payload.get("reason") or OTHER)
-            return Outcome("invalid", {**value, **item.costs, "error": call.payload["error"]})
-        payload = call.payload
-        draft, reason = read_answer(
-            payload["text"],
-            payload["reasoning"],
-            item.method.task.file.draft.title_max_chars,
-            _mode(item).examples,
-            cut=bool(payload.get("cut")),
-        )
-        if draft is None:
-            _add_unusable(item, reason)
-            answer, before = digest(payload["text"], payload["reasoning"]), item.answer
-            item.attempt, item.answer = item.attempt + 1, answer
-            if item.attempt < ATTEMPTS and answer != before:
-                return None
-            greedy = item.attempt < ATTEMPTS
-            if greedy:
-                _add_remarks(item, [_GREEDY])
-            return Outcome("invalid", {**value, **item.costs, "error": _unusable(item, greedy=greedy)})
-        value |= item.costs
-        near = closest(draft.title, draft.video_prompt, references)
-        if near is not None:
-            value |= {"originality": round(1 - near.similarity, 6)}
-            value["notes"] += [note for note in (describe(near),) if note]
-        value |= {
-            "title": draft.title,
-            "video_prompt": draft.video_prompt,
-            "reasoning": draft.reasoning,
-            "breaches": list(draft.breaches),
-        }
-        return Outcome("ok", value, next_inputs(value))
+            _add_unusable(item, payload.get("reason") or OTHER)
+            return _invalid(item, conversation, payload["error"])
+        answer: Completion | Draft | None = _completion(call)
+        if turn.draft:
+            answer, reason = read_answer(
+                payload["text"],
+                payload["reasoning"],
+                item.method.task.file.draft.title_max_chars,
+                _mode(item).examples,
+                cut=bool(payload.get("cut")),
+            )
+            if answer is None:
+                _add_unusable(item, reason)
+                if self._again(item, call):
+                    return None
+                if turn.required:
+                    return _invalid(item, conversation, _unusable(item))
+        conversation.answer(answer, call.key)
+        item.attempt, item.answer = 0, ""
+        return _ended(item, conversation) if conversation.over else None
+
+    def _again(self, item: WorkItem, call: Call) -> bool:
+        """Count an answer without a usable draft; return whether the same is asked with another seed."""
+        answer, before = digest(call.payload["text"], call.payload["reasoning"]), item.answer
+        item.attempt, item.answer = item.attempt + 1, answer
+        if item.attempt < ATTEMPTS and answer == before:
+            _add_remarks(item, [_GREEDY])
+            return False
+        if item.attempt < ATTEMPTS and not (item.conversation and item.conversation.number):
+            item.conversation = None  # it is begun again, and takes no memory until then
+        return item.attempt < ATTEMPTS
 
     def notices(self) -> Iterable[str]:
         """Return where prompts were shown fewer references than asked for."""
@@ -195,6 +211,46 @@ def _mode(item: WorkItem) -> TaskMode:
     return item.method
 
 
+def _completion(call: Call) -> Completion:
+    """Return an LLM's answer as a mode sees it: the same whether it was just given, or is stored in the ledger."""
+    payload = call.payload
+    measured = (payload["seconds"], payload["peak_memory_mb"], tuple(payload["notes"] or ()))
+    return Completion(
+        call.key, payload["text"], payload["reasoning"], payload.get("usage"), *measured,
+        tuple(payload.get("remarks") or ()), bool(payload.get("cut")),
+    )  # fmt: skip
+
+
+def _invalid(item: WorkItem, conversation: Conversation, error: str) -> Outcome:
+    conversation.close()
+    return Outcome("invalid", {**_begun(item, conversation), **item.costs, "error": error})
+
+
+def _begun(item: WorkItem, conversation: Conversation) -> dict[str, JSON]:
+    return {"attempts": item.answers, "references": [reference.id for reference in conversation.references]}
+
+
+def _ended(item: WorkItem, conversation: Conversation) -> Outcome:
+    """Return what comes of a mode's end: a draft, or none."""
+    if conversation.fault:
+        _add_unusable(item, conversation.fault)
+    draft = conversation.draft
+    if draft is None:
+        return _invalid(item, conversation, _unusable(item))
+    value = {**_begun(item, conversation), **item.costs}
+    near = closest(draft.title, draft.video_prompt, conversation.references)
+    if near is not None:
+        value |= {"originality": round(1 - near.similarity, 6)}
+        value["notes"] += [note for note in (describe(near),) if note]
+    value |= {
+        "title": draft.title,
+        "video_prompt": draft.video_prompt,
+        "reasoning": draft.reasoning,
+        "breaches": list(draft.breaches),
+    }
+    return Outcome("ok", value, next_inputs(value), conversation.key)
+
+
 def _add_costs(item: WorkItem, call: Call) -> None:
     """Add the cost of one answer to the item's: seconds and tokens are added up, memory counts by its peak."""
     costs, payload = item.costs, call.payload
@@ -202,7 +258,7 @@ def _add_costs(item: WorkItem, call: Call) -> None:
         costs["seconds"] = (costs.get("seconds") or 0.0) + payload["seconds"]
     if payload["peak_memory_mb"] is not None:
         costs["peak_memory_mb"] = max(costs.get("peak_memory_mb") or 0.0, payload["peak_memory_mb"])
-    unknown = costs.pop("uncounted", 0) if "usage" in costs else item.attempt  # of the answers before
+    unknown = costs.pop("uncounted", 0) if "usage" in costs else item.answers  # of those before
     if payload.get("usage"):
         usage = Counter(costs.get("usage") or {})
         usage.update(payload["usage"])
@@ -227,8 +283,9 @@ def _add_unusable(item: WorkItem, reason: str) -> None:
     item.costs["unusable"] = [*item.costs.get("unusable", []), reason]
 
 
-def _unusable(item: WorkItem, *, greedy: bool) -> str:
+def _unusable(item: WorkItem) -> str:
     """Return the error of a sample without a usable draft, with the reasons."""
     reasons: Counter[str] = Counter(item.costs["unusable"])
-    answers = f"{item.attempt} equal answers" if greedy else f"{item.attempt} answers"
-    return f"{UNUSABLE}{answers}: {', '.join(f'{why} ({n})' for why, n in reasons.most_common())}"
+    equal = "equal " * (_GREEDY in item.costs.get("remarks", []))
+    listed = ", ".join(f"{why} ({n})" for why, n in reasons.most_common())
+    return f"{UNUSABLE}{reasons.total()} {equal}answers: {listed}"

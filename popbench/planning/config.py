@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Container, Mapping
@@ -47,6 +48,10 @@ class EvalConfig:
     engine: str = "local"
     concurrency: int | None = None
     stop_after: Literal["write", "render"] | None = None
+    max_cost: float | None = None
+    """USD that the calls of the run's components may cost in all."""
+    reuse: tuple[str, ...] = ()
+    """Run directories whose calls are taken. Not recorded: what was taken of them is in the run then."""
 
     @property
     def share(self) -> tuple[int, int] | None:
@@ -57,12 +62,15 @@ class EvalConfig:
         return which, number
 
     def as_json(self) -> dict[str, JSON]:
-        """Return the fields as JSON values."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        """Return the fields as JSON values, but for `reuse`; those that earlier releases lack only if they are set."""
+        values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        del values["reuse"]
+        return {key: value for key, value in values.items() if value is not None or key not in _LATER}
 
 
 BASELINES = ("human",)
-_NONE = frozenset({"baseline"})
+_LATER = ("max_cost",)
+_NONE = frozenset({"baseline", "reuse"})
 """Settings that may be an empty list, as in run.json."""
 _MANY = frozenset(item.name for item in fields(EvalConfig) if str(item.type).startswith("tuple"))
 _WHOLE: Mapping[str, int] = {"limit": 1, "repeats": 1, "seed": 0, "concurrency": 1}
@@ -97,12 +105,17 @@ def _is_demo(corpus: str) -> bool:
 
 def _checked(name: str, value: Any) -> Any:
     if name in _MANY:
-        specs = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else ()
+        specs = (value,) if isinstance(value, str | Path) else tuple(value) if isinstance(value, list | tuple) else ()
+        if name == "reuse":
+            specs = tuple(str(spec) if isinstance(spec, Path) else spec for spec in specs)
         value = specs[0] if len(specs) == 1 else value
         if not (specs or (value == [] and name in _NONE)) or not all(
             isinstance(spec, str) and spec.strip() for spec in specs
         ):
-            raise UsageError(f"{name}: expected NAME[,key=value]... or a list of such, not {value!r}")
+            what = "the directory of a run" if name == "reuse" else "NAME[,key=value]..."
+            raise UsageError(f"{name}: expected {what} or a list of such, not {value!r}")
+        for spec in specs if name == "reuse" else ():
+            refuse_url("reuse", spec)
         for spec in specs if name == "baseline" else ():
             if spec not in BASELINES:
                 raise unknown("baseline", spec, BASELINES)
@@ -116,6 +129,10 @@ def _checked(name: str, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise UsageError(f"{name}: expected a whole number of at least {least}, not {value!r}")
         return value
+    if name == "max_cost":
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise UsageError(f"max_cost: expected USD as a number of at least 0, not {value!r}")
+        return float(value)
     if name == "stop_after" and value not in ("write", "render"):
         raise unknown("stage for stop_after", str(value), ["write", "render"])
     if name == "shard":

@@ -14,7 +14,7 @@ from popbench.planning.config import EvalConfig
 from popbench.planning.human import methods
 from popbench.planning.systems import Part, SampleSet, System, TaskMethod, TaskMode, made_by
 from popbench.prompting.chats import Shown, show
-from popbench.prompting.modes import Mode
+from popbench.prompting.mode_specs import SelectedMode
 from popbench.records import JSON, Message, Prompt, Reference
 from popbench.registry import Resolved
 from popbench.retrieval import Retriever
@@ -29,13 +29,15 @@ class Plan:
     tasks: list[Task]
     prompts: Mapping[str, Sequence[Prompt]]
     llms: list[Part]
-    modes: list[Mode]
+    modes: list[SelectedMode]
     generators: list[Part]
     predictors: list[Part]
     corpus: Part | None
     embedder: Part | None
     engine: Resolved
     task_modes: Mapping[tuple[str, str], TaskMode] = field(default_factory=dict)
+    writers: list[Part] = field(default_factory=list)
+    """The modes that plugins register."""
     human: Part | None = None
     """The human baseline, if it was asked for."""
     leaks: Mapping[str, str] = field(default_factory=dict)
@@ -56,7 +58,7 @@ class Plan:
     @property
     def parts(self) -> Iterator[Part]:
         """Every component that a system or a score depends on."""
-        yield from (*self.llms, *self.generators, *self.predictors)
+        yield from (*self.llms, *self.writers, *self.generators, *self.predictors)
         yield from (part for part in (self.human, self.corpus, self.embedder) if part is not None)
 
     @property
@@ -150,7 +152,7 @@ class Plan:
     @property
     def uses_references(self) -> bool:
         """Whether any mode of the run shows references."""
-        return any(task_mode.template.uses_references for task_mode in self.task_modes.values())
+        return any(task_mode.uses_references for task_mode in self.task_modes.values())
 
     def close(self) -> None:
         """Close the components made for the plan; the engine closes those that work."""
@@ -163,31 +165,37 @@ class Plan:
         """Notes for boards about components, and about what stands behind labels that were given, by label."""
         noted: dict[str, list[str]] = {}
         named = [(part.label, part.resolved.automatic_label) for part in self.parts]
-        for label, automatic in dict.fromkeys([*named, *((mode.label, mode.automatic_label) for mode in self.modes)]):
+        named += [(mode.label, mode.automatic_label) for mode in self.modes]
+        for label, automatic in dict.fromkeys(named):
             if automatic not in ("", label):
                 noted.setdefault(label, []).append(f"a label given by hand, for {automatic}")
         for part in self.parts:
             if part.resolved.component.note:
                 noted.setdefault(part.label, []).append(part.resolved.component.note)
+            if not part.resolved.component.repeatable:
+                noted.setdefault(part.label, []).append("not repeatable: asked again, it may answer otherwise")
         for label, why in self.leaks.items():
             noted.setdefault(label, []).append(f"the predictor {why}")
         return {label: "; ".join(notes) for label, notes in noted.items()}
 
-    def shown(self, task_mode: TaskMode, prompt: Prompt, llm: Part | None = None) -> Shown:
-        """Return what an LLM is shown for a prompt in a mode; without an LLM, all references count as fitting."""
-        references, options = None, task_mode.mode.retrieval
-        if task_mode.template.uses_references and options is not None:
-            references = self.retriever.find(prompt.text, options)
+    def shown(self, task_mode: TaskMode, prompt: Prompt, llm: Part | None = None, seed: int = 0) -> Shown:
+        """Begin a draft, with what an LLM is shown first; without an LLM, all references count as fitting.
+
+        `seed` is for what the mode draws by itself. Raises UsageError if the mode or its template fails on the prompt.
+        """
+        found, options = None, task_mode.mode.retrieval
+        if task_mode.uses_references and options is not None:
+            found = self.retriever.find(prompt.text, options)
         fits = _fits_any if llm is None else llm.fits
-        return show(task_mode.template, prompt, task_mode.task.file.draft, references, fits)
+        return show(lambda references: task_mode.begin(prompt, references, seed), found, fits)
 
     def preview(self, task_mode: TaskMode, prompt: Prompt) -> tuple[Message, ...]:
-        """Render the messages for a prompt, with made-up references unless `previews_references`."""
-        if not task_mode.template.uses_references or self.previews_references:
+        """Return the messages of a prompt's first call, with made-up references unless `previews_references`."""
+        if not task_mode.uses_references or self.previews_references:
             return self.shown(task_mode, prompt).messages
         options = task_mode.mode.retrieval
         references = () if options is None else SPECIMENS * math.ceil(options.k / 2)
-        return task_mode.template.render(prompt, task_mode.task.file.draft, references)
+        return task_mode.begin(prompt, references).messages
 
     @property
     def fingerprints(self) -> dict[str, dict[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from popbench.planning.human import human_part
 from popbench.planning.leakage import leaks
 from popbench.planning.plan import SPECIMENS, Plan
 from popbench.planning.systems import Part, TaskMode, as_part
-from popbench.prompting.modes import Mode, read_mode
+from popbench.prompting.mode_specs import SelectedMode, read_mode
 from popbench.prompting.templates import Template
 from popbench.records import JSON
 from popbench.registry import load_registry
@@ -77,14 +77,12 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
         engine=engine,
     )
     modes = plan.modes
-    templates = {(task.name, mode.label): template_of(task.template(mode.name)) for task in tasks for mode in modes}
-    if config.baseline or any(template.uses_references for template in templates.values()):
+    plan.writers = [as_part(mode.registered) for mode in modes if mode.registered is not None]
+    if config.baseline or any(mode.retrieval is not None for mode in modes):
         plan.corpus = as_part(registry.resolve("corpus", config.corpus, runtime))
         plan.embedder = as_part(registry.resolve("embedder", config.embedder, runtime))
     plan.task_modes = {
-        (task.name, mode.label): _task_mode(task, mode, templates[task.name, mode.label], plan.corpus, plan.embedder)
-        for task in tasks
-        for mode in modes
+        (task.name, mode.label): _task_mode(plan, task, mode, template_of) for task in tasks for mode in modes
     }
     if plan.corpus is not None and plan.embedder is not None:
         plan.human = human_part(plan.corpus, plan.embedder) if config.baseline else None
@@ -114,22 +112,31 @@ def _absolute(spec: str) -> str:
     return absolute_paths(spec, str(Path(name).absolute()) if is_task_path(name) and path_exists(name) else name)
 
 
-def _unique_modes(modes: Sequence[Mode]) -> list[Mode]:
-    by_label: dict[str, Mode] = {}
+def _unique_modes(modes: Sequence[SelectedMode]) -> list[SelectedMode]:
+    by_label: dict[str, SelectedMode] = {}
     for mode in modes:
         other = by_label.setdefault(as_seen(mode.label), mode)
-        if (other.name, other.retrieval) != (mode.name, mode.retrieval):
+        if (other.name, other.options) != (mode.name, mode.options):
             raise UsageError(f"two modes are labelled {mode.label!r}: give one another name with label=NAME")
     return list(by_label.values())
 
 
-def _task_mode(task: Task, mode: Mode, template: Template, corpus: Part | None, embedder: Part | None) -> TaskMode:
-    made_of: list[JSON] = [template.fingerprint]
-    if template.uses_references:
+def _task_mode(plan: Plan, task: Task, mode: SelectedMode, template_of: Callable[[Path], Template]) -> TaskMode:
+    template = None if mode.template is None else template_of(task.template(mode.template))
+    made_of: list[JSON] = [None if template is None else template.fingerprint]
+    options = {} if template is None else mode.options_of(template).determining()
+    if options:
+        made_of.append({"options": options})
+    if mode.registered is not None:
+        made_of.insert(0, as_part(mode.registered).digest)
+    task_mode = TaskMode(task, mode.label, "", mode, template, options)
+    if task_mode.uses_references:
         assert mode.retrieval is not None
-        assert corpus is not None
-        assert embedder is not None
-        made_of += [mode.retrieval.determining(), corpus.digest, embedder.digest, RETRIEVAL_VERSION]
-    # A template that cannot be rendered is found now: one prompt is, with specimens as references.
-    messages = template.render(task.prompts[0], task.file.draft, SPECIMENS)
-    return TaskMode(task, mode.label, digest("mode", *made_of), mode, template, template.examples(messages))
+        assert plan.corpus is not None
+        assert plan.embedder is not None
+        made_of += [mode.retrieval.determining(), plan.corpus.digest, plan.embedder.digest, RETRIEVAL_VERSION]
+    # What fails on every prompt is found now: a draft of one is begun, with specimens as references.
+    task_mode.begin(task.prompts[0], SPECIMENS).close()
+    shown = () if template is None else template.render(task.prompts[0], task.file.draft, SPECIMENS, options)
+    examples = () if template is None else template.examples(shown)
+    return replace(task_mode, fingerprint=digest("mode", *made_of), examples=examples)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import get_args
+import math
+import numbers
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, get_args
 
 from popbench.errors import RunError, UsageError, one_line
 from popbench.keys import digest, score_key, used_key
 from popbench.ledger.ledger import STAGES, StageKey, StageName
-from popbench.prompting.drafts import DRAFTS_VERSION
-from popbench.prompting.modes import Mode
+from popbench.modes import Ask
+from popbench.prompting.conversations import Conversation
+from popbench.prompting.drafts import DRAFT_SCHEMA, DRAFTS_VERSION
+from popbench.prompting.mode_specs import SelectedMode
 from popbench.prompting.originality import ORIGINALITY_VERSION
 from popbench.prompting.templates import Template
-from popbench.records import JSON, Draft, Message, Prompt, Scale
+from popbench.records import JSON, Draft, Message, Prompt, Reference, Scale
 from popbench.registry import Resolved
 from popbench.tasks.task import Task
+from popbench.text import counted
 from popbench.uses import DEFAULT_USES, read_uses, used_values
 from popbench.video import ENCODER
 
@@ -25,13 +30,23 @@ EARLIER_HARNESSES: tuple[Mapping[str, int], ...] = ({"drafts": 1, "originality":
 """Those of earlier releases, the latest first: runs that were made with them are looked up and checked with them."""
 
 
-def cost_of(llm: Resolved, usage: Mapping[str, float]) -> float | None:
-    """Return the cost in USD of an LLM's calls; None if it has no prices. Raises RunError if it fails."""
+def cost_of(component: Resolved, usage: Mapping[str, float]) -> float | None:
+    """Return the cost in USD of a component's calls; None if it has no prices. Raises RunError if it fails."""
+    return _usd(component, f"cost of {dict(usage)}", lambda: component.component.cost(usage))
+
+
+def _usd(component: Resolved, what: str, call: Callable[[], Any]) -> float | None:
+    """Return the amount that a component states; raises RunError if it raises, or states anything but an amount."""
+    who = f"{component.spec.kind} {component.spec.label}"
     try:
-        usd: float | None = llm.component.cost(usage)
+        usd = call()
     except Exception as error:  # a plugin's code may raise anything
-        raise RunError(f"llm {llm.spec.label}: cost of {dict(usage)}: {one_line(error)}") from error
-    return usd
+        raise RunError(f"{who}: {what}: {one_line(error)}") from error
+    if usd is None or (type(usd) in (int, float) and 0 <= usd < math.inf):
+        return usd  # type: ignore[no-any-return]
+    if isinstance(usd, numbers.Real) and not isinstance(usd, bool) and 0 <= float(usd) < math.inf:  # of NumPy
+        return float(usd)
+    raise RunError(f"{who}: {what} is {usd!r:.50}, expected USD as a number of at least 0, or None")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +64,27 @@ class Part:
         """Its name on boards."""
         return self.resolved.spec.label
 
+    @property
+    def name(self) -> str:
+        """Its kind and label, for messages."""
+        return f"{self.resolved.spec.kind} {self.label}"
+
+    @property
+    def remote(self) -> bool:
+        """Whether it works elsewhere, so that it may cost money; True if that cannot be told."""
+        try:
+            return bool(self.resolved.component.needs().remote)
+        except Exception:  # a plugin's code may raise anything
+            return True
+
     def cost(self, usage: Mapping[str, float]) -> float | None:
-        """Return the cost in USD of an LLM's call; None if it has no prices. Raises RunError if it fails."""
+        """Return the cost in USD of its calls; None if it has no prices. Raises RunError if it fails."""
         return cost_of(self.resolved, usage)
+
+    def estimate(self, requests: int) -> float | None:
+        """Return what so many requests cost at most, in USD; None if unknown. Raises RunError if it fails."""
+        calls = counted(requests, "request")
+        return _usd(self.resolved, f"estimate of {calls}", lambda: self.resolved.component.estimate(requests))
 
     def used(self, prompt: Prompt, draft: Mapping[str, JSON], video: str) -> dict[str, JSON]:
         """Return what a predictor sees of a sample, by name (see `popbench.uses.used_values`)."""
@@ -76,7 +109,7 @@ class System:
     """What boards rank: an LLM, a mode and a generator."""
 
     llm: Part
-    mode: Mode
+    mode: SelectedMode
     generator: Part
 
     @property
@@ -146,11 +179,30 @@ class SampleSet:
 
 @dataclass(frozen=True)
 class TaskMode(TaskMethod):
-    """One mode on one task: its template, and the example drafts that its messages show."""
+    """One mode on one task: its template, if it has one, and the example drafts that the template's messages show."""
 
-    mode: Mode
-    template: Template
-    examples: tuple[Draft, ...]
+    mode: SelectedMode
+    template: Template | None
+    options: Mapping[str, JSON] = field(default_factory=dict)
+    """The options of the template."""
+    examples: tuple[Draft, ...] = ()
+
+    @property
+    def uses_references(self) -> bool:
+        """Whether drafts on this task are begun with references."""
+        return self.mode.writer.uses_references or (self.template is not None and self.template.uses_references)
+
+    @property
+    def reasons(self) -> bool:
+        """Whether the template asks for reasoning before the draft."""
+        return self.template is not None and self.template.reasons
+
+    def begin(self, prompt: Prompt, references: Sequence[Reference], seed: int = 0) -> Conversation:
+        """Begin a draft; `seed` is for what the mode draws by itself. Raises UsageError if that fails on the prompt."""
+        rules, template = self.task.file.draft, self.template
+        messages = () if template is None else template.render(prompt, rules, references, self.options)
+        ask = Ask(messages, DRAFT_SCHEMA, self.reasons, seed)
+        return Conversation(self.mode.writer, self.label, prompt, references, ask, rules)
 
 
 def as_part(resolved: Resolved) -> Part:

@@ -32,6 +32,7 @@ class Row:
     workers: int = 0
     gpu_seconds: float = 0.0
     usd: float | None = None
+    unpriced: bool = False
     invalid: int = 0
     state: str = ""
 
@@ -42,6 +43,7 @@ def table(rows: Sequence[Row], width: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    priced = any(row.usd for row in rows)
     columns: list[tuple[str, int, Callable[[Row], str]]] = [
         ("done", max((2 * len(str(row.total)) + 1 for row in rows), default=0), lambda row: f"{row.done}/{row.total}"),
         ("invalid", 0, lambda row: str(row.invalid or "")),
@@ -50,7 +52,7 @@ def table(rows: Sequence[Row], width: int) -> Table:
         ("left", 10, _time),
         ("workers", 0, lambda row: str(row.workers) if row.workers > 1 else ""),
         ("GPU-h", 6, lambda row: hours(row.gpu_seconds) if row.gpu_seconds else ""),
-        ("USD", 6, lambda row: dollars(row.usd) if row.usd else ""),
+        ("USD", 6, lambda row: dollars(row.usd) if row.usd else "unknown" if row.unpriced and priced else ""),
         ("state", 0, lambda row: row.state),
     ]
     cells = {name: [show(row) for row in rows] for name, _, show in columns}

@@ -1,34 +1,34 @@
-"""Makes the messages for an LLM from a template, a prompt and as many references as fit the model's context."""
+"""Begins a draft with as many references as fit the model's context."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from popbench.prompting.drafts import DRAFT_SCHEMA
-from popbench.prompting.templates import Template
-from popbench.records import Chat, Message, Prompt, Reference
+from popbench.prompting.conversations import Conversation
+from popbench.records import Message, Reference
 from popbench.retrieval import Found
-from popbench.tasks.schema import DraftRules
-
-
-def make_chat(
-    template: Template, messages: tuple[Message, ...], seed: int, prompt: Prompt, references: Sequence[Reference]
-) -> Chat:
-    """Make the request to an LLM, without an id: that is the call's key, which depends on the rest."""
-    return Chat("", messages, seed, DRAFT_SCHEMA, prompt.text, tuple(references), template.reasons)
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The messages for an LLM, with the references in them; `found` and `wanted` count those before any cut."""
+    """A draft that was begun, with the references in it; `found` and `wanted` count those before any cut."""
 
-    messages: tuple[Message, ...]
-    references: tuple[Reference, ...] = ()
+    conversation: Conversation
     found: int = 0
     wanted: int = 0
     scope: str = ""
     """Where references were searched, to follow `there are no more`."""
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The messages of the first call."""
+        return self.conversation.messages
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """The references that the mode has."""
+        return self.conversation.references
 
     @property
     def short(self) -> str | None:
@@ -51,24 +51,21 @@ class Shown:
 
 
 def show(
-    template: Template,
-    prompt: Prompt,
-    rules: DraftRules,
+    begin: Callable[[Sequence[Reference]], Conversation],
     found: Found | None,
     fits: Callable[[Sequence[Message]], bool],
 ) -> Shown:
-    """Render a template with as many of the nearest references as fit the model's context.
+    """Begin a draft with as many of the nearest references as let its first call fit the model's context.
 
     They are the references of a smaller RAG size, except that `diversity` chose them among as many as the full size
-    allows. If the prompt does not fit even without references, it is rendered with none: the model then fails on it.
+    allows. If the first call does not fit even without references, it has none: the model then fails on it.
     """
     if found is None:
-        return Shown(template.render(prompt, rules, ()))
+        return Shown(begin(()))
     available = len(found.references())
 
     def with_size(k: int) -> Shown:
-        references = found.references(k)
-        return Shown(template.render(prompt, rules, references), references, available, found.wanted, found.scope)
+        return Shown(begin(found.references(k)), available, found.wanted, found.scope)
 
     shown = with_size(found.options.k)
     if not available or fits(shown.messages):

@@ -67,7 +67,7 @@ def read_answer(
                 title=draft.title,
                 video_prompt=draft.video_prompt,
                 reasoning=_joined(reasoning or "", prose),
-                breaches=(*draft.breaches, *_breaches(draft, title_max_chars)),
+                breaches=(*draft.breaches, *breaches_of(draft, title_max_chars)),
             )
         )
     if not faults and not strip_invisible(answer):
@@ -128,7 +128,8 @@ def split_thoughts(text: str) -> tuple[str, str]:
     return "\n\n".join(part.strip() for part in thoughts if part.strip()), "".join(answer)
 
 
-def _breaches(draft: Draft, title_max_chars: int) -> Iterator[str]:
+def breaches_of(draft: Draft, title_max_chars: int) -> Iterator[str]:
+    """Yield the requirements that a draft breaks."""
     title, video_prompt = draft.title, draft.video_prompt
     if len(title) > title_max_chars:
         yield f"title has {len(title)} characters, more than {title_max_chars}"

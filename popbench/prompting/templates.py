@@ -1,17 +1,20 @@
 """Templates: each mode of a task is a Jinja template with the blocks `system` and `user`.
 
 A template gets `prompt`, `category`, `task`, `draft` and, in modes with prompt enhancement, `references`, all as plain
-data. It is rendered in `sandbox`; undefined names are errors.
+data. It may have options, which it states with `{% set default_options = {"tone": "plain"} %}` and gets as `options`.
+It is rendered in `sandbox`; undefined names are errors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import jinja2.meta
+import pydantic
 from jinja2 import nodes
 from jinja2.exceptions import SecurityError
 from jinja2.loaders import split_template_path
@@ -19,13 +22,15 @@ from jinja2.loaders import split_template_path
 from popbench.errors import UsageError, one_line, unknown
 from popbench.files import MAX_CONFIG_BYTES, read_text
 from popbench.keys import digest
+from popbench.options import Options
 from popbench.prompting.drafts import find_drafts
 from popbench.prompting.sandbox import Plain, Sandbox, plain
-from popbench.prompting.sandbox_limits import MAX_FILES, MAX_MESSAGE_CHARS
-from popbench.records import Draft, Message, Prompt, Reference
+from popbench.prompting.sandbox_limits import MAX_FILES, MAX_MESSAGE_CHARS, WEIGHED
+from popbench.records import JSON, Draft, Message, Prompt, Reference
 from popbench.tasks.schema import DraftRules
 
 VARIABLES = ("prompt", "category", "task", "draft", "references")
+_DEFAULTS = "default_options"
 _BLOCKS = ("system", "user")
 _OF_REFERENCES = ("id", "title", "description", "caption", "tag", "popularity", "popular")
 """The fields of a reference that templates get: all but the path of its video on this machine."""
@@ -52,8 +57,9 @@ class Template:
         """Read and compile the template and all files that it uses; raises UsageError if something is missing."""
         path = self.path
         self._sources = self._read(path.name, {})
+        self.options = self._options()
         used: set[str] = set()
-        defined: set[str] = set(VARIABLES)
+        defined: set[str] = {*VARIABLES, *(["options"] if self.options.model_fields else [])}
         blocks: set[str] = set()
         for name, source in self._sources.items():
             self._environment.get_template(name)  # compiled here, so that an error names this file
@@ -106,15 +112,40 @@ class Template:
         except FileNotFoundError:
             raise jinja2.TemplateNotFound(name) from None
 
-    def _setting(self, name: str, *, default: bool) -> bool:
-        """Return the value of a top-level `{% set NAME = true %}` in the template, or in a file that it uses."""
+    def _assigned(self, name: str) -> nodes.Assign | None:
+        """Return the top-level `{% set NAME = ... %}` of the template, or of a file that it uses."""
         for source in self._sources.values():
             for node in self._environment.parse(source).body:
                 if isinstance(node, nodes.Assign) and isinstance(node.target, nodes.Name) and node.target.name == name:
-                    if not isinstance(node.node, nodes.Const) or not isinstance(node.node.value, bool):
-                        raise UsageError(f"{self.path}: line {node.lineno}: {name} is set to true or false")
-                    return node.node.value
-        return default
+                    return node
+        return None
+
+    def _setting(self, name: str, *, default: bool) -> bool:
+        node = self._assigned(name)
+        if node is None:
+            return default
+        if not isinstance(node.node, nodes.Const) or not isinstance(node.node.value, bool):
+            raise UsageError(f"{self.path}: line {node.lineno}: {name} is set to true or false")
+        return node.node.value
+
+    def _options(self) -> type[Options]:
+        """Return the template's options, typed like their defaults."""
+        node = self._assigned(_DEFAULTS)
+        fields: dict[str, Any] = {}
+        for pair in node.node.items if node is not None and isinstance(node.node, nodes.Dict) else ():
+            key, value = _constant(pair.key), _constant(pair.value)
+            if not (isinstance(key, str) and key.isidentifier() and not key.startswith("_")) or value is None:
+                fields.clear()
+                break
+            if key == "label" or hasattr(Options, key):
+                raise UsageError(f"{self.path}: line {pair.lineno}: an option cannot be called {key!r}: rename it")
+            fields[key] = (type(value), value)
+        if node is not None and not fields:
+            raise UsageError(
+                f"{self.path}: line {node.lineno}: {_DEFAULTS} maps names to texts, numbers, true or false, as in "
+                '{"tone": "plain"}'
+            )
+        return pydantic.create_model("TemplateOptions", __base__=Options, **fields)
 
     def _read(self, name: str, seen: dict[str, str]) -> dict[str, str]:
         """Return the sources of the template and of all files that it extends, includes or imports, by name."""
@@ -135,12 +166,24 @@ class Template:
         """The hash of all sources, on which the wording of the messages depends."""
         return digest(sorted(self._sources.items()))
 
-    def render(self, prompt: Prompt, rules: DraftRules, references: Sequence[Reference]) -> tuple[Message, ...]:
-        """Render the messages for a prompt; raises UsageError if the template fails on it."""
+    def render(
+        self,
+        prompt: Prompt,
+        rules: DraftRules,
+        references: Sequence[Reference],
+        options: Mapping[str, JSON] | None = None,
+    ) -> tuple[Message, ...]:
+        """Render the messages for a prompt; raises UsageError if the template fails on it.
+
+        `options` are those of `self.options`, the defaults if there are none.
+        """
         environment = self._environment
         try:
             with environment.limited():
-                context = self._template.new_context(variables(prompt, rules, references))
+                values = variables(prompt, rules, references)
+                if self.options.model_fields:
+                    values["options"] = plain(self.options().model_dump() if options is None else options)
+                context = self._template.new_context(values)
                 if self._has_top:  # statements outside the blocks: `extends`, `import`, `set`, `macro`
                     environment.concat(self._template.root_render_func(context))
                 texts = {name: environment.concat(context.blocks[name][0](context)).strip() for name in _BLOCKS}
@@ -172,6 +215,17 @@ def variables(prompt: Prompt, rules: DraftRules, references: Sequence[Reference]
         "draft": plain(rules.model_dump()),
         "references": tuple(shown),
     }
+
+
+def _constant(node: nodes.Node) -> str | int | float | bool | None:
+    """Return a constant text, number or truth value; None for anything else."""
+    if isinstance(node, nodes.Filter) and node.name == WEIGHED:  # the sandbox puts it around keys
+        return None if node.node is None else _constant(node.node)
+    if isinstance(node, nodes.Neg):
+        number = _constant(node.node)
+        return -number if isinstance(number, int | float) else None
+    value = node.value if isinstance(node, nodes.Const) else None
+    return value if isinstance(value, str | int | float) else None
 
 
 def _message(error: Exception) -> str:

@@ -16,6 +16,7 @@ from popbench.leaderboard.results import compute
 from popbench.publishing.lock import held
 from popbench.records import JSON
 from popbench.report.page import board_page
+from popbench.runs.costs import MADE
 from popbench.scores.board_folder import SUBMISSIONS, Board, broken_rules, read_board
 from popbench.scores.board_rules import PaperRules, read_rules
 from popbench.scores.scores import merge
@@ -79,17 +80,18 @@ def _gpus(machine: Mapping[str, JSON]) -> Iterator[str]:
 
 
 def _costs(submissions: Mapping[str, Submission]) -> list[dict[str, JSON]]:
-    """Add up the costs of submissions, by LLM."""
-    rows: dict[str, dict[str, JSON]] = {}
+    """Add up the costs of submissions, by component: LLMs first, then generators and predictors."""
+    rows: dict[tuple[str, str], dict[str, JSON]] = {}
     for _, submission in sorted(submissions.items()):
         for row in submission.costs:
-            sums = rows.setdefault(row.llm, {"llm": row.llm, "calls": 0, "uncounted": 0, "usage": {}, "cost": None})
+            kind, label = row.of
+            sums = rows.setdefault(row.of, {kind: label, "calls": 0, "uncounted": 0, "usage": {}, "cost": None})
             sums["calls"] += row.calls
             sums["uncounted"] += row.uncounted
             sums["usage"] = dict(Counter(sums["usage"]) + Counter(row.usage))
             if row.cost is not None:
                 sums["cost"] = (sums["cost"] or 0.0) + row.cost
-    return [rows[llm] for llm in sorted(rows)]
+    return [rows[of] for of in sorted(rows, key=lambda of: (list(MADE).index(of[0]), of[1]))]
 
 
 def rebuild(path: Path) -> tuple[dict[str, Any] | None, list[str]]:

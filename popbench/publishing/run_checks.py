@@ -54,6 +54,8 @@ class PublishedRun:
     path: Path
     run_json: RunJson
     samples: Sequence[Sample]
+    whole: bool = True
+    """Whether these are all samples of the run."""
 
     @property
     def systems(self) -> list[str]:
@@ -105,7 +107,7 @@ def chosen(run: PublishedRun, systems: Sequence[str], tasks: Sequence[str]) -> P
         for sample in run.samples
         if (not systems or sample.system in systems) and (not tasks or sample.task in tasks)
     ]
-    return PublishedRun(run.path, run.run_json, kept)
+    return PublishedRun(run.path, run.run_json, kept, run.whole and len(kept) == len(run.samples))
 
 
 def rules_of(run: PublishedRun, title: str, description: str, predictor: str | None) -> Rules:
@@ -285,7 +287,7 @@ def submission_of(run: PublishedRun, rules: Rules) -> Submission:
         notes=_notes(run_json, [name.partition(" ")[2] for name in parts] + list(modes)),
         references=[ReferencesOf(**public(of)) for of in scores.references],
         remarks=public(scores.remarks),
-        costs=[Costs(**{**row, "usage": dict(row["usage"])}) for row in totals(run.samples)],
+        costs=[Costs(**row) for row in (*totals(run.samples), *_other_costs(run, label))],
         versions=run_json["versions"],
         machine=Machine(**public_machine(run_json["machine"])),
         unusable={
@@ -294,6 +296,22 @@ def submission_of(run: PublishedRun, rules: Rules) -> Submission:
         },
         rows=_rows(run.samples, scores),
     )
+
+
+def _other_costs(run: PublishedRun, predictor: str) -> Iterator[dict[str, JSON]]:
+    """Yield what clips and the predictor's scores cost, of results.json; samples do not say what each call took.
+
+    Of a part of the samples this is unknown.
+    """
+    if not run.whole:
+        return
+    try:
+        rows = read_json(run.path / "results.json").get("costs") or []
+        for row in rows:
+            if "generator" in row or row.get("predictor") == predictor:
+                yield {name: value for name, value in row.items() if name != "failed"}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise UsageError(f"{run.path}: results.json cannot be read ({damage(error)})") from error
 
 
 def _modes(run_json: RunJson, systems: Sequence[str], tasks: Sequence[str]) -> dict[str, Mode]:

@@ -17,8 +17,10 @@ from popbench.interfaces import (
     Predictor,
     VideoGenerator,
 )
+from popbench.modes import Mode
 from popbench.records import JSON
 from popbench.specs import safe_label
+from popbench.text import first_line
 
 GROUP = "popbench"
 PYTHON = "Python"
@@ -29,6 +31,7 @@ KINDS: Mapping[str, tuple[str, type[Component]]] = {
     "predictor": ("register_predictors", Predictor),
     "embedder": ("register_embedders", Embedder),
     "corpus": ("register_corpora", Corpus),
+    "mode": ("register_modes", Mode),
     "engine": ("register_engines", Engine),
 }
 
@@ -90,11 +93,19 @@ class Registration:
 
     @property
     def summary(self) -> str:
-        """The first line of the class's docstring, or why the class cannot be imported."""
+        """What it is, in a line, as its class says; or why the class cannot be imported."""
         if self.error is not None:
             return f"broken: {self.error}"
-        doc = (self.load().__doc__ or "").strip()
-        return doc.splitlines()[0] if doc else ""
+        try:
+            said = self.load().describe(self.preset)
+        except Exception:  # a plugin's class may have something else of that name
+            said = None
+        return one_line(said) if isinstance(said, str) else self.docstring
+
+    @property
+    def docstring(self) -> str:
+        """The first line of the class's docstring; empty if the class has none or cannot be imported."""
+        return "" if self.error is not None else first_line(self.load().__doc__)
 
 
 def make_component(registration: Registration, options: Any) -> Component:

@@ -83,6 +83,7 @@ class Registry:
         plugin = Plugin(cls.__module__, PYTHON, cls.version or _source_version(cls), cls.__module__)
         self.registrations[kind, name] = [Registration(kind, name, cls, {}, plugin)]
         if isinstance(given, type):
+            self.instances.pop((kind, name), None)
             return name
         differ = differing(given.options, {})
         spec = write_spec(
@@ -104,13 +105,17 @@ class Registry:
         """One message for each name that several plugins register."""
         return [_conflict(claims) for claims in self.registrations.values() if len(claims) > 1]
 
+    @property
+    def broken(self) -> str:
+        """What to say of plugins that failed to load where a name is unknown; empty if all have loaded."""
+        broken = [f"{plugin.name} ({plugin.error})" for plugin in self.plugins if plugin.error]
+        return f"plugins that failed to load: {'; '.join(broken)}" if broken else ""
+
     def find(self, kind: str, name: str) -> Registration:
         """Look up a name, or `DISTRIBUTION/NAME`; raises UsageError if it is unknown or registered twice."""
         claims = self.registrations.get((kind, name)) or self._of_distribution(kind, name)
         if not claims:
-            broken = [f"{plugin.name} ({plugin.error})" for plugin in self.plugins if plugin.error]
-            hint = f"plugins that failed to load: {'; '.join(broken)}" if broken else ""
-            raise unknown(kind, name, self.names(kind), hint)
+            raise unknown(kind, name, self.names(kind), self.broken)
         if len(claims) > 1:
             raise UsageError(_conflict(claims))
         return claims[0]

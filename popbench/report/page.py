@@ -24,6 +24,7 @@ from popbench.records import JSON, Sample
 from popbench.report import chart_data, charts
 from popbench.report.consistency import check_agreement
 from popbench.report.gallery import embedded, gallery
+from popbench.report.numbers import DASH
 from popbench.report.rag_sizes import sizes
 from popbench.report.run_files import check_results, read_run
 from popbench.report.shown_references import References, shown_references
@@ -175,6 +176,7 @@ def _page(results: Mapping[str, Any], title: str, footer: Sequence[str], run: _R
         "agreements": list(agreements(results)),
         "audits": [(entry["predictor"], verdict(entry), entry["warnings"]) for entry in results.get("audit") or []],
         "stages": took,
+        "priced": any(row["stage"] != "draft" and row["cost"] != DASH for row in took),
         "spent": list(sentences(results.get("costs") or [])),
         "gallery": bool(run),
         "part": run.survey.part if run else "",

@@ -36,8 +36,11 @@ class _ComponentCosts:
         if sample.usage:
             for kind, counts in self.tokens.items():
                 counts.append(sample.usage.get(kind, 0))
-        if sample.cost is not None:
-            self.costs.append(sample.cost)
+        self.pay(sample.cost)
+
+    def pay(self, usd: float | None) -> None:
+        if usd is not None:
+            self.costs.append(usd)
 
 
 class StageCosts:
@@ -61,9 +64,14 @@ class StageCosts:
             draft_costs.add(sample, "llm")
             draft_costs.spend(sample)
         if sample.generator is not None:
-            _of(self._clips, (sample.generator,)).add(sample, "generate")
+            clip_costs = _of(self._clips, (sample.generator,))
+            clip_costs.add(sample, "generate")
+            clip_costs.pay(sample.costs.get("generate"))
         if sample.scores:
-            _of(self._scores, (next(iter(sample.scores)),)).add(sample, "predict")
+            score_costs = _of(self._scores, (next(iter(sample.scores)),))
+            score_costs.add(sample, "predict")
+            if len(sample.scores) == 1:  # samples hold the sum of all
+                score_costs.pay(sample.costs.get("predict"))
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row for each LLM and mode, each generator and the first predictor, if a cost is known."""
@@ -92,8 +100,7 @@ def _rows(stage: str, groups: Mapping[_Key, _ComponentCosts]) -> Iterator[dict[s
             "median": DASH,
             "quartiles": "",
         }
-        if stage == "draft":
-            row |= _spent(costs)
+        row |= _spent(costs)
         if quartiles:
             low, middle, high = quartiles
             row |= {"median": seconds(middle), "quartiles": f"{seconds(low)} – {seconds(high)}"}

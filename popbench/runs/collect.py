@@ -12,22 +12,24 @@ from popbench.pipeline.ledger_view import LedgerView, StageResult
 from popbench.planning.plan import Plan
 from popbench.planning.systems import Part, SampleSet, System
 from popbench.records import JSON, Prompt, Sample
+from popbench.runs.costs import CallTotals
 from popbench.runs.samples import make_sample
 
 _Cost = Callable[[Mapping[str, float]], float | None]
-"""Returns the cost in USD of a draft with some usage of tokens; None if it is not known."""
+"""Returns the cost in USD of calls with some usage; None if it is not known."""
 
 PENDING = "pending: not done yet"
 
 
-def collect(plan: Plan, view: LedgerView, errors: ResultErrors) -> Iterator[Sample]:
+def collect(plan: Plan, view: LedgerView, errors: ResultErrors, calls: CallTotals | None = None) -> Iterator[Sample]:
     """Yield the samples of a plan's systems, by system, task, prompt and repeat; none is left out.
 
-    `errors` says why samples have no result; the others without a result are pending.
+    `errors` says why samples have no result; the others without a result are pending. `calls` adds up what generators
+    and predictors took.
     """
     for system, samples in plan.system_samples():
         if system is not None or plan.config.stop_after is None:
-            yield from _collect(system, samples, plan.predictors, plan.config.stop_after, view, errors)
+            yield from _collect(system, samples, plan.predictors, plan.config.stop_after, view, errors, calls)
 
 
 def _collect(
@@ -37,6 +39,7 @@ def _collect(
     stop_after: str | None,
     view: LedgerView,
     errors: ResultErrors,
+    calls: CallTotals | None,
 ) -> Iterator[Sample]:
     """Yield the samples of a system on a task; without a system, those of the human baseline."""
     draft_key, clip_key = samples.stage_keys
@@ -55,12 +58,20 @@ def _collect(
 
     for prompt, repeat, draft, clip, scores in view.results(samples, predictors):
         results = zip(labels, scores, score_keys, strict=True)
+        if calls is not None:
+            if system is not None and clip is not None and stop_after != "write":
+                calls.add("generator", system.generator, clip.key, _usage(clip))
+            for predictor, score in zip(predictors, scores, strict=True):
+                if score is not None and stop_after is None:
+                    calls.add("predictor", predictor, score.key, _usage(score))
         fields = assemble(
             draft or why(draft_key, prompt, repeat),
             clip or why(clip_key, prompt, repeat),
             {label: score or why(key, prompt, repeat) for label, score, key in results},
             human=system is None,
             cost=_no_cost if system is None else system.llm.cost,
+            clip_cost=_no_cost if system is None else system.generator.cost,
+            score_costs={predictor.label: predictor.cost for predictor in predictors},
             stop_after=stop_after,
             real=real,
         )
@@ -88,6 +99,8 @@ def assemble(
     *,
     human: bool = False,
     cost: _Cost = _no_cost,
+    clip_cost: _Cost = _no_cost,
+    score_costs: Mapping[str, _Cost] = {},
     stop_after: str | None = None,
     real: Collection[str] = (),
 ) -> dict[str, Any]:
@@ -114,7 +127,34 @@ def assemble(
     elif values["status"] == "ok" and stop_after is None:
         _add_scores(values, scores, real)
     values["notes"] = tuple(values["notes"])
+    rendered = "" if stop_after == "write" else clip
+    values["costs"] = _costs(values.get("cost"), rendered, {} if stop_after else scores, clip_cost, score_costs)
     return values
+
+
+def _costs(
+    draft: float | None,
+    clip: StageResult | str,
+    scores: Mapping[str, StageResult | str],
+    clip_cost: _Cost,
+    score_costs: Mapping[str, _Cost],
+) -> dict[str, float | None]:
+    """Return what the stages cost; nothing if neither the generator nor a predictor says what it took."""
+    took = {label: usage for label, score in scores.items() if (usage := _usage(score))}
+    rendered = _usage(clip)
+    if not (rendered or took):
+        return {}
+    predicted = [score_costs.get(label, _no_cost)(usage) for label, usage in took.items()]
+    known = [usd for usd in predicted if usd is not None]
+    return {
+        "llm": draft,
+        "generate": clip_cost(rendered) if rendered else None,
+        "predict": sum(known) if known and len(known) == len(predicted) else None,
+    }
+
+
+def _usage(result: StageResult | str) -> Mapping[str, float]:
+    return {} if isinstance(result, str) else result.payload.get("usage") or {}
 
 
 def _add_match(values: dict[str, Any], draft: StageResult | str) -> None:

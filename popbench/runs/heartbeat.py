@@ -41,14 +41,16 @@ class Sums(pydantic.BaseModel):
     at: float = pydantic.Field(ge=0, le=1e11)
     settled: list[ResultCount] = []
     spent: list[tuple[str, str, int, float, float]] = []
-    used: list[tuple[str, str, int]] = []
+    used: list[tuple[str, str, int | float]] = []
+    submitted: dict[str, int] = {}
 
     @classmethod
     def of(cls, ledger: Ledger, started: float, now: float) -> Self:
         """Read the sums of a ledger. Raises RunError if it cannot be read."""
         rows = ledger.sums(*moments(started, now))
         settled = [(key.system, key.task, key.mode, key.stage, *numbers) for key, *numbers in rows]
-        sums = {"at": now, "settled": settled, "spent": ledger.spent(), "used": ledger.used()}
+        sums = {"at": now, "settled": settled, "spent": ledger.spent(), "used": ledger.used(),
+                "submitted": ledger.in_flight()}  # fmt: skip
         try:
             return cls.model_validate(sums)
         except ValueError as error:

@@ -100,7 +100,7 @@ def _work(look: _Look, stage: StageName, part: Part, sample_sets: Sequence[Sampl
         items += len(samples)
         done += min(len(samples), look.over(stage, samples))
         method = samples.method
-        if stage == "write" and isinstance(method, TaskMode) and method.template.uses_references:
+        if stage == "write" and isinstance(method, TaskMode) and method.uses_references:
             drafted = look.view.drafted(samples)
             looked_up |= {prompt.text for prompt in samples.prompts if prompt.id not in drafted}
     return ComponentWork(stage, part, items, done, frozenset(looked_up))
@@ -111,9 +111,11 @@ def missing(plan: Plan, work: Sequence[ComponentWork]) -> list[str]:
     busy = [item for item in work if item.left]
     engine: Engine = plan.engine.component
     lines = []
-    for llm in plan.llms:  # a wrong price is told now, not after everything was paid for
+    for of in (*plan.llms, *plan.generators, *plan.predictors):  # a wrong price is told now, not after all was paid
         try:
-            llm.cost({"input": 1, "output": 1})
+            of.estimate(1)
+            if of.resolved.spec.kind == "llm":
+                of.cost({"input": 1, "output": 1})
         except RunError as error:
             lines.append(str(error))
     unfit = _lacking(plan.engine, engine.check) if busy else []

@@ -48,6 +48,9 @@ class Run:
     finished: bool = True
     """Whether the command came to its end; False for a run that `popbench.load` found at work, or killed."""
 
+    over_budget: str = ""
+    """What `max_cost` left undone, in one line; empty if it stopped nothing."""
+
     @property
     def complete(self) -> bool:
         """Whether every sample has a result."""
@@ -67,7 +70,8 @@ class Run:
         """Return the samples as a pandas DataFrame, one row each, with a column for each option of what made them.
 
         These are called `llm_temperature`, `generator_frames` or `mode_k`; options that are not set have none. Parts
-        of scores have a column each, called by the predictor and the part: `judge/motion`.
+        of scores have a column each, called by the predictor and the part: `judge/motion`; costs of clips and scores
+        are `cost_generate` and `cost_predict`.
         """
         import pandas as pd
 
@@ -76,7 +80,8 @@ class Run:
         for sample in self.samples():
             made_with = (options[kind].get(getattr(sample, kind), {}) for kind in options)
             row = as_dict(sample) | {name: value for of in made_with for name, value in of.items()}
-            parts = row.pop("parts") or {}
+            parts, costs = row.pop("parts") or {}, row.pop("costs")
+            row |= {f"cost_{stage}": usd for stage, usd in costs.items() if stage != "llm"}
             rows.append(row | {f"{by}/{name}": value for by, of in parts.items() for name, value in of.items()})
         return pd.DataFrame(rows)
 
@@ -85,9 +90,10 @@ class Run:
         import datasets
 
         rows = [as_dict(sample) for sample in self.samples()]
-        if not any(row["parts"] for row in rows):  # a column of nothing has no type
-            for row in rows:
-                del row["parts"]
+        for name in ("costs", "parts"):  # a column of nothing has no type
+            if not any(row[name] for row in rows):
+                for row in rows:
+                    del row[name]
         return datasets.Dataset.from_list(rows)
 
     def _repr_html_(self) -> str:

@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -123,7 +124,8 @@ class RunJson(TypedDict):
 
     `modes`, `predictors` (digests), `units` and `scales` (those that are real) are by label, and so is `uses`, of the
     predictors that see others than title and video. `notes` are by the component's label, `components` by kind and
-    label ("llm shotlist"), and `systems` has a system's fingerprint by task.
+    label ("llm shotlist"), and `systems` has a system's fingerprint by task. `reused` has how many calls of each stage
+    were taken from other runs, by these runs' directories.
     """
 
     schema: int
@@ -144,6 +146,7 @@ class RunJson(TypedDict):
     machine: Machine
     timings: Timings
     shards: NotRequired[list[ShardEntry]]
+    reused: NotRequired[dict[str, dict[str, Count]]]
 
 
 _FIELDS = pydantic.TypeAdapter(RunJson)
@@ -175,9 +178,11 @@ def describe(plan: Plan, started: float, seconds: Mapping[str, float] | None = N
         "modes": {
             mode.label: {
                 "name": mode.name,
-                "options": mode.determining(),
+                "options": dict(mode.options),
                 "templates": {
-                    task.name: plan.task_modes[task.name, mode.label].template.fingerprint for task in plan.tasks
+                    task.name: template.fingerprint
+                    for task in plan.tasks
+                    if (template := plan.task_modes[task.name, mode.label].template) is not None
                 },
                 "fingerprints": {task.name: plan.task_modes[task.name, mode.label].fingerprint for task in plan.tasks},
             }
@@ -255,6 +260,23 @@ def read_run_json(run: Path) -> RunJson:
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{run}: {FILE} cannot be read ({damage(error)})") from error
     return cast("RunJson", content)
+
+
+def read_reused(run: Path) -> Mapping[str, Mapping[str, int]]:
+    """Return what earlier commands of a run took from other runs; nothing where run.json cannot be read."""
+    try:
+        return read_run_json(run).get("reused", {})
+    except UsageError:
+        return {}
+
+
+def with_reused(content: RunJson, *reused: Mapping[str, Mapping[str, int]]) -> RunJson:
+    """Add to a run.json what commands took from other runs, if they took anything."""
+    total: dict[str, Counter[str]] = {}
+    for taken in reused:
+        for path, calls in taken.items():
+            total.setdefault(path, Counter()).update(calls)
+    return {**content, "reused": {path: dict(calls) for path, calls in total.items()}} if total else content
 
 
 def read_finished(run: Path) -> RunJson:

@@ -37,13 +37,13 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("video", "video_sha256", "error"), _TEXT_OR_NOTHING),
     **dict.fromkeys(("popularity", "originality", "cost"), _NUMBER),
     **dict.fromkeys(("usage", "match", "parts"), _OBJECT),
-    **dict.fromkeys(("scores", "seconds", "peak_memory_mb"), (dict,)),
+    **dict.fromkeys(("scores", "seconds", "peak_memory_mb", "costs"), (dict,)),
     **dict.fromkeys(("references", "notes", "unusable", "remarks"), (list,)),
     **dict.fromkeys(("repeat", "attempts", "uncounted"), (int,)),
     "compliance": _FLAG,
 }
 _LISTS = ("references", "notes", "unusable", "remarks")
-_LATER = ("unusable", "remarks", "uncounted", "parts")
+_LATER = ("unusable", "remarks", "uncounted", "parts", "costs")
 """Fields that are written only if they hold something, so that files of earlier releases stay as they are."""
 _NEEDED = frozenset(
     {"llm", "mode", "generator", "system", "task", "prompt_id", "prompt", "category", "repeat", "status"}
@@ -61,7 +61,7 @@ def _check_types(values: Mapping[str, JSON]) -> None:
     for name in _LISTS:
         if not all(type(item) is str for item in values.get(name, ())):
             raise ValueError(f"{name} is {values[name]!r:.50}, which it cannot be")
-    measured = (values["seconds"], values["peak_memory_mb"], values.get("usage") or {})
+    measured = (values["seconds"], values["peak_memory_mb"], values.get("usage") or {}, values.get("costs") or {})
     alone = (values.get(name) for name in ("originality", "cost"))
     for number in chain(alone, *(of.values() for of in measured)):
         if number is not None and (type(number) not in _NUMBER or not 0 <= number <= MAX_POPULARITY):
@@ -117,7 +117,9 @@ def read_jsonl(path: Path, only: Container[int] | None = None) -> Iterator[Sampl
             try:
                 values = json.loads(line)
                 _check_types(values)
-                yield make_sample(values | {name: tuple(values[name]) for name in _LISTS if name in values})
+                yield make_sample(
+                    {"costs": {}} | values | {name: tuple(values[name]) for name in _LISTS if name in values}
+                )
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 raise UsageError(f"{path}: line {number} is no sample ({damage(error)})") from error
     except (OSError, ValueError) as error:

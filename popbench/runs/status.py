@@ -21,7 +21,7 @@ from popbench.errors import PopbenchError, UsageError, one_line
 from popbench.files import MAX_CONFIG_BYTES, read_text
 from popbench.keys import digest
 from popbench.ledger.ledger import STAGES, Ledger, StageName
-from popbench.ledger.sums import TICK
+from popbench.ledger.sums import TICK, usage_of
 from popbench.planning.foreign_specs import check_recorded, names_place_here
 from popbench.planning.systems import cost_of, made_by
 from popbench.records import JSON
@@ -30,6 +30,7 @@ from popbench.runs.directory import HOLDER, LOCK, check_free
 from popbench.runs.heartbeat import LATELY, Sums, moments
 from popbench.runs.made_by import harness_of
 from popbench.runs.run_json import FILE, RunJson, read_run_json
+from popbench.text import counted
 
 ENOUGH = 5
 """Items in the last minutes that are enough for a rate over them; with fewer, the rate is over the last hour."""
@@ -60,6 +61,10 @@ class StageStatus:
     """Items a second since the run was started last."""
     gpu_seconds: float = 0.0
     usd: float | None = None
+    unpriced: bool = False
+    """Whether its calls said what they took, and what that costs is unknown."""
+    submitted: int = 0
+    """Jobs that were submitted elsewhere and are not finished."""
 
     @property
     def left(self) -> int:
@@ -120,6 +125,10 @@ class Status:
     def as_json(self) -> dict[str, JSON]:
         """Return it as JSON values; times are in unix time."""
         stages = [{**asdict(stage), "seconds_left": stage.seconds_left} for stage in self.stages]
+        for stage in stages:  # there `usd` is null
+            del stage["unpriced"]
+            if not stage["submitted"]:
+                del stage["submitted"]
         return {
             "run": str(self.path),
             "state": self.state,
@@ -212,12 +221,12 @@ class _RunState:
         self.wanted = {name: task["n"] * run_json["config"]["repeats"] for name, task in run_json["tasks"].items()}
         self.harness = harness_of(run_json)
         self.parts: dict[str, dict[str, str]] = {}
-        self.specs: dict[str, str] = {}
+        self.specs: dict[str, tuple[str, str]] = {}
         for name, part in run_json["components"].items():
             kind, _, label = name.partition(" ")
             made = digest(part["fingerprint"])
             self.parts.setdefault(kind, {})[label] = made
-            self.specs[made] = part["spec"]
+            self.specs[made] = kind, part["spec"]
         self.last: float | None = None
         self._cells: dict[tuple[str, str, str, str | None], _Count] = {}
 
@@ -281,6 +290,8 @@ class _RunState:
         self, stage: StageName, label: str, part: str, lines: Sequence[_Line], usd: Mapping[str, float | None]
     ) -> StageStatus:
         count, done, total = _Count(), 0, 0
+        if submitted := self.sums.submitted.get(part, 0):
+            self.notes.append(f"{stage} {label}: {counted(submitted, 'job')} submitted and not finished")
         for task, (mode, chain) in product(self.wanted, lines):
             own = self._count(stage, task, mode, chain)
             before = [self._count(each, task, mode, chain) for each in STAGES[: STAGES.index(stage)]]
@@ -300,7 +311,9 @@ class _RunState:
             rate=self._rate(count.since) if self.held is not None else None,
             mean_rate=self._mean(count.since[0]),
             gpu_seconds=sum(row[4] for row in self.sums.spent if row[:2] == (part, stage)),
-            usd=usd.get(part) if stage == "write" else None,
+            usd=usd.get(part),
+            unpriced=part in usd and usd[part] is None,
+            submitted=submitted,
         )
 
     def _count(self, stage: StageName, task: str, mode: str | None, chain: tuple[str, ...]) -> _Count:
@@ -323,17 +336,17 @@ class _RunState:
         return number / max(until - self.started, 1.0) if number else None
 
     def _cost(self, part: str) -> float | None:
-        """Return what all calls of an LLM cost; None if it knows no prices, or cannot be loaded here."""
-        spec = self.specs.get(part)
-        if spec is None:
-            self.notes.append("the spend is without LLMs that the last command did not name")
+        """Return what all calls of a component cost; None if it knows no prices, or cannot be loaded here."""
+        if part not in self.specs:
+            self.notes.append("the spend is without components that the last command did not name")
             return None
-        usage = {kind: number for of, kind, number in self.sums.used if of == part}
+        kind, spec = self.specs[part]
+        usage = usage_of(kind, part, self.sums.used)
         try:  # loading it may need files or the network
             check_recorded([spec], "run.json")
             if names_place_here(spec):
                 raise UsageError("it names a path, and what a run names is not looked up elsewhere")
-            return cost_of(load_registry().resolve("llm", spec), usage)
+            return cost_of(load_registry().resolve(kind, spec), usage)
         except PopbenchError as error:
             self.notes.append(f"what {spec} cost is not known here ({error})")
             return None

@@ -51,6 +51,8 @@ def _lines(plan: Plan, earlier: RunJson, ledger: Ledger) -> Iterator[str]:
             before = earlier_part(part, earlier)
             if before is not None:
                 why = changes(before.fingerprint, part.fingerprint)
+                if jobs := ledger.in_flight().get(before.digest, 0):
+                    yield f"{part.label}: {why}: {counted(jobs, 'submitted job')} will not be asked about any more"
                 sets = [replace(samples, parts=(*samples.parts[:-1], before)) for samples in sample_sets]
                 yield from _line(f"{part.label}: {why}", stage, sets, ledger)
     for mode in plan.modes:
@@ -67,7 +69,12 @@ def _lines(plan: Plan, earlier: RunJson, ledger: Ledger) -> Iterator[str]:
             for llm in plan.llms
         ]
         if was is not None and sets:
-            what = changes(was["options"], mode.determining()) or "another template, corpus or embedder"
+            code = next((part for part in plan.writers if part.label == mode.label), None)
+            before = None if code is None else earlier_part(code, earlier)
+            what = changes(was["options"], mode.options)
+            if not what and code is not None and before is not None:
+                what = changes(before.fingerprint, code.fingerprint)
+            what = what or "another template, corpus or embedder"
             yield from _line(f"mode {mode.label}: {what}", "write", sets, ledger)
 
 

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, Self
 
 import pydantic
 
@@ -75,13 +75,35 @@ class ReferencesOf(Strict):
 
 
 class Costs(Strict):
-    """The costs of an LLM's drafts: `uncounted` are calls of unknown usage, `cost` is in USD."""
+    """What one component's calls cost: `uncounted` are those of unknown usage, `cost` is in USD."""
 
-    llm: str
+    llm: str | None = None
+    generator: str | None = None
+    predictor: str | None = None
     calls: int = pydantic.Field(ge=0)
     uncounted: int = pydantic.Field(ge=0)
-    usage: dict[str, int]
+    usage: dict[str, int | Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]]
     cost: float | None = pydantic.Field(ge=0, allow_inf_nan=False)
+
+    @pydantic.model_validator(mode="after")
+    def _of_one(self) -> Self:
+        if len([name for name in (self.llm, self.generator, self.predictor) if name is not None]) != 1:
+            raise ValueError("costs are of one llm, generator or predictor")
+        return self
+
+    @pydantic.model_serializer(mode="wrap")
+    def _named(self, write: pydantic.SerializerFunctionWrapHandler) -> dict[str, JSON]:
+        return {
+            name: value
+            for name, value in write(self).items()
+            if value is not None or name not in ("llm", "generator", "predictor")
+        }
+
+    @property
+    def of(self) -> tuple[str, str]:
+        """The kind and label of the component."""
+        names = {"llm": self.llm, "generator": self.generator, "predictor": self.predictor}
+        return next((kind, label) for kind, label in names.items() if label is not None)
 
 
 class Unusable(Strict):

@@ -19,6 +19,7 @@ from popbench.files import MAX_FILE_BYTES, opened
 from popbench.local import check_card, plain_places
 from popbench.records import JSON
 from popbench.specs import path_exists
+from popbench.tasks.saved import is_saved, load_saved
 from popbench.tasks.written import as_text, is_json, read_json_rows, rows_of
 
 READERS = ("json", "csv", "parquet", "text", "arrow")
@@ -64,7 +65,7 @@ def load_rows(dataset: Mapping[str, JSON], task: str, path: Path, copy: str | No
                 arguments[key] = _absolute(arguments[key], path.parent)
         if not str(source).startswith("/") and (path.parent / str(source)).exists():
             source = str(path.parent / str(source))
-    saved = copy is not None and arguments.pop("saved", False)
+    saved = source not in READERS and path_exists(str(source)) and is_saved(Path(source))
     readers = datasets.packaged_modules._PACKAGED_DATASETS_MODULES
     try:
         _check({"path": source, **arguments}, readers)
@@ -82,8 +83,10 @@ def load_rows(dataset: Mapping[str, JSON], task: str, path: Path, copy: str | No
                 arguments["cache_dir"] = cache
             text = False
             if saved:
-                data: Any = datasets.load_from_disk(source)
-                data = data[arguments.get("split", "train")] if isinstance(data, datasets.DatasetDict) else data
+                try:
+                    data: Any = load_saved(Path(source), str(arguments.get("split", "train")))
+                except UsageError as error:
+                    raise UsageError(f"{path}: {error}") from error
             else:
                 split = arguments.pop("split", "train")
                 if _is_here(arguments, source):
@@ -151,8 +154,7 @@ def _local(copy: Path, original: Mapping[str, Any]) -> dict[str, Any]:
         return {"path": _FORMATS[ending], "data_files": str(copy), "split": "train", **delimiter}
     if not copy.is_dir():
         raise UsageError(f"{copy}: no such file or folder")
-    saved = (copy / "dataset_dict.json").exists() or (copy / "state.json").exists()
-    return {"path": str(copy), "split": split, "saved": saved}
+    return {"path": str(copy), "split": split}
 
 
 def _is_here(arguments: Mapping[str, Any], source: str) -> bool:

@@ -18,6 +18,7 @@ from popbench.testing.corpora import check_corpus
 from popbench.testing.embedders import check_embedder
 from popbench.testing.generators import check_generator
 from popbench.testing.llms import check_llm
+from popbench.testing.modes import check_mode
 from popbench.testing.predictors import check_predictor
 from popbench.testing.requests import sample_chats, sample_score_requests, sample_texts, sample_video_requests
 from popbench.testing.rules import RULES, Breach, ConformanceError, Report
@@ -28,10 +29,12 @@ CHECKS: Mapping[str, Callable[..., Report]] = {
     "predictor": check_predictor,
     "embedder": check_embedder,
     "corpus": check_corpus,
+    "mode": check_mode,
 }
 """The check for each kind of component."""
 
 __all__ = [
     "CHECKS", "RULES", "Breach", "ConformanceError", "Report", "check_corpus", "check_embedder", "check_generator",
-    "check_llm", "check_predictor", "sample_chats", "sample_score_requests", "sample_texts", "sample_video_requests",
+    "check_llm", "check_mode", "check_predictor", "sample_chats", "sample_score_requests", "sample_texts",
+    "sample_video_requests",
 ]  # fmt: skip

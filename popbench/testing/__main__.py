@@ -11,6 +11,8 @@ import click
 from popbench.errors import UsageError
 from popbench.testing import CHECKS, ConformanceError, Report, sample_chats, sample_video_requests
 
+_ALWAYS_REPEATABLE = ("embedder", "corpus", "mode")
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("kind", type=click.Choice(list(CHECKS)))
@@ -34,11 +36,11 @@ def command(kind: str, specs: tuple[str, ...], not_repeatable: bool, requests: i
     """
     extra: dict[str, Any] = {}
     if not_repeatable:
-        if kind in ("embedder", "corpus"):
+        if kind in _ALWAYS_REPEATABLE:
             raise click.UsageError(f"--not-repeatable: a {kind} is always repeatable")
         extra["repeatable"] = False
     if requests is not None:
-        if kind in ("embedder", "corpus"):
+        if kind in _ALWAYS_REPEATABLE:
             raise click.UsageError("--requests: is for models: llm, generator, predictor")
         extra |= _fewer(kind, requests)
     status = 0

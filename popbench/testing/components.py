@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import numbers
 import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -71,8 +72,11 @@ def check_component(book: Book, subject: Subject, others: Mapping[str, JSON]) ->
     book.expect("docstring", bool(summary), f"class {cls.__name__} has none")
     if subject.seconds > SLOW:
         book.note(f"making it took {subject.seconds:.1f} s: load in the first call that needs it")
+    _check_version(book, component)
     _check_label(book, component)
     _check_needs(book, component)
+    for requests in (1, 1000):
+        check_usd(book, "estimate", component.estimate, requests)
     _check_close(book, subject)
     if _check_options(book, component):
         _check_spec(book, subject)
@@ -96,6 +100,19 @@ def fingerprint_text(component: Component) -> str:
     return json.dumps(dict(fingerprint), sort_keys=True, allow_nan=False)
 
 
+def check_usd(book: Book, rule: str, call: Callable[[Any], Any], given: Any) -> None:
+    """Check that `cost()` of a usage, or `estimate()` of a number of requests, is None or an amount of USD."""
+    what = f"{rule}({dict(given) if isinstance(given, Mapping) else given})"
+    book.look(rule)
+    try:
+        usd = call(given)
+    except Exception as error:
+        book.breach(rule, f"{what} raised {one_line(error)}")
+        return
+    number = isinstance(usd, numbers.Real) and not isinstance(usd, bool)
+    book.expect(rule, usd is None or (number and 0 <= float(usd) < math.inf), f"{what} is {usd!r}")
+
+
 def check_used(book: Book, component: Component, before: str | None, when: str = "after use") -> None:
     """Check that use has not changed the fingerprint."""
     if before is None:
@@ -111,6 +128,16 @@ def fingerprint_before(component: Component) -> str | None:
         return fingerprint_text(component)
     except Exception:
         return None
+
+
+def _check_version(book: Book, component: Component) -> None:
+    version, repeatable = component.version, component.repeatable
+    book.expect("version", isinstance(version, str), f"version is {version!r}")
+    if not getattr(type(component), "version", ""):
+        book.note('the class sets no version, so each release counts as another model: set version = "1"')
+    book.expect("repeatable", isinstance(repeatable, bool), f"repeatable is {repeatable!r}")
+    if book.kind in ("embedder", "corpus"):
+        book.expect("repeatable", repeatable is not False, f"repeatable is {repeatable!r} of the {book.kind}")
 
 
 def _check_label(book: Book, component: Component) -> None:

@@ -47,7 +47,7 @@ def check_generator(
     does not resolve and for a generator that cannot run here.
     """
     subject = find_subject("generator", generator)
-    book = Book("generator", subject.name, repeatable)
+    book = Book("generator", subject.name, repeatable and subject.component.repeatable is not False)
     require(book, check_component(book, subject, other_options or {}))
     wanted = sample_video_requests() if requests is None else list(requests)
     traits = Traits(lambda component, items: component.generate(items), _judge, _differ, _rename)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -15,6 +14,7 @@ from popbench.records import JSON, Chat, Completion, Message
 from popbench.testing.components import (
     Subject,
     check_component,
+    check_usd,
     check_used,
     find_subject,
     fingerprint_before,
@@ -51,24 +51,14 @@ def check_llm(
     all breaches; UsageError for a spec that does not resolve and for a model that cannot run here.
     """
     subject = find_subject("llm", llm)
-    book = Book("llm", subject.name, repeatable)
+    book = Book("llm", subject.name, repeatable and subject.component.repeatable is not False)
     require(book, check_component(book, subject, other_options or {}))
     chats = sample_chats() if requests is None else list(requests)
-    _check_cost(book, subject.component)
+    check_usd(book, "cost", subject.component.cost, _USAGE)
     _check_fits(book, subject)
     traits = Traits(lambda component, items: component.generate(items), _judge, _differ, _rename)
     _note_drafts(book, chats, check_stream(book, traits, subject, chats))
     return book.conclude()
-
-
-def _check_cost(book: Book, component: Any) -> None:
-    try:
-        cost = component.cost(_USAGE)
-    except Exception as error:
-        book.breach("cost", f"cost({dict(_USAGE)}) raised {one_line(error)}")
-        return
-    fine = cost is None or (isinstance(cost, int | float) and math.isfinite(cost) and cost >= 0)
-    book.expect("cost", fine, f"cost({dict(_USAGE)}) is {cost!r}")
 
 
 def _check_fits(book: Book, subject: Subject) -> None:
@@ -118,10 +108,10 @@ def _fits(book: Book, component: LLM, messages: Sequence[Message], what: str) ->
 
 
 def _judge(book: Book, chat: Chat, answer: Any) -> _Text | None:
-    book.look("text", "usage")
+    book.look("text")
     if not book.expect("type", isinstance(answer, Completion), f"yielded {type(answer).__name__}", chat.id):
         return None
-    text, reasoning, usage = answer.text, answer.reasoning, answer.usage
+    text, reasoning = answer.text, answer.reasoning
     if not book.expect("text", isinstance(text, str), f"text is {type(text).__name__}", chat.id):
         return None
     fine = reasoning is None or isinstance(reasoning, str)
@@ -129,10 +119,6 @@ def _judge(book: Book, chat: Chat, answer: Any) -> _Text | None:
     said = isinstance(answer.remarks, tuple) and all(isinstance(remark, str) for remark in answer.remarks)
     book.expect("text", said, f"remarks are {answer.remarks!r}", chat.id)
     book.expect("text", isinstance(answer.cut, bool), f"cut is {answer.cut!r}", chat.id)
-    counts = isinstance(usage, Mapping) and all(
-        isinstance(key, str) and isinstance(value, int | float) and value >= 0 for key, value in usage.items()
-    )
-    book.expect("usage", usage is None or counts, f"usage is {usage!r}", chat.id)
     return _Text(text, reasoning if fine else None)
 
 

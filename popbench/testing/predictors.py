@@ -44,7 +44,7 @@ def check_predictor(
     UsageError for a spec that does not resolve and for a predictor that cannot run here.
     """
     subject = find_subject("predictor", predictor)
-    book = Book("predictor", subject.name, repeatable)
+    book = Book("predictor", subject.name, repeatable and subject.component.repeatable is not False)
     missing = check_component(book, subject, other_options or {})
     component = subject.component
     unit = component.unit

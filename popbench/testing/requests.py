@@ -1,13 +1,14 @@
 """The requests of the kit: a few small ones, the same on every machine, with the difficulties of real ones.
 
 They have scripts other than Latin, emoji, quotes and braces, references, a very short and a long prompt, one prompt
-with two seeds, and videos of odd size and portrait shape.
+with two seeds, and videos of odd size and portrait shape, one of them with sound.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 PLAIN = "A red kite climbs over a windy beach while two children run after it"
 AWKWARD = '雨の夜、「猫」が歩く 🐈\u200d⬛ – "quoted", {braces}\nand a second line'
 LONG = " ".join(f"Shot {number}: the camera circles a lighthouse at dusk." for number in range(1, 31))
+
+_RATE = 16_000
+"""Samples of sound in a second."""
 
 _SYSTEM = (
     "You make micro-videos. Answer with one JSON object and nothing else: "
@@ -72,11 +76,12 @@ def sample_texts() -> list[str]:
 def sample_score_requests(folder: Path, uses: frozenset[str] = DEFAULT_USES) -> list[ScoreRequest]:
     """Write three small clips into `folder` and return requests for a predictor with these `uses` about them.
 
-    The last request is the first one with another title.
+    The second clip has sound, the others have none. The last request is the first clip with another title.
     """
     clips = {"bars": bars(48, 64), "rings": rings(55, 97), "drift": drift(128, 72)}
     for name, frames in clips.items():
         write_mp4(frames, 8, folder / f"{name}.mp4")
+    _add_sound(folder / "rings.mp4")
     first = _score_request(
         "score-bars",
         "Wait for the last second",
@@ -109,6 +114,29 @@ def sample_score_requests(folder: Path, uses: frozenset[str] = DEFAULT_USES) -> 
         replace(first, id="score-bars-retitled", title="A quiet walk"),
     ]
     return [_as_used(request, uses) for request in requests]
+
+
+def _add_sound(path: Path) -> None:
+    """Add two seconds of a tone that fades to an mp4."""
+    import av
+
+    silent = path.rename(path.with_name(f"silent-{path.name}"))
+    times = np.arange(2 * _RATE) / _RATE
+    tone = (np.sin(2 * np.pi * 440 * times) * np.linspace(0.5, 0, len(times))).astype(np.float32)
+    options = {"movflags": "+faststart", "fflags": "+bitexact"}
+    with av.open(str(silent)) as read, av.open(str(path), "w", format="mp4", options=options) as file:
+        pictures = file.add_stream_from_template(read.streams.video[0])
+        sound = file.add_stream("aac", rate=_RATE, layout="mono")
+        for packet in read.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = pictures
+                file.mux(packet)
+        for start in range(0, len(tone), 1024):
+            samples = av.AudioFrame.from_ndarray(tone[None, start : start + 1024], format="fltp", layout="mono")
+            samples.sample_rate, samples.pts, samples.time_base = _RATE, start, Fraction(1, _RATE)
+            file.mux(sound.encode(samples))
+        file.mux(sound.encode(None))
+    silent.unlink()
 
 
 def _score_request(id_: str, title: str, path: Path, **others: Any) -> ScoreRequest:

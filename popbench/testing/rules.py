@@ -18,8 +18,11 @@ RULES: Mapping[str, str] = {
     "spec": "options survive JSON and pickle, and make the same component again anywhere",
     "label": "label() is None, or text on one line without '|'",
     "check": "check() returns a list of str",
+    "estimate": "estimate() of a number of requests is None, or USD: a finite number of at least 0",
     "needs": "needs() returns popbench.Needs with finite numbers of at least 0",
     "close": "close() may be called before any use, and twice",
+    "version": "version is text",
+    "repeatable": "repeatable is True or False, and True for embedders and corpora",
     "fingerprint": "fingerprint() is a JSON object, the same for equal options, and not changed by use",
     "determining": "an option that results depend on changes the fingerprint",
     "runtime": "an option declared with popbench.runtime does not change the fingerprint",
@@ -31,10 +34,13 @@ RULES: Mapping[str, str] = {
     "failure": "a Failure says why, as text, and its reason is text",
     "answered": "ordinary requests are answered, not all failed",
     "measures": "seconds and peak_memory_mb are None or numbers of at least 0, notes a tuple of str",
+    "usage": "usage is None or numbers of at least 0 by kind: str to int or float",
+    "cost": "cost() of a usage is None, or USD: a finite number of at least 0",
     "empty": "no requests, no answers",
     "stop": "the iterator can be closed after any answer",
+    "job": "a job is JSON, submitted before the answer; another instance that gets it answers, and makes no other job",
     # answers depend on the request alone; the first five hold for embedders too, repetition and fresh for corpora
-    "repetition": "the same request gives the same answer in a later call",
+    "repetition": "the same request gives the same answer in a later call, unless the class says repeatable = False",
     "fresh": "the same request gives the same answer from another instance with equal options",
     "order": "the same request gives the same answer in any order",
     "company": "the same request gives the same answer alone and among others",
@@ -42,8 +48,6 @@ RULES: Mapping[str, str] = {
     "identity": "the answer does not depend on the request's id, nor on the name of a file",
     # LLMs
     "text": "a completion's text is str, its reasoning str or None, its remarks a tuple of str, its cut a bool",
-    "usage": "usage is None or numbers of at least 0 by kind: str to int or float",
-    "cost": "cost() of a usage is None, or USD: a finite number of at least 0",
     "fits": "fits() is True or False: True of a short chat, and of every chat that is shorter than one that fits",
     # generators
     "frames": "frames are uint8 (frames, height, width, 3) that can be encoded, or path is a video file",
@@ -60,6 +64,10 @@ RULES: Mapping[str, str] = {
     "empty_title": "an empty title gets a Failure or a Score, and the other items are answered as before",
     "no_video_prompt": "video_prompt None, as of human-made videos, gets a Failure or a Score, the others as before",
     "no_extra": "an empty extra gets a Failure or a Score, and the other items are answered as before",
+    # modes
+    "ending": "write() yields turns, and a usable draft at the end",
+    "turns": "turns is about the number of calls: at least 1, and a mode makes no more than 50, or than it says",
+    "odd_answers": "an answer that is empty or not what was asked for, or a missing draft, is no exception",
     # embedders
     "vectors": "encode() returns finite float32 of shape (number of texts, d), also for no texts",
     "norms": "a row has length 1, or 0 for a text with nothing in it",

@@ -6,16 +6,18 @@ another instance. `Traits` says how answers of a kind are compared: by text, fra
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from uuid import uuid4
 
 from popbench.errors import one_line
-from popbench.records import Failure
-from popbench.testing.components import Subject, check_used, fingerprint_before
+from popbench.records import JSON, Failure, Submitted, wrong_job
+from popbench.testing.components import Subject, check_usd, check_used, fingerprint_before
 from popbench.testing.rules import Book
 
 Outcomes = dict[str, Any]
@@ -53,6 +55,8 @@ class Asker:
         self.traits = traits
         self.pulled_first = 0
         self.ended_well = True
+        self.jobs: dict[str, JSON] = {}
+        """What was submitted in the last call, by the ids of requests."""
 
     def ask(self, component: Any, requests: Sequence[Any], when: str = "") -> Outcomes:
         """Send all requests in one call; `when` names the situation in messages."""
@@ -61,10 +65,10 @@ class Asker:
         asked: dict[str, Any] = {}
         counts: Counter[str] = Counter()
         outcomes: Outcomes = {}
-        self.pulled_first, self.ended_well = 0, True
+        self.pulled_first, self.ended_well, self.jobs = 0, True, {}
 
         def source() -> Iterator[Any]:
-            for request in requests:
+            for request in _with_keys(requests):
                 asked[request.id] = request
                 yield request
 
@@ -78,10 +82,12 @@ class Asker:
                     self.book.breach("ids", f"{prefix}yielded {type(answer).__name__}, which has no id")
                 elif id_ not in asked:
                     self.book.breach("ids", f"{prefix}answered, but was not asked", repr(id_))
+                elif isinstance(answer, Submitted):
+                    self._submitted(asked[id_], answer, prefix, late=counts[id_] > 0)
                 else:
                     counts[id_] += 1
                     if counts[id_] == 1:
-                        outcomes[id_] = self._judge(asked[id_], answer)
+                        outcomes[id_] = self._judge(component, asked[id_], answer)
                 if position > 2 * len(requests) + 10:
                     self.book.breach("once", f"{prefix}no end of answers to {len(requests)} requests")
                     break
@@ -98,18 +104,28 @@ class Asker:
                 self.book.breach("once", f"{prefix}not answered", request.id)
         return {id_: outcome for id_, outcome in outcomes.items() if outcome is not None}
 
-    def _judge(self, request: Any, answer: Any) -> Any:
+    def _submitted(self, request: Any, submitted: Submitted, prefix: str, *, late: bool) -> None:
+        self.book.expect("job", not late, f"{prefix}submitted after its answer", request.id)
+        wrong = wrong_job(submitted.job)
+        if not self.book.expect("job", wrong is None, f"{prefix}its job {wrong}", request.id):
+            return
+        job = json.loads(json.dumps(submitted.job))
+        other = request.job is not None and job != request.job
+        self.book.expect("job", not other, f"{prefix}submitted another job than it was given", request.id)
+        self.jobs[request.id] = job
+
+    def _judge(self, component: Any, request: Any, answer: Any) -> Any:
         book, id_ = self.book, request.id
-        book.look("type", "failure", "measures")
+        book.look("type", "failure", "measures", "usage", "cost")
         if isinstance(answer, Failure):
             fine = isinstance(answer.error, str) and bool(answer.error.strip())
             book.expect("failure", fine, f"error is {answer.error!r}", id_)
             book.expect("failure", isinstance(answer.reason, str), f"reason is {answer.reason!r}", id_)
-            _check_measures(book, answer, id_)
+            _check_measures(book, component, answer, id_)
             return Failed(str(answer.error), answer.invalid)
         value = self.traits.judge(book, request, answer)
         if value is not None:
-            _check_measures(book, answer, id_)
+            _check_measures(book, component, answer, id_)
         return value
 
     def compare(self, rule: str, first: Mapping[str, Any], other: Mapping[str, Any], when: str) -> list[str]:
@@ -132,13 +148,20 @@ class Asker:
         return f"failed, now answered: {one.error}" if failed[0] else f"answered, now failed: {two.error}"
 
 
+def _with_keys(requests: Iterable[Any]) -> Iterator[Any]:
+    """Yield the requests of a call with keys that no other call has, so that an API makes new jobs."""
+    call = uuid4().hex
+    for request in requests:
+        yield replace(request, key=f"{call}-{request.id}")
+
+
 def _close(answers: Iterator[Any] | None) -> None:
     close = getattr(answers, "close", None)
     if close is not None:
         close()
 
 
-def _check_measures(book: Book, answer: Any, id_: str) -> None:
+def _check_measures(book: Book, component: Any, answer: Any, id_: str) -> None:
     for name in ("seconds", "peak_memory_mb"):
         value = getattr(answer, name)
         number = isinstance(value, int | float) and math.isfinite(value) and value >= 0
@@ -146,6 +169,13 @@ def _check_measures(book: Book, answer: Any, id_: str) -> None:
     notes = answer.notes
     fine = isinstance(notes, tuple) and all(isinstance(note, str) for note in notes)
     book.expect("measures", fine, f"notes are {notes!r}", id_)
+    usage = answer.usage
+    counts = isinstance(usage, Mapping) and all(
+        isinstance(key, str) and isinstance(value, int | float) and 0 <= value < math.inf
+        for key, value in usage.items()
+    )
+    if book.expect("usage", usage is None or counts, f"usage is {usage!r}", id_) and usage:
+        check_usd(book, "cost", component.cost, usage)
 
 
 def check_stream(book: Book, traits: Traits, subject: Subject, requests: Sequence[Any]) -> Outcomes:
@@ -154,11 +184,15 @@ def check_stream(book: Book, traits: Traits, subject: Subject, requests: Sequenc
     component = subject.component
     before = fingerprint_before(component)
     first = asker.ask(component, requests)
-    went_through, pulled = asker.ended_well, asker.pulled_first
+    went_through, pulled, jobs = asker.ended_well, asker.pulled_first, asker.jobs
     _check_empty(asker, component)
     _check_answered(book, first)
     if went_through and first:
         _note_streaming(book, pulled, len(requests))
+        if jobs:
+            _check_jobs(
+                asker, subject, [replace(each, job=jobs[each.id]) for each in requests if each.id in jobs], first
+            )
         _check_sameness(asker, subject, requests, first)
     else:
         book.note("answers were not compared: the first call did not go through")
@@ -194,6 +228,14 @@ def _check_answered(book: Book, first: Outcomes) -> None:
 def _note_streaming(book: Book, pulled: int, count: int) -> None:
     if count > 1 and pulled == count:
         book.note(f"it took all {count} requests before its first answer: with many, answer as you go")
+
+
+def _check_jobs(asker: Asker, subject: Subject, requests: Sequence[Any], first: Outcomes) -> None:
+    """Ask another instance for what was submitted, as a resume does after a kill."""
+    other = asker.book.attempt("job", "making another instance", subject.fresh)
+    if other is not None:
+        asker.compare("job", first, asker.ask(other, requests, "given its job"), "given its job")
+        asker.book.attempt("close", "close() of another instance", other.close)
 
 
 def _check_sameness(asker: Asker, subject: Subject, requests: Sequence[Any], first: Outcomes) -> None:
@@ -240,7 +282,7 @@ def _check_stop(asker: Asker, component: Any, requests: Sequence[Any]) -> None:
     """Take one answer and close the iterator, as popbench does when a run is stopped."""
 
     def stop() -> None:
-        answers = iter(asker.traits.call(component, iter(requests)))
+        answers = iter(asker.traits.call(component, _with_keys(requests)))
         next(answers, None)
         _close(answers)
 

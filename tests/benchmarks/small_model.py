@@ -18,7 +18,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from itertools import islice, zip_longest
 from pathlib import Path
 
@@ -31,7 +30,6 @@ from popbench.planning.config import resolve_config
 from popbench.planning.plan import Plan
 from popbench.planning.resolve import make_plan
 from popbench.planning.systems import TaskMode
-from popbench.prompting.chats import make_chat
 from popbench.prompting.drafts import find_drafts, parse_draft
 
 
@@ -58,8 +56,9 @@ def chats(plan: Plan, prompts: int) -> Iterator[tuple[popbench.Chat, TaskMode]]:
     for number, (mode, prompt) in enumerate(islice((pair for turn in turns for pair in turn if pair), prompts)):
         shown = plan.shown(mode, prompt, llm)
         seed = derive_seed(0, prompt.task, prompt.id, 0, "write")
-        chat = make_chat(mode.template, shown.messages, seed, prompt, shown.references)
-        yield replace(chat, id=f"{number} {prompt.task}/{prompt.id}"), mode
+        turn, id_ = shown.conversation.turn, f"{number} {prompt.task}/{prompt.id}"
+        assert turn is not None
+        yield popbench.Chat(id_, turn.messages, seed, turn.schema, prompt.text, shown.references, turn.reasons), mode
 
 
 def judge(answer: popbench.Completion | popbench.Failure, mode: TaskMode) -> str:
@@ -84,6 +83,7 @@ def measure(line: str, given: argparse.Namespace) -> Counter[str]:
         llm = plan.llms[0].resolved.component
         assert isinstance(llm, popbench.LLM)
         for answer in llm.generate(chat for chat, _ in asked.values()):
+            assert not isinstance(answer, popbench.Submitted)
             kind = judge(answer, asked[answer.id][1])
             found[kind] += 1
             used = (answer.usage or {}) if isinstance(answer, popbench.Completion) else {}

@@ -14,6 +14,7 @@ import pytest
 import faults
 from command_line import Run, in_process
 from popbench.cli import BUILT_IN
+from popbench.registry import load_registry
 
 
 @pytest.fixture
@@ -247,19 +248,40 @@ def test_plugins_lists_the_embedded_defaults(run: Run) -> None:
     assert run("plugins").status == 0
 
 
-def test_plugins_lists_components_by_kind_in_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Presets of one class show what tells them apart; none of popbench's own says where it comes from."""
+def test_plugins_lists_components_by_kind_a_line_each_in_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of popbench's own, presets too, says in that line what it is, and no other one says the same."""
     monkeypatch.setenv("COLUMNS", "80")
     lines = [line.rstrip() for line in run("plugins").out.splitlines()]
     assert all(len(line) <= 80 for line in lines)
-    text = " ".join(" ".join(lines).split())
-    assert "gpt-4o GPT-4o, served by OpenAI or OpenRouter. gpt-6-astra" in text
-    assert "(model=meta-llama/Llama-3.3-70B-Instruct and 5 more)" in text
-    assert "popbench 0." not in text
+    found = json.loads(run("plugins", "--json").out)["components"]
+    own = [each for each in found if each["distribution"] == "popbench"]
+    assert len({each["summary"] for each in own}) == len(own)
+    for each in own:
+        assert [each["name"], *each["summary"].split()] in [line.split() for line in lines]
     kinds = [line for line in lines if line and not line.startswith(" ")]
     assert kinds == ["corpus", "embedder", "engine", "generator", "llm", "predictor"]
-    for item in json.loads(run("plugins", "--json").out)["components"]:
-        assert any(line.startswith(f" {item['name']} ") for line in lines)
+    assert len(lines) == len(found) + 2 * len(kinds) - 1
+    told = {each["name"]: each["summary"] for each in own}
+    assert told["cogvideox-5b"] == "CogVideoX, 5.6B: 720x480, 49 frames at 8 fps; 26 GiB GPU"
+    assert told["llama-3.3-70b"] == "Llama 3.3 70B here, in 4 bits; 42 GiB GPU"
+    assert told["deepseek-v4-pro-thinking"] == "DeepSeek-V4-Pro, thinking; needs a key"
+
+
+def test_plugins_cuts_a_line_that_does_not_fit_and_keeps_whose_it_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wordy(faults.CountingLLM):
+        """Writes drafts that say a great deal, in many words, 雨の夜に, about nothing that anybody has asked for."""
+
+    monkeypatch.setenv("COLUMNS", "80")
+    registry = load_registry()
+    monkeypatch.setattr(registry, "registrations", dict(registry.registrations))
+    registry.adopt("llm", Wordy)
+    (line,) = (line for line in run("plugins").out.splitlines() if line.startswith(" Wordy "))
+    assert "…" in line
+    assert line.endswith("]")
+    assert (
+        "many words, 雨の夜に, about nothing"
+        in json.loads(run("plugins", "Wordy", "--json").out)["components"][0]["summary"]
+    )
 
 
 def test_plugins_tells_the_options_of_a_component_as_its_class_has_them(run: Run) -> None:

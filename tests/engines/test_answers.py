@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,6 +103,28 @@ def test_a_plugin_cannot_end_popbench(kind: str, tmp_path: Path) -> None:
     assert not run.complete
     assert "raised SystemExit" in run.problems[0]
     assert "SystemExit" in (run.path / "errors.log").read_text()
+
+
+@pytest.mark.parametrize(
+    "said", ["the licence has ended: renew it", "generator Licensed: the licence has ended: renew it"]
+)
+def test_an_error_that_a_component_raises_says_whose_it_is(said: str, tmp_path: Path) -> None:
+    """Its author need not."""
+
+    class Licensed(popbench.VideoGenerator):
+        """Has no licence."""
+
+        version = "1"
+
+        def generate(self, requests: Any) -> Any:
+            for _ in requests:
+                raise popbench.ComponentError(said)
+                yield
+
+    run = popbench_runs.run_fast(tmp_path / "run", gen=Licensed)
+    (problem,) = run.problems
+    assert problem.startswith("generator Licensed: the licence has ended: renew it; 5 items stay pending")
+    assert not (tmp_path / "run/errors.log").exists()  # it is no bug
 
 
 def test_a_plugin_that_stops_asking_is_told(tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def test_no_requests_give_no_answers_and_a_limit_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="limit is 0"):
         list(popbench.concurrently(chats(1), completion, limit=0))
     with pytest.raises(TypeError, match=r"retry is 3, expected popbench\.Retry"):
-        list(popbench.concurrently(chats(1), completion, limit=1, retry=3))  # type: ignore[arg-type]
+        list(popbench.concurrently(chats(1), completion, limit=1, retry=3))  # type: ignore[call-overload]
     for wrong in ({"attempts": -1}, {"seconds": -1.0}, {"lost_in_a_row": 0}, {"seconds": float("nan")}):
         with pytest.raises(ValueError, match="expected at least"):
             popbench.Retry(**wrong)

@@ -191,13 +191,14 @@ def test_the_seconds_of_a_clip_hold_neither_encoding_nor_waiting(
 ) -> None:
     before_encoding(monkeypatch, lambda _: time.sleep(0.6))
     for answer in Scripted(grey, grey, grey).running(tmp_path):
+        assert isinstance(answer, popbench.Clip)
         assert answer.seconds is not None
         assert 0 <= answer.seconds < 0.5
 
 
 def test_an_engine_of_others_yields_the_same_with_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Other(LocalEngine):
-        def map(self, spec: Any, items: Iterable[popbench.Request]) -> Iterator[popbench.records.Answer]:
+        def map(self, spec: Any, items: Iterable[popbench.Request]) -> Iterator[popbench.Answer | popbench.Submitted]:
             yield from ComponentThread(self._component(spec).component, items, self._workspace, spec.label)
 
     local = popbench_runs.run_fast(tmp_path / "local")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from popbench.ledger.ledger import Call, Done, Ledger, StageKey
+from popbench.errors import RunError
+from popbench.ledger.ledger import Call, Done, Job, Ledger, StageKey
 from popbench.ledger.schema import SUM_TABLES
 from popbench.ledger.sums import count_done, sum_calls, sum_tokens
 
@@ -132,3 +133,56 @@ def test_the_sums_are_those_of_the_rows_also_where_rows_are_replaced(tmp_path: P
     with closing(sqlite3.connect(path)) as db:
         for table, count in (("tally WHERE n > 0", count_done()), ("spent", sum_calls()), ("used", sum_tokens())):
             assert db.execute(f"SELECT * FROM {table}").fetchall() == db.execute(count).fetchall()
+
+
+# -- jobs
+
+
+def test_a_job_is_there_until_its_call_is_finished_or_it_is_over(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with closing(Ledger(path)) as ledger:
+        ledger.submit("a", {"id": "ü"}, "vp")
+        ledger.submit("a", ["again"], "vp")
+        ledger.submit("b", 7, "vp")
+        ledger.submit("c", "x", "another")
+        assert ledger.in_flight() == {"vp": 2, "another": 1}
+        ledger.end_job("b")
+        ledger.end_job("never submitted")
+        assert ledger.jobs("vp") == {"a": Job(["again"], 1), "b": Job(None, 2)}
+        ledger.commit(Call("a", "render", "ok", PAYLOAD), [done("p", stage_key=RENDER)], "vp")
+    with closing(Ledger(path, read_only=True)) as ledger:
+        assert ledger.in_flight() == {"another": 1}
+        assert ledger.jobs("vp") == {"b": Job(None, 2)}
+
+
+def test_a_ledger_from_before_jobs_has_none_and_takes_them(old: Path) -> None:
+    with closing(Ledger(old, read_only=True)) as ledger:
+        assert ledger.in_flight() == {}
+    with closing(Ledger(old)) as ledger:
+        ledger.submit("a", 1, "vp")
+        assert ledger.jobs("vp") == {"a": Job(1, 1)}
+
+
+def test_merged_ledgers_have_the_jobs_of_both_but_those_that_one_has_finished(tmp_path: Path, old: Path) -> None:
+    with closing(Ledger(tmp_path / "one.sqlite")) as one, closing(Ledger(tmp_path / "two.sqlite")) as two:
+        one.submit("finished by two", 1, "vp")
+        one.submit("of one", 1, "vp")
+        two.commit(Call("finished by two", "render", "ok", PAYLOAD))
+        two.submit("finished by one", 1, "vp")
+        two.submit("of two", 1, "vp")
+        one.commit(Call("finished by one", "render", "ok", PAYLOAD))
+        one.merge(old)
+        one.merge(tmp_path / "two.sqlite")
+        assert set(one.jobs("vp")) == {"of one", "of two"}
+
+
+@pytest.mark.parametrize("job", ["{", "[1", b"\xff"])
+def test_a_damaged_job_is_one_line(job: object, tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with closing(Ledger(path)) as ledger:
+        ledger.submit("a", 1, "vp")
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE jobs SET job = ?", (job,))
+    with closing(Ledger(path)) as ledger, pytest.raises(RunError, match="the ledger cannot be read") as caught:
+        ledger.jobs("vp")
+    assert "\n" not in str(caught.value)

@@ -133,7 +133,7 @@ def test_waiting_for_an_earlier_stage_is_no_silence_and_no_time_of_a_clip(tmp_pa
     thread = ComponentThread(faults.FaultyGenerator(), wait(requests(3), 0.8), tmp_path)
     for _ in range(3):
         answer = thread.next(timeout=0.6)
-        assert answer is not None
+        assert isinstance(answer, popbench.Clip)
         assert answer.seconds is not None
         assert answer.seconds < 0.5
     assert thread.next(timeout=PATIENCE) is None

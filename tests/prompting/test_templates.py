@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from popbench.modes import Ask, Turn
 from popbench.planning.config import EvalConfig
 from popbench.planning.resolve import make_plan
-from popbench.prompting.chats import make_chat
+from popbench.prompting.conversations import Conversation, TemplateMode
 from popbench.prompting.drafts import DRAFT_SCHEMA
-from popbench.prompting.modes import read_mode
+from popbench.prompting.mode_specs import read_mode
 from popbench.prompting.templates import Template
 from popbench.records import Prompt, Reference
 from popbench.tasks.loading import load_tasks
@@ -321,12 +322,19 @@ def test_references_are_rendered_into_the_installed_template() -> None:
     assert text.count("(unpopular)") == 1
 
 
-def test_a_chat_holds_messages_schema_prompt_and_references(tmp_path: Path) -> None:
+def first_turn(made: Template) -> Turn:
+    ask = Ask(made.render(PROMPT, DraftRules(), REFERENCES), DRAFT_SCHEMA, made.reasons)
+    turn = Conversation(TemplateMode(), "m", PROMPT, REFERENCES, ask, DraftRules()).turn
+    assert turn is not None
+    return turn
+
+
+def test_the_call_of_a_template_has_its_messages_and_the_schema_of_a_draft(tmp_path: Path) -> None:
     made = template(tmp_path)
-    messages = made.render(PROMPT, DraftRules(), ())
-    chat = make_chat(made, messages, 7, PROMPT, REFERENCES)
-    assert (chat.messages, chat.seed, chat.schema) == (messages, 7, DRAFT_SCHEMA)
-    assert (chat.prompt, chat.references) == (PROMPT.text, tuple(REFERENCES))
+    turn = first_turn(made)
+    assert (turn.messages, turn.schema) == (made.render(PROMPT, DraftRules(), REFERENCES), DRAFT_SCHEMA)
+    assert turn.draft
+    assert turn.required
 
 
 @pytest.mark.parametrize(
@@ -342,12 +350,54 @@ def test_a_chat_says_whether_reasoning_comes_before_the_answer(user: str, reason
     setting, _, rest = user.rpartition("%}")
     source = f"{setting}%}}" * bool(setting) + SYSTEM + "{% block user %}" + rest + "{% endblock %}"
     made = template(tmp_path, source=source)
-    assert make_chat(made, made.render(PROMPT, DraftRules(), ()), 7, PROMPT, ()).reasons is reasons
+    assert first_turn(made).reasons is reasons
 
 
 def test_a_template_that_computes_whether_reasoning_comes_first_is_told(tmp_path: Path) -> None:
     source = "{% set reasoning_first = prompt %}" + SYSTEM + "{% block user %}a{% endblock %}"
     assert "line 1: reasoning_first is set to true or false" in refusal(lambda: template(tmp_path, source=source))
+
+
+# -- options
+
+
+TONE = '{% set default_options = {"tone": "plain", "beats": 3, "low": -1.5, "loud": false} %}'
+
+
+def test_options_have_defaults_and_are_typed_like_these(tmp_path: Path) -> None:
+    made = template(tmp_path, source=TONE + SYSTEM + "{% block user %}{{ prompt }}, {{ options }}{% endblock %}")
+    assert made.options().determining() == {"tone": "plain", "beats": 3, "low": -1.5, "loud": False}
+    plain, *_ = (message["content"] for message in made.render(PROMPT, DraftRules(), ())[1:])
+    assert plain.endswith("{'tone': 'plain', 'beats': 3, 'low': -1.5, 'loud': False}")
+    other = made.render(PROMPT, DraftRules(), (), made.options(tone="dry", loud=True).determining())[1]["content"]
+    assert other.endswith("{'tone': 'dry', 'beats': 3, 'low': -1.5, 'loud': True}")
+
+
+@pytest.mark.parametrize(
+    ("defaults", "what"),
+    [
+        ('{"tone": none}', "default_options maps names to texts, numbers, true or false"),
+        ('{"tone": prompt}', "default_options maps names to texts"),
+        ('{"tone": ["a"]}', "default_options maps names to texts"),
+        ('{"a b": 1}', "default_options maps names to texts"),
+        ('{"_a": 1}', "default_options maps names to texts"),
+        ('{"label": 1}', "an option cannot be called 'label': rename it"),
+        ('{"copy": 1}', "an option cannot be called 'copy': rename it"),
+        ("{}", "default_options maps names to texts"),
+        ('"tone"', "default_options maps names to texts"),
+        ('{"tone": 10 ** 10 ** 10}', "default_options maps names to texts"),
+    ],
+)
+def test_options_that_are_no_plain_defaults_are_refused_with_their_line(
+    defaults: str, what: str, tmp_path: Path
+) -> None:
+    source = f"\n{{% set default_options = {defaults} %}}{SYSTEM}{{% block user %}}a{{% endblock %}}"
+    assert f"line 2: {what}" in refusal(lambda: template(tmp_path, source=source))
+
+
+def test_options_that_are_not_stated_are_no_variable(tmp_path: Path) -> None:
+    told = refusal(lambda: template(tmp_path, "{{ options.tone }}"))
+    assert "unknown variable 'options'" in told
 
 
 # -- modes
@@ -363,7 +413,7 @@ def test_a_mode_is_a_template_with_options_and_a_label() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("pee", "unknown mode of task popcorn_abstract 'pee': did you mean 'pe'? (possible: basic, pe)"),
+        ("pee", "unknown mode of task popcorn_abstract 'pee': did you mean 'pe'? (possible: basic, best, few,"),
         ("pe,kk=3", "unknown option of mode pe 'kk': did you mean 'k'?"),
         ("basic,k=3", "unknown option of mode basic 'k'"),
         ("pe,k=0", "mode pe: k: "),

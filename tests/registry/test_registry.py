@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,43 @@ def test_a_target_that_is_no_class_of_its_kind_is_told_with_its_plugin(target: A
 
 def test_a_summary_is_the_first_line_of_the_docstring() -> None:
     assert [item.summary for item in added(llms(echo=Echo, silent=Silent))] == ["Says what it hears.", ""]
+
+
+def test_a_class_may_say_what_each_of_its_presets_is() -> None:
+    class Sized(Echo):
+        """Comes in sizes."""
+
+        @classmethod
+        def describe(cls, preset: Mapping[str, popbench.JSON]) -> str:
+            return f"Says {preset['word']}\nloudly" if "word" in preset else super().describe(preset)
+
+    registry = added(llms(sized=Sized, hey=(Sized, {"word": "hey"})))
+    assert [item.summary for item in registry] == ["Says hey loudly", "Comes in sizes."]
+
+
+def test_a_class_with_another_describe_is_shown_by_its_docstring() -> None:
+    """Classes that were written before popbench called it may have one for something else."""
+
+    class Other(Echo):
+        """Was here before."""
+
+        def describe(self, other: int) -> str:  # type: ignore[override]
+            return f"{self.options.word} {other}"
+
+    class Number(Echo):
+        """Counts."""
+
+        describe = 3  # type: ignore[assignment]
+
+    class Parts(Echo):
+        """Has parts."""
+
+        @classmethod
+        def describe(cls, preset: Any) -> Any:
+            return ["a", "b"]
+
+    summaries = [item.summary for item in added(llms(other=Other, number=Number, parts=Parts))]
+    assert sorted(summaries) == ["Counts.", "Has parts.", "Was here before."]
 
 
 def test_an_unknown_name_is_told_with_the_closest_and_all_possible_ones() -> None:

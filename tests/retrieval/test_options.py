@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from made_retrieval import RandomEmbedder, RowsCorpus, distinct_rows, made_rows, references_by_steps, retrieved, text
-from popbench.prompting.chats import Shown, show
+from popbench.modes import Ask
+from popbench.prompting.chats import show
+from popbench.prompting.conversations import Conversation, TemplateMode
+from popbench.prompting.drafts import DRAFT_SCHEMA
 from popbench.prompting.templates import Template
 from popbench.records import Message, Prompt, Reference
 from popbench.retrieval import Found, RetrievalOptions, Retriever
@@ -211,6 +214,14 @@ def template(tmp_path: Path) -> Template:
     return Template(path)
 
 
+def beginning(template: Template, prompt: Prompt) -> Callable[[Sequence[Reference]], Conversation]:
+    def begin(references: Sequence[Reference]) -> Conversation:
+        ask = Ask(template.render(prompt, DraftRules(), references), DRAFT_SCHEMA)
+        return Conversation(TemplateMode(), "x", prompt, references, ask, DraftRules())
+
+    return begin
+
+
 @pytest.mark.parametrize("per_tag", [False, True])
 @pytest.mark.parametrize(("k", "most"), [(1, 2), (10, 5), (64, 8)])
 def test_as_many_references_are_shown_as_fit(template: Template, per_tag: bool, k: int, most: int) -> None:
@@ -221,7 +232,7 @@ def test_as_many_references_are_shown_as_fit(template: Template, per_tag: bool, 
     there = len(large.references())
     for allowed in {0, *(length + extra for length in lengths.values() for extra in (-1, 0, 1))}:
         limit = Limit(allowed)
-        shown = show(template, prompt, rules, large, limit)
+        shown = show(beginning(template, prompt), large, limit)
         size = max((size for size, length in lengths.items() if length <= allowed), default=0)
         assert shown.references == large.references(size)
         assert shown.messages == sizes[size]
@@ -238,10 +249,11 @@ def test_as_many_references_are_shown_as_fit(template: Template, per_tag: bool, 
 
 def test_too_few_references_are_told_and_a_limit_that_is_not_reached_asks_once(template: Template) -> None:
     prompt, limit = Prompt("p", PROMPT, "c", "t"), Limit(10**6)
-    few = show(template, prompt, DraftRules(), find(ROWS[:4], k=9, tag_by="none"), limit)
+    few = show(beginning(template, prompt), find(ROWS[:4], k=9, tag_by="none"), limit)
     assert (few.short, few.cut) == ("4 of 9 references: there are no more in the corpus", None)
-    full = show(template, prompt, DraftRules(), find(k=9, tag_by="none"), limit)
+    full = show(beginning(template, prompt), find(k=9, tag_by="none"), limit)
     assert (full.short, full.cut, len(full.references)) == (None, None, 9)
     assert limit.calls == 2
-    none = show(template, prompt, DraftRules(), None, Limit(0))
-    assert none == Shown(template.render(prompt, DraftRules(), ()))
+    none = show(beginning(template, prompt), None, Limit(0))
+    assert (none.messages, none.references) == (template.render(prompt, DraftRules(), ()), ())
+    assert none.notes == []

@@ -51,6 +51,25 @@ class NoFps(Noise):
         return replace(super().paint(request), fps=None)
 
 
+class SecondsUnpriced(Noise):
+    """Says how long a clip is, and has no price for that."""
+
+    def paint(self, request: popbench.VideoRequest) -> Any:
+        return replace(super().paint(request), usage={"video_seconds": 2.5})
+
+    def cost(self, usage: Mapping[str, float]) -> float | None:
+        return usage["requests"] * 0.5
+
+
+class TextTokens(Brightness):
+    """Counts the tokens of one video in words."""
+
+    def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
+        for answer in super().score(items):
+            many: Any = {"input": "many"}
+            yield replace(answer, usage=many if answer.id == "score-bars" else None)
+
+
 class Black(Noise):
     """Renders black frames."""
 
@@ -58,11 +77,71 @@ class Black(Noise):
         return popbench.Clip(request.id, np.zeros((3, 16, 18, 3), np.uint8), fps=8)
 
 
+class Queued(Noise):
+    """Submits a job for each clip, and breaks no rule: `job` is the place to break one."""
+
+    def job(self, request: popbench.VideoRequest) -> Any:
+        return request.job or {"id": f"{request.prompt[:9]}-{request.seed}"}
+
+    def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[Any]:
+        for request in requests:
+            yield popbench.Submitted(request.id, self.job(request))
+            yield self.paint(request)
+
+
+class NoJson(Queued):
+    """Submits bytes."""
+
+    def job(self, request: popbench.VideoRequest) -> Any:
+        return b"job-1"
+
+
+class Large(Queued):
+    """Submits more than an id."""
+
+    def job(self, request: popbench.VideoRequest) -> Any:
+        return request.job or "x" * 70_000
+
+
+class Forgetful(Queued):
+    """Makes another job, although it has one."""
+
+    def job(self, request: popbench.VideoRequest) -> Any:
+        return request.key
+
+
+class Late(Noise):
+    """Submits after its answer."""
+
+    def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[Any]:
+        for request in requests:
+            yield self.paint(request)
+            yield popbench.Submitted(request.id, 1)
+
+
 class Unseeded(Noise):
     """Renders other noise each time."""
 
     def paint(self, request: popbench.VideoRequest) -> Any:
         return popbench.Clip(request.id, np.random.default_rng().integers(0, 256, (3, 16, 18, 3), np.uint8), fps=8)
+
+
+class NumberVersion(Noise):
+    """Has a number for a version."""
+
+    version = 1  # type: ignore[assignment]
+
+
+class Perhaps(Noise):
+    """Does not say whether it repeats itself."""
+
+    repeatable = "mostly"  # type: ignore[assignment]
+
+
+class Moody(Letters):
+    """Is an embedder that may answer otherwise."""
+
+    repeatable = False
 
 
 class Logarithm(Brightness):

@@ -327,6 +327,13 @@ class CostBelowZero(Plain):
         return -1.0
 
 
+class EstimateText(Plain):
+    """Estimates in words."""
+
+    def estimate(self, requests: int) -> Any:
+        return "much"
+
+
 def length(messages: Sequence[popbench.Message]) -> int:
     return sum(len(message["content"]) for message in messages)
 

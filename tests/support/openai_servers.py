@@ -128,6 +128,7 @@ def ask(llm: popbench.LLM, chats: Iterable[Chat]) -> dict[str, Completion | Fail
     try:
         for answer in llm.generate(chats):
             assert answer.id not in answers
+            assert not isinstance(answer, popbench.Submitted)
             answers[answer.id] = answer
     finally:
         llm.close()

@@ -145,7 +145,7 @@ class Mapped(threading.Thread):
 
     def __init__(self, made: popbench.Engine, spec: popbench.ComponentSpec, items: Any) -> None:
         super().__init__(daemon=True)
-        self.answers: list[popbench.Answer] = []
+        self.answers: list[popbench.Answer | popbench.Submitted] = []
         self.error: BaseException | None = None
         self._call = (made, spec, items)
         self.start()
@@ -157,7 +157,7 @@ class Mapped(threading.Thread):
         except BaseException as error:
             self.error = error
 
-    def done(self, timeout: float = 60.0) -> list[popbench.Answer]:
+    def done(self, timeout: float = 60.0) -> list[popbench.Answer | popbench.Submitted]:
         """Wait for the end, and return all answers; raises what the call raised."""
         self.join(timeout)
         assert not self.is_alive(), "the call does not end"

@@ -13,6 +13,8 @@ import popbench
 from popbench.hookspecs import Register
 from popbench.video import read_frames
 
+_Outcome = popbench.Clip | popbench.Failure | popbench.Submitted
+
 
 class Notes:
     """A file to which all workers append lines about their work."""
@@ -50,7 +52,7 @@ class Scripted(popbench.VideoGenerator):
         """Differ where a variable of the environment says so."""
         return {**super().fingerprint(), "weights": os.environ.get("RAYTEST_WEIGHTS", "same")}
 
-    def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[popbench.Clip | popbench.Failure]:
+    def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[_Outcome]:
         notes = Notes(self.options.notes)
         for request in requests:
             again = any(words[:2] == ["begun", request.id] for words in notes.read())
@@ -71,6 +73,22 @@ class Scripted(popbench.VideoGenerator):
             frames = np.random.default_rng(request.seed).integers(0, 255, (4, 32, 48, 3), dtype=np.uint8)
             notes.add("done", request.id, os.getpid())
             yield popbench.Clip(request.id, frames, 8.0, seconds=self.options.seconds)
+
+
+class Queued(Scripted):
+    """Submits a job for each clip, and dies once on the way to a clip of the prompt `die-once`."""
+
+    def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[_Outcome]:
+        notes = Notes(self.options.notes)
+        for request in requests:
+            if request.job is None:
+                notes.add("created", request.id, os.getpid())
+                yield popbench.Submitted(request.id, {"of": request.id})
+                time.sleep(1.0)  # it is stored meanwhile
+                if request.prompt == "die-once":
+                    os._exit(3)
+            frames = np.random.default_rng(request.seed).integers(0, 255, (4, 32, 48, 3), dtype=np.uint8)
+            yield popbench.Clip(request.id, frames, 8.0)
 
 
 class Bright(popbench.Predictor):
@@ -123,6 +141,7 @@ def register_llms(register: Register) -> None:
 def register_generators(register: Register) -> None:
     register("scripted", Scripted)
     register("scripted-too", Scripted)
+    register("queued", Queued)
 
 
 @popbench.hookimpl

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 from typing import Any
@@ -221,6 +222,39 @@ def test_a_data_set_may_be_a_folder_beside_the_file(tmp_path: Path) -> None:
     (tmp_path / "rows").mkdir()
     (tmp_path / "mine.jsonl").rename(tmp_path / "rows" / "train.jsonl")
     assert len(load_task(path).prompts) == 6
+
+
+@pytest.mark.parametrize("split", [None, "train", "other"])
+def test_a_data_set_may_be_a_folder_that_save_to_disk_wrote(tmp_path: Path, split: str | None) -> None:
+    import datasets
+
+    data = datasets.Dataset.from_list(ROWS)
+    if split is None:
+        data.save_to_disk(tmp_path / "saved")
+    else:
+        datasets.DatasetDict({"train": data, "other": data.select([0, 1])}).save_to_disk(tmp_path / "saved")
+    path = task_file(tmp_path, dataset={"path": "saved", **({} if split is None else {"split": split})})
+    task = load_task(path)
+    assert [prompt.id for prompt in task.prompts] == [row["id"] for row in ROWS[: 2 if split == "other" else 6]]
+    assert split == "other" or task.hash == load_task(task_file(tmp_path / "plain")).hash
+
+
+def test_a_saved_data_set_without_the_split_or_with_files_elsewhere_is_told(tmp_path: Path) -> None:
+    import datasets
+
+    data = datasets.Dataset.from_list(ROWS)
+    datasets.DatasetDict({"train": data}).save_to_disk(tmp_path / "saved")
+    path = task_file(tmp_path, dataset={"path": "saved", "split": "tran"})
+    assert "unknown split 'tran': did you mean 'train'?" in refusal(lambda: load_task(path))
+    state = tmp_path / "saved/train/state.json"
+    whole = state.read_text(encoding="utf-8")
+    path = task_file(tmp_path, dataset={"path": "saved"})
+    for name in ("../../elsewhere.arrow", "..", "/dev/zero", "", 3):
+        state.write_text(whole.replace('"data-00000-of-00001.arrow"', json.dumps(name)), encoding="utf-8")
+        assert "which is no file in it" in refusal(lambda: load_task(path))
+    for text in ("", "[]", "{}"):
+        state.write_text(text, encoding="utf-8")
+        assert "no data set that save_to_disk wrote" in refusal(lambda: load_task(path))
 
 
 def test_a_folder_beside_the_file_that_is_named_like_a_format_does_not_hide_it(tmp_path: Path) -> None:

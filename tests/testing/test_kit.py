@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -57,6 +58,9 @@ def test_a_class_and_an_instance_are_checked_like_a_spec(
         ("embedder", "hashing"),
         ("embedder", "hashing,dim=64"),
         ("corpus", "demo"),
+        ("mode", "refine"),
+        ("mode", "best,n=5"),
+        ("mode", "few"),
     ],
 )
 def test_first_party_components_keep_every_rule(kind: str, spec: str) -> None:
@@ -168,6 +172,41 @@ def test_clips_may_come_as_files_and_in_a_buffer_that_is_used_again(tmp_path: Pa
 
     assert check_generator(Files).ok
     assert check_generator(Buffer).ok
+
+
+def test_a_class_that_says_it_is_not_repeatable_need_not_answer_the_same_again() -> None:
+    class Dice(Counts):
+        """Takes no seed."""
+
+        repeatable = False
+
+    report = check_llm(Dice)
+    assert report.ok
+    assert any("asked again" in note for note in report.notes)
+
+
+def test_a_class_without_a_version_is_asked_for_one() -> None:
+    class Bare(Plain):
+        """Has none."""
+
+        version = ""
+
+    assert 'set version = "1"' in " ".join(check_llm(Bare).notes)
+    assert "version" not in " ".join(check_llm(Plain).notes)
+
+
+def test_one_of_the_videos_has_sound_also_of_the_first_two(tmp_path: Path) -> None:
+    items = testing.sample_score_requests(tmp_path)
+    sound = []
+    for item in items:
+        with av.open(str(item.path)) as file:
+            assert len(file.streams.video) == 1
+            assert sum(1 for _ in file.decode(video=0)) == 16
+            sound.append(len(file.streams.audio))
+    assert sound == [0, 1, 0, 0]
+    with av.open(str(items[1].path)) as file:
+        loudness = [float(np.abs(frame.to_ndarray()).max()) for frame in file.decode(audio=0)]
+    assert max(loudness) > 0.1
 
 
 def test_sample_requests_are_the_same_every_time(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def _components() -> None:
     ray_cluster.install()
 
 
-def by_id(answers: list[popbench.Answer]) -> dict[str, Any]:
+def by_id(answers: list[popbench.Answer | popbench.Submitted]) -> dict[str, Any]:
     found = {answer.id: answer for answer in answers}
     assert len(found) == len(answers), "an item was answered twice"
     return found
@@ -100,6 +100,20 @@ def test_an_item_that_kills_hangs_or_raises_fails_alone(nodes: Nodes, tmp_path: 
     assert set(failed) == {"die-1", "refuse-3", "raise-4"}
     assert failed["raise-4"].error == "generator scripted: it raised ValueError: bad prompt (tried 2 times)"
     assert len(answers) == len(prompts)
+
+
+@pytest.mark.slow
+def test_a_job_of_a_killed_worker_goes_to_another_and_is_not_created_again(nodes: Nodes, tmp_path: Path) -> None:
+    spec = resolve("generator", f"queued,notes={tmp_path / 'notes'}")
+    items = requests(["lake", "die-once", "lake", "lake"])
+    with engine(tmp_path / "far", address=nodes.address) as made:
+        answers = Mapped(made, spec, items).done(100)
+    submitted = [answer for answer in answers if isinstance(answer, popbench.Submitted)]
+    assert {answer.id: answer.job for answer in submitted} == {item.id: {"of": item.id} for item in items}
+    assert len(submitted) == len(Notes(str(tmp_path / "notes")).read()) == 4
+    assert sorted(answer.id for answer in answers if isinstance(answer, popbench.Clip)) == sorted(
+        item.id for item in items
+    )
 
 
 @pytest.mark.slow

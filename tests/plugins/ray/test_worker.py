@@ -102,6 +102,21 @@ def test_an_item_whose_file_is_written_while_the_component_ends_is_answered(
     asyncio.run(live())
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_what_is_submitted_comes_before_its_answer(late: bool, tmp_path: Path) -> None:
+    async def live() -> None:
+        worker = await _ready("generator", f"queued,notes={tmp_path / 'notes'}")
+        first = await worker.do(popbench.VideoRequest("a", "lake", 1), None)
+        assert first.answer == popbench.Submitted("a", {"of": "a"})
+        await asyncio.sleep(1.5 if late else 0)  # the answer may be there before it is asked for
+        assert (await asyncio.wait_for(worker.rest("a"), 60)).video
+        given = await worker.do(popbench.VideoRequest("b", "lake", 1, job=first.answer.job), None)
+        assert given.video
+        await worker.close()
+
+    asyncio.run(live())
+
+
 def test_a_worker_whose_component_raises_has_removed_its_folder_before_it_says_so() -> None:
     """The driver kills it then."""
 

@@ -1,0 +1,172 @@
+"""Modes that ask an LLM more than once, or show it drafts of others: each builds on a template of the task.
+
+They know no task and no model. What they ask beyond the task's own request is worded here.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Sequence
+
+import pydantic
+
+import popbench
+
+_JSON_ONLY = (
+    'Answer with a single JSON object that has exactly two keys, "title" and "video_prompt". The values of both are '
+    "strings."
+)
+_CRITIQUE = (
+    "Look at this title and this video prompt as a stranger would who is about to scroll on. What is the weakest point "
+    "of each, and what would make it better? Be specific, in at most five sentences. Do not write them anew yet."
+)
+_REWRITE = (
+    "Now write the title and the video prompt once more: mend these points, keep what is good, and meet all "
+    f"requirements of the request. {_JSON_ONLY}"
+)
+_PICK = (
+    "Here are drafts of a micro-video for this request, each with the title that it is posted under and the "
+    "instructions for a text-to-video model. Which of them has the best chance of becoming popular?"
+)
+
+
+def _message(role: str, content: str) -> popbench.Message:
+    return popbench.Message(role=role, content=content)
+
+
+def _as_json(title: str, video_prompt: str) -> str:
+    return json.dumps({"title": title, "video_prompt": video_prompt}, ensure_ascii=False)
+
+
+class _Templated(popbench.Mode):
+    """A mode whose first request is a template of the task."""
+
+    class Options(popbench.Options):
+        """The template."""
+
+        template: str = pydantic.Field("basic", description="the task's template that a draft begins with")
+
+    def __init__(self, options: popbench.Options | None = None) -> None:
+        super().__init__(options)
+        self.template = self.options.template
+
+
+class Refine(_Templated):
+    """Writes a draft, has the LLM criticise it, and has it written again."""
+
+    version = "1"
+
+    class Options(_Templated.Options):
+        """The number of rewrites."""
+
+        rounds: int = pydantic.Field(1, ge=1, le=20, description="how often a draft is criticised and written again")
+
+    def __init__(self, options: popbench.Options | None = None) -> None:
+        super().__init__(options)
+        self.turns = 1 + 2 * self.options.rounds
+
+    def write(
+        self,
+        prompt: popbench.Prompt,  # noqa: ARG002 - it is in the task's own request
+        references: Sequence[popbench.Reference],  # noqa: ARG002 - so are these
+        ask: popbench.Ask,
+    ) -> popbench.Writing:
+        """Yield the first draft, then a critique and a rewrite in each round; an unusable rewrite changes nothing."""
+        draft = yield ask.draft()
+        for _ in range(self.options.rounds):
+            written = [*ask.messages, _message("assistant", _as_json(draft.title, draft.video_prompt))]
+            critique = yield ask([*written, _message("user", _CRITIQUE)])
+            if not critique.text.strip():
+                continue
+            said = [_message("user", _CRITIQUE), _message("assistant", critique.text), _message("user", _REWRITE)]
+            draft = (yield ask.draft([*written, *said], required=False)) or draft
+        yield draft
+
+
+class Best(_Templated):
+    """Writes several drafts, of which the LLM picks the one with the best chance of becoming popular."""
+
+    version = "1"
+
+    class Options(_Templated.Options):
+        """The number of drafts."""
+
+        n: int = pydantic.Field(3, ge=2, le=50, description="drafts to choose from")
+
+    def __init__(self, options: popbench.Options | None = None) -> None:
+        super().__init__(options)
+        self.turns = self.options.n + 1
+
+    def write(
+        self,
+        prompt: popbench.Prompt,
+        references: Sequence[popbench.Reference],  # noqa: ARG002 - they are in the task's own request
+        ask: popbench.Ask,
+    ) -> popbench.Writing:
+        """Yield the drafts, then the choice, shown in random order; if it names no draft, the first one counts."""
+        drafts: dict[tuple[str, str], popbench.Draft] = {}
+        for _ in range(self.options.n):
+            draft = yield ask.draft(required=False)
+            if draft is not None:
+                drafts.setdefault((draft.title, draft.video_prompt), draft)
+        if not drafts:
+            return
+        choices = list(drafts.values())
+        if len(choices) == 1:  # as an LLM writes that decodes greedily
+            yield choices[0]
+            return
+        shown = random.Random(ask.seed).sample(choices, len(choices))
+        listed = "\n\n".join(
+            f"Draft {number}\nTitle: {draft.title}\nVideo prompt: {draft.video_prompt}"
+            for number, draft in enumerate(shown, 1)
+        )
+        schema: popbench.JSON = {
+            "type": "object",
+            "properties": {"best": {"type": "integer", "enum": list(range(1, len(shown) + 1))}},
+            "required": ["best"],
+            "additionalProperties": False,
+        }
+        form = 'Answer with a JSON object that has one key, "best", with the number of the draft.'
+        answer = yield ask(
+            f"A user has asked for a micro-video:\n\n{prompt.text}\n\n{_PICK}\n\n{listed}\n\n{form}", schema
+        )
+        numbers = [int(number) for number in re.findall(r"(?<![\w.])\d{1,3}(?![\w.]*\d)", answer.text)]
+        picked = [number for number in numbers if 1 <= number <= len(shown)]
+        yield shown[picked[-1] - 1] if picked else choices[0]
+
+
+class Few(_Templated):
+    """Shows the LLM popular videos of the corpus as answers it has given, then asks for a draft (few-shot)."""
+
+    version = "1"
+    uses_references = True
+
+    class Options(_Templated.Options):
+        """The number of examples."""
+
+        shots: int = pydantic.Field(3, ge=1, le=100, description="popular references shown as answers, of the k found")
+
+    def write(
+        self,
+        prompt: popbench.Prompt,  # noqa: ARG002 - it is in the task's own request
+        references: Sequence[popbench.Reference],
+        ask: popbench.Ask,
+    ) -> popbench.Writing:
+        """Yield one draft, asked for after the examples; the nearest one stands last."""
+        shots = []
+        for reference in references:
+            request, video_prompt = _line(reference.caption), _line(reference.description)
+            if reference.popular and _line(reference.title) and (request or video_prompt):
+                answer = _as_json(_line(reference.title), video_prompt or request)
+                asked = f"A user has asked for a micro-video:\n\n{request or video_prompt}\n\n{_JSON_ONLY}"
+                shots.append([_message("user", asked), _message("assistant", answer)])
+        system = [message for message in ask.messages if message["role"] == "system"]
+        rest = [message for message in ask.messages if message["role"] != "system"]
+        examples = [message for shot in reversed(shots[: self.options.shots]) for message in shot]
+        yield (yield ask.draft([*system, *examples, *rest]))
+
+
+def _line(text: str | None) -> str:
+    return " ".join((text or "").split())

@@ -1,0 +1,92 @@
+"""Takes from other runs, before any work, what this run would otherwise ask its components for.
+
+Drafts are found by the sample that they are of, so that no references have to be looked up and no model is needed; what
+cannot be found in this way is looked up by its key when it is asked for (see `popbench.pipeline.dispatch`). Clips and
+scores are found by the keys of their calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from popbench.ledger.ledger import Done, Ledger
+from popbench.pipeline.items import WorkItem
+from popbench.pipeline.ledger_view import LedgerView, next_inputs
+from popbench.pipeline.other_runs import OtherRuns
+from popbench.pipeline.stages import ClipChangedError, RenderStage, ScoreStage, Stage
+from popbench.planning.plan import Plan
+from popbench.planning.systems import SampleSet
+from popbench.records import JSON
+
+_Inputs: TypeAlias = dict[tuple[str, int], Mapping[str, JSON]]
+"""What the next stage goes on from, by prompt id and repeat."""
+
+
+def take_over(plan: Plan, view: LedgerView, others: OtherRuns) -> None:
+    """Copy the calls that a plan needs, with the results of its samples, into the ledger of a view, and clips beside.
+
+    Each is stored whole, as if it had been answered now. Raises RunError if a ledger is damaged or the disk refuses.
+    """
+    assert view.ledger is not None
+    taking = _Taking(plan, view.ledger, view, others)
+    for llm in plan.llms:
+        for method in plan.task_modes.values():
+            drafts = plan.sample_set(method, llm)
+            titles = taking.drafts(drafts)
+            for generator in plan.generators if "render" in plan.stages else ():
+                clips = drafts.extended(generator)
+                rendered = taking.results(RenderStage(generator, plan.config.seed), clips, titles)
+                for predictor in plan.predictors if "score" in plan.stages else ():
+                    taking.results(ScoreStage(predictor, view.videos), clips.extended(predictor), rendered)
+
+
+class _Taking:
+    def __init__(self, plan: Plan, ledger: Ledger, view: LedgerView, others: OtherRuns) -> None:
+        self._plan, self._ledger, self._view, self._others = plan, ledger, view, others
+
+    def drafts(self, samples: SampleSet) -> _Inputs:
+        """Take the drafts that are lacking; return what a generator goes on from."""
+        key, part = samples.stage_key("write"), samples.parts[0]
+        done = dict(self._ledger.done(key))
+        places = [(prompt.id, repeat) for _, prompt, repeat in samples.numbered()]
+        for run in self._others.runs:
+            # Under another seed, other drafts were asked for.
+            theirs = run.drafts(key) if run.seed == self._plan.config.seed else {}
+            for place in (place for place in places if place in theirs and place not in done):
+                found = theirs[place]
+                if self._ledger.get(found.key, "write") is not None:
+                    continue  # it was answered here, perhaps otherwise
+                if (call := run.get(found.key, "write", self._view.videos)) is not None:
+                    self._ledger.commit(call, [found], part.digest)
+                    done[place] = found
+        return {
+            place: next_inputs(done[place].value) for place in places if place in done and done[place].status == "ok"
+        }
+
+    def results(self, stage: Stage, samples: SampleSet, inputs: _Inputs) -> _Inputs:
+        """Take the clips or scores that are lacking; return what the next stage goes on from."""
+        key = samples.stage_key(stage.name)
+        done, after = self._ledger.done(key), dict[tuple[str, int], Mapping[str, JSON]]()
+        for number, prompt, repeat in samples.numbered():
+            place = prompt.id, repeat
+            if place not in inputs or (place in done and stage.name == "score"):
+                continue
+            item = WorkItem(key, samples.method, prompt, repeat, inputs[place], number)
+            try:
+                call_key, _ = stage.ask(item)
+            except ClipChangedError:
+                continue
+            call, new = self._ledger.get(call_key, stage.name), False
+            if call is None:
+                call, new = self._others.get(call_key, stage.name, self._view.videos), True
+            outcome = None if call is None else stage.settle(item, call)
+            if call is None or outcome is None:
+                continue
+            there = stage.name == "score" or call.status != "ok" or self._view.has_clip(call)
+            if place not in done and there:  # samples with equal requests share a call
+                settled = Done(*item.sample_key, call.key, outcome.status, outcome.value)
+                self._ledger.commit(call if new else None, [settled], stage.part.digest)
+            if outcome.status == "ok" and there:
+                after[place] = outcome.inputs
+        return after

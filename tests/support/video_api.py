@@ -1,0 +1,108 @@
+"""The video API of `video_api_server`, and runs of popbench with the distribution that is a plugin for it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from popbench.video import write_mp4
+
+DISTRIBUTION = Path(__file__).parents[1] / "distributions" / "reel"
+KEY = "good"
+_RUN = "import sys; from popbench.cli import console; sys.argv[0] = 'popbench'; console()"
+
+
+class VideoApi:
+    """A `video_api_server` process. That module describes plans."""
+
+    def __init__(self, folder: Path) -> None:
+        clip = folder / "clip.mp4"
+        write_mp4(np.random.default_rng(7).integers(0, 256, (8, 48, 64, 3), np.uint8), 8, clip)
+        script = Path(__file__).with_name("video_api_server.py")
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(script), str(clip)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert self._process.stdout is not None
+        self.port = int(self._process.stdout.readline())
+        self.url = f"http://127.0.0.1:{self.port}/v1"
+
+    def _control(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request("POST", f"/control/{path}", json.dumps(body or {}))
+            answer: dict[str, Any] = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        return answer
+
+    def plan(self, **plan: Any) -> None:
+        """Behave so from now on."""
+        self._control("plan", plan)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Return the jobs that were created, in their order: each of them was paid for."""
+        jobs: list[dict[str, Any]] = self._control("log")["jobs"]
+        return jobs
+
+    def asked(self) -> list[str]:
+        """Return what was asked for: method and path."""
+        return list(self._control("log")["asked"])
+
+    def forget(self) -> None:
+        """Forget all jobs."""
+        self._control("forget")
+
+    def stop(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[VideoApi]:
+    """Run a server for the time of the block."""
+    server = VideoApi(folder)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def install(folder: Path) -> Path:
+    """Install the distribution into a folder; nothing is downloaded and the source tree stays as it is."""
+    import shutil
+
+    copy = folder / "copy"
+    shutil.copytree(DISTRIBUTION, copy, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
+    command = [*pip, "--no-build-isolation", "--no-index", "--target", str(folder / "site"), str(copy)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "site"
+
+
+def start(site: Path, folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start popbench with the distribution, in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    env = {**os.environ, "PYTHONPATH": str(site), "REEL_API_KEY": KEY, "COLUMNS": "200"}
+    command = [sys.executable, "-W", "error", "-c", _RUN, *arguments]
+    return subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def command(api: VideoApi, limit: int, *more: str) -> list[str]:
+    """Return the arguments that make so many clips, with 16 jobs at a time, into `run`."""
+    return ["eval", "--llm", "verbatim", "--mode", "basic", "--task", "popcorn_concrete", "--predictor", "demo",
+            "--corpus", "demo", "--gen", f"reel,url={api.url},poll=0.05", "--limit", str(limit), "--out", "run",
+            *more]  # fmt: skip
