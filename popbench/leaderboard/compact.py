@@ -74,10 +74,15 @@ def predictor_taus(results: Mapping[str, Any], task: str) -> tuple[list[str], Ta
 
 
 def part_taus(results: Mapping[str, Any], predictor: str, task: str, score: str) -> tuple[list[str], Taus]:
-    """Return the score, which is called `score`, and its parts, and Kendall's tau of every two of them."""
+    """Return the score, which is called `score`, and its parts, and Kendall's tau of every two of them.
+
+    Nothing where they are too many, and each part is compared with the score alone.
+    """
     rows = [row for row in results.get("part_agreement", []) if (row["predictor"], row["task"]) == (predictor, task)]
     taus = [(score if row["a"] is None else row["a"], row["b"], row["tau"]) for row in rows]
-    return list(dict.fromkeys(name for a, b, _ in taus for name in (a, b))), _both_ways(iter(taus))
+    names = list(dict.fromkeys(name for a, b, _ in taus for name in (a, b)))
+    whole = len(taus) == len(names) * (len(names) - 1) // 2
+    return (names, _both_ways(iter(taus))) if whole else ([], {})
 
 
 def _both_ways(taus: Iterator[tuple[str, str, Mapping[str, float] | None]]) -> Taus:

@@ -19,6 +19,8 @@ from popbench.records import JSON, Scale
 from popbench.scores.rows import ERROR, INVALID
 from popbench.scores.scores import Block, Scores
 
+MATRIX = 25
+"""The most orders of which every two are compared."""
 _Values = NDArray[np.float64]
 
 
@@ -65,7 +67,8 @@ def agreement_rows(
 ) -> Iterator[dict[str, Any]]:
     """Yield Kendall's tau between the orders of the systems by every two parts, and by each part and the score.
 
-    `a` is None for the score itself. A pair is compared on the prompts on which all samples have both.
+    `a` is None for the score itself. A pair is compared on the prompts on which all samples have both. Of more than
+    `MATRIX` orders, each part is compared with the score alone: hundreds of pairs tell nobody anything.
     """
     orders: dict[str | None, tuple[_Values, Scale]] = {None: (block.values, block.scale)}
     orders |= {name: (values, "real") for name, values in parts.items()}
@@ -75,12 +78,12 @@ def agreement_rows(
         for name, (values, scale) in orders.items()
     }
     drawn: dict[bytes, stats.Resamples] = {}
-    n_pairs = len(orders) * (len(orders) - 1) // 2
-    for a, b in combinations(orders, 2):
+    pairs = [(a, b) for a, b in combinations(orders, 2) if a is None or len(orders) <= MATRIX]
+    for a, b in pairs:
         both = complete[a] & complete[b]
         ours, theirs = (
             None if wins[name] is None else wins[name][:, both[complete[name]]]  # type: ignore[index]
             for name in (a, b)
         )
-        tau = None if ours is None or theirs is None else tau_of(ours, theirs, strata[both], n_pairs, drawn)
+        tau = None if ours is None or theirs is None else tau_of(ours, theirs, strata[both], len(pairs), drawn)
         yield {**table_of, "a": a, "b": b, "systems": len(block.systems), "n": int(both.sum()), "tau": tau}

@@ -327,16 +327,16 @@ def test_the_copy_rate_has_the_interval_that_compliance_would_have(tmp_path: Pat
     assert row["copy_rate_interval"] == row["compliance_interval"]
 
 
-def test_two_predictors_have_tables_of_their_own(tmp_path: Path) -> None:
+def test_the_second_of_two_predictors_stands_beside_the_first(tmp_path: Path) -> None:
     rows = [*score_rows(predictor="p"), *score_rows(predictor="q", prompts=6)]
     found = results_of(tmp_path, rows)
     assert [predictor["name"] for predictor in found["predictors"]] == ["p", "q"]
     assert [(row["predictor"], row["n"]) for row in found["systems"]] == [("p", 12)] * 3 + [("q", 6)] * 3
     text = markdown(found)
     assert "## t · predictor p" in text
-    assert "## t · predictor q" in text
+    assert "## t · predictor q" not in text
+    assert "| Mean win rate, % | p | q (n = 6) |" in text
     assert "With 12 prompts" in text
-    assert "With 6 prompts" in text
 
 
 def test_all_tasks_of_all_predictors_are_listed(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -42,8 +42,8 @@ class Chats(BaseHTTPRequestHandler):
     """Answers chats about pictures: what it says follows from the prompt and the brightness of the pictures."""
 
     protocol_version = "HTTP/1.1"
-    asked: list[dict[str, Any]]
-    faults: list[int]
+    asked: ClassVar[list[dict[str, Any]]]
+    faults: ClassVar[list[int]]
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -84,8 +84,8 @@ def _picture(url: str) -> Any:
 @pytest.fixture
 def server() -> Iterator[tuple[str, type[Chats]]]:
     class OfTest(Chats):
-        asked: list[dict[str, Any]] = []
-        faults: list[int] = []
+        asked: ClassVar[list[dict[str, Any]]] = []
+        faults: ClassVar[list[int]] = []
 
     with ThreadingHTTPServer(("127.0.0.1", 0), OfTest) as listening:
         listening.daemon_threads = True

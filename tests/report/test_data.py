@@ -8,12 +8,13 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from popbench.records import Sample
-from popbench.report.chart_data import log_ticks
+from popbench.report.chart_data import distribution, linear_ticks, log_ticks
 from popbench.report.gallery import clip_path, embedded, gallery
 from popbench.report.numbers import memory, seconds
 from popbench.report.rag_sizes import sizes
@@ -208,3 +209,31 @@ def test_ticks_of_a_log_axis_are_round_few_and_within(low: float, factor: float)
     assert all(f"{tick:e}"[0] in "1235" and float(f"{tick:.0e}") == tick for tick in ticks)
     if factor >= 10:
         assert ticks
+
+
+@given(st.floats(-1e9, 1e9), st.floats(1e-3, 1e9))
+def test_ticks_of_a_linear_axis_are_few_and_within(low: float, room: float) -> None:
+    ticks = linear_ticks(low, low + room)
+    assert ticks == sorted(ticks)
+    assert len(ticks) <= 10
+    slack = 1e-4 * (abs(low) + room)  # they are rounded to five digits
+    assert all(low - slack <= tick <= low + room + slack for tick in ticks)
+
+
+def test_the_axis_of_a_real_scale_is_linear_and_has_a_place_for_every_end() -> None:
+    rows = [
+        {"system": "a|b|c", "n": 20, "median": {"value": -1.0, "low": None, "high": 2.0}},
+        {"system": "d|b|c", "n": 20, "median": {"value": None, "low": None, "high": 0.0}},
+        {"system": "e|b|c", "n": 20, "median": {"value": None, "low": None, "high": None}},
+        {"system": "f|b|c", "n": 3, "median": {"value": 0.0, "low": None, "high": None}},
+    ]
+    chart = distribution(rows, {"a|b|c": np.array([-4.0, 0.0, 5.0])}, "real")
+    assert chart["kind"] == "distribution_real"
+    assert chart["ticks"] == [-4, -2, 0, 2, 4]
+    drawn = [[row[end] for end in ("value", "low", "high")] for row in chart["data"]["medians"]]
+    least = pytest.approx(-4.45)
+    assert drawn == [[-1, least, 2], [least, least, 0], [least, least, None], [0, None, None]]
+    assert [row["told"] for row in chart["data"]["medians"]] == [
+        "-1 [invalid, 2]", "invalid [invalid, 0]", "invalid [–]", "0 [–]",
+    ]  # fmt: skip
+    assert distribution(rows[2:3], {}, "real") == {}
