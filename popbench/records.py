@@ -224,7 +224,8 @@ class Sample:
     prices. `originality` is 1 - the highest similarity of title or text to a reference that was shown, None without
     references. `match` is the published video of the human baseline, None for other systems. `unusable` holds the
     reason of each of the `attempts` that gave no usable draft, `remarks` what boards count of the LLM's answers.
-    `usage` is that of all attempts but `uncounted` ones; without `usage`, that of none is known.
+    `usage` is that of all attempts but `uncounted` ones; without `usage`, that of none is known. `extra` holds the
+    further columns of the task's data and fields of its drafts that the task names.
     """
 
     system: str
@@ -259,3 +260,4 @@ class Sample:
     unusable: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     uncounted: int = 0
+    extra: Mapping[str, JSON] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from typing import Any
 from popbench.errors import UsageError, damage
 from popbench.files import opened_new, read_lines, replacing
 from popbench.planning.human import NAME as HUMAN
-from popbench.records import JSON, MAX_POPULARITY, Sample
+from popbench.records import JSON, MAX_POPULARITY, Prompt, Sample
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
@@ -37,13 +37,13 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("video", "video_sha256", "error"), _TEXT_OR_NOTHING),
     **dict.fromkeys(("popularity", "originality", "cost"), _NUMBER),
     **dict.fromkeys(("usage", "match"), _OBJECT),
-    **dict.fromkeys(("scores", "seconds", "peak_memory_mb"), (dict,)),
+    **dict.fromkeys(("scores", "seconds", "peak_memory_mb", "extra"), (dict,)),
     **dict.fromkeys(("references", "notes", "unusable", "remarks"), (list,)),
     **dict.fromkeys(("repeat", "attempts", "uncounted"), (int,)),
     "compliance": _FLAG,
 }
 _LISTS = ("references", "notes", "unusable", "remarks")
-_LATER = ("unusable", "remarks", "uncounted")
+_LATER = ("unusable", "remarks", "uncounted", "extra")
 """Fields that are written only if they hold something, so that files of earlier releases stay as they are."""
 _NEEDED = frozenset(
     {"llm", "mode", "generator", "system", "task", "prompt_id", "prompt", "category", "repeat", "status"}
@@ -69,7 +69,10 @@ def _check_types(values: Mapping[str, JSON]) -> None:
 
 
 _FIELDS = tuple(item.name for item in dataclasses.fields(Sample))
-_DEFAULTS = {item.name: item.default for item in dataclasses.fields(Sample) if item.default is not dataclasses.MISSING}
+_DEFAULTS = {
+    item.name: item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
+    for item in dataclasses.fields(Sample)
+}
 _SETTERS = tuple((name, getattr(Sample, name).__set__, _DEFAULTS.get(name)) for name in _FIELDS)
 
 
@@ -90,6 +93,11 @@ def make_sample(values: Mapping[str, Any]) -> Sample:
 def as_dict(sample: Sample) -> dict[str, JSON]:
     """Return a sample's fields in their order (shallow: the values are JSON already)."""
     return {name: getattr(sample, name) for name in _FIELDS}
+
+
+def prompt_of(sample: Sample, extra: Mapping[str, JSON]) -> Prompt:
+    """Return the prompt of a sample, of whose extra fields `extra` are columns of the task's data."""
+    return Prompt(sample.prompt_id, sample.prompt, sample.category, sample.task, extra)
 
 
 class SamplesFile:
