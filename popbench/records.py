@@ -106,12 +106,16 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A title and a video prompt, read from a completion; `breaches` lists the requirements that they break."""
+    """A title and a video prompt, read from a completion; `breaches` lists the requirements that they break.
+
+    `extra` holds the further fields that the task's drafts have, by name.
+    """
 
     title: str
     video_prompt: str
     reasoning: str | None = None
     breaches: tuple[str, ...] = ()
+    extra: Mapping[str, JSON] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

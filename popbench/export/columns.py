@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,8 @@ COLUMNS: dict[str, type | GenericAlias] = {
     "match_id": str, "match_similarity": float, "match_popularity": float,
 }  # fmt: skip
 """Name and type of each column; every value may be null, except those that a score needs."""
+EXTRA: dict[str, type | GenericAlias] = {"extra": dict}
+"""The column of further fields, which only runs of tasks that name some have: an object, as JSON text in Parquet."""
 
 _IDS = ("system", "task", "prompt_id", "category")
 _STAGES = ("llm", "generate", "predict")
@@ -51,6 +54,9 @@ class Exported:
         """Read run.json; raises UsageError if the run is not finished, or has no scores."""
         self.path = path
         self.run_json = read_finished(path)
+        tasks = self.run_json["tasks"].values()
+        named = any(task.get("extra") or (task.get("draft") or {}).get("fields") for task in tasks)
+        self.columns = {**COLUMNS, **EXTRA} if named else COLUMNS
         self._samples_seen: set[int] = set()
         self._systems: NameCodes[str] = NameCodes()
         self._prompts: NameCodes[tuple[str, str]] = NameCodes()
@@ -92,7 +98,7 @@ class Exported:
         score = row_of(sample, predictor)
         usage, match = sample.usage or {}, sample.match or {}
         row: ExportRow = {
-            **{name: getattr(sample, name, None) for name in COLUMNS},
+            **{name: getattr(sample, name, None) for name in self.columns},
             "status": score.status,
             "popularity": score.popularity,
             "predictor": run_json["predictors"][predictor],
@@ -114,7 +120,7 @@ class Exported:
             "output_tokens": usage.get("output"),
             **{f"match_{name}": match.get(name) for name in ("id", "similarity", "popularity")},
         }
-        return {name: _value(name, row[name], kind) for name, kind in COLUMNS.items()}
+        return {name: _value(name, row[name], kind) for name, kind in self.columns.items()}
 
 
 def _value(name: str, value: Any, kind: type | GenericAlias) -> JSON:
@@ -139,6 +145,9 @@ def _value(name: str, value: Any, kind: type | GenericAlias) -> JSON:
         if text != value and name in _IDS:
             raise ValueError(f"{name} is no valid text")
         return text
+    if kind is dict and isinstance(value, dict):
+        json.dumps(value, allow_nan=False).encode()  # raises ValueError for what is no JSON
+        return value
     if isinstance(kind, GenericAlias) and all(isinstance(item, str) for item in value):
         return [whole(item) for item in value]
     raise TypeError(f"{name} is {value!r:.50}, which it cannot be")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from popbench.export.columns import COLUMNS, Exported, ExportRow
+from popbench.export.columns import Exported, ExportRow
 from popbench.export.staged_files import staged
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def write_table(run: Path, form: str, out: Path, *, force: bool = False) -> tupl
     rows = (row for _, by_predictor in exported.samples() for row in by_predictor.values())
     with staged(force=force) as files:
         partial = files.add(out)
-        count = (_jsonl if form == "jsonl" else _parquet)(rows, partial)
+        count = _jsonl(rows, partial) if form == "jsonl" else _parquet(rows, partial, exported.columns)
     return count, exported.run_json["demo"]
 
 
@@ -41,7 +41,7 @@ def _jsonl(rows: Iterable[ExportRow], path: Path) -> int:
     return count
 
 
-def _parquet(rows: Iterable[ExportRow], path: Path) -> int:
+def _parquet(rows: Iterable[ExportRow], path: Path, columns: Mapping[str, Any]) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -51,14 +51,20 @@ def _parquet(rows: Iterable[ExportRow], path: Path) -> int:
         float: pa.float64(),
         bool: pa.bool_(),
         list[str]: pa.list_(pa.string()),
+        dict: pa.string(),
     }
-    schema = pa.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
+    schema = pa.schema([(name, types[kind]) for name, kind in columns.items()])
     count = 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for group in _groups(rows):
+        for group in _groups(map(_as_text, rows)):
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
             count += len(group)
     return count
+
+
+def _as_text(row: ExportRow) -> ExportRow:
+    """Return a row with its further fields as JSON text: Parquet has one type for all values of a column."""
+    return {**row, "extra": json.dumps(row["extra"], ensure_ascii=False)} if "extra" in row else row
 
 
 def _groups(rows: Iterable[ExportRow]) -> Iterator[list[ExportRow]]:

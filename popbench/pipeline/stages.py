@@ -18,7 +18,7 @@ from popbench.pipeline.ledger_view import next_inputs
 from popbench.pipeline.references import ShownReferences
 from popbench.planning.systems import Part, TaskMode
 from popbench.prompting.chats import make_chat
-from popbench.prompting.drafts import read_answer
+from popbench.prompting.drafts import draft_schema, read_answer
 from popbench.prompting.originality import closest, describe
 from popbench.records import JSON, Request, VideoRequest
 from popbench.uses import score_request
@@ -93,7 +93,8 @@ class WriteStage(Stage):
         if not item.attempt:
             item.costs["notes"] = shown.notes
         seed = derive_seed(self._seed, prompt.task, prompt.id, item.repeat, "write", item.attempt)
-        chat = make_chat(mode.template, shown.messages, seed, prompt, item.references)
+        schema = draft_schema(mode.task.file.draft.fields)
+        chat = make_chat(mode.template, shown.messages, seed, prompt, item.references, schema)
         key = draft_key(self.part.digest, chat)
         return key, replace(chat, id=key)
 
@@ -115,6 +116,7 @@ class WriteStage(Stage):
             item.method.task.file.draft.title_max_chars,
             _mode(item).examples,
             cut=bool(payload.get("cut")),
+            fields=item.method.task.file.draft.fields,
         )
         if draft is None:
             _add_unusable(item, reason)
@@ -137,6 +139,8 @@ class WriteStage(Stage):
             "reasoning": draft.reasoning,
             "breaches": list(draft.breaches),
         }
+        if draft.extra:
+            value["extra"] = dict(draft.extra)
         return Outcome("ok", value, next_inputs(value))
 
     def notices(self) -> Iterable[str]:

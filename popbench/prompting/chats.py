@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from popbench.prompting.drafts import DRAFT_SCHEMA
 from popbench.prompting.templates import Template
-from popbench.records import Chat, Message, Prompt, Reference
+from popbench.records import JSON, Chat, Message, Prompt, Reference
 from popbench.retrieval import Found
 from popbench.tasks.schema import DraftRules
 
 
 def make_chat(
-    template: Template, messages: tuple[Message, ...], seed: int, prompt: Prompt, references: Sequence[Reference]
+    template: Template,
+    messages: tuple[Message, ...],
+    seed: int,
+    prompt: Prompt,
+    references: Sequence[Reference],
+    schema: Mapping[str, JSON] = DRAFT_SCHEMA,
 ) -> Chat:
     """Make the request to an LLM, without an id: that is the call's key, which depends on the rest."""
-    return Chat("", messages, seed, DRAFT_SCHEMA, prompt.text, tuple(references), template.reasons)
+    return Chat("", messages, seed, schema, prompt.text, tuple(references), template.reasons)
 
 
 @dataclass(frozen=True, slots=True)

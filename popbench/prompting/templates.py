@@ -1,7 +1,7 @@
 """Templates: each mode of a task is a Jinja template with the blocks `system` and `user`.
 
-A template gets `prompt`, `category`, `task`, `draft` and, in modes with prompt enhancement, `references`, all as plain
-data. It is rendered in `sandbox`; undefined names are errors.
+A template gets `prompt`, `category`, `task`, `extra`, `draft` and, in modes with prompt enhancement, `references`, all
+as plain data. It is rendered in `sandbox`; undefined names are errors.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from popbench.prompting.sandbox_limits import MAX_FILES, MAX_MESSAGE_CHARS
 from popbench.records import Draft, Message, Prompt, Reference
 from popbench.tasks.schema import DraftRules
 
-VARIABLES = ("prompt", "category", "task", "draft", "references")
+VARIABLES = ("prompt", "category", "task", "extra", "draft", "references")
 _BLOCKS = ("system", "user")
 _OF_REFERENCES = ("id", "title", "description", "caption", "tag", "popularity", "popular")
 """The fields of a reference that templates get: all but the path of its video on this machine."""
@@ -169,6 +169,7 @@ def variables(prompt: Prompt, rules: DraftRules, references: Sequence[Reference]
         "prompt": plain(prompt.text),
         "category": plain(prompt.category),
         "task": plain(prompt.task),
+        "extra": plain(prompt.extra),
         "draft": plain(rules.model_dump()),
         "references": tuple(shown),
     }

@@ -82,6 +82,7 @@ def _texts(sample: Sample) -> dict[str, JSON]:
     values = {
         "title": sample.title,
         "prompt": sample.video_prompt,
+        "extra": "\n".join(f"{name}: {_shown(value)}" for name, value in sample.extra.items()) or None,
         "reasoning": sample.reasoning,
         "completion": sample.completion,
         "references": list(sample.references),
@@ -95,6 +96,10 @@ def _texts(sample: Sample) -> dict[str, JSON]:
         "seconds": {stage: float(f"{value:.3g}") for stage, value in sample.seconds.items() if value is not None},
     }
     return {key: value for key, value in values.items() if value not in (None, [], {})}
+
+
+def _shown(value: JSON) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def clip_path(video: str | None) -> str | None:

@@ -66,7 +66,8 @@ class Run:
     def to_pandas(self) -> pd.DataFrame:
         """Return the samples as a pandas DataFrame, one row each, with a column for each option of what made them.
 
-        These are called `llm_temperature`, `generator_frames` or `mode_k`; options that are not set have none.
+        These are called `llm_temperature`, `generator_frames` or `mode_k`; options that are not set have none. Further
+        fields that the tasks name are columns too, such as `extra_lang`.
         """
         import pandas as pd
 
@@ -74,14 +75,24 @@ class Run:
         rows = []
         for sample in self.samples():
             made_with = (options[kind].get(getattr(sample, kind), {}) for kind in options)
-            rows.append(as_dict(sample) | {name: value for of in made_with for name, value in of.items()})
+            row = as_dict(sample) | {name: value for of in made_with for name, value in of.items()}
+            extra = row.pop("extra")
+            rows.append(row | {f"extra_{name}": value for name, value in extra.items()})
         return pd.DataFrame(rows)
 
     def to_dataset(self) -> datasets.Dataset:
-        """Return the samples as a `datasets.Dataset`, one row each; `scores` and the like stay structs."""
+        """Return the samples as a `datasets.Dataset`, one row each; `scores` and the like stay structs.
+
+        `extra` is JSON text, since tasks may have fields of one name and other types; null where there is nothing.
+        """
         import datasets
 
-        return datasets.Dataset.from_list([as_dict(sample) for sample in self.samples()])
+        return datasets.Dataset.from_list(
+            [
+                {**as_dict(sample), "extra": json.dumps(sample.extra, ensure_ascii=False) if sample.extra else None}
+                for sample in self.samples()
+            ]
+        )
 
     def _repr_html_(self) -> str:
         """Show the run in a notebook: its state, its systems, and clips of one prompt side by side."""
