@@ -134,6 +134,7 @@ class WriteStage(Stage):
                 item.method.task.file.draft.title_max_chars,
                 _mode(item).examples,
                 cut=bool(payload.get("cut")),
+                fields=item.method.task.file.draft.fields,
             )
             if answer is None:
                 _add_unusable(item, reason)
@@ -251,6 +252,8 @@ def _ended(item: WorkItem, conversation: Conversation) -> Outcome:
         "reasoning": draft.reasoning,
         "breaches": list(draft.breaches),
     }
+    if draft.extra:
+        value["extra"] = dict(draft.extra)
     return Outcome("ok", value, next_inputs(value), conversation.key)
 
 

@@ -135,7 +135,7 @@
       scored(side, state[side]),
       make("h4", {}, sample.title || "No title"),
       facts(sample),
-      ...[references(sample), folded("Reasoning", sample.reasoning), folded("Whole answer of the LLM", sample.completion)].filter(Boolean),
+      ...[references(sample), folded("Further fields", sample.extra), folded("Reasoning", sample.reasoning), folded("Whole answer of the LLM", sample.completion)].filter(Boolean),
     );
   };
 
