@@ -70,6 +70,8 @@ class DiffusersGenerator(popbench.VideoGenerator):
         options = dict(self.options.determining())
         if self._weights.local and self._weights.folder is not None:
             del options["model"]
+        if options.pop("aspect", None) is not None:
+            options |= {"width": self.options.width, "height": self.options.height}
         options["attention"] = options["attention"] or "native"
         options["fps"] = self.options.clip_fps
         return {

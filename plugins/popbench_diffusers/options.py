@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import pydantic
 
 import popbench
+from popbench_diffusers import aspects
 from popbench_diffusers.families import FAMILIES
 from popbench_diffusers.folders import pipeline_name, requested_name
 from popbench_diffusers.presets import PRESETS
@@ -33,6 +34,7 @@ class DiffusersOptions(popbench.Options):
     variant: str | None = pydantic.Field(None, min_length=1, description="of the weight files, for instance fp16")
     width: int | None = pydantic.Field(None, ge=1, le=16_384, description="pixels")
     height: int | None = pydantic.Field(None, ge=1, le=16_384, description="pixels")
+    aspect: str | None = pydantic.Field(None, min_length=1, description="16:9, 9:16 or 1:1: sets width and height")
     num_frames: int | None = pydantic.Field(None, ge=1, le=100_000, description="of a clip")
     fps: float | None = pydantic.Field(None, ge=0.01, le=240, description="frames a second at which the clip plays")
     num_inference_steps: int | None = pydantic.Field(None, ge=1, le=10_000, description="denoising steps")
@@ -70,6 +72,24 @@ class DiffusersOptions(popbench.Options):
         except LookupError:  # `check` reports it
             return {}
         return {key: field for key, field in accepted.items() if key not in cls.model_fields}
+
+    def determining(self) -> dict[str, popbench.JSON]:
+        """Return the options that results depend on. `aspect` stands for the size that follows from it."""
+        options = super().determining()
+        for name in ("aspect",) if self.aspect is None else ("width", "height"):
+            del options[name]
+        return options
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _resolve_aspect(cls, values: Any) -> Any:
+        """Set width and height to the model's size of the aspect."""
+        if not isinstance(values, Mapping) or values.get("aspect") is None:
+            return values
+        model = str(values.get("model") or "")
+        given = {name: values[name] for name in ("width", "height") if name in values}
+        size = aspects.resolve(values["aspect"], model, pipeline_name(model, values.get("revision")), given)
+        return {**values, **size}
 
     @pydantic.model_validator(mode="after")
     def _refuse_unknown(self) -> DiffusersOptions:
