@@ -17,11 +17,14 @@ SIZES: Mapping[str, Mapping[str, Size]] = {
     "mochi": {"16:9": (848, 480), "9:16": (480, 848)},
     "wan-2.1-1.3b": {"16:9": (832, 480), "9:16": (480, 832)},
     "wan-2.1-14b": {"16:9": (832, 480), "9:16": (480, 832)},
+    "wan-2.2-5b": {"16:9": (1280, 704), "9:16": (704, 1280)},
+    "wan-2.2-a14b": {"16:9": (1280, 720), "9:16": (720, 1280)},
+    "skyreels-v2": {"16:9": (960, 544), "9:16": (544, 960)},
 }
 """Width and height by preset and aspect.
 
 HunyuanVideo's are the 540p sizes that its publisher lists; those of HunyuanVideo 1.5 are what its pipeline makes of the
-aspect at 480p; Wan's publisher lists both. The publishers of CogVideoX, LTX, LTX-2 and Mochi name no portrait size: theirs
+aspect at 480p; Wan's publisher lists both. The publishers of CogVideoX, LTX, LTX-2, Mochi and SkyReels name no portrait size: theirs
 are the preset's size, swapped, which those models were not trained for.
 """
 
