@@ -139,9 +139,9 @@ def test_parts_have_the_medians_of_the_prompts_that_have_them(judged: Path) -> N
                     values.append(parts[name])
     strata = strata_of(block)
     for row in (row for row in found["parts"] if row["task"] == block.name):
-        values = [by_prompt[row["system"], prompt][row["part"]] for _, prompt in block.prompts]
-        has = np.array([bool(of_prompt) for of_prompt in values])
-        medians = [float(np.median(of_prompt)) for of_prompt in values if of_prompt]
+        of_prompts = [by_prompt[row["system"], prompt][row["part"]] for _, prompt in block.prompts]
+        has = np.array([bool(values) for values in of_prompts])
+        medians = [float(np.median(values)) for values in of_prompts if values]
         ends = stats.median_interval(medians, strata[has], scale="real")
         assert row["n"] == has.sum()
         for end, value in zip(("value", "low", "high"), ends, strict=True):

@@ -27,6 +27,7 @@ from PIL import Image
 from made_tasks import task_file
 
 SOURCE = Path(__file__).parents[1] / "distributions" / "jury"
+PAGE = Path(__file__).parents[2] / "docs/how-to/judges.md"
 RUN_POPBENCH = "import sys; from popbench.cli import main; sys.argv[0] = 'popbench'; main()"
 PARTS = ("relevance", "motion", "composition", "surprise", "appeal")
 KEY = "a-key-of-the-jury"
@@ -198,3 +199,9 @@ def test_what_a_judge_scored_is_exported_reported_and_published(
     assert added.returncode == 0, added.stderr
     assert "scale: real" in (tmp_path / "board/board.yaml").read_text(encoding="utf-8")
     assert run("leaderboard", "check", "board").returncode == 0
+
+
+def test_it_is_what_the_page_shows_in_60_lines() -> None:
+    source = (SOURCE / "jury.py").read_text(encoding="utf-8")
+    assert source in PAGE.read_text(encoding="utf-8")
+    assert len([line for line in source.splitlines() if line.strip()]) <= 60

@@ -162,8 +162,7 @@ class EndlessPart(Brightness):
 
     def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
         for answer in super().score(items):
-            is_score = isinstance(answer, popbench.Score)
-            yield replace(answer, parts={"motion": float("inf")}) if is_score else answer
+            yield answer if isinstance(answer, popbench.Failure) else replace(answer, parts={"motion": float("inf")})
 
 
 class DriftingPart(Brightness):
@@ -174,8 +173,9 @@ class DriftingPart(Brightness):
     def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
         for answer in super().score(items):
             self.calls += 1
-            is_score = isinstance(answer, popbench.Score)
-            yield replace(answer, parts={"motion": float(self.calls)}) if is_score else answer
+            yield (
+                answer if isinstance(answer, popbench.Failure) else replace(answer, parts={"motion": float(self.calls)})
+            )
 
 
 class NotANumber(Brightness):

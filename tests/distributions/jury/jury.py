@@ -1,14 +1,17 @@
-"""A judge: a vision-language model says what it makes of a clip and the user's prompt, over an HTTP chat endpoint."""
+"""A judge: a vision-language model is shown a clip's frames and the user's prompt, over an HTTP chat endpoint."""
 
 import base64
 import io
 import json
 import os
-import urllib.request
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.request import Request, urlopen
 
 from PIL import Image
 
 import popbench
+from popbench.hookspecs import Register
 from popbench.video import VideoError, read_frames
 
 PARTS = ("relevance", "motion", "composition", "surprise", "appeal")
@@ -27,47 +30,44 @@ class Jury(popbench.Predictor):
         url: str
         model: str = "judge-1"
         frames: int = 4
-        usd_per_million: float = popbench.runtime(2.0, ge=0, description="price of a million tokens")
         concurrency: int = popbench.runtime(8, ge=1, description="calls at once")
 
-    def needs(self):
+    def needs(self) -> popbench.Needs:
         return popbench.Needs(remote=True)
 
-    def cost(self, usage):
-        return sum(usage.values()) * self.options.usd_per_million / 1e6
+    def cost(self, usage: Mapping[str, float]) -> float:
+        return (2 * usage.get("input", 0) + 8 * usage.get("output", 0)) / 1e6
 
-    def score(self, items):
+    def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
         yield from popbench.concurrently(items, self._ask, limit=self.options.concurrency, retry=popbench.Retry())
 
-    def _ask(self, item):
+    def _ask(self, item: popbench.ScoreRequest) -> popbench.Score | popbench.Failure:
         try:
             frames = read_frames(item.path, self.options.frames)
         except VideoError as error:
             return popbench.Failure(item.id, str(error))
         text = QUESTION.format(prompt=item.prompt, parts=", ".join(PARTS))
-        content = [{"type": "text", "text": text}, *map(_picture, frames)]
-        body = {"model": self.options.model, "temperature": 0, "messages": [{"role": "user", "content": content}]}
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {os.environ.get('JURY_API_KEY', '')}"}
-        request = urllib.request.Request(self.options.url, json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=600) as response:
+        messages = [{"role": "user", "content": [{"type": "text", "text": text}, *map(_picture, frames)]}]
+        body = json.dumps({"model": self.options.model, "temperature": 0, "messages": messages}).encode()
+        head = {"Content-Type": "application/json", "Authorization": f"Bearer {os.environ.get('JURY_API_KEY', '')}"}
+        with urlopen(Request(self.options.url, body, head), timeout=600) as response:
             answer = json.load(response)
         usage = {"input": answer["usage"]["prompt_tokens"], "output": answer["usage"]["completion_tokens"]}
         said = answer["choices"][0]["message"]["content"]
         try:
-            told = json.loads(said)
-            parts = {name: float(told[name]) for name in PARTS}
+            parts = {name: float(json.loads(said)[name]) for name in PARTS}
         except (ValueError, KeyError, TypeError):
             return popbench.Failure(item.id, f"no judgement: {said}", usage=usage)
         return popbench.Score(item.id, sum(parts.values()) / len(parts), parts=parts, usage=usage)
 
 
-def _picture(frame):
+def _picture(frame: Any) -> dict[str, Any]:
     file = io.BytesIO()
     Image.fromarray(frame).save(file, "JPEG", quality=90)
-    data = base64.b64encode(file.getvalue()).decode("ascii")
-    return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{data}"}}
+    url = "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    return {"type": "image_url", "image_url": {"url": url}}
 
 
 @popbench.hookimpl
-def register_predictors(register):
+def register_predictors(register: Register) -> None:
     register("jury", Jury)
