@@ -123,6 +123,8 @@ class Status:
     def as_json(self) -> dict[str, JSON]:
         """Return it as JSON values; times are in unix time."""
         stages = [{**asdict(stage), "seconds_left": stage.seconds_left} for stage in self.stages]
+        for stage in stages:
+            stage |= {"submitted": count} if (count := stage.pop("submitted")) else {}
         return {
             "run": str(self.path),
             "state": self.state,

@@ -13,7 +13,6 @@ import popbench
 from popbench.hookspecs import Register
 from popbench.video import read_frames
 
-
 _Outcome = popbench.Clip | popbench.Failure | popbench.Submitted
 
 
