@@ -257,7 +257,7 @@ def test_plugins_lists_components_by_kind_in_80_columns(run: Run, monkeypatch: p
     assert "(model=meta-llama/Llama-3.3-70B-Instruct and 5 more)" in text
     assert "popbench 0." not in text
     kinds = [line for line in lines if line and not line.startswith(" ")]
-    assert kinds == ["corpus", "embedder", "engine", "generator", "llm", "predictor"]
+    assert kinds == ["corpus", "embedder", "engine", "generator", "llm", "mode", "predictor"]
     for item in json.loads(run("plugins", "--json").out)["components"]:
         assert any(line.startswith(f" {item['name']} ") for line in lines)
 
