@@ -303,7 +303,8 @@ CODE = (
 )  # fmt: skip
 HARMLESS = (
     "x", "x,trust_remote_code=false", "x,trust_remote_code=0", 'x,more={"trust_remote_code":false}', "pe,k=50,tags=3",
-    "kinetic,fps=12", 'best,picker="x,length=3"', "x,note=a=b", "x,custom_pipeline=null", "x,label=a/b,temperature=0.5", 'x,scheduler={"flow_shift":3.0}',
+    "kinetic,fps=12", 'best,picker="x,length=3"', "x,note=a=b", "x,custom_pipeline=null",
+    "x,label=a/b,temperature=0.5", 'x,scheduler={"flow_shift":3.0}',
 )  # fmt: skip
 ELSEWHERE = (
     "x,path=/etc/passwd", "x,path=~/x", "x,path=../x", "x,path=a/b", "x,base_url=http://example.invalid",
