@@ -373,7 +373,7 @@ MAY: Mapping[str, frozenset[str]] = {
     ),  # of popbench and transformers, and what plugins register
     "Environment": frozenset({"popbench/report/page.py", "popbench/paper/document.py"}),  # popbench's own templates
     "load_dataset": frozenset({"popbench/tasks/datasets.py", "popbench_microlens/hub.py"}),
-    "load_from_disk": frozenset({"popbench/tasks/datasets.py"}),
+    "load_from_disk": frozenset({"popbench/tasks/saved.py"}),
 }
 """Functions that run what some of their arguments name, and the files that may call them."""
 
