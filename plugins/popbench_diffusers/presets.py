@@ -182,8 +182,8 @@ PRESETS: Mapping[str, Preset] = {
         "Wan 2.1 is licensed under Apache 2.0.",
     ),
     "wan-2.2-5b": Preset(
-        {**_WAN, "model": "Wan-AI/Wan2.2-TI2V-5B-Diffusers", "width": 1280, "height": 704, "num_frames": 121, "fps": 24.0,
-         "scheduler": {"flow_shift": 5.0}},
+        {**_WAN, "model": "Wan-AI/Wan2.2-TI2V-5B-Diffusers", "width": 1280, "height": 704, "num_frames": 121,
+         "fps": 24.0, "scheduler": {"flow_shift": 5.0}},
         "WanPipeline",
         {"text_encoder": 5.68e9, "transformer": 5.0e9, "vae": 0.705e9},
         "Wan 2.2 is licensed under Apache 2.0.",
@@ -214,7 +214,8 @@ def preset_of(model: str) -> Preset | None:
 def note_for(model: str, pipeline: str | None, settings: Mapping[str, Any]) -> str:
     """Return the note of a model.
 
-    A model in a folder has that of its class: of the preset whose options are most like `settings`, if there are several.
+    A model in a folder has that of its class: if there are several, of the preset whose options are most like
+    `settings`.
     """
 
     def likeness(preset: Preset) -> int:

@@ -213,7 +213,9 @@ def test_the_note_on_boards_says_that_a_cache_is_used(name: str) -> None:
     given = {"model": str(tiny("ltx"))} if name == "diffusers" else {}
     cache = {"kind": "first-block", "threshold": 0.2}
     plain, note = resolved(name, **given).note, resolved(name, **given, cache=cache).note
-    assert note == f"{plain} Clips are rendered with a step cache, which changes them: first-block, threshold 0.2.".strip()
+    assert (
+        note == f"{plain} Clips are rendered with a step cache, which changes them: first-block, threshold 0.2.".strip()
+    )
 
 
 @pytest.mark.parametrize("kind", caches.KINDS)
@@ -275,7 +277,11 @@ def test_a_pipeline_that_is_not_known_here_has_no_cache() -> None:
     [
         ("ltx", {"cache": "first-block", "batch_size": 2}, "use batch_size=1"),
         ("ltx", {"cache": "pab", "compile": True}, "use first-block, or leave one out"),
-        ("cogvideox-5b", {"cache": "faster", "guidance_scale": 1}, "faster needs guidance, and guidance_scale=1 is none"),
+        (
+            "cogvideox-5b",
+            {"cache": "faster", "guidance_scale": 1},
+            "faster needs guidance, and guidance_scale=1 is none",
+        ),
         ("hunyuan", {"cache": "pab", "true_cfg_scale": 6}, "would mix what true_cfg_scale=6 compares"),
     ],
 )
