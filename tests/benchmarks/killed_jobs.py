@@ -79,7 +79,7 @@ def main(kills: int) -> int:
             twice = sum(count - 1 for count in Counter((job["prompt"], job["seed"]) for job in created).values())
             print(
                 f"Idempotency-Key {'honoured' if honours else 'ignored'}: {kills} kills, at which"
-                f" {sum(known) / kills:.1f} jobs were committed on average, and {lost} in all accepted and not committed;"
+                f" {sum(known) / kills:.1f} jobs were committed on average, and {lost} in all not committed;"
                 f" {CLIPS} clips wanted, {made} made, {len(created)} jobs created, {twice} paid twice",
                 flush=True,
             )
