@@ -204,7 +204,8 @@ class Dispatcher:
                     self._commit(batch, call, [item], new=False)
                     continue
                 if (call := self._others.get(key, queue.stage.name, self._view.videos)) is not None:
-                    self._commit(batch, call, [item], new=True)
+                    self._ledger.commit(call)  # of no component: this run has not paid for it
+                    self._commit(batch, call, [item], new=False)
                     continue
                 permit = self._budget.admit(queue, key, batch.waiting, submitted=batch.jobs.has(key))
                 if permit == "end":
