@@ -105,6 +105,9 @@ class Dispatcher:
             self._log(error)
         except UsageError as error:  # a template or a corpus that fails on this prompt
             raise RunError(str(error)) from error
+        if ended is None and batch.waiting:  # the engine takes what was submitted for the answer, perhaps
+            spec = queue.part.resolved.spec
+            ended = f"{spec.kind} {spec.label}: the engine gave no answer to {counted(len(batch.waiting), 'item')}"
         with self._lock:
             for error_text, count in batch.errors.items():
                 if count > 1:
