@@ -146,6 +146,9 @@ class Dispatcher:
         finally:
             with self._lock:
                 self._budget.release(queue.part, batch.waiting.keys())
+        if ended is None and batch.waiting:  # the engine takes what was submitted for the answer, perhaps
+            spec = queue.part.resolved.spec
+            ended = f"{spec.kind} {spec.label}: the engine gave no answer to {counted(len(batch.waiting), 'item')}"
         with self._lock:
             if ended is not None and not self._stopping.is_set():  # otherwise the run ended the component
                 self._end(batch, ended)
