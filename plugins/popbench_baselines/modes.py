@@ -159,9 +159,18 @@ class Best(_Templated):
         else:
             shown = random.Random(ask.seed).sample(choices, len(choices))
             answer = yield ask(_choice(prompt, shown), _number_up_to(len(shown)))
-            numbers = [int(number) for number in re.findall(r"(?<![\w.])\d{1,3}(?![\w.]*\d)", answer.text)]
-            picked = [number for number in numbers if 1 <= number <= len(shown)]
-            yield shown[picked[-1] - 1] if picked else choices[0]
+            number = named(answer.text, len(shown))
+            yield choices[0] if number is None else shown[number - 1]
+
+
+def named(text: str, most: int) -> int | None:
+    """Return the number of the draft that an answer names, of 1 to `most`; None if it names none, or several."""
+    for pattern in (r"\bbest\W{1,4}(\d+)\b", r"\bdraft\W{0,3}(\d+)\b", r"(?<![\w.])(\d+)(?!\w|\.\d)"):
+        numbers = {int(number) for number in re.findall(pattern, text, re.IGNORECASE) if len(number) < 4}
+        possible = [number for number in numbers if 1 <= number <= most]
+        if len(possible) == 1:
+            return possible[0]
+    return None
 
 
 def _choice(prompt: popbench.Prompt, shown: Sequence[popbench.Draft]) -> str:
