@@ -194,7 +194,7 @@ def test_all_settings_of_a_cache_are_in_the_fingerprint_however_it_was_written()
     written = ["first-block", {"kind": "first-block"}, {"kind": "first-block", "threshold": 0.05}]
     prints = [resolved("ltx", cache=given).fingerprint() for given in written]
     assert prints[0] == prints[1] == prints[2]
-    assert prints[0]["options"]["cache"] == {"kind": "first-block", "threshold": 0.05}  # type: ignore[call-overload, index]
+    assert prints[0]["options"]["cache"] == {"kind": "first-block", "threshold": 0.05}
     other = resolved("ltx", cache={"kind": "first-block", "threshold": 0.1}).fingerprint()
     assert other != prints[0] != resolved("ltx").fingerprint()
 
