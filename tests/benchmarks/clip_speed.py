@@ -31,6 +31,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -271,7 +272,7 @@ def evaluate(name: str, folder: Path, given: argparse.Namespace, turn: int) -> b
             variants["compiled+cached"] = {"cache": kind, "compile": True}
     sides: dict[str, Callable[[], Plugin | Plain]] = {"plain": lambda: Plain(options)}
     for side, changes in variants.items():
-        sides[side] = lambda changes=changes: Plugin({**options, **changes})
+        sides[side] = partial(Plugin, {**options, **changes})
     first = ["plugin", "plain"] if turn % 2 else ["plain", "plugin"]
     measured: dict[str, Measured] = {}
     longest = 0.0

@@ -126,7 +126,9 @@ def test_presets_are_those_that_are_registered() -> None:
         ("negative_prompt", "dull"), ("scheduler", {"shift": 2.0}), ("dtype", "float32"),
         ("component_dtypes", {"vae": "float32"}), ("quantization", "8bit"), ("quantize", ["text_encoder"]),
         ("layerwise_casting", ["transformer"]), ("vae_slicing", False), ("vae_tiling", False), ("attention", "flex"),
-        ("compile", True), ("batch_size", 2), ("threads", 1), ("offload", "group"), ("device", "cpu"),
+        ("compile", True),
+        ("cache", "pab"), ("aspect", "9:16"), ("batch_size", 2), ("threads", 1), ("offload", "group"),
+        ("device", "cpu"),
     ],
 )  # fmt: skip
 def test_any_option_of_a_preset_can_be_overridden(option: str, value: Any) -> None:
