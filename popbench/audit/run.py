@@ -16,7 +16,7 @@ from popbench.audit.novelty import novelty_of, warnings_of
 from popbench.audit.scorer import Scored, Scorer
 from popbench.errors import RunError, UsageError, damage, one_line
 from popbench.files import read_json
-from popbench.interfaces import Engine
+from popbench.interfaces import Engine, is_real
 from popbench.leaderboard import audit_text
 from popbench.leaderboard.audit_file import FILE, OUTDATED, content, keep_audit, prompts_of, select, with_earlier
 from popbench.leaderboard.audit_text import document
@@ -189,7 +189,7 @@ class _Audit:
     ) -> None:
         self.part, self.samples, self.run_json = part, samples, run_json
         self.limit, self.shuffles, self.seed = limit, shuffles, seed
-        self._real = part.resolved.component.scale == "real"
+        self._real = is_real(part.resolved.component)
         self.asked = [(sample.title or "", path / str(sample.video)) for sample in samples]
 
     def run(self, scorer: Scorer) -> dict[str, JSON]:
