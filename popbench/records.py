@@ -132,12 +132,16 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A title and a video prompt, read from a completion; `breaches` lists the requirements that they break."""
+    """A title and a video prompt, read from a completion; `breaches` lists the requirements that they break.
+
+    `extra` holds the further fields that the task's drafts have, by name.
+    """
 
     title: str
     video_prompt: str
     reasoning: str | None = None
     breaches: tuple[str, ...] = ()
+    extra: Mapping[str, JSON] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,7 +328,8 @@ class Sample:
     reason of each of the `attempts` that gave no usable draft, `remarks` what boards count of the LLM's answers.
     `usage` is that of all attempts but `uncounted` ones; without `usage`, that of none is known. `costs` is in USD,
     keyed `llm`, `generate`, `predict` (of all predictors), None where it is unknown; it is empty where neither the
-    generator nor a predictor says what it took.
+    generator nor a predictor says what it took. `extra` holds the further columns of the task's data and fields of its
+    drafts that the task names.
     """
 
     system: str
@@ -361,3 +366,4 @@ class Sample:
     uncounted: int = 0
     parts: Mapping[str, Mapping[str, float]] | None = None
     costs: Mapping[str, float | None] = field(default_factory=dict)
+    extra: Mapping[str, JSON] = field(default_factory=dict)

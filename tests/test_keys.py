@@ -71,7 +71,7 @@ def test_scores_share_a_key_only_if_predictor_title_and_video_agree(
     assert (score_key(*a) == score_key(*b)) == (a == b)
 
 
-USED = {"video": "a hash", "title": "A title", "prompt": "A lake", "extra": {"lang": None}}
+USED: dict[str, Any] = {"video": "a hash", "title": "A title", "prompt": "A lake", "extra": {"lang": None}}
 
 
 def test_the_key_of_a_score_of_title_and_video_is_the_one_it_always_was() -> None:
@@ -80,7 +80,11 @@ def test_the_key_of_a_score_of_title_and_video_is_the_one_it_always_was() -> Non
 
 @pytest.mark.parametrize("name", USED)
 def test_a_score_s_key_covers_the_names_and_values_that_are_used(name: str) -> None:
-    changed = {"another": {**USED, name: "another"}, "none": {**USED, name: None}, "unused": {**USED}}
+    changed: dict[str, dict[str, Any]] = {
+        "another": {**USED, name: "another"},
+        "none": {**USED, name: None},
+        "unused": {**USED},
+    }
     del changed["unused"][name]
     keys = [used_key("p", USED), *(used_key("p", used) for used in changed.values()), used_key("q", USED)]
     assert len(set(keys)) == 5

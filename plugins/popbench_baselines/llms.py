@@ -29,8 +29,14 @@ def cut(text: str, limit: int = TITLE_LIMIT) -> str:
     return head.rstrip(" ,;:.-–—") + "…"
 
 
-def _answer(title: str, video_prompt: str) -> str:
-    return json.dumps({"title": title, "video_prompt": video_prompt}, ensure_ascii=False)
+def _answer(chat: popbench.Chat, title: str, video_prompt: str) -> str:
+    """Write an answer; of further fields that a task has, texts are the topic and numbers 0."""
+    answer: dict[str, popbench.JSON] = {"title": title, "video_prompt": video_prompt}
+    for name, of in chat.schema.get("properties", {}).items():
+        if name not in answer:
+            topic = topics(chat.prompt)[0]
+            answer[name] = {"string": topic, "array": topic.split(), "boolean": False}.get(of["type"], 0)
+    return json.dumps(answer, ensure_ascii=False)
 
 
 class Verbatim(popbench.LLM):
@@ -50,7 +56,7 @@ class Verbatim(popbench.LLM):
             if not lines:
                 yield popbench.Failure(chat.id, "the prompt is empty", invalid=True)
                 continue
-            yield popbench.Completion(chat.id, _answer(cut(lines[0]), " ".join(chat.prompt.split())))
+            yield popbench.Completion(chat.id, _answer(chat, cut(lines[0]), " ".join(chat.prompt.split())))
 
 
 class Shotlist(popbench.LLM):
@@ -93,7 +99,7 @@ def _write(chat: popbench.Chat) -> str:
         f"{camera} of {topic}{place}. {hook} {beat.format(topic=topic)} {pace} The scene is set {light}; "
         f"colours are rich and the main subject stays sharp. {end}"
     )
-    answer = _answer(title, " ".join(video_prompt.split()))
+    answer = _answer(chat, title, " ".join(video_prompt.split()))
     if not chat.references:
         return answer
     reasoning = [

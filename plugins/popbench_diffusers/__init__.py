@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import popbench
+from popbench_diffusers.aspects import with_own_sizes
 from popbench_diffusers.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -21,4 +22,4 @@ def register_generators(register: Register) -> None:
     """Register the general name and the presets."""
     register("diffusers", "popbench_diffusers.generator:DiffusersGenerator")
     for name, preset in PRESETS.items():
-        register(name, "popbench_diffusers.generator:PresetGenerator", **preset.options)
+        register(name, "popbench_diffusers.generator:PresetGenerator", **with_own_sizes(preset.options))

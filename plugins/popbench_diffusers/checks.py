@@ -119,6 +119,8 @@ def _exclusive(options: DiffusersOptions) -> Iterator[str]:
         yield f"{min(twice)} is in layerwise_casting and in quantize: leave it out of one"
     if options.compile and options.offload in ("group", "sequential"):
         yield f"compile=true does not go with offload={options.offload}: use offload=none or model"
+    if options.cache is not None and options.offload == "group":
+        yield "cache does not go with offload=group: use offload=none, model or sequential"
     denoisers = [component for component in options.layerwise_casting if component.startswith("transformer")]
     if options.compile and denoisers:
         yield f"compile=true does not go with layerwise_casting of the {denoisers[0]}: leave one out"

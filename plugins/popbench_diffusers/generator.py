@@ -13,6 +13,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 import popbench
+from popbench_diffusers import caches
 from popbench.local import GIB, Weights, gpu_count, is_out_of_memory, peak_memory, quiet, release_memory
 from popbench.specs import make_label
 from popbench_diffusers.checks import problems
@@ -50,7 +51,7 @@ class DiffusersGenerator(popbench.VideoGenerator):
     def __init__(self, options: popbench.Options | None = None) -> None:
         super().__init__(options)
         preset = preset_of(self.options.model)
-        self.note = preset.note if preset is not None else ""
+        self.note = self._noted(preset.note if preset is not None else "")
         self._weights = Weights(self.options.model, self.options.revision, pipeline_layout(self.options.variant))
         self._renderer: Renderer | None = None
 
@@ -70,6 +71,10 @@ class DiffusersGenerator(popbench.VideoGenerator):
         options = dict(self.options.determining())
         if self._weights.local and self._weights.folder is not None:
             del options["model"]
+        if options.pop("aspect", None) is not None:
+            options |= {"width": self.options.width, "height": self.options.height}
+        if self.options.cache is not None:
+            options["cache"] = caches.settings(self.options.cache)
         options["attention"] = options["attention"] or "native"
         options["fps"] = self.options.clip_fps
         return {
@@ -81,6 +86,10 @@ class DiffusersGenerator(popbench.VideoGenerator):
             "threads": self._threads,
             "defaults": self._defaults,
         }
+
+    def _noted(self, note: str) -> str:
+        """Add to a model's note that a step cache is used."""
+        return note if self.options.cache is None else f"{note} {caches.note(self.options.cache)}".strip()
 
     @property
     def _defaults(self) -> str | None:
@@ -200,6 +209,8 @@ class DiffusersGenerator(popbench.VideoGenerator):
         smaller = "a smaller num_frames=, width= or height="
         if self.options.batch_size > 1:
             smaller = f"a smaller batch_size=, {smaller}"
+        if self.options.cache is not None:
+            smaller = f"no cache=, {smaller}"
         if not gpu_count(self.options.device):
             return f"out of memory while rendering: take {smaller}, or more memory"
         ways = advice(self.options, self._weights, gpu_room(self.options.device))
@@ -221,7 +232,8 @@ class PresetGenerator(DiffusersGenerator):
 
     def __init__(self, options: popbench.Options | None = None) -> None:
         super().__init__(options)
-        self.note = note_for(self.options.model, pipeline_name(self.options.model, self.options.revision))
+        name = pipeline_name(self.options.model, self.options.revision)
+        self.note = self._noted(note_for(self.options.model, name, self.options.model_dump()))
 
     @property
     def _defaults(self) -> None:

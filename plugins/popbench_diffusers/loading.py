@@ -15,7 +15,9 @@ import torch
 import popbench
 from popbench.errors import one_line
 from popbench.local import gpu_count, is_out_of_memory, quiet
+from popbench_diffusers import caches
 from popbench_diffusers.calls import import_diffusers
+from popbench_diffusers.families import FAMILIES
 from popbench_diffusers.memory import working
 
 if TYPE_CHECKING:
@@ -126,6 +128,22 @@ def _apply_options(pipeline: Any, options: DiffusersOptions) -> None:
             )
     for component in options.layerwise_casting:
         _cast(getattr(pipeline, component), getattr(torch, options.component_dtypes.get(component, options.dtype)))
+    if options.cache is not None:
+        _cache(pipeline, options)
+
+
+def _cache(pipeline: Any, options: DiffusersOptions) -> None:
+    """Turn on a step cache; before parts are offloaded, because hooks of offloading are taken off after each clip."""
+    name = type(pipeline).__name__
+    wrong = caches.problem(options, name, FAMILIES.get(name))  # the class may not have been known before
+    if wrong is not None:
+        raise popbench.ComponentError(wrong)
+    if options.compile:
+        _compile(pipeline, inside=True)
+    try:
+        caches.enable(pipeline, options.cache)
+    except ValueError as error:
+        raise popbench.ComponentError(one_line(error)) from None
 
 
 def _cast(module: Any, compute: torch.dtype) -> None:
@@ -157,21 +175,31 @@ def place(pipeline: Any, device: torch.device, options: DiffusersOptions) -> Non
             free, _ = torch.cuda.mem_get_info(device)
             if free < working(options):
                 park_text_encoders(pipeline, device)
-    if options.compile:
-        for name in ("transformer", "transformer_2"):
-            component = getattr(pipeline, name, None)
-            if component is not None:
-                compile_blocks(component)
+    if options.compile and options.cache is None:
+        _compile(pipeline)
 
 
-def compile_blocks(denoiser: Any) -> None:
-    """Compile the repeated blocks, each kind once. If a class does not name them, blocks in module lists are taken."""
-    if denoiser._repeated_blocks:
+def _compile(pipeline: Any, *, inside: bool = False) -> None:
+    for name in ("transformer", "transformer_2"):
+        component = getattr(pipeline, name, None)
+        if component is not None:
+            compile_blocks(component, inside=inside)
+
+
+def compile_blocks(denoiser: Any, *, inside: bool = False) -> None:
+    """Compile the repeated blocks, each kind once. If a class does not name them, blocks in module lists are taken.
+
+    `inside` compiles what a block computes but not how it is called, which a step cache then decides at each step.
+    """
+    if denoiser._repeated_blocks and not inside:
         denoiser.compile_repeated_blocks(fullgraph=True)
         return
     for child in denoiser.children():
         for block in child if isinstance(child, torch.nn.ModuleList) else ():
-            block.compile(fullgraph=True)
+            if inside:
+                block.forward = torch.compile(block.forward, fullgraph=True)
+            else:
+                block.compile(fullgraph=True)
 
 
 def offload(pipeline: Any, device: torch.device, way: str) -> None:

@@ -113,6 +113,8 @@ def advice(options: DiffusersOptions, weights: Weights, room: float) -> list[str
         options.model_copy(update={"quantization": way}) for way in ("8bit", "4bit") if options.quantization == "none"
     ]
     later = OFFLOADS[OFFLOADS.index(options.offload) + 1 :] if options.offload in OFFLOADS else OFFLOADS
+    if options.cache is not None:
+        later = tuple(way for way in later if way != "group")
     alternatives = (
         [(f"offload={way}", estimate(options, weights, way)) for way in later],
         [(f"quantization={one.quantization}", estimate(one, weights, room=room)) for one in quantized],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import pydantic
 
 import popbench
+from popbench_diffusers import aspects, caches
 from popbench_diffusers.families import FAMILIES
 from popbench_diffusers.folders import pipeline_name, requested_name
 from popbench_diffusers.presets import PRESETS
@@ -33,6 +34,7 @@ class DiffusersOptions(popbench.Options):
     variant: str | None = pydantic.Field(None, min_length=1, description="of the weight files, for instance fp16")
     width: int | None = pydantic.Field(None, ge=1, le=16_384, description="pixels")
     height: int | None = pydantic.Field(None, ge=1, le=16_384, description="pixels")
+    aspect: str | None = pydantic.Field(None, min_length=1, description="16:9, 9:16 or 1:1: sets width and height")
     num_frames: int | None = pydantic.Field(None, ge=1, le=100_000, description="of a clip")
     fps: float | None = pydantic.Field(None, ge=0.01, le=240, description="frames a second at which the clip plays")
     num_inference_steps: int | None = pydantic.Field(None, ge=1, le=10_000, description="denoising steps")
@@ -48,6 +50,9 @@ class DiffusersOptions(popbench.Options):
     vae_tiling: bool = pydantic.Field(False, description="decode in tiles, which overlap")
     attention: str | None = pydantic.Field(None, min_length=1, description="a backend of diffusers; else torch's own")
     compile: bool = pydantic.Field(False, description="compile the blocks that repeat (regional)")
+    cache: str | dict[str, Any] | None = pydantic.Field(
+        None, description='a step cache: a kind, or {"kind": ..., SETTING: ...}; faster, other clips'
+    )
     batch_size: int = pydantic.Field(1, ge=1, le=1024, description="clips rendered together")
     threads: int | None = pydantic.Field(None, ge=1, le=4096, description="on a processor; else as many as torch takes")
     offload: Literal["none", "model", "group", "sequential"] = popbench.runtime(
@@ -70,6 +75,33 @@ class DiffusersOptions(popbench.Options):
         except LookupError:  # `check` reports it
             return {}
         return {key: field for key, field in accepted.items() if key not in cls.model_fields}
+
+    def determining(self) -> dict[str, popbench.JSON]:
+        """Return the options that results depend on.
+
+        `aspect` stands for the size that follows from it. It and `cache`, newer than old runs, are there only if given.
+        """
+        options = super().determining()
+        left_out = ["aspect"] if self.aspect is None else ["width", "height"]
+        for name in [*left_out, "cache"] if self.cache is None else left_out:
+            del options[name]
+        return options
+
+    @pydantic.field_validator("cache")
+    @classmethod
+    def _read_cache(cls, value: str | dict[str, Any] | None) -> str | dict[str, Any] | None:
+        return None if value is None else caches.canonical(value)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _resolve_aspect(cls, values: Any) -> Any:
+        """Set width and height to the model's size of the aspect."""
+        if not isinstance(values, Mapping) or values.get("aspect") is None:
+            return values
+        model = str(values.get("model") or "")
+        given = {name: values[name] for name in ("width", "height") if name in values}
+        size = aspects.resolve(values["aspect"], model, pipeline_name(model, values.get("revision")), given)
+        return {**values, **size}
 
     @pydantic.model_validator(mode="after")
     def _refuse_unknown(self) -> DiffusersOptions:
@@ -116,6 +148,14 @@ class DiffusersOptions(popbench.Options):
         """Refuse sizes that the pipeline cannot render."""
         family = self._family
         wrong = None if family is None else family.wrong_sizes(self.sizes)
+        if wrong is not None:
+            raise ValueError(wrong)
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _refuse_cache(self) -> DiffusersOptions:
+        """Refuse a step cache that does not work with the pipeline or with other options."""
+        wrong = caches.problem(self, pipeline_name(self.model, self.revision), self._family)
         if wrong is not None:
             raise ValueError(wrong)
         return self

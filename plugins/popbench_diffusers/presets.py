@@ -181,6 +181,28 @@ PRESETS: Mapping[str, Preset] = {
         {"text_encoder": 5.68e9, "transformer": 14.3e9, "vae": 0.127e9},
         "Wan 2.1 is licensed under Apache 2.0.",
     ),
+    "wan-2.2-5b": Preset(
+        {**_WAN, "model": "Wan-AI/Wan2.2-TI2V-5B-Diffusers", "width": 1280, "height": 704, "num_frames": 121, "fps": 24.0,
+         "scheduler": {"flow_shift": 5.0}},
+        "WanPipeline",
+        {"text_encoder": 5.68e9, "transformer": 5.0e9, "vae": 0.705e9},
+        "Wan 2.2 is licensed under Apache 2.0.",
+    ),
+    "wan-2.2-a14b": Preset(
+        {**_WAN, "model": "Wan-AI/Wan2.2-T2V-A14B-Diffusers", "width": 1280, "height": 720, "num_inference_steps": 40,
+         "guidance_scale": 4.0, "guidance_scale_2": 3.0, "scheduler": {}, "quantize": ["transformer", "transformer_2"],
+         "offload": "model"},
+        "WanPipeline",
+        {"text_encoder": 5.68e9, "transformer": 14.3e9, "transformer_2": 14.3e9, "vae": 0.127e9},
+        "Wan 2.2 is licensed under Apache 2.0.",
+    ),
+    "skyreels-v2": Preset(
+        {**_WAN, "model": "Skywork/SkyReels-V2-T2V-14B-540P-Diffusers", "width": 960, "height": 544, "num_frames": 97,
+         "guidance_scale": 6.0, "fps": 24.0, "scheduler": {"flow_shift": 8.0}},
+        "SkyReelsV2Pipeline",
+        {"text_encoder": 5.68e9, "transformer": 14.3e9, "vae": 0.127e9},
+        "SkyReels V2 is used under the Skywork Community License.",
+    ),
 }  # fmt: skip
 
 
@@ -189,7 +211,15 @@ def preset_of(model: str) -> Preset | None:
     return next((preset for preset in PRESETS.values() if model in (preset.model, *preset.aliases)), None)
 
 
-def note_for(model: str, pipeline: str | None) -> str:
-    """Return the note of a model. A model in a folder has that of its class: models of one class share a licence."""
-    preset = preset_of(model) or next((other for other in PRESETS.values() if other.pipeline == pipeline), None)
-    return "" if preset is None else preset.note
+def note_for(model: str, pipeline: str | None, settings: Mapping[str, Any]) -> str:
+    """Return the note of a model.
+
+    A model in a folder has that of its class: of the preset whose options are most like `settings`, if there are several.
+    """
+
+    def likeness(preset: Preset) -> int:
+        return sum(settings.get(name) == value for name, value in preset.options.items())
+
+    alike = [preset for preset in PRESETS.values() if preset.pipeline == pipeline]
+    found = preset_of(model) or max(alike, key=likeness, default=None)
+    return "" if found is None else found.note

@@ -63,7 +63,9 @@ class ChatRequest:
 
 def _strict(schema: JSON) -> Any:
     if isinstance(schema, Mapping):
-        return {name: _strict(value) for name, value in schema.items() if name not in _UNSUPPORTED}
+        # What is named like a bound and holds a schema is a field.
+        bounds = {name for name in _UNSUPPORTED if not isinstance(schema.get(name), Mapping)}
+        return {name: _strict(value) for name, value in schema.items() if name not in bounds}
     return [_strict(value) for value in schema] if isinstance(schema, list) else schema
 
 

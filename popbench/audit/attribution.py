@@ -11,7 +11,7 @@ import numpy as np
 
 from popbench.records import JSON, Sample
 from popbench.stats.agreement import reordered_pairs
-from popbench.stats.variance import GroupResamples, change_share, medians, r_squared, swap_shares, variance
+from popbench.stats.variance import GroupResamples, change_share, medians, r_squared, swap_share, swap_shares, variance
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
@@ -21,15 +21,16 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Pairs:
-    """Samples paired across prompts, with the scores of the first one's parts combined with the second one's."""
+    """Samples paired across prompts, with the scores after each part was swapped between the two.
+
+    `swapped` holds by part the scores of the first sample with the second one's part, and of the second with the
+    first one's. Where there are two parts, both hold the same scores, in the other order.
+    """
 
     first: Ints
     second: Ints
     round: Ints
-    first_with_title: Floats
-    """The first sample's video with the second sample's title."""
-    first_with_video: Floats
-    """The first sample's title with the second sample's video."""
+    swapped: Mapping[str, tuple[Floats, Floats]]
 
 
 class Attribution:
@@ -52,31 +53,40 @@ class Attribution:
         self._prompt_of_cell[self._cells] = self._prompts
 
     def swaps(self) -> dict[str, Any]:
-        """Return the rows of titles and videos, and `remainder`, `shared`, `together`, `difference`, `variance`."""
-        pairs = self._pairs
+        """Return the rows of the parts, and `remainder`, `shared`, `together`, `difference`, `variance`.
+
+        `shared`, `together` and `difference` are of two parts, and left out where there are more or only one.
+        """
+        pairs, names = self._pairs, list(self._pairs.swapped)
         s_i, s_j = self._s[pairs.first], self._s[pairs.second]
-        x, y = pairs.first_with_title, pairs.first_with_video
-        complete = np.isfinite(s_i) & np.isfinite(s_j) & np.isfinite(x) & np.isfinite(y)
+        complete = np.isfinite([s_i, s_j, *(scores for swapped in pairs.swapped.values() for scores in swapped)]).all(0)
         mean = self._mean(complete)
-        shares = swap_shares(s_i[complete], s_j[complete], x[complete], y[complete], mean)
+        s_i, s_j = s_i[complete], s_j[complete]
+        swapped = {name: (x[complete], y[complete]) for name, (x, y) in pairs.swapped.items()}
+        if len(names) == 2:
+            of_two = swap_shares(s_i, s_j, *swapped[names[0]], mean)
+            shares = dict(zip(names, (of_two["a"], of_two["b"]), strict=True))
+            whole = {name: of_two[name] for name in ("remainder", "shared", "together")}
+            whole["difference"] = of_two["a"] - of_two["b"]
+        else:
+            shares = {name: swap_share(s_i, s_j, x, y, mean) for name, (x, y) in swapped.items()}
+            whole = {"remainder": 1 - np.sum(list(shares.values()), axis=0)}
         rounds = self._after_swaps()
         lost = {part: np.concatenate([self._s - after for after in rounds[part]]) for part in rounds}
-        n_rounds = len(rounds["title"])
         rows = [
             {
                 "change": part,
                 "n": int(2 * complete.sum()),
-                "share": self._interval(shares[name]),
-                **self._effect(lost[part], np.tile(self._prompts, n_rounds)),
+                "share": self._interval(shares[part]),
+                **self._effect(lost[part], np.tile(self._prompts, len(rounds[part]))),
                 "reordered": self._reordered([(self._s, after) for after in rounds[part]]),
             }
-            for part, name in (("title", "a"), ("video", "b"))
+            for part in names
         ]
         return {
             "rows": rows,
-            **{name: self._interval(shares[name]) for name in ("remainder", "shared", "together")},
-            "difference": self._interval(shares["a"] - shares["b"]),
-            "variance": self._interval(variance(s_i[complete], s_j[complete], mean)),
+            **{name: self._interval(share) for name, share in whole.items()},
+            "variance": self._interval(variance(s_i, s_j, mean)),
         }
 
     def change(self, name: str, after: Floats, before: Floats | None = None) -> dict[str, JSON]:
@@ -106,18 +116,16 @@ class Attribution:
     def _after_swaps(self) -> dict[str, list[Floats]]:
         """Return every sample's scores after each round of swaps; with an odd number, one sample is in two pairs."""
         pairs = self._pairs
-        title: list[Floats] = []
-        video: list[Floats] = []
+        after: dict[str, list[Floats]] = {part: [] for part in pairs.swapped}
         for number in range(int(pairs.round.max()) + 1):
-            of_title, of_video = np.full(len(self._s), np.nan), np.full(len(self._s), np.nan)
             chosen = np.flatnonzero(pairs.round == number)[::-1]  # the first pair of a sample counts
             i, j = pairs.first[chosen], pairs.second[chosen]
-            x, y = pairs.first_with_title[chosen], pairs.first_with_video[chosen]
-            of_title[j], of_video[j] = y, x
-            of_title[i], of_video[i] = x, y
-            title.append(of_title)
-            video.append(of_video)
-        return {"title": title, "video": video}
+            for part, (x, y) in pairs.swapped.items():
+                scores = np.full(len(self._s), np.nan)
+                scores[j] = y[chosen]
+                scores[i] = x[chosen]
+                after[part].append(scores)
+        return after
 
     def _mean(self, complete: Any) -> Any:
         first, second = self._prompts[self._pairs.first[complete]], self._prompts[self._pairs.second[complete]]

@@ -24,11 +24,15 @@ MEMORY = 512 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A title and a video to score; with `change` None, the video is the unchanged file."""
+    """What a predictor is shown; with `change` None, the video is the unchanged file.
+
+    `others` is the JSON of what it uses besides title and video.
+    """
 
     title: str
     video: Path
     change: Change | None = None
+    others: str = "{}"
 
 
 class Clips:

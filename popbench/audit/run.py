@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from popbench.audit.attribution import RESAMPLES, Attribution, Floats, Pairs, compare
+from popbench.audit.attribution import RESAMPLES, Attribution, Floats, Ints, Pairs, compare
 from popbench.audit.clips import Variant, duration
 from popbench.audit.novelty import novelty_of, warnings_of
 from popbench.audit.scorer import Scored, Scorer
@@ -29,21 +32,23 @@ from popbench.registry import Resolved, load_registry
 from popbench.runs.directory import HeldDirectory, check_free
 from popbench.runs.run_json import FILE as RUN_JSON
 from popbench.runs.run_json import RunJson, read_finished, read_run_json
-from popbench.runs.samples import read_jsonl
+from popbench.runs.samples import prompt_of, read_jsonl
 from popbench.stats.variance import pair_across
 from popbench.text import counted
+from popbench.uses import DEFAULT_USES, used_values
 from popbench.video import sha256
 
 SHUFFLES = 4
 SEED = 42
 
-_CHANGES: Mapping[str, Callable[[str, Path], Variant]] = {
-    "black": lambda title, video: Variant(title, video, "black"),
-    "empty_title": lambda _, video: Variant("", video),
-    "control": lambda title, video: Variant(title, video, "same"),
-    "reversed": lambda title, video: Variant(title, video, "reversed"),
-    "still": lambda title, video: Variant(title, video, "still"),
+_CHANGES: Mapping[str, tuple[str, Callable[[Variant], Variant]]] = {
+    "black": ("video", lambda variant: replace(variant, change="black")),
+    "empty_title": ("title", lambda variant: replace(variant, title="")),
+    "control": ("video", lambda variant: replace(variant, change="same")),
+    "reversed": ("video", lambda variant: replace(variant, change="reversed")),
+    "still": ("video", lambda variant: replace(variant, change="still")),
 }
+"""Changes by name, with the part that a predictor must use to be asked for them."""
 _RE_ENCODED = ("reversed", "still")
 
 
@@ -190,23 +195,26 @@ class _Audit:
         self.part, self.samples, self.run_json = part, samples, run_json
         self.limit, self.shuffles, self.seed = limit, shuffles, seed
         self._real = is_real(part.resolved.component)
-        self.asked = [(sample.title or "", path / str(sample.video)) for sample in samples]
+        self.used = tuple(name for name in audit_text.SWAPPED if name in part.uses)
+        self.asked = [_used(sample, path, self.used) for sample in samples]
+        self.plain = [_variant(asked) for asked in self.asked]
 
     def run(self, scorer: Scorer) -> dict[str, JSON]:
         """Score all variants; returns the entry of audit.json."""
-        plain = [Variant(*asked) for asked in self.asked]
-        unchanged = scorer.score("score unchanged samples of", plain)
-        scores = self._levels(unchanged, plain)
+        unchanged = scorer.score("score unchanged samples of", self.plain)
+        scores = self._levels(unchanged, self.plain)
         if unchanged.ended or not np.isfinite(scores).any():
             why = unchanged.ended or next(iter(unchanged.failures.values()))
             raise RunError(f"predictor {self.part.label} does not score the samples of the run as they are: {why}")
-        pairs, swapped, failed = self._swaps(scorer)
+        pairs, swapped, failed = self._swaps(scorer, scores)
         attribution = Attribution(self.samples, scores, pairs, self.seed, real=self._real)
         parts = attribution.swaps()
-        rows = [{**row, "failed": failed, "ended": swapped.ended} for row in parts.pop("rows")]
+        rows = [{**row, "failed": failed[row["change"]], "ended": swapped.ended} for row in parts.pop("rows")]
         before: Floats | None = None
-        for name, change in _CHANGES.items():
-            variants = [change(*asked) for asked in self.asked]
+        for name, (changed, change) in _CHANGES.items():
+            if changed not in self.used:
+                continue
+            variants = [change(variant) for variant in self.plain]
             scored = scorer.score(f"score {audit_text.STAGES[name]} with", variants)
             after = self._levels(scored, variants)
             row = attribution.change(name, after, before if name in _RE_ENCODED else None)
@@ -221,16 +229,27 @@ class _Audit:
         values = np.asarray([scored.popularity.get(variant, np.nan) for variant in variants], dtype=np.float64)
         return values if self._real else np.log2(values)
 
-    def _swaps(self, scorer: Scorer) -> tuple[Pairs, Scored, int]:
-        """Score pairs of samples with their titles swapped, which is the same as with their videos swapped."""
+    def _swaps(self, scorer: Scorer, scores: Floats) -> tuple[Pairs, Scored, Mapping[str, int]]:
+        """Score pairs of samples with each part swapped; also returns how many of these scores failed, by part.
+
+        Swapping one of two parts is the same as swapping the other: then each pair is scored twice, not four times.
+        """
         prompts = {prompt: number for number, prompt in enumerate(prompts_of(self.samples))}
         groups = [prompts[sample.task, sample.prompt_id] for sample in self.samples]
         first, second, of = pair_across(groups, self.shuffles, self.seed)
-        x = [Variant(self.asked[j][0], self.asked[i][1]) for i, j in zip(first, second, strict=True)]
-        y = [Variant(self.asked[i][0], self.asked[j][1]) for i, j in zip(first, second, strict=True)]
-        scored = scorer.score(f"score {audit_text.STAGES['title']} with", [*x, *y])
-        failed = sum(variant in scored.failures for variant in (*x, *y))
-        return Pairs(first, second, of, self._levels(scored, x), self._levels(scored, y)), scored, failed
+        if len(self.used) == 1:  # swapping all there is gives the other sample
+            (name,) = self.used
+            return Pairs(first, second, of, {name: (scores[second], scores[first])}), Scored(), {name: 0}
+
+        def with_part(name: str, into: Ints, source: Ints) -> list[Variant]:
+            return [_variant({**self.asked[i], name: self.asked[j][name]}) for i, j in zip(into, source, strict=True)]
+
+        swapped = {name: (with_part(name, first, second), with_part(name, second, first)) for name in self.used}
+        variants = {name: [*x, *y] for name, (x, y) in swapped.items()}
+        scored = scorer.score(f"score {audit_text.stage_of_swaps(self.used)} with", chain(*variants.values()))
+        failed = {name: sum(variant in scored.failures for variant in of_part) for name, of_part in variants.items()}
+        levels = {name: (self._levels(scored, x), self._levels(scored, y)) for name, (x, y) in swapped.items()}
+        return Pairs(first, second, of, levels), scored, failed
 
     def _entry(
         self, scores: Floats, unchanged: Scored, attribution: Attribution, statistics: Mapping[str, JSON]
@@ -243,10 +262,15 @@ class _Audit:
             if (popularity := sample.scores.get(label)) is not None and (self._real or popularity > 0)
         }
         systems = [sample.system for sample in self.samples]
-        length = np.asarray([len(title) for title, _ in self.asked], dtype=np.float64)
-        lengths = {video: duration(video) for _, video in self.asked}
-        seconds = np.asarray([lengths[video] for _, video in self.asked])
-        novelty = novelty_of(systems, [unchanged.extra.get(Variant(*asked)) for asked in self.asked])
+        covariates = []
+        if "title" in self.used:
+            length = np.asarray([len(asked["title"]) for asked in self.asked], dtype=np.float64)
+            covariates.append(attribution.covariate("title_length", length))
+        if "video" in self.used:
+            lengths = {asked["video"]: duration(asked["video"]) for asked in self.asked}
+            seconds = np.asarray([lengths[asked["video"]] for asked in self.asked])
+            covariates.append(attribution.covariate("duration", seconds))
+        novelty = novelty_of(systems, [unchanged.extra.get(variant) for variant in self.plain])
         component = self.part.resolved.component
         entry: dict[str, JSON] = {
             "predictor": label,
@@ -269,15 +293,29 @@ class _Audit:
             },
             "stored": compare(stored, scores, real=self._real) if of_run else None,
             **statistics,
-            "covariates": [
-                attribution.covariate("title_length", length),
-                attribution.covariate("duration", seconds),
-            ],
+            "covariates": covariates,
             "novelty": novelty,
         }
+        if self.part.uses != DEFAULT_USES:
+            entry["uses"] = list(self.used)
         entry["verdict"] = audit_text.verdict(entry)
         entry["warnings"] = [*audit_text.warnings(entry), *warnings_of(novelty)]
         return entry
+
+
+def _used(sample: Sample, path: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Return what a predictor sees of a sample, by name; the video is a path."""
+    prompt = prompt_of(sample, sample.extra)
+    draft = {"title": sample.title or "", "video_prompt": sample.video_prompt}
+    used = used_values(frozenset(names), prompt, draft, "")
+    return {name: path / str(sample.video) if name == "video" else used[name] for name in names}
+
+
+def _variant(asked: Mapping[str, Any]) -> Variant:
+    others = {name: value for name, value in asked.items() if name not in DEFAULT_USES}
+    return Variant(
+        asked.get("title", ""), asked.get("video", Path()), None, json.dumps(others, sort_keys=True) if others else "{}"
+    )
 
 
 def _board(path: Path, run_json: RunJson) -> dict[str, Any] | None:

@@ -1,7 +1,8 @@
-"""Scores variants of titles and videos with a predictor, through the local engine."""
+"""Scores variants of samples with a predictor, through the local engine."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -52,7 +53,7 @@ class Scorer:
                 except (VideoError, MemoryError) as error:
                     scored.failures[variant] = one_line(str(error) or repr(error))
                     continue
-                yield ScoreRequest(id_, variant.title, path)
+                yield ScoreRequest(id_, variant.title, path, **json.loads(variant.others))
 
         self._progress.stage(f"{stage} {self._predictor.label}", len(variants), 0)
         spec = self._predictor.resolved.spec

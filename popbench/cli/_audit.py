@@ -36,8 +36,9 @@ def command(run: Path, predictor: tuple[str, ...], limit: int | None, shuffles: 
 
     The samples are scored again with the titles or videos of other samples, an empty title, and black, reversed and
     still videos. How far the scores follow says how much of them comes from which; that goes to audit.json and
-    audit.md, and onto the run's board. It takes 6 scores of each sample, and one for each shuffle. Exit status 1 where
-    the predictor ended early on a change.
+    audit.md, and onto the run's board. It takes 6 scores of each sample, and one for each shuffle. Of a predictor that
+    uses other things than title and video, exactly these are swapped. Exit status 1 where the predictor ended early on
+    a change.
 
     \b
     Examples:

@@ -63,8 +63,8 @@ def command(name: str | None, as_json: bool) -> int:
     for number, (kind, items) in enumerate(groupby(registry, key=lambda item: item.kind)):
         if number:
             console.print()
-        for line in _listing(kind, list(items), console.width):
-            console.print(line, soft_wrap=True)
+        for shown in _listing(kind, list(items), console.width):
+            console.print(shown, soft_wrap=True)
     for plugin in broken:
         tell(f"popbench: plugin {plugin.name} of {plugin.distribution} is broken: {plugin.error}", err=True)
     for line in (*unusable, *conflicts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -11,9 +12,12 @@ import click
 from popbench.progress.console import make_console, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from popbench.planning.plan import Plan
     from popbench.planning.systems import TaskMode
     from popbench.records import Prompt
+    from popbench.tasks.task import Task
 
 
 @click.group("task")
@@ -72,6 +76,10 @@ def show(task: str, prompt: str | None, mode: str, corpus: str | None, embedder:
     turns = task_mode.mode.writer.turns
     first = f", the first of about {turns} calls" if turns > 1 else ""
     write(f"# {chosen.task}/{chosen.id}, category {chosen.category}, mode {task_mode.mode.label}{first}\n")
+    if chosen.extra:
+        write(f"extra: {json.dumps(chosen.extra, ensure_ascii=False)}\n")
+    if fields := _fields(task_mode.task):
+        write(f"asked for besides title and video_prompt: {fields}\n")
     for message in plan.shown(task_mode, chosen).messages:
         write(f"## {message['role']}\n\n{message['content']}\n")
     return 0
@@ -101,12 +109,36 @@ def validate(tasks: tuple[str, ...], corpus: str | None, embedder: str | None) -
                 plan.shown(task_mode, prompt)
         counts = Counter(prompt.category for prompt in task.prompts)
         categories = ", ".join(f"{name} {count}" for name, count in counts.items())
-        tell(f"{task.name}: {len(task.prompts)} prompts ({categories}), modes {', '.join(task.file.templates)}: ok")
+        extra = f", extra columns {', '.join(task.file.fields.extra)}" if task.file.fields.extra else ""
+        extra += f", draft fields {_fields(task)}" if task.file.draft.fields else ""
+        modes_of = ", ".join(task.file.templates)
+        tell(f"{task.name}: {len(task.prompts)} prompts ({categories}), modes {modes_of}{extra}: ok")
+        for line in _unnamed(plan):
+            tell(line)
         texts = Counter(" ".join(prompt.text.casefold().split()) for prompt in task.prompts)
         for text, count in texts.items():
             if count > 1:
                 click.echo(f"{task.name}: {count} prompts read {text[:60]!r}")
     return 0
+
+
+def _fields(task: Task) -> str:
+    """Return the further fields of a task's drafts with their types."""
+    return ", ".join(f"{name} ({of.type})" for name, of in task.file.draft.fields.items())
+
+
+def _unnamed(plan: Plan) -> Iterator[str]:
+    """Yield a line for each mode that does not ask for a field of its drafts in words."""
+    for task_mode in plan.task_modes.values():
+        task = task_mode.task
+        said = " ".join(message["content"] for message in plan.preview(task_mode, task.prompts[0]))
+        missing = [name for name in task.file.draft.fields if name not in said]
+        if missing:
+            names = ", ".join(missing)
+            yield (
+                f"{task.name}: mode {task_mode.mode.label} does not name {names}: LLMs that are not held to a JSON "
+                "schema are not asked for it"
+            )
 
 
 def _plan(task: str, modes: tuple[str, ...], corpus: str | None, embedder: str | None) -> Plan:

@@ -12,7 +12,7 @@ from pathlib import Path
 from popbench.errors import RunError, UsageError, one_line
 from popbench.evaluation.finish import finish
 from popbench.interfaces import Component, Engine
-from popbench.pipeline.budget import Budget
+from popbench.pipeline.budget import Limit
 from popbench.pipeline.human_baseline import Match, find_matches
 from popbench.pipeline.ledger_view import LedgerView
 from popbench.pipeline.other_runs import OtherRuns
@@ -135,7 +135,7 @@ def execute(plan: Plan, progress: Progress) -> Run:
             reused = read_reused(path)
             directory.write_json(FILE, with_reused(describe(plan, started), reused, others.taken))
             view = LedgerView(directory.ledger, directory.videos)
-            budget = None if plan.config.max_cost is None else Budget(plan.config.max_cost, plan, directory.ledger)
+            budget = None if plan.config.max_cost is None else Limit(plan.config.max_cost, plan, directory.ledger)
             pipeline = Pipeline(plan, directory.ledger, engine, view, progress, others=others, budget=budget)
             engine.start(directory.videos)
             if (notice := _demonstration(plan)) is not None:
@@ -164,7 +164,7 @@ def execute(plan: Plan, progress: Progress) -> Run:
             return run
 
 
-def _over(budget: Budget, run: Run) -> str:
+def _over(budget: Limit, run: Run) -> str:
     """Return what a budget left undone, in one line."""
     left = f"{counted(run.errors, 'item')} {'is' if run.errors == 1 else 'are'} left"
     return (

@@ -41,6 +41,8 @@ COLUMNS: Columns = {
     "match_id": str, "match_similarity": float, "match_popularity": float,
 }  # fmt: skip
 """Name and type of each column; every value may be null, except those that a score needs."""
+EXTRA: dict[str, type | GenericAlias] = {"extra": dict}
+"""The column of further fields, which only runs of tasks that name some have: an object, as JSON text in Parquet."""
 
 PART = "part_"
 """Before the name of a part, in the name of its column."""
@@ -69,6 +71,9 @@ class Exported:
         self.columns = dict(COLUMNS)
         if self.run_json.get("scales"):
             self.columns["scale"] = str
+        tasks = self.run_json["tasks"].values()
+        if any(task.get("extra") or (task.get("draft") or {}).get("fields") for task in tasks):
+            self.columns |= EXTRA
         self.columns |= _later_columns(path / "samples.jsonl")
         self._samples_seen: set[int] = set()
         self._systems: NameCodes[str] = NameCodes()
@@ -181,6 +186,9 @@ def _value(name: str, value: Any, kind: type | GenericAlias) -> JSON:
         if text != value and name in _IDS:
             raise ValueError(f"{name} is no valid text")
         return text
+    if kind is dict and isinstance(value, dict):
+        json.dumps(value, allow_nan=False).encode()  # raises ValueError for what is no JSON
+        return value
     if isinstance(kind, GenericAlias) and all(isinstance(item, str) for item in value):
         return [whole(item) for item in value]
     raise TypeError(f"{name} is {value!r:.50}, which it cannot be")

@@ -51,14 +51,20 @@ def _parquet(rows: Iterable[ExportRow], path: Path, columns: Columns) -> int:
         float: pa.float64(),
         bool: pa.bool_(),
         list[str]: pa.list_(pa.string()),
+        dict: pa.string(),
     }
     schema = pa.schema([(name, types[kind]) for name, kind in columns.items()])
     count = 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for group in _groups(rows):
+        for group in _groups(map(_as_text, rows)):
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
             count += len(group)
     return count
+
+
+def _as_text(row: ExportRow) -> ExportRow:
+    """Return a row with its further fields as JSON text: Parquet has one type for all values of a column."""
+    return {**row, "extra": json.dumps(row["extra"], ensure_ascii=False)} if "extra" in row else row
 
 
 def _groups(rows: Iterable[ExportRow]) -> Iterator[list[ExportRow]]:

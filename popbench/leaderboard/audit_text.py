@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from popbench.leaderboard.markdown import DEMO
@@ -37,33 +37,51 @@ def _whole_percent(value: float) -> str:
 def verdict(entry: Mapping[str, Any]) -> str:
     """Return sentences about what moves the scores, titles or videos, and what that does to the order of systems."""
     rows = {row["change"]: row["reordered"] for row in entry["rows"]}
-    text = _of_scores(entry)
-    if rows["title"] is None or rows["video"] is None:
+    text, parts = _of_scores(entry), _parts(entry)
+    if len(parts) == 1 or any(rows[part] is None for part in parts):
         return text
-    return (
-        f"{text} Another title changes the winner of {share(rows['title'])} of the pairs of systems on a prompt, "
-        f"another video that of {share(rows['video'])}."
-    )
+    first, *others = parts
+    more = "".join(f", another {ONE[part]} that of {share(rows[part])}" for part in others)
+    winners = f"changes the winner of {share(rows[first])} of the pairs of systems on a prompt{more}"
+    return f"{text} Another {ONE[first]} {winners}."
+
+
+def _parts(entry: Mapping[str, Any]) -> list[str]:
+    """Return the parts of samples that were swapped: what the predictor uses."""
+    return [part for part in SWAPPED if part in entry.get("uses", ("title", "video"))]
 
 
 def _of_scores(entry: Mapping[str, Any]) -> str:
-    by_change = {row["change"]: row for row in entry["rows"]}
-    title, video = (by_change[part]["share"] for part in ("title", "video"))
-    if title is None or video is None:
+    parts = _parts(entry)
+    shares = {row["change"]: row["share"] for row in entry["rows"]}
+    if any(shares[part] is None for part in parts):
         scored = entry["variance"] is not None
-        return "All scores are equal: nothing moves them." if scored else "Swapped titles and videos have no scores."
+        swapped = stage_of_swaps(parts)
+        return "All scores are equal: nothing moves them." if scored else f"{swapped.capitalize()} have no scores."
+    if len(parts) == 1:
+        return f"The predictor sees {SWAPPED[parts[0]]} and nothing else: they decide the scores alone."
+    first, *others = parts
+    explained = "".join(f", {SWAPPED[part]} {share(shares[part])}" for part in others)
     text = (
-        f"Titles explain {share(title)} of the variance of the scores, videos {share(video)}, and "
-        f"{share(entry['remainder'])} is what the two share or do together"
+        f"{SWAPPED[first].capitalize()} explain {share(shares[first])} of the variance of the scores{explained}, and "
+        f"{share(entry['remainder'])} is what {'the two' if len(parts) == 2 else 'they'} share or do together"
     )
-    gap = entry["difference"]
+    if len(parts) > 2:
+        return f"{text}."
+    gap, (one, other) = entry["difference"], (ONE[part] for part in parts)
     if gap["low"] is None:
         return f"{text}; with so few prompts, which of them ranks the systems is open."
     if gap["low"] > 0:
-        return f"{text}: the scores follow the title more than the video."
+        return f"{text}: the scores follow the {one} more than the {other}."
     if gap["high"] < 0:
-        return f"{text}: the scores follow the video more than the title."
+        return f"{text}: the scores follow the {other} more than the {one}."
     return f"{text}; which of them the scores follow more is open."
+
+
+def stage_of_swaps(parts: Sequence[str]) -> str:
+    """Return what is scored after these parts are swapped: `swapped titles and videos`."""
+    *before, last = (SWAPPED[part] for part in parts)
+    return f"swapped {', '.join(before)} and {last}" if before else f"swapped {last}"
 
 
 def warnings(entry: Mapping[str, Any]) -> Iterator[str]:
@@ -82,7 +100,7 @@ def warnings(entry: Mapping[str, Any]) -> Iterator[str]:
             yield f"{SHORT[row['change']].capitalize()}: {counted(row['failed'], 'score')} failed and are left out."
         if row["ended"]:
             yield f"{SHORT[row['change']].capitalize()}: the predictor ended early ({row['ended']})."
-    control = next(row["share"] for row in entry["rows"] if row["change"] == "control")
+    control = next((row["share"] for row in entry["rows"] if row["change"] == "control"), None)
     if control is not None and control["value"] > NOISE:
         yield (
             f"Re-encoding alone moves the scores by {share(control)} of their variance: the predictor sees "
@@ -90,11 +108,30 @@ def warnings(entry: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
+SWAPPED = {
+    "title": "titles",
+    "video": "videos",
+    "prompt": "prompts",
+    "video_prompt": "video prompts",
+    "category": "categories",
+    "task": "tasks",
+    "extra": "extra fields",
+}
+"""The parts of samples that may be swapped, in their order."""
+ONE = {
+    "title": "title",
+    "video": "video",
+    "prompt": "prompt",
+    "video_prompt": "video prompt",
+    "category": "category",
+    "task": "task",
+    "extra": "set of extra fields",
+}
+
 LABELS = {
-    "title": "titles of other samples",
-    "video": "videos of other samples",
-    "remainder": "remainder: 1 - titles - videos",
-    "shared": "in it: what title and video share",
+    **{part: f"{several} of other samples" for part, several in SWAPPED.items()},
+    "remainder": "remainder: 1 - {parts}",
+    "shared": "in it: what {both} share",
     "together": "less: what only both together do",
     "black": "a black video",
     "empty_title": "an empty title",
@@ -102,14 +139,13 @@ LABELS = {
     "reversed": "reversed, against re-encoded",
     "still": "middle frame only, against re-encoded",
 }
-"""The rows of an audit in their order."""
+"""The rows of an audit; `parts` are those that were swapped, and `both` is one of each."""
 
 PARTS = ("remainder", "shared", "together")
-"""The rows after those of titles and videos: the remainder is what they share less what only both together do."""
+"""The rows after those of swapped parts: of two, the remainder is what they share less what only both together do."""
 
 SHORT = {
-    "title": "other titles",
-    "video": "other videos",
+    **{part: f"other {several}" for part, several in SWAPPED.items()},
     "remainder": "remainder",
     "shared": "+ shared",
     "together": "- together",
@@ -123,7 +159,6 @@ SHORT = {
 COVARIATES = {"title_length": "title's length", "duration": "video's duration"}
 
 STAGES = {
-    "title": "swapped titles and videos",
     "black": "black videos",
     "empty_title": "empty titles",
     "control": "re-encoded videos",
@@ -134,14 +169,28 @@ STAGES = {
 
 
 TITLE = "What moves the scores"
-EXPLANATION = (
-    "Share: of the variance of the log2 scores, what a change takes away or scrambles (after Jansen 1999); 0 where the "
-    "scores stay as they are or all shift alike. Titles and videos are swapped between samples of different prompts; "
-    "the remainder is negative where the two do more together than each alone. Factor: what a change does to a "
-    "sample's popularity, in the median. Reordered: the share of pairs of systems on one prompt whose order is another "
-    "one after both are changed. Reversed and still videos are re-encoded and compared with videos that are re-encoded "
-    "only. Brackets hold 95 % intervals (bootstrap over prompts)."
+_SWAPS = (
+    "Titles and videos are swapped between samples of different prompts; the remainder is negative where the two do "
+    "more together than each alone."
 )
+_OTHER_SWAPS = (
+    "What a predictor sees is swapped part by part between samples of different prompts; the remainder is negative "
+    "where the parts do more together than each alone."
+)
+_EXPLANATION = (
+    "Share: of the variance of the log2 scores, what a change takes away or scrambles (after Jansen 1999); 0 where the "
+    "scores stay as they are or all shift alike. {swaps} Factor: what a change does to a sample's popularity, in the "
+    "median. Reordered: the share of pairs of systems on one prompt whose order is another one after both are changed. "
+    "Reversed and still videos are re-encoded and compared with videos that are re-encoded only. Brackets hold 95 % "
+    "intervals (bootstrap over prompts)."
+)
+
+
+def _explanation(audits: Sequence[Mapping[str, Any]]) -> str:
+    others = any("uses" in entry for entry in audits)
+    explanation = _EXPLANATION.format(swaps=_OTHER_SWAPS if others else _SWAPS)
+    return f"{explanation} {REAL}" if any(map(_is_real, audits)) else explanation
+
 
 REAL = (
     "On a real scale scores are taken as they are, without a logarithm, and instead of a factor there is a shift: what "
@@ -164,10 +213,6 @@ def section(results: Mapping[str, Any]) -> list[str]:
 def _is_real(entry: Mapping[str, Any]) -> bool:
     """Return whether an audit is of a predictor with a real scale."""
     return entry.get("scale") == "real"
-
-
-def _explanation(entries: Iterable[Mapping[str, Any]]) -> str:
-    return f"{EXPLANATION} {REAL}" if any(map(_is_real, entries)) else EXPLANATION
 
 
 def document(audits: Mapping[str, Any]) -> str:
@@ -204,7 +249,9 @@ def _effect(entry: Mapping[str, Any]) -> str:
 
 
 def _rows(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Iterator[list[str]]:
-    """Yield the cells of every row: the changes, with the remainder after the two parts."""
+    """Yield the cells of every row: the changes, with the remainder after the parts."""
+    parts = _parts(entry)
+    last, both = parts[-1], " and ".join(map(ONE.__getitem__, parts))
     for row in entry["rows"]:
         yield [
             labels[row["change"]],
@@ -214,9 +261,10 @@ def _rows(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Iterator[list[
             f"{row['n']:,}",
             f"{row['failed']:,}",
         ]
-        if row["change"] == "video":
-            for name in PARTS:
-                yield [labels[name], _percent(entry[name]), "–", "–", "–", "–"]
+        if row["change"] == last and len(parts) > 1:
+            for name in PARTS[: 1 if len(parts) > 2 else None]:
+                label = labels[name].format(parts=" - ".join(map(SWAPPED.__getitem__, parts)), both=both)
+                yield [label, _percent(entry[name]), "–", "–", "–", "–"]
 
 
 def _further(entry: Mapping[str, Any], name: Callable[[str], str]) -> Iterator[str]:
@@ -225,7 +273,8 @@ def _further(entry: Mapping[str, Any], name: Callable[[str], str]) -> Iterator[s
     for row in entry["covariates"]:
         squared = "the same for all" if row["constant"] else share(row["r_squared"])
         explained.append(f"the {COVARIATES[row['name']]} {squared}")
-    yield f"Of that variance a straight line explains (R²): {', '.join(explained)}."
+    if explained:
+        yield f"Of that variance a straight line explains (R²): {', '.join(explained)}."
     for part, summary in (entry["novelty"] or {}).items():
         beyond = ", ".join(f"{share(summary[key])} beyond {limit}" for key, limit in _BEYOND)
         worst = max(summary["by_system"].items(), key=lambda item: item[1]["beyond_99"]["value"])

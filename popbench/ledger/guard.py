@@ -63,7 +63,7 @@ _ANSWERED: Kinds = {
 _FAILED: Kinds = {**_ANSWERED, "error": _TEXT}
 _DRAFT: Kinds = {
     **_ANSWERED, "title": _TEXT, "video_prompt": _TEXT, "breaches": _LIST, "originality": (*_NUMBER, NoneType),
-    **_USAGE, "reasoning": (str, NoneType),
+    **_USAGE, "reasoning": (str, NoneType), "extra": (dict, NoneType),
 }  # fmt: skip
 _MATCH: Kinds = {"title": _TEXT, "match": (dict,)}
 _ANSWERS: Mapping[str, Kinds] = {

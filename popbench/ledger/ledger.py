@@ -15,7 +15,6 @@ Sums over calls and results are kept beside them: see `popbench.ledger.sums`.
 from __future__ import annotations
 
 import json
-import math
 import sqlite3
 import threading
 import time
@@ -45,7 +44,16 @@ from popbench.ledger.opening import (
     whole,
 )
 from popbench.ledger.schema import TRIGGERS, with_null_column
-from popbench.ledger.sums import TICK, count_done, sum_calls, sum_counts, sum_tokens
+from popbench.ledger.sums import (
+    ADD_FAILED,
+    ADD_REPLACED,
+    TICK,
+    count_done,
+    in_all,
+    sum_calls,
+    sum_counts,
+    sum_tokens,
+)
 from popbench.records import JSON
 
 StageName = Literal["write", "render", "score"]
@@ -214,7 +222,7 @@ class Ledger:
             with whole(self._db):
                 if finished is not None:
                     if finished[1] == "render":  # its file was gone: what it took was paid for all the same
-                        self._db.execute(_PAID_BEFORE, finished[:1])
+                        self._db.execute(ADD_REPLACED, finished[:1])
                     self._db.execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?)", finished)
                     self._db.execute("DELETE FROM jobs WHERE key = ?", finished[:1])
                 self._db.executemany("INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
@@ -259,7 +267,7 @@ class Ledger:
 
         def write() -> None:
             with whole(self._db):
-                self._db.executemany(f"INSERT INTO failed VALUES (?, ?, ?, ?) {_ADDED_UP}", rows)
+                self._db.executemany(ADD_FAILED, rows)
 
         self._write(write)
 
@@ -401,22 +409,19 @@ class Ledger:
             if has_table(db, "failed"):
                 query = f"SELECT * FROM ({query}) UNION ALL SELECT part, kind, number FROM failed"
             rows = db.execute(query).fetchall()
-        return self._added_up(rows)
+        return self._in_all(rows)
 
     def failed(self) -> list[tuple[str, str, float]]:
         """Add up what failed calls took: (digest of the component, kind, number)."""
         with self._reading() as db:
             rows = db.execute("SELECT part, kind, number FROM failed").fetchall() if has_table(db, "failed") else []
-        return self._added_up(rows)
+        return self._in_all(rows)
 
-    def _added_up(self, rows: Iterable[tuple[Any, ...]]) -> list[tuple[str, str, float]]:
-        sums: dict[tuple[str, str], float] = {}
-        for part, kind, number in rows:
-            if not isinstance(number, int | float) or not math.isfinite(number):
-                raise self.damaged("its sums are no numbers")
-            whole_number = int(number) if number == number // 1 else number  # a REAL column has no integers
-            sums[part, kind] = sums.get((part, kind), 0) + whole_number
-        return [(part, kind, sums[part, kind]) for part, kind in sorted(sums)]
+    def _in_all(self, rows: Iterable[tuple[str, str, JSON]]) -> list[tuple[str, str, float]]:
+        try:
+            return in_all(rows)
+        except ValueError as error:
+            raise self.damaged(error) from error
 
     def clips(self) -> Iterator[Call]:
         """Yield the calls that rendered a clip, ordered by key, holding a thousand at a time."""
@@ -470,14 +475,6 @@ class Ledger:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
-
-
-_ADDED_UP = "ON CONFLICT DO UPDATE SET number = number + excluded.number"
-_PAID_BEFORE = (
-    "INSERT INTO failed SELECT c.key, u.key, c.part, u.value FROM calls c, json_each(c.payload, '$.usage') u"
-    f" WHERE c.key = ? AND u.value > 0 {_ADDED_UP}"
-)
-"""Adds to `failed` what the call took that is about to be replaced."""
 
 
 def _columns(stage_key: StageKey) -> tuple[str, str, str, str]:

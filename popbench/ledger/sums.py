@@ -7,7 +7,10 @@ right whoever writes the rows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+
+from popbench.records import JSON
 
 TICK = 10
 """Seconds: the resolution of times in `tally`."""
@@ -49,6 +52,27 @@ def sum_tokens(calls: str = "calls") -> str:
         f"SELECT ifnull(part, ''), u.key, sum(u.value) FROM {calls}, json_each(payload, '$.usage') AS u"
         " WHERE u.value > 0 GROUP BY 1, 2"
     )
+
+
+_ADDED = "ON CONFLICT DO UPDATE SET number = number + excluded.number"
+ADD_FAILED = f"INSERT INTO failed VALUES (?, ?, ?, ?) {_ADDED}"
+"""Adds to what a failed call took: key of the call, kind, digest of the component, number."""
+ADD_REPLACED = (
+    "INSERT INTO failed SELECT c.key, u.key, c.part, u.value FROM calls c, json_each(c.payload, '$.usage') u"
+    f" WHERE c.key = ? AND u.value > 0 {_ADDED}"
+)
+"""Adds to `failed` what a call took that is about to be replaced."""
+
+
+def in_all(rows: Iterable[tuple[str, str, JSON]]) -> list[tuple[str, str, float]]:
+    """Add up rows by component and kind; raises ValueError for a number that is none."""
+    sums: dict[tuple[str, str], float] = {}
+    for part, kind, number in rows:
+        if not isinstance(number, int | float) or not math.isfinite(number):
+            raise ValueError("its sums are no numbers")
+        whole = int(number) if number == number // 1 else number  # a REAL column has no integers
+        sums[part, kind] = sums.get((part, kind), 0) + whole
+    return [(part, kind, sums[part, kind]) for part, kind in sorted(sums)]
 
 
 def usage_of(kind: str, part: str, used: Iterable[tuple[str, str, float]]) -> dict[str, float]:

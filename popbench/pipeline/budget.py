@@ -47,7 +47,41 @@ class _Component:
 
 
 class Budget:
-    """The budget of a run. Every method needs the lock held that all queues share.
+    """The budget of a run; this one limits nothing. Every method needs the lock held that all queues share."""
+
+    def begin(self, queue: WorkQueue) -> None:
+        """Expect requests of a queue."""
+
+    def over(self, queue: WorkQueue) -> None:
+        """Expect no more requests of a queue."""
+
+    def admit(self, queue: WorkQueue, key: str, unanswered: Collection[str], *, submitted: bool) -> Permit:  # noqa: ARG002
+        """Say whether a request may be made, and reserve what its call costs at most.
+
+        One that was `submitted` always may: it is paid for, and only asked about.
+
+        A component that has `unanswered` requests is told to end at once. Another waits here for what the calls of
+        others leave, and these end if they wait for requests.
+        """
+        return "ask"
+
+    def ends_waiting(self, unanswered: Collection[str]) -> bool:  # noqa: ARG002
+        """Say whether a component with `unanswered` requests must not wait for more of them: others wait for it."""
+        return False
+
+    def answered(self, part: Part, key: str, usd: float | None, *, error: bool) -> str | None:  # noqa: ARG002
+        """Count an answer that cost `usd`, None if that is unknown; return what to tell of the component.
+
+        An `error` that says no cost is taken for free, any other answer for what was expected.
+        """
+        return None
+
+    def release(self, part: Part, keys: Collection[str]) -> None:
+        """Reserve nothing any more for calls."""
+
+
+class Limit(Budget):
+    """A budget in USD.
 
     `spent` is what this plan's components have cost so far in this run directory, in USD; `reached` says whether
     requests were held back.
@@ -80,13 +114,7 @@ class Budget:
         self._queues.remove(queue)
 
     def admit(self, queue: WorkQueue, key: str, unanswered: Collection[str], *, submitted: bool) -> Permit:
-        """Say whether a request may be made, and reserve what its call costs at most.
-
-        One that was `submitted` always may: it is paid for, and only asked about.
-
-        A component that has `unanswered` requests is told to end at once. Another waits here for what the calls of
-        others leave, and these end if they wait for requests.
-        """
+        """Say whether a request may be made, waiting for what the calls of others leave."""
         component = self._components[queue.part.digest]
         if submitted:
             component.submitted -= 1
@@ -133,14 +161,11 @@ class Budget:
         return reserved and self.spent + (component.expected or 0.0) <= self.limit * (1 + _ROUNDING)
 
     def ends_waiting(self, unanswered: Collection[str]) -> bool:
-        """Say whether a component with `unanswered` requests must not wait for more of them: others wait for it."""
+        """Say whether requests have to end, since others wait for budget."""
         return bool(self._parked and unanswered)
 
     def answered(self, part: Part, key: str, usd: float | None, *, error: bool) -> str | None:
-        """Count an answer that cost `usd`, None if that is unknown; return what to tell of the component.
-
-        An `error` that says no cost is taken for free, any other answer for what was expected.
-        """
+        """Count an answer."""
         component = self._components[part.digest]
         expected = component.expected
         if usd is None and not error:
@@ -155,7 +180,7 @@ class Budget:
         return f"{part.name}: says no costs, so --max-cost does not limit it" if told else None
 
     def release(self, part: Part, keys: Collection[str]) -> None:
-        """Reserve nothing any more for calls."""
+        """Reserve nothing any more, and let those look again that wait for budget."""
         for key in keys:
             if self._reserved.pop(key, None) is not None:
                 self._components[part.digest].under_way -= 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -20,7 +20,7 @@ from popbench.files import copy_whole, sha256
 from popbench.interfaces import Engine
 from popbench.keys import clip_name
 from popbench.ledger.ledger import Call, Done, Ledger
-from popbench.pipeline.budget import Budget, Permit
+from popbench.pipeline.budget import Budget
 from popbench.pipeline.items import ResultErrors, SampleKey, WorkItem
 from popbench.pipeline.jobs import Jobs
 from popbench.pipeline.ledger_view import LedgerView
@@ -82,7 +82,7 @@ class Dispatcher:
         progress: Progress,
         shared: SharedState,
         others: OtherRuns,
-        budget: Budget | None = None,
+        budget: Budget,
     ) -> None:
         self._ledger = ledger
         self._others = others
@@ -103,17 +103,14 @@ class Dispatcher:
         Items that need the same call share it, and a call that the ledger, or a run to be reused, has is not made.
         """
         batch, budget = _Batch(queue, Jobs(self._ledger, queue.part.digest)), self._budget
-        if budget is not None:
-            with self._lock:
-                budget.begin(queue)
-        ends = (lambda: False) if budget is None else (lambda: budget.ends_waiting(batch.waiting))
+        with self._lock:
+            budget.begin(queue)
         try:
-            while self._run_batch(batch, chain(batch.take_again(), queue.items(ends))):
+            while self._run_batch(batch, chain(batch.take_again(), queue.items(self._ends(batch)))):
                 batch.jobs = Jobs(self._ledger, queue.part.digest)
         finally:
-            if budget is not None:
-                with self._lock:
-                    budget.over(queue)
+            with self._lock:
+                budget.over(queue)
         with self._lock:
             for error, count in batch.errors.items():
                 if count > 1:
@@ -121,6 +118,9 @@ class Dispatcher:
             for notice in (*queue.stage.notices(), *self._engine.notices()):
                 self._progress.notice(notice)
         self._release(queue.part)
+
+    def _ends(self, batch: _Batch) -> Callable[[], bool]:
+        return lambda: self._budget.ends_waiting(batch.waiting)
 
     def _run_batch(self, batch: _Batch, items: Iterator[WorkItem]) -> bool:
         """Ask a component for all items; return whether there is more to ask."""
@@ -144,9 +144,8 @@ class Dispatcher:
                 self._log(error.reason)
             raise RunError(str(error)) from error
         finally:
-            if self._budget is not None:
-                with self._lock:
-                    self._budget.release(queue.part, batch.waiting.keys())
+            with self._lock:
+                self._budget.release(queue.part, batch.waiting.keys())
         with self._lock:
             if ended is not None and not self._stopping.is_set():  # otherwise the run ended the component
                 self._end(batch, ended)
@@ -207,9 +206,7 @@ class Dispatcher:
                 if (call := self._others.get(key, queue.stage.name, self._view.videos)) is not None:
                     self._commit(batch, call, [item], new=True)
                     continue
-                permit: Permit = "ask"
-                if self._budget is not None:
-                    permit = self._budget.admit(queue, key, batch.waiting, submitted=batch.jobs.has(key))
+                permit = self._budget.admit(queue, key, batch.waiting, submitted=batch.jobs.has(key))
                 if permit == "end":
                     batch.again.append(item)
                     batch.paused = not queue.stopped
@@ -299,10 +296,9 @@ class Dispatcher:
         for notice in self._engine.notices():
             self._progress.notice(notice)
         usd = queue.part.cost(answer.usage) if answer.usage else None
-        if self._budget is not None:
-            error = isinstance(answer, Failure) and not answer.invalid
-            if (told := self._budget.answered(queue.part, answer.id, usd, error=error)) is not None:
-                self._progress.notice(told)
+        error = isinstance(answer, Failure) and not answer.invalid
+        if (told := self._budget.answered(queue.part, answer.id, usd, error=error)) is not None:
+            self._progress.notice(told)
         gpu_seconds = workers.gpus * (answer.seconds or 0.0)
         if usd or gpu_seconds:
             self._progress.spend(queue.name, gpu_seconds=gpu_seconds, usd=usd or 0.0)

@@ -142,7 +142,7 @@ class OtherRuns:
     @property
     def taken(self) -> dict[str, dict[str, int]]:
         """How many calls of each stage were taken, by the path of the run; runs of which none was are left out."""
-        return {str(run.path): dict(run.taken) for run in self.runs if run.taken}
+        return {str(run.path): {stage: run.taken[stage] for stage in run.taken} for run in self.runs if run.taken}
 
     def told(self, seed: int | None = None) -> Iterator[str]:
         """Yield what was taken since the last time; with the `seed` of this run, also why nothing was at all."""

@@ -46,7 +46,7 @@ class Pipeline:
         self._progress = progress
         self._shared = SharedState()
         self._references = ShownReferences(plan)
-        others = others or OtherRuns([], view.videos)
+        others, budget = others or OtherRuns([], view.videos), budget or Budget()
         self.dispatcher = Dispatcher(ledger, engine, view, progress, self._shared, others, budget)
 
     def run(self, matches: Mapping[str, Match]) -> None:

@@ -97,7 +97,8 @@ class Scheduler:
             queue.stop()
         self._engine.interrupt()
         for thread in self._threads:
-            thread.join(self._grace)
+            if thread.is_alive():  # the interrupt may have come before it was started
+                thread.join(self._grace)
 
 
 def allowed(

@@ -21,6 +21,7 @@ from popbench.prompting.conversations import Conversation
 from popbench.prompting.drafts import read_answer
 from popbench.prompting.originality import closest, describe
 from popbench.records import JSON, Chat, Completion, Draft, Request, VideoRequest
+from popbench.text import counted
 from popbench.uses import score_request
 
 ATTEMPTS = 3
@@ -133,6 +134,7 @@ class WriteStage(Stage):
                 item.method.task.file.draft.title_max_chars,
                 _mode(item).examples,
                 cut=bool(payload.get("cut")),
+                fields=item.method.task.file.draft.fields,
             )
             if answer is None:
                 _add_unusable(item, reason)
@@ -151,9 +153,11 @@ class WriteStage(Stage):
         if item.attempt < ATTEMPTS and answer == before:
             _add_remarks(item, [_GREEDY])
             return False
-        if item.attempt < ATTEMPTS and not (item.conversation and item.conversation.number):
+        again, conversation = item.attempt < ATTEMPTS, item.conversation
+        if again and conversation is not None and conversation.number == 0:
+            conversation.close()
             item.conversation = None  # it is begun again, and takes no memory until then
-        return item.attempt < ATTEMPTS
+        return again
 
     def notices(self) -> Iterable[str]:
         """Return where prompts were shown fewer references than asked for."""
@@ -248,6 +252,8 @@ def _ended(item: WorkItem, conversation: Conversation) -> Outcome:
         "reasoning": draft.reasoning,
         "breaches": list(draft.breaches),
     }
+    if draft.extra:
+        value["extra"] = dict(draft.extra)
     return Outcome("ok", value, next_inputs(value), conversation.key)
 
 
@@ -286,6 +292,6 @@ def _add_unusable(item: WorkItem, reason: str) -> None:
 def _unusable(item: WorkItem) -> str:
     """Return the error of a sample without a usable draft, with the reasons."""
     reasons: Counter[str] = Counter(item.costs["unusable"])
-    equal = "equal " * (_GREEDY in item.costs.get("remarks", []))
+    what = "equal answer" if _GREEDY in item.costs.get("remarks", []) else "answer"
     listed = ", ".join(f"{why} ({n})" for why, n in reasons.most_common())
-    return f"{UNUSABLE}{reasons.total()} {equal}answers: {listed}"
+    return f"{UNUSABLE}{counted(reasons.total(), what)}: {listed}"

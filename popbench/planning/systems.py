@@ -14,7 +14,7 @@ from popbench.keys import digest, score_key, used_key
 from popbench.ledger.ledger import STAGES, StageKey, StageName
 from popbench.modes import Ask
 from popbench.prompting.conversations import Conversation
-from popbench.prompting.drafts import DRAFT_SCHEMA, DRAFTS_VERSION
+from popbench.prompting.drafts import DRAFTS_VERSION, draft_schema
 from popbench.prompting.mode_specs import SelectedMode
 from popbench.prompting.originality import ORIGINALITY_VERSION
 from popbench.prompting.templates import Template
@@ -202,7 +202,7 @@ class TaskMode(TaskMethod):
         """Begin a draft; `seed` is for what the mode draws by itself. Raises UsageError if that fails on the prompt."""
         rules, template = self.task.file.draft, self.template
         messages = () if template is None else template.render(prompt, rules, references, self.options)
-        ask = Ask(messages, DRAFT_SCHEMA, self.reasons, seed)
+        ask = Ask(messages, draft_schema(self.task.file.draft.fields), self.reasons, seed)
         return Conversation(self.mode.writer, self.label, prompt, references, ask, rules)
 
 

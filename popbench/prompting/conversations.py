@@ -14,6 +14,7 @@ from typing import Any
 from popbench.errors import UsageError, one_line
 from popbench.modes import Ask, Mode, Turn, Writing
 from popbench.prompting.drafts import breaches_of
+from popbench.prompting.fields import read_fields
 from popbench.prompting.usable import fault_of
 from popbench.records import Completion, Draft, Message, Prompt, Reference
 from popbench.tasks.schema import DraftRules
@@ -162,8 +163,9 @@ class Conversation:
         if not all(isinstance(text, str) for text in texts):
             raise self._wrong("the texts of its draft are no text")
         title, video_prompt = (text.encode("utf-8", "replace").decode().strip() for text in texts[:2])
-        made = replace(draft, title=title, video_prompt=video_prompt)
-        self.fault = fault_of(made, ()) or ""
+        extra, unfit = read_fields(draft.extra, self._rules.fields)
+        made = replace(draft, title=title, video_prompt=video_prompt, extra=extra)
+        self.fault = fault_of(made, ()) or unfit
         if self.fault:
             return None
         found = tuple(breaches_of(made, self._rules.title_max_chars))

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
+from popbench.prompting.fields import read_fields
 from popbench.prompting.invisible import strip_invisible
 from popbench.prompting.objects import objects_backwards
 from popbench.prompting.usable import COPIED, EMPTY, PLACEHOLDER, copies_text, fault_of
 from popbench.records import JSON, Draft
+from popbench.tasks.schema import DraftField
 
 DRAFT_SCHEMA: Mapping[str, JSON] = {
     "type": "object",
@@ -26,6 +29,27 @@ DRAFT_SCHEMA: Mapping[str, JSON] = {
     "additionalProperties": False,
 }
 """The JSON schema of an answer, for LLMs that can be constrained to one."""
+
+_SCHEMAS: Mapping[str, JSON] = {"array": {"type": "array", "items": {"type": "string"}}}
+
+
+def draft_schema(fields: Mapping[str, DraftField]) -> Mapping[str, JSON]:
+    """Return the JSON schema of an answer with further fields: `DRAFT_SCHEMA` if there are none."""
+    if not fields:
+        return DRAFT_SCHEMA
+    properties = {
+        name: {
+            **_SCHEMAS.get(of.type, {"type": of.type}),
+            **({"description": of.description} if of.description else {}),
+        }
+        for name, of in fields.items()
+    }
+    return {
+        **DRAFT_SCHEMA,
+        "properties": {**DRAFT_SCHEMA["properties"], **properties},
+        "required": [*DRAFT_SCHEMA["required"], *fields],
+    }
+
 
 DRAFTS_VERSION = 2
 """Raise this when the same completion is read as another draft. Drafts of other versions are then read anew."""
@@ -39,16 +63,27 @@ _THINK_TAG = re.compile(r"</?think(?:ing)?>", re.IGNORECASE)
 
 
 class Reading(NamedTuple):
-    """What an answer holds: a draft, or the reason why it has none, one of COPIED, CUT, PLACEHOLDER, EMPTY, NO_JSON."""
+    """What an answer holds: a draft, or the reason why it has none.
+
+    That is one of COPIED, CUT, PLACEHOLDER, EMPTY, what is wrong with a further field, and NO_JSON.
+    """
 
     draft: Draft | None
     reason: str = ""
 
 
 def read_answer(
-    text: str, reasoning: str | None, title_max_chars: int, examples: Sequence[Draft] = (), *, cut: bool = False
+    text: str,
+    reasoning: str | None,
+    title_max_chars: int,
+    examples: Sequence[Draft] = (),
+    *,
+    cut: bool = False,
+    fields: Mapping[str, DraftField] = MappingProxyType({}),
 ) -> Reading:
     """Return the last usable draft in a completion, with the requirements that it breaks, or why there is none.
+
+    A usable draft has all of the further `fields`, each of its type; what else an object holds is left out.
 
     `reasoning` is what the LLM returned apart from its answer; `<think>` sections of the answer and the prose before
     the JSON are added to it. A draft that copies one of `examples`, or nearly so, does not count. `cut` says that the
@@ -56,10 +91,15 @@ def read_answer(
     """
     answer, reasoning = split_reasoning(text, reasoning)
     examples, faults = tuple(examples), set[str]()
-    for start, draft in objects_backwards(answer):
+    unfit = ""
+    for start, draft in objects_backwards(answer, fields):
         fault = fault_of(draft, examples)
         if fault is not None:
             faults.add(fault)
+            continue
+        extra, fault = read_fields(draft.extra, fields)
+        if fault:
+            unfit = unfit or fault
             continue
         prose = answer[:start].replace("```json", "").replace("```", "").strip()
         return Reading(
@@ -68,15 +108,16 @@ def read_answer(
                 video_prompt=draft.video_prompt,
                 reasoning=_joined(reasoning or "", prose),
                 breaches=(*draft.breaches, *breaches_of(draft, title_max_chars)),
+                extra=extra,
             )
         )
-    if not faults and not strip_invisible(answer):
+    if not faults and not unfit and not strip_invisible(answer):
         faults.add(EMPTY)
     said = _FORM.sub(" ", answer)
-    if not faults and any(copies_text(said, example) for example in examples):
+    if not faults and not unfit and any(copies_text(said, example) for example in examples):
         faults.add(COPIED)
     order = (COPIED, *([CUT] if cut else []), PLACEHOLDER, EMPTY)
-    return Reading(None, next((reason for reason in order if reason == CUT or reason in faults), NO_JSON))
+    return Reading(None, next((reason for reason in order if reason == CUT or reason in faults), unfit or NO_JSON))
 
 
 def parse_draft(text: str, reasoning: str | None, title_max_chars: int, examples: Sequence[Draft] = ()) -> Draft | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import lru_cache
 
@@ -44,3 +45,12 @@ def strip_invisible(text: str) -> str:
         shapes = ord(text[stop]) in _SELECTORS or (text[stop] in _JOINERS and unicodedata.category(last)[0] == "M")
         stop += shapes
     return text[start:stop]
+
+
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
+
+def whole(text: str) -> str:
+    """Join surrogate pairs, and replace lone surrogates, which cannot be written to files or sent to APIs."""
+    joined: str = _PAIR.sub(lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), text)
+    return joined.encode("utf-8", "replace").decode("utf-8")

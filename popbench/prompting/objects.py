@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import Any
 
 import json_repair
 
-from popbench.prompting.invisible import strip_invisible
+from popbench.prompting.invisible import strip_invisible, whole
 from popbench.prompting.loose_json import read_loose
 from popbench.records import JSON, Draft
 
@@ -24,13 +25,13 @@ _MAX_LOST = 2
 _STRICT = json.JSONDecoder()
 _LENIENT = json.JSONDecoder(strict=False)
 _ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|.)")
-_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
-def objects_backwards(text: str) -> Iterator[tuple[int, Draft]]:
+def objects_backwards(text: str, wanted: Collection[str] = ()) -> Iterator[tuple[int, Draft]]:
     """Yield (start, draft) from the last object to the first; of nested ones, the outermost.
 
-    Invisible characters at the ends of its texts are removed, which may leave nothing of them.
+    Invisible characters at the ends of its texts are removed, which may leave nothing of them. What else the object
+    holds is in `extra` as it was written; of broken JSON at least the texts, and `wanted` if they can be read.
     """
     start = end = len(text)
     for _ in range(_MAX_STARTS):
@@ -39,7 +40,7 @@ def objects_backwards(text: str) -> Iterator[tuple[int, Draft]]:
         start = max(text.rfind(brace, 0, before) for brace in "{｛")
         if start < 0:
             return
-        draft = _read_object(text, start, end)
+        draft = _read_object(text, start, end, wanted)
         if draft is not None:
             start, draft = _outermost(text, start, draft)
             yield start, draft
@@ -66,7 +67,7 @@ def _outermost(text: str, start: int, draft: Draft) -> tuple[int, Draft]:
     return start, draft
 
 
-def _read_object(text: str, start: int, end: int) -> Draft | None:
+def _read_object(text: str, start: int, end: int, wanted: Collection[str]) -> Draft | None:
     for decoder, breaches in ((_STRICT, ()), (_LENIENT, (BROKEN,))):
         try:
             value, stop = decoder.raw_decode(text, start)
@@ -75,7 +76,11 @@ def _read_object(text: str, start: int, end: int) -> Draft | None:
         return _as_draft(value, *breaches) if stop <= end else None
     piece = text[start : min(end, start + _MAX_REPAIR)]
     loose = read_loose(piece)
-    return (None if loose is None else _as_draft(loose, BROKEN)) or _repaired(piece)
+    draft = None if loose is None else _as_draft(loose, BROKEN)
+    if draft is None or all(name in draft.extra for name in wanted):
+        return draft or _repaired(piece)
+    other = _repaired(piece)  # which reads more than texts
+    return draft if other is None else replace(draft, extra={**other.extra, **draft.extra})
 
 
 def _repaired(piece: str) -> Draft | None:
@@ -111,11 +116,5 @@ def _as_draft(value: JSON, *breaches: str) -> Draft | None:
     texts: list[Any] = [value.get(key) for key in _KEYS]
     if not all(isinstance(text, str) for text in texts):
         return None
-    title, video_prompt = (strip_invisible(_whole(text)) for text in texts)
-    return Draft(title, video_prompt, None, breaches)
-
-
-def _whole(text: str) -> str:
-    """Join surrogate pairs, and replace lone surrogates, which cannot be written to files or sent to APIs."""
-    joined = _PAIR.sub(lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), text)
-    return joined.encode("utf-8", "replace").decode("utf-8")
+    title, video_prompt = (strip_invisible(whole(text)) for text in texts)
+    return Draft(title, video_prompt, None, breaches, {name: value[name] for name in value if name not in _KEYS})

@@ -1,8 +1,8 @@
 """Templates: each mode of a task is a Jinja template with the blocks `system` and `user`.
 
-A template gets `prompt`, `category`, `task`, `draft` and, in modes with prompt enhancement, `references`, all as plain
-data. It may have options, which it states with `{% set default_options = {"tone": "plain"} %}` and gets as `options`.
-It is rendered in `sandbox`; undefined names are errors.
+A template gets `prompt`, `category`, `task`, `extra`, `draft` and, in modes with prompt enhancement, `references`, all
+as plain data. It may have options, which it states with `{% set default_options = {"tone": "plain"} %}` and gets as
+`options`. It is rendered in `sandbox`; undefined names are errors.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from popbench.prompting.sandbox_limits import MAX_FILES, MAX_MESSAGE_CHARS, WEIG
 from popbench.records import JSON, Draft, Message, Prompt, Reference
 from popbench.tasks.schema import DraftRules
 
-VARIABLES = ("prompt", "category", "task", "draft", "references")
+VARIABLES = ("prompt", "category", "task", "extra", "draft", "references")
 _DEFAULTS = "default_options"
 _BLOCKS = ("system", "user")
 _OF_REFERENCES = ("id", "title", "description", "caption", "tag", "popularity", "popular")
@@ -212,6 +212,7 @@ def variables(prompt: Prompt, rules: DraftRules, references: Sequence[Reference]
         "prompt": plain(prompt.text),
         "category": plain(prompt.category),
         "task": plain(prompt.task),
+        "extra": plain(prompt.extra),
         "draft": plain(rules.model_dump()),
         "references": tuple(shown),
     }

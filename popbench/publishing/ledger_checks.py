@@ -22,7 +22,7 @@ from popbench.registry import load_registry
 from popbench.runs.collect import assemble
 from popbench.runs.made_by import digests, fingerprint_of, harness_of, makers, mode_of
 from popbench.runs.run_json import RunJson, uses_of
-from popbench.runs.samples import make_sample
+from popbench.runs.samples import make_sample, prompt_of
 from popbench.specs import parse_spec
 from popbench.tasks.task import task_hash
 from popbench.text import counted
@@ -34,7 +34,7 @@ _AGAIN = "give the run's command again, which writes its files anew"
 _MISSING = "not in the ledger"
 _COMPARED = (
     "status", "popularity", "scores", "title", "video_prompt", "video_sha256", "compliance", "originality", "attempts",
-    "usage", "match", "unusable", "remarks", "uncounted", "parts",
+    "usage", "match", "unusable", "remarks", "uncounted", "parts", "extra",
 )  # fmt: skip
 
 
@@ -77,17 +77,12 @@ def other_prompts(run_json: RunJson, samples: Sequence[Sample], task: str) -> st
     prompts: dict[str, Prompt] = {}
     for sample in samples:
         if sample.task == task:
-            prompt = prompt_of(sample)
+            prompt = _prompt_of(run_json, sample)
             if prompts.setdefault(prompt.id, prompt) != prompt:
                 return f"samples.jsonl has two texts or categories for prompt {prompt.id!r} of task {task!r}: {_AGAIN}"
     if task_hash(task, of_task["version"], prompts.values(), of_task["draft"]) != of_task["hash"]:
         return f"samples.jsonl: the prompts or categories of task {task!r} do not match its hash: {_AGAIN}"
     return None
-
-
-def prompt_of(sample: Sample) -> Prompt:
-    """Return the prompt of a sample."""
-    return Prompt(sample.prompt_id, sample.prompt, sample.category, sample.task)
 
 
 def edited(run_json: RunJson, ledger: Ledger, samples: Sequence[Sample]) -> Iterator[str]:
@@ -138,7 +133,8 @@ def _best(run_json: RunJson, ledger: Ledger, system: str, task: str, samples: Se
     The human baseline's key depends on the folder of its corpus, which only the corpus knows. So of all matchings in
     the ledger, the one that fits `samples` best is returned.
     """
-    mode, prompts = mode_of(run_json, system, task), {sample.prompt_id: prompt_of(sample) for sample in samples}
+    mode = mode_of(run_json, system, task)
+    prompts = {sample.prompt_id: _prompt_of(run_json, sample) for sample in samples}
     if mode is not None:
         return recorded(run_json, ledger, system, task, mode, prompts)
     made = made_by(digests(run_json).get(f"baseline {HUMAN}", ""), rendered=False, harness=harness_of(run_json))
@@ -189,9 +185,22 @@ def recorded(
             real=run_json.get("scales") or (),
         )  # fmt: skip
         samples[sample_id] = make_sample(
-            {"system": system, "task": task, "prompt_id": sample_id[0], "repeat": sample_id[1], **fields}
+            {
+                "system": system,
+                "task": task,
+                "prompt_id": sample_id[0],
+                "repeat": sample_id[1],
+                **fields,
+                "extra": {**prompt.extra, **fields.get("extra", {})},
+            }
         )
     return samples
+
+
+def _prompt_of(run_json: RunJson, sample: Sample) -> Prompt:
+    """Return the prompt of a sample, with the further columns that run.json names."""
+    columns = run_json["tasks"][sample.task].get("extra", [])
+    return prompt_of(sample, {name: sample.extra.get(name) for name in columns})
 
 
 class _Where(NamedTuple):

@@ -18,7 +18,7 @@ from popbench.leaderboard.results import compute
 from popbench.ledger.ledger import Ledger
 from popbench.planning.human import NAME as HUMAN
 from popbench.publishing import ledger_checks
-from popbench.records import JSON, Sample
+from popbench.records import JSON, Sample, parts_of
 from popbench.runs.costs import totals
 from popbench.runs.directory import check_free
 from popbench.runs.made_by import makers
@@ -334,6 +334,8 @@ def _parts(run_json: RunJson, systems: Sequence[str], predictor: str) -> dict[st
     used = {f"predictor {predictor}"}
     for system in systems:
         used.update(makers(system))
+        if (parts := parts_of(system)) is not None:
+            used.add(f"mode {parts[1]}")  # of a mode that a plugin brings
     return {
         name: Component(
             spec=public_spec(part["spec"]), digest=digest(part["fingerprint"]), fingerprint=public(part["fingerprint"])

@@ -85,6 +85,7 @@ def _texts(sample: Sample) -> dict[str, JSON]:
     values = {
         "title": sample.title,
         "prompt": sample.video_prompt,
+        "extra": "\n".join(f"{name}: {_shown(value)}" for name, value in sample.extra.items()) or None,
         "reasoning": sample.reasoning,
         "completion": sample.completion,
         "references": list(sample.references),
@@ -105,6 +106,10 @@ def _parts(parts: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """Return the parts of a sample's scores by name; where several predictors have some, after the predictor's name."""
     many = len(parts) > 1
     return {f"{by}: {name}" if many else name: value for by, of in parts.items() for name, value in of.items()}
+
+
+def _shown(value: JSON) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def clip_path(video: str | None) -> str | None:

@@ -85,6 +85,7 @@ def _collect(
                 "category": prompt.category,
                 "repeat": repeat,
                 **fields,
+                "extra": {**prompt.extra, **fields.get("extra", {})},
             }
         )
 
@@ -195,6 +196,8 @@ def _add_draft(values: dict[str, Any], cost: _Cost, draft: StageResult | str) ->
             "originality": value.get("originality"),
         }
         values["notes"] += breaches
+        if value.get("extra"):
+            values["extra"] = value["extra"]
 
 
 def _add_clip(values: dict[str, Any], clip: StageResult | str) -> None:

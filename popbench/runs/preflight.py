@@ -122,6 +122,8 @@ def missing(plan: Plan, work: Sequence[ComponentWork]) -> list[str]:
     for item in busy if not unfit else ():  # only an engine that works can tell what components lack on its machines
         resolved = item.part.resolved
         lines += _lacking(resolved, partial(engine.lacks, resolved.spec, resolved.component))
+    for writer in plan.writers if any(item.stage == "write" for item in busy) else ():
+        lines += _lacking(writer.resolved, writer.resolved.component.check)
     if any(item.looked_up for item in busy):
         for part in (plan.corpus, plan.embedder):
             lines += _lacking(part.resolved, part.resolved.component.check) if part is not None else []

@@ -71,7 +71,7 @@ class Run:
 
         These are called `llm_temperature`, `generator_frames` or `mode_k`; options that are not set have none. Parts
         of scores have a column each, called by the predictor and the part: `judge/motion`; costs of clips and scores
-        are `cost_generate` and `cost_predict`.
+        are `cost_generate` and `cost_predict`, and further fields that the tasks name `extra_lang` and the like.
         """
         import pandas as pd
 
@@ -80,17 +80,23 @@ class Run:
         for sample in self.samples():
             made_with = (options[kind].get(getattr(sample, kind), {}) for kind in options)
             row = as_dict(sample) | {name: value for of in made_with for name, value in of.items()}
-            parts, costs = row.pop("parts") or {}, row.pop("costs")
+            parts, costs, extra = row.pop("parts") or {}, row.pop("costs"), row.pop("extra")
             row |= {f"cost_{stage}": usd for stage, usd in costs.items() if stage != "llm"}
+            row |= {f"extra_{name}": value for name, value in extra.items()}
             rows.append(row | {f"{by}/{name}": value for by, of in parts.items() for name, value in of.items()})
         return pd.DataFrame(rows)
 
     def to_dataset(self) -> datasets.Dataset:
-        """Return the samples as a `datasets.Dataset`, one row each; `scores` and the like stay structs."""
+        """Return the samples as a `datasets.Dataset`, one row each; `scores` and the like stay structs.
+
+        `extra` is JSON text, since tasks may have fields of one name and other types; null where there is nothing.
+        """
         import datasets
 
         rows = [as_dict(sample) for sample in self.samples()]
-        for name in ("costs", "parts"):  # a column of nothing has no type
+        for row in rows:
+            row["extra"] = json.dumps(row["extra"], ensure_ascii=False) if row["extra"] else None
+        for name in ("costs", "parts", "extra"):  # a column of nothing has no type
             if not any(row[name] for row in rows):
                 for row in rows:
                     del row[name]

@@ -24,6 +24,7 @@ from popbench.versions import package_versions
 
 if TYPE_CHECKING:  # boards read run.json, and would import for nothing what runs are made with
     from popbench.planning.plan import Plan
+    from popbench.tasks.task import Task
 
 FILE = "run.json"
 _DEEPEST = 100
@@ -58,7 +59,10 @@ class RunConfig(TypedDict):
 
 
 class TaskEntry(TypedDict):
-    """A task: `n` of its `prompts` were run; `version` and `draft` go into its hash with the prompts."""
+    """A task: `n` of its `prompts` were run; `version` and `draft` go into its hash with the prompts.
+
+    `extra` names the further columns of its data, if it has any.
+    """
 
     hash: str
     group: str | None
@@ -66,6 +70,7 @@ class TaskEntry(TypedDict):
     prompts: Count
     version: NotRequired[Any]
     draft: NotRequired[Any]
+    extra: NotRequired[list[str]]
 
 
 class ModeEntry(TypedDict):
@@ -165,17 +170,7 @@ def describe(plan: Plan, started: float, seconds: Mapping[str, float] | None = N
         "finished": seconds is not None,
         "demo": plan.demo,
         "config": cast("RunConfig", plan.config.as_json()),
-        "tasks": {
-            task.name: {
-                "hash": task.hash,
-                "group": task.group,
-                "n": len(plan.prompts[task.name]),
-                "prompts": len(task.prompts),
-                "version": task.file.version,
-                "draft": task.rules,
-            }
-            for task in plan.tasks
-        },
+        "tasks": {task.name: _task_entry(task, len(plan.prompts[task.name])) for task in plan.tasks},
         "modes": {
             mode.label: {
                 "name": mode.name,
@@ -214,6 +209,20 @@ def describe(plan: Plan, started: float, seconds: Mapping[str, float] | None = N
     if real:
         content["scales"] = dict.fromkeys(real, "real")
     return content
+
+
+def _task_entry(task: Task, n: int) -> TaskEntry:
+    entry: TaskEntry = {
+        "hash": task.hash,
+        "group": task.group,
+        "n": n,
+        "prompts": len(task.prompts),
+        "version": task.file.version,
+        "draft": task.rules,
+    }
+    if task.file.fields.extra:
+        entry["extra"] = task.file.fields.extra
+    return entry
 
 
 def uses_of(run_json: RunJson, predictor: str) -> frozenset[str]:

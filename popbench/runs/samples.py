@@ -13,7 +13,7 @@ from typing import Any
 from popbench.errors import UsageError, damage
 from popbench.files import opened_new, read_lines, replacing
 from popbench.planning.human import NAME as HUMAN
-from popbench.records import JSON, MAX_POPULARITY, Sample
+from popbench.records import JSON, MAX_POPULARITY, Prompt, Sample
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
@@ -37,13 +37,13 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("video", "video_sha256", "error"), _TEXT_OR_NOTHING),
     **dict.fromkeys(("popularity", "originality", "cost"), _NUMBER),
     **dict.fromkeys(("usage", "match", "parts"), _OBJECT),
-    **dict.fromkeys(("scores", "seconds", "peak_memory_mb", "costs"), (dict,)),
+    **dict.fromkeys(("scores", "seconds", "peak_memory_mb", "costs", "extra"), (dict,)),
     **dict.fromkeys(("references", "notes", "unusable", "remarks"), (list,)),
     **dict.fromkeys(("repeat", "attempts", "uncounted"), (int,)),
     "compliance": _FLAG,
 }
 _LISTS = ("references", "notes", "unusable", "remarks")
-_LATER = ("unusable", "remarks", "uncounted", "parts", "costs")
+_LATER = ("unusable", "remarks", "uncounted", "parts", "costs", "extra")
 """Fields that are written only if they hold something, so that files of earlier releases stay as they are."""
 _NEEDED = frozenset(
     {"llm", "mode", "generator", "system", "task", "prompt_id", "prompt", "category", "repeat", "status"}
@@ -75,7 +75,10 @@ def _check_types(values: Mapping[str, JSON]) -> None:
 
 
 _FIELDS = tuple(item.name for item in dataclasses.fields(Sample))
-_DEFAULTS = {item.name: item.default for item in dataclasses.fields(Sample) if item.default is not dataclasses.MISSING}
+_DEFAULTS = {
+    item.name: item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
+    for item in dataclasses.fields(Sample)
+}
 _SETTERS = tuple((name, getattr(Sample, name).__set__, _DEFAULTS.get(name)) for name in _FIELDS)
 
 
@@ -98,6 +101,11 @@ def as_dict(sample: Sample) -> dict[str, JSON]:
     return {name: getattr(sample, name) for name in _FIELDS}
 
 
+def prompt_of(sample: Sample, extra: Mapping[str, JSON]) -> Prompt:
+    """Return the prompt of a sample, of whose extra fields `extra` are columns of the task's data."""
+    return Prompt(sample.prompt_id, sample.prompt, sample.category, sample.task, extra)
+
+
 class SamplesFile:
     """The samples of a file, which is read again each time they are iterated over."""
 
@@ -117,9 +125,7 @@ def read_jsonl(path: Path, only: Container[int] | None = None) -> Iterator[Sampl
             try:
                 values = json.loads(line)
                 _check_types(values)
-                yield make_sample(
-                    {"costs": {}} | values | {name: tuple(values[name]) for name in _LISTS if name in values}
-                )
+                yield make_sample(values | {name: tuple(values[name]) for name in _LISTS if name in values})
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 raise UsageError(f"{path}: line {number} is no sample ({damage(error)})") from error
     except (OSError, ValueError) as error:

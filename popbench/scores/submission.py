@@ -74,6 +74,14 @@ class ReferencesOf(Strict):
     embedder: str
 
 
+_Number = Annotated[
+    float,
+    pydantic.Field(allow_inf_nan=False),
+    pydantic.AfterValidator(lambda number: int(number) if number.is_integer() else number),
+]
+"""A number that is written without a point where it is whole."""
+
+
 class Costs(Strict):
     """What one component's calls cost: `uncounted` are those of unknown usage, `cost` is in USD."""
 
@@ -82,7 +90,7 @@ class Costs(Strict):
     predictor: str | None = None
     calls: int = pydantic.Field(ge=0)
     uncounted: int = pydantic.Field(ge=0)
-    usage: dict[str, int | Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]]
+    usage: dict[str, _Number]
     cost: float | None = pydantic.Field(ge=0, allow_inf_nan=False)
 
     @pydantic.model_validator(mode="after")

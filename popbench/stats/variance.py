@@ -189,6 +189,16 @@ def swap_shares(
     return {**shares, "remainder": 1 - shares["a"] - shares["b"]}
 
 
+def swap_share(
+    s_i: Float64s, s_j: Float64s, x: Float64s, y: Float64s, mean: Callable[[Float64s], Float64s]
+) -> Float64s:
+    """Return the share of one part of any number, the module's `a`: x and y are the scores after swapping that part."""
+    lost = s_i + s_j - x - y
+    v, a, m = mean(np.column_stack([(s_i - s_j) ** 2 / 2, ((s_i - x) ** 2 + (s_j - y) ** 2) / 4, lost / 2])).T
+    share: Float64s = (a - m**2 / 2) / _positive(v)
+    return share
+
+
 def change_share(
     s_i: Float64s, s_j: Float64s, d_i: Float64s, d_j: Float64s, mean: Callable[[Float64s], Float64s]
 ) -> Float64s:

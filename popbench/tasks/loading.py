@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from popbench.errors import UsageError, unknown
-from popbench.records import Prompt
+from popbench.records import JSON, Prompt
 from popbench.registry import load_registry
 from popbench.specs import parse_spec, path_exists
 from popbench.tasks.datasets import load_rows
 from popbench.tasks.schema import Listed, TaskFile, find_task_files, read_task_file
 from popbench.tasks.task import Task
 from popbench.tasks.where import meets, unmatched
+from popbench.tasks.written import plain_json
 
 
 def registered_tasks() -> list[Listed]:
@@ -108,7 +109,7 @@ def _prompts(file: TaskFile, path: Path, rows: list[dict[str, Any]]) -> Iterator
         columns = list(rows[0])
         fields = file.fields
         category = fields.category if isinstance(fields.category, str) else None
-        for column in (fields.id, fields.prompt, category, *file.where):
+        for column in (fields.id, fields.prompt, category, *fields.extra, *file.where):
             if column is not None and column not in columns:
                 raise UsageError(f"{path}: {unknown('column', column, columns)}")
     for key, wanted in file.where.items():
@@ -126,7 +127,16 @@ def _prompts(file: TaskFile, path: Path, rows: list[dict[str, Any]]) -> Iterator
                 raise UsageError(f"{where}: {named} is empty")
         id_ = _text(row[file.fields.id], file.fields.id, where) if file.fields.id else f"{position + 1:04d}"
         category = _category(file, path, row, position, len(kept))
-        yield Prompt(id_, _text(text, file.fields.prompt, where), category, file.task)
+        extra = {name: _extra(row[name], name, where) for name in file.fields.extra}
+        yield Prompt(id_, _text(text, file.fields.prompt, where), category, file.task, extra)
+
+
+def _extra(value: Any, column: str, where: str) -> JSON:
+    """Return a value of a further column; raises UsageError if it is no JSON."""
+    try:
+        return plain_json(value)
+    except ValueError as error:
+        raise UsageError(f"{where}: column {column!r} of fields.extra holds {error}") from None
 
 
 def _text(value: Any, column: str, where: str) -> str:

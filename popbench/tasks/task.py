@@ -1,6 +1,7 @@
 """A task with its prompts: its hash, and the prompts that a limit or a shard takes.
 
-Two results are comparable if the hash is the same. It covers name, version, prompts, categories and draft rules.
+Two results are comparable if the hash is the same. It covers name, version, prompts, categories, further columns and
+draft rules.
 Templates belong to the fingerprint of their mode instead.
 """
 
@@ -43,7 +44,9 @@ class Task:
     @property
     def rules(self) -> dict[str, JSON]:
         """The requirements on its drafts, as JSON."""
-        return self.file.draft.model_dump(mode="json")
+        rules = self.file.draft
+        # What a task does not have is not in its hash, which is that of before.
+        return rules.model_dump(mode="json", exclude=None if rules.fields else {"fields"})
 
     def template(self, mode: str) -> Path:
         """Return the template file of one of the task's modes."""
@@ -78,7 +81,10 @@ class Task:
 
 def task_hash(name: str, version: int | str, prompts: Iterable[Prompt], rules: Mapping[str, JSON]) -> str:
     """Return a task's hash."""
-    return digest(name, str(version), [[prompt.id, prompt.text, prompt.category] for prompt in prompts], dict(rules))
+    told = [
+        [prompt.id, prompt.text, prompt.category, *([dict(prompt.extra)] if prompt.extra else [])] for prompt in prompts
+    ]
+    return digest(name, str(version), told, dict(rules))
 
 
 def spread(prompts: Sequence[Prompt], limit: int | None) -> tuple[Prompt, ...]:

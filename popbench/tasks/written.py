@@ -7,6 +7,7 @@ without Arrow.
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from popbench.errors import UsageError
 from popbench.files import read_bytes
+from popbench.records import JSON
 from popbench.tables import label_of, parse_json, parse_object
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
@@ -108,6 +110,42 @@ class Label(str):
         return label
 
 
+class Truth(str):
+    """What was written as `true` or `false` in JSON: filters and categories compare it as text."""
+
+    __slots__ = ()
+
+
+MAX_DEPTH = 32
+"""Levels of lists and objects in a value."""
+
+
+def plain_json(value: Any, depth: int = 0) -> JSON:
+    """Return a value of a row as JSON of Python's own types; raises ValueError with what it is instead."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, Truth):
+        return value == "true"
+    if isinstance(value, str):
+        text = str.__str__(value)
+        if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+            raise ValueError("half a surrogate pair, which is no valid text")
+        return text
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{float(value)}, which is no JSON: null stands for nothing")
+        return float(value)
+    if depth == MAX_DEPTH and isinstance(value, list | tuple | dict):
+        raise ValueError(f"a value of more than {MAX_DEPTH} levels")
+    if isinstance(value, list | tuple):
+        return [plain_json(item, depth + 1) for item in value]
+    if isinstance(value, dict) and all(isinstance(name, str) for name in value):
+        return {plain_json(name): plain_json(item, depth + 1) for name, item in value.items()}
+    raise ValueError(f"a {type(value).__name__}, which is no JSON: text, numbers, lists and objects are")
+
+
 def read_json_rows(builder: Any, split: str, most: int) -> list[dict[str, Any]]:
     """Return the rows of a split of JSON files that a builder of `datasets` has found, of at most `most`.
 
@@ -164,4 +202,4 @@ def _row(value: Any, file: Path, number: int) -> dict[str, Any]:
         value = {"text": value}
     if not isinstance(value, dict):
         raise ValueError(f"{file.name}: row {number:,} is no JSON object")
-    return {name: "true" if cell is True else "false" if cell is False else cell for name, cell in value.items()}
+    return {name: Truth(str(cell).lower()) if isinstance(cell, bool) else cell for name, cell in value.items()}

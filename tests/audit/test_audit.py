@@ -126,6 +126,56 @@ def test_a_predictor_that_sees_the_direction_of_time_reacts_to_reversed_videos(
     assert row(of, "reversed")["reordered"]["low"] > 0
 
 
+@pytest.fixture(scope="module")
+def of_others(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """An audit of predictors that use others than title and video."""
+    folder = tmp_path_factory.mktemp("audit") / "run"
+    weights = {
+        "three": {"video": 1, "prompt": 6, "category": 0},
+        "two": {"video": 1, "video_prompt": 1},
+        "one": {"prompt": 1},
+    }
+    specs = [f"sum,weights={json.dumps(of)},label={label}" for label, of in weights.items()]
+    known_law_components.evaluate(folder, *specs)
+    return folder, audit(folder, shuffles=2)
+
+
+def changes(of: dict[str, Any]) -> list[str]:
+    return [row["change"] for row in of["rows"]]
+
+
+def test_what_a_predictor_uses_is_swapped_and_nothing_else(of_others: tuple[Path, dict[str, Any]]) -> None:
+    folder, found = of_others
+    three, two, one = (entry(found, label) for label in ("three", "two", "one"))
+    of_video = ["black", "control", "reversed", "still"]
+    assert changes(three) == ["video", "prompt", "category", *of_video]
+    assert changes(two) == ["video", "video_prompt", *of_video]
+    assert changes(one) == ["prompt"]
+    assert (three["uses"], one["uses"]) == (["video", "prompt", "category"], ["prompt"])
+    assert row(three, "category")["share"] == exactly(0)
+    assert row(three, "prompt")["share"]["low"] > row(three, "video")["share"]["value"]
+    assert row(three, "prompt")["share"]["value"] == pytest.approx(1, abs=0.4)
+    assert "shared" not in three
+    assert two["together"] == exactly(0)
+    assert row(one, "prompt")["share"] == exactly(1)
+    assert [row["name"] for row in one["covariates"]] == []
+    assert one["verdict"] == "The predictor sees prompts and nothing else: they decide the scores alone."
+    assert three["verdict"].startswith("Videos explain ")
+    assert "of the variance of the scores, prompts " in three["verdict"]
+    assert "of the pairs of systems on a prompt, another prompt that of " in three["verdict"]
+    for name in ("audit.md", "leaderboard.md"):
+        text = (folder / name).read_text(encoding="utf-8")
+        assert tables_are_whole(text)
+        assert "| remainder: 1 - videos - prompts - categories |" in text
+        assert "| in it: what video and video prompt share |" in text
+        assert "What a predictor sees is swapped part by part" in text
+    known_law_components.evaluate(folder.parent / "default", "law,title=1,label=law")
+    audit(folder.parent / "default", shuffles=1)
+    text = (folder.parent / "default/audit.md").read_text(encoding="utf-8")
+    assert "| remainder: 1 - titles - videos |" in text
+    assert "Titles and videos are swapped between samples of different prompts" in text
+
+
 def test_covariates_that_are_the_same_for_all_are_said_to_be(audited: tuple[Path, dict[str, Any]]) -> None:
     length, seconds = entry(audited[1], "titles")["covariates"]
     assert (length["name"], length["constant"]) == ("title_length", False)

@@ -113,7 +113,8 @@ def test_no_call_is_repeated_after_an_end_at_any_turn(after: int, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_no_stored_call_is_made_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_stopped_at_random_moments_no_stored_call_is_made_again(how: signal.Signals, tmp_path: Path) -> None:
     arguments = [
         "eval", "--limit", "4", "--task", "popcorn_concrete", "--llm", "counting", "--mode", "refine,rounds=2",
         "--mode", "best,n=3", "--mode", "few", "--gen", "counting,width=96,height=64", "--predictor", "counting",
@@ -133,13 +134,14 @@ def test_killed_at_random_moments_no_stored_call_is_made_again(tmp_path: Path) -
         process.join(draw.uniform(0, 0.4) if starts < 12 else 100)
         if process.is_alive():
             with suppress(ProcessLookupError):
-                os.kill(process.pid or 0, signal.SIGKILL)
+                os.kill(process.pid or 0, how)
         process.join(60)
         asked = log.read_text().split() if log.exists() else []
         assert len(asked) == len(set(asked)), "one start asked for one item twice"
         assert not before & set(asked), "a committed call was repeated"
         if process.exitcode == 0:
             break
+        assert process.exitcode in (-how, 130), (tmp_path / "stderr.txt").read_text()
     assert starts > 3
     assert popbench_runs.outcome(tmp_path / "run") == popbench_runs.outcome(tmp_path / "whole" / "run")
 
@@ -199,7 +201,7 @@ def test_a_draft_that_a_mode_made_is_checked_like_one_that_was_read(tmp_path: Pa
     assert (long.status, long.compliance) == ("ok", False)
     assert long.notes == ("title has 60 characters, more than 50",)
     empty = first(run(tmp_path / "empty", mode=odd(write(" "))))
-    assert (empty.status, empty.error) == ("invalid", "no usable draft in 1 answers: empty (1)")
+    assert (empty.status, empty.error) == ("invalid", "no usable draft in 1 answer: empty (1)")
 
 
 # -- modes that are wrong
@@ -294,6 +296,12 @@ def test_a_mode_that_fails_at_once_is_refused_before_any_work(write: Write, what
     assert told.startswith("mode Odd: prompt '")
     assert what in told
     assert not (tmp_path / "run").exists()
+
+
+def test_what_a_mode_lacks_is_told_before_any_work(tmp_path: Path) -> None:
+    mode = odd(Again.write, Options=Again.Options, check=lambda self: ["set ODD_KEY"])
+    assert refusal(lambda: run(tmp_path / "run", mode=mode)) == "mode Odd: set ODD_KEY"
+    assert refusal(lambda: run(tmp_path / "run", mode=odd(Again.write, turns=0))).startswith("mode Odd: turns is 0")
 
 
 def test_a_mode_may_state_that_it_takes_more_turns(tmp_path: Path) -> None:

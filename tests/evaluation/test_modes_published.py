@@ -32,6 +32,7 @@ def test_a_published_board_has_them_and_its_check_finds_nothing(made: Path, run:
     (submission,) = submissions(board)
     content = json.loads(submission.read_text(encoding="utf-8"))
     assert list(content["modes"]) == sorted(LABELS)
+    assert content["components"]["mode best[n=2]"]["fingerprint"]["name"] == "popbench_baselines.Best"
     assert content["modes"]["refine[rounds=2]"]["options"] == {"template": "basic", "rounds": 2}
 
 

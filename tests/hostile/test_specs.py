@@ -55,7 +55,7 @@ class CodeLLM(_RunsCode, popbench.LLM):
     def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
         yield from ()
 
-    def cost(self, usage: Mapping[str, int]) -> float | None:
+    def cost(self, usage: Mapping[str, float]) -> float | None:
         return float(len(usage))
 
 

@@ -183,7 +183,7 @@ def test_every_field_of_what_templates_see_is_handed_over_or_kept_back_by_name()
     given: Any = variables(PROMPT, DraftRules(), REFERENCES)
     assert set(given["references"][0]) == {field.name for field in dataclasses.fields(Reference)} - {"video"}
     assert set(given["draft"]) == set(DraftRules.model_fields)
-    assert {field.name for field in dataclasses.fields(Prompt)} == {"id", "text", "category", "task"}
+    assert {field.name for field in dataclasses.fields(Prompt)} == {"id", "text", "category", "task", "extra"}
 
 
 @pytest.mark.parametrize("value", [object(), Path("x"), DraftRules(), PROMPT, b"x", {1}, [Path("x")], {"a": print}, 1j])

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -186,3 +187,21 @@ def test_a_damaged_job_is_one_line(job: object, tmp_path: Path) -> None:
     with closing(Ledger(path)) as ledger, pytest.raises(RunError, match="the ledger cannot be read") as caught:
         ledger.jobs("vp")
     assert "\n" not in str(caught.value)
+
+
+def test_what_failed_calls_took_is_added_up_with_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    clip: dict[str, Any] = {"seconds": None, "notes": [], "usage": {"video_seconds": 2.5}}
+    with closing(Ledger(path)) as ledger:
+        for _ in range(2):
+            ledger.pay("c", "gen", {"video_seconds": 1.5, "requests": 1})
+        ledger.commit(Call("c", "render", "ok", clip), [done("p", stage_key=RENDER)], "gen")
+        assert ledger.failed() == [("gen", "requests", 2), ("gen", "video_seconds", 3)]
+        ledger.commit(Call("c", "render", "ok", clip), [done("p", stage_key=RENDER)], "gen")  # its file was gone
+        assert ledger.failed() == [("gen", "requests", 2), ("gen", "video_seconds", 5.5)]
+        assert ledger.used() == [("gen", "requests", 2), ("gen", "video_seconds", 8)]
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE failed SET number = 'many'")
+        db.commit()
+    with closing(Ledger(path)) as ledger, pytest.raises(RunError, match="its sums are no numbers"):
+        ledger.used()

@@ -230,7 +230,7 @@ def test_an_undefined_variable_is_told_before_anything_is_rendered(tmp_path: Pat
     message = refusal(lambda: template(tmp_path, "{% if false %}{{ promt }}{% endif %}"))
     assert str(tmp_path / "main.j2") in message
     assert "unknown variable 'promt': did you mean 'prompt'?" in message
-    assert "category, draft, prompt, references, task" in message
+    assert "category, draft, extra, prompt, references, task" in message
 
 
 def test_an_undefined_variable_of_an_included_file_is_told(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,18 @@ def test_the_gallery_holds_every_sample_where_its_index_says(run: Path, samples:
             assert shown == (
                 sample.title, sample.video_prompt, sample.completion, sample.reasoning, list(sample.references),
             )  # fmt: skip
+
+
+def test_further_fields_are_shown_as_text(run: Path, samples: list[Sample]) -> None:
+    extra = {"hook": "雨 <b>", "hashtags": ["#a", "#b"], "lang": None}
+    found = gallery([replace(samples[0], extra=extra), *samples[1:]], PREDICTORS, {}, (), run, run)
+    shown = [
+        one["extra"]
+        for texts in found["texts"]
+        for one in json.loads(zlib.decompress(base64.b64decode(texts)))["samples"]
+        if "extra" in one
+    ]
+    assert shown == ['hook: 雨 <b>\nhashtags: ["#a", "#b"]\nlang: null']
 
 
 def test_a_sample_that_is_not_there_has_no_score(run: Path, samples: list[Sample]) -> None:

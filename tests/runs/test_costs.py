@@ -37,7 +37,7 @@ class Billed(popbench.LLM):
                 chat.id, f"no {chat.seed}" if self.options.nonsense else text, usage={"input": 900, "output": 100}
             )
 
-    def cost(self, usage: Mapping[str, int]) -> float | None:
+    def cost(self, usage: Mapping[str, float]) -> float | None:
         if self.options.broken:
             raise KeyError("price")
         return (usage["input"] + 10 * usage["output"]) / 1e6

@@ -36,6 +36,9 @@ PRESETS: dict[str, Family] = {
     "hunyuan-1.5": "hunyuan-1.5",
     "ltx-2": "ltx-2",
     "mochi": "mochi",
+    "wan-2.2-5b": "wan-2.2-5b",
+    "wan-2.2-a14b": "wan-2.2",
+    "skyreels-v2": "skyreels-v2",
 }
 """Presets, and the tiny pipeline that stands for each one's model."""
 PRESET_FAMILIES = tuple(PRESETS.values())

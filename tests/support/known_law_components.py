@@ -99,6 +99,30 @@ class Law(popbench.Predictor):
             yield popbench.Score(item.id, 2.0**log2, extra=extra)
 
 
+class Sum(popbench.Predictor):
+    """log2 popularity is the sum of what is used, each with its weight; videos by their level."""
+
+    version = "1"
+    unit = "views"
+
+    class Options(popbench.Options):
+        weights: dict[str, float]
+
+    def __init__(self, options: Any = None) -> None:
+        super().__init__(options)
+        self.uses = frozenset(self.options.weights)
+
+    def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
+        for item in items:
+            log2 = 0.0
+            for name, weight in self.options.weights.items():
+                if name == "video":
+                    log2 += weight * of_level(read_frames(item.path).astype(np.float64))
+                else:
+                    log2 += weight * of_title(str(getattr(item, name)))
+            yield popbench.Score(item.id, 2.0**log2)
+
+
 class DemoLaw(Law):
     """A predictor that is marked as a demonstration."""
 
@@ -118,6 +142,7 @@ def register_generators(register: Register) -> None:
 @popbench.hookimpl
 def register_predictors(register: Register) -> None:
     register("law", Law)
+    register("sum", Sum)
     register("demo-law", DemoLaw)
 
 

@@ -323,7 +323,7 @@ class TextUsage(Plain):
 class CostBelowZero(Plain):
     """Pays its users."""
 
-    def cost(self, usage: Mapping[str, int]) -> float | None:
+    def cost(self, usage: Mapping[str, float]) -> float | None:
         return -1.0
 
 

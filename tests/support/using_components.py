@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 
@@ -55,9 +55,32 @@ class Titled(popbench.LLM):
             yield popbench.Completion(chat.id, json.dumps(draft))
 
 
+class Tagged(popbench.LLM):
+    """Adds hashtags to the title; at some prompts first without them, as `forgets` says, or always."""
+
+    version = "1"
+
+    class Options(popbench.Options):
+        forgets: Literal["never", "once", "always"] = "never"
+
+    def __init__(self, options: Any = None) -> None:
+        super().__init__(options)
+        self.asked: set[str] = set()
+
+    def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
+        for chat in chats:
+            SEEN.append({"schema": chat.schema, "messages": chat.messages})
+            draft: dict[str, Any] = {"title": f"Rain over {chat.seed % 97} roofs", "video_prompt": chat.prompt}
+            if self.options.forgets == "never" or (self.options.forgets == "once" and chat.prompt in self.asked):
+                draft |= {"hashtags": ["#rain", "雨 🐈"], "mood": 3}
+            self.asked.add(chat.prompt)
+            yield popbench.Completion(chat.id, json.dumps(draft))
+
+
 @popbench.hookimpl
 def register_llms(register: Register) -> None:
     register("titled", Titled)
+    register("tagged", Tagged)
 
 
 @popbench.hookimpl

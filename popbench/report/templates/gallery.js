@@ -79,9 +79,17 @@
 
   const screen = (...texts) => make("div", { className: "screen" }, ...texts);
 
-  const video = (path) => {
+  const shapes = {}; // width by height of each system's last clip: the next one has its place at once
+
+  const video = (path, system) => {
     const element = make("video", { controls: true, loop: true, muted: true, playsInline: true, preload: "metadata" });
     element.addEventListener("error", () => element.replaceWith(screen(`Clip not found: ${decodeURI(path)}`)));
+    const shape = () => shapes[system] && element.style.setProperty("--shape", shapes[system]);
+    element.addEventListener("loadedmetadata", () => {
+      if (element.videoWidth) shapes[system] = element.videoWidth / element.videoHeight;
+      shape();
+    });
+    shape();
     element.src = samples.source(path);
     return element;
   };
@@ -131,11 +139,11 @@
   const fillSide = (side, sample) => {
     const path = sample.video;
     $(`clip-${side}`).querySelector(".body").replaceChildren(
-      path ? video(path) : screen("No clip"),
+      path ? video(path, state[side]) : screen("No clip"),
       scored(side, state[side]),
       make("h4", {}, sample.title || "No title"),
       facts(sample),
-      ...[references(sample), folded("Reasoning", sample.reasoning), folded("Whole answer of the LLM", sample.completion)].filter(Boolean),
+      ...[references(sample), folded("Further fields", sample.extra), folded("Reasoning", sample.reasoning), folded("Whole answer of the LLM", sample.completion)].filter(Boolean),
     );
   };
 

@@ -93,6 +93,7 @@ def test_batches_give_other_fingerprints() -> None:
 
 READ: dict[Family, int] = {
     "ltx": 128, "cogvideox": 226, "hunyuan": 256, "wan": 512, "hunyuan-1.5": 1000, "ltx-2": 1024, "mochi": 256,
+    "wan-2.2": 512, "wan-2.2-5b": 512, "skyreels-v2": 512,
 }  # fmt: skip
 
 

@@ -112,6 +112,7 @@ def test_a_preset_s_licence_is_noted_also_where_its_model_is_in_a_folder(name: s
 def test_presets_are_those_that_are_registered() -> None:
     assert set(PRESETS) == {
         "ltx", "cogvideox-5b", "hunyuan", "hunyuan-1.5", "ltx-2", "mochi", "wan-2.1-1.3b", "wan-2.1-14b",
+        "wan-2.2-5b", "wan-2.2-a14b", "skyreels-v2",
     }  # fmt: skip
     names = set(load_registry().names("generator"))
     assert {*PRESETS, "diffusers"} <= names

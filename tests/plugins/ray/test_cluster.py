@@ -199,6 +199,7 @@ def test_stages_work_at_the_same_time_and_idle_workers_give_way(nodes: Nodes, tm
         assert isinstance(score, popbench.Score)
         assert score.extra == {"file": "s.mp4"}
         (score,) = Mapped(made, resolve("predictor", "wordy"), [popbench.ScoreRequest("w", "A lake", Path())]).done()
+        assert isinstance(score, popbench.Score)
         assert (score.popularity, score.extra) == (6.0, {"path": "."}), "no file is sent where none is used"
         scored.set()
         assert len(one.done()) == len(two.done()) == 3

@@ -16,7 +16,10 @@ import torch
 
 from popbench.local import quiet
 
-Family = Literal["ltx", "cogvideox", "hunyuan", "wan", "hunyuan-1.5", "ltx-2", "mochi", "latte", "modelscope"]
+Family = Literal[
+    "ltx", "cogvideox", "hunyuan", "wan", "hunyuan-1.5", "ltx-2", "mochi", "latte", "modelscope",
+    "wan-2.2", "wan-2.2-5b", "skyreels-v2",
+]  # fmt: skip
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
 
@@ -40,6 +43,9 @@ SMALLEST: dict[Family, Smallest] = {
     "mochi": Smallest("MochiPipeline", 64, 64, 7),
     "latte": Smallest("LattePipeline", 64, 64, 8),
     "modelscope": Smallest("TextToVideoSDPipeline", 64, 64, 8),
+    "wan-2.2": Smallest("WanPipeline", 64, 64, 9),
+    "wan-2.2-5b": Smallest("WanPipeline", 64, 64, 9),
+    "skyreels-v2": Smallest("SkyReelsV2Pipeline", 64, 64, 9),
 }
 
 
