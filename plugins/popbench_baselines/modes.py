@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import pydantic
 
@@ -29,6 +32,11 @@ _REWRITE = (
 _PICK = (
     "Here are drafts of a micro-video for this request, each with the title that it is posted under and the "
     "instructions for a text-to-video model. Which of them has the best chance of becoming popular?"
+)
+
+_OF_CLIPS, _WITHOUT_CLIP = (
+    frozenset({"video", "title"}),
+    frozenset({"title", "prompt", "video_prompt", "category", "task"}),
 )
 
 
@@ -86,18 +94,36 @@ class Refine(_Templated):
 
 
 class Best(_Templated):
-    """Writes several drafts, of which the LLM picks the one with the best chance of becoming popular."""
+    """Writes several drafts, of which the LLM, or a predictor of titles, picks the best chance of becoming popular."""
 
     version = "1"
 
     class Options(_Templated.Options):
-        """The number of drafts."""
+        """The number of drafts, and what picks one of them."""
 
         n: int = pydantic.Field(3, ge=2, le=50, description="drafts to choose from")
+        picker: str | None = pydantic.Field(
+            None, description="a predictor that uses no video, as NAME,key=value; by default the LLM picks"
+        )
 
     def __init__(self, options: popbench.Options | None = None) -> None:
         super().__init__(options)
-        self.turns = self.options.n + 1
+        self._picker = None if self.options.picker is None else Picker(self.options.picker)
+        self.turns = self.options.n + (self._picker is None)
+
+    def fingerprint(self) -> Mapping[str, popbench.JSON]:
+        """Add the predictor's."""
+        picker = {} if self._picker is None else {"picker": dict(self._picker.predictor.fingerprint())}
+        return {**super().fingerprint(), **picker}
+
+    def check(self) -> list[str]:
+        """Return what the predictor lacks."""
+        return [] if self._picker is None else self._picker.predictor.check()
+
+    def close(self) -> None:
+        """Close the predictor."""
+        if self._picker is not None:
+            self._picker.predictor.close()
 
     def write(
         self,
@@ -111,30 +137,68 @@ class Best(_Templated):
             draft = yield ask.draft(required=False)
             if draft is not None:
                 drafts.setdefault((draft.title, draft.video_prompt), draft)
-        if not drafts:
-            return
         choices = list(drafts.values())
-        if len(choices) == 1:  # as an LLM writes that decodes greedily
-            yield choices[0]
-            return
-        shown = random.Random(ask.seed).sample(choices, len(choices))
-        listed = "\n\n".join(
-            f"Draft {number}\nTitle: {draft.title}\nVideo prompt: {draft.video_prompt}"
-            for number, draft in enumerate(shown, 1)
-        )
-        schema: popbench.JSON = {
-            "type": "object",
-            "properties": {"best": {"type": "integer", "enum": list(range(1, len(shown) + 1))}},
-            "required": ["best"],
-            "additionalProperties": False,
-        }
-        form = 'Answer with a JSON object that has one key, "best", with the number of the draft.'
-        answer = yield ask(
-            f"A user has asked for a micro-video:\n\n{prompt.text}\n\n{_PICK}\n\n{listed}\n\n{form}", schema
-        )
-        numbers = [int(number) for number in re.findall(r"(?<![\w.])\d{1,3}(?![\w.]*\d)", answer.text)]
-        picked = [number for number in numbers if 1 <= number <= len(shown)]
-        yield shown[picked[-1] - 1] if picked else choices[0]
+        if len(choices) < 2:  # none was usable, or all are equal, as an LLM writes that decodes greedily
+            yield from choices
+        elif self._picker is not None:
+            yield self._picker.pick(prompt, choices)
+        else:
+            shown = random.Random(ask.seed).sample(choices, len(choices))
+            answer = yield ask(_choice(prompt, shown), _number_up_to(len(shown)))
+            numbers = [int(number) for number in re.findall(r"(?<![\w.])\d{1,3}(?![\w.]*\d)", answer.text)]
+            picked = [number for number in numbers if 1 <= number <= len(shown)]
+            yield shown[picked[-1] - 1] if picked else choices[0]
+
+
+def _choice(prompt: popbench.Prompt, shown: Sequence[popbench.Draft]) -> str:
+    listed = "\n\n".join(
+        f"Draft {number}\nTitle: {draft.title}\nVideo prompt: {draft.video_prompt}"
+        for number, draft in enumerate(shown, 1)
+    )
+    form = 'Answer with a JSON object that has one key, "best", with the number of the draft.'
+    return f"A user has asked for a micro-video:\n\n{prompt.text}\n\n{_PICK}\n\n{listed}\n\n{form}"
+
+
+def _number_up_to(most: int) -> Mapping[str, popbench.JSON]:
+    return {
+        "type": "object",
+        "properties": {"best": {"type": "integer", "enum": list(range(1, most + 1))}},
+        "required": ["best"],
+        "additionalProperties": False,
+    }
+
+
+class Picker:
+    """A predictor that ranks drafts without a clip: one that uses no video. Raises UsageError for any other."""
+
+    def __init__(self, spec: str) -> None:
+        self.predictor: popbench.Predictor = popbench.make("predictor", spec)
+        self._uses = frozenset(getattr(self.predictor, "uses", _OF_CLIPS))
+        self._lock = threading.Lock()  # modes are run in several threads, a predictor in one at a time
+        if not self._uses <= _WITHOUT_CLIP:
+            strange = ", ".join(sorted(self._uses - _WITHOUT_CLIP))
+            raise popbench.UsageError(f"picker={spec}: the predictor uses {strange}, which drafts do not have yet")
+
+    def pick(self, prompt: popbench.Prompt, drafts: Sequence[popbench.Draft]) -> popbench.Draft:
+        """Return the draft with the highest score, of equal ones the first. Raises RunError if one gets no score."""
+        with self._lock:
+            answers = {answer.id: answer for answer in self.predictor.score(self._requests(prompt, drafts))}
+        scores = []
+        for number in range(len(drafts)):
+            answer = answers.get(str(number))
+            if not isinstance(answer, popbench.Score):
+                why = getattr(answer, "error", "it did not answer")
+                raise popbench.RunError(f"picker {popbench.label(self.predictor)}: {why}")
+            scores.append(answer.popularity)
+        return drafts[max(range(len(drafts)), key=scores.__getitem__)]
+
+    def _requests(self, prompt: popbench.Prompt, drafts: Sequence[popbench.Draft]) -> Iterator[popbench.ScoreRequest]:
+        for number, draft in enumerate(drafts):
+            seen = {"prompt": prompt.text, "category": prompt.category, "task": prompt.task,
+                    "video_prompt": draft.video_prompt}  # fmt: skip
+            others: dict[str, Any] = {name: value for name, value in seen.items() if name in self._uses}
+            title = draft.title if "title" in self._uses else ""
+            yield popbench.ScoreRequest(str(number), title, Path(), **others)
 
 
 class Few(_Templated):

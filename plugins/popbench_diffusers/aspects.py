@@ -24,8 +24,8 @@ SIZES: Mapping[str, Mapping[str, Size]] = {
 """Width and height by preset and aspect.
 
 HunyuanVideo's are the 540p sizes that its publisher lists; those of HunyuanVideo 1.5 are what its pipeline makes of the
-aspect at 480p; Wan's publisher lists both. The publishers of CogVideoX, LTX, LTX-2, Mochi and SkyReels name no portrait size: theirs
-are the preset's size, swapped, which those models were not trained for.
+aspect at 480p; Wan's publisher lists both. The publishers of CogVideoX, LTX, LTX-2, Mochi and SkyReels name no portrait
+size: these are the landscape sizes, turned.
 """
 
 
@@ -43,8 +43,8 @@ def with_own_sizes(options: Mapping[str, Any]) -> dict[str, Any]:
 def sizes_of(model: str, pipeline: str | None, own: Mapping[str, Any]) -> Mapping[str, Size]:
     """Return the sizes of a model by aspect; none if they are not known.
 
-    Models in folders have those of the presets of their pipeline's class, if these agree: `own`, the size that the preset
-    in use has, tells models of one class apart.
+    Models in folders have those of the presets of their pipeline's class, if these agree: `own`, the size that the
+    preset in use has, tells models of one class apart.
     """
     preset = preset_of(model)
     size = (own.get("width"), own.get("height"))

@@ -61,6 +61,6 @@ FAMILIES: Mapping[str, Family] = {
 
 CogVideoX accepts multiples of 8 and fails later, because its transformer takes patches of 2x2. Its decoder takes two
 latent frames at a time, so that it gives the right number of frames only for 8n+1. Wan's pipeline rounds other frame
-counts silently. diffusers does not know the blocks of LTX-2, HunyuanVideo 1.5 and SkyReels, so that these have no `first-block`;
-`faster` needs a denoiser whose result has the axes of a video.
+counts silently. diffusers does not know the blocks of LTX-2, HunyuanVideo 1.5 and SkyReels, so that these have no
+`first-block`; `faster` needs a denoiser whose result has the axes of a video.
 """

@@ -13,9 +13,9 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 import popbench
-from popbench_diffusers import caches
 from popbench.local import GIB, Weights, gpu_count, is_out_of_memory, peak_memory, quiet, release_memory
 from popbench.specs import make_label
+from popbench_diffusers import caches
 from popbench_diffusers.checks import problems
 from popbench_diffusers.folders import pipeline_layout, pipeline_name
 from popbench_diffusers.memory import advice, estimate, gpu_room, peak_of

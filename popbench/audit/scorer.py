@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 from popbench.audit.clips import Clips, Variant
 from popbench.errors import ComponentError, RunError, one_line
 from popbench.interfaces import Engine
 from popbench.planning.systems import Part
 from popbench.progress import Progress
-from popbench.records import JSON, Failure, Score, ScoreRequest
+from popbench.records import JSON, Failure, Score, ScoreRequest, Submitted
 from popbench.video import VideoError
 
 
@@ -45,6 +46,7 @@ class Scorer:
         by_id = {f"{number:06d}": variant for number, variant in enumerate(variants)}
         clips = Clips(self._folder, variants)
         scored = Scored()
+        call = uuid4().hex  # no ledger is kept: an audit that is given again asks anew
 
         def requests() -> Iterator[ScoreRequest]:
             for id_, variant in by_id.items():
@@ -53,7 +55,7 @@ class Scorer:
                 except (VideoError, MemoryError) as error:
                     scored.failures[variant] = one_line(str(error) or repr(error))
                     continue
-                yield ScoreRequest(id_, variant.title, path, **json.loads(variant.others))
+                yield ScoreRequest(id_, variant.title, path, **json.loads(variant.others), key=f"{call}-{id_}")
 
         self._progress.stage(f"{stage} {self._predictor.label}", len(variants), 0)
         spec = self._predictor.resolved.spec
@@ -63,6 +65,8 @@ class Scorer:
                 if (close := getattr(answers, "close", None)) is not None:  # generators have it, iterators need not
                     stack.callback(close)
                 for answer in answers:
+                    if isinstance(answer, Submitted):
+                        continue
                     variant = by_id[answer.id]
                     if isinstance(answer, Score):
                         scored.popularity[variant] = answer.popularity

@@ -244,6 +244,8 @@ class _Call(Generic[R]):
             answer = await self._steps(answer)
         elif inspect.isawaitable(answer):
             answer = await answer
+        if isinstance(answer, Submitted):
+            raise ComponentError(f"the call of {answer.id} returned Submitted: it has to yield it, and then its answer")
         if isinstance(answer, Answer) and answer.seconds is None:
             answer = replace(answer, seconds=time.monotonic() - started)
         return answer

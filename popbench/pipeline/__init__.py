@@ -4,5 +4,6 @@ Takes a plan, a ledger and an engine; hands on a ledger in which the work is don
 `pipeline` makes a queue for every component and has them worked off. `stages` says what to ask and what an answer means
 for a work item (`items`), `queues` hold the items that wait for a component, `scheduler` decides which components work
 at the same time, and `dispatch` asks them and commits their answers. `ledger_view` decides what counts as done,
-`references` shows prompts with references, and `human_baseline` stores human-made videos as drafts and clips.
+`take_over` takes what `other_runs` have already, `references` shows prompts with references, and `human_baseline`
+stores human-made videos as drafts and clips.
 """

@@ -49,10 +49,11 @@ class OtherRun:
             raise RunError(f"reuse: {error}, or leave out --reuse {self.path}") from error
 
     @property
-    def seed(self) -> object:
+    def seed(self) -> int | None:
         """The run's seed, None if its ledger does not say it."""
-        with suppress(ValueError, TypeError, KeyError, RecursionError):
-            return json.loads(self._ledger.about("identity") or "")["seed"]
+        with suppress(ValueError, TypeError, KeyError, RecursionError):  # a stranger's ledger may hold anything
+            seed = json.loads(self._ledger.about("identity") or "")["seed"]
+            return seed if isinstance(seed, int) else None
         return None
 
     def drafts(self, key: StageKey) -> Mapping[tuple[str, int], Done]:

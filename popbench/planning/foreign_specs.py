@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 
 from popbench.errors import UsageError, one_line
 from popbench.records import JSON
@@ -76,9 +77,12 @@ def typed(option: str, spec: str) -> str:
 
 
 def _options(spec: str) -> Iterator[tuple[str, JSON]]:
-    """Yield the options of a spec, and all values in lists and objects among them."""
+    """Yield the options of a spec, of specs among their values, and all values in lists and objects."""
     for key, value in parse_spec(spec)[1].items():
         yield key, str(value)
+        if "=" in value:  # perhaps a spec, as a mode's predictor
+            with suppress(UsageError):
+                yield from list(_options(str(value)))
         try:
             yield from _inner(key, json.loads(str(value)))
         except (ValueError, RecursionError):

@@ -199,6 +199,15 @@ def test_a_call_without_an_answer_ends_the_component(tmp_path: Path) -> None:
             list(answers(Concurrent(work), chats(1), tmp_path))
 
 
+def test_what_is_returned_instead_of_yielded_ends_the_component(tmp_path: Path) -> None:
+    async def returns(chat: popbench.Chat) -> Any:
+        return Submitted(chat.id, 1)
+
+    for work in (returns, lambda chat: Submitted(chat.id, 1)):
+        with pytest.raises(popbench.ComponentError, match="the call of c0 returned Submitted: it has to yield it"):
+            list(answers(Concurrent(work), chats(1), tmp_path))
+
+
 def test_what_was_submitted_before_a_call_ends_all_others_is_not_lost(tmp_path: Path) -> None:
     stored, failed = threading.Event(), threading.Event()
 

@@ -21,7 +21,7 @@ from made_tasks import task_file
 from popbench.progress import Progress
 from popbench.prompting.conversations import MAX_TURNS
 from popbench.registry import load_registry
-from turning_modes import ASKED, Again, Clerk
+from turning_modes import ASKED, Again, Clerk, Longest
 from usage_errors import refusal
 
 Write = Callable[[Any, Any, Any, Any], Any]
@@ -33,7 +33,7 @@ def _forget() -> Iterator[None]:
     yield
     registry = load_registry()
     registry.instances.clear()
-    for kind, name in [key for key in registry.registrations if key[1] in ("Clerk", "Again", "Odd")]:
+    for kind, name in [key for key in registry.registrations if key[1] in ("Clerk", "Again", "Odd", "Longest")]:
         del registry.registrations[kind, name]
 
 
@@ -376,6 +376,39 @@ def test_another_version_of_a_mode_writes_anew_and_the_run_says_so(tmp_path: Pat
     notes = Notes()
     run(tmp_path / "run", mode=odd(Again.write, Options=Again.Options, version="2"), progress=notes)
     assert "mode Odd: version 1 → 2: 2 drafts of this run are made again" in notes.told
+
+
+# -- a predictor that picks
+
+
+def test_a_predictor_of_titles_picks_without_a_call(tmp_path: Path) -> None:
+    load_registry().adopt("predictor", Longest)
+    done = run(tmp_path / "run", mode='best,n=4,picker="Longest"', limit=1)
+    assert len(ASKED) == first(done).attempts == 4
+    assert first(done).title == f"Title {max((chat.seed for chat in ASKED), key=lambda seed: seed % 1000)}"
+    assert first(done).mode == "best[n=4,picker=Longest]"
+    entry = json.loads((tmp_path / "run" / "run.json").read_text())["components"]["mode best[n=4,picker=Longest]"]
+    assert entry["fingerprint"]["picker"]["version"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("picker", "what"),
+    [
+        ("nobody", "unknown predictor 'nobody'"),
+        ("demo", "picker=demo: the predictor uses video, which drafts do not have yet"),
+        ("Longest,lacking=true", "set LONGEST_KEY"),
+        ("Longest,long=true", "unknown option of predictor Longest 'long'"),
+    ],
+)
+def test_a_predictor_that_cannot_pick_is_told_before_any_work(picker: str, what: str, tmp_path: Path) -> None:
+    load_registry().adopt("predictor", Longest)
+    assert what in refusal(lambda: run(tmp_path / "run", mode=f'best,n=4,picker="{picker}"', limit=1))
+
+
+def test_a_predictor_that_fails_to_pick_ends_the_run_with_one_line(tmp_path: Path) -> None:
+    load_registry().adopt("predictor", Longest)
+    with pytest.raises(popbench.RunError, match=r"^mode best.*: picker Longest.*: it cannot read$"):
+        run(tmp_path / "run", mode='best,n=2,picker="Longest,broken=true"', limit=1)
 
 
 # -- references

@@ -272,6 +272,10 @@ def poisoned(run: Path) -> None:
     change(run, "UPDATE calls SET payload = '[1, 2]' WHERE stage = 'write'")
 
 
+def unsettled(run: Path) -> None:
+    change(run, "UPDATE done SET value = json_set(value, '$.title', 3) WHERE stage = 'write'")
+
+
 def endless(run: Path) -> None:
     change(run, "UPDATE calls SET payload = json_set(payload, '$.popularity', 9e999) WHERE stage = 'score'")
 
@@ -284,7 +288,9 @@ def foreign(run: Path) -> None:
     change(run, "UPDATE about SET value = '99' WHERE name = 'schema'")
 
 
-@pytest.mark.parametrize("spoil", [damaged, torn, poisoned, endless, programmed, foreign], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "spoil", [damaged, torn, poisoned, unsettled, endless, programmed, foreign], ids=lambda f: f.__name__
+)
 def test_a_ledger_that_cannot_be_trusted_is_one_line(first: Path, command: Run, spoil: Callable[[Path], None]) -> None:
     spoil(first)
     done = command(*WORDS, "--out", "second", "--reuse", "first")

@@ -299,15 +299,17 @@ CODE = (
     'x,model_kwargs={"trust_remote_code":true}', 'x,more={"a":[{"b":{"trust_remote_code":1}}]}',
     "x,custom_pipeline=evil", "x,custom_generate=evil/evil", 'x,more={"custom_generate":"evil"}',
     'x,auto_map={"AutoModel":"evil.Evil"}', 'x,config={"auto_map":{"AutoModel":"evil.Evil"}}', "x,code_revision=main",
+    'best,picker="x,trust_remote_code=true"', "best,picker='x,more={\"auto_map\":{\"AutoModel\":\"evil.Evil\"}}'",
 )  # fmt: skip
 HARMLESS = (
     "x", "x,trust_remote_code=false", "x,trust_remote_code=0", 'x,more={"trust_remote_code":false}', "pe,k=50,tags=3",
-    "kinetic,fps=12", "x,custom_pipeline=null", "x,label=a/b,temperature=0.5", 'x,scheduler={"flow_shift":3.0}',
+    "kinetic,fps=12", 'best,picker="x,length=3"', "x,note=a=b", "x,custom_pipeline=null",
+    "x,label=a/b,temperature=0.5", 'x,scheduler={"flow_shift":3.0}',
 )  # fmt: skip
 ELSEWHERE = (
     "x,path=/etc/passwd", "x,path=~/x", "x,path=../x", "x,path=a/b", "x,base_url=http://example.invalid",
     "x,model=owner/name", 'x,more={"a":"/etc"}', 'x,more=["owner/name"]', 'x,more={"a":{"b":["~/x"]}}', r"x,path=a\\b",
-    "x,path=tests", "x,path=file:x/y",
+    "x,path=tests", "x,path=file:x/y", 'best,picker="x,path=tests"',
 )  # fmt: skip
 
 
@@ -371,7 +373,7 @@ MAY: Mapping[str, frozenset[str]] = {
     ),  # of popbench and transformers, and what plugins register
     "Environment": frozenset({"popbench/report/page.py", "popbench/paper/document.py"}),  # popbench's own templates
     "load_dataset": frozenset({"popbench/tasks/datasets.py", "popbench_microlens/hub.py"}),
-    "load_from_disk": frozenset({"popbench/tasks/datasets.py"}),
+    "load_from_disk": frozenset({"popbench/tasks/saved.py"}),
 }
 """Functions that run what some of their arguments name, and the files that may call them."""
 

@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,26 @@ def test_a_file_that_is_no_video_is_fetched_once_more_and_then_made_again(run: R
     api.plan(broken=2)
     assert run().complete
     assert len(api.jobs()) == 6 + 2
+
+
+def test_another_version_leaves_the_jobs_alone_and_says_so(
+    run: Run, api: VideoApi, reel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop(run, api)
+    api.plan(finish=True)
+    monkeypatch.setattr(reel, "version", "2")
+    told = Told()
+    assert run(progress=told).complete
+    assert "Reel: version 1 → 2: 6 submitted jobs will not be asked about any more" in told.lines
+    assert len(api.jobs()) == 12
+
+
+def test_two_runs_that_want_the_same_clips_at_the_same_time_pay_once(run: Run, api: VideoApi) -> None:
+    api.plan(render=0.2)
+    with ThreadPoolExecutor(2) as threads:
+        both = list(threads.map(lambda name: run(out=name), ["one", "two"]))
+    assert all(made.complete for made in both)
+    assert len(api.jobs()) == 6
 
 
 def test_shards_bring_their_jobs_into_the_whole_run(run: Run, api: VideoApi, tmp_path: Path) -> None:

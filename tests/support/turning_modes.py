@@ -57,6 +57,27 @@ class Clerk(popbench.LLM):
         return float(usage["input"]) / 1000
 
 
+class Longest(popbench.Predictor):
+    """Takes long titles for popular, and looks at nothing else."""
+
+    version = "1"
+    uses = frozenset({"title"})
+
+    class Options(popbench.Options):
+        broken: bool = False
+        lacking: bool = popbench.runtime(False)
+
+    def check(self) -> list[str]:
+        return ["set LONGEST_KEY"] if self.options.lacking else []
+
+    def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
+        for item in items:
+            if self.options.broken:
+                yield popbench.Failure(item.id, "it cannot read")
+            else:
+                yield popbench.Score(item.id, 1.0 + int(item.title.split()[-1]) % 1000)
+
+
 class Again(popbench.Mode):
     """Writes a draft, asks what is weak, and writes it again."""
 

@@ -57,6 +57,10 @@ class VideoApi:
         """Return what was asked for: method and path."""
         return list(self._control("log")["asked"])
 
+    def finish(self, count: int) -> None:
+        """Let the oldest running jobs come to their end."""
+        self._control("finish", {"count": count})
+
     def forget(self) -> None:
         """Forget all jobs."""
         self._control("forget")

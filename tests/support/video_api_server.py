@@ -83,6 +83,11 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(200, {})
         elif self.path == "/control/log":
             self.reply(200, {"jobs": list(self.api.jobs.values()), "asked": self.api.asked})
+        elif self.path == "/control/finish":
+            running = [job for job in self.api.jobs.values() if self.api.state(job) == "running"]
+            for job in running[: body["count"]]:
+                job["render"] = 0.0
+            self.reply(200, {})
         elif self.path == "/control/forget":
             self.api.jobs.clear()
             self.api.asked.clear()

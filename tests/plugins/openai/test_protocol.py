@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -208,6 +209,15 @@ def test_a_server_that_takes_every_format_is_asked_for_the_best_one(structured: 
     if sent and sent["type"] == "json_schema":
         properties = sent["json_schema"]["schema"]["properties"]
         assert list(properties) == list(asked.schema["properties"])
+
+
+@pytest.mark.parametrize("structured", FORMATS)
+def test_a_chat_for_free_text_is_asked_for_no_json(structured: str, server: ChatServer) -> None:
+    asked = replace(chat(f"free-{structured}"), schema={})
+    answer = done(support.ask_one(server, asked, structured=structured))
+    (row,) = server.log(support.identity(asked))
+    assert "response_format" not in row["sent"]
+    assert answer.remarks == ()
 
 
 @pytest.mark.parametrize("structured", FORMATS)

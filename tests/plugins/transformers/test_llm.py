@@ -10,6 +10,7 @@ import threading
 import typing
 import weakref
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -177,6 +178,15 @@ def test_it_keeps_the_rules_of_the_kit_with_structured_answers() -> None:
     report = testing.check_llm(llm, requests=testing.sample_chats()[1:4])
     assert report.ok
     assert not any("(no JSON)" in note for note in report.notes)
+
+
+def test_an_answer_of_free_text_is_not_held_to_json() -> None:
+    chat = replace(testing.sample_chats()[0], schema={})
+    held, free = (make(tiny(), temperature=1.0, structured=held, max_new_tokens=8) for held in (True, False))
+    (one,), (other,) = held.generate([chat]), free.generate([chat])
+    assert isinstance(one, popbench.Completion)
+    assert isinstance(other, popbench.Completion)
+    assert one.text == other.text
 
 
 @pytest.mark.slow
