@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import pydantic
 
@@ -209,11 +209,22 @@ class Predictor(Component, ABC):
 
     def fingerprint(self) -> Mapping[str, JSON]:
         """Add the scale, if it is real."""
-        return {**super().fingerprint(), **({"scale": "real"} if self.scale == "real" else {})}
+        return {**super().fingerprint(), **({"scale": "real"} if is_real(self) else {})}
 
     def trained_on(self) -> list[str]:
         """Return the corpus parts it was trained on, as `corpus/part`, for instance `microlens/train`."""
         return []
+
+
+def is_real(predictor: Predictor) -> bool:
+    """Say whether a predictor scores on a real scale; a plugin of earlier may keep something of its own in `scale`."""
+    return isinstance(predictor.scale, str) and predictor.scale == "real"
+
+
+def check_scale(predictor: Predictor) -> None:
+    """Raise ValueError if a predictor's scale is a text that names none."""
+    if isinstance(predictor.scale, str) and predictor.scale not in get_args(Scale):
+        raise ValueError(f"scale is {predictor.scale!r:.50}, expected 'positive' or 'real' (set it in the class)")
 
 
 class Embedder(Component, ABC):

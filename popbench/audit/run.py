@@ -19,7 +19,7 @@ from popbench.audit.novelty import novelty_of, warnings_of
 from popbench.audit.scorer import Scored, Scorer
 from popbench.errors import RunError, UsageError, damage, one_line
 from popbench.files import read_json
-from popbench.interfaces import Engine
+from popbench.interfaces import Engine, is_real
 from popbench.leaderboard import audit_text
 from popbench.leaderboard.audit_file import FILE, OUTDATED, content, keep_audit, prompts_of, select, with_earlier
 from popbench.leaderboard.audit_text import document
@@ -194,7 +194,7 @@ class _Audit:
     ) -> None:
         self.part, self.samples, self.run_json = part, samples, run_json
         self.limit, self.shuffles, self.seed = limit, shuffles, seed
-        self._real = part.resolved.component.scale == "real"
+        self._real = is_real(part.resolved.component)
         self.used = tuple(name for name in audit_text.SWAPPED if name in part.uses)
         self.asked = [_used(sample, path, self.used) for sample in samples]
         self.plain = [_variant(asked) for asked in self.asked]

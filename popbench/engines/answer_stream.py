@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from popbench.errors import ComponentError, RunError, one_line
-from popbench.interfaces import LLM, Component, Predictor, VideoGenerator
+from popbench.interfaces import LLM, Component, Predictor, VideoGenerator, is_real
 from popbench.keys import clip_name
 from popbench.prompting.drafts import split_reasoning
 from popbench.records import (
@@ -29,7 +29,6 @@ from popbench.records import (
     Completion,
     Failure,
     Request,
-    Scale,
     Score,
     Submitted,
     VideoRequest,
@@ -204,7 +203,7 @@ def _checked(
         if isinstance(component, LLM) and isinstance(answer, Completion):
             return _checked_completion(answer)
         if isinstance(component, Predictor) and isinstance(answer, Score):
-            return _checked_score(answer, component.scale)
+            return _checked_score(answer, real=is_real(component))
         if isinstance(component, VideoGenerator) and isinstance(answer, Clip):
             assert isinstance(request, VideoRequest)
             if answer.path is not None:
@@ -272,12 +271,12 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _checked_score(answer: Score, scale: Scale) -> Score:
+def _checked_score(answer: Score, *, real: bool) -> Score:
     try:
         value = float(answer.value)
     except (TypeError, ValueError):
         raise ValueError(f"popularity is {answer.value!r}, expected a number") from None
-    if scale == "real":
+    if real:
         if not abs(value) <= MAX_POPULARITY:
             raise ValueError(f"value is {value}, expected a finite number")
     elif not (math.isfinite(value) and value > 0):

@@ -6,9 +6,10 @@ import math
 import numbers
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, get_args
+from typing import Any
 
 from popbench.errors import RunError, UsageError, one_line
+from popbench.interfaces import check_scale
 from popbench.keys import digest, score_key, used_key
 from popbench.ledger.ledger import STAGES, StageKey, StageName
 from popbench.modes import Ask
@@ -17,7 +18,7 @@ from popbench.prompting.drafts import DRAFTS_VERSION, draft_schema
 from popbench.prompting.mode_specs import SelectedMode
 from popbench.prompting.originality import ORIGINALITY_VERSION
 from popbench.prompting.templates import Template
-from popbench.records import JSON, Draft, Message, Prompt, Reference, Scale
+from popbench.records import JSON, Draft, Message, Prompt, Reference
 from popbench.registry import Resolved
 from popbench.tasks.task import Task
 from popbench.text import counted
@@ -206,18 +207,14 @@ class TaskMode(TaskMethod):
 
 
 def as_part(resolved: Resolved) -> Part:
-    """Compute a component's fingerprint, and read what a predictor uses. Raises UsageError if that fails.
-
-    It does so also for a predictor of an unknown scale.
-    """
+    """Compute a component's fingerprint, and read what a predictor uses. Raises UsageError if that fails."""
     try:
-        uses = read_uses(resolved.component.uses) if resolved.spec.kind == "predictor" else DEFAULT_USES
+        uses = DEFAULT_USES
+        if resolved.spec.kind == "predictor":
+            uses = read_uses(resolved.component.uses)
+            check_scale(resolved.component)
     except ValueError as error:
         raise UsageError(f"predictor {resolved.spec.label}: {error}") from error
-    scale = getattr(resolved.component, "scale", "positive")
-    if scale not in get_args(Scale):
-        who = f"{resolved.spec.kind} {resolved.spec.label}"
-        raise UsageError(f"{who}: scale is {scale!r:.50}, expected 'positive' or 'real' (set it in the class)")
     try:
         fingerprint = dict(resolved.component.fingerprint())
         return Part(resolved, fingerprint, digest(fingerprint), uses)

@@ -42,7 +42,10 @@ from popbench.scores.submission import (
 from popbench.text import counted
 
 _COMPUTED = ("demo", "tasks", "predictors", "systems", "pairs", "enhancement")
-_OPTIONAL = ("unusable",)
+_OPTIONAL = (
+    "unusable",
+    "parts",
+)
 _NEAR = 1e-6
 """Relative difference in a statistic that another machine's linear algebra may cause."""
 

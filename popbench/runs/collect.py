@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from popbench.interfaces import is_real
 from popbench.keys import clip_name
 from popbench.ledger.ledger import StageKey
 from popbench.pipeline.items import ResultErrors
@@ -45,7 +46,7 @@ def _collect(
     draft_key, clip_key = samples.stage_keys
     score_keys = [samples.extended(predictor).stage_key("score") for predictor in predictors]
     labels = [predictor.label for predictor in predictors]
-    real = {predictor.label for predictor in predictors if predictor.resolved.component.scale == "real"}
+    real = {predictor.label for predictor in predictors if is_real(predictor.resolved.component)}
     made_by = {
         "system": samples.method.label if system is None else system.id,
         "llm": None if system is None else system.llm.label,

@@ -38,6 +38,8 @@ def _table(results: Mapping[str, Any]) -> str:
     for row in first[:_SYSTEMS]:
         win_rate = _interval(row["mean_win_rate"], row["mean_win_rate_interval"], 100)
         median = _interval(row["median"]["value"], (row["median"]["low"], row["median"]["high"]))
+        if row["median"]["value"] is None:  # on a real scale, if most samples are invalid
+            median = "invalid"
         values = (_text(row["system"]), win_rate, median, row["n"], row["invalid"])
         cells.append("<tr>" + "".join(f"<td>{value}</td>" for value in values) + "</tr>")
     more = f"<p>and {counted(len(first) - _SYSTEMS, 'system')} more</p>" if len(first) > _SYSTEMS else ""

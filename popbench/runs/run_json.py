@@ -17,6 +17,7 @@ from typing_extensions import TypedDict  # pydantic reads no other TypedDict bef
 
 from popbench.errors import UsageError, damage
 from popbench.files import read_json
+from popbench.interfaces import is_real
 from popbench.records import Scale
 from popbench.uses import DEFAULT_USES, read_uses
 from popbench.versions import package_versions
@@ -204,7 +205,7 @@ def describe(plan: Plan, started: float, seconds: Mapping[str, float] | None = N
     }
     if uses:
         content["uses"] = uses
-    real = [part.label for part in plan.predictors if part.resolved.component.scale == "real"]
+    real = [part.label for part in plan.predictors if is_real(part.resolved.component)]
     if real:
         content["scales"] = dict.fromkeys(real, "real")
     return content

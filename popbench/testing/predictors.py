@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
-from popbench.interfaces import Predictor
+from popbench.interfaces import Predictor, is_real
 from popbench.records import JSON, Scale, Score, ScoreRequest, checked_parts
 from popbench.testing.components import check_component, find_subject, require
 from popbench.testing.requests import bad_score_requests, sample_score_requests
@@ -57,8 +57,9 @@ def check_predictor(
         book.breach("uses", str(error))
         uses = DEFAULT_USES
     require(book, missing)
-    book.expect("scale", component.scale in get_args(Scale), f"scale is {component.scale!r}")
-    judge = partial(_judge, scale=component.scale)
+    known = isinstance(component.scale, str) and component.scale in get_args(Scale)
+    book.expect("scale", known, f"scale is {component.scale!r}")
+    judge = partial(_judge, real=is_real(component))
     traits = Traits(lambda scorer, items: scorer.score(items), judge, _differ, _rename)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -71,7 +72,7 @@ def check_predictor(
     return book.conclude()
 
 
-def _judge(book: Book, item: ScoreRequest, answer: Any, *, scale: Scale) -> _Scored | None:
+def _judge(book: Book, item: ScoreRequest, answer: Any, *, real: bool) -> _Scored | None:
     book.look("popularity", "parts")
     if not book.expect("type", isinstance(answer, Score), f"yielded {type(answer).__name__}", item.id):
         return None
@@ -79,7 +80,7 @@ def _judge(book: Book, item: ScoreRequest, answer: Any, *, scale: Scale) -> _Sco
         value = float(answer.value)
     except (TypeError, ValueError):
         value = math.nan
-    fine = math.isfinite(value) and (value > 0 or scale == "real")
+    fine = math.isfinite(value) and (value > 0 or real)
     book.expect("popularity", fine, f"popularity is {answer.value!r}", item.id)
     try:
         parts = checked_parts(answer.parts)

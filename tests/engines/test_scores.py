@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import popbench
@@ -105,3 +106,10 @@ def test_parts_that_no_table_could_show_are_a_failure_of_their_item(parts: Any, 
 def test_a_predictors_fingerprint_is_as_before_unless_its_scale_is_real() -> None:
     assert "scale" not in Answers("positive").fingerprint()
     assert Answers("real").fingerprint() == {**Answers("positive").fingerprint(), "scale": "real"}
+
+
+def test_what_an_earlier_plugin_keeps_in_scale_is_its_own(tmp_path: Path) -> None:
+    (found,) = answers(Answers(0.5, value=2.0), [popbench.ScoreRequest("a", "t", Path("v.mp4"))], tmp_path, "p")
+    assert isinstance(found, popbench.Score)
+    assert found.value == 2.0
+    assert "scale" not in Answers(np.ones(3)).fingerprint()

@@ -115,7 +115,7 @@ def test_two_predictors_can_be_chosen_on_a_page(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("judged") / "run"
-    run = judging_components.evaluate(folder, "judge,parts=3,invalid=0.2,lacks=part 1,label=judge", repeats=2)
+    run = judging_components.evaluate(folder, "arbiter,parts=3,invalid=0.2,lacks=part 1,label=judge", repeats=2)
     assert run.complete
     return folder
 
@@ -168,7 +168,7 @@ def test_parts_are_in_samples_boards_pages_and_on_the_terminal(judged: Path) -> 
 
 
 def test_100_parts_make_no_long_board(tmp_path: Path) -> None:
-    run = judging_components.evaluate(tmp_path / "run", "judge,parts=100,label=judge", limit=3)
+    run = judging_components.evaluate(tmp_path / "run", "arbiter,parts=100,label=judge", limit=3)
     assert run.complete
     assert len((tmp_path / "run/leaderboard.md").read_text(encoding="utf-8").splitlines()) < 150
     assert len(results(tmp_path / "run")["part_agreement"]) == 300
@@ -176,7 +176,7 @@ def test_100_parts_make_no_long_board(tmp_path: Path) -> None:
 
 
 def test_a_run_without_parts_has_no_word_of_them(tmp_path: Path) -> None:
-    judging_components.evaluate(tmp_path / "run", "judge,parts=0,label=judge", limit=3)
+    judging_components.evaluate(tmp_path / "run", "arbiter,parts=0,label=judge", limit=3)
     assert not {"parts", "part_agreement"} & set(results(tmp_path / "run"))
     assert '"parts"' not in (tmp_path / "run/samples.jsonl").read_text(encoding="utf-8")
     assert "Parts of" not in (tmp_path / "run/leaderboard.md").read_text(encoding="utf-8")

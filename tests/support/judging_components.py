@@ -48,7 +48,7 @@ class Judge(popbench.Predictor):
 
 @popbench.hookimpl
 def register_predictors(register: Register) -> None:
-    register("judge", Judge)
+    register("arbiter", Judge)
 
 
 def evaluate(out: Path, *predictors: str, **changes: Any) -> popbench.Run:
@@ -62,7 +62,7 @@ def evaluate(out: Path, *predictors: str, **changes: Any) -> popbench.Run:
     given: dict[str, Any] = {
         "llm": ["writer,style=a,label=a", "writer,style=bb,label=b", "writer,style=c,label=c"],
         "gen": "painter",
-        "predictor": list(predictors) or ["judge,label=judge"],
+        "predictor": list(predictors) or ["arbiter,label=judge"],
         "mode": "basic",
         "task": ["popcorn_concrete", "popcorn_abstract"],
         "limit": 12,
