@@ -13,7 +13,7 @@ import pytest
 import messages_server
 from distributions import install, popbench
 
-HERE = Path(__file__).parent / "messages_api"
+HERE = Path(__file__).parents[1] / "distributions" / "messages_api"
 LINES = 27
 PROMPTS = ("a kite", "a crowd of gulls", "the rush hour", "a wreck", "poison in a cup", "a whole novel", "tea 🐈")
 

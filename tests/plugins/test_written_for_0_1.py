@@ -13,7 +13,7 @@ import pytest
 
 from distributions import install, popbench
 
-HERE = Path(__file__).parent / "written_for_0_1"
+HERE = Path(__file__).parents[1] / "distributions" / "written_for_0_1"
 EXAMPLE = Path(__file__).parents[2] / "plugins" / "example"
 GOLDEN = HERE / "golden.json"
 RUN = (
