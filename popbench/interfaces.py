@@ -46,7 +46,7 @@ _Options = Options
 
 
 class Component:
-    """The base of all components: options, fingerprint, label, check, needs, close.
+    """The base of all components: options, fingerprint, label, check, needs, cost, close.
 
     Making one must be cheap, since popbench makes every component that a command names: load models in the first call
     that needs them.

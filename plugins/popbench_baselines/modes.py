@@ -27,7 +27,7 @@ _CRITIQUE = (
 )
 _REWRITE = (
     "Now write the title and the video prompt once more: mend these points, keep what is good, and meet all "
-    f"requirements of the request. {_JSON_ONLY}"
+    "requirements of the request."
 )
 _PICK = (
     "Here are drafts of a micro-video for this request, each with the title that it is posted under and the "
@@ -44,8 +44,18 @@ def _message(role: str, content: str) -> popbench.Message:
     return popbench.Message(role=role, content=content)
 
 
-def _as_json(title: str, video_prompt: str) -> str:
-    return json.dumps({"title": title, "video_prompt": video_prompt}, ensure_ascii=False)
+def _as_json(title: str, video_prompt: str, extra: Mapping[str, popbench.JSON] = {}) -> str:
+    return json.dumps({"title": title, "video_prompt": video_prompt, **extra}, ensure_ascii=False)
+
+
+def _form(schema: Mapping[str, popbench.JSON]) -> str:
+    """Return what to say of the form of a draft: its keys, of which a task may have more than two."""
+    kinds = {name: of["type"] for name, of in schema["properties"].items()}
+    if set(kinds) == {"title", "video_prompt"}:
+        return _JSON_ONLY
+    values = {"string": "text", "array": "a list of texts", "boolean": "true or false"}
+    keys = ", ".join(f'"{name}" ({values.get(kind, kind)})' for name, kind in kinds.items())
+    return f"Answer with a single JSON object that has exactly these keys: {keys}."
 
 
 class _Templated(popbench.Mode):
@@ -84,17 +94,21 @@ class Refine(_Templated):
         """Yield the first draft, then a critique and a rewrite in each round; an unusable rewrite changes nothing."""
         draft = yield ask.draft()
         for _ in range(self.options.rounds):
-            written = [*ask.messages, _message("assistant", _as_json(draft.title, draft.video_prompt))]
+            written = [*ask.messages, _message("assistant", _as_json(draft.title, draft.video_prompt, draft.extra))]
             critique = yield ask([*written, _message("user", _CRITIQUE)])
             if not critique.text.strip():
                 continue
-            said = [_message("user", _CRITIQUE), _message("assistant", critique.text), _message("user", _REWRITE)]
-            draft = (yield ask.draft([*written, *said], required=False)) or draft
+            said = [_message("user", _CRITIQUE), _message("assistant", critique.text)]
+            again = _message("user", f"{_REWRITE} {_form(ask.schema)}")
+            draft = (yield ask.draft([*written, *said, again], required=False)) or draft
         yield draft
 
 
 class Best(_Templated):
-    """Writes several drafts, of which the LLM, or a predictor of titles, picks the best chance of becoming popular."""
+    """Writes several drafts; the LLM or a predictor picks one of them.
+
+    What is asked for is the draft with the best chance of becoming popular. A predictor has to do without the video.
+    """
 
     version = "1"
 
@@ -145,9 +159,18 @@ class Best(_Templated):
         else:
             shown = random.Random(ask.seed).sample(choices, len(choices))
             answer = yield ask(_choice(prompt, shown), _number_up_to(len(shown)))
-            numbers = [int(number) for number in re.findall(r"(?<![\w.])\d{1,3}(?![\w.]*\d)", answer.text)]
-            picked = [number for number in numbers if 1 <= number <= len(shown)]
-            yield shown[picked[-1] - 1] if picked else choices[0]
+            number = named(answer.text, len(shown))
+            yield choices[0] if number is None else shown[number - 1]
+
+
+def named(text: str, most: int) -> int | None:
+    """Return the number of the draft that an answer names, of 1 to `most`; None if it names none, or several."""
+    for pattern in (r"\bbest\W{1,4}(\d+)\b", r"\bdraft\W{0,3}(\d+)\b", r"(?<![\w.])(\d+)(?!\w|\.\d)"):
+        numbers = {int(number) for number in re.findall(pattern, text, re.IGNORECASE) if len(number) < 4}
+        possible = [number for number in numbers if 1 <= number <= most]
+        if len(possible) == 1:
+            return possible[0]
+    return None
 
 
 def _choice(prompt: popbench.Prompt, shown: Sequence[popbench.Draft]) -> str:
@@ -202,7 +225,7 @@ class Picker:
 
 
 class Few(_Templated):
-    """Shows the LLM popular videos of the corpus as answers it has given, then asks for a draft (few-shot)."""
+    """Shows popular videos of the corpus as earlier answers (few-shot)."""
 
     version = "1"
     uses_references = True

@@ -133,16 +133,12 @@ def problem(options: DiffusersOptions, pipeline: str | None, family: Family | No
     if kind != "first-block" and options.compile:
         return f"cache: {kind} works inside of blocks, which compile=true makes one: use first-block, or leave one out"
     guidance = options.guidance_scale
-    if kind == "faster" and guidance is not None and guidance <= 1 and pipeline not in _DISTILLED:
+    if kind == "faster" and guidance is not None and guidance <= 1:
         return f"cache: faster needs guidance, and guidance_scale={guidance:g} is none: give more than 1"
     true_scale = options.further_arguments.get("true_cfg_scale")
-    if kind in ("faster", "pab") and isinstance(true_scale, int | float) and true_scale > 1:
-        return f"cache: {kind} would mix what true_cfg_scale={true_scale:g} compares: leave one out"
+    if kind == "pab" and isinstance(true_scale, int | float) and true_scale > 1:
+        return f"cache: pab would mix what true_cfg_scale={true_scale:g} compares: leave one out"
     return None
-
-
-_DISTILLED = frozenset({"HunyuanVideoPipeline"})
-"""Pipelines of models that take guidance as a number, so that their batch has no unguided half."""
 
 
 def enable(pipeline: Any, given: str | Mapping[str, Any]) -> None:
@@ -162,7 +158,6 @@ def enable(pipeline: Any, given: str | Mapping[str, Any]) -> None:
         weight = values.pop("attention_weight")
         values["attention_weight_callback"] = lambda _: weight
         values["tensor_format"] = _FORMATS.get(name, "BCFHW")
-        values["is_guidance_distilled"] = name in _DISTILLED
         with warnings.catch_warnings():  # a deprecation in the cache's code, of which torch warns once in a process
             warnings.simplefilter("ignore")
             torch.meshgrid(torch.arange(1), torch.arange(1))

@@ -51,7 +51,7 @@ FAMILIES: Mapping[str, Family] = {
     "LTXPipeline": Family(multiple=32, period=8, fps=25, caches=_ONCE),
     "LTX2Pipeline": Family(multiple=32, period=8, fps=24, caches=("taylorseer",)),
     "CogVideoXPipeline": Family(multiple=16, period=8, fps=None, attention=False, caches=(*_ONCE, "faster")),
-    "HunyuanVideoPipeline": Family(multiple=16, period=4, fps=24, caches=(*_ONCE, "faster")),
+    "HunyuanVideoPipeline": Family(multiple=16, period=4, fps=24, caches=_ONCE),
     "HunyuanVideo15Pipeline": Family(multiple=16, period=4, fps=24, tokens=1000, caches=("taylorseer",)),
     "WanPipeline": Family(multiple=16, period=4, fps=None, caches=_TWICE),
     "SkyReelsV2Pipeline": Family(multiple=16, period=4, fps=24, caches=("taylorseer",)),
@@ -61,6 +61,8 @@ FAMILIES: Mapping[str, Family] = {
 
 CogVideoX accepts multiples of 8 and fails later, because its transformer takes patches of 2x2. Its decoder takes two
 latent frames at a time, so that it gives the right number of frames only for 8n+1. Wan's pipeline rounds other frame
-counts silently. diffusers does not know the blocks of LTX-2, HunyuanVideo 1.5 and SkyReels, so that these have no
-`first-block`; `faster` needs a denoiser whose result has the axes of a video.
+counts silently.
+
+diffusers does not know the blocks of LTX-2, HunyuanVideo 1.5 and SkyReels, so that these have no `first-block`;
+`faster` needs a batch of the prompt and none, and a denoiser whose result has the axes of a video.
 """

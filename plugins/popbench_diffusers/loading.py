@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -129,10 +129,10 @@ def _apply_options(pipeline: Any, options: DiffusersOptions) -> None:
     for component in options.layerwise_casting:
         _cast(getattr(pipeline, component), getattr(torch, options.component_dtypes.get(component, options.dtype)))
     if options.cache is not None:
-        _cache(pipeline, options)
+        _cache(pipeline, options, options.cache)
 
 
-def _cache(pipeline: Any, options: DiffusersOptions) -> None:
+def _cache(pipeline: Any, options: DiffusersOptions, given: str | Mapping[str, Any]) -> None:
     """Turn on a step cache; before parts are offloaded, because hooks of offloading are taken off after each clip."""
     name = type(pipeline).__name__
     wrong = caches.problem(options, name, FAMILIES.get(name))  # the class may not have been known before
@@ -141,7 +141,7 @@ def _cache(pipeline: Any, options: DiffusersOptions) -> None:
     if options.compile:
         _compile(pipeline, inside=True)
     try:
-        caches.enable(pipeline, options.cache)
+        caches.enable(pipeline, given)
     except ValueError as error:
         raise popbench.ComponentError(one_line(error)) from None
 

@@ -183,7 +183,7 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "wan-2.2-5b": Preset(
         "Wan 2.2, 5.0B",
-        {**_WAN, "model": "Wan-AI/Wan2.2-TI2V-5B-Diffusers", "width": 1280, "height": 704, "num_frames": 121,
+        {"model": "Wan-AI/Wan2.2-TI2V-5B-Diffusers", **_WAN, "width": 1280, "height": 704, "num_frames": 121,
          "fps": 24.0, "scheduler": {"flow_shift": 5.0}},
         "WanPipeline",
         {"text_encoder": 5.68e9, "transformer": 5.0e9, "vae": 0.705e9},
@@ -191,7 +191,7 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "wan-2.2-a14b": Preset(
         "Wan 2.2, 2 x 14.3B",
-        {**_WAN, "model": "Wan-AI/Wan2.2-T2V-A14B-Diffusers", "width": 1280, "height": 720, "num_inference_steps": 40,
+        {"model": "Wan-AI/Wan2.2-T2V-A14B-Diffusers", **_WAN, "width": 1280, "height": 720, "num_inference_steps": 40,
          "guidance_scale": 4.0, "guidance_scale_2": 3.0, "scheduler": {}, "quantize": ["transformer", "transformer_2"],
          "offload": "model"},
         "WanPipeline",
@@ -200,7 +200,7 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "skyreels-v2": Preset(
         "SkyReels V2, 14.3B",
-        {**_WAN, "model": "Skywork/SkyReels-V2-T2V-14B-540P-Diffusers", "width": 960, "height": 544, "num_frames": 97,
+        {"model": "Skywork/SkyReels-V2-T2V-14B-540P-Diffusers", **_WAN, "width": 960, "height": 544, "num_frames": 97,
          "guidance_scale": 6.0, "fps": 24.0, "scheduler": {"flow_shift": 8.0}},
         "SkyReelsV2Pipeline",
         {"text_encoder": 5.68e9, "transformer": 14.3e9, "vae": 0.127e9},

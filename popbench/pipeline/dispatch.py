@@ -146,6 +146,9 @@ class Dispatcher:
         finally:
             with self._lock:
                 self._budget.release(queue.part, batch.waiting.keys())
+        if ended is None and batch.waiting:  # the engine takes what was submitted for the answer, perhaps
+            spec = queue.part.resolved.spec
+            ended = f"{spec.kind} {spec.label}: the engine gave no answer to {counted(len(batch.waiting), 'item')}"
         with self._lock:
             if ended is not None and not self._stopping.is_set():  # otherwise the run ended the component
                 self._end(batch, ended)
@@ -204,7 +207,8 @@ class Dispatcher:
                     self._commit(batch, call, [item], new=False)
                     continue
                 if (call := self._others.get(key, queue.stage.name, self._view.videos)) is not None:
-                    self._commit(batch, call, [item], new=True)
+                    self._ledger.commit(call)  # of no component: this run has not paid for it
+                    self._commit(batch, call, [item], new=False)
                     continue
                 permit = self._budget.admit(queue, key, batch.waiting, submitted=batch.jobs.has(key))
                 if permit == "end":

@@ -126,8 +126,10 @@ class WriteStage(Stage):
         if call.status == "invalid":
             _add_unusable(item, payload.get("reason") or OTHER)
             return _invalid(item, conversation, payload["error"])
-        answer: Completion | Draft | None = _completion(call)
-        if turn.draft:
+        answer: Completion | Draft | None
+        if not turn.draft:
+            answer = _completion(call)
+        else:
             answer, reason = read_answer(
                 payload["text"],
                 payload["reasoning"],

@@ -26,7 +26,8 @@ _Inputs: TypeAlias = dict[tuple[str, int], Mapping[str, JSON]]
 def take_over(plan: Plan, view: LedgerView, others: OtherRuns) -> None:
     """Copy the calls that a plan needs, with the results of its samples, into the ledger of a view, and clips beside.
 
-    Each is stored whole, as if it had been answered now. Raises RunError if a ledger is damaged or the disk refuses.
+    Each is stored whole, as if it had been answered now, but as a call of no component: this run has not paid for it.
+    Raises RunError if a ledger is damaged or the disk refuses.
     """
     assert view.ledger is not None
     taking = _Taking(plan, view.ledger, view, others)
@@ -47,7 +48,7 @@ class _Taking:
 
     def drafts(self, samples: SampleSet) -> _Inputs:
         """Take the drafts that are lacking; return what a generator goes on from."""
-        key, part = samples.stage_key("write"), samples.parts[0]
+        key = samples.stage_key("write")
         done = dict(self._ledger.done(key))
         places = [(prompt.id, repeat) for _, prompt, repeat in samples.numbered()]
         for run in self._others.runs:
@@ -58,7 +59,7 @@ class _Taking:
                 if self._ledger.get(found.key, "write") is not None:
                     continue  # it was answered here, perhaps otherwise
                 if (call := run.get(found.key, "write", self._view.videos)) is not None:
-                    self._ledger.commit(call, [found], part.digest)
+                    self._ledger.commit(call, [found])
                     done[place] = found
         return {
             place: next_inputs(done[place].value) for place in places if place in done and done[place].status == "ok"
@@ -86,7 +87,7 @@ class _Taking:
             there = stage.name == "score" or call.status != "ok" or self._view.has_clip(call)
             if place not in done and there:  # samples with equal requests share a call
                 settled = Done(*item.sample_key, call.key, outcome.status, outcome.value)
-                self._ledger.commit(call if new else None, [settled], stage.part.digest)
+                self._ledger.commit(call if new else None, [settled])
             if outcome.status == "ok" and there:
                 after[place] = outcome.inputs
         return after

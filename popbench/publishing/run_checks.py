@@ -290,7 +290,7 @@ def submission_of(run: PublishedRun, rules: Rules) -> Submission:
         notes=_notes(run_json, [name.partition(" ")[2] for name in parts] + list(modes)),
         references=[ReferencesOf(**public(of)) for of in scores.references],
         remarks=public(scores.remarks),
-        costs=[Costs(**row) for row in (*totals(run.samples), *_other_costs(run, label))],
+        costs=[*(Costs(**row) for row in totals(run.samples)), *_other_costs(run, label)],
         versions=run_json["versions"],
         machine=Machine(**public_machine(run_json["machine"])),
         unusable={
@@ -301,7 +301,7 @@ def submission_of(run: PublishedRun, rules: Rules) -> Submission:
     )
 
 
-def _other_costs(run: PublishedRun, predictor: str) -> Iterator[dict[str, JSON]]:
+def _other_costs(run: PublishedRun, predictor: str) -> Iterator[Costs]:
     """Yield what clips and the predictor's scores cost, of results.json; samples do not say what each call took.
 
     Of a part of the samples this is unknown.
@@ -312,7 +312,7 @@ def _other_costs(run: PublishedRun, predictor: str) -> Iterator[dict[str, JSON]]
         rows = read_json(run.path / "results.json").get("costs") or []
         for row in rows:
             if "generator" in row or row.get("predictor") == predictor:
-                yield {name: value for name, value in row.items() if name != "failed"}
+                yield Costs(**{name: value for name, value in row.items() if name != "failed"})
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(f"{run.path}: results.json cannot be read ({damage(error)})") from error
 

@@ -119,8 +119,8 @@ def add_failed(
 
 
 def named(row: Mapping[str, JSON]) -> tuple[str, str]:
-    """Return the kind and label of a row's component."""
-    kind = next(kind for kind in MADE if kind in row)
+    """Return the kind and label of a row's component; raises KeyError for a row that names none."""
+    kind = next((kind for kind in MADE if kind in row), "llm")
     return kind, row[kind]
 
 

@@ -25,8 +25,8 @@ class Run:
     """A finished (or stopped) run: where it is and what came of it.
 
     `n` counts its samples, `errors` those without a result, `invalid` those that score 0; `problems` says, in one
-    line each, which components ended early; `costs` what the drafts of its samples took, by LLM. `removed` names
-    the files of an earlier board that a run with `stop_after` took away; `logged` says whether errors.log got
+    line each, which components ended early; `costs` what the calls behind its samples took, by component. `removed`
+    names the files of an earlier board that a run with `stop_after` took away; `logged` says whether errors.log got
     tracebacks of this run.
     """
 

@@ -1,4 +1,4 @@
-"""Seconds per clip and peak memory of the paper's generators, beside its Table 9 (arXiv 2502.12945, on an H100).
+r"""Seconds per clip and peak memory of the paper's generators, beside its Table 9 (arXiv 2502.12945, on an H100).
 
 No weights are downloaded: the pipelines are built in their real shapes with random weights (14, 21 and 42 GB on disk,
 one at a time), which take the time and the memory of real ones. Each is rendered at the paper's settings, through the
@@ -8,13 +8,14 @@ loading and a first short clip are told apart. A GPU of 80 GB is needed, save wi
 that the script works and compares with no limit.
 
 With --steps N clips of N and of N/3 steps are rendered, and seconds are those of the paper's steps: a fixed part and
-so many times what a step takes. With --compile each is rendered with compile=true as well, with --cache KIND with that
-step cache, and with both with both. What a cache skips depends on the weights and on the number of steps: with random
-weights the seconds of first-block are no more than an example, those of the other kinds follow from the steps.
+so many times what a step takes. With --compile each is rendered with compile=true as well, with --cache with that step
+cache (written as in a spec), and with both with both. What first-block skips depends on the weights: with random ones
+its seconds are no more than an example. What the other kinds skip follows from the steps.
 
 All of it in 12 minutes, on one GPU of 80 GB or more:
 
-    python tests/benchmarks/clip_speed.py --compile --cache first-block --steps 9 --clips 1 --minutes 12
+    python tests/benchmarks/clip_speed.py --compile --cache pab --cache '{"kind":"first-block","threshold":0.2}' \
+        --steps 9 --clips 1 --minutes 12
 
 The exit status is 1 if the plugin takes more than 1.03 of the plain script's seconds, or more than 0.9 with
 compile=true of a preset in bf16, or if anything failed or was left out for lack of time; 2 without a GPU.
@@ -23,6 +24,7 @@ compile=true of a preset in bf16, or if anything failed or was left out for lack
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import statistics
 import sys
@@ -31,6 +33,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,7 +49,8 @@ import torch
 import popbench
 from benchmarks.full_pipelines import build_full
 from popbench.local import is_out_of_memory, quiet, release_memory
-from popbench_diffusers.caches import KINDS
+from popbench_diffusers.caches import canonical, settings
+from popbench_diffusers.families import FAMILIES
 from popbench_diffusers.generator import DiffusersGenerator
 from popbench_diffusers.options import DiffusersOptions
 from popbench_diffusers.presets import PRESETS
@@ -263,21 +267,26 @@ def evaluate(name: str, folder: Path, given: argparse.Namespace, turn: int) -> b
     steps = options["num_inference_steps"]
     counts_of_steps = (given.steps, max(1, given.steps // 3)) if given.steps and given.steps < steps else (steps,)
     variants: dict[str, dict[str, Any]] = {"plugin": {}}
+    for cache in given.cache or ():
+        kind = settings(cache)["kind"]
+        if kind in FAMILIES[preset.pipeline].caches:
+            variants[kind] = {"cache": cache}
+        else:
+            print(f"{name}: {preset.pipeline} does not have {kind}")
     if given.compile:
         variants["compiled"] = {"compile": True}
-    for kind in given.cache or ():
-        variants[kind] = {"cache": kind}
-        if given.compile and kind == "first-block":  # other kinds work inside of blocks
-            variants["compiled+cached"] = {"cache": kind, "compile": True}
+        if "first-block" in variants:  # other kinds work inside of blocks
+            variants["compiled+cached"] = {**variants["first-block"], "compile": True}
     sides: dict[str, Callable[[], Plugin | Plain]] = {"plain": lambda: Plain(options)}
     for side, changes in variants.items():
-        sides[side] = lambda changes=changes: Plugin({**options, **changes})
+        sides[side] = partial(Plugin, {**options, **changes})
     first = ["plugin", "plain"] if turn % 2 else ["plain", "plugin"]
     measured: dict[str, Measured] = {}
-    longest = 0.0
+    longest = {False: 0.0, True: 0.0}  # seconds of a side by whether it is compiled
     for side in [*first, *(side for side in sides if side not in first)]:
         began = time.monotonic()
-        if began + longest > given.until:
+        compiled = "compile" in variants.get(side, {})
+        if began + (longest[compiled] or longest[False]) > given.until:
             print(f"{name}: {side} is left out: it would take longer than {given.minutes:g} minutes in all")
             continue
         try:
@@ -285,12 +294,20 @@ def evaluate(name: str, folder: Path, given: argparse.Namespace, turn: int) -> b
         except (Exception, SystemExit) as error:  # one side's trouble must not cost the numbers of the others
             what = "out of memory" if is_out_of_memory(error) else f"{type(error).__name__}: {error}"
             print(f"{name}: {side} failed: {what}", flush=True)
-        longest = max(longest, time.monotonic() - began)
-        if "compile" in variants.get(side, {}):
+        longest[compiled] = max(longest[compiled], time.monotonic() - began)
+        if compiled:
             torch.compiler.reset()
     if {"plain", "plugin"} - set(measured):
         return False
     return table(name, measured, not given.tiny) and len(measured) == len(sides)
+
+
+def read_cache(text: str) -> str | dict[str, Any]:
+    """Read a step cache as it is written in a spec."""
+    try:
+        return canonical(json.loads(text) if text.startswith("{") else text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def roomy() -> Path:
@@ -306,7 +323,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=list(MODELS), action="append", help="one of them only; repeatable")
     parser.add_argument("--compile", action="store_true", help="render with compile=true as well")
-    parser.add_argument("--cache", choices=list(KINDS), action="append", help="render with it as well; repeatable")
+    parser.add_argument("--cache", type=read_cache, action="append", help="render with it as well; repeatable")
     parser.add_argument("--clips", type=int, default=3, help="clips of each side (default: 3)")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing that would pass them")
     parser.add_argument("--steps", type=int, help="steps that are rendered, scaled to the paper's; at least 2")

@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 import pytest
 
 import popbench
+import popbench.engines.local
 import popbench_runs
+from popbench.engines import LocalEngine
 from popbench.pipeline.stages import ATTEMPTS
 from popbench.progress import Progress
 
@@ -146,3 +148,23 @@ def test_clips_of_two_modes_whose_job_is_over_are_made_anew_together(
     assert run.n == 10
     assert len(world.created) == 1 + 5
     assert f"{lost}-2" in world.created
+
+
+def test_an_engine_that_takes_a_job_for_the_answer_is_told_and_loses_nothing(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class First(LocalEngine):
+        def map(self, spec: Any, items: Iterable[popbench.Request]) -> Iterator[popbench.Answer | popbench.Submitted]:
+            seen: set[str] = set()
+            for answer in super().map(spec, items):
+                if answer.id not in seen:
+                    seen.add(answer.id)
+                    yield answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(popbench.engines.local, "LocalEngine", First)
+        run = popbench_runs.run_fast(tmp_path / "run", llm=Batches)
+    assert run.errors == 5
+    assert run.problems[0].startswith("llm Batches: the engine gave no answer to 5 items; 5 items stay pending")
+    assert popbench_runs.run_fast(tmp_path / "run", llm=Batches).complete
+    assert len(world.created) == 5

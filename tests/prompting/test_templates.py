@@ -369,7 +369,9 @@ def test_options_have_defaults_and_are_typed_like_these(tmp_path: Path) -> None:
     assert made.options().determining() == {"tone": "plain", "beats": 3, "low": -1.5, "loud": False}
     plain, *_ = (message["content"] for message in made.render(PROMPT, DraftRules(), ())[1:])
     assert plain.endswith("{'tone': 'plain', 'beats': 3, 'low': -1.5, 'loud': False}")
-    other = made.render(PROMPT, DraftRules(), (), made.options(tone="dry", loud=True).determining())[1]["content"]
+    other = made.render(
+        PROMPT, DraftRules(), (), made.options.model_validate({"tone": "dry", "loud": True}).determining()
+    )[1]["content"]
     assert other.endswith("{'tone': 'dry', 'beats': 3, 'low': -1.5, 'loud': True}")
 
 

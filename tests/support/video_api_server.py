@@ -93,13 +93,13 @@ class Handler(BaseHTTPRequestHandler):
             self.api.asked.clear()
             self.reply(200, {})
         elif self.allowed("POST"):
-            job = self.api.create(body, self.headers.get("Idempotency-Key") or "")
-            if job is None:
+            created = self.api.create(body, self.headers.get("Idempotency-Key") or "")
+            if created is None:
                 retry_after = {"Retry-After": str(self.api.plan["retry_after"])}
                 self.reply(429, {"error": "the queue is full"}, retry_after)
                 return
             time.sleep(self.api.plan["slow_reply"])
-            self.reply(202, {"id": job["id"], "status": "queued"})
+            self.reply(202, {"id": created["id"], "status": "queued"})
 
     def do_GET(self) -> None:
         if self.path.startswith("/files/"):

