@@ -11,6 +11,7 @@ from types import GenericAlias
 from typing import Any
 
 from popbench.errors import UsageError, damage
+from popbench.files import read_lines
 from popbench.records import JSON, Sample
 from popbench.runs.run_json import read_finished, scale_of
 from popbench.runs.samples import read_jsonl
@@ -44,11 +45,12 @@ COLUMNS: Columns = {
 EXTRA: dict[str, type | GenericAlias] = {"extra": dict}
 """The column of further fields, which only runs of tasks that name some have: an object, as JSON text in Parquet."""
 
+_MOST_PARTS = 2_000
 PART = "part_"
 """Before the name of a part, in the name of its column."""
 COSTS: Columns = {"cost_generate": float, "cost_predict": float}
 """Columns of runs in which the cost of clips or scores is told of."""
-_COSTS_TOLD = b'"costs":{'
+_COSTS_TOLD = '"costs":{'
 """This is in no text of a line of samples.jsonl, where quotes are escaped."""
 
 _IDS = ("system", "task", "prompt_id", "category")
@@ -154,13 +156,15 @@ def _later_columns(samples: Path) -> Columns:
     """
     names: set[str] = set()
     costs = False
-    with suppress(OSError), samples.open("rb") as file:  # what is wrong with the file is told by its reader
-        for line in file:
+    with suppress(OSError, ValueError):  # what is wrong with the file is told by its reader
+        for line in read_lines(samples):
             costs = costs or _COSTS_TOLD in line
-            if b'"parts":{' in line:
-                with suppress(ValueError, AttributeError):
+            if '"parts":{' in line:
+                with suppress(ValueError, AttributeError, LookupError, TypeError, RecursionError):
                     for parts in json.loads(line)["parts"].values():
                         names.update(map(whole, parts))
+    if len(names) > _MOST_PARTS:
+        raise UsageError(f"{samples}: its scores have parts of {len(names):,} names, of {_MOST_PARTS:,} at most")
     return (COSTS if costs else {}) | dict.fromkeys((f"{PART}{name}" for name in sorted(names)), float)
 
 

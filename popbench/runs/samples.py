@@ -13,7 +13,7 @@ from typing import Any
 from popbench.errors import UsageError, damage
 from popbench.files import opened_new, read_lines, replacing
 from popbench.planning.human import NAME as HUMAN
-from popbench.records import JSON, MAX_POPULARITY, Prompt, Sample
+from popbench.records import JSON, MAX_POPULARITY, Prompt, Sample, checked_parts
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
@@ -66,12 +66,11 @@ def _check_types(values: Mapping[str, JSON]) -> None:
     for number in chain(alone, *(of.values() for of in measured)):
         if number is not None and (type(number) not in _NUMBER or not 0 <= number <= MAX_POPULARITY):
             raise ValueError(f"{number!r:.50} is no number that a sample can have")
-    parts = values.get("parts") or {}
-    for number in chain(
-        (values.get("popularity"),), values["scores"].values(), *(of.values() for of in parts.values())
-    ):
+    for number in (values.get("popularity"), *values["scores"].values()):
         if number is not None and (type(number) not in _NUMBER or not abs(number) <= MAX_POPULARITY):
             raise ValueError(f"{number!r:.50} is no number that a sample can have")
+    for parts in (values.get("parts") or {}).values():
+        checked_parts(parts)
 
 
 _FIELDS = tuple(item.name for item in dataclasses.fields(Sample))

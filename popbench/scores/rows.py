@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popbench.errors import UsageError
+from popbench.records import MAX_PARTS
 
 Name = TypeVar("Name", bound=Hashable)
 
@@ -114,7 +115,7 @@ class Rows(Sequence[ScoreRow]):
         self._copied.append(_SAID[copied])
         if parts or self._parts:
             for name in parts or ():
-                if name not in self._parts:
+                if name not in self._parts and len(self._parts) < MAX_PARTS:  # names that hold ids would have no end
                     self._parts[name] = array("d", [np.nan]) * (len(self) - 1)
             for name, column in self._parts.items():
                 column.append((parts or {}).get(name, np.nan))

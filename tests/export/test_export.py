@@ -259,6 +259,8 @@ def about(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
         (bad(scores={"faulty": math.nan}), "nan is no number that a sample"),
         (bad(scores={"faulty": math.inf}), "inf is no number that a sample"),
         (bad(scores={"faulty": 1.7e308}), "1.7e+308 is no number that a sample"),
+        (bad(parts={"faulty": {"x": None}}), "line 6 is no sample (part 'x' is None, expected a finite number)"),
+        (bad(parts={"faulty": {"": 1}}), "line 6 is no sample (a part is called ''"),
         (bad(scores={"faulty": -1.0}), "popularity is -1, expected no negative number"),
         (bad(scores={"faulty": "high"}), "line 6 is no sample"),
         (bad(scores={"faulty": 10**400}), "line 6 is no sample"),

@@ -21,6 +21,7 @@ from popbench.report.page import board_page
 from popbench.report.tables import views
 from popbench.runs.run_json import read_finished
 from popbench.runs.samples import read_jsonl
+from popbench.scores.rows import Rows
 from popbench.scores.run_scores import from_samples
 from popbench.scores.scores import blocks
 
@@ -180,3 +181,13 @@ def test_a_run_without_parts_has_no_word_of_them(tmp_path: Path) -> None:
     assert not {"parts", "part_agreement"} & set(results(tmp_path / "run"))
     assert '"parts"' not in (tmp_path / "run/samples.jsonl").read_text(encoding="utf-8")
     assert "Parts of" not in (tmp_path / "run/leaderboard.md").read_text(encoding="utf-8")
+
+
+def test_names_of_parts_without_end_make_no_columns_without_end() -> None:
+    rows = Rows()
+    for number in range(300):
+        rows.add("a", ("t", str(number)), 0, "c", "ok", 1.0, None, None, {f"of item {number}": 1.0})
+    assert len(rows.part_names) == 100
+    joined = rows.where(rows.popularity > 0).joined(rows[:5])
+    assert len(joined.part("of item 3")) == 305
+    assert np.flatnonzero(joined.part("of item 3") == 1).tolist() == [3, 303]
