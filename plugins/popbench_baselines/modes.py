@@ -36,7 +36,7 @@ _PICK = (
 
 _OF_CLIPS, _WITHOUT_CLIP = (
     frozenset({"video", "title"}),
-    frozenset({"title", "prompt", "video_prompt", "category", "task"}),
+    frozenset({"title", "prompt", "video_prompt", "category", "task", "extra"}),
 )
 
 
@@ -176,6 +176,7 @@ def named(text: str, most: int) -> int | None:
 def _choice(prompt: popbench.Prompt, shown: Sequence[popbench.Draft]) -> str:
     listed = "\n\n".join(
         f"Draft {number}\nTitle: {draft.title}\nVideo prompt: {draft.video_prompt}"
+        + "".join(f"\n{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in _extra(draft).items())
         for number, draft in enumerate(shown, 1)
     )
     form = 'Answer with a JSON object that has one key, "best", with the number of the draft.'
@@ -217,11 +218,21 @@ class Picker:
 
     def _requests(self, prompt: popbench.Prompt, drafts: Sequence[popbench.Draft]) -> Iterator[popbench.ScoreRequest]:
         for number, draft in enumerate(drafts):
-            seen = {"prompt": prompt.text, "category": prompt.category, "task": prompt.task,
-                    "video_prompt": draft.video_prompt}  # fmt: skip
-            others: dict[str, Any] = {name: value for name, value in seen.items() if name in self._uses}
+            seen: dict[str, Any] = {
+                "prompt": prompt.text,
+                "video_prompt": draft.video_prompt,
+                "category": prompt.category,
+                "task": prompt.task,
+                "extra": {**_extra(prompt), **_extra(draft)},
+            }
+            others = {name: value for name, value in seen.items() if name in self._uses}
             title = draft.title if "title" in self._uses else ""
             yield popbench.ScoreRequest(str(number), title, Path(), **others)
+
+
+def _extra(of: popbench.Draft | popbench.Prompt) -> dict[str, popbench.JSON]:
+    """Return the further fields of a draft, or further columns of a prompt, where the task has some."""
+    return dict(getattr(of, "extra", None) or {})
 
 
 class Few(_Templated):
