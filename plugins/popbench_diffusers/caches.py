@@ -7,13 +7,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import pydantic
-
-if TYPE_CHECKING:
-    from popbench_diffusers.families import Family
-    from popbench_diffusers.options import DiffusersOptions
 
 Timesteps = tuple[float, float]
 """Timesteps between which something is reused; denoising goes from 1000 to 0."""
@@ -117,28 +113,6 @@ def note(given: str | Mapping[str, Any]) -> str:
     values = {"kind": given} if isinstance(given, str) else dict(given)
     kind, main = values["kind"], next(iter(KINDS[values["kind"]].model_fields))
     return f"Clips are rendered with a step cache, which changes them: {kind}, {main} {settings(given)[main]}."
-
-
-def problem(options: DiffusersOptions, pipeline: str | None, family: Family | None) -> str | None:
-    """Return why the cache of the options cannot be used; None if it can, or the pipeline is not known yet."""
-    if options.cache is None or pipeline is None:
-        return None
-    kind = settings(options.cache)["kind"]
-    possible = family.caches if family is not None else ()
-    if kind not in possible:
-        others = f"it has {', '.join(possible)}" if possible else "it has none that works: leave the option out"
-        return f"cache: {pipeline} does not have {kind} ({others})"
-    if kind == "first-block" and options.batch_size > 1:
-        return "cache: first-block decides for all clips of a batch together: use batch_size=1"
-    if kind != "first-block" and options.compile:
-        return f"cache: {kind} works inside of blocks, which compile=true makes one: use first-block, or leave one out"
-    guidance = options.guidance_scale
-    if kind == "faster" and guidance is not None and guidance <= 1:
-        return f"cache: faster needs guidance, and guidance_scale={guidance:g} is none: give more than 1"
-    true_scale = options.further_arguments.get("true_cfg_scale")
-    if kind == "pab" and isinstance(true_scale, int | float) and true_scale > 1:
-        return f"cache: pab would mix what true_cfg_scale={true_scale:g} compares: leave one out"
-    return None
 
 
 def enable(pipeline: Any, given: str | Mapping[str, Any]) -> None:

@@ -17,7 +17,6 @@ from popbench.errors import one_line
 from popbench.local import gpu_count, is_out_of_memory, quiet
 from popbench_diffusers import caches
 from popbench_diffusers.calls import import_diffusers
-from popbench_diffusers.families import FAMILIES
 from popbench_diffusers.memory import working
 
 if TYPE_CHECKING:
@@ -134,12 +133,12 @@ def _apply_options(pipeline: Any, options: DiffusersOptions) -> None:
 
 def _cache(pipeline: Any, options: DiffusersOptions, given: str | Mapping[str, Any]) -> None:
     """Turn on a step cache; before parts are offloaded, because hooks of offloading are taken off after each clip."""
-    name = type(pipeline).__name__
-    wrong = caches.problem(options, name, FAMILIES.get(name))  # the class may not have been known before
+    wrong = options.cache_problem(type(pipeline).__name__)  # the class may not have been known before
     if wrong is not None:
         raise popbench.ComponentError(wrong)
     if options.compile:
-        _compile(pipeline, inside=True)
+        for denoiser in _denoisers(pipeline):
+            compile_forwards(denoiser)
     try:
         caches.enable(pipeline, given)
     except ValueError as error:
@@ -176,30 +175,34 @@ def place(pipeline: Any, device: torch.device, options: DiffusersOptions) -> Non
             if free < working(options):
                 park_text_encoders(pipeline, device)
     if options.compile and options.cache is None:
-        _compile(pipeline)
+        for denoiser in _denoisers(pipeline):
+            compile_blocks(denoiser)
 
 
-def _compile(pipeline: Any, *, inside: bool = False) -> None:
-    for name in ("transformer", "transformer_2"):
-        component = getattr(pipeline, name, None)
-        if component is not None:
-            compile_blocks(component, inside=inside)
+def _denoisers(pipeline: Any) -> list[Any]:
+    found = (getattr(pipeline, name, None) for name in ("transformer", "transformer_2"))
+    return [denoiser for denoiser in found if denoiser is not None]
 
 
-def compile_blocks(denoiser: Any, *, inside: bool = False) -> None:
-    """Compile the repeated blocks, each kind once. If a class does not name them, blocks in module lists are taken.
-
-    `inside` compiles what a block computes but not how it is called, which a step cache then decides at each step.
-    """
-    if denoiser._repeated_blocks and not inside:
+def compile_blocks(denoiser: Any) -> None:
+    """Compile the repeated blocks, each kind once. If a class does not name them, blocks in module lists are taken."""
+    if denoiser._repeated_blocks:
         denoiser.compile_repeated_blocks(fullgraph=True)
         return
+    for block in _blocks(denoiser):
+        block.compile(fullgraph=True)
+
+
+def compile_forwards(denoiser: Any) -> None:
+    """Compile what each block computes, but not whether it is called, which a step cache then decides at each step."""
+    for block in _blocks(denoiser):
+        block.forward = torch.compile(block.forward, fullgraph=True)
+
+
+def _blocks(denoiser: Any) -> Iterator[Any]:
     for child in denoiser.children():
-        for block in child if isinstance(child, torch.nn.ModuleList) else ():
-            if inside:
-                block.forward = torch.compile(block.forward, fullgraph=True)
-            else:
-                block.compile(fullgraph=True)
+        if isinstance(child, torch.nn.ModuleList):
+            yield from child
 
 
 def offload(pipeline: Any, device: torch.device, way: str) -> None:

@@ -155,10 +155,32 @@ class DiffusersOptions(popbench.Options):
     @pydantic.model_validator(mode="after")
     def _refuse_cache(self) -> DiffusersOptions:
         """Refuse a step cache that does not work with the pipeline or with other options."""
-        wrong = caches.problem(self, pipeline_name(self.model, self.revision), self._family)
+        wrong = self.cache_problem(pipeline_name(self.model, self.revision))
         if wrong is not None:
             raise ValueError(wrong)
         return self
+
+    def cache_problem(self, pipeline: str | None) -> str | None:
+        """Return why a class of pipelines cannot use the step cache; None if it can, or the class is not known yet."""
+        if self.cache is None or pipeline is None:
+            return None
+        kind = caches.settings(self.cache)["kind"]
+        possible = FAMILIES[pipeline].caches if pipeline in FAMILIES else ()
+        if kind not in possible:
+            others = f"it has {', '.join(possible)}" if possible else "it has none that works: leave the option out"
+            return f"cache: {pipeline} does not have {kind} ({others})"
+        if kind == "first-block" and self.batch_size > 1:
+            return "cache: first-block decides for all clips of a batch together: use batch_size=1"
+        if kind != "first-block" and self.compile:
+            return (
+                f"cache: {kind} works inside of blocks, which compile=true makes one: use first-block, or leave one out"
+            )
+        if kind == "faster" and self.guidance_scale is not None and self.guidance_scale <= 1:
+            return f"cache: faster needs guidance, and guidance_scale={self.guidance_scale:g} is none: give more than 1"
+        true_scale = self.further_arguments.get("true_cfg_scale")
+        if kind == "pab" and isinstance(true_scale, int | float) and true_scale > 1:
+            return f"cache: pab would mix what true_cfg_scale={true_scale:g} compares: leave one out"
+        return None
 
     @property
     def clip_fps(self) -> float | None:
