@@ -15,35 +15,16 @@ Sums over calls and results are kept beside them: see `popbench.ledger.sums`.
 from __future__ import annotations
 
 import json
-import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any, Literal
 
-from popbench.errors import RunError, UsageError, one_line
-from popbench.ledger.guard import check_payload, check_value, guard, read_value
-from popbench.ledger.merge import merge_rows
-from popbench.ledger.opening import (
-    DAMAGED,
-    SCHEMA_VERSION,
-    Tell,
-    advice,
-    check_pages,
-    connect,
-    has_table,
-    migrate,
-    patiently,
-    prepare,
-    unfinished,
-    uri,
-    whole,
-)
-from popbench.ledger.schema import TRIGGERS, with_null_column
+from popbench.ledger.database import Database
+from popbench.ledger.guard import check_payload, check_value
+from popbench.ledger.opening import has_table, whole
+from popbench.ledger.schema import with_null_column
 from popbench.ledger.sums import (
     ADD_FAILED,
     ADD_REPLACED,
@@ -104,96 +85,8 @@ class Done:
     value: Mapping[str, JSON]
 
 
-class Ledger:
+class Ledger(Database):
     """The ledger of a run directory. One process writes it; other threads of that process may read."""
-
-    def __init__(self, path: Path, *, read_only: bool = False, at_rest: bool = False, tell: Tell | None = None) -> None:
-        """Open a ledger, or make it; raises UsageError if that fails.
-
-        `at_rest` says that no process writes it: it is then read without files beside it, also on a read-only disk.
-        With `tell`, another process that holds the file is waited for, now and at every commit.
-        """
-        self._lock = threading.Lock()
-        self._path, self._tell = path, tell
-        mode = "rw" if not read_only else "ro&immutable=1" if at_rest else "ro"
-        try:
-            self._db, version = patiently(lambda: self._open(mode), path, tell)
-        except (sqlite3.Error, OSError) as error:
-            why = one_line(error if isinstance(error, OSError) else str(error))
-            raise UsageError(f"{path}: the ledger cannot be opened ({why}): {advice(error)}") from error
-        if version is None:
-            raise UsageError(f"{path}: the ledger cannot be opened (it says no version): {DAMAGED}")
-        if version[0] != SCHEMA_VERSION:
-            raise UsageError(
-                f"{path}: written by another popbench (ledger {version[0]}, this one reads {SCHEMA_VERSION})"
-            )
-
-    def _open(self, mode: str) -> tuple[sqlite3.Connection, tuple[Any, ...] | None]:
-        """Open the file and read its version; with mode `rw`, it is made or brought up to date first."""
-        if mode == "rw":
-            prepare(self._path)
-        db = connect(self._path, mode)
-        try:
-            guard(db, TRIGGERS)
-            check_pages(db, self._path)
-            if mode == "rw":
-                db.execute("PRAGMA journal_mode=WAL")
-                db.execute("PRAGMA synchronous=NORMAL")
-                db.execute("PRAGMA recursive_triggers=ON")  # else REPLACE would not subtract the old row
-                migrate(db)
-            return db, db.execute("SELECT value FROM about WHERE name = 'schema'").fetchone()
-        except BaseException:
-            db.close()
-            raise
-
-    @classmethod
-    def peek(cls, path: Path, *, at_rest: bool = False, tell: Tell | None = None) -> Ledger | None:
-        """Open a ledger for reading; None if there is none, or none that a run has claimed yet."""
-        try:
-            if not path.stat().st_size or unfinished(path):
-                return None
-            log = path.with_name(f"{path.name}-wal")  # the last commits of a killed process may be in this file only
-            at_rest = at_rest and not (log.exists() and log.stat().st_size)
-        except OSError:
-            return None
-        try:
-            ledger = cls(path, read_only=True, at_rest=at_rest, tell=tell)
-        except UsageError as error:
-            if "no such table" in str(error) or "says no version" in str(error):  # killed while it was being made
-                return None
-            raise
-        if ledger.about("identity") is None:
-            ledger.close()
-            return None
-        return ledger
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """Lock the connection for reading. Raises RunError if the file is damaged."""
-        with self._lock:
-            try:
-                yield self._db
-            except sqlite3.Error as error:
-                raise self.damaged(error) from error
-
-    def value(self, text: object, check: Callable[..., None] | None = None, *of: str) -> dict[str, JSON]:
-        """Read the JSON object of a row; raises RunError for anything else.
-
-        `check` is `popbench.ledger.guard.check_value` or `check_payload`, called with `of`, the row's stage and status.
-        It is left out if no field of the object is read.
-        """
-        try:
-            value = read_value(text)
-            if check is not None:
-                check(*of, value)
-            return value
-        except sqlite3.Error as error:
-            raise self.damaged(error) from error
-
-    def damaged(self, why: object) -> RunError:
-        """Return the error for a ledger that cannot be read."""
-        hint = advice(why) if isinstance(why, sqlite3.Error) else DAMAGED
-        return RunError(f"{self._path}: the ledger cannot be read ({one_line(str(why))}): {hint}")
 
     def get(self, key: str, of: StageName) -> Call | None:
         """Return a finished call of a stage, None if there is none with this key; raises RunError for a damaged row."""
@@ -255,9 +148,6 @@ class Ledger:
             query = "SELECT part, count(*) FROM jobs WHERE job IS NOT NULL GROUP BY part"
             return dict(db.execute(query).fetchall() if known else ())
 
-    def _change(self, query: str, values: tuple[Any, ...]) -> None:
-        self._db.execute(query, values)
-
     def pay(self, key: str, part: str, usage: Mapping[str, float]) -> None:
         """Add what a failed call took to what the component with the digest `part` took before.
 
@@ -270,15 +160,6 @@ class Ledger:
                 self._db.executemany(ADD_FAILED, rows)
 
         self._write(write)
-
-    def _write(self, work: Callable[[], None]) -> None:
-        """Do a transaction, waiting for other processes that hold the file; raises RunError if that fails."""
-        with self._lock:
-            try:
-                patiently(work, self._path, self._tell)
-            except sqlite3.Error as error:
-                message = f"{self._path}: the ledger cannot be written ({one_line(str(error))}): {advice(error)}"
-                raise RunError(message) from error
 
     def done(self, stage_key: StageKey) -> dict[tuple[str, int], Done]:
         """Return the results under a stage key, by (prompt id, repeat)."""
@@ -440,41 +321,6 @@ class Ledger:
             for key, payload in rows:
                 yield Call(key, "render", "ok", self.value(payload))
             last = rows[-1][0]
-
-    def merge(self, path: Path) -> None:
-        """Copy all rows of another ledger into this one, all or nothing; they replace rows with the same key.
-
-        A clip whose draft is replaced no longer counts as done. Raises RunError if the other ledger cannot be read or
-        this one cannot be written.
-        """
-        with self._lock:
-            try:
-                self._db.execute("ATTACH ? AS other", (uri(path, "ro"),))
-                try:
-                    guard(self._db, TRIGGERS, "other")
-                    with whole(self._db):
-                        merge_rows(self._db)
-                finally:
-                    self._db.execute("DETACH other")
-            except sqlite3.Error as error:
-                raise RunError(f"{path}: cannot be taken over into {self._path} ({one_line(str(error))})") from error
-
-    def copy(self, path: Path) -> None:
-        """Write a copy to a new file, also while another process writes this one; raises RunError if that fails."""
-        with self._reading() as db, closing(sqlite3.connect(path)) as copy:
-            db.backup(copy)
-
-    def about(self, name: str, value: str | None = None) -> str | None:
-        """Return the ledger's property `name`, None if it is not set; `value` is stored first if it is not set."""
-        if value is not None:
-            self._write(lambda: self._change("INSERT OR IGNORE INTO about VALUES (?, ?)", (name, value)))
-        with self._reading() as db:
-            row = db.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
-        return None if row is None else str(row[0])
-
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()
 
 
 def _columns(stage_key: StageKey) -> tuple[str, str, str, str]:

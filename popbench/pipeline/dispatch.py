@@ -12,11 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path
 from typing import TypeVar
 
 from popbench.errors import ComponentError, RunError, UsageError, one_line
-from popbench.files import copy_whole, sha256
 from popbench.interfaces import Engine
 from popbench.keys import clip_name
 from popbench.ledger.ledger import Call, Done, Ledger
@@ -25,12 +23,13 @@ from popbench.pipeline.items import ResultErrors, SampleKey, WorkItem
 from popbench.pipeline.jobs import Jobs
 from popbench.pipeline.ledger_view import LedgerView
 from popbench.pipeline.other_runs import OtherRuns
+from popbench.pipeline.payloads import payload_of
 from popbench.pipeline.queues import SharedState, WorkQueue
 from popbench.pipeline.stages import ClipChangedError, Outcome
 from popbench.planning.systems import Part
 from popbench.progress import Progress
 from popbench.prompting.conversations import ModeError
-from popbench.records import JSON, Answer, Clip, Completion, Failure, Request, Score, Submitted, Workers
+from popbench.records import Answer, Failure, Request, Submitted, Workers
 from popbench.text import counted
 
 T = TypeVar("T")
@@ -289,7 +288,7 @@ class Dispatcher:
                     self._fail(batch, items, error)
                 self._spend(queue, answer, workers)
             return
-        payload = {**self._payload(answer), "gpus": workers.gpus}
+        payload = {**payload_of(answer, self._view.videos), "gpus": workers.gpus}
         call = Call(answer.id, queue.stage.name, "invalid" if isinstance(answer, Failure) else "ok", payload)
         with self._lock:
             self._commit(batch, call, batch.waiting.pop(answer.id), new=True)
@@ -356,47 +355,6 @@ class Dispatcher:
         for follower in queue.followers:
             if follower.lose(item.stage_key):
                 self._progress.resize(follower.total, follower.name)
-
-    def _payload(self, answer: Answer) -> dict[str, JSON]:
-        payload: dict[str, JSON] = {
-            "seconds": answer.seconds,
-            "peak_memory_mb": answer.peak_memory_mb,
-            "notes": list(answer.notes),
-        }
-        if answer.usage is not None:
-            payload["usage"] = dict(answer.usage)
-        match answer:
-            case Failure():
-                payload["error"] = answer.error
-                if answer.reason:
-                    payload["reason"] = answer.reason
-            case Completion():
-                payload |= {"text": answer.text, "reasoning": answer.reasoning}
-                payload.setdefault("usage", None)
-                if answer.remarks:
-                    payload["remarks"] = list(answer.remarks)
-                if answer.cut:
-                    payload["cut"] = True
-            case Clip():
-                payload |= self._keep(answer)
-            case Score():
-                payload |= {"popularity": answer.value, "extra": dict(answer.extra)}
-                if answer.parts:
-                    payload["parts"] = dict(answer.parts)
-        return payload
-
-    def _keep(self, clip: Clip) -> dict[str, JSON]:
-        """Copy a finished clip into the folder of clips, whole or not at all; return its hash and size."""
-        assert clip.path is not None
-        source = Path(clip.path)
-        target = self._view.videos / clip_name(clip.id)
-        try:
-            # They are the same where the engine's workspace is the folder of clips.
-            digest = sha256(target) if source == target else copy_whole(source, target)
-            size = target.stat().st_size
-        except OSError as error:
-            raise RunError(f"clip {target} cannot be kept: {one_line(error)}") from error
-        return {"sha256": digest, "bytes": size}
 
 
 @contextmanager
