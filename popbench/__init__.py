@@ -16,8 +16,20 @@ if TYPE_CHECKING:
     from popbench.evaluation.load import load
     from popbench.evaluation.merge import merge
     from popbench.hookspecs import hookimpl
-    from popbench.interfaces import LLM, Component, Corpus, CorpusOptions, Embedder, Engine, Predictor, VideoGenerator
-    from popbench.modes import Ask, Mode, Turn, Writing
+    from popbench.interfaces import (
+        LLM,
+        Ask,
+        Component,
+        Corpus,
+        CorpusOptions,
+        Embedder,
+        Engine,
+        Mode,
+        Predictor,
+        Turn,
+        VideoGenerator,
+        Writing,
+    )
     from popbench.options import Options, runtime
     from popbench.progress import Progress
     from popbench.records import (
@@ -54,10 +66,10 @@ _HOME = {
     "popbench.evaluation.load": ("load",),
     "popbench.hookspecs": ("hookimpl",),
     "popbench.interfaces": (
-        "LLM", "Component", "Corpus", "CorpusOptions", "Embedder", "Engine", "Predictor", "VideoGenerator",
+        "LLM", "Ask", "Component", "Corpus", "CorpusOptions", "Embedder", "Engine", "Mode", "Predictor", "Turn",
+        "VideoGenerator", "Writing",
     ),
     "popbench.evaluation.merge": ("merge",),
-    "popbench.modes": ("Ask", "Mode", "Turn", "Writing"),
     "popbench.options": ("Options", "runtime"),
     "popbench.progress": ("Progress",),
     "popbench.records": (

@@ -19,7 +19,9 @@ from popbench.audit.novelty import novelty_of, warnings_of
 from popbench.audit.scorer import Scored, Scorer
 from popbench.errors import RunError, UsageError, damage, one_line
 from popbench.files import read_json
-from popbench.interfaces import Engine, is_real
+from popbench.interfaces import Engine
+from popbench.interfaces.models import is_real
+from popbench.interfaces.uses import DEFAULT_USES, used_values
 from popbench.leaderboard import audit_text
 from popbench.leaderboard.audit_file import FILE, OUTDATED, content, keep_audit, prompts_of, select, with_earlier
 from popbench.leaderboard.audit_text import document
@@ -35,7 +37,6 @@ from popbench.runs.run_json import RunJson, read_finished, read_run_json
 from popbench.runs.samples import prompt_of, read_jsonl
 from popbench.stats.variance import pair_across
 from popbench.text import counted
-from popbench.uses import DEFAULT_USES, used_values
 from popbench.video import sha256
 
 SHUFFLES = 4

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from popbench.errors import ComponentError, RunError, one_line
-from popbench.interfaces import LLM, Component, Predictor, VideoGenerator, is_real
+from popbench.interfaces import LLM, Component, Predictor, VideoGenerator
+from popbench.interfaces.models import is_real
 from popbench.keys import clip_name
 from popbench.prompting.drafts import split_reasoning
 from popbench.records import (

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from popbench.interfaces.uses import DEFAULT_USES
 from popbench.keys import clip_name
 from popbench.ledger.guard import check_payload, check_value
 from popbench.ledger.ledger import Call, Ledger, StageKey, StageName
 from popbench.planning.systems import Part, SampleSet
 from popbench.records import JSON, Prompt
-from popbench.uses import DEFAULT_USES
 
 _ALL = slice(None)
 

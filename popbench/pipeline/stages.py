@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from popbench.errors import one_line
 from popbench.files import sha256
+from popbench.interfaces.uses import score_request
 from popbench.keys import clip_key, clip_name, derive_seed, digest, draft_key, used_key
 from popbench.ledger.ledger import Call, StageName
 from popbench.pipeline.items import WorkItem
@@ -22,7 +23,6 @@ from popbench.prompting.drafts import read_answer
 from popbench.prompting.originality import closest, describe
 from popbench.records import JSON, Chat, Completion, Draft, Request, VideoRequest
 from popbench.text import counted
-from popbench.uses import score_request
 
 ATTEMPTS = 3
 """How many answers a call gets to have a usable draft: a re-ask has another seed.

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from popbench.errors import RunError, UsageError, one_line
-from popbench.interfaces import check_scale
+from popbench.interfaces import Ask
+from popbench.interfaces.models import check_scale
+from popbench.interfaces.uses import DEFAULT_USES, read_uses, used_values
 from popbench.keys import digest, score_key, used_key
 from popbench.ledger.ledger import STAGES, StageKey, StageName
-from popbench.modes import Ask
 from popbench.prompting.conversations import Conversation
 from popbench.prompting.drafts import DRAFTS_VERSION, draft_schema
 from popbench.prompting.mode_specs import SelectedMode
@@ -22,7 +23,6 @@ from popbench.records import JSON, Draft, Message, Prompt, Reference
 from popbench.registry import Resolved
 from popbench.tasks.task import Task
 from popbench.text import counted
-from popbench.uses import DEFAULT_USES, read_uses, used_values
 from popbench.video import ENCODER
 
 HARNESS: Mapping[str, int] = {"drafts": DRAFTS_VERSION, "originality": ORIGINALITY_VERSION}
@@ -88,7 +88,7 @@ class Part:
         return _usd(self.resolved, f"estimate of {calls}", lambda: self.resolved.component.estimate(requests))
 
     def used(self, prompt: Prompt, draft: Mapping[str, JSON], video: str) -> dict[str, JSON]:
-        """Return what a predictor sees of a sample, by name (see `popbench.uses.used_values`)."""
+        """Return what a predictor sees of a sample, by name (see `popbench.interfaces.uses.used_values`)."""
         return used_values(self.uses, prompt, draft, video)
 
     def score_key(self, prompt: Prompt, draft: Mapping[str, JSON], video: str) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from popbench.errors import UsageError, one_line
-from popbench.modes import Ask, Mode, Turn, Writing
+from popbench.interfaces import Ask, Mode, Turn, Writing
 from popbench.prompting.drafts import breaches_of
 from popbench.prompting.fields import read_fields
 from popbench.prompting.usable import fault_of

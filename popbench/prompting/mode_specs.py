@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from popbench.errors import UsageError, unknown
-from popbench.modes import Mode
+from popbench.interfaces import Mode
 from popbench.options import Options
 from popbench.prompting.conversations import TemplateMode
 from popbench.prompting.templates import Template

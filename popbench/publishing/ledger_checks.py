@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from popbench.errors import UsageError
+from popbench.interfaces.uses import used_values
 from popbench.keys import used_key
 from popbench.ledger.ledger import Ledger, StageKey, StageName
 from popbench.pipeline.ledger_view import StageResult
@@ -26,7 +27,6 @@ from popbench.runs.samples import make_sample, prompt_of
 from popbench.specs import parse_spec
 from popbench.tasks.task import task_hash
 from popbench.text import counted
-from popbench.uses import used_values
 
 At = tuple[str, int]
 """Prompt id and repeat of a sample."""

@@ -14,10 +14,10 @@ from popbench.interfaces import (
     Corpus,
     Embedder,
     Engine,
+    Mode,
     Predictor,
     VideoGenerator,
 )
-from popbench.modes import Mode
 from popbench.records import JSON
 from popbench.specs import safe_label
 from popbench.text import first_line

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from popbench.interfaces import is_real
+from popbench.interfaces.models import is_real
 from popbench.keys import clip_name
 from popbench.ledger.ledger import StageKey
 from popbench.pipeline.items import ResultErrors

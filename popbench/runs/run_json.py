@@ -17,9 +17,9 @@ from typing_extensions import TypedDict  # pydantic reads no other TypedDict bef
 
 from popbench.errors import UsageError, damage
 from popbench.files import read_json
-from popbench.interfaces import is_real
+from popbench.interfaces.models import is_real
+from popbench.interfaces.uses import DEFAULT_USES, read_uses
 from popbench.records import Scale
-from popbench.uses import DEFAULT_USES, read_uses
 from popbench.versions import package_versions
 
 if TYPE_CHECKING:  # boards read run.json, and would import for nothing what runs are made with

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from popbench.interfaces import Ask, Mode, Turn
 from popbench.keys import digest
-from popbench.modes import Ask, Mode, Turn
 from popbench.prompting.conversations import MAX_TURNS, Conversation, ModeError
 from popbench.prompting.drafts import DRAFT_SCHEMA
 from popbench.records import JSON, Completion, Draft, Message, Prompt, Reference

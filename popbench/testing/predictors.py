@@ -11,13 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
-from popbench.interfaces import Predictor, is_real
+from popbench.interfaces import Predictor
+from popbench.interfaces.models import is_real
+from popbench.interfaces.uses import DEFAULT_USES, read_uses
 from popbench.records import JSON, Scale, Score, ScoreRequest, checked_parts
 from popbench.testing.components import check_component, find_subject, require
 from popbench.testing.requests import bad_score_requests, sample_score_requests
 from popbench.testing.rules import Book, Report
 from popbench.testing.streams import Asker, Failed, Outcomes, Traits, check_stream
-from popbench.uses import DEFAULT_USES, read_uses
 
 TOLERANCE = 1e-6
 """The largest relative difference between two scores of one item."""

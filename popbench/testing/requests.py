@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from popbench.interfaces.uses import DEFAULT_USES, score_request
 from popbench.prompting.drafts import DRAFT_SCHEMA
 from popbench.records import Chat, Message, Reference, ScoreRequest, VideoRequest
-from popbench.uses import DEFAULT_USES, score_request
 from popbench.video import write_mp4
 
 if TYPE_CHECKING:

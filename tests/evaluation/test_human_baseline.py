@@ -16,8 +16,8 @@ import popbench_runs
 import using_components
 from command_line import Run, in_process
 from popbench.errors import UsageError
+from popbench.interfaces.uses import POSSIBLE
 from popbench.publishing.build import build_board
-from popbench.uses import POSSIBLE
 from popbench.video import sha256
 from popbench_baselines.hashing import Hashing
 

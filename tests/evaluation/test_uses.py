@@ -11,7 +11,7 @@ import popbench
 import popbench_runs
 import using_components
 from popbench.errors import UsageError
-from popbench.uses import POSSIBLE
+from popbench.interfaces.uses import POSSIBLE
 from using_components import SEEN, seer
 
 

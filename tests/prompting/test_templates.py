@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from popbench.modes import Ask, Turn
+from popbench.interfaces import Ask, Turn
 from popbench.planning.config import EvalConfig
 from popbench.planning.resolve import make_plan
 from popbench.prompting.conversations import Conversation, TemplateMode

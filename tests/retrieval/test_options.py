@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from made_retrieval import RandomEmbedder, RowsCorpus, distinct_rows, made_rows, references_by_steps, retrieved, text
-from popbench.modes import Ask
+from popbench.interfaces import Ask
 from popbench.prompting.chats import show
 from popbench.prompting.conversations import Conversation, TemplateMode
 from popbench.prompting.drafts import DRAFT_SCHEMA

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from popbench.interfaces import Component
+from popbench.interfaces.component import Component
 from popbench.records import JSON, Draft, Message, Prompt, Reference
 
 
