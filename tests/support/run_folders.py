@@ -17,7 +17,7 @@ from popbench.runs.samples import write_jsonl
 from popbench.scores.run_scores import from_samples
 from popbench.video import write_mp4
 
-TITLES = ["Leaderboard", "Who beats whom", "Popularity", "Does prompt enhancement help?", "Drafts"]
+TITLES = ["Leaderboard", "All predictors", "Who beats whom", "Popularity", "Does prompt enhancement help?", "Drafts"]
 SYSTEMS = ("gpt|basic|ltx", "gpt|pe|ltx", "gpt|pe[k=50]|ltx", "qwen|basic|ltx", "qwen|pe|ltx", "qwen|pe[k=50]|ltx")
 _TEXT = "A slow push through a market at dusk, lanterns swaying, a child laughing at a paper dragon. "
 _K = {"pe": 10, "pe[k=50]": 50}
