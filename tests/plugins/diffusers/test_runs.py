@@ -29,6 +29,7 @@ pytestmark = pytest.mark.filterwarnings(MOCHI_WARNS)
 
 FPS = {
     "ltx": 15, "cogvideox-5b": 8, "hunyuan": 15, "wan-2.1-1.3b": 16, "hunyuan-1.5": 24, "ltx-2": 24, "mochi": 30,
+    "wan-2.2-5b": 24, "wan-2.2-a14b": 16, "skyreels-v2": 24,
     "diffusers-ltx": 25, "diffusers-latte": 8, "diffusers-modelscope": 8,
 }  # fmt: skip
 CHANGES: dict[str, dict[str, Any]] = {
