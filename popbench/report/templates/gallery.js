@@ -84,12 +84,15 @@
   const video = (path, system) => {
     const element = make("video", { controls: true, loop: true, muted: true, playsInline: true, preload: "metadata" });
     element.addEventListener("error", () => element.replaceWith(screen(`Clip not found: ${decodeURI(path)}`)));
-    const shape = () => shapes[system] && element.style.setProperty("--shape", shapes[system]);
+    const fit = () => {
+      const shape = shapes[system] || 16 / 9;
+      Object.assign(element.style, { aspectRatio: shape, width: `min(100%, min(36rem, 80vh) * ${shape})`, marginInline: "auto" });
+    };
     element.addEventListener("loadedmetadata", () => {
       if (element.videoWidth) shapes[system] = element.videoWidth / element.videoHeight;
-      shape();
+      fit();
     });
-    shape();
+    fit();
     element.src = samples.source(path);
     return element;
   };
