@@ -36,7 +36,7 @@ def test_a_run_writes_its_files_and_opens_as_data(tmp_path: Path) -> None:
         "run.json", "ledger.sqlite", "samples.jsonl", "results.json", "leaderboard.md", "videos",
     }  # fmt: skip
     assert len(run.to_pandas()) == len(run.to_dataset()) == run.n == 20
-    later = {"unusable", "remarks", "uncounted", "extra"}  # not in the file where they are empty
+    later = {"unusable", "remarks", "uncounted"}  # not in the file where they are empty
     assert set(run.to_dataset().column_names) == set(popbench_runs.samples(run.path)[0]) | {"seconds"} | later
     first = next(run.samples())
     assert first.video is not None

@@ -5,6 +5,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -38,10 +39,10 @@ class Reel(popbench.VideoGenerator):
     def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[Outcome]:
         patient = popbench.Retry(attempts=1000, seconds=3600)  # the queue may be full for an hour
         with tempfile.TemporaryDirectory() as folder:
-            self._folder = Path(folder)
-            yield from popbench.concurrently(requests, self._render, limit=self.options.concurrency, retry=patient)
+            render = partial(self._render, Path(folder))
+            yield from popbench.concurrently(requests, render, limit=self.options.concurrency, retry=patient)
 
-    def _render(self, request: popbench.VideoRequest) -> Iterator[Outcome]:
+    def _render(self, folder: Path, request: popbench.VideoRequest) -> Iterator[Outcome]:
         videos, job = f"{self.options.url}/videos", request.job
         key = {"Authorization": f"Bearer {os.environ['REEL_API_KEY']}", "Content-Type": "application/json"}
         if job is None:
@@ -51,11 +52,10 @@ class Reel(popbench.VideoGenerator):
             yield popbench.Submitted(request.id, job)
         while state := json.loads(_fetch(f"{videos}/{job}", key, passed=410) or b"null"):
             usage = {"video_seconds": state["billed_seconds"]}
-            if state["status"] in ("failed", "refused"):
-                refused = state["status"] == "refused"
+            if (refused := state["status"] == "refused") or state["status"] == "failed":
                 yield popbench.Failure(request.id, state["error"], refused, reason="refusal" * refused, usage=usage)
             if state["status"] == "succeeded" and (video := _fetch(state["url"], {}, passed=403)):
-                (path := self._folder / f"{request.id}.mp4").write_bytes(video)
+                (path := folder / f"{request.id}.mp4").write_bytes(video)
                 yield popbench.Clip(request.id, path=path, usage=usage)
             time.sleep(self.options.poll)  # also where the link had expired: the next look gives another
         yield popbench.Failure(request.id, f"job {job} is not there any more")

@@ -418,10 +418,11 @@ def test_the_doctor_lists_retirement_dates_of_what_is_configured(run: Run, monke
 
 def test_plugins_says_who_serves_a_preset(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     on(monkeypatch, "2026-11-30")
+    monkeypatch.setenv("COLUMNS", "220")
     found = {item["name"]: item for item in json.loads(run("plugins", "--json").out)["components"]}
-    assert found["deepseek-r1"]["summary"] == (
-        "DeepSeek-R1 of January 2025, served by OpenRouter, Fireworks, DeepInfra, Together or HuggingFace."
-    )
+    assert found["deepseek-r1"]["summary"] == "DeepSeek-R1 of January 2025; needs a key"
+    served = "DeepSeek-R1 of January 2025, served by OpenRouter, Fireworks, DeepInfra, Together or HuggingFace."
+    assert served in run("plugins", "deepseek-r1").out
     assert "not thinking" in found["deepseek-v4-pro"]["summary"]
     options = {option["name"]: option for option in found["deepseek-r1"]["options"]}
     assert (
