@@ -45,4 +45,4 @@ def used_values(uses: frozenset[str], prompt: Prompt, draft: Mapping[str, JSON],
 def score_request(id_: str, used: Mapping[str, JSON], clip: Path) -> ScoreRequest:
     """Return a request with the values of `used_values`, and the path of the clip if the video is used."""
     others = {name: value for name, value in used.items() if name not in DEFAULT_USES}
-    return ScoreRequest(id_, used.get("title", ""), clip if "video" in used else Path(), **others)
+    return ScoreRequest(id_, used.get("title", ""), clip if "video" in used else Path(), **others, key=id_)

@@ -99,10 +99,12 @@ class Ledger(Database):
             raise self.damaged(f"a call of {of} has the stage {stage!r:.20} and the status {status!r:.20}")
         return Call(key, of, status, self.value(payload, check_payload, of, status))
 
-    def commit(self, call: Call | None, done: Iterable[Done] = (), part: str | None = None) -> None:
+    def commit(
+        self, call: Call | None, done: Iterable[Done] = (), part: str | None = None, *, submitted: bool = True
+    ) -> None:
         """Store a finished call and the stages that it settles, all or nothing; `part` is the component's digest.
 
-        Raises RunError if the disk refuses.
+        `submitted` says that there may be a job of the call, which goes with it. Raises RunError if the disk refuses.
         """
         at = time.time()
         rows = [
@@ -117,7 +119,8 @@ class Ledger(Database):
                     if finished[1] == "render":  # its file was gone: what it took was paid for all the same
                         self._db.execute(ADD_REPLACED, finished[:1])
                     self._db.execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?)", finished)
-                    self._db.execute("DELETE FROM jobs WHERE key = ?", finished[:1])
+                    if submitted:
+                        self._db.execute("DELETE FROM jobs WHERE key = ?", finished[:1])
                 self._db.executemany("INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
         self._write(write)

@@ -340,7 +340,8 @@ class Dispatcher:
                 Done(*item.sample_key, outcome.key or call.key, outcome.status, outcome.value)
                 for item, outcome in settled
             ]
-            self._ledger.commit(call if new else None, done, queue.part.digest)
+            submitted = batch.jobs.knows(call.key)
+            self._ledger.commit(call if new else None, done, queue.part.digest, submitted=submitted)
         for item, outcome in settled:
             queue.settle(item.sample_key)
             if outcome.status != "ok":

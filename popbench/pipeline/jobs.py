@@ -29,11 +29,15 @@ class Jobs:
         """Return whether a request has a job that is not over."""
         return key in self._in_flight
 
+    def knows(self, key: str) -> bool:
+        """Return whether anything was ever submitted for a request that has no answer."""
+        return key in self._rows or key in self._in_flight
+
     def prepare(self, request: R) -> R:
-        """Add the job and the key to a request."""
+        """Add the job to a request, and another key where its first job is over."""
         row = self._rows.get(request.id)
         if row is None:
-            return replace(request, key=request.id)
+            return request
         return replace(request, job=row.job, key=request.id if row.tries == 1 else f"{request.id}-{row.tries}")
 
     def submit(self, submitted: Submitted) -> None:

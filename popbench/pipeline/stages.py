@@ -100,7 +100,7 @@ class WriteStage(Stage):
         seed = self._draw(item, "write", conversation.number * ATTEMPTS + item.attempt)
         chat = Chat("", turn.messages, seed, turn.schema, prompt.text, conversation.references, turn.reasons)
         key = draft_key(self.part.digest, chat)
-        return key, replace(chat, id=key)
+        return key, replace(chat, id=key, key=key)
 
     def _begin(self, item: WorkItem) -> Conversation:
         shown = self._references.show(_mode(item), item.prompt, self.part, self._draw(item, "mode"))
@@ -179,7 +179,7 @@ class RenderStage(Stage):
         """Make a request of the item's video prompt."""
         seed = derive_seed(self._seed, item.prompt.task, item.prompt.id, item.repeat, "render")
         key = clip_key(self.part.digest, item.inputs["video_prompt"], seed)
-        return key, VideoRequest(key, item.inputs["video_prompt"], seed)
+        return key, VideoRequest(key, item.inputs["video_prompt"], seed, key=key)
 
     def _inputs(self, item: WorkItem, call: Call) -> Mapping[str, JSON]:
         return next_inputs(item.inputs, call)
