@@ -56,9 +56,11 @@ class _Taking:
             theirs = run.drafts(key) if run.seed == self._plan.config.seed else {}
             for place in (place for place in places if place in theirs and place not in done):
                 found = theirs[place]
-                if self._ledger.get(found.key, "write") is not None:
-                    continue  # it was answered here, perhaps otherwise
-                if (call := run.get(found.key, "write", self._view.videos)) is not None:
+                own = self._ledger.get(found.key, "write")
+                if own is not None and not run.holds(own):
+                    continue  # it was answered here, and otherwise
+                call = run.get(found.key, "write", self._view.videos) if own is None else None
+                if own is not None or call is not None:  # samples with equal requests share a call
                     self._ledger.commit(call, [found])
                     done[place] = found
         return {
