@@ -314,9 +314,7 @@ def _used(sample: Sample, path: Path, names: Sequence[str]) -> dict[str, Any]:
 
 def _variant(asked: Mapping[str, Any]) -> Variant:
     others = {name: value for name, value in asked.items() if name not in DEFAULT_USES}
-    return Variant(
-        asked.get("title", ""), asked.get("video", Path()), None, json.dumps(others, sort_keys=True) if others else "{}"
-    )
+    return Variant(asked.get("title", ""), asked.get("video", Path()), None, json.dumps(others) if others else "{}")
 
 
 def _board(path: Path, run_json: RunJson) -> dict[str, Any] | None:

@@ -51,6 +51,7 @@ def show(run: Run, *, as_json: bool) -> None:
             "invalid": run.invalid,
             "errors": run.errors,
             "problems": list(run.problems),
+            **({"over_budget": run.over_budget} if run.over_budget else {}),
             "costs": list(run.costs),
             "gpu_seconds": gpu_seconds(run.path),
             **({"remarks": list(run.remarks)} if run.remarks else {}),

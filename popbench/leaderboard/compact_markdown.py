@@ -81,7 +81,7 @@ def _table(
     if not keys:
         return
     of_predictors = [rows.get(predictor, {}) for predictor in predictors]
-    body = [[escaped(" | ".join(key)), *(shown(of[key]) if key in of else "–" for of in of_predictors)] for key in keys]
+    body = [[escaped("|".join(key)), *(shown(of[key]) if key in of else "–" for of in of_predictors)] for key in keys]
     if decided:
         cells = (decided.get(predictor) for predictor in predictors)
         body.append(["*pairs decided*", *("–" if cell is None else f"{cell[0]} of {cell[1]}" for cell in cells)])

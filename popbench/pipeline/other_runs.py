@@ -61,6 +61,11 @@ class OtherRun:
         with self._reading():
             return self._ledger.done(key)
 
+    def holds(self, call: Call) -> bool:
+        """Return whether it has this very call. Raises RunError if the ledger is damaged."""
+        with self._reading():
+            return self._ledger.get(call.key, call.stage) == call
+
     def get(self, key: str, stage: StageName, videos: Path) -> Call | None:
         """Return a finished call, with its clip brought into the folder `videos`; None if there is none to be had.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from popbench.ledger.ledger import Done, Ledger
+from popbench.ledger.ledger import Call, Done, Ledger
 from popbench.pipeline.items import WorkItem
 from popbench.pipeline.ledger_view import LedgerView, next_inputs
 from popbench.pipeline.other_runs import OtherRuns
@@ -38,8 +38,9 @@ def take_over(plan: Plan, view: LedgerView, others: OtherRuns) -> None:
             for generator in plan.generators if "render" in plan.stages else ():
                 clips = drafts.extended(generator)
                 rendered = taking.results(RenderStage(generator, plan.config.seed), clips, titles)
-                for predictor in plan.predictors if "score" in plan.stages else ():
-                    taking.results(ScoreStage(predictor, view.videos), clips.extended(predictor), rendered)
+                taking.scores(clips, rendered)
+    for samples in plan.human_samples if "score" in plan.stages else ():
+        taking.scores(samples, taking.humans(samples))
 
 
 class _Taking:
@@ -56,14 +57,50 @@ class _Taking:
             theirs = run.drafts(key) if run.seed == self._plan.config.seed else {}
             for place in (place for place in places if place in theirs and place not in done):
                 found = theirs[place]
-                if self._ledger.get(found.key, "write") is not None:
-                    continue  # it was answered here, perhaps otherwise
-                if (call := run.get(found.key, "write", self._view.videos)) is not None:
+                own = self._ledger.get(found.key, "write")
+                if own is not None and not run.holds(own):
+                    continue  # it was answered here, and otherwise
+                call = run.get(found.key, "write", self._view.videos) if own is None else None
+                if own is not None or call is not None:  # samples with equal requests share a call
                     self._ledger.commit(call, [found])
                     done[place] = found
         return {
             place: next_inputs(done[place].value) for place in places if place in done and done[place].status == "ok"
         }
+
+    def humans(self, samples: SampleSet) -> _Inputs:
+        """Take the human-made videos that are lacking, which depend on no seed; return what a predictor goes on from.
+
+        A video is stored as a draft and a clip, and is no call of a component.
+        """
+        draft_key, clip_key = samples.stage_keys
+        drafts, after = self._ledger.done(draft_key), dict[tuple[str, int], Mapping[str, JSON]]()
+        theirs = [(run, run.drafts(draft_key)) for run in self._others.runs]
+        for _, prompt, repeat in samples.numbered():
+            place = prompt.id, repeat
+            match = drafts.get(place)
+            clip = None if match is None else self._kept(match.key)
+            for run, matches in theirs if match is None else ():
+                if match is None and (found := matches.get(place)) is not None:
+                    own = self._kept(found.key)  # prompts may share a video
+                    clip = own or run.get(found.key, "render", self._view.videos)
+                    if clip is not None:
+                        match = found
+                        done = Done(clip_key, prompt.id, repeat, clip.key, "ok", {})
+                        self._ledger.commit(None if own else clip, [match, done])
+            if match is not None and clip is not None:
+                after[place] = next_inputs(match.value, clip)
+        return after
+
+    def _kept(self, key: str) -> Call | None:
+        """Return the call of a clip whose file is there."""
+        call = self._ledger.get(key, "render")
+        return call if call is not None and self._view.has_clip(call) else None
+
+    def scores(self, samples: SampleSet, inputs: _Inputs) -> None:
+        """Take the scores that are lacking."""
+        for predictor in self._plan.predictors if "score" in self._plan.stages else ():
+            self.results(ScoreStage(predictor, self._view.videos), samples.extended(predictor), inputs)
 
     def results(self, stage: Stage, samples: SampleSet, inputs: _Inputs) -> _Inputs:
         """Take the clips or scores that are lacking; return what the next stage goes on from."""

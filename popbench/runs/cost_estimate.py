@@ -56,7 +56,7 @@ def estimate(plan: Plan, path: Path, work: Sequence[ComponentWork]) -> list[dict
 def _estimate(plan: Plan, view: LedgerView, llm: Part) -> dict[str, JSON] | None:
     if llm.cost({"input": 1, "output": 1}) is None and llm.estimate(1) is None:
         return None
-    drafts, measured = 0, True
+    drafts, requests, measured = 0, 0, True
     usage = Counter({"input": 0, "output": 0})
     left: list[tuple[TaskMode, int]] = []
     means: dict[str, _Mean] = {}
@@ -74,9 +74,10 @@ def _estimate(plan: Plan, view: LedgerView, llm: Part) -> dict[str, JSON] | None
             one = mean_usage.usage() if mean_usage.n else _guess(plan, task_mode)
             measured = measured and bool(mean_usage.n)
             drafts += undone
+            requests += undone * task_mode.mode.writer.turns
             usage.update({kind: round(undone * count) for kind, count in one.items()})
     row: dict[str, JSON] = {"llm": llm.label, "drafts": drafts}
-    own = llm.estimate(drafts)
+    own = llm.estimate(requests)
     if own is not None:
         return {**row, "usage": {}, "cost": own, "measured": False}
     return {**row, "usage": dict(usage), "cost": llm.cost(usage), "measured": measured}

@@ -337,6 +337,9 @@ class _RunState:
 
     def _cost(self, part: str) -> float | None:
         """Return what all calls of a component cost; None if it knows no prices, or cannot be loaded here."""
+        if not part and self.run_json.get("reused"):
+            self.notes.append("the spend is without calls that were taken from other runs")
+            return None
         if part not in self.specs:
             self.notes.append("the spend is without components that the last command did not name")
             return None

@@ -15,6 +15,7 @@ import using_components
 from command_line import Run, in_process
 from made_boards import edit_samples
 from made_tasks import task_file
+from popbench.audit.run import audit
 from popbench.export.tables import write_table
 from using_components import SEEN, seer
 
@@ -119,6 +120,16 @@ def test_human_made_videos_have_the_columns_alone(tmp_path: Path) -> None:
     assert [seen["extra"] for seen in SEEN if "extra" in seen and "mood" not in seen["extra"]] == list(
         map(of_rows, ROWS)
     )
+
+
+def test_an_audit_asks_with_the_fields_in_the_order_in_which_the_run_asked(tmp_path: Path) -> None:
+    """A judge that writes them into its question is asked the same question."""
+    run = evaluate(tmp_path / "run")
+    order = ["lang", "meta", "hashtags", "mood"]
+    assert [list(seen["extra"]) for seen in SEEN if "extra" in seen] == [order] * 3
+    SEEN.clear()
+    audit(run.path, shuffles=1)
+    assert {tuple(seen["extra"]) for seen in SEEN} == {tuple(order)}
 
 
 def test_they_are_in_exports_and_in_tables_and_not_in_those_of_other_tasks(tmp_path: Path) -> None:

@@ -291,3 +291,16 @@ def test_the_board_says_where_references_come_from_and_how_near_human_videos_are
         assert "- references: corpus table\\[data=mine\\], part test, 30 videos, found with hashing" in board
         assert "drafts were shown fewer than 20 references, 6 in the median" in board
         assert "videos for 5 prompts; the similarity of title and prompt is 0." in board
+
+
+def test_human_videos_and_their_scores_are_taken_from_another_run_before_any_work(
+    tmp_path: Path, corpus: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A predictor that is asked nothing needs no key, and the prompts are not looked up again."""
+    evaluate(tmp_path / "one", corpus, repeats=2)
+    monkeypatch.setattr(faults.FaultyPredictor, "check", lambda _: ["no key"], raising=False)
+    run = evaluate(tmp_path / "two", corpus, repeats=2, reuse=tmp_path / "one")
+    assert run.complete
+    assert humans(tmp_path / "two") == humans(tmp_path / "one")
+    with pytest.raises(UsageError, match="no key"):
+        evaluate(tmp_path / "three", corpus, repeats=2)

@@ -16,6 +16,7 @@ import pytest
 import faults
 import popbench
 from command_line import Run, in_process
+from popbench.runs.status import read_status
 from popbench_runs import FAST, committed, outcome, run_fast, samples
 
 EARLIER = Path(__file__).parents[1] / "data/earlier/runs"
@@ -152,6 +153,24 @@ def test_a_component_that_is_not_asked_is_not_checked(first: Path) -> None:
     assert run.complete
     with pytest.raises(popbench.UsageError, match="no key"):
         popbench.evaluate(**{**FAST, "llm": Locked}, out="three")
+
+
+def test_drafts_of_modes_that_share_a_call_are_all_taken_before_any_work(first: Path, log: Path) -> None:
+    """The draft that `best` picks is the answer to a call of `basic`: once that is taken, both drafts are there."""
+    modes = {**ALL, "llm": "shotlist", "mode": ["basic", "best,n=2"]}
+    run_fast(Path("one"), **modes)
+    log.write_text("", encoding="utf-8")
+    told = Told()
+    reuse("two", Path("one"), told=told, **modes)
+    assert log.read_text(encoding="utf-8") == ""
+    assert outcome(Path("two")) == outcome(Path("one"))
+    assert len(told.about(Path("one"))) == 1  # nothing more was found in the course of the run
+
+
+def test_the_status_of_a_run_says_that_taken_calls_are_not_in_its_spend(log: Path) -> None:
+    run_fast(Path("first"), **ALL | {"llm": "faulty"})  # which says what its answers took
+    reuse("second", Path("first"), llm="faulty")
+    assert read_status(Path("second")).notes == ("the spend is without calls that were taken from other runs",)
 
 
 def test_of_two_answers_to_one_call_the_first_runs_is_taken(first: Path) -> None:

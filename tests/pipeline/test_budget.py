@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,8 @@ def test_the_command_says_what_was_spent_and_what_is_left(
     assert done.err.splitlines()[-1].startswith("popbench: stopped by --max-cost: $")
     assert "of $4.00 are spent" in done.err
     assert "render studio: no further requests, since --max-cost is reached" in done.err
+    summary = json.loads(run(*command, "--max-cost", "4", "--json").out)
+    assert summary["over_budget"].startswith("stopped by --max-cost: $")
     assert run(*command, "--max-cost", "40").status == 0
     (tmp_path / "popbench.toml").write_text("max-cost = 4\n")
     assert run(*command).status == 0  # everything is there

@@ -207,6 +207,17 @@ def test_a_dry_run_shows_the_estimates_of_all_components(
     assert scores == {"predictor": "judge", "scores": 6, "cost": pytest.approx(0.6), "measured": True}
 
 
+def test_an_estimate_of_the_llm_itself_counts_the_calls_that_modes_take(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = in_process(monkeypatch, capsys, tmp_path)(
+        "eval", "--llm", "metered,estimates=true", "--mode", "basic", "--mode", "refine", "--task", "popcorn_concrete",
+        "--limit", "2", "--out", "run", "--dry-run", "--json",
+    )  # fmt: skip
+    row = json.loads(said.out)["costs"][0]
+    assert (row["drafts"], row["cost"]) == (4, pytest.approx(15 * TOKEN * (2 + 2 * 3)))
+
+
 def test_what_failed_calls_took_is_merged_once(tmp_path: Path) -> None:
     for shard in ("1/2", "2/2"):
         run_fast(tmp_path / "run", **{**PRICED, "gen": "studio,ends=error"}, limit=4, shard=shard)
