@@ -11,6 +11,7 @@ from popbench.leaderboard.compact import headlines
 from popbench.leaderboard.markup import code, escaped, table
 from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS, flipped
 from popbench.leaderboard.shown import (
+    are_enhancement,
     median_interval,
     p_value,
     percent,
@@ -208,7 +209,8 @@ def _contrasts(results: Mapping[str, Any], predictor: str, task: str) -> Iterato
     rows = [row for row in results["enhancement"] if (row["predictor"], row["task"]) == (predictor, task)]
     if not rows:
         return
-    yield "**Prompt enhancement against basic**, same LLM and generator."
+    what = "Prompt enhancement" if are_enhancement(rows) else "Other modes"
+    yield f"**{what} against basic**, same LLM and generator."
     yield ""
     yield from table(
         [

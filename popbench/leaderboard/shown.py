@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import floor, inf
 from typing import Any
 
@@ -96,3 +96,8 @@ def tau_interval(tau: Mapping[str, Any]) -> str:
 def tables(results: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the (predictor, task) of every table, in the order of the results: groups first."""
     return list(dict.fromkeys((row["predictor"], row["task"]) for row in results["systems"]))
+
+
+def are_enhancement(contrasts: Iterable[Mapping[str, Any]]) -> bool:
+    """Say whether all modes that are compared with basic are `pe`: other modes do other things than show references."""
+    return all(row["mode"].partition("[")[0] == "pe" for row in contrasts)

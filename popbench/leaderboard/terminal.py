@@ -14,7 +14,15 @@ from rich.text import Text
 from popbench.leaderboard.audit_text import verdict
 from popbench.leaderboard.compact import by_predictor, headlines, part_tables, predictors_of
 from popbench.leaderboard.markdown import agreements, decided, decides, knows_copies, remarks
-from popbench.leaderboard.shown import median_interval, p_value, percent, rank_set, ranked, rate_interval
+from popbench.leaderboard.shown import (
+    are_enhancement,
+    median_interval,
+    p_value,
+    percent,
+    rank_set,
+    ranked,
+    rate_interval,
+)
 from popbench.scores.answers import unusable_lines
 
 UNUSABLE = 10
@@ -140,7 +148,7 @@ def _contrasts(results: Mapping[str, Any], predictor: str, task: str, width: int
     if not rows:
         return None
     table = plain_table(
-        f"{task}: prompt enhancement against basic",
+        f"{task}: {'prompt enhancement' if are_enhancement(rows) else 'other modes'} against basic",
         [
             ("system", "l"),
             ("win rate, %", "r"),

@@ -18,7 +18,7 @@ from popbench.errors import UsageError, damage
 from popbench.leaderboard.audit_text import verdict
 from popbench.leaderboard.compact import FULL
 from popbench.leaderboard.markdown import DEMO, agreements, knows_copies, on_real_scales, remarks
-from popbench.leaderboard.shown import ranked
+from popbench.leaderboard.shown import are_enhancement, ranked
 from popbench.prompting.originality import COPY
 from popbench.records import JSON, Sample
 from popbench.report import chart_data, charts
@@ -192,6 +192,7 @@ def _page(results: Mapping[str, Any], title: str, footer: Sequence[str], run: _R
         "styles": Markup("\n".join(map(_text, _STYLES))),
         "early": early,
         "scripts": code,
+        "enhancement": are_enhancement(results["enhancement"]),
         "policy": _policy([early, *code]),
         "blobs": {name: Markup(_inert(value)) for name, value in blobs.items()},
     }

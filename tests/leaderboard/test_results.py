@@ -209,6 +209,17 @@ def test_a_lone_system_has_no_rank_and_no_strength(tmp_path: Path) -> None:
     assert (row["rank"], row["bradley_terry"], row["mean_win_rate"]) == (None, None, None)
 
 
+@pytest.mark.parametrize(
+    ("modes", "title"),
+    [(["pe"], "Prompt enhancement"), (["pe[k=5]", "pe"], "Prompt enhancement"), (["pe", "refine"], "Other modes")],
+)
+def test_a_table_over_basic_speaks_of_enhancement_where_all_modes_are_that(
+    tmp_path: Path, modes: list[str], title: str
+) -> None:
+    found = results_of(tmp_path, score_rows(("a|basic|g", *(f"a|{mode}|g" for mode in modes))))
+    assert f"**{title} against basic**, same LLM and generator." in markdown(found)
+
+
 def test_enhancement_is_above_half_where_the_other_mode_wins(tmp_path: Path) -> None:
     rows = score_rows(("a|basic|g", "a|pe|g"))
     for row in rows:
