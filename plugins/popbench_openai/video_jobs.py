@@ -72,7 +72,9 @@ class Fault(popbench.ComponentError):
 
 def is_full(error: Exception) -> bool:
     """Say whether a server has no room for another job at present."""
-    return isinstance(error, Fault) and error.status_code == 429 and error.kind is Kind.PASSING
+    if not isinstance(error, Fault) or error.kind is not Kind.PASSING:
+        return False
+    return error.status_code == 429 or (error.status_code == 503 and bool(error.headers))
 
 
 def is_passing(error: Exception) -> bool:
@@ -130,8 +132,8 @@ class VideoJobs:
         message = str(fault)
         if fault.kind is Kind.INVALID:
             return popbench.Failure(request.id, message, invalid=True, reason="refusal")
-        if fault.kind is Kind.PASSING and (fault.status_code or 0) >= 500:
-            self._broken[request.id] += 1
+        if fault.kind is Kind.PASSING and not is_full(fault) and not fault.unreachable:
+            self._broken[request.id] += 1  # the answer may have been lost: without its key, each makes another job
         if fault.kind is not Kind.ITEM and self._broken[request.id] <= self._options.max_retries:
             raise fault
         self._rejected[message] += 1
@@ -252,7 +254,7 @@ class VideoJobs:
         status, body = raised.status_code, read_body(raised.response.content, self._hide)
         if job and (status == 410 or (status == 404 and (content or await self._is_right(body)))):
             return None
-        raise self._refusal(status, body, raised, job)
+        raise self._refusal(status, body, raised, job, content=content)
 
     async def _is_right(self, body: JSON) -> bool:
         """Say whether 404 speaks of a job, as an address that is wrong does not: the jobs are not over then."""
@@ -276,13 +278,16 @@ class VideoJobs:
             return (await self._client.get(path, cast_to=cast_to, options=options)).content
         return (await self._client.post(path, cast_to=cast_to, body=body, options=options)).content
 
-    def _refusal(self, status: int, body: JSON, raised: openai.APIStatusError, job: str) -> Fault:
+    def _refusal(self, status: int, body: JSON, raised: openai.APIStatusError, job: str, *, content: bool) -> Fault:
+        """Return the fault of an error answer."""
         headers = raised.response.headers
         if 300 <= status < 400:
             moved = f"{status} moved to {headers.get('location', 'an unknown place')}"
             return self._fault(CallError(Kind.FATAL, moved, "set base_url= to where it is now"))
         error = of_status(status, body, retry_after(headers), self._variable, formatted=False)
-        if error.kind not in (Kind.PASSING, Kind.FATAL, Kind.INVALID) or (job and error.kind is Kind.INVALID):
+        if content and status == 403:  # the storage's, which has another key
+            error = CallError(Kind.ITEM, error.what, "the same command fetches the clip again")
+        elif error.kind not in (Kind.PASSING, Kind.FATAL, Kind.INVALID) or (job and error.kind is Kind.INVALID):
             words = told(body).words
             remedy = next((hint for pattern, hint in _REMEDIES if pattern.search(words)), "")
             if remedy == "try body=":

@@ -19,8 +19,8 @@ from popbench_openai.servers import key_in, key_kept, key_problem, refuse_option
 
 _RESERVED = {"model", "prompt", "seconds", "size", "seed"}
 _UNLABELLED = ("model", "base_url", "provider")
-_ANY = 10**9
-"""Attempts while a server is full or absent: `retry_seconds` ends them."""
+_ATTEMPTS = 1000
+"""Attempts while a server is full or absent: `retry_seconds` ends them before."""
 
 
 class VideoOptions(popbench.Options):
@@ -43,7 +43,7 @@ class VideoOptions(popbench.Options):
     timeout: float = popbench.runtime(600, gt=0, description="seconds for one request, from first to last byte")
     concurrency: int = popbench.runtime(16, ge=1, le=1000, description="jobs at a time")
     requests_per_minute: float | None = popbench.runtime(None, gt=0, description="jobs to create a minute, at most")
-    max_retries: int = popbench.runtime(8, ge=0, description="further attempts to create a job after an error 5xx")
+    max_retries: int = popbench.runtime(8, ge=0, description="further attempts to create a job after an error")
     retry_seconds: float = popbench.runtime(3600, ge=0, description="seconds of waiting for a full or absent server")
     price_per_second: float | None = popbench.runtime(None, ge=0, description="USD per second of video")
 
@@ -127,7 +127,7 @@ class VideoServer(popbench.VideoGenerator):
             transient=is_passing,
             rate_limited=is_full,
             fatal=is_fatal,
-            attempts=_ANY,
+            attempts=_ATTEMPTS,
             seconds=options.retry_seconds,
         )
         with tempfile.TemporaryDirectory(prefix="popbench-videos-") as folder, key_kept(key):

@@ -9,6 +9,9 @@
     redirect    whether clips lie with a storage, which must not be sent a key
     unlinked    looks for a clip that are answered with 404 first
     terse       whether 404 says nothing of videos
+    until       the time at which the storage's links end
+    lost        creations whose answer is lost
+    loaded      503 with Retry-After, instead of 429, where the queue is full
     list        whether all jobs can be listed
     words       a status instead of those of the protocol
     echo        whether errors repeat the key
@@ -46,9 +49,17 @@ class Videos(Handler):
         job = self.api.create(asked, self.headers.get("Idempotency-Key") or "")
         if job is None:
             retry_after = {"Retry-After": str(self.api.plan["retry_after"])}
-            self.reply(429, self.error("the queue of jobs is full", "rate_limit_error"), retry_after)
+            self.reply(
+                503 if self.api.plan.get("loaded") else 429,
+                self.error("the queue of jobs is full", "rate_limit_error"),
+                retry_after,
+            )
             return
         job["fields"], job["form"] = fields, is_form
+        if self.api.plan.get("lost"):
+            self.api.plan["lost"] -= 1
+            self.close_connection = True
+            return
         time.sleep(self.api.plan["slow_reply"])
         self.reply(200, self.described(job))
 
@@ -115,7 +126,7 @@ class Videos(Handler):
             self.reply(404, {"detail": "no such file"})
         elif plan.get("redirect"):
             port = self.headers["Host"].rpartition(":")[2]
-            self.send(302, b"", {"Location": f"http://localhost:{port}/files/{id_}?until=1e18"})
+            self.send(302, b"", {"Location": f"http://localhost:{port}/files/{id_}?until={plan.get('until', 1e18)}"})
         elif plan["broken"]:
             plan["broken"] -= 1
             self.send(200, b"no video", {})

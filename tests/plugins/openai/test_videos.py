@@ -110,7 +110,8 @@ def test_a_run_goes_from_prompts_to_a_board_and_states_what_it_cost(run: Run, ap
     assert made.complete
     jobs = api.jobs()
     assert len(jobs) == len({job["key"] for job in jobs}) == 6
-    assert json.loads((made.path / "results.json").read_text())["cost"]["usd"] == pytest.approx(6 * 2 * 0.25)
+    costs = json.loads((made.path / "results.json").read_text())["costs"]
+    assert {row.get("generator"): row["cost"] for row in costs}["tiny/wan[seconds=2,size=64x48]"] == 6 * 2 * 0.25
     assert "tiny/wan" in (made.path / "leaderboard.md").read_text()
     assert run(options={"price_per_second": 0.25, "size": "64x48"}).complete
     assert len(api.jobs()) == 6
@@ -165,10 +166,11 @@ def test_the_server_and_all_that_is_asked_are_in_the_fingerprint(api: Planned) -
 # -- what servers do
 
 
-def test_a_full_queue_is_waited_for_as_long_as_it_asks(run: Run, api: Planned) -> None:
-    api.plan(render=0.05, capacity=2, retry_after=1)
+@pytest.mark.parametrize("loaded", [False, True])
+def test_a_full_queue_is_waited_for_as_long_as_it_asks(run: Run, api: Planned, loaded: bool) -> None:
+    api.plan(render=0.05, capacity=2, retry_after=1, loaded=loaded)
     started = time.monotonic()
-    assert run(limit=3).complete
+    assert run(limit=3, options={"max_retries": 0}).complete
     assert time.monotonic() - started > 1
     assert len(api.jobs()) == 3
     assert api.asked().count("POST /v1/videos") > 3
@@ -209,6 +211,24 @@ def test_a_cut_download_is_fetched_again(run: Run, api: Planned) -> None:
 def test_a_clip_that_lies_elsewhere_is_fetched_without_the_key(run: Run, api: Planned) -> None:
     api.plan(redirect=True)
     assert run(limit=1).complete
+
+
+def test_a_job_is_kept_where_the_storage_refuses_its_clip(run: Run, api: Planned) -> None:
+    api.plan(redirect=True, until=-1)
+    refused = run(limit=1)
+    assert "403" in errors_of(refused)
+    assert at_work(refused.path) == 1
+    api.plan()
+    assert run(limit=1).complete
+    assert len(api.jobs()) == 1
+
+
+def test_a_creation_whose_answer_is_lost_is_repeated_under_its_key(run: Run, api: Planned) -> None:
+    api.plan(lost=3)
+    assert run(limit=3).complete
+    assert len(api.jobs()) == 3
+    api.plan(lost=1)
+    assert run(limit=1, out="one", seed=3, options={"max_retries": 0}).errors == 1
 
 
 def test_a_clip_that_is_late_is_looked_for_and_one_that_is_gone_ends_its_job(api: Planned) -> None:
