@@ -29,7 +29,7 @@ from popbench_openai.clients import open_client, read_body
 from popbench_openai.faults import CallError, Kind, of_body, of_connection, of_status
 from popbench_openai.hiding import Hider
 from popbench_openai.servers import shown_url
-from popbench_openai.videos import VideoOptions
+from popbench_openai.video_options import VideoOptions
 
 FIRST_CONTACT = 5.0
 """Seconds for which an address is tried at which nothing has ever listened."""

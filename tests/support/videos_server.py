@@ -67,10 +67,11 @@ class Videos(Handler):
         kind = str(self.headers.get("Content-Type"))
         if not kind.startswith("multipart/form-data"):
             return json.loads(raw), False
-        parts = BytesParser().parsebytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + raw).get_payload()
-        assert isinstance(parts, list)
+        form = BytesParser().parsebytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + raw)
         given = {}
-        for part in parts:
+        for part in form.walk():
+            if part.is_multipart():
+                continue
             value = part.get_payload(decode=True)
             assert isinstance(value, bytes)
             given[str(part.get_param("name", header="content-disposition"))] = value.decode()
