@@ -246,7 +246,7 @@ class VideoJobs:
             raise self._fault(CallError(Kind.PASSING, unreadable)) from None
         else:
             if not content:
-                return read_body(answer, self._hide)
+                return read_body(answer, self._hide) or ""  # null is no job that is gone
             body = read_body(answer, self._hide) if answer[:1] in (b"{", b"[") else None
             if (refused := body and of_body(body, self._variable, formatted=False)) or not answer:
                 raise self._fault(refused or CallError(Kind.PASSING, "sent an empty clip"))

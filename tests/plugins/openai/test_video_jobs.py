@@ -103,6 +103,14 @@ def test_a_status_that_is_unknown_keeps_the_job(api: Planned) -> None:
     assert failed.keeps_job
 
 
+@pytest.mark.parametrize("body", [None, [], "queued", {}, {"id": "job-0", "status": 7}, {"error": "sorry"}])
+def test_an_answer_that_says_nothing_of_the_job_keeps_it(api: Planned, body: Any) -> None:
+    api.plan(replies={"GET": [200, body]})
+    (failed,) = answers(api, request(job="job-0"), retry_seconds=0)
+    assert isinstance(failed, Failure)
+    assert failed.keeps_job
+
+
 def test_what_the_server_always_rejects_ends_the_generator_and_says_what_to_change(render: Run, api: Planned) -> None:
     api.plan(form=False)
     ended = render()
