@@ -173,7 +173,7 @@ class VideoJobs:
             if state is None:
                 body = await self._ask("GET", path, job=job)
                 if body is None:
-                    return popbench.Failure(request.id, f"{self._name}: job {job} is not there any more")
+                    return popbench.Failure(request.id, f"{self._name}: job {_short(job)} is not there any more")
                 state = self._state(body)
             status = str(state.get("status", "")).lower()
             if status in _OVER:
@@ -186,10 +186,12 @@ class VideoJobs:
                     return popbench.Clip(request.id, path=file, usage=self._usage(state))
                 missed += 1
                 if missed == LOOKS_FOR_CLIP:
-                    gone = f"{self._name}: the clip of job {job} is not there any more"
+                    gone = f"{self._name}: the clip of job {_short(job)} is not there any more"
                     return popbench.Failure(request.id, gone, usage=self._usage(state))
             elif status not in _AT_WORK:
-                unknown = f"{self._name}: job {job} has the status {status[:40]!r}, which is none of this protocol"
+                unknown = (
+                    f"{self._name}: job {_short(job)} has the status {status[:40]!r}, which is none of this protocol"
+                )
                 return popbench.Failure(request.id, unknown, keeps_job=True)
             state = None
             await asyncio.sleep(self._options.poll)
@@ -200,7 +202,7 @@ class VideoJobs:
         """Return the failure of a job without a clip: a refusal, if the server says that it is one."""
         error = {"error": state["error"]} if state.get("error") else None
         said = told(error).text
-        what = f"{self._name}: job {job} {status}" + (f": {said}" if said else "")
+        what = f"{self._name}: job {_short(job)} {status}" + (f": {said}" if said else "")
         refused = error is not None and of_status(400, error, None, "", formatted=False).kind is Kind.INVALID
         return popbench.Failure(request.id, what, invalid=refused, reason="refusal" if refused else "")
 
@@ -311,3 +313,8 @@ class VideoJobs:
 def _is_id(job: str) -> bool:
     """Say whether a text can stand for a job in a path."""
     return 0 < len(job) <= _LONGEST_ID and job.strip(".") != "" and job.isprintable()
+
+
+def _short(job: str) -> str:
+    """Return a job's id for messages: those of proxies are long."""
+    return job if len(job) <= 60 else f"{job[:30]}…{job[-12:]}"

@@ -184,6 +184,9 @@ def test_a_job_that_no_server_gave_is_over(api: Planned) -> None:
         (failed,) = answers(api, request(job=job))
         assert isinstance(failed, Failure)
         assert "no id of this protocol" in failed.error
+    (failed,) = answers(api, request(job="video_" + "a" * 200))
+    assert isinstance(failed, Failure)
+    assert len(failed.error) < 150
 
 
 def start(api: Planned, folder: Path, *more: str) -> Any:
