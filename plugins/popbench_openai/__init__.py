@@ -1,4 +1,5 @@
-"""Language models behind chat APIs with the OpenAI protocol, and presets with the providers that serve them.
+"""Language models and video generators behind servers with the OpenAI protocol, and presets of language models with
+the providers that serve them.
 
 The presets use the providers' defaults, as the paper (arXiv 2502.12945) does.
 """
@@ -16,3 +17,9 @@ def register_llms(register: Register) -> None:
     register("openai", "popbench_openai.llm:ChatModel")
     for name, model in models_file().models.items():
         register(name, f"popbench_openai.presets:{name}", **model.options)
+
+
+@popbench.hookimpl
+def register_generators(register: Register) -> None:
+    """Register `videos` for any server of the video protocol."""
+    register("videos", "popbench_openai.videos:VideoServer")

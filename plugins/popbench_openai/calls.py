@@ -20,10 +20,10 @@ from popbench import JSON
 from popbench.engines import Brake, Pace, backoff, retry_after
 from popbench_openai.accepted import Accepted, ChatRequest
 from popbench_openai.answers import EMPTY_TRIES, NoTextError, read
-from popbench_openai.bodies import json_of
+from popbench_openai.clients import open_client, read_body
 from popbench_openai.faults import CallError, Kind, of_body, of_connection, of_status
 from popbench_openai.hiding import Hider
-from popbench_openai.options import OPENAI_URL, ChatOptions
+from popbench_openai.options import ChatOptions
 
 LOST_IN_A_ROW = 3
 """After this many failed calls without an answer in between, the server counts as down, and the run ends. After this
@@ -93,16 +93,7 @@ class Calls:
 
     async def __aenter__(self) -> Calls:
         """Make the client. Connections are opened when they are needed."""
-        self._client = openai.AsyncOpenAI(
-            api_key=self._key or "none",
-            base_url=self._model.url,
-            max_retries=0,
-            timeout=None,
-            http_client=openai.DefaultAioHttpClient(timeout=None),  # a call takes half the time with it
-        )
-        if self._model.url != OPENAI_URL:  # OpenAI's settings in the environment must not go to another server
-            self._client.organization = self._client.project = None
-            self._client._custom_headers = {}
+        self._client = open_client(self._model.url, self._key)
         return self
 
     async def __aexit__(self, *details: object) -> None:
@@ -218,13 +209,13 @@ class Calls:
                 body=self._body(request),
                 options={"follow_redirects": False},  # answers of another host would be recorded under this one
             )
-            body = self._read(response.content)
+            body = read_body(response.content, self._hide)
         except openai.APIStatusError as error:
             headers = error.response.headers
             if 300 <= error.status_code < 400:
                 moved = f"{error.status_code} moved to {headers.get('location', 'an unknown place')}"
                 raise CallError(Kind.FATAL, self._hide(moved), "set base_url= to where it is now") from None
-            body = self._read(error.response.content)
+            body = read_body(error.response.content, self._hide)
             wait = retry_after(headers)
             raise of_status(error.status_code, body, wait, variable, formatted=formatted, system=system) from None
         except (
@@ -242,14 +233,6 @@ class Calls:
         if fault is not None:
             raise fault
         return body
-
-    def _read(self, content: bytes) -> JSON:
-        """Read a body as UTF-8, whatever its headers say, and remove the key. Returns text if it is no JSON."""
-        text = content.decode("utf-8-sig", "replace")
-        try:
-            return self._hide.of_json(json_of(text))
-        except (ValueError, RecursionError):
-            return self._hide(text)
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         options, chat = self._options, request.chat

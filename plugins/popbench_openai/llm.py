@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-import re
-import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from urllib.parse import urlsplit, urlunsplit
 
 import popbench
 from popbench import JSON
-from popbench.credentials import credentials_in
 from popbench.specs import make_label
 from popbench_openai.options import ChatOptions
 from popbench_openai.routes import Provider, Route, listed, models_file
+from popbench_openai.servers import key_in, key_kept, key_problem, refuse_options, shown_url, url_problem
 
-_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
-_RECORDED = "and options are recorded with the run: put keys into the environment (api_key_env=VARIABLE)"
 _RESERVED = {"model", "messages", "stream", "n", "response_format", "seed"}
 _UNLABELLED = ("model", "base_url", "provider")
 _ASCII_PER_TOKEN, _PER_MESSAGE = 3, 8
@@ -38,20 +33,7 @@ class ChatModel(popbench.LLM):
         """Refuse options that would record a secret. The messages do not repeat it."""
         super().__init__(options)
         given: ChatOptions = self.options
-        free = {"model", "base_url", "api_key_env"}  # ids of models and of accounts look random
-        told, names = given.model_dump(exclude=free), given.model_dump(include=free)
-        for place in (*credentials_in(names), *credentials_in(told, random=True)):
-            raise popbench.UsageError(f"llm: {place} looks like a credential, {_RECORDED}")
-        llm = self.called
-        if given.api_key_env and not _VARIABLE.fullmatch(given.api_key_env):
-            raise popbench.UsageError(
-                f"{llm}: api_key_env is the name of an environment variable, in capitals, and never the key itself"
-            )
-        if given.base_url is not None and (problem := _url_problem(given.base_url)):
-            raise popbench.UsageError(f"{llm}: base_url {problem}")
-        taken = sorted(_RESERVED & given.extra_body.keys())
-        if taken:
-            raise popbench.UsageError(f"{llm}: extra_body cannot hold {', '.join(taken)}: popbench sets that itself")
+        refuse_options("llm", self.called, given, given.extra_body, _RESERVED)
 
     @property
     def called(self) -> str:
@@ -82,8 +64,7 @@ class ChatModel(popbench.LLM):
     @property
     def shown_url(self) -> str:
         """Return the server's address without possible secrets, for messages."""
-        parts = urlsplit(self.url)
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+        return shown_url(self.url)
 
     @property
     def key_variable(self) -> str:
@@ -96,7 +77,7 @@ class ChatModel(popbench.LLM):
     @property
     def key(self) -> str:
         """Return the key; empty if there is none."""
-        return os.environ.get(self.key_variable, "").strip() if self.key_variable else ""
+        return key_in(self.key_variable)
 
     def label(self) -> str | None:
         """Return the model's id, with the options that differ from the defaults."""
@@ -122,14 +103,12 @@ class ChatModel(popbench.LLM):
     def check(self) -> list[str]:
         """List a retired name, a missing key, and problems of a URL from the environment."""
         problems = []
-        if self.options.base_url is None and (problem := _url_problem(self.url)):
+        if self.options.base_url is None and (problem := url_problem(self.url)):
             problems.append(f"{self.home.base_url} {problem}")
         if (lack := self.retired()) or (lack := self.lacks_key()):
             problems.append(lack)
-        if not (self.key.isascii() and self.key.isprintable()):
-            problems.append(
-                f"{self.key_variable} holds what no key does, such as a line break or a curly quote: set it anew"
-            )
+        if problem := key_problem(self.key_variable):
+            problems.append(problem)
         return problems
 
     def notices(self) -> list[str]:
@@ -197,31 +176,11 @@ class ChatModel(popbench.LLM):
         """Make up to `concurrency` calls at once, and yield answers as they come."""
         from popbench_openai.calls import Calls
 
-        key = self.key
-        try:
+        with key_kept(self.key):
             yield from popbench.concurrently(chats, Calls(self), limit=self.options.concurrency)
-        except Exception as error:  # no error may contain the key
-            if len(key) < 8 or key not in "".join(traceback.format_exception(error)):
-                raise
-            # The traceback contains the key: only the message is kept.
-            raise popbench.ComponentError(f"{type(error).__name__}: {error}".replace(key, "[key]")) from None
 
 
 def _tokens(text: str) -> int:
     """Return an upper estimate of a text's tokens: English has about 4 characters per token, Chinese more than 1."""
     plain = len(text.encode("ascii", "ignore"))
     return _PER_MESSAGE + len(text) - plain + math.ceil(plain / _ASCII_PER_TOKEN)
-
-
-def _url_problem(url: str) -> str:
-    """Return what is wrong with a server's address, without repeating it; empty if nothing is."""
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises ValueError for what is no port
-    except ValueError:
-        return "is no URL: write it like http://127.0.0.1:8000/v1"
-    if parts.username or parts.password or parts.query or parts.fragment:
-        return "holds more than scheme, host, port and path: keys belong into the environment (api_key_env=)"
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return "is no URL: write it like http://127.0.0.1:8000/v1"
-    return ""

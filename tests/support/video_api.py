@@ -1,4 +1,5 @@
-"""The video API of `video_api_server`, and runs of popbench with the distribution that is a plugin for it."""
+"""The video APIs of `video_api_server` and `videos_server`, and runs of popbench with the distribution that is a plugin
+for the first."""
 
 from __future__ import annotations
 
@@ -22,15 +23,13 @@ _RUN = "import sys; from popbench.cli import console; sys.argv[0] = 'popbench'; 
 
 
 class VideoApi:
-    """A `video_api_server` process. That module describes plans."""
+    """A `video_api_server` process, or that of another `script`. The modules describe plans."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, script: str = "video_api_server.py") -> None:
         clip = folder / "clip.mp4"
         write_mp4(np.random.default_rng(7).integers(0, 256, (8, 48, 64, 3), np.uint8), 8, clip)
-        script = Path(__file__).with_name("video_api_server.py")
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(script), str(clip)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        command = [sys.executable, "-E", "-s", "-S", str(Path(__file__).with_name(script)), str(clip)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
         self.url = f"http://127.0.0.1:{self.port}/v1"
@@ -75,9 +74,9 @@ class VideoApi:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[VideoApi]:
+def serving(folder: Path, script: str = "video_api_server.py") -> Iterator[VideoApi]:
     """Run a server for the time of the block."""
-    server = VideoApi(folder)
+    server = VideoApi(folder, script)
     try:
         yield server
     finally:

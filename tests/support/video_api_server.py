@@ -77,7 +77,13 @@ class Handler(BaseHTTPRequestHandler):
     api: Api
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
+        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.path.startswith("/control/"):
+            self.control(json.loads(raw or b"{}"))
+        else:
+            self.post(raw)
+
+    def control(self, body: dict[str, Any]) -> None:
         if self.path == "/control/plan":
             self.api.plan = {**PLAN, **body}
             self.reply(200, {})
@@ -92,8 +98,10 @@ class Handler(BaseHTTPRequestHandler):
             self.api.jobs.clear()
             self.api.asked.clear()
             self.reply(200, {})
-        elif self.allowed("POST"):
-            created = self.api.create(body, self.headers.get("Idempotency-Key") or "")
+
+    def post(self, raw: bytes) -> None:
+        if self.allowed("POST"):
+            created = self.api.create(json.loads(raw), self.headers.get("Idempotency-Key") or "")
             if created is None:
                 retry_after = {"Retry-After": str(self.api.plan["retry_after"])}
                 self.reply(429, {"error": "the queue is full"}, retry_after)
@@ -104,7 +112,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path.startswith("/files/"):
             self.file(self.path.removeprefix("/files/"))
-        elif self.allowed("GET"):
+        else:
+            self.get()
+
+    def get(self) -> None:
+        if self.allowed("GET"):
             self.look(self.path.rpartition("/")[2])
 
     def allowed(self, method: str) -> bool:
@@ -176,9 +188,14 @@ class Threads(ThreadingHTTPServer):
     daemon_threads = True
 
 
-if __name__ == "__main__":
-    Handler.api = Api(Path(sys.argv[1]).read_bytes())
-    serving = Threads(("127.0.0.1", 0), Handler)
+def serve(handler: type[Handler]) -> None:
+    """Serve until the standard input ends."""
+    handler.api = Api(Path(sys.argv[1]).read_bytes())
+    serving = Threads(("127.0.0.1", 0), handler)
     print(serving.server_address[1], flush=True)
     threading.Thread(target=serving.serve_forever, daemon=True).start()
     sys.stdin.read()
+
+
+if __name__ == "__main__":
+    serve(Handler)

@@ -1,0 +1,43 @@
+"""A video server, and runs that it renders clips for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import popbench
+import popbench_runs
+import video_api
+from popbench.engines import pacing
+from video_api import VideoApi
+from video_renders import KEY, KEY_ENV, Planned, Run, spec
+
+
+@pytest.fixture(scope="module")
+def video_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VideoApi]:
+    with video_api.serving(tmp_path_factory.mktemp("api"), "videos_server.py") as api:
+        yield api
+
+
+@pytest.fixture
+def api(video_server: VideoApi, monkeypatch: pytest.MonkeyPatch) -> Planned:
+    monkeypatch.setenv(KEY_ENV, KEY)
+    monkeypatch.setattr(pacing, "BACKOFF", 0.01)
+    planned = Planned(video_server)
+    planned.plan()
+    planned.forget()
+    return planned
+
+
+@pytest.fixture
+def render(api: Planned, tmp_path: Path) -> Run:
+    """Make six clips, or go on with that."""
+
+    def render(out: str = "run", options: Mapping[str, Any] | None = None, **more: Any) -> popbench.Run:
+        given = {"llm": "verbatim", "predictor": "demo", "limit": 6, **more}
+        return popbench_runs.run_fast(tmp_path / out, gen=[spec(api, **(options or {}))], **given)
+
+    return render
