@@ -23,7 +23,9 @@ _FILTERED = re.compile(
     re.IGNORECASE,
 )
 _PREFIX = re.compile(r"^(?:(?:litellm\.)?\w*(?:Error|Exception|Timeout)\b\s*(?::|-)\s*)+")
-_SUFFIX = re.compile(r"\s*Handle with `litellm\.\w+`\.\s*$|\s*Traceback \(most recent.*$", re.DOTALL)
+_SUFFIX = re.compile(r"\s*Handle with `litellm\.\w+`\.\s*$|\s*Traceback \(most recent call last.*$", re.DOTALL)
+_UNREAD = re.compile(r"Traceback \(most recent call last|Error converting to valid response")
+"""An answer that LiteLLM could not read, whatever the error is called."""
 _LONGEST = 300
 
 
@@ -50,11 +52,11 @@ class RefusedError(popbench.PopbenchError):
 def judged(error: Exception, model: str, provider: str, key_variable: str | None, hide: Hider) -> Exception:
     """Return what stands for an error of LiteLLM: a class of this module, or ComponentError if no call can succeed.
 
-    An error that is none of LiteLLM's is returned as it is.
+    What LiteLLM should not raise ends the model too, without a traceback, which might hold a key.
     """
     litellm = library()
     if not isinstance(error, litellm.exceptions.openai.OpenAIError):
-        return error
+        return popbench.ComponentError(hide(f"{model}: LiteLLM raised {type(error).__name__}: {error}"))
     said = hide(_said(error))
     line = f"{model}: {said}"
     codes = {str(code) for each in _chain(error) if (code := getattr(each, "code", None))}
@@ -76,7 +78,8 @@ def judged(error: Exception, model: str, provider: str, key_variable: str | None
     if isinstance(error, litellm.RateLimitError):
         return LimitedError(line, headers)
     passing = litellm.Timeout | litellm.APIConnectionError | litellm.InternalServerError
-    if isinstance(error, passing) or status in (408, 409, 425) or not isinstance(status, int) or status >= 500:
+    lasting = isinstance(status, int) and status < 500 and status not in (408, 409, 425)
+    if isinstance(error, passing) or not lasting or _UNREAD.search(str(error)):
         return PassingError(line, headers)
     return RejectedError(f"{line}: check the options (structured=off, seed=false, params)")
 
@@ -110,6 +113,8 @@ def _said(error: Exception) -> str:
         return f"connection failed ({os.strerror(refused.errno) if refused.errno else refused})"
     text = _SUFFIX.sub("", str(error))
     text = _PREFIX.sub("", text).strip().rstrip(".")
+    if _UNREAD.search(str(error)):
+        return f"an answer in a shape that is not read ({text[:_LONGEST]})"
     start = text.find("{")
     if start >= 0:
         with suppress(ValueError):

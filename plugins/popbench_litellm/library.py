@@ -97,7 +97,7 @@ class Facts:
 
 
 def facts(model: str, api_base: str | None) -> Facts:
-    """Look a model up. Not cached, because keys may be set in between; it takes less than a millisecond."""
+    """Look a model up, which takes a millisecond or two after the import."""
     litellm = library()
     try:
         name, provider, _, _ = litellm.get_llm_provider(model=model, api_base=api_base)

@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from urllib.parse import urlsplit
 
 import popbench
@@ -55,7 +56,7 @@ class LiteLLM(popbench.LLM):
             )
         self.repeatable = given.seed and not missing() and "seed" in self.facts.params
 
-    @property
+    @cached_property
     def facts(self) -> Facts:
         """Return what LiteLLM knows of the model. It is imported for that, which takes seconds."""
         return facts(self.options.model, self.options.api_base)

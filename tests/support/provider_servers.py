@@ -1,6 +1,7 @@
 """Servers of three providers' shapes for tests of LiteLLM, in one thread: Anthropic's, Google's and OpenAI's.
 
 A user's message with a word of `FAULTS` gets that fault at its first attempt; one with a word of `ENDS` ends so.
+A riddle is answered in another shape.
 """
 
 from __future__ import annotations
@@ -90,6 +91,8 @@ class _Handler(BaseHTTPRequestHandler):
         for word, (status, message) in LASTING.items():
             if word in text:
                 return self._fail(provider, status, message)
+        if "riddle" in text:
+            return self._send(200, {"answer": 42})
         with self.server.lock:
             self.server.asked[provider].append(body)
         end = next((end for word, end in ENDS.items() if word in text), "whole")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def test_it_asks_nobody_but_the_provider_and_reads_no_env_file(server: Server, t
 
 def test_it_is_registered_without_litellm_and_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> str:
-        raise library.PackageNotFoundError(name)
+        raise PackageNotFoundError(name)
 
     monkeypatch.setattr(library, "version", absent)
     component = load_registry().resolve("llm", f"litellm,model={CLAUDE}").component
@@ -183,7 +184,13 @@ def test_a_provider_without_seeds_is_not_repeatable() -> None:
 
 @needs_litellm
 def test_parameters_that_the_model_does_not_take_or_that_are_options_are_refused() -> None:
-    for params in ({"mock_response": "x"}, {"temperature": 1}, {"logit_bias": {}}, {"api_version": "1"}):
+    refused: list[dict[str, Any]] = [
+        {"mock_response": "x"},
+        {"temperature": 1},
+        {"logit_bias": {}},
+        {"api_version": "1"},
+    ]
+    for params in refused:
         (line, *_) = model(CLAUDE, params=params).check()
         assert line.startswith(f"params cannot hold {min(params)} for {CLAUDE} (possible: cache_control, ")
     assert "params" not in str(model(CLAUDE, params={"reasoning_effort": "low"}).check())

@@ -184,3 +184,15 @@ def test_a_server_that_is_not_there_ends_the_model(run: Run) -> None:
     assert done.status == 1
     assert "connection failed (Connection refused)" in done.err
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("provider", PRICES)
+def test_an_answer_of_another_shape_is_tried_again_and_an_error_of_its_sample(
+    provider: str, run: Run, server: Server
+) -> None:
+    done = evaluate(run, spec(server, provider, max_retries=1), prompts=("a kite", "a riddle"))
+    assert done.status == 1
+    assert [row["status"] for row in samples()] == ["ok", "error"], samples()
+    assert "no answer in 2 tries" in samples()[1]["error"]
+    assert "Traceback" not in samples()[1]["error"]
+    assert len(server.times(provider, "a riddle")) == 2
