@@ -16,6 +16,8 @@ from popbench_litellm.options import ChatOptions
 
 _REJECTED = 3
 """After this many equal rejections before the first answer, the options are wrong, not the prompts."""
+_START_SECONDS = 0.5
+"""LiteLLM begins a call in another thread. One that is cancelled before leaves a coroutine that nobody awaits."""
 _BOUNDS = ("minLength", "maxLength")
 """Bounds that not every provider accepts in a schema. The harness checks answers in any case."""
 
@@ -29,23 +31,23 @@ class Calls:
         self._options = options
         self._facts = facts
         self._hide = Hider(key or "")
+        self._open: set[asyncio.Task[Any]] = set()
         self._works = False
         self._rejected: Counter[str] = Counter()
+        decoding = {name: getattr(options, name) for name in ("temperature", "top_p", "max_tokens")}
+        given = {name: value for name, value in decoding.items() if value is not None} | options.params
         self._fixed: dict[str, Any] = {
             "model": options.model,
             "timeout": options.timeout,
             "num_retries": 0,
             "max_retries": 0,
-            "drop_params": True,
-            **options.params,
+            "drop_params": not given,  # what the label says is not left out in silence
+            **given,
         }
         if options.api_base is not None:
             self._fixed["api_base"] = options.api_base
         if key is not None:
             self._fixed["api_key"] = key
-        for name in ("temperature", "top_p", "max_tokens"):
-            if (value := getattr(options, name)) is not None:
-                self._fixed[name] = value
 
     async def __aenter__(self) -> Calls:
         """Do nothing: LiteLLM opens connections when they are needed."""
@@ -53,13 +55,15 @@ class Calls:
 
     async def __aexit__(self, *details: object) -> None:
         """End what LiteLLM has left in this event loop: its tasks and its connections."""
+        if self._open:
+            await asyncio.wait(self._open, timeout=_START_SECONDS)
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         clients = self._litellm.in_memory_llm_clients_cache
         own = clients.update_cache_key_with_event_loop("")  # other models' loops are still at work with theirs
-        for key in [key for key in clients.cache_dict if key.endswith(own)]:
+        for key in [key for key in list(clients.cache_dict) if key.endswith(own)]:
             client = clients.cache_dict.pop(key)
             if (close := getattr(client, "aclose", None) or getattr(client, "close", None)) is not None:
                 await close()
@@ -67,10 +71,14 @@ class Calls:
     async def __call__(self, chat: popbench.Chat) -> popbench.Completion | popbench.Failure:
         """Answer one chat; raises PassingError if it may be tried again, ComponentError if no call can succeed."""
         options = self._options
+        call = asyncio.create_task(self._litellm.acompletion(**self._request(chat)))
+        self._open.add(call)
+        call.add_done_callback(self._ended)
         try:
             async with asyncio.timeout(options.timeout):
-                answer = await self._litellm.acompletion(**self._request(chat))
+                answer = await asyncio.shield(call)
         except TimeoutError:
+            call.cancel()
             raise PassingError(f"{options.model}: no answer within timeout={options.timeout:g} s", {}) from None
         except Exception as error:
             fault = judged(error, options.model, self._facts.provider, options.api_key_env, self._hide)
@@ -85,6 +93,11 @@ class Calls:
                 return popbench.Failure(chat.id, str(fault))
             raise popbench.ComponentError(str(fault))  # it does not depend on the prompt
         raise fault
+
+    def _ended(self, call: asyncio.Task[Any]) -> None:
+        self._open.discard(call)
+        if not call.cancelled():
+            call.exception()  # or asyncio tells that nobody has asked for it
 
     def _request(self, chat: popbench.Chat) -> dict[str, Any]:
         request = {**self._fixed, "messages": [dict(message) for message in chat.messages]}

@@ -9,15 +9,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+import openai
+
 import popbench
 from popbench.credentials import secret_name
 from popbench_litellm.hiding import Hider
 from popbench_litellm.library import close, library
 
 _NO_MONEY = re.compile(
-    r"insufficient.?(quota|balance|funds|credit)|exceeded your current quota|credit balance is too low|billing",
+    r"insufficient.?(quota|balance|funds|credit)|credit balance is too low|billing_(hard_limit|not_active)",
     re.IGNORECASE,
 )
+"""Not: exceeded your current quota. Google says so of the quota of a minute."""
+_RETRY_DELAY = re.compile(r'"retryDelay":\s*"([\d.]+)s"')
+"""Google's word for how long to wait, which stands in the body."""
 _FILTERED = re.compile(
     r"content.?(filter|policy|management)|moderation|safety (system|filter|policy|settings)|prohibited.?content",
     re.IGNORECASE,
@@ -55,7 +60,7 @@ def judged(error: Exception, model: str, provider: str, key_variable: str | None
     What LiteLLM should not raise ends the model too, without a traceback, which might hold a key.
     """
     litellm = library()
-    if not isinstance(error, litellm.exceptions.openai.OpenAIError):
+    if not isinstance(error, openai.OpenAIError):
         return popbench.ComponentError(hide(f"{model}: LiteLLM raised {type(error).__name__}: {error}"))
     said = hide(_said(error))
     line = f"{model}: {said}"
@@ -65,6 +70,8 @@ def judged(error: Exception, model: str, provider: str, key_variable: str | None
         return popbench.ComponentError(f"{line}: top up the account at {provider}, then run the same command again")
     if isinstance(error, litellm.ContextWindowExceededError):
         return RejectedError(f"{line}: the prompt is longer than this model takes: choose a smaller RAG size")
+    if isinstance(error, litellm.UnsupportedParamsError):
+        return popbench.ComponentError(f"{model} does not take an option: {said.partition('. ')[0]}")
     filtered = "content_filter" in codes or (status == 400 and _FILTERED.search(said))
     if isinstance(error, litellm.ContentPolicyViolationError) or filtered:
         return RefusedError(f"refused by the provider's content filter: {said}")
@@ -75,6 +82,8 @@ def judged(error: Exception, model: str, provider: str, key_variable: str | None
     if status == 404:
         return popbench.ComponentError(f"{line}: check model= and api_base={close(model)}")
     headers = _headers(error)
+    if "retry-after" not in headers and (delay := _RETRY_DELAY.search(str(error))):
+        headers = {"retry-after": delay[1]}
     if isinstance(error, litellm.RateLimitError):
         return LimitedError(line, headers)
     passing = litellm.Timeout | litellm.APIConnectionError | litellm.InternalServerError

@@ -49,7 +49,6 @@ def library() -> Any:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     litellm.suppress_debug_info = True
     litellm.telemetry = False
-    litellm.drop_params = True
     litellm.num_retries = None
     for name in ("callbacks", "input_callback", "success_callback", "failure_callback"):
         setattr(litellm, name, [])
@@ -99,6 +98,7 @@ class Facts:
 def facts(model: str, api_base: str | None) -> Facts:
     """Look a model up, which takes a millisecond or two after the import."""
     litellm = library()
+    hush()
     try:
         name, provider, _, _ = litellm.get_llm_provider(model=model, api_base=api_base)
     except Exception:  # it raises its error of a bad request

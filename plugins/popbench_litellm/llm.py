@@ -88,7 +88,8 @@ class LiteLLM(popbench.LLM):
 
     def _environment_base(self) -> tuple[str, str]:
         """Return the variable that names another server for the provider, and that server."""
-        provider = re.sub(r"\W", "_", self.options.model.partition("/")[0]).upper()
+        named = self.options.model.partition("/")[0] if missing() else self.facts.provider
+        provider = re.sub(r"\W", "_", named).upper()
         for name in (f"{provider}_API_BASE", f"{provider}_BASE_URL"):
             if value := os.environ.get(name, "").strip():
                 return name, value.rstrip("/")
@@ -105,6 +106,9 @@ class LiteLLM(popbench.LLM):
         name, base = self._environment_base()
         if base and not _is_address(base):
             problems.append(f"{name} holds more than scheme, host, port and path: it would be recorded with the run")
+        ignored = [name for name in ("temperature", "top_p", "max_tokens") if getattr(options, name) is not None]
+        if ignored := [name for name in ignored if name not in known.params]:
+            problems.append(f"{options.model} takes no {', '.join(ignored)}: leave that out")
         if unknown := sorted(options.params.keys() - (known.params - _OWN)):
             possible = ", ".join(sorted(known.params - _OWN)) or "none"
             problems.append(f"params cannot hold {', '.join(unknown)} for {options.model} (possible: {possible})")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,14 @@ def test_parameters_that_the_model_does_not_take_or_that_are_options_are_refused
     assert "params" not in str(model(CLAUDE, params={"reasoning_effort": "low"}).check())
 
 
+@needs_litellm
+def test_an_option_that_the_provider_does_not_take_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    unknown = library.facts("openai/gpt-4o", None)
+    monkeypatch.setattr(LiteLLM, "facts", replace(unknown, params=unknown.params - {"top_p"}))
+    options = {"temperature": 0, "top_p": 0.5, "max_tokens": 9, "api_base": "http://127.0.0.1:1"}
+    assert model("openai/gpt-4o", **options).check() == ["openai/gpt-4o takes no top_p: leave that out"]
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -217,6 +226,7 @@ def test_another_server_of_the_environment_is_in_the_fingerprint(monkeypatch: py
     assert "server" not in model(CLAUDE).fingerprint()
     monkeypatch.setenv("ANTHROPIC_API_BASE", "http://127.0.0.1:1/")
     assert model(CLAUDE).fingerprint()["server"] == "http://127.0.0.1:1"
+    assert model("claude-sonnet-4-5").fingerprint()["server"] == "http://127.0.0.1:1"
     assert model(CLAUDE).label() == CLAUDE
     assert model(CLAUDE, temperature=0.5).label() == f"{CLAUDE}[temperature=0.5]"
 

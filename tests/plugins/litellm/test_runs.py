@@ -128,6 +128,16 @@ def test_options_reach_the_provider_and_structured_off_asks_for_none(run: Run, s
     assert not {"seed", "response_format", "user"} & body.keys()
 
 
+def test_an_option_that_only_this_model_does_not_take_ends_it_rather_than_being_dropped(
+    run: Run, server: Server
+) -> None:
+    done = evaluate(run, spec(server, "openai", model="openai/o3-mini", temperature=0.5))
+    assert done.status == 1
+    assert "openai/o3-mini does not take an option" in done.err
+    assert "temperature" in done.err
+    assert not server.attempts
+
+
 def test_a_dry_run_tells_costs_without_prices_being_given(run: Run, server: Server) -> None:
     done = evaluate(run, spec(server, "anthropic"), more=("--dry-run",))
     assert done.status == 0, done.err
