@@ -12,7 +12,7 @@ from typing import Any
 import openai
 
 import popbench
-from popbench.credentials import secret_name
+from popbench.credentials import credentials_in
 from popbench_litellm.hiding import Hider
 from popbench_litellm.library import close, library
 
@@ -143,5 +143,6 @@ def _variables(provider: str, key_variable: str | None) -> str:
     if key_variable:
         return key_variable
     starts = (provider.partition("_")[0].upper(), *(("GOOGLE",) if provider == "gemini" else ()))
-    names = [name for name in sorted(os.environ) if name.startswith(starts) and secret_name(name)]
+    held = [name for name, value in os.environ.items() if any(credentials_in({name: value}))]
+    names = sorted(name for name in held if name.startswith(starts))
     return " or ".join(names) or f"the environment, for {provider} (another variable: api_key_env=)"

@@ -7,7 +7,7 @@ import json
 import os
 from urllib.parse import quote
 
-from popbench.credentials import secret_name
+from popbench.credentials import credentials_in
 
 _SHORTEST = 8
 """Keys with fewer characters are not secret: servers without keys are often given `x` or `none`."""
@@ -15,13 +15,13 @@ _SHOWN = "[key]"
 
 
 class Hider:
-    """Replaces the values of all variables with the name of a credential, since LiteLLM chooses itself which to use.
+    """Replaces the values of all variables that hold a credential, since LiteLLM chooses itself which to use.
 
     They are known plain, with the escapes of JSON and URLs, and in base64.
     """
 
     def __init__(self, *keys: str) -> None:
-        values = {value.strip() for name, value in os.environ.items() if secret_name(name)}
+        values = {value.strip() for name, value in os.environ.items() if any(credentials_in({name: value}))}
         forms = {form for key in values | set(keys) if len(key) >= _SHORTEST for form in _forms(key)}
         self._forms = sorted(forms, key=len, reverse=True)
 

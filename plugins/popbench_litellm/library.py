@@ -25,6 +25,7 @@ _ENVIRONMENT = {
 _CHAT = {"chat", "completion", "responses"}
 _SIGNED_IN = {"bedrock", "bedrock_converse", "ollama", "ollama_chat", "sagemaker", "sagemaker_chat", "vertex_ai"}
 """Providers that work without the variables that LiteLLM names: by the machine's account, or as a local server."""
+_BROWSER = {"chatgpt", "github_copilot"}
 _EITHER = {"gemini"}
 """Providers of whose keys one is enough."""
 
@@ -99,6 +100,8 @@ def facts(model: str, api_base: str | None) -> Facts:
     """Look a model up, which takes a millisecond or two after the import."""
     litellm = library()
     hush()
+    if model.partition("/")[0] in _BROWSER:  # LiteLLM would sign in at once, and wait for a person
+        return Facts(problem=f"{model} needs a person who signs in with a browser: choose a provider with keys")
     try:
         name, provider, _, _ = litellm.get_llm_provider(model=model, api_base=api_base)
     except Exception:  # it raises its error of a bad request

@@ -133,6 +133,7 @@ def test_missing_keys_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
             "LiteLLM knows no provider 'antropic': did you mean anthropic/claude-sonnet-4-5?",
         ),
         ("gpt-4oo", "LiteLLM knows no model 'gpt-4oo': did you mean gpt-4o"),
+        ("github_copilot/gpt-4o", "github_copilot/gpt-4o needs a person who signs in with a browser"),
         ("zzzz", "LiteLLM knows no model 'zzzz': write provider/model, such as openai/zzzz"),
         (
             "gemini/veo-3.1-generate-001",
