@@ -103,6 +103,20 @@ def test_three_providers_in_one_run_give_drafts_refusals_cuts_and_costs(run: Run
     assert not any("seed" in body for body in server.asked["anthropic"])
 
 
+def test_a_budget_is_not_passed_and_the_board_tells_the_cost(run: Run, server: Server) -> None:
+    llm, price = spec(server, "anthropic"), (3 * INPUT + 15 * OUTPUT) / 1e6
+    prompts = tuple(f"a kite, number {number}" for number in range(8))
+    done = evaluate(run, llm, prompts=prompts, more=("--concurrency", "1", "--max-cost", str(3.5 * price)))
+    assert done.status == 1
+    asked = len(server.asked["anthropic"])
+    assert 1 <= asked <= 3
+    assert evaluate(run, llm, prompts=prompts, more=("--max-cost", "1")).status == 0
+    assert len(server.asked["anthropic"]) == len(prompts)
+    assert sum(row["cost"] for row in samples()) == pytest.approx(len(prompts) * price)
+    board = Path("run/leaderboard.md").read_text(encoding="utf-8")
+    assert "$0.0048" in board
+
+
 def test_a_second_run_asks_nothing_again(run: Run, server: Server) -> None:
     llm = spec(server, "anthropic")
     assert evaluate(run, llm, prompts=("a kite",)).status == 0
