@@ -337,7 +337,8 @@ def test_a_registered_mode_is_labelled_by_what_differs(spec: str, label: str, tm
 @pytest.mark.parametrize(
     ("spec", "what"),
     [
-        ("refin", "did you mean 'refine'? (possible: basic, best, few, pe, refine)"),
+        ("refin", "did you mean 'refine'? (possible: "),
+        ("refin", "basic, best, few, pe, refine)"),
         ("refine,round=2", "unknown option of mode refine 'round': did you mean 'rounds'?"),
         ("refine,k=3", "unknown option of mode refine 'k'"),
         ("few,shoots=3", "did you mean 'shots'?"),

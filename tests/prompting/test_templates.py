@@ -415,7 +415,7 @@ def test_a_mode_is_a_template_with_options_and_a_label() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("pee", "unknown mode of task popcorn_abstract 'pee': did you mean 'pe'? (possible: basic, best, few,"),
+        ("pee", "unknown mode of task popcorn_abstract 'pee': did you mean 'pe'? (possible: "),
         ("pe,kk=3", "unknown option of mode pe 'kk': did you mean 'k'?"),
         ("basic,k=3", "unknown option of mode basic 'k'"),
         ("pe,k=0", "mode pe: k: "),

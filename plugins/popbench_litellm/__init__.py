@@ -1,0 +1,12 @@
+"""Language models of every chat provider that LiteLLM knows, with the prices of its map."""
+
+from __future__ import annotations
+
+import popbench
+from popbench.hookspecs import Register
+
+
+@popbench.hookimpl
+def register_llms(register: Register) -> None:
+    """Register `litellm`; the library is imported only when a model is made."""
+    register("litellm", "popbench_litellm.llm:LiteLLM")

@@ -1,0 +1,150 @@
+"""Asks a chat model through LiteLLM: one call per chat, made by `popbench.concurrently`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import popbench
+from popbench import JSON
+from popbench_litellm.faults import PassingError, RefusedError, RejectedError, judged
+from popbench_litellm.hiding import Hider
+from popbench_litellm.library import Facts, hush, library
+from popbench_litellm.options import ChatOptions
+
+_REJECTED = 3
+"""After this many equal rejections before the first answer, the options are wrong, not the prompts."""
+_START_SECONDS = 0.5
+"""LiteLLM begins a call in another thread. One that is cancelled before leaves a coroutine that nobody awaits."""
+_BOUNDS = ("minLength", "maxLength")
+"""Bounds that not every provider accepts in a schema. The harness checks answers in any case."""
+
+
+class Calls:
+    """All calls of one `generate`."""
+
+    def __init__(self, options: ChatOptions, facts: Facts, key: str | None) -> None:
+        self._litellm = library()
+        hush()
+        self._options = options
+        self._facts = facts
+        self._hide = Hider(key or "")
+        self._open: set[asyncio.Task[Any]] = set()
+        self._works = False
+        self._rejected: Counter[str] = Counter()
+        decoding = {name: getattr(options, name) for name in ("temperature", "top_p", "max_tokens")}
+        given = {name: value for name, value in decoding.items() if value is not None} | options.params
+        self._fixed: dict[str, Any] = {
+            "model": options.model,
+            "timeout": options.timeout,
+            "num_retries": 0,
+            "max_retries": 0,
+            "drop_params": not given,  # what the label says is not left out in silence
+            **given,
+        }
+        if options.api_base is not None:
+            self._fixed["api_base"] = options.api_base
+        if key is not None:
+            self._fixed["api_key"] = key
+
+    async def __aenter__(self) -> Calls:
+        """Do nothing: LiteLLM opens connections when they are needed."""
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        """End what LiteLLM has left in this event loop: its tasks and its connections."""
+        if self._open:
+            await asyncio.wait(self._open, timeout=_START_SECONDS)
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        clients = self._litellm.in_memory_llm_clients_cache
+        own = clients.update_cache_key_with_event_loop("")  # other models' loops are still at work with theirs
+        for key in [key for key in list(clients.cache_dict) if key.endswith(own)]:
+            client = clients.cache_dict.pop(key)
+            if (close := getattr(client, "aclose", None) or getattr(client, "close", None)) is not None:
+                await close()
+
+    async def __call__(self, chat: popbench.Chat) -> popbench.Completion | popbench.Failure:
+        """Answer one chat; raises PassingError if it may be tried again, ComponentError if no call can succeed."""
+        options = self._options
+        call = asyncio.create_task(self._litellm.acompletion(**self._request(chat)))
+        self._open.add(call)
+        call.add_done_callback(self._ended)
+        try:
+            async with asyncio.timeout(options.timeout):
+                answer = await asyncio.shield(call)
+        except TimeoutError:
+            call.cancel()
+            raise PassingError(f"{options.model}: no answer within timeout={options.timeout:g} s", {}) from None
+        except Exception as error:
+            fault = judged(error, options.model, self._facts.provider, options.api_key_env, self._hide)
+        else:
+            self._works = True
+            return self._read(chat, answer)
+        if isinstance(fault, RefusedError):
+            return popbench.Failure(chat.id, str(fault), invalid=True, reason="content filter")
+        if isinstance(fault, RejectedError):
+            self._rejected[str(fault)] += 1
+            if self._works or self._rejected[str(fault)] < _REJECTED:
+                return popbench.Failure(chat.id, str(fault))
+            raise popbench.ComponentError(str(fault))  # it does not depend on the prompt
+        raise fault
+
+    def _ended(self, call: asyncio.Task[Any]) -> None:
+        self._open.discard(call)
+        if not call.cancelled():
+            call.exception()  # or asyncio tells that nobody has asked for it
+
+    def _request(self, chat: popbench.Chat) -> dict[str, Any]:
+        request = {**self._fixed, "messages": [dict(message) for message in chat.messages]}
+        if self._options.seed and "seed" in self._facts.params:
+            request["seed"] = chat.seed
+        # A schema would forbid the reasoning that a chat asks for.
+        if self._options.structured == "auto" and self._facts.takes_schema and chat.schema and not chat.reasons:
+            schema = {"name": "draft", "strict": True, "schema": _without_bounds(chat.schema)}
+            request["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return request
+
+    def _read(self, chat: popbench.Chat, answer: Any) -> popbench.Completion | popbench.Failure:
+        """Read an answer; raises PassingError if it holds no message."""
+        choices = getattr(answer, "choices", None)
+        if not choices or (message := getattr(choices[0], "message", None)) is None:
+            raise PassingError(f"{self._options.model}: answered without a message", {})
+        usage = _usage(getattr(answer, "usage", None))
+        text = self._hide(message.content or "")
+        details = getattr(message, "provider_specific_fields", None) or {}
+        refusal = getattr(message, "refusal", None)
+        if refusal or details.get("stop_reason") == "refusal":
+            said = " ".join(self._hide(refusal or message.content or "without a word").split())[:300]
+            return popbench.Failure(chat.id, f"the model refused: {said}", invalid=True, reason="refusal", usage=usage)
+        end = choices[0].finish_reason
+        if end == "content_filter":
+            why = "stopped by the provider's content filter"
+            return popbench.Failure(chat.id, why, invalid=True, reason="content filter", usage=usage)
+        reasoning = self._hide(getattr(message, "reasoning_content", None) or "")
+        remarks = []
+        if end == "length":
+            before = "" if text.strip() else " before any answer"
+            remarks.append(f"cut at the limit of tokens{before}: allow more with max_tokens=")
+        return popbench.Completion(chat.id, text, reasoning or None, usage, remarks=tuple(remarks), cut=end == "length")
+
+
+def _usage(told: Any) -> dict[str, float] | None:
+    """Return the tokens of an answer: `reasoning` ones are a part of `output`."""
+    counted = {"input": getattr(told, "prompt_tokens", None), "output": getattr(told, "completion_tokens", None)}
+    details = getattr(told, "completion_tokens_details", None)
+    counted["reasoning"] = getattr(details, "reasoning_tokens", None) or None
+    usage = {kind: float(number) for kind, number in counted.items() if isinstance(number, int | float)}
+    return usage if {"input", "output"} <= usage.keys() else None
+
+
+def _without_bounds(schema: JSON) -> Any:
+    if isinstance(schema, Mapping):
+        # What is named like a bound and holds a schema is a field.
+        bounds = {name for name in _BOUNDS if not isinstance(schema.get(name), Mapping)}
+        return {name: _without_bounds(value) for name, value in schema.items() if name not in bounds}
+    return [_without_bounds(value) for value in schema] if isinstance(schema, list) else schema
