@@ -151,6 +151,7 @@ def test_a_component_that_cannot_be_made_or_is_another_one_ends_in_its_own_words
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(280)
 @pytest.mark.parametrize(
     ("what", "told"),
     [
@@ -166,13 +167,23 @@ def test_a_node_with_another_component_or_popbench_is_left_out_with_a_line(
         other = nodes.add(RAYTEST_WEIGHTS="others")
     else:
         other = nodes.add(PYTHONPATH=f"{tmp_path}{os.pathsep}{nodes.path}")
-    spec = resolve("generator", "scripted,seconds=0.5")
+    spec, left_out = resolve("generator", "scripted,seconds=0.5"), threading.Event()
+    asked: list[popbench.VideoRequest] = []
+
+    def until_left_out() -> Iterator[popbench.VideoRequest]:
+        """Keep the workers busy until the other node was looked at, however long that takes."""
+        while not left_out.wait(0.25):
+            asked.append(popbench.VideoRequest(f"lake-{len(asked)}", "lake", len(asked)))
+            yield asked[-1]
+
     try:
         with engine(tmp_path / "far", address=nodes.address) as made:
-            # Enough for the other node to be looked at meanwhile, also on a machine that is busy.
-            mapped = Mapped(made, spec, requests(["lake"] * 120))
-            (line,) = await_(made.notices, 120)
-            assert len(mapped.done()) == 120
+            mapped = Mapped(made, spec, until_left_out())
+            try:
+                (line,) = await_(made.notices, 200)
+            finally:
+                left_out.set()
+            assert len(mapped.done()) == len(asked)
             assert made.notices() == [], "told once"
     finally:
         nodes.kill(other)
