@@ -80,7 +80,7 @@ class Calls:
         except TimeoutError:
             call.cancel()
             raise PassingError(f"{options.model}: no answer within timeout={options.timeout:g} s", {}) from None
-        except Exception as error:
+        except Exception as error:  # LiteLLM raises its own errors, and those of each provider's code
             fault = judged(error, options.model, self._facts.provider, options.api_key_env, self._hide)
         else:
             self._works = True
