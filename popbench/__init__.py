@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Writing,
     )
     from popbench.options import Options, runtime
+    from popbench.power.study import Study, plan
     from popbench.progress import Progress
     from popbench.records import (
         JSON,
@@ -71,6 +72,7 @@ _HOME = {
     ),
     "popbench.evaluation.merge": ("merge",),
     "popbench.options": ("Options", "runtime"),
+    "popbench.power.study": ("Study", "plan"),
     "popbench.progress": ("Progress",),
     "popbench.records": (
         "JSON", "Answer", "Chat", "Clip", "Completion", "Draft", "Failure", "Message", "Needs", "Prompt", "Reference",
@@ -87,8 +89,8 @@ __all__ = [
     "JSON", "LLM", "Answer", "Ask", "Chat", "Clip", "Completion", "Component", "ComponentError", "ComponentSpec",
     "Corpus", "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Mode", "Needs", "Options",
     "PopbenchError", "Predictor", "Progress", "Prompt", "Reference", "Request", "Retry", "Run", "RunError", "Sample",
-    "Score", "ScoreRequest", "Submitted", "Turn", "UsageError", "VideoGenerator", "VideoRequest", "Workers", "Writing",
-    "concurrently", "evaluate", "hookimpl", "label", "load", "make", "merge", "runtime",
+    "Score", "ScoreRequest", "Study", "Submitted", "Turn", "UsageError", "VideoGenerator", "VideoRequest", "Workers",
+    "Writing", "concurrently", "evaluate", "hookimpl", "label", "load", "make", "merge", "plan", "runtime",
 ]  # fmt: skip
 
 

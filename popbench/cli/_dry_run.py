@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,11 @@ from typing import Any
 import click
 
 from popbench.evaluation.rehearsal import rehearsed
+from popbench.leaderboard.results import detectable
+from popbench.leaderboard.shown import percent
 from popbench.pipeline.other_runs import OtherRuns
 from popbench.planning.plan import Plan
+from popbench.power.study import tables_of
 from popbench.progress.console import make_console, tell
 from popbench.runs.cost_estimate import CHARS_PER_TOKEN, OUTPUT_TOKENS, estimate
 from popbench.runs.costs import MADE, named
@@ -122,6 +125,9 @@ def _show(
         )
     for row in estimate(plan, path, work):
         console.print(_cost(row), **plain)
+    if "score" in stages:
+        for line in _found(plan):
+            console.print(line, **plain)
     for line in upgrades(plan, path):
         console.print(line, style="yellow", **plain)
     if plan.corpus is not None and plan.embedder is not None and not plan.retriever.ready:
@@ -129,6 +135,19 @@ def _show(
     if plan.demo and "score" in stages:
         console.print("Demo: the scores of this run say nothing about real popularity.", **plain)
     _show_prompt(plan, console, plain)
+
+
+def _found(plan: Plan) -> Iterator[str]:
+    """Yield, for each table, the win rate that the run decides with a power of 80 %."""
+    n_systems = len(plan.systems) + (plan.human is not None)
+    n_pairs = n_systems * (n_systems - 1) // 2
+    for name, tasks in tables_of(plan).items():
+        n = sum(len(plan.prompts[task.name]) for task in tasks)
+        if n_pairs and (rate := detectable(n, n_pairs)["all_pairs"]) is not None:
+            yield (
+                f"Table {name}: {counted(n, 'prompt')} decide win rates of {percent(rate)} % or more in 4 of 5 runs "
+                f"({counted(n_pairs, 'pair')} together); popbench plan says what other sizes find"
+            )
 
 
 def _cost(row: Mapping[str, Any]) -> str:

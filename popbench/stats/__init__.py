@@ -15,6 +15,7 @@ into outcomes y[pair, prompt] (1 if the first system wins, 1/2 for a tie, 0 if i
     bradley_terry(win_rates(m), n_prompts)
     holm(sign_test(y))                                  # p-values
 
+`power` says, by simulation, how often a study of so many prompts decides a pair.
 `variance` attributes the variance of scores to the parts of what is scored, with resamples of groups of items.
 `agreement` compares two orders: before and after a change, or two rankings.
 
