@@ -15,6 +15,7 @@ import numpy as np
 
 from popbench.audit.attribution import RESAMPLES, Attribution, Floats, Ints, Pairs, compare
 from popbench.audit.clips import Variant, duration
+from popbench.audit.equal_titles import equal_titles
 from popbench.audit.novelty import novelty_of, warnings_of
 from popbench.audit.scorer import Scored, Scorer
 from popbench.errors import RunError, UsageError, damage, one_line
@@ -223,7 +224,23 @@ class _Audit:
             rows.append({**row, "failed": lost, "ended": scored.ended})
             if name == "control":
                 before = after
-        return self._entry(scores, unchanged, attribution, {**parts, "rows": rows})
+        at_equal_titles = self._at_equal_titles(scorer, unchanged)
+        return self._entry(scores, unchanged, attribution, {**parts, "rows": rows, **at_equal_titles})
+
+    def _at_equal_titles(self, scorer: Scorer, unchanged: Scored) -> dict[str, JSON]:
+        """Return win rates at equal titles under their key; nothing for a predictor of titles or of videos alone."""
+        if not {"title", "video"} <= set(self.used):
+            return {}
+        found = equal_titles(
+            self.samples,
+            self.plain,
+            unchanged,
+            lambda variants: scorer.score("score videos with equal titles with", variants),
+            titles=self.shuffles,
+            seed=self.seed,
+            real=self._real,
+        )
+        return {} if found is None else {"equal_titles": found}
 
     def _levels(self, scored: Scored, variants: Sequence[Variant]) -> Floats:
         """Return the variants' scores: logarithms, so that differences are factors; on a real scale as they are."""

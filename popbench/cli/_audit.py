@@ -36,9 +36,10 @@ def command(run: Path, predictor: tuple[str, ...], limit: int | None, shuffles: 
 
     The samples are scored again with the titles or videos of other samples, an empty title, and black, reversed and
     still videos. How far the scores follow says how much of them comes from which; that goes to audit.json and
-    audit.md, and onto the run's board. It takes 6 scores of each sample, and one for each shuffle. Of a predictor that
-    uses other things than title and video, exactly these are swapped. Exit status 1 where the predictor ended early on
-    a change.
+    audit.md, and onto the run's board. Win rates at equal titles, where the videos of all systems have the titles of
+    some of them in turn, say who wins by the video alone. An audit takes 6 scores of each sample, and two for each
+    shuffle. Of a predictor that uses other things than title and video, exactly these are swapped. Exit status 1 where
+    the predictor ended early on a change.
 
     \b
     Examples:
@@ -46,7 +47,7 @@ def command(run: Path, predictor: tuple[str, ...], limit: int | None, shuffles: 
       popbench predictor audit runs/popcorn-* --limit 25 --shuffles 8
     """
     from popbench.audit.run import audit
-    from popbench.leaderboard.audit_text import show
+    from popbench.leaderboard.audit_terminal import show
     from popbench.progress.live import make_progress
 
     progress = make_progress()
@@ -66,7 +67,10 @@ def command(run: Path, predictor: tuple[str, ...], limit: int | None, shuffles: 
             names += ["leaderboard.md", "results.json"]
         console.print(f"{run}: {', '.join(names)}", markup=False, highlight=False, soft_wrap=True)
     ended = [
-        f"{entry['predictor']}: {row['ended']}" for entry in result["audits"] for row in entry["rows"] if row["ended"]
+        f"{entry['predictor']}: {row['ended']}"
+        for entry in result["audits"]
+        for row in (*entry["rows"], *([entry["equal_titles"]] if "equal_titles" in entry else []))
+        if row["ended"]
     ]
     for line in ended:
         tell(f"popbench: {line}", err=True)

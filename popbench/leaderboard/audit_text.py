@@ -1,18 +1,14 @@
-"""Writes an audit as text: sentences, markdown for a run's board and audit.md, tables on the terminal."""
+"""Writes an audit as text: sentences, and markdown for a run's board and audit.md."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from popbench.leaderboard.markdown import DEMO
 from popbench.leaderboard.markup import code, escaped, table
-from popbench.leaderboard.shown import number, percent
+from popbench.leaderboard.shown import number, percent, rate_interval
 from popbench.text import counted
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
 
 FEW_PROMPTS = 10
 NOISE = 0.05
@@ -100,6 +96,11 @@ def warnings(entry: Mapping[str, Any]) -> Iterator[str]:
             yield f"{SHORT[row['change']].capitalize()}: {counted(row['failed'], 'score')} failed and are left out."
         if row["ended"]:
             yield f"{SHORT[row['change']].capitalize()}: the predictor ended early ({row['ended']})."
+    equal = entry.get("equal_titles") or {"failed": 0, "ended": None}
+    if equal["failed"]:
+        yield f"Equal titles: {counted(equal['failed'], 'score')} failed, and prompts without all scores are left out."
+    if equal["ended"]:
+        yield f"Equal titles: the predictor ended early ({equal['ended']})."
     control = next((row["share"] for row in entry["rows"] if row["change"] == "control"), None)
     if control is not None and control["value"] > NOISE:
         yield (
@@ -236,19 +237,46 @@ def _entry(entry: Mapping[str, Any], *, many: bool) -> Iterator[str]:
     for line in entry["warnings"]:
         yield f"> {escaped(line)}"
         yield ""
-    head = ["Change", "Share of variance, %", _effect(entry), "Pairs reordered, %", "n", "Failed"]
-    yield from table(head, "lrrrrr", list(_rows(entry, LABELS)))
+    head = ["Change", "Share of variance, %", effect(entry), "Pairs reordered, %", "n", "Failed"]
+    yield from table(head, "lrrrrr", list(rows(entry, LABELS)))
     yield ""
-    for line in _further(entry, escaped):
+    if "equal_titles" in entry:
+        yield _AT_EQUAL.format(**titles_told(entry))
+        yield ""
+        head = ["System", "Mean win rate, %", "At equal titles, %"]
+        yield from table(head, "lrr", [[escaped(name), *rest] for name, *rest in equal_titles(entry)])
+        yield ""
+    for line in further(entry, escaped):
         yield line
         yield ""
 
 
-def _effect(entry: Mapping[str, Any]) -> str:
+_AT_EQUAL = (
+    "**At equal titles**: on {prompts} the videos of all systems have {titles} in turn, so that a system wins by its "
+    "video alone."
+)
+
+
+def titles_told(entry: Mapping[str, Any]) -> dict[str, str]:
+    """Return in words the prompts and titles of win rates at equal titles."""
+    found = entry["equal_titles"]
+    titles = f"the titles of {found['titles']} of them" if found["titles"] > 1 else "the title of one of them"
+    return {"prompts": counted(found["n"], "prompt"), "titles": titles}
+
+
+def equal_titles(entry: Mapping[str, Any]) -> Iterator[list[str]]:
+    """Yield a system's id and its mean win rates as scored and at equal titles; the best at equal titles first."""
+    for row in sorted(entry["equal_titles"]["systems"], key=lambda row: -row["at_equal_titles"]["value"]):
+        rates = (row["as_scored"], row["at_equal_titles"])
+        yield [row["system"], *(rate_interval(rate["value"], (rate["low"], rate["high"])) for rate in rates)]
+
+
+def effect(entry: Mapping[str, Any]) -> str:
+    """Return what a change's effect on a score is called: a factor, on a real scale a shift."""
     return "Shift" if _is_real(entry) else "Factor"
 
 
-def _rows(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Iterator[list[str]]:
+def rows(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Iterator[list[str]]:
     """Yield the cells of every row: the changes, with the remainder after the parts."""
     parts = _parts(entry)
     last, both = parts[-1], " and ".join(map(ONE.__getitem__, parts))
@@ -256,7 +284,7 @@ def _rows(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Iterator[list[
         yield [
             labels[row["change"]],
             _percent(row["share"]),
-            _factor(row[_effect(entry).lower()]),
+            _factor(row[effect(entry).lower()]),
             _percent(row["reordered"]),
             f"{row['n']:,}",
             f"{row['failed']:,}",
@@ -267,7 +295,7 @@ def _rows(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Iterator[list[
                 yield [label, _percent(entry[name]), "–", "–", "–", "–"]
 
 
-def _further(entry: Mapping[str, Any], name: Callable[[str], str]) -> Iterator[str]:
+def further(entry: Mapping[str, Any], name: Callable[[str], str]) -> Iterator[str]:
     """Yield sentences about covariates, novelty and the samples; `name` formats a system's id."""
     explained = []
     for row in entry["covariates"]:
@@ -325,39 +353,3 @@ def _factor(interval: Mapping[str, Any] | None) -> str:
     if interval["low"] is None:
         return f"{number(interval['value'])} [–]"
     return f"{number(interval['value'])} [{number(interval['low'])}, {number(interval['high'])}]"
-
-
-def show(audits: Mapping[str, Any], console: Console) -> None:
-    """Print the audits: a table, the verdict and the warnings of each."""
-    from rich.text import Text
-
-    for entry in audits["audits"]:
-        console.print(_table(entry))
-        console.print(Text(verdict(entry), "bold"))
-        for line in entry["warnings"]:
-            console.print(Text(line, "yellow"))
-        for line in _further(entry, str):
-            console.print(Text(line, "dim"))
-        console.print()
-    for label, note in audits["notes"].items():
-        console.print(Text(f"{label}: {note}"))
-    if audits["demo"]:
-        console.print(
-            Text("Demo scores: they show that the machinery works and say nothing about real popularity.", "yellow")
-        )
-
-
-def _table(entry: Mapping[str, Any]) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    demo = " (demo)" if entry["demo"] else ""
-    title = Text(f"What moves the scores of predictor {entry['predictor']}{demo}, 95 % intervals", "bold")
-    printed = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    printed.add_column("change", overflow="fold")
-    for name in ("share, %", _effect(entry).lower(), "reordered, %"):
-        printed.add_column(name, justify="right", no_wrap=True)
-    for row in _rows(entry, SHORT):
-        printed.add_row(*map(Text, row[:4]))  # for narrow terminals: the sentences and the files have the rest
-    return printed
