@@ -25,6 +25,7 @@ from popbench.progress import Progress
 from popbench.registry import load_registry
 from popbench.runs.directory import RunDirectory, check_free, check_shard, run_path
 from popbench.runs.heartbeat import Heartbeat
+from popbench.runs.looks import looks_before
 from popbench.runs.preflight import ComponentWork, count_work, missing
 from popbench.runs.run import Run
 from popbench.runs.run_json import FILE, describe, read_reused, with_reused
@@ -132,7 +133,7 @@ def execute(plan: Plan, progress: Progress) -> Run:
         started = time.time()
         matches = _look_up(plan, work, progress)
         with RunDirectory(path, plan, progress.notice) as directory, Heartbeat(directory, started):
-            reused = read_reused(path)
+            reused, plan.earlier_looks = read_reused(path), looks_before(path, plan)
             directory.write_json(FILE, with_reused(describe(plan, started), reused, others.taken))
             view = LedgerView(directory.ledger, directory.videos)
             budget = None if plan.config.max_cost is None else Limit(plan.config.max_cost, plan, directory.ledger)

@@ -40,6 +40,8 @@ class Plan:
     """The modes that plugins register."""
     human: Part | None = None
     """The human baseline, if it was asked for."""
+    earlier_looks: Sequence[Mapping[str, int]] = ()
+    """The prompts per task of earlier boards of the run, which had fewer."""
     leaks: Mapping[str, str] = field(default_factory=dict)
     """How predictors were trained on the videos that they judge by, by label."""
 

@@ -131,7 +131,8 @@ class RunJson(TypedDict):
     `modes`, `predictors` (digests), `units` and `scales` (those that are real) are by label, and so is `uses`, of the
     predictors that see others than title and video. `notes` are by the component's label, `components` by kind and
     label ("llm shotlist"), and `systems` has a system's fingerprint by task. `reused` has how many calls of each stage
-    were taken from other runs, by these runs' directories.
+    were taken from other runs, by these runs' directories. `looks` are the prompts per task of earlier
+    boards, which had fewer.
     """
 
     schema: int
@@ -153,6 +154,7 @@ class RunJson(TypedDict):
     timings: Timings
     shards: NotRequired[list[ShardEntry]]
     reused: NotRequired[dict[str, dict[str, Count]]]
+    looks: NotRequired[list[dict[str, Count]]]
 
 
 _FIELDS = pydantic.TypeAdapter(RunJson)
@@ -205,6 +207,8 @@ def describe(plan: Plan, started: float, seconds: Mapping[str, float] | None = N
     }
     if uses:
         content["uses"] = uses
+    if plan.earlier_looks:
+        content["looks"] = [dict(look) for look in plan.earlier_looks]
     real = [part.label for part in plan.predictors if is_real(part.resolved.component)]
     if real:
         content["scales"] = dict.fromkeys(real, "real")

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from statistics import median
 
 from popbench.records import JSON, Sample
+from popbench.runs.looks import remark
 from popbench.runs.run_json import RunJson
 
 
@@ -28,13 +29,14 @@ class Remarks:
             self._matched[sample.task, sample.prompt_id] = sample.system, sample.match
 
     def lines(self, run_json: RunJson, systems: Collection[str] | None = None) -> Iterator[str]:
-        """Yield remarks about shards, the corpus, drafts with too few references, and the similarity of human videos.
+        """Yield remarks about shards, earlier looks, the corpus, drafts with too few references, and human videos.
 
         `systems` are those on the board; None stands for all. The systems of an LLM and a mode share their drafts, so
         the drafts of one of them are counted.
         """
         if shard := run_json["config"].get("shard"):
             yield f"Shard {shard} of a run, with a part of its prompts: popbench merge joins the shards."
+        yield from remark(run_json.get("looks", []))
         if references := run_json.get("references"):
             yield from references.get("remarks", [])
         drafts: dict[tuple[str | None, str | None], Counter[int]] = {}
