@@ -1,0 +1,265 @@
+"""Decisions of a sequential comparison: what is decided at each look, who gets more prompts, and when to stop.
+
+    design = Design.rounds(n_systems=5, maximum=200, goal="best")   # fixed before anything is rendered
+    states = replay(design, values, rounds, strata)                 # values[system, prompt, repeat], NaN: not there yet
+    states[-1].active                                               # the systems that get the next round
+    states[-1].stop                                                 # None, or why nothing more is needed
+
+`replay` is a function of the data alone: it goes through all looks from the first, so that a run that was killed and
+resumed comes to the decisions of one that was not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr
+
+from . import _arrays
+from ._arrays import Float64s, Floats, Ints, Scale
+from .design import FEWEST, Design
+from .effective import EffectiveComparisons, residual_directions
+from .intervals import korn_graubard
+from .outcomes import pairwise_outcomes
+from .simultaneous import Verdicts
+from .strata import pool_strata
+
+Stop: TypeAlias = Literal["best", "no best", "decided", "width", "futility", "maximum"]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """What is known after a look. Pairs are in the order of `pairwise_outcomes`.
+
+    All intervals hold at whatever look one stops: repeated confidence intervals, of which the narrowest so far is kept.
+    A win rate that made a comparison stop is too far from 1/2 on average; its interval is not affected.
+
+    Attributes:
+        look: the number of looks so far, 0 before the first.
+        n_prompts: prompts of each pair, shape (pairs,): those that came before either system got no more.
+        win_rates: of each pair, shape (pairs,); NaN before the first look.
+        low, high: interval of each win rate by itself.
+        family_low, family_high: intervals that hold for all pairs together.
+        verdicts: 1 (better), -1 (worse), 0 (undecided), from the family's intervals against 1/2 and nothing else.
+        decided_at: the look at which each pair was decided, 0 if it is not.
+        active: whether each system gets the prompts of the next round, shape (systems,).
+        left_at: the look after which each system got no more prompts, 0 while it gets more.
+        candidates: the systems not decided worse than any other.
+        critical_value: of the family at this look, in standard deviations.
+        spent: the error probability used up by now.
+        stop: None, or why no system gets more prompts. `best`: one candidate is left; `no best`: none is, the systems
+            beat one another in a circle; `decided`: all pairs are; `width`: all intervals are narrow enough;
+            `futility`: what is undecided would hardly be decided by the maximum; `maximum`: the last look was taken.
+    """
+
+    look: int
+    n_prompts: Ints
+    win_rates: Float64s
+    low: Float64s
+    high: Float64s
+    family_low: Float64s
+    family_high: Float64s
+    verdicts: Verdicts
+    decided_at: Ints
+    active: Bools
+    left_at: Ints
+    candidates: Bools
+    critical_value: float
+    spent: float
+    stop: Stop | None
+
+
+def replay(
+    design: Design, values: ArrayLike, rounds: ArrayLike, strata: ArrayLike, scale: Scale = "positive"
+) -> list[State]:
+    """Go through all looks that the data allow, from the first.
+
+    A look is taken when every active system has all prompts of all rounds up to it. Values that a look does not need,
+    of later rounds or of systems that got no more prompts by then, play no part in it. No look is taken after one that
+    says stop; to go on, for instance from the best to all decided, replay with another goal: the critical values do not
+    depend on it.
+
+    Args:
+        design: fixed beforehand.
+        values: popularity as in `pairwise_outcomes`, shape (systems, prompts, repeats); NaN for what is not there (yet).
+            A prompt that some system failed at for good is left out altogether.
+        rounds: the round in which each prompt is taken, from 0, shape (prompts,); no round beyond the design's.
+        strata: one integer label per prompt, shape (prompts,).
+        scale: as in `pairwise_outcomes`.
+
+    Returns:
+        The states before the first look and after each look; the last is the present one.
+
+    Raises:
+        ValueError: if shapes do not fit the design, a round has more prompts than the design, or a value is refused by
+            `pairwise_outcomes`.
+    """
+    data = _Data(design, values, rounds, strata, scale)
+    states = [_before(design)]
+    while states[-1].stop is None and data.complete(states[-1]):
+        states.append(_look(design, data, states[-1]))
+    return states
+
+
+class _Data:
+    """The outcomes of all pairs, prompts in the order of their rounds."""
+
+    def __init__(self, design: Design, values: ArrayLike, rounds: ArrayLike, strata: ArrayLike, scale: Scale) -> None:
+        x, numbers = np.asarray(values, dtype=np.float64), np.asarray(rounds)
+        if x.ndim != 3 or len(x) != design.n_systems:
+            raise ValueError(f"values need the axes ({design.n_systems} systems, prompts, repeats), got {x.shape}")
+        if numbers.shape != x.shape[1:2] or numbers.dtype.kind not in "iu":
+            raise ValueError(f"rounds need one integer per prompt, got the shape {numbers.shape}")
+        codes = _arrays.strata_codes(strata, x.shape[1])
+        if numbers.min() < 0 or numbers.max() >= len(design.looks):
+            raise ValueError(f"rounds must be from 0 to {len(design.looks) - 1}: the design has no look after that")
+        self.ends = np.cumsum(np.bincount(numbers, minlength=len(design.looks)))
+        if (self.ends > design.looks).any():
+            raise ValueError(f"rounds have more prompts than the design: {self.ends.tolist()}, not {design.looks}")
+        order = np.argsort(numbers, kind="stable")
+        x = x[:, order]
+        self.there = ~np.isnan(x).any(axis=2)
+        x[~self.there] = 0
+        self.y = pairwise_outcomes(x, scale).astype(np.float64)
+        self.codes = codes[order]
+        self.directions = np.zeros(self.y.shape, np.float32)
+        self.first, self.second = np.triu_indices(len(x), 1)
+
+    def complete(self, state: State) -> bool:
+        """Say whether the next look can be taken."""
+        return bool(self.there[state.active, : self.ends[state.look]].all())
+
+
+def _before(design: Design) -> State:
+    pairs, systems = design.n_pairs, design.n_systems
+    zero, one, every = np.zeros(pairs), np.ones(pairs), np.ones(systems, bool)
+    none = np.zeros(pairs, np.int64)
+    return State(
+        look=0,
+        n_prompts=none,
+        win_rates=np.full(pairs, np.nan),
+        low=zero,
+        high=one,
+        family_low=zero,
+        family_high=one,
+        verdicts=np.zeros(pairs, np.int8),
+        decided_at=none,
+        active=every,
+        left_at=np.zeros(systems, np.int64),
+        candidates=every,
+        critical_value=np.inf,
+        spent=0.0,
+        stop=None,
+    )
+
+
+def _look(design: Design, data: _Data, last: State) -> State:
+    """Take the next look."""
+    look, n = last.look, int(data.ends[last.look])
+    measured = np.flatnonzero(last.active[data.first] & last.active[data.second])
+    y, codes = data.y[measured, :n], data.codes[:n]
+    data.directions[measured, :n] = residual_directions(y, pool_strata(codes))
+    effective = EffectiveComparisons(data.directions[:, :n])
+    c = effective.solve(lambda number: design.family.at(look, number))
+    low, high = _narrowed((last.low, last.high), measured, _interval(y, codes, design.alone[look]))
+    family = _narrowed((last.family_low, last.family_high), measured, _interval(y, codes, c))
+    verdicts = (family[0] > 0.5).astype(np.int8) - (family[1] < 0.5).astype(np.int8)
+    win_rates, n_prompts = last.win_rates.copy(), last.n_prompts.copy()
+    win_rates[measured], n_prompts[measured] = y.mean(axis=1), n
+    state = replace(
+        last,
+        look=look + 1,
+        n_prompts=n_prompts,
+        win_rates=win_rates,
+        low=low,
+        high=high,
+        family_low=family[0],
+        family_high=family[1],
+        verdicts=verdicts,
+        decided_at=np.where((verdicts != 0) & (last.decided_at == 0), look + 1, last.decided_at),
+        candidates=_candidates(data, verdicts, design.n_systems),
+        critical_value=c,
+        spent=float(design.increments[: look + 1].sum()),
+    )
+    goes_on = np.zeros(design.n_pairs, bool)
+    goes_on[measured] = True
+    goes_on &= _wanted(design, data, state)
+    if design.futility and design.goal != "width":
+        goes_on[measured] &= _chance(design, look, effective, y, codes) >= design.futility
+    active = np.zeros(design.n_systems, bool)
+    active[data.first[goes_on]] = active[data.second[goes_on]] = True
+    stop = _reason(design, data, state, bool(active.any()))
+    if stop is not None:
+        active[:] = False
+    left_at = np.where(last.active & ~active, look + 1, last.left_at)
+    return replace(state, active=active, left_at=left_at, stop=stop)
+
+
+def _interval(y: Float64s, codes: Ints, critical_value: float) -> tuple[Float64s, Float64s]:
+    """Return the Korn-Graubard intervals at this critical value; everything where float64 has no level for it."""
+    level = float(1 - 2 * ndtr(-critical_value))
+    if level >= 1 or y.shape[1] < FEWEST:
+        return np.zeros(len(y)), np.ones(len(y))
+    return korn_graubard(y, codes, level)
+
+
+def _narrowed(
+    last: tuple[Float64s, Float64s], rows: Ints, now: tuple[Float64s, Float64s]
+) -> tuple[Float64s, Float64s]:
+    """Return the part of the intervals that those of now share with them, and leave them where that is none."""
+    low, high = last[0].copy(), last[1].copy()
+    lower, upper = np.maximum(low[rows], now[0]), np.minimum(high[rows], now[1])
+    shared = lower <= upper
+    low[rows[shared]], high[rows[shared]] = lower[shared], upper[shared]
+    return low, high
+
+
+def _candidates(data: _Data, verdicts: Verdicts, n_systems: int) -> Bools:
+    found = np.ones(n_systems, bool)
+    found[data.first[verdicts < 0]] = found[data.second[verdicts > 0]] = False
+    return found
+
+
+def _wanted(design: Design, data: _Data, state: State) -> Bools:
+    """Say of each pair whether the goal needs more of it."""
+    if design.width is not None:
+        wide: Bools = state.high - state.low > design.width
+        return wide
+    wanted: Bools = state.verdicts == 0
+    if design.goal == "best":
+        wanted &= state.candidates[data.first] & state.candidates[data.second]
+    return wanted
+
+
+def _chance(design: Design, look: int, effective: EffectiveComparisons, y: Float64s, codes: Ints) -> Float64s:
+    """Return each pair's chance to be decided at the next maximum, given the data so far.
+
+    Z at the maximum is normal with the mean Z / sqrt(t) and the variance (1 - t) / t at the share t of its prompts, if
+    before the data any true win rate was as likely as any other.
+    """
+    end = next(last for last in design.maxima if last > look)
+    t = design.looks[look] / design.looks[end - 1]
+    if t >= 1:
+        return np.zeros(len(y))
+    c = effective.solve(lambda number: design.family.at(end - 1, number))
+    member = (codes[:, np.newaxis] == np.arange(codes.max() + 1)).astype(np.float64)
+    squares = ((y - (y @ member / member.sum(axis=0)) @ member.T) ** 2).sum(axis=1)
+    z = (y.sum(axis=1) - y.shape[1] / 2) / np.sqrt(squares + 0.5)
+    mean, sd = z / np.sqrt(t), np.sqrt((1 - t) / t)
+    chance: Float64s = ndtr((mean - c) / sd) + ndtr((-mean - c) / sd)
+    return chance
+
+
+def _reason(design: Design, data: _Data, state: State, any_active: bool) -> Stop | None:
+    """Return why to stop at this look, if at all."""
+    if design.goal == "best" and state.candidates.sum() <= 1:
+        return "best" if state.candidates.any() else "no best"
+    if design.goal != "best" and not _wanted(design, data, state).any():
+        return "width" if design.goal == "width" else "decided"
+    if state.look == len(design.looks):
+        return "maximum"
+    return None if any_active else "futility"
