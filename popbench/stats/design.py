@@ -34,11 +34,12 @@ class Design:
     Attributes:
         n_systems: K, at least 2.
         looks: the number of prompts after each round, increasing; the first at least 10.
-        goal: when to stop. `best`: as soon as every system but one is decided worse than another; `decided`: as soon as
-            every pair is; `width`: as soon as the interval of every win rate is at most `width` wide.
+        goal: when to stop. `best`: as soon as all systems but one are ruled out as the best; `decided`: as soon as
+            every pair is decided; `width`: as soon as the interval of every win rate is at most `width` wide.
         width: from the lower to the upper end, of a single win rate's interval; None for the other goals.
         level: confidence level, 0.95 for 95 %.
-        spending: the spending function.
+        spending: the spending function; by default linear to find the best and for a width, O'Brien and Fleming's to
+            decide all pairs.
         futility: a pair gets no more prompts if its chance to be decided by the maximum is below this; 0 for never.
         reserved: the share of alpha that is kept for extensions.
         maxima: the places in `looks`, from 1, at which the design and each of its extensions ends.
@@ -52,12 +53,14 @@ class Design:
     goal: Goal = "best"
     width: float | None = None
     level: float = 0.95
-    spending: Spending = "obrien-fleming"
+    spending: Spending | None = None
     futility: float = 0.1
     reserved: float = _RESERVED
     maxima: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.spending is None:
+            object.__setattr__(self, "spending", self._spending)
         if not self.maxima:
             object.__setattr__(self, "maxima", (len(self.looks),))
         if self.n_systems < 2:
@@ -80,7 +83,7 @@ class Design:
             raise ValueError("futility and reserved must be at least 0 and below 1")
         if len(self.maxima) > 1 and not self.reserved:
             raise ValueError("an extension needs a share of the error probability that was reserved for it")
-        spent(np.zeros(0), 0.05, self.spending)
+        spent(np.zeros(0), 0.05, self._spending)
 
     @classmethod
     def rounds(cls, n_systems: int, maximum: int, every: int = 20, **options: Any) -> Design:
@@ -116,6 +119,10 @@ class Design:
         return self.looks[-1]
 
     @property
+    def _spending(self) -> Spending:
+        return self.spending or ("obrien-fleming" if self.goal == "decided" else "linear")
+
+    @property
     def n_pairs(self) -> int:
         """The number of pairs."""
         return self.n_systems * (self.n_systems - 1) // 2
@@ -130,7 +137,7 @@ class Design:
             # An extension spends from the last maximum on, by the same function of the prompts.
             first = self.looks[start - 1] / self.looks[end - 1] if start else 0.0
             times = np.array([first, *(n / self.looks[end - 1] for n in self.looks[start:end])])
-            used = spent(times, share, self.spending)
+            used = spent(times, share, self._spending, self.n_pairs)
             found[start:end] = np.diff(used) * share / (used[-1] - used[0])
             start, left = end, left - share
         return found
@@ -161,7 +168,9 @@ class Design:
             raise ValueError(f"the design is of method {stored.get('method')}, this popbench has method {METHOD}")
         if stored.keys() != names | {"method"}:
             raise ValueError(f"a design needs the fields {', '.join(sorted(names))}")
-        values = {name: tuple(stored[name]) if isinstance(stored[name], list) else stored[name] for name in names}
+        values: dict[str, Any] = {
+            name: tuple(stored[name]) if isinstance(stored[name], list) else stored[name] for name in names
+        }
         return cls(**values)
 
     @property

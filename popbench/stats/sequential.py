@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
 from . import _arrays
-from ._arrays import Float64s, Floats, Ints, Scale
+from ._arrays import Float64s, Ints, Scale
 from .design import FEWEST, Design
 from .effective import EffectiveComparisons, residual_directions
 from .intervals import korn_graubard
@@ -43,13 +43,17 @@ class State:
         n_prompts: prompts of each pair, shape (pairs,): those that came before either system got no more.
         win_rates: of each pair, shape (pairs,); NaN before the first look.
         low, high: interval of each win rate by itself.
-        family_low, family_high: intervals that hold for all pairs together.
+        family_low, family_high: intervals that hold for all pairs together; of a pair that is decided, that of the look
+            at which it was.
         verdicts: 1 (better), -1 (worse), 0 (undecided), from the family's intervals against 1/2 and nothing else.
         decided_at: the look at which each pair was decided, 0 if it is not.
         active: whether each system gets the prompts of the next round, shape (systems,).
         left_at: the look after which each system got no more prompts, 0 while it gets more.
-        candidates: the systems not decided worse than any other.
-        critical_value: of the family at this look, in standard deviations.
+        candidates: the systems that may be the best, shape (systems,). The best one, that no other beats, is among them
+            with the design's level; for the goal `best` this is judged by fewer comparisons than all pairs are, so that
+            a system can be ruled out while its pairs are undecided.
+        ruled_out_at: the look at which each system was ruled out as the best, 0 if it was not.
+        critical_value: of the pairs in question at this look, in standard deviations.
         spent: the error probability used up by now.
         stop: None, or why no system gets more prompts. `best`: one candidate is left; `no best`: none is, the systems
             beat one another in a circle; `decided`: all pairs are; `width`: all intervals are narrow enough;
@@ -68,37 +72,44 @@ class State:
     active: Bools
     left_at: Ints
     candidates: Bools
+    ruled_out_at: Ints
     critical_value: float
     spent: float
     stop: Stop | None
 
 
 def replay(
-    design: Design, values: ArrayLike, rounds: ArrayLike, strata: ArrayLike, scale: Scale = "positive"
+    design: Design,
+    values: ArrayLike,
+    rounds: ArrayLike,
+    strata: ArrayLike,
+    left_out: ArrayLike | None = None,
+    scale: Scale = "positive",
 ) -> list[State]:
     """Go through all looks that the data allow, from the first.
 
-    A look is taken when every active system has all prompts of all rounds up to it. Values that a look does not need,
-    of later rounds or of systems that got no more prompts by then, play no part in it. No look is taken after one that
-    says stop; to go on, for instance from the best to all decided, replay with another goal: the critical values do not
-    depend on it.
+    A look is taken when its rounds are complete: all prompts of the design up to it are here, and every active system
+    has all of them but those left out. Values that a look does not need, of later rounds or of systems that got no more
+    prompts by then, play no part in it. No look is taken after one that says stop. To go on, for instance from the best
+    to all decided, replay with another goal and the same spending function: the pairs in question are judged anew.
 
     Args:
         design: fixed beforehand.
-        values: popularity as in `pairwise_outcomes`, shape (systems, prompts, repeats); NaN for what is not there (yet).
-            A prompt that some system failed at for good is left out altogether.
-        rounds: the round in which each prompt is taken, from 0, shape (prompts,); no round beyond the design's.
+        values: popularity as in `pairwise_outcomes`, shape (systems, prompts, repeats); NaN for what is not there.
+        rounds: the round in which each prompt is taken, from 0, shape (prompts,).
         strata: one integer label per prompt, shape (prompts,).
+        left_out: whether a prompt is left out for all systems, as one failed at it for good, shape (prompts,). It
+            counts as taken in its round.
         scale: as in `pairwise_outcomes`.
 
     Returns:
         The states before the first look and after each look; the last is the present one.
 
     Raises:
-        ValueError: if shapes do not fit the design, a round has more prompts than the design, or a value is refused by
-            `pairwise_outcomes`.
+        ValueError: if shapes do not fit the design, there are more prompts or rounds than it has, or a value is refused
+            by `pairwise_outcomes`.
     """
-    data = _Data(design, values, rounds, strata, scale)
+    data = _Data(design, values, rounds, strata, left_out, scale)
     states = [_before(design)]
     while states[-1].stop is None and data.complete(states[-1]):
         states.append(_look(design, data, states[-1]))
@@ -108,30 +119,45 @@ def replay(
 class _Data:
     """The outcomes of all pairs, prompts in the order of their rounds."""
 
-    def __init__(self, design: Design, values: ArrayLike, rounds: ArrayLike, strata: ArrayLike, scale: Scale) -> None:
-        x, numbers = np.asarray(values, dtype=np.float64), np.asarray(rounds)
+    def __init__(
+        self,
+        design: Design,
+        values: ArrayLike,
+        rounds: ArrayLike,
+        strata: ArrayLike,
+        left_out: ArrayLike | None,
+        scale: Scale,
+    ) -> None:
+        x, numbers, looks = np.asarray(values, dtype=np.float64), np.asarray(rounds), len(design.looks)
         if x.ndim != 3 or len(x) != design.n_systems:
             raise ValueError(f"values need the axes ({design.n_systems} systems, prompts, repeats), got {x.shape}")
-        if numbers.shape != x.shape[1:2] or numbers.dtype.kind not in "iu":
-            raise ValueError(f"rounds need one integer per prompt, got the shape {numbers.shape}")
         codes = _arrays.strata_codes(strata, x.shape[1])
-        if numbers.min() < 0 or numbers.max() >= len(design.looks):
-            raise ValueError(f"rounds must be from 0 to {len(design.looks) - 1}: the design has no look after that")
-        self.ends = np.cumsum(np.bincount(numbers, minlength=len(design.looks)))
-        if (self.ends > design.looks).any():
-            raise ValueError(f"rounds have more prompts than the design: {self.ends.tolist()}, not {design.looks}")
+        if numbers.shape != codes.shape or numbers.dtype.kind not in "iu":
+            raise ValueError(f"rounds need one integer per prompt: {len(codes)} prompts, rounds of {numbers.shape}")
+        if numbers.min() < 0 or numbers.max() >= looks:
+            raise ValueError(f"the design has the rounds 0 to {looks - 1}, got {numbers.max()}: extend the design")
+        without = np.zeros(codes.shape, bool) if left_out is None else np.asarray(left_out, dtype=bool)
+        if without.shape != codes.shape:
+            raise ValueError(f"left_out needs one value per prompt: {len(codes)} prompts, got {without.shape}")
+        taken = np.cumsum(np.bincount(numbers, minlength=looks))
+        if (taken > design.looks).any():
+            raise ValueError(f"rounds have more prompts than the design: {taken.tolist()}, not {list(design.looks)}")
+        self._all_here: Bools = np.equal(taken, design.looks)
         order = np.argsort(numbers, kind="stable")
+        order = order[~without[order]]
+        self.ends = np.cumsum(np.bincount(numbers[~without], minlength=looks))
         x = x[:, order]
-        self.there = ~np.isnan(x).any(axis=2)
+        self.there: Bools = np.logical_not(np.isnan(x)).all(axis=2)
         x[~self.there] = 0
-        self.y = pairwise_outcomes(x, scale).astype(np.float64)
-        self.codes = codes[order]
-        self.directions = np.zeros(self.y.shape, np.float32)
         self.first, self.second = np.triu_indices(len(x), 1)
+        self.codes = codes[order]
+        self.y = pairwise_outcomes(x, scale).astype(np.float64) if len(order) else np.zeros((design.n_pairs, 0))
+        self.directions = np.zeros(self.y.shape, np.float32)
 
     def complete(self, state: State) -> bool:
         """Say whether the next look can be taken."""
-        return bool(self.there[state.active, : self.ends[state.look]].all())
+        end = self.ends[state.look]
+        return bool(self._all_here[state.look] and end and self.there[state.active, :end].all())
 
 
 def _before(design: Design) -> State:
@@ -151,6 +177,7 @@ def _before(design: Design) -> State:
         active=every,
         left_at=np.zeros(systems, np.int64),
         candidates=every,
+        ruled_out_at=np.zeros(systems, np.int64),
         critical_value=np.inf,
         spent=0.0,
         stop=None,
@@ -163,11 +190,25 @@ def _look(design: Design, data: _Data, last: State) -> State:
     measured = np.flatnonzero(last.active[data.first] & last.active[data.second])
     y, codes = data.y[measured, :n], data.codes[:n]
     data.directions[measured, :n] = residual_directions(y, pool_strata(codes))
-    effective = EffectiveComparisons(data.directions[:, :n])
-    c = effective.solve(lambda number: design.family.at(look, number))
+    # What this look spends is shared by the pairs in question before it; those that futility left out keep their share,
+    # as chance chose them.
+    family = last.verdicts == 0
+    if design.goal == "best":
+        family &= last.candidates[data.first] & last.candidates[data.second]
+    c = EffectiveComparisons(data.directions[family, :n]).solve(lambda number: design.family.at(look, number))
     low, high = _narrowed((last.low, last.high), measured, _interval(y, codes, design.alone[look]))
-    family = _narrowed((last.family_low, last.family_high), measured, _interval(y, codes, c))
-    verdicts = (family[0] > 0.5).astype(np.int8) - (family[1] < 0.5).astype(np.int8)
+    asked = family[measured]
+    family_low, family_high = _narrowed(
+        (last.family_low, last.family_high), measured[asked], _interval(y[asked], codes, c)
+    )
+    verdicts = (family_low > 0.5).astype(np.int8) - (family_high < 0.5).astype(np.int8)
+    candidates = last.candidates & ~_beaten(data, verdicts)
+    if design.goal == "best":
+        rivals = design.family.at(look, np.count_nonzero(last.candidates) - 1)
+        lower, upper = _interval(y[asked], codes, rivals)
+        against = np.zeros(design.n_pairs, np.int8)
+        against[measured[asked]] = (lower > 0.5).astype(np.int8) - (upper < 0.5).astype(np.int8)
+        candidates &= ~_beaten(data, against)
     win_rates, n_prompts = last.win_rates.copy(), last.n_prompts.copy()
     win_rates[measured], n_prompts[measured] = y.mean(axis=1), n
     state = replace(
@@ -177,11 +218,12 @@ def _look(design: Design, data: _Data, last: State) -> State:
         win_rates=win_rates,
         low=low,
         high=high,
-        family_low=family[0],
-        family_high=family[1],
+        family_low=family_low,
+        family_high=family_high,
         verdicts=verdicts,
         decided_at=np.where((verdicts != 0) & (last.decided_at == 0), look + 1, last.decided_at),
-        candidates=_candidates(data, verdicts, design.n_systems),
+        candidates=candidates,
+        ruled_out_at=np.where(last.candidates & ~candidates, look + 1, last.ruled_out_at),
         critical_value=c,
         spent=float(design.increments[: look + 1].sum()),
     )
@@ -189,7 +231,7 @@ def _look(design: Design, data: _Data, last: State) -> State:
     goes_on[measured] = True
     goes_on &= _wanted(design, data, state)
     if design.futility and design.goal != "width":
-        goes_on[measured] &= _chance(design, look, effective, y, codes) >= design.futility
+        goes_on[measured] &= _chance(design, state, y, codes) >= design.futility
     active = np.zeros(design.n_systems, bool)
     active[data.first[goes_on]] = active[data.second[goes_on]] = True
     stop = _reason(design, data, state, bool(active.any()))
@@ -207,9 +249,7 @@ def _interval(y: Float64s, codes: Ints, critical_value: float) -> tuple[Float64s
     return korn_graubard(y, codes, level)
 
 
-def _narrowed(
-    last: tuple[Float64s, Float64s], rows: Ints, now: tuple[Float64s, Float64s]
-) -> tuple[Float64s, Float64s]:
+def _narrowed(last: tuple[Float64s, Float64s], rows: Ints, now: tuple[Float64s, Float64s]) -> tuple[Float64s, Float64s]:
     """Return the part of the intervals that those of now share with them, and leave them where that is none."""
     low, high = last[0].copy(), last[1].copy()
     lower, upper = np.maximum(low[rows], now[0]), np.minimum(high[rows], now[1])
@@ -218,9 +258,10 @@ def _narrowed(
     return low, high
 
 
-def _candidates(data: _Data, verdicts: Verdicts, n_systems: int) -> Bools:
-    found = np.ones(n_systems, bool)
-    found[data.first[verdicts < 0]] = found[data.second[verdicts > 0]] = False
+def _beaten(data: _Data, verdicts: Verdicts) -> Bools:
+    """Say of each system whether another one is better by these verdicts."""
+    found: Bools = np.zeros(len(data.there), np.bool_)
+    found[data.first[verdicts < 0]] = found[data.second[verdicts > 0]] = True
     return found
 
 
@@ -235,17 +276,19 @@ def _wanted(design: Design, data: _Data, state: State) -> Bools:
     return wanted
 
 
-def _chance(design: Design, look: int, effective: EffectiveComparisons, y: Float64s, codes: Ints) -> Float64s:
+def _chance(design: Design, state: State, y: Float64s, codes: Ints) -> Float64s:
     """Return each pair's chance to be decided at the next maximum, given the data so far.
 
     Z at the maximum is normal with the mean Z / sqrt(t) and the variance (1 - t) / t at the share t of its prompts, if
     before the data any true win rate was as likely as any other.
     """
-    end = next(last for last in design.maxima if last > look)
-    t = design.looks[look] / design.looks[end - 1]
+    end = next(maximum for maximum in (*design.maxima, len(design.looks)) if maximum >= state.look)
+    t = design.looks[state.look - 1] / design.looks[end - 1]
     if t >= 1:
         return np.zeros(len(y))
-    c = effective.solve(lambda number: design.family.at(end - 1, number))
+    candidates, undecided = np.count_nonzero(state.candidates), np.count_nonzero(state.verdicts == 0)
+    open_ones = candidates - 1 if design.goal == "best" else undecided
+    c = design.family.at(end - 1, open_ones)
     member = (codes[:, np.newaxis] == np.arange(codes.max() + 1)).astype(np.float64)
     squares = ((y - (y @ member / member.sum(axis=0)) @ member.T) ** 2).sum(axis=1)
     z = (y.sum(axis=1) - y.shape[1] / 2) / np.sqrt(squares + 0.5)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -17,7 +18,7 @@ from scipy.special import ndtr, ndtri
 
 from ._arrays import Float64s
 
-Spending: TypeAlias = Literal["obrien-fleming", "pocock"]
+Spending: TypeAlias = Literal["obrien-fleming", "linear", "pocock"]
 UNREACHABLE = 37.0
 """The critical value where nothing is to be spent: beyond it a normal probability is 0 in float64."""
 _NODES = 96
@@ -25,15 +26,15 @@ _FURTHEST = 9.0
 """Standard deviations of a statistic beyond which its density is left out."""
 
 
-def spent(times: Float64s, alpha: float, spending: Spending) -> Float64s:
+def spent(times: Float64s, alpha: float, spending: Spending, comparisons: int = 1) -> Float64s:
     """Return the error probability that may be used up by each time, from 0 at time 0 to alpha at time 1.
 
-        obrien-fleming  4 - 4 Phi(z_(1 - alpha/4) / sqrt(t)):  nearly nothing early, nearly a fixed test at the end
-        pocock          alpha ln(1 + (e - 1) t):               about equally much at every look
+        obrien-fleming  m (4 - 4 Phi(z_(1 - a/4) / sqrt(t))), a = alpha / m, for m comparisons:
+                        nearly nothing early, nearly a fixed test at the end
+        linear          alpha t
+        pocock          alpha ln(1 + (e - 1) t): more early than late, so that critical values are nearly constant
 
-    The first is alpha/2 for each of the two sides.
-
-    Source: Lan and DeMets 1983, Biometrika 70.
+    Source: Lan and DeMets 1983, Biometrika 70; linear: Kim and DeMets 1987, Biometrika 74.
 
     Raises:
         ValueError: if the spending function is none of these, or a time is not from 0 to 1.
@@ -42,17 +43,20 @@ def spent(times: Float64s, alpha: float, spending: Spending) -> Float64s:
     if t.size and not (t.min() >= 0 and t.max() <= 1):
         raise ValueError("times of looks must be from 0 to 1")
     if spending == "obrien-fleming":
-        z = -ndtri(alpha / 4)
-        early: Float64s = 4 * ndtr(-z / np.sqrt(np.maximum(t, 1e-12)))
-        return early
-    if spending == "pocock":
-        even: Float64s = alpha * np.log1p((math.e - 1) * t)
+        z = -ndtri(alpha / comparisons / 4)
+        late: Float64s = comparisons * 4 * ndtr(-z / np.sqrt(np.maximum(t, 1e-12)))
+        return late
+    if spending == "linear":
+        even: Float64s = alpha * t
         return even
-    raise ValueError(f"a spending function is obrien-fleming or pocock, not {spending!r}")
+    if spending == "pocock":
+        early: Float64s = alpha * np.log1p((math.e - 1) * t)
+        return early
+    raise ValueError(f"a spending function is obrien-fleming, linear or pocock, not {spending!r}")
 
 
 def boundaries(sizes: Sequence[int], increments: Sequence[float]) -> Float64s:
-    """Return the critical value of each look, so that a normal statistic is first beyond it there with this probability.
+    """Return the critical value of each look, so that a normal statistic is first beyond it with a given probability.
 
         P(|Z_j| <= c_j for all j < k, |Z_k| > c_k) = increments[k],   Z_k = S_(n_k) / sqrt(n_k)
 
@@ -105,7 +109,7 @@ def _boundaries(sizes: tuple[int, ...], increments: bytes, rows: int) -> tuple[t
     spend = np.frombuffer(increments).reshape(rows, -1)
     if not sizes or spend.shape[1] != len(sizes):
         raise ValueError(f"boundaries need one probability for each look, got {spend.shape[1]} for {len(sizes)}")
-    if sizes[0] < 1 or any(later <= n for n, later in zip(sizes, sizes[1:], strict=False)):
+    if sizes[0] < 1 or any(later <= n for n, later in pairwise(sizes)):
         raise ValueError("the data at each look must be more than at the look before")
     if not (spend.min() >= 0 and spend.sum(axis=1).max() <= 1):
         raise ValueError("what is spent at a look must be a probability")
