@@ -142,12 +142,12 @@ class _Data:
         taken = np.cumsum(np.bincount(numbers, minlength=looks))
         if (taken > design.looks).any():
             raise ValueError(f"rounds have more prompts than the design: {taken.tolist()}, not {list(design.looks)}")
-        self._all_here: Bools = np.equal(taken, design.looks)
+        self._all_here = np.array([n == asked for n, asked in zip(taken.tolist(), design.looks, strict=True)])
         order = np.argsort(numbers, kind="stable")
         order = order[~without[order]]
         self.ends = np.cumsum(np.bincount(numbers[~without], minlength=looks))
         x = x[:, order]
-        self.there: Bools = np.logical_not(np.isnan(x)).all(axis=2)
+        self.there: Bools = np.asarray(np.logical_not(np.isnan(x)).all(axis=2))
         x[~self.there] = 0
         self.first, self.second = np.triu_indices(len(x), 1)
         self.codes = codes[order]
@@ -204,7 +204,7 @@ def _look(design: Design, data: _Data, last: State) -> State:
     verdicts = (family_low > 0.5).astype(np.int8) - (family_high < 0.5).astype(np.int8)
     candidates = last.candidates & ~_beaten(data, verdicts)
     if design.goal == "best":
-        rivals = design.family.at(look, np.count_nonzero(last.candidates) - 1)
+        rivals = design.family.at(look, int(last.candidates.sum()) - 1)
         lower, upper = _interval(y[asked], codes, rivals)
         against = np.zeros(design.n_pairs, np.int8)
         against[measured[asked]] = (lower > 0.5).astype(np.int8) - (upper < 0.5).astype(np.int8)
@@ -286,7 +286,7 @@ def _chance(design: Design, state: State, y: Float64s, codes: Ints) -> Float64s:
     t = design.looks[state.look - 1] / design.looks[end - 1]
     if t >= 1:
         return np.zeros(len(y))
-    candidates, undecided = np.count_nonzero(state.candidates), np.count_nonzero(state.verdicts == 0)
+    candidates, undecided = int(state.candidates.sum()), int((state.verdicts == 0).sum())
     open_ones = candidates - 1 if design.goal == "best" else undecided
     c = design.family.at(end - 1, open_ones)
     member = (codes[:, np.newaxis] == np.arange(codes.max() + 1)).astype(np.float64)

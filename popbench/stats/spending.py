@@ -47,7 +47,7 @@ def spent(times: Float64s, alpha: float, spending: Spending, comparisons: int = 
         late: Float64s = comparisons * 4 * ndtr(-z / np.sqrt(np.maximum(t, 1e-12)))
         return late
     if spending == "linear":
-        even: Float64s = alpha * t
+        even: Float64s = np.multiply(t, alpha)
         return even
     if spending == "pocock":
         early: Float64s = alpha * np.log1p((math.e - 1) * t)
@@ -76,7 +76,8 @@ def boundaries(sizes: Sequence[int], increments: Sequence[float]) -> Float64s:
         ValueError: if the sizes do not increase, or a probability is negative.
     """
     spend = np.asarray(increments, dtype=np.float64)
-    return np.array(_boundaries(tuple(int(n) for n in sizes), spend[np.newaxis].tobytes(), 1))[0]
+    found: Float64s = np.array(_boundaries(tuple(int(n) for n in sizes), spend[np.newaxis].tobytes(), 1)[0])
+    return found
 
 
 class Table:
