@@ -47,7 +47,8 @@ class State:
             at which it was.
         verdicts: 1 (better), -1 (worse), 0 (undecided), from the family's intervals against 1/2 and nothing else.
         decided_at: the look at which each pair was decided, 0 if it is not.
-        active: whether each system gets the prompts of the next round, shape (systems,).
+        active: whether each system gets the prompts of the next round, shape (systems,). It needs those of all rounds
+            before it, too, which matters where an extension or another goal brings back a system that got no more.
         left_at: the look after which each system got no more prompts, 0 while it gets more.
         candidates: the systems that may be the best, shape (systems,). The best one, that no other beats, is among them
             with the design's level; for the goal `best` this is judged by fewer comparisons than all pairs are, so that
@@ -92,6 +93,8 @@ def replay(
     has all of them but those left out. Values that a look does not need, of later rounds or of systems that got no more
     prompts by then, play no part in it. No look is taken after one that says stop. To go on, for instance from the best
     to all decided, replay with another goal and the same spending function: the pairs in question are judged anew.
+
+    Critical values depend, within .3 %, on the order of systems and prompts: give both in the order of the run.
 
     Args:
         design: fixed beforehand.
@@ -277,18 +280,17 @@ def _wanted(design: Design, data: _Data, state: State) -> Bools:
 
 
 def _chance(design: Design, state: State, y: Float64s, codes: Ints) -> Float64s:
-    """Return each pair's chance to be decided at the next maximum, given the data so far.
+    """Return each pair's chance to be decided at the maximum, given the data so far.
 
     Z at the maximum is normal with the mean Z / sqrt(t) and the variance (1 - t) / t at the share t of its prompts, if
     before the data any true win rate was as likely as any other.
     """
-    end = next(maximum for maximum in (*design.maxima, len(design.looks)) if maximum >= state.look)
-    t = design.looks[state.look - 1] / design.looks[end - 1]
+    t = design.looks[state.look - 1] / design.maximum
     if t >= 1:
         return np.zeros(len(y))
     candidates, undecided = int(state.candidates.sum()), int((state.verdicts == 0).sum())
     open_ones = candidates - 1 if design.goal == "best" else undecided
-    c = design.family.at(end - 1, open_ones)
+    c = design.family.at(len(design.looks) - 1, open_ones)
     member = (codes[:, np.newaxis] == np.arange(codes.max() + 1)).astype(np.float64)
     squares = ((y - (y @ member / member.sum(axis=0)) @ member.T) ** 2).sum(axis=1)
     z = (y.sum(axis=1) - y.shape[1] / 2) / np.sqrt(squares + 0.5)

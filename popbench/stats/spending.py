@@ -114,7 +114,7 @@ def _boundaries(sizes: tuple[int, ...], increments: bytes, rows: int) -> tuple[t
         raise ValueError("the data at each look must be more than at the look before")
     if not (spend.min() >= 0 and spend.sum(axis=1).max() <= 1):
         raise ValueError("what is spent at a look must be a probability")
-    times = np.array(sizes) / sizes[-1]
+    times = np.array(sizes) / sizes[0]  # not the last, so that later looks change nothing about earlier ones
     nodes, weights = np.polynomial.legendre.leggauss(_NODES)
     found = np.empty((rows, len(sizes)))
     # The density of |S| at a look among the paths not decided before it, as masses at the nodes of an integration.
