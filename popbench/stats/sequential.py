@@ -154,7 +154,7 @@ class _Data:
         x[~self.there] = 0
         self.first, self.second = np.triu_indices(len(x), 1)
         self.codes = codes[order]
-        self.y = pairwise_outcomes(x, scale).astype(np.float64) if len(order) else np.zeros((design.n_pairs, 0))
+        self.y = pairwise_outcomes(x, scale) if len(order) else np.zeros((design.n_pairs, 0))
         self.directions = np.zeros(self.y.shape, np.float32)
 
     def complete(self, state: State) -> bool:
@@ -191,7 +191,7 @@ def _look(design: Design, data: _Data, last: State) -> State:
     """Take the next look."""
     look, n = last.look, int(data.ends[last.look])
     measured = np.flatnonzero(last.active[data.first] & last.active[data.second])
-    y, codes = data.y[measured, :n], data.codes[:n]
+    y, codes = data.y[measured, :n].astype(np.float64), data.codes[:n]
     data.directions[measured, :n] = residual_directions(y, pool_strata(codes))
     # What this look spends is shared by the pairs in question before it; those that futility left out keep their share,
     # as chance chose them.

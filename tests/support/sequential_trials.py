@@ -99,6 +99,12 @@ class Many:
     def __init__(self, design: stats.Design, y: Any, shares: Any = None) -> None:
         self.design, self.y, self.shares = design, y, shares or effective_shares(design, y)
         self.first, self.second = np.triu_indices(design.n_systems, 1)
+        sums, squares = (
+            np.cumsum(np.add.reduceat(part, (0, *design.looks[:-1]), axis=2), axis=2)
+            for part in (y - 0.5, (y - 0.5) ** 2)
+        )
+        # Roughly each win rate's distance from 1/2 in standard deviations, at each look.
+        self.z = np.abs(sums) / np.sqrt(np.maximum(squares - sums**2 / np.array(design.looks), 1e-3))
         self.wins = np.eye(design.n_systems)[self.first], np.eye(design.n_systems)[self.second]
 
     def run(self, rates: Any = None) -> Result:
@@ -115,16 +121,16 @@ class Many:
             if design.goal == "best":
                 family &= candidates[:, self.first] & candidates[:, self.second]
             number = np.maximum(family.sum(axis=1) * self.shares[look], 1)
-            low, high = self._intervals(look, number, measured)
+            low, high = self._intervals(look, number, measured & family, rates is None)
             if rates is not None:
                 held &= ~(measured & family) | ((low <= rates) & (rates <= high))
-                inner = self._intervals(look, np.ones(count), measured)
+                inner = self._intervals(look, np.ones(count), measured, False)
                 alone &= ~measured | ((inner[0] <= rates) & (rates <= inner[1]))
             now = (low > 0.5).astype(int) - (high < 0.5)
             verdicts = np.where(family & measured, now, verdicts)
             beaten = self.beaten(verdicts)
             if design.goal == "best":
-                low, high = self._intervals(look, np.maximum(candidates.sum(axis=1) - 1, 1), measured & family)
+                low, high = self._intervals(look, np.maximum(candidates.sum(axis=1) - 1, 1), measured & family, True)
                 beaten |= self.beaten((low > 0.5).astype(int) - (high < 0.5))
             candidates &= ~beaten
             goes_on = measured & (verdicts == 0)
@@ -137,13 +143,19 @@ class Many:
             before = n
         return Result(verdicts, candidates, clips / (design.n_systems * N), held, alone)
 
-    def _intervals(self, look: int, number: Any, wanted: Any) -> Any:
-        """Intervals of the wanted pairs where each look is shared by these numbers of comparisons; else [0, 1]."""
+    def _intervals(self, look: int, number: Any, wanted: Any, far_only: bool) -> Any:
+        """Intervals of the wanted pairs where each look is shared by these numbers of comparisons; else [0, 1].
+
+        With `far_only`, pairs that are not nearly far enough from 1/2 to be decided have [0, 1], too.
+        """
         n = self.design.looks[look]
         low, high = np.zeros(wanted.shape), np.ones(wanted.shape)
         for value in np.unique(number):
-            level = float(1 - 2 * ndtr(-self.design.family.at(look, float(value))))
+            c = self.design.family.at(look, float(value))
+            level = float(1 - 2 * ndtr(-c))
             rows = wanted & (number == value)[:, None]
+            if far_only:
+                rows &= self.z[:, :, look] > 0.75 * c
             if level < 1 and rows.any():
                 low[rows], high[rows] = stats.korn_graubard(self.y[rows][:, :n], STRATA[:n], level)
         return low, high
