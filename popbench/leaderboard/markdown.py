@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from popbench.leaderboard import compact_markdown
+from popbench.leaderboard import compact_markdown, sequential
 from popbench.leaderboard.compact import headlines
 from popbench.leaderboard.markup import code, escaped, table
 from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS, flipped
@@ -58,7 +58,9 @@ def decided(results: Mapping[str, Any], predictor: str, task: str) -> str:
 
 
 def decides(results: Mapping[str, Any], predictor: str, task: str) -> str:
-    """Return one sentence about the win rates that the number of prompts can detect."""
+    """Return one sentence about the win rates that the number of prompts can detect, or how prompts were taken."""
+    if "sequential" in results:
+        return sequential.sentence(results["sequential"])
     detectable = next(
         row for row in results["minimum_detectable_win_rate"] if (row["predictor"], row["task"]) == (predictor, task)
     )
@@ -170,6 +172,10 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
     yield ""
     yield from _matrix(results, predictor, task, rows)
     yield from _contrasts(results, predictor, task)
+    if "sequential" in results:
+        yield from ("**When pairs were decided**", "")
+        yield from (f"- {escaped(line)}" for line in sequential.when_decided(results))
+        yield ""
     yield from _categories(rows)
 
 

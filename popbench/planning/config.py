@@ -164,7 +164,7 @@ def _until(value: Any) -> str:
     if text in ("best", "decided"):
         return text
     if match is None or not 0 < float(match[1]) < 1:
-        raise UsageError(f"until: expected best, decided, or width=W with W from 0 to 1, such as width=0.1, not {value!r}")
+        raise UsageError(f"until: expected best, decided, or width=W, such as width=0.1, not {value!r}")
     return f"width={float(match[1]):g}"
 
 

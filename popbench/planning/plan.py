@@ -94,10 +94,11 @@ class Plan:
         assert self.taken is not None
         if self.human is not None and parts[0] is self.human:
             return self.taken[self.human.label]
+        llm, *rest = parts
         return max(
             self.taken[system.id]
             for system in self.systems
-            if system.mode.label == label and system.llm is parts[0] and (len(parts) < 2 or system.generator is parts[1])
+            if system.mode.label == label and system.llm is llm and (not rest or system.generator is rest[0])
         )
 
     def system_samples(self) -> Iterator[tuple[System | None, SampleSet]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from popbench.errors import UsageError
 from popbench.planning.plan import Plan
@@ -13,9 +14,11 @@ from popbench.runs.run_json import read_run_json
 def looks_before(run: Path, plan: Plan) -> list[Mapping[str, int]]:
     """Return the prompts per task of earlier boards of this run that had fewer prompts, the first look first.
 
-    A look counts if it showed scores of two systems that the plan compares again, on tasks with the same prompts.
+    None if the prompts of now are taken in rounds, which are made for looks. A look counts if it showed scores of two systems that the plan compares again, on tasks with the same prompts.
     Nothing where run.json cannot be read.
     """
+    if plan.rounds is not None:
+        return []
     try:
         before = read_run_json(run)
     except UsageError:
@@ -36,6 +39,14 @@ def looks_before(run: Path, plan: Plan) -> list[Mapping[str, int]]:
         if any(n < now[name] for name, n in same.items()) and same not in told:
             told.append(same)
     return told
+
+
+def rounds_before(run: Path) -> Mapping[str, Any] | None:
+    """Return what run.json has of prompts taken in rounds; None if it has nothing, or cannot be read."""
+    try:
+        return read_run_json(run).get("rounds")
+    except UsageError:
+        return None
 
 
 def remark(looks: Sequence[Mapping[str, int]]) -> Iterator[str]:

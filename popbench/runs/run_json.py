@@ -155,6 +155,7 @@ class RunJson(TypedDict):
     shards: NotRequired[list[ShardEntry]]
     reused: NotRequired[dict[str, dict[str, Count]]]
     looks: NotRequired[list[dict[str, Count]]]
+    rounds: NotRequired[dict[str, Any]]
 
 
 _FIELDS = pydantic.TypeAdapter(RunJson)
@@ -207,6 +208,8 @@ def describe(plan: Plan, started: float, seconds: Mapping[str, float] | None = N
     }
     if uses:
         content["uses"] = uses
+    if plan.rounds is not None:
+        content["rounds"] = dict(plan.rounds)
     if plan.earlier_looks:
         content["looks"] = [dict(look) for look in plan.earlier_looks]
     real = [part.label for part in plan.predictors if is_real(part.resolved.component)]
