@@ -26,7 +26,7 @@ from popbench.progress import Progress
 from popbench.registry import load_registry
 from popbench.runs.directory import RunDirectory, check_free, check_shard, run_path
 from popbench.runs.heartbeat import Heartbeat
-from popbench.runs.looks import looks_before
+from popbench.runs.looks import looks_before, rounds_before
 from popbench.runs.preflight import ComponentWork, count_work, missing
 from popbench.runs.run import Run
 from popbench.runs.run_json import FILE, describe, read_reused, with_reused
@@ -128,7 +128,9 @@ def execute(plan: Plan, progress: Progress) -> Run:
             for line in others.told():
                 progress.notice(line)
         rounds = None if plan.config.until is None else Rounds(plan, path)
-        if rounds is not None:
+        if rounds is None:
+            plan.rounds = rounds_before(path)  # which a later command may go on with
+        else:
             rounds.look_ahead(path)
         work = count_work(plan, path, tell=progress.notice)
         for line in upgrades(plan, path):
@@ -139,12 +141,16 @@ def execute(plan: Plan, progress: Progress) -> Run:
         matches = _look_up(plan, work, progress)
         with RunDirectory(path, plan, progress.notice) as directory, Heartbeat(directory, started):
             reused, plan.earlier_looks = read_reused(path), looks_before(path, plan)
-            directory.write_json(FILE, with_reused(describe(plan, started), reused, others.taken))
+
+            def record() -> None:
+                directory.write_json(FILE, with_reused(describe(plan, started), reused, others.taken))
+
             view = LedgerView(directory.ledger, directory.videos)
             budget = None if plan.config.max_cost is None else Limit(plan.config.max_cost, plan, directory.ledger)
             if rounds is not None:
                 for line in told(rounds.look(view)):
                     progress.notice(line)
+            record()
             engine.start(directory.videos)
             if (notice := _demonstration(plan)) is not None:
                 progress.notice(notice)
@@ -154,6 +160,8 @@ def execute(plan: Plan, progress: Progress) -> Run:
                     pipeline = Pipeline(plan, directory.ledger, engine, view, progress, others=others, budget=budget)
                     pipeline.run(matches)
                     more = rounds is not None and _next_round(rounds, view, progress)
+                    if more:
+                        record()
             except (OSError, sqlite3.Error) as error:
                 raise RunError(f"{path}: {one_line(str(error))}") from error
             finally:

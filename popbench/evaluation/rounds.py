@@ -17,7 +17,7 @@ from popbench.ledger.ledger import Ledger
 from popbench.pipeline.items import ResultErrors
 from popbench.pipeline.ledger_view import LedgerView
 from popbench.planning.plan import Plan
-from popbench.records import Sample
+from popbench.records import JSON, Sample
 from popbench.runs.collect import collect
 from popbench.runs.looks import rounds_before
 from popbench.stats import Design, State, replay
@@ -95,7 +95,7 @@ class Rounds:
         try:
             if before is None:
                 return Design(len(self.systems), self._looks(0), **aim)
-            if any(before[name] != value for name, value in self._about.items()):
+            if self._about != {name: value for name, value in before.items() if name in self._about}:
                 raise UsageError(
                     f"{path}: its rounds compare other systems, or by another predictor or number of repeats, and a "
                     "procedure that is under way cannot change them: give the options of before, or another --out"

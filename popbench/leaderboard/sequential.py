@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ def compute_sequential(
     interval the mean of theirs. `values` are the scores, shape (systems, prompts, repeats), NaN for prompts that a
     system did not take. `told` is stored as `sequential`.
     """
-    alone = [compute([_only(scores, system)], common=True) for system in systems]
+    alone = [compute([scores.only(system)], common=True) for system in systems]
     first = alone[0]["systems"][0]
     table = {"task": first["task"], "predictor": scores.predictor}
     pairs = list(_pairs(systems, values, state, table, scores.scale))
@@ -48,10 +47,6 @@ def compute_sequential(
         }
     )
     return whole
-
-
-def _only(scores: Scores, system: str) -> Scores:
-    return replace(scores, rows=scores.table.where(scores.table.of_systems([system])))
 
 
 def _pairs(systems: Sequence[str], values: Any, state: State, table: Mapping[str, JSON], scale: Scale) -> Iterator[Any]:

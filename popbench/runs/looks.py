@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from popbench.errors import UsageError
 from popbench.planning.plan import Plan
-from popbench.runs.run_json import read_run_json
+from popbench.runs.run_json import RoundsEntry, read_run_json
 
 
 def looks_before(run: Path, plan: Plan) -> list[Mapping[str, int]]:
     """Return the prompts per task of earlier boards of this run that had fewer prompts, the first look first.
 
-    None if the prompts of now are taken in rounds, which are made for looks. A look counts if it showed scores of two systems that the plan compares again, on tasks with the same prompts.
-    Nothing where run.json cannot be read.
+    A look counts if it showed scores of two systems that the plan compares again, on tasks with the same prompts.
+    Nothing where prompts are taken in rounds, which are made for looks, or where run.json cannot be read.
     """
-    if plan.rounds is not None:
+    if plan.config.until is not None:
         return []
     try:
         before = read_run_json(run)
@@ -41,7 +40,7 @@ def looks_before(run: Path, plan: Plan) -> list[Mapping[str, int]]:
     return told
 
 
-def rounds_before(run: Path) -> Mapping[str, Any] | None:
+def rounds_before(run: Path) -> RoundsEntry | None:
     """Return what run.json has of prompts taken in rounds; None if it has nothing, or cannot be read."""
     try:
         return read_run_json(run).get("rounds")
