@@ -134,7 +134,8 @@ def _encode(frames: NDArray[np.uint8], fps: float) -> None:
 def _differ(one: _Pictures, two: _Pictures) -> str | None:
     if one.what != two.what:
         return f"{one.what} became {two.what}"
-    return None if one == two else f"other pixels ({one.what}, SHA-256 {one.sha256[:12]} became {two.sha256[:12]})"
+    pixels = "other pixels or sound" if "sound" in one.what else "other pixels"
+    return None if one == two else f"{pixels} ({one.what}, SHA-256 {one.sha256[:12]} became {two.sha256[:12]})"
 
 
 def _rename(request: VideoRequest) -> VideoRequest:

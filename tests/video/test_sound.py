@@ -174,7 +174,7 @@ def test_every_precision_of_floats_is_taken(dtype: Any) -> None:
         (tone(6), True, "sample_rate is True"),
         (tone(6), 50_000, "sample_rate is 50000, expected one that AAC has: 8000, 11025,"),
         (tone(6), -1, "sample_rate is -1"),
-        (tone(6), 48_000, "sound takes 3.00 s and the frames 6.00 s: they may differ by 1 s (is sample_rate=48000 right?)"),
+        (tone(6), 48_000, "takes 3.00 s and the frames 6.00 s: they may differ by 1 s (is sample_rate=48000 right?)"),
         (tone(7.1), RATE, "sound takes 7.10 s and the frames 6.00 s"),
     ],
 )  # fmt: skip
