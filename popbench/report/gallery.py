@@ -97,7 +97,7 @@ def _texts(sample: Sample, run: Path) -> dict[str, JSON]:
         "notes": [*sample.notes, *sample.remarks],
         "error": sample.error,
         "video": clip_path(sample.video),
-        "sound": _is_heard(sample.video, run) or None,
+        "sound": is_heard(sample.video, run) or None,
         "attempts": sample.attempts,
         "originality": sample.originality,
         "compliance": sample.compliance,
@@ -128,7 +128,7 @@ def clip_path(video: str | None) -> str | None:
     return quote(str(path))
 
 
-def _is_heard(video: str | None, run: Path) -> bool:
+def is_heard(video: str | None, run: Path) -> bool:
     """Return whether a clip is in the run and has sound."""
     if video is None or clip_path(video) is None:
         return False

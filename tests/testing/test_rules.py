@@ -207,9 +207,7 @@ CASES = [
     Case("frames", check_generator, NoFile, "clip-plain: path nowhere.mp4 is no file"),
     Case("frames", check_generator, NotAVideo, "not a readable video"),
     Case("fps", check_generator, NoFps, "clip-plain: fps is None"),
-    Case(
-        "sound", check_generator, Undeclared, "it is given, and the class does not say makes_sound = True"
-    ),
+    Case("sound", check_generator, Undeclared, "it is given, and the class does not say makes_sound = True"),
     Case("sound", check_generator, Clipped, "clip-plain: sound has values up to 3.277e+04"),
     Case("sound", check_generator, LongSound, "clip-plain: sound takes 3.75 s and the frames 0.38 s"),
     Case("sound", check_generator, AskedForSound, "makes_sound is 'if asked'"),

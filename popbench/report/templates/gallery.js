@@ -85,7 +85,7 @@
   const video = (path, system, side, sound) => {
     const element = make("video", { controls: true, loop: true, muted: !sound, playsInline: true, preload: "metadata" });
     element.dataset.sound = sound ? "yes" : "no";
-    element.setAttribute("aria-label", `Clip of ${side.toUpperCase()}, ${sound ? "with" : "without"} sound`);
+    element.setAttribute("aria-label", `Clip of ${side.toUpperCase()}${sound ? ", with sound" : ""}`);
     element.addEventListener("error", () => element.replaceWith(screen(`Clip not found: ${decodeURI(path)}`)));
     const fit = () => {
       const shape = shapes[system] || 16 / 9;
