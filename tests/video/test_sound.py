@@ -266,6 +266,8 @@ def test_a_header_is_read_in_a_tenth_of_a_millisecond(tmp_path: Path) -> None:
     assert time.perf_counter() - began < 0.6  # 20 times what it takes
 
 
-def test_the_sound_of_webm_is_found_by_decoding(tmp_path: Path) -> None:
-    assert sound_of(make(tmp_path / "a.webm", sound=True)) == (True, None)
-    assert sound_of(make(tmp_path / "b.webm")) == (False, None)
+@pytest.mark.parametrize("sound", [True, False])
+def test_the_sound_of_webm_is_found_too(tmp_path: Path, sound: bool) -> None:
+    path = make(tmp_path / "a.webm", sound=sound).rename(tmp_path / "a.mp4")
+    assert has_sound(path) is sound
+    assert sound_of(path) == (sound, None)
