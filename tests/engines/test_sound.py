@@ -19,6 +19,7 @@ from popbench.engines import ComponentThread
 from popbench.planning.systems import as_part
 from popbench.registry import load_registry
 from popbench.video import SOUND_ENCODER, has_sound, read_frames, sha256, write_mp4
+from video_files import sound_packets, spoil_sound
 
 RATE = 24_000
 
@@ -163,12 +164,7 @@ def test_a_finished_file_stays_as_it_is_with_its_sound(film: Path, tmp_path: Pat
 
 
 def test_sound_that_cannot_be_decoded_is_noted_and_the_clip_counts(film: Path, tmp_path: Path) -> None:
-    with av.open(str(film)) as file:
-        places = [(packet.pos, packet.size) for packet in file.demux(audio=0) if packet.size]
-    content = bytearray(film.read_bytes())
-    for place, size in places:
-        content[place : place + size] = b"\xff" * size
-    film.write_bytes(content)
+    spoil_sound(film)
     answer = ComponentThread(Scripted(finished(film)), requests(1), tmp_path).next(PATIENCE)
     assert isinstance(answer, popbench.Clip)
     kept, note = answer.notes
@@ -183,8 +179,7 @@ def test_sound_that_cannot_be_decoded_is_noted_and_the_clip_counts(film: Path, t
 
 
 def test_a_file_that_is_cut_in_its_sound_is_an_error_and_not_invalid(film: Path, tmp_path: Path) -> None:
-    with av.open(str(film)) as file:
-        last = max(packet.pos + packet.size for packet in file.demux(audio=0) if packet.size)
+    last = max(place + size for place, size in sound_packets(film))
     film.write_bytes(film.read_bytes()[: last - 5])
     answer = ComponentThread(Scripted(finished(film)), requests(1), tmp_path, "afar").next(PATIENCE)
     assert isinstance(answer, popbench.Failure)
