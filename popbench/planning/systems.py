@@ -221,7 +221,7 @@ def as_part(resolved: Resolved) -> Part:
     try:
         fingerprint = dict(resolved.component.fingerprint())
         if resolved.spec.kind == "generator" and resolved.component.makes_sound is True:
-            fingerprint["sound_encoder"] = dict(SOUND_ENCODER)
+            fingerprint["sound_encoder"] = ",".join(f"{name}={value}" for name, value in SOUND_ENCODER.items())
         return Part(resolved, fingerprint, digest(fingerprint), uses)
     except UsageError:
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,13 @@ def test_sound_that_is_asked_for_is_no_other_sound() -> None:
     assert [label("ltx-2", **more) for more in ({}, {"sound": True}, {"sound": False})] == [
         "ltx-2", "ltx-2", "ltx-2[sound=false]",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("pipeline", FAMILIES)
+def test_it_is_known_of_every_class_whether_it_makes_sound(pipeline: str) -> None:
+    diffusers: Any = import_module("diffusers")
+    parts = inspect.signature(getattr(diffusers, pipeline).__init__).parameters
+    assert any("audio" in name or "vocoder" in name for name in parts) is FAMILIES[pipeline].sound
 
 
 @pytest.mark.parametrize("name", PRESETS)
