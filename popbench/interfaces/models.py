@@ -72,6 +72,9 @@ class VideoGenerator(Component, ABC):
     """
 
     kind = "generator"
+    makes_sound: bool = False
+    """Whether it gives sound along with frames (`Clip.sound`): how sound is encoded is then part of the keys of its
+    clips. Finished files need no such word. An instance may set its own."""
 
     @abstractmethod
     def generate(self, requests: Iterable[VideoRequest]) -> Iterator[Clip | Failure | Submitted]:
