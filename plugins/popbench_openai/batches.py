@@ -75,15 +75,12 @@ class Batch:
     waits: bool = False
     full_since: float | None = None
 
-    def job(self) -> dict[str, JSON]:
-        """Return the job of its requests."""
-        job = {"file": self.file, "batch": self.id, "at": int(self.made), **self.learnt}
-        return job if self.id else {name: value for name, value in job.items() if name != "batch"}
-
     def submitted(self) -> Iterator[popbench.Submitted]:
         """Yield what is to be stored of its requests."""
-        for request in self.requests.values():
-            yield popbench.Submitted(request.chat.id, self.job())
+        batch = {"batch": self.id} if self.id else {}
+        for custom_id, request in self.requests.items():
+            job = {"file": self.file, **batch, "line": custom_id, "at": int(self.made), **self.learnt}
+            yield popbench.Submitted(request.chat.id, job)
 
     @property
     def young(self) -> bool:
@@ -132,22 +129,22 @@ class Batches:
 
     def _take(self, chat: popbench.Chat) -> Iterator[Outcome]:
         """Put a chat with those that are to be sent, or with those of its batch."""
-        job = chat.job
+        job: JSON = chat.job
         if job is None:
             self._ready.append(chat)
             if len(self._ready) >= self._options.batch_size:
                 yield from self._send()
             return
-        file, id_ = (job.get("file"), job.get("batch", "")) if isinstance(job, Mapping) else (None, None)
-        if not (isinstance(file, str) and file and isinstance(id_, str)):
+        names = ("file", "batch", "line")
+        file, id_, line = (job.get(name, "") for name in names) if isinstance(job, Mapping) else ("", "", "")
+        if not (all(isinstance(name, str) for name in (file, id_, line)) and file and line):
             yield popbench.Failure(chat.id, f"{self._name}: the job of an earlier run is no batch")
             return
-        made, self_learnt = job.get("at"), {name: job[name] for name in ("level", "merged") if name in job}
-        self._accepted.learn(self_learnt)
-        batch = self._batches.setdefault(
-            (file, id_), Batch(file, float(made) if isinstance(made, int) else 0.0, self_learnt, ours=False, id=id_)
-        )
-        batch.requests[_custom_id(chat)] = self._accepted.request(chat)
+        made, learnt = job.get("at"), {name: job[name] for name in ("level", "merged") if name in job}
+        self._accepted.learn(learnt)
+        new = Batch(file, float(made) if isinstance(made, int) else 0.0, learnt, ours=False, id=id_)
+        batch = self._batches.setdefault((file, id_), new)
+        batch.requests[line] = self._accepted.request(chat)
 
     def _send(self) -> Iterator[Outcome]:
         """Make batches of all that is ready."""
@@ -156,7 +153,7 @@ class Batches:
             batch, lines = Batch("", time.time(), self._accepted.learnt(), ours=True), bytearray()
             while self._ready and len(batch.requests) < options.batch_size:
                 request = self._accepted.request(self._ready[0])
-                custom_id = _custom_id(request.chat)
+                custom_id = request.chat.key or request.chat.id  # the same in every run
                 line = batch_lines.written(custom_id, request, options)
                 if lines and len(lines) + len(line) > _MOST_BYTES:
                     break
@@ -344,8 +341,3 @@ class Batches:
             batch = next(iter(self._batches.values()), None)
             if batch is not None:
                 yield next(batch.submitted())
-
-
-def _custom_id(chat: popbench.Chat) -> str:
-    """Return what a line of a chat is known by: the same in every run."""
-    return chat.key or chat.id

@@ -69,7 +69,7 @@ def test_a_batch_whose_creation_was_not_stored_is_found_by_its_file(write: Run, 
     batch.plan(lost=1, down=["GET"])
     lost = write(options={"retry_seconds": 0})
     assert batch.sizes() == [6]
-    assert [set(job) for job in jobs(lost.path)] == [{"file", "at"}] * 6
+    assert [set(job) for job in jobs(lost.path)] == [{"file", "line", "at"}] * 6
     batch.plan(page=1)
     for number in range(2):  # of the account's, newer than that one
         ask(batch, openai_servers.chat(f"other-{number}"))
@@ -97,7 +97,7 @@ def ask(batch: BatchServer, chat: Chat, **options: Any) -> Completion | Failure:
 
 
 def test_a_job_that_is_no_batch_is_over(batch: BatchServer) -> None:
-    for job in ("video-1", {"batch": "batch_0"}, {"file": 7}, [], {"file": "f", "batch": 1}):
+    for job in ("video-1", {"batch": "batch_0"}, {"file": 7, "line": "a"}, [], {"file": "f", "batch": 1, "line": "a"}):
         failed = ask(batch, replace(openai_servers.chat("one"), job=job))
         assert isinstance(failed, Failure)
         assert "the job of an earlier run is no batch" in failed.error
