@@ -262,7 +262,7 @@ class Batches:
                     return
                 lines |= {id_: line for id_, line in batch_lines.results(content or b"") if id_ in batch.requests}
         del self._batches[key]
-        began, ended = state.get("created_at"), state.get("completed_at")
+        began, ended = state.get("created_at"), state.get("completed_at") or state.get("expired_at")
         seconds = float(ended - began) if isinstance(began, int) and isinstance(ended, int) and ended >= began else None
         fatal = ""
         for custom_id, request in batch.requests.items():

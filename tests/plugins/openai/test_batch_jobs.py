@@ -54,15 +54,18 @@ def test_requests_that_are_new_are_in_a_batch_of_their_own(write: Run, batch: Ba
     assert len(batch.requests()) == len(set(batch.requests())) == 9
 
 
-def test_status_and_dry_run_tell_of_the_jobs(
-    write: Run,
-    batch: BatchServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_a_run_and_its_status_tell_of_the_jobs(
+    batch: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stop(write, batch)
-    assert "6 jobs" in in_process(monkeypatch, capsys, tmp_path)("status", "run").out
+    run = in_process(monkeypatch, capsys, tmp_path)
+    batch.plan(hours=1000, down=["GET"])
+    command = ["eval", "--llm", spec(batch, retry_seconds=0.1), "--gen", "faulty", "--predictor", "faulty", "--corpus",
+               "demo", "--mode", "basic", "--task", "popcorn_concrete", "--limit", 6, "--out", "run"]  # fmt: skip
+    told = run(*command).err
+    assert told.count("write tiny: jobs are submitted: after an interrupt (Ctrl-C), the same command goes on") == 1
+    assert "6 jobs submitted and not finished: the same command asks for them again" in told
+    assert "write tiny: 6 jobs submitted and not finished" in run("status", "run").out
+    assert "tiny: 6 jobs submitted before, and only waited for" in run(*command, "--dry-run").out
 
 
 def test_a_batch_whose_creation_was_not_stored_is_found_by_its_file(write: Run, batch: BatchServer) -> None:

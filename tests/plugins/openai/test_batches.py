@@ -46,6 +46,15 @@ def test_batches_are_no_larger_than_they_may_be_and_at_work_side_by_side(write: 
     assert max(made) - min(made) < 0.3 < time.monotonic() - started
 
 
+@pytest.mark.parametrize("limit", ["_MOST_BYTES", "_MOST_REQUESTS"])
+def test_files_and_memory_have_limits(
+    write: Run, batch: BatchServer, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, limit, 4000 if limit == "_MOST_BYTES" else 2)
+    assert write().complete
+    assert batch.sizes() == [2, 2, 2]
+
+
 def test_drafts_are_those_of_the_same_model_online(write: Run, batch: BatchServer, tmp_path: Path) -> None:
     online = write(out="online", options={"batch": False})
     batched = write(out="batched")
@@ -342,16 +351,29 @@ def test_a_dry_run_estimates_the_price_of_batches(
 
 
 def test_a_budget_is_never_passed(write: Run, batch: BatchServer) -> None:
-    one = max(sample.cost for sample in write(out="all", options=PRICES).samples())
+    options = {**PRICES, "batch_size": 20}
+    one = max(sample.cost for sample in write(out="all", limit=3, options=options).samples())
     batch.forget()
-    options = {**PRICES, "batch_size": 2}
-    limited = write(options=options, max_cost=3.2 * one)
+    limited = write(limit=60, options=options, max_cost=40 * one)
     assert not limited.complete
-    spent = sum(sample.cost or 0 for sample in limited.samples())
-    assert 0 < spent <= 3.2 * one
-    assert sum(batch.paid().values()) == len([sample for sample in limited.samples() if sample.cost])
-    assert write(options=options, max_cost=20 * one).complete
+    assert batch.sizes()[:3] == [1, 16, 17], "a few are asked before many are reserved by what they cost"
+    assert 20 * one < sum(sample.cost or 0 for sample in limited.samples()) <= 40 * one
+    assert len(batch.requests()) == len(batch.paid()) < 60
+    assert write(limit=60, options=options, max_cost=100 * one).complete
     assert max(batch.paid().values()) == 1
+
+
+def test_a_budget_counts_what_is_at_work_of_an_earlier_command(write: Run, batch: BatchServer) -> None:
+    one = max(sample.cost for sample in write(out="all", limit=3, options=PRICES).samples())
+    batch.forget()
+    batch.plan(hours=1000, down=["GET"])
+    assert write(limit=20, options={**PRICES, "retry_seconds": 0.1}).errors == 20
+    batch.plan(finish=True)
+    limited = write(limit=40, options=PRICES, max_cost=25 * one)
+    assert 20 < len(batch.requests()) <= 25
+    assert sum(sample.cost or 0 for sample in limited.samples()) + at_work(limited.path) * one <= 25 * one
+    assert write(limit=40, options=PRICES, max_cost=100 * one).complete
+    assert len(batch.requests()) == len(set(batch.requests())) == 40
 
 
 # -- who has batches
