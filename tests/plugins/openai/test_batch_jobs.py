@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,8 @@ def test_a_file_without_a_batch_is_nothing_that_was_paid_for(batch: BatchServer)
     steps = make(batch).generate(iter([chat]))
     submitted = next(iter(steps))
     assert isinstance(submitted, Submitted)
-    steps.close()  # type: ignore[attr-defined] - a generator
+    assert isinstance(steps, Generator)
+    steps.close()
     assert not batch.batches()
     failed = ask(batch, replace(chat, job=submitted.job))
     assert isinstance(failed, Failure)
@@ -100,7 +102,8 @@ def ask(batch: BatchServer, chat: Chat, **options: Any) -> Completion | Failure:
 
 
 def test_a_job_that_is_no_batch_is_over(batch: BatchServer) -> None:
-    for job in ("video-1", {"batch": "batch_0"}, {"file": 7, "line": "a"}, [], {"file": "f", "batch": 1, "line": "a"}):
+    wrong: list[Any] = ["video-1", {"batch": "b"}, {"file": 7, "line": "a"}, [], {"file": "f", "batch": 1, "line": "a"}]
+    for job in wrong:
         failed = ask(batch, replace(openai_servers.chat("one"), job=job))
         assert isinstance(failed, Failure)
         assert "the job of an earlier run is no batch" in failed.error
