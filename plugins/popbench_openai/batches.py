@@ -89,15 +89,15 @@ class Batch:
 
 
 class Batches:
-    """All batches of one `generate`."""
+    """All batches of one `generate`; `accepted` is what those before have learnt."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, accepted: Accepted) -> None:
         self._options = options = model.asked
         self._variable = model.key_variable
         self._name = f"{options.model} at {model.shown_url}"
         self._hide = Hider(model.key)
         self._api = BatchApi(model.url, model.key, self._variable, options.timeout, self._hide)
-        self._accepted = Accepted(options)
+        self._accepted = accepted
         self._ready: deque[popbench.Chat] = deque()
         self._batches: dict[tuple[str, str], Batch] = {}
         self._tries: Counter[str] = Counter()

@@ -10,6 +10,7 @@ import popbench
 from popbench import JSON
 from popbench.specs import make_label
 from popbench_openai import batch_usage
+from popbench_openai.accepted import Accepted
 from popbench_openai.options import ChatOptions
 from popbench_openai.routes import Provider, Route, listed, models_file
 from popbench_openai.servers import key_in, key_kept, key_problem, refuse_options, shown_url, url_problem
@@ -36,6 +37,7 @@ class ChatModel(popbench.LLM):
         """Refuse options that would record a secret. The messages do not repeat it."""
         super().__init__(options)
         given: ChatOptions = self.options
+        self._accepted: Accepted | None = None  # what is learnt by a batch is not to be learnt by the next one
         refuse_options("llm", self.called, given, given.extra_body, _RESERVED)
         if given.batch and self.known is not None and self.known.provider.batch is None:
             having = listed([provider.id for provider in models_file().providers.values() if provider.batch])
@@ -194,7 +196,8 @@ class ChatModel(popbench.LLM):
             if self.options.batch:
                 from popbench_openai.batches import Batches
 
-                yield from Batches(self).answers(chats)
+                self._accepted = self._accepted or Accepted(self.asked)
+                yield from Batches(self, self._accepted).answers(chats)
                 return
             from popbench_openai.calls import Calls
 

@@ -168,6 +168,13 @@ def test_what_the_model_does_not_take_is_left_out_in_the_next_batch(write: Run, 
     assert [len(body["messages"]) for body in bodies] == [2, 2, 1]
 
 
+def test_what_one_batch_has_taught_is_known_to_the_next(write: Run, batch: BatchServer) -> None:
+    batch.plan(faults={"0": {"all": "format"}}, text="I would rather not.")
+    assert write(limit=2).invalid == 2
+    asked = [each["requests"][0]["body"]["response_format"]["type"] for each in batch.batches()]
+    assert asked == ["json_schema", "json_object", "json_object"]
+
+
 def test_an_expired_batch_gives_what_it_has_and_the_rest_goes_into_another(write: Run, batch: BatchServer) -> None:
     batch.plan(status="expired", done=4)
     run = write()
