@@ -82,6 +82,14 @@ class Part:
         """Return the cost in USD of its calls; None if it has no prices. Raises RunError if it fails."""
         return cost_of(self.resolved, usage)
 
+    def planned_cost(self, usage: Mapping[str, float]) -> float | None:
+        """Return what an LLM's calls to come will cost by their tokens; None if it has no prices.
+
+        Raises RunError if it fails.
+        """
+        component = self.resolved.component
+        return _usd(self.resolved, f"cost of {dict(usage)}", lambda: component.cost(component.planned(usage)))
+
     def estimate(self, requests: int) -> float | None:
         """Return what so many requests cost at most, in USD; None if unknown. Raises RunError if it fails."""
         calls = counted(requests, "request")
