@@ -162,7 +162,9 @@ class VideoRequest:
 class Clip:
     """A rendered clip: `frames` as uint8 (frames, height, width, 3) with `fps`, or `path` to a finished mp4.
 
-    `usage` is what the clip took of what has a price, by kind, for instance `video_seconds`.
+    `usage` is what the clip took of what has a price, by kind, for instance `video_seconds`. `sound` goes with frames,
+    of a generator that says `makes_sound = True`: float32 (samples, channels) from -1 to 1, in one or two channels, at
+    `sample_rate` samples a second, and as long as the clip give or take a second. A finished mp4 has its own sound.
     """
 
     id: str
@@ -173,6 +175,8 @@ class Clip:
     peak_memory_mb: float | None = None
     notes: tuple[str, ...] = ()
     usage: Mapping[str, float] | None = None
+    sound: NDArray[np.float32] | None = field(default=None, kw_only=True)
+    sample_rate: int | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

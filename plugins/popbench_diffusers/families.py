@@ -15,7 +15,8 @@ class Family:
 
     `multiple`: width and height are multiples of it. `period`: frame counts are one more than a multiple of it.
     `tokens`: how many tokens of a prompt are read if the call has no `max_sequence_length`. `attention`: whether the
-    attention backend of its denoiser can be set. `caches`: the step caches that work with it (see caches.py).
+    attention backend of its denoiser can be set. `caches`: the step caches that work with it (see caches.py). `sound`:
+    whether its output has `audio`, (clips, channels, samples), at the rate of its vocoder.
     """
 
     multiple: int
@@ -24,6 +25,7 @@ class Family:
     tokens: int | None = None
     attention: bool = True
     caches: tuple[str, ...] = ()
+    sound: bool = False
 
     def wrong_sizes(self, sizes: Mapping[str, int | None]) -> str | None:
         """Return which of `width`, `height` and `num_frames` cannot be rendered, with the nearest valid values."""
@@ -49,7 +51,7 @@ _TWICE = ("first-block", "taylorseer")
 """Caches of denoisers that are called twice a step: `pab` and `faster` would mix up the two calls."""
 FAMILIES: Mapping[str, Family] = {
     "LTXPipeline": Family(multiple=32, period=8, fps=25, caches=_ONCE),
-    "LTX2Pipeline": Family(multiple=32, period=8, fps=24, caches=("taylorseer",)),
+    "LTX2Pipeline": Family(multiple=32, period=8, fps=24, caches=("taylorseer",), sound=True),
     "CogVideoXPipeline": Family(multiple=16, period=8, fps=None, attention=False, caches=(*_ONCE, "faster")),
     "HunyuanVideoPipeline": Family(multiple=16, period=4, fps=24, caches=_ONCE),
     "HunyuanVideo15Pipeline": Family(multiple=16, period=4, fps=24, tokens=1000, caches=("taylorseer",)),

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from popbench_diffusers.rendering import Renderer
-
+    from popbench_diffusers.rendering import Made, Renderer
 
 NOT_FINITE = "the pipeline made NaN or infinite values: try another precision (dtype=bfloat16 or float32)"
 
@@ -54,6 +53,7 @@ class DiffusersGenerator(popbench.VideoGenerator):
         self.note = self._noted(preset.note if preset is not None else "")
         self._weights = Weights(self.options.model, self.options.revision, pipeline_layout(self.options.variant))
         self._renderer: Renderer | None = None
+        self.makes_sound = self.options.keeps_sound
 
     def label(self) -> str | None:
         """Return the last part of the pipeline's id or path, with the options that are not the defaults."""
@@ -77,6 +77,9 @@ class DiffusersGenerator(popbench.VideoGenerator):
             options["cache"] = caches.settings(self.options.cache)
         options["attention"] = options["attention"] or "native"
         options["fps"] = self.options.clip_fps
+        options.pop("sound", None)  # without it, clips are those of versions that kept none
+        if self.makes_sound:
+            options["sound"] = True
         return {
             "name": "popbench_diffusers.DiffusersGenerator",
             "version": self.version,
@@ -155,7 +158,7 @@ class DiffusersGenerator(popbench.VideoGenerator):
             from popbench_diffusers.rendering import Renderer
 
         self._check_unchanged()
-        renderer = Renderer(load(self.options, self._weights), self.options)
+        renderer = Renderer(load(self.options, self._weights), self.options, sound=self.makes_sound)
         self._check_unchanged()  # checked again, because loading takes minutes
         if self.options.compile:
             with quiet("transformers", "diffusers"):
@@ -172,26 +175,41 @@ class DiffusersGenerator(popbench.VideoGenerator):
         self, renderer: Renderer, requests: Sequence[popbench.VideoRequest]
     ) -> list[popbench.Clip | popbench.Failure]:
         started = time.perf_counter()
-        frames: Sequence[NDArray[np.uint8] | None] = ()
+        clips: Sequence[Made | None] = ()
         with peak_memory(renderer.gpus) as peak:
             try:
-                frames = renderer.render([item.prompt for item in requests], [item.seed for item in requests])
+                clips = renderer.render([item.prompt for item in requests], [item.seed for item in requests])
             except Exception as error:  # out-of-memory alone concerns only these clips
                 if not is_out_of_memory(error):
                     raise
         took: _Cost = {"seconds": (time.perf_counter() - started) / len(requests), "peak_memory_mb": peak.mb}
-        if not frames:
+        if not clips:
             renderer.recover()  # not in the handler, where the error keeps tensors alive
             return [popbench.Failure(item.id, self._out_of_memory(), **took) for item in requests]
-        return [self._clip(renderer, item, made, took) for item, made in zip(requests, frames, strict=True)]
+        return [self._clip(renderer, item, made, took) for item, made in zip(requests, clips, strict=True)]
 
     def _clip(
-        self, renderer: Renderer, request: popbench.VideoRequest, frames: NDArray[np.uint8] | None, took: _Cost
+        self, renderer: Renderer, request: popbench.VideoRequest, made: Made | None, took: _Cost
     ) -> popbench.Clip | popbench.Failure:
-        notes = tuple(note for note in (renderer.cut(request.prompt), self._size_problem(frames)) if note is not None)
-        if frames is None:
+        frames = None if made is None else made.frames
+        told = (renderer.cut(request.prompt), self._size_problem(frames), self._mute())
+        notes = tuple(note for note in told if note is not None)
+        if made is None:
             return popbench.Failure(request.id, NOT_FINITE, notes=notes, **took)
-        return popbench.Clip(request.id, frames, self.options.clip_fps, notes=notes, **took)
+        return popbench.Clip(
+            request.id,
+            made.frames,
+            self.options.clip_fps,
+            notes=notes,
+            sound=made.sound,
+            sample_rate=None if made.sound is None else renderer.sample_rate,
+            **took,
+        )
+
+    def _mute(self) -> str | None:
+        """Return why the model's sound is not kept, unless that is asked for."""
+        reason = None if self.options.sound is False else self.options.mute_reason
+        return None if reason is None else f"without its sound: {reason}"
 
     def _size_problem(self, frames: NDArray[np.uint8] | None) -> str | None:
         """Return how a clip's size differs from the options: some pipelines round sizes that they cannot render."""

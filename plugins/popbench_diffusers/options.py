@@ -53,6 +53,7 @@ class DiffusersOptions(popbench.Options):
     cache: str | dict[str, Any] | None = pydantic.Field(
         None, description='a step cache: a kind, or {"kind": ..., SETTING: ...}; faster, other clips'
     )
+    sound: bool | None = pydantic.Field(None, description="kept where the model makes it; false: frames alone")
     batch_size: int = pydantic.Field(1, ge=1, le=1024, description="clips rendered together")
     threads: int | None = pydantic.Field(None, ge=1, le=4096, description="on a processor; else as many as torch takes")
     offload: Literal["none", "model", "group", "sequential"] = popbench.runtime(
@@ -79,11 +80,13 @@ class DiffusersOptions(popbench.Options):
     def determining(self) -> dict[str, popbench.JSON]:
         """Return the options that results depend on.
 
-        `aspect` stands for the size that follows from it. It and `cache`, newer than old runs, are there only if given.
+        `aspect` stands for the size that follows from it. It and `cache`, newer than old runs, are there only if given,
+        and `sound` only if it is not kept.
         """
         options = super().determining()
-        left_out = ["aspect"] if self.aspect is None else ["width", "height"]
-        for name in [*left_out, "cache"] if self.cache is None else left_out:
+        left_out = [name for name in ("aspect", "cache") if getattr(self, name) is None]
+        left_out += [] if self.sound is False else ["sound"]
+        for name in left_out if self.aspect is None else [*left_out, "width", "height"]:
             del options[name]
         return options
 
@@ -181,6 +184,32 @@ class DiffusersOptions(popbench.Options):
         if kind == "pab" and isinstance(true_scale, int | float) and true_scale > 1:
             return f"cache: pab would mix what true_cfg_scale={true_scale:g} compares: leave one out"
         return None
+
+    @pydantic.model_validator(mode="after")
+    def _refuse_sound(self) -> DiffusersOptions:
+        """Refuse to keep sound that there is none of, or that does not fit the clip."""
+        family = self._family
+        if self.sound and family is not None and not family.sound:
+            raise ValueError("sound: the model makes none: leave the option out")
+        if self.sound and self.mute_reason is not None:
+            raise ValueError(f"sound: {self.mute_reason}: leave out sound or fps")
+        return self
+
+    @property
+    def keeps_sound(self) -> bool:
+        """Return whether clips have the sound that the model makes."""
+        return self.sound is not False and self._family is not None and self._family.sound and self.mute_reason is None
+
+    @property
+    def mute_reason(self) -> str | None:
+        """Return why the sound that the model makes does not fit its clips; None if it does, or none is made."""
+        family = self._family
+        if family is None or not family.sound:
+            return None
+        made = float(self.further_arguments.get("frame_rate") or family.fps)
+        if self.clip_fps == made:
+            return None
+        return f"the clip plays at {self.clip_fps:g} frames a second, and its sound was made for {made:g}"
 
     @property
     def clip_fps(self) -> float | None:

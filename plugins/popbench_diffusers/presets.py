@@ -147,7 +147,7 @@ PRESETS: Mapping[str, Preset] = {
         "LTX2Pipeline",
         {"text_encoder": 12.2e9, "connectors": 1.4e9, "transformer": 18.9e9, "vae": 1.2e9, "audio_vae": 0.05e9,
          "vocoder": 0.06e9},
-        "LTX-2 is used under the LTX-2 Community License. Its sound is not rendered into the clips.",
+        "LTX-2 is used under the LTX-2 Community License.",
     ),
     "mochi": Preset(
         "Mochi 1, 10B",

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property, wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,13 +28,21 @@ _SHOWN_CHARACTERS = 60
 """The most characters of a cut text that are shown."""
 
 
+class Made(NamedTuple):
+    """A clip: `frames`, uint8 (frames, height, width, 3), and `sound`, float32 (samples, channels), if it is kept."""
+
+    frames: NDArray[np.uint8]
+    sound: NDArray[np.float32] | None
+
+
 class Renderer:
     """Renders batches with a loaded pipeline. A clip depends on its prompt and seed only."""
 
-    def __init__(self, loaded: Loaded, options: DiffusersOptions) -> None:
+    def __init__(self, loaded: Loaded, options: DiffusersOptions, *, sound: bool = False) -> None:
         self._loaded = loaded
         self._pipeline = loaded.pipeline
         self._size = options.batch_size
+        self._keeps_sound = sound
         self._attention = options.attention or "native"
         given = {name: getattr(options, name) for name in _CALL_OPTIONS}
         self._settings = {name: value for name, value in given.items() if value is not None}
@@ -69,8 +77,13 @@ class Renderer:
         device = self._loaded.device
         return [device.index or 0] if device.type == "cuda" else []
 
-    def render(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[NDArray[np.uint8] | None]:
-        """Render clips, each uint8 (frames, height, width, 3), or None if the pipeline made NaN or infinity.
+    @property
+    def sample_rate(self) -> int:
+        """Return the samples a second of the sound that it makes."""
+        return int(self._pipeline.vocoder.config.output_sampling_rate)
+
+    def render(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Made | None]:
+        """Render clips; None stands for one in which the pipeline made NaN or infinity.
 
         A batch that is not full is filled up with its last clip, so that the same kernels run as for a full one.
         """
@@ -89,7 +102,9 @@ class Renderer:
                 output_type="pt",
                 **self._settings,
             )
-            return [to_frames(clip) for clip in output.frames[: len(prompts) - fill]]
+            kept = len(prompts) - fill
+            sounds = output.audio[:kept] if self._keeps_sound else [None] * kept
+            return [_made(clip, sound) for clip, sound in zip(output.frames[:kept], sounds, strict=True)]
 
     def cut(self, prompt: str) -> str | None:
         """Return a note if the text encoder does not read the whole prompt; None if it does."""
@@ -127,6 +142,15 @@ def _reproducible(device: torch.device) -> Iterator[None]:
         else nullcontext(),
     ):
         yield
+
+
+def _made(clip: Any, audio: Any) -> Made | None:
+    """Return frames and sound, (channels, samples), of a pipeline's output; None if a value is not finite."""
+    frames = to_frames(clip)
+    if frames is None or audio is None:
+        return None if frames is None else Made(frames, None)
+    sound = audio.float().cpu().numpy().T
+    return Made(frames, np.clip(sound, -1, 1)) if np.isfinite(sound).all() else None
 
 
 def to_frames(clip: Any) -> NDArray[np.uint8] | None:

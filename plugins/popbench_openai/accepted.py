@@ -60,6 +60,20 @@ class ChatRequest:
             schema["required"] = ["reasoning", *schema["required"]]
         return {"type": "json_schema", "json_schema": {"name": "draft", "strict": True, "schema": schema}}
 
+    def body(self, options: ChatOptions) -> dict[str, Any]:
+        """Return the body of the request."""
+        body: dict[str, Any] = {"model": options.model, "messages": list(self.messages)}
+        for name in ("temperature", "top_p", "max_tokens"):
+            value = getattr(options, name)
+            if value is not None:
+                body[name] = value
+        if options.seed:
+            body["seed"] = self.chat.seed
+        response_format = self.response_format()
+        if response_format is not None:
+            body["response_format"] = response_format
+        return {**body, **options.extra_body}
+
 
 def _strict(schema: JSON) -> Any:
     if isinstance(schema, Mapping):
@@ -117,6 +131,19 @@ class Accepted:
         if self._options.system_role == "auto":
             self._merged = self._merged or "refused"
         return bool(self._merged)
+
+    def learnt(self) -> dict[str, JSON]:
+        """Return what the server refuses, as JSON for `learn`; empty if it refuses nothing."""
+        known = {"level": self._refused, "merged": bool(self._merged)}
+        return {name: value for name, value in known.items() if value}
+
+    def learn(self, learnt: Mapping[str, JSON]) -> None:
+        """Take over what another process has learnt."""
+        level = learnt.get("level")
+        if isinstance(level, int):
+            self._refused = max(self._refused, level)
+        if learnt.get("merged") is True:
+            self.refuse_system()
 
     def next_trial(self, request: ChatRequest, failures: int, *, rejected: bool = False) -> int:
         """Choose how to ask after some unexplained errors: without what has never worked, one after the other.

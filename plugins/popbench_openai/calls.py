@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from typing import Any, Protocol
+from typing import Protocol
 
 import aiohttp
 import openai
@@ -102,6 +102,10 @@ class Calls:
 
     async def __call__(self, chat: popbench.Chat) -> popbench.Completion | popbench.Failure:
         """Answer one chat; raises ComponentError if no call can succeed."""
+        if chat.job is not None:  # it is paid for
+            return popbench.Failure(
+                chat.id, f"{self._name}: it is in a batch, which batch=true fetches", keeps_job=True
+            )
         options, accepted = self._options, self._accepted
         attempt, first = 0, None
         empty = unexplained = trial = 0
@@ -206,7 +210,7 @@ class Calls:
             response = await self._client.post(
                 "/chat/completions",
                 cast_to=openai.HttpxBinaryResponseContent,
-                body=self._body(request),
+                body=request.body(self._options),
                 options={"follow_redirects": False},  # answers of another host would be recorded under this one
             )
             body = read_body(response.content, self._hide)
@@ -233,17 +237,3 @@ class Calls:
         if fault is not None:
             raise fault
         return body
-
-    def _body(self, request: ChatRequest) -> dict[str, Any]:
-        options, chat = self._options, request.chat
-        body: dict[str, Any] = {"model": options.model, "messages": list(request.messages)}
-        for name in ("temperature", "top_p", "max_tokens"):
-            value = getattr(options, name)
-            if value is not None:
-                body[name] = value
-        if options.seed:
-            body["seed"] = chat.seed
-        response_format = request.response_format()
-        if response_format is not None:
-            body["response_format"] = response_format
-        return {**body, **options.extra_body}

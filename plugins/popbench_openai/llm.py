@@ -9,12 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import popbench
 from popbench import JSON
 from popbench.specs import make_label
+from popbench_openai import batch_usage
+from popbench_openai.accepted import Accepted
 from popbench_openai.options import ChatOptions
 from popbench_openai.routes import Provider, Route, listed, models_file
 from popbench_openai.servers import key_in, key_kept, key_problem, refuse_options, shown_url, url_problem
 
 _RESERVED = {"model", "messages", "stream", "n", "response_format", "seed"}
 _UNLABELLED = ("model", "base_url", "provider")
+_BATCH_SHARE = 0.5
+"""What a request in a batch costs at a server that is none of the providers, as a share of its price."""
 _ASCII_PER_TOKEN, _PER_MESSAGE = 3, 8
 """The fewest ASCII characters per token, and the most tokens of a message's role and borders."""
 
@@ -33,7 +37,14 @@ class ChatModel(popbench.LLM):
         """Refuse options that would record a secret. The messages do not repeat it."""
         super().__init__(options)
         given: ChatOptions = self.options
+        self._accepted: Accepted | None = None  # what is learnt by a batch is not to be learnt by the next one
         refuse_options("llm", self.called, given, given.extra_body, _RESERVED)
+        if given.batch and self.known is not None and self.known.provider.batch is None:
+            having = listed([provider.id for provider in models_file().providers.values() if provider.batch])
+            raise popbench.UsageError(
+                f"{self.called}: {self.known.provider.name} has no batches of OpenAI's protocol, which {having} have: "
+                "leave out batch=true"
+            )
 
     @property
     def called(self) -> str:
@@ -155,11 +166,16 @@ class ChatModel(popbench.LLM):
         return popbench.Needs(remote=True)
 
     def cost(self, usage: Mapping[str, float]) -> float | None:
-        """Return the cost by `price_in` and `price_out`, without discounts such as that of cached input."""
+        """Return the cost by `price_in` and `price_out`; of discounts, it has that of batches alone."""
         options: ChatOptions = self.options
         if options.price_in is None or options.price_out is None or not {"input", "output"} <= usage.keys():
             return None
-        return (usage["input"] * options.price_in + usage["output"] * options.price_out) / 1e6
+        share = self.known.provider.batch if self.known else None
+        return batch_usage.cost(usage, options.price_in, options.price_out, _BATCH_SHARE if share is None else share)
+
+    def planned(self, usage: Mapping[str, float]) -> Mapping[str, float]:
+        """Say of tokens that they will be those of batches, if they will."""
+        return batch_usage.in_batch(usage) if self.options.batch else usage
 
     def fits(self, messages: Sequence[popbench.Message]) -> bool:
         """Return whether messages fit, by an estimate that is rather too high; True without `context`.
@@ -172,11 +188,19 @@ class ChatModel(popbench.LLM):
         room = options.context // 4 if options.max_tokens is None else options.max_tokens
         return sum(_tokens(message["content"]) for message in messages) + room <= options.context
 
-    def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
-        """Make up to `concurrency` calls at once, and yield answers as they come."""
-        from popbench_openai.calls import Calls
-
+    def generate(
+        self, chats: Iterable[popbench.Chat]
+    ) -> Iterator[popbench.Completion | popbench.Failure | popbench.Submitted]:
+        """Make up to `concurrency` calls at once, or send batches, and yield answers as they come."""
         with key_kept(self.key):
+            if self.options.batch:
+                from popbench_openai.batches import Batches
+
+                self._accepted = self._accepted or Accepted(self.asked)
+                yield from Batches(self, self._accepted).answers(chats)
+                return
+            from popbench_openai.calls import Calls
+
             yield from popbench.concurrently(chats, Calls(self), limit=self.options.concurrency)
 
 

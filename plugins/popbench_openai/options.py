@@ -11,7 +11,7 @@ from popbench import JSON
 
 
 class ChatOptions(popbench.Options):
-    """The options of requests, retries and costs. Options that are not given are the provider's defaults."""
+    """The options of requests, retries, batches and costs. Options that are not given are the provider's defaults."""
 
     model: str = pydantic.Field(min_length=1, description="the model's id with the provider")
     base_url: str | None = pydantic.Field(None, description="the server, for instance http://127.0.0.1:8000/v1")
@@ -41,6 +41,9 @@ class ChatOptions(popbench.Options):
     tokens_per_minute: float | None = popbench.runtime(None, gt=0, description="tokens a minute, in and out, at most")
     max_retries: int = popbench.runtime(8, ge=0, description="further attempts after a passing fault")
     retry_seconds: float = popbench.runtime(600, ge=0, description="no attempt starts later than this after the first")
+    batch: bool = popbench.runtime(False, description="ask in batches, at a lower price and with answers within a day")
+    batch_size: int = popbench.runtime(1000, ge=1, le=50_000, description="requests of a batch, at most")
+    poll: float = popbench.runtime(60.0, gt=0, description="seconds between two looks at the batches")
     price_in: float | None = popbench.runtime(None, ge=0, description="USD per million input tokens")
     price_out: float | None = popbench.runtime(None, ge=0, description="USD per million output tokens")
 

@@ -26,7 +26,8 @@ def today() -> datetime.date:
 class Provider:
     """A provider: its URL, the environment variables of its key and of another URL, and where keys come from.
 
-    `thinking` has the fields of a request that switch a model's thinking on and off, if there are such.
+    `thinking` has the fields of a request that switch a model's thinking on and off, if there are such. `batch` is what
+    a request in a batch costs, as a share of its price; None for a provider without OpenAI's protocol for batches.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Provider:
     base_url: str
     keys_from: str
     thinking: Mapping[str, Mapping[str, JSON]] = field(default_factory=dict)
+    batch: float | None = None
 
     @property
     def has_key(self) -> bool:

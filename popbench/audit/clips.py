@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Change = Literal["same", "reversed", "still", "black"]
-"""Changes of a video that is re-encoded: none, frames in reverse order, the middle frame only, black frames."""
+"""Changes of a video that is re-encoded: none, frames in reverse order, the middle frame only, black frames.
+
+None of them has sound, so that they differ in frames alone.
+"""
 
 MEMORY = 512 * 2**20
 """Bytes of decoded frames at most; of a longer video, evenly spaced frames are re-encoded."""

@@ -36,9 +36,10 @@ from popbench.records import (
     checked_parts,
     wrong_job,
 )
-from popbench.video import VideoError, check_frames, check_mp4, is_black, write_mp4
+from popbench.video import VideoError, check_frames, check_mp4, check_sound, is_black, sound_of, write_mp4
 
 BLACK = "every frame of the clip is black"
+MUTE = "its sound cannot be decoded, and stays in the file as it is"
 
 _REASON = 60
 """The most characters of the reason of a failure, of which boards count each."""
@@ -58,7 +59,8 @@ class Rendered:
     def copied(self) -> Rendered | Failure:
         """Copy the frames, since a generator may reuse its buffer for the next clip."""
         try:
-            return replace(self, clip=replace(self.clip, frames=np.array(self.clip.frames)))
+            sound = None if self.clip.sound is None else np.array(self.clip.sound)
+            return replace(self, clip=replace(self.clip, frames=np.array(self.clip.frames), sound=sound))
         except MemoryError as error:
             return _failed(self.clip, self.who, error, keeps_job=True)
 
@@ -70,7 +72,7 @@ class Rendered:
         try:
             if is_black(clip.frames):
                 return _black(clip)
-            write_mp4(clip.frames, clip.fps, self.path, self.tags)
+            write_mp4(clip.frames, clip.fps, self.path, self.tags, sound=clip.sound, sample_rate=clip.sample_rate)
         except (*_WRONG, MemoryError) as error:
             return _failed(clip, self.who, error, keeps_job=isinstance(error, MemoryError))
         except OSError as error:
@@ -78,7 +80,7 @@ class Rendered:
             raise RunError(f"clip {self.path} cannot be written: {one_line(str(error))}{hint}") from error
         except Exception as error:  # a bug below us: it ends this component, and not the whole run
             raise ComponentError(f"{self.who}: clip {clip.id} cannot be encoded: {one_line(error)}") from error
-        return replace(clip, path=self.path, frames=None)
+        return replace(clip, path=self.path, frames=None, sound=None)
 
 
 def answers(
@@ -209,7 +211,7 @@ def _checked(
             assert isinstance(request, VideoRequest)
             if answer.path is not None:
                 return _finished(answer, Path(answer.path))
-            return _rendered(answer, request, workspace, who, maker)
+            return _rendered(_heard(answer, component), request, workspace, who, maker)
         raise ValueError(f"{type(answer).__name__} is no answer of a {component.kind}")
     except _WRONG as error:
         # A job may be fetched once more, in case its file was cut. If that is of no use either, it is over.
@@ -294,9 +296,23 @@ def _finished(clip: Clip, path: Path) -> Clip | Failure:
     """Check a clip's file, which stays as it is."""
     if not path.is_file():
         raise ValueError(f"clip file {path} does not exist")
+    if clip.sound is not None:
+        raise ValueError("clip has a path and sound: the file holds its own sound")
     if check_mp4(path):
         return _black(clip)
-    return replace(clip, path=path, frames=None)
+    # Predictors read frames: they can judge a clip that nobody can listen to.
+    _, wrong = sound_of(path)
+    notes = clip.notes if wrong is None else (*clip.notes, f"{MUTE} ({wrong})")
+    return replace(clip, path=path, frames=None, notes=notes)
+
+
+def _heard(clip: Clip, generator: VideoGenerator) -> Clip:
+    """Check the sound that goes with frames."""
+    if clip.sound is None:
+        return clip
+    if generator.makes_sound is not True:
+        raise ValueError("clip has sound, of which keys do not know: set makes_sound = True in the generator's class")
+    return replace(clip, sound=check_sound(clip.sound, clip.sample_rate))
 
 
 def _rendered(clip: Clip, request: VideoRequest, workspace: Path, who: str, maker: str) -> Rendered:

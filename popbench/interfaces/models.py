@@ -45,6 +45,13 @@ class LLM(Component, ABC):
     def generate(self, chats: Iterable[Chat]) -> Iterator[Completion | Failure | Submitted]:
         """Yield one answer per chat, in any order; randomness comes from `chat.seed` alone."""
 
+    def planned(self, usage: Mapping[str, float]) -> Mapping[str, float]:
+        """Return the usage of answers to come, given its tokens by `input` and `output`: `--dry-run` asks its cost.
+
+        By default it is what is given. An LLM of which some calls have other prices adds the kinds that say so.
+        """
+        return usage
+
     def fits(self, messages: Sequence[Message]) -> bool:  # noqa: ARG002 - for those who know
         """Say whether messages leave room for an answer in the model's context; True if that is unknown.
 
@@ -72,6 +79,9 @@ class VideoGenerator(Component, ABC):
     """
 
     kind = "generator"
+    makes_sound: bool = False
+    """Whether it gives sound along with frames (`Clip.sound`): how sound is encoded is then part of the keys of its
+    clips. Finished files need no such word. An instance may set its own."""
 
     @abstractmethod
     def generate(self, requests: Iterable[VideoRequest]) -> Iterator[Clip | Failure | Submitted]:

@@ -19,6 +19,9 @@ from popbench.planning.systems import Part
 Permit = Literal["ask", "alone", "end"]
 """Ask; ask and then end the requests, to learn what one costs; end the requests."""
 
+_TRIED = 16
+"""Calls that may be under way by what few have cost, where a component does not say what its calls cost at most. More
+may be after as many answers: else thousands in a batch would be reserved by what the first one cost."""
 _ROUNDING = 1e-9
 """The share of the limit that sums may exceed it by: 0.1 + 0.2 is more than 0.3."""
 
@@ -27,7 +30,8 @@ _ROUNDING = 1e-9
 class _Component:
     """What is known of one component's calls, in USD.
 
-    `under_way` is the number of those without an answer, `submitted` that of jobs of earlier runs, not asked about yet.
+    `under_way` is the number of those without an answer, `answered` that of those whose cost this command learnt, and
+    `submitted` that of jobs of earlier runs, not asked about yet.
     """
 
     estimate: float | None
@@ -38,6 +42,7 @@ class _Component:
     silent: bool = False
     """Whether an answer said no cost and none before did: it is not limited."""
     under_way: int = 0
+    answered: int = 0
 
     @property
     def expected(self) -> float | None:
@@ -120,7 +125,7 @@ class Limit(Budget):
             component.submitted -= 1
             self._reserve(component, key)
             return "ask"
-        while (permit := self._take(component, key)) == "end":
+        while (permit := self._take(component, key, unanswered)) == "end":
             if unanswered or queue.stopped:
                 break
             if not self._may_wait(component):
@@ -132,7 +137,7 @@ class Limit(Budget):
             self._parked -= 1
         return permit
 
-    def _take(self, component: _Component, key: str) -> Permit:
+    def _take(self, component: _Component, key: str, unanswered: Collection[str]) -> Permit:
         expected, taken = component.expected, self.spent + self._promised()
         most = self.limit * (1 + _ROUNDING)
         if component.silent:
@@ -141,8 +146,10 @@ class Limit(Budget):
             # What is not known to cost anything may be free, and is asked once; what was paid for before is not.
             if component.under_way or (taken >= self.limit and component.priced):
                 return "end"
-        elif expected and taken + expected > most:
-            return "end"
+        elif expected:
+            many = component.estimate is None and component.under_way >= max(_TRIED, component.answered)
+            if taken + expected > most or (many and unanswered):
+                return "end"
         self._reserve(component, key)
         return "alone" if expected is None else "ask"
 
@@ -172,6 +179,7 @@ class Limit(Budget):
             usd = expected
         if usd is not None:
             component.largest = max(component.largest or 0.0, usd)
+            component.answered += 1
             component.silent = False
             self.spent += usd
         told = usd is None and not error and not component.silent

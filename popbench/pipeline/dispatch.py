@@ -36,6 +36,8 @@ T = TypeVar("T")
 LOG = "errors.log"
 """The file in a run's directory that holds the tracebacks of plugins."""
 
+_ELSEWHERE = "jobs are submitted: after an interrupt (Ctrl-C), the same command goes on with them"
+
 
 @dataclass(slots=True)
 class _Batch:
@@ -46,7 +48,7 @@ class _Batch:
     `waiting` are those without an answer, by key of their call; `failed` the errors of calls, by key; `again` the items
     to be asked once more in a later call; `turns` those whose next turn is due; `errors` counts the items that failed
     with each error. `paused` says that the requests of a call ended before the queue's items did, `spent` that the
-    budget leaves none.
+    budget leaves none, and `told` that it was said what becomes of what was submitted.
     """
 
     queue: WorkQueue
@@ -58,6 +60,7 @@ class _Batch:
     errors: Counter[str] = field(default_factory=Counter)
     paused: bool = False
     spent: bool = False
+    told: bool = False
 
     def take_again(self) -> list[WorkItem]:
         """Return the items to be asked again, which are then no longer kept."""
@@ -133,6 +136,9 @@ class Dispatcher:
                     for answer in answers:
                         if isinstance(answer, Submitted):
                             batch.jobs.submit(answer)
+                            if not batch.told:
+                                batch.told = True
+                                self._progress.notice(f"{queue.name}: {_ELSEWHERE}")
                         else:
                             self._store(batch, answer)
         except ComponentError as error:

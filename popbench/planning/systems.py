@@ -23,7 +23,7 @@ from popbench.records import JSON, Draft, Message, Prompt, Reference
 from popbench.registry import Resolved
 from popbench.tasks.task import Task
 from popbench.text import counted
-from popbench.video import ENCODER
+from popbench.video import ENCODER, SOUND_ENCODER
 
 HARNESS: Mapping[str, int] = {"drafts": DRAFTS_VERSION, "originality": ORIGINALITY_VERSION}
 """The versions of what popbench itself does between components."""
@@ -81,6 +81,14 @@ class Part:
     def cost(self, usage: Mapping[str, float]) -> float | None:
         """Return the cost in USD of its calls; None if it has no prices. Raises RunError if it fails."""
         return cost_of(self.resolved, usage)
+
+    def planned_cost(self, usage: Mapping[str, float]) -> float | None:
+        """Return what an LLM's calls to come will cost by their tokens; None if it has no prices.
+
+        Raises RunError if it fails.
+        """
+        component = self.resolved.component
+        return _usd(self.resolved, f"cost of {dict(usage)}", lambda: component.cost(component.planned(usage)))
 
     def estimate(self, requests: int) -> float | None:
         """Return what so many requests cost at most, in USD; None if unknown. Raises RunError if it fails."""
@@ -207,7 +215,10 @@ class TaskMode(TaskMethod):
 
 
 def as_part(resolved: Resolved) -> Part:
-    """Compute a component's fingerprint, and read what a predictor uses. Raises UsageError if that fails."""
+    """Compute a component's fingerprint, and read what a predictor uses. Raises UsageError if that fails.
+
+    That of a generator with sound gets the settings with which its sound is encoded.
+    """
     try:
         uses = DEFAULT_USES
         if resolved.spec.kind == "predictor":
@@ -217,6 +228,8 @@ def as_part(resolved: Resolved) -> Part:
         raise UsageError(f"predictor {resolved.spec.label}: {error}") from error
     try:
         fingerprint = dict(resolved.component.fingerprint())
+        if resolved.spec.kind == "generator" and resolved.component.makes_sound is True:
+            fingerprint["sound_encoder"] = ",".join(f"{name}={value}" for name, value in SOUND_ENCODER.items())
         return Part(resolved, fingerprint, digest(fingerprint), uses)
     except UsageError:
         raise

@@ -20,6 +20,7 @@ from popbench.errors import damage
 from popbench.files import read_bytes
 from popbench.records import JSON, Sample
 from popbench.report.shown_references import References
+from popbench.video import has_sound
 
 
 def gallery(
@@ -61,27 +62,31 @@ def gallery(
         "folder": _folder(run, page),
         "embedded": sorted({prompt_numbers[s.task, s.prompt_id] for s in samples if clip_path(s.video) in clips}),
         "texts": [
-            _packed(_of_prompt(list(group), number_of, repeats, references))
+            _packed(_of_prompt(list(group), number_of, repeats, references, run))
             for _, group in groupby(ordered, key=lambda s: (s.task, s.prompt_id))
         ],
     }
 
 
 def _of_prompt(
-    samples: Sequence[Sample], number_of: Mapping[str, int], repeats: Mapping[int, int], references: References
+    samples: Sequence[Sample],
+    number_of: Mapping[str, int],
+    repeats: Mapping[int, int],
+    references: References,
+    run: Path,
 ) -> JSON:
     shown = dict.fromkeys(reference for sample in samples for reference in sample.references)
     return {
         "samples": [
-            {**_texts(sample), "system": number_of[sample.system], "repeat": repeats[sample.repeat]}
+            {**_texts(sample, run), "system": number_of[sample.system], "repeat": repeats[sample.repeat]}
             for sample in samples
         ],
         "references": {reference: references[reference] for reference in shown if reference in references},
     }
 
 
-def _texts(sample: Sample) -> dict[str, JSON]:
-    """Return the fields of a sample that the page shows, without empty ones."""
+def _texts(sample: Sample, run: Path) -> dict[str, JSON]:
+    """Return the fields of a sample that the page shows, without empty ones, and whether its clip has sound."""
     values = {
         "title": sample.title,
         "prompt": sample.video_prompt,
@@ -92,6 +97,7 @@ def _texts(sample: Sample) -> dict[str, JSON]:
         "notes": [*sample.notes, *sample.remarks],
         "error": sample.error,
         "video": clip_path(sample.video),
+        "sound": is_heard(sample.video, run) or None,
         "attempts": sample.attempts,
         "originality": sample.originality,
         "compliance": sample.compliance,
@@ -120,6 +126,16 @@ def clip_path(video: str | None) -> str | None:
     if path.is_absolute() or ".." in path.parts or not path.parts:
         return None
     return quote(str(path))
+
+
+def is_heard(video: str | None, run: Path) -> bool:
+    """Return whether a clip is in the run and has sound."""
+    if video is None or clip_path(video) is None:
+        return False
+    try:
+        return (run / video).resolve().is_relative_to(run.resolve()) and has_sound(run / video)
+    except (OSError, ValueError, RuntimeError):  # also for a path with NUL, and a link to itself
+        return False
 
 
 def _folder(run: Path, page: Path) -> str:

@@ -80,7 +80,7 @@ def _estimate(plan: Plan, view: LedgerView, llm: Part) -> dict[str, JSON] | None
     own = llm.estimate(requests)
     if own is not None:
         return {**row, "usage": {}, "cost": own, "measured": False}
-    return {**row, "usage": dict(usage), "cost": llm.cost(usage), "measured": measured}
+    return {**row, "usage": dict(usage), "cost": llm.planned_cost(usage), "measured": measured}
 
 
 def _of_calls(item: ComponentWork, ledger: Ledger | None) -> dict[str, JSON]:

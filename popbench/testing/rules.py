@@ -52,6 +52,7 @@ RULES: Mapping[str, str] = {
     # generators
     "frames": "frames are uint8 (frames, height, width, 3) that can be encoded, or path is a video file",
     "fps": "a clip with frames has a positive fps",
+    "sound": "sound is floats (samples, channels) from -1 to 1, as long as the clip, and makes_sound = True says so",
     "black": "a clip of an ordinary prompt is not black throughout",
     # predictors
     "popularity": "a score's value, its popularity, is a finite number, above 0 unless the scale is real",

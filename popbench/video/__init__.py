@@ -11,21 +11,27 @@ from popbench.files import copy, sha256
 from popbench.video.checking import check_mp4
 from popbench.video.frames import BLACK_LEVEL, VideoError, check_frames, is_black
 from popbench.video.reading import VideoInfo, map_frames, read_frames, video_info
+from popbench.video.sound import SOUND_ENCODER, check_sound, fit_sound, has_sound, sound_of
 from popbench.video.writing import ENCODER, MAX_FPS, write_mp4
 
 __all__ = [
     "BLACK_LEVEL",
     "ENCODER",
     "MAX_FPS",
+    "SOUND_ENCODER",
     "VideoError",
     "VideoInfo",
     "check_frames",
     "check_mp4",
+    "check_sound",
     "copy",
+    "fit_sound",
+    "has_sound",
     "is_black",
     "map_frames",
     "read_frames",
     "sha256",
+    "sound_of",
     "video_info",
     "write_mp4",
 ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from popbench.video.boxes import boxes
+
 _INSIDE = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf"}
 """Boxes that hold boxes."""
 _FEW = 5_000_000
@@ -20,21 +22,11 @@ def states_too_much(path: Path) -> bool:
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        start = 0
-        while start + 8 <= size:
-            file.seek(start)
-            head = file.read(16)
-            length, kind = int.from_bytes(head[:4], "big"), head[4:8]
-            if length == 1:
-                length = int.from_bytes(head[8:16], "big")
-            length = length or size - start
-            if length < 8 or not kind.isalnum():
-                return False
+        for kind, start, end in boxes(file, 0, size):
             if kind in _INSIDE:
                 file.seek(start)
-                if any(count > max(size, _FEW) for count in _counts(file.read(min(length, _LONGEST)))):
+                if any(count > max(size, _FEW) for count in _counts(file.read(min(end - start, _LONGEST)))):
                     return True
-            start += length
     return False
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from popbench.files import replacing
 from popbench.video.frames import VideoError, check_frames, message_of
+from popbench.video.sound import SoundTrack, check_sound, fit_sound
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,12 +37,22 @@ pictures, seeking and decoding throughout are equally fast.
 MAX_FPS = 1000
 
 
-def write_mp4(frames: NDArray[np.uint8], fps: float, path: Path, tags: Mapping[str, str] | None = None) -> None:
+def write_mp4(
+    frames: NDArray[np.uint8],
+    fps: float,
+    path: Path,
+    tags: Mapping[str, str] | None = None,
+    *,
+    sound: NDArray[np.float32] | None = None,
+    sample_rate: int | None = None,
+) -> None:
     """Encode `frames`, uint8 (frames, height, width, 3), as H.264 at `fps` with reproducible bytes.
 
     An odd width or height is padded by repeating the last column or row, since yuv420p needs even ones. `tags` become
-    the file's metadata (`title`, `comment`, ...). The file is written whole or not at all. Raises VideoError for frames
-    that cannot be encoded, OSError if the disk refuses.
+    the file's metadata (`title`, `comment`, ...). `sound`, float32 (samples, channels) from -1 to 1, is encoded as AAC
+    at its `sample_rate`, cut or filled with silence to the length of the frames; the frames are encoded as without it.
+    The file is written whole or not at all. Raises VideoError for frames or sound that cannot be encoded, OSError if
+    the disk refuses.
     """
     import av
 
@@ -50,6 +61,8 @@ def write_mp4(frames: NDArray[np.uint8], fps: float, path: Path, tags: Mapping[s
     _, height, width, _ = frames.shape
     if height % 2 or width % 2:
         frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    if sound is not None:
+        sound = fit_sound(check_sound(sound, sample_rate), int(sample_rate or 0), len(frames) / float(rate))
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
     try:
         # Without "file:", a folder named by a time, or by a URL, would be taken for a place on the network.
@@ -62,10 +75,15 @@ def write_mp4(frames: NDArray[np.uint8], fps: float, path: Path, tags: Mapping[s
             stream.codec_context.thread_count = ENCODER["threads"]
             stream.codec_context.gop_size = ENCODER["gop"]
             stream.options = {key: str(ENCODER[key]) for key in ("preset", "crf", "x264-params")}
-            for frame in frames:
+            track = None if sound is None else SoundTrack(file, sound, int(sample_rate or 0))
+            for number, frame in enumerate(frames, 1):
                 picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
                 file.mux(stream.encode(picture))
+                if track is not None:
+                    track.write(number / float(rate))
             file.mux(stream.encode(None))
+            if track is not None:
+                track.end()
     except av.FFmpegError as error:
         if isinstance(error, OSError) and error.errno in errno.errorcode:
             raise

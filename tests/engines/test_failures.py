@@ -118,10 +118,10 @@ def test_a_disk_that_refuses_a_clip_ends_the_run_and_keeps_what_was_done(
     count = iter(range(9))
     there = set(threading.enumerate())  # other tests leave some that hang
 
-    def encode(*arguments: Any) -> None:
+    def encode(*arguments: Any, **sound: Any) -> None:
         if next(count) == 2:
             raise OSError(28, "No space left on device")
-        write_mp4(*arguments)
+        write_mp4(*arguments, **sound)
 
     with monkeypatch.context() as patched:
         patched.setattr(popbench.engines.answer_stream, "write_mp4", encode)

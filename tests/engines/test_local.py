@@ -143,7 +143,7 @@ def test_frames_of_two_clips_are_held_and_no_more(tmp_path: Path, monkeypatch: p
         rendered[request.seed].set()
         return popbench.Clip(request.id, made, 8.0)
 
-    def encode(frames: Any, fps: float, path: Path, tags: Any) -> None:
+    def encode(frames: Any, fps: float, path: Path, tags: Any, **sound: Any) -> None:
         await_(rendered[min("abcde".index(path.stem) + 1, 4)])
 
     monkeypatch.setattr(popbench.engines.answer_stream, "write_mp4", encode)

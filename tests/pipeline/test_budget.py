@@ -87,6 +87,14 @@ def test_the_cost_of_a_request_is_learnt_from_one_alone(tmp_path: Path) -> None:
     assert spent(run) > 25.0
 
 
+@pytest.mark.parametrize("seed", [2, 3])
+def test_many_requests_at_once_are_not_reserved_by_what_the_first_one_cost(tmp_path: Path, seed: int) -> None:
+    """The first clip is a short one: by its cost all others would be asked at once."""
+    run = run_fast(tmp_path / "run", gen="studio,batch=60,estimates=null", limit=60, max_cost=30.0, seed=seed)
+    assert 20.0 < Account.spent <= 30.0
+    assert run.over_budget
+
+
 def test_the_same_command_with_more_goes_on_and_counts_what_was_spent(tmp_path: Path) -> None:
     first = run_fast(tmp_path / "run", gen=STUDIO, limit=20, max_cost=6.0)
     before, calls = Account.spent, Account.calls

@@ -107,7 +107,7 @@ def test_what_is_lost_before_a_stage_is_not_counted_on(tmp_path: Path) -> None:
 
 
 def test_a_run_that_cannot_go_on_stops_all_stages_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuses(*arguments: Any) -> None:
+    def refuses(*arguments: Any, **sound: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(popbench.engines.answer_stream, "write_mp4", refuses)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,17 @@ class Noise(popbench.VideoGenerator):
     def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[popbench.Clip | popbench.Failure]:
         for request in requests:
             yield self.paint(request)
+
+
+class Ticking(Noise):
+    """Renders noise that is heard too."""
+
+    makes_sound = True
+
+    def paint(self, request: popbench.VideoRequest) -> Any:
+        clip = super().paint(request)
+        draw = np.random.default_rng(request.seed)
+        return replace(clip, sound=draw.uniform(-1, 1, (9000, 2)).astype(np.float32), sample_rate=24_000)
 
 
 class Brightness(popbench.Predictor):

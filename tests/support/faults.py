@@ -25,6 +25,7 @@ from popbench_baselines.predictor import DemoPredictor
 
 if TYPE_CHECKING:
     import pytest
+    from numpy.typing import NDArray
 
 LOG = "POPBENCH_TEST_LOG"
 
@@ -236,6 +237,31 @@ class Finished(popbench.VideoGenerator):
             yield popbench.Clip(request.id, path=self.options.path)
 
 
+def tone(seconds: float, pitch: float = 440, rate: int = 24_000) -> NDArray[np.float32]:
+    """Make the sound of two channels, of which the second is quieter."""
+    wave = np.sin(2 * np.pi * pitch * np.arange(round(seconds * rate)) / rate)
+    return np.stack([0.5 * wave, 0.2 * wave], 1).astype(np.float32)
+
+
+class Ringing(popbench.VideoGenerator):
+    """Renders noise with a tone, as high as the seed says; `mute` says of it what a version without sound did."""
+
+    version = "1"
+
+    class Options(popbench.Options):
+        mute: bool = popbench.runtime(False)
+
+    def __init__(self, options: popbench.Options | None = None) -> None:
+        super().__init__(options)
+        self.makes_sound = not self.options.mute
+
+    def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[popbench.Clip | popbench.Failure]:
+        for request in requests:
+            frames = np.random.default_rng(request.seed).integers(0, 255, SHAPE, dtype=np.uint8)
+            sound = tone(0.45, 200 + request.seed % 2000) if self.makes_sound else None
+            yield popbench.Clip(request.id, frames, 8.0, sound=sound, sample_rate=24_000)
+
+
 class Watchful(popbench.VideoGenerator):
     """Renders noise, and raises where it is asked for a clip before the one before the last is in the run's ledger."""
 
@@ -314,9 +340,9 @@ def requests(count: int) -> list[popbench.VideoRequest]:
 def before_encoding(monkeypatch: pytest.MonkeyPatch, before: Callable[[Path], object]) -> None:
     """Call a function before each clip is encoded, with the path of its file."""
 
-    def encode(frames: Any, fps: float, path: Path, tags: Any = None) -> None:
+    def encode(frames: Any, fps: float, path: Path, tags: Any = None, **sound: Any) -> None:
         before(path)
-        write_mp4(frames, fps, path, tags)
+        write_mp4(frames, fps, path, tags, **sound)
 
     monkeypatch.setattr(popbench.engines.answer_stream, "write_mp4", encode)
 
@@ -346,6 +372,7 @@ def register_generators(register: Register) -> None:
     register("counting", CountingGenerator)
     register("faulty", FaultyGenerator)
     register("finished", Finished)
+    register("ringing", Ringing)
     register("watchful", Watchful)
 
 

@@ -51,6 +51,50 @@ class NoFps(Noise):
         return replace(super().paint(request), fps=None)
 
 
+class Undeclared(Noise):
+    """Has sound, and does not say so."""
+
+    def sound(self, clip: popbench.Clip) -> Any:
+        return np.zeros((9000, 2), np.float32)
+
+    def paint(self, request: popbench.VideoRequest) -> Any:
+        clip = super().paint(request)
+        return replace(clip, sound=self.sound(clip), sample_rate=24_000)
+
+
+class Clipped(Undeclared):
+    """Has sound in the numbers of 16 bits."""
+
+    makes_sound = True
+
+    def sound(self, clip: popbench.Clip) -> Any:
+        return np.full((9000, 2), 32_767.0)
+
+
+class LongSound(Undeclared):
+    """Has sound of another length than its frames."""
+
+    makes_sound = True
+
+    def sound(self, clip: popbench.Clip) -> Any:
+        return np.zeros((90_000, 1), np.float32)
+
+
+class Hissing(Undeclared):
+    """Has other sound each time."""
+
+    makes_sound = True
+
+    def sound(self, clip: popbench.Clip) -> Any:
+        return np.random.default_rng().uniform(-1, 1, (9000, 1))
+
+
+class AskedForSound(Noise):
+    """Does not know whether it has sound."""
+
+    makes_sound = "if asked"  # type: ignore[assignment]
+
+
 class SecondsUnpriced(Noise):
     """Says how long a clip is, and has no price for that."""
 

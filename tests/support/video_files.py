@@ -172,3 +172,29 @@ def spoil(path: Path, start: float, end: float) -> Path:
     data[first:last] = np.random.default_rng(0).bytes(last - first)
     path.write_bytes(data)
     return path
+
+
+def sound_packets(path: Path) -> list[tuple[int, int]]:
+    """Return where in a file the packets of its sound are, and how long each is."""
+    import av
+
+    with av.open(str(path)) as file:
+        return [(packet.pos or 0, packet.size) for packet in file.demux(audio=0) if packet.size]
+
+
+def spoil_sound(path: Path) -> Path:
+    """Overwrite all packets of a file's sound, and nothing else."""
+    content = bytearray(path.read_bytes())
+    for place, size in sound_packets(path):
+        content[place : place + size] = b"\xff" * size
+    path.write_bytes(content)
+    return path
+
+
+def sound_seconds(path: Path) -> float:
+    """Return how long a file's sound is."""
+    import av
+
+    with av.open(str(path)) as file:
+        stream: Any = file.streams.audio[0]
+        return float(stream.duration * stream.time_base)

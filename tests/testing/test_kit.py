@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import popbench
-from conforming_components import Brightness, Letters, Noise, Plain, Relevance, Shelf
+from conforming_components import Brightness, Letters, Noise, Plain, Relevance, Shelf, Ticking
 from nonconforming_llms import BarLabel, Counts, NegativeSeconds, Twice
 from popbench import testing
 from popbench.testing import (
@@ -33,6 +33,7 @@ from popbench.testing import (
     [
         (check_llm, Plain),
         (check_generator, Noise),
+        (check_generator, Ticking),
         (check_predictor, Brightness),
         (check_predictor, Relevance),
         (check_embedder, Letters),

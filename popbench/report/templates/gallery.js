@@ -81,8 +81,11 @@
 
   const shapes = {}; // width by height of each system's last clip: the next one has its place at once
 
-  const video = (path, system) => {
-    const element = make("video", { controls: true, loop: true, muted: true, playsInline: true, preload: "metadata" });
+  // A clip with sound is heard when the reader plays it; no clip starts by itself.
+  const video = (path, system, side, sound) => {
+    const element = make("video", { controls: true, loop: true, muted: !sound, playsInline: true, preload: "metadata" });
+    element.dataset.sound = sound ? "yes" : "no";
+    element.setAttribute("aria-label", `Clip of ${side.toUpperCase()}${sound ? ", with sound" : ""}`);
     element.addEventListener("error", () => element.replaceWith(screen(`Clip not found: ${decodeURI(path)}`)));
     const fit = () => {
       const shape = shapes[system] || 16 / 9;
@@ -142,7 +145,8 @@
   const fillSide = (side, sample) => {
     const path = sample.video;
     $(`clip-${side}`).querySelector(".body").replaceChildren(
-      path ? video(path, state[side]) : screen("No clip"),
+      path ? video(path, state[side], side, sample.sound) : screen("No clip"),
+      ...(sample.sound ? [make("p", { className: "note" }, "With sound")] : []),
       scored(side, state[side]),
       make("h4", {}, sample.title || "No title"),
       facts(sample),
@@ -216,7 +220,9 @@
   const play = () => {
     const videos = [...document.querySelectorAll(".duel video")];
     if (videos.some((element) => !element.paused)) return videos.forEach((element) => element.pause());
+    const heard = videos.find((element) => element.dataset.sound === "yes"); // not two at once: A's, if it has any
     for (const element of videos) {
+      if (element !== heard) element.muted = true;
       element.currentTime = 0;
       element.play().catch(() => {});
     }

@@ -1,4 +1,4 @@
-"""A video server, and runs that it renders clips for."""
+"""A video server, and runs that it renders clips for; a server of batches, and runs that it writes drafts for."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+import batch_runs
 import popbench
 import popbench_runs
 import video_api
+from batch_runs import BatchServer
 from popbench.engines import pacing
 from video_api import VideoApi
 from video_renders import KEY, KEY_ENV, Planned, Run, spec
@@ -41,3 +43,29 @@ def render(api: Planned, tmp_path: Path) -> Run:
         return popbench_runs.run_fast(tmp_path / out, gen=[spec(api, **(options or {}))], **given)
 
     return render
+
+
+@pytest.fixture(scope="module")
+def batch_server() -> Iterator[BatchServer]:
+    with batch_runs.serving() as server:
+        yield server
+
+
+@pytest.fixture
+def batch(batch_server: BatchServer, monkeypatch: pytest.MonkeyPatch) -> BatchServer:
+    monkeypatch.setenv(batch_runs.KEY_ENV, batch_runs.KEY)
+    monkeypatch.setattr(pacing, "BACKOFF", 0.01)
+    batch_server.plan()
+    batch_server.forget()
+    return batch_server
+
+
+@pytest.fixture
+def write(batch: BatchServer, tmp_path: Path) -> Run:
+    """Write six drafts, or go on with that."""
+
+    def write(out: str = "run", options: Mapping[str, Any] | None = None, **more: Any) -> popbench.Run:
+        llm = batch_runs.spec(batch, **(options or {}))
+        return popbench_runs.run_fast(tmp_path / out, llm=llm, **{"limit": 6, **more})
+
+    return write

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -15,12 +16,15 @@ from typing import Any
 
 import pytest
 
+import faults
 import popbench
 import ray_cluster
 from popbench.registry import create, load_registry
+from popbench.video import sound_of
 from popbench_ray.connection import ray_problem
 from popbench_ray.engine import RayEngine
 from popbench_ray.folders import PREFIX, WorkerFolder, remove_stale_folders
+from popbench_ray.session import store_clip
 from popbench_ray.worker import Settings, Worker
 
 
@@ -97,6 +101,21 @@ def test_an_item_whose_file_is_written_while_the_component_ends_is_answered(
         assert first.raised == "it raised ValueError: bad title"
         ended.set()
         assert await asyncio.wait_for(late, 60) == first
+        await worker.close()
+
+    asyncio.run(live())
+
+
+def test_a_clip_comes_back_with_its_sound(tmp_path: Path) -> None:
+    async def live() -> None:
+        faults.install()
+        worker = await _ready("generator", "ringing")
+        result = await worker.do(popbench.VideoRequest("a", "lake", 1), None)
+        stored = store_clip(pickle.loads(pickle.dumps(result.answer)), result.video, tmp_path)
+        assert isinstance(stored, popbench.Clip)
+        assert stored.sound is None, "it is in the file, and not sent twice"
+        assert stored.path == tmp_path / "a.mp4"
+        assert sound_of(tmp_path / "a.mp4") == (True, None)
         await worker.close()
 
     asyncio.run(live())
