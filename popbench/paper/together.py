@@ -59,9 +59,9 @@ def together() -> Iterator[Block]:
     yield Paragraph(
         "Post hoc: chosen after the tables were seen. Pooled over prompt sets, modes and opponents, the rates are: "
         f"{told}. Decided at the {100 * LEVEL:.0f} % level: {word(chosen)} of {word(len(found))} if the videos of a "
-        f"prompt are exchangeable, with the choice of groups allowed for, prompt enhancement only if shared drafts are "
-        f"left aside; in the worst case {word(worst)}. Which is nearer to the truth, only scores prompt by prompt would "
-        "tell."
+        "prompt are exchangeable, with the choice of groups allowed for, prompt enhancement only if shared drafts are "
+        f"left aside; in the worst case {word(worst)}. Which is nearer to the truth, only scores prompt by prompt "
+        "would tell."
     )
     yield Grid(
         [

@@ -41,7 +41,7 @@ def test_of_two_readings_the_one_nearer_to_one_half_is_pooled() -> None:
     llama = systems(6)[0]
     assert llama.a == ("Llama-3.3-70B",)
     forward = mean_rate(6, llama.a)
-    backward = 1 - np.mean([r for (_, b, _, _), (r,) in published(6).entries.items() if b == llama.a[0]]) / 100
+    backward = 1 - float(np.mean([r for (_, b, _, _), (r,) in published(6).entries.items() if b == llama.a[0]])) / 100
     assert sorted([forward, backward])[1] == pytest.approx(llama.rate)
     assert abs(forward - backward) == pytest.approx(1 / 1600)
 
