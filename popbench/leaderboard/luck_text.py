@@ -22,8 +22,8 @@ HEAD = ("Part", "Share of variance, %", "Standard deviation")
 _NAMED = 5
 """Pairs that are named at most."""
 UNSEPARATED = (
-    "One repeat per prompt: intervals hold the choice of prompts and the seeds of drafts and clips together, and do not "
-    "tell the two apart; repeats do."
+    "One repeat per prompt: intervals hold the choice of prompts and the seeds of drafts and clips together, and "
+    "do not tell the two apart; repeats do."
 )
 
 
