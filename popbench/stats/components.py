@@ -181,7 +181,9 @@ def _system(s: Float64s, alpha: float) -> Component:
     value = max(0.0, (q - trace / n) / (n_systems - 1))
     if trace <= 1e-24 * max(q, 1e-300):
         return Component(value, value, value)
-    df, unit = trace**2 / square, square / trace / n
+    # Where the systems differ in a direction in which they also vary most, a mean of all directions is too little.
+    unit = max(square / trace, float(differences @ covariance @ differences) / max(q, 1e-300)) / n
+    df = trace / n / unit
     ends = (float(_noncentrality(q / unit, df, p)) * unit / (n_systems - 1) for p in (1 - alpha, alpha))
     return Component(value, *ends)
 

@@ -56,14 +56,16 @@ def win_rate_variance(values: ArrayLike, strata: ArrayLike, scale: Scale = "posi
     member = (codes[:, np.newaxis] == np.arange(len(sizes))).astype(np.float64)
     n_pairs = n_systems * (n_systems - 1) // 2
     by_repeat, seeds, between = np.empty((n_pairs, n_repeats)), np.empty(n_pairs), np.empty(n_pairs)
+    of_repeats, of_prompts = np.ones(n_repeats, np.float32), np.ones(n_prompts, np.float32)
     first = 0
     for a in range(n_systems - 1):
         others = x[a + 1 :]
         rows = slice(first, first + len(others))
-        outcomes = ((x[a] > others).astype(np.float64) + (x[a] >= others)) / 2
-        y = outcomes.mean(axis=2)
-        by_repeat[rows] = outcomes.mean(axis=1)
-        seeds[rows] = ((outcomes**2).mean(axis=2) - y**2).mean(axis=1) * n_repeats / (n_repeats - 1)
+        half_wins = np.add(x[a] > others, x[a] >= others, dtype=np.float32)  # 2, 1 or 0: sums are exact
+        y = (half_wins @ of_repeats).astype(np.float64) / (2 * n_repeats)
+        by_repeat[rows] = (of_prompts @ half_wins).astype(np.float64) / (2 * n_prompts)
+        within = (half_wins**2 @ of_repeats).astype(np.float64) / (4 * n_repeats) - y**2
+        seeds[rows] = within.mean(axis=1) * n_repeats / (n_repeats - 1)
         left = y - (y @ member / sizes) @ member.T
         between[rows] = (left**2).sum(axis=1) / (n_prompts - len(sizes))
         first += len(others)
