@@ -41,6 +41,8 @@ def luck_rows(
     scores = _scores(block)[drawing]
     names = [drafts.get(block.systems[system], f"\0{system}") for system in np.flatnonzero(drawing)]
     components = stats.variance_components(scores, np.unique(names, return_inverse=True)[1], LEVEL)
+    if not components:  # hardly a sample has a score
+        return
     total = sum(component.value for component in components.values())
     row: dict[str, Any] = {
         **table_of,

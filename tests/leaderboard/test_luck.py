@@ -115,6 +115,13 @@ def test_what_is_not_drawn_anew_is_left_out_and_so_are_invalid_samples(tmp_path:
     assert row["win_rates"]["pairs"] == 3
 
 
+def test_a_board_of_invalid_samples_alone_has_no_luck(tmp_path: Path) -> None:
+    rows = score_rows(SYSTEMS[:2], prompts=12, repeats=2)
+    results = results_of(tmp_path, [{**row, "popularity": 0, "status": "invalid"} for row in rows])
+    assert "luck" not in results
+    assert markdown(results)
+
+
 def test_a_pair_that_holds_over_prompts_and_hangs_on_seeds_is_named_the_better_one_first(tmp_path: Path) -> None:
     rows = rows_of(lambda rng, system, prompt: prompt + 2 * rng.gauss(0, 1) + 0.6 * (system == "two"), 100, 4)
     results = results_of(tmp_path, rows)

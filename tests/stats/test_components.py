@@ -128,6 +128,17 @@ def test_systems_without_any_score_are_left_out() -> None:
     assert stats.variance_components(np.full((2, 20, 3), np.nan)) == {}
 
 
+def test_any_pattern_of_missing_samples_gives_finite_numbers() -> None:
+    rng = np.random.default_rng(13)
+    for _ in range(300):
+        systems, repeats = int(rng.integers(1, 5)), int(rng.integers(2, 4))
+        scores = rng.standard_normal((systems, 10, repeats))
+        scores[rng.random(scores.shape) < rng.choice([0.1, 0.5, 0.9, 0.98])] = np.nan
+        for of in stats.variance_components(scores, rng.integers(0, 2, systems)).values():
+            assert np.isfinite([of.value, of.low, of.high]).all()
+            assert 0 <= of.low <= of.high
+
+
 @pytest.mark.parametrize("shape", [(3, 9, 2), (3, 20, 1), (20, 3)])
 def test_too_few_prompts_or_repeats_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="10 prompts and 2 repeats"):
