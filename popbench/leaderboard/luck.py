@@ -119,8 +119,9 @@ def _win_rates(block: Block, strata: Any, pairs: Sequence[dict[str, Any]]) -> di
 def _is_fragile(pair: Mapping[str, Any], prompts: float, seeds: float, repeats: int) -> bool:
     """Say whether the verdict of a pair, the better one first, holds over prompts and hangs on seeds.
 
-    That is so for a pair that is decided, whose seeds vary more than its prompts, and that one repeat would leave open:
-    with the same win rate, and the interval of the verdict as much wider as the variance of one repeat is larger.
+    That is so for a pair that is decided, whose seeds vary more than its prompts, and that one repeat would leave open
+    more likely than not: with the same win rate, and the interval of the verdict as much wider as the variance of one
+    repeat is larger.
     """
     rate = pair["win_rate"]["value"]
     if pair["verdict"] != "better" or seeds <= prompts:

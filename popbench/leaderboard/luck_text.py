@@ -93,7 +93,7 @@ def _fragile(pair: Mapping[str, Any], repeats: int) -> str:
     rates = sorted(pair["by_repeat"])
     return (
         f"Robust to prompts, fragile to seeds: {pair['a']} over {pair['b']}, {percent(pair['win_rate'])} %, is "
-        f"decided with {repeats} repeats, and one repeat would leave it open (each alone: {percent(rates[0])} to "
+        f"decided with {repeats} repeats, and with one more likely open than not (each alone: {percent(rates[0])} to "
         f"{percent(rates[-1])} %; {_points(pair['sd_prompts'])} points from prompts, "
         f"{_points(pair['sd_seeds_one_repeat'])} from the seeds of one repeat)."
     )
