@@ -16,6 +16,7 @@ into outcomes y[pair, prompt] (1 if the first system wins, 1/2 for a tie, 0 if i
     holm(sign_test(y))                                  # p-values
 
 `power` says, by simulation, how often a study of so many prompts decides a pair.
+`variance_components` and `win_rate_variance` say how much of scores and of win rates is luck, from repeats.
 `variance` attributes the variance of scores to the parts of what is scored, with resamples of groups of items.
 `agreement` compares two orders: before and after a change, or two rankings.
 
@@ -26,16 +27,20 @@ pooled. The systems, the strata and the number of prompts in each are given; the
 from .agreement import kendall_tau_b, rank_agreement, reordered_pairs
 from .bootstrap import Resamples, bootstrap_win_rates, percentile_interval
 from .bradley_terry import bradley_terry, bradley_terry_interval
+from .components import Component, variance_components
 from .intervals import korn_graubard, median_interval, median_intervals, proportion_interval, too_few_for_a_median
 from .outcomes import mean_outcomes, outcome_counts, pairwise_outcomes, win_rates
 from .sign import minimum_detectable_win_rate, sign_test
 from .simultaneous import head_to_head_ranks, holm, rank_sets, simultaneous_intervals, verdicts
 from .strata import pool_strata
 from .variance import GroupResamples, change_share, medians, pair_across, r_squared, swap_shares
+from .win_rate_variance import WinRateVariance, win_rate_variance
 
 __all__ = [
+    "Component",
     "GroupResamples",
     "Resamples",
+    "WinRateVariance",
     "bootstrap_win_rates",
     "bradley_terry",
     "bradley_terry_interval",
@@ -63,6 +68,8 @@ __all__ = [
     "simultaneous_intervals",
     "swap_shares",
     "too_few_for_a_median",
+    "variance_components",
     "verdicts",
+    "win_rate_variance",
     "win_rates",
 ]
