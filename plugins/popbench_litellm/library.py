@@ -22,7 +22,7 @@ _ENVIRONMENT = {
     "LITELLM_OFFLINE_MODE": "true",  # nor any other list
     "LITELLM_MODE": "PRODUCTION",  # otherwise it reads the .env file of the working directory
 }
-_CHAT = frozenset({"chat", "completion", "responses"})
+CHAT = frozenset({"chat", "completion", "responses"})
 _SIGNED_IN = {"bedrock", "bedrock_converse", "ollama", "ollama_chat", "sagemaker", "sagemaker_chat", "vertex_ai"}
 """Providers that work without the variables that LiteLLM names: by the machine's account, or as a local server."""
 _BROWSER = {"chatgpt", "github_copilot"}
@@ -108,14 +108,14 @@ def facts(model: str, api_base: str | None) -> Facts:
     """Look a model up, which takes a millisecond or two after the import."""
     litellm = library()
     hush()
-    name, provider, problem = provider_of(model, api_base, _CHAT)
+    name, provider, problem = provider_of(model, api_base, CHAT)
     if problem:
         return Facts(problem=problem)
     # A model that the map does not list is guessed from its name, with prices of 0.
     info = _info(model)
     listed = info.get("key") in litellm.model_cost
     mode = info.get("mode") or "chat"
-    if listed and mode not in _CHAT:
+    if listed and mode not in CHAT:
         kind = mode.replace("_", " ")
         return Facts(provider=provider, problem=f"{model} writes no text: it is of the kind {kind}{close(model)}")
     params = frozenset(litellm.get_supported_openai_params(model=name, custom_llm_provider=provider) or ())
@@ -162,7 +162,7 @@ def _unknown(model: str, kinds: frozenset[str]) -> str:
     return f"LiteLLM knows no model {model!r}{close(model, kinds) or ': write provider/model, such as openai/' + model}"
 
 
-def close(model: str, kinds: frozenset[str] = _CHAT) -> str:
+def close(model: str, kinds: frozenset[str] = CHAT) -> str:
     """Return the models of some kinds in LiteLLM's map with the names closest to a model's, as the end of a sentence.
 
     Those of the same provider come first.
