@@ -26,7 +26,8 @@ _RETRY_DELAY = re.compile(r'"retryDelay":\s*"([\d.]+)s"')
 """Google's word for how long to wait, which stands in the body."""
 FILTERED = re.compile(
     r"content.?(filter|policy|management|checker)|moderation|safety (system|filter|policy|settings)|prohibited.?content"
-    r"|data_?inspection|inappropriate content|sensitive (content|words?)|usage guidelines|responsible ai",
+    r"|data_?inspection|inappropriate content|sensitive (content|words?)|contain sensitive|usage guidelines"
+    r"|responsible ai",
     re.IGNORECASE,
 )
 _PREFIX = re.compile(r"^(?:(?:\w+Exception\s+)?(?:litellm\.)?\w*(?:Error|Exception|Timeout)\b\s*(?::|-)\s*)+")

@@ -6,6 +6,7 @@ one that a filter has emptied: so the operation itself is read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -18,8 +19,10 @@ _DONE = {"completed", "succeeded"}
 _OVER = {"failed", "cancelled", "canceled", "expired", "deleted", "error"}
 _AT_WORK = {"queued", "in_progress", "pending", "processing", "running"}
 _GOOGLE = {"gemini", "vertex_ai"}
-_REFUSALS = ("SAFETY", "INPUT_PREPROCESSING.SAFETY", "content_policy_violation", "moderation_blocked", "DataInspection")
-"""The beginnings of codes by which providers name a refusal."""
+_REFUSAL = re.compile(
+    r"^(INPUT_PREPROCESSING\.)?SAFETY\b|content_policy|moderation|DataInspection|Sensitive(Content|Information)|^102[67]$"
+)
+"""The codes by which Runway, fal, OpenAI, Alibaba, ByteDance and MiniMax name a refusal."""
 
 
 class Kind(Enum):
@@ -87,7 +90,7 @@ def _operation(body: Mapping[str, Any]) -> State:
 
 
 def _over(said: str, codes: Sequence[str]) -> State:
-    refused = bool(FILTERED.search(said)) or any(code.startswith(_REFUSALS) for code in codes)
+    refused = bool(FILTERED.search(said)) or any(_REFUSAL.search(code) for code in codes)
     return State(Kind.REFUSED if refused else Kind.FAILED, said or " ".join(code for code in codes if code))
 
 
