@@ -41,7 +41,7 @@ LOOKS_FOR_CLIP = 3
 """So often is the clip of a finished job looked for that the provider does not hand out."""
 
 _GONE = re.compile(
-    r"\b(record|operation|task|video|job|request|generation)s?\b.{0,60}\b(not (be )?found|not exist|expired|no longer)",
+    r"\b(record|operation|task|video|job|request|generation)s?\b.{0,60}\b(not (be )?found|not exist)",
     re.IGNORECASE,
 )
 _LONGEST_ID = 4096
@@ -205,7 +205,8 @@ class VideoJobs:
         if _is_unreachable(error):
             raise self._lost(fault)
         status = replies[-1].status if replies else None
-        if status == 410 or (status and _GONE.search(words_of(error))) or (status == 404 and self._works):
+        is_told = status in (200, 400, 404, 500) and bool(_GONE.search(words_of(error)))
+        if status == 410 or is_told or (status == 404 and self._works):
             return None
         if isinstance(fault, RejectedError | RefusedError):
             return State(Kind.UNKNOWN, str(fault))

@@ -19,6 +19,9 @@ _DONE = {"completed", "succeeded"}
 _OVER = {"failed", "cancelled", "canceled", "expired", "deleted", "error"}
 _AT_WORK = {"queued", "in_progress", "pending", "processing", "running"}
 _GOOGLE = {"gemini", "vertex_ai"}
+_TAKEN_FOR_QUEUED = {"fal_ai", "runwayml"}
+"""Providers of which LiteLLM takes a status that it does not know for a place in the queue."""
+_KNOWN = _DONE | _AT_WORK | {"in_queue", "throttled"}
 _REFUSAL = re.compile(
     r"^(INPUT_PREPROCESSING\.)?SAFETY\b|content_policy|moderation|DataInspection|Sensitive(Content|Information)|^102[67]$"
 )
@@ -63,6 +66,9 @@ def state_of(provider: str, video: Any, replies: Sequence[Reply]) -> State | Non
     if video is None:
         return None
     status = str(video.status).lower()
+    if provider in _TAKEN_FOR_QUEUED and isinstance(body, Mapping):
+        own = str(body.get("status", "none")).lower()
+        status = status if own in _KNOWN else own
     if status in _OVER:
         error = video.error or {}
         details = _details(replies[-1].body if replies else None)

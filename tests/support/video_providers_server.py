@@ -50,10 +50,10 @@ class Providers(Handler):
     def post(self, raw: bytes) -> None:
         found = next((name for form, name in CREATE.items() if re.fullmatch(form, self.path)), None)
         self.provider = found or "runway"
-        if not self.admitted("POST"):
-            return
         if found is None:
             self.fail(404, "Not Found")
+            return
+        if not self.admitted("POST"):
             return
         body = json.loads(raw)
         asked = self.asked(body)

@@ -157,6 +157,17 @@ def test_an_address_where_nothing_listens_ends_the_generator(render: Run, monkey
     assert "connection failed (Connection refused): check the network, and api_base=" in errors_of(ended)
 
 
+def test_a_wrong_address_ends_the_generator(render: Run, api: Providers) -> None:
+    assert "Not Found: check model= and api_base=" in errors_of(render("veo", options={"api_base": api.root + "/else"}))
+
+
+def test_a_provider_that_does_not_answer_in_time_is_asked_for_no_second_job(api: Providers) -> None:
+    api.plan(slow_reply=1.5)
+    failed = failure(api, "runway", request(), timeout=0.5)
+    assert "no answer within timeout=0.5 s: a job may have been created" in failed.error
+    assert len(api.jobs()) == 1
+
+
 def test_what_a_provider_always_rejects_ends_the_generator(render: Run, api: Providers) -> None:
     api.plan(replies={"POST": [422, {"detail": [{"loc": ["body"], "msg": "fps is needed", "type": "missing"}]}]})
     assert "fps is needed: check the options (seconds, size, seed=false, params)" in errors_of(render("fal"))

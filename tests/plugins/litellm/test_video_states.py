@@ -81,3 +81,12 @@ def test_other_ends_are_failures_and_an_unknown_status_is_told() -> None:
     assert state("x", video("cancelled")) == ("FAILED", "")
     assert state("x", video("dreaming")) == ("UNKNOWN", "dreaming")
     assert state("x", None) is None
+
+
+@pytest.mark.parametrize("provider", ["fal_ai", "runwayml"])
+def test_a_status_that_litellm_takes_for_queued_is_read_from_the_provider(provider: str) -> None:
+    assert state(provider, video("queued"), {"status": "IN_QUEUE"}) == ("AT_WORK", "queued")
+    assert state(provider, video("queued"), {"status": "THROTTLED"}) == ("AT_WORK", "queued")
+    assert state(provider, video("queued"), {"status": "CANCELED"}) == ("FAILED", "")
+    assert state(provider, video("queued"), {"status": "ASLEEP"}) == ("UNKNOWN", "asleep")
+    assert state(provider, video("queued"), {"hello": 1}) == ("UNKNOWN", "none")

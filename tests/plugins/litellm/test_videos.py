@@ -14,6 +14,7 @@ import litellm_videos as videos
 import openai_servers
 import popbench
 import video_api
+from audited_commands import audited_command
 from litellm_videos import KEY, KEY_ENV, MODELS, PRICES, SECONDS, Providers, answers, first_word, make, request
 from popbench import testing
 from popbench.records import Clip, Submitted
@@ -92,6 +93,15 @@ def test_a_server_of_the_openai_protocol_is_asked_through_litellm_too(
         assert isinstance(clip, Clip)
         assert clip.usage == {"video_seconds": 2}
         assert server.jobs()[0]["seed"] == "7"
+
+
+@pytest.mark.slow
+def test_it_asks_nobody_but_the_provider(api: Providers, tmp_path: Path) -> None:
+    common = ("--llm", "verbatim", "--predictor", "demo", "--corpus", "demo", "--mode", "basic", "--limit", "1")
+    spec = videos.spec(api, "veo")
+    said = audited_command(tmp_path, "eval", "--gen", spec, *common, "--task", "popcorn_concrete", "--out", "run")
+    assert "IMPORTED True SOUGHT []" in said
+    assert len(api.jobs()) == 1
 
 
 @pytest.mark.slow
