@@ -17,8 +17,9 @@ MODELS = {
     "fal": "fal_ai/bytedance/seedance-2.0/text-to-video",
     "runway": "runwayml/gen4.5",
     "dashscope": "dashscope/wan2.7-t2v",
+    "minimax": "minimax/MiniMax-H3",
 }
-PRICES = {"veo": 0.4, "fal": 0.3034, "runway": 0.12, "dashscope": 0.086012}
+PRICES = {"veo": 0.4, "fal": 0.3034, "runway": 0.12, "dashscope": 0.086012, "minimax": 0.08}
 """USD per second at 1280x720, in LiteLLM's map."""
 SECONDS = 4
 

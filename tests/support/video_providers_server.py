@@ -1,4 +1,4 @@
-"""A server of several providers' video APIs, as a process of its own: Veo, fal, Runway and DashScope.
+"""A server of several providers' video APIs, as a process of its own: Veo, fal, Runway, DashScope and MiniMax.
 
 `python video_providers_server.py CLIP.mp4`: see `video_api_server`, whose plans it takes, and these:
 
@@ -26,15 +26,17 @@ KEY_HEADERS = {"veo": ("x-goog-api-key", ""), "fal": ("Authorization", "Key "), 
 RAN_OUT, BREAKS = "the worker ran out of memory", "the request breaks the rules of use"
 CREATE = {
     r"/v1beta/models/[\w.-]+:predictLongRunning": "veo",
-    r"/(?!v1|api)[\w.-]+/[\w.-]+/[\w./-]+": "fal",
+    r"/v2/video_generation": "minimax",
+    r"/(?!v1|v2|api)[\w.-]+/[\w.-]+/[\w./-]+": "fal",
     r"/v1/text_to_video": "runway",
     r"/api/v1/services/aigc/video-generation/video-synthesis": "dashscope",
 }
 LOOK = {
     r"/v1beta/models/[\w.-]+/operations/(?P<id>[\w-]+)": "veo",
     r"/v1beta/files/(?P<id>[\w-]+):download\?alt=media": "veo file",
-    r"/(?!v1|api)[\w.-]+/[\w.-]+/requests/(?P<id>[\w-]+)/status": "fal",
-    r"/(?!v1|api)[\w.-]+/[\w.-]+/requests/(?P<id>[\w-]+)": "fal result",
+    r"/(?!v1|v2|api)[\w.-]+/[\w.-]+/requests/(?P<id>[\w-]+)/status": "fal",
+    r"/(?!v1|v2|api)[\w.-]+/[\w.-]+/requests/(?P<id>[\w-]+)": "fal result",
+    r"/v2/query/video_generation/(?P<id>[\w-]+)": "minimax",
     r"/v1/tasks/(?P<id>[\w-]+)": "runway",
     r"/api/v1/tasks/(?P<id>[\w-]+)": "dashscope",
 }
@@ -83,6 +85,7 @@ class Providers(Handler):
             "fal": {"status": "IN_QUEUE", "request_id": job["id"], "queue_position": 0},
             "runway": {"id": job["id"]},
             "dashscope": {"output": {"task_id": job["id"], "task_status": "PENDING"}, "request_id": "r"},
+            "minimax": {"task_id": job["id"]},
         }
         self.reply(200, {"hello": 1} if self.plan.get("odd") else answers[self.provider])
 
@@ -92,6 +95,8 @@ class Providers(Handler):
             body = {"prompt": body["instances"][0]["prompt"], **body.get("parameters", {})}
         elif self.provider == "dashscope":
             body = {**body["input"], **body.get("parameters", {})}
+        elif self.provider == "minimax":
+            body = {**body, "prompt": body["content"][0]["text"]}
         prompt = body.get("promptText") or body["prompt"]
         seconds = body.get("durationSeconds") or body.get("duration")
         return {"prompt": prompt, "seed": body.get("seed"), "seconds": seconds}
@@ -121,6 +126,7 @@ class Providers(Handler):
             "fal": {"detail": message},
             "runway": {"error": message},
             "dashscope": {"code": "A.Code", "message": message, "request_id": "r"},
+            "minimax": {"type": "error", "error": {"type": "an_error", "message": message}},
         }
         self.reply(status, bodies[self.provider], headers)
 
@@ -133,6 +139,8 @@ class Providers(Handler):
         job = self.api.jobs.get(id_)
         if job is None and self.provider == "dashscope":
             self.reply(200, {"request_id": "r", "output": {"task_id": id_, "task_status": "UNKNOWN"}})
+        elif job is None and self.provider == "minimax":
+            self.fail(500, "record not found")
         elif job is None:
             self.fail(404, "Not Found" if self.plan.get("terse") else f"The job {id_} was not found")
         else:
@@ -143,6 +151,7 @@ class Providers(Handler):
                 "fal result": self.fal_result,
                 "runway": self.runway,
                 "dashscope": self.dashscope,
+                "minimax": self.minimax,
             }[kind](job)
 
     def content(self, job: dict[str, Any]) -> None:
@@ -222,6 +231,15 @@ class Providers(Handler):
         state = self.api.state(job)
         usage = {"usage": {"duration": job["seconds"], "video_count": 1, "SR": 720}} if state == "succeeded" else {}
         self.reply(200, {"request_id": "r", "output": {"task_id": job["id"], **outcome[state]}, **usage})
+
+    def minimax(self, job: dict[str, Any]) -> None:
+        outcome: dict[str, Any] = {
+            "running": {"status": "running"},
+            "failed": {"status": "failed", "error": {"code": "1000", "message": self.echoed(RAN_OUT)}},
+            "refused": {"status": "failed", "error": {"code": "1026", "message": BREAKS}},
+            "succeeded": {"status": "succeeded", "content": {"url": self.link(job)}, "duration": job["seconds"]},
+        }
+        self.reply(200, {"task": {"id": job["id"], "model": "MiniMax-H3", **outcome[self.api.state(job)]}})
 
 
 if __name__ == "__main__":
