@@ -26,7 +26,7 @@ _ATTEMPTS = 1000
 
 
 class LiteLLMVideos(popbench.VideoGenerator):
-    """Any video model of LiteLLM (Veo, fal, Runway, MiniMax, Wan): model=PROVIDER/ID.
+    """Any video model of LiteLLM (Veo, fal, ...): model=PROVIDER/ID.
 
     Prices are those of LiteLLM's map.
     """
