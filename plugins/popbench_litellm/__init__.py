@@ -1,4 +1,4 @@
-"""Language models of every chat provider that LiteLLM knows, with the prices of its map."""
+"""Language models and video generators of every provider that LiteLLM knows, with the prices of its map."""
 
 from __future__ import annotations
 
@@ -10,3 +10,9 @@ from popbench.hookspecs import Register
 def register_llms(register: Register) -> None:
     """Register `litellm`; the library is imported only when a model is made."""
     register("litellm", "popbench_litellm.llm:LiteLLM")
+
+
+@popbench.hookimpl
+def register_generators(register: Register) -> None:
+    """Register `litellm` for videos; the library is imported only when a generator is made."""
+    register("litellm", "popbench_litellm.videos:LiteLLMVideos")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -11,13 +10,12 @@ import popbench
 from popbench import JSON
 from popbench_litellm.faults import PassingError, RefusedError, RejectedError, judged
 from popbench_litellm.hiding import Hider
-from popbench_litellm.library import Facts, hush, library
+from popbench_litellm.library import Facts, library
 from popbench_litellm.options import ChatOptions
+from popbench_litellm.session import Session
 
 _REJECTED = 3
 """After this many equal rejections before the first answer, the options are wrong, not the prompts."""
-_START_SECONDS = 0.5
-"""LiteLLM begins a call in another thread. One that is cancelled before leaves a coroutine that nobody awaits."""
 _BOUNDS = ("minLength", "maxLength")
 """Bounds that not every provider accepts in a schema. The harness checks answers in any case."""
 
@@ -26,12 +24,10 @@ class Calls:
     """All calls of one `generate`."""
 
     def __init__(self, options: ChatOptions, facts: Facts, key: str | None) -> None:
-        self._litellm = library()
-        hush()
+        self._session = Session()
         self._options = options
         self._facts = facts
         self._hide = Hider(key or "")
-        self._open: set[asyncio.Task[Any]] = set()
         self._works = False
         self._rejected: Counter[str] = Counter()
         decoding = {name: getattr(options, name) for name in ("temperature", "top_p", "max_tokens")}
@@ -54,31 +50,15 @@ class Calls:
         return self
 
     async def __aexit__(self, *details: object) -> None:
-        """End what LiteLLM has left in this event loop: its tasks and its connections."""
-        if self._open:
-            await asyncio.wait(self._open, timeout=_START_SECONDS)
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        clients = self._litellm.in_memory_llm_clients_cache
-        own = clients.update_cache_key_with_event_loop("")  # other models' loops are still at work with theirs
-        for key in [key for key in list(clients.cache_dict) if key.endswith(own)]:
-            client = clients.cache_dict.pop(key)
-            if (close := getattr(client, "aclose", None) or getattr(client, "close", None)) is not None:
-                await close()
+        """End what LiteLLM has left."""
+        await self._session.close()
 
     async def __call__(self, chat: popbench.Chat) -> popbench.Completion | popbench.Failure:
         """Answer one chat; raises PassingError if it may be tried again, ComponentError if no call can succeed."""
         options = self._options
-        call = asyncio.create_task(self._litellm.acompletion(**self._request(chat)))
-        self._open.add(call)
-        call.add_done_callback(self._ended)
         try:
-            async with asyncio.timeout(options.timeout):
-                answer = await asyncio.shield(call)
+            answer = await self._session.call(library().acompletion(**self._request(chat)), options.timeout)
         except TimeoutError:
-            call.cancel()
             raise PassingError(f"{options.model}: no answer within timeout={options.timeout:g} s", {}) from None
         except Exception as error:  # LiteLLM raises its own errors, and those of each provider's code
             fault = judged(error, options.model, self._facts.provider, options.api_key_env, self._hide)
@@ -93,11 +73,6 @@ class Calls:
                 return popbench.Failure(chat.id, str(fault))
             raise popbench.ComponentError(str(fault))  # it does not depend on the prompt
         raise fault
-
-    def _ended(self, call: asyncio.Task[Any]) -> None:
-        self._open.discard(call)
-        if not call.cancelled():
-            call.exception()  # or asyncio tells that nobody has asked for it
 
     def _request(self, chat: popbench.Chat) -> dict[str, Any]:
         request = {**self._fixed, "messages": [dict(message) for message in chat.messages]}

@@ -14,23 +14,28 @@ import openai
 import popbench
 from popbench.credentials import credentials_in
 from popbench_litellm.hiding import Hider
-from popbench_litellm.library import close, library
+from popbench_litellm.library import CHAT, close, library
 
 _NO_MONEY = re.compile(
-    r"insufficient.?(quota|balance|funds|credit)|credit balance is too low|billing_(hard_limit|not_active)",
+    r"insufficient.?(quota|balance|funds|credit)|credit balance is too low|billing_(hard_limit|not_active)"
+    r"|not have enough credits|exhausted balance|arrearage|account is in good standing",
     re.IGNORECASE,
 )
 """Not: exceeded your current quota. Google says so of the quota of a minute."""
 _RETRY_DELAY = re.compile(r'"retryDelay":\s*"([\d.]+)s"')
 """Google's word for how long to wait, which stands in the body."""
-_FILTERED = re.compile(
-    r"content.?(filter|policy|management)|moderation|safety (system|filter|policy|settings)|prohibited.?content",
+FILTERED = re.compile(
+    r"content.?(filter|policy|management|checker)|moderation|safety (system|filter|policy|settings)|prohibited.?content"
+    r"|data_?inspection|inappropriate content|sensitive (content|words?)|contain sensitive|usage guidelines"
+    r"|responsible ai",
     re.IGNORECASE,
 )
-_PREFIX = re.compile(r"^(?:(?:litellm\.)?\w*(?:Error|Exception|Timeout)\b\s*(?::|-)\s*)+")
+_PREFIX = re.compile(r"^(?:(?:\w+Exception\s+)?(?:litellm\.)?\w*(?:Error|Exception|Timeout)\b\s*(?::|-)\s*)+")
 _SUFFIX = re.compile(r"\s*Handle with `litellm\.\w+`\.\s*$|\s*Traceback \(most recent call last.*$", re.DOTALL)
 _UNREAD = re.compile(r"Traceback \(most recent call last|Error converting to valid response")
 """An answer that LiteLLM could not read, whatever the error is called."""
+_QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
+"""Links to files hold keys of their own."""
 _LONGEST = 300
 
 
@@ -54,17 +59,26 @@ class RefusedError(popbench.PopbenchError):
     """The provider's content filter refuses this request."""
 
 
-def judged(error: Exception, model: str, provider: str, key_variable: str | None, hide: Hider) -> Exception:
+def judged(
+    error: Exception,
+    model: str,
+    provider: str,
+    key_variable: str | None,
+    hide: Hider,
+    options: str = "structured=off, seed=false, params",
+    kinds: frozenset[str] = CHAT,
+) -> Exception:
     """Return what stands for an error of LiteLLM: a class of this module, or ComponentError if no call can succeed.
 
-    What LiteLLM should not raise ends the model too, without a traceback, which might hold a key.
+    What LiteLLM should not raise ends the model too, without a traceback, which might hold a key. `options` are those
+    to check where a request is rejected, `kinds` those of the models that are looked through for one that is unknown.
     """
     litellm = library()
     if not isinstance(error, openai.OpenAIError):
         return popbench.ComponentError(hide(f"{model}: LiteLLM raised {type(error).__name__}: {error}"))
-    said = hide(_said(error))
+    said = hide(words_of(error))
     line = f"{model}: {said}"
-    codes = {str(code) for each in _chain(error) if (code := getattr(each, "code", None))}
+    codes = {str(code) for each in chain(error) if (code := getattr(each, "code", None))}
     status = getattr(error, "status_code", None)
     if "insufficient_quota" in codes or status == 402 or (status in (400, 403, 429) and _NO_MONEY.search(said)):
         return popbench.ComponentError(f"{line}: top up the account at {provider}, then run the same command again")
@@ -72,7 +86,7 @@ def judged(error: Exception, model: str, provider: str, key_variable: str | None
         return RejectedError(f"{line}: the prompt is longer than this model takes: choose a smaller RAG size")
     if isinstance(error, litellm.UnsupportedParamsError):
         return popbench.ComponentError(f"{model} does not take an option: {said.partition('. ')[0]}")
-    filtered = "content_filter" in codes or (status == 400 and _FILTERED.search(said))
+    filtered = "content_filter" in codes or (status in (400, 422) and FILTERED.search(said))
     if isinstance(error, litellm.ContentPolicyViolationError) or filtered:
         return RefusedError(f"refused by the provider's content filter: {said}")
     if status == 401:
@@ -80,7 +94,7 @@ def judged(error: Exception, model: str, provider: str, key_variable: str | None
     if status == 403:
         return popbench.ComponentError(f"{line}: this key may not use the model: choose another one, or another key")
     if status == 404:
-        return popbench.ComponentError(f"{line}: check model= and api_base={close(model)}")
+        return popbench.ComponentError(f"{line}: check model= and api_base={close(model, kinds)}")
     headers = _headers(error)
     if "retry-after" not in headers and (delay := _RETRY_DELAY.search(str(error))):
         headers = {"retry-after": delay[1]}
@@ -90,10 +104,10 @@ def judged(error: Exception, model: str, provider: str, key_variable: str | None
     lasting = isinstance(status, int) and status < 500 and status not in (408, 409, 425)
     if isinstance(error, passing) or not lasting or _UNREAD.search(str(error)):
         return PassingError(line, headers)
-    return RejectedError(f"{line}: check the options (structured=off, seed=false, params)")
+    return RejectedError(f"{line}: check the options ({options})")
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and what it was made from: LiteLLM's own errors lack codes and headers of the answer."""
     now: BaseException | None = error
     for _ in range(10):
@@ -105,7 +119,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _headers(error: BaseException) -> Mapping[str, str]:
     """Return the headers of the answer that an error was made from; empty if there was none."""
-    for each in _chain(error):
+    for each in chain(error):
         for headers in (
             getattr(each, "litellm_response_headers", None),
             getattr(getattr(each, "response", None), "headers", None),
@@ -115,26 +129,28 @@ def _headers(error: BaseException) -> Mapping[str, str]:
     return {}
 
 
-def _said(error: Exception) -> str:
+def words_of(error: Exception) -> str:
     """Return what the provider said, without LiteLLM's names of errors and without the JSON around it."""
-    refused = next((each for each in _chain(error) if isinstance(each, ConnectionError)), None)
+    refused = next((each for each in chain(error) if isinstance(each, ConnectionError)), None)
     if refused is not None:
         return f"connection failed ({os.strerror(refused.errno) if refused.errno else refused})"
     text = _SUFFIX.sub("", str(error))
-    text = _PREFIX.sub("", text).strip().rstrip(".")
+    text = _QUERY.sub(r"\1", _PREFIX.sub("", text)).strip().rstrip(".")
     if _UNREAD.search(str(error)):
         return f"an answer in a shape that is not read ({text[:_LONGEST]})"
     start = text.find("{")
     if start >= 0:
         with suppress(ValueError):
-            text = _message(json.loads(text[start:])) or text
+            text = text_of(json.loads(text[start:])) or text
     return " ".join(text.split())[:_LONGEST] or type(error).__name__
 
 
-def _message(body: Any) -> str:
+def text_of(body: Any) -> str:
     """Return the message in an error's JSON; empty if there is none."""
     inner = body.get("error", body) if isinstance(body, dict) else {}
-    message = inner.get("message") if isinstance(inner, dict) else inner
+    message = (inner.get("message") or inner.get("detail")) if isinstance(inner, dict) else inner
+    if isinstance(message, list):  # as validators write it
+        message = "; ".join(str(each["msg"]) for each in message if isinstance(each, dict) and "msg" in each)
     return message if isinstance(message, str) else ""
 
 

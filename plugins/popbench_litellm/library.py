@@ -22,7 +22,7 @@ _ENVIRONMENT = {
     "LITELLM_OFFLINE_MODE": "true",  # nor any other list
     "LITELLM_MODE": "PRODUCTION",  # otherwise it reads the .env file of the working directory
 }
-_CHAT = {"chat", "completion", "responses"}
+CHAT = frozenset({"chat", "completion", "responses"})
 _SIGNED_IN = {"bedrock", "bedrock_converse", "ollama", "ollama_chat", "sagemaker", "sagemaker_chat", "vertex_ai"}
 """Providers that work without the variables that LiteLLM names: by the machine's account, or as a local server."""
 _BROWSER = {"chatgpt", "github_copilot"}
@@ -75,47 +75,53 @@ def hush() -> None:
         warnings.filterwarnings("ignore", message, UserWarning)
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What LiteLLM knows of a model: None and empty where it knows nothing.
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """What LiteLLM needs for a model: `problem` says why it cannot be asked at all.
 
-    `problem` says why it cannot be asked at all. Prices are in USD per token. `context` counts tokens. `missing` are
-    the variables that are not set, all of which are needed, or one of them (`either`).
+    `missing` are the variables that are not set, all of which are needed, or one of them (`either`).
     """
 
     provider: str = ""
     problem: str = ""
     is_listed: bool = False
+    missing: tuple[str, ...] = ()
+    either: bool = False
+    needs_missing: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts(Access):
+    """What LiteLLM knows of a chat model: None and empty where it knows nothing.
+
+    Prices are in USD per token. `context` counts tokens.
+    """
+
     price_in: float | None = None
     price_out: float | None = None
     context: int | None = None
     params: frozenset[str] = frozenset()
     takes_schema: bool = False
-    missing: tuple[str, ...] = ()
-    either: bool = False
-    needs_missing: bool = False
 
 
 def facts(model: str, api_base: str | None) -> Facts:
     """Look a model up, which takes a millisecond or two after the import."""
     litellm = library()
     hush()
-    if model.partition("/")[0] in _BROWSER:  # LiteLLM would sign in at once, and wait for a person
-        return Facts(problem=f"{model} needs a person who signs in with a browser: choose a provider with keys")
-    try:
-        name, provider, _, _ = litellm.get_llm_provider(model=model, api_base=api_base)
-    except Exception:  # it raises its error of a bad request
-        return Facts(problem=_unknown(model))
+    name, provider, problem = provider_of(model, api_base, CHAT)
+    if problem:
+        return Facts(problem=problem)
     # A model that the map does not list is guessed from its name, with prices of 0.
     info = _info(model)
     listed = info.get("key") in litellm.model_cost
     mode = info.get("mode") or "chat"
-    if listed and mode not in _CHAT:
-        return Facts(provider, f"{model} writes no text: it is of the kind {mode.replace('_', ' ')}{close(model)}")
+    if listed and mode not in CHAT:
+        kind = mode.replace("_", " ")
+        return Facts(provider=provider, problem=f"{model} writes no text: it is of the kind {kind}{close(model)}")
     params = frozenset(litellm.get_supported_openai_params(model=name, custom_llm_provider=provider) or ())
     lacking = tuple(litellm.validate_environment(model=model).get("missing_keys") or ())
     return Facts(
-        provider,
+        provider=provider,
         is_listed=listed,
         price_in=info.get("input_cost_per_token") if listed else None,
         price_out=info.get("output_cost_per_token") if listed else None,
@@ -128,6 +134,17 @@ def facts(model: str, api_base: str | None) -> Facts:
     )
 
 
+def provider_of(model: str, api_base: str | None, kinds: frozenset[str]) -> tuple[str, str, str]:
+    """Return a model's id with its provider, the provider, and why LiteLLM cannot ask it (empty if it can)."""
+    if model.partition("/")[0] in _BROWSER:  # LiteLLM would sign in at once, and wait for a person
+        return "", "", f"{model} needs a person who signs in with a browser: choose a provider with keys"
+    try:
+        name, provider, _, _ = library().get_llm_provider(model=model, api_base=api_base)
+    except Exception:  # it raises its error of a bad request
+        return "", "", _unknown(model, kinds)
+    return name, provider, ""
+
+
 def _info(model: str) -> dict[str, Any]:
     try:
         return dict(library().get_model_info(model=model))
@@ -135,34 +152,35 @@ def _info(model: str) -> dict[str, Any]:
         return {}
 
 
-def _unknown(model: str) -> str:
+def _unknown(model: str, kinds: frozenset[str]) -> str:
     provider, slash, rest = model.partition("/")
     known = [str(getattr(each, "value", each)) for each in library().provider_list]
     if slash:
         likely = get_close_matches(provider, known, n=1, cutoff=0.5)
         meant = f": did you mean {likely[0]}/{rest}?" if likely else ": write provider/model"
         return f"LiteLLM knows no provider {provider!r}{meant} (https://docs.litellm.ai/docs/providers)"
-    return f"LiteLLM knows no model {model!r}{close(model) or ': write provider/model, such as openai/' + model}"
+    return f"LiteLLM knows no model {model!r}{close(model, kinds) or ': write provider/model, such as openai/' + model}"
 
 
-def close(model: str) -> str:
-    """Return the chat models of LiteLLM's map with the names closest to a model's, as the end of a sentence.
+def close(model: str, kinds: frozenset[str] = CHAT) -> str:
+    """Return the models of some kinds in LiteLLM's map with the names closest to a model's, as the end of a sentence.
 
     Those of the same provider come first.
     """
     provider, _, rest = model.partition("/")
-    for names, name in ((_chat_names(provider), rest), (_chat_names(""), model), (_chat_names(""), rest)):
+    for names, name in ((_names(provider, kinds), rest), (_names("", kinds), model), (_names("", kinds), rest)):
         if likely := get_close_matches(name, names, n=3, cutoff=0.6):
             return f": did you mean {' or '.join(names[each] for each in likely)}?"
     return ""
 
 
 @cache
-def _chat_names(provider: str) -> dict[str, str]:
-    """Return what chat models of a provider are called, by their ids there; those of all providers for an empty one."""
+def _names(provider: str, kinds: frozenset[str]) -> dict[str, str]:
+    """Return what models of a provider are called, by their ids there; those of all providers for an empty one."""
     items: Iterable[tuple[str, Any]] = library().model_cost.items()
-    listed = [(name, about.get("litellm_provider")) for name, about in items if about.get("mode") in _CHAT]
+    listed = [(name, about.get("litellm_provider")) for name, about in items if about.get("mode") in kinds]
     if not provider:
         return {name: name for name, _ in sorted(listed)}
-    ids = sorted(name.removeprefix(f"{provider}/") for name, of in listed if of == provider)
-    return {name: f"{provider}/{name}" for name in ids}
+    start = f"{provider}/"
+    ids = sorted(name.removeprefix(start) for name, of in listed if of == provider or name.startswith(start))
+    return {name: f"{start}{name}" for name in ids}

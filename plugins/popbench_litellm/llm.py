@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from urllib.parse import urlsplit
 
 import popbench
 from popbench import JSON
-from popbench.credentials import credentials_in
 from popbench.specs import make_label
 from popbench_litellm.library import Facts, close, facts, missing
 from popbench_litellm.options import ChatOptions
+from popbench_litellm.servers import base_problem, environment_base, key_of, key_problem, refuse_options
 
-_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
-_RECORDED = "and options are recorded with the run: put keys into the environment"
 _UNLABELLED = ("model", "api_base")
 _OWN = frozenset({
     "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "response_format", "n", "stream",
@@ -42,35 +37,13 @@ class LiteLLM(popbench.LLM):
         """Refuse options that would record a secret, and find out whether the provider takes seeds."""
         super().__init__(options)
         given: ChatOptions = self.options
-        free = {"model", "api_base", "api_key_env"}  # ids of models look random
-        told, names = given.model_dump(exclude=free), given.model_dump(include=free)
-        for place in (*credentials_in(names), *credentials_in(told, random=True)):
-            raise popbench.UsageError(f"llm: {place} looks like a credential, {_RECORDED} (api_key_env=VARIABLE)")
-        if given.api_key_env and not _VARIABLE.fullmatch(given.api_key_env):
-            raise popbench.UsageError(
-                "llm litellm: api_key_env is the name of an environment variable, in capitals, and never the key itself"
-            )
-        if given.api_base is not None and not _is_address(given.api_base):
-            raise popbench.UsageError(
-                "llm litellm: api_base is no address of scheme, host, port and path: write it like http://127.0.0.1:8000/v1"
-            )
+        refuse_options("llm", given)
         self.repeatable = given.seed and not missing() and "seed" in self.facts.params
 
     @cached_property
     def facts(self) -> Facts:
         """Return what LiteLLM knows of the model. It is imported for that, which takes seconds."""
         return facts(self.options.model, self.options.api_base)
-
-    @property
-    def key(self) -> str | None:
-        """Return the key of `api_key_env`, or None for what LiteLLM reads from the environment.
-
-        The keys of providers go to no other server: where `api_base` is given without `api_key_env`, there is none.
-        """
-        options: ChatOptions = self.options
-        if options.api_key_env:
-            return os.environ.get(options.api_key_env, "").strip()
-        return None if options.api_base is None else "none"
 
     def label(self) -> str | None:
         """Return the model's id, with the options that differ from the defaults."""
@@ -83,17 +56,9 @@ class LiteLLM(popbench.LLM):
 
     def fingerprint(self) -> Mapping[str, JSON]:
         """Add the server that the environment names in place of the provider's."""
-        server = "" if self.options.api_base is not None else self._environment_base()[1]
+        provider = "" if missing() else self.facts.provider
+        server = environment_base(self.options, provider)[1]
         return {**super().fingerprint(), **({"server": server} if server else {})}
-
-    def _environment_base(self) -> tuple[str, str]:
-        """Return the variable that names another server for the provider, and that server."""
-        named = self.options.model.partition("/")[0] if missing() else self.facts.provider
-        provider = re.sub(r"\W", "_", named).upper()
-        for name in (f"{provider}_API_BASE", f"{provider}_BASE_URL"):
-            if value := os.environ.get(name, "").strip():
-                return name, value.rstrip("/")
-        return "", ""
 
     def check(self) -> list[str]:
         """List that LiteLLM is not installed, an unknown provider, unknown parameters, and keys that are not set."""
@@ -102,22 +67,15 @@ class LiteLLM(popbench.LLM):
         options, known = self.options, self.facts
         if known.problem:
             return [known.problem]
-        problems = []
-        name, base = self._environment_base()
-        if base and not _is_address(base):
-            problems.append(f"{name} holds more than scheme, host, port and path: it would be recorded with the run")
+        problems = [base_problem(*environment_base(options, known.provider))]
         ignored = [name for name in ("temperature", "top_p", "max_tokens") if getattr(options, name) is not None]
         if ignored := [name for name in ignored if name not in known.params]:
             problems.append(f"{options.model} takes no {', '.join(ignored)}: leave that out")
         if unknown := sorted(options.params.keys() - (known.params - _OWN)):
             possible = ", ".join(sorted(known.params - _OWN)) or "none"
             problems.append(f"params cannot hold {', '.join(unknown)} for {options.model} (possible: {possible})")
-        if options.api_key_env and not self.key:
-            problems.append(f"the key {options.api_key_env} is not set: export {options.api_key_env}=...")
-        elif options.api_base is None and not options.api_key_env and known.needs_missing:
-            names = (" or " if known.either else " and ").join(known.missing)
-            problems.append(f"{options.model} needs {names} in the environment: export {known.missing[-1]}=...")
-        return problems
+        problems.append(key_problem(options, known))
+        return [problem for problem in problems if problem]
 
     def notices(self) -> list[str]:
         """Return that prices are unknown, that seeds are not taken, and which variables a cloud account may need."""
@@ -175,7 +133,7 @@ class LiteLLM(popbench.LLM):
             attempts=options.max_retries,
             seconds=options.retry_seconds,
         )
-        calls = Calls(options, self.facts, self.key)
+        calls = Calls(options, self.facts, key_of(options))
         return popbench.concurrently(
             chats, calls, limit=options.concurrency, retry=retry, per_minute=options.requests_per_minute
         )
@@ -185,14 +143,3 @@ def _tokens(text: str) -> int:
     """Return an upper estimate of a text's tokens: English has about 4 characters per token, Chinese more than 1."""
     plain = len(text.encode("ascii", "ignore"))
     return _PER_MESSAGE + len(text) - plain + math.ceil(plain / _ASCII_PER_TOKEN)
-
-
-def _is_address(url: str) -> bool:
-    """Return whether a text is the address of a server, without a user, a query or a fragment."""
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises ValueError for what is no port
-    except ValueError:
-        return False
-    extra = parts.username or parts.password or parts.query or parts.fragment
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and not extra

@@ -8,6 +8,7 @@ from typing import Any
 
 from popbench.leaderboard import compact_markdown, sequential
 from popbench.leaderboard.compact import headlines
+from popbench.leaderboard.luck_text import luck_markdown, unseparated
 from popbench.leaderboard.markup import code, escaped, table
 from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS, flipped
 from popbench.leaderboard.shown import (
@@ -117,7 +118,7 @@ def markdown(
     many = len(results["predictors"]) > 1
     for predictor, task in headlines(results):
         lines += [f"## {escaped(task)}" + (f" · predictor {escaped(predictor)}" if many else ""), ""]
-        lines += _board(results, predictor, task)
+        lines += [*_board(results, predictor, task), *luck_markdown(results, predictor, task)]
     lines += compact_markdown.side_by_side(results)
     for line in agreements(results):
         lines += [escaped(line), ""]
@@ -284,6 +285,7 @@ def _footer(results: Mapping[str, Any], more: Sequence[str]) -> Iterator[str]:
         f"stratified bootstrap of {results['resamples']:,} resamples; the exact interval is stratified Korn-Graubard; "
         "medians have Woodruff intervals. Invalid samples (the model's own failure) score 0 and lose."
         + (f" {escaped(of_reals)}" if (of_reals := on_real_scales(results)) else "")
+        + (f" {sentence}" if (sentence := unseparated(results)) else "")
     )
     yield ""
     if results["pairs"]:

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from popbench import stats
 from popbench.leaderboard.agreement import agreement
+from popbench.leaderboard.luck import luck_rows
 from popbench.leaderboard.medians import ENDS, medians_of
 from popbench.leaderboard.pairs import LEVEL, RESAMPLES, Compared, compare, contrasts, draw, resamples_of, rounded
 from popbench.leaderboard.parts import agreement_rows, median_rows, parts_of_block
@@ -61,6 +62,7 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
         "minimum_detectable_win_rate": [],
         "parts": [],
         "part_agreement": [],
+        "luck": [],
     }
     tables_of = {scores.predictor: list(blocks(scores, common=common)) for scores in sources}
     drawn = [resamples_of(len(block.prompts)) for tables in tables_of.values() for block in tables]
@@ -68,7 +70,7 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
     for table in _tables([(scores, block) for scores in sources for block in tables_of[scores.predictor]]):
         for key, rows in table.items():
             results[key] += rows
-    for name in ("parts", "part_agreement"):
+    for name in ("parts", "part_agreement", "luck"):
         if not results[name]:
             del results[name]
     unusable = {system: of for scores in sources for system, of in sorted(scores.unusable.items())}
@@ -133,6 +135,7 @@ def _table(scores: Scores, block: Block) -> dict[str, list[Any]]:
         "minimum_detectable_win_rate": [{**table_of, **detectable(len(block.prompts), len(y))}],
         "parts": list(median_rows(block, strata, parts, table_of)),
         "part_agreement": list(agreement_rows(block, strata, parts, table_of)) if parts else [],
+        "luck": list(luck_rows(block, strata, pairs, scores.drafts, table_of)),
     }
 
 

@@ -27,7 +27,8 @@ SIZES = (100, 200, 500, 1_000, 2_000, 5_000)
 _WORDS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
-def _word(count: int) -> str:
+def word(count: int) -> str:
+    """Return a count as a word, if it is small."""
     return _WORDS[count] if count < len(_WORDS) else str(count)
 
 
@@ -37,8 +38,8 @@ def findings() -> Iterator[Block]:
     single, holm, everywhere = (decided(items, judged) for judged in ("alone", "holm", "holm_all"))
     fewest, size = fewest_wins(n)
     yield Paragraph(
-        f"Of the {len(items)} comparisons by win rate in tables 4 to 7 of the paper, {_word(single)} are decided at "
-        f"the {100 * LEVEL:.0f} % level when each is taken alone, and {_word(holm)} after Holm's correction for the "
+        f"Of the {len(items)} comparisons by win rate in tables 4 to 7 of the paper, {word(single)} are decided at "
+        f"the {100 * LEVEL:.0f} % level when each is taken alone, and {word(holm)} after Holm's correction for the "
         "comparisons of its table.",
         "lead",
     )
@@ -46,7 +47,7 @@ def findings() -> Iterator[Block]:
         f"{published_rates()} published rates make {len(items)} comparisons, since tables 6 and 7 print both "
         f"directions of a pair. On {n} prompts a lone comparison is decided from {fewest} % on. Equal systems reach "
         f"that, either way, in {100 * size:.1f} % of comparisons: {len(items) * size:.1f} of {len(items)} would be "
-        f"decided by chance if no two systems differed. Corrected over all {len(items)} at once, {_word(everywhere)} "
+        f"decided by chance if no two systems differed. Corrected over all {len(items)} at once, {word(everywhere)} "
         f"{'is' if everywhere == 1 else 'are'} decided."
     )
     low, high = stats.proportion_interval(n // 2, n, LEVEL)

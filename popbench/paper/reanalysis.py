@@ -14,6 +14,7 @@ from popbench.paper.document import Block, Bullets, Code, Document, Heading, as_
 from popbench.paper.findings import PICTURE, alone, disagreements, findings, picture, power
 from popbench.paper.published import paper, published
 from popbench.paper.published_tables import costs, medians, rates
+from popbench.paper.together import pooled_as_json, text_and_tables, text_as_json, together
 from popbench.records import JSON
 
 TITLE = "LLMPopcorn's published results, reanalysed"
@@ -40,6 +41,8 @@ def board() -> dict[str, JSON]:
         "level": LEVEL,
         "tables": [_family(number) for number in TABLES],
         "comparisons": [item.as_json() for item in contrasts()],
+        "pooled": pooled_as_json(),
+        "text_and_tables": text_as_json(),
         "published": {
             str(number): {"about": published(number).subject, "entries": list(published(number).records())}
             for number in range(2, 11)
@@ -72,7 +75,7 @@ def _detects(n: int, comparisons: int) -> float | None:
 def reanalysis() -> Document:
     """Return the page of the board."""
     facts = paper()
-    parts = (findings, power, alone, disagreements, rates, medians, costs, _method)
+    parts = (findings, together, power, alone, disagreements, text_and_tables, rates, medians, costs, _method)
     return Document(
         TITLE,
         [block for part in parts for block in part()],

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from popbench.errors import UsageError, damage
 from popbench.leaderboard.audit_text import verdict
 from popbench.leaderboard.compact import FULL
+from popbench.leaderboard.luck_text import unseparated
 from popbench.leaderboard.markdown import DEMO, agreements, knows_copies, on_real_scales, remarks
 from popbench.leaderboard.shown import are_enhancement, ranked
 from popbench.prompting.originality import COPY
@@ -189,6 +190,7 @@ def _page(results: Mapping[str, Any], title: str, footer: Sequence[str], run: _R
         "copy": f"{100 * COPY:.0f}",
         "about": footer,
         "real": on_real_scales(results),
+        "unseparated": unseparated(results),
         "styles": Markup("\n".join(map(_text, _STYLES))),
         "early": early,
         "scripts": code,

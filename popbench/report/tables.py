@@ -7,6 +7,7 @@ from math import log
 from typing import Any
 
 from popbench.leaderboard.compact import FULL, headlines
+from popbench.leaderboard.luck_text import luck_view
 from popbench.leaderboard.markdown import decided, decides, knows_copies
 from popbench.leaderboard.pairs import flipped
 from popbench.leaderboard.shown import p_value, percent, ranked, scale_of, tables
@@ -61,6 +62,7 @@ def _view(results: Mapping[str, Any], predictor: str, task: str) -> dict[str, An
         "categories": _categories(rows, scale),
         "beside": beside(results, task),
         "parts": list(parts(results, predictor, task)),
+        "luck": luck_view(results, predictor, task),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from popbench.prompting.originality import is_copy
-from popbench.records import Sample, Scale
+from popbench.records import Sample, Scale, parts_of
 from popbench.runs.run_json import RunJson, scale_of
 from popbench.scores.answers import Answers
 from popbench.scores.remarks import Remarks
@@ -64,6 +64,11 @@ class RunScores:
                 references=[references] if references else [],
                 remarks=list(remarks),
                 unusable=dict(unusable),
+                drafts={
+                    system: "|".join((self._source, *parts[:2]))
+                    for system in run_json["systems"]
+                    if (parts := parts_of(system)) is not None
+                },
             )
             for (predictor, digest), rows in zip(run_json["predictors"].items(), self._rows.values(), strict=True)
         ]

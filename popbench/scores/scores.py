@@ -49,6 +49,8 @@ class Scores:
     """Whether prompts were taken in rounds until something was found."""
     unusable: dict[str, JSON] = field(default_factory=dict)
     """By system the number of its `answers`, and of those without a usable draft by `reasons`."""
+    drafts: dict[str, str] = field(default_factory=dict)
+    """By system a name of the drafts that it renders, where that is known: systems of one run may share them."""
 
     @property
     def table(self) -> Rows:
@@ -84,6 +86,7 @@ def merge(sources: Sequence[Scores]) -> list[Scores]:
                 scores, rows=scores.table, tasks=dict(scores.tasks), systems=dict(scores.systems),
                 modes=dict(scores.modes), notes=dict(scores.notes), references=list(scores.references),
                 remarks=list(scores.remarks), unusable=dict(scores.unusable),
+                drafts=dict(scores.drafts),
             )  # fmt: skip
             continue
         # A file that does not name its predictor may leave out that it holds demo scores.
@@ -101,6 +104,7 @@ def merge(sources: Sequence[Scores]) -> list[Scores]:
         first.references += scores.references
         first.remarks += scores.remarks
         first.unusable |= scores.unusable
+        first.drafts = {**scores.drafts, **first.drafts}
         first.source = f"{first.source} and others" if not first.source.endswith(" and others") else first.source
         for name, facts in scores.tasks.items():  # what one source does not know, another may
             given = {key: value for key, value in facts.items() if value is not None}

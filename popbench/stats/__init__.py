@@ -22,6 +22,7 @@ data of all rounds so far, what is decided, which systems need more prompts, and
     design = Design.rounds(n_systems, maximum=200, goal="best")     # a look after every 20 prompts
     state = replay(design, values, rounds, strata)[-1]              # of the present look
 
+`variance_components` and `win_rate_variance` say how much of scores and of win rates is luck, from repeats.
 `variance` attributes the variance of scores to the parts of what is scored, with resamples of groups of items.
 `agreement` compares two orders: before and after a change, or two rankings.
 
@@ -33,6 +34,7 @@ from .agreement import kendall_tau_b, rank_agreement, reordered_pairs
 from .bootstrap import Resamples, bootstrap_win_rates, percentile_interval
 from .bradley_terry import bradley_terry, bradley_terry_interval
 from .design import Design
+from .components import Component, variance_components
 from .intervals import korn_graubard, median_interval, median_intervals, proportion_interval, too_few_for_a_median
 from .outcomes import mean_outcomes, outcome_counts, pairwise_outcomes, win_rates
 from .sequential import State, replay
@@ -40,12 +42,17 @@ from .sign import minimum_detectable_win_rate, sign_test
 from .simultaneous import head_to_head_ranks, holm, rank_sets, simultaneous_intervals, verdicts
 from .strata import pool_strata
 from .variance import GroupResamples, change_share, medians, pair_across, r_squared, swap_shares
+from .win_rate_variance import WinRateVariance, win_rate_variance
 
 __all__ = [
     "Design",
     "GroupResamples",
     "Resamples",
     "State",
+    "Component",
+    "GroupResamples",
+    "Resamples",
+    "WinRateVariance",
     "bootstrap_win_rates",
     "bradley_terry",
     "bradley_terry_interval",
@@ -74,6 +81,8 @@ __all__ = [
     "simultaneous_intervals",
     "swap_shares",
     "too_few_for_a_median",
+    "variance_components",
     "verdicts",
+    "win_rate_variance",
     "win_rates",
 ]

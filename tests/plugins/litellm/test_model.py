@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
@@ -15,6 +13,7 @@ import pytest
 
 import popbench
 import provider_servers as providers
+from audited_commands import audited_command
 from popbench import testing
 from popbench.registry import load_registry
 from popbench_litellm import library
@@ -25,21 +24,6 @@ from provider_servers import Server
 
 needs_litellm = pytest.mark.skipif(bool(library.missing()), reason=library.missing())
 CLAUDE = "anthropic/claude-sonnet-4-5"
-AUDITED = """
-import sys
-sought = []
-def hook(event, args):
-    if event == "socket.connect" and not (isinstance(args[1], tuple) and str(args[1][0]).startswith("127.")):
-        sought.append(str(args[1]))
-    if event == "socket.getaddrinfo" and args[0] not in (None, "localhost", "127.0.0.1"):
-        sought.append(str(args[0]))
-sys.addaudithook(hook)
-from popbench.cli import main
-try:
-    main()
-finally:
-    print("IMPORTED", "litellm" in sys.modules, "SOUGHT", sought)
-"""
 
 
 @pytest.fixture
@@ -59,24 +43,9 @@ def model(name: str, **options: Any) -> LiteLLM:
     return LiteLLM(ChatOptions(model=name, **options))
 
 
-def command(folder: Path, *words: str) -> str:
-    """Give a command in a process of its own; return what it printed, with whether LiteLLM was imported."""
-    env = {**os.environ, "PROVIDER_KEY": "sk-1234567890"}
-    done = subprocess.run(
-        [sys.executable, "-c", AUDITED, *words],
-        cwd=folder,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    return done.stdout + done.stderr
-
-
 @pytest.mark.parametrize("words", [("--help",), ("plugins",), ("plugins", "litellm"), ("eval", "--help")])
 def test_litellm_is_not_imported_where_it_is_not_used(words: tuple[str, ...], tmp_path: Path) -> None:
-    assert "IMPORTED False" in command(tmp_path, *words)
+    assert "IMPORTED False" in audited_command(tmp_path, *words)
 
 
 @needs_litellm
@@ -85,7 +54,7 @@ def test_it_asks_nobody_but_the_provider_and_reads_no_env_file(server: Server, t
     (tmp_path / ".env").write_text("ANTHROPIC_API_KEY=sk-of-a-file-12345\nLITELLM_LOG=DEBUG\n", encoding="utf-8")
     llm = f"litellm,model={CLAUDE},api_base={server.url}"
     common = ("--gen", "kinetic", "--mode", "basic", "--task", "popcorn_concrete", "--limit", "1", "--out", "run")
-    said = command(tmp_path, "eval", "--llm", llm, *common)
+    said = audited_command(tmp_path, "eval", "--llm", llm, *common)
     assert "IMPORTED True SOUGHT []" in said
     assert "check the key" in said
     assert set(server.keys) == {"none"}
