@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class VLLM(popbench.LLM):
-    """Any open-weight model in vLLM's engine, on GPUs here: model=ID.
+    """Any local model, in vLLM's engine: model=ID.
 
     Chats are batched as they come and go. So rounding depends on what else is at work, and answers are repeatable only
     with the environment variable VLLM_BATCH_INVARIANT=1, which vLLM supports on some GPUs.
