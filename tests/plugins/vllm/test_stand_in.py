@@ -37,7 +37,7 @@ def own() -> ast.AST:
 
 
 def fields(node: Any) -> list[str]:
-    return [item.target.id for item in node.body if isinstance(item, ast.AnnAssign)]
+    return [ast.unparse(item.target) for item in node.body if isinstance(item, ast.AnnAssign)]
 
 
 def arguments(function: Any) -> list[str]:
