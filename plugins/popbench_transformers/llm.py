@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import popbench
 from popbench.errors import one_line
-from popbench.local import GIB, Weights, file_digest, gpu_count, quiet, release_memory
+from popbench.local import GIB, Weights, closes_thoughts, file_digest, gpu_count, quiet, release_memory
 from popbench.specs import make_label
 from popbench_transformers import gguf_files
-from popbench_transformers.chats import closes_thoughts
 from popbench_transformers.checks import problems
 from popbench_transformers.files import LAYOUT
 from popbench_transformers.memory import estimate, memory_of

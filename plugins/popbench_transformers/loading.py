@@ -15,8 +15,7 @@ from popbench_transformers.reader import Reader, opened, read
 from popbench_transformers.structured import Grammars
 
 if TYPE_CHECKING:
-    from popbench.local import Weights
-    from popbench_transformers.chats import ChatFormat
+    from popbench.local import ChatFormat, Weights
     from popbench_transformers.options import TransformersOptions
 
 transformers: Any = _transformers  # much of it is untyped

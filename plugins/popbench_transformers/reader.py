@@ -12,10 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from popbench.local import quiet
+from popbench.local import ChatFormat, context_of, quiet
 from popbench_transformers import gguf_files
-from popbench_transformers.chats import ChatFormat
-from popbench_transformers.contexts import context_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 import popbench
-from popbench_transformers.chats import Encoded
+from popbench.local import Encoded
 
 _TAG = re.compile(rb"<(/?)think(?:ing)?>", re.IGNORECASE)
 _TAG_BYTES = 16

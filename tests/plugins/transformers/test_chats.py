@@ -11,7 +11,7 @@ from tokenizers import processors
 
 import popbench
 from popbench import testing
-from popbench_transformers.chats import ChatFormat
+from popbench.local import ChatFormat
 from popbench_transformers.llm import TransformersLLM
 from popbench_transformers.options import TransformersOptions
 from tiny_llms import END, START, THINK, UNTHINK, Style, make_tokenizer, tiny

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import transformers as _transformers
 
-from popbench.local import quiet
+from popbench.local import context_of, quiet
 from popbench.records import Message
-from popbench_transformers.contexts import context_of
 from popbench_transformers.llm import TransformersLLM
 from popbench_transformers.options import TransformersOptions
 from tiny_llms import build

@@ -15,8 +15,8 @@ from tokenizers import Tokenizer, models
 
 import popbench
 from popbench import testing
+from popbench.local import Encoded
 from popbench.prompting.drafts import DRAFT_SCHEMA
-from popbench_transformers.chats import Encoded
 from popbench_transformers.llm import TransformersLLM
 from popbench_transformers.options import TransformersOptions
 from popbench_transformers.structured import Grammars, Guide

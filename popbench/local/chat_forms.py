@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import popbench
 from popbench.records import Message
 
 Form: TypeAlias = Callable[[Sequence[Message]], list[Mapping[str, Any]]]
@@ -48,8 +47,8 @@ def merged(messages: Sequence[Message]) -> list[Message]:
     system = [message["content"] for message in messages if message["role"] == "system"]
     rest = [message for message in messages if message["role"] != "system"]
     if not system or not rest:
-        return [popbench.Message(role="user", content=text) for text in system] + rest
-    first = popbench.Message(role=rest[0]["role"], content="\n\n".join([*system, rest[0]["content"]]))
+        return [Message(role="user", content=text) for text in system] + rest
+    first = Message(role=rest[0]["role"], content="\n\n".join([*system, rest[0]["content"]]))
     return [first, *rest[1:]]
 
 

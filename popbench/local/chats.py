@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import popbench
-from popbench_transformers.chat_forms import FORMS, PROBES, VARIABLES, Form, lost, plain, prints_parts
+from popbench.local.chat_forms import FORMS, PROBES, VARIABLES, Form, lost, plain, prints_parts
+from popbench.records import Message
 
 THINK_OPENED = re.compile(r"<think(?:ing)?>\s*$", re.IGNORECASE)
 THINK_CLOSED = re.compile(r"</think(?:ing)?>\s*$", re.IGNORECASE)
@@ -55,7 +55,7 @@ class ChatFormat:
         self._ends = set(special) - {tokenizer.unk_token_id} | {tokenizer.eos_token_id}
         self._dropped = {id_ for id_, text in special.items() if not _THINK_TAG.fullmatch(str(text))}
 
-    def encode(self, messages: Sequence[popbench.Message]) -> Encoded:
+    def encode(self, messages: Sequence[Message]) -> Encoded:
         """Render and tokenize messages; raises what the template raises, and ValueError if it leaves text out."""
         if not self._has_template:
             text = "\n\n".join([*(message["content"] for message in messages), "Answer:\n"])
