@@ -15,7 +15,7 @@ into outcomes y[pair, prompt] (1 if the first system wins, 1/2 for a tie, 0 if i
     bradley_terry(win_rates(m), n_prompts)
     holm(sign_test(y))                                  # p-values
 
-`design` and `sequential` are for comparisons that stop as soon as they can: what is fixed beforehand; and, from the
+`sequential_design` and `sequential` are for comparisons that stop as soon as they can: what is fixed beforehand; and, from the
 data of all rounds so far, what is decided, which systems need more prompts, and intervals that hold after stopping:
 
     design = Design.rounds(n_systems, maximum=200, goal="best")     # a look after every 20 prompts
@@ -31,10 +31,10 @@ pooled. The systems, the strata and the number of prompts in each are given; the
 from .agreement import kendall_tau_b, rank_agreement, reordered_pairs
 from .bootstrap import Resamples, bootstrap_win_rates, percentile_interval
 from .bradley_terry import bradley_terry, bradley_terry_interval
-from .design import Design
 from .intervals import korn_graubard, median_interval, median_intervals, proportion_interval, too_few_for_a_median
 from .outcomes import mean_outcomes, outcome_counts, pairwise_outcomes, win_rates
 from .sequential import State, replay
+from .sequential_design import Design
 from .sign import minimum_detectable_win_rate, sign_test
 from .simultaneous import head_to_head_ranks, holm, rank_sets, simultaneous_intervals, verdicts
 from .strata import pool_strata

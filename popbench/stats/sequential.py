@@ -20,10 +20,10 @@ from scipy.special import ndtr
 
 from . import _arrays
 from ._arrays import Float64s, Ints, Scale
-from .design import FEWEST, Design
 from .effective import EffectiveComparisons, residual_directions
 from .intervals import korn_graubard
 from .outcomes import pairwise_outcomes
+from .sequential_design import FEWEST, Design
 from .simultaneous import Verdicts
 from .strata import pool_strata
 

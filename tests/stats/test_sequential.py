@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from popbench.stats import Design, State, korn_graubard, replay, win_rates
-from popbench.stats.design import Goal
+from popbench.stats.sequential_design import Goal
 from sequential_trials import EVERY, ROUNDS, STRATA, Law, Many, N, outcomes, wrong
 
 
