@@ -15,7 +15,7 @@ into outcomes y[pair, prompt] (1 if the first system wins, 1/2 for a tie, 0 if i
     bradley_terry(win_rates(m), n_prompts)
     holm(sign_test(y))                                  # p-values
 
-`sequential_design` and `sequential` are for comparisons that stop as soon as they can: what is fixed beforehand; and, from the
+`sequential` is for comparisons that stop as soon as they can: what `sequential_design` fixes beforehand; and, from the
 data of all rounds so far, what is decided, which systems need more prompts, and intervals that hold after stopping:
 
     design = Design.rounds(n_systems, maximum=200, goal="best")     # a look after every 20 prompts
