@@ -18,8 +18,8 @@ into outcomes y[pair, prompt] (1 if the first system wins, 1/2 for a tie, 0 if i
 `sequential` is for comparisons that stop as soon as they can: what `sequential_design` fixes beforehand; and, from the
 data of all rounds so far, what is decided, which systems need more prompts, and intervals that hold after stopping:
 
-    design = Design.rounds(n_systems, maximum=200, goal="best")     # a look after every 20 prompts
-    state = replay(design, values, rounds, strata)[-1]              # of the present look
+    design = SequentialDesign.rounds(n_systems, maximum=200, goal="best")   # a look after every 20 prompts
+    state = replay_looks(design, values, rounds, strata)[-1]                # of the present look
 
 `variance` attributes the variance of scores to the parts of what is scored, with resamples of groups of items.
 `agreement` compares two orders: before and after a change, or two rankings.
@@ -33,18 +33,18 @@ from .bootstrap import Resamples, bootstrap_win_rates, percentile_interval
 from .bradley_terry import bradley_terry, bradley_terry_interval
 from .intervals import korn_graubard, median_interval, median_intervals, proportion_interval, too_few_for_a_median
 from .outcomes import mean_outcomes, outcome_counts, pairwise_outcomes, win_rates
-from .sequential import State, replay
-from .sequential_design import Design
+from .sequential import SequentialState, replay_looks
+from .sequential_design import SequentialDesign
 from .sign import minimum_detectable_win_rate, sign_test
 from .simultaneous import head_to_head_ranks, holm, rank_sets, simultaneous_intervals, verdicts
 from .strata import pool_strata
 from .variance import GroupResamples, change_share, medians, pair_across, r_squared, swap_shares
 
 __all__ = [
-    "Design",
     "GroupResamples",
     "Resamples",
-    "State",
+    "SequentialDesign",
+    "SequentialState",
     "bootstrap_win_rates",
     "bradley_terry",
     "bradley_terry_interval",
@@ -68,7 +68,7 @@ __all__ = [
     "rank_agreement",
     "rank_sets",
     "reordered_pairs",
-    "replay",
+    "replay_looks",
     "sign_test",
     "simultaneous_intervals",
     "swap_shares",
