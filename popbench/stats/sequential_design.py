@@ -103,7 +103,8 @@ class SequentialDesign:
     def extended(self, maximum: int, every: int = 20) -> SequentialDesign:
         """Return the design that goes on beyond its maximum, with what was reserved for it.
 
-        The looks so far keep their critical values, so that nothing that was decided changes.
+        The looks so far spend what they spent, so that what was decided stays decided. What is hopeless is judged by
+        the new maximum: systems that were given up come back, and have to catch up with the rounds that they missed.
 
         Raises:
             ValueError: if `maximum` is not above the present one, or nothing was reserved.

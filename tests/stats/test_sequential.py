@@ -193,6 +193,25 @@ def test_an_extension_keeps_what_was_decided_and_spends_what_was_reserved() -> N
     assert all(np.array_equal(a.verdicts, b.verdicts) for a, b in zip(first, more, strict=True))
 
 
+def test_an_extension_brings_back_what_was_hopeless_before_it() -> None:
+    values, plan = drawn("equal"), design()
+    stopped = replay_looks(plan, values, ROUNDS, STRATA)[-1]
+    assert stopped.stop == "futility"
+    bare = values.copy()
+    for system, look in enumerate(stopped.left_at):
+        bare[system, look <= ROUNDS] = np.nan
+    on = replay_looks(plan.extended(1000), bare, ROUNDS, STRATA)[-1]
+    assert (on.stop, on.active.tolist()) == (None, [True] * 4)
+    assert on.look == stopped.left_at.min()
+
+
+def test_a_width_may_need_more_prompts_than_the_verdicts() -> None:
+    values = drawn("winner", 2, 0.85)
+    states = replay_looks(design(2, goal="width", width=0.15), values, ROUNDS, STRATA)
+    assert 0 < states[-1].decided_at[0] < states[-1].look
+    assert states[-1].family_low[0] > 0.5
+
+
 def test_another_goal_says_which_systems_have_to_catch_up() -> None:
     values, plan = drawn("clusters", theta=0.8), design()
     stopped = replay_looks(plan, values, ROUNDS, STRATA)[-1]
