@@ -16,13 +16,13 @@ into outcomes y[pair, prompt] (1 if the first system wins, 1/2 for a tie, 0 if i
     holm(sign_test(y))                                  # p-values
 
 `power` says, by simulation, how often a study of so many prompts decides a pair.
-`design` and `sequential` are for comparisons that stop as soon as they can: what is fixed beforehand; and, from the
+`variance_components` and `win_rate_variance` say how much of scores and of win rates is luck, from repeats.
+`sequential` is for comparisons that stop as soon as they can: what `sequential_design` fixes beforehand; and, from the
 data of all rounds so far, what is decided, which systems need more prompts, and intervals that hold after stopping:
 
-    design = Design.rounds(n_systems, maximum=200, goal="best")     # a look after every 20 prompts
-    state = replay(design, values, rounds, strata)[-1]              # of the present look
+    design = SequentialDesign.rounds(n_systems, maximum=200, goal="best")   # a look after every 20 prompts
+    state = replay_looks(design, values, rounds, strata)[-1]                # of the present look
 
-`variance_components` and `win_rate_variance` say how much of scores and of win rates is luck, from repeats.
 `variance` attributes the variance of scores to the parts of what is scored, with resamples of groups of items.
 `agreement` compares two orders: before and after a change, or two rankings.
 
@@ -33,11 +33,11 @@ pooled. The systems, the strata and the number of prompts in each are given; the
 from .agreement import kendall_tau_b, rank_agreement, reordered_pairs
 from .bootstrap import Resamples, bootstrap_win_rates, percentile_interval
 from .bradley_terry import bradley_terry, bradley_terry_interval
-from .design import Design
 from .components import Component, variance_components
 from .intervals import korn_graubard, median_interval, median_intervals, proportion_interval, too_few_for_a_median
 from .outcomes import mean_outcomes, outcome_counts, pairwise_outcomes, win_rates
-from .sequential import State, replay
+from .sequential import SequentialState, replay_looks
+from .sequential_design import SequentialDesign
 from .sign import minimum_detectable_win_rate, sign_test
 from .simultaneous import head_to_head_ranks, holm, rank_sets, simultaneous_intervals, verdicts
 from .strata import pool_strata
@@ -45,13 +45,11 @@ from .variance import GroupResamples, change_share, medians, pair_across, r_squa
 from .win_rate_variance import WinRateVariance, win_rate_variance
 
 __all__ = [
-    "Design",
-    "GroupResamples",
-    "Resamples",
-    "State",
     "Component",
     "GroupResamples",
     "Resamples",
+    "SequentialDesign",
+    "SequentialState",
     "WinRateVariance",
     "bootstrap_win_rates",
     "bradley_terry",
@@ -76,7 +74,7 @@ __all__ = [
     "rank_agreement",
     "rank_sets",
     "reordered_pairs",
-    "replay",
+    "replay_looks",
     "sign_test",
     "simultaneous_intervals",
     "swap_shares",

@@ -72,13 +72,12 @@ class EffectiveComparisons:
     def solve(self, critical_value: Callable[[float], float]) -> float:
         """Return the critical value that belongs to the effective number of comparisons beyond it.
 
+        The number is that beyond the critical value of all pairs, which is a little larger: on the safe side.
+
         Args:
             critical_value: of a number of comparisons.
         """
-        c = critical_value(self._fixed + self._varying)
-        for _ in range(2):
-            c = critical_value(self.beyond(c))
-        return c
+        return critical_value(self.beyond(critical_value(self._fixed + self._varying)))
 
 
 @lru_cache(maxsize=1)

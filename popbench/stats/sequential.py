@@ -1,12 +1,12 @@
 """Decisions of a sequential comparison: what is decided at each look, who gets more prompts, and when to stop.
 
-    design = Design.rounds(n_systems=5, maximum=200, goal="best")   # fixed before anything is rendered
-    states = replay(design, values, rounds, strata)                 # values[system, prompt, repeat], NaN: not there yet
-    states[-1].active                                               # the systems that get the next round
-    states[-1].stop                                                 # None, or why nothing more is needed
+    design = SequentialDesign.rounds(n_systems=5, maximum=200, goal="best")  # fixed before anything is rendered
+    states = replay_looks(design, values, rounds, strata)  # values[system, prompt, repeat], NaN: not there (yet)
+    states[-1].active                                      # the systems that get the next round
+    states[-1].stop                                        # None, or why nothing more is needed
 
-`replay` is a function of the data alone: it goes through all looks from the first, so that a run that was killed and
-resumed comes to the decisions of one that was not.
+`replay_looks` is a function of the data alone: it goes through all looks from the first, so that a run that was killed
+and resumed comes to the decisions of one that was not.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from scipy.special import ndtr
 
 from . import _arrays
 from ._arrays import Float64s, Ints, Scale
-from .design import FEWEST, Design
 from .effective import EffectiveComparisons, residual_directions
 from .intervals import korn_graubard
 from .outcomes import pairwise_outcomes
+from .sequential_design import FEWEST, SequentialDesign
 from .simultaneous import Verdicts
 from .strata import pool_strata
 
@@ -32,7 +32,7 @@ Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class SequentialState:
     """What is known after a look. Pairs are in the order of `pairwise_outcomes`.
 
     All intervals hold at whatever look one stops: repeated confidence intervals, of which the narrowest so far is kept.
@@ -79,14 +79,14 @@ class State:
     stop: Stop | None
 
 
-def replay(
-    design: Design,
+def replay_looks(
+    design: SequentialDesign,
     values: ArrayLike,
     rounds: ArrayLike,
     strata: ArrayLike,
     left_out: ArrayLike | None = None,
     scale: Scale = "positive",
-) -> list[State]:
+) -> list[SequentialState]:
     """Go through all looks that the data allow, from the first.
 
     A look is taken when its rounds are complete: all prompts of the design up to it are here, and every active system
@@ -124,7 +124,7 @@ class _Data:
 
     def __init__(
         self,
-        design: Design,
+        design: SequentialDesign,
         values: ArrayLike,
         rounds: ArrayLike,
         strata: ArrayLike,
@@ -157,17 +157,17 @@ class _Data:
         self.y = pairwise_outcomes(x, scale) if len(order) else np.zeros((design.n_pairs, 0))
         self.directions = np.zeros(self.y.shape, np.float32)
 
-    def complete(self, state: State) -> bool:
+    def complete(self, state: SequentialState) -> bool:
         """Say whether the next look can be taken."""
         end = self.ends[state.look]
         return bool(self._all_here[state.look] and end and self.there[state.active, :end].all())
 
 
-def _before(design: Design) -> State:
+def _before(design: SequentialDesign) -> SequentialState:
     pairs, systems = design.n_pairs, design.n_systems
     zero, one, every = np.zeros(pairs), np.ones(pairs), np.ones(systems, bool)
     none = np.zeros(pairs, np.int64)
-    return State(
+    return SequentialState(
         look=0,
         n_prompts=none,
         win_rates=np.full(pairs, np.nan),
@@ -187,7 +187,7 @@ def _before(design: Design) -> State:
     )
 
 
-def _look(design: Design, data: _Data, last: State) -> State:
+def _look(design: SequentialDesign, data: _Data, last: SequentialState) -> SequentialState:
     """Take the next look."""
     look, n = last.look, int(data.ends[last.look])
     measured = np.flatnonzero(last.active[data.first] & last.active[data.second])
@@ -268,7 +268,7 @@ def _beaten(data: _Data, verdicts: Verdicts) -> Bools:
     return found
 
 
-def _wanted(design: Design, data: _Data, state: State) -> Bools:
+def _wanted(design: SequentialDesign, data: _Data, state: SequentialState) -> Bools:
     """Say of each pair whether the goal needs more of it."""
     if design.width is not None:
         wide: Bools = state.high - state.low > design.width
@@ -279,7 +279,7 @@ def _wanted(design: Design, data: _Data, state: State) -> Bools:
     return wanted
 
 
-def _chance(design: Design, state: State, y: Float64s, codes: Ints) -> Float64s:
+def _chance(design: SequentialDesign, state: SequentialState, y: Float64s, codes: Ints) -> Float64s:
     """Return each pair's chance to be decided at the maximum, given the data so far.
 
     Z at the maximum is normal with the mean Z / sqrt(t) and the variance (1 - t) / t at the share t of its prompts, if
@@ -299,7 +299,7 @@ def _chance(design: Design, state: State, y: Float64s, codes: Ints) -> Float64s:
     return chance
 
 
-def _reason(design: Design, data: _Data, state: State, any_active: bool) -> Stop | None:
+def _reason(design: SequentialDesign, data: _Data, state: SequentialState, any_active: bool) -> Stop | None:
     """Return why to stop at this look, if at all."""
     if design.goal == "best" and state.candidates.sum() <= 1:
         return "best" if state.candidates.any() else "no best"

@@ -15,8 +15,8 @@ of strengths, with the win rate theta of a better system over a worse one:
             pairs that differ that are decided (goal decided). Beside one look at 200 prompts, for all pairs by the rule
             of boards, and by the goal's own rule.
 `coverage`  intervals after stopping, at all looks: of single pairs, of all together
-`replay`    the share of repetitions in which `popbench.stats.replay` decides as the vectorised procedure of the other
-            tables, which takes effective numbers of comparisons from a few repetitions; the errors of `replay` itself
+`replay`    the share of repetitions in which `popbench.stats.replay_looks` decides as the vectorised procedure of the
+            other tables, which takes effective numbers of comparisons from a few repetitions; its own errors
 
     python tests/benchmarks/sequential.py [--repetitions 10000] [--tables type-1 saving coverage replay]
 
@@ -86,7 +86,7 @@ def type_1(repetitions: int) -> None:
         for goal, spending in (("best", None), ("best", "obrien-fleming"), ("decided", None), ("decided", "linear")):
             if law.systems == 30 and spending:
                 continue
-            design = stats.Design.rounds(law.systems, N, EVERY, goal=goal, spending=spending, futility=0.0)
+            design = stats.SequentialDesign.rounds(law.systems, N, EVERY, goal=goal, spending=spending, futility=0.0)
             errors, shares = [], None
             for x in chunks(law, repetitions if law.systems < 30 else repetitions // 4, seed):
                 y = outcomes(x)
@@ -121,7 +121,7 @@ def saving(repetitions: int) -> None:
         print("| --- " * (len(names) + 3) + "|")
         for seed, law in enumerate(SAVING):
             y = np.concatenate([outcomes(x) for x in chunks(law, repetitions, 100 + seed)])
-            once = stats.Design(law.systems, (N,), goal=goal, reserved=0.0)
+            once = stats.SequentialDesign(law.systems, (N,), goal=goal, reserved=0.0)
             pairs = Many(replace(once, goal="decided"), y).run()
             cells = [f"{power(law, goal, result):.3f}" for result in (pairs, Many(once, y).run())]
             for spending, futility in DESIGNS:
@@ -129,7 +129,7 @@ def saving(repetitions: int) -> None:
                     result = e_values(goal, y, law.systems)
                 else:
                     options: Any = {"goal": goal, "spending": spending, "futility": futility}
-                    result = Many(stats.Design.rounds(law.systems, N, EVERY, **options), y).run()
+                    result = Many(stats.SequentialDesign.rounds(law.systems, N, EVERY, **options), y).run()
                 cells.append(f"{result.clips.mean():.2f}, {power(law, goal, result):.3f}")
             name = f"{law.systems}, {law.kind} {law.theta}" + ", ties" * law.ties
             print(f"| {name} | {' | '.join(cells)} |", flush=True)
@@ -152,7 +152,7 @@ def coverage(repetitions: int) -> None:
         first, second = np.triu_indices(law.systems, 1)
         rates = ndtr((law.strengths[first] - law.strengths[second]) / math.sqrt(2))
         for goal in ("best", "decided"):
-            design = stats.Design.rounds(law.systems, N, EVERY, goal=goal)
+            design = stats.SequentialDesign.rounds(law.systems, N, EVERY, goal=goal)
             results = [Many(design, outcomes(x)).run(rates) for x in chunks(law, repetitions, 200 + seed)]
             where = f"{law.systems} | {law.kind} {law.theta}{', ties' * law.ties}"
             where += f"{', categories opposite' * bool(law.categories)} | {goal}"
@@ -174,11 +174,11 @@ def replayed(repetitions: int) -> None:
         (5, "different", "decided", 0.05),
     ):
         law = Law(kind, systems, 0.5 if kind == "equal" else 0.65)
-        design = stats.Design.rounds(systems, N, EVERY, goal=goal)
+        design = stats.SequentialDesign.rounds(systems, N, EVERY, goal=goal)
         same, errors = [], []
         for x in chunks(law, int(repetitions * share), 300 + systems):
             many = Many(design, outcomes(x)).run()
-            states = [stats.replay(design, one[:, :, None], ROUNDS, STRATA)[-1] for one in x]
+            states = [stats.replay_looks(design, one[:, :, None], ROUNDS, STRATA)[-1] for one in x]
             verdicts = np.stack([state.verdicts for state in states]).astype(int)
             candidates = np.stack([state.candidates for state in states])
             same.append((verdicts == many.verdicts).all(axis=1) & (candidates == many.candidates).all(axis=1))

@@ -70,7 +70,7 @@ def outcomes(x: Any) -> Any:
     return y
 
 
-def effective_shares(design: stats.Design, y: Any) -> Any:
+def effective_shares(design: stats.SequentialDesign, y: Any) -> Any:
     """The effective number of comparisons at each look, as a share of the pairs: the mean over a few repetitions."""
     shares = []
     for look, n in enumerate(design.looks):
@@ -94,9 +94,9 @@ class Result:
 
 
 class Many:
-    """The procedure of `stats.replay`, for many repetitions at once."""
+    """The procedure of `stats.replay_looks`, for many repetitions at once."""
 
-    def __init__(self, design: stats.Design, y: Any, shares: Any = None) -> None:
+    def __init__(self, design: stats.SequentialDesign, y: Any, shares: Any = None) -> None:
         self.design, self.y, self.shares = design, y, shares or effective_shares(design, y)
         self.first, self.second = np.triu_indices(design.n_systems, 1)
         sums, squares = (
@@ -179,7 +179,7 @@ def e_values(goal: str, y: Any, systems: int) -> Result:
     """Betting on each pair, a mixture of seven stakes on each side; a pair is decided at 2 x pairs / .05."""
     stakes = np.array([0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8])
     count, pairs, _ = y.shape
-    many = Many(stats.Design.rounds(systems, N, EVERY), y)
+    many = Many(stats.SequentialDesign.rounds(systems, N, EVERY), y)
     active, verdicts, clips = np.ones((count, systems), bool), np.zeros((count, pairs), int), np.zeros(count)
     for n in range(EVERY, N + 1, EVERY):
         clips += active.sum(axis=1) * EVERY

@@ -24,7 +24,7 @@ _RESERVED = 0.05
 
 
 @dataclass(frozen=True)
-class Design:
+class SequentialDesign:
     """What is looked at when, and how much error each look may spend.
 
     The error probability alpha = 1 - level is that of the family: any pair of the systems decided in the wrong
@@ -86,7 +86,7 @@ class Design:
         spent(np.zeros(0), 0.05, self._spending)
 
     @classmethod
-    def rounds(cls, n_systems: int, maximum: int, every: int = 20, **options: Any) -> Design:
+    def rounds(cls, n_systems: int, maximum: int, every: int = 20, **options: Any) -> SequentialDesign:
         """Return the design with a look after every so many prompts, and at the maximum.
 
         Args:
@@ -100,10 +100,11 @@ class Design:
         """
         return cls(n_systems, _steps(0, maximum, every), **options)
 
-    def extended(self, maximum: int, every: int = 20) -> Design:
+    def extended(self, maximum: int, every: int = 20) -> SequentialDesign:
         """Return the design that goes on beyond its maximum, with what was reserved for it.
 
-        The looks so far keep their critical values, so that nothing that was decided changes.
+        The looks so far spend what they spent, so that what was decided stays decided. What is hopeless is judged by
+        the new maximum: systems that were given up come back, and have to catch up with the rounds that they missed.
 
         Raises:
             ValueError: if `maximum` is not above the present one, or nothing was reserved.
@@ -157,7 +158,7 @@ class Design:
         return {"method": METHOD, **{k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}}
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Design:
+    def from_json(cls, stored: Mapping[str, Any]) -> SequentialDesign:
         """Return the design that `to_json` returned.
 
         Raises:
@@ -171,7 +172,10 @@ class Design:
         values: dict[str, Any] = {
             name: tuple(stored[name]) if isinstance(stored[name], list) else stored[name] for name in names
         }
-        return cls(**values)
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"the stored design is damaged: {error}") from None
 
     @property
     def digest(self) -> str:
