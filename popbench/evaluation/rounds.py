@@ -20,7 +20,7 @@ from popbench.planning.plan import Plan
 from popbench.records import JSON, Sample
 from popbench.runs.collect import collect
 from popbench.runs.looks import rounds_before
-from popbench.stats import Design, State, replay
+from popbench.stats import SequentialDesign, SequentialState, replay_looks
 from popbench.tasks.task import spread
 from popbench.text import counted
 
@@ -40,14 +40,14 @@ _STOPS: Mapping[str, str] = {
 class Looked:
     """The state after the looks so far, with the design and the systems that it is about, in order."""
 
-    design: Design
+    design: SequentialDesign
     systems: Sequence[str]
-    states: Sequence[State]
+    states: Sequence[SequentialState]
     values: Any
     """The scores, shape (systems, prompts, repeats); NaN for what is not there."""
 
     @property
-    def state(self) -> State:
+    def state(self) -> SequentialState:
         """The present state."""
         return self.states[-1]
 
@@ -87,20 +87,22 @@ class Rounds:
             for prompt in spread(prompts, limit)
         }
 
-    def _design(self, path: Path) -> Design:
+    def _design(self, path: Path) -> SequentialDesign:
         """Return the design of the run so far, with the goal of now, extended to more prompts; or a new one."""
         goal, _, width = str(self._plan.config.until).partition("=")
         aim: dict[str, Any] = {"goal": goal, "width": float(width) if width else None}
         before = rounds_before(path)
         try:
             if before is None:
-                return Design(len(self.systems), self._looks(0), **aim)
+                return SequentialDesign(len(self.systems), self._looks(0), **aim)
             if self._about != {name: value for name, value in before.items() if name in self._about}:
                 raise UsageError(
                     f"{path}: its rounds compare other systems, or by another predictor or number of repeats, and a "
                     "procedure that is under way cannot change them: give the options of before, or another --out"
                 )
-            design = replace(Design.from_json(before["design"]), **aim)  # what the looks so far spent stays spent
+            design = replace(
+                SequentialDesign.from_json(before["design"]), **aim
+            )  # what the looks so far spent stays spent
             most = sum(map(len, self._plan.prompts.values()))
             if most < design.maximum:
                 raise UsageError(
@@ -133,7 +135,7 @@ class Rounds:
         """Replay all looks that the ledger's scores allow, and set what the systems take next."""
         self._plan.taken = dict.fromkeys(self.systems, self._limits[-1])
         data = self._data(view)
-        looked = self.looked = Looked(self.design, self.systems, replay(self.design, **data), data["values"])
+        looked = self.looked = Looked(self.design, self.systems, replay_looks(self.design, **data), data["values"])
         state = looked.state
         self._take(looked, min(state.look, len(self._limits) - 1))
         self._plan.rounds = {

@@ -13,11 +13,11 @@ from popbench.leaderboard.pairs import BASIC, VERDICTS, flipped, rounded
 from popbench.leaderboard.results import compute
 from popbench.records import JSON, Scale, parts_of
 from popbench.scores.scores import Scores
-from popbench.stats import State
+from popbench.stats import SequentialState
 
 
 def compute_sequential(
-    scores: Scores, systems: Sequence[str], values: Any, state: State, told: Mapping[str, JSON]
+    scores: Scores, systems: Sequence[str], values: Any, state: SequentialState, told: Mapping[str, JSON]
 ) -> dict[str, Any]:
     """Compute results.json of one predictor's scores, with what a sequential procedure decided from them.
 
@@ -49,7 +49,9 @@ def compute_sequential(
     return whole
 
 
-def _pairs(systems: Sequence[str], values: Any, state: State, table: Mapping[str, JSON], scale: Scale) -> Iterator[Any]:
+def _pairs(
+    systems: Sequence[str], values: Any, state: SequentialState, table: Mapping[str, JSON], scale: Scale
+) -> Iterator[Any]:
     """Yield the rows of `pairs`; `decided_at` is the look at which a pair was decided, None if it is not."""
     first, second = np.triu_indices(len(systems), 1)
     for row, (a, b) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
@@ -90,7 +92,7 @@ def _contrasts(pairs: Sequence[dict[str, Any]], modes: Mapping[str, str]) -> Ite
             yield {**contrast, "llm": a[0], "mode": (b if basic[0] else a)[1], "generator": a[2]}
 
 
-def _standings(n_systems: int, state: State) -> Iterator[dict[str, JSON]]:
+def _standings(n_systems: int, state: SequentialState) -> Iterator[dict[str, JSON]]:
     """Yield each system's standing among the others."""
     ranks = stats.head_to_head_ranks(state.win_rates, n_systems)
     lowest, highest = stats.rank_sets(state.verdicts, n_systems)

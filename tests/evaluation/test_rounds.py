@@ -17,7 +17,7 @@ import pytest
 
 import popbench
 from command_line import Run, in_process
-from popbench.stats import Design, replay
+from popbench.stats import SequentialDesign, replay_looks
 
 GEN = "kinetic,width=64,height=64,frames=4"
 COMMAND = ["eval", "--until", "best", "--task", "popcorn_concrete", "--gen", GEN]
@@ -78,7 +78,7 @@ def test_each_round_has_prompts_of_all_categories(best: Path) -> None:
 
 def test_the_board_is_what_the_procedure_gives_for_the_samples(best: Path) -> None:
     told = read(best)["sequential"]
-    design = Design.from_json(told["design"])
+    design = SequentialDesign.from_json(told["design"])
     systems = list(told["systems"])
     prompts = sorted({sample["prompt_id"] for sample in samples(best)})
     values = np.full((len(systems), len(prompts), 1), np.nan)
@@ -91,7 +91,7 @@ def test_the_board_is_what_the_procedure_gives_for_the_samples(best: Path) -> No
         number = seen[category[prompt]] = seen.get(category[prompt], 0) + 1
         rounds.append((number - 1) // 4)
     strata = np.unique([category[prompt] for prompt in prompts], return_inverse=True)[1]
-    state = replay(design, values, rounds, strata)[-1]
+    state = replay_looks(design, values, rounds, strata)[-1]
     assert (state.look, state.stop) == (told["look"], told["stop"])
     verdicts = [{"better": 1, "worse": -1, "undecided": 0}[pair["verdict"]] for pair in read(best)["pairs"]]
     assert state.verdicts.tolist() == verdicts
