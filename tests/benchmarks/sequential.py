@@ -88,7 +88,7 @@ def type_1(repetitions: int) -> None:
                 continue
             design = stats.SequentialDesign.rounds(law.systems, N, EVERY, goal=goal, spending=spending, futility=0.0)
             errors, shares = [], None
-            for x in chunks(law, repetitions if law.systems < 30 else repetitions // 4, seed):
+            for x in chunks(law, repetitions, seed):
                 y = outcomes(x)
                 shares = shares or effective_shares(design, y)
                 result = Many(design, y, shares).run()
