@@ -164,7 +164,7 @@ class Rounds:
         }
 
     def _data(self, view: LedgerView) -> dict[str, Any]:
-        """Return the arguments of `replay`: the scores of the first predictor, NaN for what has none."""
+        """Return the arguments of `replay_looks`: the scores of the first predictor, NaN for what has none."""
         plan = self._plan
         predictor = plan.predictors[0]
         real = is_real(predictor.resolved.component)
