@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from popbench.evaluation.rehearsal import rehearsed
+from popbench.evaluation.rounds import Rounds
 from popbench.leaderboard.results import detectable
 from popbench.leaderboard.shown import percent
 from popbench.pipeline.other_runs import OtherRuns
@@ -29,6 +30,8 @@ from popbench.text import counted, dollars, tokens
 def show_plan(plan: Plan, *, as_json: bool) -> int:
     """Print the plan; return the exit status, 2 if something is missing to carry it out."""
     path = run_path(plan)
+    if plan.config.until is not None:
+        Rounds(plan, path).look_ahead(path)
     if not plan.config.reuse:
         return _show_or_dump(plan, path, path, [], as_json=as_json)
     with closing(OtherRuns(plan.config.reuse, path)) as others, rehearsed(plan, path, others) as copy:
@@ -102,6 +105,10 @@ def _show(
         console.print(f"  {system.id}", **plain)
     for line in reused:
         console.print(line, **plain)
+    if plan.config.until is not None and plan.rounds is not None:
+        looks = ", ".join(map(str, plan.rounds["design"]["looks"]))
+        told = f"prompts in rounds, with looks at {looks} prompts; the work below is that of all rounds"
+        console.print(f"Until {plan.config.until}: {told}", **plain)
     table = Table(title="Work at most (equal calls are made once)", title_justify="left")
     table.add_column("stage")
     table.add_column("component", overflow="fold")
@@ -125,7 +132,7 @@ def _show(
         )
     for row in estimate(plan, path, work):
         console.print(_cost(row), **plain)
-    if "score" in stages:
+    if "score" in stages and plan.config.until is None:
         for line in _found(plan):
             console.print(line, **plain)
     for line in upgrades(plan, path):

@@ -86,6 +86,12 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float | N
     help="Ask no more when all calls so far and those under way would cost more.",
 )
 @click.option(
+    "--until",
+    metavar="GOAL",
+    help="Take prompts in rounds until the `best` system is found, all pairs are `decided`, or intervals are narrow "
+    "(`width=0.1`).",
+)
+@click.option(
     "--reuse",
     type=click.Path(path_type=str),
     metavar="RUN",

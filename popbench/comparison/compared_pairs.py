@@ -12,7 +12,7 @@ import numpy as np
 from popbench.errors import UsageError, unknown
 from popbench.records import JSON
 from popbench.scores.rows import ERROR, ScoreRow
-from popbench.scores.scores import MAX_SYSTEMS, Block, Scores, blocks, check_rows
+from popbench.scores.scores import MAX_SYSTEMS, Block, Scores, blocks, check_rows, refuse_rounds
 from popbench.scores.sources import read_source
 
 SIDES = ("before", "after")
@@ -57,6 +57,7 @@ class Matched:
 def read_side(path: Path) -> Side:
     """Read a run, or exported scores; raises UsageError if it is neither, or if a row is no score."""
     scores = read_source(path)
+    refuse_rounds(scores, "a comparison")
     for item in scores:
         check_rows(item)
     return Side(str(path), scores)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from popbench.errors import RunError, UsageError, one_line
 from popbench.evaluation.finish import finish
+from popbench.evaluation.rounds import Rounds, told
 from popbench.interfaces import Component, Engine
 from popbench.pipeline.budget import Limit
 from popbench.pipeline.human_baseline import Match, find_matches
@@ -25,7 +26,7 @@ from popbench.progress import Progress
 from popbench.registry import load_registry
 from popbench.runs.directory import RunDirectory, check_free, check_shard, run_path
 from popbench.runs.heartbeat import Heartbeat
-from popbench.runs.looks import looks_before
+from popbench.runs.looks import looks_before, rounds_before
 from popbench.runs.preflight import ComponentWork, count_work, missing
 from popbench.runs.run import Run
 from popbench.runs.run_json import FILE, describe, read_reused, with_reused
@@ -59,6 +60,7 @@ def evaluate(
     concurrency: int | None = None,
     stop_after: str | None = None,
     max_cost: float | None = None,
+    until: str | None = None,
     reuse: str | Path | Sequence[str | Path] | None = None,
     config: str | Path | None = None,
     progress: Progress | None = None,
@@ -86,7 +88,7 @@ def evaluate(
         "predictor": _specs("predictor", predictor), "corpus": _specs("corpus", corpus),
         "embedder": _specs("embedder", embedder), "baseline": baseline, "allow_leakage": allow_leakage,
         "limit": limit, "shard": shard, "repeats": repeats, "seed": seed, "out": None if out is None else str(out),
-        "engine": engine, "concurrency": concurrency, "stop_after": stop_after, "max_cost": max_cost,
+        "engine": engine, "concurrency": concurrency, "stop_after": stop_after, "max_cost": max_cost, "until": until,
         "reuse": reuse,
     }  # fmt: skip
     resolved = resolve_config(given, None if config is None else Path(config))
@@ -125,6 +127,11 @@ def execute(plan: Plan, progress: Progress) -> Run:
                 take_over(plan, LedgerView(directory.ledger, directory.videos), others)
             for line in others.told():
                 progress.notice(line)
+        rounds = None if plan.config.until is None else Rounds(plan, path)
+        if rounds is None:
+            plan.rounds = rounds_before(path)  # which a later command may go on with
+        else:
+            rounds.look_ahead(path)
         work = count_work(plan, path, tell=progress.notice)
         for line in upgrades(plan, path):
             progress.notice(line)
@@ -134,15 +141,27 @@ def execute(plan: Plan, progress: Progress) -> Run:
         matches = _look_up(plan, work, progress)
         with RunDirectory(path, plan, progress.notice) as directory, Heartbeat(directory, started):
             reused, plan.earlier_looks = read_reused(path), looks_before(path, plan)
-            directory.write_json(FILE, with_reused(describe(plan, started), reused, others.taken))
+
+            def record() -> None:
+                directory.write_json(FILE, with_reused(describe(plan, started), reused, others.taken))
+
             view = LedgerView(directory.ledger, directory.videos)
             budget = None if plan.config.max_cost is None else Limit(plan.config.max_cost, plan, directory.ledger)
-            pipeline = Pipeline(plan, directory.ledger, engine, view, progress, others=others, budget=budget)
+            if rounds is not None:
+                for line in told(rounds.look(view)):
+                    progress.notice(line)
+            record()
             engine.start(directory.videos)
             if (notice := _demonstration(plan)) is not None:
                 progress.notice(notice)
             try:
-                pipeline.run(matches)
+                more = True
+                while more:
+                    pipeline = Pipeline(plan, directory.ledger, engine, view, progress, others=others, budget=budget)
+                    pipeline.run(matches)
+                    more = rounds is not None and _next_round(rounds, view, progress)
+                    if more:
+                        record()
             except (OSError, sqlite3.Error) as error:
                 raise RunError(f"{path}: {one_line(str(error))}") from error
             finally:
@@ -154,7 +173,8 @@ def execute(plan: Plan, progress: Progress) -> Run:
                 progress.close()
             worked = time.time()
             done = pipeline.dispatcher
-            run = finish(plan, directory, view, done.errors, done.ended, logged=done.logged)
+            looked = None if rounds is None else rounds.looked
+            run = finish(plan, directory, view, done.errors, done.ended, logged=done.logged, looked=looked)
             if budget is not None and budget.reached:
                 run = replace(run, over_budget=_over(budget, run))
             timings = {
@@ -163,6 +183,17 @@ def execute(plan: Plan, progress: Progress) -> Run:
             }
             directory.write_json(FILE, with_reused(describe(plan, started, timings), reused, others.taken))
             return run
+
+
+def _next_round(rounds: Rounds, view: LedgerView, progress: Progress) -> bool:
+    """Look at the scores after a round; return whether another one is to be worked off."""
+    before = rounds.looked
+    looked = rounds.look(view)
+    if before is not None and looked.state.look == before.state.look:  # not complete, or there was nothing to do
+        return False
+    for line in told(looked):
+        progress.notice(line)
+    return looked.state.stop is None
 
 
 def _over(budget: Limit, run: Run) -> str:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from popbench.errors import RunError, UsageError
+from popbench.evaluation.rounds import Looked
 from popbench.pipeline.items import ResultErrors
 from popbench.pipeline.ledger_view import LedgerView
 from popbench.pipeline.stages import UNUSABLE
@@ -83,8 +84,12 @@ def finish(
     problems: Sequence[str] = (),
     *,
     logged: bool = False,
+    looked: Looked | None = None,
 ) -> Run:
-    """Write samples, statistics and the board from what the ledger holds now; return the run with its `problems`."""
+    """Write samples, statistics and the board from what the ledger holds now; return the run with its `problems`.
+
+    With `looked`, prompts were taken in rounds, and the board is that of the last look.
+    """
     counts = SampleCounts([llm.label for llm in plan.llms if llm.cost({"input": 1, "output": 1}) is not None])
     scores = None if plan.config.stop_after else RunScores(describe(plan, 0), str(directory.path))
     calls = CallTotals()
@@ -99,7 +104,7 @@ def finish(
     add_failed(costs, ((kind, part) for kind, parts in kinds for part in parts), directory.ledger.failed())
     removed: tuple[str, ...] = ()
     if scores is not None:
-        _write_board(directory, counts, scores, costs, plan.config.as_json())
+        _write_board(directory, counts, scores, costs, plan, looked)
     else:
         removed = directory.remove(*BOARD)
     return Run(
@@ -123,17 +128,26 @@ def _write_board(
     counts: SampleCounts,
     scores: RunScores,
     costs: Sequence[Mapping[str, JSON]],
-    config: Mapping[str, JSON],
+    plan: Plan,
+    looked: Looked | None,
 ) -> None:
     """Write results.json and leaderboard.md. A run without a complete prompt has no board, nor has an empty shard."""
     from popbench.leaderboard.audit_file import keep_audit
     from popbench.leaderboard.results import compute
     from popbench.leaderboard.run_board import write_board
+    from popbench.leaderboard.sequential import compute_sequential
 
     errors = counts.errors
     missing = sorted(set(counts.systems) - counts.ranked)
+    if looked is not None and not looked.state.look:  # no round is complete
+        directory.remove(*BOARD)
+        return
     try:
-        results = compute(scores.scores(counts.ranked), common=errors > 0)
+        if looked is None:
+            results = compute(scores.scores(counts.ranked), common=errors > 0)
+        else:
+            (of_first, *_), told = scores.scores(counts.ranked), plan.rounds or {}
+            results = compute_sequential(of_first, looked.systems, looked.values, looked.state, told)
     except UsageError:
         if counts.n and not errors:
             raise
@@ -149,4 +163,4 @@ def _write_board(
             results["incomplete"] += f" Without any result, and left out: {', '.join(missing)}."
     results["costs"] = costs
     keep_audit(results, SamplesFile(directory.path / "samples.jsonl"), directory.path)
-    write_board(directory, results, config)
+    write_board(directory, results, plan.config.as_json())

@@ -27,6 +27,7 @@ from popbench.runs.redaction import public
 from popbench.runs.run_json import RunJson, scale_of
 from popbench.scores.eee_files import INSTANCES, SCHEMA_VERSION
 from popbench.scores.run_scores import RunScores
+from popbench.scores.scores import refuse_rounds
 from popbench.text import counted
 
 _OWNER = "popbench"
@@ -71,6 +72,7 @@ def write_eee(
             "export jsonl or parquet"
         )
     written: list[Path] = []
+    refuse_rounds(scores.scores(), "this format")
     evaluation = _Evaluation(run_json, compute(scores.scores()), organization, relationship)
     with staged(force=force) as files:
         instances: dict[str, _Instances] = {}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from popbench.leaderboard import compact_markdown
+from popbench.leaderboard import compact_markdown, sequential
 from popbench.leaderboard.compact import headlines
 from popbench.leaderboard.luck_text import luck_markdown, unseparated
 from popbench.leaderboard.markup import code, escaped, table
@@ -59,7 +59,9 @@ def decided(results: Mapping[str, Any], predictor: str, task: str) -> str:
 
 
 def decides(results: Mapping[str, Any], predictor: str, task: str) -> str:
-    """Return one sentence about the win rates that the number of prompts can detect."""
+    """Return one sentence about the win rates that the number of prompts can detect, or how prompts were taken."""
+    if "sequential" in results:
+        return sequential.sentence(results["sequential"])
     detectable = next(
         row for row in results["minimum_detectable_win_rate"] if (row["predictor"], row["task"]) == (predictor, task)
     )
@@ -171,6 +173,10 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
     yield ""
     yield from _matrix(results, predictor, task, rows)
     yield from _contrasts(results, predictor, task)
+    if "sequential" in results:
+        yield from ("**When pairs were decided**", "")
+        yield from (f"- {escaped(line)}" for line in sequential.when_decided(results))
+        yield ""
     yield from _categories(rows)
 
 

@@ -63,8 +63,10 @@ def strength(value: Mapping[str, float] | None) -> str:
     return "{} [{}, {}]".format(*(f"{value[end]:+.2f}" for end in ("value", "low", "high")))
 
 
-def p_value(p: float) -> str:
-    """Show a p-value with two digits."""
+def p_value(p: float | None) -> str:
+    """Show a p-value with two digits, or a dash."""
+    if p is None:
+        return "–"
     return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 

@@ -16,7 +16,7 @@ from popbench.leaderboard.results import compute
 from popbench.records import Sample, parts_of
 from popbench.runs.run_json import FILE, ModeEntry, RunJson, read_finished
 from popbench.runs.samples import read_jsonl
-from popbench.scores.scores import Scores, blocks, check_systems, merge
+from popbench.scores.scores import Scores, blocks, check_systems, merge, refuse_rounds
 from popbench.scores.sources import read_source
 
 
@@ -101,7 +101,9 @@ def read_evidence(sources: Sequence[Path], predictor: str | None = None, *, comm
 
     Raises UsageError if they do not compare, and for a predictor that none of them has.
     """
-    merged = merge([scores for path in sources for scores in read_source(path)])
+    read = [scores for path in sources for scores in read_source(path)]
+    refuse_rounds(read, "the paper's tables")
+    merged = merge(read)
     names = [scores.predictor for scores in merged]
     if predictor is not None and predictor not in names:
         raise unknown("predictor", predictor, names, "in --predictor")

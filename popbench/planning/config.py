@@ -50,6 +50,8 @@ class EvalConfig:
     stop_after: Literal["write", "render"] | None = None
     max_cost: float | None = None
     """USD that the calls of the run's components may cost in all."""
+    until: str | None = None
+    """`best`, `decided` or `width=W`: prompts are taken in rounds until that is reached; None takes all at once."""
     reuse: tuple[str, ...] = ()
     """Run directories whose calls are taken. Not recorded: what was taken of them is in the run then."""
 
@@ -69,7 +71,7 @@ class EvalConfig:
 
 
 BASELINES = ("human",)
-_LATER = ("max_cost",)
+_LATER = ("max_cost", "until")
 _NONE = frozenset({"baseline", "reuse"})
 """Settings that may be an empty list, as in run.json."""
 _MANY = frozenset(item.name for item in fields(EvalConfig) if str(item.type).startswith("tuple"))
@@ -137,6 +139,8 @@ def _checked(name: str, value: Any) -> Any:
         raise unknown("stage for stop_after", str(value), ["write", "render"])
     if name == "shard":
         return _shard(value)
+    if name == "until":
+        return _until(value)
     if name == "out" and isinstance(value, str | Path):
         refuse_url("out", value)
     if isinstance(value, Path):
@@ -152,6 +156,16 @@ def _shard(value: Any) -> str:
     if not 1 <= which <= number:
         raise UsageError(f"shard: expected I/N with I from 1 to N, such as 1/4, not {value!r}")
     return f"{which}/{number}"
+
+
+def _until(value: Any) -> str:
+    text = value.strip() if isinstance(value, str) else ""
+    match = re.fullmatch(r"width\s*=\s*(0?\.\d+)", text, re.ASCII)
+    if text in ("best", "decided"):
+        return text
+    if match is None or not 0 < float(match[1]) < 1:
+        raise UsageError(f"until: expected best, decided, or width=W, such as width=0.1, not {value!r}")
+    return f"width={float(match[1]):g}"
 
 
 def defaults() -> dict[str, JSON]:

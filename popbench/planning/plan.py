@@ -18,7 +18,7 @@ from popbench.prompting.mode_specs import SelectedMode
 from popbench.records import JSON, Message, Prompt, Reference
 from popbench.registry import Resolved
 from popbench.retrieval import Retriever
-from popbench.tasks.task import Task
+from popbench.tasks.task import Task, spread
 
 
 @dataclass
@@ -40,6 +40,10 @@ class Plan:
     """The modes that plugins register."""
     human: Part | None = None
     """The human baseline, if it was asked for."""
+    taken: Mapping[str, int] | None = None
+    """The prompts per task that each system gets, by its id, where they are taken in rounds; None for all of them."""
+    rounds: Mapping[str, JSON] | None = None
+    """How prompts are taken in rounds, and what has been decided, for run.json."""
     earlier_looks: Sequence[Mapping[str, int]] = ()
     """The prompts per task of earlier boards of the run, which had fewer."""
     leaks: Mapping[str, str] = field(default_factory=dict)
@@ -80,7 +84,22 @@ class Plan:
 
     def sample_set(self, method: TaskMethod, *parts: Part) -> SampleSet:
         """Return the samples of a method by one component per stage."""
-        return SampleSet(method, parts, self.prompts[method.task.name], self.config.repeats)
+        prompts = self.prompts[method.task.name]
+        if self.taken is not None:
+            prompts = spread(prompts, self._taken(method.label, parts))
+        return SampleSet(method, parts, prompts, self.config.repeats)
+
+    def _taken(self, label: str, parts: Sequence[Part]) -> int:
+        """Return the most prompts per task of the systems that a mode and these components are of."""
+        assert self.taken is not None
+        if self.human is not None and parts[0] is self.human:
+            return self.taken[self.human.label]
+        llm, *rest = parts
+        return max(
+            self.taken[system.id]
+            for system in self.systems
+            if system.mode.label == label and system.llm is llm and (not rest or system.generator is rest[0])
+        )
 
     def system_samples(self) -> Iterator[tuple[System | None, SampleSet]]:
         """Yield the samples of every system on every task, then those of the human baseline, which is no `System`."""

@@ -11,7 +11,7 @@ from popbench.files import read_json, write_files
 from popbench.leaderboard.results import compute
 from popbench.publishing.pages import NAMES, board_files
 from popbench.scores.score_files import PLAIN
-from popbench.scores.scores import check_systems
+from popbench.scores.scores import check_systems, refuse_rounds
 from popbench.scores.sources import read_all
 from popbench.tables import NumberForm
 
@@ -32,6 +32,7 @@ def build_board(
     """
     _check_out(out)
     scores = read_all(sources, form)
+    refuse_rounds(scores, "a board")
     check_systems(scores)
     results = compute(scores, common=common)
     write_files(out, board_files(results, title))

@@ -160,6 +160,12 @@ def lacking(run: PublishedRun) -> Iterator[str]:
     counts = Counter((sample.system, sample.task) for sample in run.samples)
     if any(map(names_credential, run.systems)):
         yield "the name of a system holds what looks like a credential, which would be published: run it again without"
+    if run_json["config"].get("until") is not None:
+        yield (
+            "its prompts were taken in rounds (--until), and a board compares all systems on all prompts: give its "
+            "command without --until, which adds the prompts that are missing"
+        )
+        return
     for task in sorted({sample.task for sample in run.samples}):
         n, prompts = run_json["tasks"][task]["n"], run_json["tasks"][task]["prompts"]
         if limit is not None or n < prompts:
@@ -224,7 +230,8 @@ def changed_clips(run: PublishedRun) -> Iterator[str]:
 
 def other_results(run: PublishedRun) -> str | None:
     """Return a line if results.json is not what a run's samples give; None if it is, or if samples are in error."""
-    if any(sample.status == "error" for sample in run.samples):
+    in_rounds = run.run_json["config"].get("until") is not None  # which is told anyway
+    if in_rounds or any(sample.status == "error" for sample in run.samples):
         return None
     again = "give the run's command again, which computes it anew"
     try:

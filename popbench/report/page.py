@@ -228,9 +228,10 @@ def _demo(results: Mapping[str, Any]) -> tuple[str, str] | None:
 def _facts(results: Mapping[str, Any], shown: Sequence[Mapping[str, Any]], run: _Run | None) -> list[str]:
     tasks = [task["name"] for task in results["tasks"]]
     first = shown[0]["predictor"]
+    of_tasks = [view["n"] for view in shown if view["task"] in tasks and view["predictor"] == first]
     facts = [
         counted(len({row["system"] for row in results["systems"]}), "system"),
-        counted(sum(view["n"] for view in shown if view["task"] in tasks and view["predictor"] == first), "prompt"),
+        counted(sum(of_tasks) if of_tasks else max((view["n"] for view in shown), default=0), "prompt"),
         counted(len(tasks), "task"),
         counted(len(results["predictors"]), "predictor"),
     ]

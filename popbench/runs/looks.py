@@ -7,15 +7,17 @@ from pathlib import Path
 
 from popbench.errors import UsageError
 from popbench.planning.plan import Plan
-from popbench.runs.run_json import read_run_json
+from popbench.runs.run_json import RoundsEntry, read_run_json
 
 
 def looks_before(run: Path, plan: Plan) -> list[Mapping[str, int]]:
     """Return the prompts per task of earlier boards of this run that had fewer prompts, the first look first.
 
     A look counts if it showed scores of two systems that the plan compares again, on tasks with the same prompts.
-    Nothing where run.json cannot be read.
+    Nothing where prompts are taken in rounds, which are made for looks, or where run.json cannot be read.
     """
+    if plan.config.until is not None:
+        return []
     try:
         before = read_run_json(run)
     except UsageError:
@@ -36,6 +38,14 @@ def looks_before(run: Path, plan: Plan) -> list[Mapping[str, int]]:
         if any(n < now[name] for name, n in same.items()) and same not in told:
             told.append(same)
     return told
+
+
+def rounds_before(run: Path) -> RoundsEntry | None:
+    """Return what run.json has of prompts taken in rounds; None if it has nothing, or cannot be read."""
+    try:
+        return read_run_json(run).get("rounds")
+    except UsageError:
+        return None
 
 
 def remark(looks: Sequence[Mapping[str, int]]) -> Iterator[str]:

@@ -52,6 +52,7 @@ class RunConfig(TypedDict):
     limit: NotRequired[Count | None]
     shard: NotRequired[str | None]
     stop_after: NotRequired[str | None]
+    until: NotRequired[str | None]
     predictor: NotRequired[list[str]]
     corpus: NotRequired[str]
     baseline: NotRequired[list[str]]
@@ -115,6 +116,21 @@ class Timings(TypedDict):
     statistics_seconds: NotRequired[float]
 
 
+class RoundsEntry(TypedDict):
+    """How prompts are taken in rounds: of what systems, by which predictor, repeats and design, and where that stands.
+
+    `prompts` are those per task that each system has taken, or takes in the round at work.
+    """
+
+    systems: dict[str, dict[str, str]]
+    predictor: str
+    repeats: Annotated[int, pydantic.Field(ge=1, le=10**9)]
+    design: dict[str, Any]
+    look: Count
+    stop: str | None
+    prompts: dict[str, Count]
+
+
 class ShardEntry(TypedDict):
     """What the run.json of a merged run says of each of its shards; `shard` is `I/N`."""
 
@@ -155,6 +171,7 @@ class RunJson(TypedDict):
     shards: NotRequired[list[ShardEntry]]
     reused: NotRequired[dict[str, dict[str, Count]]]
     looks: NotRequired[list[dict[str, Count]]]
+    rounds: NotRequired[RoundsEntry]
 
 
 _FIELDS = pydantic.TypeAdapter(RunJson)
@@ -207,6 +224,8 @@ def describe(plan: Plan, started: float, seconds: Mapping[str, float] | None = N
     }
     if uses:
         content["uses"] = uses
+    if plan.rounds is not None:
+        content["rounds"] = cast("RoundsEntry", dict(plan.rounds))
     if plan.earlier_looks:
         content["looks"] = [dict(look) for look in plan.earlier_looks]
     real = [part.label for part in plan.predictors if is_real(part.resolved.component)]

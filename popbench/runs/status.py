@@ -24,7 +24,7 @@ from popbench.ledger.ledger import STAGES, Ledger, StageName
 from popbench.ledger.sums import TICK, usage_of
 from popbench.planning.foreign_specs import check_recorded, names_place_here
 from popbench.planning.systems import cost_of, made_by
-from popbench.records import JSON
+from popbench.records import JSON, parts_of
 from popbench.registry import load_registry
 from popbench.runs.directory import HOLDER, LOCK, check_free
 from popbench.runs.heartbeat import LATELY, Sums, moments
@@ -219,6 +219,7 @@ class _RunState:
         self.now = self.sums.at  # of its clock
         self.moments = moments(self.started, self.now)
         self.wanted = {name: task["n"] * run_json["config"]["repeats"] for name, task in run_json["tasks"].items()}
+        self.rounds = run_json.get("rounds") if run_json["config"].get("until") else None
         self.harness = harness_of(run_json)
         self.parts: dict[str, dict[str, str]] = {}
         self.specs: dict[str, tuple[str, str]] = {}
@@ -293,12 +294,13 @@ class _RunState:
         if submitted := self.sums.submitted.get(part, 0):
             self.notes.append(f"{stage} {label}: {counted(submitted, 'job')} submitted and not finished")
         for task, (mode, chain) in product(self.wanted, lines):
+            of_task = self._wanted(task, mode, chain)
             own = self._count(stage, task, mode, chain)
             before = [self._count(each, task, mode, chain) for each in STAGES[: STAGES.index(stage)]]
-            if before and before[0].done > self.wanted[task] and any(each.invalid for each in before):
+            if before and before[0].done > of_task and any(each.invalid for each in before):
                 self.notes.append(_MORE)  # the sums do not say which invalid items belong to the last command
                 before = []
-            wanted = max(self.wanted[task] - sum(each.invalid for each in before), 0)
+            wanted = max(of_task - sum(each.invalid for each in before), 0)
             count.add(own)
             done += min(own.done, wanted)  # an earlier command may have wanted more
             total += wanted
@@ -315,6 +317,19 @@ class _RunState:
             unpriced=part in usd and usd[part] is None,
             submitted=submitted,
         )
+
+    def _wanted(self, task: str, mode: str | None, chain: tuple[str, ...]) -> int:
+        """Return the items of a task; where prompts are taken in rounds, those that a system of the line has taken."""
+        if self.rounds is None:
+            return self.wanted[task]
+        taken = []
+        for system, n in self.rounds["prompts"].items():
+            llm, of, generator = parts_of(system) or (system, None, system)
+            kinds = ("baseline", "baseline") if of is None else ("llm", "generator")
+            made = [self.parts.get(kind, {}).get(label) for kind, label in zip(kinds, (llm, generator), strict=True)]
+            if of == mode and made[: len(chain)] == list(chain[:2]):
+                taken.append(n * self.run_json["config"]["repeats"])
+        return min(max(taken, default=0), self.wanted[task])
 
     def _count(self, stage: StageName, task: str, mode: str | None, chain: tuple[str, ...]) -> _Count:
         """Return how many items of a stage are settled; `chain` has the components up to that stage, or further."""

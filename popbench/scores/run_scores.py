@@ -57,6 +57,7 @@ class RunScores:
                 },
                 systems=dict(run_json["systems"]),
                 source=self._source,
+                in_rounds=run_json["config"].get("until") is not None,
                 modes={label: mode["name"] for label, mode in run_json["modes"].items()},
                 mode_fingerprints={label: mode["fingerprints"] for label, mode in run_json["modes"].items()},
                 notes=dict(run_json["notes"]),

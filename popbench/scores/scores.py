@@ -45,6 +45,8 @@ class Scores:
     """Corpora that references come from: `corpus`, `part`, `videos`, `embedder`."""
     remarks: list[str] = field(default_factory=list)
     scale: Scale = "positive"
+    in_rounds: bool = False
+    """Whether prompts were taken in rounds until something was found."""
     unusable: dict[str, JSON] = field(default_factory=dict)
     """By system the number of its `answers`, and of those without a usable draft by `reasons`."""
     drafts: dict[str, str] = field(default_factory=dict)
@@ -56,6 +58,10 @@ class Scores:
         if not isinstance(self.rows, Rows):
             self.rows = Rows(self.rows)
         return self.rows
+
+    def only(self, system: str) -> Scores:
+        """Return the scores of one system."""
+        return replace(self, rows=self.table.where(self.table.of_systems([system])))
 
 
 def merge(sources: Sequence[Scores]) -> list[Scores]:
@@ -207,6 +213,16 @@ class Block:
         of_prompts: NDArray[np.float64]
         of_prompts = np.median(self.values, axis=2) if self.scale == "real" else self.values.mean(axis=2)
         return of_prompts
+
+
+def refuse_rounds(all_scores: Sequence[Scores], what: str) -> None:
+    """Raise UsageError for prompts taken in rounds, of which other intervals than the run's own would not hold."""
+    for scores in all_scores:
+        if scores.in_rounds:
+            raise UsageError(
+                f"{scores.source}: its prompts were taken in rounds (--until), and {what} takes a number of prompts "
+                "that was fixed: give the run's command without --until, which adds those that are missing"
+            )
 
 
 def check_systems(all_scores: Sequence[Scores]) -> None:
