@@ -100,9 +100,8 @@ class Rounds:
                     f"{path}: its rounds compare other systems, or by another predictor or number of repeats, and a "
                     "procedure that is under way cannot change them: give the options of before, or another --out"
                 )
-            design = replace(
-                SequentialDesign.from_json(before["design"]), **aim
-            )  # what the looks so far spent stays spent
+            # What the looks so far have spent stays spent.
+            design = replace(SequentialDesign.from_json(before["design"]), **aim)
             most = sum(map(len, self._plan.prompts.values()))
             if most < design.maximum:
                 raise UsageError(
