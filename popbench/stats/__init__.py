@@ -7,13 +7,14 @@ into outcomes y[pair, prompt] (1 if the first system wins, 1/2 for a tie, 0 if i
     win_rates(y)                                        # the estimate
     korn_graubard(y, strata)                            # its exact interval
     resamples = Resamples.draw(strata, seed=42)         # one set of bootstrap resamples ...
-    low, high, c = resamples.intervals_and_critical_value(y)    # ... for the win rate of every pair
+    low, high, furthest = resamples.intervals_and_furthest(y)   # ... for the win rate of every pair
     m = mean_outcomes(y, n_systems)
     resamples.intervals(m)                              # ... and the mean win rate of every system
-    decided = verdicts(*simultaneous_intervals(y, strata, c))   # what holds for all pairs at once
+    family = MaxT.of(furthest, len(y))                  # the pairs that are judged together
+    decided = verdicts(*simultaneous_intervals(y, strata, family.critical_value()))
+    family.adjusted(win_rate_p_values(y, strata))       # at most .05 where a pair is decided
     rank_sets(decided, n_systems)
     bradley_terry(win_rates(m), n_prompts)
-    holm(sign_test(y))                                  # p-values
 
 `variance` attributes the variance of scores to the parts of what is scored, with resamples of groups of items.
 `agreement` compares two orders: before and after a change, or two rankings.
@@ -25,15 +26,23 @@ pooled. The systems, the strata and the number of prompts in each are given; the
 from .agreement import kendall_tau_b, rank_agreement, reordered_pairs
 from .bootstrap import Resamples, bootstrap_win_rates, percentile_interval
 from .bradley_terry import bradley_terry, bradley_terry_interval
-from .intervals import korn_graubard, median_interval, median_intervals, proportion_interval, too_few_for_a_median
+from .intervals import (
+    korn_graubard,
+    median_interval,
+    median_intervals,
+    proportion_interval,
+    too_few_for_a_median,
+    win_rate_p_values,
+)
 from .outcomes import mean_outcomes, outcome_counts, pairwise_outcomes, win_rates
 from .sign import minimum_detectable_win_rate, sign_test
-from .simultaneous import head_to_head_ranks, holm, rank_sets, simultaneous_intervals, verdicts
+from .simultaneous import MaxT, head_to_head_ranks, holm, rank_sets, simultaneous_intervals, verdicts
 from .strata import pool_strata
 from .variance import GroupResamples, change_share, medians, pair_across, r_squared, swap_shares
 
 __all__ = [
     "GroupResamples",
+    "MaxT",
     "Resamples",
     "bootstrap_win_rates",
     "bradley_terry",
@@ -63,5 +72,6 @@ __all__ = [
     "swap_shares",
     "too_few_for_a_median",
     "verdicts",
+    "win_rate_p_values",
     "win_rates",
 ]
