@@ -47,15 +47,15 @@ class MaxT:
             raise ValueError(f"a distribution needs the axis (resamples), got the shape {statistics.shape}")
         return cls(statistics, np.linspace(0, 1, len(statistics)), comparisons)
 
-    def together(self, *others: MaxT) -> MaxT:
-        """Return the distribution over several families, which have no prompt in common: the product of theirs.
+    def among(self, families: int) -> MaxT:
+        """Return the distribution over so many families that are judged together, each by its own statistics.
 
-        Where they share prompts it is on the safe side, as far as their statistics go up and down together.
+            P(largest statistic of all up to z) = P(that of this family up to z)^families
+
+        Critical values of every one of them then hold together where families share no prompt (Sidak); where they do,
+        on the safe side.
         """
-        families = (self, *others)
-        statistics = np.unique(np.concatenate([family.statistics for family in families]))
-        each = [np.interp(statistics, family.statistics, family.probabilities) for family in families]
-        return MaxT(statistics, np.prod(each, axis=0), sum(family.comparisons for family in families))
+        return MaxT(self.statistics, self.probabilities**families, self.comparisons * families)
 
     def critical_value(self, level: float = 0.95) -> float:
         """Return the `level` quantile, at least that of a single normal comparison, at most Bonferroni's.
