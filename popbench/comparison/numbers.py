@@ -22,7 +22,7 @@ from popbench.comparison.compared_pairs import (
 )
 from popbench.errors import UsageError
 from popbench.leaderboard.families import Role, roles
-from popbench.leaderboard.pairs import LEVEL, RESAMPLES, compare, draw, resamples_of, rounded
+from popbench.leaderboard.pairs import LEVEL, ONE_PAIR, RESAMPLES, compare, draw, resamples_of, rounded
 from popbench.leaderboard.results import compute, detectable, strata_of
 from popbench.records import JSON
 from popbench.runs.differences import differences
@@ -102,11 +102,13 @@ def _add_predictor(
         table_of = {"task": block.name, "predictor": named.predictor}
         rows, family = _contrasts(block, pairs, table_of, sides, role)
         comparison["resamples"] = min(comparison["resamples"], resamples_of(len(block.prompts)))
-        tested = sum(not row["identical"] for row in rows)
         comparison["contrasts"] += rows
         if family:
             comparison["families"].append({**table_of, **family})
-        comparison["minimum_detectable_win_rate"].append({**table_of, **detectable(len(block.prompts), tested)})
+        tested, critical_value = family.get("pairs", 0), family.get("critical_value", ONE_PAIR)
+        comparison["minimum_detectable_win_rate"].append(
+            {**table_of, **detectable(len(block.prompts), tested, critical_value)}
+        )
 
 
 def _left_out(ours: Side, theirs: Side, pairs: Pairs | None) -> dict[str, JSON]:
@@ -132,7 +134,7 @@ def _contrasts(
     table_of: Mapping[str, JSON],
     sides: Sequence[Mapping[tuple[str, str], Mapping[str, JSON]]],
     role: Role,
-) -> tuple[list[dict[str, JSON]], dict[str, JSON]]:
+) -> tuple[list[dict[str, JSON]], dict[str, Any]]:
     """Compare each pair on a block; return rows, and what is said of their family, if any pair is tested.
 
     A pair with the same scores before and after is not tested, and is left out of the family that the intervals and
@@ -147,7 +149,7 @@ def _contrasts(
     strata = strata_of(block)
     resamples = draw(strata)
     rows: dict[int, dict[str, JSON]] = {}
-    family: dict[str, JSON] = {}
+    family: dict[str, Any] = {}
     for chosen in (identical, ~identical):
         if chosen.any():
             compared = compare(y[chosen], strata, resamples, repeats=values.shape[2], families=role.tables)

@@ -18,6 +18,8 @@ from popbench.records import JSON, parts_of
 
 LEVEL = 0.95
 _ALPHA = 0.05
+ONE_PAIR = stats.MaxT.of([0], 1).critical_value(LEVEL)
+"""The critical value of a pair by itself."""
 RESAMPLES, FEWEST_RESAMPLES = 10_000, 1_000
 """Resamples of the bootstrap; fewer for very many prompts, whose intervals are narrow in any case."""
 _DRAWS = 2**28

@@ -10,13 +10,23 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtr
 from threadpoolctl import threadpool_limits
 
 from popbench import stats
 from popbench.leaderboard.agreement import agreement
 from popbench.leaderboard.families import Role, roles
 from popbench.leaderboard.medians import ENDS, medians_of
-from popbench.leaderboard.pairs import LEVEL, RESAMPLES, Compared, compare, contrasts, draw, resamples_of, rounded
+from popbench.leaderboard.pairs import (
+    LEVEL,
+    RESAMPLES,
+    Compared,
+    compare,
+    contrasts,
+    draw,
+    resamples_of,
+    rounded,
+)
 from popbench.leaderboard.parts import agreement_rows, median_rows, parts_of_block
 from popbench.records import JSON
 from popbench.scores.rows import ERROR, INVALID
@@ -138,7 +148,9 @@ def _table(scores: Scores, block: Block, role: Role) -> dict[str, list[Any]]:
         "systems": _systems(scores, block, values, strata, y, resamples, compared, table_of),
         "pairs": pairs,
         "enhancement": [{**table_of, **row} for row in enhancement],
-        "minimum_detectable_win_rate": [{**table_of, **detectable(len(block.prompts), len(y))}],
+        "minimum_detectable_win_rate": [
+            {**table_of, **detectable(len(block.prompts), len(y), compared.critical_value)}
+        ],
         "families": [{**table_of, **role.row(compared, of_contrasts)}] if pairs else [],
         "parts": list(median_rows(block, strata, parts, table_of)),
         "part_agreement": list(agreement_rows(block, strata, parts, table_of)) if parts else [],
@@ -151,13 +163,13 @@ def strata_of(block: Block) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
-def detectable(n_prompts: int, n_pairs: int) -> dict[str, JSON]:
+def detectable(n_prompts: int, n_pairs: int, critical_value: float) -> dict[str, JSON]:
     """Return the detectable win rates with so many prompts: of one pair, and of `n_pairs` judged together."""
     return {
         "n": n_prompts,
         "pairs": n_pairs,
         "one_pair": stats.minimum_detectable_win_rate(n_prompts),
-        "all_pairs": stats.minimum_detectable_win_rate(n_prompts, max(1, n_pairs)),
+        "all_pairs": stats.minimum_detectable_win_rate(n_prompts, alpha=float(2 * ndtr(-critical_value))),
     }
 
 
