@@ -181,17 +181,16 @@ class Resamples:
         )
         for rows, w in parts:
             w -= n_prompts / 2  # about 1/2, so that a pair and its mirror image give the same to the last bit
+            low[rows], high[rows] = percentile_interval(w, level)
             if compare:
                 # float64, in which sums of halves and their squares are exact: the same on every machine
                 exact = w.astype(np.float64)
                 mean = exact @ each / n_resamples
                 spread = np.sqrt(np.maximum(np.einsum("pb,pb->p", exact, exact) / n_resamples - mean**2, 0))
-                deviations = w - mean.astype(w.dtype)[:, np.newaxis]
                 scale = np.divide(1, spread, out=np.zeros_like(spread), where=spread > _TIED)
-                deviations *= scale.astype(w.dtype)[:, np.newaxis]
-                np.abs(deviations, out=deviations)
-                np.maximum(furthest, deviations.max(axis=0), out=furthest)
-            low[rows], high[rows] = percentile_interval(w, level)
+                w -= mean.astype(w.dtype)[:, np.newaxis]
+                w *= scale.astype(w.dtype)[:, np.newaxis]
+                np.maximum(furthest, np.abs(w, out=w).max(axis=0), out=furthest)
         return (
             np.clip(low / n_prompts + 0.5, 0, 1),
             np.clip(high / n_prompts + 0.5, 0, 1),
