@@ -72,6 +72,7 @@ def equal_titles(
     at_equal = _outcomes([values[prompt] for prompt in kept], real=real)
     before = _outcomes([_values(as_scored[prompt], scores) for prompt in kept], real=real)
     rates = [_mean_win_rates(y, resamples, len(systems)) for y in (at_equal, before)]
+    compared = compare(at_equal, strata, resamples, repeats=len(repeats) * number_of)
     first, second = np.triu_indices(len(systems), 1)
     found: dict[str, JSON] = rounded(
         {
@@ -85,9 +86,7 @@ def equal_titles(
             ],
             "pairs": [
                 {"a": systems[a], "b": systems[b], **pair}
-                for a, b, pair in zip(
-                    first.tolist(), second.tolist(), compare(at_equal, strata, resamples).rows(), strict=True
-                )
+                for a, b, pair in zip(first.tolist(), second.tolist(), compared.rows(), strict=True)
             ],
         }
     )

@@ -12,11 +12,10 @@ import click
 
 from popbench.evaluation.rehearsal import rehearsed
 from popbench.evaluation.rounds import Rounds
-from popbench.leaderboard.results import detectable
 from popbench.leaderboard.shown import percent
 from popbench.pipeline.other_runs import OtherRuns
 from popbench.planning.plan import Plan
-from popbench.power.study import tables_of
+from popbench.power.study import decided_from
 from popbench.progress.console import make_console, tell
 from popbench.runs.cost_estimate import CHARS_PER_TOKEN, OUTPUT_TOKENS, estimate
 from popbench.runs.costs import MADE, named
@@ -145,16 +144,12 @@ def _show(
 
 
 def _found(plan: Plan) -> Iterator[str]:
-    """Yield, for each table, the win rate that the run decides with a power of 80 %."""
-    n_systems = len(plan.systems) + (plan.human is not None)
-    n_pairs = n_systems * (n_systems - 1) // 2
-    for name, tasks in tables_of(plan).items():
-        n = sum(len(plan.prompts[task.name]) for task in tasks)
-        if n_pairs and (rate := detectable(n, n_pairs)["all_pairs"]) is not None:
-            yield (
-                f"Table {name}: {counted(n, 'prompt')} decide win rates of {percent(rate)} % or more in 4 of 5 runs "
-                f"({counted(n_pairs, 'pair')} together); popbench plan says what other sizes find"
-            )
+    """Yield, for each table, the win rates that the run decides with a power of 80 %."""
+    for name, n, n_pairs, rate in decided_from(plan):
+        yield (
+            f"Table {name}: {counted(n, 'prompt')} decide win rates of {percent(rate)} % or more in 4 of 5 runs "
+            f"({counted(n_pairs, 'pair')} together); popbench plan says what other sizes find"
+        )
 
 
 def _cost(row: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from popbench import stats
 from popbench.comparison.compared_pairs import (
     SIDES,
+    Matched,
     Pairs,
     Side,
     label,
@@ -20,7 +21,8 @@ from popbench.comparison.compared_pairs import (
     shared_predictors,
 )
 from popbench.errors import UsageError
-from popbench.leaderboard.pairs import LEVEL, RESAMPLES, compare, draw, resamples_of, rounded
+from popbench.leaderboard.families import Role, roles
+from popbench.leaderboard.pairs import LEVEL, ONE_PAIR, RESAMPLES, compare, draw, resamples_of, rounded
 from popbench.leaderboard.results import compute, detectable, strata_of
 from popbench.records import JSON
 from popbench.runs.differences import differences
@@ -35,8 +37,8 @@ def compare_runs(before: Path, after: Path, *, systems: Sequence[str] = (), comm
     `systems` names the systems to compare, each `ID` or `BEFORE=AFTER`; without it, systems with the same id are
     compared. Everything is paired by task, prompt and repeat. `contrasts` has a row for each pair of systems in each
     table (a task, or a group of tasks), with the fields of `pairs` in results.json for after against before; the
-    intervals, verdicts and adjusted p-values of one table hold together. `before` and `after` in a row are each side's
-    statistics on these prompts.
+    intervals, verdicts and adjusted p-values of one table hold together, and `families` says which tables are primary,
+    whose verdicts all hold together. `before` and `after` in a row are each side's statistics on these prompts.
 
     Raises UsageError if one is no finished run or score file, for two versions of a task, two predictors, or demo
     scores against real ones, and, unless `common` leaves their prompts out, if only some systems have a result.
@@ -59,20 +61,32 @@ def compare_runs(before: Path, after: Path, *, systems: Sequence[str] = (), comm
         "predictors": [],
         "contrasts": [],
         "minimum_detectable_win_rate": [],
+        "families": [],
     }
+    compared = []
     for one, other in shared_predictors(ours, theirs):
         of_side = [set(scores.table.system_names) for scores in (one, other)]
         scored = [pair for pair in pairs if all(system in held for system, held in zip(pair, of_side, strict=True))]
         if scored:
-            _add_predictor(comparison, one, other, scored, common=common)
+            matched = match(one, other, scored, common=common)
+            compared.append((one, other, scored, matched, blocks(matched.both, common=True)))
+    of_tables = iter(roles([(matched.both, block) for *_, matched, tables in compared for block in tables]))
+    for one, other, scored, matched, tables in compared:
+        _add_predictor(comparison, one, other, scored, matched, [(block, next(of_tables)) for block in tables])
     if not comparison["contrasts"]:
         raise UsageError(f"{before} and {after}: no predictor scored both systems of a pair")
     whole: dict[str, Any] = rounded(comparison)
     return whole
 
 
-def _add_predictor(comparison: dict[str, Any], one: Scores, other: Scores, pairs: Pairs, *, common: bool) -> None:
-    matched = match(one, other, pairs, common=common)
+def _add_predictor(
+    comparison: dict[str, Any],
+    one: Scores,
+    other: Scores,
+    pairs: Pairs,
+    matched: Matched,
+    tables: Sequence[tuple[Block, Role]],
+) -> None:
     named = one if one.predictor_digest != one.predictor else other  # a score file may lack the name
     comparison["predictors"].append(
         {
@@ -84,13 +98,17 @@ def _add_predictor(comparison: dict[str, Any], one: Scores, other: Scores, pairs
     )
     comparison["demo"] = one.demo
     sides = [_of_side(scores) for scores in (matched.before, matched.after)]
-    for block in blocks(matched.both, common=True):
+    for block, role in tables:
         table_of = {"task": block.name, "predictor": named.predictor}
-        rows = _contrasts(block, pairs, table_of, sides)
+        rows, family = _contrasts(block, pairs, table_of, sides, role)
         comparison["resamples"] = min(comparison["resamples"], resamples_of(len(block.prompts)))
-        tested = sum(not row["identical"] for row in rows)
         comparison["contrasts"] += rows
-        comparison["minimum_detectable_win_rate"].append({**table_of, **detectable(len(block.prompts), tested)})
+        if family:
+            comparison["families"].append({**table_of, **family})
+        tested, critical_value = family.get("pairs", 0), family.get("critical_value", ONE_PAIR)
+        comparison["minimum_detectable_win_rate"].append(
+            {**table_of, **detectable(len(block.prompts), tested, critical_value)}
+        )
 
 
 def _left_out(ours: Side, theirs: Side, pairs: Pairs | None) -> dict[str, JSON]:
@@ -115,12 +133,13 @@ def _contrasts(
     pairs: Pairs,
     table_of: Mapping[str, JSON],
     sides: Sequence[Mapping[tuple[str, str], Mapping[str, JSON]]],
-) -> list[dict[str, JSON]]:
-    """Compare each pair on a block.
+    role: Role,
+) -> tuple[list[dict[str, JSON]], dict[str, Any]]:
+    """Compare each pair on a block; return rows, and what is said of their family, if any pair is tested.
 
     A pair with the same scores before and after is not tested, and is left out of the family that the intervals and
-    adjusted p-values of the others hold for. (A sign test is conditional on the ties, and with ties alone it never
-    rejects; on leaving out such tests see Tarone 1990, Biometrics 46.)
+    adjusted p-values of the others hold for. (With ties alone no test ever rejects; on leaving out such tests see
+    Tarone 1990, Biometrics 46.)
     """
     values = np.asarray(block.values, dtype=np.float64)
     number_of = {system: number for number, system in enumerate(block.systems)}
@@ -130,9 +149,12 @@ def _contrasts(
     strata = strata_of(block)
     resamples = draw(strata)
     rows: dict[int, dict[str, JSON]] = {}
-    for family in (identical, ~identical):
-        if family.any():
-            rows |= zip(np.flatnonzero(family).tolist(), compare(y[family], strata, resamples).rows(), strict=True)
+    family: dict[str, Any] = {}
+    for chosen in (identical, ~identical):
+        if chosen.any():
+            compared = compare(y[chosen], strata, resamples, repeats=values.shape[2], families=role.tables)
+            rows |= zip(np.flatnonzero(chosen).tolist(), compared.rows(), strict=True)
+            family = {} if chosen is identical else role.row(compared)
     contrasts = []
     for number, (one, other) in enumerate(pairs):
         same = bool(identical[number])
@@ -154,7 +176,7 @@ def _contrasts(
                 **({"median_difference": _difference(*medians)} if block.scale == "real" else {}),
             }
         )
-    return contrasts
+    return contrasts, family
 
 
 def _difference(before: float | None, after: float | None) -> float | None:

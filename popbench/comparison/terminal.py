@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from popbench.leaderboard.families import role_words
 from popbench.leaderboard.markdown import decides
 from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS
 from popbench.leaderboard.shown import median_interval, number, p_value, percent, rate_interval, scale_of
@@ -35,7 +36,9 @@ def show(comparison: Mapping[str, Any], console: Console) -> None:
             console.print(_sides(comparison, changed, predictor, task))
         console.print(Text(_summary(rows), style="bold"))
         if changed:
-            console.print(Text(decides(comparison, predictor, task), style="dim"))
+            for sentence in (role_words(comparison, predictor, task), decides(comparison, predictor, task)):
+                if sentence:
+                    console.print(Text(sentence, style="dim"))
         console.print()
     if comparison["restricted_to_common"]:
         console.print(Text("Restricted to the prompts that all compared systems have in both runs."))

@@ -8,6 +8,7 @@ from typing import Any
 
 from popbench.leaderboard import compact_markdown, sequential
 from popbench.leaderboard.compact import headlines
+from popbench.leaderboard.families import p_words, role_words
 from popbench.leaderboard.luck_text import luck_markdown, unseparated
 from popbench.leaderboard.markup import code, escaped, table
 from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS, flipped
@@ -168,7 +169,7 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
         ],
     )
     yield ""
-    sentences = (decided(results, predictor, task), decides(results, predictor, task))
+    sentences = [of(results, predictor, task) for of in (decided, role_words, decides)]
     yield " ".join(("Brackets hold 95 % intervals, paired by prompt.", *filter(None, sentences)))
     yield ""
     yield from _matrix(results, predictor, task, rows)
@@ -230,8 +231,8 @@ def _contrasts(results: Mapping[str, Any], predictor: str, task: str) -> Iterato
             "Wins",
             "Ties",
             "Losses",
-            "p (sign test)",
-            "p (Holm)",
+            "p",
+            "p, adjusted",
         ],
         "lllrrlrrrrr",
         [
@@ -293,8 +294,8 @@ def _footer(results: Mapping[str, Any], more: Sequence[str]) -> Iterator[str]:
             "A pair is decided (better or worse) where its interval stays on one side of 50 % even when all intervals "
             "of the table are widened until they hold together with 95 %. Rank: 1 + the systems that win most of their "
             "prompts against it; in brackets, the ranks that the verdicts leave open. Rows are in the order of the "
-            "mean win rate. Bradley-Terry: log-odds, 0 for the average system. p (Holm): adjusted for the contrasts "
-            "shown together, mostly fewer than the pairs that the verdicts allow for."
+            "mean win rate. Bradley-Terry: log-odds, 0 for the average system."
+            + (f" {p_words(results)}" if results["enhancement"] else "")
         )
         yield ""
     if knows_copies(results["systems"]):

@@ -1,9 +1,14 @@
-"""Compares pairs of systems: the rows of `pairs` and `enhancement` in results.json."""
+"""Compares pairs of systems: the rows of `pairs` and `enhancement` in results.json.
+
+A row says one thing in three ways, to its last digit: `verdict` decides the pair, `simultaneous` excludes 1/2, and
+`p_adjusted` is at most .05; or none of them does. `exact` and `p` are one in the same way, of the pair by itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -12,6 +17,9 @@ from popbench import stats
 from popbench.records import JSON, parts_of
 
 LEVEL = 0.95
+_ALPHA = 0.05
+ONE_PAIR = stats.MaxT.of([0], 1).critical_value(LEVEL)
+"""The critical value of a pair by itself."""
 RESAMPLES, FEWEST_RESAMPLES = 10_000, 1_000
 """Resamples of the bootstrap; fewer for very many prompts, whose intervals are narrow in any case."""
 _DRAWS = 2**28
@@ -49,15 +57,21 @@ class Compared:
     """Verdicts: 1, 0 or -1; all 0 if there are too few prompts."""
     p: Any
     p_adjusted: Any
+    critical_value: float
+    """Standard deviations on either side that the simultaneous intervals stand for."""
+    sign_test: Any = None
+    """Of runs with one repeat: with more, it tests another hypothesis than that of equal win rates."""
 
     def rows(self) -> Iterator[dict[str, JSON]]:
         """Yield each pair's fields of results.json, `rounded`."""
-        numbers = (self.rates, *self.bootstrap, *self.exact, *self.simultaneous, self.p, self.p_adjusted)
+        numbers = [self.rates, *self.bootstrap, *self.exact, *self.simultaneous, self.p, self.p_adjusted]
+        if self.sign_test is not None:
+            numbers.append(self.sign_test)
         columns = (self.decided, *self.counts, *map(rounded_all, numbers))
         judged = self.n_prompts >= FEWEST_FOR_VERDICTS
         for row in zip(*(column.tolist() for column in columns), strict=True):
             verdict, wins, ties, losses, rate, low, high, exact_low, exact_high, *rest = row
-            together_low, together_high, p, p_adjusted = rest
+            together_low, together_high, p, p_adjusted, *sign_test = rest
             yield {
                 "n": self.n_prompts,
                 "wins": wins,
@@ -73,26 +87,46 @@ class Compared:
                 "verdict": VERDICTS[verdict] if judged else None,
                 "p": p,
                 "p_adjusted": p_adjusted,
+                **({"sign_test": sign_test[0]} if sign_test else {}),
             }
 
 
-def compare(y: Any, strata: Any, resamples: stats.Resamples) -> Compared:
-    """Compare pairs, given their outcomes of shape (pairs, prompts), and judge them together."""
-    low, high, critical_value = resamples.intervals_and_critical_value(y, LEVEL)
-    together = stats.simultaneous_intervals(y, strata, critical_value)
-    decided = stats.verdicts(*together)
-    p = stats.sign_test(y)
+def compare(y: Any, strata: Any, resamples: stats.Resamples, *, repeats: int = 1, families: int = 1) -> Compared:
+    """Compare pairs, given their outcomes of shape (pairs, prompts), and judge them together.
+
+    With several `families` on a board, each is judged so that the verdicts of all of them hold together.
+    """
+    low, high, furthest = resamples.intervals_and_furthest(y, LEVEL)
+    family = stats.MaxT.of(furthest, len(y)).among(families)
+    critical_value = family.critical_value(LEVEL)
+    exact = _ends(stats.korn_graubard(y, strata, LEVEL))
+    together = _ends(stats.simultaneous_intervals(y, strata, critical_value))
+    decided, alone = stats.verdicts(*together), stats.verdicts(*exact)
+    p = stats.win_rate_p_values(y, strata)
     return Compared(
         n_prompts=y.shape[1],
         counts=stats.outcome_counts(y),
         rates=stats.win_rates(y),
         bootstrap=(low, high),
-        exact=stats.korn_graubard(y, strata, LEVEL),
+        exact=exact,
         simultaneous=together,
         decided=decided if y.shape[1] >= FEWEST_FOR_VERDICTS else np.zeros_like(decided),
-        p=p,
-        p_adjusted=stats.holm(p),
+        p=_on_the_side_of(alone, p),
+        p_adjusted=_on_the_side_of(decided, family.adjusted(p)),
+        critical_value=critical_value,
+        sign_test=stats.sign_test(y) if repeats == 1 else None,
     )
+
+
+def _ends(interval: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Return the ends of intervals as they are written, so that they are judged as they are read."""
+    low, high = interval
+    return rounded_all(low), rounded_all(high)
+
+
+def _on_the_side_of(decided: Any, p: Any) -> Any:
+    """Return p-values rounded, and within that rounding on the side of .05 on which the rounded interval is."""
+    return np.where(decided != 0, np.minimum(rounded_all(p), _ALPHA), np.maximum(rounded_all(p), _ALPHA + 1e-11))
 
 
 def flipped(pair: dict[str, Any]) -> dict[str, Any]:
@@ -116,24 +150,38 @@ def flipped(pair: dict[str, Any]) -> dict[str, Any]:
     return {**turned, "win_rate": rounded(turned["win_rate"])}
 
 
-def contrasts(pairs: Sequence[dict[str, Any]], modes: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the pairs of a mode against `basic` with the same LLM and generator, with the mode's side first.
+def contrasts(
+    systems: Sequence[str], y: Any, modes: Mapping[str, str], judge: Callable[[Any], Compared]
+) -> tuple[list[dict[str, JSON]], float | None]:
+    """Compare each mode with `basic` of the same LLM and generator, the mode's side first; return rows of results.json.
 
-    `modes` maps labels to the names of modes; a label that is not in it is a name itself. Holm's adjustment is done
-    again over the contrasts alone; the verdict stays that of the pair among all pairs.
+    They are judged as a family of their own, by `judge`, whose critical value is returned too, None without contrasts:
+    what a mode does is asked of fewer pairs than a board has, and answered with more certainty.
+
+    Args:
+        systems: their ids, in the order of the pairs in `y`.
+        y: outcomes of all pairs, shape (pairs, prompts).
+        modes: names of modes by their labels; a label that is not in it is a name itself.
+        judge: compares outcomes of pairs as one family.
     """
-    picked = []
-    for pair in pairs:
-        a, b = parts_of(pair["a"]), parts_of(pair["b"])
-        if a is None or b is None or (a[0], a[2]) != (b[0], b[2]):
+    picked, outcomes = [], []
+    for (a, b), row in zip(combinations(systems, 2), y, strict=True):
+        ours, theirs = parts_of(a), parts_of(b)
+        if ours is None or theirs is None or (ours[0], ours[2]) != (theirs[0], theirs[2]):
             continue
-        basic = [modes.get(mode, mode) == BASIC for mode in (a[1], b[1])]
+        basic = [modes.get(mode, mode) == BASIC for mode in (ours[1], theirs[1])]
         if basic.count(True) != 1:
             continue
-        contrast = flipped(pair) if basic[0] else pair
-        picked.append({**contrast, "llm": a[0], "mode": (b if basic[0] else a)[1], "generator": a[2]})
-    adjusted = stats.holm([contrast["p"] for contrast in picked]).tolist()
-    return [{**contrast, "p_adjusted": rounded(p)} for contrast, p in zip(picked, adjusted, strict=True)]
+        turned = basic[0]
+        one, other = (b, a) if turned else (a, b)
+        of = {"llm": ours[0], "mode": (theirs if turned else ours)[1], "generator": ours[2]}
+        picked.append(({"a": one, "b": other}, of))
+        outcomes.append(1 - row if turned else row)
+    if not picked:
+        return [], None
+    compared = judge(np.stack(outcomes))
+    rows = [{**pair, **row, **of} for (pair, of), row in zip(picked, compared.rows(), strict=True)]
+    return rows, compared.critical_value
 
 
 def rounded(value: Any) -> Any:

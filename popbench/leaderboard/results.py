@@ -6,16 +6,28 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtr
 from threadpoolctl import threadpool_limits
 
 from popbench import stats
 from popbench.leaderboard.agreement import agreement
+from popbench.leaderboard.families import Role, roles
 from popbench.leaderboard.luck import luck_rows
 from popbench.leaderboard.medians import ENDS, medians_of
-from popbench.leaderboard.pairs import LEVEL, RESAMPLES, Compared, compare, contrasts, draw, resamples_of, rounded
+from popbench.leaderboard.pairs import (
+    LEVEL,
+    RESAMPLES,
+    Compared,
+    compare,
+    contrasts,
+    draw,
+    resamples_of,
+    rounded,
+)
 from popbench.leaderboard.parts import agreement_rows, median_rows, parts_of_block
 from popbench.records import JSON
 from popbench.scores.rows import ERROR, INVALID
@@ -60,6 +72,7 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
         "pairs": [],
         "enhancement": [],
         "minimum_detectable_win_rate": [],
+        "families": [],
         "parts": [],
         "part_agreement": [],
         "luck": [],
@@ -67,10 +80,11 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
     tables_of = {scores.predictor: list(blocks(scores, common=common)) for scores in sources}
     drawn = [resamples_of(len(block.prompts)) for tables in tables_of.values() for block in tables]
     results["resamples"] = min(drawn, default=RESAMPLES)
-    for table in _tables([(scores, block) for scores in sources for block in tables_of[scores.predictor]]):
+    tables = [(scores, block) for scores in sources for block in tables_of[scores.predictor]]
+    for table in _tables(tables, roles(tables)):
         for key, rows in table.items():
             results[key] += rows
-    for name in ("parts", "part_agreement", "luck"):
+    for name in ("families", "parts", "part_agreement", "luck"):
         if not results[name]:
             del results[name]
     unusable = {system: of for scores in sources for system, of in sorted(scores.unusable.items())}
@@ -78,7 +92,7 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
         results["unusable"] = unusable
     if len(tables_of) > 1:
         results["agreement"] = list(agreement(tables_of))
-    # Pairs are rounded already: there are many of them, and Holm's contrasts are made of the rounded ones.
+    # Pairs are rounded already: there are many of them, and their verdicts are those of the rounded intervals.
     return {key: value if key in ("pairs", "enhancement") else rounded(value) for key, value in results.items()}
 
 
@@ -102,37 +116,44 @@ def limited(sources: Sequence[Scores]) -> dict[str, list[int]]:
     return dict(sorted(shortened.items()))
 
 
-def _tables(blocks: Sequence[tuple[Scores, Block]]) -> Iterator[dict[str, list[Any]]]:
+def _tables(blocks: Sequence[tuple[Scores, Block]], of_blocks: Sequence[Role]) -> Iterator[dict[str, list[Any]]]:
     """Compute the rows of every table, in order; small tables in several threads, with one thread of BLAS for each.
 
     BLAS's own threads would wait for each other at every step, and for long if other processes use the cores.
     """
     largest = max((len(block.systems) ** 2 // 2 * len(block.prompts) for _, block in blocks), default=0)
     if largest > _FEW_OUTCOMES or max((len(block.prompts) for _, block in blocks), default=0) > _FEW_PROMPTS:
-        yield from (_table(*of) for of in blocks)
+        yield from (_table(*of, role) for of, role in zip(blocks, of_blocks, strict=True))
         return
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(min(os.cpu_count() or 1, _TABLES_AT_ONCE)) as pool:
-        yield from pool.map(_table, *zip(*blocks, strict=True))
+        yield from pool.map(_table, *zip(*blocks, strict=True), of_blocks)
 
 
-def _table(scores: Scores, block: Block) -> dict[str, list[Any]]:
+def _table(scores: Scores, block: Block, role: Role) -> dict[str, list[Any]]:
     values = np.asarray(block.values, dtype=np.float64)
     strata = strata_of(block)
     table_of = {"task": block.name, "predictor": scores.predictor}
     y = stats.pairwise_outcomes(values, block.scale)
     resamples = draw(strata)
-    compared = compare(y, strata, resamples)
-    first, second = np.triu_indices(len(block.systems), 1)
+
+    def judge(outcomes: Any) -> Compared:
+        return compare(outcomes, strata, resamples, repeats=values.shape[2], families=role.tables)
+
+    compared = judge(y)
     pairs = [
-        {**table_of, "a": block.systems[a], "b": block.systems[b], **pair}
-        for a, b, pair in zip(first.tolist(), second.tolist(), compared.rows(), strict=True)
+        {**table_of, "a": a, "b": b, **pair}
+        for (a, b), pair in zip(combinations(block.systems, 2), compared.rows(), strict=True)
     ]
+    enhancement, of_contrasts = contrasts(block.systems, y, scores.modes, judge)
     parts = parts_of_block(scores, block)
     return {
         "systems": _systems(scores, block, values, strata, y, resamples, compared, table_of),
         "pairs": pairs,
-        "enhancement": contrasts(pairs, scores.modes),
-        "minimum_detectable_win_rate": [{**table_of, **detectable(len(block.prompts), len(y))}],
+        "enhancement": [{**table_of, **row} for row in enhancement],
+        "minimum_detectable_win_rate": [
+            {**table_of, **detectable(len(block.prompts), len(y), compared.critical_value)}
+        ],
+        "families": [{**table_of, **role.row(compared, of_contrasts)}] if pairs else [],
         "parts": list(median_rows(block, strata, parts, table_of)),
         "part_agreement": list(agreement_rows(block, strata, parts, table_of)) if parts else [],
         "luck": list(luck_rows(block, strata, pairs, scores.drafts, table_of)),
@@ -145,13 +166,13 @@ def strata_of(block: Block) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
-def detectable(n_prompts: int, n_pairs: int) -> dict[str, JSON]:
+def detectable(n_prompts: int, n_pairs: int, critical_value: float) -> dict[str, JSON]:
     """Return the detectable win rates with so many prompts: of one pair, and of `n_pairs` judged together."""
     return {
         "n": n_prompts,
         "pairs": n_pairs,
         "one_pair": stats.minimum_detectable_win_rate(n_prompts),
-        "all_pairs": stats.minimum_detectable_win_rate(n_prompts, max(1, n_pairs)),
+        "all_pairs": stats.minimum_detectable_win_rate(n_prompts, alpha=float(2 * ndtr(-critical_value))),
     }
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from popbench.leaderboard.audit_text import verdict
 from popbench.leaderboard.compact import by_predictor, headlines, part_tables, predictors_of
+from popbench.leaderboard.families import role_words
 from popbench.leaderboard.markdown import agreements, decided, decides, knows_copies, remarks
 from popbench.leaderboard.shown import (
     are_enhancement,
@@ -40,7 +41,7 @@ def show(results: Mapping[str, Any], console: Console) -> None:
         contrasts = _contrasts(results, predictor, task, console.width)
         if contrasts is not None:
             console.print(contrasts)
-        sentences = (decided(results, predictor, task), decides(results, predictor, task))
+        sentences = [of(results, predictor, task) for of in (decided, role_words, decides)]
         console.print(Text(" ".join(filter(None, sentences)), style="dim"))
         console.print()
         for beside in _beside(results, predictor, task, console.width):
@@ -156,7 +157,7 @@ def _contrasts(results: Mapping[str, Any], predictor: str, task: str, width: int
             ("wins", "r"),
             ("ties", "r"),
             ("losses", "r"),
-            ("p (Holm)", "r"),
+            ("p, adjusted", "r"),
         ],
     )
     for row in rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from scipy.special import ndtr
 
 from popbench.errors import UsageError
 from popbench.leaderboard.pairs import BASIC, FEWEST_FOR_VERDICTS
@@ -20,6 +21,7 @@ from popbench.planning.resolve import make_plan
 from popbench.power.measured import Assumed, UnitCost, assumed, unit_costs
 from popbench.records import JSON
 from popbench.runs.run_json import FILE
+from popbench.stats import minimum_detectable_win_rate
 from popbench.stats.power import typical_critical_value, verdict_power
 from popbench.tasks.task import Task, spread
 
@@ -314,6 +316,23 @@ def tables_of(plan: Plan) -> dict[str, list[Task]]:
     for task in plan.tasks:
         groups.setdefault(task.group or task.name, []).append(task)
     return {name if len(tasks) > 1 else tasks[0].name: tasks for name, tasks in groups.items()}
+
+
+def decided_from(plan: Plan) -> Iterator[tuple[str, int, int, float]]:
+    """Yield what the run of a plan can find: a table, its prompts, its pairs, and the win rate decided in 4 of 5 runs.
+
+    Tables without pairs, or with too few prompts to decide any win rate, are left out.
+    """
+    n_systems = len(plan.systems) + (plan.human is not None)
+    n_pairs = n_systems * (n_systems - 1) // 2
+    for name, tasks in tables_of(plan).items():
+        prompts = [prompt for task in tasks for prompt in plan.prompts[task.name]]
+        if n_pairs and prompts:
+            strata = np.unique([f"{prompt.task}\0{prompt.category}" for prompt in prompts], return_inverse=True)[1]
+            alpha = float(2 * ndtr(-typical_critical_value(n_systems, strata)))
+            rate = minimum_detectable_win_rate(len(prompts), alpha=alpha)
+            if rate is not None:
+                yield name, len(prompts), n_pairs, rate
 
 
 def _total(costs: Sequence[UnitCost], amounts: Sequence[float | None], samples: int) -> float | None:

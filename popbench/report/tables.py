@@ -7,6 +7,7 @@ from math import log
 from typing import Any
 
 from popbench.leaderboard.compact import FULL, headlines
+from popbench.leaderboard.families import p_words, role_words
 from popbench.leaderboard.luck_text import luck_view
 from popbench.leaderboard.markdown import decided, decides, knows_copies
 from popbench.leaderboard.pairs import flipped
@@ -49,7 +50,8 @@ def _view(results: Mapping[str, Any], predictor: str, task: str) -> dict[str, An
         "scale": scale,
         "n": rows[0]["n"],
         "repeats": rows[0].get("repeats", 1),
-        "decides": " ".join(filter(None, (decided(results, predictor, task), decides(results, predictor, task)))),
+        "decides": " ".join(filter(None, [of(results, predictor, task) for of in (decided, role_words, decides)])),
+        "of_p": p_words(results),
         "verdicts": any(pair["verdict"] is not None for pair in pairs),
         "copies": knows_copies(rows),
         "rows": [_row(position, row) for position, row in enumerate(rows, 1)],

@@ -7,13 +7,14 @@ into outcomes y[pair, prompt] (1 if the first system wins, 1/2 for a tie, 0 if i
     win_rates(y)                                        # the estimate
     korn_graubard(y, strata)                            # its exact interval
     resamples = Resamples.draw(strata, seed=42)         # one set of bootstrap resamples ...
-    low, high, c = resamples.intervals_and_critical_value(y)    # ... for the win rate of every pair
+    low, high, furthest = resamples.intervals_and_furthest(y)   # ... for the win rate of every pair
     m = mean_outcomes(y, n_systems)
     resamples.intervals(m)                              # ... and the mean win rate of every system
-    decided = verdicts(*simultaneous_intervals(y, strata, c))   # what holds for all pairs at once
+    family = MaxT.of(furthest, len(y))                  # the pairs that are judged together
+    decided = verdicts(*simultaneous_intervals(y, strata, family.critical_value()))
+    family.adjusted(win_rate_p_values(y, strata))       # at most .05 where a pair is decided
     rank_sets(decided, n_systems)
     bradley_terry(win_rates(m), n_prompts)
-    holm(sign_test(y))                                  # p-values
 
 `power` says, by simulation, how often a study of so many prompts decides a pair.
 `variance_components` and `win_rate_variance` say how much of scores and of win rates is luck, from repeats.
@@ -34,12 +35,19 @@ from .agreement import kendall_tau_b, rank_agreement, reordered_pairs
 from .bootstrap import Resamples, bootstrap_win_rates, percentile_interval
 from .bradley_terry import bradley_terry, bradley_terry_interval
 from .components import Component, variance_components
-from .intervals import korn_graubard, median_interval, median_intervals, proportion_interval, too_few_for_a_median
+from .intervals import (
+    korn_graubard,
+    median_interval,
+    median_intervals,
+    proportion_interval,
+    too_few_for_a_median,
+    win_rate_p_values,
+)
 from .outcomes import mean_outcomes, outcome_counts, pairwise_outcomes, win_rates
 from .sequential import SequentialState, replay_looks
 from .sequential_design import SequentialDesign
 from .sign import minimum_detectable_win_rate, sign_test
-from .simultaneous import head_to_head_ranks, holm, rank_sets, simultaneous_intervals, verdicts
+from .simultaneous import MaxT, head_to_head_ranks, holm, rank_sets, simultaneous_intervals, verdicts
 from .strata import pool_strata
 from .variance import GroupResamples, change_share, medians, pair_across, r_squared, swap_shares
 from .win_rate_variance import WinRateVariance, win_rate_variance
@@ -47,6 +55,7 @@ from .win_rate_variance import WinRateVariance, win_rate_variance
 __all__ = [
     "Component",
     "GroupResamples",
+    "MaxT",
     "Resamples",
     "SequentialDesign",
     "SequentialState",
@@ -81,6 +90,7 @@ __all__ = [
     "too_few_for_a_median",
     "variance_components",
     "verdicts",
+    "win_rate_p_values",
     "win_rate_variance",
     "win_rates",
 ]

@@ -72,6 +72,16 @@ def tail(level: float) -> float:
     return (1 - level) / 2
 
 
+def p_values(p: ArrayLike) -> Float64s:
+    """Return p-values as float64 if they are 1-D and in [0, 1]."""
+    values = np.asarray(p, dtype=np.float64)
+    if values.ndim != 1:
+        raise ValueError(f"p-values need the axis (tests), got the shape {values.shape}")
+    if values.size and not (values.min() >= 0 and values.max() <= 1):  # NaN fails both
+        raise ValueError("p-values must lie in [0, 1]")
+    return values
+
+
 def check_pairs(rows: NDArray[Any], n_systems: int) -> None:
     """Raise ValueError unless `rows` has one row for each unordered pair of the systems."""
     n_pairs = n_systems * (n_systems - 1) // 2

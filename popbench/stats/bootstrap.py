@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
 
 from . import _arrays
 from ._arrays import Float64s, Floats, Ints
+from .simultaneous import MaxT
 from .strata import pool_strata
 
 _BLOCK = 2**22
@@ -138,24 +138,33 @@ class Resamples:
     def intervals_and_critical_value(self, y: ArrayLike, level: float = 0.95) -> tuple[Float64s, Float64s, float]:
         """Return what `intervals` returns and the critical value for all pairs at once, in one pass.
 
-        In each resample b, with Z_pb the resampled win rate of pair p,
-
-            t_b = the largest over pairs p of |Z_pb - mean(Z_p)| / sd(Z_p)
-
-        and the critical value c is the `level` quantile of t, at least that of a single normal
-        comparison, 1.96 for 0.95. `simultaneous_intervals` makes intervals of it that hold for all
-        pairs at once.
+        `simultaneous_intervals` makes intervals of it that hold for all pairs at once.
 
         Returns:
             (low, high, c); c as of one comparison where there are no pairs.
 
         Raises:
             ValueError: as `intervals`.
-
-        Source: max-t of Romano and Wolf 2005, Econometrica 73, over bootstrap resamples.
         """
-        low, high, furthest = self._summarise(y, level, compare=True)
-        return low, high, max(float(np.quantile(furthest, level)), float(ndtri((1 + level) / 2)))
+        low, high, furthest = self.intervals_and_furthest(y, level)
+        return low, high, MaxT.of(furthest, len(low)).critical_value(level)
+
+    def intervals_and_furthest(self, y: ArrayLike, level: float = 0.95) -> tuple[Float64s, Float64s, Float64s]:
+        """Return what `intervals` returns and the largest statistic of each resample, in one pass.
+
+        In each resample b, with Z_pb the resampled win rate of pair p,
+
+            t_b = the largest over pairs p of |Z_pb - mean(Z_p)| / sd(Z_p)
+
+        `MaxT` makes critical values and adjusted p-values of it.
+
+        Returns:
+            (low, high, t), t of shape (resamples,), 0 where there are no pairs.
+
+        Raises:
+            ValueError: as `intervals`.
+        """
+        return self._summarise(y, level, compare=True)
 
     def _summarise(
         self, y: ArrayLike, level: float, *, compare: bool
@@ -164,7 +173,7 @@ class Resamples:
         y = _arrays.outcomes(y)
         n_prompts, n_resamples = self.draws.shape
         low, high = np.empty(len(y)), np.empty(len(y))
-        furthest = np.zeros(n_resamples, y.dtype)
+        furthest, each = np.zeros(n_resamples, y.dtype), np.ones(n_resamples)
         parts = (
             (slice(rows.start + part.start, rows.start + part.stop), block[part])
             for rows, block in self.wins(y)
@@ -172,13 +181,16 @@ class Resamples:
         )
         for rows, w in parts:
             w -= n_prompts / 2  # about 1/2, so that a pair and its mirror image give the same to the last bit
-            if compare:
-                deviations = w - w.mean(axis=1, dtype=np.float64, keepdims=True).astype(w.dtype)
-                spread = np.sqrt(np.einsum("pb,pb->p", deviations, deviations) / n_resamples)
-                deviations *= np.divide(1, spread, out=np.zeros_like(spread), where=spread > 0)[:, np.newaxis]
-                np.abs(deviations, out=deviations)
-                np.maximum(furthest, deviations.max(axis=0), out=furthest)
             low[rows], high[rows] = percentile_interval(w, level)
+            if compare:
+                # float64, in which sums of halves and their squares are exact: the same on every machine
+                exact = w.astype(np.float64)
+                mean = exact @ each / n_resamples
+                spread = np.sqrt(np.maximum(np.einsum("pb,pb->p", exact, exact) / n_resamples - mean**2, 0))
+                scale = np.divide(1, spread, out=np.zeros_like(spread), where=spread > _TIED)
+                w -= mean.astype(w.dtype)[:, np.newaxis]
+                w *= scale.astype(w.dtype)[:, np.newaxis]
+                np.maximum(furthest, np.abs(w, out=w).max(axis=0), out=furthest)
         return (
             np.clip(low / n_prompts + 0.5, 0, 1),
             np.clip(high / n_prompts + 0.5, 0, 1),

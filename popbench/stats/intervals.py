@@ -12,6 +12,9 @@ from scipy.special import betainc, betaincinv
 from . import _arrays
 from ._arrays import Float64s, Floats, Ints, Scale
 
+_PSEUDO_PROMPTS = 3
+"""How many prompts like those of all strata together are added to each: with 2, two strata of 15 held with .89."""
+
 
 def proportion_interval(k: int, n: int, level: float = 0.95) -> tuple[float, float]:
     """Clopper-Pearson interval of a simple rate, k successes in n independent trials.
@@ -35,24 +38,26 @@ def proportion_interval(k: int, n: int, level: float = 0.95) -> tuple[float, flo
 def korn_graubard(y: ArrayLike, strata: ArrayLike, level: float = 0.95) -> tuple[Float64s, Float64s]:
     """Stratified Korn-Graubard interval of each win rate: Clopper-Pearson at the effective sample size.
 
-    With N prompts in S strata of n_c, Y_c the sum of y in stratum c, Y = sum of Y_c, theta = Y/N,
-    and one pseudo-win and one pseudo-loss of weight k = 1/S in every stratum, so that no variance
-    is 0:
+    With N prompts in S strata of n_c, Y_c the sum of y in stratum c, Y = sum of Y_c, theta = Y/N, and some rows
+    more in every stratum: one pseudo-win and one pseudo-loss of weight k = 1/S, so that no variance is 0, and m = 3
+    pseudo-prompts that are as all strata together, so that a stratum is not taken for more certain than it is:
 
-        p_c   = (Y_c + k) / (n_c + 2k)
-        s2_c  = [sum of (y_i - p_c)^2 + k (1 - p_c)^2 + k p_c^2] / (n_c + 2k)
-        v     = sum over c of (n_c/N)^2 s2_c / (n_c - 1)
-        t     = (Y + 1) / (N + 2)
+        t     = (Y + 1) / (N + 2),  q = (sum of y_i^2 + 1) / (N + 2)
+        p_c   = (Y_c + k + m t) / (n_c + 2k + m)
+        s2_c  = (sum of y_i^2 in c + k + m q) / (n_c + 2k + m) - p_c^2
+        h_c   = 1 - n_c (N - n_c) / ((N - 1) (n_c + 2k + m)^2)
+        v     = sum over c of (n_c/N)^2 s2_c / (n_c h_c)
         n_eff = t (1 - t) / v, at least N/2 and at most 40 N
         x     = theta n_eff
         low   = BetaInv(alpha/2; x, n_eff - x + 1), 0 if x = 0
         high  = BetaInv(1 - alpha/2; x + 1, n_eff - x), 1 if x = n_eff
 
-    With one stratum, or where any stratum has only one prompt, all prompts are taken as one
-    stratum: k = 1, v = s2/N. There, without ties, n_eff = N and this is the Clopper-Pearson
-    interval. Ties, and strata that differ, make n_eff larger and the interval narrower. Its
-    coverage is at least .945 wherever it was measured, for a nominal .95. Swapping the two systems
-    mirrors it about 1/2.
+    h_c makes v unbiased where strata agree. With one stratum v = (q - t^2)/N; there, without ties, n_eff = N and this
+    is the Clopper-Pearson interval. Ties, and strata that differ, make n_eff larger and the interval narrower. Ten
+    wins in ten prompts of a stratum need not mean that it has no others: without the pseudo-prompts, the simultaneous
+    intervals of 30 systems whose categories pull in opposite directions held together with .72 (5 strata of 10
+    prompts), with them .98, and where strata agree they are as wide as without. Swapping the two systems mirrors the
+    interval about 1/2.
 
     Args:
         y: outcomes, shape (pairs, prompts); with repeats, their mean on each prompt.
@@ -65,15 +70,29 @@ def korn_graubard(y: ArrayLike, strata: ArrayLike, level: float = 0.95) -> tuple
     Raises:
         ValueError: if the shapes do not fit, `y` leaves [0, 1], or `level` is not between 0 and 1.
 
-    Source: Korn and Graubard 1998, Survey Methodology 24; pairing by prompt as in Miller 2024,
-    arXiv 2411.00640.
+    Source: Korn and Graubard 1998, Survey Methodology 24, with the variance above in place of their t quantiles, which
+    estimate degrees of freedom from the same few prompts; pairing by prompt as in Miller 2024, arXiv 2411.00640.
     """
-    y = _arrays.outcomes(y)
-    codes = _arrays.strata_codes(strata, y.shape[1])
-    theta, n_eff = np.empty(len(y)), np.empty(len(y))
-    for rows in _arrays.row_blocks(len(y), y.shape[1]):
-        theta[rows], n_eff[rows] = _effective_sample_size(y[rows].astype(np.float64), codes)
+    theta, n_eff = _effective_sample_sizes(y, strata)
     return _clopper_pearson(theta, n_eff, level)
+
+
+def win_rate_p_values(y: ArrayLike, strata: ArrayLike) -> Float64s:
+    """Two-sided p-value of each pair for a win rate of 1/2, by inverting `korn_graubard`: shape (pairs,).
+
+        p = min(1, 2 P(X >= x)),  P(X >= x) = BetaInc(1/2; x, n_eff - x + 1),  x = max(theta, 1 - theta) n_eff
+
+    That is 1 less the highest level at which the interval of the pair excludes 1/2: p is below alpha where the interval
+    at 1 - alpha does, and only there. It tests the win rate itself, with repeats too, and counts ties. With one
+    stratum and without ties it is the p-value of the exact sign test.
+
+    Raises:
+        ValueError: as `korn_graubard`.
+    """
+    theta, n_eff = _effective_sample_sizes(y, strata)
+    x = np.maximum(theta, 1 - theta) * n_eff
+    p: Float64s = np.minimum(1, 2 * betainc(x, n_eff - x + 1, 0.5))
+    return p
 
 
 def median_interval(
@@ -125,7 +144,7 @@ def median_intervals(
     # The effective sample size is at least n/2, so no value further from the median than this can be an end.
     first = max(0, int(_outermost(n, level) * n) - 2)
     candidates = np.sort(x, axis=1)[:, first : n - first]
-    codes, sizes = _usable(codes)
+    sizes = np.bincount(codes)
     above = np.empty((*candidates.shape, len(sizes)))
     below = np.empty_like(above)
     for stratum, size in enumerate(sizes.tolist()):
@@ -160,17 +179,16 @@ def _outermost(n: int, level: float) -> float:
     return float(_clopper_pearson(np.array([0.5]), np.array([n / 2]), level)[0][0])
 
 
-def _effective_sample_size(y: Float64s, codes: Ints) -> tuple[Float64s, Float64s]:
+def _effective_sample_sizes(y: ArrayLike, strata: ArrayLike) -> tuple[Float64s, Float64s]:
     """Return theta and n_eff of each row of `y`."""
-    codes, sizes = _usable(codes)
-    member = _membership(codes, np.float64)
-    return y.mean(axis=1), _n_eff(y @ member, y**2 @ member, sizes)
-
-
-def _usable(codes: Ints) -> tuple[Ints, Ints]:
-    """Return the strata and their sizes; all prompts as one stratum if any stratum has only one prompt."""
-    sizes = np.bincount(codes)
-    return (codes, sizes) if sizes.min() > 1 else (np.zeros_like(codes), np.array([len(codes)]))
+    y = _arrays.outcomes(y)
+    codes = _arrays.strata_codes(strata, y.shape[1])
+    member, sizes = _membership(codes, np.float64), np.bincount(codes)
+    theta, n_eff = np.empty(len(y)), np.empty(len(y))
+    for rows in _arrays.row_blocks(len(y), y.shape[1]):
+        part = y[rows].astype(np.float64)
+        theta[rows], n_eff[rows] = part.mean(axis=1), _n_eff(part @ member, part**2 @ member, sizes)
+    return theta, n_eff
 
 
 def _membership(codes: Ints, dtype: type[np.floating[Any]]) -> Floats:
@@ -182,12 +200,13 @@ def _membership(codes: Ints, dtype: type[np.floating[Any]]) -> Floats:
 def _n_eff(total: Float64s, squares: Float64s, sizes: Ints) -> Float64s:
     """Return n_eff from the sums of outcomes and of their squares by stratum, shape (rows, strata)."""
     n, k = sizes.sum(), 1 / len(sizes)
-    p = (total + k) / (sizes + 2 * k)
-    deviations = squares - 2 * p * total + sizes * p**2
-    s2 = (deviations + k * (1 - p) ** 2 + k * p**2) / (sizes + 2 * k)
-    v = ((sizes / n) ** 2 * s2 / (sizes - 1 if len(sizes) > 1 else sizes)).sum(axis=1)
-    t = (total.sum(axis=1) + 1) / (n + 2)
-    n_eff: Float64s = np.clip(t * (1 - t) / v, n / 2, 40 * n)
+    more = sizes + 2 * k + _PSEUDO_PROMPTS
+    t, q = ((sums.sum(axis=1, keepdims=True) + 1) / (n + 2) for sums in (total, squares))
+    p = (total + k + _PSEUDO_PROMPTS * t) / more
+    s2 = (squares + k + _PSEUDO_PROMPTS * q) / more - p**2
+    unbiased = 1 - sizes * (n - sizes) / (max(n - 1, 1) * more**2)
+    v = ((sizes / n) ** 2 * s2 / (sizes * unbiased)).sum(axis=1)
+    n_eff: Float64s = np.clip((t * (1 - t))[:, 0] / v, n / 2, 40 * n)
     return n_eff
 
 

@@ -1,12 +1,13 @@
-"""Inference on many pairs: simultaneous intervals, verdicts from them, and adjusted p-values."""
+"""Inference on many pairs: simultaneous intervals, verdicts and adjusted p-values, which say the same."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from . import _arrays
 from ._arrays import Float64s
@@ -14,6 +15,77 @@ from .intervals import korn_graubard
 
 Verdicts = NDArray[np.int8]
 """1 if the first system of a pair is better, -1 if it is worse, 0 if the data do not decide."""
+
+
+@dataclass(frozen=True, eq=False)
+class MaxT:
+    """The null distribution of a family of pairs that are judged together: of the largest |Z - mean| / sd over them.
+
+    Critical values and adjusted p-values are read off the same distribution, so that they agree at every level.
+
+    Attributes:
+        statistics: the largest statistic of each resample, ascending.
+        probabilities: of a largest statistic up to each of these; linear in between.
+        comparisons: pairs in the family.
+
+    Source: max-t of Romano and Wolf 2005, Econometrica 73, over bootstrap resamples.
+    """
+
+    statistics: Float64s
+    probabilities: Float64s
+    comparisons: int
+
+    @classmethod
+    def of(cls, furthest: ArrayLike, comparisons: int) -> MaxT:
+        """Make the distribution of what `Resamples.intervals_and_furthest` returns for so many pairs.
+
+        Raises:
+            ValueError: if `furthest` is not 1-D or empty.
+        """
+        statistics = np.sort(np.asarray(furthest, dtype=np.float64))
+        if statistics.ndim != 1 or not statistics.size:
+            raise ValueError(f"a distribution needs the axis (resamples), got the shape {statistics.shape}")
+        return cls(statistics, np.linspace(0, 1, len(statistics)), comparisons)
+
+    def among(self, families: int) -> MaxT:
+        """Return the distribution over so many families that are judged together, each by its own statistics.
+
+            P(largest statistic of all up to z) = P(that of this family up to z)^families
+
+        Critical values of every one of them then hold together where families share no prompt (Sidak); where they do,
+        on the safe side.
+        """
+        return MaxT(self.statistics, self.probabilities**families, self.comparisons * families)
+
+    def critical_value(self, level: float = 0.95) -> float:
+        """Return the `level` quantile, at least that of a single normal comparison, at most Bonferroni's.
+
+        Raises:
+            ValueError: if `level` is not between 0 and 1.
+        """
+        alpha = _arrays.tail(level)
+        quantile = float(np.interp(level, self.probabilities, self.statistics))
+        return float(np.clip(quantile, -ndtri(alpha), -ndtri(alpha / max(1, self.comparisons))))
+
+    def adjusted(self, p: ArrayLike) -> Float64s:
+        """Return the family level at which the simultaneous interval of each pair just excludes 1/2, shape (pairs,).
+
+            p_adjusted = P(largest statistic > z),  z = Phi^-1(1 - p/2)
+
+        at least p and what B resamples resolve, 1/(B - 1), and at most Bonferroni's m p. It is below alpha exactly
+        where the simultaneous interval at 1 - alpha excludes 1/2.
+
+        Args:
+            p: p-values of pairs, as `win_rate_p_values` returns them.
+
+        Raises:
+            ValueError: if `p` is not 1-D or leaves [0, 1].
+        """
+        values = _arrays.p_values(p)
+        above = 1 - np.interp(-ndtri(values / 2), self.statistics, self.probabilities)
+        least = np.maximum(values, 1 - self.probabilities[-2:][0])
+        adjusted: Float64s = np.minimum(np.maximum(above, least), np.minimum(1, values * self.comparisons))
+        return adjusted
 
 
 def simultaneous_intervals(y: ArrayLike, strata: ArrayLike, critical_value: float) -> tuple[Float64s, Float64s]:
@@ -72,11 +144,7 @@ def holm(p: ArrayLike) -> Float64s:
     Raises:
         ValueError: if `p` is not 1-D or leaves [0, 1].
     """
-    values = np.asarray(p, dtype=np.float64)
-    if values.ndim != 1:
-        raise ValueError(f"p-values need the axis (tests), got the shape {values.shape}")
-    if values.size and not (values.min() >= 0 and values.max() <= 1):  # NaN fails both
-        raise ValueError("p-values must lie in [0, 1]")
+    values = _arrays.p_values(p)
     order = np.argsort(values, kind="stable")
     steps = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
     adjusted = np.empty_like(values)

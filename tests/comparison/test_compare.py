@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from literal_statistics import literal_korn_graubard
 from made_scores import Row, score_rows, write
 from popbench.comparison.numbers import compare_runs
 from usage_errors import refusal
@@ -75,7 +76,12 @@ def test_the_numbers_are_those_of_brute_force(tmp_path: Path, repeats: int) -> N
         assert row["n"] == 20
         assert row["win_rate"]["value"] == pytest.approx(np.mean(y))
         assert (row["wins"], row["losses"], row["ties"]) == (wins, losses, 20 - wins - losses)
-        assert row["p"] == pytest.approx(binomtest(wins, wins + losses).pvalue)
+        assert row["win_rate"]["exact"] == pytest.approx(literal_korn_graubard(y, [0, 1] * 10))
+        assert (row["p"] <= 0.05) == (not row["win_rate"]["exact"][0] <= 0.5 <= row["win_rate"]["exact"][1])
+        if repeats == 1:
+            assert row["sign_test"] == pytest.approx(binomtest(wins, wins + losses).pvalue)
+        else:
+            assert "sign_test" not in row
         medians = [np.median([np.mean(of_prompt) for of_prompt in side.values()]) for side in (ours, theirs)]
         assert [row["before"]["median"]["value"], row["after"]["median"]["value"]] == pytest.approx(medians)
         assert row["median_ratio"] == pytest.approx(medians[1] / medians[0])
@@ -84,10 +90,9 @@ def test_the_numbers_are_those_of_brute_force(tmp_path: Path, repeats: int) -> N
         low, high = row["win_rate"]["simultaneous"]
         assert low <= row["win_rate"]["exact"][0] <= row["win_rate"]["value"] <= row["win_rate"]["exact"][1] <= high
         assert row["verdict"] == ("better" if low > 0.5 else "worse" if high < 0.5 else "undecided")
-    for task in ("t", "u"):
-        p = sorted((row["p"], row["p_adjusted"]) for row in found["contrasts"] if row["task"] == task)
-        adjusted = np.minimum(1, np.maximum.accumulate([value * (3 - number) for number, (value, _) in enumerate(p)]))
-        assert [value for _, value in p] == pytest.approx(adjusted)
+        assert row["p"] <= row["p_adjusted"] <= min(1, 6 * row["p"])  # three pairs, in two tasks
+        assert (row["p_adjusted"] <= 0.05) == (row["verdict"] != "undecided")
+    assert [(row["family"], row["tables"], row["pairs"]) for row in found["families"]] == [("primary", 2, 3)] * 2
 
 
 def test_a_change_that_helps_and_one_that_harms_are_told_apart(tmp_path: Path) -> None:

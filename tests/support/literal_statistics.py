@@ -22,17 +22,17 @@ quick = settings(deadline=None, max_examples=60, database=None, derandomize=True
 def literal_korn_graubard(y: list[float], strata: list[int], level: float = 0.95) -> tuple[float, float]:
     n = len(y)
     groups = [[v for v, s in zip(y, strata, strict=True) if s == c] for c in sorted(set(strata))]
-    stratified = len(groups) > 1 and min(map(len, groups)) >= 2
-    if not stratified:
-        groups = [y]
-    k = 1 / len(groups)
+    k, m = 1 / len(groups), 3
+    t = (sum(y) + 1) / (n + 2)
+    overall = (sum((x - t) ** 2 for x in y) + (1 - t) ** 2 + t**2) / (n + 2)
     v = 0.0
     for group in groups:
         size = len(group)
-        p = (sum(group) + k) / (size + 2 * k)
-        s2 = (sum((x - p) ** 2 for x in group) + k * (1 - p) ** 2 + k * p**2) / (size + 2 * k)
-        v += (size / n) ** 2 * s2 / (size - 1 if stratified else size)
-    t = (sum(y) + 1) / (n + 2)
+        rows = size + 2 * k + m
+        p = (sum(group) + k + m * t) / rows
+        s2 = sum((x - p) ** 2 for x in group) + k * (1 - p) ** 2 + k * p**2 + m * (overall + (t - p) ** 2)
+        unbiased = 1 if size == n else 1 - size * (n - size) / ((n - 1) * rows**2)
+        v += (size / n) ** 2 * s2 / rows / (size * unbiased)
     n_eff = min(max(t * (1 - t) / v, n / 2), 40 * n)
     x = sum(y) / n * n_eff
     alpha = 1 - level

@@ -19,8 +19,8 @@
       ["over all pairs", all],
       ["wins, ties, losses", `${wins}, ${ties}, ${losses}`],
       ["prompts", n],
-      ["p (sign test)", p],
-      ["p, adjusted (Holm)", adjusted],
+      ["p", p],
+      ["p, adjusted", adjusted],
     ];
     const list = make("dl");
     for (const [name, text] of rows) list.append(make("dt", {}, name), make("dd", {}, String(text)));
