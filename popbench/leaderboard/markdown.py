@@ -21,6 +21,7 @@ from popbench.leaderboard.shown import (
     strength,
     tau_interval,
 )
+from popbench.leaderboard.words import ORDER
 from popbench.prompting.originality import COPY
 from popbench.records import parts_of
 from popbench.scores.answers import unusable_lines
@@ -283,10 +284,10 @@ def _footer(results: Mapping[str, Any], more: Sequence[str]) -> Iterator[str]:
     if results["pairs"]:
         yield (
             "A pair is decided (better or worse) where its interval stays on one side of 50 % even when all intervals "
-            "of the table are widened until they hold together with 95 %. Rank: 1 + the systems that win most of their "
-            "prompts against it; in brackets, the ranks that the verdicts leave open. Rows are in the order of the "
-            "mean win rate. Bradley-Terry: log-odds, 0 for the average system. p (Holm): adjusted for the contrasts "
-            "shown together, mostly fewer than the pairs that the verdicts allow for."
+            "of the table are widened until they hold together with 95 %. "
+            f"{ORDER} In brackets beside a rank, the ranks that the verdicts leave open. Bradley-Terry: log-odds, 0 "
+            "for the average system. p (Holm): adjusted for the contrasts shown together, mostly fewer than the pairs "
+            "that the verdicts allow for."
         )
         yield ""
     if knows_copies(results["systems"]):

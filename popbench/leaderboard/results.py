@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from popbench import stats
 from popbench.leaderboard.agreement import agreement
 from popbench.leaderboard.medians import ENDS, medians_of
+from popbench.leaderboard.order import ranks
 from popbench.leaderboard.pairs import LEVEL, RESAMPLES, Compared, compare, contrasts, draw, resamples_of, rounded
 from popbench.leaderboard.parts import agreement_rows, median_rows, parts_of_block
 from popbench.records import JSON
@@ -212,11 +213,7 @@ def _against_others(y: Any, resamples: stats.Resamples, compared: Compared, n_sy
         *(ends.tolist() for ends in stats.bradley_terry_interval(outcomes, resamples)),
         strict=True,
     )
-    ranks = zip(
-        stats.head_to_head_ranks(compared.rates, n_systems).tolist(),
-        *(ends.tolist() for ends in stats.rank_sets(compared.decided, n_systems)),
-        strict=True,
-    )
+    places = zip(*ranks(compared.rates, compared.decided, means), strict=True)
     return [
         {
             "mean_win_rate": float(mean),
@@ -224,7 +221,7 @@ def _against_others(y: Any, resamples: stats.Resamples, compared: Compared, n_sy
             "bradley_terry": dict(zip(ENDS, strength, strict=True)),
             "rank": dict(zip(ENDS, rank, strict=True)) if n_prompts > 1 else None,
         }
-        for mean, interval, strength, rank in zip(means, intervals, strengths, ranks, strict=True)
+        for mean, interval, strength, rank in zip(means, intervals, strengths, places, strict=True)
     ]
 
 

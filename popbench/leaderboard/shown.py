@@ -69,9 +69,15 @@ def p_value(p: float) -> str:
 
 
 def ranked(results: Mapping[str, Any], predictor: str, task: str) -> list[dict[str, Any]]:
-    """Return the systems of one table, best mean win rate first, ties in the order of their ids."""
+    """Return the systems of one table in their order."""
     rows = [row for row in results["systems"] if (row["predictor"], row["task"]) == (predictor, task)]
-    return sorted(rows, key=lambda row: (-(row["mean_win_rate"] or 0), -median_place(row), row["system"]))
+    return sorted(rows, key=place)
+
+
+def place(row: Mapping[str, Any]) -> tuple[float, float, float, str]:
+    """Return the place of a system among those of its table, for sorting: by rank, mean win rate, median and id."""
+    rank = row["rank"]["value"] if row["rank"] else 0
+    return rank, -(row["mean_win_rate"] or 0), -median_place(row), row["system"]
 
 
 def median_place(row: Mapping[str, Any]) -> float:
