@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from popbench.leaderboard import compact_markdown
+from popbench.leaderboard import compact_markdown, words
 from popbench.leaderboard.compact import headlines
 from popbench.leaderboard.markup import code, escaped, table
 from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS, flipped
@@ -21,7 +21,6 @@ from popbench.leaderboard.shown import (
     strength,
     tau_interval,
 )
-from popbench.leaderboard.words import ORDER
 from popbench.prompting.originality import COPY
 from popbench.records import parts_of
 from popbench.scores.answers import unusable_lines
@@ -278,6 +277,7 @@ def _footer(results: Mapping[str, Any], more: Sequence[str]) -> Iterator[str]:
         "Win rate: the share of prompts on which a system's score is higher, ties half; its interval is a paired, "
         f"stratified bootstrap of {results['resamples']:,} resamples; the exact interval is stratified Korn-Graubard; "
         "medians have Woodruff intervals. Invalid samples (the model's own failure) score 0 and lose."
+        + (f" {of_samples}" if (of_samples := words.medians(results)) else "")
         + (f" {escaped(of_reals)}" if (of_reals := on_real_scales(results)) else "")
     )
     yield ""
@@ -285,9 +285,9 @@ def _footer(results: Mapping[str, Any], more: Sequence[str]) -> Iterator[str]:
         yield (
             "A pair is decided (better or worse) where its interval stays on one side of 50 % even when all intervals "
             "of the table are widened until they hold together with 95 %. "
-            f"{ORDER} In brackets beside a rank, the ranks that the verdicts leave open. Bradley-Terry: log-odds, 0 "
-            "for the average system. p (Holm): adjusted for the contrasts shown together, mostly fewer than the pairs "
-            "that the verdicts allow for."
+            f"{words.ORDER} In brackets beside a rank, the ranks that the verdicts leave open. "
+            "Bradley-Terry: log-odds, 0 for the average system. p (Holm): adjusted for the contrasts "
+            "shown together, mostly fewer than the pairs that the verdicts allow for."
         )
         yield ""
     if knows_copies(results["systems"]):

@@ -58,7 +58,7 @@ def median_rows(block: Block, strata: Any, parts: dict[str, _Values], table_of: 
             has = ~np.isnan(of_system).all(axis=1)
             row = {**table_of, "part": name, "system": system, "n": int(has.sum())}
             if has.any():
-                of_prompts = np.nanmedian(of_system[has], axis=1)[np.newaxis]
+                of_prompts = np.nanmedian(of_system[has], axis=1)[np.newaxis, :, np.newaxis]
                 yield {**row, "median": medians_of(of_prompts, strata[has], "real")[0]}
 
 

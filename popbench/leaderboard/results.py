@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from popbench import stats
 from popbench.leaderboard.agreement import agreement
-from popbench.leaderboard.medians import ENDS, medians_of
+from popbench.leaderboard.medians import ENDS, MEDIAN_OF, SAMPLES, medians_of
 from popbench.leaderboard.order import ranks
 from popbench.leaderboard.pairs import LEVEL, RESAMPLES, Compared, compare, contrasts, draw, resamples_of, rounded
 from popbench.leaderboard.parts import agreement_rows, median_rows, parts_of_block
@@ -174,8 +174,8 @@ def _systems(
     cell = (system * len(block.prompts) + prompt)[kept]
     compliance = _shares(table.compliance[kept], cell, n_systems, strata)
     copies = _shares(table.copied[kept], cell, n_systems, strata)
-    of_prompts = block.of_prompts
-    medians, by_category = medians_of(of_prompts, strata, block.scale), _by_category(block, of_prompts, strata)
+    medians, by_category = medians_of(values, strata, block.scale), _by_category(block, values, strata)
+    repeated = {MEDIAN_OF: SAMPLES} if values.shape[2] > 1 else {}
     return [
         {
             "system": name,
@@ -185,6 +185,7 @@ def _systems(
             "invalid": invalid[index],
             "errors": errors[index],
             "median": medians[index],
+            **repeated,
             "by_category": by_category[index],
             **dict(zip(("compliance", "compliance_interval", "drafts"), compliance[index], strict=True)),
             **dict(zip(("copy_rate", "copy_rate_interval", "drafts_with_references"), copies[index], strict=True)),

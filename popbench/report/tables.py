@@ -8,6 +8,7 @@ from typing import Any
 
 from popbench.leaderboard.compact import FULL, headlines
 from popbench.leaderboard.markdown import decided, decides, knows_copies
+from popbench.leaderboard.medians import MEDIAN_OF
 from popbench.leaderboard.pairs import flipped
 from popbench.leaderboard.shown import p_value, percent, ranked, scale_of, tables
 from popbench.records import Scale, parts_of
@@ -48,6 +49,7 @@ def _view(results: Mapping[str, Any], predictor: str, task: str) -> dict[str, An
         "scale": scale,
         "n": rows[0]["n"],
         "repeats": rows[0].get("repeats", 1),
+        "means": MEDIAN_OF not in rows[0],
         "decides": " ".join(filter(None, (decided(results, predictor, task), decides(results, predictor, task)))),
         "verdicts": any(pair["verdict"] is not None for pair in pairs),
         "copies": knows_copies(rows),

@@ -27,6 +27,7 @@ from .bootstrap import Resamples, bootstrap_win_rates, percentile_interval
 from .bradley_terry import bradley_terry, bradley_terry_interval
 from .intervals import korn_graubard, median_interval, median_intervals, proportion_interval, too_few_for_a_median
 from .outcomes import mean_outcomes, outcome_counts, pairwise_outcomes, win_rates
+from .repeats import sample_medians
 from .sign import minimum_detectable_win_rate, sign_test
 from .simultaneous import head_to_head_ranks, holm, rank_sets, simultaneous_intervals, verdicts
 from .strata import pool_strata
@@ -58,6 +59,7 @@ __all__ = [
     "rank_agreement",
     "rank_sets",
     "reordered_pairs",
+    "sample_medians",
     "sign_test",
     "simultaneous_intervals",
     "swap_shares",

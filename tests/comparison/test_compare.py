@@ -76,7 +76,7 @@ def test_the_numbers_are_those_of_brute_force(tmp_path: Path, repeats: int) -> N
         assert row["win_rate"]["value"] == pytest.approx(np.mean(y))
         assert (row["wins"], row["losses"], row["ties"]) == (wins, losses, 20 - wins - losses)
         assert row["p"] == pytest.approx(binomtest(wins, wins + losses).pvalue)
-        medians = [np.median([np.mean(of_prompt) for of_prompt in side.values()]) for side in (ours, theirs)]
+        medians = [np.median(np.concatenate(list(side.values()))) for side in (ours, theirs)]
         assert [row["before"]["median"]["value"], row["after"]["median"]["value"]] == pytest.approx(medians)
         assert row["median_ratio"] == pytest.approx(medians[1] / medians[0])
         assert row["after"]["invalid"] == sum(value == 0 for of_prompt in theirs.values() for value in of_prompt)
