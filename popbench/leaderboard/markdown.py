@@ -12,6 +12,7 @@ from popbench.leaderboard.markup import code, escaped, table
 from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS, flipped
 from popbench.leaderboard.shown import (
     are_enhancement,
+    knows_valid,
     median_interval,
     p_value,
     percent,
@@ -20,6 +21,7 @@ from popbench.leaderboard.shown import (
     rate_interval,
     strength,
     tau_interval,
+    valid_rate,
 )
 from popbench.prompting.originality import COPY
 from popbench.records import parts_of
@@ -129,7 +131,7 @@ def markdown(
 def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[str]:
     rows = ranked(results, predictor, task)
     unit = next(item["unit"] for item in results["predictors"] if item["name"] == predictor)
-    copies = knows_copies(rows)
+    copies, valid = knows_copies(rows), knows_valid(rows)
     yield from table(
         [
             "#",
@@ -142,11 +144,12 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
             f"Median {escaped(unit)}",
             "n",
             "Invalid",
+            *(["Among valid, %"] if valid else []),
             "Errors",
             "Compliance, %",
             *(["Copies, %"] if copies else []),
         ],
-        "rrlllrrrrrrr" + "r" * copies,
+        "rrlllrrrrrrr" + "r" * (valid + copies),
         [
             [
                 str(position),
@@ -157,6 +160,7 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
                 median_interval(row["median"]),
                 str(row["n"]),
                 str(row["invalid"]),
+                *([" ".join(valid_rate(row)).strip()] if valid else []),
                 str(row["errors"]),
                 rate_interval(row["compliance"], row["compliance_interval"]),
                 *([rate_interval(row["copy_rate"], row["copy_rate_interval"])] if copies else []),
@@ -277,6 +281,7 @@ def _footer(results: Mapping[str, Any], more: Sequence[str]) -> Iterator[str]:
         "Win rate: the share of prompts on which a system's score is higher, ties half; its interval is a paired, "
         f"stratified bootstrap of {results['resamples']:,} resamples; the exact interval is stratified Korn-Graubard; "
         "medians have Woodruff intervals. Invalid samples (the model's own failure) score 0 and lose."
+        + (f" {words.VALID}" if knows_valid(results["systems"]) else "")
         + (f" {of_samples}" if (of_samples := words.medians(results)) else "")
         + (f" {escaped(of_reals)}" if (of_reals := on_real_scales(results)) else "")
     )

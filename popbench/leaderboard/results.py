@@ -17,6 +17,7 @@ from popbench.leaderboard.medians import ENDS, MEDIAN_OF, SAMPLES, medians_of
 from popbench.leaderboard.order import ranks
 from popbench.leaderboard.pairs import LEVEL, RESAMPLES, Compared, compare, contrasts, draw, resamples_of, rounded
 from popbench.leaderboard.parts import agreement_rows, median_rows, parts_of_block
+from popbench.leaderboard.valid import valid_win_rates
 from popbench.records import JSON
 from popbench.scores.rows import ERROR, INVALID
 from popbench.scores.scores import Block, Scores, blocks
@@ -175,6 +176,7 @@ def _systems(
     compliance = _shares(table.compliance[kept], cell, n_systems, strata)
     copies = _shares(table.copied[kept], cell, n_systems, strata)
     medians, by_category = medians_of(values, strata, block.scale), _by_category(block, values, strata)
+    valid = valid_win_rates(values, block.scale, resamples)
     repeated = {MEDIAN_OF: SAMPLES} if values.shape[2] > 1 else {}
     return [
         {
@@ -190,6 +192,7 @@ def _systems(
             **dict(zip(("compliance", "compliance_interval", "drafts"), compliance[index], strict=True)),
             **dict(zip(("copy_rate", "copy_rate_interval", "drafts_with_references"), copies[index], strict=True)),
             **against[index],
+            **({} if valid is None else {"valid_win_rate": valid[index]}),
         }
         for index, name in enumerate(block.systems)
     ]

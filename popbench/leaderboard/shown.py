@@ -35,6 +35,19 @@ def rate_interval(value: float | None, interval: Sequence[float] | None) -> str:
     return f"{percent(value)} [{percent(interval[0])}, {percent(interval[1])}]"
 
 
+def knows_valid(rows: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether a table has win rates among valid samples: whether any of its samples is invalid."""
+    return any(row.get("valid_win_rate") for row in rows)
+
+
+def valid_rate(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Show a win rate among valid samples, and its interval with the number of prompts; a dash for one of none."""
+    rate = row.get("valid_win_rate")
+    if rate is None:
+        return "–", ""
+    return percent(rate["value"]), f"[{percent(rate['low'])}, {percent(rate['high'])}] n = {rate['n']}"
+
+
 def median_ends(median: Mapping[str, Any]) -> tuple[str, str]:
     """Show a median, and its interval: `12.1` and `[9.8, 15]`, or `[–]` where there are too few prompts for any.
 

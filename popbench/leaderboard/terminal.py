@@ -16,17 +16,20 @@ from popbench.leaderboard.compact import by_predictor, headlines, part_tables, p
 from popbench.leaderboard.markdown import agreements, decided, decides, knows_copies, remarks
 from popbench.leaderboard.shown import (
     are_enhancement,
+    knows_valid,
     median_interval,
     p_value,
     percent,
     rank_set,
     ranked,
     rate_interval,
+    valid_rate,
 )
 from popbench.scores.answers import unusable_lines
 
 UNUSABLE = 10
 """The most systems whose answers without a usable draft are told of."""
+_VALID = "among valid samples"
 _HEAD = 12
 """Characters of a name in the head of a column before it takes a second line."""
 _WIDE = 110
@@ -37,6 +40,8 @@ def show(results: Mapping[str, Any], console: Console) -> None:
     """Print each task's board with its detectable win rate and other predictors beside it, then audits and remarks."""
     for predictor, task in headlines(results):
         console.print(_ranking(results, predictor, task, console.width))
+        for further in _further(results, predictor, task, console.width):
+            console.print(further)
         contrasts = _contrasts(results, predictor, task, console.width)
         if contrasts is not None:
             console.print(contrasts)
@@ -104,6 +109,17 @@ def _ranking(results: Mapping[str, Any], predictor: str, task: str, width: int) 
             *([percent(row["copy_rate"])] if copies else []),
         )
     return table
+
+
+def _further(results: Mapping[str, Any], predictor: str, task: str, width: int) -> Iterator[Table | Text]:
+    """Yield a table of further win rates, where there are any."""
+    rows = ranked(results, predictor, task)
+    cells: dict[tuple[str, str], str] = {}
+    names = []
+    if knows_valid(rows):
+        names.append(_VALID)
+        cells |= {(row["system"], _VALID): " ".join(valid_rate(row)).strip() for row in rows}
+    yield from _columns(f"{task}: further win rates, %", [row["system"] for row in rows], names, cells, width)
 
 
 def _beside(results: Mapping[str, Any], predictor: str, task: str, width: int) -> Iterator[Table | Text]:

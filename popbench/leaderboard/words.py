@@ -11,6 +11,10 @@ ORDER = (
     "Rows and ranks are in one order: by the number of systems that win most prompts against a system, equal ones by "
     "mean win rate, and none above one that is decided to be better."
 )
+VALID = (
+    "Among valid: the mean win rate where both samples are valid, with the number of prompts; it says how good a "
+    "system's clips are where there are any, and decides nothing."
+)
 
 
 def medians(results: Mapping[str, Any]) -> str:

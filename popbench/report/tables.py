@@ -10,7 +10,7 @@ from popbench.leaderboard.compact import FULL, headlines
 from popbench.leaderboard.markdown import decided, decides, knows_copies
 from popbench.leaderboard.medians import MEDIAN_OF
 from popbench.leaderboard.pairs import flipped
-from popbench.leaderboard.shown import p_value, percent, ranked, scale_of, tables
+from popbench.leaderboard.shown import knows_valid, p_value, percent, ranked, scale_of, tables, valid_rate
 from popbench.records import Scale, parts_of
 from popbench.report.compact_tables import beside, parts
 from popbench.report.numbers import NOTHING, Shown, brackets, log_odds, popularity, rank, rate, win_rate
@@ -53,6 +53,7 @@ def _view(results: Mapping[str, Any], predictor: str, task: str) -> dict[str, An
         "decides": " ".join(filter(None, (decided(results, predictor, task), decides(results, predictor, task)))),
         "verdicts": any(pair["verdict"] is not None for pair in pairs),
         "copies": knows_copies(rows),
+        "valid": knows_valid(rows),
         "rows": [_row(position, row) for position, row in enumerate(rows, 1)],
         "ranked": any(row["rank"] is not None for row in rows),
         "matrix": _matrix(rows, sides),
@@ -77,6 +78,7 @@ def _row(position: int, row: Mapping[str, Any]) -> dict[str, Any]:
         "strength": log_odds(row["bradley_terry"]),
         "compliance": rate(row["compliance"], row["compliance_interval"]),
         "copies": rate(row["copy_rate"], row["copy_rate_interval"]),
+        "valid": Shown(*valid_rate(row)),
         **{name: row[name] for name in ("n", "invalid", "errors", "drafts", "drafts_with_references")},
     }
 
