@@ -20,7 +20,7 @@ from popbench.leaderboard.shown import (
     ranked,
     rate_interval,
     strength,
-    tau_interval,
+    tau_shown,
     valid_rate,
 )
 from popbench.prompting.originality import COPY
@@ -85,22 +85,27 @@ def agreements(results: Mapping[str, Any]) -> Iterator[str]:
         yield _of_all(list(pairs.values()))
         return
     for (a, b), (first, *others) in pairs.items():
-        further = "".join(f"; {row['task']} {tau_interval(row['tau'])}" for row in others)
+        further = "".join(f"; {row['task']} {words.agreement(row)}" for row in others)
         yield (
             f"Predictors {a} and {b} agree on the order of the {first['systems']} systems with Kendall's tau "
-            f"{tau_interval(first['tau'])}" + (f" on {first['task']}{further}" if others else "")
+            f"{words.agreement(first)}" + (f" on {first['task']}{further}" if others else "")
         )
 
 
 def _of_all(pairs: Sequence[Sequence[Mapping[str, Any]]]) -> str:
     """Return a line about the agreement of several predictors, by each two's first table."""
     rows = sorted((rows[0] for rows in pairs), key=lambda row: float(row["tau"]["value"]))
-    least, most = (f"{tau_interval(row['tau'])} ({row['a']} and {row['b']})" for row in (rows[0], rows[-1]))
+    least, most = (f"{tau_shown(row)} ({row['a']} and {row['b']})" for row in (rows[0], rows[-1]))
     predictors = {row[side] for row in rows for side in ("a", "b")}
-    return (
+    line = (
         f"{len(predictors)} predictors agree on the order of the systems with Kendall's tau from {least} to {most}, "
         f"{median(row['tau']['value'] for row in rows):.2f} in the median of all two"
     )
+    counts = [row["decided"] for row in rows if "decided" in row]
+    if not counts:
+        return line
+    both, alike = (sum(count[name] for count in counts) for name in ("both", "alike"))
+    return f"{line}; of {both:,} pairs of systems that two of them decide, {alike:,} are decided alike"
 
 
 def markdown(

@@ -77,7 +77,7 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
     if unusable:
         results["unusable"] = unusable
     if len(tables_of) > 1:
-        results["agreement"] = list(agreement(tables_of))
+        results["agreement"] = list(agreement(tables_of, results["pairs"]))
     # Pairs are rounded already: there are many of them, and Holm's contrasts are made of the rounded ones.
     return {key: value if key in ("pairs", "enhancement") else rounded(value) for key, value in results.items()}
 

@@ -105,11 +105,21 @@ def scale_of(results: Mapping[str, Any], predictor: str) -> Scale:
     return "real" if real else "positive"
 
 
-def tau_interval(tau: Mapping[str, Any]) -> str:
-    """Show Kendall's tau with its interval: `0.62 [0.40, 0.80]`."""
-    if tau["low"] is None:
-        return f"{tau['value']:.2f} [–]"
-    return f"{tau['value']:.2f} [{tau['low']:.2f}, {tau['high']:.2f}]"
+def tau_ends(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Show the Kendall's tau of a row of agreement, and how many of the pairs that both decide are decided alike.
+
+    `0.62` and `(19 of 20)`; results of earlier versions have an interval instead, `[0.40, 0.80]`.
+    """
+    tau, decided = row["tau"], row.get("decided")
+    if decided is not None:
+        return f"{tau['value']:.2f}", f"({decided['alike']} of {decided['both']})"
+    ends = "[–]" if tau["low"] is None else f"[{tau['low']:.2f}, {tau['high']:.2f}]"
+    return f"{tau['value']:.2f}", ends
+
+
+def tau_shown(row: Mapping[str, Any]) -> str:
+    """Show the Kendall's tau of a row of agreement with what is beside it: `0.62 (19 of 20)`."""
+    return " ".join(tau_ends(row))
 
 
 def tables(results: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from popbench.leaderboard.medians import MEDIAN_OF, SAMPLES
+from popbench.leaderboard.shown import tau_shown
+from popbench.text import counted
 
 ORDER = (
     "Rows and ranks are in one order: by the number of systems that win most prompts against a system, equal ones by "
@@ -22,3 +24,13 @@ def medians(results: Mapping[str, Any]) -> str:
     if any(row.get(MEDIAN_OF) == SAMPLES for row in results["systems"]):
         return "With repeats, medians are of all samples, and do not change with the number of repeats."
     return ""
+
+
+def agreement(row: Mapping[str, Any]) -> str:
+    """Say how far two predictors agree: `0.62; of 45 pairs both decide 20, and 19 of them alike`."""
+    decided = row.get("decided")
+    if decided is None:
+        return tau_shown(row)
+    both = decided["both"] or "none"
+    alike = f", and {decided['alike']} of them alike" if decided["both"] else ""
+    return f"{row['tau']['value']:.2f} (of {counted(decided['pairs'], 'pair')} both decide {both}{alike})"
