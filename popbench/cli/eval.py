@@ -86,6 +86,11 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float | N
     help="Ask no more when all calls so far and those under way would cost more.",
 )
 @click.option(
+    "--reference",
+    metavar="SYSTEM",
+    help="System that boards show win rates against, beside the mean one.  [default: human, else verbatim]",
+)
+@click.option(
     "--reuse",
     type=click.Path(path_type=str),
     metavar="RUN",

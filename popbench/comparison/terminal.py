@@ -150,4 +150,4 @@ def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
     parts = [f"{counts[word]} {word}" for word in ("better", "worse", "undecided", "identical") if counts[word]]
     if counts["–"]:
         parts.append(f"{counts['–']} without a verdict, which takes {FEWEST_FOR_VERDICTS} prompts")
-    return f"After the change: {', '.join(parts)}."
+    return f"After the change, by this predictor: {', '.join(parts)}."

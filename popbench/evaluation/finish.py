@@ -12,6 +12,7 @@ from popbench.errors import RunError, UsageError
 from popbench.pipeline.items import ResultErrors
 from popbench.pipeline.ledger_view import LedgerView
 from popbench.pipeline.stages import UNUSABLE
+from popbench.planning.config import EvalConfig
 from popbench.planning.plan import Plan
 from popbench.planning.systems import Part
 from popbench.records import JSON, Sample
@@ -99,7 +100,7 @@ def finish(
     add_failed(costs, ((kind, part) for kind, parts in kinds for part in parts), directory.ledger.failed())
     removed: tuple[str, ...] = ()
     if scores is not None:
-        _write_board(directory, counts, scores, costs, plan.config.as_json())
+        _write_board(directory, counts, scores, costs, plan.config)
     else:
         removed = directory.remove(*BOARD)
     return Run(
@@ -123,7 +124,7 @@ def _write_board(
     counts: SampleCounts,
     scores: RunScores,
     costs: Sequence[Mapping[str, JSON]],
-    config: Mapping[str, JSON],
+    config: EvalConfig,
 ) -> None:
     """Write results.json and leaderboard.md. A run without a complete prompt has no board, nor has an empty shard."""
     from popbench.leaderboard.audit_file import keep_audit
@@ -133,7 +134,8 @@ def _write_board(
     errors = counts.errors
     missing = sorted(set(counts.systems) - counts.ranked)
     try:
-        results = compute(scores.scores(counts.ranked), common=errors > 0)
+        reference = config.reference if config.reference in counts.ranked else None
+        results = compute(scores.scores(counts.ranked), common=errors > 0, reference=reference)
     except UsageError:
         if counts.n and not errors:
             raise
@@ -149,4 +151,4 @@ def _write_board(
             results["incomplete"] += f" Without any result, and left out: {', '.join(missing)}."
     results["costs"] = costs
     keep_audit(results, SamplesFile(directory.path / "samples.jsonl"), directory.path)
-    write_board(directory, results, config)
+    write_board(directory, results, config.as_json())

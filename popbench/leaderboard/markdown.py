@@ -10,11 +10,13 @@ from popbench.leaderboard import compact_markdown, words
 from popbench.leaderboard.compact import headlines
 from popbench.leaderboard.markup import code, escaped, table
 from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS, flipped
+from popbench.leaderboard.reference import against, reference_of
 from popbench.leaderboard.shown import (
     are_enhancement,
     knows_valid,
     median_interval,
     p_value,
+    pair_rate,
     percent,
     rank_set,
     ranked,
@@ -55,8 +57,8 @@ def decided(results: Mapping[str, Any], predictor: str, task: str) -> str:
         return f"Fewer than {FEWEST_FOR_VERDICTS} prompts: no pair is judged."
     count = sum(verdict != "undecided" for verdict in verdicts)
     if len(verdicts) == 1:
-        return f"The one pair is {'decided' if count else 'undecided'}."
-    return f"{count or 'None'} of the {len(verdicts)} pairs {'is' if count < 2 else 'are'} decided."
+        return f"The one pair is {'decided' if count else 'undecided'} by this predictor."
+    return f"{count or 'None'} of the {len(verdicts)} pairs {'is' if count < 2 else 'are'} decided by this predictor."
 
 
 def decides(results: Mapping[str, Any], predictor: str, task: str) -> str:
@@ -137,6 +139,8 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
     rows = ranked(results, predictor, task)
     unit = next(item["unit"] for item in results["predictors"] if item["name"] == predictor)
     copies, valid = knows_copies(rows), knows_valid(rows)
+    reference = reference_of(results, predictor, task)
+    over = against(results, predictor, task, reference) if reference else {}
     yield from table(
         [
             "#",
@@ -145,6 +149,7 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
             "Mode",
             "Generator",
             "Mean win rate, %",
+            *([f"Win rate against {escaped(reference)}, %"] if reference else []),
             "Bradley-Terry",
             f"Median {escaped(unit)}",
             "n",
@@ -154,13 +159,14 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
             "Compliance, %",
             *(["Copies, %"] if copies else []),
         ],
-        "rrlllrrrrrrr" + "r" * (valid + copies),
+        "rrlllrrrrrrr" + "r" * (valid + copies + bool(reference)),
         [
             [
                 str(position),
                 rank_set(row["rank"]),
                 *map(escaped, parts_of(row["system"]) or (row["system"], "–", "–")),
                 rate_interval(row["mean_win_rate"], row["mean_win_rate_interval"]),
+                *([pair_rate(over.get(row["system"]))] if reference else []),
                 strength(row["bradley_terry"]),
                 median_interval(row["median"]),
                 str(row["n"]),
@@ -177,6 +183,9 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
     sentences = (decided(results, predictor, task), decides(results, predictor, task))
     yield " ".join(("Brackets hold 95 % intervals, paired by prompt.", *filter(None, sentences)))
     yield ""
+    if len(rows) > 1:
+        yield words.estimand(reference and escaped(reference))
+        yield ""
     yield from _matrix(results, predictor, task, rows)
     yield from _contrasts(results, predictor, task)
     yield from _categories(rows)
@@ -194,7 +203,10 @@ def _matrix(results: Mapping[str, Any], predictor: str, task: str, rows: Sequenc
     for pair in results["pairs"]:
         if (pair["predictor"], pair["task"]) == (predictor, task):
             pairs[pair["a"], pair["b"]] = pair
-    yield "**Win rates, %**: row over column, ties half, with the bootstrap interval; bold where the pair is decided."
+    yield (
+        "**Win rates, %**: row over column, ties half, with the bootstrap interval; bold where the pair is decided by "
+        "this predictor."
+    )
     yield ""
     positions = range(1, len(rows) + 1)
     body = []
@@ -293,8 +305,8 @@ def _footer(results: Mapping[str, Any], more: Sequence[str]) -> Iterator[str]:
     yield ""
     if results["pairs"]:
         yield (
-            "A pair is decided (better or worse) where its interval stays on one side of 50 % even when all intervals "
-            "of the table are widened until they hold together with 95 %. "
+            "A pair is decided by a predictor (better or worse) where its interval stays on one side of 50 % even when "
+            "all intervals of the table are widened until they hold together with 95 %. "
             f"{words.ORDER} In brackets beside a rank, the ranks that the verdicts leave open. "
             "Bradley-Terry: log-odds, 0 for the average system. p (Holm): adjusted for the contrasts "
             "shown together, mostly fewer than the pairs that the verdicts allow for."

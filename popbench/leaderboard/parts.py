@@ -78,7 +78,7 @@ def agreement_rows(
     several = len(block.systems) > 1
     known: dict[tuple[str | None, bytes], tuple[Any, Any]] = {}
 
-    def on(name: str | None, prompts: NDArray[np.bool_]) -> tuple[Any, Any]:
+    def on(name: str | None, prompts: Any) -> tuple[Any, Any]:
         """Return half wins and decided pairs by one order on some prompts."""
         key = name, prompts.tobytes()
         if key not in known:

@@ -17,6 +17,7 @@ from popbench.leaderboard.medians import ENDS, MEDIAN_OF, SAMPLES, medians_of
 from popbench.leaderboard.order import ranks
 from popbench.leaderboard.pairs import LEVEL, RESAMPLES, Compared, compare, contrasts, draw, resamples_of, rounded
 from popbench.leaderboard.parts import agreement_rows, median_rows, parts_of_block
+from popbench.leaderboard.reference import check_reference
 from popbench.leaderboard.valid import valid_win_rates
 from popbench.records import JSON
 from popbench.scores.rows import ERROR, INVALID
@@ -26,12 +27,15 @@ _FEW_OUTCOMES, _FEW_PROMPTS, _TABLES_AT_ONCE = 2**22, 5_000, 4
 """Tables of at most so many outcomes (pairs times prompts) and prompts are computed together, so many at a time."""
 
 
-def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any]:
+def compute(sources: Sequence[Scores], *, common: bool = False, reference: str | None = None) -> dict[str, Any]:
     """Compute a board from one or more predictors' scores of the same systems.
 
-    Raises UsageError if a row is no score, and if systems were run on different prompts, unless `common` restricts them
-    to the prompts that all have; `limited` in the result says for which tasks prompts are missing.
+    `reference` is the system that win rates are shown against. Raises UsageError if it is none of the systems, if a row
+    is no score, and if systems were run on different prompts, unless `common` restricts them to the prompts that all
+    have; `limited` in the result says for which tasks prompts are missing.
     """
+    if reference is not None:
+        check_reference(reference, [system for scores in sources for system in scores.table.system_names])
     results: dict[str, Any] = {
         "schema": 1,
         "demo": any(scores.demo for scores in sources),
@@ -53,6 +57,7 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
         "level": LEVEL,
         "resamples": RESAMPLES,
         "restricted_to_common": common,
+        **({} if reference is None else {"reference": reference}),
         "limited": limited(sources),
         "notes": {label: note for scores in sources for label, note in sorted(scores.notes.items())},
         "references": _unique(reference for scores in sources for reference in scores.references),

@@ -35,6 +35,11 @@ def rate_interval(value: float | None, interval: Sequence[float] | None) -> str:
     return f"{percent(value)} [{percent(interval[0])}, {percent(interval[1])}]"
 
 
+def pair_rate(rate: Mapping[str, Any] | None) -> str:
+    """Show the win rate of a pair with its interval, or a dash."""
+    return "–" if rate is None else rate_interval(rate["value"], (rate["low"], rate["high"]))
+
+
 def knows_valid(rows: Iterable[Mapping[str, Any]]) -> bool:
     """Return whether a table has win rates among valid samples: whether any of its samples is invalid."""
     return any(row.get("valid_win_rate") for row in rows)

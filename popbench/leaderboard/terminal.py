@@ -14,17 +14,20 @@ from rich.text import Text
 from popbench.leaderboard.audit_text import verdict
 from popbench.leaderboard.compact import by_predictor, headlines, part_tables, predictors_of
 from popbench.leaderboard.markdown import agreements, decided, decides, knows_copies, remarks
+from popbench.leaderboard.reference import against, reference_of
 from popbench.leaderboard.shown import (
     are_enhancement,
     knows_valid,
     median_interval,
     p_value,
+    pair_rate,
     percent,
     rank_set,
     ranked,
     rate_interval,
     valid_rate,
 )
+from popbench.leaderboard.words import estimand
 from popbench.scores.answers import unusable_lines
 
 UNUSABLE = 10
@@ -52,6 +55,8 @@ def show(results: Mapping[str, Any], console: Console) -> None:
             console.print(beside)
     for line in agreements(results):
         console.print(Text(line))
+    if results["pairs"]:
+        console.print(Text(estimand(), style="dim"))
     for entry in results.get("audit") or []:
         console.print(Text(f"Audit of predictor {entry['predictor']}: {verdict(entry)}"))
     for line in (*unusable_lines(results.get("unusable") or {}, UNUSABLE), *remarks(results)):
@@ -119,6 +124,11 @@ def _further(results: Mapping[str, Any], predictor: str, task: str, width: int) 
     if knows_valid(rows):
         names.append(_VALID)
         cells |= {(row["system"], _VALID): " ".join(valid_rate(row)).strip() for row in rows}
+    reference = reference_of(results, predictor, task)
+    if reference is not None:
+        over = against(results, predictor, task, reference)
+        names.append(f"against {reference}")
+        cells |= {(system, names[-1]): pair_rate(rate) for system, rate in over.items()}
     yield from _columns(f"{task}: further win rates, %", [row["system"] for row in rows], names, cells, width)
 
 

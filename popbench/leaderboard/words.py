@@ -13,10 +13,22 @@ ORDER = (
     "Rows and ranks are in one order: by the number of systems that win most prompts against a system, equal ones by "
     "mean win rate, and none above one that is decided to be better."
 )
+ESTIMAND = (
+    "Intervals, ranks and verdicts are about prompts like these, drawn anew within the same categories, as this "
+    "predictor scores them; the values themselves are those of these prompts. Mean win rates and Bradley-Terry depend "
+    "on which systems are on the board"
+)
 VALID = (
     "Among valid: the mean win rate where both samples are valid, with the number of prompts; it says how good a "
     "system's clips are where there are any, and decides nothing."
 )
+
+
+def estimand(reference: str | None = None) -> str:
+    """Say what the numbers are about, and what does not depend on the other systems: `reference` is shown as given."""
+    if reference is None:
+        return f"{ESTIMAND}."
+    return f"{ESTIMAND}; the win rate against {reference} does not."
 
 
 def medians(results: Mapping[str, Any]) -> str:

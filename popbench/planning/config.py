@@ -50,6 +50,8 @@ class EvalConfig:
     stop_after: Literal["write", "render"] | None = None
     max_cost: float | None = None
     """USD that the calls of the run's components may cost in all."""
+    reference: str | None = None
+    """The system that boards show win rates against; None leaves the choice to the board."""
     reuse: tuple[str, ...] = ()
     """Run directories whose calls are taken. Not recorded: what was taken of them is in the run then."""
 
@@ -69,7 +71,7 @@ class EvalConfig:
 
 
 BASELINES = ("human",)
-_LATER = ("max_cost",)
+_LATER = ("max_cost", "reference")
 _NONE = frozenset({"baseline", "reuse"})
 """Settings that may be an empty list, as in run.json."""
 _MANY = frozenset(item.name for item in fields(EvalConfig) if str(item.type).startswith("tuple"))

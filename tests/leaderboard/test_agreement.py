@@ -117,7 +117,7 @@ def test_a_board_of_two_predictors_says_how_far_they_agree(tmp_path: Path) -> No
 
 
 def test_predictors_that_contradict_each_other_are_told_apart_from_those_that_decide_nothing(tmp_path: Path) -> None:
-    strength = {"p": {"a": 1, "b": 2, "c": 4}, "q": {"a": 4, "b": 2.1, "c": 2}}
+    strength: dict[str, dict[str, float]] = {"p": {"a": 1, "b": 2, "c": 4}, "q": {"a": 4, "b": 2.1, "c": 2}}
     rows = [
         {**row, "popularity": strength[predictor][row["system"]] * (1 + place % 7), "predictor": predictor}
         for predictor in ("p", "q")
