@@ -14,7 +14,7 @@ ORDER = (
     "mean win rate, and none above one that is decided to be better."
 )
 ESTIMAND = (
-    "Intervals, ranks and verdicts are about prompts like these, drawn anew within the same categories, as this "
+    "Intervals, rank sets and verdicts are about prompts like these, drawn anew within the same categories, as this "
     "predictor scores them; the values themselves are those of these prompts. Mean win rates and Bradley-Terry depend "
     "on which systems are on the board"
 )

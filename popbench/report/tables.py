@@ -17,6 +17,8 @@ from popbench.records import Scale, parts_of
 from popbench.report.compact_tables import beside, parts
 from popbench.report.numbers import NOTHING, Shown, brackets, log_odds, popularity, rank, rate, win_rate
 
+_SHORT = 16
+"""Characters of a system's id that the head of a column has room for."""
 MATRIX_LIMIT = 40
 """Systems in the matrix of pairs, at most."""
 
@@ -58,7 +60,8 @@ def _view(results: Mapping[str, Any], predictor: str, task: str) -> dict[str, An
         "verdicts": any(pair["verdict"] is not None for pair in pairs),
         "copies": knows_copies(rows),
         "valid": knows_valid(rows),
-        "reference": reference and reference.replace("|", " · "),
+        "reference": reference,
+        "reference_shown": reference if reference and len(reference) <= _SHORT else "reference",
         "estimand": estimand(reference) if pairs else "",
         "rows": [_row(position, row, over.get(row["system"])) for position, row in enumerate(rows, 1)],
         "ranked": any(row["rank"] is not None for row in rows),

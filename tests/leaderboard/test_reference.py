@@ -86,7 +86,7 @@ def test_every_output_has_the_column_and_says_what_the_numbers_are_about(tmp_pat
     text, page = markdown(found), board_page(found, "Board", [])
     assert "| Win rate against human, % |" in text
     assert f"| {cell} |" in text
-    assert "Win rate against human, %" in page
+    assert "Against human, %" in page
     for said in (text, page):
         assert "are about prompts like these, drawn anew within the same categories, as this predictor scores" in said
         assert "depend on which systems are on the board; the win rate against human does not." in said
