@@ -92,6 +92,11 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float | N
     "(`width=0.1`).",
 )
 @click.option(
+    "--reference",
+    metavar="SYSTEM",
+    help="System that boards show win rates against, beside the mean one.  [default: human, else verbatim]",
+)
+@click.option(
     "--reuse",
     type=click.Path(path_type=str),
     metavar="RUN",

@@ -39,6 +39,11 @@ def command() -> None:
 @click.option("--title", help="Heading of the board.  [default: Leaderboard]")
 @click.option("--common", is_flag=True, help="Restrict the board to the prompts that all systems have.")
 @click.option(
+    "--reference",
+    metavar="SYSTEM",
+    help="System to show win rates against, beside the mean one.  [default: human, else verbatim]",
+)
+@click.option(
     "--numbers",
     metavar="FORM",
     help="How texts of score files write numbers: decimal=comma, thousands=point, or both with a comma between; "
@@ -56,6 +61,7 @@ def build(
     out: Path | None,
     title: str | None,
     common: bool,
+    reference: str | None,
     numbers: str | None,
     push_to_hub: str | None,
     private: bool,
@@ -99,13 +105,17 @@ def build(
     if here is not None and out in (None, here):
         if title is not None or common:
             raise UsageError(f"{here} has its title in board.yaml and all prompts: --title and --common need --out")
+        if reference is not None:
+            raise UsageError(f"{here} has its reference in board.yaml: write it there, reference: {reference!r}")
         results, names = rebuild(here)
         target = here
     else:
         assert out is not None
         if is_board(out):
             raise UsageError(f"{out} is a published board: popbench leaderboard add {out} RUN submits a run to it")
-        results, target = build_board(sources, out, title=title or "Leaderboard", common=common, form=form), out
+        named = title or "Leaderboard"
+        results = build_board(sources, out, title=named, common=common, form=form, reference=reference)
+        target = out
         names = ["README.md", "board.json", "index.html"]
     _tell(results, f"{target}: {', '.join(names)}")
     if push_to_hub is not None:

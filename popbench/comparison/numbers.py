@@ -20,6 +20,7 @@ from popbench.comparison.compared_pairs import (
     read_side,
     shared_predictors,
 )
+from popbench.comparison.ratio import change_interval
 from popbench.errors import UsageError
 from popbench.leaderboard.families import Role, roles
 from popbench.leaderboard.pairs import LEVEL, ONE_PAIR, RESAMPLES, compare, draw, resamples_of, rounded
@@ -38,7 +39,8 @@ def compare_runs(before: Path, after: Path, *, systems: Sequence[str] = (), comm
     compared. Everything is paired by task, prompt and repeat. `contrasts` has a row for each pair of systems in each
     table (a task, or a group of tasks), with the fields of `pairs` in results.json for after against before; the
     intervals, verdicts and adjusted p-values of one table hold together, and `families` says which tables are primary,
-    whose verdicts all hold together. `before` and `after` in a row are each side's statistics on these prompts.
+    whose verdicts all hold together. `before` and `after` in a row are each side's statistics on these prompts. The
+    ratio of the medians, or on a real scale their difference, has an interval where there are prompts enough for one.
 
     Raises UsageError if one is no finished run or score file, for two versions of a task, two predictors, or demo
     scores against real ones, and, unless `common` leaves their prompts out, if only some systems have a result.
@@ -163,6 +165,14 @@ def _contrasts(
             for side, system in zip(sides, (one, other), strict=True)
         )
         medians = before["median"]["value"], after["median"]["value"]
+        change = {
+            "median_ratio": medians[1] / medians[0] if medians[0] and block.scale == "positive" else None,
+            **({"median_difference": _difference(*medians)} if block.scale == "real" else {}),
+        }
+        if any(value is not None for value in change.values()):
+            before_first = met[number][::-1]
+            interval = change_interval(before_first, block.scale, resamples)
+            change |= {f"{name}_interval": interval for name, value in change.items() if value is not None and interval}
         contrasts.append(
             {
                 **table_of,
@@ -172,8 +182,7 @@ def _contrasts(
                 "identical": same,
                 "before": before,
                 "after": after,
-                "median_ratio": medians[1] / medians[0] if medians[0] and block.scale == "positive" else None,
-                **({"median_difference": _difference(*medians)} if block.scale == "real" else {}),
+                **change,
             }
         )
     return contrasts, family

@@ -114,12 +114,22 @@ def _sides(comparison: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], pre
         table.add_row(
             Text(_system(row)),
             Text(f"{median_interval(before['median'])}\n→ {median_interval(after['median'])}"),
-            "–" if ratio is None else number(ratio),
+            _change(ratio, row.get("median_difference_interval" if real else "median_ratio_interval")),
             _both(str(before["invalid"]), str(after["invalid"])),
             _both(percent(before["compliance"]), percent(after["compliance"])),
             *([_both(percent(before["copy_rate"]), percent(after["copy_rate"]))] if copies else []),
         )
     return table
+
+
+def _change(value: float | None, interval: Sequence[float | None] | None) -> str:
+    """Return a ratio or a difference, and below it its interval; an end without a bound is left open."""
+    if value is None:
+        return "–"
+    if interval is None:
+        return number(value)
+    low, high = ("…" if end is None else number(end) for end in interval)
+    return f"{number(value)}\n[{low}, {high}]"
 
 
 def _system(row: Mapping[str, Any]) -> str:
@@ -143,4 +153,4 @@ def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
     parts = [f"{counts[word]} {word}" for word in ("better", "worse", "undecided", "identical") if counts[word]]
     if counts["–"]:
         parts.append(f"{counts['–']} without a verdict, which takes {FEWEST_FOR_VERDICTS} prompts")
-    return f"After the change: {', '.join(parts)}."
+    return f"After the change, by this predictor: {', '.join(parts)}."

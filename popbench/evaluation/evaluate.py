@@ -61,6 +61,7 @@ def evaluate(
     stop_after: str | None = None,
     max_cost: float | None = None,
     until: str | None = None,
+    reference: str | None = None,
     reuse: str | Path | Sequence[str | Path] | None = None,
     config: str | Path | None = None,
     progress: Progress | None = None,
@@ -89,7 +90,7 @@ def evaluate(
         "embedder": _specs("embedder", embedder), "baseline": baseline, "allow_leakage": allow_leakage,
         "limit": limit, "shard": shard, "repeats": repeats, "seed": seed, "out": None if out is None else str(out),
         "engine": engine, "concurrency": concurrency, "stop_after": stop_after, "max_cost": max_cost, "until": until,
-        "reuse": reuse,
+        "reference": reference, "reuse": reuse,
     }  # fmt: skip
     resolved = resolve_config(given, None if config is None else Path(config))
     if any(map(_is_python, (llm, gen, predictor))) and parse_spec(resolved.engine)[0] != "local":

@@ -144,7 +144,8 @@ def _write_board(
         return
     try:
         if looked is None:
-            results = compute(scores.scores(counts.ranked), common=errors > 0)
+            reference = plan.config.reference if plan.config.reference in counts.ranked else None
+            results = compute(scores.scores(counts.ranked), common=errors > 0, reference=reference)
         else:
             (of_first, *_), told = scores.scores(counts.ranked), plan.rounds or {}
             results = compute_sequential(of_first, looked.systems, looked.values, looked.state, told)

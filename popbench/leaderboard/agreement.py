@@ -1,69 +1,77 @@
-"""Computes how far the predictors of a board agree on the order of its systems."""
+"""Computes how far the predictors of a board agree on the order of its systems.
+
+Kendall's tau has no interval: it jumps where two systems are nearly equal, and resampled intervals of it miss. What the
+data say for certain is how many of the pairs that both predictors decide they decide alike.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from popbench import stats
-from popbench.leaderboard.pairs import draw
 from popbench.records import JSON, Scale
 from popbench.scores.scores import Block
 
-_COMPARISONS, _ALL_COMPARISONS = 5 * 10**7, 5 * 10**8
-"""Pairs of systems that are compared at most, over all resamples: for two orders, and for all of a board."""
+_SIGNS = {"better": 1, "worse": -1}
 
 
-def agreement(blocks: Mapping[str, Sequence[Block]]) -> Iterator[dict[str, JSON]]:
+def agreement(blocks: Mapping[str, Sequence[Block]], pairs: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, JSON]]:
     """Compare every two predictors on each table that both have, on the systems, prompts and repeats that both scored.
 
     `tau` is Kendall's tau-b between the systems' mean win rates; null for fewer than 2 systems, and if one of the
-    predictors ranks all systems the same.
+    predictors ranks all systems the same. `decided` counts the pairs that both decide: by `pairs`, the rows of
+    results.json, whose verdicts are those of each predictor's own prompts.
     """
-    drawn: dict[bytes, stats.Resamples] = {}
-    n_pairs = len(blocks) * (len(blocks) - 1) // 2
+    of_tables: dict[tuple[str, str], list[int]] = {}
+    for pair in pairs:
+        of_tables.setdefault((pair["predictor"], pair["task"]), []).append(_SIGNS.get(pair["verdict"], 0))
     for a, b in combinations(blocks, 2):
         others = {block.name: block for block in blocks[b]}
         for block in blocks[a]:
             if block.name in others:
-                yield {"task": block.name, "a": a, "b": b, **_compare(block, others[block.name], n_pairs, drawn)}
+                signs = [np.array(of_tables.get((name, block.name), []), np.int8) for name in (a, b)]
+                yield {"task": block.name, "a": a, "b": b, **_compare(block, others[block.name], signs)}
 
 
-def _compare(first: Block, second: Block, n_pairs: int, drawn: dict[bytes, stats.Resamples]) -> dict[str, JSON]:
+def _compare(first: Block, second: Block, signs: Sequence[Any]) -> dict[str, JSON]:
     systems = _common(first.systems, second.systems)
     prompts = _common(first.prompts, second.prompts)
     repeats = _common(first.repeats, second.repeats)
     counts = {"systems": len(systems), "n": len(prompts)}
     if len(systems) < 2 or not prompts or not repeats:
         return {**counts, "tau": None}
-    category = dict(zip(first.prompts, first.categories, strict=True))
-    strata = np.unique([f"{prompt[0]}\0{category[prompt]}" for prompt in prompts], return_inverse=True)[1]
     ours, theirs = (_half_wins(block, systems, prompts, repeats) for block in (first, second))
-    return {**counts, "tau": tau_of(ours, theirs, strata.astype(np.int64), n_pairs, drawn)}
+    decided = (_of_systems(of, block.systems, systems) for of, block in zip(signs, (first, second), strict=True))
+    return {**counts, "tau": tau_of(ours, theirs), "decided": alike(*decided)}
 
 
-def tau_of(ours: Any, theirs: Any, strata: Any, n_pairs: int, drawn: dict[bytes, stats.Resamples]) -> JSON:
-    """Return tau-b with its interval between two orders of the same systems by `half_wins`; None where it has none.
+def tau_of(ours: Any, theirs: Any) -> dict[str, JSON] | None:
+    """Return tau-b between two orders of the same systems by `half_wins`; None where one of them is all ties.
 
-    `n_pairs` is the number of orders compared in all: of very many, each is compared on fewer resamples. `drawn` keeps
-    the resamples of equal strata from one pair to the next.
+    Its ends are null: earlier results have an interval there.
     """
-    if not strata.size:
-        return None
-    resamples = drawn.get(strata.tobytes())
-    if resamples is None:
-        resamples = drawn[strata.tobytes()] = draw(strata)
-    tau = stats.rank_agreement(ours, theirs, resamples, comparisons=min(_COMPARISONS, _ALL_COMPARISONS // n_pairs))
-    if tau is None:
-        return None
-    return {
-        key: number if math.isfinite(number) else None
-        for key, number in zip(("value", "low", "high"), tau, strict=True)
-    }
+    (tau,) = stats.kendall_tau_b(ours.sum(axis=1)[np.newaxis], theirs.sum(axis=1)[np.newaxis])
+    return {"value": float(tau), "low": None, "high": None} if np.isfinite(tau) else None
+
+
+def alike(ours: Any, theirs: Any) -> dict[str, JSON]:
+    """Count the pairs that both decide, given the signs of their verdicts, and those that they decide alike."""
+    both = (ours != 0) & (theirs != 0)
+    return {"pairs": len(ours), "both": int(both.sum()), "alike": int((ours[both] == theirs[both]).sum())}
+
+
+def _of_systems(signs: Any, systems: Sequence[str], wanted: Sequence[str]) -> Any:
+    """Return the verdicts of all pairs of some systems of a table, given those of all its pairs."""
+    matrix = np.zeros((len(systems), len(systems)), np.int8)
+    matrix[np.triu_indices(len(systems), 1)] = signs
+    matrix -= matrix.T
+    chosen = _indices(systems, wanted)
+    chosen_pairs: Any = matrix[np.ix_(chosen, chosen)][np.triu_indices(len(chosen), 1)]
+    return chosen_pairs
 
 
 def _half_wins(block: Block, systems: Sequence[str], prompts: Sequence[Any], repeats: Sequence[int]) -> Any:

@@ -64,26 +64,33 @@ def part_tables(results: Mapping[str, Any], task: str) -> Iterator[tuple[str, li
             )
 
 
-Taus = dict[tuple[str, str], Mapping[str, float] | None]
+_INTERVALS = "Brackets hold 95 % intervals."
+Taus = dict[tuple[str, str], Row | None]
 
 
 def predictor_taus(results: Mapping[str, Any], task: str) -> tuple[list[str], Taus]:
-    """Return the predictors of a task, and Kendall's tau of every two of them, both ways round."""
+    """Return the predictors of a task, and the agreement of every two of them, both ways round; None without a tau."""
     rows = [row for row in results.get("agreement", []) if row["task"] == task]
-    return predictors_of(results, task), _both_ways((row["a"], row["b"], row["tau"]) for row in rows)
+    return predictors_of(results, task), _both_ways((row["a"], row["b"], row) for row in rows)
 
 
 def part_taus(results: Mapping[str, Any], predictor: str, task: str, score: str) -> tuple[list[str], Taus]:
-    """Return the score, which is called `score`, and its parts, and Kendall's tau of every two of them.
+    """Return the score, which is called `score`, and its parts, and the agreement of every two of them.
 
     Nothing where they are too many, and each part is compared with the score alone.
     """
     rows = [row for row in results.get("part_agreement", []) if (row["predictor"], row["task"]) == (predictor, task)]
-    taus = [(score if row["a"] is None else row["a"], row["b"], row["tau"]) for row in rows]
+    taus = [(score if row["a"] is None else row["a"], row["b"], row) for row in rows]
     names = list(dict.fromkeys(name for a, b, _ in taus for name in (a, b)))
     whole = len(taus) == len(names) * (len(names) - 1) // 2
     return (names, _both_ways(iter(taus))) if whole else ([], {})
 
 
-def _both_ways(taus: Iterator[tuple[str, str, Mapping[str, float] | None]]) -> Taus:
-    return {pair: tau for a, b, tau in taus for pair in ((a, b), (b, a))}
+def taus_told(taus: Taus) -> str:
+    """Return a sentence about the brackets in a matrix of taus; results of earlier versions have intervals there."""
+    counted = any(row and "decided" in row for row in taus.values())
+    return "In brackets: of the pairs that both decide, how many they decide alike." if counted else _INTERVALS
+
+
+def _both_ways(taus: Iterator[tuple[str, str, Row]]) -> Taus:
+    return {pair: row if row["tau"] else None for a, b, row in taus for pair in ((a, b), (b, a))}

@@ -14,10 +14,11 @@ from popbench.leaderboard.compact import (
     part_taus,
     predictor_taus,
     predictors_of,
+    taus_told,
     units_of,
 )
 from popbench.leaderboard.markup import escaped, table
-from popbench.leaderboard.shown import median_interval, ranked, rate_interval, tau_interval
+from popbench.leaderboard.shown import median_interval, ranked, rate_interval, tau_shown
 
 Row = Mapping[str, Any]
 
@@ -99,10 +100,12 @@ def _matrix(title: str, names: Sequence[str], taus: Taus) -> Iterator[str]:
     ]
     yield from table([title, *map(str, range(1, len(names) + 1))], "l" + "r" * len(names), body)
     yield ""
+    yield taus_told(taus)
+    yield ""
 
 
-def _tau(tau: Mapping[str, Any] | None) -> str:
-    return "–" if tau is None else tau_interval(tau)
+def _tau(row: Row | None) -> str:
+    return "–" if row is None else tau_shown(row)
 
 
 def parts(results: Mapping[str, Any]) -> Iterator[str]:

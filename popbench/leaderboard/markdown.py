@@ -6,22 +6,26 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from popbench.leaderboard import compact_markdown, sequential
+from popbench.leaderboard import compact_markdown, sequential, words
 from popbench.leaderboard.compact import headlines
 from popbench.leaderboard.families import p_words, role_words
 from popbench.leaderboard.luck_text import luck_markdown, unseparated
 from popbench.leaderboard.markup import code, escaped, table
 from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS, flipped
+from popbench.leaderboard.reference import against, reference_of
 from popbench.leaderboard.shown import (
     are_enhancement,
+    knows_valid,
     median_interval,
     p_value,
+    pair_rate,
     percent,
     rank_set,
     ranked,
     rate_interval,
     strength,
-    tau_interval,
+    tau_shown,
+    valid_rate,
 )
 from popbench.prompting.originality import COPY
 from popbench.records import parts_of
@@ -55,8 +59,8 @@ def decided(results: Mapping[str, Any], predictor: str, task: str) -> str:
         return f"Fewer than {FEWEST_FOR_VERDICTS} prompts: no pair is judged."
     count = sum(verdict != "undecided" for verdict in verdicts)
     if len(verdicts) == 1:
-        return f"The one pair is {'decided' if count else 'undecided'}."
-    return f"{count or 'None'} of the {len(verdicts)} pairs {'is' if count < 2 else 'are'} decided."
+        return f"The one pair is {'decided' if count else 'undecided'} by this predictor."
+    return f"{count or 'None'} of the {len(verdicts)} pairs {'is' if count < 2 else 'are'} decided by this predictor."
 
 
 def decides(results: Mapping[str, Any], predictor: str, task: str) -> str:
@@ -87,22 +91,27 @@ def agreements(results: Mapping[str, Any]) -> Iterator[str]:
         yield _of_all(list(pairs.values()))
         return
     for (a, b), (first, *others) in pairs.items():
-        further = "".join(f"; {row['task']} {tau_interval(row['tau'])}" for row in others)
+        further = "".join(f"; {row['task']} {words.agreement(row)}" for row in others)
         yield (
             f"Predictors {a} and {b} agree on the order of the {first['systems']} systems with Kendall's tau "
-            f"{tau_interval(first['tau'])}" + (f" on {first['task']}{further}" if others else "")
+            f"{words.agreement(first)}" + (f" on {first['task']}{further}" if others else "")
         )
 
 
 def _of_all(pairs: Sequence[Sequence[Mapping[str, Any]]]) -> str:
     """Return a line about the agreement of several predictors, by each two's first table."""
     rows = sorted((rows[0] for rows in pairs), key=lambda row: float(row["tau"]["value"]))
-    least, most = (f"{tau_interval(row['tau'])} ({row['a']} and {row['b']})" for row in (rows[0], rows[-1]))
+    least, most = (f"{tau_shown(row)} ({row['a']} and {row['b']})" for row in (rows[0], rows[-1]))
     predictors = {row[side] for row in rows for side in ("a", "b")}
-    return (
+    line = (
         f"{len(predictors)} predictors agree on the order of the systems with Kendall's tau from {least} to {most}, "
         f"{median(row['tau']['value'] for row in rows):.2f} in the median of all two"
     )
+    counts = [row["decided"] for row in rows if "decided" in row]
+    if not counts:
+        return line
+    both, alike = (sum(count[name] for count in counts) for name in ("both", "alike"))
+    return f"{line}; of {both:,} pairs of systems that two of them decide, {alike:,} are decided alike"
 
 
 def markdown(
@@ -133,7 +142,9 @@ def markdown(
 def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[str]:
     rows = ranked(results, predictor, task)
     unit = next(item["unit"] for item in results["predictors"] if item["name"] == predictor)
-    copies = knows_copies(rows)
+    copies, valid = knows_copies(rows), knows_valid(rows)
+    reference = reference_of(results, predictor, task)
+    over = against(results, predictor, task, reference) if reference else {}
     yield from table(
         [
             "#",
@@ -142,25 +153,29 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
             "Mode",
             "Generator",
             "Mean win rate, %",
+            *([f"Win rate against {escaped(reference)}, %"] if reference else []),
             "Bradley-Terry",
             f"Median {escaped(unit)}",
             "n",
             "Invalid",
+            *(["Among valid, %"] if valid else []),
             "Errors",
             "Compliance, %",
             *(["Copies, %"] if copies else []),
         ],
-        "rrlllrrrrrrr" + "r" * copies,
+        "rrlllrrrrrrr" + "r" * (valid + copies + bool(reference)),
         [
             [
                 str(position),
                 rank_set(row["rank"]),
                 *map(escaped, parts_of(row["system"]) or (row["system"], "–", "–")),
                 rate_interval(row["mean_win_rate"], row["mean_win_rate_interval"]),
+                *([pair_rate(over.get(row["system"]))] if reference else []),
                 strength(row["bradley_terry"]),
                 median_interval(row["median"]),
                 str(row["n"]),
                 str(row["invalid"]),
+                *([" ".join(valid_rate(row)).strip()] if valid else []),
                 str(row["errors"]),
                 rate_interval(row["compliance"], row["compliance_interval"]),
                 *([rate_interval(row["copy_rate"], row["copy_rate_interval"])] if copies else []),
@@ -172,6 +187,9 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
     sentences = [of(results, predictor, task) for of in (decided, role_words, decides)]
     yield " ".join(("Brackets hold 95 % intervals, paired by prompt.", *filter(None, sentences)))
     yield ""
+    if len(rows) > 1:
+        yield words.estimand(reference and escaped(reference))
+        yield ""
     yield from _matrix(results, predictor, task, rows)
     yield from _contrasts(results, predictor, task)
     if "sequential" in results:
@@ -193,7 +211,10 @@ def _matrix(results: Mapping[str, Any], predictor: str, task: str, rows: Sequenc
     for pair in results["pairs"]:
         if (pair["predictor"], pair["task"]) == (predictor, task):
             pairs[pair["a"], pair["b"]] = pair
-    yield "**Win rates, %**: row over column, ties half, with the bootstrap interval; bold where the pair is decided."
+    yield (
+        "**Win rates, %**: row over column, ties half, with the bootstrap interval; bold where the pair is decided by "
+        "this predictor."
+    )
     yield ""
     positions = range(1, len(rows) + 1)
     body = []
@@ -285,16 +306,18 @@ def _footer(results: Mapping[str, Any], more: Sequence[str]) -> Iterator[str]:
         "Win rate: the share of prompts on which a system's score is higher, ties half; its interval is a paired, "
         f"stratified bootstrap of {results['resamples']:,} resamples; the exact interval is stratified Korn-Graubard; "
         "medians have Woodruff intervals. Invalid samples (the model's own failure) score 0 and lose."
+        + (f" {words.VALID}" if knows_valid(results["systems"]) else "")
+        + (f" {of_samples}" if (of_samples := words.medians(results)) else "")
         + (f" {escaped(of_reals)}" if (of_reals := on_real_scales(results)) else "")
         + (f" {sentence}" if (sentence := unseparated(results)) else "")
     )
     yield ""
     if results["pairs"]:
         yield (
-            "A pair is decided (better or worse) where its interval stays on one side of 50 % even when all intervals "
-            "of the table are widened until they hold together with 95 %. Rank: 1 + the systems that win most of their "
-            "prompts against it; in brackets, the ranks that the verdicts leave open. Rows are in the order of the "
-            "mean win rate. Bradley-Terry: log-odds, 0 for the average system."
+            "A pair is decided by a predictor (better or worse) where its interval stays on one side of 50 % even when "
+            "all intervals of the table are widened until they hold together with 95 %. "
+            f"{words.ORDER} In brackets beside a rank, the ranks that the verdicts leave open. "
+            "Bradley-Terry: log-odds, 0 for the average system."
             + (f" {p_words(results)}" if results["enhancement"] else "")
         )
         yield ""

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from popbench import stats
-from popbench.leaderboard.agreement import half_wins, tau_of
+from popbench.leaderboard.agreement import alike, half_wins, tau_of
 from popbench.leaderboard.medians import medians_of
+from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS, LEVEL
 from popbench.records import JSON, Scale
 from popbench.scores.rows import ERROR, INVALID
 from popbench.scores.scores import Block, Scores
@@ -58,7 +59,7 @@ def median_rows(block: Block, strata: Any, parts: dict[str, _Values], table_of: 
             has = ~np.isnan(of_system).all(axis=1)
             row = {**table_of, "part": name, "system": system, "n": int(has.sum())}
             if has.any():
-                of_prompts = np.nanmedian(of_system[has], axis=1)[np.newaxis]
+                of_prompts = np.nanmedian(of_system[has], axis=1)[np.newaxis, :, np.newaxis]
                 yield {**row, "median": medians_of(of_prompts, strata[has], "real")[0]}
 
 
@@ -68,22 +69,36 @@ def agreement_rows(
     """Yield Kendall's tau between the orders of the systems by every two parts, and by each part and the score.
 
     `a` is None for the score itself. A pair is compared on the prompts on which all samples have both. Of more than
-    `MATRIX` orders, each part is compared with the score alone: hundreds of pairs tell nobody anything.
+    `MATRIX` orders, each part is compared with the score alone: hundreds of pairs tell nobody anything. `decided`
+    counts the pairs of systems that both decide, by exact intervals that hold together for all pairs.
     """
     orders: dict[str | None, tuple[_Values, Scale]] = {None: (block.values, block.scale)}
     orders |= {name: (values, "real") for name, values in parts.items()}
     complete = {name: ~np.isnan(values).any(axis=(0, 2)) for name, (values, _) in orders.items()}
-    wins = {
-        name: half_wins(values[:, complete[name]], scale) if complete[name].any() and len(block.systems) > 1 else None
-        for name, (values, scale) in orders.items()
-    }
-    drawn: dict[bytes, stats.Resamples] = {}
-    pairs = [(a, b) for a, b in combinations(orders, 2) if a is None or len(orders) <= MATRIX]
-    for a, b in pairs:
+    several = len(block.systems) > 1
+    known: dict[tuple[str | None, bytes], tuple[Any, Any]] = {}
+
+    def on(name: str | None, prompts: Any) -> tuple[Any, Any]:
+        """Return half wins and decided pairs by one order on some prompts."""
+        key = name, prompts.tobytes()
+        if key not in known:
+            values, scale = orders[name]
+            known[key] = half_wins(values[:, prompts], scale), _decided(values[:, prompts], scale, strata[prompts])
+        return known[key]
+
+    for a, b in [(a, b) for a, b in combinations(orders, 2) if a is None or len(orders) <= MATRIX]:
         both = complete[a] & complete[b]
-        ours, theirs = (
-            None if wins[name] is None else wins[name][:, both[complete[name]]]  # type: ignore[index]
-            for name in (a, b)
-        )
-        tau = None if ours is None or theirs is None else tau_of(ours, theirs, strata[both], len(pairs), drawn)
-        yield {**table_of, "a": a, "b": b, "systems": len(block.systems), "n": int(both.sum()), "tau": tau}
+        row = {**table_of, "a": a, "b": b, "systems": len(block.systems), "n": int(both.sum())}
+        if not several or not both.any():
+            yield {**row, "tau": None}
+            continue
+        (ours, our_verdicts), (theirs, their_verdicts) = on(a, both), on(b, both)
+        yield {**row, "tau": tau_of(ours, theirs), "decided": alike(our_verdicts, their_verdicts)}
+
+
+def _decided(values: _Values, scale: Scale, strata: Any) -> Any:
+    """Return verdicts of all pairs of systems; their exact intervals hold together by Bonferroni."""
+    y = stats.pairwise_outcomes(values, scale)
+    if len(strata) < FEWEST_FOR_VERDICTS:
+        return np.zeros(len(y), np.int8)
+    return stats.verdicts(*stats.korn_graubard(y, strata, 1 - (1 - LEVEL) / len(y)))

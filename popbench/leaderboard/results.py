@@ -17,18 +17,12 @@ from popbench import stats
 from popbench.leaderboard.agreement import agreement
 from popbench.leaderboard.families import Role, roles
 from popbench.leaderboard.luck import luck_rows
-from popbench.leaderboard.medians import ENDS, medians_of
-from popbench.leaderboard.pairs import (
-    LEVEL,
-    RESAMPLES,
-    Compared,
-    compare,
-    contrasts,
-    draw,
-    resamples_of,
-    rounded,
-)
+from popbench.leaderboard.medians import ENDS, MEDIAN_OF, SAMPLES, medians_of
+from popbench.leaderboard.order import ranks
+from popbench.leaderboard.pairs import LEVEL, RESAMPLES, Compared, compare, contrasts, draw, resamples_of, rounded
 from popbench.leaderboard.parts import agreement_rows, median_rows, parts_of_block
+from popbench.leaderboard.reference import check_reference
+from popbench.leaderboard.valid import valid_win_rates
 from popbench.records import JSON
 from popbench.scores.rows import ERROR, INVALID
 from popbench.scores.scores import Block, Scores, blocks
@@ -37,12 +31,15 @@ _FEW_OUTCOMES, _FEW_PROMPTS, _TABLES_AT_ONCE = 2**22, 5_000, 4
 """Tables of at most so many outcomes (pairs times prompts) and prompts are computed together, so many at a time."""
 
 
-def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any]:
+def compute(sources: Sequence[Scores], *, common: bool = False, reference: str | None = None) -> dict[str, Any]:
     """Compute a board from one or more predictors' scores of the same systems.
 
-    Raises UsageError if a row is no score, and if systems were run on different prompts, unless `common` restricts them
-    to the prompts that all have; `limited` in the result says for which tasks prompts are missing.
+    `reference` is the system that win rates are shown against. Raises UsageError if it is none of the systems, if a row
+    is no score, and if systems were run on different prompts, unless `common` restricts them to the prompts that all
+    have; `limited` in the result says for which tasks prompts are missing.
     """
+    if reference is not None:
+        check_reference(reference, [system for scores in sources for system in scores.table.system_names])
     results: dict[str, Any] = {
         "schema": 1,
         "demo": any(scores.demo for scores in sources),
@@ -64,6 +61,7 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
         "level": LEVEL,
         "resamples": RESAMPLES,
         "restricted_to_common": common,
+        **({} if reference is None else {"reference": reference}),
         "limited": limited(sources),
         "notes": {label: note for scores in sources for label, note in sorted(scores.notes.items())},
         "references": _unique(reference for scores in sources for reference in scores.references),
@@ -91,7 +89,7 @@ def compute(sources: Sequence[Scores], *, common: bool = False) -> dict[str, Any
     if unusable:
         results["unusable"] = unusable
     if len(tables_of) > 1:
-        results["agreement"] = list(agreement(tables_of))
+        results["agreement"] = list(agreement(tables_of, results["pairs"]))
     # Pairs are rounded already: there are many of them, and their verdicts are those of the rounded intervals.
     return {key: value if key in ("pairs", "enhancement") else rounded(value) for key, value in results.items()}
 
@@ -197,8 +195,9 @@ def _systems(
     cell = (system * len(block.prompts) + prompt)[kept]
     compliance = _shares(table.compliance[kept], cell, n_systems, strata)
     copies = _shares(table.copied[kept], cell, n_systems, strata)
-    of_prompts = block.of_prompts
-    medians, by_category = medians_of(of_prompts, strata, block.scale), _by_category(block, of_prompts, strata)
+    medians, by_category = medians_of(values, strata, block.scale), _by_category(block, values, strata)
+    valid = valid_win_rates(values, block.scale, resamples)
+    repeated = {MEDIAN_OF: SAMPLES} if values.shape[2] > 1 else {}
     return [
         {
             "system": name,
@@ -208,10 +207,12 @@ def _systems(
             "invalid": invalid[index],
             "errors": errors[index],
             "median": medians[index],
+            **repeated,
             "by_category": by_category[index],
             **dict(zip(("compliance", "compliance_interval", "drafts"), compliance[index], strict=True)),
             **dict(zip(("copy_rate", "copy_rate_interval", "drafts_with_references"), copies[index], strict=True)),
             **against[index],
+            **({} if valid is None else {"valid_win_rate": valid[index]}),
         }
         for index, name in enumerate(block.systems)
     ]
@@ -236,11 +237,7 @@ def _against_others(y: Any, resamples: stats.Resamples, compared: Compared, n_sy
         *(ends.tolist() for ends in stats.bradley_terry_interval(outcomes, resamples)),
         strict=True,
     )
-    ranks = zip(
-        stats.head_to_head_ranks(compared.rates, n_systems).tolist(),
-        *(ends.tolist() for ends in stats.rank_sets(compared.decided, n_systems)),
-        strict=True,
-    )
+    places = zip(*ranks(compared.rates, compared.decided, means), strict=True)
     return [
         {
             "mean_win_rate": float(mean),
@@ -248,7 +245,7 @@ def _against_others(y: Any, resamples: stats.Resamples, compared: Compared, n_sy
             "bradley_terry": dict(zip(ENDS, strength, strict=True)),
             "rank": dict(zip(ENDS, rank, strict=True)) if n_prompts > 1 else None,
         }
-        for mean, interval, strength, rank in zip(means, intervals, strengths, ranks, strict=True)
+        for mean, interval, strength, rank in zip(means, intervals, strengths, places, strict=True)
     ]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from popbench import stats
 from popbench.leaderboard.medians import ENDS
+from popbench.leaderboard.order import ranks
 from popbench.leaderboard.pairs import BASIC, VERDICTS, flipped, rounded
 from popbench.leaderboard.results import compute
 from popbench.records import JSON, Scale, parts_of
@@ -94,19 +95,21 @@ def _contrasts(pairs: Sequence[dict[str, Any]], modes: Mapping[str, str]) -> Ite
 
 def _standings(n_systems: int, state: SequentialState) -> Iterator[dict[str, JSON]]:
     """Yield each system's standing among the others."""
-    ranks = stats.head_to_head_ranks(state.win_rates, n_systems)
-    lowest, highest = stats.rank_sets(state.verdicts, n_systems)
     first, second = np.triu_indices(n_systems, 1)
+    means, intervals = [], []
     for system in range(n_systems):
         ahead, behind = first == system, second == system
-        rate = [*state.win_rates[ahead], *(1 - state.win_rates[behind])]
-        low = [*state.family_low[ahead], *(1 - state.family_high[behind])]
-        high = [*state.family_high[ahead], *(1 - state.family_low[behind])]
+        means.append(float(np.mean([*state.win_rates[ahead], *(1 - state.win_rates[behind])])))
+        low = np.mean([*state.family_low[ahead], *(1 - state.family_high[behind])])
+        high = np.mean([*state.family_high[ahead], *(1 - state.family_low[behind])])
+        intervals.append([float(low), float(high)])
+    places = zip(*ranks(state.win_rates, state.verdicts, means), strict=True)
+    for mean, interval, place in zip(means, intervals, places, strict=True):
         yield {
-            "mean_win_rate": float(np.mean(rate)),
-            "mean_win_rate_interval": [float(np.mean(low)), float(np.mean(high))],
+            "mean_win_rate": mean,
+            "mean_win_rate_interval": interval,
             "bradley_terry": None,
-            "rank": dict(zip(ENDS, (int(of[system]) for of in (ranks, lowest, highest)), strict=True)),
+            "rank": dict(zip(ENDS, place, strict=True)),
         }
 
 

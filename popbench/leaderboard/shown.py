@@ -35,6 +35,24 @@ def rate_interval(value: float | None, interval: Sequence[float] | None) -> str:
     return f"{percent(value)} [{percent(interval[0])}, {percent(interval[1])}]"
 
 
+def pair_rate(rate: Mapping[str, Any] | None) -> str:
+    """Show the win rate of a pair with its interval, or a dash."""
+    return "–" if rate is None else rate_interval(rate["value"], (rate["low"], rate["high"]))
+
+
+def knows_valid(rows: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether a table has win rates among valid samples: whether any of its samples is invalid."""
+    return any(row.get("valid_win_rate") for row in rows)
+
+
+def valid_rate(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Show a win rate among valid samples, and its interval with the number of prompts; a dash for one of none."""
+    rate = row.get("valid_win_rate")
+    if rate is None:
+        return "–", ""
+    return percent(rate["value"]), f"[{percent(rate['low'])}, {percent(rate['high'])}] n = {rate['n']}"
+
+
 def median_ends(median: Mapping[str, Any]) -> tuple[str, str]:
     """Show a median, and its interval: `12.1` and `[9.8, 15]`, or `[–]` where there are too few prompts for any.
 
@@ -71,9 +89,15 @@ def p_value(p: float | None) -> str:
 
 
 def ranked(results: Mapping[str, Any], predictor: str, task: str) -> list[dict[str, Any]]:
-    """Return the systems of one table, best mean win rate first, ties in the order of their ids."""
+    """Return the systems of one table in their order."""
     rows = [row for row in results["systems"] if (row["predictor"], row["task"]) == (predictor, task)]
-    return sorted(rows, key=lambda row: (-(row["mean_win_rate"] or 0), -median_place(row), row["system"]))
+    return sorted(rows, key=place)
+
+
+def place(row: Mapping[str, Any]) -> tuple[float, float, float, str]:
+    """Return the place of a system among those of its table, for sorting: by rank, mean win rate, median and id."""
+    rank = row["rank"]["value"] if row["rank"] else 0
+    return rank, -(row["mean_win_rate"] or 0), -median_place(row), row["system"]
 
 
 def median_place(row: Mapping[str, Any]) -> float:
@@ -88,11 +112,21 @@ def scale_of(results: Mapping[str, Any], predictor: str) -> Scale:
     return "real" if real else "positive"
 
 
-def tau_interval(tau: Mapping[str, Any]) -> str:
-    """Show Kendall's tau with its interval: `0.62 [0.40, 0.80]`."""
-    if tau["low"] is None:
-        return f"{tau['value']:.2f} [–]"
-    return f"{tau['value']:.2f} [{tau['low']:.2f}, {tau['high']:.2f}]"
+def tau_ends(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Show the Kendall's tau of a row of agreement, and how many of the pairs that both decide are decided alike.
+
+    `0.62` and `(19 of 20)`; results of earlier versions have an interval instead, `[0.40, 0.80]`.
+    """
+    tau, decided = row["tau"], row.get("decided")
+    if decided is not None:
+        return f"{tau['value']:.2f}", f"({decided['alike']} of {decided['both']})"
+    ends = "[–]" if tau["low"] is None else f"[{tau['low']:.2f}, {tau['high']:.2f}]"
+    return f"{tau['value']:.2f}", ends
+
+
+def tau_shown(row: Mapping[str, Any]) -> str:
+    """Show the Kendall's tau of a row of agreement with what is beside it: `0.62 (19 of 20)`."""
+    return " ".join(tau_ends(row))
 
 
 def tables(results: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -15,19 +15,25 @@ from popbench.leaderboard.audit_text import verdict
 from popbench.leaderboard.compact import by_predictor, headlines, part_tables, predictors_of
 from popbench.leaderboard.families import role_words
 from popbench.leaderboard.markdown import agreements, decided, decides, knows_copies, remarks
+from popbench.leaderboard.reference import against, reference_of
 from popbench.leaderboard.shown import (
     are_enhancement,
+    knows_valid,
     median_interval,
     p_value,
+    pair_rate,
     percent,
     rank_set,
     ranked,
     rate_interval,
+    valid_rate,
 )
+from popbench.leaderboard.words import estimand
 from popbench.scores.answers import unusable_lines
 
 UNUSABLE = 10
 """The most systems whose answers without a usable draft are told of."""
+_VALID = "among valid samples"
 _HEAD = 12
 """Characters of a name in the head of a column before it takes a second line."""
 _WIDE = 110
@@ -38,6 +44,8 @@ def show(results: Mapping[str, Any], console: Console) -> None:
     """Print each task's board with its detectable win rate and other predictors beside it, then audits and remarks."""
     for predictor, task in headlines(results):
         console.print(_ranking(results, predictor, task, console.width))
+        for further in _further(results, predictor, task, console.width):
+            console.print(further)
         contrasts = _contrasts(results, predictor, task, console.width)
         if contrasts is not None:
             console.print(contrasts)
@@ -48,6 +56,8 @@ def show(results: Mapping[str, Any], console: Console) -> None:
             console.print(beside)
     for line in agreements(results):
         console.print(Text(line))
+    if results["pairs"]:
+        console.print(Text(estimand(), style="dim"))
     for entry in results.get("audit") or []:
         console.print(Text(f"Audit of predictor {entry['predictor']}: {verdict(entry)}"))
     for line in (*unusable_lines(results.get("unusable") or {}, UNUSABLE), *remarks(results)):
@@ -105,6 +115,22 @@ def _ranking(results: Mapping[str, Any], predictor: str, task: str, width: int) 
             *([percent(row["copy_rate"])] if copies else []),
         )
     return table
+
+
+def _further(results: Mapping[str, Any], predictor: str, task: str, width: int) -> Iterator[Table | Text]:
+    """Yield a table of further win rates, where there are any."""
+    rows = ranked(results, predictor, task)
+    cells: dict[tuple[str, str], str] = {}
+    names = []
+    if knows_valid(rows):
+        names.append(_VALID)
+        cells |= {(row["system"], _VALID): " ".join(valid_rate(row)).strip() for row in rows}
+    reference = reference_of(results, predictor, task)
+    if reference is not None:
+        over = against(results, predictor, task, reference)
+        names.append(f"against {reference.replace('|', ' | ')}")
+        cells |= {(system, names[-1]): pair_rate(rate) for system, rate in over.items()}
+    yield from _columns(f"{task}: further win rates, %", [row["system"] for row in rows], names, cells, width)
 
 
 def _beside(results: Mapping[str, Any], predictor: str, task: str, width: int) -> Iterator[Table | Text]:

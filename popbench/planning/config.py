@@ -52,6 +52,8 @@ class EvalConfig:
     """USD that the calls of the run's components may cost in all."""
     until: str | None = None
     """`best`, `decided` or `width=W`: prompts are taken in rounds until that is reached; None takes all at once."""
+    reference: str | None = None
+    """The system that boards show win rates against; None leaves the choice to the board."""
     reuse: tuple[str, ...] = ()
     """Run directories whose calls are taken. Not recorded: what was taken of them is in the run then."""
 
@@ -71,7 +73,7 @@ class EvalConfig:
 
 
 BASELINES = ("human",)
-_LATER = ("max_cost", "until")
+_LATER = ("max_cost", "until", "reference")
 _NONE = frozenset({"baseline", "reuse"})
 """Settings that may be an empty list, as in run.json."""
 _MANY = frozenset(item.name for item in fields(EvalConfig) if str(item.type).startswith("tuple"))

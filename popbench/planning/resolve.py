@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from popbench.errors import UsageError
+from popbench.errors import UsageError, unknown
 from popbench.keys import digest
 from popbench.planning.config import EvalConfig
 from popbench.planning.human import human_part
@@ -87,6 +87,10 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
     if plan.corpus is not None and plan.embedder is not None:
         plan.human = human_part(plan.corpus, plan.embedder) if config.baseline else None
         plan.leaks = leaks(plan.corpus, plan.predictors)
+    if config.reference is not None:
+        systems = [system.id for system in plan.systems] + ([plan.human.label] if plan.human else [])
+        if config.reference not in systems:
+            raise unknown("reference", config.reference, systems, "in --reference: name one of the run's systems")
     if plan.leaks and not config.allow_leakage:
         label, why = next(iter(plan.leaks.items()))
         raise UsageError(

@@ -23,18 +23,19 @@ def build_board(
     title: str = "Leaderboard",
     common: bool = False,
     form: NumberForm = PLAIN,
+    reference: str | None = None,
 ) -> dict[str, Any]:
     """Write README.md, board.json (results.json of all sources) and index.html into `out`; return board.json's content.
 
-    `form` is that of numbers in score files. Raises UsageError if the scores do not compare, if there are too many
-    systems, if files that are no board's would be replaced, and, unless `common`, if a system lacks prompts or has
-    samples in error.
+    `form` is that of numbers in score files; `reference` is the system that win rates are shown against. Raises
+    UsageError if it is none of the systems, if the scores do not compare, if there are too many systems, if files that
+    are no board's would be replaced, and, unless `common`, if a system lacks prompts or has samples in error.
     """
     _check_out(out)
     scores = read_all(sources, form)
     refuse_rounds(scores, "a board")
     check_systems(scores)
-    results = compute(scores, common=common)
+    results = compute(scores, common=common, reference=reference)
     write_files(out, board_files(results, title))
     return results
 

@@ -12,13 +12,14 @@ from popbench.errors import UsageError
 from popbench.files import write_files
 from popbench.leaderboard.markdown import markdown
 from popbench.leaderboard.markup import escaped, table
+from popbench.leaderboard.reference import check_reference
 from popbench.leaderboard.results import compute
 from popbench.publishing.lock import held
 from popbench.records import JSON
 from popbench.report.page import board_page
 from popbench.runs.costs import MADE
 from popbench.scores.board_folder import SUBMISSIONS, Board, broken_rules, read_board
-from popbench.scores.board_rules import PaperRules, read_rules
+from popbench.scores.board_rules import FILE, PaperRules, read_rules
 from popbench.scores.scores import merge
 from popbench.scores.submission import Submission
 from popbench.text import counted
@@ -28,7 +29,11 @@ def results_of(board: Board) -> dict[str, Any]:
     """Compute board.json: the statistics of all submissions, and a list of these. Raises UsageError as `merge`."""
     if not board.submissions:
         raise UsageError(f"{board.path}: no submissions yet: popbench leaderboard add {board.path} RUN")
-    results = compute(merge(board.scores()))
+    reference = board.rules.reference
+    if reference is not None:
+        systems = [system for submission in board.submissions.values() for system in submission.systems]
+        check_reference(reference, systems, f"in {board.path / FILE}")
+    results = compute(merge(board.scores()), reference=reference)
     results["costs"] = _costs(board.submissions)
     results["submissions"] = [_entry(name, submission) for name, submission in sorted(board.submissions.items())]
     return results

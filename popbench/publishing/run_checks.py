@@ -143,7 +143,8 @@ def _predictor(run_json: RunJson, label: str, name: str | None = None) -> Predic
 
 def terms_of(run: PublishedRun) -> Terms:
     """Return the terms that a run has to share with a board, with its first predictor."""
-    return Terms.model_validate(rules_of(run, "run", "", None).model_dump(exclude={"kind", "title", "description"}))
+    rules = rules_of(run, "run", "", None).model_dump(include=set(Terms.model_fields))
+    return Terms.model_validate(rules)
 
 
 def _tasks(run_json: RunJson) -> dict[str, TaskRule]:

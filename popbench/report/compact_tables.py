@@ -15,6 +15,7 @@ from popbench.leaderboard.compact import (
     part_taus,
     predictor_taus,
     predictors_of,
+    taus_told,
     units_of,
 )
 from popbench.leaderboard.shown import ranked
@@ -47,6 +48,7 @@ def beside(results: Mapping[str, Any], task: str) -> dict[str, Any] | None:
         ],
         "decided": [decided.get(predictor) for predictor in predictors],
         "matrix": _matrix(*predictor_taus(results, task)),
+        "told": taus_told(predictor_taus(results, task)[1]),
     }
 
 
@@ -66,6 +68,7 @@ def parts(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[dic
                 for row in order
             ],
             "matrix": _matrix(*part_taus(results, name, task, "score")),
+            "told": taus_told(part_taus(results, name, task, "score")[1]),
         }
 
 

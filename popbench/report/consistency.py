@@ -11,6 +11,7 @@ import numpy as np
 
 from popbench import stats
 from popbench.errors import UsageError
+from popbench.leaderboard.medians import MEDIAN_OF
 from popbench.leaderboard.shown import median_place
 from popbench.scores.rows import ERROR
 from popbench.scores.scores import Block, Scores, blocks
@@ -30,6 +31,7 @@ def check_agreement(results: Mapping[str, Any], sources: Sequence[Scores], run: 
     if not any(len(scores.rows) for scores in sources):
         raise UsageError(f"{run}: samples.jsonl is empty, and results.json is not: {_AGAIN}")
     computed: dict[tuple[str, ...], float] = {}
+    of_samples = any(MEDIAN_OF in row for row in results["systems"])
     written = dict(_written(results))
     if "sequential" in results:  # systems have different numbers of prompts: each is checked by itself, pairs are not
         sources = [scores.only(system) for scores in sources[:1] for system in scores.table.system_names]
@@ -38,7 +40,7 @@ def check_agreement(results: Mapping[str, Any], sources: Sequence[Scores], run: 
     for scores in sources:
         for block in blocks(scores, common=results["restricted_to_common"]):
             if "sequential" not in results or block.name in tables:
-                computed.update(_numbers(block, scores))
+                computed.update(_numbers(block, scores, of_samples=of_samples))
     for key in dict.fromkeys((*computed, *written)):
         one, other = computed.get(key), written.get(key)
         if one is None or other is None or not math.isclose(one, other, rel_tol=_NEAR, abs_tol=_NEAR):
@@ -54,15 +56,15 @@ def _shown(value: float | None) -> str:
     return "missing" if value is None else f"{value:,.10g}"
 
 
-def _numbers(block: Block, scores: Scores) -> Iterator[tuple[tuple[str, ...], float]]:
+def _numbers(block: Block, scores: Scores, *, of_samples: bool) -> Iterator[tuple[tuple[str, ...], float]]:
     values = np.asarray(block.values, dtype=np.float64)
     tasks = {task for task, _ in block.prompts}
     rows = scores.table
     rows = rows.where(rows.of_tasks(tasks) & rows.has_status(ERROR))
     errors = Counter(rows.systems.names[code] for code in rows.system.tolist())
     invalid = -math.inf if block.scale == "real" else 0
-    for system, of_system_values, of_prompts in zip(block.systems, values, block.of_prompts, strict=True):
-        median = float(np.median(of_prompts))
+    shown = values.reshape(len(values), -1) if of_samples else block.of_prompts
+    for system, of_system_values, median in zip(block.systems, values, np.median(shown, axis=1).tolist(), strict=True):
         of_system = (len(block.prompts), int((of_system_values == invalid).sum()), errors[system], median)
         for what, number in zip(_OF_SYSTEMS, of_system, strict=True):
             yield (scores.predictor, what, block.name, system), number

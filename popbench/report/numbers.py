@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from popbench.leaderboard.shown import median_ends, percent, tau_interval
+from popbench.leaderboard.shown import median_ends, percent, tau_ends
 
 DASH = "–"
 
@@ -94,9 +94,6 @@ def memory(megabytes: float | None) -> str:
     return f"{megabytes / 1024:.1f} GB" if megabytes >= 1024 else f"{megabytes:.0f} MB"
 
 
-def tau(value: Mapping[str, Any] | None) -> Shown:
-    """Show Kendall's tau, without an interval where it has none."""
-    if value is None:
-        return NOTHING
-    shown, _, interval = tau_interval(value).partition(" ")
-    return Shown(shown, interval)
+def tau(row: Mapping[str, Any] | None) -> Shown:
+    """Show the Kendall's tau of a row of agreement, and the pairs decided alike of those that both decide."""
+    return NOTHING if row is None else Shown(*tau_ends(row))

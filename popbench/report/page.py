@@ -20,6 +20,7 @@ from popbench.leaderboard.compact import FULL
 from popbench.leaderboard.luck_text import unseparated
 from popbench.leaderboard.markdown import DEMO, agreements, knows_copies, on_real_scales, remarks
 from popbench.leaderboard.shown import are_enhancement, ranked
+from popbench.leaderboard.words import ORDER, VALID
 from popbench.prompting.originality import COPY
 from popbench.records import JSON, Sample
 from popbench.report import chart_data, charts
@@ -175,6 +176,8 @@ def _page(results: Mapping[str, Any], title: str, footer: Sequence[str], run: _R
         "predictors_shown": len(results["predictors"]) <= FULL,
         "with_parts": any(view["parts"] for view in shown),
         "agreements": list(agreements(results)),
+        "order": ORDER,
+        "valid": VALID,
         "audits": [(entry["predictor"], verdict(entry), entry["warnings"]) for entry in results.get("audit") or []],
         "stages": took,
         "priced": any(row["stage"] != "draft" and row["cost"] != DASH for row in took),

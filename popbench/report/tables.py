@@ -10,18 +10,23 @@ from popbench.leaderboard.compact import FULL, headlines
 from popbench.leaderboard.families import p_words, role_words
 from popbench.leaderboard.luck_text import luck_view
 from popbench.leaderboard.markdown import decided, decides, knows_copies
+from popbench.leaderboard.medians import MEDIAN_OF
 from popbench.leaderboard.pairs import flipped
-from popbench.leaderboard.shown import p_value, percent, ranked, scale_of, tables
+from popbench.leaderboard.reference import against, reference_of
+from popbench.leaderboard.shown import knows_valid, p_value, percent, ranked, scale_of, tables, valid_rate
+from popbench.leaderboard.words import estimand
 from popbench.records import Scale, parts_of
 from popbench.report.compact_tables import beside, parts
 from popbench.report.numbers import NOTHING, Shown, brackets, log_odds, popularity, rank, rate, win_rate
 
+_SHORT = 16
+"""Characters of a system's id that the head of a column has room for."""
 MATRIX_LIMIT = 40
 """Systems in the matrix of pairs, at most."""
 
 WORDS = {
-    "better": "better: decided, with all pairs of this table taken together",
-    "worse": "worse: decided, with all pairs of this table taken together",
+    "better": "better: decided by this predictor, with all pairs of this table taken together",
+    "worse": "worse: decided by this predictor, with all pairs of this table taken together",
     "undecided": "undecided: the interval over all pairs of this table holds 50 %",
     None: "no verdict: fewer than 10 prompts",
 }
@@ -43,6 +48,8 @@ def _view(results: Mapping[str, Any], predictor: str, task: str) -> dict[str, An
     contrasts = [row for row in results["enhancement"] if (row["predictor"], row["task"]) == (predictor, task)]
     unit = next((item["unit"] for item in results["predictors"] if item["name"] == predictor), "popularity")
     scale = scale_of(results, predictor)
+    reference = reference_of(results, predictor, task)
+    over = against(results, predictor, task, reference) if reference else {}
     return {
         "predictor": predictor,
         "task": task,
@@ -50,11 +57,16 @@ def _view(results: Mapping[str, Any], predictor: str, task: str) -> dict[str, An
         "scale": scale,
         "n": rows[0]["n"],
         "repeats": rows[0].get("repeats", 1),
+        "means": MEDIAN_OF not in rows[0],
         "decides": " ".join(filter(None, [of(results, predictor, task) for of in (decided, role_words, decides)])),
         "of_p": p_words(results),
         "verdicts": any(pair["verdict"] is not None for pair in pairs),
         "copies": knows_copies(rows),
-        "rows": [_row(position, row) for position, row in enumerate(rows, 1)],
+        "valid": knows_valid(rows),
+        "reference": reference,
+        "reference_shown": reference if reference and len(reference) <= _SHORT else "reference",
+        "estimand": estimand(reference) if pairs else "",
+        "rows": [_row(position, row, over.get(row["system"])) for position, row in enumerate(rows, 1)],
         "ranked": any(row["rank"] is not None for row in rows),
         "matrix": _matrix(rows, sides),
         "too_large": len(rows) > MATRIX_LIMIT,
@@ -68,17 +80,19 @@ def _view(results: Mapping[str, Any], predictor: str, task: str) -> dict[str, An
     }
 
 
-def _row(position: int, row: Mapping[str, Any]) -> dict[str, Any]:
+def _row(position: int, row: Mapping[str, Any], over: Mapping[str, Any] | None) -> dict[str, Any]:
     return {
         "place": position,
         "system": row["system"],
         "parts": parts_of(row["system"]) or (row["system"], "", ""),
         "rank": rank(row["rank"]),
         "win_rate": rate(row["mean_win_rate"], row["mean_win_rate_interval"]),
+        "over": NOTHING if over is None else rate(over["value"], (over["low"], over["high"])),
         "median": popularity(row["median"]),
         "strength": log_odds(row["bradley_terry"]),
         "compliance": rate(row["compliance"], row["compliance_interval"]),
         "copies": rate(row["copy_rate"], row["copy_rate_interval"]),
+        "valid": Shown(*valid_rate(row)),
         **{name: row[name] for name in ("n", "invalid", "errors", "drafts", "drafts_with_references")},
     }
 

@@ -31,9 +31,10 @@ def _text(value: str) -> str:
 
 
 def _table(results: Mapping[str, Any]) -> str:
-    """Return the systems of the first table: mean win rate and median, with 95 % intervals."""
+    """Return the systems of the first table, by rank: mean win rate and median, with 95 % intervals."""
     rows = results["systems"]
     first = [row for row in rows if (row["task"], row["predictor"]) == (rows[0]["task"], rows[0]["predictor"])]
+    first.sort(key=lambda row: (row["rank"]["value"] if row["rank"] else 0, -(row["mean_win_rate"] or 0)))
     cells = ["<tr><th>system</th><th>mean win rate, %</th><th>median</th><th>n</th><th>invalid</th></tr>"]
     for row in first[:_SYSTEMS]:
         win_rate = _interval(row["mean_win_rate"], row["mean_win_rate_interval"], 100)

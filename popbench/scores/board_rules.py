@@ -79,6 +79,8 @@ class Rules(Terms):
     kind: Literal["runs"] = "runs"
     title: Line
     description: str = ""
+    reference: Line | None = None
+    """The system that win rates are shown against; None leaves the choice to the board."""
 
 
 class PaperRules(Strict):
@@ -130,7 +132,7 @@ def mistake(error: pydantic.ValidationError, models: Mapping[str, type[pydantic.
 def write_rules(rules: Rules) -> str:
     """Return the text of a board.yaml."""
     content = {key: value for key, value in rules.model_dump(exclude_none=True).items() if key != "kind"}
-    order = ("title", "description", "demo", "predictor", "tasks", "repeats", "seed")
+    order = ("title", "description", "reference", "demo", "predictor", "tasks", "repeats", "seed")
     content = {key: content[key] for key in order if content.get(key) not in (None, "")}
     return _HEAD + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
 

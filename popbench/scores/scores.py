@@ -206,7 +206,7 @@ class Block:
 
     @property
     def of_prompts(self) -> NDArray[np.float64]:
-        """Each system's score of each prompt: the mean of the repeats, on a real scale their median.
+        """Each system's score of each prompt in results of earlier versions: the mean, on a real scale the median.
 
         Minus infinity, which ranks an invalid sample, has a place among values and no mean with them.
         """

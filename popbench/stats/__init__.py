@@ -44,6 +44,7 @@ from .intervals import (
     win_rate_p_values,
 )
 from .outcomes import mean_outcomes, outcome_counts, pairwise_outcomes, win_rates
+from .repeats import sample_medians
 from .sequential import SequentialState, replay_looks
 from .sequential_design import SequentialDesign
 from .sign import minimum_detectable_win_rate, sign_test
@@ -84,6 +85,7 @@ __all__ = [
     "rank_sets",
     "reordered_pairs",
     "replay_looks",
+    "sample_medians",
     "sign_test",
     "simultaneous_intervals",
     "swap_shares",

@@ -79,6 +79,9 @@ def rank_agreement(
 ) -> tuple[float, float, float] | None:
     """Kendall's tau-b between two rankings of the same systems by mean win rate, with a bootstrap interval.
 
+    The interval misses where systems are nearly equal, since tau jumps there: coverage .00 to .52 where the true orders
+    are the same or reversed. Boards count the pairs that both rankings decide instead, and have no such interval.
+
     Both rankings are taken on the same resampled prompts. Means are compared as whole numbers of half wins, so that
     ties are exact.
 

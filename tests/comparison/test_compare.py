@@ -69,7 +69,7 @@ def test_the_numbers_are_those_of_brute_force(tmp_path: Path, repeats: int) -> N
         ours = values(before, row["systems"]["before"], row["task"])
         theirs = values(after, row["systems"]["after"], row["task"])
         y = [
-            np.mean([(b > a) + (b == a) / 2 for a, b in zip(ours[prompt], theirs[prompt], strict=True)])
+            float(np.mean([(b > a) + (b == a) / 2 for a, b in zip(ours[prompt], theirs[prompt], strict=True)]))
             for prompt in sorted(ours)
         ]
         wins, losses = sum(value > 0.5 for value in y), sum(value < 0.5 for value in y)
@@ -82,9 +82,11 @@ def test_the_numbers_are_those_of_brute_force(tmp_path: Path, repeats: int) -> N
             assert row["sign_test"] == pytest.approx(binomtest(wins, wins + losses).pvalue)
         else:
             assert "sign_test" not in row
-        medians = [np.median([np.mean(of_prompt) for of_prompt in side.values()]) for side in (ours, theirs)]
+        medians = [np.median(np.concatenate(list(side.values()))) for side in (ours, theirs)]
         assert [row["before"]["median"]["value"], row["after"]["median"]["value"]] == pytest.approx(medians)
         assert row["median_ratio"] == pytest.approx(medians[1] / medians[0])
+        least, most = row["median_ratio_interval"]
+        assert least <= row["median_ratio"] <= most
         assert row["after"]["invalid"] == sum(value == 0 for of_prompt in theirs.values() for value in of_prompt)
         assert row["before"]["invalid"] == 0
         low, high = row["win_rate"]["simultaneous"]
@@ -112,7 +114,7 @@ def test_systems_that_did_not_change_are_identical_and_cost_the_others_nothing(t
     alone = compared(tmp_path, before, after, systems=[SYSTEMS[1]])
     same, changed = found["contrasts"][0], found["contrasts"][1]
     assert (same["identical"], same["verdict"], same["win_rate"]["value"], same["p"]) == (True, None, 0.5, 1)
-    assert same["median_ratio"] == 1
+    assert (same["median_ratio"], same["median_ratio_interval"]) == (1, [1, 1])
     assert changed == alone["contrasts"][0]
     assert changed["p_adjusted"] == changed["p"]
     assert [row["pairs"] for row in found["minimum_detectable_win_rate"]] == [1]

@@ -44,7 +44,7 @@ def test_verdicts_medians_and_what_can_be_decided_are_printed(popbench: Run) -> 
     assert ["identical" in first[0], "better" in first[1], "worse" in first[2]] == [True] * 3
     assert "100.0 [9" in first[1]
     assert "40/0/0" in first[1]
-    assert "After the change: 1 better, 1 worse, 1 identical." in text
+    assert "After the change, by this predictor: 1 better, 1 worse, 1 identical." in text
     assert "100.0 → 0.0" in " ".join(rows["a|basic|g"])
     assert "With 40 prompts a single comparison detects (80 % power) a win rate of 72.2 % or more" in text
     assert "all 2 comparisons at once" in text
@@ -78,7 +78,7 @@ def test_few_prompts_and_equal_scores_are_told_in_words(popbench: Run, tmp_path:
     rows[0] |= {"popularity": 1e6}
     write(tmp_path / "two.jsonl", rows)
     out = popbench("compare", "one.jsonl", "two.jsonl").out
-    assert "After the change: 1 identical, 1 without a verdict, which takes 10 prompts." in out
+    assert "After the change, by this predictor: 1 identical, 1 without a verdict, which takes 10 prompts." in out
     assert "With 4 prompts no win rate is detectable" in out
 
 

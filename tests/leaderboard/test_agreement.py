@@ -16,6 +16,7 @@ from made_scores import results_of, score_rows, scores, write
 from popbench.leaderboard.markdown import agreements, markdown
 from popbench.leaderboard.results import compute
 from popbench.leaderboard.terminal import show
+from popbench.report.page import board_page
 from popbench.scores.scores import merge
 from popbench.scores.sources import read_source
 from popbench.stats import Resamples, kendall_tau_b, rank_agreement, reordered_pairs
@@ -99,7 +100,13 @@ def test_a_board_of_two_predictors_says_how_far_they_agree(tmp_path: Path) -> No
         for predictor in ("p", "q")
     }
     assert row["tau"]["value"] == pytest.approx(kendalltau(rates["p"], rates["q"]).statistic)
-    assert row["tau"]["low"] <= row["tau"]["value"] <= row["tau"]["high"]
+    assert (row["tau"]["low"], row["tau"]["high"]) == (None, None)
+    verdicts: dict[tuple[str, str], list[str]] = {}
+    for pair in found["pairs"]:
+        verdicts.setdefault((pair["a"], pair["b"]), []).append(pair["verdict"])
+    both = [two for two in verdicts.values() if "undecided" not in two]
+    assert row["decided"] == {"pairs": 6, "both": len(both), "alike": sum(one == other for one, other in both)}
+    assert both
     assert (row["task"], row["a"], row["b"], row["systems"], row["n"]) == ("t", "p", "q", 4, 12)
     (line,) = agreements(found)
     assert line.startswith("Predictors p and q agree on the order of the 4 systems with Kendall's tau ")
@@ -107,6 +114,34 @@ def test_a_board_of_two_predictors_says_how_far_they_agree(tmp_path: Path) -> No
     console = Console(record=True, width=200)
     show(found, console)
     assert line in console.export_text()
+
+
+def test_predictors_that_contradict_each_other_are_told_apart_from_those_that_decide_nothing(tmp_path: Path) -> None:
+    strength: dict[str, dict[str, float]] = {"p": {"a": 1, "b": 2, "c": 4}, "q": {"a": 4, "b": 2.1, "c": 2}}
+    rows = [
+        {**row, "popularity": strength[predictor][row["system"]] * (1 + place % 7), "predictor": predictor}
+        for predictor in ("p", "q")
+        for place, row in enumerate(score_rows(("a", "b", "c"), prompts=42))
+    ]
+    for place, row in enumerate(rows):  # b and c are level by q
+        if row["predictor"] == "q" and row["system"] == "b" and place % 2:
+            row["popularity"] /= 2
+    found = results_of(tmp_path, rows)
+    assert found["agreement"][0]["decided"] == {"pairs": 3, "both": 2, "alike": 0}
+    (line,) = agreements(found)
+    assert line.endswith("(of 3 pairs both decide 2, and 0 of them alike)")
+    few = results_of(tmp_path, [row for row in rows if row["prompt_id"] < "p08"])
+    assert next(agreements(few)).endswith("(of 3 pairs both decide none)")
+
+
+def test_a_file_of_an_earlier_version_shows_its_interval(tmp_path: Path) -> None:
+    found = two(tmp_path)
+    (row,) = found["agreement"]
+    del row["decided"]
+    row["tau"] = {"value": 0.6, "low": 0.2, "high": 0.9}
+    (line,) = agreements(found)
+    assert line.endswith("Kendall's tau 0.60 [0.20, 0.90]")
+    assert line.replace("'", "&#39;") in board_page(found, "Board", [])
 
 
 def test_every_table_is_in_the_one_line(tmp_path: Path) -> None:
@@ -143,5 +178,5 @@ def test_a_run_with_two_predictors_has_their_agreement(tmp_path: Path) -> None:
     known_law_components.evaluate(tmp_path / "run", "law,title=1,label=x", "law,title=2,label=y", limit=6)
     results = json.loads((tmp_path / "run/results.json").read_text(encoding="utf-8"))
     (row,) = results["agreement"]
-    assert row["tau"] in ({"value": 1.0, "low": 1.0, "high": 1.0}, None)
+    assert row["tau"] in ({"value": 1.0, "low": None, "high": None}, None)
     assert (row["a"], row["b"]) == ("x", "y")

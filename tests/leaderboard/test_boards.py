@@ -133,7 +133,7 @@ def test_the_matrix_is_bold_where_a_verdict_decides_and_the_board_counts_them(tm
     assert 1 < decided < 6
     matrix = text[text.index("**Win rates, %**") :].splitlines()[4:]
     assert sum(cell.strip().startswith("**") for line in matrix[:4] for cell in cells(line)) == 2 * decided
-    assert f"{decided} of the 6 pairs are decided." in text
+    assert f"{decided} of the 6 pairs are decided by this predictor." in text
 
 
 def test_few_prompts_are_told_to_judge_no_pair(tmp_path: Path) -> None:

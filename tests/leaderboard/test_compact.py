@@ -88,7 +88,7 @@ def test_taus_are_a_matrix_and_one_line(many: dict[str, Any]) -> None:
     assert text.count("| Kendall's tau between the orders of the systems | 1 | 2 |") == 3
     taus = {(row["a"], row["b"]): row["tau"]["value"] for row in many["agreement"] if row["task"] == "both"}
     matrix = text.split("### both")[1].split("| Kendall's tau")[1].splitlines()[2:21]
-    cells = [[cell.split(" [")[0] for cell in line.strip("| ").split(" | ")] for line in matrix]
+    cells = [[cell.split(" (")[0] for cell in line.strip("| ").split(" | ")] for line in matrix]
     for (a, b), tau in taus.items():
         place = int(a[-2:]), int(b[-2:])
         assert cells[place[0]][place[1] + 1] == f"{tau:.2f}"

@@ -378,3 +378,20 @@ def test_a_board_is_the_same_however_many_of_its_tables_are_computed_at_a_time(
     assert len({row["task"] for row in together["systems"]}) == 4
     monkeypatch.setattr(results, "_FEW_OUTCOMES", 0)
     assert compute(grouped()) == together
+
+
+def test_with_repeats_medians_are_of_all_samples_and_rows_say_so(tmp_path: Path) -> None:
+    rows = score_rows(repeats=3)
+    found = results_of(tmp_path, rows)
+    for row in found["systems"]:
+        samples = [other["popularity"] for other in rows if other["system"] == row["system"]]
+        assert (row["median_of"], row["median"]["value"]) == ("samples", pytest.approx(np.median(samples)))
+        for name, category in row["by_category"].items():
+            of = [
+                other["popularity"] for other in rows if (other["system"], other["category"]) == (row["system"], name)
+            ]
+            assert category["median"]["value"] == pytest.approx(np.median(of))
+    assert "With repeats, medians are of all samples" in markdown(found)
+    once = results_of(tmp_path, score_rows())
+    assert all("median_of" not in row for row in once["systems"])
+    assert "With repeats" not in markdown(once)

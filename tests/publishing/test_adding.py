@@ -48,6 +48,25 @@ def test_a_run_made_before_whose_names_hold_a_credential_is_refused(made: Path) 
 # -- what is added
 
 
+def test_a_board_has_its_reference_in_its_rules(run: Run, made: Path, tmp_path: Path) -> None:
+    assert run("add", "board", made / "one").status == 0
+    rules = tmp_path / "board/board.yaml"
+    before = rules.read_text(encoding="utf-8")
+    systems = [row["system"] for row in json.loads((tmp_path / "board/board.json").read_text("utf-8"))["systems"]]
+    refused = run("build", "board", "--reference", systems[0])
+    assert refused.status == 2
+    assert "has its reference in board.yaml" in refused.err
+    rules.write_text(f"{before}reference: {systems[0]}\n", encoding="utf-8")
+    assert run("build", "board").status == 0
+    assert json.loads((tmp_path / "board/board.json").read_text(encoding="utf-8"))["reference"] == systems[0]
+    assert run("check", "board").status == 0
+    rules.write_text(f"{before}reference: nobody\n", encoding="utf-8")
+    wrong = run("build", "board")
+    assert wrong.status == 2
+    assert "unknown reference 'nobody'" in wrong.err
+    assert "board.yaml" in wrong.err
+
+
 def test_the_first_run_makes_a_board_with_its_task_and_predictor_as_rules(run: Run, made: Path, tmp_path: Path) -> None:
     done = run("add", "deep/board", made / "one", "--title", "Cats: counted", "--description", "Made for tests.")
     assert (done.status, done.err) == (0, "")

@@ -14,14 +14,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from made_scores import score_rows, write
+from popbench.errors import UsageError
+from popbench.leaderboard.results import compute
 from popbench.records import Sample
 from popbench.report.chart_data import distribution, linear_ticks, log_ticks
+from popbench.report.consistency import check_agreement
 from popbench.report.gallery import clip_path, embedded, gallery
 from popbench.report.numbers import memory, seconds
 from popbench.report.rag_sizes import sizes
 from popbench.report.run_files import read_run
 from popbench.report.shown_references import shown_references
 from popbench.report.stage_costs import StageCosts
+from popbench.scores.scores import merge
+from popbench.scores.sources import read_source
 from run_folders import SYSTEMS, make_run
 
 PREDICTORS = [{"name": "mmra", "unit": "comments"}]
@@ -250,3 +256,18 @@ def test_the_axis_of_a_real_scale_is_linear_and_has_a_place_for_every_end() -> N
         "-1 [invalid, 2]", "invalid [invalid, 0]", "invalid [–]", "0 [–]",
     ]  # fmt: skip
     assert distribution(rows[2:3], {}, "real") == {}
+
+
+def test_medians_of_prompts_means_of_earlier_versions_are_no_disagreement(tmp_path: Path) -> None:
+    rows = score_rows(repeats=2)
+    sources = merge(read_source(write(tmp_path / "scores.jsonl", rows)))
+    results = compute(sources)
+    check_agreement(results, sources, "run")
+    for row in results["systems"]:
+        del row["median_of"]
+    with pytest.raises(UsageError, match="median of"):
+        check_agreement(results, sources, "run")
+    for row in results["systems"]:
+        of = [other["popularity"] for other in rows if other["system"] == row["system"]]
+        row["median"]["value"] = float(np.median(np.reshape(of, (-1, 2)).mean(axis=1)))
+    check_agreement(results, sources, "run")

@@ -93,7 +93,8 @@ def test_the_leaderboard_has_the_numbers_of_the_results(page: Opened, run: Path)
             f"{100 * row['mean_win_rate']:.1f}",
             f"[{100 * low:.1f}, {100 * high:.1f}]",
         ]
-        assert cell[-3:] == ["20", str(row["invalid"]), "0"]
+        assert [*cell[-5:-3], cell[-1]] == ["20", str(row["invalid"]), "0"]
+        assert cell[-3] == f"{100 * row['valid_win_rate']['value']:.1f}"
 
 
 def test_another_task_and_predictor_show_their_own_tables(page: Opened, run: Path) -> None:
