@@ -69,7 +69,7 @@ def test_the_numbers_are_those_of_brute_force(tmp_path: Path, repeats: int) -> N
         ours = values(before, row["systems"]["before"], row["task"])
         theirs = values(after, row["systems"]["after"], row["task"])
         y = [
-            np.mean([(b > a) + (b == a) / 2 for a, b in zip(ours[prompt], theirs[prompt], strict=True)])
+            float(np.mean([(b > a) + (b == a) / 2 for a, b in zip(ours[prompt], theirs[prompt], strict=True)]))
             for prompt in sorted(ours)
         ]
         wins, losses = sum(value > 0.5 for value in y), sum(value < 0.5 for value in y)
