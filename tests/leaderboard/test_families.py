@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from made_scores import Row, grouped, results_of, score_rows
+from popbench.leaderboard.families import p_words, role_words
 from popbench.leaderboard.pairs import compare, draw
 from popbench.leaderboard.results import compute
 
@@ -114,3 +115,19 @@ def test_tasks_without_a_group_are_primary_together(tmp_path: Path) -> None:
 
 def test_a_lone_system_has_no_family(tmp_path: Path) -> None:
     assert "families" not in results_of(tmp_path, score_rows(("a",)))
+
+
+def test_a_board_says_which_table_is_primary_and_what_its_p_values_are() -> None:
+    found = compute(grouped(20))
+    of_group, of_task = (role_words(found, "p", task) for task in ("g", "t1"))
+    assert "is primary: its verdicts hold together with those of the 2 primary tables (95 %)" in of_group
+    assert "other tables are exploratory" in of_group
+    assert "is exploratory" in of_task
+    assert "so 0.05 at most where a pair is decided" in p_words(found)
+
+
+def test_results_of_an_earlier_version_keep_what_was_said_of_them() -> None:
+    found = compute(grouped(20))
+    del found["families"]
+    assert p_words(found) == "p by the sign test, adjusted by Holm."
+    assert role_words(found, "p", "g") == ""
