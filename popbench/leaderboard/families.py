@@ -59,6 +59,8 @@ CONTRASTS = "Contrasts with basic are judged among themselves: one can be decide
 
 def p_words(results: Mapping[str, Any]) -> str:
     """Return what the p-values of results are; those of earlier versions tested another hypothesis than verdicts."""
+    if "sequential" in results:
+        return "Where prompts are taken in rounds, pairs have no p-values, and contrasts are judged among all pairs."
     inverted = "families" in results or not results["pairs"]
     return f"{P_VALUES}. {CONTRASTS}." if inverted else "p by the sign test, adjusted by Holm."
 

@@ -211,9 +211,9 @@ def _matrix(results: Mapping[str, Any], predictor: str, task: str, rows: Sequenc
     for pair in results["pairs"]:
         if (pair["predictor"], pair["task"]) == (predictor, task):
             pairs[pair["a"], pair["b"]] = pair
+    which = "interval that holds wherever the run stops" if "sequential" in results else "bootstrap interval"
     yield (
-        "**Win rates, %**: row over column, ties half, with the bootstrap interval; bold where the pair is decided by "
-        "this predictor."
+        f"**Win rates, %**: row over column, ties half, with the {which}; bold where the pair is decided by this predictor."
     )
     yield ""
     positions = range(1, len(rows) + 1)
@@ -280,7 +280,9 @@ def _categories(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     names = list(rows[0]["by_category"]) if rows else []
     if len(names) < 2:
         return
-    counts = {name: rows[0]["by_category"][name]["n"] for name in names}
+    counts = {
+        name: _range(row["by_category"][name]["n"] for row in rows if name in row["by_category"]) for name in names
+    }
     yield "<details><summary>Medians by category</summary>"
     yield ""
     yield from table(
@@ -289,7 +291,10 @@ def _categories(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         [
             [
                 escaped(row["system"]),
-                *(median_interval(row["by_category"][name]["median"]) for name in names),
+                *(
+                    median_interval(row["by_category"][name]["median"]) if name in row["by_category"] else "–"
+                    for name in names
+                ),
             ]
             for row in rows
         ],
@@ -299,12 +304,17 @@ def _categories(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield ""
 
 
+def prompts_of(rows: Sequence[Mapping[str, Any]], category: str) -> str:
+    """Show the prompts of a category: of systems that got no more in a later round, the fewest and the most."""
+    numbers = [row["by_category"][category]["n"] for row in rows if category in row["by_category"]]
+    return f"{min(numbers)}" if min(numbers) == max(numbers) else f"{min(numbers)} to {max(numbers)}"
+
+
 def _footer(results: Mapping[str, Any], more: Sequence[str]) -> Iterator[str]:
     yield "---"
     yield ""
     yield (
-        "Win rate: the share of prompts on which a system's score is higher, ties half; its interval is a paired, "
-        f"stratified bootstrap of {results['resamples']:,} resamples; the exact interval is stratified Korn-Graubard; "
+        f"Win rate: the share of prompts on which a system's score is higher, ties half; {words.intervals(results)}; "
         "medians have Woodruff intervals. Invalid samples (the model's own failure) score 0 and lose."
         + (f" {words.VALID}" if knows_valid(results["systems"]) else "")
         + (f" {of_samples}" if (of_samples := words.medians(results)) else "")

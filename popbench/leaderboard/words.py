@@ -31,6 +31,20 @@ def estimand(reference: str | None = None) -> str:
     return f"{ESTIMAND}; the win rate against {reference} does not."
 
 
+def intervals(results: Mapping[str, Any]) -> str:
+    """Say what the intervals of win rates are, as a part of a sentence."""
+    if "sequential" in results:
+        return (
+            "its interval is a repeated confidence interval, stratified Korn-Graubard at the critical value of each "
+            "look, of which the narrowest so far is kept: it holds wherever a run stops"
+        )
+    resamples = f"{results['resamples']:,}"
+    return (
+        f"its interval is a paired, stratified bootstrap of {resamples} resamples; the exact interval is stratified "
+        "Korn-Graubard"
+    )
+
+
 def medians(results: Mapping[str, Any]) -> str:
     """Return a sentence about the medians of samples with repeats; empty where there are none."""
     if any(row.get(MEDIAN_OF) == SAMPLES for row in results["systems"]):

@@ -20,7 +20,7 @@ from popbench.leaderboard.compact import FULL
 from popbench.leaderboard.luck_text import unseparated
 from popbench.leaderboard.markdown import DEMO, agreements, knows_copies, on_real_scales, remarks
 from popbench.leaderboard.shown import are_enhancement, ranked
-from popbench.leaderboard.words import ORDER, VALID
+from popbench.leaderboard.words import ORDER, VALID, intervals
 from popbench.prompting.originality import COPY
 from popbench.records import JSON, Sample
 from popbench.report import chart_data, charts
@@ -161,6 +161,7 @@ def _page(results: Mapping[str, Any], title: str, footer: Sequence[str], run: _R
     early = Markup(_text("theme.js"))
     scripts = [_text(name) for name in (*_SCRIPTS, *(_GALLERY_SCRIPTS if run else ()))]
     code = [Markup(script) for script in (*scripts, charts.javascript(), _text("charts.js"))]  # the heavy one late
+    told = intervals(results)
     context = {
         "title": title,
         "kind": "Report" if run else "Leaderboard",
@@ -177,6 +178,7 @@ def _page(results: Mapping[str, Any], title: str, footer: Sequence[str], run: _R
         "with_parts": any(view["parts"] for view in shown),
         "agreements": list(agreements(results)),
         "order": ORDER,
+        "intervals": f"{told[0].upper()}{told[1:]}",
         "valid": VALID,
         "audits": [(entry["predictor"], verdict(entry), entry["warnings"]) for entry in results.get("audit") or []],
         "stages": took,

@@ -9,7 +9,7 @@ from typing import Any
 from popbench.leaderboard.compact import FULL, headlines
 from popbench.leaderboard.families import p_words, role_words
 from popbench.leaderboard.luck_text import luck_view
-from popbench.leaderboard.markdown import decided, decides, knows_copies
+from popbench.leaderboard.markdown import decided, decides, knows_copies, prompts_of
 from popbench.leaderboard.medians import MEDIAN_OF
 from popbench.leaderboard.pairs import flipped
 from popbench.leaderboard.reference import against, reference_of
@@ -60,6 +60,7 @@ def _view(results: Mapping[str, Any], predictor: str, task: str) -> dict[str, An
         "means": MEDIAN_OF not in rows[0],
         "decides": " ".join(filter(None, [of(results, predictor, task) for of in (decided, role_words, decides)])),
         "of_p": p_words(results),
+        "sequential": "sequential" in results,
         "verdicts": any(pair["verdict"] is not None for pair in pairs),
         "copies": knows_copies(rows),
         "valid": knows_valid(rows),
@@ -156,7 +157,7 @@ def _categories(rows: Sequence[Mapping[str, Any]], scale: Scale) -> dict[str, An
     places = [place for median in of_all if (place := _place(median, scale)) is not None]
     ends = (min(places, default=0), max(places, default=0))
     return {
-        "names": [(name, rows[0]["by_category"][name]["n"]) for name in names],
+        "names": [(name, prompts_of(rows, name)) for name in names],
         "rows": [(row["system"], list(_medians(row["by_category"], names, ends, scale))) for row in rows],
     }
 
