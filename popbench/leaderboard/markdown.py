@@ -280,9 +280,7 @@ def _categories(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     names = list(rows[0]["by_category"]) if rows else []
     if len(names) < 2:
         return
-    counts = {
-        name: _range(row["by_category"][name]["n"] for row in rows if name in row["by_category"]) for name in names
-    }
+    counts = {name: prompts_of(rows, name) for name in names}
     yield "<details><summary>Medians by category</summary>"
     yield ""
     yield from table(
