@@ -212,9 +212,8 @@ def _matrix(results: Mapping[str, Any], predictor: str, task: str, rows: Sequenc
         if (pair["predictor"], pair["task"]) == (predictor, task):
             pairs[pair["a"], pair["b"]] = pair
     which = "interval that holds wherever the run stops" if "sequential" in results else "bootstrap interval"
-    yield (
-        f"**Win rates, %**: row over column, ties half, with the {which}; bold where the pair is decided by this predictor."
-    )
+    decided_ones = "bold where the pair is decided by this predictor"
+    yield f"**Win rates, %**: row over column, ties half, with the {which}; {decided_ones}."
     yield ""
     positions = range(1, len(rows) + 1)
     body = []
