@@ -56,7 +56,7 @@ def _equal_titles_table(entry: Mapping[str, Any]) -> Table:
     from rich.text import Text
 
     title = Text(
-        "Win rates at equal titles: all videos of a prompt with the titles of {titles}".format(
+        "Win rates at equal titles: those of {titles} per prompt".format(
             **equal_titles_counts(entry)
         )
     )
