@@ -26,7 +26,9 @@ class EngineOptions(popbench.Options):
         None, min_length=1, description="vLLM's name of a method (fp8, bitsandbytes); stored quantization needs none"
     )
     max_model_len: int | None = pydantic.Field(None, ge=1, description="tokens of prompt and answer together, at most")
-    temperature: float | None = pydantic.Field(None, ge=0, le=2, description="the model's own if not given; 0: always the most likely token")
+    temperature: float | None = pydantic.Field(
+        None, ge=0, le=2, description="the model's own if not given; 0: always the most likely token"
+    )
     top_p: float | None = pydantic.Field(None, gt=0, le=1, description="the share of probability that is drawn from")
     top_k: int | None = pydantic.Field(None, ge=0, description="the number of tokens that are drawn from; 0: all")
     min_p: float | None = pydantic.Field(

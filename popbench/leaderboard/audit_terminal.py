@@ -55,11 +55,7 @@ def _equal_titles_table(entry: Mapping[str, Any]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    title = Text(
-        "Win rates at equal titles: those of {titles} per prompt".format(
-            **equal_titles_counts(entry)
-        )
-    )
+    title = Text("Win rates at equal titles: those of {titles} per prompt".format(**equal_titles_counts(entry)))
     printed = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     printed.add_column("system", overflow="fold")
     for name in ("mean win rate, %", "at equal titles, %"):

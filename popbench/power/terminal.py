@@ -37,7 +37,7 @@ def show(study: Study, console: Console) -> None:
         if study.needed[0].limit > study.available.limit:
             say(
                 f"With one sample a prompt, this takes more prompts than the {study.available.limit} that a task has: "
-                "repeats, or more prompts, are the way."
+                "add repeats, or prompts."
                 if study.needed[0].repeats == 1
                 else f"This takes more prompts than the {study.available.limit} that a task has."
             )
