@@ -75,7 +75,7 @@ def _assumed(study: Study) -> str:
         f"{100 * values.invalid:.1f} % invalid samples",
         f"{100 * values.stable:.0f} % of the variance within a category stays over repeats"
         + ("" if study.assumed.has_repeats or source is None else " (a guess: with one repeat it is not known)"),
-        f"categories differ by {values.categories:.2f} of a prompt's deviation",
+        f"categories have a standard deviation of {values.categories:.2f} times that within them",
     ]
     if source is None:
         return (

@@ -10,6 +10,7 @@ import pytest
 
 import popbench
 from command_line import Run, in_process
+from popbench.power.study import Sizes
 
 popbench_command = pytest.fixture(in_process)
 
@@ -34,6 +35,14 @@ def test_the_wanted_power_is_met_by_the_sizes_and_by_no_smaller_ones() -> None:
     assert prompts == sorted(prompts, reverse=True)
     assert study.available.prompts == 200
     assert study.n_pairs == 6
+
+
+def test_the_power_of_a_size_does_not_depend_on_what_was_asked_before() -> None:
+    study = popbench.plan(llm=["verbatim", "shotlist"], effect=0.7, repeats=5)
+    forwards, backwards = (Sizes(study.plan, 0.7, study.assumed, study.costs) for _ in range(2))
+    limits = range(20, 26)
+    rising = {limit: forwards.power(limit, 1) for limit in limits}
+    assert rising == {limit: backwards.power(limit, 1) for limit in reversed(limits)}
 
 
 def test_a_budget_is_not_passed_and_the_best_use_of_it_is_named() -> None:
