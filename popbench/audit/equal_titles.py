@@ -36,7 +36,8 @@ def equal_titles(
     Only prompts on which every system has all repeats count, with a score for each title and for its own. `plain` are
     the unchanged variants of the samples, whose scores are known. Returns the number of prompts `n`, that of `titles`,
     of `failed` scores, and for each system its mean win rate `at_equal_titles` and `as_scored` on these prompts, with
-    intervals; `pairs` has the pairs at equal titles as results.json has them. None where no two systems share a prompt.
+    intervals; `pairs` has the pairs at equal titles as results.json has them. Both are empty where no
+    prompt has all its scores. None where no two systems share a prompt.
     """
     systems = sorted({sample.system for sample in samples})
     repeats = sorted({sample.repeat for sample in samples})
@@ -65,8 +66,14 @@ def equal_titles(
     values = {prompt: _values(rows, scores) for prompt, rows in variants.items()}
     own = {prompt: _values(rows, scores) for prompt, rows in as_scored.items()}
     kept = [prompt for prompt, of in values.items() if np.isfinite(of).all() and np.isfinite(own[prompt]).all()]
+    told: dict[str, JSON] = {
+        "n": len(kept),
+        "titles": number_of,
+        "failed": len(scored.failures),
+        "ended": scored.ended,
+    }
     if not kept:
-        return None
+        return {**told, "systems": [], "pairs": []}
     category = {prompt: samples[next(iter(complete[prompt].values()))].category for prompt in kept}
     strata = np.unique([f"{task}\0{category[task, id_]}" for task, id_ in kept], return_inverse=True)[1]
     resamples = draw(strata)
@@ -76,10 +83,7 @@ def equal_titles(
     first, second = np.triu_indices(len(systems), 1)
     found: dict[str, JSON] = rounded(
         {
-            "n": len(kept),
-            "titles": number_of,
-            "failed": len(scored.failures),
-            "ended": scored.ended,
+            **told,
             "systems": [
                 {"system": system, "at_equal_titles": equal, "as_scored": unswapped}
                 for system, equal, unswapped in zip(systems, *rates, strict=True)

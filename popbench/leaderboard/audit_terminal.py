@@ -23,7 +23,7 @@ def show(audits: Mapping[str, Any], console: Console) -> None:
             console.print(Text(line, "yellow"))
         for line in further(entry, str):
             console.print(Text(line, "dim"))
-        if "equal_titles" in entry:
+        if entry.get("equal_titles", {}).get("systems"):
             console.print(_equal_titles_table(entry))
         console.print()
     for label, note in audits["notes"].items():

@@ -243,7 +243,7 @@ def _entry(entry: Mapping[str, Any], *, many: bool) -> Iterator[str]:
     for line in further(entry, escaped):
         yield line
         yield ""
-    if "equal_titles" in entry:
+    if entry.get("equal_titles", {}).get("systems"):
         yield _AT_EQUAL.format(**equal_titles_counts(entry))
         yield ""
         head = ["System", "Mean win rate, %", "At equal titles, %"]

@@ -136,6 +136,13 @@ def test_a_prompt_without_the_score_of_a_sample_as_it_is_is_left_out() -> None:
         assert result["n"] == 39
 
 
+def test_that_the_predictor_ended_before_any_prompt_was_complete_is_kept() -> None:
+    samples, plain = made(3)
+    ended = Scored(ended="out of memory")
+    result = equal_titles(samples, plain, law(1, 1)(plain), lambda _: ended, titles=3, seed=1, real=False)
+    assert result == {"n": 0, "titles": 3, "failed": 0, "ended": "out of memory", "systems": [], "pairs": []}
+
+
 def test_one_system_or_no_shared_prompt_has_none() -> None:
     samples, plain = made(5, systems=SYSTEMS[:1])
     score = law(1, 1)
