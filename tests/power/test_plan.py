@@ -10,6 +10,7 @@ import pytest
 
 import popbench
 from command_line import Run, in_process
+from popbench.leaderboard.results import detectable
 from popbench.power.study import Sizes
 
 popbench_command = pytest.fixture(in_process)
@@ -115,6 +116,15 @@ def test_the_command_prints_sizes_json_and_a_picture(run: Path, popbench_command
     numbers = json.loads(told.out)
     assert numbers["needed"][0]["repeats"] == 2
     assert ElementTree.parse(picture).getroot().tag.endswith("svg")
+
+
+def test_a_dry_run_says_which_win_rates_its_prompts_decide(popbench_command: Run, tmp_path: Path) -> None:
+    words = ["eval", "--llm", "shotlist", "--limit", "20", "--dry-run", "--out", str(tmp_path / "run")]
+    rate = detectable(40, 1)["all_pairs"]
+    assert isinstance(rate, float)
+    line = f"Table popcorn: with 40 prompts, win rates of {100 * rate:.1f} % or more are decided in 4 of 5 runs"
+    assert line in popbench_command(*words).out
+    assert "Table popcorn" not in popbench_command(*words, "--mode", "basic").out  # one system is compared with nothing
 
 
 @pytest.mark.parametrize(
