@@ -145,8 +145,8 @@ def _found(plan: Plan) -> Iterator[str]:
         n = sum(len(plan.prompts[task.name]) for task in tasks)
         if n_pairs and (rate := detectable(n, n_pairs)["all_pairs"]) is not None:
             yield (
-                f"Table {name}: with {counted(n, 'prompt')}, win rates of {percent(rate)} % or more are decided in 4 of 5 "
-                f"runs ({counted(n_pairs, 'pair')} together); popbench plan shows other sizes"
+                f"Table {name}: {counted(n, 'prompt')} decide win rates of {percent(rate)} % or more in 4 of 5 runs "
+                f"({counted(n_pairs, 'pair')} together); popbench plan says what other sizes find"
             )
 
 

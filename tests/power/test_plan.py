@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,7 +11,6 @@ import pytest
 
 import popbench
 from command_line import Run, in_process
-from popbench.leaderboard.results import detectable
 from popbench.power.study import Sizes
 
 popbench_command = pytest.fixture(in_process)
@@ -120,10 +120,9 @@ def test_the_command_prints_sizes_json_and_a_picture(run: Path, popbench_command
 
 def test_a_dry_run_says_which_win_rates_its_prompts_decide(popbench_command: Run, tmp_path: Path) -> None:
     words = ["eval", "--llm", "shotlist", "--limit", "20", "--dry-run", "--out", str(tmp_path / "run")]
-    rate = detectable(40, 1)["all_pairs"]
-    assert isinstance(rate, float)
-    line = f"Table popcorn: with 40 prompts, win rates of {100 * rate:.1f} % or more are decided in 4 of 5 runs"
-    assert line in popbench_command(*words).out
+    assert re.search(
+        r"Table popcorn: .*\b40 prompts.*\b[6-9]\d\.\d % or more .*in 4 of 5 runs", popbench_command(*words).out
+    )
     assert "Table popcorn" not in popbench_command(*words, "--mode", "basic").out  # one system is compared with nothing
 
 
