@@ -89,7 +89,7 @@ def _assumed(study: Study) -> str:
 
 def _sizes(title: str, sizes: Sequence[Size]) -> Table:
     table = Table(title=Text(title), title_justify="left")
-    names = ["repeats", "prompts", "--limit", "clips", "USD", "hours", "power", "alone"]
+    names = ["repeats", "prompts", "--limit", "clips", "cost", "hours", "power", "alone"]
     for name in [*names, *(["basic"] if sizes[0].contrasts is not None else [])]:
         table.add_column(name, justify="right", no_wrap=True)
     for size in sizes:
@@ -98,8 +98,8 @@ def _sizes(title: str, sizes: Sequence[Size]) -> Table:
             f"{size.prompts:,}",
             f"{size.limit}",
             f"{size.clips:,}",
-            "?" if size.usd is None else f"{size.usd:,.2f}",
-            "?" if size.hours is None else f"{size.hours:,.1f}",
+            "?" if size.usd is None else dollars(size.usd),
+            "?" if size.hours is None else f"{size.hours:,.{1 if size.hours >= 1 else 2}f}",
             f"{100 * size.power:.0f} %",
             f"{100 * size.one_pair:.0f} %",
         ]
