@@ -21,7 +21,7 @@ PATH = "/chat/completions"
 """Where the requests of a batch go."""
 
 _WINDOW = "24h"
-_NO_API = "has it an API of batches? Leave out batch=true, or check base_url="
+_NO_API = "it may have no Batch API: leave out batch=true, or check base_url="
 _BINARY = openai.HttpxBinaryResponseContent
 _PAGE = 100
 

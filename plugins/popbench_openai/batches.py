@@ -29,7 +29,7 @@ from popbench_openai.faults import CallError, Kind
 from popbench_openai.hiding import Hider
 
 TRIES = 3
-"""In so many batches a request is asked that gets no answer for a passing fault."""
+"""The most batches in which a request is asked that passing faults leave without an answer."""
 
 FIRST_CONTACT = 5.0
 """Seconds for which an address is tried at which nothing has ever listened."""
@@ -45,7 +45,7 @@ _MOST_REQUESTS = 50_000
 """The most that are in memory."""
 
 _LOOKS_FOR_NEW = 3
-"""So often is a batch looked for that was just created and is not there yet."""
+"""How often a new batch is looked for that the server does not list yet."""
 
 _AT_WORK = {"validating", "queued", "pending", "in_progress", "running", "finalizing", "cancelling"}
 _OVER = {"completed", "expired", "cancelled", "canceled"}

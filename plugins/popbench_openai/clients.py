@@ -27,7 +27,7 @@ def open_client(url: str, key: str) -> openai.AsyncOpenAI:
 
 
 def open_plain_client(url: str, key: str, timeout: float) -> openai.OpenAI:
-    """Make a client that waits for its answers, of which each part may take `timeout` seconds."""
+    """Make a synchronous client. A connection without data for `timeout` seconds is given up."""
     limits = openai.Timeout(timeout, connect=min(timeout, _CONNECT))
     client = openai.OpenAI(
         api_key=key or "none",

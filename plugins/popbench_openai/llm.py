@@ -18,7 +18,7 @@ from popbench_openai.servers import key_in, key_kept, key_problem, refuse_option
 _RESERVED = {"model", "messages", "stream", "n", "response_format", "seed"}
 _UNLABELLED = ("model", "base_url", "provider")
 _BATCH_SHARE = 0.5
-"""What a request in a batch costs at a server that is none of the providers, as a share of its price."""
+"""The price of a request in a batch at an unknown server, as a share of the price online."""
 _ASCII_PER_TOKEN, _PER_MESSAGE = 3, 8
 """The fewest ASCII characters per token, and the most tokens of a message's role and borders."""
 
@@ -37,7 +37,7 @@ class ChatModel(popbench.LLM):
         """Refuse options that would record a secret. The messages do not repeat it."""
         super().__init__(options)
         given: ChatOptions = self.options
-        self._accepted: Accepted | None = None  # what is learnt by a batch is not to be learnt by the next one
+        self._accepted: Accepted | None = None  # kept, so that later batches begin with it
         refuse_options("llm", self.called, given, given.extra_body, _RESERVED)
         if given.batch and self.known is not None and self.known.provider.batch is None:
             having = listed([provider.id for provider in models_file().providers.values() if provider.batch])
@@ -166,7 +166,7 @@ class ChatModel(popbench.LLM):
         return popbench.Needs(remote=True)
 
     def cost(self, usage: Mapping[str, float]) -> float | None:
-        """Return the cost by `price_in` and `price_out`; of discounts, it has that of batches alone."""
+        """Return the cost by `price_in` and `price_out`; the discount of batches is the only one in it."""
         options: ChatOptions = self.options
         if options.price_in is None or options.price_out is None or not {"input", "output"} <= usage.keys():
             return None
@@ -174,7 +174,7 @@ class ChatModel(popbench.LLM):
         return batch_usage.cost(usage, options.price_in, options.price_out, _BATCH_SHARE if share is None else share)
 
     def planned(self, usage: Mapping[str, float]) -> Mapping[str, float]:
-        """Say of tokens that they will be those of batches, if they will."""
+        """Return the usage as that of batches where `batch` is set."""
         return batch_usage.in_batch(usage) if self.options.batch else usage
 
     def fits(self, messages: Sequence[popbench.Message]) -> bool:

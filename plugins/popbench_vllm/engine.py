@@ -31,7 +31,7 @@ _LOG = "its own messages above say more"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A finished answer. `seconds` are its share of the time of all steps; `end` is vLLM's reason of the end."""
+    """A finished answer. `seconds` are its share of the time of all steps; `end` is vLLM's `finish_reason`."""
 
     chat: popbench.Chat
     prompt: Encoded
@@ -96,7 +96,7 @@ class Engine:
         self._running: dict[str, _Running] = {}
         self._asked = 0
         self._clock = 0.0
-        """Seconds that a chat has had which was in the engine from the start."""
+        """Seconds of computation that a chat has had if it was in the engine from the start."""
 
     @property
     def busy(self) -> bool:
@@ -109,7 +109,7 @@ class Engine:
         return len(self._running) >= self._options.concurrency
 
     def add(self, chat: popbench.Chat, prompt: Encoded, budget: int) -> str | None:
-        """Add a chat; returns why vLLM does not take it, None if it does. Raises ComponentError if it is at its end."""
+        """Add a chat; returns why vLLM refuses it, if it does. Raises ComponentError if the engine has stopped."""
         sampling = {**self._defaults, **_given({name: getattr(self._options, name) for name in _SAMPLING})}
         vllm = self._vllm
         name = str(self._asked)
@@ -126,14 +126,14 @@ class Engine:
             )
             self._engine.add_request(name, vllm.inputs.tokens_input(prompt.tokens), params)
         except (ValueError, vllm.exceptions.VLLMClientError) as error:
-            return f"vLLM does not take the request: {one_line(str(error), 300)}"
+            return f"vLLM refuses the request: {one_line(str(error), 300)}"
         except Exception as error:  # whatever ends the engine
             raise self._ended(error) from None
         self._running[name] = _Running(chat, prompt, self._clock)
         return None
 
     def _holds(self, chat: popbench.Chat, prompt: Encoded) -> bool:
-        """Return whether the answer is held to the schema. One would forbid the text before it that a chat asks for."""
+        """Return whether the answer is held to the schema, which would forbid reasoning or thoughts before the JSON."""
         free = chat.reasons or (prompt.thinking and self._options.reasoning_parser is None)
         return self._options.structured and bool(chat.schema) and not free
 
@@ -153,7 +153,7 @@ class Engine:
                 yield Answer(done.chat, done.prompt, list(text.token_ids), text.finish_reason, seconds)
 
     def drop(self) -> None:
-        """Forget the chats that are in the engine."""
+        """Abort the chats that are in the engine."""
         if self._running:
             self._engine.abort_request(list(self._running))
             self._running.clear()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import popbench
 from popbench.errors import one_line
 from popbench.local import GIB, Encoded, Weights, closes_thoughts, file_digest, quiet
-from popbench.specs import make_label
+from popbench.specs import differing, make_label
 from popbench_vllm.checks import LAYOUT, missing, problems
 from popbench_vllm.options import EngineOptions
 
@@ -40,13 +40,8 @@ class VLLM(popbench.LLM):
 
     def label(self) -> str | None:
         """Return the last part of the model's id or path, with the options that are not the defaults."""
-        fields = EngineOptions.model_fields
-        differ = {
-            name: value
-            for name, value in self.options.determining().items()
-            if name != "model" and value != fields[name].default
-        }
-        return make_label(PurePath(self.options.model).name or self.options.model, differ).replace("|", "/")
+        model = self.options.model
+        return make_label(PurePath(model).name or model, differing(self.options, {"model": model})).replace("|", "/")
 
     def fingerprint(self) -> Mapping[str, popbench.JSON]:
         """Add the identity of the weights (a hub commit or a hash of the folder) and the chat template's content.

@@ -19,16 +19,22 @@ class EngineOptions(popbench.Options):
 
     model: str = pydantic.Field(min_length=1, description="a hub id, or the folder of a model")
     revision: str | None = pydantic.Field(None, min_length=1, description="branch, tag or commit of a hub model")
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = pydantic.Field(
+        "auto", description="precision; auto: that of the stored weights"
+    )
     quantization: str | None = pydantic.Field(
         None, min_length=1, description="vLLM's name of a method (fp8, bitsandbytes); stored quantization needs none"
     )
     max_model_len: int | None = pydantic.Field(None, ge=1, description="tokens of prompt and answer together, at most")
-    temperature: float | None = pydantic.Field(None, ge=0, le=2)
-    top_p: float | None = pydantic.Field(None, gt=0, le=1)
-    top_k: int | None = pydantic.Field(None, ge=0)
-    min_p: float | None = pydantic.Field(None, ge=0, le=1)
-    repetition_penalty: float | None = pydantic.Field(None, gt=0)
+    temperature: float | None = pydantic.Field(
+        None, ge=0, le=2, description="the model's own if not given; 0: always the most likely token"
+    )
+    top_p: float | None = pydantic.Field(None, gt=0, le=1, description="the share of probability that is drawn from")
+    top_k: int | None = pydantic.Field(None, ge=0, description="the number of tokens that are drawn from; 0: all")
+    min_p: float | None = pydantic.Field(
+        None, ge=0, le=1, description="the least probability of a token, as a share of that of the most likely one"
+    )
+    repetition_penalty: float | None = pydantic.Field(None, gt=0, description="above 1: tokens repeat less")
     max_tokens: int = pydantic.Field(2048, ge=1, description="new tokens of an answer, at most")
     structured: bool = pydantic.Field(False, description="hold answers to the JSON schema")
     reasoning_parser: str | None = pydantic.Field(

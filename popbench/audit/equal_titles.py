@@ -33,10 +33,11 @@ def equal_titles(
 ) -> dict[str, JSON] | None:
     """Score all systems with the titles of `titles` of them, or of all, drawn anew for every prompt and repeat.
 
-    Only prompts on which every system has all repeats count, with a score for each title. `plain` are the unchanged
-    variants of the samples, whose scores are known. Returns the number of prompts `n`, that of `titles`, of `failed`
-    scores, and for each system its mean win rate `at_equal_titles` and `as_scored` on these prompts, with intervals;
-    `pairs` has the pairs at equal titles as results.json has them. None where no two systems share a prompt.
+    Only prompts on which every system has all repeats count, with a score for each title and for its own. `plain` are
+    the unchanged variants of the samples, whose scores are known. Returns the number of prompts `n`, that of `titles`,
+    of `failed` scores, and for each system its mean win rate `at_equal_titles` and `as_scored` on these prompts, with
+    intervals; `pairs` has the pairs at equal titles as results.json has them. Both are empty where no
+    prompt has all its scores. None where no two systems share a prompt.
     """
     systems = sorted({sample.system for sample in samples})
     repeats = sorted({sample.repeat for sample in samples})
@@ -63,26 +64,30 @@ def equal_titles(
         for prompt, of in complete.items()
     }
     values = {prompt: _values(rows, scores) for prompt, rows in variants.items()}
-    kept = [prompt for prompt, of in values.items() if np.isfinite(of).all()]
+    own = {prompt: _values(rows, scores) for prompt, rows in as_scored.items()}
+    kept = [prompt for prompt, of in values.items() if np.isfinite(of).all() and np.isfinite(own[prompt]).all()]
+    told: dict[str, JSON] = {
+        "n": len(kept),
+        "titles": number_of,
+        "failed": len(scored.failures),
+        "ended": scored.ended,
+    }
     if not kept:
-        return None
+        return {**told, "systems": [], "pairs": []}
     category = {prompt: samples[next(iter(complete[prompt].values()))].category for prompt in kept}
     strata = np.unique([f"{task}\0{category[task, id_]}" for task, id_ in kept], return_inverse=True)[1]
     resamples = draw(strata)
     at_equal = _outcomes([values[prompt] for prompt in kept], real=real)
-    before = _outcomes([_values(as_scored[prompt], scores) for prompt in kept], real=real)
+    before = _outcomes([own[prompt] for prompt in kept], real=real)
     rates = [_mean_win_rates(y, resamples, len(systems)) for y in (at_equal, before)]
     compared = compare(at_equal, strata, resamples, repeats=len(repeats) * number_of)
     first, second = np.triu_indices(len(systems), 1)
     found: dict[str, JSON] = rounded(
         {
-            "n": len(kept),
-            "titles": number_of,
-            "failed": len(scored.failures),
-            "ended": scored.ended,
+            **told,
             "systems": [
-                {"system": system, "at_equal_titles": equal, "as_scored": own}
-                for system, equal, own in zip(systems, *rates, strict=True)
+                {"system": system, "at_equal_titles": equal, "as_scored": unswapped}
+                for system, equal, unswapped in zip(systems, *rates, strict=True)
             ],
             "pairs": [
                 {"a": systems[a], "b": systems[b], **pair}

@@ -36,8 +36,8 @@ def command(run: Path, predictor: tuple[str, ...], limit: int | None, shuffles: 
 
     The samples are scored again with the titles or videos of other samples, an empty title, and black, reversed and
     still videos. How far the scores follow says how much of them comes from which; that goes to audit.json and
-    audit.md, and onto the run's board. Win rates at equal titles, where the videos of all systems have the titles of
-    some of them in turn, say who wins by the video alone. An audit takes 6 scores of each sample, and two for each
+    audit.md, and onto the run's board. Win rates at equal titles, where all videos of a prompt are scored with the
+    same titles, say which system wins by its videos alone. An audit takes 6 scores of each sample, and two for each
     shuffle. Of a predictor that uses other things than title and video, exactly these are swapped. Exit status 1 where
     the predictor ended early on a change.
 

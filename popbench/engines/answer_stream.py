@@ -311,7 +311,7 @@ def _heard(clip: Clip, generator: VideoGenerator) -> Clip:
     if clip.sound is None:
         return clip
     if generator.makes_sound is not True:
-        raise ValueError("clip has sound, of which keys do not know: set makes_sound = True in the generator's class")
+        raise ValueError("clip has sound, which its key has to cover: set makes_sound = True in the generator's class")
     return replace(clip, sound=check_sound(clip.sound, clip.sample_rate))
 
 

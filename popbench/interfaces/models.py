@@ -46,9 +46,9 @@ class LLM(Component, ABC):
         """Yield one answer per chat, in any order; randomness comes from `chat.seed` alone."""
 
     def planned(self, usage: Mapping[str, float]) -> Mapping[str, float]:
-        """Return the usage of answers to come, given its tokens by `input` and `output`: `--dry-run` asks its cost.
+        """Return the usage of calls to come from their tokens, `input` and `output`: `--dry-run` asks its cost.
 
-        By default it is what is given. An LLM of which some calls have other prices adds the kinds that say so.
+        By default it is `usage` itself. An LLM with other prices for some calls, as in batches, adds kinds for these.
         """
         return usage
 
@@ -81,7 +81,7 @@ class VideoGenerator(Component, ABC):
     kind = "generator"
     makes_sound: bool = False
     """Whether it gives sound along with frames (`Clip.sound`): how sound is encoded is then part of the keys of its
-    clips. Finished files need no such word. An instance may set its own."""
+    clips. It need not be set for finished files, which keep their sound. An instance may set its own."""
 
     @abstractmethod
     def generate(self, requests: Iterable[VideoRequest]) -> Iterator[Clip | Failure | Submitted]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from popbench.leaderboard.audit_text import SHORT, effect, equal_titles, further, rows, titles_told, verdict
+from popbench.leaderboard.audit_text import SHORT, effect, equal_titles, equal_titles_counts, further, rows, verdict
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,12 +19,12 @@ def show(audits: Mapping[str, Any], console: Console) -> None:
     for entry in audits["audits"]:
         console.print(_table(entry))
         console.print(Text(verdict(entry), "bold"))
-        if "equal_titles" in entry:
-            console.print(_equal_titles_table(entry))
         for line in entry["warnings"]:
             console.print(Text(line, "yellow"))
         for line in further(entry, str):
             console.print(Text(line, "dim"))
+        if entry.get("equal_titles", {}).get("systems"):
+            console.print(_equal_titles_table(entry))
         console.print()
     for label, note in audits["notes"].items():
         console.print(Text(f"{label}: {note}"))
@@ -55,7 +55,7 @@ def _equal_titles_table(entry: Mapping[str, Any]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    title = Text("Mean win rates: as scored, and with {titles} on the videos of all".format(**titles_told(entry)))
+    title = Text("Win rates at equal titles: those of {titles} per prompt".format(**equal_titles_counts(entry)))
     printed = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     printed.add_column("system", overflow="fold")
     for name in ("mean win rate, %", "at equal titles, %"):

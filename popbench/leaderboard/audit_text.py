@@ -240,28 +240,27 @@ def _entry(entry: Mapping[str, Any], *, many: bool) -> Iterator[str]:
     head = ["Change", "Share of variance, %", effect(entry), "Pairs reordered, %", "n", "Failed"]
     yield from table(head, "lrrrrr", list(rows(entry, LABELS)))
     yield ""
-    if "equal_titles" in entry:
-        yield _AT_EQUAL.format(**titles_told(entry))
+    for line in further(entry, escaped):
+        yield line
+        yield ""
+    if entry.get("equal_titles", {}).get("systems"):
+        yield _AT_EQUAL.format(**equal_titles_counts(entry))
         yield ""
         head = ["System", "Mean win rate, %", "At equal titles, %"]
         yield from table(head, "lrr", [[escaped(name), *rest] for name, *rest in equal_titles(entry)])
         yield ""
-    for line in further(entry, escaped):
-        yield line
-        yield ""
 
 
 _AT_EQUAL = (
-    "**At equal titles**: on {prompts} the videos of all systems have {titles} in turn, so that a system wins by its "
-    "video alone."
+    "**At equal titles**: on {prompts}, the videos of all systems are scored with the same titles, those of {titles} "
+    "for each prompt, so that a system wins by its video alone."
 )
 
 
-def titles_told(entry: Mapping[str, Any]) -> dict[str, str]:
-    """Return in words the prompts and titles of win rates at equal titles."""
+def equal_titles_counts(entry: Mapping[str, Any]) -> dict[str, str]:
+    """Return in words the prompts of win rates at equal titles, and the systems whose titles each of them has."""
     found = entry["equal_titles"]
-    titles = f"the titles of {found['titles']} of them" if found["titles"] > 1 else "the title of one of them"
-    return {"prompts": counted(found["n"], "prompt"), "titles": titles}
+    return {"prompts": counted(found["n"], "prompt"), "titles": counted(found["titles"], "system")}
 
 
 def equal_titles(entry: Mapping[str, Any]) -> Iterator[list[str]]:

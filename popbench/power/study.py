@@ -231,15 +231,16 @@ class Sizes:
         if (limit, repeats, family) not in self._power:
             strata, found = self._strata(limit), 0.0
             if len(strata) >= FEWEST_FOR_VERDICTS:
-                critical = self._critical_value(family, strata)
+                critical = self._critical_value(family, limit)
                 found = verdict_power(self._effect, strata, critical, repeats, self._known.values)
             self._power[limit, repeats, family] = found
         return self._power[limit, repeats, family]
 
-    def _critical_value(self, family: Family, strata: _Strata) -> float:
-        step = round(math.log(len(strata), _STEP))
+    def _critical_value(self, family: Family, limit: int) -> float:
+        step = round(math.log(limit, _STEP))
         if (family, step) not in self._critical:
             n_systems = {"all": self._n_systems, "one": 2, "contrasts": 2 * self._contrasts}[family]
+            strata = self._strata(round(_STEP**step))  # those of the step, so that no other size has a part in it
             self._critical[family, step] = typical_critical_value(n_systems, strata, disjoint=family == "contrasts")
         return self._critical[family, step]
 

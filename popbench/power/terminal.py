@@ -37,7 +37,7 @@ def show(study: Study, console: Console) -> None:
         if study.needed[0].limit > study.available.limit:
             say(
                 f"With one sample a prompt, this takes more prompts than the {study.available.limit} that a task has: "
-                "repeats, or more prompts, are the way."
+                "add repeats, or prompts."
                 if study.needed[0].repeats == 1
                 else f"This takes more prompts than the {study.available.limit} that a task has."
             )
@@ -75,7 +75,7 @@ def _assumed(study: Study) -> str:
         f"{100 * values.invalid:.1f} % invalid samples",
         f"{100 * values.stable:.0f} % of the variance within a category stays over repeats"
         + ("" if study.assumed.has_repeats or source is None else " (a guess: with one repeat it is not known)"),
-        f"categories differ by {values.categories:.2f} of a prompt's deviation",
+        f"categories have a standard deviation of {values.categories:.2f} times that within them",
     ]
     if source is None:
         return (
@@ -89,7 +89,7 @@ def _assumed(study: Study) -> str:
 
 def _sizes(title: str, sizes: Sequence[Size]) -> Table:
     table = Table(title=Text(title), title_justify="left")
-    names = ["repeats", "prompts", "--limit", "clips", "USD", "hours", "power", "alone"]
+    names = ["repeats", "prompts", "--limit", "clips", "cost", "hours", "power", "alone"]
     for name in [*names, *(["basic"] if sizes[0].contrasts is not None else [])]:
         table.add_column(name, justify="right", no_wrap=True)
     for size in sizes:
@@ -98,8 +98,8 @@ def _sizes(title: str, sizes: Sequence[Size]) -> Table:
             f"{size.prompts:,}",
             f"{size.limit}",
             f"{size.clips:,}",
-            "?" if size.usd is None else f"{size.usd:,.2f}",
-            "?" if size.hours is None else f"{size.hours:,.1f}",
+            "?" if size.usd is None else dollars(size.usd),
+            "?" if size.hours is None else f"{size.hours:,.{1 if size.hours >= 1 else 2}f}",
             f"{100 * size.power:.0f} %",
             f"{100 * size.one_pair:.0f} %",
         ]

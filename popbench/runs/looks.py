@@ -1,4 +1,4 @@
-"""Earlier looks at a run's results with fewer prompts, which readers of its verdicts have to know of."""
+"""Earlier looks at a run's results with fewer prompts, which make its verdicts less certain."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def rounds_before(run: Path) -> RoundsEntry | None:
 def remark(looks: Sequence[Mapping[str, int]]) -> Iterator[str]:
     """Yield what earlier looks do to verdicts, if there were any."""
     if looks:
-        numbers = ", ".join(f"{sum(look.values()):,}" for look in looks)
+        numbers = " and ".join(f"{sum(look.values()):,}" for look in looks)
         yield (
-            f"Looked at before, with {numbers} prompts. Where prompts are added until a verdict appears, it is wrong "
-            "more often than 5 %: with a look every 20 prompts up to 200, two equal systems were decided on 14 % of "
-            "boards, and a pair of five on 18 %. Decide the number of prompts beforehand."
+            f"The results were looked at before, with {numbers} prompts. Where prompts are added until a verdict "
+            "appears, it is wrong more often than 5 %: with a look every 20 prompts up to 200, two equal systems were "
+            "decided on 14 % of boards, and a pair of five on 18 %. Decide the number of prompts beforehand."
         )

@@ -120,6 +120,29 @@ def test_prompts_that_a_system_lacks_and_failed_scores_are_left_out() -> None:
     assert result["failed"] == 2
 
 
+def test_a_prompt_without_the_score_of_a_sample_as_it_is_is_left_out() -> None:
+    samples, plain = made(systems=(*SYSTEMS, "bright|basic|g", "dull|basic|g"))
+    lost = plain[3]
+
+    def fails(variants: Iterable[Variant]) -> Scored:
+        result: Scored = law(1, 1)(variants)
+        if result.popularity.pop(lost, None) is not None:
+            result.failures[lost] = "no"
+        return result
+
+    for seed in range(6):  # with some of them, the sample's own title is not among those that its prompt has
+        result = equal_titles(samples, plain, fails(plain), fails, titles=2, seed=seed, real=False)
+        assert result is not None
+        assert result["n"] == 39
+
+
+def test_that_the_predictor_ended_before_any_prompt_was_complete_is_kept() -> None:
+    samples, plain = made(3)
+    ended = Scored(ended="out of memory")
+    result = equal_titles(samples, plain, law(1, 1)(plain), lambda _: ended, titles=3, seed=1, real=False)
+    assert result == {"n": 0, "titles": 3, "failed": 0, "ended": "out of memory", "systems": [], "pairs": []}
+
+
 def test_one_system_or_no_shared_prompt_has_none() -> None:
     samples, plain = made(5, systems=SYSTEMS[:1])
     score = law(1, 1)
@@ -140,4 +163,4 @@ def test_boards_and_files_show_them_for_predictors_of_titles_and_videos(tmp_path
     for name in ("leaderboard.md", "audit.md"):
         text = (run / name).read_text(encoding="utf-8")
         assert text.count("| At equal titles, % |") == 1
-        assert "have the titles of 2 of them in turn" in text
+        assert "with the same titles, those of 2 systems for each prompt" in text

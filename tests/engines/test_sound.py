@@ -105,7 +105,7 @@ def test_sound_of_which_keys_do_not_know_is_refused(tmp_path: Path) -> None:
     answer = ComponentThread(Scripted(clip(tone(0.5))), requests(1), tmp_path, "quiet").next(PATIENCE)
     assert isinstance(answer, popbench.Failure)
     assert answer.error == (
-        "generator quiet: clip has sound, of which keys do not know: set makes_sound = True in the generator's class"
+        "generator quiet: clip has sound, which its key has to cover: set makes_sound = True in the generator's class"
     )
 
 

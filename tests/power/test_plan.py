@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,6 +11,7 @@ import pytest
 
 import popbench
 from command_line import Run, in_process
+from popbench.power.study import Sizes
 
 popbench_command = pytest.fixture(in_process)
 
@@ -34,6 +36,14 @@ def test_the_wanted_power_is_met_by_the_sizes_and_by_no_smaller_ones() -> None:
     assert prompts == sorted(prompts, reverse=True)
     assert study.available.prompts == 200
     assert study.n_pairs == 6
+
+
+def test_the_power_of_a_size_does_not_depend_on_what_was_asked_before() -> None:
+    study = popbench.plan(llm=["verbatim", "shotlist"], effect=0.7, repeats=5)
+    forwards, backwards = (Sizes(study.plan, 0.7, study.assumed, study.costs) for _ in range(2))
+    limits = range(20, 26)
+    rising = {limit: forwards.power(limit, 1) for limit in limits}
+    assert rising == {limit: backwards.power(limit, 1) for limit in reversed(limits)}
 
 
 def test_a_budget_is_not_passed_and_the_best_use_of_it_is_named() -> None:
@@ -106,6 +116,14 @@ def test_the_command_prints_sizes_json_and_a_picture(run: Path, popbench_command
     numbers = json.loads(told.out)
     assert numbers["needed"][0]["repeats"] == 2
     assert ElementTree.parse(picture).getroot().tag.endswith("svg")
+
+
+def test_a_dry_run_says_which_win_rates_its_prompts_decide(popbench_command: Run, tmp_path: Path) -> None:
+    words = ["eval", "--llm", "shotlist", "--limit", "20", "--dry-run", "--out", str(tmp_path / "run")]
+    assert re.search(
+        r"Table popcorn: .*\b40 prompts.*\b[6-9]\d\.\d % or more .*in 4 of 5 runs", popbench_command(*words).out
+    )
+    assert "Table popcorn" not in popbench_command(*words, "--mode", "basic").out  # one system is compared with nothing
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def run(folder: Path, **options: Any) -> dict[str, JSON]:
 
 def told(folder: Path) -> list[str]:
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    return [line for line in results["remarks"] if line.startswith("Looked at before")]
+    return [line for line in results["remarks"] if line.startswith("The results were looked at before")]
 
 
 def test_prompts_that_are_added_after_a_look_are_told_on_the_board(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_prompts_that_are_added_after_a_look_are_told_on_the_board(tmp_path: Pat
     assert run(tmp_path, limit=3)["looks"] == [{"popcorn_concrete": 2}]
     assert run(tmp_path, limit=4)["looks"] == [{"popcorn_concrete": 2}, {"popcorn_concrete": 3}]
     (line,) = told(tmp_path)
-    assert line.startswith("Looked at before, with 2, 3 prompts.")
+    assert line.startswith("The results were looked at before, with 2 and 3 prompts.")
     assert line in (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
     # The same again is no new look.
     assert run(tmp_path, limit=4)["looks"] == [{"popcorn_concrete": 2}, {"popcorn_concrete": 3}]

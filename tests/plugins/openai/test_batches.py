@@ -251,7 +251,7 @@ def test_a_batch_that_there_is_never_room_for_says_to_make_smaller_ones(write: R
 
 def test_a_server_without_batches_ends_the_model(write: Run, batch: BatchServer) -> None:
     batch.plan(batches=False)
-    assert "404 Invalid URL (POST /v1/files): has it an API of batches? Leave out batch=true" in errors_of(write())
+    assert "404 Invalid URL (POST /v1/files): it may have no Batch API: leave out batch=true" in errors_of(write())
     assert write(options={"batch": False}).complete
 
 

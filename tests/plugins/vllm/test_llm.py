@@ -187,7 +187,7 @@ def test_a_schema_that_vllm_does_not_take_is_a_failure_of_its_chat() -> None:
         make(structured=True), chat("tea", "bad", schema={"unsupported": True}), chat("tea", "good")
     )  # fmt: skip
     assert isinstance(refused, popbench.Failure)
-    assert refused.error == "vLLM does not take the request: Grammar error: unimplemented keys"
+    assert refused.error == "vLLM refuses the request: Grammar error: unimplemented keys"
     assert fine.id == "good"
 
 
