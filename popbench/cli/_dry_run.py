@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from popbench.evaluation.rehearsal import rehearsed
+from popbench.evaluation.repeated import repeated_plan
 from popbench.evaluation.rounds import Rounds
 from popbench.leaderboard.shown import percent
 from popbench.pipeline.other_runs import OtherRuns
@@ -99,6 +100,10 @@ def _show(
     console.print(
         f"Prompts: {prompts}; {counted(plan.config.repeats, 'sample')} each; seed {plan.config.seed}", **plain
     )
+    if (repeated := repeated_plan(plan)) is not None:
+        some = sum(map(len, repeated.prompts.values()))
+        told = f"{counted(some, 'prompt')} of them have {repeated.config.repeats} samples, to tell how much is luck"
+        console.print(f"{told}; the work below is without those", **plain)
     console.print(f"Systems: {len(plan.systems)}", **plain)
     for system in plan.systems:
         console.print(f"  {system.id}", **plain)

@@ -63,6 +63,11 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float | N
     help="Of these prompts, every N-th from the I-th on, in a directory of its own: `popbench merge` joins the shards.",
 )
 @click.option("--repeats", type=click.IntRange(min=1), metavar="R", help="Samples per prompt.  [default: 1]")
+@click.option(
+    "--repeats-on",
+    metavar="K%",
+    help="Have these repeats on K percent of the prompts only, to tell how much is luck; the board is of the first.",
+)
 @click.option("--seed", type=click.IntRange(min=0), metavar="S", help="Seed of all draws.  [default: 42]")
 @click.option(
     "--out",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from popbench.errors import RunError, UsageError, one_line
 from popbench.evaluation.finish import finish
+from popbench.evaluation.repeated import luck_of, repeated_plan
 from popbench.evaluation.rounds import Rounds, told
 from popbench.interfaces import Component, Engine
 from popbench.pipeline.budget import Limit
@@ -54,6 +55,7 @@ def evaluate(
     limit: int | None = None,
     shard: str | None = None,
     repeats: int | None = None,
+    repeats_on: str | None = None,
     seed: int | None = None,
     out: str | Path | None = None,
     engine: str | None = None,
@@ -88,7 +90,8 @@ def evaluate(
         "task": task,
         "predictor": _specs("predictor", predictor), "corpus": _specs("corpus", corpus),
         "embedder": _specs("embedder", embedder), "baseline": baseline, "allow_leakage": allow_leakage,
-        "limit": limit, "shard": shard, "repeats": repeats, "seed": seed, "out": None if out is None else str(out),
+        "limit": limit, "shard": shard, "repeats": repeats, "repeats_on": repeats_on, "seed": seed,
+        "out": None if out is None else str(out),
         "engine": engine, "concurrency": concurrency, "stop_after": stop_after, "max_cost": max_cost, "until": until,
         "reference": reference, "reuse": reuse,
     }  # fmt: skip
@@ -133,7 +136,10 @@ def execute(plan: Plan, progress: Progress) -> Run:
             plan.rounds = rounds_before(path)  # which a later command may go on with
         else:
             rounds.look_ahead(path)
+        repeated = repeated_plan(plan)
         work = count_work(plan, path, tell=progress.notice)
+        if repeated is not None:
+            work += count_work(repeated, path)
         for line in upgrades(plan, path):
             progress.notice(line)
         if lacks := missing(plan, work):
@@ -163,6 +169,10 @@ def execute(plan: Plan, progress: Progress) -> Run:
                     more = rounds is not None and _next_round(rounds, view, progress)
                     if more:
                         record()
+                repeats = None
+                if repeated is not None:
+                    repeats = Pipeline(repeated, directory.ledger, engine, view, progress, others=others, budget=budget)
+                    repeats.run(matches)
             except (OSError, sqlite3.Error) as error:
                 raise RunError(f"{path}: {one_line(str(error))}") from error
             finally:
@@ -175,7 +185,13 @@ def execute(plan: Plan, progress: Progress) -> Run:
             worked = time.time()
             done = pipeline.dispatcher
             looked = None if rounds is None else rounds.looked
-            run = finish(plan, directory, view, done.errors, done.ended, logged=done.logged, looked=looked)
+            luck, ended, lost = None, [*done.ended], 0
+            if repeated is not None and repeats is not None:
+                luck, lost = luck_of(repeated, view, repeats.dispatcher.errors)
+                ended += repeats.dispatcher.ended
+            if lost:
+                ended.append(f"{counted(lost, 'sample')} of --repeats-on without a result")
+            run = finish(plan, directory, view, done.errors, ended, logged=done.logged, looked=looked, luck=luck)
             if budget is not None and budget.reached:
                 run = replace(run, over_budget=_over(budget, run))
             timings = {

@@ -85,10 +85,12 @@ def finish(
     *,
     logged: bool = False,
     looked: Looked | None = None,
+    luck: Sequence[Mapping[str, JSON]] | None = None,
 ) -> Run:
     """Write samples, statistics and the board from what the ledger holds now; return the run with its `problems`.
 
-    With `looked`, prompts were taken in rounds, and the board is that of the last look.
+    With `looked`, prompts were taken in rounds, and the board is that of the last look. `luck` are rows of results.json
+    of repeats on a part of the prompts.
     """
     counts = SampleCounts([llm.label for llm in plan.llms if llm.cost({"input": 1, "output": 1}) is not None])
     scores = None if plan.config.stop_after else RunScores(describe(plan, 0), str(directory.path))
@@ -104,7 +106,7 @@ def finish(
     add_failed(costs, ((kind, part) for kind, parts in kinds for part in parts), directory.ledger.failed())
     removed: tuple[str, ...] = ()
     if scores is not None:
-        _write_board(directory, counts, scores, costs, plan, looked)
+        _write_board(directory, counts, scores, costs, plan, looked, luck)
     else:
         removed = directory.remove(*BOARD)
     return Run(
@@ -130,6 +132,7 @@ def _write_board(
     costs: Sequence[Mapping[str, JSON]],
     plan: Plan,
     looked: Looked | None,
+    luck: Sequence[Mapping[str, JSON]] | None,
 ) -> None:
     """Write results.json and leaderboard.md. A run without a complete prompt has no board, nor has an empty shard."""
     from popbench.leaderboard.audit_file import keep_audit
@@ -162,6 +165,8 @@ def _write_board(
         )
         if missing:
             results["incomplete"] += f" Without any result, and left out: {', '.join(missing)}."
+    if luck:
+        results["luck"] = luck
     results["costs"] = costs
     keep_audit(results, SamplesFile(directory.path / "samples.jsonl"), directory.path)
     write_board(directory, results, plan.config.as_json())

@@ -30,6 +30,8 @@ UNSEPARATED = (
 def unseparated(results: Mapping[str, Any]) -> str:
     """Return a sentence for a board on which every prompt has one repeat; empty for others."""
     rows = results["systems"]
+    if results.get("luck"):
+        return ""
     return UNSEPARATED if rows and all(row.get("repeats") == 1 for row in rows) else ""
 
 

@@ -50,6 +50,9 @@ class EvalConfig:
     stop_after: Literal["write", "render"] | None = None
     max_cost: float | None = None
     """USD that the calls of the run's components may cost in all."""
+    repeats_on: str | None = None
+    """The percentage of the prompts that have `luck_repeats`, such as `20%`; the board is of the first repeat."""
+    luck_repeats: int = 1
     until: str | None = None
     """`best`, `decided` or `width=W`: prompts are taken in rounds until that is reached; None takes all at once."""
     reference: str | None = None
@@ -69,15 +72,17 @@ class EvalConfig:
         """Return the fields as JSON values, but for `reuse`; those that earlier releases lack only if they are set."""
         values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
         del values["reuse"]
+        if self.repeats_on is None:
+            del values["luck_repeats"]
         return {key: value for key, value in values.items() if value is not None or key not in _LATER}
 
 
 BASELINES = ("human",)
-_LATER = ("max_cost", "until", "reference")
+_LATER = ("max_cost", "repeats_on", "until", "reference")
 _NONE = frozenset({"baseline", "reuse"})
 """Settings that may be an empty list, as in run.json."""
 _MANY = frozenset(item.name for item in fields(EvalConfig) if str(item.type).startswith("tuple"))
-_WHOLE: Mapping[str, int] = {"limit": 1, "repeats": 1, "seed": 0, "concurrency": 1}
+_WHOLE: Mapping[str, int] = {"limit": 1, "repeats": 1, "luck_repeats": 1, "seed": 0, "concurrency": 1}
 
 
 def make_config(*layers: Mapping[str, Any]) -> EvalConfig:
@@ -96,6 +101,11 @@ def make_config(*layers: Mapping[str, Any]) -> EvalConfig:
         values["corpus"] = DEFAULT_CORPUS
     if "embedder" not in values and not _is_demo(values.get("corpus", EvalConfig().corpus)):
         values["embedder"] = DEFAULT_EMBEDDER
+    if "repeats_on" in values:
+        # A board has the same number of repeats of all prompts: the first one.
+        values["luck_repeats"] = max(values.pop("repeats", 1), values.get("luck_repeats", 1))
+        if values["luck_repeats"] < 2:
+            raise UsageError("repeats_on: give --repeats of 2 or more, which these prompts have")
     return EvalConfig(**values)
 
 
@@ -143,6 +153,8 @@ def _checked(name: str, value: Any) -> Any:
         return _shard(value)
     if name == "until":
         return _until(value)
+    if name == "repeats_on":
+        return _percentage(value)
     if name == "out" and isinstance(value, str | Path):
         refuse_url("out", value)
     if isinstance(value, Path):
@@ -158,6 +170,13 @@ def _shard(value: Any) -> str:
     if not 1 <= which <= number:
         raise UsageError(f"shard: expected I/N with I from 1 to N, such as 1/4, not {value!r}")
     return f"{which}/{number}"
+
+
+def _percentage(value: Any) -> str:
+    match = re.fullmatch(r"\s*(\d{1,3}(?:\.\d+)?)\s*%?\s*", value, re.ASCII) if isinstance(value, str) else None
+    if match is None or not 0 < float(match[1]) <= 100:
+        raise UsageError(f"repeats_on: expected a percentage of the prompts, such as 20%, not {value!r}")
+    return f"{float(match[1]):g}%"
 
 
 def _until(value: Any) -> str:
