@@ -49,6 +49,7 @@ FAULTS: dict[str, Any] = {
     "500": (500, {"error": ERROR}),
     "429": (429, {"error": {**ERROR, "message": "Rate limit reached", "code": "rate_limit_exceeded"}}),
     "400": (400, {"error": {**ERROR, "message": "max_tokens is too large", "type": "invalid_request_error"}}),
+    "half": (400, {"error": {**ERROR, "message": "half of a character: \ud800"}}),
     "long": (400, {"error": {**ERROR, "message": "This model's maximum context length is 10 tokens."}}),
     "filter": (400, {"error": {**ERROR, "message": "flagged by the content filter", "code": "content_filter"}}),
     "quota": (429, {"error": {**ERROR, "message": "You exceeded your current quota", "code": "insufficient_quota"}}),

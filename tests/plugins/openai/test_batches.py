@@ -125,6 +125,16 @@ def test_a_batch_is_submitted_before_and_after_it_is_created(batch: BatchServer)
     assert openai_servers.done(found[-1]).seconds == 60, "of the whole batch"  # type: ignore[arg-type]
 
 
+def test_half_of_a_character_in_what_a_server_says_spoils_no_file(write: Run, batch: BatchServer) -> None:
+    batch.plan(faults={"0": {"0": "half"}})
+    run = write()
+    assert "half of a character: ?" in errors_of(run)
+    batch.plan(rejected=[{"code": "x", "message": "half \ud800", "line": 1}])
+    ended = write()
+    assert "batch_1 was rejected: half ? (line 1)" in errors_of(ended)
+    assert ended.errors == 1
+
+
 @pytest.mark.slow
 def test_it_keeps_the_rules_of_the_kit(batch: BatchServer) -> None:
     report = testing.check_llm(spec(batch, poll=0.01, price_in=2, price_out=8), other_options={"temperature": 0.5})
