@@ -29,7 +29,7 @@ from popbench_litellm.library import library
 from popbench_litellm.session import Session
 from popbench_litellm.video_models import KINDS, VideoFacts
 from popbench_litellm.video_options import VideoOptions
-from popbench_litellm.video_states import Kind, Reply, State, number_of, state_of
+from popbench_litellm.video_states import Kind, Reply, State, seconds_of, state_of
 
 FIRST_CONTACT = 5.0
 """Seconds for which an address is tried at which nothing has ever listened."""
@@ -45,6 +45,8 @@ _GONE = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_ID = 4096
+_LATE = {504, 524}
+"""Statuses of a gateway that has waited for an answer in vain."""
 _HARMLESS = {"host", "accept", "accept-encoding", "connection", "user-agent"}
 """Headers that hold no key."""
 _OPTIONS = "seconds, size, seed=false, params"
@@ -115,7 +117,7 @@ class VideoJobs:
         if not _is_id(video.id):
             raise popbench.ComponentError(f"{options.model}: answered without the id of a job: check api_base=")
         self._works = True
-        seconds = number_of((video.usage or {}).get("duration_seconds")) or self._facts.seconds
+        seconds = seconds_of((video.usage or {}).get("duration_seconds")) or self._facts.seconds
         return {"id": video.id, **({"seconds": float(seconds)} if seconds else {})}
 
     def _uncreated(self, request: popbench.VideoRequest, error: Exception, replies: list[Reply]) -> popbench.Failure:
@@ -126,14 +128,15 @@ class VideoJobs:
         fault = self._fault(error)
         if isinstance(fault, RefusedError):
             return popbench.Failure(request.id, str(fault), invalid=True, reason="content filter")
-        if isinstance(fault, LimitedError):
+        made = [reply for reply in replies if reply.status < 300]  # LiteLLM goes by words such as 429 in them as well
+        if isinstance(fault, LimitedError) and all(map(_is_error, made)):
             raise fault
         if isinstance(fault, PassingError):
-            if any(reply.status < 300 for reply in replies):
+            if made:
                 raise popbench.ComponentError(f"{fault}: check api_base=") from None  # each attempt might be paid for
             if _is_unreachable(error):
                 raise self._lost(fault)
-            if not replies:
+            if not replies or replies[-1].status in _LATE:
                 return popbench.Failure(request.id, f"{fault}: a job may have been created, so no other one is now")
             self._broken[request.id] += 1
             if self._broken[request.id] <= self._options.max_retries:
@@ -316,6 +319,11 @@ class VideoJobs:
 def _is_id(job: Any) -> bool:
     """Say whether a value can be the id of a job."""
     return isinstance(job, str) and 0 < len(job) <= _LONGEST_ID and job.isprintable()
+
+
+def _is_error(reply: Reply) -> bool:
+    """Say whether an answer holds an error, whatever its status."""
+    return isinstance(reply.body, Mapping) and bool(reply.body.get("error"))
 
 
 def _origin(request: httpx.Request) -> str:

@@ -22,6 +22,7 @@ _GOOGLE = {"gemini", "vertex_ai"}
 _TAKEN_FOR_QUEUED = {"fal_ai", "runwayml"}
 """Providers of which LiteLLM takes a status that it does not know for a place in the queue."""
 _KNOWN = _DONE | _AT_WORK | {"in_queue", "throttled"}
+_LONGEST_CLIP = 24 * 3600
 _REFUSAL = re.compile(
     r"^(INPUT_PREPROCESSING\.)?SAFETY\b|content_policy|moderation|DataInspection|Sensitive(Content|Information)|^102[67]$"
 )
@@ -75,7 +76,7 @@ def state_of(provider: str, video: Any, replies: Sequence[Reply]) -> State | Non
         codes = [str(error.get("code", "")), *(str(detail.get("type", "")) for detail in details)]
         return _over(str(error.get("message") or error.get("code") or ""), codes)
     usage = video.usage or {}
-    seconds = number_of(usage.get("duration_seconds")) or number_of(video.seconds)
+    seconds = seconds_of(usage.get("duration_seconds")) or seconds_of(video.seconds)
     if status in _DONE:
         return State(Kind.DONE, seconds=seconds)
     return State(Kind.AT_WORK if status in _AT_WORK else Kind.UNKNOWN, status[:40])
@@ -109,10 +110,10 @@ def _details(body: JSON) -> list[Mapping[str, Any]]:
     return [each for each in details if isinstance(each, Mapping)] if isinstance(details, list) else []
 
 
-def number_of(value: Any) -> float | None:
-    """Return a number above 0 and below infinity; None for anything else."""
+def seconds_of(value: Any) -> float | None:
+    """Return the seconds of a clip; None for what can be none."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return number if 0 < number < float("inf") else None
+    return number if 0 < number <= _LONGEST_CLIP else None

@@ -120,6 +120,19 @@ def test_an_answer_in_another_shape_creates_one_job_and_no_second_one(provider: 
     assert len(api.jobs()) == 1
 
 
+def test_an_answer_that_litellm_takes_for_a_full_queue_by_its_words_creates_no_second_job(api: Providers) -> None:
+    api.plan(replies={"POST": [200, {"task": {"uuid": "429 rate limit"}}]})
+    with pytest.raises(popbench.ComponentError, match="check api_base="):
+        answers(api, "veo", request())
+    assert len(api.asked()) == 1
+
+
+def test_a_gateway_that_waits_in_vain_is_asked_for_no_second_job(api: Providers) -> None:
+    api.plan(replies={"POST": [504, {"error": "Gateway Timeout"}]})
+    assert "a job may have been created, so no other one is now" in failure(api, "runway", request()).error
+    assert len(api.asked()) == 1
+
+
 def test_a_broken_provider_is_asked_some_times_and_no_more(api: Providers) -> None:
     api.plan(broke=2)
     assert isinstance(answers(api, "runway", request(), max_retries=2)[-1], Clip)

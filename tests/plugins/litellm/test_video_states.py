@@ -98,8 +98,8 @@ def test_a_status_that_litellm_takes_for_queued_is_read_from_the_provider(provid
     assert state(provider, video("queued"), {"hello": 1}) == ("UNKNOWN", "none")
 
 
-def test_a_number_of_seconds_is_one_that_can_be() -> None:
-    from popbench_litellm.video_states import number_of
+def test_a_seconds_of_seconds_is_one_that_can_be() -> None:
+    from popbench_litellm.video_states import seconds_of
 
-    assert number_of("4") == 4
-    assert [number_of(told) for told in (float("nan"), "inf", -1, 0, None, [4], 10**400, "abc")] == [None] * 8
+    assert seconds_of("4") == 4
+    assert [seconds_of(told) for told in (float("nan"), "inf", -1, 0, None, [4], 10**400, "abc", "1e300")] == [None] * 9
