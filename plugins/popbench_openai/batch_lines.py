@@ -42,8 +42,9 @@ def results(content: bytes) -> Iterator[tuple[str, Mapping[str, JSON]]]:
 def seconds_of(state: State) -> float | None:
     """Return the seconds that a batch took; None if the server does not tell."""
     began, ended = state.get("created_at"), state.get("completed_at") or state.get("expired_at")
-    is_told = isinstance(began, int) and isinstance(ended, int) and 0 <= began <= ended < _LATEST
-    return float(ended - began) if is_told else None
+    if isinstance(began, int) and isinstance(ended, int) and 0 <= began <= ended < _LATEST:
+        return float(ended - began)
+    return None
 
 
 def answer(
