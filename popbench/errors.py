@@ -26,8 +26,11 @@ _SHOWN = 20
 
 
 def one_line(error: BaseException | str, limit: int = 500) -> str:
-    """Return an error's message as one line of at most `limit` characters, with its type if it is not popbench's."""
-    text = " ".join(str(error).split())
+    """Return an error's message as one line of at most `limit` characters, with its type if it is not popbench's.
+
+    Lone surrogates, which a server's JSON may hold, can be written to no file, and become `?`.
+    """
+    text = " ".join(str(error).split()).encode("utf-8", "replace").decode("utf-8")
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror
     elif isinstance(error, BaseException) and not isinstance(error, PopbenchError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import popbench
 from popbench import JSON
@@ -16,6 +16,7 @@ from popbench_litellm.session import Session
 
 _REJECTED = 3
 """After this many equal rejections before the first answer, the options are wrong, not the prompts."""
+_MOST_TOKENS = 1e15
 _BOUNDS = ("minLength", "maxLength")
 """Bounds that not every provider accepts in a schema. The harness checks answers in any case."""
 
@@ -113,8 +114,12 @@ def _usage(told: Any) -> dict[str, float] | None:
     counted = {"input": getattr(told, "prompt_tokens", None), "output": getattr(told, "completion_tokens", None)}
     details = getattr(told, "completion_tokens_details", None)
     counted["reasoning"] = getattr(details, "reasoning_tokens", None) or None
-    usage = {kind: float(number) for kind, number in counted.items() if isinstance(number, int | float)}
+    usage = {kind: float(number) for kind, number in counted.items() if _is_count(number)}
     return usage if {"input", "output"} <= usage.keys() else None
+
+
+def _is_count(number: Any) -> TypeGuard[float]:
+    return isinstance(number, int | float) and 0 <= number < _MOST_TOKENS
 
 
 def _without_bounds(schema: JSON) -> Any:

@@ -137,7 +137,7 @@ def words_of(error: Exception) -> str:
     text = _SUFFIX.sub("", str(error))
     text = _QUERY.sub(r"\1", _PREFIX.sub("", text)).strip().rstrip(".")
     if _UNREAD.search(str(error)):
-        return f"an answer in a shape that is not read ({text[:_LONGEST]})"
+        return f"an answer in a shape that is not read ({' '.join(text.split())[:_LONGEST]})"
     start = text.find("{")
     if start >= 0:
         with suppress(ValueError):

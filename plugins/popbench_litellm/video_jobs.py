@@ -29,7 +29,7 @@ from popbench_litellm.library import library
 from popbench_litellm.session import Session
 from popbench_litellm.video_models import KINDS, VideoFacts
 from popbench_litellm.video_options import VideoOptions
-from popbench_litellm.video_states import Kind, Reply, State, state_of
+from popbench_litellm.video_states import Kind, Reply, State, seconds_of, state_of
 
 FIRST_CONTACT = 5.0
 """Seconds for which an address is tried at which nothing has ever listened."""
@@ -45,6 +45,10 @@ _GONE = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_ID = 4096
+_LATE = {504, 524}
+"""Statuses of a gateway that has waited for an answer in vain."""
+_HARMLESS = {"host", "accept", "accept-encoding", "connection", "user-agent"}
+"""Headers that hold no key."""
 _OPTIONS = "seconds, size, seed=false, params"
 
 Outcome = popbench.Clip | popbench.Failure | popbench.Submitted
@@ -62,6 +66,7 @@ class VideoJobs:
         self._rejected: Counter[str] = Counter()
         self._broken: Counter[str] = Counter()
         self._opened = time.monotonic()
+        self._home = ""  # where the provider's API lies
         server = {"api_base": options.api_base, "api_key": key}
         self._server = {name: value for name, value in server.items() if value is not None}
 
@@ -112,7 +117,7 @@ class VideoJobs:
         if not _is_id(video.id):
             raise popbench.ComponentError(f"{options.model}: answered without the id of a job: check api_base=")
         self._works = True
-        seconds = (video.usage or {}).get("duration_seconds") or self._facts.seconds
+        seconds = seconds_of((video.usage or {}).get("duration_seconds")) or self._facts.seconds
         return {"id": video.id, **({"seconds": float(seconds)} if seconds else {})}
 
     def _uncreated(self, request: popbench.VideoRequest, error: Exception, replies: list[Reply]) -> popbench.Failure:
@@ -123,14 +128,15 @@ class VideoJobs:
         fault = self._fault(error)
         if isinstance(fault, RefusedError):
             return popbench.Failure(request.id, str(fault), invalid=True, reason="content filter")
-        if isinstance(fault, LimitedError):
+        made = [reply for reply in replies if reply.status < 300]  # LiteLLM goes by words such as 429 in them as well
+        if isinstance(fault, LimitedError) and all(map(_is_error, made)):
             raise fault
         if isinstance(fault, PassingError):
-            if any(reply.status < 300 for reply in replies):
+            if made:
                 raise popbench.ComponentError(f"{fault}: check api_base=") from None  # each attempt might be paid for
             if _is_unreachable(error):
                 raise self._lost(fault)
-            if not replies:
+            if not replies or replies[-1].status in _LATE:
                 return popbench.Failure(request.id, f"{fault}: a job may have been created, so no other one is now")
             self._broken[request.id] += 1
             if self._broken[request.id] <= self._options.max_retries:
@@ -219,7 +225,7 @@ class VideoJobs:
         """
         try:
             async with asyncio.timeout(self._options.timeout):
-                content = await _in_thread(partial(self._litellm.video_content, **self._of(job), **self._server))
+                content = await _in_thread(partial(self._download, job))
         except TimeoutError:
             raise self._late() from None
         except Exception as error:
@@ -231,6 +237,21 @@ class VideoJobs:
         if not content:
             raise PassingError(f"{self._options.model}: sent an empty clip", {})
         return bytes(content)
+
+    def _download(self, job: Mapping[str, JSON]) -> Any:
+        """Return a clip, which may lie with another host: that one is sent no key."""
+
+        def bare(request: httpx.Request) -> None:
+            if _origin(request) != self._home:
+                for name in set(request.headers) - _HARMLESS:
+                    del request.headers[name]
+
+        client = import_module("litellm.llms.custom_httpx.http_handler").HTTPHandler(timeout=self._options.timeout)
+        client.client.event_hooks = {"request": [bare]}
+        try:
+            return self._litellm.video_content(**self._of(job), **self._server, client=client)
+        finally:
+            client.close()
 
     def _is_own(self, job: Any) -> bool:
         """Say whether a value is an id of LiteLLM's, in which the provider and its own id stand."""
@@ -247,7 +268,14 @@ class VideoJobs:
     async def _ask(self, function: Callable[..., Any], **given: Any) -> tuple[Any, list[Reply]]:
         """Call one of LiteLLM's functions, once; return what it returns or raises, and what it was answered."""
         replies: list[Reply] = []
+        moved: list[str] = []
         seconds = self._options.timeout
+
+        async def stay(request: httpx.Request) -> None:
+            self._home = self._home or _origin(request)
+            if _origin(request) != self._home:  # it would be sent the key
+                moved.append(_origin(request))
+                raise httpx.UnsupportedProtocol("moved to another host")
 
         async def keep(response: httpx.Response) -> None:
             if response.is_redirect:
@@ -260,7 +288,7 @@ class VideoJobs:
 
         async def call() -> Any:
             handler = import_module("litellm.llms.custom_httpx.http_handler").AsyncHTTPHandler
-            client = handler(timeout=seconds, event_hooks={"response": [keep]})
+            client = handler(timeout=seconds, event_hooks={"request": [stay], "response": [keep]})
             try:
                 return await function(
                     **given, **self._server, client=client, timeout=seconds, num_retries=0, max_retries=0
@@ -273,6 +301,9 @@ class VideoJobs:
         except TimeoutError:
             return self._late(), replies
         except Exception as error:  # LiteLLM raises its own errors, and those of each provider's code
+            if moved:
+                where = f"moved to {self._hide(moved[0])}: set api_base= to where it is now"
+                raise popbench.ComponentError(f"{self._options.model}: {where}") from None
             return error, replies
 
     def _late(self) -> PassingError:
@@ -288,6 +319,16 @@ class VideoJobs:
 def _is_id(job: Any) -> bool:
     """Say whether a value can be the id of a job."""
     return isinstance(job, str) and 0 < len(job) <= _LONGEST_ID and job.isprintable()
+
+
+def _is_error(reply: Reply) -> bool:
+    """Say whether an answer holds an error, whatever its status."""
+    return isinstance(reply.body, Mapping) and bool(reply.body.get("error"))
+
+
+def _origin(request: httpx.Request) -> str:
+    """Return the scheme, host and port that a request goes to."""
+    return f"{request.url.scheme}://{request.url.netloc.decode('ascii', 'replace')}"
 
 
 def _is_unreachable(error: BaseException) -> bool:

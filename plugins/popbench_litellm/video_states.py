@@ -22,6 +22,7 @@ _GOOGLE = {"gemini", "vertex_ai"}
 _TAKEN_FOR_QUEUED = {"fal_ai", "runwayml"}
 """Providers of which LiteLLM takes a status that it does not know for a place in the queue."""
 _KNOWN = _DONE | _AT_WORK | {"in_queue", "throttled"}
+_LONGEST_CLIP = 24 * 3600
 _REFUSAL = re.compile(
     r"^(INPUT_PREPROCESSING\.)?SAFETY\b|content_policy|moderation|DataInspection|Sensitive(Content|Information)|^102[67]$"
 )
@@ -61,7 +62,7 @@ def state_of(provider: str, video: Any, replies: Sequence[Reply]) -> State | Non
     Returns None if nothing is known of the job.
     """
     body = replies[0].body if replies and replies[0].status < 300 else None
-    if provider in _GOOGLE and isinstance(body, Mapping) and body.get("done"):
+    if provider in _GOOGLE and isinstance(body, Mapping) and body.get("done") is True:
         return _operation(body)
     if video is None:
         return None
@@ -75,7 +76,7 @@ def state_of(provider: str, video: Any, replies: Sequence[Reply]) -> State | Non
         codes = [str(error.get("code", "")), *(str(detail.get("type", "")) for detail in details)]
         return _over(str(error.get("message") or error.get("code") or ""), codes)
     usage = video.usage or {}
-    seconds = _number(usage.get("duration_seconds")) or _number(video.seconds)
+    seconds = seconds_of(usage.get("duration_seconds")) or seconds_of(video.seconds)
     if status in _DONE:
         return State(Kind.DONE, seconds=seconds)
     return State(Kind.AT_WORK if status in _AT_WORK else Kind.UNKNOWN, status[:40])
@@ -86,10 +87,13 @@ def _operation(body: Mapping[str, Any]) -> State:
     if error := body.get("error"):
         return _over(text_of(body), [str(error.get("status", ""))] if isinstance(error, Mapping) else [])
     response = body.get("response") or {}
-    held = response.get("generateVideoResponse") or response
+    held = (response.get("generateVideoResponse") or response) if isinstance(response, Mapping) else response
+    if not isinstance(held, Mapping):
+        return State(Kind.UNKNOWN, "it ended with an answer in a shape that is not read")
     if held.get("generatedSamples") or held.get("videos"):
         return State(Kind.DONE)
-    reasons = " ".join(str(reason) for reason in held.get("raiMediaFilteredReasons") or ())
+    told = held.get("raiMediaFilteredReasons") or []
+    reasons = " ".join(map(str, told if isinstance(told, list) else [told]))
     if reasons or held.get("raiMediaFilteredCount"):
         return State(Kind.REFUSED, reasons)
     return State(Kind.FAILED, "it ended without a video")
@@ -106,9 +110,10 @@ def _details(body: JSON) -> list[Mapping[str, Any]]:
     return [each for each in details if isinstance(each, Mapping)] if isinstance(details, list) else []
 
 
-def _number(value: Any) -> float | None:
+def seconds_of(value: Any) -> float | None:
+    """Return the seconds of a clip; None for what can be none."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    return number if 0 < number < float("inf") else None
+    return number if 0 < number <= _LONGEST_CLIP else None

@@ -23,10 +23,17 @@ PATH = "/chat/completions"
 _WINDOW = "24h"
 _NO_API = "it may have no Batch API: leave out batch=true, or check base_url="
 _BINARY = openai.HttpxBinaryResponseContent
-_PAGE = 100
+_PAGE, _PAGES = 100, 2000
+"""Batches of a page, and the most pages that are read."""
+
+_LOOK = "look there, and if there is none, make another run (--out)"
 
 State = Mapping[str, Any]
 """What a server says of a batch: `id` and `status` are there."""
+
+
+class UnlistedError(CallError):
+    """A file may have a batch or not: the server lists no batches, or without end."""
 
 
 class BatchApi:
@@ -73,13 +80,15 @@ class BatchApi:
         return None if body is None else self._state(body)
 
     def find(self, file: str) -> State | None:
-        """Return the newest batch of a file; None if it has none, or the server does not list its batches."""
+        """Return the newest batch of a file; None if it has none. Raises UnlistedError if that cannot be told."""
         after = ""
-        while True:
+        for _ in range(_PAGES):
             page = self._get(
                 f"/batches?limit={_PAGE}" + (f"&after={quote(after, safe='')}" if after else ""), gone=True
             )
-            found = page.get("data") if isinstance(page, dict) else None
+            if page is None:
+                break
+            found = page.get("data")
             rows = [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
             for row in rows:
                 if row.get("input_file_id") == file:
@@ -88,6 +97,7 @@ class BatchApi:
             if not last or last == after or not page.get("has_more"):
                 return None
             after = last
+        raise UnlistedError(Kind.FATAL, f"whether file {file} has a batch cannot be told, since it lists none", _LOOK)
 
     def has_file(self, file: str) -> bool:
         """Say whether a file is there."""
@@ -132,6 +142,7 @@ class BatchApi:
             fault = of_status(status, body, retry_after(headers), self._variable, formatted=False)
             if absent and status in (404, 405, 501):
                 fault = CallError(Kind.FATAL, fault.what, absent)
+            fault.refused = 400 <= status < 500
             raise fault from None
         except (openai.OpenAIError, OSError) as error:
             raise of_connection(error) from None

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import cast
 
 import popbench
 from popbench import JSON
 from popbench_openai.accepted import ChatRequest
 from popbench_openai.answers import read
-from popbench_openai.batch_api import PATH
+from popbench_openai.batch_api import PATH, State
 from popbench_openai.batch_usage import in_batch
 from popbench_openai.faults import CallError, Kind, of_body, of_status
+from popbench_openai.hiding import Hider
 from popbench_openai.options import ChatOptions
 
 _CANCELLED = "cancelled"
+_LATEST = 10**11
+"""The latest second since 1970 that is one."""
 
 
 def written(custom_id: str, request: ChatRequest, options: ChatOptions) -> bytes:
@@ -35,12 +39,20 @@ def results(content: bytes) -> Iterator[tuple[str, Mapping[str, JSON]]]:
             yield line["custom_id"], line
 
 
+def seconds_of(state: State) -> float | None:
+    """Return the seconds that a batch took; None if the server does not tell."""
+    began, ended = state.get("created_at"), state.get("completed_at") or state.get("expired_at")
+    if isinstance(began, int) and isinstance(ended, int) and 0 <= began <= ended < _LATEST:
+        return float(ended - began)
+    return None
+
+
 def answer(
     request: ChatRequest,
     line: Mapping[str, JSON] | None,
     seconds: float | None,
     variable: str,
-    hide: Callable[[str], str],
+    hide: Hider,
     options: ChatOptions,
 ) -> popbench.Completion:
     """Read the answer to a request, None if no file has a line of it; raises CallError if there is none.
@@ -49,6 +61,20 @@ def answer(
     """
     if line is None:
         raise CallError(Kind.PASSING, "no line of it in the results")
+    try:
+        return _read(request, cast(Mapping[str, JSON], hide.of_json(dict(line))), seconds, variable, hide, options)
+    except RecursionError:
+        raise CallError(Kind.ITEM, "an answer that is nested too deeply") from None
+
+
+def _read(
+    request: ChatRequest,
+    line: Mapping[str, JSON],
+    seconds: float | None,
+    variable: str,
+    hide: Hider,
+    options: ChatOptions,
+) -> popbench.Completion:
     formatted, system = request.format != "off", request.has_system
     response, error = line.get("response"), line.get("error")
     if not isinstance(response, Mapping):

@@ -21,7 +21,7 @@ from popbench.engines import backoff
 from popbench_openai import batch_lines
 from popbench_openai.accepted import Accepted, ChatRequest
 from popbench_openai.answers import NoTextError
-from popbench_openai.batch_api import BatchApi, State
+from popbench_openai.batch_api import BatchApi, State, UnlistedError
 from popbench_openai.batch_usage import in_batch
 from popbench_openai.bodies import told
 from popbench_openai.calls import Model
@@ -168,13 +168,24 @@ class Batches:
 
     def _create(self, batch: Batch) -> Iterator[Outcome]:
         """Create the batch of a file, once even where the answer to that is lost."""
-        before, tried = batch.id, False
+        before, lost, looks = batch.id, None, 0
 
         def create() -> State:
-            nonlocal tried
-            found = self._api.find(batch.file) if tried else None
-            tried = True
-            return found if found is not None and found["id"] != before else self._api.create(batch.file)
+            nonlocal lost, looks
+            if lost is not None:
+                found = self._api.find(batch.file)
+                if found is not None and found["id"] != before:
+                    return found
+                looks += 1
+                if looks < _LOOKS_FOR_NEW:
+                    raise lost
+                lost, looks = None, 0
+            try:
+                return self._api.create(batch.file)
+            except CallError as fault:
+                if not (fault.refused or fault.unreachable):
+                    lost = fault  # it may have been created all the same, and may not be listed yet
+                raise
 
         state = yield from self._ask(create)
         batch.id, batch.waits = state["id"], False
@@ -205,7 +216,7 @@ class Batches:
         if batch.id:
             state = yield from self._ask(partial(self._api.look, batch.id))
         else:
-            state = yield from self._ask(partial(self._api.find, batch.file))
+            state = yield from self._ask(partial(self._find, batch, surely=batch.young))
             if state is None and (yield from self._ask(partial(self._api.has_file, batch.file))):
                 yield from self._over(place, "its file was uploaded, and no batch created")
                 return None
@@ -222,10 +233,19 @@ class Batches:
         yield from self._over(place, f"{what} is not there any more")
         return None
 
-    def _over(self, key: tuple[str, str], why: str) -> Iterator[Outcome]:
-        """End the jobs of a batch without results."""
+    def _find(self, batch: Batch, *, surely: bool) -> State | None:
+        """Return the batch of a file, None if there is none; raises CallError if that cannot be told, but is to be."""
+        try:
+            return self._api.find(batch.file)
+        except UnlistedError:
+            if surely:
+                raise
+            return None
+
+    def _over(self, key: tuple[str, str], why: str, *, keeps_job: bool = False) -> Iterator[Outcome]:
+        """End the jobs of a batch without results, or with `keeps_job` leave them to the next command."""
         for request in self._batches.pop(key).requests.values():
-            yield popbench.Failure(request.chat.id, self._hide(f"{self._name}: {why}"))
+            yield popbench.Failure(request.chat.id, self._hide(f"{self._name}: {why}"), keeps_job=keeps_job)
 
     def _rejected(self, key: tuple[str, str], batch: Batch, state: State) -> Iterator[Outcome]:
         """Handle a batch of which no request was answered; raises ComponentError if others would be rejected too."""
@@ -236,7 +256,7 @@ class Batches:
         where = f" (line {line})" if isinstance(line, int) else ""
         why = f"batch {batch.id} was rejected: {said.text or 'without a reason'}{where}"
         if not batch.ours:
-            newer = yield from self._ask(partial(self._api.find, batch.file))
+            newer = yield from self._ask(partial(self._find, batch, surely=False))
             if newer is not None and newer["id"] != batch.id:
                 batch.id = newer["id"]  # a kill came before this was stored
                 return
@@ -255,19 +275,21 @@ class Batches:
         lines: dict[str, Mapping[str, JSON]] = {}
         for name in ("error_file_id", "output_file_id"):
             file = state.get(name)
-            if isinstance(file, str) and file:
+            if isinstance(file, str) and file and file.isprintable():
                 content = yield from self._ask(partial(self._api.download, file))
                 if content is None and name == "output_file_id":
                     yield from self._over(key, f"the results of batch {batch.id} are not there any more")
                     return
                 lines |= {id_: line for id_, line in batch_lines.results(content or b"") if id_ in batch.requests}
+        if not lines and str(state["status"]).lower() == "completed" and batch.young:
+            lack = f"the results of batch {batch.id} hold no line of its requests"
+            yield from self._over(key, lack, keeps_job=True)
+            return
         del self._batches[key]
-        began, ended = state.get("created_at"), state.get("completed_at") or state.get("expired_at")
-        seconds = float(ended - began) if isinstance(began, int) and isinstance(ended, int) and ended >= began else None
-        fatal = ""
+        seconds, fatal = batch_lines.seconds_of(state), ""
         for custom_id, request in batch.requests.items():
-            line = self._hide.of_json(lines.pop(custom_id, None))
             try:
+                line = lines.pop(custom_id, None)
                 answer = batch_lines.answer(request, line, seconds, self._variable, self._hide, self._options)
             except CallError as fault:
                 if fault.kind is Kind.FATAL:

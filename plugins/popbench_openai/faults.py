@@ -29,7 +29,7 @@ class CallError(Exception):
 
     `remedy` says what the user can do; `retry_after` is in seconds. `unreachable`: nothing listens at the address;
     `answered`: the server answered with an error, perhaps only to this prompt; `unexplained`: the error does not
-    say what is wrong. `reason` is that of an invalid answer.
+    say what is wrong. `refused`: the server says that it has done nothing. `reason` is that of an invalid answer.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class CallError(Exception):
         unreachable: bool = False,
         answered: bool = False,
         unexplained: bool = False,
+        refused: bool = False,
         reason: str = "",
     ) -> None:
         super().__init__(what)
@@ -52,6 +53,7 @@ class CallError(Exception):
         self.unreachable = unreachable
         self.answered = answered
         self.unexplained = unexplained
+        self.refused = refused
         self.reason = reason
 
 

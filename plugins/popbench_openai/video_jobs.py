@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import re
 import time
 from collections import Counter
@@ -45,6 +44,8 @@ _OVER = {"failed", "cancelled", "canceled", "expired", "deleted", "error"}
 _AT_WORK = {"queued", "in_progress", "pending", "processing", "running"}
 _GONE = re.compile(r"\b(video|job|task|generation)s?\b|expired", re.IGNORECASE)
 _LONGEST_ID = 4096
+_LONGEST_CLIP = 24 * 3600
+"""Seconds."""
 _REMEDIES = (
     (re.compile(r"\bseed\b", re.IGNORECASE), "try seed=false"),
     (re.compile(r"input_reference|multipart|form.?data|\bjson\b|request body", re.IGNORECASE), "try body="),
@@ -211,9 +212,9 @@ class VideoJobs:
         for given in (state.get("seconds"), self._options.seconds):
             try:
                 seconds = float(given)  # type: ignore[arg-type]
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 continue
-            if math.isfinite(seconds) and seconds > 0:
+            if 0 < seconds <= _LONGEST_CLIP:
                 return {"video_seconds": seconds}
         return None
 

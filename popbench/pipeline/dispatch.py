@@ -142,7 +142,7 @@ class Dispatcher:
                         else:
                             self._store(batch, answer)
         except ComponentError as error:
-            ended = str(error)
+            ended = str(error).encode("utf-8", "replace").decode("utf-8")  # lone surrogates are in no file
             self._log(error.__cause__)
         except UsageError as error:  # a mode, a template or a corpus that fails on this prompt
             if isinstance(error, ModeError):

@@ -34,6 +34,8 @@ PLAN: dict[str, Any] = {
     "cut": 0,  # downloads that end half-way
     "down": [],  # methods that are answered with 503
     "lists": True,  # whether it lists batches
+    "lags": 0,  # lists that lack all batches
+    "late": False,  # whether batches are over before their files are there
     "gone": [],  # ids that are not there
     "batches": True,  # whether it has batches at all
     "echo": False,  # whether errors repeat the key
@@ -47,6 +49,7 @@ FAULTS: dict[str, Any] = {
     "500": (500, {"error": ERROR}),
     "429": (429, {"error": {**ERROR, "message": "Rate limit reached", "code": "rate_limit_exceeded"}}),
     "400": (400, {"error": {**ERROR, "message": "max_tokens is too large", "type": "invalid_request_error"}}),
+    "half": (400, {"error": {**ERROR, "message": "half of a character: \ud800"}}),
     "long": (400, {"error": {**ERROR, "message": "This model's maximum context length is 10 tokens."}}),
     "filter": (400, {"error": {**ERROR, "message": "flagged by the content filter", "code": "content_filter"}}),
     "quota": (429, {"error": {**ERROR, "message": "You exceeded your current quota", "code": "insufficient_quota"}}),
@@ -104,7 +107,7 @@ class Api:
                 told["completed_at"] = made + 60 if status == "completed" else None
                 if "results" not in batch:
                     batch["results"] = self.work(batch, status)
-                told |= batch["results"]
+                told |= {} if self.plan["late"] else batch["results"]
             return told
 
     def work(self, batch: dict[str, Any], status: str) -> dict[str, Any]:
@@ -191,6 +194,8 @@ class Handler(BaseHTTPRequestHandler):
         if kind == "batches" and not rest and api.plan["lists"]:
             after = parse_qs(parts.query).get("after", [""])[0]
             left = api.order[api.order.index(after) + 1 :] if after else api.order
+            left = [] if api.plan["lags"] > 0 else left
+            api.plan["lags"] -= 1
             page = [api.described(api.batches[name]) for name in left[: api.plan["page"]]]
             self.reply(200, {"object": "list", "data": page, "has_more": len(left) > len(page)})
         elif not rest or rest[0] not in known or rest[0] in api.plan["gone"]:

@@ -11,6 +11,7 @@
     until       the time at which the storage's links end, up to the first that is refused
     withheld    whether the storage refuses all links
     echo        whether errors repeat the key
+    elsewhere   another host, where the clips of Veo lie
 """
 
 from __future__ import annotations
@@ -170,7 +171,8 @@ class Providers(Handler):
 
     def veo(self, job: dict[str, Any]) -> None:
         state = self.api.state(job)
-        uri = f"http://{self.headers['Host']}/v1beta/files/{job['id']}:download?alt=media"
+        host = self.plan.get("elsewhere") or f"http://{self.headers['Host']}"
+        uri = f"{host}/v1beta/files/{job['id']}:download?alt=media"
         outcome: dict[str, Any] = {
             "running": {},
             "failed": {"done": True, "error": {"code": 13, "message": self.echoed(RAN_OUT)}},

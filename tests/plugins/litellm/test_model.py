@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -146,6 +147,15 @@ def test_prompts_fit_by_the_context_of_the_map() -> None:
 
 
 @needs_litellm
+@pytest.mark.parametrize("wrong", [-5, float("nan"), float("inf"), 1e300, "many", None])
+def test_tokens_that_nobody_can_have_used_are_unknown(wrong: Any) -> None:
+    from popbench_litellm.calls import _usage
+
+    told = SimpleNamespace(prompt_tokens=7, completion_tokens=2)
+    assert _usage(told) == {"input": 7, "output": 2}
+    assert _usage(SimpleNamespace(prompt_tokens=7, completion_tokens=wrong)) is None
+
+
 def test_a_provider_without_seeds_is_not_repeatable() -> None:
     assert model("openai/gpt-4o").repeatable
     assert not model("openai/gpt-4o", seed=False).repeatable

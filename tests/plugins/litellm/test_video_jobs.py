@@ -7,6 +7,8 @@ import signal
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +120,19 @@ def test_an_answer_in_another_shape_creates_one_job_and_no_second_one(provider: 
     assert len(api.jobs()) == 1
 
 
+def test_an_answer_that_litellm_takes_for_a_full_queue_by_its_words_creates_no_second_job(api: Providers) -> None:
+    api.plan(replies={"POST": [200, {"task": {"uuid": "429 rate limit"}}]})
+    with pytest.raises(popbench.ComponentError, match="check api_base="):
+        answers(api, "veo", request())
+    assert len(api.asked()) == 1
+
+
+def test_a_gateway_that_waits_in_vain_is_asked_for_no_second_job(api: Providers) -> None:
+    api.plan(replies={"POST": [504, {"error": "Gateway Timeout"}]})
+    assert "a job may have been created, so no other one is now" in failure(api, "runway", request()).error
+    assert len(api.asked()) == 1
+
+
 def test_a_broken_provider_is_asked_some_times_and_no_more(api: Providers) -> None:
     api.plan(broke=2)
     assert isinstance(answers(api, "runway", request(), max_retries=2)[-1], Clip)
@@ -166,6 +181,52 @@ def test_a_provider_that_does_not_answer_in_time_is_asked_for_no_second_job(api:
     failed = failure(api, "runway", request(), timeout=0.5)
     assert "no answer within timeout=0.5 s: a job may have been created" in failed.error
     assert len(api.jobs()) == 1
+
+
+@pytest.fixture
+def another() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Serve another host, and note the headers of the requests that it is sent."""
+    sent: list[dict[str, str]] = []
+
+    class Noting(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            sent.append({name.lower(): value for name, value in self.headers.items()})
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"name": "models/m/operations/o"}')
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Noting) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", sent
+        server.shutdown()
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+@pytest.mark.parametrize("provider", ["veo", "fal", "runway"])
+def test_a_provider_that_moves_to_another_host_ends_the_generator_and_that_host_is_sent_no_key(
+    provider: str, method: str, api: Providers, another: tuple[str, list[dict[str, str]]]
+) -> None:
+    host, sent = another
+    api.plan(replies={method: [307, {}, {"Location": f"{host}/x?{KEY}"}]})
+    with pytest.raises(popbench.ComponentError) as ended:
+        answers(api, provider, request())
+    assert str(ended.value) == f"{MODELS[provider]}: moved to {host}: set api_base= to where it is now"
+    assert not sent
+    assert len(api.jobs()) == (method == "GET")
+
+
+def test_a_host_that_clips_lie_with_is_sent_no_key(api: Providers, another: tuple[str, list[dict[str, str]]]) -> None:
+    host, sent = another
+    api.plan(elsewhere=host)
+    assert isinstance(answers(api, "veo", request())[-1], Clip)
+    assert len(sent) == 1
+    assert KEY not in str(sent)
 
 
 def test_what_a_provider_always_rejects_ends_the_generator(render: Run, api: Providers) -> None:

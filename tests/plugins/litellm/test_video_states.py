@@ -39,6 +39,12 @@ def state(provider: str, told: Any, body: Any = None) -> tuple[str, str] | None:
         ({"done": True, "response": {"generateVideoResponse": {"raiMediaFilteredReasons": ["no"]}}}, ("REFUSED", "no")),
         ({"done": True, "response": {}}, ("FAILED", "it ended without a video")),
         ({"done": True}, ("FAILED", "it ended without a video")),
+        ({"done": True, "response": "x"}, ("UNKNOWN", "it ended with an answer in a shape that is not read")),
+        (
+            {"done": True, "response": {"generateVideoResponse": [1]}},
+            ("UNKNOWN", "it ended with an answer in a shape that is not read"),
+        ),
+        ({"done": True, "response": {"raiMediaFilteredReasons": 5}}, ("REFUSED", "5")),
         ({"done": True, "response": {"videos": [{"bytesBase64Encoded": "AA=="}]}}, ("DONE", "")),
         (
             {
@@ -90,3 +96,10 @@ def test_a_status_that_litellm_takes_for_queued_is_read_from_the_provider(provid
     assert state(provider, video("queued"), {"status": "CANCELED"}) == ("FAILED", "")
     assert state(provider, video("queued"), {"status": "ASLEEP"}) == ("UNKNOWN", "asleep")
     assert state(provider, video("queued"), {"hello": 1}) == ("UNKNOWN", "none")
+
+
+def test_a_seconds_of_seconds_is_one_that_can_be() -> None:
+    from popbench_litellm.video_states import seconds_of
+
+    assert seconds_of("4") == 4
+    assert [seconds_of(told) for told in (float("nan"), "inf", -1, 0, None, [4], 10**400, "abc", "1e300")] == [None] * 9

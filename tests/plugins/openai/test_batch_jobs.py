@@ -81,6 +81,37 @@ def test_a_batch_whose_creation_was_not_stored_is_found_by_its_file(write: Run, 
     assert batch.sizes() == [6, 1, 1]
 
 
+def test_a_batch_whose_creation_was_not_answered_is_looked_for_in_lists_that_lag(
+    write: Run, batch: BatchServer
+) -> None:
+    batch.plan(lost=1, lags=batches._LOOKS_FOR_NEW - 1)
+    assert write().complete
+    assert batch.sizes() == [6]
+
+
+def test_where_no_batches_are_listed_a_creation_without_an_answer_is_not_repeated(
+    write: Run, batch: BatchServer
+) -> None:
+    batch.plan(lost=1, lists=False)
+    for _ in range(2):
+        lost = write()
+        assert "whether file file-0 has a batch cannot be told, since it lists none: look there" in errors_of(lost)
+        assert batch.sizes() == [at_work(lost.path)] == [6]
+    batch.plan()
+    assert write().complete
+    assert batch.sizes() == [6]
+
+
+def test_results_that_are_late_are_fetched_by_another_command(write: Run, batch: BatchServer) -> None:
+    batch.plan(late=True)
+    late = write()
+    assert "the results of batch batch_0 hold no line of its requests" in errors_of(late)
+    assert at_work(late.path) == 6
+    batch.plan()
+    assert write().complete
+    assert batch.sizes() == [6]
+
+
 def test_a_file_without_a_batch_is_nothing_that_was_paid_for(batch: BatchServer) -> None:
     chat = openai_servers.chat("one")
     steps = make(batch).generate(iter([chat]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,8 @@ from batch_runs import KEY, KEY_ENV, BatchServer, at_work, errors_of, make, spec
 from command_line import in_process
 from popbench import testing
 from popbench.records import Completion, Failure, Submitted
-from popbench_openai import batches
+from popbench_openai import accepted, batch_lines, batches, faults
+from popbench_openai.hiding import Hider
 from video_renders import Run
 
 # -- whole runs
@@ -88,6 +90,24 @@ def test_lines_hold_what_a_request_online_holds(batch: BatchServer) -> None:
     }  # fmt: skip
 
 
+def test_a_line_that_is_nested_too_deeply_is_an_error_of_its_request(batch: BatchServer) -> None:
+    options = make(batch).asked  # type: ignore[attr-defined]
+    request = accepted.Accepted(options).request(openai_servers.chat("one"))
+    nested: Any = []
+    for _ in range(900):
+        nested = [nested]
+    line = {"custom_id": "one", "response": {"status_code": 200, "body": {"choices": [], "error": nested}}}
+    with pytest.raises(faults.CallError, match="nested too deeply"):
+        batch_lines.answer(request, line, None, "", Hider("a-key-of-no-account"), options)
+
+
+@pytest.mark.parametrize(
+    ("began", "ended", "seconds"), [(5, 65, 60.0), (5, 10**400, None), (65, 5, None), ("5", 65, None), (5, None, None)]
+)
+def test_the_seconds_of_a_batch_are_those_that_can_be(began: Any, ended: Any, seconds: float | None) -> None:
+    assert batch_lines.seconds_of({"created_at": began, "completed_at": ended}) == seconds
+
+
 def answers(llm: popbench.LLM, *chats: popbench.Chat) -> list[Completion | Failure | Submitted]:
     """Return all that a model yields for chats."""
     try:
@@ -103,6 +123,16 @@ def test_a_batch_is_submitted_before_and_after_it_is_created(batch: BatchServer)
     assert {job["file"] for job in jobs} == {"file-0"}
     assert [type(answer) for answer in found[-2:]] == [Completion, Completion]
     assert openai_servers.done(found[-1]).seconds == 60, "of the whole batch"  # type: ignore[arg-type]
+
+
+def test_half_of_a_character_in_what_a_server_says_spoils_no_file(write: Run, batch: BatchServer) -> None:
+    batch.plan(faults={"0": {"0": "half"}})
+    run = write()
+    assert "half of a character: ?" in errors_of(run)
+    batch.plan(rejected=[{"code": "x", "message": "half \ud800", "line": 1}])
+    ended = write()
+    assert "batch_1 was rejected: half ? (line 1)" in errors_of(ended)
+    assert ended.errors == 1
 
 
 @pytest.mark.slow

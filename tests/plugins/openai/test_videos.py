@@ -52,8 +52,9 @@ def test_what_is_not_given_is_not_sent(api: Planned) -> None:
 def test_the_seconds_that_the_server_made_are_those_with_a_price(api: Planned) -> None:
     api.plan(made="3.5")
     assert answers(api, request())[-1].usage == {"video_seconds": 3.5}  # type: ignore[union-attr]
-    api.plan(made="unknown")
-    assert answers(api, request("two"))[-1].usage == {"video_seconds": 2}  # type: ignore[union-attr]
+    for told in ("unknown", "1e300", "nan"):
+        api.plan(made=told)
+        assert answers(api, request(told))[-1].usage == {"video_seconds": 2}  # type: ignore[union-attr]
 
 
 @pytest.mark.slow
