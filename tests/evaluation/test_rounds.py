@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import corpus_files
 import popbench
 from command_line import Run, in_process
 from popbench.stats import SequentialDesign, replay_looks
@@ -144,6 +145,19 @@ def test_without_rounds_the_rest_is_run_and_the_looks_are_told(tmp_path: Path, r
     assert set(taken(out).values()) == {40}
     assert "sequential" not in read(out)
     assert read(out, "run.json")["rounds"]["design"]["looks"] == [20, 40]
+
+
+def test_human_videos_are_a_system_of_the_comparison_that_takes_prompts_as_others(tmp_path: Path, run: Run) -> None:
+    rows = corpus_files.rows()
+    path = corpus_files.write(tmp_path / "mine.csv", rows)
+    corpus = corpus_files.spec(path, videos=corpus_files.videos(tmp_path / "videos", rows))
+    out = tmp_path / "run"
+    words = ["--until", "best", "--task", "popcorn_concrete", "--gen", GEN, "--llm", "verbatim", "--mode", "basic"]
+    done = run("eval", *words, "--corpus", corpus, "--embedder", "hashing", "--baseline", "human", "--out", out)
+    assert done.status == 0, done.err
+    assert set(taken(out)) == {"human", "verbatim|basic|" + GEN.replace(",", "[", 1) + "]"}
+    assert taken(out) == read(out)["sequential"]["prompts"]
+    assert "finished" in run("status", out).out
 
 
 @pytest.mark.parametrize(
