@@ -2,62 +2,43 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import sqlite3
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import openai_servers
 import popbench
+from server_processes import PlannedServer
 
 KEY, KEY_ENV = openai_servers.KEY, openai_servers.KEY_ENV
 
 
-class BatchServer:
+class BatchServer(PlannedServer):
     """A `batch_server` process. That module describes plans; all of them take the key."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-E", "-s", "-S", str(Path(__file__).with_name("batch_server.py"))]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self._process.stdout is not None
-        self.port = int(self._process.stdout.readline())
-        self.url = f"http://127.0.0.1:{self.port}/v1"
-
-    def _control(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        try:
-            connection.request("POST", f"/control/{path}", json.dumps(body or {}))
-            answer: dict[str, Any] = json.loads(connection.getresponse().read())
-        finally:
-            connection.close()
-        return answer
+        super().__init__("batch_server.py")
 
     def plan(self, **plan: Any) -> None:
         """Behave so from now on."""
-        self._control("plan", {"key": KEY, **plan})
+        self.control("plan", {"key": KEY, **plan})
 
     def batches(self) -> list[dict[str, Any]]:
         """Return the batches that were created, in their order: each of them was paid for, if it did not fail."""
-        batches: list[dict[str, Any]] = self._control("log")["batches"]
+        batches: list[dict[str, Any]] = self.control("log")["batches"]
         return batches
 
     def sizes(self) -> list[int]:
         """Return the numbers of requests of the batches."""
         return [len(batch["ids"]) for batch in self.batches()]
 
-    def asked(self) -> list[str]:
-        """Return what was asked for: method and path."""
-        return list(self._control("log")["asked"])
-
     def paid(self) -> Counter[str]:
         """Return how often each request was answered, by its custom_id."""
-        return Counter(self._control("log")["answered"])
+        return Counter(self.control("log")["answered"])
 
     def requests(self) -> list[str]:
         """Return the custom_ids of all batches that did not fail."""
@@ -65,15 +46,7 @@ class BatchServer:
 
     def forget(self) -> None:
         """Forget all files and batches."""
-        self._control("forget")
-
-    def stop(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            pipe.close()
+        self.control("forget")
 
 
 @contextmanager

@@ -6,18 +6,16 @@ imports is in popbench's extra `test`.
 
 from __future__ import annotations
 
-import http.client
 import os
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
+
+from server_processes import foreign_server
 
 _NEEDED = (
     "litellm", "fastapi", "uvicorn", "websockets", "orjson", "backoff", "redis", "apscheduler", "jwt", "cryptography",
@@ -47,13 +45,6 @@ def serving(models: Mapping[str, Mapping[str, str]], folder: Path) -> Iterator[s
     config, log = folder / "proxy.yaml", folder / "proxy.log"
     listed = [{"model_name": name, "litellm_params": dict(parameters)} for name, parameters in models.items()]
     config.write_text(yaml.safe_dump({"model_list": listed, "router_settings": {"num_retries": 0}}), encoding="utf-8")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable, "-m", "litellm.proxy.proxy_cli", "--config", str(config), "--host", "127.0.0.1",
-        "--port", str(port), "--telemetry", "False",
-    ]  # fmt: skip
     closed = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
     open_ = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")
     own = {
@@ -64,28 +55,11 @@ def serving(models: Mapping[str, Mapping[str, str]], folder: Path) -> Iterator[s
         "LITELLM_MASTER_KEY": KEY,
     }
     kept = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_API_BASE"))}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=folder, env={**kept, **closed, **open_, **own}, stdout=output, stderr=output
-        )
-    try:
-        _wait(process, port, log)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline and process.poll() is None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        try:
-            connection.request("GET", "/health/liveliness")
-            if connection.getresponse().status == 200:
-                return
-        except OSError:
-            time.sleep(0.2)
-        finally:
-            connection.close()
-    raise RuntimeError(f"LiteLLM's proxy did not start; the end of {log}:\n{log.read_text(errors='replace')[-2000:]}")
+    with foreign_server(
+        lambda port: [
+            sys.executable, "-m", "litellm.proxy.proxy_cli", "--config", str(config), "--host", "127.0.0.1",
+            "--port", str(port), "--telemetry", "False",
+        ],
+        "/health/liveliness", log, _PATIENCE, cwd=folder, env={**kept, **closed, **open_, **own},
+    ) as url:  # fmt: skip
+        yield url

@@ -7,15 +7,14 @@ environment of their own, whose python the variable POPBENCH_LLAMA_PYTHON names.
 from __future__ import annotations
 
 import functools
-import http.client
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from server_processes import foreign_server
 
 VARIABLE = "POPBENCH_LLAMA_PYTHON"
 MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -69,33 +68,11 @@ def serving(model: Path, log: Path, *, context: int = 4096, threads: int = 2) ->
 
     What it prints goes to the file `log`. Raises RuntimeError if it does not start.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        python(), "-m", "llama_cpp.server", "--model", str(model), "--model_alias", "smollm2", "--host", "127.0.0.1",
-        "--port", str(port), "--n_ctx", str(context), "--n_threads", str(threads),
-    ]  # fmt: skip
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-    try:
-        _wait(process, port, log)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline and process.poll() is None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        try:
-            connection.request("GET", "/v1/models")
-            if connection.getresponse().status == 200:
-                return
-        except OSError:
-            time.sleep(0.2)
-        finally:
-            connection.close()
-    raise RuntimeError(f"llama_cpp.server did not start; the end of {log}:\n{log.read_text(errors='replace')[-2000:]}")
+    with foreign_server(
+        lambda port: [
+            python(), "-m", "llama_cpp.server", "--model", str(model), "--model_alias", "smollm2",
+            "--host", "127.0.0.1", "--port", str(port), "--n_ctx", str(context), "--n_threads", str(threads),
+        ],
+        "/v1/models", log, _PATIENCE,
+    ) as url:  # fmt: skip
+        yield url

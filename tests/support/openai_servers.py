@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import re
@@ -11,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import popbench
 from popbench.prompting.drafts import DRAFT_SCHEMA
 from popbench.records import Answer, Chat, Completion, Failure, Message
 from popbench.registry import load_registry
+from server_processes import PlannedServer
 
 KEY_ENV = "POPBENCH_TEST_KEY"
 KEY = "sk-test-4242424242abcdefQUITEsecret"
@@ -29,60 +29,30 @@ KEY = "sk-test-4242424242abcdefQUITEsecret"
 _DIGEST = re.compile(r"#([0-9a-f]{16})")
 
 
-class ChatServer:
+class ChatServer(PlannedServer):
     """A `chat_server` process. That module describes plans."""
 
     def __init__(self, port: int = 0, **plan: Any) -> None:
-        script = Path(__file__).with_name("chat_server.py")
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(script), str(port)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        self.port = int(self._process.stdout.readline())
-        self.url = f"http://127.0.0.1:{self.port}/v1"
+        super().__init__("chat_server.py", port)
         self.plan(**plan)
-
-    def _control(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        try:
-            connection.request("POST", f"/control/{path}", json.dumps(body or {}))
-            answer: dict[str, Any] = json.loads(connection.getresponse().read())
-        finally:
-            connection.close()
-        return answer
-
-    def plan(self, **plan: Any) -> None:
-        """Behave so from now on."""
-        self._control("plan", plan)
 
     def reset(self, **plan: Any) -> None:
         """Forget all requests, and behave so from now on."""
         self.plan(**plan)
-        self._control("reset")
+        self.control("reset")
 
     def log(self, digest: str | None = None) -> list[dict[str, Any]]:
         """Return the requests so far, of one prompt or of all, in their order."""
-        rows: list[dict[str, Any]] = self._control("log")["requests"]
+        rows: list[dict[str, Any]] = self.control("log")["requests"]
         return [row for row in rows if digest in (None, row["id"])]
 
     def most(self) -> int:
         """Return how many requests were at work at once, at most."""
-        return int(self._control("log")["most"])
+        return int(self.control("log")["most"])
 
     def active(self) -> int:
         """Return how many requests are at work now."""
-        return int(self._control("log")["active"])
-
-    def stop(self) -> None:
-        """End it at once, as a crash would, with all its connections."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            pipe.close()
+        return int(self.control("log")["active"])
 
 
 @contextmanager

@@ -3,12 +3,10 @@ for the first."""
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,61 +14,33 @@ from typing import Any
 import numpy as np
 
 from popbench.video import write_mp4
+from server_processes import PlannedServer
 
 DISTRIBUTION = Path(__file__).parents[1] / "distributions" / "reel"
 KEY = "good"
 _RUN = "import sys; from popbench.cli import console; sys.argv[0] = 'popbench'; console()"
 
 
-class VideoApi:
+class VideoApi(PlannedServer):
     """A `video_api_server` process, or that of another `script`. The modules describe plans."""
 
     def __init__(self, folder: Path, script: str = "video_api_server.py") -> None:
         clip = folder / "clip.mp4"
         write_mp4(np.random.default_rng(7).integers(0, 256, (8, 48, 64, 3), np.uint8), 8, clip)
-        command = [sys.executable, "-E", "-s", "-S", str(Path(__file__).with_name(script)), str(clip)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self._process.stdout is not None
-        self.port = int(self._process.stdout.readline())
-        self.url = f"http://127.0.0.1:{self.port}/v1"
-
-    def _control(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        try:
-            connection.request("POST", f"/control/{path}", json.dumps(body or {}))
-            answer: dict[str, Any] = json.loads(connection.getresponse().read())
-        finally:
-            connection.close()
-        return answer
-
-    def plan(self, **plan: Any) -> None:
-        """Behave so from now on."""
-        self._control("plan", plan)
+        super().__init__(script, clip)
 
     def jobs(self) -> list[dict[str, Any]]:
         """Return the jobs that were created, in their order: each of them was paid for."""
-        jobs: list[dict[str, Any]] = self._control("log")["jobs"]
+        jobs: list[dict[str, Any]] = self.control("log")["jobs"]
         return jobs
-
-    def asked(self) -> list[str]:
-        """Return what was asked for: method and path."""
-        return list(self._control("log")["asked"])
 
     def finish(self, count: int) -> None:
         """Let the oldest running jobs come to their end."""
-        self._control("finish", {"count": count})
+        self.control("finish", {"count": count})
 
     def forget(self) -> None:
         """Forget all jobs."""
-        self._control("forget")
-
-    def stop(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            pipe.close()
+        self.control("forget")
 
 
 @contextmanager
