@@ -54,7 +54,7 @@ class OrderAgreement:
         return self.value[bins], self.low[bins], self.high[bins]
 
     def smallest_difference(self, probability: float = 0.95) -> tuple[float, float, float]:
-        """Return the smallest predicted difference whose order is the true one with this probability: (value, low, high).
+        """Return the smallest predicted difference that is in the true order with this probability: (value, low, high).
 
         Infinity stands for none that was seen. Of `group_agreement`, 1/2 more is the smallest predicted win rate
         that means a true one above 1/2 with this probability.

@@ -153,6 +153,19 @@ def test_a_predicted_win_rate_shrinks_to_the_true_one_that_it_stands_for() -> No
     assert true_win_rate(known([0.65], [0, 2]), np.zeros(100), strata)[0] == 0.5
 
 
+@pytest.mark.parametrize(
+    ("predicted", "correlation", "true"), [(0.6, 0.3, 0.530), (0.7, 0.3, 0.563), (0.7, 0.5, 0.604)]
+)
+def test_a_predicted_win_rate_stands_for_what_a_normal_law_says(
+    predicted: float, correlation: float, true: float
+) -> None:
+    agreement = order_agreement(*videos(correlation, 1000))
+    differences = np.sqrt(2) * (norm.ppf(predicted) + np.random.default_rng(3).standard_normal(20_000))
+    value, low, high = true_win_rate(agreement, differences, np.zeros(20_000, dtype=int))
+    assert value == pytest.approx(true, abs=0.01)
+    assert low < true < high
+
+
 def test_the_smallest_true_win_is_that_which_the_number_of_prompts_decides() -> None:
     differences = np.ones(100)
     assert smallest_true_win(known([0.6], [0, 2], slack=0.05), differences) == pytest.approx(0.61)
