@@ -24,6 +24,8 @@ data of all rounds so far, what is decided, which systems need more prompts, and
     design = SequentialDesign.rounds(n_systems, maximum=200, goal="best")   # a look after every 20 prompts
     state = replay_looks(design, values, rounds, strata)[-1]                # of the present look
 
+`prediction_powered` is for what people say of some prompts and a predictor of all: the win rate over people.
+`order_agreement` says how far a predicted order carries: to real outcomes, and across several predictors.
 `variance` attributes the variance of scores to the parts of what is scored, with resamples of groups of items.
 `agreement` compares two orders: before and after a change, or two rankings.
 
@@ -43,7 +45,18 @@ from .intervals import (
     too_few_for_a_median,
     win_rate_p_values,
 )
+from .order_agreement import (
+    OrderAgreement,
+    PanelVerdicts,
+    group_agreement,
+    order_agreement,
+    panel_verdicts,
+    smallest_true_win,
+    true_win_rate,
+    win_in_truth,
+)
 from .outcomes import mean_outcomes, outcome_counts, pairwise_outcomes, win_rates
+from .prediction_powered import CorrectedWinRate, HumanWinRate, corrected_win_rate
 from .repeats import sample_medians
 from .sequential import SequentialState, replay_looks
 from .sequential_design import SequentialDesign
@@ -55,8 +68,12 @@ from .win_rate_variance import WinRateVariance, win_rate_variance
 
 __all__ = [
     "Component",
+    "CorrectedWinRate",
     "GroupResamples",
+    "HumanWinRate",
     "MaxT",
+    "OrderAgreement",
+    "PanelVerdicts",
     "Resamples",
     "SequentialDesign",
     "SequentialState",
@@ -65,6 +82,8 @@ __all__ = [
     "bradley_terry",
     "bradley_terry_interval",
     "change_share",
+    "corrected_win_rate",
+    "group_agreement",
     "head_to_head_ranks",
     "holm",
     "kendall_tau_b",
@@ -74,9 +93,11 @@ __all__ = [
     "median_intervals",
     "medians",
     "minimum_detectable_win_rate",
+    "order_agreement",
     "outcome_counts",
     "pair_across",
     "pairwise_outcomes",
+    "panel_verdicts",
     "percentile_interval",
     "pool_strata",
     "proportion_interval",
@@ -88,10 +109,13 @@ __all__ = [
     "sample_medians",
     "sign_test",
     "simultaneous_intervals",
+    "smallest_true_win",
     "swap_shares",
     "too_few_for_a_median",
+    "true_win_rate",
     "variance_components",
     "verdicts",
+    "win_in_truth",
     "win_rate_p_values",
     "win_rate_variance",
     "win_rates",

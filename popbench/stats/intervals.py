@@ -31,7 +31,7 @@ def proportion_interval(k: int, n: int, level: float = 0.95) -> tuple[float, flo
         raise ValueError(f"a proportion needs at least 1 trial, got {n}")
     if not 0 <= k <= n:
         raise ValueError(f"successes must be from 0 to {n}, got {k}")
-    low, high = _clopper_pearson(np.array([k / n]), np.array([float(n)]), level)
+    low, high = clopper_pearson(np.array([k / n]), np.array([float(n)]), level)
     return float(low[0]), float(high[0])
 
 
@@ -74,7 +74,7 @@ def korn_graubard(y: ArrayLike, strata: ArrayLike, level: float = 0.95) -> tuple
     estimate degrees of freedom from the same few prompts; pairing by prompt as in Miller 2024, arXiv 2411.00640.
     """
     theta, n_eff = _effective_sample_sizes(y, strata)
-    return _clopper_pearson(theta, n_eff, level)
+    return clopper_pearson(theta, n_eff, level)
 
 
 def win_rate_p_values(y: ArrayLike, strata: ArrayLike) -> Float64s:
@@ -176,7 +176,7 @@ def too_few_for_a_median(n: int, level: float = 0.95) -> bool:
 @cache
 def _outermost(n: int, level: float) -> float:
     """Return the lower bound of one half at the smallest effective sample size of n values."""
-    return float(_clopper_pearson(np.array([0.5]), np.array([n / 2]), level)[0][0])
+    return float(clopper_pearson(np.array([0.5]), np.array([n / 2]), level)[0][0])
 
 
 def _effective_sample_sizes(y: ArrayLike, strata: ArrayLike) -> tuple[Float64s, Float64s]:
@@ -199,18 +199,33 @@ def _membership(codes: Ints, dtype: type[np.floating[Any]]) -> Floats:
 
 def _n_eff(total: Float64s, squares: Float64s, sizes: Ints) -> Float64s:
     """Return n_eff from the sums of outcomes and of their squares by stratum, shape (rows, strata)."""
+    n = sizes.sum()
+    t = (total.sum(axis=1, keepdims=True) + 1) / (n + 2)
+    v = variance_of_strata(total, squares, sizes, sizes / n)
+    n_eff: Float64s = np.clip((t * (1 - t))[:, 0] / v, n / 2, 40 * n)
+    return n_eff
+
+
+def variance_of_strata(total: Float64s, squares: Float64s, sizes: Ints, weights: Float64s) -> Float64s:
+    """Return v of `korn_graubard`, shape (rows,), with strata weighted by `weights` in place of n_c/N.
+
+    Args:
+        total: sums of outcomes by stratum, shape (rows, strata).
+        squares: sums of their squares.
+        sizes: n_c, shape (strata,).
+        weights: shape (strata,), with the sum 1.
+    """
     n, k = sizes.sum(), 1 / len(sizes)
     more = sizes + 2 * k + _PSEUDO_PROMPTS
     t, q = ((sums.sum(axis=1, keepdims=True) + 1) / (n + 2) for sums in (total, squares))
     p = (total + k + _PSEUDO_PROMPTS * t) / more
     s2 = (squares + k + _PSEUDO_PROMPTS * q) / more - p**2
     unbiased = 1 - sizes * (n - sizes) / (max(n - 1, 1) * more**2)
-    v = ((sizes / n) ** 2 * s2 / (sizes * unbiased)).sum(axis=1)
-    n_eff: Float64s = np.clip((t * (1 - t))[:, 0] / v, n / 2, 40 * n)
-    return n_eff
+    v: Float64s = (weights**2 * s2 / (sizes * unbiased)).sum(axis=1)
+    return v
 
 
-def _clopper_pearson(rate: Floats, n: Floats, level: float) -> tuple[Float64s, Float64s]:
+def clopper_pearson(rate: Floats, n: Floats, level: float) -> tuple[Float64s, Float64s]:
     """Return the Clopper-Pearson bounds of `rate` in `n` trials, which need not be whole numbers."""
     alpha = _arrays.tail(level)
     return _lower(rate, n, alpha), 1 - _lower(1 - rate, n, alpha)

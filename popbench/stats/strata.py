@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from . import _arrays
 from ._arrays import Ints
@@ -28,8 +28,13 @@ def pool_strata(strata: ArrayLike, minimum: int = 5) -> Ints:
     """
     codes = _arrays.strata_codes(strata)
     sizes = np.bincount(codes)
-    pooled = sizes < minimum
+    return _arrays.strata_codes(np.where(too_small(sizes, minimum)[codes], len(sizes), codes))
+
+
+def too_small(sizes: Ints, minimum: int) -> NDArray[np.bool_]:
+    """Say which strata of these sizes `pool_strata` makes one of."""
+    pooled: NDArray[np.bool_] = sizes < minimum
     if pooled.any() and not pooled.all() and sizes[pooled].sum() < minimum:
         large = np.flatnonzero(~pooled)
         pooled[large[np.argmin(sizes[large])]] = True
-    return _arrays.strata_codes(np.where(pooled[codes], len(sizes), codes))
+    return pooled
