@@ -21,9 +21,9 @@ from popbench.prompting.sandbox_limits import MAX_MESSAGE_CHARS
 class TextTemplate:
     """A text with variables, from a Jinja file of anyone: it is rendered in the sandbox that templates of tasks have.
 
-    `used` are the variables that it names, and `fingerprint` is the hash of its text. The file is read once; it cannot
-    include others. Raises UsageError if it cannot be read, is no template, or names a variable that is none of
-    `variables`.
+    `used` are the variables that it names, `source` is its text, and `fingerprint` the hash of that. The file is read
+    once; it cannot include others. Raises UsageError if it cannot be read, is no template, or names a variable that is
+    none of `variables`.
     """
 
     def __init__(self, path: Path | str, variables: Collection[str]) -> None:
@@ -33,7 +33,7 @@ class TextTemplate:
         except (OSError, UnicodeDecodeError) as error:
             why = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else one_line(error)
             raise UsageError(f"{self.path}: {why}; give a Jinja file") from None
-        name = self.path.name
+        name, self.source = self.path.name, source
         self.fingerprint = digest(source)
         self._environment = Sandbox(jinja2.DictLoader({name: source}))
         try:
