@@ -25,7 +25,7 @@ _CHARS_PER_TOKEN, _CHARS_OF_VALUES, _OUTPUT_TOKENS = 3, 1500, 500
 
 
 class Judge(Endpoint, popbench.Predictor):
-    """Any vision-language model, which gives a clip marks from 0 to 10: model=ID.
+    """Any vision-language model, for marks from 0 to 10: model=ID.
 
     Other servers than OpenAI's are named by base_url=URL.
     """
