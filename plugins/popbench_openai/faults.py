@@ -130,15 +130,17 @@ _TOP_UP = "top up the account, then run the same command again"
 _CHECK_MODEL = "check model="
 _CHECK_OPTIONS = "check the options against what it takes"
 _HINTS = (
-    (
-        re.compile(r"image|vision|picture|multi-?modal|content.{0,60}(must|should) be an? (valid )?str", re.IGNORECASE),
-        "check that model= takes pictures",
-    ),
     (re.compile(r"max_completion_tokens"), 'this model needs extra_body={"max_completion_tokens":N} for max_tokens=N'),
     (re.compile(r"\bseed\b"), "try seed=false"),
     (re.compile(r"temperature|top_p"), "leave temperature= and top_p= out"),
     (re.compile(r"max_tokens"), "try another max_tokens="),
     (re.compile(r"json_validate_failed|generate JSON"), "try structured=off"),
+    (
+        re.compile(
+            r"\b(images?|image_url|vision|multi-?modal)\b|content.{0,60}(must|should) be an? (valid )?str", re.IGNORECASE
+        ),
+        "check that model= takes pictures",
+    ),
     (re.compile(r"\bmodel|\bpinned\b|模型", re.IGNORECASE), _CHECK_MODEL),
 )
 
