@@ -137,7 +137,8 @@ _HINTS = (
     (re.compile(r"json_validate_failed|generate JSON"), "try structured=off"),
     (
         re.compile(
-            r"\b(images?|image_url|vision|multi-?modal)\b|content.{0,60}(must|should) be an? (valid )?str", re.IGNORECASE
+            r"\b(images?|image_url|vision|multi-?modal)\b|content.{0,60}(must|should) be an? (valid )?str",
+            re.IGNORECASE,
         ),
         "check that model= takes pictures",
     ),
