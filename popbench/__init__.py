@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from popbench.options import Options, runtime
     from popbench.power.study import Study, plan
     from popbench.progress import Progress
+    from popbench.prompting.texts import TextTemplate
     from popbench.records import (
         JSON,
         Answer,
@@ -74,6 +75,7 @@ _HOME = {
     "popbench.options": ("Options", "runtime"),
     "popbench.power.study": ("Study", "plan"),
     "popbench.progress": ("Progress",),
+    "popbench.prompting.texts": ("TextTemplate",),
     "popbench.records": (
         "JSON", "Answer", "Chat", "Clip", "Completion", "Draft", "Failure", "Message", "Needs", "Prompt", "Reference",
         "Request", "Sample", "Score", "ScoreRequest", "Submitted", "VideoRequest", "Workers",
@@ -89,8 +91,9 @@ __all__ = [
     "JSON", "LLM", "Answer", "Ask", "Chat", "Clip", "Completion", "Component", "ComponentError", "ComponentSpec",
     "Corpus", "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Mode", "Needs", "Options",
     "PopbenchError", "Predictor", "Progress", "Prompt", "Reference", "Request", "Retry", "Run", "RunError", "Sample",
-    "Score", "ScoreRequest", "Study", "Submitted", "Turn", "UsageError", "VideoGenerator", "VideoRequest", "Workers",
-    "Writing", "concurrently", "evaluate", "hookimpl", "label", "load", "make", "merge", "plan", "runtime",
+    "Score", "ScoreRequest", "Study", "Submitted", "TextTemplate", "Turn", "UsageError", "VideoGenerator",
+    "VideoRequest", "Workers", "Writing", "concurrently", "evaluate", "hookimpl", "label", "load", "make", "merge",
+    "plan", "runtime",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Language models and video generators behind servers with the OpenAI protocol, and presets of language models with
+"""Language models, video generators and judges behind servers with the OpenAI protocol, and presets of models with
 the providers that serve them.
 
 The presets use the providers' defaults, as the paper (arXiv 2502.12945) does.
@@ -23,3 +23,9 @@ def register_llms(register: Register) -> None:
 def register_generators(register: Register) -> None:
     """Register `videos` for any server of the video protocol."""
     register("videos", "popbench_openai.videos:VideoServer")
+
+
+@popbench.hookimpl
+def register_predictors(register: Register) -> None:
+    """Register `judge` for any server with a model that takes pictures."""
+    register("judge", "popbench_openai.judge:Judge")

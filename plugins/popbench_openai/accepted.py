@@ -10,6 +10,7 @@ from typing import Any
 import popbench
 from popbench import JSON
 from popbench_openai.options import ChatOptions
+from popbench_openai.picture_chats import PictureChat
 
 _FALLBACKS = {
     "auto": ("json_schema", "json_object", "off"),
@@ -58,11 +59,13 @@ class ChatRequest:
         if self.chat.reasons:
             schema["properties"] = {"reasoning": {"type": "string"}, **schema["properties"]}
             schema["required"] = ["reasoning", *schema["required"]]
-        return {"type": "json_schema", "json_schema": {"name": "draft", "strict": True, "schema": schema}}
+        name = "judgement" if isinstance(self.chat, PictureChat) else "draft"
+        return {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}
 
     def body(self, options: ChatOptions) -> dict[str, Any]:
         """Return the body of the request."""
-        body: dict[str, Any] = {"model": options.model, "messages": list(self.messages)}
+        messages = self.chat.shown() if isinstance(self.chat, PictureChat) else list(self.messages)
+        body: dict[str, Any] = {"model": options.model, "messages": messages}
         for name in ("temperature", "top_p", "max_tokens"):
             value = getattr(options, name)
             if value is not None:

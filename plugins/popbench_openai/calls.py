@@ -21,9 +21,10 @@ from popbench.engines import Brake, Pace, backoff, retry_after
 from popbench_openai.accepted import Accepted, ChatRequest
 from popbench_openai.answers import EMPTY_TRIES, NoTextError, read
 from popbench_openai.clients import open_client, read_body
-from popbench_openai.faults import CallError, Kind, of_body, of_connection, of_status
+from popbench_openai.faults import SMALLER, CallError, Kind, of_body, of_connection, of_status
 from popbench_openai.hiding import Hider
 from popbench_openai.options import ChatOptions
+from popbench_openai.picture_chats import FEWER, PictureChat
 
 LOST_IN_A_ROW = 3
 """After this many failed calls without an answer in between, the server counts as down, and the run ends. After this
@@ -170,7 +171,8 @@ class Calls:
                     f"{message}, nor to {self._failed_in_a_row - 1} calls before: {remedy}{self._elsewhere}"
                 ) from None
             return popbench.Failure(chat.id, message)
-        message = self._hide(f"{self._name}: {fault.what}" + (f": {fault.remedy}" if fault.remedy else ""))
+        remedy = FEWER if fault.remedy == SMALLER and isinstance(chat, PictureChat) else fault.remedy
+        message = self._hide(f"{self._name}: {fault.what}" + (f": {remedy}" if remedy else ""))
         self._failed_in_a_row = 0
         if fault.kind is Kind.FATAL:
             raise popbench.ComponentError(message + self._elsewhere) from None
@@ -184,6 +186,7 @@ class Calls:
         """Wait until another attempt may start; return the estimate of its tokens."""
         tokens = sum(len(message["content"]) for message in chat.messages) / _CHARS_PER_TOKEN
         tokens += self._options.max_tokens or _OUTPUT_GUESS
+        tokens += chat.tokens if isinstance(chat, PictureChat) else 0
         await self._brake.wait()
         wait = max(self._requests.take(1), self._tokens.take(tokens)) - time.monotonic()
         if wait > 0:

@@ -127,7 +127,7 @@ _REJECTED = re.compile(
     r"bad.?request|invalid.?(param|request|argument|input)|validation.?error|unsupported.?(param|value)", re.IGNORECASE
 )
 
-_SMALLER = "the prompt is longer than this model takes: choose a smaller RAG size (--mode pe,k=N)"
+SMALLER = "the prompt is longer than this model takes: choose a smaller RAG size (--mode pe,k=N)"
 _TOP_UP = "top up the account, then run the same command again"
 _CHECK_MODEL = "check model="
 _CHECK_OPTIONS = "check the options against what it takes"
@@ -137,6 +137,13 @@ _HINTS = (
     (re.compile(r"temperature|top_p"), "leave temperature= and top_p= out"),
     (re.compile(r"max_tokens"), "try another max_tokens="),
     (re.compile(r"json_validate_failed|generate JSON"), "try structured=off"),
+    (
+        re.compile(
+            r"\b(images?|image_url|vision|multi-?modal)\b|content.{0,60}(must|should) be an? (valid )?str",
+            re.IGNORECASE,
+        ),
+        "check that model= takes pictures",
+    ),
     (re.compile(r"\bmodel|\bpinned\b|模型", re.IGNORECASE), _CHECK_MODEL),
 )
 
@@ -199,7 +206,7 @@ def _classify(
     if known == 404 and not refused:
         return CallError(Kind.FATAL, what, "check model= and base_url= (the path of most servers ends in /v1)")
     if known == 413 or _CONTEXT.search(said):
-        return CallError(Kind.ITEM, what, _SMALLER)
+        return CallError(Kind.ITEM, what, SMALLER)
     if formatted and _FORMAT.search(said):
         return CallError(Kind.FORMAT, what)
     if _SYSTEM.search(said) and (system or known in (400, 422)):

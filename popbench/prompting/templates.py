@@ -16,7 +16,6 @@ import jinja2
 import jinja2.meta
 import pydantic
 from jinja2 import nodes
-from jinja2.exceptions import SecurityError
 from jinja2.loaders import split_template_path
 
 from popbench.errors import UsageError, one_line, unknown
@@ -26,6 +25,7 @@ from popbench.options import Options
 from popbench.prompting.drafts import find_drafts
 from popbench.prompting.sandbox import Plain, Sandbox, plain
 from popbench.prompting.sandbox_limits import MAX_FILES, MAX_MESSAGE_CHARS, WEIGHED
+from popbench.prompting.texts import definitions, failure_text
 from popbench.records import JSON, Draft, Message, Prompt, Reference
 from popbench.tasks.schema import DraftRules
 
@@ -51,7 +51,7 @@ class Template:
         except UsageError:
             raise
         except Exception as error:  # a hostile template can make any part of the compiler fail
-            raise UsageError(f"{path}: {_message(error)}") from error
+            raise UsageError(f"{path}: {failure_text(error)}") from error
 
     def _read_all(self) -> None:
         """Read and compile the template and all files that it uses; raises UsageError if something is missing."""
@@ -65,7 +65,7 @@ class Template:
             self._environment.get_template(name)  # compiled here, so that an error names this file
             syntax = self._environment.parse(source, name)
             used |= jinja2.meta.find_undeclared_variables(syntax)
-            defined |= _definitions(syntax)
+            defined |= definitions(syntax)
             blocks |= {block.name for block in syntax.find_all(nodes.Block)}
         for name in sorted(used - defined):
             raise UsageError(f"{path}: {unknown('variable', name, VARIABLES)}")
@@ -190,7 +190,7 @@ class Template:
                 for text in texts.values():
                     text.encode()  # raises for a lone surrogate, which cannot be sent to a model
         except Exception as error:
-            raise UsageError(f"{self.path}: prompt {prompt.id!r}: {_message(error)}") from error
+            raise UsageError(f"{self.path}: prompt {prompt.id!r}: {failure_text(error)}") from error
         for name, text in texts.items():
             if len(text) > MAX_MESSAGE_CHARS:
                 raise UsageError(
@@ -227,18 +227,3 @@ def _constant(node: nodes.Node) -> str | int | float | bool | None:
         return -number if isinstance(number, int | float) else None
     value = node.value if isinstance(node, nodes.Const) else None
     return value if isinstance(value, str | int | float) else None
-
-
-def _message(error: Exception) -> str:
-    """Return why a template is refused. Messages of the sandbox are complete, others need the error's type."""
-    return one_line(str(error) if isinstance(error, SecurityError) else error)
-
-
-def _definitions(syntax: nodes.Template) -> set[str]:
-    """Return the names that a template defines anywhere: variables, macros, imports."""
-    names = {name.name for name in syntax.find_all(nodes.Name) if name.ctx == "store"}
-    names |= {macro.name for macro in syntax.find_all(nodes.Macro)}
-    names |= {item.target for item in syntax.find_all(nodes.Import)}
-    for item in syntax.find_all(nodes.FromImport):
-        names |= {name if isinstance(name, str) else name[1] for name in item.names}
-    return names

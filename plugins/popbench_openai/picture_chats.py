@@ -1,0 +1,28 @@
+"""A chat with pictures: what a vision-language model is asked about frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import popbench
+
+FEWER = "the pictures are more than this model takes: show fewer (frames=) or smaller ones (size=)"
+
+
+@dataclass(frozen=True, slots=True)
+class PictureChat(popbench.Chat):
+    """A chat of one message, with pictures as data URLs before its text or after it.
+
+    `tokens` is what the pictures count as, about, before the server has said it.
+    """
+
+    pictures: tuple[str, ...] = ()
+    pictures_first: bool = True
+    tokens: int = 0
+
+    def shown(self) -> list[dict[str, Any]]:
+        """Return the message as the protocol has it."""
+        text = [{"type": "text", "text": self.messages[0]["content"]}]
+        pictures = [{"type": "image_url", "image_url": {"url": url}} for url in self.pictures]
+        return [{"role": "user", "content": pictures + text if self.pictures_first else text + pictures}]
