@@ -26,6 +26,7 @@ data of all rounds so far, what is decided, which systems need more prompts, and
 
 `variance` attributes the variance of scores to the parts of what is scored, with resamples of groups of items.
 `agreement` compares two orders: before and after a change, or two rankings.
+`pair_accuracy` says how often a predictor puts two items into the right order, by the size of its difference.
 
 A stratum is a group of prompts that was fixed when the prompts were chosen: a category, and also the task if tasks are
 pooled. The systems, the strata and the number of prompts in each are given; the prompts are the sample.
@@ -44,6 +45,7 @@ from .intervals import (
     win_rate_p_values,
 )
 from .outcomes import mean_outcomes, outcome_counts, pairwise_outcomes, win_rates
+from .pair_accuracy import PairAccuracy, pair_accuracy, pair_accuracy_by_difference, pair_accuracy_by_group
 from .repeats import sample_medians
 from .sequential import SequentialState, replay_looks
 from .sequential_design import SequentialDesign
@@ -57,6 +59,7 @@ __all__ = [
     "Component",
     "GroupResamples",
     "MaxT",
+    "PairAccuracy",
     "Resamples",
     "SequentialDesign",
     "SequentialState",
@@ -75,6 +78,9 @@ __all__ = [
     "medians",
     "minimum_detectable_win_rate",
     "outcome_counts",
+    "pair_accuracy",
+    "pair_accuracy_by_difference",
+    "pair_accuracy_by_group",
     "pair_across",
     "pairwise_outcomes",
     "percentile_interval",
