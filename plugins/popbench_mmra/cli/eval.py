@@ -85,7 +85,7 @@ def _eval_titles(progress: Progress, model: Path, given: dict[str, Any]) -> int:
     from popbench.errors import UsageError
     from popbench_mmra.corpora import find_source
     from popbench_mmra.titles import folder as folders
-    from popbench_mmra.titles.embedding import find_embedder
+    from popbench_mmra.titles.embedding import complete_embedder_of_card
     from popbench_mmra.titles.workflows import evaluate
 
     ridge, card = folders.load(model)
@@ -93,7 +93,7 @@ def _eval_titles(progress: Progress, model: Path, given: dict[str, Any]) -> int:
     for name in given:
         if name not in _OF_TITLES and context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
             raise UsageError(f"--{name.replace('_', '-')}: this model sees titles alone: leave it out")
-    embedder = find_embedder(given["embedder"] or card["embedder"]["spec"], card["embedder"]["digest"])
+    embedder = complete_embedder_of_card(card, given["embedder"])
     try:
         source = find_source(given["corpus"] or card["corpus"]["spec"], None, card["target"])
     except UsageError as error:

@@ -153,8 +153,11 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def interruptible(work: Callable[[Progress], int]) -> int:
-    """Run a command's work and show its progress. An interrupt prints one line and gives status 130."""
+KEPT = "what is done is kept, and the same command goes on"
+
+
+def interruptible(work: Callable[[Progress], int], after: str = KEPT) -> int:
+    """Run a command's work and show its progress. An interrupt prints one line, with `after`, and gives status 130."""
     from popbench.progress import make_progress
 
     progress = make_progress()
@@ -162,7 +165,7 @@ def interruptible(work: Callable[[Progress], int]) -> int:
         return work(progress)
     except KeyboardInterrupt:
         progress.close()
-        click.echo("popbench: interrupted; what is done is kept, and the same command goes on", err=True)
+        click.echo(f"popbench: interrupted; {after}", err=True)
         return 130
     finally:
         progress.close()

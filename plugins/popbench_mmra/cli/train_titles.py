@@ -43,7 +43,7 @@ def command(**given: Any) -> int:
       popbench predictor train titles --corpus microlens,path=MicroLens-100k --out titles
       popbench predictor train titles --corpus table,path=t.csv,title=t,popularity=n --embedder hashing --out mine
     """
-    return shared.interruptible(lambda progress: _train(progress, given))
+    return shared.interruptible(lambda progress: _train(progress, given), "no model was written")
 
 
 def _train(progress: Progress, given: dict[str, Any]) -> int:

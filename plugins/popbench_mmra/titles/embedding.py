@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import popbench
 from popbench.errors import UsageError, one_line
 from popbench.keys import digest
 from popbench.progress import Progress
 from popbench.registry import load_registry
-from popbench.specs import absolute_paths
+from popbench.specs import absolute_paths, parse_spec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,9 +24,33 @@ _AT_ONCE = 256
 """Titles between two steps of the progress."""
 
 
-def find_embedder(spec: str, expected: str | None = None) -> TitleEmbedder:
-    """Return an embedder that can run here; raises UsageError if something is missing or it has another digest."""
-    embedder = TitleEmbedder(spec)
+def find_embedder(spec: str) -> TitleEmbedder:
+    """Return an embedder that can run here; raises UsageError if something is missing."""
+    return _complete(TitleEmbedder(spec))
+
+
+def embedder_of_card(card: Mapping[str, Any], given: str | None) -> TitleEmbedder:
+    """Return the embedder that the user names, else the one that a card names.
+
+    A card may be a stranger's: it can name popbench's own embedders, which run no code of a model and send titles to
+    nobody. Raises UsageError for others, and for unknown ones.
+    """
+    spec = given or str(card["embedder"]["spec"])
+    registration = load_registry().find("embedder", parse_spec(spec)[0])
+    if given is None and registration.plugin.distribution != "popbench":
+        raise UsageError(
+            f"the model's card names the embedder {registration.name} of {registration.plugin.distribution}, which a "
+            "card alone does not choose: give it with embedder="
+        )
+    return TitleEmbedder(spec)
+
+
+def complete_embedder_of_card(card: Mapping[str, Any], given: str | None) -> TitleEmbedder:
+    """Return what `embedder_of_card` does, if it can run here and is the one that the model was trained with."""
+    return _complete(embedder_of_card(card, given), str(card["embedder"]["digest"]))
+
+
+def _complete(embedder: TitleEmbedder, expected: str | None = None) -> TitleEmbedder:
     lacks = embedder.problems(expected)
     if lacks:
         raise UsageError("\n".join(lacks))

@@ -37,6 +37,17 @@ class _Embedder(_Strict):
     digest: str = pydantic.Field(min_length=1)
 
 
+class _Corpus(_Strict):
+    spec: str = pydantic.Field(min_length=1)
+    name: str
+    parts: dict[str, str]
+
+
+class _Training(_Strict):
+    key: str
+    hold_out: float | None = pydantic.Field(gt=0, lt=1)
+
+
 class _File(_Strict):
     sha256: str
     bytes: int
@@ -52,7 +63,8 @@ class _Card(_Strict):
     trained_on: list[str]
     embedder: _Embedder
     files: dict[str, _File]
-    corpus: dict[str, Any]
+    corpus: _Corpus
+    training: _Training
     metrics: dict[str, Any]
 
 

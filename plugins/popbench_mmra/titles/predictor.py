@@ -15,11 +15,12 @@ from popbench.local import user_path
 from popbench.specs import make_label
 from popbench_mmra.card_text import quality
 from popbench_mmra.titles import folder as folders
-from popbench_mmra.titles.embedding import TitleEmbedder
+from popbench_mmra.titles.embedding import embedder_of_card
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from popbench_mmra.titles.embedding import TitleEmbedder
     from popbench_mmra.titles.folder import Card
     from popbench_mmra.titles.ridge import Ridge
 
@@ -74,7 +75,7 @@ class TitlesPredictor(popbench.Predictor):
     def _embedder(self) -> TitleEmbedder:
         """Return the embedder that the option names, else that of the card; raises UsageError if it is unknown."""
         assert self._card is not None
-        return TitleEmbedder(self.options.embedder or str(self._card["embedder"]["spec"]))
+        return embedder_of_card(self._card, self.options.embedder)
 
     def label(self) -> str | None:
         """Return a label with the name of the model's folder."""

@@ -111,10 +111,11 @@ def _check(dataset: Dataset, data: Part, source: Source) -> None:
 
 
 def _too_few(dataset: Dataset, source: Source, what: str, needed: int) -> str:
-    remarks = f" ({'; '.join(dataset.remarks)})" if dataset.remarks else ""
+    remarks = [*dataset.remarks, *source.corpus.remarks()]
+    told = f" ({'; '.join(remarks)})" if remarks else ""
     return (
-        f"corpus {source.label}: {what}, at least {needed} are needed{remarks}: give a corpus with more, with the "
-        "parts train and test or without any"
+        f"corpus {source.label}: {what}, at least {needed} are needed{told}: give a corpus with more videos, which has "
+        "the parts train and test, or no parts at all"
     )
 
 
@@ -124,6 +125,6 @@ def _finished(out: Path, key: str) -> Card | None:
     if folder.problem(out) is not None:
         return None
     card = folder.read_card(out)
-    if card["training"].get("key") == key:
+    if card["training"]["key"] == key:
         return card
     raise UsageError(f"{out} holds a model of other data or settings: choose another --out, or remove that one")
