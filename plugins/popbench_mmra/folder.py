@@ -15,7 +15,8 @@ import pydantic
 
 from popbench.errors import UsageError, one_line
 from popbench.local import read_json
-from popbench_mmra.card_files import CARD, check_hashes, files_problem, write_folder
+from popbench_mmra.card_files import CARD as CARD
+from popbench_mmra.card_files import check_hashes, files_problem, write_folder
 
 if TYPE_CHECKING:
     from popbench_mmra.bank import Bank

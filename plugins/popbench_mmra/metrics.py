@@ -89,7 +89,7 @@ def measure_part(
     if whole is None:
         return found
     bins = pair_accuracy_by_difference(guesses, values)
-    groups = pair_accuracy_by_group(guesses, values, [tags[row] for row in rows])
+    groups = pair_accuracy_by_group(guesses, values, [tags[row] for row in rows.tolist()])
     pairs = {
         **_pairs(whole),
         "by_difference": [{"from": one.least, "to": one.below, **_pairs(one)} for one in bins],

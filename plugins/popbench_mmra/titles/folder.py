@@ -10,7 +10,8 @@ import pydantic
 
 from popbench.errors import UsageError, one_line
 from popbench.local import read_json
-from popbench_mmra.card_files import CARD, check_hashes, files_problem, kind_of, write_folder
+from popbench_mmra.card_files import CARD as CARD
+from popbench_mmra.card_files import check_hashes, files_problem, kind_of, write_folder
 from popbench_mmra.card_text import code, data_lines, files_lines, metrics_lines
 
 if TYPE_CHECKING:

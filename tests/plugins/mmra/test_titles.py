@@ -52,7 +52,7 @@ def scores(model: Path, *titles: str, **options: str) -> list[Score | Failure]:
     predictor = TitlesPredictor(TitlesOptions(model=str(model), **options))
     items = [ScoreRequest(str(number), title, Path()) for number, title in enumerate(titles)]
     try:
-        return list(predictor.score(items))  # type: ignore[arg-type]  # it submits nothing
+        return list(predictor.score(items))
     finally:
         predictor.close()
 
@@ -284,9 +284,7 @@ def test_a_broken_model_is_one_line(model: Path, tmp_path: Path) -> None:
     assert len(TitlesPredictor().check()) == 2
 
 
-def test_a_card_alone_chooses_no_embedder_of_another_distribution(
-    model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_card_alone_chooses_no_embedder_of_another_distribution(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Foreign(pb.Embedder):
         version = "1"
 
