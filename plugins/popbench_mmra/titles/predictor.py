@@ -58,6 +58,8 @@ class TitlesPredictor(popbench.Predictor):
         if self._card is not None:
             self.unit = str(self._card["target"])
             self.note = f"it sees titles alone; {quality(self._card)}"
+            if self._card.get("demo") is True:
+                vars(self)["demo"] = True  # of this instance: the base declares it for classes
 
     @cached_property
     def _folder(self) -> Path | None:

@@ -54,6 +54,7 @@ def train(source: Source, embedder: TitleEmbedder, target: str, hold_out: float,
     card = {
         "target": target,
         "model": {"width": rows.shape[1]},
+        **({"demo": True} if source.corpus.demo else {}),
         "trained_on": [f"{source.name}/{name}" for name in (("test",) if split else LEARNT)],
         "versions": cards.versions(),
         "embedder": {"spec": embedder.spec, "label": embedder.label, "digest": embedder.digest},

@@ -197,6 +197,13 @@ def test_a_run_scores_with_it_and_one_on_its_own_part_is_refused(popbench: Run, 
     assert "was trained on made/train" in refused.err
 
 
+def test_what_learnt_from_invented_counts_marks_runs_as_demonstrations(popbench: Run, model: Path) -> None:
+    given = ("--corpus", "demo", "--embedder", EMBEDDER, "--out", "demo")
+    assert popbench("predictor", "train", "titles", *given).status == 0
+    assert TitlesPredictor(TitlesOptions(model="demo")).demo is True
+    assert TitlesPredictor(TitlesOptions(model=str(model))).demo is False
+
+
 # -- what goes wrong
 
 
