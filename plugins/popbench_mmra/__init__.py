@@ -1,7 +1,8 @@
-"""MMRA, the popularity predictor of the paper: features, model, training and scoring.
+"""Predictors that are trained on a corpus: MMRA, the paper's, and `titles`, a light one of titles alone.
 
 `popbench predictor train` trains a model on a corpus with videos, `popbench predictor import` imports a released
-checkpoint, and `--predictor mmra,path=FOLDER` scores clips with either. `popbench_mmra.MMRA` is the model alone, a
+checkpoint, and `--predictor mmra,path=FOLDER` scores clips with either. `popbench predictor train titles` needs no
+videos, and `--predictor titles,model=FOLDER` scores with its model. `popbench_mmra.MMRA` is the model alone, a
 torch module. Heavy libraries are imported only when they are used.
 """
 
@@ -20,8 +21,9 @@ __all__ = ["MMRA"]
 
 @popbench.hookimpl
 def register_predictors(register: Register) -> None:
-    """Register the predictor."""
+    """Register the predictors."""
     register("mmra", "popbench_mmra.predictor:MMRAPredictor")
+    register("titles", "popbench_mmra.titles.predictor:TitlesPredictor")
 
 
 def __getattr__(name: str) -> Any:

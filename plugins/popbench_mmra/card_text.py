@@ -16,6 +16,12 @@ METRICS: Mapping[str, str] = {
 """Metrics and their names in tables: mean absolute error, normalized squared error, Spearman's correlation."""
 
 
+FLAT: Mapping[str, str] = {"mmra": "the mean of its bank", "titles": "the mean of its training"}
+"""What each kind of predictor is compared with."""
+_CATEGORIES = 12
+"""How many categories are shown; card.json has all."""
+
+
 def quality(card: Mapping[str, Any]) -> str:
     """Return one sentence on how well a model predicts, for boards. Any card gives a sentence; nothing is raised."""
     try:
@@ -25,7 +31,7 @@ def quality(card: Mapping[str, Any]) -> str:
         model, flat = metrics["model"], metrics["mean"]
         text = f"SRC {metric(model['src'], 2)} on {model['n']:,} videos of part {_plain(str(metrics['part']))}"
         if not model["mae"]["value"] < flat["mae"]["value"]:
-            text += "; it predicts no better than the mean of its bank, so its scores say next to nothing"
+            text += f"; it predicts no better than {FLAT[card.get('kind', 'mmra')]}, so its scores say next to nothing"
     except (KeyError, TypeError, ValueError, AttributeError):
         return "its card does not say how well it predicts"
     return text
@@ -49,24 +55,15 @@ def _lines(card: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield f"Predicts the number of {card['target']} of a titled video. For popbench: `--predictor mmra,path=FOLDER`."
     yield ""
-    yield from _metrics(card)
-    yield "## Data"
-    yield ""
-    corpus = card["corpus"]
-    if corpus is not None:
-        counts = ", ".join(f"{count:,} {name}" for name, count in corpus["videos"].items())
-        yield f"- corpus {_code(corpus['label'])}, content {_code(corpus['content'])}"
-        yield f"- videos: {counts}; split {_code(corpus['split'])}"
-        yield from (f"- {_plain(remark)}" for remark in corpus["remarks"])
-    seen = " and ".join(card["trained_on"]) or "unknown"
-    yield f"- trained on {seen}: videos of these parts are no test of it"
+    yield from metrics_lines(card)
+    yield from data_lines(card)
     yield f"- bank: {card['bank']['videos']:,} videos, of which the {model['retrieved']} most similar are looked up"
     yield ""
     yield "## Model"
     yield ""
     source = card.get("source")
     if source is not None:
-        yield f"- imported from {_code(source['checkpoint'])} (SHA-256 {_code(source['sha256'])})"
+        yield f"- imported from {code(source['checkpoint'])} (SHA-256 {code(source['sha256'])})"
     yield f"- features of {model['feature_dim']} numbers, {model['frames']} frames, alpha {model['alpha']:g}"
     training = card.get("training")
     if training is not None:
@@ -75,8 +72,8 @@ def _lines(card: Mapping[str, Any]) -> Iterator[str]:
             f"{training['seed']}; best epoch {training['best_epoch']} of {len(training['history'])} run"
         )
     for name, entry in card["encoders"].items():
-        weights = f"weights {_code(entry['digest'])}" if entry["digest"] else "weights unknown"
-        yield f"- {name}, {ROLES[name].does}: {_code(entry['model'])}, {weights}"
+        weights = f"weights {code(entry['digest'])}" if entry["digest"] else "weights unknown"
+        yield f"- {name}, {ROLES[name].does}: {code(entry['model'])}, {weights}"
     features = card.get("features")
     if features is not None:
         yield (
@@ -84,30 +81,86 @@ def _lines(card: Mapping[str, Any]) -> Iterator[str]:
             f"{features['batch_size']} videos at once"
         )
     yield ""
+    yield from files_lines(card)
+
+
+def data_lines(card: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a card says of the data, as markdown."""
+    yield "## Data"
+    yield ""
+    corpus = card["corpus"]
+    if corpus is not None:
+        counts = ", ".join(f"{count:,} {name}" for name, count in corpus["videos"].items())
+        yield f"- corpus {code(corpus['label'])}, content {code(corpus['content'])}"
+        yield f"- videos: {counts}; split {code(corpus['split'])}"
+        yield from (f"- {_plain(remark)}" for remark in corpus["remarks"])
+    seen = " and ".join(card["trained_on"]) or "unknown"
+    yield f"- trained on {seen}: videos of these parts are no test of it"
+
+
+def files_lines(card: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a card says of files and versions, as markdown."""
     yield "## Files"
     yield ""
     for name, entry in card["files"].items():
-        yield f"- {_code(name)}: {entry['bytes']:,} bytes, SHA-256 {_code(entry['sha256'])}"
+        yield f"- {code(name)}: {entry['bytes']:,} bytes, SHA-256 {code(entry['sha256'])}"
     yield f"- made with {', '.join(f'{name} {version}' for name, version in card['versions'].items())}"
 
 
-def _metrics(card: Mapping[str, Any]) -> Iterator[str]:
+def metrics_lines(card: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the metrics of a card as markdown."""
     metrics = card.get("metrics")
     if not metrics:
         yield "**Not measured**: nothing is known of how well it predicts (`popbench predictor eval` measures it)."
         yield ""
         return
     model, flat = metrics["model"], metrics["mean"]
-    yield f"| on {model['n']:,} videos of part {metrics['part']} | this model | the mean of its bank |"
+    yield f"| on {model['n']:,} videos of part {metrics['part']} | this model | {FLAT[card['kind']]} |"
     yield "| :-- | --: | --: |"
     for name, shown in METRICS.items():
         yield f"| {shown} | {metric(model[name])} | {metric(flat[name])} |"
     yield ""
     yield "Brackets hold 95 % intervals of a bootstrap over the videos."
     yield ""
+    tables = pair_tables(metrics)
+    if tables:
+        yield (
+            f"Of two videos, it puts the more popular one first with probability {metric(metrics['pairs'])}, by all "
+            f"{metrics['pairs']['pairs']:,} pairs of {metrics['pairs']['videos']:,} videos. Pairs share videos: the "
+            "intervals are those of the effective number of pairs."
+        )
+        yield ""
+    for heading, rows in tables:
+        yield f"| {heading} | pairs | in the right order |"
+        yield "| :-- | --: | --: |"
+        yield from (f"| {_plain(name).replace('|', '/')} | {pairs} | {share} |" for name, pairs, share in rows)
+        yield ""
 
 
-def _code(text: object) -> str:
+def pair_tables(metrics: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str, str]]]]:
+    """Return the tables of pairwise accuracy, each with the heading of its first column; none if it has no pairs.
+
+    Differences are shown as factors, since predictions are in log2.
+    """
+    pairs = metrics.get("pairs")
+    if not pairs:
+        return []
+    whole = ("all pairs", f"{pairs['pairs']:,}", metric(pairs))
+    by_size = [(_factors(row), f"{row['pairs']:,}", metric(row)) for row in pairs["by_difference"]]
+    tables = [("predicted to differ by a factor", [whole, *by_size])]
+    if len(pairs["by_category"]) > 1:
+        rows = pairs["by_category"][:_CATEGORIES]
+        tables.append(("within category", [(row["category"], f"{row['pairs']:,}", metric(row)) for row in rows]))
+    return tables
+
+
+def _factors(row: Mapping[str, Any]) -> str:
+    least = f"{2 ** row['from']:.3g}"
+    return f"from {least}" if row["to"] is None else f"from {least} to {2 ** row['to']:.3g}"
+
+
+def code(text: object) -> str:
+    """Return a text as code in markdown."""
     return f"`{_plain(str(text)).replace('`', chr(39))}`"
 
 

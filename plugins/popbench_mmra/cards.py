@@ -33,8 +33,13 @@ def about_model(model: MMRA, retrieved: int, target: str, trained_on: Sequence[s
         },
         "trained_on": list(trained_on),
         "bank": {"videos": len(bank)},
-        "versions": {name: version for name, version in package_versions().items() if name in _PACKAGES},
+        "versions": versions(),
     }  # fmt: skip
+
+
+def versions() -> dict[str, JSON]:
+    """Return the versions that a card records."""
+    return {name: version for name, version in package_versions().items() if name in _PACKAGES}
 
 
 def about_encoders(encoders: Mapping[str, Encoder]) -> dict[str, JSON]:

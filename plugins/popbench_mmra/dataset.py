@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,14 +27,32 @@ _REPORTED = 3
 
 @dataclass
 class Part:
-    """One part of a corpus: the features and log2 popularity of its videos, in the corpus's order."""
+    """One part of a corpus: titles, tags, features and log2 popularity of its videos, in the corpus's order.
+
+    Predictors of titles alone need no features.
+    """
 
     ids: list[str] = field(default_factory=list)
+    titles: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
     features: list[Features] = field(default_factory=list)
     target: list[float] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def add(self, row: popbench.Reference) -> None:
+        """Add a video without its features."""
+        self.ids.append(row.id)
+        self.titles.append(row.title)
+        self.tags.append(row.tag)
+        self.target.append(math.log2(row.popularity))
+
+    def extend(self, other: Part) -> None:
+        """Add the videos of another part, without their features."""
+        for into, given in ((self.ids, other.ids), (self.titles, other.titles), (self.tags, other.tags)):
+            into.extend(given)
+        self.target.extend(other.target)
 
     def stacked(self, name: str) -> NDArray[np.float32]:
         """Return one feature of all videos: `visual` (n, F, D), `textual` (n, D) or `vector` (n, R)."""
@@ -87,7 +105,7 @@ def gather(
     Raises UsageError for a corpus that cannot be read, RunError if features cannot be stored.
     """
     left_out: Counter[str] = Counter()
-    rows = {part: list(_usable(corpus, part, target, left_out)) for part in parts}
+    rows = {part: list(usable(corpus, part, target, left_out)) for part in parts}
     total = sum(map(len, rows.values()))
     dataset = Dataset({part: Part() for part in parts}, [])
     broken: list[str] = []
@@ -102,25 +120,43 @@ def gather(
                 progress.problem(f"video {row.id} is left out: {features}") if len(broken) <= _REPORTED else None
                 continue
             into = dataset.parts[part]
-            into.ids.append(row.id)
+            into.add(row)
             into.features.append(features)
-            into.target.append(math.log2(row.popularity))
         progress.advance(len(group))
     if broken:
         left_out["whose video cannot be read"] = len(broken)
-    dataset.remarks = [f"left out: {counted(count, 'video')} {why}" for why, count in left_out.items()]
+    dataset.remarks = remarks_on(left_out)
     for line in dataset.remarks:
         progress.notice(line)
     return dataset
 
 
-def _usable(corpus: popbench.Corpus, part: str, target: str, left_out: Counter[str]) -> Iterator[popbench.Reference]:
+def remarks_on(left_out: Counter[str]) -> list[str]:
+    """Return one line for each reason for which videos were left out."""
+    return [f"left out: {counted(count, 'video')} {why}" for why, count in left_out.items()]
+
+
+def remarks_of(card: Mapping[str, Any], dataset: Dataset, part: str, seen: Sequence[str]) -> list[str]:
+    """Return remarks on metrics of a part, one line each; `seen` are the parts of it that the model was trained on."""
+    remarks = list(dataset.remarks)
+    if seen:
+        remarks.append(f"The model was trained on {' and '.join(seen)}: these metrics are too favourable.")
+    measured_digest = (card["corpus"] or {}).get("parts", {}).get(part)
+    if measured_digest not in (None, dataset.parts[part].digest):
+        remarks.append(f"These are not the videos, or not the numbers, of part {part} that the card is of.")
+    return remarks
+
+
+def usable(
+    corpus: popbench.Corpus, part: str, target: str, left_out: Counter[str], *, videos: bool = True
+) -> Iterator[popbench.Reference]:
+    """Yield the rows of a part that can be used, and count the others; without `videos`, files are not needed."""
     for row in corpus.rows(part):
         if not row.title.strip():
             left_out["without a title"] += 1
         elif row.popularity < 1:
             left_out[f"with less than 1 {target.removesuffix('s')}"] += 1
-        elif row.video is None:
+        elif videos and row.video is None:
             left_out["without a video file"] += 1
         else:
             yield row

@@ -6,24 +6,23 @@ is noticed. `README.md` shows the card as text.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 
-from popbench.errors import RunError, UsageError, one_line
+from popbench.errors import UsageError, one_line
 from popbench.local import read_json
-from popbench.video import sha256
+from popbench_mmra.card_files import CARD as CARD
+from popbench_mmra.card_files import check_hashes, files_problem, write_folder
 
 if TYPE_CHECKING:
     from popbench_mmra.bank import Bank
     from popbench_mmra.model import MMRA
 
-CARD, WEIGHTS, BANK, README = "card.json", "model.safetensors", "bank.safetensors", "README.md"
+WEIGHTS, BANK = "model.safetensors", "bank.safetensors"
 SCHEMA = 1
 _AGAIN = "train or import it again"
 
@@ -98,16 +97,7 @@ def problem(folder: Path) -> str | None:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         return f"{folder / CARD}: not a card of a trained MMRA ({field}: {one_line(first['msg'], 100)}): {_AGAIN}"
-    for name in (WEIGHTS, BANK):
-        entry = card["files"].get(name, {})
-        try:
-            size = (folder / name).stat().st_size
-        except OSError:
-            return f"{folder}: the folder lacks {name}: copy it from where it was made, or {_AGAIN}"
-        if size != entry.get("bytes"):
-            wanted = f"{entry.get('bytes'):,}" if isinstance(entry.get("bytes"), int) else "unknown"
-            return f"{folder / name}: {size:,} bytes, and {wanted} by its card: copy it again, or {_AGAIN}"
-    return None
+    return files_problem(folder, (WEIGHTS, BANK), card["files"], _AGAIN)
 
 
 def read_card(folder: Path) -> Card:
@@ -127,9 +117,7 @@ def load(folder: Path) -> Trained:
 
     card = read_card(folder)
     try:
-        for name in (WEIGHTS, BANK):
-            if sha256(folder / name) != card["files"][name]["sha256"]:
-                raise UsageError(f"{folder / name}: not the file that its card describes: copy it again, or {_AGAIN}")
+        check_hashes(folder, (WEIGHTS, BANK), card["files"], _AGAIN)
         settings = card["model"]
         model = from_state(load_file(folder / WEIGHTS), int(settings["frames"]), float(settings["alpha"]))
         bank = read_bank(folder / BANK)
@@ -159,36 +147,11 @@ def bank_mismatch(model: MMRA, bank: Bank, retrieved: int) -> str | None:
 
 def save(folder: Path, model: MMRA, bank: Bank, card: Card) -> Card:
     """Write a trained model, the card last; returns the card with the files' hashes. Raises RunError on a full disk."""
-    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     from popbench_mmra.bank import write_bank
     from popbench_mmra.card_text import as_markdown
 
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    partial = folder / ".part"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        files = {}
-        partial.write_text("", encoding="utf-8")
-        mode = partial.stat().st_mode & 0o777  # the user's usual permissions, which safetensors ignores
-        for name, write in ((WEIGHTS, lambda: save_file(state, partial)), (BANK, lambda: write_bank(bank, partial))):
-            write()
-            partial.chmod(mode)
-            files[name] = {"sha256": sha256(partial), "bytes": partial.stat().st_size}
-            partial.replace(folder / name)
-        whole = {"schema": SCHEMA, "kind": "mmra", **card, "files": files}
-        for name, text in (
-            (README, as_markdown(whole)),
-            (CARD, json.dumps(whole, indent=1, allow_nan=False) + "\n"),
-        ):
-            partial.write_text(text, encoding="utf-8", errors="replace")  # paths need not be UTF-8
-            partial.replace(folder / name)
-    except (OSError, SafetensorError) as error:  # the latter for a full disk too
-        raise RunError(
-            f"{folder}: the model cannot be written ({one_line(error)}): free space and run it again"
-        ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-    return whole
+    files = {WEIGHTS: lambda path: save_file(state, path), BANK: lambda path: write_bank(bank, path)}
+    return write_folder(folder, files, {"schema": SCHEMA, "kind": "mmra", **card}, as_markdown)

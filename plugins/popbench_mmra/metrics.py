@@ -1,10 +1,16 @@
-"""Measures predictions as MMRA's paper does: MAE, nMSE and Spearman's rank correlation, with bootstrap intervals."""
+"""Measures predictions as MMRA's paper does: MAE, nMSE and Spearman's rank correlation, with bootstrap intervals.
+
+Further, how often two videos are put into the right order.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from popbench.stats import PairAccuracy, pair_accuracy, pair_accuracy_by_difference, pair_accuracy_by_group
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -14,6 +20,9 @@ LEVEL = 0.95
 _SEED = 42
 _AT_ONCE = 2**20
 """Random numbers that are drawn at once."""
+
+PAIRED = 2000
+"""At most so many videos are paired, drawn at random: the number of pairs is that of videos squared."""
 
 Metric = dict[str, Any]
 
@@ -57,6 +66,43 @@ def measure(predicted: NDArray[np.float64], target: NDArray[np.float64]) -> dict
         blocks.append(_of_rows(predicted[rows], target[rows]))
     drawn = {name: np.concatenate([block[name] for block in blocks]) for name in values}
     return {"n": n, **{name: _interval(value, drawn[name]) for name, value in values.items()}}
+
+
+def measure_part(
+    part: str,
+    predicted: NDArray[np.float64],
+    target: NDArray[np.float64],
+    flat: float,
+    tags: Sequence[str],
+) -> dict[str, Any]:
+    """Measure a model on a part of a corpus, as a card has it, beside always predicting `flat`.
+
+    `pairs` holds the share of pairs of videos in the right order: of all, `by_difference` of the two predictions in
+    log2, and `by_category` within each tag, the most pairs first. It is left out if all targets are equal.
+    """
+    found = {"part": part, "model": measure(predicted, target), "mean": measure(np.full(len(target), flat), target)}
+    rows = np.arange(len(target))
+    if len(rows) > PAIRED:
+        rows = np.sort(np.random.default_rng(_SEED).choice(rows, PAIRED, replace=False))
+    guesses, values = predicted[rows], target[rows]
+    whole = pair_accuracy(guesses, values)
+    if whole is None:
+        return found
+    bins = pair_accuracy_by_difference(guesses, values)
+    groups = pair_accuracy_by_group(guesses, values, [tags[row] for row in rows.tolist()])
+    pairs = {
+        **_pairs(whole),
+        "by_difference": [{"from": one.least, "to": one.below, **_pairs(one)} for one in bins],
+        "by_category": [
+            {"category": name, **_pairs(one)} for name, one in sorted(groups.items(), key=lambda of: -of[1].pairs)
+        ],
+    }
+    return {**found, "pairs": pairs}
+
+
+def _pairs(of: PairAccuracy) -> dict[str, Any]:
+    rounded = {name: _rounded(getattr(of, name)) for name in ("value", "low", "high")}
+    return {"videos": of.items, "pairs": of.pairs, **rounded}
 
 
 def _of_rows(predicted: NDArray[np.float64], target: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:

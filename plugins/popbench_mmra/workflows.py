@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +15,11 @@ from popbench.progress import Progress
 from popbench.records import JSON
 from popbench.video import sha256
 from popbench_mmra import cards, folder
-from popbench_mmra.dataset import Dataset, digest, gather
+from popbench_mmra.card_files import refuse_other_kind
+from popbench_mmra.dataset import Dataset, digest, gather, remarks_of
 from popbench_mmra.encoders import width_mismatch
 from popbench_mmra.folder import Card, Trained
-from popbench_mmra.metrics import measure
+from popbench_mmra.metrics import measure_part
 from popbench_mmra.prediction import features_mismatch
 from popbench_mmra.settings import FRAMES, TARGETS, Settings
 from popbench_mmra.training import RetrievedPart, fit, identify, look_up
@@ -85,7 +86,7 @@ def train(
         **cards.about_features(extractor),
         **cards.about_corpus(source, dataset),
         **cards.about_training(settings, fitted, key),
-        "metrics": _metrics(fitted.model, bank, parts["test"], "test"),
+        "metrics": _metrics(fitted.model, bank, parts["test"], "test", dataset.parts["test"].tags),
     }
     written = folder.save(out, fitted.model, bank, card)
     kept.unlink(missing_ok=True)
@@ -94,6 +95,7 @@ def train(
 
 def _finished(out: Path, key: str) -> Card | None:
     """Return the card of the same training if it is finished; raises UsageError if the folder holds another."""
+    refuse_other_kind(out, "mmra")
     if folder.problem(out) is not None:
         return None
     card = folder.read_card(out)
@@ -157,7 +159,8 @@ def take_over(
             raise UsageError(f"{path}: {wrong}")
     metrics = None
     if dataset is not None and len(dataset.parts["test"]) > 1:
-        metrics = _metrics(model, bank, _look_up(dataset, "test", bank, facts.retrieved), "test")
+        data = _look_up(dataset, "test", bank, facts.retrieved)
+        metrics = _metrics(model, bank, data, "test", dataset.parts["test"].tags)
     card = {
         **cards.about_model(model, facts.retrieved, facts.target, seen, bank),
         **cards.about_encoders(encoders),
@@ -183,16 +186,11 @@ def evaluate(
     if len(dataset.parts[part]) < 2:
         raise UsageError(_too_few(dataset, source, part))
     retrieved = int(trained.card["model"]["retrieved"])
-    metrics = _metrics(trained.model, trained.bank, _look_up(dataset, part, trained.bank, retrieved), part)
-    remarks = list(dataset.remarks)
+    data = _look_up(dataset, part, trained.bank, retrieved)
+    metrics = _metrics(trained.model, trained.bank, data, part, dataset.parts[part].tags)
     seen = [f"{source.name}/{name}" for name in (PARTS if part == "all" else (part,))]
     shared = [name for name in seen if name in trained.card["trained_on"]]
-    if shared:
-        remarks.append(f"The model was trained on {' and '.join(shared)}: these metrics are too favourable.")
-    measured_digest = (trained.card["corpus"] or {}).get("parts", {}).get(part)
-    if measured_digest not in (None, dataset.parts[part].digest):
-        remarks.append(f"These are not the videos, or not the numbers, of part {part} that the card is of.")
-    return metrics, remarks
+    return metrics, remarks_of(trained.card, dataset, part, shared)
 
 
 def _seen(corpus: str) -> list[str]:
@@ -225,7 +223,7 @@ def _look_up(dataset: Dataset, name: str, bank: Bank, retrieved: int) -> Retriev
         raise UsageError(f"{error}: give more videos, or a smaller --retrieved") from None
 
 
-def _metrics(model: MMRA, bank: Bank, data: RetrievedPart, part: str) -> dict[str, JSON]:
+def _metrics(model: MMRA, bank: Bank, data: RetrievedPart, part: str, tags: Sequence[str]) -> dict[str, JSON]:
     """Measure a model, and as its baseline the mean of its bank."""
-    flat = np.full(len(data.log2), float(bank.target.mean(dtype=np.float64)))
-    return {"part": part, "model": measure(data.predicted(model, bank), data.log2), "mean": measure(flat, data.log2)}
+    flat = float(bank.target.mean(dtype=np.float64))
+    return measure_part(part, data.predicted(model, bank), data.log2, flat, tags)

@@ -1,4 +1,4 @@
-"""Shared by the three commands: options that name encoders and devices, locking, interrupts and output."""
+"""Shared by the commands: options that name encoders and devices, locking, interrupts and output."""
 
 from __future__ import annotations
 
@@ -153,8 +153,11 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def interruptible(work: Callable[[Progress], int]) -> int:
-    """Run a command's work and show its progress. An interrupt prints one line and gives status 130."""
+KEPT = "what is done is kept, and the same command goes on"
+
+
+def interruptible(work: Callable[[Progress], int], after: str = KEPT) -> int:
+    """Run a command's work and show its progress. An interrupt prints one line, with `after`, and gives status 130."""
     from popbench.progress import make_progress
 
     progress = make_progress()
@@ -162,7 +165,7 @@ def interruptible(work: Callable[[Progress], int]) -> int:
         return work(progress)
     except KeyboardInterrupt:
         progress.close()
-        click.echo("popbench: interrupted; what is done is kept, and the same command goes on", err=True)
+        click.echo(f"popbench: interrupted; {after}", err=True)
         return 130
     finally:
         progress.close()
@@ -179,29 +182,36 @@ def show(card: Mapping[str, Any], folder: Path, *, as_json: bool) -> None:
         click.echo(json.dumps(card, ensure_ascii=False))
         return
     console = make_console()
-    show_metrics(card.get("metrics"), card["target"], console)
+    show_metrics(card.get("metrics"), card, console)
     console.print(f"On boards: {quality(card)}.", **_SHOWN)
     console.print(f"{folder}: {', '.join(card['files'])}, card.json, README.md", **_SHOWN)
-    console.print(f"To score with it: popbench eval --predictor mmra,path={folder} ...", **_SHOWN)
+    option = "mmra,path" if card["kind"] == "mmra" else f"{card['kind']},model"
+    console.print(f"To score with it: popbench eval --predictor {option}={folder} ...", **_SHOWN)
 
 
-def show_metrics(metrics: Mapping[str, Any] | None, target: str, console: Any) -> None:
-    """Print a table of metrics, beside those of always predicting the mean of the bank."""
-
+def show_metrics(metrics: Mapping[str, Any] | None, card: Mapping[str, Any], console: Any) -> None:
+    """Print a table of metrics, beside those of always predicting the mean, and tables of pairwise accuracy."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    from popbench_mmra.card_text import METRICS, metric
+    from popbench_mmra.card_text import FLAT, METRICS, metric, pair_tables
 
     if not metrics:
         console.print("Not measured: nothing is known of how well it predicts.", **_SHOWN)
         return
     model, flat = metrics["model"], metrics["mean"]
-    title = f"{model['n']:,} videos of part {metrics['part']}, log2 {target}, 95 % intervals"
+    title = f"{model['n']:,} videos of part {metrics['part']}, log2 {card['target']}, 95 % intervals"
     table = Table(title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD)
-    for name in ("", "this model", "the mean of its bank"):
+    for name in ("", "this model", FLAT[card["kind"]]):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     for name, shown in METRICS.items():
         table.add_row(shown, metric(model[name]), metric(flat[name]))
     console.print(table)
+    for heading, rows in pair_tables(metrics):
+        table = Table(title=Text("Two videos in the right order", "bold"), title_justify="left", box=box.SIMPLE_HEAD)
+        for name in (heading, "pairs", "share"):
+            table.add_column(name, justify="left" if name == heading else "right", no_wrap=True)
+        for row in rows:
+            table.add_row(*map(Text, row))
+        console.print(table)

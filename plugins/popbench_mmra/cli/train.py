@@ -1,4 +1,4 @@
-"""`popbench predictor train`: train a popularity predictor on a corpus and its videos."""
+"""`popbench predictor train`: train a popularity predictor on a corpus and its videos, or on its titles alone."""
 
 from __future__ import annotations
 
@@ -7,13 +7,37 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from popbench.errors import unknown
 from popbench_mmra.cli import shared
+from popbench_mmra.cli.train_titles import command as titles
 
 if TYPE_CHECKING:
     from popbench.progress import Progress
 
 
-@click.command("train", short_help="Train the paper's predictor, MMRA, on a corpus with videos.")
+class _Kinds(click.Group):
+    """Trains MMRA, unless the first word names another kind of predictor, which has options of its own."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Hand everything to the command of the kind that is named first."""
+        if args and not args[0].startswith("-"):
+            kind = self.commands.get(args[0])
+            if kind is None:
+                raise unknown("kind of predictor", args[0], self.commands, "without a kind, MMRA is trained")
+            return kind.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.group(
+    "train",
+    cls=_Kinds,
+    commands={"titles": titles},
+    invoke_without_command=True,
+    subcommand_metavar="",
+    short_help="Train a predictor: MMRA, the paper's, on videos, or a light one on titles.",
+)
 @shared.options(
     click.option("--corpus", required=True, metavar=shared.SPEC, help="Corpus with the parts train, valid and test."),
     shared.VIDEOS,
@@ -69,13 +93,14 @@ def command(**given: Any) -> int:
     """Train MMRA, the paper's predictor: features, split, retrieval, training, and metrics on the test part.
 
     The defaults are the paper's settings. What is done is kept: the same command goes on where it stopped. The model
-    scores with `--predictor mmra,path=DIR`.
+    scores with `--predictor mmra,path=DIR`. `train titles` trains a light predictor of titles alone, without videos.
 
     \b
     Examples:
       popbench predictor train --corpus microlens,path=MicroLens-100k --videos MicroLens-100k/videos --out mmra
       popbench predictor train --corpus microlens,path=MicroLens-100k --videos videos --target views --out views
       popbench predictor train --corpus table,path=t.csv,title=t,popularity=n,parts=part --videos clips --out mine
+      popbench predictor train titles --corpus table,path=t.csv,title=t,popularity=n --out titles
     """
     return shared.interruptible(lambda progress: _train(progress, given))
 

@@ -54,7 +54,7 @@ def test_eval_repeats_the_metrics(popbench: Run, tmp_path: Path) -> None:
     done = popbench("predictor", "eval", model, "--json")
     assert done.status == 0, done.err
     found = json.loads(done.out)
-    assert {key: found[key] for key in ("part", "model", "mean")} == card(model)["metrics"]
+    assert {key: found[key] for key in ("part", "model", "mean", "pairs")} == card(model)["metrics"]
     shown = popbench("predictor", "eval", model, "--part", "train")
     assert "28 videos of part train" in shown.out
     assert "was trained on made/train: these metrics are too favourable" in shown.out
