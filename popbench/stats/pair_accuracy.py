@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._arrays import Float64s
-from .intervals import _clopper_pearson
+from .intervals import clopper_pearson
 
 _ROUNDED = 3
 """Significant digits of the limits between bins."""
@@ -129,5 +129,5 @@ class _Pairs:
         variance = float(((right - value * of_item) ** 2).sum()) / pairs**2
         fewest = min(pairs, items / 2)
         n_eff = fewest if value in (0.0, 1.0) or variance == 0 else min(value * (1 - value) / variance, pairs)
-        low, high = _clopper_pearson(np.array([value]), np.array([max(n_eff, fewest)]), level)
+        low, high = clopper_pearson(np.array([value]), np.array([max(n_eff, fewest)]), level)
         return PairAccuracy(items, pairs, value, float(low[0]), float(high[0]))
