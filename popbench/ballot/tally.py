@@ -111,9 +111,11 @@ def _effective(y: NDArray[np.float64], groups: Sequence[Hashable]) -> float:
     count = len(numbers)
     if count < 2:
         return 1.0
+    if mean in (0.0, 1.0):
+        return float(count)  # nothing tells how alike the votes of a group are: each group counts as one
     sums = np.bincount(codes, weights=y - mean)
     variance = count / (count - 1) * float(sums @ sums) / n**2
-    size = min(n, mean * (1 - mean) / variance) if variance > 0 else float(min(n, count))
+    size = min(n, mean * (1 - mean) / variance) if variance > 0 else float(n)
     tails = t.ppf((1 + LEVEL) / 2, [max(1, n - 1), count - 1])
     return float(max(1.0, size * (tails[0] / tails[1]) ** 2))
 

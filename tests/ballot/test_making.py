@@ -8,6 +8,7 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import av
 import filelock
@@ -62,8 +63,8 @@ def test_clips_have_the_pictures_that_they_have_in_the_run(run: Path, tmp_path: 
     samples = [json.loads(line) for line in (run / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
     files = {(row["system"], row["prompt_id"]): row["video"] for row in samples}
 
-    def pictures(file: object) -> list[bytes]:
-        with av.open(file, "r") as container:  # type: ignore[arg-type]
+    def pictures(file: Any) -> list[bytes]:
+        with av.open(file, "r") as container:
             return [frame.to_ndarray(format="rgb24").tobytes() for frame in container.decode(video=0)]
 
     for pair in key_of(run)["pairs"][:6]:
@@ -130,7 +131,7 @@ def test_prompts_categories_and_sides_are_balanced(run: Path, tmp_path: Path) ->
 
 
 def test_the_same_seed_chooses_the_same_pairs_under_other_ids(run: Path, tmp_path: Path) -> None:
-    def chosen(seed: int, name: str) -> tuple[list[object], set[str]]:
+    def chosen(seed: int, name: str) -> tuple[list[list[Any]], set[str]]:
         make_ballot(run, 12, tmp_path / name, seed=seed)
         key = key_of(run)
         (run / f"ballots/{key['ballot']}.json").unlink()
@@ -206,9 +207,7 @@ def test_runs_of_which_no_ballot_can_be_made_are_told_in_a_line(popbench: Run, r
     assert list(tmp_path.glob("ballot-*.html")) == []
 
 
-def test_more_clips_than_browsers_open_are_refused(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_more_clips_than_browsers_open_are_refused(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("popbench.ballot.make._LARGEST", 20_000)
     with pytest.raises(UsageError, match=r"give --pairs \d+, and make several ballots"):
         make_ballot(run, 40, tmp_path / "vote.html")
