@@ -17,14 +17,14 @@ from popbench.video import VideoError, video_info, write_mp4
 _OPTIONS = {"fflags": "+bitexact"}
 """The file states no version of the tool that wrote it."""
 _UNITS = {"h264": "6", "hevc": "39-40"}
-"""Units of a stream that hold what an encoder writes about itself, by codec."""
+"""Units of a stream that hold what an encoder writes about itself, by codec; HEVC has some in its header too."""
 _BLACK_HEIGHT, _BLACK_FPS, _LONGEST = 240, 8, 60
 
 
 def bare_clip(run: Path, video: str) -> bytes:
     """Return a clip of a run as an mp4 of its pictures and sound, without a change to either.
 
-    Titles, comments, the names of tools and the settings that encoders write into streams are left out: they tell who
+    Titles, comments, the names of tools and the settings that encoders write into H.264 are left out: they tell who
     made the clip. Raises VideoError if the file is missing, lies outside the run or is no video.
     """
     path = run / video
@@ -32,6 +32,7 @@ def bare_clip(run: Path, video: str) -> bytes:
         if not path.resolve().is_relative_to(run.resolve()):
             raise VideoError("it lies outside of the run")
         data = read_bytes(path)
+        video_info(path)
     except (OSError, ValueError, RuntimeError) as error:  # also for a path with NUL, and a link to itself
         raise VideoError(damage(error)) from error
     return _bare(data)
@@ -44,9 +45,13 @@ def _bare(data: bytes) -> bytes:
             streams = [*source.streams.video[:1], *source.streams.audio[:1]]
             if not source.streams.video:
                 raise VideoError("it has no pictures")
-            copies: dict[int, Any] = {stream.index: target.add_stream_from_template(stream) for stream in streams}
+            copies: dict[int, Any] = {
+                stream.index: target.add_stream_from_template(stream, opaque=True) for stream in streams
+            }
             filters = {
-                stream.index: av.BitStreamFilterContext(f"filter_units=remove_types={units}", stream)
+                stream.index: av.BitStreamFilterContext(
+                    f"filter_units=remove_types={units}", stream, copies[stream.index]
+                )
                 for stream in streams
                 if (units := _UNITS.get(stream.codec_context.name))
             }

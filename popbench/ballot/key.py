@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -62,6 +63,11 @@ def read_key(run: Path, ballot: str) -> Key:
     if not ID.fullmatch(ballot) or not path.exists():
         raise UsageError(f"these are votes on ballot {ballot!r:.40}, which is none of {run}: name its run")
     try:
-        return _KEY.validate_python(read_json(path), strict=True)
+        key = _KEY.validate_python(read_json(path), strict=True)
+        if datetime.fromisoformat(key["made"]).tzinfo is None:
+            raise ValueError("made states no time zone")
+        if {pair["task"] for pair in key["pairs"]} - key["questions"].keys():
+            raise ValueError("the question of a task is missing")
+        return key
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: cannot be read ({damage(error)})") from error

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import av
+import numpy as np
 import pytest
 
 import faults
@@ -14,7 +17,7 @@ from made_tasks import task_file
 from popbench.ballot.add import add_votes
 from popbench.ballot.clips import bare_clip
 from popbench.ballot.make import make_ballot
-from popbench.video import has_sound
+from popbench.video import has_sound, write_mp4
 from popbench_runs import FAST
 from run_folders import results_of
 
@@ -67,11 +70,33 @@ def test_a_run_in_rounds_is_voted_on(tmp_path: Path) -> None:
     assert ballot.pairs == 10
 
 
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "libvpx-vp9", "libsvtav1", "mpeg4"])
+def test_clips_of_all_codecs_lose_their_metadata_and_keep_their_pictures(tmp_path: Path, codec: str) -> None:
+    noise = np.random.default_rng(3).integers(0, 255, (10, 64, 64, 3), dtype=np.uint8)
+    with av.open(str(tmp_path / "clip.mp4"), "w", format="mp4") as file:
+        file.metadata["title"] = file.metadata["comment"] = "secret"
+        stream: Any = file.add_stream(codec, rate=8)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        stream.metadata["handler_name"] = "secret"
+        for frame in noise:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        file.mux(stream.encode(None))
+    bare = bare_clip(tmp_path, "clip.mp4")
+    assert b"secret" in (tmp_path / "clip.mp4").read_bytes()
+    for word in (b"secret", b"Lavf", b"x264"):
+        assert word not in bare
+    (tmp_path / "bare.mp4").write_bytes(bare)
+
+    def pictures(name: str) -> list[bytes]:
+        with av.open(str(tmp_path / name), "r") as container:
+            return [frame.to_ndarray().tobytes() for frame in container.decode(video=0)]
+
+    assert pictures("bare.mp4") == pictures("clip.mp4")
+    assert len(pictures("bare.mp4")) == 10
+
+
 def test_sound_stays_as_it_is(tmp_path: Path) -> None:
-    import numpy as np
-
-    from popbench.video import write_mp4
-
     frames = np.zeros((16, 32, 32, 3), np.uint8)
     frames[8:] = 200
     tone = np.sin(np.arange(48_000, dtype=np.float32) / 20)[:, None] * 0.5
@@ -82,8 +107,6 @@ def test_sound_stays_as_it_is(tmp_path: Path) -> None:
     assert b"secret" not in bare
 
     def packets(file: Path) -> list[bytes]:
-        import av
-
         with av.open(str(file), "r") as container:
             return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
 
