@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,11 +22,18 @@ def popbench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     return in_process(monkeypatch, capsys, tmp_path)
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    run = make_ballot_run(tmp_path / "run", prompts=4)
-    make_ballot(run, 20, tmp_path / "vote.html")
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a ballot, of which each test gets a copy."""
+    folder = tmp_path_factory.mktemp("made")
+    run = make_ballot_run(folder / "run", prompts=4)
+    make_ballot(run, 20, folder / "vote.html")
     return run
+
+
+@pytest.fixture
+def run(made: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(made, tmp_path / "run")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,11 +27,18 @@ def browser() -> Iterator[Browser]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run and the page of its ballot, of which each test gets a copy."""
+    folder = tmp_path_factory.mktemp("made")
+    make_ballot(make_ballot_run(folder / "run", prompts=5), 20, folder / "vote.html")
+    return folder
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
-    run = make_ballot_run(tmp_path / "run", prompts=5)
-    make_ballot(run, 20, tmp_path / "vote.html")
-    return run
+def run(made: Path, tmp_path: Path) -> Path:
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "run"
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ def test_clips_of_all_codecs_lose_their_metadata_and_keep_their_pictures(tmp_pat
 def test_sound_stays_as_it_is(tmp_path: Path) -> None:
     frames = np.zeros((16, 32, 32, 3), np.uint8)
     frames[8:] = 200
-    tone = np.sin(np.arange(48_000, dtype=np.float32) / 20)[:, None] * 0.5
+    tone = np.sin(np.arange(48_000, dtype=np.float32) / 20)[:, None] * np.float32(0.5)
     write_mp4(frames, 8, tmp_path / "clip.mp4", {"title": "secret"}, sound=tone, sample_rate=24_000)
     bare = bare_clip(tmp_path, "clip.mp4")
     (tmp_path / "bare.mp4").write_bytes(bare)
