@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from popbench.ballot.key import Key, read_key
-from popbench.ballot.make import check_finished
 from popbench.ballot.tally import Tally, tally
 from popbench.ballot.votes import Vote, VotesFile, checked, read_vote, read_votes
 from popbench.errors import UsageError, damage
 from popbench.files import read_lines, write_files
 from popbench.runs.directory import HeldDirectory
+from popbench.runs.run_json import read_finished
 from popbench.runs.samples import read_jsonl
 
 FILE = "votes.jsonl"
@@ -37,7 +37,7 @@ def add_votes(run: Path, files: Sequence[Path], failed_allowed: int = 0) -> Adde
 
     Raises UsageError if the run is damaged or at work, RunError if the disk refuses; then nothing is added.
     """
-    check_finished(run)
+    read_finished(run, scored=False)
     with HeldDirectory(run):
         votes = read_run_votes(run)
         before = len(votes)

@@ -20,7 +20,7 @@ from popbench.files import read_json, write_files
 from popbench.keys import digest
 from popbench.records import Sample
 from popbench.runs.directory import HeldDirectory
-from popbench.runs.run_json import RunJson, read_run_json
+from popbench.runs.run_json import RunJson, read_finished
 from popbench.runs.samples import read_jsonl
 from popbench.text import counted
 from popbench.video import VideoError
@@ -64,9 +64,9 @@ def make_ballot(
     ballot = secrets.token_hex(8)
     file = out or Path(f"ballot-{ballot}.html")
     _check_out(file)
-    check_finished(run)
+    read_finished(run, scored=False)
     with HeldDirectory(run):
-        run_json = check_finished(run)
+        run_json = read_finished(run, scored=False)
         rng = random.Random(digest("ballot", seed, pairs))
         chosen, clips = _chosen(run, run_json, pairs, rng, tell)
         questions = {two[0].task: question or _question(run_json, two[0].task) for two in chosen}
@@ -108,19 +108,6 @@ def _check_out(file: Path) -> None:
         raise UsageError(f"{file.parent}: no such folder: make it first, or choose another --out")
     if file.is_symlink() or file.exists():
         raise UsageError(f"{file} is there already, and would be lost: remove it, or choose another --out")
-
-
-def check_finished(run: Path) -> RunJson:
-    """Return the run.json of a finished run with samples; raises UsageError for any other.
-
-    Scores are not needed: people can judge clips that no predictor has seen.
-    """
-    run_json = read_run_json(run)
-    if not run_json["finished"]:
-        raise UsageError(f"{run}: the run was stopped before it was done: give its command again first")
-    if not (run / "samples.jsonl").exists():
-        raise UsageError(f"{run}: no finished run here (samples.jsonl is missing): give its command again")
-    return run_json
 
 
 def _chosen(

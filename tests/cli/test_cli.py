@@ -87,6 +87,7 @@ def test_importing_the_package_imports_nothing_heavy(tmp_path: Path) -> None:
         "predictor audit",
         "ballot make",
         "ballot add",
+        "labels add",
     ],
 )
 @pytest.mark.parametrize("flag", ["--help", "-h"])
@@ -108,7 +109,7 @@ def test_the_version_is_told(run: Run) -> None:
     assert (done.status, done.out) == (0, f"popbench, version {version('popbench')}\n")
 
 
-@pytest.mark.parametrize("command", [(), ("task",), ("ballot",), ("leaderboard",), ("predictor",)])
+@pytest.mark.parametrize("command", [(), ("task",), ("ballot",), ("labels",), ("leaderboard",), ("predictor",)])
 def test_a_group_without_a_command_shows_its_help_as_it_is(run: Run, command: tuple[str, ...]) -> None:
     done = run(*command)
     shown = (done.out + done.err).splitlines()
