@@ -82,7 +82,7 @@ def test_a_voter_goes_through_all_pairs_by_keyboard_comes_back_and_sends_the_vot
     answer(page, key, 9)
     assert page.texts("#count") == ["9 of 22"]
 
-    page.page.wait_for_timeout(500)  # Chromium hands what is kept to another process, and nobody reloads in milliseconds
+    page.page.wait_for_timeout(500)  # Chromium hands what is kept to another process first
     page.page.reload()
     assert page.texts("#kept") == ["You have answered 9 of 22 pairs, which this browser has kept."]
     assert page.page.locator("#name").input_value() == "Ada Lovelace"
