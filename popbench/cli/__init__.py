@@ -36,6 +36,8 @@ BUILT_IN = {
     "leaderboard": "Build boards from runs and from bare scores.",
     "compare": "Did a change help? The paired differences of the systems that two runs share.",
     "export": "Write a run's scores for other tools: Every Eval Ever, Parquet, JSONL.",
+    "ballot": "Ask people which clips they would rather watch: a blind vote as one page.",
+    "labels": "Take real outcomes of clips that were posted, such as views.",
     "report": "Make a page of a run: its results, and a gallery of its clips.",
     "predictor": "Train and import popularity predictors, and audit what moves their scores.",
     "doctor": "Check this machine: versions, devices, keys, plugins.",

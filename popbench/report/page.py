@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +21,7 @@ from popbench.records import JSON, Sample
 from popbench.report import chart_data, charts
 from popbench.report.consistency import check_agreement
 from popbench.report.gallery import embedded, gallery
+from popbench.report.html import environment, inert, policy
 from popbench.report.numbers import DASH
 from popbench.report.rag_sizes import sizes
 from popbench.report.run_files import check_results, read_run
@@ -200,10 +196,10 @@ def _page(results: Mapping[str, Any], title: str, footer: Sequence[str], run: _R
         "early": early,
         "scripts": code,
         "enhancement": are_enhancement(results["enhancement"]),
-        "policy": _policy([early, *code]),
-        "blobs": {name: Markup(_inert(value)) for name, value in blobs.items()},
+        "policy": policy([early, *code], "'self' file: data:"),
+        "blobs": {name: Markup(inert(value)) for name, value in blobs.items()},
     }
-    return _environment().get_template("page.html.j2").render(context) + "\n"
+    return environment(_TEMPLATES).get_template("page.html.j2").render(context) + "\n"
 
 
 def _draw(view: dict[str, Any], results: Mapping[str, Any], run: _Run | None) -> None:
@@ -246,46 +242,5 @@ def _facts(results: Mapping[str, Any], shown: Sequence[Mapping[str, Any]], run: 
     return facts
 
 
-_TURNING = re.compile("[\\u202a-\\u202e\\u2066-\\u2069]")
-"""What turns the text around it, so that one name would look like another."""
-
-
-def _unturned(value: Any) -> Any:
-    """Return a text with such characters as their codes; anything else, and what is markup already, as it is."""
-    if not isinstance(value, str) or isinstance(value, Markup):
-        return value
-    return _TURNING.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), value)
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        finalize=_unturned,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
 def _text(name: str) -> str:
     return (_TEMPLATES / name).read_text(encoding="utf-8")
-
-
-def _inert(value: JSON) -> str:
-    """Return JSON in which no text can end the script element around it, or start a comment in it."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return _TURNING.sub(lambda match: f"\\\\u{ord(match[0]):04x}", text.replace("<", "\\u003c"))
-
-
-def _policy(scripts: Sequence[str]) -> str:
-    """Return the page's Content-Security-Policy, which allows its own scripts, by hash, and videos beside it only."""
-    hashes = " ".join(
-        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode('utf-8')).digest()).decode('ascii')}'"
-        for script in scripts
-    )
-    return (
-        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; media-src 'self' file: data:; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )

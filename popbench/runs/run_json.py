@@ -312,14 +312,14 @@ def with_reused(content: RunJson, *reused: Mapping[str, Mapping[str, int]]) -> R
     return {**content, "reused": {path: dict(calls) for path, calls in total.items()}} if total else content
 
 
-def read_finished(run: Path) -> RunJson:
-    """Read the run.json of a finished run that has scores; raises UsageError for any other, and for a damaged one."""
+def read_finished(run: Path, *, scored: bool = True) -> RunJson:
+    """Read the run.json of a finished run, with scores if `scored`; raises UsageError for others and damaged ones."""
     content = read_run_json(run)
     if not content["finished"]:
         raise UsageError(f"{run}: the run was stopped before it was done: give its command again first")
-    if stage := content["config"].get("stop_after"):
+    if scored and (stage := content["config"].get("stop_after")):
         raise UsageError(f"{run}: the run stopped after {stage}, so it has no scores: run it without --stop-after")
-    if not content["predictors"]:
+    if scored and not content["predictors"]:
         raise UsageError(f"{run}: {FILE} names no predictor")
     if not (run / "samples.jsonl").exists():
         raise UsageError(f"{run}: no finished run here (samples.jsonl is missing): give its command again")

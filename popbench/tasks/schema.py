@@ -83,12 +83,13 @@ class DraftRules(_Strict):
 
 
 class TaskFile(_Strict):
-    """The keys of a task's YAML file."""
+    """The keys of a task's YAML file. `question` is what people are asked about two clips."""
 
     task: str = pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     version: int | str
     group: str | None = None
     description: str = ""
+    question: str | None = pydantic.Field(default=None, min_length=1, max_length=300)
     dataset: dict[str, Any]
     fields: Fields
     where: dict[str, Any] = {}

@@ -43,10 +43,11 @@ class Task:
 
     @property
     def rules(self) -> dict[str, JSON]:
-        """The requirements on its drafts, as JSON."""
+        """The requirements on its drafts, and the question that people are asked, as JSON."""
         rules = self.file.draft
         # What a task does not have is not in its hash, which is that of before.
-        return rules.model_dump(mode="json", exclude=None if rules.fields else {"fields"})
+        question = {} if self.file.question is None else {"question": self.file.question}
+        return {**rules.model_dump(mode="json", exclude=None if rules.fields else {"fields"}), **question}
 
     def template(self, mode: str) -> Path:
         """Return the template file of one of the task's modes."""

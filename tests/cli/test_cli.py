@@ -77,7 +77,18 @@ def test_importing_the_package_imports_nothing_heavy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["", *BUILT_IN, "task list", "task show", "task validate", "leaderboard build", "predictor audit"],
+    [
+        "",
+        *BUILT_IN,
+        "task list",
+        "task show",
+        "task validate",
+        "leaderboard build",
+        "predictor audit",
+        "ballot make",
+        "ballot add",
+        "labels add",
+    ],
 )
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_every_command_has_help(run: Run, command: str, flag: str) -> None:
@@ -98,7 +109,7 @@ def test_the_version_is_told(run: Run) -> None:
     assert (done.status, done.out) == (0, f"popbench, version {version('popbench')}\n")
 
 
-@pytest.mark.parametrize("command", [(), ("task",), ("leaderboard",), ("predictor",)])
+@pytest.mark.parametrize("command", [(), ("task",), ("ballot",), ("labels",), ("leaderboard",), ("predictor",)])
 def test_a_group_without_a_command_shows_its_help_as_it_is(run: Run, command: tuple[str, ...]) -> None:
     done = run(*command)
     shown = (done.out + done.err).splitlines()

@@ -185,7 +185,7 @@ def test_run_json_has_the_versions_of_what_llms_depend_on(run: Run, tmp_path: Pa
     "command",
     [
         ("eval",), ("eval", "--dry-run"), ("merge", "."), ("report", "."), ("report", ".", "--paper"),
-        ("export", ".", "--format", "jsonl"), ("leaderboard", "build", "."),
+        ("export", ".", "--format", "jsonl"), ("leaderboard", "build", "."), ("ballot", "make", "."),
     ],
 )  # fmt: skip
 def test_a_url_as_output_is_refused_before_anything_is_written(

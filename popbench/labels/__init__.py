@@ -1,0 +1,4 @@
+"""Takes real outcomes of a run's clips that were posted, such as views, into the run.
+
+Takes a run directory and anybody's table. Hands on the run's `labels.jsonl`.
+"""
