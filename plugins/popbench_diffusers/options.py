@@ -187,9 +187,9 @@ class DiffusersOptions(popbench.Options):
 
     @pydantic.model_validator(mode="after")
     def _refuse_sound(self) -> DiffusersOptions:
-        """Refuse to keep sound that there is none of, or that does not fit the clip."""
+        """Refuse the option where no sound is made, and to keep sound that does not fit the clip."""
         family = self._family
-        if self.sound and family is not None and not family.sound:
+        if self.sound is not None and family is not None and not family.sound:
             raise ValueError("sound: the model makes none: leave the option out")
         if self.sound and self.mute_reason is not None:
             raise ValueError(f"sound: {self.mute_reason}: leave out sound or fps")

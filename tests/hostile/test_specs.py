@@ -369,10 +369,12 @@ MAY: Mapping[str, frozenset[str]] = {
             "popbench/local/quiet.py",
             "popbench/registry/registrations.py",
             "popbench_litellm/library.py",
+            "popbench_litellm/video_jobs.py",
+            "popbench_litellm/video_models.py",
             "popbench_transformers/reader.py",
         }
     ),  # of popbench, litellm and transformers by literal names, and what plugins register
-    "Environment": frozenset({"popbench/report/page.py", "popbench/paper/document.py"}),  # popbench's own templates
+    "Environment": frozenset({"popbench/report/html.py", "popbench/paper/document.py"}),  # popbench's own templates
     "load_dataset": frozenset({"popbench/tasks/datasets.py", "popbench_microlens/hub.py"}),
     "load_from_disk": frozenset({"popbench/tasks/saved.py"}),
 }

@@ -8,7 +8,7 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +65,14 @@ def run_fast(out: Path, **changes: Any) -> popbench.Run:
     return popbench.evaluate(**{**FAST, **changes}, out=out)
 
 
-def _child(arguments: Sequence[str], folder: str, log: str) -> None:
+def _child(arguments: Sequence[str], folder: str, log: str, environment: Mapping[str, str]) -> None:
     import faults
 
     os.chdir(folder)
+    os.environ.clear()  # of the moment at which the server of forks was started
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as has one under nohup
     os.environ[faults.LOG] = log
     faults.install()
     sys.stderr = Path("stderr.txt").open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 - the process's own
@@ -90,6 +93,6 @@ _CONTEXT.set_forkserver_preload(
 def start(arguments: Sequence[str], folder: Path, log: Path | None = None) -> multiprocessing.process.BaseProcess:
     """Start the command line in a child process, with everything imported already."""
     folder.mkdir(parents=True, exist_ok=True)
-    process = _CONTEXT.Process(target=_child, args=(list(arguments), str(folder), str(log or "")))
+    process = _CONTEXT.Process(target=_child, args=(list(arguments), str(folder), str(log or ""), dict(os.environ)))
     process.start()
     return process

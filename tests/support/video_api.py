@@ -18,7 +18,10 @@ from server_processes import PlannedServer
 
 DISTRIBUTION = Path(__file__).parents[1] / "distributions" / "reel"
 KEY = "good"
-_RUN = "import sys; from popbench.cli import console; sys.argv[0] = 'popbench'; console()"
+_RUN = (
+    "import signal, sys; from popbench.cli import console; sys.argv[0] = 'popbench'; "
+    "signal.signal(signal.SIGINT, signal.default_int_handler); console()"  # a shell's background job has it ignored
+)
 
 
 class VideoApi(PlannedServer):
