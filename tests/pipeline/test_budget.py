@@ -66,7 +66,7 @@ def test_sixteen_at_once_never_cost_more(tmp_path: Path, limit: float) -> None:
 def test_stages_that_overlap_share_it_and_none_waits_for_ever(tmp_path: Path, limit: float, batch: int) -> None:
     run_fast(
         tmp_path / "run", llm=["metered", "metered,label=b,estimates=true"],
-        gen=[f"{STUDIO},batch={batch}", "studio,label=b,batch=3,pause=0.001"], predictor=["judge", "faulty"],
+        gen=[f"{STUDIO},batch={batch}", "studio,label=b,batch=3,pause=0.001"], predictor=["grader", "faulty"],
         limit=12, max_cost=limit,
     )  # fmt: skip
     assert Account.spent <= limit
@@ -174,7 +174,7 @@ def test_a_limit_that_is_no_amount_is_refused(
 def test_the_command_says_what_was_spent_and_what_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["eval", "--llm", "metered", "--gen", "studio", "--predictor", "judge", "--mode", "basic", "--task",
+    command = ["eval", "--llm", "metered", "--gen", "studio", "--predictor", "grader", "--mode", "basic", "--task",
                "popcorn_concrete", "--corpus", "demo", "--limit", "9", "--out", "run"]  # fmt: skip
     run = in_process(monkeypatch, capsys, tmp_path)
     done = run(*command, "--max-cost", "4")

@@ -132,7 +132,7 @@ def test_amounts_are_written_so_that_small_ones_differ(amount: float, written: s
     assert dollars(amount) == written
 
 
-PRICED: dict[str, Any] = {"llm": ["metered", "metered,label=b"], "gen": "studio", "predictor": "judge"}
+PRICED: dict[str, Any] = {"llm": ["metered", "metered,label=b"], "gen": "studio", "predictor": "grader"}
 
 
 def test_clips_and_scores_that_systems_share_are_paid_once(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_clips_and_scores_that_systems_share_are_paid_once(tmp_path: Path) -> No
     assert (clips["generator"], clips["calls"], clips["uncounted"]) == ("studio", 6, 0)
     assert clips["cost"] == clips["usage"]["video_seconds"] * SECOND
     assert scores == {
-        "predictor": "judge", "calls": 6, "uncounted": 0, "usage": {"input": 540, "output": 60},
+        "predictor": "grader", "calls": 6, "uncounted": 0, "usage": {"input": 540, "output": 60},
         "cost": pytest.approx(600 * TOKEN),
     }  # fmt: skip
     assert run.results is not None
@@ -152,16 +152,16 @@ def test_clips_and_scores_that_systems_share_are_paid_once(tmp_path: Path) -> No
     )
     board = (run.path / "leaderboard.md").read_text(encoding="utf-8")
     assert f"clips by studio: 6 calls, {clips['usage']['video_seconds']} video seconds, 6 requests, $" in board
-    assert "scores by judge: 6 calls, 540 input and 60 output tokens, $0.60" in board
+    assert "scores by grader: 6 calls, 540 input and 60 output tokens, $0.60" in board
 
 
 def test_a_sample_says_what_each_of_its_stages_cost(tmp_path: Path) -> None:
-    run = run_fast(tmp_path / "run", **{**PRICED, "predictor": ["judge", "faulty", "judge,label=free,priced=false"]})
+    run = run_fast(tmp_path / "run", **{**PRICED, "predictor": ["grader", "faulty", "grader,label=free,priced=false"]})
     for sample in run.samples():
         generated = sample.costs["generate"]
         assert generated in {0.5, 1.0, 1.5, 2.0}
         assert dict(sample.costs) == {"llm": sample.cost, "generate": generated, "predict": None}
-    run = run_fast(tmp_path / "run", **{**PRICED, "predictor": ["judge", "faulty"]})
+    run = run_fast(tmp_path / "run", **{**PRICED, "predictor": ["grader", "faulty"]})
     assert [sample.costs["predict"] for sample in run.samples()] == pytest.approx([0.1] * 10)
     frame = run.to_pandas()
     assert frame["cost_predict"][0] == pytest.approx(0.1)
@@ -170,11 +170,11 @@ def test_a_sample_says_what_each_of_its_stages_cost(tmp_path: Path) -> None:
 def test_what_is_not_known_is_called_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = run_fast(tmp_path / "run", llm="metered", gen="studio,priced=false", predictor="judge", limit=3)
+    run = run_fast(tmp_path / "run", llm="metered", gen="studio,priced=false", predictor="grader", limit=3)
     assert {sample.costs["generate"] for sample in run.samples()} == {None}
     assert "3 requests, spend unknown" in (run.path / "leaderboard.md").read_text(encoding="utf-8")
     status = {stage.component: stage.usd for stage in read_status(run.path).stages}
-    assert status == {"metered": pytest.approx(0.045), "studio": None, "judge": pytest.approx(0.3)}
+    assert status == {"metered": pytest.approx(0.045), "studio": None, "grader": pytest.approx(0.3)}
     shown = in_process(monkeypatch, capsys, tmp_path)("status", str(run.path)).out
     assert "unknown" in next(line for line in shown.splitlines() if "studio" in line)
 
@@ -191,7 +191,7 @@ def test_a_run_without_prices_says_nothing_of_clips_and_scores(tmp_path: Path) -
 def test_a_dry_run_shows_the_estimates_of_all_components(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = ["eval", "--llm", "metered,estimates=true", "--llm", "faulty", "--gen", "studio", "--predictor", "judge",
+    command = ["eval", "--llm", "metered,estimates=true", "--llm", "faulty", "--gen", "studio", "--predictor", "grader",
                "--mode", "basic", "--task", "popcorn_concrete", "--limit", "4", "--out", "run",
                "--dry-run"]  # fmt: skip
     run = in_process(monkeypatch, capsys, tmp_path)
@@ -199,12 +199,12 @@ def test_a_dry_run_shows_the_estimates_of_all_components(
     assert said[:3] == [
         "Drafts by metered: about $0.06 more for 4 drafts (by the llm's own estimate)",
         "Clips by studio: about $16.00 more for 8 clips (by the generator's own estimate)",
-        "Scores by judge: unknown cost for 8 scores",
+        "Scores by grader: unknown cost for 8 scores",
     ]
     run_fast(tmp_path / "run", **PRICED, limit=2)
     *_, clips, scores = json.loads(run(*command, "--json").out)["costs"]
     assert clips == {"generator": "studio", "clips": 6, "cost": 12.0, "measured": False}
-    assert scores == {"predictor": "judge", "scores": 6, "cost": pytest.approx(0.6), "measured": True}
+    assert scores == {"predictor": "grader", "scores": 6, "cost": pytest.approx(0.6), "measured": True}
 
 
 def test_an_estimate_of_the_llm_itself_counts_the_calls_that_modes_take(

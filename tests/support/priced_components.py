@@ -159,7 +159,7 @@ def register_generators(register: Any) -> None:
 
 @popbench.hookimpl
 def register_predictors(register: Any) -> None:
-    register("judge", Judge)
+    register("grader", Judge)
 
 
 def install() -> None:
