@@ -36,7 +36,7 @@ TUTORIAL = ROOT / "docs/tutorial.md"
 ARCHITECTURE = ROOT / "docs/architecture.md"
 ELSEWHERE = (
     "deepseek", "gpt-4o", "llama-3", "qwen-2", "openai,model", "transformers,model", "--gen ltx", "microlens",
-    "table,path", "MiniLM",
+    "table,path", "MiniLM", "titles",
 )  # fmt: skip
 """What needs a key, a server, a GPU or a download: a sample says what is missing, and nothing else is wrong."""
 
