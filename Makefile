@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := docs popbench plugins tasks tests
 
-.PHONY: demo test test-fast lint docs site boards wheel-smoke clean
+.PHONY: demo test test-fast lint docs site boards wheel-smoke release lowest clean
 
 demo: $(VENV)/installed
 	$(BIN)/popbench eval
@@ -39,14 +39,24 @@ boards: $(VENV)/installed-dev
 wheel-smoke: $(VENV)/installed-dev
 	PYTHON=$(PYTHON) bash .ci/wheel-smoke
 
+# What is published: wheel, source distribution, lock and bill of materials, in dist/.
+release: $(VENV)/installed-dev
+	bash .ci/release
+
+# The fast tests with the oldest releases that pyproject.toml allows; a download of gigabytes.
+lowest:
+	PYTHON=$(PYTHON) bash .ci/lowest
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Setting up $(VENV): unless they are in pip's cache, 0.5 GB of packages are downloaded, or 3 GB where torch comes with CUDA."
 	$(PIP) install --constraint constraints.txt --editable .
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
+	@echo "Adding what the tests need: 0.4 GB of packages."
 	$(PIP) install --constraint constraints.txt --editable ".[dev]"
 	touch $@
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 GROUP = "popbench.commands"
 BUILT_IN = {
+    "init": "Write a commented popbench.toml into this folder, from options or questions.",
     "eval": "Write, render and score videos for prompts, and rank the systems.",
     "plan": "How many prompts and repeats does a study need, and what do they cost?",
     "merge": "Join the shards of a run, made by eval --shard, into the whole run.",
@@ -42,6 +43,22 @@ BUILT_IN = {
     "predictor": "Train and import popularity predictors, and audit what moves their scores.",
     "doctor": "Check this machine: versions, devices, keys, plugins.",
 }
+
+
+_NEXT_STEPS = """\
+popbench finds out which language model, prompt and video generator make the most popular micro-videos.
+
+1. See it work, with no key, no GPU and no network, in a few seconds:
+     popbench eval --limit 20
+2. Choose your models, and see what they lack on this machine:
+     popbench plugins
+     popbench doctor --for "eval --llm deepseek-r1 --gen ltx"
+3. Keep your choice in a file of this folder, see what a run would do and cost, and run it:
+     popbench init --llm deepseek-r1 --gen ltx
+     popbench eval --dry-run
+     popbench eval
+
+popbench --help lists all commands."""
 
 
 _LONGEST = 4000
@@ -151,13 +168,17 @@ def _has_line(folder: str, line: bytes) -> bool:
     modules="popbench.cli.",
     entry_points=GROUP,
     context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
 )
 @click.version_option(__version__, prog_name="popbench")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Find out which language model, prompt and video generator make the most popular micro-videos.
 
     Start with `popbench eval`: with no options it runs the embedded defaults, offline, on a CPU.
     """
+    if context.invoked_subcommand is None:
+        click.echo(_NEXT_STEPS)
 
 
 def main() -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from popbench.cli._completion import names_of
+
 SPEC = "NAME[,KEY=VALUE]..."
 
 
@@ -22,9 +24,16 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float | N
     "--llm",
     metavar=SPEC,
     multiple=True,
+    shell_complete=names_of("llm"),
     help="Language model; repeat for several.  [default: verbatim, shotlist]",
 )
-@click.option("--gen", metavar=SPEC, multiple=True, help="Video generator; repeat for several.  [default: kinetic]")
+@click.option(
+    "--gen",
+    metavar=SPEC,
+    multiple=True,
+    shell_complete=names_of("generator"),
+    help="Video generator; repeat for several.  [default: kinetic]",
+)
 @click.option(
     "--mode",
     metavar=SPEC,
@@ -36,11 +45,13 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float | N
     "--predictor",
     metavar=SPEC,
     multiple=True,
+    shell_complete=names_of("predictor"),
     help="Popularity predictor; repeat for several.  [default: demo]",
 )
 @click.option(
     "--corpus",
     metavar=SPEC,
+    shell_complete=names_of("corpus"),
     help="Where references come from.  [default: microlens; demo without --llm]",
 )
 @click.option("--embedder", metavar=SPEC, help="What finds references.  [default: all-MiniLM-L12-v2; hashing for demo]")
