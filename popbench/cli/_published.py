@@ -84,11 +84,15 @@ def add(
 
 def _ask() -> int | None:
     """Ask on a terminal how many variants were tried; None if there is no terminal, or no answer."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not _on_a_terminal():
         return None
     question = "How many variants were tried, those submitted included? (Enter: not said)"
     answer: str = click.prompt(question, default="", show_default=False, err=True, value_proc=_whole)
     return int(answer) if answer else None
+
+
+def _on_a_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _whole(answer: str) -> str:

@@ -13,7 +13,7 @@ from popbench.leaderboard.compact import headlines
 from popbench.leaderboard.markup import escaped, table
 from popbench.leaderboard.shown import median_interval, rank_set, ranked, rate_interval
 from popbench.publishing.pages import results_of
-from popbench.publishing.variants import cells
+from popbench.publishing.variants import cells, gains
 from popbench.report.run_files import check_results
 from popbench.scores.board_folder import broken_rules, is_board, read_board
 from popbench.text import counted
@@ -76,7 +76,9 @@ def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Differen
         if rows:
             head = ("System", "Rank", "Mean win rate, %", "Median", "")
             tables.append(Table(f"{task}, by predictor {predictor}", head, "lrrrl", rows))
+    known = {row["file"] for row in before.get("submissions", [])}
     lines += _verdicts(before, after)
+    lines += gains(after, [row for row in after.get("submissions", []) if row["file"] not in known])
     had, has = _systems(before), _systems(after)
     counts = [
         counted(len(has - had), "system") + " added",

@@ -86,15 +86,19 @@ def cells(submission: Mapping[str, Any]) -> list[str]:
 
 def lines(results: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a board says of the numbers of variants of its submissions: what they are, and what they do."""
-    submissions = results["submissions"]
     yield WHAT
+    yield from gains(results, results["submissions"])
+
+
+def gains(results: Mapping[str, Any], submissions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield what choosing does to win rates, a line for each number of variants that submissions were chosen from."""
     predictor, task = tables_of(results)[0]
     n = max(row["n"] for row in results["systems"] if (row["predictor"], row["task"]) == (predictor, task))
     for number in sorted({of for of in map(chosen_from, submissions) if of is not None and of > 1}):
         yield (
-            f"The best of {number:,} variants that are all equal to another system has, by chance alone, a win rate of "
-            f"up to {percent(best_of_equals(number, n))} % against it in the mean ({counted(n, 'prompt')}; less the "
-            f"more the variants are alike): {_named(submissions, number)}. Intervals and verdicts do not know of it."
+            f"The best of {number:,} variants that are all equal to another system wins, by chance alone, up to "
+            f"{percent(best_of_equals(number, n))} % against it in the mean ({counted(n, 'prompt')}; less the more the "
+            f"variants are alike): {_named(submissions, number)}. Intervals and verdicts do not know of it."
         )
 
 
