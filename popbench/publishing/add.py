@@ -13,7 +13,7 @@ from popbench.leaderboard.results import compute
 from popbench.planning.human import NAME as HUMAN
 from popbench.publishing.duplicates import duplicates, without_known_human
 from popbench.publishing.lock import held
-from popbench.publishing.pages import attributes, generate, results_of
+from popbench.publishing.pages import attributes, generate, made
 from popbench.publishing.run_checks import (
     PublishedRun,
     changed_by_hand,
@@ -93,10 +93,7 @@ def add(
                 raise UsageError(f"{run.path}: is on the board already, as {SUBMISSIONS}/{name}")
             return _finished(board, name, run)
         board = board.with_submission(name, submission)
-        if submission_only:
-            results, generated = results_of(board), {}
-        else:
-            results, generated = generate(board)
+        results, generated = made(board, submission_only=submission_only)
         files = {
             **({FILE: write_rules(board.rules), **attributes(path)} if new else {}),
             f"{SUBMISSIONS}/{name}": text,

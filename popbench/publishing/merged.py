@@ -99,8 +99,8 @@ def _board(sources: Sequence[Path], out: Path, title: str, reference: str | None
         if name in withdrawn:
             board = board.with_withdrawn(name, withdrawn[name].systems)
         if twice := _twice(board, name):
-            known = before[name].systems if name in before else {}
-            board = board.with_withdrawn(name, {**withdrawn_now(twice, _SAME), **_of(known, twice)})
+            earlier = before[name].systems if name in before else {}
+            board = board.with_withdrawn(name, {**withdrawn_now(twice, _SAME), **_of(earlier, twice)})
     removed = {name: withdrawal for name, withdrawal in withdrawn.items() if name not in submissions}
     board = replace(board, withdrawn={**removed, **board.withdrawn})
     if wrong := broken_rules(board):

@@ -85,6 +85,11 @@ def generate(board: Board) -> tuple[dict[str, Any], dict[str, str]]:
     return results, board_files(results, board.rules.title, footer, more, notes, rows)
 
 
+def made(board: Board, *, submission_only: bool) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the content of board.json, and the generated files to write: none with `submission_only`."""
+    return (results_of(board), {}) if submission_only else generate(board)
+
+
 def _submitted(row: Mapping[str, Any]) -> str:
     """Return a submission as one line of a page."""
     said, in_ledger = variants.cells(row)
@@ -180,17 +185,17 @@ def rebuild(path: Path) -> tuple[dict[str, Any] | None, list[str]]:
         from popbench.paper.reanalysis import files
 
         with held(path):
-            made = files()
-            write_files(path, made)
-        return None, list(made)
+            texts = files()
+            write_files(path, texts)
+        return None, list(texts)
     with held(path):
         board = read_board(path)
         wrong = broken_rules(board)
         if wrong:
             raise UsageError("\n".join(wrong))
-        results, made = generate(board)
-        write_files(path, made)
-    return results, list(made)
+        results, texts = generate(board)
+        write_files(path, texts)
+    return results, list(texts)
 
 
 NAMES = ("README.md", "board.json", "index.html")

@@ -11,7 +11,7 @@ from popbench.errors import UsageError, unknown
 from popbench.files import write_files
 from popbench.publishing.duplicates import owner
 from popbench.publishing.lock import held
-from popbench.publishing.pages import generate, results_of
+from popbench.publishing.pages import made
 from popbench.scores.board_folder import Board, broken_rules, read_board
 from popbench.scores.withdrawals import WITHDRAWN, Withdrawn, write_withdrawal
 
@@ -34,10 +34,7 @@ def withdraw(path: Path, what: str, reason: str, *, submission_only: bool = Fals
             raise UsageError(f"{path}: nothing would be left on the board: remove its folder if it is to go")
         if wrong := broken_rules(after):
             raise UsageError("\n".join(wrong))
-        if submission_only:
-            results, generated = results_of(after), {}
-        else:
-            results, generated = generate(after)
+        results, generated = made(after, submission_only=submission_only)
         file = f"{WITHDRAWN}/{name}"
         write_files(path, {file: write_withdrawal(after.withdrawn[name]), **generated})
     return path / file, results
