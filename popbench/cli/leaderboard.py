@@ -101,7 +101,7 @@ def build(
         if here is not None:
             read_board(here)  # refuses the paper's board, which has no scores of prompts to push
         hub.ready(push_to_hub, replace=replace)
-    if here is not None and out in (None, here):
+    if here is not None and (out is None or out.resolve() == here.resolve()):
         if title is not None or common:
             raise UsageError(f"{here} has its title in board.yaml and all prompts: --title and --common need --out")
         if reference is not None:
@@ -110,8 +110,7 @@ def build(
         target = here
     else:
         assert out is not None
-        named = title or "Leaderboard"
-        results = build_board(sources, out, title=named, common=common, form=form, reference=reference)
+        results = build_board(sources, out, title=title, common=common, form=form, reference=reference)
         target = out
         names = [*(["board.yaml", "submissions"] if is_board(out) else []), "README.md", "board.json", "index.html"]
     show_board(results, f"{target}: {', '.join(names)}")

@@ -22,7 +22,7 @@ def build_board(
     sources: Sequence[Path],
     out: Path,
     *,
-    title: str = "Leaderboard",
+    title: str | None = None,
     common: bool = False,
     form: NumberForm = PLAIN,
     reference: str | None = None,
@@ -43,7 +43,7 @@ def build_board(
     if published:
         return merge_boards(sources, out, title, reference)
     results = compute(scores, common=common, reference=reference)
-    write_files(out, board_files(results, title))
+    write_files(out, board_files(results, title or "Leaderboard"))
     return results
 
 

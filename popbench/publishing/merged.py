@@ -27,14 +27,20 @@ def are_published(sources: Sequence[Path]) -> bool:
     return all(is_board(source) or is_submission(source) for source in sources)
 
 
-def merge_boards(sources: Sequence[Path], out: Path, title: str, reference: str | None = None) -> dict[str, Any]:
+def merge_boards(
+    sources: Sequence[Path], out: Path, title: str | None = None, reference: str | None = None
+) -> dict[str, Any]:
     """Write a published board of all submissions of boards, and of single submissions; return its board.json.
 
     A system that two submissions hold with the same results counts once. What was withdrawn from one of the boards is
     withdrawn. A seed is a rule of the new board if all have the same one. Raises UsageError if the rules of the boards
-    differ, if two submissions have a system with other results, or if `out` holds something else than an earlier board
-    of these submissions.
+    differ, if two submissions have a system with other results, or if `out` is one of the boards or holds something
+    else than an earlier board of these submissions, whose title stays unless another is given.
     """
+    if any(is_board(source) and source.resolve() == out.resolve() for source in sources):
+        raise UsageError(f"{out} is one of the boards: choose another --out")
+    if title is not None and (not title.strip() or not title.isprintable()):
+        raise UsageError(f"title {title!r}: expected visible text on one line")
     with held(out):
         board, texts = _board(sources, out, title, reference)
         _check_out(out, texts)
@@ -60,12 +66,14 @@ def _check_out(out: Path, texts: dict[str, str]) -> None:
         there = {file.name for file in (out / folder).glob("*") if not file.name.startswith(".")}
         if more := sorted(there - read):
             raise UsageError(
-                f"{out} is a published board with {folder}/{more[0]}, which these sources have not: name {out} too, or "
-                "choose another --out"
+                f"{out} is a published board with {folder}/{more[0]}, which these sources have not: choose another "
+                "--out"
             )
 
 
-def _board(sources: Sequence[Path], out: Path, title: str, reference: str | None) -> tuple[Board, dict[str, str]]:
+def _board(
+    sources: Sequence[Path], out: Path, title: str | None, reference: str | None
+) -> tuple[Board, dict[str, str]]:
     """Return the new board in memory, and the texts of the files of its submissions."""
     rules: Rules | None = None
     submissions: dict[str, Submission] = {}
@@ -83,7 +91,7 @@ def _board(sources: Sequence[Path], out: Path, title: str, reference: str | None
         else:
             files, submission = [source], read_submission(source, named=False)
             terms = {name: getattr(submission, name) for name in ("demo", "predictor", "tasks", "repeats", "seed")}
-            theirs = Rules(title=title, **terms)
+            theirs = Rules(title="Leaderboard", **terms)
         rules = theirs if rules is None else _both(rules, theirs, source)
         for file in files:
             submission = read_submission(file, named=False)
@@ -92,8 +100,14 @@ def _board(sources: Sequence[Path], out: Path, title: str, reference: str | None
             texts[name] = _text(file)
     assert rules is not None
     before = read_withdrawals(out)[0]  # so that the same board made again has the same days
-    # Another title: that of the first board would stand on a board that holds more.
-    board = Board(out, rules.model_copy(update={"title": title, "description": "", "reference": reference}), {})
+    kept = read_board(out).rules if is_board(out) else None
+    # Not the first board's title: it would stand on a board that holds more.
+    named = {
+        "title": title or (kept.title if kept else "Leaderboard"),
+        "description": kept.description if kept else "",
+        "reference": reference or (kept.reference if kept else None),
+    }
+    board = Board(out, rules.model_copy(update=named), {})
     for name, submission in sorted(submissions.items()):
         board = board.with_submission(name, submission)
         if name in withdrawn:

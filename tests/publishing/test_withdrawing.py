@@ -196,4 +196,9 @@ def test_merging_boards_keeps_withdrawals_and_counts_what_both_have_once(
     first = tree(merged)
     assert run("build", "board", "theirs", "--out", "merged", "--title", "Both").status == 0
     assert tree(merged) == first
-    assert run("add", "merged", made / "one").status == 2
+    assert run("build", "board", "theirs", "--out", "merged").status == 0
+    assert tree(merged) == first, "a title that was given stays"
+    assert "is one of the boards" in run("build", "board", "theirs", "--out", board.absolute()).line
+    assert run("add", "merged", made / "one", "--system", "verbatim|basic|faulty").status == 0
+    assert "which these sources have not: choose another --out" in run("build", "theirs", "--out", "merged").line
+    assert run("build", "board", "--out", board.absolute()).status == 0  # is built where it is
