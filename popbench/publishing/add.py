@@ -96,8 +96,9 @@ def add(
         results, generated = made(board, submission_only=submission_only)
         files = {
             **({FILE: write_rules(board.rules), **attributes(path)} if new else {}),
-            f"{SUBMISSIONS}/{name}": text,
+            # First what is withdrawn: a process that is killed in between leaves no system twice.
             **{f"{WITHDRAWN}/{of}": write_withdrawal(board.withdrawn[of]) for of in replaced},
+            f"{SUBMISSIONS}/{name}": text,
             **generated,
         }
         write_files(path, files)
@@ -185,8 +186,12 @@ def _withdrawn_before(board: Board, name: str) -> Iterator[str]:
 
 
 def _replaced(board: Board, replaced: dict[str, set[str]], reason: str, by: str, notes: list[str]) -> Board:
-    """Return a board without the systems that a submission replaces; raises UsageError if there are none."""
-    if not replaced:
+    """Return a board without the systems that a submission replaces; raises UsageError if there are none.
+
+    An `add` that was killed may have withdrawn them already.
+    """
+    begun = any(of.replaced_by == by for held in board.withdrawn.values() for of in held.systems.values())
+    if not replaced and not begun:
         raise UsageError(f"--replace: {board.path} has no other results of these systems: leave --replace out")
     for name, systems in sorted(replaced.items()):
         board = board.with_withdrawn(name, withdrawn_now(sorted(systems), reason, by))

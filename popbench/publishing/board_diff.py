@@ -19,6 +19,7 @@ from popbench.scores.board_folder import broken_rules, is_board, read_board
 from popbench.text import counted
 
 Row = Mapping[str, Any]
+_RULES = ("title", "description", "reference", "repeats", "seed")
 ARROW = " → "
 """Stands between what a board said and what it says."""
 _LONGEST = 200
@@ -95,7 +96,7 @@ def _results(path: Path, *, empty: bool = False) -> Mapping[str, Any]:
         board = read_board(path)
         if wrong := broken_rules(board):
             raise UsageError("\n".join(wrong))
-        return results_of(board)
+        return {**results_of(board), "rules": board.rules.model_dump(include=set(_RULES))}
     if empty and path.is_dir() and not any(path.iterdir()):
         return {"systems": [], "pairs": [], "tasks": [], "predictors": []}
     try:
@@ -136,7 +137,7 @@ def _submissions(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterato
 
 
 def _about(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for each task, predictor or withdrawal that is another one."""
+    """Yield a line for each task, predictor, rule or withdrawal that is another one."""
     if not before["systems"]:
         yield "The board is new."
         return
@@ -145,6 +146,11 @@ def _about(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]
         for name in sorted(old.keys() | new.keys()):
             if old.get(name) != new.get(name):
                 yield f"{kind[:-1]} {name}: {identity} {old.get(name, 'none')} before, {new.get(name, 'none')} now"
+    rules = [of.get("rules", {}) for of in (before, after)]
+    for name in _RULES if all(rules) else ():
+        old, new = (of[name] for of in rules)
+        if old != new:
+            yield f"{name}: {'none' if old in (None, '') else old} before, {'none' if new in (None, '') else new} now"
     for row in before.get("withdrawn", []):
         if row not in after.get("withdrawn", []):
             yield f"no longer withdrawn: {row['system']} of {Path(row['submission']).stem} ({row['reason']})"

@@ -69,6 +69,18 @@ def test_other_results_and_withdrawals_are_told(run: Run, begun: Path, after: Pa
     assert run("diff", after, "plain").out == "Nothing differs; 3 systems on the board.\n"
 
 
+def test_results_and_rules_that_were_changed_by_hand_are_told(run: Run, after: Path, tmp_path: Path) -> None:
+    board = Path(shutil.copytree(after, tmp_path / "board"))
+    rules = board / "board.yaml"
+    rules.write_text(rules.read_text("utf-8").replace("title: Cats", "title: Dogs").replace("seed: 42\n", ""), "utf-8")
+    (file,) = (path for path in submissions(board) if "shotlist" in path.name)
+    forge(file, lambda content: [row.update(popularity=99.0) for row in content["rows"] if row["system"][0] == "s"])
+    text = run("diff", after, board, "--markdown").out
+    assert "- title: Cats before, Dogs now\n- seed: 42 before, none now" in text
+    assert [" other results |" in line for line in text.splitlines() if line.startswith("| shotlist\\|basic")] == [True]
+    assert text.count("| no longer there |") == text.count("| added |") == 1
+
+
 def test_a_damaged_board_json_is_refused_in_one_line(run: Run, begun: Path, tmp_path: Path) -> None:
     shutil.copytree(begun, tmp_path / "plain")
     (tmp_path / "plain/board.yaml").unlink()

@@ -99,6 +99,10 @@ def test_results_are_replaced_and_the_board_says_by_which(run: Run, board: Path,
     }
     assert seeds["shotlist|basic|faulty"] == 7
     assert "with the same results" in run("add", "board", "again", "--replace", "Once more").err
+    whole = tree(board)
+    (board / "submissions" / row["replaced_by"]).unlink()  # as a killed add leaves it
+    assert run("add", "board", "again", "--replace", "Another seed").status == 0
+    assert tree(board) == whole
 
 
 def test_a_label_that_takes_the_place_of_another_replaces_it(run: Run, board: Path, tmp_path: Path) -> None:
