@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from popbench.cli._output_path import OutputPath
-from popbench.progress.console import make_console, tell
-
-_BOARD = click.argument("board", metavar="BOARD", type=click.Path(path_type=Path, file_okay=False))
+from popbench.cli._published import add, check, diff, show_board, withdraw
+from popbench.progress.console import tell
 
 
 @click.group("leaderboard")
@@ -18,7 +16,7 @@ def command() -> None:
     """Build boards from runs and from bare scores, and keep published ones.
 
     `build` ranks whatever you have. A published board is a folder that only takes comparable runs: `add` submits one,
-    `check` shows that the board is what its submissions give.
+    `withdraw` takes one off, `check` shows that the board is what its submissions give, `diff` what changed.
     """
 
 
@@ -34,7 +32,7 @@ def command() -> None:
     "--out",
     type=OutputPath(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Folder for README.md, board.json and index.html.  [default: the board's own]",
+    help="Folder for README.md, board.json and index.html; of boards, a published board.  [default: the board's own]",
 )
 @click.option("--title", help="Heading of the board.  [default: Leaderboard]")
 @click.option("--common", is_flag=True, help="Restrict the board to the prompts that all systems have.")
@@ -73,7 +71,8 @@ def build(
     task_hash, predictor, compliance and originality. Only comparable scores share a board: same prompts, same
     task hash, same predictor, demo scores apart from real ones.
 
-    A published board alone, without --out, is written anew from its submissions.
+    A published board alone, without --out, is written anew from its submissions: also after a merge conflict in its
+    generated files. Boards and submissions alone make a published board in --out, with rules and submissions.
 
     \b
       popbench leaderboard build runs/popcorn-* --out my-board
@@ -102,7 +101,7 @@ def build(
         if here is not None:
             read_board(here)  # refuses the paper's board, which has no scores of prompts to push
         hub.ready(push_to_hub, replace=replace)
-    if here is not None and out in (None, here):
+    if here is not None and (out is None or out.resolve() == here.resolve()):
         if title is not None or common:
             raise UsageError(f"{here} has its title in board.yaml and all prompts: --title and --common need --out")
         if reference is not None:
@@ -111,88 +110,15 @@ def build(
         target = here
     else:
         assert out is not None
-        if is_board(out):
-            raise UsageError(f"{out} is a published board: popbench leaderboard add {out} RUN submits a run to it")
-        named = title or "Leaderboard"
-        results = build_board(sources, out, title=named, common=common, form=form, reference=reference)
+        results = build_board(sources, out, title=title, common=common, form=form, reference=reference)
         target = out
-        names = ["README.md", "board.json", "index.html"]
-    _tell(results, f"{target}: {', '.join(names)}")
+        names = [*(["board.yaml", "submissions"] if is_board(out) else []), "README.md", "board.json", "index.html"]
+    show_board(results, f"{target}: {', '.join(names)}")
     if push_to_hub is not None:
         assert results is not None
         tell(hub.push(push_to_hub, results, read_all(sources, form), target, private=private))
     return 0
 
 
-@command.command()
-@_BOARD
-@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--system", "systems", metavar="ID", multiple=True, help="Submit this system only; repeat for several.")
-@click.option("--title", help="Heading of a new board.  [default: the folder's name]")
-@click.option("--description", help="A sentence for a new board.")
-@click.option("--predictor", metavar="LABEL", help="Predictor of a new board.  [default: the run's first]")
-def add(
-    board: Path,
-    run: Path,
-    systems: tuple[str, ...],
-    title: str | None,
-    description: str | None,
-    predictor: str | None,
-) -> int:
-    """Submit a run to a published board, or say every reason why not.
-
-    Where there is no board yet, one is made: its rules (board.yaml) are the run's tasks, predictor, repeats and seed.
-    A submission holds what was run and the score of every prompt, no videos and no texts. It is refused, and nothing is
-    written, if tasks, predictor, repeats or seed are others than the board's; if it mixes demo scores with real ones;
-    if prompts are missing, pending or in error; if the run's files are not what its ledger holds; and if a system is on
-    the board already.
-
-    \b
-      popbench leaderboard add leaderboards/mine runs/popcorn-02767b01 --title "Our models"
-      popbench leaderboard add leaderboards/mine runs/popcorn-5d1c0c55 --system 'gpt-4o|pe|ltx'
-      popbench leaderboard check leaderboards/mine
-    """
-    from popbench.publishing.add import add as submit
-    from popbench.text import counted
-
-    added = submit(board, run, title=title, description=description, predictor=predictor, systems=systems)
-    number = counted(len(added.systems), "system")
-    _tell(added.results, f"{number} in {added.file}; written: README.md, board.json, index.html")
-    for note in added.notes:
-        tell(note)
-    return 0
-
-
-@command.command()
-@_BOARD
-def check(board: Path) -> int:
-    """Build a published board again and compare every byte: for a lab's CI.
-
-    Submissions that were changed, renamed, removed or put there by hand, that do not keep the rules of board.yaml or
-    hold a system twice, and README.md, board.json or index.html that are not what the submissions give: each is a line,
-    and the exit status is 1. That the scores in a submission are true no check can show, only running it again.
-
-    \b
-      popbench leaderboard check leaderboards/mine
-    """
-    from popbench.errors import RunError
-    from popbench.publishing.check import check as compare
-    from popbench.text import counted
-
-    checked = compare(board)
-    if checked.wrong:
-        raise RunError("\n".join(checked.wrong))
-    counts = f": {counted(checked.systems, 'system')}, {counted(checked.submissions, 'submission')}"
-    tell(f"{board}: ok{counts if checked.submissions else ''}")
-    return 0
-
-
-def _tell(results: dict[str, Any] | None, line: str) -> None:
-    """Print a board and its place."""
-
-    from popbench.leaderboard.terminal import show
-
-    console = make_console()
-    if results is not None:
-        show(results, console)
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+for of_published in (add, check, withdraw, diff):
+    command.add_command(of_published)

@@ -83,6 +83,8 @@ def reanalysis() -> Document:
             f"Numbers: tables 2 to 10 of {facts['name']}, arXiv {facts['arxiv']}, as published. This page is not by "
             "its authors.",
             ["All of it as data: ", Code("board.json"), "."],
+            "What popbench leaderboard check shows: these files are, to the byte, what popbench makes of the published "
+            "numbers. What it cannot show: that these are true, which takes the paper's own runs.",
         ],
     )
 

@@ -11,8 +11,9 @@ from popbench.errors import UsageError
 from popbench.files import read_text, write_files
 from popbench.leaderboard.results import compute
 from popbench.planning.human import NAME as HUMAN
+from popbench.publishing.duplicates import duplicates, without_known_human
 from popbench.publishing.lock import held
-from popbench.publishing.pages import generate
+from popbench.publishing.pages import attributes, generate, made
 from popbench.publishing.run_checks import (
     PublishedRun,
     changed_by_hand,
@@ -23,13 +24,16 @@ from popbench.publishing.run_checks import (
     other_results,
     read_run,
     rules_of,
-    submission_of,
     terms_of,
 )
-from popbench.scores.board_folder import SUBMISSIONS, Board, broken_rules, is_board, read_board, twins
+from popbench.publishing.run_submission import submission_of
+from popbench.publishing.variants import in_ledger
+from popbench.publishing.withdraw import check_reason, withdrawn_now
+from popbench.scores.board_folder import SUBMISSIONS, Board, broken_rules, is_board, read_board
 from popbench.scores.board_rules import FILE, Rules, breaches, other_predictor, write_rules
 from popbench.scores.scores import merge
-from popbench.scores.submission import Submission, write_submission
+from popbench.scores.submission import Submission, Tried, write_submission
+from popbench.scores.withdrawals import WITHDRAWN, write_withdrawal
 from popbench.text import counted
 
 
@@ -51,13 +55,24 @@ def add(
     description: str | None = None,
     predictor: str | None = None,
     systems: Sequence[str] = (),
+    tried: int | None = None,
+    replace: str | None = None,
+    submission_only: bool = False,
 ) -> Added:
     """Submit a run to a board; if there is no board, make one whose rules are the run's tasks and predictor.
 
     `title`, `description` and `predictor` (one of the run's labels) are for a new board; `systems` restricts the
-    submission to some systems. Raises UsageError with one line for each reason to refuse the run, and RunError if the
-    disk refuses; in both cases nothing was written.
+    submission to some systems. `tried` is how many variants were tried before these were chosen, those submitted
+    included. `replace` is the reason why results that the board has of these systems are withdrawn, for those of the
+    run to take their place. With `submission_only` nothing but the submission, and withdrawals, is written.
+
+    Raises UsageError with one line for each reason to refuse the run, and RunError if the disk refuses; in both cases
+    nothing was written.
     """
+    if replace is not None:
+        check_reason(replace, "--replace")
+    if submission_only and not is_board(path):
+        raise UsageError(f"{path}: not a board ({FILE} is missing): the first submission makes all of its files")
     run = read_run(run_path)
     with held(path):
         notes: list[str] = []
@@ -71,13 +86,21 @@ def add(
                 )
             else:
                 board = _existing(path, title=title, description=description, predictor=predictor)
-            submission = _submission(board, run, systems, notes)
+            submission, board, replaced = _submission(board, run, systems, notes, tried, replace)
         name, text = write_submission(submission)
         if name in board.submissions:
+            if submission_only:
+                raise UsageError(f"{run.path}: is on the board already, as {SUBMISSIONS}/{name}")
             return _finished(board, name, run)
         board = board.with_submission(name, submission)
-        results, files = generate(board)
-        files = {**({FILE: write_rules(board.rules)} if new else {}), f"{SUBMISSIONS}/{name}": text, **files}
+        results, generated = made(board, submission_only=submission_only)
+        files = {
+            **({FILE: write_rules(board.rules), **attributes(path)} if new else {}),
+            # First what is withdrawn: a process that is killed in between leaves no system twice.
+            **{f"{WITHDRAWN}/{of}": write_withdrawal(board.withdrawn[of]) for of in replaced},
+            f"{SUBMISSIONS}/{name}": text,
+            **generated,
+        }
         write_files(path, files)
     return Added(path / SUBMISSIONS / name, sorted(submission.systems), notes, results)
 
@@ -108,8 +131,13 @@ def _existing(path: Path, **given: str | None) -> Board:
     return board
 
 
-def _submission(board: Board, run: PublishedRun, systems: Sequence[str], notes: list[str]) -> Submission:
-    """Make a run's submission; raises UsageError with every reason why this board cannot take it."""
+def _submission(
+    board: Board, run: PublishedRun, systems: Sequence[str], notes: list[str], tried: int | None, replace: str | None
+) -> tuple[Submission, Board, Sequence[str]]:
+    """Make a run's submission; return it, the board without what it replaces, and the submissions that held that.
+
+    Raises UsageError with every reason why this board cannot take it.
+    """
     picked = chosen(run, systems, sorted(board.rules.tasks))
     reasons = list(lacking(picked))
     reasons += breaches(board.rules, terms_of(run))
@@ -118,20 +146,57 @@ def _submission(board: Board, run: PublishedRun, systems: Sequence[str], notes: 
     reasons += filter(None, [other_results(run)])
     reasons += changed_clips(picked)
     submission: Submission | None = None
+    replaced: dict[str, set[str]] = {}
     if picked.samples and board.rules.predictor.digest in run.run_json["predictors"].values():
-        submission = submission_of(picked, board.rules)
-        if not reasons and write_submission(submission)[0] in board.submissions:
-            return submission
-        submission = _without_known_human(board, submission, notes)
-        reasons += _duplicates(board, submission)
+        submission = submission_of(picked, board.rules, _tried(picked, tried, reasons))
+        name = write_submission(submission)[0]
+        if not reasons and name in board.submissions and name not in board.withdrawn:
+            return submission, board, ()
+        submission = without_known_human(board, submission, notes)
+        found = duplicates(board, submission, replace=replace is not None)
+        reasons += [*found.reasons, *_withdrawn_before(board, write_submission(submission)[0])]
+        replaced = found.replaced
     if submission is not None and not reasons:
+        if replace is not None:
+            board = _replaced(board, replaced, replace, write_submission(submission)[0], notes)
         reasons += [*submission.missing(), *_clashes(board, run, submission)]
     if reasons or submission is None:
         raise UsageError("\n".join(f"{run.path}: {reason}" for reason in dict.fromkeys(reasons)))
     left = sorted(set(run.run_json["tasks"]) - set(board.rules.tasks))
     if left:
         notes.append(f"left out, for the board has no such task: {', '.join(left)}")
-    return submission
+    return submission, board, sorted(replaced)
+
+
+def _tried(run: PublishedRun, said: int | None, reasons: list[str]) -> Tried:
+    """Return how many variants were tried, and add to `reasons` if that is fewer than are submitted."""
+    submitted = len([system for system in run.systems if system != HUMAN])
+    if said is not None and said < max(1, submitted):
+        reasons.append(
+            f"{counted(submitted, 'system')} would be submitted, which were tried too, and --variants-tried says {said}"
+        )
+        said = None
+    return Tried(said=said, recorded=None if reasons else in_ledger(run.path, run.run_json))
+
+
+def _withdrawn_before(board: Board, name: str) -> Iterator[str]:
+    if name in board.withdrawn:
+        reason = next(iter(board.withdrawn[name].systems.values())).reason
+        yield f"was withdrawn from the board ({reason}): to take it back, remove {WITHDRAWN}/{name} and build the board"
+
+
+def _replaced(board: Board, replaced: dict[str, set[str]], reason: str, by: str, notes: list[str]) -> Board:
+    """Return a board without the systems that a submission replaces; raises UsageError if there are none.
+
+    An `add` that was killed may have withdrawn them already.
+    """
+    begun = any(of.replaced_by == by for held in board.withdrawn.values() for of in held.systems.values())
+    if not replaced and not begun:
+        raise UsageError(f"--replace: {board.path} has no other results of these systems: leave --replace out")
+    for name, systems in sorted(replaced.items()):
+        board = board.with_withdrawn(name, withdrawn_now(sorted(systems), reason, by))
+        notes.append(f"replaced: {', '.join(sorted(systems))} of {SUBMISSIONS}/{name}")
+    return board
 
 
 def _clashes(board: Board, run: PublishedRun, submission: Submission) -> Iterator[str]:
@@ -140,60 +205,6 @@ def _clashes(board: Board, run: PublishedRun, submission: Submission) -> Iterato
         compute(merge([*board.scores(), submission.scores(str(run.path))]))
     except UsageError as error:
         yield str(error).removeprefix(f"{run.path}: ")
-
-
-def _without_known_human(board: Board, submission: Submission, notes: list[str]) -> Submission:
-    """Return the submission without the human baseline if the board has the same one, as many runs share it."""
-    owner = _owner(board, HUMAN)
-    if owner is None or HUMAN not in submission.systems or len(submission.systems) == 1:
-        return submission
-    if not _same(board.submissions[owner], submission, HUMAN):
-        return submission
-    notes.append(f"{HUMAN} is left out: the board has it already, with the same results")
-    baseline = f"baseline {HUMAN}"
-    return submission.model_copy(
-        update={
-            "systems": {name: fingerprints for name, fingerprints in submission.systems.items() if name != HUMAN},
-            "components": {name: part for name, part in submission.components.items() if name != baseline},
-            "notes": {label: note for label, note in submission.notes.items() if label != HUMAN},
-            "remarks": [line for line in submission.remarks if not line.startswith(f"{HUMAN}: ")],
-            "rows": [row for row in submission.rows if row.system != HUMAN],
-        }
-    )
-
-
-def _owner(board: Board, system: str) -> str | None:
-    """Return the name of the submission that holds a system."""
-    return next((name for name, submission in sorted(board.submissions.items()) if system in submission.systems), None)
-
-
-def _same(one: Submission, other: Submission, system: str) -> bool:
-    """Return whether a system has the same fingerprints and the same results in two submissions."""
-
-    def results(of: Submission) -> set[tuple[object, ...]]:
-        rows = (row for row in of.rows if row.system == system)
-        return {(row.task, row.prompt_id, row.repeat, row.status, row.popularity) for row in rows}
-
-    return one.systems[system] == other.systems[system] and results(one) == results(other)
-
-
-def _duplicates(board: Board, submission: Submission) -> Iterator[str]:
-    owners = {system: owner for system in sorted(submission.systems) if (owner := _owner(board, system)) is not None}
-    others = len(owners) < len(submission.systems)
-    for system, owner in owners.items():
-        submitted = board.submissions[owner]
-        where = f"system {system!r} is on the board already, in {SUBMISSIONS}/{owner},"
-        leave = "; --system names those to submit" if others else ""
-        if _same(submitted, submission, system):
-            yield f"{where} with the same results{leave}"
-        elif submitted.systems[system] == submission.systems[system]:
-            yield f"{where} with other results: remove that file first if these are to take their place{leave}"
-        elif system == HUMAN:
-            yield f"{where} with another fingerprint: its corpus or embedder differs{leave}"
-        else:
-            yield f"{where} with another fingerprint: rename it with label= and run it again{leave}"
-    for system, (twin, owner) in twins(board, submission).items():
-        yield f"system {system!r} is {twin!r} under another label: it is on the board, in {SUBMISSIONS}/{owner}"
 
 
 def _finished(board: Board, name: str, run: PublishedRun) -> Added:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from popbench.errors import UsageError
 from popbench.files import read_bytes, read_json
-from popbench.publishing.pages import generate
-from popbench.scores.board_folder import SUBMISSIONS, Board, broken_rules, read_submissions
+from popbench.publishing.pages import generate, results_of
+from popbench.scores.board_folder import SUBMISSIONS, Board, broken_rules, read_folder
 from popbench.scores.board_rules import PaperRules, read_rules
 from popbench.text import counted
 
@@ -30,24 +30,30 @@ class Checked:
     submissions: int = 0
 
 
-def check(path: Path) -> Checked:
-    """Build a board again in memory and compare it with its files; raises UsageError if the folder is no board."""
+def check(path: Path, *, submissions_only: bool = False) -> Checked:
+    """Build a board again in memory and compare it with its files; raises UsageError if the folder is no board.
+
+    With `submissions_only` the generated files are not looked at, which are not current in a branch that only has a
+    submission more.
+    """
     rules = read_rules(path)
     if isinstance(rules, PaperRules):
         from popbench.paper.reanalysis import files
 
-        return Checked(tuple(_differences(path, files())))
-    submissions, wrong = read_submissions(path)
-    board = Board(path, rules, submissions)
-    wrong += [*_unlisted(board, wrong), *broken_rules(board)]
-    systems = {system for submission in submissions.values() for system in submission.systems}
+        return Checked(() if submissions_only else tuple(_differences(path, files())))
+    board, wrong = read_folder(path, rules)
+    unlisted = [] if submissions_only else list(_unlisted(board, wrong))
+    wrong += [*unlisted, *broken_rules(board)]
+    systems = {system for submission in board.submissions.values() for system in submission.systems}
     if not wrong:  # nothing can be built from damaged submissions
         try:
-            _, made = generate(board)
+            if submissions_only:
+                results_of(board)
+            else:
+                wrong += _differences(path, generate(board)[1])
         except UsageError as error:
             return Checked((str(error),))
-        wrong += _differences(path, made)
-    return Checked(tuple(wrong), len(systems), len(submissions))
+    return Checked(tuple(wrong), len(systems), len(board.submissions))
 
 
 def _unlisted(board: Board, unreadable: list[str]) -> Iterator[str]:
@@ -59,7 +65,12 @@ def _unlisted(board: Board, unreadable: list[str]) -> Iterator[str]:
     folder = board.path / SUBMISSIONS
     present = {f"{SUBMISSIONS}/{name}" for name in board.submissions}
     for file in sorted(listed - present):
-        if not any(line.startswith(f"{board.path / file}: ") for line in unreadable):
+        if Path(file).name in board.withdrawn:
+            yield (
+                f"{board.path / file} is withdrawn: the board was built with it; popbench leaderboard build "
+                f"{board.path} leaves it out"
+            )
+        elif not any(line.startswith(f"{board.path / file}: ") for line in unreadable):
             yield f"{board.path / file} is missing: the board was built with it"
     for file in sorted(present - listed):
         yield (

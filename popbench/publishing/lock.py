@@ -12,6 +12,7 @@ from pathlib import Path
 from popbench.errors import UsageError, one_line
 from popbench.files import remove_parts
 from popbench.scores.board_folder import SUBMISSIONS
+from popbench.scores.withdrawals import WITHDRAWN
 
 WAIT = 60.0
 """Seconds to wait for another process that has the lock."""
@@ -31,6 +32,7 @@ def held(path: Path) -> Iterator[None]:
     try:
         remove_parts(path.resolve())  # unfinished files of a killed process
         remove_parts(path / SUBMISSIONS)
+        remove_parts(path / WITHDRAWN)
         yield
     finally:
         for folder in missing:

@@ -72,14 +72,14 @@ def run_page(
         raise UsageError(f"{run}: results.json and samples.jsonl make no report ({damage(error)})") from error
 
 
-def board_page(results: Mapping[str, Any], title: str, footer: Sequence[str] = ()) -> str:
-    """Return the page of a board from its results alone; `footer` are more lines for its last section.
+def board_page(results: Mapping[str, Any], title: str, footer: Sequence[str] = (), notes: Sequence[str] = ()) -> str:
+    """Return the page of a board from its results alone; its last section has `notes`, and the lines of `footer`.
 
     Distributions, clips and times are left out, since they need samples. Raises UsageError if `results` is damaged.
     """
     check_results(results, "results")
     try:
-        return _page(results, title, footer, None)
+        return _page(results, title, footer, None, notes)
     except _DAMAGE as error:
         raise UsageError(f"results: they make no page ({damage(error)})") from error
 
@@ -123,7 +123,9 @@ class _Run:
         return [name] if name in tasks else [task for task, of in tasks.items() if of["group"] == name]
 
 
-def _page(results: Mapping[str, Any], title: str, footer: Sequence[str], run: _Run | None) -> str:
+def _page(
+    results: Mapping[str, Any], title: str, footer: Sequence[str], run: _Run | None, notes: Sequence[str] = ()
+) -> str:
     shown = views(results)
     for view in shown:
         _draw(view, results, run)
@@ -190,6 +192,7 @@ def _page(results: Mapping[str, Any], title: str, footer: Sequence[str], run: _R
         "copies": knows_copies(results["systems"]),
         "copy": f"{100 * COPY:.0f}",
         "about": footer,
+        "notes": notes,
         "real": on_real_scales(results),
         "unseparated": unseparated(results),
         "styles": Markup("\n".join(map(_text, _STYLES))),

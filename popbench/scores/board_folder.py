@@ -1,15 +1,16 @@
-"""A published board's folder: its rules and submissions, read and checked against each other."""
+"""A published board's folder: its rules, submissions and withdrawals, read and checked against each other."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from popbench.errors import UsageError, one_line
 from popbench.scores.board_rules import FILE, PaperRules, Rules, breaches, other_predictor, read_rules
 from popbench.scores.scores import Scores
 from popbench.scores.submission import Submission, read_submission
+from popbench.scores.withdrawals import WITHDRAWN, Withdrawal, Withdrawn, read_withdrawals
 
 SUBMISSIONS = "submissions"
 
@@ -21,11 +22,12 @@ def is_board(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Board:
-    """A board of submissions, by their files' names."""
+    """A board of submissions, by their files' names. Systems that were withdrawn are left out of these."""
 
     path: Path
     rules: Rules
     submissions: Mapping[str, Submission]
+    withdrawn: Mapping[str, Withdrawal] = field(default_factory=dict)
 
     def scores(self) -> list[Scores]:
         """Return the scores of the submissions, in the order of their names, which are their sources' names."""
@@ -35,16 +37,46 @@ class Board:
         """Return the board with one more submission."""
         return replace(self, submissions={**self.submissions, name: submission})
 
+    def with_withdrawn(self, name: str, systems: Mapping[str, Withdrawn]) -> Board:
+        """Return the board without some systems of a submission that it has."""
+        before = self.withdrawn.get(name)
+        known = {} if before is None else before.systems
+        withdrawal = Withdrawal(
+            schema=1, submission=name, sha256=self.submissions[name].sha256, systems={**known, **systems}
+        )
+        submissions = {of: held for of, held in self.submissions.items() if of != name}
+        rest = self.submissions[name].without(systems)
+        return replace(
+            self,
+            submissions=submissions if rest is None else {**submissions, name: rest},
+            withdrawn={**self.withdrawn, name: withdrawal},
+        )
+
 
 def read_board(path: Path) -> Board:
     """Read a board; raises UsageError with a line for each submission that is damaged or was changed."""
     rules = read_rules(path)
     if isinstance(rules, PaperRules):
         raise UsageError(f"{path}: the paper's own board takes no submissions and has no scores of single prompts")
-    submissions, wrong = read_submissions(path)
+    board, wrong = read_folder(path, rules)
     if wrong:
         raise UsageError("\n".join(wrong))
-    return Board(path, rules, submissions)
+    return board
+
+
+def read_folder(path: Path, rules: Rules) -> tuple[Board, list[str]]:
+    """Read a board's submissions and withdrawals; return it, and one line for each file that is none."""
+    submissions, wrong = read_submissions(path)
+    withdrawals, damaged = read_withdrawals(path)
+    wrong += damaged
+    for name, withdrawal in withdrawals.items():
+        lines = list(withdrawal.wrong(submissions.get(name)))
+        wrong += [f"{path / WITHDRAWN / name}: {line}" for line in lines]
+        if name in submissions and not lines:
+            rest = submissions.pop(name).without(withdrawal.systems)
+            if rest is not None:
+                submissions[name] = rest
+    return Board(path, rules, submissions, withdrawals), wrong
 
 
 def read_submissions(path: Path) -> tuple[dict[str, Submission], list[str]]:

@@ -121,7 +121,7 @@ def mistake(error: pydantic.ValidationError, models: Mapping[str, type[pydantic.
     """
     # An unknown key comes first: it often is a misspelt one that is missing.
     first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-    where = ".".join(map(str, first["loc"]))
+    where = one_line(".".join(map(str, first["loc"])))
     if first["type"] == "extra_forbidden":
         *parents, key = map(str, first["loc"])
         within = f" in {'.'.join(parents)}" if parents else ""

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self
@@ -129,6 +129,17 @@ class Machine(Strict):
     gpus: list[str]
 
 
+class Tried(Strict):
+    """How many variants of the systems were tried, those submitted included.
+
+    `said` is the submitter's word, None if nothing was said. `recorded` counts the variants of which the run's ledger
+    holds clips: at least what was tried in that folder.
+    """
+
+    said: int | None = pydantic.Field(default=None, ge=1, le=10**9)
+    recorded: int | None = pydantic.Field(default=None, ge=0, le=10**9)
+
+
 class Submission(Terms):
     """The content of a submission without its digest. `systems` maps a system to its fingerprints by task."""
 
@@ -144,6 +155,8 @@ class Submission(Terms):
     versions: dict[str, str]
     machine: Machine
     unusable: dict[str, Unusable] = pydantic.Field(default_factory=dict)
+    tried: Tried | None = None
+    """None in submissions of versions that did not ask."""
     rows: list[SubmittedScore] = pydantic.Field(min_length=1)
 
     _read: str = pydantic.PrivateAttr(default="")
@@ -156,7 +169,8 @@ class Submission(Terms):
     @property
     def content(self) -> dict[str, JSON]:
         """The submission as JSON, without optional fields that are empty."""
-        head = self.model_dump(by_alias=True, exclude={"rows"} if self.unusable else {"rows", "unusable"})
+        left_out = {name for name in ("unusable", "tried") if not getattr(self, name)}
+        head = self.model_dump(by_alias=True, exclude={"rows", *left_out})
         return {**head, "rows": [row.model_dump(exclude_none=True) for row in self.rows]}
 
     def scores(self, source: str) -> Scores:
@@ -188,6 +202,33 @@ class Submission(Terms):
             unusable={system: of.model_dump() for system, of in self.unusable.items()},
         )
 
+    def without(self, systems: Collection[str]) -> Submission | None:
+        """Return what counts of a submission of which some systems are withdrawn; None if nothing does.
+
+        It keeps its digest, which is that of the file.
+        """
+        kept = [system for system in self.systems if system not in systems]
+        parts = {part for system in kept for part in system.split("|")}
+        if not kept:
+            return None
+        rest = self.model_copy(
+            update={
+                "systems": {system: self.systems[system] for system in kept},
+                "modes": {label: mode for label, mode in self.modes.items() if label in parts},
+                "notes": {
+                    label: note
+                    for label, note in self.notes.items()
+                    if label in parts or not any(label in system.split("|") for system in self.systems)
+                },
+                "remarks": [line for line in self.remarks if not line.startswith(tuple(f"{of}: " for of in systems))],
+                "costs": [cost for cost in self.costs if cost.predictor is not None or cost.of[1] in parts],
+                "unusable": {system: of for system, of in self.unusable.items() if system in kept},
+                "rows": [row for row in self.rows if row.system in kept],
+            }
+        )
+        rest._read = self.sha256
+        return rest
+
     def missing(self) -> Iterator[str]:
         """Yield a line for each system and task with missing, duplicate or too many results."""
         results: dict[tuple[str, str], list[tuple[str, int]]] = {
@@ -216,6 +257,7 @@ _MODELS: Mapping[str, type[Strict]] = {
     "costs": Costs,
     "machine": Machine,
     "unusable": Unusable,
+    "tried": Tried,
     "rows": SubmittedScore,
 }
 

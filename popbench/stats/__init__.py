@@ -28,6 +28,7 @@ data of all rounds so far, what is decided, which systems need more prompts, and
 `order_agreement` says how far a predicted order carries: to real outcomes, and across several predictors.
 `variance` attributes the variance of scores to the parts of what is scored, with resamples of groups of items.
 `agreement` compares two orders: before and after a change, or two rankings.
+`best_of_equals` says what choosing the best of several variants does to its win rate.
 `pair_accuracy` says how often a predictor puts two items into the right order, by the size of its difference.
 
 A stratum is a group of prompts that was fixed when the prompts were chosen: a category, and also the task if tasks are
@@ -60,6 +61,7 @@ from .outcomes import mean_outcomes, outcome_counts, pairwise_outcomes, win_rate
 from .pair_accuracy import PairAccuracy, pair_accuracy, pair_accuracy_by_difference, pair_accuracy_by_group
 from .prediction_powered import CorrectedWinRate, HumanWinRate, corrected_win_rate
 from .repeats import sample_medians
+from .selection import best_of_equals
 from .sequential import SequentialState, replay_looks
 from .sequential_design import SequentialDesign
 from .sign import minimum_detectable_win_rate, sign_test
@@ -81,6 +83,7 @@ __all__ = [
     "SequentialDesign",
     "SequentialState",
     "WinRateVariance",
+    "best_of_equals",
     "bootstrap_win_rates",
     "bradley_terry",
     "bradley_terry_interval",

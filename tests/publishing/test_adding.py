@@ -350,7 +350,7 @@ def test_a_system_has_one_set_of_results(run: Run, board: Path, made: Path, tmp_
     before = tree(board)
     lines = reasons(run("add", "board", made / "one"), board, before)
     assert "'shotlist|basic|faulty' is on the board already" in lines[0]
-    assert "with other results: remove that file first if these are to take their place; --system names" in lines[0]
+    assert "with other results: --replace REASON puts these in their place; --system names" in lines[0]
 
 
 def test_a_system_under_another_label_is_still_the_same_system(run: Run, board: Path, tmp_path: Path) -> None:

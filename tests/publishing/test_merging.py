@@ -47,7 +47,7 @@ def test_boards_submissions_and_runs_merge_into_the_same_board(run: Run, made: P
 
 def test_a_merged_board_has_a_page_too(run: Run, made: Path, tmp_path: Path) -> None:
     done = run("build", made / "a", made / "b", "--out", "out", "--title", "Both")
-    assert done.out.splitlines()[-1] == "out: README.md, board.json, index.html"
+    assert done.out.splitlines()[-1] == "out: board.yaml, submissions, README.md, board.json, index.html"
     page = (tmp_path / "out/index.html").read_text(encoding="utf-8")
     assert "<title>Both" in page
     assert "third" in page
