@@ -22,10 +22,10 @@ _BRIGHT = 3 * BLACK_LEVEL
 
 
 def poster(path: Path | str, longest: int = 480) -> bytes:
-    """Return a JPEG of a clip's first picture that is not nearly black, turned upright.
+    """Return a JPEG of a clip's first picture that is not nearly black, turned as a player shows it.
 
-    Neither side has more than `longest` pixels. Where all of the first two seconds or so are dark, it is the brightest of these pictures. Raises VideoError if the
-    file cannot be decoded or holds no picture.
+    Neither side has more than `longest` pixels. Where the first two seconds or so are dark, it is the brightest of
+    these pictures. Raises VideoError if the file cannot be decoded or holds no picture.
     """
     with opened(path) as (file, stream):
         best, brightest = None, -1.0
