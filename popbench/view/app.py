@@ -81,8 +81,6 @@ class View:
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Tell what is new of a run, or of all runs, as server-sent events, until the page is closed."""
         name = request.query.get("run", "")
-        if name and self.runs.path(name) is None:
-            raise _no_run(name)
         if self.watch.listeners >= MOST_LISTENERS:
             raise web.HTTPServiceUnavailable(text="too many pages are open")
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})

@@ -67,7 +67,11 @@ class SamplesAtWork:
         if self._over or not self._lock.acquire(blocking=False):  # another thread is at it
             return
         try:
-            self._read(read_run_json(self._path))
+            run_json = read_run_json(self._path)
+            self._read(run_json)
+            if self._load_prompts(run_json):
+                self._since.clear()
+                self._read(run_json)
             self.problem = None
         except PopbenchError as error:
             self.problem = str(error)
@@ -88,7 +92,7 @@ class SamplesAtWork:
             with closing(ledger):
                 for line in _lines(run_json, ledger):
                     if (line.system, line.task) == (row.system, row.task):
-                        return _whole(run_json, ledger, line, row, self._prompts_of(run_json, row.task))
+                        return _whole(run_json, ledger, line, row, self._prompts.get(row.task, {}))
             return "no such sample"
         except PopbenchError as error:
             return str(error)
@@ -120,7 +124,7 @@ class SamplesAtWork:
             for prompt, repeat, at in ledger.settled_since(key, before - _OVERLAP):
                 changed[prompt, repeat] = max(at, changed.get((prompt, repeat), 0.0))
                 since[key] = max(at, since.get(key, before))
-        prompts = self._prompts_of(run_json, line.task) if changed else {}
+        prompts = self._prompts.get(line.task, {})
         scores = range(2, len(line.keys))
         columns = ["d0.status", _TITLE]
         columns += ["d1.key", "d1.status"] if len(line.keys) > 1 else []
@@ -138,10 +142,12 @@ class SamplesAtWork:
         now = time.time() + 60  # of a clock that was ahead for a while nothing is to be remembered
         self._since.update({key: min(at, now) for key, at in since.items()})
 
-    def _prompts_of(self, run_json: RunJson, task: str) -> Mapping[str, Prompt]:
-        if task not in self._prompts:
+    def _load_prompts(self, run_json: RunJson) -> bool:
+        """Look up the prompts of tasks, which takes seconds; return whether there are any that were not known."""
+        missing = [task for task in run_json["tasks"] if task not in self._prompts]
+        for task in missing:
             self._prompts[task] = _prompts(task, run_json["tasks"][task]["hash"])
-        return self._prompts[task]
+        return any(self._prompts[task] for task in missing)
 
 
 def _prompts(name: str, hash_: str) -> dict[str, Prompt]:

@@ -86,6 +86,7 @@ class Runs:
         samples.refresh()
         live = isinstance(samples, SamplesAtWork)
         return {
+            "folder": str(self.folder),
             "state": self.state(name, path),
             "live": live,
             "newest": [shown(row) for row in samples.index.newest(NEWEST)] if live else [],
@@ -162,11 +163,11 @@ def _state(name: str, path: Path) -> dict[str, JSON]:
         return unreadable | {"problem": damage(error)}
     if state["state"] == "stopped" and (path / HOLDER).exists():  # a process that ends by itself removes it
         state["state"] = "killed"
+    del state["run"]  # its path
     config = run_json["config"]
     return {
         **state,
         "name": name,
-        "run": None,
         "demo": run_json["demo"],
         "systems": list(run_json["systems"]),
         "tasks": {task: entry["n"] for task, entry in run_json["tasks"].items()},

@@ -13,7 +13,6 @@ popbench.card = (() => {
   // A clip with sound is heard when the reader plays it; no clip starts by itself.
   const video = (source, system, name, sound, poster) => {
     const element = make("video", { controls: true, loop: true, muted: !sound, playsInline: true, preload: poster ? "none" : "metadata" });
-    if (poster) element.poster = poster;
     element.dataset.sound = sound ? "yes" : "no";
     element.setAttribute("aria-label", `Clip of ${name}${sound ? ", with sound" : ""}`);
     element.addEventListener("error", () => element.replaceWith(screen(`Clip not found: ${decodeURI(source)}`)));
@@ -26,6 +25,14 @@ popbench.card = (() => {
       fit();
     });
     fit();
+    if (poster) {
+      const picture = new Image();
+      picture.addEventListener("load", () => {
+        shapes[system] ||= picture.naturalWidth / picture.naturalHeight;
+        fit();
+      });
+      element.poster = picture.src = poster;
+    }
     element.src = source;
     return element;
   };

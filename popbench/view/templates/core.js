@@ -91,7 +91,9 @@ const popbench = (() => {
     const { take } = wanted;
     stream.addEventListener("message", (event) => {
       tell("live", true);
-      take(JSON.parse(event.data));
+      const data = JSON.parse(event.data);
+      $("folder").textContent = data.folder ?? "";
+      take(data);
     });
     stream.addEventListener("error", () => tell("not connected: is popbench view still there?", false));
   };

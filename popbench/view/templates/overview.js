@@ -72,7 +72,6 @@ popbench.overview = () => {
   state.addEventListener("change", show);
   document.title = "popbench view";
   listen({}, (data) => {
-    $("folder").textContent = data.folder;
     known = data;
     show();
   });

@@ -36,21 +36,21 @@ popbench.run = (values) => {
   };
 
   const table = (state) => {
-    const priced = state.stages.some((stage) => stage.usd !== null);
-    const heads = ["Stage", "By", "Done", "", "Invalid", "Rate", "Mean", "Left", "GPU-hours", ...(priced ? ["Spent"] : [])];
-    const rows = state.stages.map((stage) => {
-      const cells = [
-        stage.invalid ? whole(stage.invalid) : "",
-        stage.rate ? rate(stage.rate) : "",
-        stage.mean_rate ? rate(stage.mean_rate) : "",
-        state.holder && stage.seconds_left ? duration(stage.seconds_left) : "",
-        stage.gpu_seconds ? numeral(stage.gpu_seconds / 3600) : "",
-        ...(priced ? [stage.usd === null ? "" : dollars(stage.usd)] : []),
-      ];
-      return make("tr", {}, make("td", { className: "text" }, stage.stage), make("th", { scope: "row" }, stage.component),
+    // Columns in which no stage has anything are left out.
+    const columns = [
+      ["Invalid", (stage) => stage.invalid && whole(stage.invalid)],
+      ["Rate", (stage) => stage.rate && rate(stage.rate)],
+      ["Mean rate", (stage) => stage.mean_rate && rate(stage.mean_rate)],
+      ["Left", (stage) => state.holder && stage.seconds_left && duration(stage.seconds_left)],
+      ["Jobs elsewhere", (stage) => stage.submitted && whole(stage.submitted)],
+      ["GPU-hours", (stage) => stage.gpu_seconds && numeral(stage.gpu_seconds / 3600)],
+      ["Spent", (stage) => stage.usd !== null && dollars(stage.usd)],
+    ].filter(([, text]) => state.stages.some(text));
+    const heads = ["Stage", "By", "Done", "", ...columns.map(([title]) => title)];
+    const rows = state.stages.map((stage) =>
+      make("tr", {}, make("td", { className: "text" }, stage.stage), make("th", { scope: "row" }, stage.component),
         make("td", { className: "count" }, `${whole(stage.done)} of ${whole(stage.total)}`), make("td", {}, bar(stage.done, stage.total)),
-        ...cells.map((text) => make("td", { className: "count" }, text)));
-    });
+        ...columns.map(([, text]) => make("td", { className: "count" }, text(stage) || ""))));
     stages.hidden = !rows.length;
     stages.replaceChildren(make("table", { className: "stages" },
       make("thead", {}, make("tr", {}, ...heads.map((text, column) => make("th", { scope: "col", className: column < 2 ? "text" : "" }, text)))),

@@ -2,7 +2,7 @@
 "use strict";
 popbench.samplesOf = (run, values) => {
   const { address, ask, counted, file, label, make, numeral, system, whole } = popbench;
-  const LIMIT = 24;
+  const LIMIT = 30;
   const NAMES = { system: "System", task: "Task", category: "Category", status: "Status" };
   const WAITING = { drafted: "clip to come", rendered: "score to come", error: "no result" };
   const ORDERS = { newest: "newest first", oldest: "in their order", highest: "highest first", lowest: "lowest first" };
@@ -43,7 +43,7 @@ popbench.samplesOf = (run, values) => {
   const score = (row) => {
     if (row.status === "invalid") return make("span", { className: "bad-status" }, "invalid");
     if (row.status === "error") return make("span", { className: "bad-status" }, "no result");
-    if (row.score === null) return make("span", { className: "unit" }, WAITING[row.status] || "no score");
+    if (row.score === null) return make("span", { className: "unit" }, row.clip ? WAITING[row.status] || "no score" : "");
     return make("span", {}, make("b", {}, numeral(row.score)), " ", make("span", { className: "unit" }, about.unit || ""));
   };
   // A card leads to its sample.
