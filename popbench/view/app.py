@@ -84,9 +84,9 @@ class View:
         if self.watch.listeners >= MOST_LISTENERS:
             raise web.HTTPServiceUnavailable(text="too many pages are open")
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
-        await response.prepare(request)
         listening = self.watch.listen(name)
         try:
+            await response.prepare(request)
             async for known in listening:
                 text = ": nothing new\n\n" if known is None else f"data: {_dumps(known)}\n\n"
                 await response.write(text.encode("ascii"))
