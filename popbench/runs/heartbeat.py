@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pydantic
 
@@ -81,7 +81,7 @@ class Heartbeat:
     def __init__(self, directory: RunDirectory, started: float) -> None:
         self._directory = directory
         self._started = started
-        self.errors: Mapping[object, str] = {}
+        self.errors: Mapping[Any, str] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 

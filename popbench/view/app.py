@@ -10,6 +10,7 @@ import asyncio
 import hmac
 import json
 import re
+import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -239,6 +240,8 @@ def _guard(token: str) -> Any:
         try:
             _check(request, token)
             response = await handler(request)
+        except sqlite3.Error:  # its index was closed meanwhile, since the run changed
+            response = web.Response(status=503, text="the run changes: ask again")
         except web.HTTPException as error:
             error.headers.update(_HEADERS | {"Cache-Control": "no-store"})
             raise

@@ -25,12 +25,10 @@ from popbench.runs.run_json import RunJson, read_run_json, scale_of
 from popbench.runs.samples import make_sample
 from popbench.tasks.loading import load_task, registered_tasks
 from popbench.view.clips import clip_file
-from popbench.view.finished import number_of, text_of
+from popbench.view.finished import DAMAGE, number_of, text_of
 from popbench.view.index import LONGEST, Index, Row
 
 PENDING = "not done yet"
-DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, OSError)
-"""Exceptions that damaged files may cause."""
 _OVERLAP = 30.0
 """Seconds before the latest result from which on results are read again: they are timed before they are committed."""
 _TITLE, _SCORE = "json_extract(d0.value, '$.title')", "json_extract(c{n}.payload, '$.popularity')"
@@ -114,9 +112,9 @@ class SamplesAtWork:
             return
         with closing(ledger):
             for line in _lines(run_json, ledger):
-                self._read_line(run_json, ledger, line)
+                self._read_line(ledger, line)
 
-    def _read_line(self, run_json: RunJson, ledger: Ledger, line: _Line) -> None:
+    def _read_line(self, ledger: Ledger, line: _Line) -> None:
         changed: dict[tuple[str, int], float] = {}
         since: dict[StageKey, float] = {}
         for key in line.keys:
@@ -222,7 +220,7 @@ def _whole(run_json: RunJson, ledger: Ledger, line: _Line, row: Row, prompts: Ma
     fields = assemble(
         results[0],
         results[1] if len(results) > 1 else PENDING,
-        dict(zip(line.predictors, results[2:], strict=True)),
+        dict.fromkeys(run_json["predictors"], PENDING) | dict(zip(line.predictors, results[2:], strict=True)),
         human=line.system == HUMAN,
         stop_after=run_json["config"].get("stop_after"),
         real=real,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,10 @@ from popbench.view.clips import clip_file
 from popbench.view.index import LONGEST, Index, Row
 
 FILE = "samples.jsonl"
+DAMAGE = (
+    LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, OSError, sqlite3.Error,
+)  # fmt: skip
+"""Exceptions that damaged files, and a full disk, may cause."""
 _FIRST, _BATCH = 200, 2000
 """Lines that are put into the index at once: few at first, so that a page has something to show."""
 _LARGEST = 2**53
@@ -63,7 +68,7 @@ class FinishedSamples:
     def _read(self) -> None:
         try:
             self._read_rows()
-        except (OSError, ValueError) as error:
+        except DAMAGE as error:
             self.problem = f"{FILE} cannot be read ({damage(error)})"
         finally:
             self.ready.set()

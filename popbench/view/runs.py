@@ -18,10 +18,10 @@ from popbench.runs.heartbeat import Sums
 from popbench.runs.run_json import FILE as RUN_FILE
 from popbench.runs.run_json import read_run_json
 from popbench.runs.status import holder, read_status
-from popbench.view.at_work import DAMAGE, SamplesAtWork
+from popbench.view.at_work import SamplesAtWork
 from popbench.view.find import Found, file_of, find
+from popbench.view.finished import DAMAGE, FinishedSamples
 from popbench.view.finished import FILE as SAMPLES_FILE
-from popbench.view.finished import FinishedSamples
 from popbench.view.index import Row
 
 OPEN = 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -95,4 +96,7 @@ class Watch:
                 await asyncio.wait_for(self._wanted.wait(), max(EVERY, _SHARE * (time.monotonic() - began)))
 
     def _of(self, name: str) -> JSON:
-        return (self._runs.details(name) or {"gone": True}) if name else self._runs.overview()
+        try:
+            return (self._runs.details(name) or {"gone": True}) if name else self._runs.overview()
+        except sqlite3.Error:  # its index was closed meanwhile, since the run changed: the next look has a new one
+            return self._told.get(name)

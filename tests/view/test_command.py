@@ -36,9 +36,8 @@ def test_a_missing_folder_and_a_taken_port_are_one_line(run: command_line.Run, t
         port = taken.getsockname()[1]
         done = run("view", ".", "--port", port)
     assert (done.status, done.out) == (2, "")
-    assert done.line == (
-        f"popbench: port {port} is taken, perhaps by another popbench view: give another --port, or 0 for any that is free"
-    )
+    why = f"port {port} is taken, perhaps by another popbench view"
+    assert done.line == f"popbench: {why}: give another --port, or 0 for any that is free"
     assert run("view", ".", "--port", "70000").status == 2
 
 

@@ -1,4 +1,4 @@
-"""The page of `popbench view` in a real browser: while a run is at work, after it was killed, and when it is finished."""
+"""The page of `popbench view` in a real browser: while a run is at work, after a kill, and when it is finished."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from browser import Opened, chromium, opened
 from hostile_cases import TEXTS
 from popbench_runs import start
 from run_folders import SYSTEMS, make_run
-from view_server import Served, served, tree, until
+from view_server import Served, served, tree
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -61,17 +61,15 @@ def sequence(found: Opened, *steps: tuple[str, str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_at_work_is_followed_until_it_is_killed_and_after_it_went_on(
-    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_at_work_is_followed_until_it_is_killed_and_after_it_went_on(browser: Browser, tmp_path: Path) -> None:
     folder = tmp_path / "runs"
     folder.mkdir()
     gate = tmp_path / "gate"
     gate.write_text("0", encoding="ascii")
 
-    def clips(found: Opened) -> int:
-        images = "[...document.querySelectorAll('#newest img')].filter((image) => image.naturalWidth === 48).length"
-        return int(found.page.evaluate(images))
+    def clips(found: Opened, number: int) -> None:
+        images = "[...document.querySelectorAll('#newest img')].filter((image) => image.naturalWidth === 48)"
+        found.until(f"{images}.length === {number}", 20)
 
     with served(folder) as server, opened(browser, server.address) as found:
         found.page.get_by_text("Start one, such as popbench eval").wait_for()
@@ -81,10 +79,10 @@ def test_a_run_at_work_is_followed_until_it_is_killed_and_after_it_went_on(
         sequence(found, (".pill", "at work"), ("table.stages tr", "8 of 8"), ("table.stages tr", "0 of 8"))
         gate.write_text("2", encoding="ascii")
         sequence(found, ("table.stages tr", "2 of 8"))
-        until(lambda: clips(found) == 2 or found.page.wait_for_timeout(50))
+        clips(found, 2)
         gate.write_text("6", encoding="ascii")
         sequence(found, ("table.stages tr", "5 of 8"), ("#errors li", "1 item: HTTP 429: slow down"))
-        until(lambda: clips(found) == 5 or found.page.wait_for_timeout(50))
+        clips(found, 5)
         sequence(found, ("#samples .count-line", "8 samples"), ("#samples .thumb", "clip to come"))
         assert found.page.locator("table.stages").inner_text().count("/") >= 2  # rates
         # A sample that is not done yet can be looked at.
@@ -99,7 +97,7 @@ def test_a_run_at_work_is_followed_until_it_is_killed_and_after_it_went_on(
         before = tree(folder)
         found.page.reload()
         sequence(found, (".pill", "killed"), ("table.stages tr", "5 of 8"), ("#samples .count-line", "8 samples"))
-        until(lambda: clips(found) == 5 or found.page.wait_for_timeout(50))
+        clips(found, 5)
         found.page.locator("#newest .thumb").first.click()
         sequence(found, ("#clip-a .unit", "score to come"))
         assert tree(folder) == before
