@@ -18,7 +18,7 @@ from popbench.ledger.ledger import STAGES, Ledger, StageKey
 from popbench.pipeline.ledger_view import RESULT_COLUMNS, StageResult, read_result
 from popbench.planning.human import NAME as HUMAN
 from popbench.planning.systems import made_by
-from popbench.records import Prompt, Sample
+from popbench.records import JSON, Prompt, Sample
 from popbench.runs.collect import assemble
 from popbench.runs.made_by import digests, harness_of, makers, mode_of
 from popbench.runs.run_json import RunJson, read_run_json, scale_of
@@ -56,6 +56,7 @@ class SamplesAtWork:
         self._path, self._held = path, held
         self._lock = threading.Lock()
         self._since: dict[StageKey, float] = {}
+        self._counts: dict[StageKey, list[JSON]] = {}
         self._prompts: dict[str, dict[str, Prompt]] = {}
         self._over = False
         threading.Thread(target=self.refresh, name=f"index of {path.name}", daemon=True).start()
@@ -69,6 +70,7 @@ class SamplesAtWork:
             self._read(run_json)
             if self._load_prompts(run_json):
                 self._since.clear()
+                self._counts.clear()
                 self._read(run_json)
             self.problem = None
         except PopbenchError as error:
@@ -111,8 +113,13 @@ class SamplesAtWork:
         if ledger is None:
             return
         with closing(ledger):
+            counts: dict[StageKey, list[JSON]] = {}
+            for key, *of in ledger.sums():
+                counts.setdefault(key, []).append(of)
             for line in _lines(run_json, ledger):
-                self._read_line(ledger, line)
+                if any(counts.get(key) != self._counts.get(key) for key in line.keys):
+                    self._read_line(ledger, line)
+            self._counts = counts
 
     def _read_line(self, ledger: Ledger, line: _Line) -> None:
         changed: dict[tuple[str, int], float] = {}

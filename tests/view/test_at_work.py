@@ -87,6 +87,14 @@ def test_only_what_is_new_is_read_again(tmp_path: Path, monkeypatch: pytest.Monk
     put: list[int] = []
     monkeypatch.setattr(found.index, "put", lambda rows: put.append(len(rows)))
     found.refresh()
+    assert put == []
+    with closing(sqlite3.connect(run / "ledger.sqlite")) as db, db:
+        db.execute("PRAGMA recursive_triggers=ON")
+        db.execute(
+            "INSERT OR REPLACE INTO done SELECT system, task, mode, stage, prompt, repeat, key, status, value, at + 5"
+            " FROM done WHERE stage = 'score' AND prompt = (SELECT min(prompt) FROM done)"
+        )
+    found.refresh()
     assert sum(put) == 1
     found.close()
 

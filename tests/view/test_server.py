@@ -263,12 +263,8 @@ def test_runs_and_boards_are_found_in_folders_and_links_are_not_followed(folder:
 
 def test_a_damaged_run_says_so_and_hides_no_other(tmp_path: Path) -> None:
     make_run(tmp_path / "good", systems=SYSTEMS[:2], clip=False)
-    for name, text in {
-        "list": "[]",
-        "text": "{",
-        "deep": "[" * 10**5,
-        "huge": '{"schema": ' + "9" * 5000 + "}",
-    }.items():
+    texts = {"list": "[]", "text": "{", "deep": "[" * 10**5, "huge": '{"schema": ' + "9" * 5000 + "}"}
+    for name, text in texts.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "run.json").write_text(text, encoding="utf-8")
     damaged = make_run(tmp_path / "lines", systems=SYSTEMS[:2], clip=False)
