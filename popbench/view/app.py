@@ -151,13 +151,13 @@ class View:
     async def clip(self, request: web.Request) -> web.StreamResponse:
         """Answer a clip of a run, or the part of it that a player asks for."""
         return web.FileResponse(
-            self._clip(request),
+            await asyncio.to_thread(self._clip, request),
             headers={"Content-Type": "video/mp4", "Content-Security-Policy": _MEDIA, "Cache-Control": "no-cache"},
         )
 
     async def poster(self, request: web.Request) -> web.Response:
         """Answer a still picture of a clip."""
-        clip = self._clip(request)
+        clip = await asyncio.to_thread(self._clip, request)
         picture = await asyncio.get_running_loop().run_in_executor(self._drawing, self.posters.get, clip)
         if picture is None:
             raise web.HTTPNotFound(text="the clip cannot be decoded")
@@ -167,7 +167,7 @@ class View:
     async def board(self, request: web.Request) -> web.Response:
         """Answer the page of a board, or of a run's results: made anew, since a stranger may have written a page."""
         name, run = request.query.get("board"), request.query.get("run")
-        found = self.runs.found()
+        found = await asyncio.to_thread(self.runs.found)
         folder = found.boards.get(name) if name is not None else found.runs.get(run or "")
         file = None if folder is None else file_of(folder, "board.json" if name is not None else "results.json")
         if folder is None or file is None:
@@ -214,7 +214,8 @@ def make_app(runs: Runs, token: str) -> web.Application:
     app.router.add_get("/{token}/static/{name}", view.asset)
     app.router.add_get("/{token}/clips/{name}", view.clip)
     app.router.add_get("/{token}/posters/{name}", view.poster)
-    for name in ("events", "samples", "prompt", "sample", "board"):
+    app.router.add_get("/{token}/events", view.events, allow_head=False)
+    for name in ("samples", "prompt", "sample", "board"):
         app.router.add_get(f"/{{token}}/{name}", getattr(view, name))
 
     async def begin(_: web.Application) -> None:

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from popbench.errors import PopbenchError, damage
+from popbench.errors import PopbenchError, UsageError, damage
 from popbench.keys import clip_name
 from popbench.ledger.ledger import STAGES, Ledger, StageKey
 from popbench.pipeline.ledger_view import RESULT_COLUMNS, StageResult, read_result
@@ -23,6 +23,7 @@ from popbench.runs.collect import assemble
 from popbench.runs.made_by import digests, harness_of, makers, mode_of
 from popbench.runs.run_json import RunJson, read_run_json, scale_of
 from popbench.runs.samples import make_sample
+from popbench.runs.status import is_here
 from popbench.tasks.loading import load_task, registered_tasks
 from popbench.view.clips import clip_file
 from popbench.view.finished import DAMAGE, number_of, text_of
@@ -46,14 +47,14 @@ class _Line(NamedTuple):
 class SamplesAtWork:
     """The samples of a run as its ledger has them; `refresh` reads what is new."""
 
-    def __init__(self, path: Path, held: Callable[[], bool]) -> None:
-        """Index the run at `path`; `held` says whether a process is at work on it."""
+    def __init__(self, path: Path, holder: Callable[[], str | None]) -> None:
+        """Index the run at `path`; `holder` names the process that is at work on it, if any."""
         self.index = Index()
         self.problem: str | None = None
         self.ready = threading.Event()
         self.complete = False
         self.done = self.total = 0
-        self._path, self._held = path, held
+        self._path, self._holder = path, holder
         self._lock = threading.Lock()
         self._since: dict[StageKey, float] = {}
         self._counts: dict[StageKey, list[JSON]] = {}
@@ -106,7 +107,10 @@ class SamplesAtWork:
             self.index.close()
 
     def _ledger(self) -> Ledger | None:
-        return Ledger.peek(self._path / "ledger.sqlite", at_rest=not self._held())
+        path, held = self._path / "ledger.sqlite", self._holder()
+        if held is not None and not is_here(held):  # SQLite's processes share memory, and this one would not
+            raise UsageError("it is at work on another machine: its samples can be read when it has ended")
+        return None if path.is_symlink() else Ledger.peek(path, at_rest=held is None)
 
     def _read(self, run_json: RunJson) -> None:
         ledger = self._ledger()

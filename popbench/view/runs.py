@@ -115,11 +115,7 @@ class Runs:
             if samples is None or before != stamp:
                 if samples is not None:
                     samples.close()
-                samples = (
-                    SamplesAtWork(path, lambda: holder(path) is not None)
-                    if stamp[1] == "at work"
-                    else FinishedSamples(path)
-                )
+                samples = SamplesAtWork(path, lambda: holder(path)) if stamp[1] == "at work" else FinishedSamples(path)
                 self._open[name] = stamp, samples
             self._open.move_to_end(name)
             while len(self._open) > OPEN:
@@ -153,6 +149,8 @@ def _state(name: str, path: Path) -> dict[str, JSON]:
     """Read the state of a run as `popbench status` does; one that cannot be read is `unreadable`."""
     unreadable: dict[str, JSON] = {"name": name, "state": "unreadable", "holder": None, "stages": []}
     try:
+        if (path / _LEDGER).is_symlink():
+            raise PopbenchError("its ledger is a link, and links that may lead out of the run are not followed")
         if _needs_writing(path):
             raise PopbenchError("its ledger was copied in the middle of work: `popbench status` reads it once")
         run_json: Any = read_run_json(path)

@@ -25,7 +25,7 @@ def unfinish(run: Path) -> None:
 
 
 def listed(run: Path) -> dict[tuple[str, str], Any]:
-    found = SamplesAtWork(run, lambda: False)
+    found = SamplesAtWork(run, lambda: None)
     try:
         until(lambda: found.complete)
         assert found.problem is None
@@ -82,7 +82,7 @@ def test_only_what_is_new_is_read_again(tmp_path: Path, monkeypatch: pytest.Monk
     unfinish(run)
     with closing(sqlite3.connect(run / "ledger.sqlite")) as db, db:
         db.execute("UPDATE done SET at = at - 1000 WHERE prompt <> (SELECT min(prompt) FROM done)")
-    found = SamplesAtWork(run, lambda: False)
+    found = SamplesAtWork(run, lambda: None)
     until(lambda: found.complete)
     put: list[int] = []
     monkeypatch.setattr(found.index, "put", lambda rows: put.append(len(rows)))
@@ -97,6 +97,27 @@ def test_only_what_is_new_is_read_again(tmp_path: Path, monkeypatch: pytest.Monk
     found.refresh()
     assert sum(put) == 1
     found.close()
+
+
+def test_the_ledger_of_a_run_at_work_on_another_machine_is_left_alone(tmp_path: Path) -> None:
+    run_fast(tmp_path / "run")
+    found = SamplesAtWork(tmp_path / "run", lambda: "process 1 on another-machine, since 2026-11-30 12:00:00 +0000")
+    until(lambda: found.complete)
+    assert len(found.index) == 0
+    assert found.problem == "it is at work on another machine: its samples can be read when it has ended"
+    found.close()
+
+
+def test_a_ledger_that_is_a_link_is_not_read(tmp_path: Path) -> None:
+    run, other = tmp_path / "runs/run", tmp_path / "other"
+    run_fast(other)
+    unfinish(other)
+    run.mkdir(parents=True)
+    (run / "run.json").write_bytes((other / "run.json").read_bytes())
+    (run / "ledger.sqlite").symlink_to(other / "ledger.sqlite")
+    with served(tmp_path / "runs") as server:
+        assert server.get("samples", run="run").json["rows"] == []
+        assert server.runs.overview()["runs"][0]["state"] == "unreadable"
 
 
 def test_a_damaged_ledger_is_told(tmp_path: Path) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
-import stat
 import subprocess
 import sys
 import urllib.error
@@ -47,8 +45,7 @@ def test_the_command_names_the_port_that_the_server_has() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_address_is_printed_and_an_interrupt_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+def test_the_address_is_printed_and_an_interrupt_ends_it_cleanly(tmp_path: Path) -> None:
     make_run(tmp_path / "runs/a", systems=SYSTEMS[:2])
     sources = [sys.executable, "-m", "popbench", "view", "--port", "0"]
     process = subprocess.Popen(sources, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -67,20 +64,6 @@ def test_the_address_is_printed_and_an_interrupt_ends_it_cleanly(tmp_path: Path,
         assert b"400" in client.recv(100)
     with urllib.request.urlopen(f"{address}events", timeout=10) as stream:  # a page that stays open
         assert stream.readline().startswith(b"data: ")
-        process.send_signal(number)
+        process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (0, "", "")
-
-
-def test_a_folder_that_cannot_be_written_can_be_looked_at(tmp_path: Path) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root may write everywhere")
-    from view_server import served
-
-    run = make_run(tmp_path / "runs/a", systems=SYSTEMS[:2])
-    for path in (run, run / "videos", tmp_path / "runs"):
-        path.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    with served(tmp_path / "runs") as server:
-        assert server.get("samples", run="a").json["matched"] == 40
-    for path in (run, run / "videos", tmp_path / "runs"):
-        path.chmod(stat.S_IRWXU)

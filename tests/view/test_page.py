@@ -123,6 +123,11 @@ def test_a_run_shows_a_picture_of_each_clip_and_clips_play(page: Opened) -> None
     assert page.page.evaluate(f"{video}.paused")
     page.page.get_by_role("button", name="Play both").click()
     page.until("[...document.querySelectorAll('.duel video')].every((one) => one.currentTime > 0)")
+    first = page.page.url
+    page.page.keyboard.press("j")
+    page.page.wait_for_url(lambda url: url != first)
+    page.page.keyboard.press("k")
+    page.until(f"location.href.startsWith({first.partition('&b=')[0]!r})")
 
 
 def test_filters_and_pages_are_in_the_address(page: Opened, made: Served) -> None:
@@ -157,6 +162,7 @@ def test_a_link_leads_to_a_sample_and_the_system_beside_it(page: Opened, made: S
     page.until("decodeURIComponent(location.hash).includes('b=gpt|pe[k=50]|ltx')")
     page.page.get_by_role("button", name="Swap A and B").click()
     page.until("document.querySelector('#clip-a select').value === 'gpt|pe[k=50]|ltx'")
+    page.until("document.querySelectorAll('.won').length === 1")
 
 
 def test_hostile_texts_stay_texts(page: Opened, made: Served) -> None:

@@ -31,7 +31,8 @@ popbench.overview = () => {
 
   const card = (run) => {
     const lines = run.stages.map((stage) =>
-      make("div", { className: "stage-line" }, make("span", { className: "name" }, stage.component), bar(stage.done, stage.total), make("span", { className: "count" }, `${whole(stage.done)}/${whole(stage.total)}`)));
+      make("div", { className: "stage-line" }, make("span", { className: "name" }, stage.component), bar(stage.done, stage.total), make("span", { className: "count" }, `${whole(stage.done)}/${whole(stage.total)}`,
+        run.holder && stage.rate && stage.done < stage.total ? ` · ${popbench.rate(stage.rate)}` : "")));
     const name = run.name === "." ? "this folder" : run.name;
     return make("article", { className: "run" },
       make("h2", {}, make("a", { href: address("run", { run: run.name }) }, name), " ", pill(run.state)),

@@ -8,7 +8,6 @@ popbench.sample = (values) => {
   const chosen = { a: values.a, b: values.b || null };
   let rows = [];
   let units = {};
-  let real = [];
 
   const request = make("p", { className: "request" });
   const sides = Object.fromEntries(["a", "b"].map((side) => {
@@ -48,11 +47,21 @@ popbench.sample = (values) => {
     else {
       scores.forEach(([predictor, score], position) => {
         const unit = score === null ? "score to come" : units[predictor] || "";
-        line.append(make(position ? "span" : "b", {}, score === null ? "" : numeral(score)),
-          make("span", { className: "unit" }, scores.length > 1 ? `${unit} (${predictor})` : unit));
+        if (score !== null) line.append(make(position ? "span" : "b", {}, numeral(score)));
+        line.append(make("span", { className: "unit" }, scores.length > 1 ? `${unit} (${predictor})` : unit));
       });
     }
     return line;
+  };
+
+  // Which of the two scores higher; it changes with the other side, and the clips play on.
+  const mark = () => {
+    const [a, b] = ["a", "b"].map((side) => rows.find((row) => row.system === chosen[side])?.score ?? null);
+    for (const [side, higher] of [["a", a > b], ["b", b > a]]) {
+      const line = sides[side].body.querySelector(".score");
+      line?.querySelector(".won")?.remove();
+      if (a !== null && b !== null && higher) line?.append(make("span", { className: "won" }, "higher"));
+    }
   };
 
   const clip = (sample, side) => {
@@ -71,6 +80,7 @@ popbench.sample = (values) => {
       body.dataset.known = text;
       request.replaceChildren(make("span", { className: "about" }, [task, sample.category, prompt, repeat ? `repeat ${repeat + 1}` : ""].filter(Boolean).join(" · ")), sample.prompt);
       body.replaceChildren(...card.body(sample.texts, clip(sample, side), scored(sample)));
+      mark();
     } catch (error) {
       delete body.dataset.known;
       body.replaceChildren(card.screen(`The sample cannot be read: ${error.message}`));
@@ -116,17 +126,18 @@ popbench.sample = (values) => {
     chosen[side] = name;
     remember();
     list();
+    mark();
     fill(side);
   };
 
-  swap.addEventListener("click", () => {
+  const exchange = () => {
     [chosen.a, chosen.b] = [chosen.b, chosen.a];
     remember();
     list();
     fill("a");
     fill("b");
-  });
-  play.addEventListener("click", () => {
+  };
+  const playBoth = () => {
     const videos = [...duel.querySelectorAll("video")];
     if (videos.some((element) => !element.paused)) return videos.forEach((element) => element.pause());
     const heard = videos.find((element) => element.dataset.sound === "yes"); // not two at once: A's, if it has any
@@ -135,7 +146,9 @@ popbench.sample = (values) => {
       element.currentTime = 0;
       element.play().catch(() => {});
     }
-  });
+  };
+  swap.addEventListener("click", exchange);
+  play.addEventListener("click", playBoth);
   copy.addEventListener("click", async () => {
     remember();
     try {
@@ -149,16 +162,22 @@ popbench.sample = (values) => {
   // The samples before and after this one in the list that it was opened from.
   const listed = popbench.list?.run === run ? popbench.list.rows : [];
   const at = listed.findIndex((row) => row.task === task && row.prompt_id === prompt && row.repeat === repeat && row.system === values.a);
-  for (const [by, text] of [[-1, "← Previous"], [1, "Next →"]]) {
+  const keys = { p: playBoth, x: exchange };
+  for (const [by, text, key] of [[-1, "← Previous", "k"], [1, "Next →", "j"]]) {
     const row = at < 0 ? undefined : listed[at + by];
-    if (row) steps.append(make("a", { className: "button", href: address("sample", { run, task: row.task, prompt: row.prompt_id, repeat: row.repeat || "", a: row.system }) }, text));
+    if (!row) continue;
+    const link = make("a", { className: "button", href: address("sample", { run, task: row.task, prompt: row.prompt_id, repeat: row.repeat || "", a: row.system }) }, text);
+    steps.append(link);
+    keys[key] = () => link.click();
   }
+  popbench.keys = keys;
+  others.after(make("p", { className: "note keys" }, "Keys: ", make("kbd", {}, "j"), " ", make("kbd", {}, "k"), ": next and previous sample of the list. ",
+    make("kbd", {}, "p"), ": play or pause both. ", make("kbd", {}, "x"), ": swap A and B."));
 
   let version = null;
   listen({ run }, (data) => {
     if (data.gone) return;
     units = data.state.units || {};
-    real = data.state.real || [];
     if (version !== data.samples.version) load();
     version = data.samples.version;
   });

@@ -94,7 +94,7 @@ popbench.samplesOf = (run, values) => {
         return void load();
       }
       fill(found.rows);
-      const reading = about.complete === false ? `; reading, ${Math.floor(100 * about.share)} % so far` : "";
+      const reading = about.complete === false ? `; reading${about.share ? `, ${Math.floor(100 * about.share)} % so far` : ""}` : "";
       told.textContent = `${counted(found.matched, "sample")}${found.matched ? "" : about.n ? ": change the filters" : " so far"}${reading}`;
       where.textContent = `page ${whole(page + 1)} of ${whole(pages)}`;
       [back.disabled, on.disabled, pager.hidden] = [page === 0, page + 1 >= pages, pages === 1];
@@ -107,14 +107,15 @@ popbench.samplesOf = (run, values) => {
     }
   };
   const usual = () => (about.live ? "newest" : "oldest");
+  let pause; // while somebody types
   const change = () => {
+    clearTimeout(pause);
     for (const name of Object.keys(NAMES)) values[name] = "";
     page = 0;
     load();
   };
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("change", change);
-  let pause;
   search.addEventListener("input", () => {
     clearTimeout(pause);
     pause = setTimeout(change, 200);
