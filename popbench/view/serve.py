@@ -51,7 +51,8 @@ async def _serve(folder: Path, listening: socket.socket, tell: Callable[[str], o
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, over.set)
+        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
+            loop.add_signal_handler(number, over.set)
     runner = web.AppRunner(make_app(Runs(folder), token), access_log=None, shutdown_timeout=_PATIENCE)
     await runner.setup()
     try:

@@ -15,7 +15,7 @@ from video_files import make
 
 
 def picture(data: bytes) -> Any:
-    with av.open(io.BytesIO(data), format="jpeg_pipe") as file:
+    with av.open(io.BytesIO(data), "r", format="jpeg_pipe") as file:
         return next(file.decode(video=0)).to_ndarray(format="rgb24")
 
 

@@ -51,9 +51,9 @@ def test_the_ledger_gives_the_samples_that_the_file_will_have(tmp_path: Path, op
         assert row.clip == (sample["video"] and sample["video"].removeprefix("videos/"))
     with served(tmp_path) as server:
         for (system, prompt), sample in wanted.items():
-            place = {"run": "run", "task": sample["task"], "prompt": prompt, "system": system}
-            until(lambda place=place: server.get("sample", **place).status == 200)  # type: ignore[misc]
-            whole = server.get("sample", **place).json
+            values = {"run": "run", "task": sample["task"], "prompt": prompt, "system": system}
+            until(lambda values=values: server.get("sample", **values).status == 200)  # type: ignore[misc]
+            whole = server.get("sample", **values).json
             assert whole["scores"] == sample["scores"]
             assert whole["texts"].get("error") == sample["error"]
             assert whole["texts"]["completion"] == sample["completion"]

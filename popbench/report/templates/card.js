@@ -25,7 +25,15 @@ popbench.card = (() => {
       fit();
     });
     fit();
-    if (poster) {
+    if (!poster) { // a picture from within the clip stands for it: many begin with black
+      let at = null;
+      element.addEventListener("loadedmetadata", () => {
+        if (element.paused && Number.isFinite(element.duration)) element.currentTime = at = Math.min(1, element.duration / 3);
+      }, { once: true });
+      element.addEventListener("play", () => {
+        if (at !== null && Math.abs(element.currentTime - at) < 0.05) element.currentTime = 0;
+      }, { once: true });
+    } else {
       const picture = new Image();
       picture.addEventListener("load", () => {
         shapes[system] ||= picture.naturalWidth / picture.naturalHeight;
