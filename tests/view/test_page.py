@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -18,6 +19,8 @@ from view_server import Served, served, tree
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+ODD = "a b#c%20é?&=+'\"<b>"
+ODD_ADDRESS = f"#/run?{urlencode({'run': ODD})}"
 COMMAND = [
     "eval", "--llm", "faulty", "--gen", "gated", "--predictor", "faulty", "--mode", "basic",
     "--task", "popcorn_concrete", "--corpus", "demo", "--limit", "8", "--out", "runs/study",
@@ -41,6 +44,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         values |= {"title": next(texts), "prompt": next(texts), "video_prompt": next(texts), "status": "error"}
         values |= {"error": next(texts), "notes": (next(texts),)}
 
+    def rename(values: dict[str, Any]) -> None:
+        values["prompt_id"] += " #&?%20|é"
+
+    make_run(folder / ODD, systems=(f"{'x' * 200}|pe[k=5]|{'g' * 150}", "human"), change=rename)
     make_run(folder / "hostile", systems=SYSTEMS[:2], change=attack)
     with served(folder) as server:
         yield server
@@ -178,6 +185,16 @@ def test_hostile_texts_stay_texts(page: Opened, made: Served) -> None:
         assert page.page.locator("main script, main svg, main style").count() == 0
 
 
+def test_names_may_hold_anything_and_be_long(page: Opened, made: Served) -> None:
+    page.page.get_by_role("link", name=ODD).click()
+    page.page.locator("#samples .thumb").nth(3).click()
+    page.page.locator("#clip-b h4").wait_for()
+    page.page.reload()
+    page.page.locator("#clip-b h4").wait_for()
+    assert page.texts(".crumbs") == [f"All runs / {ODD}"]
+    assert page.page.evaluate("document.documentElement.scrollWidth") == 1280
+
+
 def test_a_name_that_is_not_there_is_told(page: Opened, made: Served) -> None:
     page.page.goto(f"{made.address}#/run?run=../../etc")
     page.page.get_by_text("This run is no longer in the folder.").wait_for()
@@ -188,7 +205,12 @@ def test_a_name_that_is_not_there_is_told(page: Opened, made: Served) -> None:
 def test_the_page_fits_a_telephone(browser: Browser, made: Served, scheme: str) -> None:
     size = {"width": 390, "height": 800}
     with opened(browser, made.address, viewport=size, color_scheme=scheme) as found:
-        for address in ("#/", "#/run?run=six", "#/sample?run=six&task=concrete&prompt=concrete-0004&a=gpt|pe|ltx"):
+        for address in (
+            "#/",
+            "#/run?run=six",
+            ODD_ADDRESS,
+            "#/sample?run=six&task=concrete&prompt=concrete-0004&a=gpt|pe|ltx",
+        ):
             found.page.goto(made.address + address)
             found.page.locator(".run, .thumb, .clip h4").first.wait_for()
             assert found.page.evaluate("document.documentElement.scrollWidth") <= 390

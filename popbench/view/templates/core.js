@@ -27,15 +27,15 @@ const popbench = (() => {
   const ago = (moment) => `${duration(Math.max(0, Date.now() / 1000 - moment))} ago`;
   const rate = (perSecond) => (perSecond >= 1 ? `${numeral(perSecond)}/s` : perSecond * 60 >= 1 ? `${numeral(perSecond * 60)}/min` : `${numeral(perSecond * 3600)}/h`);
 
+  const label = (name) => name.replaceAll("|", " · ");
+
   // A system's name: what wrote, how, and what rendered.
   const system = (name) => {
     const [llm, mode, generator] = name.split("|");
     if (generator === undefined) return make("span", { className: "system" }, make("span", { className: "llm" }, name));
-    return make("span", { className: "system" },
+    return make("span", { className: "system", title: label(name) },
       make("span", { className: "llm" }, llm), " ", make("span", { className: "mode" }, mode), " ", make("span", { className: "rest" }, generator));
   };
-  const label = (name) => name.replaceAll("|", " · ");
-
   const STATES = {
     "at work": "A process is at work on it.",
     stalled: "A process has it, and has finished nothing for long.",
