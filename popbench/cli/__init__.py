@@ -31,6 +31,7 @@ BUILT_IN = {
     "plan": "How many prompts and repeats does a study need, and what do they cost?",
     "merge": "Join the shards of a run, made by eval --shard, into the whole run.",
     "status": "How far is a run? What is done, how fast it goes, what it took, while it is at work or after.",
+    "view": "Look at all runs and boards of a folder in a browser, live while runs are at work.",
     "plugins": "List what is installed: models, generators, predictors, and what is broken.",
     "task": "List, show and validate prompt sets.",
     "corpus": "Embed a corpus of videos, and see what a prompt retrieves from it.",

@@ -86,8 +86,13 @@ def _show(run: Run) -> None:
         style = "bold red" if run.invalid == run.n else "yellow"
         console.print(_invalid(run), style=style, markup=False, highlight=False, soft_wrap=True)
     if run.results is not None:
-        page = shlex.join(["popbench", "report", str(run.path)])
-        console.print(f"To look at its clips: {page}", markup=False, highlight=False, soft_wrap=True)
+        live, page = (shlex.join(["popbench", name, str(run.path)]) for name in ("view", "report"))
+        console.print(
+            f"To look at its clips: {live} (or, as one page to send: {page})",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _files(run: Run) -> Iterator[str]:

@@ -146,7 +146,7 @@ def execute(plan: Plan, progress: Progress) -> Run:
             raise UsageError("\n".join(lacks))
         started = time.time()
         matches = _look_up(plan, work, progress)
-        with RunDirectory(path, plan, progress.notice) as directory, Heartbeat(directory, started):
+        with RunDirectory(path, plan, progress.notice) as directory, Heartbeat(directory, started) as heartbeat:
             reused, plan.earlier_looks = read_reused(path), looks_before(path, plan)
 
             def record() -> None:
@@ -165,6 +165,7 @@ def execute(plan: Plan, progress: Progress) -> Run:
                 more = True
                 while more:
                     pipeline = Pipeline(plan, directory.ledger, engine, view, progress, others=others, budget=budget)
+                    heartbeat.errors = pipeline.dispatcher.errors
                     pipeline.run(matches)
                     more = rounds is not None and _next_round(rounds, view, progress)
                     if more:

@@ -22,6 +22,7 @@ from popbench.ledger.opening import (
     migrate,
     patiently,
     prepare,
+    reading_mode,
     unfinished,
     uri,
     whole,
@@ -41,7 +42,7 @@ class Database:
         """
         self._lock = threading.Lock()
         self._path, self._tell = path, tell
-        mode = "rw" if not read_only else "ro&immutable=1" if at_rest else "ro"
+        mode = "rw" if not read_only else "ro&immutable=1" if at_rest else reading_mode(path)
         try:
             self._db, version = patiently(lambda: self._open(mode), path, tell)
         except (sqlite3.Error, OSError) as error:

@@ -243,6 +243,19 @@ class Ledger(Database):
             )
             return set(rows)
 
+    def settled_since(self, stage_key: StageKey, since: float) -> list[tuple[str, int, float]]:
+        """Return (prompt id, repeat, time) of the results under a stage key that were settled at `since` or later.
+
+        Times are unix times; 0 for rows of ledgers that did not keep times yet.
+        """
+        with self._reading() as db:
+            source = "done" if has_table(db, "tally") else with_null_column("done")
+            return db.execute(
+                f"SELECT prompt, repeat, ifnull(at, 0) FROM {source}"
+                " WHERE system = ? AND task = ? AND mode = ? AND stage = ? AND ifnull(at, 0) >= ?",
+                (*_columns(stage_key), since),
+            ).fetchall()
+
     def _reaches(self, task: str, repeats: int) -> bool:
         """Say whether no prompt of a task has more than `repeats` repeats; False if that is not known."""
         if not has_table(self._db, "reach"):

@@ -126,6 +126,15 @@ def prepare(path: Path) -> None:
     part.replace(path)
 
 
+def reading_mode(path: Path) -> str:
+    """Return the mode for reading a ledger beside a process that may write it.
+
+    A killed process leaves a log with its index. SQLite writes that index anew for any reader, unless it is told to
+    keep what it needs of it in memory. A log that was copied without its index can only be read by making one.
+    """
+    return "ro&readonly_shm=1" if path.with_name(f"{path.name}-shm").exists() else "ro"
+
+
 def unfinished(path: Path) -> bool:
     """Return whether a ledger was being made when an earlier release was killed; there is nothing in it yet."""
     # A ledger that is made is written through its log, never through a journal.

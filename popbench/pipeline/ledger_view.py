@@ -225,7 +225,7 @@ class LedgerView:
             yield from (SampleResults(prompt, repeat, None, None, nothing) for _, prompt, repeat in samples.numbered())
             return
         keys = [*samples.stage_keys, *(samples.extended(predictor).stage_key("score") for predictor in predictors)]
-        columns = ", ".join(f"d{n}.status, d{n}.value, d{n}.key, c{n}.status, c{n}.payload" for n in range(len(keys)))
+        columns = ", ".join(RESULT_COLUMNS.format(n=n) for n in range(len(keys)))
         for (_, prompt, repeat), row in self._rows(keys, columns, samples):
             draft = self._result("write", row[:5])
             clip = self._result("render", row[5:10])
@@ -241,16 +241,26 @@ class LedgerView:
             yield SampleResults(prompt, repeat, draft, clip, scores)
 
     def _result(self, stage: StageName, columns: Sequence[Any]) -> StageResult | None:
-        """Read a result; None if the call's status is another now: a clip that was made again may be invalid."""
-        status, value, key, call, payload = columns
         assert self.ledger is not None
-        if status is not None and payload is None:  # both are committed at once: no work would mend it
-            raise self.ledger.damaged(f"a result of stage {stage} is of a call that is not there")
-        if status is None or (status != call and stage != "write"):
-            return None
-        read = self.ledger.value
-        stored = {} if value == "{}" and stage != "write" else read(value, check_value, stage, status)
-        return StageResult(status, stored, key, read(payload, check_payload, stage, call))
+        return read_result(self.ledger, stage, columns)
+
+
+RESULT_COLUMNS = "d{n}.status, d{n}.value, d{n}.key, c{n}.status, c{n}.payload"
+"""SQL columns of the result under the n-th stage key, in the order of `read_result`."""
+
+
+def read_result(ledger: Ledger, stage: StageName, columns: Sequence[Any]) -> StageResult | None:
+    """Read a result; None if there is none, or the call's status is another now: a clip made again may be invalid.
+
+    Raises RunError for a damaged row.
+    """
+    status, value, key, call, payload = columns
+    if status is not None and payload is None:  # both are committed at once: no work would mend it
+        raise ledger.damaged(f"a result of stage {stage} is of a call that is not there")
+    if status is None or (status != call and stage != "write"):
+        return None
+    stored = {} if value == "{}" and stage != "write" else ledger.value(value, check_value, stage, status)
+    return StageResult(status, stored, key, ledger.value(payload, check_payload, stage, call))
 
 
 def _is_of(predictor: Part, prompt: Prompt, draft: Mapping[str, JSON], sha256: JSON, score: Sequence[Any]) -> bool:

@@ -78,14 +78,14 @@ def _of_prompt(
     shown = dict.fromkeys(reference for sample in samples for reference in sample.references)
     return {
         "samples": [
-            {**_texts(sample, run), "system": number_of[sample.system], "repeat": repeats[sample.repeat]}
+            {**texts_of(sample, run), "system": number_of[sample.system], "repeat": repeats[sample.repeat]}
             for sample in samples
         ],
         "references": {reference: references[reference] for reference in shown if reference in references},
     }
 
 
-def _texts(sample: Sample, run: Path) -> dict[str, JSON]:
+def texts_of(sample: Sample, run: Path) -> dict[str, JSON]:
     """Return the fields of a sample that the page shows, without empty ones, and whether its clip has sound."""
     values = {
         "title": sample.title,

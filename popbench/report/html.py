@@ -20,7 +20,7 @@ _TURNING = re.compile("[\\u202a-\\u202e\\u2066-\\u2069]")
 """What turns the text around it, so that one name would look like another."""
 
 
-def _unturned(value: Any) -> Any:
+def unturned(value: Any) -> Any:
     """Return a text with such characters as their codes; anything else, and what is markup already, as it is."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
@@ -33,7 +33,7 @@ def environment(folder: Path) -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
-        finalize=_unturned,
+        finalize=unturned,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -37,7 +37,7 @@ from popbench.versions import __version__
 _TEMPLATES = Path(__file__).parent / "templates"
 _STYLES = ("page.css", "tables.css", "gallery.css")
 _SCRIPTS = ("page.js", "matrix.js")
-_GALLERY_SCRIPTS = ("samples.js", "gallery.js")
+_GALLERY_SCRIPTS = ("card.js", "samples.js", "gallery.js")
 
 _DAMAGE = (
     LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration, jinja2.TemplateError,

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pydantic
 
-from popbench.errors import RunError
+from popbench.errors import RunError, one_line
 from popbench.files import read_text
 from popbench.ledger.ledger import Ledger
 from popbench.runs.directory import RunDirectory
@@ -25,6 +27,9 @@ EVERY = 5.0
 """Seconds between two writings; longer if adding up takes more than a twentieth of that."""
 LATELY = (300.0, 3600.0)
 """Seconds that rates are measured over: the last minutes, or the last hour if too little was done in these."""
+
+_ERRORS = 20
+"""Errors that are told at most."""
 
 ResultCount = tuple[str, str, str, str, str, int, float, int, int, int]
 """System, task, mode, stage, status; the number of results, the moment of the latest, numbers since three moments."""
@@ -43,6 +48,8 @@ class Sums(pydantic.BaseModel):
     spent: list[tuple[str, str, int, float, float]] = []
     used: list[tuple[str, str, int | float]] = []
     submitted: dict[str, int] = {}
+    errors: dict[str, int] = {}
+    """Items without a result by what went wrong, the commonest; errors are in no ledger."""
 
     @classmethod
     def of(cls, ledger: Ledger, started: float, now: float) -> Self:
@@ -66,11 +73,15 @@ class Sums(pydantic.BaseModel):
 
 
 class Heartbeat:
-    """Writes a ledger's sums every few seconds, in a thread, while the context is open."""
+    """Writes a ledger's sums every few seconds, in a thread, while the context is open.
+
+    `errors` are those of the pipeline at work, by item; it may be set, and grow, at any time.
+    """
 
     def __init__(self, directory: RunDirectory, started: float) -> None:
         self._directory = directory
         self._started = started
+        self.errors: Mapping[Any, str] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -80,6 +91,7 @@ class Heartbeat:
             began = time.monotonic()
             with suppress(RunError, ValueError):  # a full disk and a damaged ledger are told by those that need them
                 sums = Sums.of(self._directory.ledger, self._started, time.time())
+                sums.errors = _commonest([*self.errors.values()])
                 self._directory.write_text(FILE, sums.model_dump_json())
             pause = max(EVERY, 20 * (time.monotonic() - began))
 
@@ -93,3 +105,7 @@ class Heartbeat:
         self._over.set()
         self._thread.join()
         self._directory.remove(FILE)
+
+
+def _commonest(errors: Sequence[str]) -> dict[str, int]:
+    return {one_line(error): number for error, number in Counter(errors).most_common(_ERRORS)}

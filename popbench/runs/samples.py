@@ -105,6 +105,16 @@ def prompt_of(sample: Sample, extra: Mapping[str, JSON]) -> Prompt:
     return Prompt(sample.prompt_id, sample.prompt, sample.category, sample.task, extra)
 
 
+def read_sample(line: str | bytes) -> Sample:
+    """Read a line of samples.jsonl; raises ValueError that says what is wrong with it."""
+    try:
+        values = json.loads(line)
+        _check_types(values)
+        return make_sample(values | {name: tuple(values[name]) for name in _LISTS if name in values})
+    except (TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(damage(error)) from error
+
+
 class SamplesFile:
     """The samples of a file, which is read again each time they are iterated over."""
 
@@ -122,10 +132,8 @@ def read_jsonl(path: Path, only: Container[int] | None = None) -> Iterator[Sampl
             if only is not None and number not in only:
                 continue
             try:
-                values = json.loads(line)
-                _check_types(values)
-                yield make_sample(values | {name: tuple(values[name]) for name in _LISTS if name in values})
-            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+                yield read_sample(line)
+            except ValueError as error:
                 raise UsageError(f"{path}: line {number} is no sample ({damage(error)})") from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: cannot be read ({damage(error)})") from error

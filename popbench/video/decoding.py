@@ -130,6 +130,13 @@ def upright(picture: Any, shape: tuple[int, ...] | None = None) -> NDArray[np.ui
     return np.ascontiguousarray(frame[:: -1 if upside_down else 1, :: -1 if left_right else 1])
 
 
+def fitted(picture: Any, longest: int) -> NDArray[np.uint8]:
+    """Convert a picture as `upright` does, made smaller where a side has more than `longest` pixels."""
+    height, width = (picture.width, picture.height) if _turn(picture)[0] else (picture.height, picture.width)
+    scale = min(1.0, longest / max(height, width))
+    return upright(picture, (max(1, round(height * scale)), max(1, round(width * scale))))
+
+
 def _turn(picture: Any) -> tuple[bool, bool, bool]:
     """Return how to turn a picture: whether to swap rows and columns, then mirror left-right, then up-down.
 

@@ -147,7 +147,7 @@ def test_eval_ends_by_saying_how_to_see_its_clips(run: Run) -> None:
     done = run("eval", "--limit", "1", "--out", "a run")
     assert done.status == 0
     last = done.out.splitlines()[-1]
-    assert last == "To look at its clips: popbench report 'a run'"
+    assert last == "To look at its clips: popbench view 'a run' (or, as one page to send: popbench report 'a run')"
 
 
 def test_a_shell_completes_commands_options_and_names_of_components(tmp_path: Path) -> None:

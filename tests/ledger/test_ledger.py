@@ -205,3 +205,30 @@ def test_what_failed_calls_took_is_added_up_with_the_rest(tmp_path: Path) -> Non
         db.commit()
     with closing(Ledger(path)) as ledger, pytest.raises(RunError, match="its sums are no numbers"):
         ledger.used()
+
+
+def test_reading_the_log_of_a_killed_process_changes_no_file(tmp_path: Path) -> None:
+    (tmp_path / "killed").mkdir()
+    with closing(Ledger(tmp_path / "ledger.sqlite")) as ledger:
+        ledger.about("identity", "{}")
+        ledger.commit(Call("k", "write", "ok", PAYLOAD), [done("p")])
+        for file in sorted(tmp_path.glob("ledger.sqlite*")):  # as a kill leaves them: the log is not worked in
+            (tmp_path / "killed" / file.name).write_bytes(file.read_bytes())
+    path = tmp_path / "killed/ledger.sqlite"
+    before = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in path.parent.iterdir()}
+    assert len(before) == 3
+    found = Ledger.peek(path, at_rest=True)
+    assert found is not None
+    with closing(found):
+        ((prompt, repeat, at),) = found.settled_since(WRITE, 0)
+        assert (prompt, repeat) == ("p", 0)
+        assert at == pytest.approx(time.time(), abs=60)
+        assert found.settled_since(WRITE, time.time() + 60) == []
+    assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in path.parent.iterdir()} == before
+
+
+def test_results_of_a_ledger_of_before_have_no_time(old: Path) -> None:
+    found = Ledger.peek(old)
+    assert found is not None
+    with closing(found):
+        assert found.settled_since(WRITE, 0) == [("p", 0, 0)]

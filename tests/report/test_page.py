@@ -212,6 +212,13 @@ def test_two_systems_stand_side_by_side_with_titles_scores_prompts_references_an
     assert higher == ["higher"]
 
 
+def test_a_picture_from_within_a_clip_stands_for_it_until_it_is_played(page: Opened) -> None:
+    videos = "[...document.querySelectorAll('.duel video')]"
+    page.until(f"{videos}.length === 2 && {videos}.every((v) => Math.abs(v.currentTime - 0.5) < 0.01 && v.paused)")
+    page.page.evaluate(f"{videos}[0].play()")
+    page.until(f"{videos}[0].currentTime > 0 && {videos}[0].currentTime < 0.4")
+
+
 def test_clips_play(page: Opened) -> None:
     page.page.click("#play")
     playing = "(v) => v.readyState >= 2 && v.currentTime > 0.15 && !v.paused"

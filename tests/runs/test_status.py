@@ -211,6 +211,24 @@ def test_a_run_at_work_tells_other_machines_what_its_ledger_holds(
     assert not (path / FILE).exists()
 
 
+def test_a_run_at_work_tells_what_went_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Sums | None] = [None]
+    monkeypatch.setattr("popbench.runs.heartbeat.EVERY", 0.01)
+    path, collect = tmp_path / "run", popbench.runs.collect.collect
+
+    def slowly(*arguments: Any) -> Any:
+        until = time.monotonic() + 30
+        while told[-1] is None or not told[-1].errors:
+            assert time.monotonic() < until
+            told.append(Sums.read(path))
+        return collect(*arguments)
+
+    monkeypatch.setattr("popbench.evaluation.finish.collect", slowly)
+    run_fast(path, llm="faulty,fault=failure,at=1")
+    assert told[-1] is not None
+    assert told[-1].errors == {"quota used up": 1}
+
+
 def test_what_is_invalid_of_an_earlier_command_takes_nothing_from_the_last(tmp_path: Path) -> None:
     options: dict[str, Any] = {"llm": "faulty,fault=refusal,at=3", "stop_after": "write"}
     run_fast(tmp_path / "run", limit=5, **options)

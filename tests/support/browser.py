@@ -64,18 +64,17 @@ class Opened:
 
 
 @contextmanager
-def opened(browser: Browser, file: Path, **options: Any) -> Iterator[Opened]:
-    """Open a file in a browser without network; `options` are those of a new context."""
-    context = browser.new_context(
-        viewport={"width": 1280, "height": 900}, offline=True, reduced_motion="reduce", **options
-    )
+def opened(browser: Browser, where: Path | str, **options: Any) -> Iterator[Opened]:
+    """Open a file, or an address, in a browser without any other network; `options` are those of a new context."""
+    view = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"}
+    context = browser.new_context(**{**view, "offline": isinstance(where, Path), **options})
     try:
         found = Opened(context.new_page())
         found.page.set_default_timeout(8000)
         found.page.on("console", lambda message: found.complaints.append(message.text))
         found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
         found.page.on("request", lambda request: found.requests.append(request.url))
-        found.page.goto(file.as_uri())
+        found.page.goto(where.as_uri() if isinstance(where, Path) else where)
         yield found
     finally:
         context.close()

@@ -281,6 +281,24 @@ class Watchful(popbench.VideoGenerator):
             yield popbench.Clip(request.id, frames, 8.0)
 
 
+class Gated(popbench.VideoGenerator):
+    """Renders as many clips as the number in a file allows, and waits for the next one to be allowed."""
+
+    class Options(popbench.Options):
+        gate: Path = popbench.runtime(Path("gate"))
+
+    def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[popbench.Clip | popbench.Failure]:
+        for number, request in enumerate(requests):
+            while int(self.options.gate.read_text(encoding="ascii") or 0) <= number:
+                time.sleep(0.05)
+            if number == 2:
+                yield popbench.Failure(request.id, "HTTP 429: slow down")
+                continue
+            frames = np.random.default_rng(request.seed).integers(60, 255, (12, 32, 48, 3), dtype=np.uint8)
+            frames[0] = 0  # a fade from black
+            yield popbench.Clip(request.id, frames, 8.0)
+
+
 PATIENCE = 20.0
 SHAPE = (4, 32, 48, 3)
 
@@ -372,6 +390,7 @@ def register_generators(register: Register) -> None:
     register("counting", CountingGenerator)
     register("faulty", FaultyGenerator)
     register("finished", Finished)
+    register("gated", Gated)
     register("ringing", Ringing)
     register("watchful", Watchful)
 

@@ -1,10 +1,9 @@
 // The gallery: a list of prompts of which only what is in sight exists, and two systems' clips of the one picked.
 "use strict";
 (() => {
-  const { $, make, numeral, onView, samples, view } = popbench;
+  const { $, card, make, numeral, onView, samples, view } = popbench;
   const HEIGHT = 60;
   const SIGNS = { a: ["A", "A scores higher"], b: ["B", "B scores higher"], tie: ["=", "a tie"], error: ["?", "no result of one"] };
-  const STAGES = { llm: "draft", generate: "clip", predict: "score" };
   const state = { a: null, b: null, prompt: null, list: [], repeat: 0 };
   const list = $("prompts");
   const room = make("div", { className: "room" });
@@ -75,63 +74,6 @@
 
   // -- what is shown of the one picked
 
-  const duration = (value) => (value < 0.1 ? `${numeral(1000 * value)} ms` : `${numeral(value)} s`);
-
-  const screen = (...texts) => make("div", { className: "screen" }, ...texts);
-
-  const shapes = {}; // width by height of each system's last clip: the next one has its place at once
-
-  // A clip with sound is heard when the reader plays it; no clip starts by itself.
-  const video = (path, system, side, sound) => {
-    const element = make("video", { controls: true, loop: true, muted: !sound, playsInline: true, preload: "metadata" });
-    element.dataset.sound = sound ? "yes" : "no";
-    element.setAttribute("aria-label", `Clip of ${side.toUpperCase()}${sound ? ", with sound" : ""}`);
-    element.addEventListener("error", () => element.replaceWith(screen(`Clip not found: ${decodeURI(path)}`)));
-    const fit = () => {
-      const shape = shapes[system] || 16 / 9;
-      Object.assign(element.style, { aspectRatio: shape, width: `min(100%, min(36rem, 80vh) * ${shape})`, marginInline: "auto" });
-    };
-    element.addEventListener("loadedmetadata", () => {
-      if (element.videoWidth) shapes[system] = element.videoWidth / element.videoHeight;
-      fit();
-    });
-    fit();
-    element.src = samples.source(path);
-    return element;
-  };
-
-  const folded = (title, text) =>
-    text ? make("details", {}, make("summary", {}, title), make("pre", {}, text)) : null;
-
-  const references = (sample) => {
-    if (!sample.references) return null;
-    const items = sample.references.map((id) => {
-      if (!Object.hasOwn(sample.shown, id)) return make("li", {}, make("code", {}, id));
-      const [title, popularity, ...texts] = sample.shown[id];
-      const unit = make("span", { className: "unit" }, `${numeral(popularity)} · ${id}`);
-      return make("li", {}, title, " ", unit, ...texts.map((text) => make("div", {}, make("small", {}, text))));
-    });
-    return make("details", { className: "references" }, make("summary", {}, `References shown (${items.length})`), make("ol", {}, ...items));
-  };
-
-  const facts = (sample) => {
-    const rows = [];
-    if (sample.prompt) rows.push(["Video prompt", sample.prompt]);
-    if (sample.match) rows.push(["Human video", `${sample.match.id}, similarity of title and prompt ${numeral(sample.match.similarity)}`]);
-    if (sample.originality !== undefined) rows.push(["Originality", `${(100 * sample.originality).toFixed(0)} %`]);
-    if (sample.attempts > 1) rows.push(["Answers asked for", String(sample.attempts)]);
-    if (sample.compliance === false) rows.push(["Compliance", "breaks a requirement of the task"]);
-    const told = (value) => Number(value.toPrecision(3));
-    if (sample.parts) rows.push(["Parts", Object.entries(sample.parts).map(([name, value]) => `${name} ${told(value)}`).join(", ")]);
-    if (sample.notes) rows.push(["Notes", sample.notes.join("; ")]);
-    if (sample.error) rows.push(["What went wrong", sample.error]);
-    const took = Object.entries(sample.seconds || {}).map(([stage, value]) => `${STAGES[stage]} ${duration(value)}`);
-    if (took.length) rows.push(["Time", took.join(", ")]);
-    const found = make("dl");
-    for (const [name, text] of rows) found.append(make("dt", {}, name), make("dd", {}, text));
-    return found;
-  };
-
   const scored = (side, system) => {
     const value = samples.score(view().predictor, system, state.prompt, state.repeat);
     const line = make("p", { className: "score" });
@@ -144,14 +86,8 @@
 
   const fillSide = (side, sample) => {
     const path = sample.video;
-    $(`clip-${side}`).querySelector(".body").replaceChildren(
-      path ? video(path, state[side], side, sample.sound) : screen("No clip"),
-      ...(sample.sound ? [make("p", { className: "note" }, "With sound")] : []),
-      scored(side, state[side]),
-      make("h4", {}, sample.title || "No title"),
-      facts(sample),
-      ...[references(sample), folded("Further fields", sample.extra), folded("Reasoning", sample.reasoning), folded("Whole answer of the LLM", sample.completion)].filter(Boolean),
-    );
+    const clip = path ? card.video(samples.source(path), state[side], side.toUpperCase(), sample.sound) : card.screen("No clip");
+    $(`clip-${side}`).querySelector(".body").replaceChildren(...card.body(sample, clip, scored(side, state[side])));
   };
 
   let latest = 0;
@@ -167,7 +103,7 @@
       if (ticket !== latest) return;
       ["a", "b"].forEach((side, position) => fillSide(side, sides[position]));
     } catch (error) {
-      for (const side of ["a", "b"]) $(`clip-${side}`).querySelector(".body").replaceChildren(screen(`The texts cannot be read (${error.message})`));
+      for (const side of ["a", "b"]) $(`clip-${side}`).querySelector(".body").replaceChildren(card.screen(`The texts cannot be read (${error.message})`));
     }
     if ($("everyone").open) everyone();
   };
