@@ -11,7 +11,8 @@ import click
 SPEC = "NAME[,KEY=VALUE]..."
 
 
-def _finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+def finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """Return a number of USD; raises BadParameter for one that is not finite."""
     if value is not None and not math.isfinite(value):  # click's range accepts nan
         raise click.BadParameter(f"{value} is no number of USD.", context, parameter)
     return value
@@ -86,7 +87,7 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float | N
 @click.option(
     "--max-cost",
     type=click.FloatRange(min=0),
-    callback=_finite,
+    callback=finite,
     metavar="USD",
     help="Ask no more when all calls so far and those under way would cost more.",
 )

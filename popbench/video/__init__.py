@@ -10,6 +10,7 @@ from __future__ import annotations
 from popbench.files import copy, sha256
 from popbench.video.checking import check_mp4
 from popbench.video.frames import BLACK_LEVEL, VideoError, check_frames, is_black
+from popbench.video.posters import poster
 from popbench.video.reading import VideoInfo, map_frames, read_frames, video_info
 from popbench.video.sound import SOUND_ENCODER, check_sound, fit_sound, has_sound, sound_of
 from popbench.video.writing import ENCODER, MAX_FPS, write_mp4
@@ -29,6 +30,7 @@ __all__ = [
     "has_sound",
     "is_black",
     "map_frames",
+    "poster",
     "read_frames",
     "sha256",
     "sound_of",
