@@ -69,8 +69,8 @@ def check_folder(folder: Path, idea: str) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file: choose another --out")
     try:
-        if not folder.is_dir() or not any(folder.iterdir()):
-            return
+        if not folder.is_dir() or not {file.name for file in folder.iterdir()} - {FOLDER}:
+            return  # a killed command may have left a part of the task
         theirs = json.loads(next(read_lines(folder / PROMPTS)))["prompt"]
     except FileNotFoundError:
         raise UsageError(f"{folder} holds other files, and no drafts of an idea: choose another --out") from None

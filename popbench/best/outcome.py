@@ -62,7 +62,7 @@ class Outcome:
     @property
     def real(self) -> bool:
         """Whether scores may have any sign: then they are averaged as they are, and otherwise by their logarithms."""
-        return self.predictors[0]["scale"] == "real"
+        return bool(self.predictors[0]["scale"] == "real")
 
     @cached_property
     def mean(self) -> float:

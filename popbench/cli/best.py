@@ -100,7 +100,7 @@ def command(
 
         status = show_plan(wanted.plan(), as_json=as_json)
         if repeats > 1 and not as_json:
-            tell(f"Then each draft is rendered and scored {counted(repeats - 1, 'time')} more, by other seeds.")
+            tell(f"Then {counted(repeats - 1, 'more clip')} of each draft, by other seeds, would be made and scored.")
         return status
     best = interruptible(lambda progress: make_best(wanted, progress))
     if best is None:
@@ -144,7 +144,6 @@ def _print(outcome: Outcome, folder: Path) -> None:
     from popbench.leaderboard.shown import number
     from popbench.progress.console import make_console, tell
 
-    console = make_console()
     several = any(len(draft.clips) > 1 for draft in outcome.drafts)
     table = Table()
     table.add_column("#", justify="right")
@@ -158,12 +157,12 @@ def _print(outcome: Outcome, folder: Path) -> None:
         clips = [", ".join(number(float(clip.popularity or 0)) for clip in draft.clips)] if several else []
         table.add_row(str(rank), Text(draft.best.title or ""), number(outcome.of(draft)), *map(Text, clips))
     if len(outcome.drafts) > 1:
-        console.print(table)
+        make_console().print(table)
     for line in words.left_out(outcome):
         tell(f"{line}.")
     tell(
         f"\nTitle: {outcome.winner.title}\nVideo prompt: {outcome.winner.video_prompt}\nScore: {words.score(outcome)}\n"
     )
     for line in [*words.worth(outcome), words.PREDICTED, *([words.DEMO] if outcome.demo else [])]:
-        console.print(line, markup=False, highlight=False)
+        tell(line)
     tell(f"{folder}: best.mp4, best.json, index.html")

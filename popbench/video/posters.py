@@ -36,8 +36,7 @@ def _scaled(frame: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
     scale = min(1.0, width / columns)
     picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
     to = {"width": max(2, int(columns * scale) // 2 * 2), "height": max(2, int(rows * scale) // 2 * 2)}
-    small: NDArray[np.uint8] = picture.reformat(**to, format="rgb24").to_ndarray()
-    return small
+    return picture.reformat(**to, format="rgb24").to_ndarray().astype(np.uint8, copy=False)
 
 
 def _jpeg(frame: NDArray[np.uint8]) -> bytes:

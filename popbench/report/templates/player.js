@@ -14,6 +14,15 @@
   for (const video of document.querySelectorAll("video")) {
     if (video.dataset.clip) video.src = urlOf(video.dataset.clip);
     video.addEventListener("error", () => video.closest("figure")?.classList.add("broken"));
+    if (video.controls) continue;
+    const turn = () => { if (video.paused) video.play(); else video.pause(); };
+    video.tabIndex = 0;
+    video.addEventListener("click", turn);
+    video.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      turn();
+    });
   }
   for (const link of document.querySelectorAll("a[data-clip]")) link.href = urlOf(link.dataset.clip);
 
