@@ -1,4 +1,4 @@
-"""What the lead of the best of several drafts is worth: calibrated by simulation, and right where the answer is known."""
+"""What the lead of the best of several drafts is worth: calibrated by simulation, right where the answer is known."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Calibration:
 
 
 def calibration(share: float | None, drafts: int, repeats: int, rounds: int) -> Calibration:
-    """Make drafts of which so much of the variance is theirs, drawn anew each time for None, and judge the estimates."""
+    """Judge the estimates for drafts that make so much of the variance; None draws that share anew each time."""
     rng = np.random.default_rng(3)
     rows = []
     for number in range(rounds):
