@@ -25,20 +25,29 @@ _SOURCE = Path(__file__).with_name("vega.py")
 
 @cache
 def specifications() -> Mapping[str, Mapping[str, Any]]:
-    """Return the specification of each kind of chart; every view adds its own data."""
+    """Return the specification of each kind of chart of a report; every view adds its own data."""
+    return _written("charts", "specifications")
 
+
+@cache
+def gain() -> Mapping[str, Any]:
+    """Return the specification of the chart of a search's gain."""
+    return _written("gain", "gain")
+
+
+def _written(name: str, function: str) -> dict[str, Any]:
     def make() -> str:
-        from popbench.report.vega import specifications as written
+        from popbench.report import vega
 
-        return json.dumps(written())
+        return json.dumps(getattr(vega, function)())
 
     made_of = key_of(f"{version('altair')}\n{_SOURCE.read_text(encoding='utf-8')}").hex()
-    by_kind: dict[str, dict[str, Any]]
+    written: dict[str, Any]
     try:
-        by_kind = json.loads(_kept(f"charts-{made_of}.json", make))
+        written = json.loads(_kept(f"{name}-{made_of}.json", make))
     except ValueError:  # damaged
-        by_kind = json.loads(make())
-    return by_kind
+        written = json.loads(make())
+    return written
 
 
 @cache

@@ -145,14 +145,14 @@ def test_several_predictors_the_first_chooses_and_the_others_are_told(best: Run,
 def test_a_run_of_an_idea_is_one_that_eval_can_go_on_with(best: Run, tmp_path: Path) -> None:
     assert best(*QUICK).status == 0
     task = load_task(tmp_path / "run" / "idea" / "idea.yaml")
-    run_json = read_run_json(tmp_path / "run")
+    run_json: Any = read_run_json(tmp_path / "run")
     assert run_json["tasks"]["idea"]["hash"] == task.hash
     assert run_json["config"]["task"] == [str(tmp_path / "run" / "idea" / "idea.yaml")]
     assert {prompt.text for prompt in task.prompts} == {IDEA}
     assert len(task.prompts) == MOST
     import popbench
 
-    settings = {"llm": "shotlist", "gen": "faulty", "predictor": "faulty", "mode": "basic", "limit": 4}
+    settings: dict[str, Any] = {"llm": "shotlist", "gen": "faulty", "predictor": "faulty", "mode": "basic", "limit": 4}
     again = popbench.evaluate(**settings, task=str(tmp_path / "run" / "idea"), out=tmp_path / "run")
     assert (again.n, again.complete) == (4, True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -12,8 +13,8 @@ import pytest
 from popbench.video import VideoError, poster, write_mp4
 
 
-def decoded(data: bytes) -> np.ndarray:
-    with av.open(io.BytesIO(data), format="image2pipe", options={"c:v": "mjpeg"}) as file:
+def decoded(data: bytes) -> Any:
+    with av.open(io.BytesIO(data), "r", format="image2pipe", options={"c:v": "mjpeg"}) as file:
         return next(file.decode(video=0)).to_ndarray(format="rgb24")
 
 
