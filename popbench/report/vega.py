@@ -30,9 +30,9 @@ def specifications() -> dict[str, dict[str, Any]]:
     return {name: _styled(chart).to_dict(validate=False) for name, chart in charts.items()}
 
 
-def gain() -> dict[str, Any]:
+def gain(unit: str) -> dict[str, Any]:
     """Return the specification of the gain of a search by what it has spent: the leader's win rate over the start."""
-    axis = alt.Axis(title="spent", tickCount=6, grid=False)
+    axis = alt.Axis(title=f"spent, {unit}", tickCount=6, grid=False)
     x = alt.X("spent:Q", axis=axis, scale=alt.Scale(nice=True, zero=True))
     scale = alt.Scale(domain=[0, 100])
     y = alt.Y("value:Q", scale=scale, axis=alt.Axis(title="win rate over the start, %", tickCount=5))
@@ -45,7 +45,7 @@ def gain() -> dict[str, Any]:
         x=x, y=y, tooltip=alt.Tooltip("tip:N")
     )  # fmt: skip
     name = _named("rounds").mark_text(align="left", dx=8, dy=-8, color=INK, fontSize=12).encode(x=x, y=y, text="name:N")
-    return dict(_styled(alt.layer(half, interval, line, point, name)).to_dict(validate=False))
+    return dict(_styled(alt.layer(half, interval, line, point, name)).properties(height=300).to_dict(validate=False))
 
 
 def _styled(chart: Any) -> Any:
