@@ -1,0 +1,384 @@
+"""`popbench optimize`: the search, the selection, the proof, and the mode that comes of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from popbench import stats
+from popbench.errors import RunError, UsageError, damage, one_line
+from popbench.files import read_json, refuse_url, write_whole
+from popbench.leaderboard.pairs import rounded
+from popbench.optimize import proof as proving
+from popbench.optimize.budget import Account, Allowance, read_budget
+from popbench.optimize.document import FILE, Document
+from popbench.optimize.lineage import FILE as LINEAGE
+from popbench.optimize.lineage import Lineage
+from popbench.optimize.output import dump, write_best
+from popbench.optimize.reflection import Reflection
+from popbench.optimize.search import FINALISTS, BudgetEndError, Candidate, Search
+from popbench.optimize.splits import FEWEST_SEARCH, Splits, split
+from popbench.optimize.study import VARY, Study
+from popbench.optimize.trials import Bench, SplitTrials
+from popbench.planning.config import EvalConfig
+from popbench.planning.plan import Plan
+from popbench.planning.resolve import make_plan
+from popbench.planning.systems import Part
+from popbench.progress import Progress
+from popbench.records import JSON
+from popbench.runs.directory import RunDirectory, check_free
+from popbench.runs.heartbeat import Heartbeat
+from popbench.runs.preflight import count_work, missing
+from popbench.runs.run_json import FILE as RUN_JSON
+from popbench.runs.run_json import describe
+from popbench.text import counted
+
+SEARCH = "search"
+"""The run directory of the search, in that of the optimisation."""
+_FEWEST_SELECTION = 5
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `popbench optimize` was asked for; `config` has one LLM, generator, predictor and mode, and the tasks."""
+
+    config: EvalConfig
+    out: Path
+    budget: Allowance
+    judges: Sequence[str] = ()
+    reflect: str | None = None
+    vary: Sequence[str] = VARY
+
+    def as_json(self) -> dict[str, JSON]:
+        """Return the options for optimize.json."""
+        config = self.config
+        return {
+            "llm": config.llm[0], "gen": config.gen[0], "predictor": config.predictor[0], "judge": list(self.judges),
+            "task": list(config.task), "start": config.mode[0], "reflect": self.reflect, "vary": list(self.vary),
+            "budget": f"{self.budget.kind}={self.budget.limit:g}", "seed": config.seed, "corpus": config.corpus,
+            "embedder": config.embedder,
+        }  # fmt: skip
+
+
+def read_options(
+    config: EvalConfig, out: str, budget: str, judges: Sequence[str], reflect: str | None, vary: Sequence[str]
+) -> Options:
+    """Check options; raises UsageError for what makes no sense."""
+    for option, specs in (("--llm", config.llm), ("--gen", config.gen), ("--predictor", config.predictor),
+                          ("--from", config.mode)):  # fmt: skip
+        if len(specs) != 1:
+            raise UsageError(f"{option}: give exactly one: a search is for one system, and by one predictor")
+    for name in ("baseline", "shard", "until", "stop_after", "repeats_on", "reuse", "limit", "max_cost", "reference"):
+        if getattr(config, name) not in (None, ()):
+            raise UsageError(f"{name} (set in popbench.toml) makes no sense for a search: leave it out there")
+    refuse_url("out", out)
+    return Options(replace(config, repeats=1), Path(out), read_budget(budget), judges, reflect, vary or VARY)
+
+
+def optimize(options: Options, progress: Progress) -> dict[str, Any]:
+    """Search, select and prove, or go on with that; return the content of optimize.json.
+
+    Raises UsageError before anything is done, and RunError where it could not go on; what is finished is kept.
+    """
+    out = options.out
+    if (out / RUN_JSON).exists() and not (out / LINEAGE).exists():
+        raise UsageError(f"{out} is a run directory: choose another --out")
+    check_free(out / SEARCH)
+    plan = _plan(options)
+    with closing(plan), closing(plan.engine.component):
+        study = Study(plan, plan.llms[0], out, options.vary)
+        splits = split(
+            [prompt for task in plan.tasks for prompt in plan.prompts[task.name]], options.config.seed, options.budget
+        )
+        work = _Work(options, study, splits, progress)
+        return work.run()
+
+
+def _plan(options: Options) -> Plan:
+    """Return the plan of all components: the LLM that writes and the one that reflects, P and every Q."""
+    config, reflect = options.config, (options.reflect,) if options.reflect else ()
+    plan = make_plan(
+        replace(
+            config, llm=(*config.llm, *reflect), predictor=(*config.predictor, *options.judges), out=str(options.out)
+        )
+    )
+    p, *judges = plan.predictors
+    if len(plan.predictors) != 1 + len(options.judges) or any(judge.digest == p.digest for judge in judges):
+        raise UsageError(f"--judge: {p.label} is the predictor that the search goes by: name one that it does not see")
+    if options.budget.kind == "gpu-hours" and not any(_gpus(part) for part in (*plan.llms, *plan.generators)):
+        raise UsageError("--budget gpu-hours: neither the LLM nor the generator uses a GPU: give clips= or usd=")
+    if options.budget.kind == "usd" and not any(_priced(part) for part in (*plan.llms, *plan.generators, p)):
+        raise UsageError("--budget usd: no component says what its calls cost: give clips= or gpu-hours=")
+    return plan
+
+
+def _gpus(part: Part) -> float:
+    needs = part.resolved.component.needs()
+    return 0.0 if needs.remote else float(needs.gpus)
+
+
+def _priced(part: Part) -> bool:
+    usage = {"input": 1, "output": 1} if part.resolved.spec.kind == "llm" else {}
+    return part.estimate(1) is not None or part.cost(usage) is not None or part.remote
+
+
+class _Work:
+    """One call of `optimize`."""
+
+    def __init__(self, options: Options, study: Study, splits: Splits, progress: Progress) -> None:
+        self._options, self._study, self._splits, self._progress = options, study, splits, progress
+        plan = study.plan
+        parts = {"llm": study.llm, "generate": plan.generators[0], "predict": plan.predictors[0]}
+        allowance = options.budget
+        self._account = Account(allowance, lambda stage: _gpus(parts[stage]) if stage in parts else 0.0)
+        clips = allowance.kind == "clips"
+        self._kept_for_proof = 2.0 * len(splits.proof) if clips else allowance.PROOF * allowance.limit
+        selection = FINALISTS * len(splits.selection) if clips else allowance.SELECTION * allowance.limit
+        self._kept = self._kept_for_proof + selection
+        least = self._kept + 2 * FEWEST_SEARCH
+        if clips and allowance.limit < least:
+            raise UsageError(
+                f"--budget: {allowance.limit:g} clips are too few: {least:g} are the least ({len(splits.proof)} prompts "
+                f"of the proof twice, {len(splits.selection)} of the selection for {FINALISTS} candidates, and the search)"
+            )
+        self._rest: dict[str, JSON] = {
+            "demo": plan.demo, "state": "search", "options": options.as_json(), "selection": None, "proof": None,
+            "verdict": None, "remarks": [], "best": None, "reflection": None,
+        }  # fmt: skip
+
+    def run(self) -> dict[str, Any]:
+        """Do what is left to do."""
+        out, study, plan = self._options.out, self._study, self._study.plan
+        header = self._header()
+        lineage = Lineage(out / LINEAGE)
+        if lineage.first is not None and lineage.first != {"kind": "begin", **header}:
+            raise UsageError(
+                f"{out} has another search ({_difference(lineage.first, header)}), and its prompts of the proof are used "
+                "once: give the options of before, or another --out"
+            )
+        if (found := _finished(out)) is not None and lineage.has("end"):
+            self._progress.notice(f"{out} is finished: the prompts of its proof are used, and nothing is done again")
+            return found
+        search_plan = study.with_prompts(study.planned([Candidate(0, {})]), self._splits.search)
+        search_plan.predictors = search_plan.predictors[:1]
+        if lacks := missing(plan, count_work(plan, out / SEARCH)):
+            raise UsageError("\n".join(lacks))
+        started = time.time()
+        with RunDirectory(out / SEARCH, search_plan, self._progress.notice) as directory, Heartbeat(directory, started):
+            directory.write_json(RUN_JSON, describe(search_plan, started))
+            lineage.tell("begin", header)
+            self._tell_splits()
+            engine = plan.engine.component
+            engine.start(directory.videos)
+            try:
+                self._look_up(search_plan)
+                bench = Bench(study, directory, engine, self._account, self._progress)
+                search, document = self._search(bench, lineage)
+                chosen = self._select(bench, search, document, lineage)
+            finally:
+                engine.close()
+            content = self._prove(bench, search, document, lineage, chosen)
+            directory.write_json(RUN_JSON, describe(search_plan, started, {"seconds": round(time.time() - started, 3)}))
+            return content
+
+    def _header(self) -> dict[str, JSON]:
+        plan, study = self._study.plan, self._study
+        parts = (*plan.llms, *plan.generators, *plan.predictors)
+        return {
+            "options": self._options.as_json(),
+            "tasks": {task.name: task.hash for task in plan.tasks},
+            "components": {part.name: part.digest for part in parts},
+            "template": study.text,
+        }
+
+    def _tell_splits(self) -> None:
+        sizes = ", ".join(f"{len(prompts)} for the {name}" for name, prompts in self._splits.parts().items())
+        space = counted(sum(map(len, self._study.space.values())), "change")
+        reflect = f", and those of {self._options.reflect}" if self._options.reflect else ""
+        self._progress.notice(f"prompts: {sizes}; {space} to be tried{reflect}")
+
+    def _look_up(self, plan: Plan) -> None:
+        """Look up the references of all prompts at once: the embedder is loaded once."""
+        if plan.corpus is None or plan.embedder is None:
+            return
+        texts = sorted({prompt.text for prompts in (self._splits.search, self._splits.selection) for prompt in prompts})
+        try:
+            plan.retriever.load(self._progress)
+            plan.retriever.prepare(texts, self._progress)
+        finally:
+            plan.embedder.resolved.component.close()
+
+    def _search(self, bench: Bench, lineage: Lineage) -> tuple[Search, Document]:
+        seed = self._options.config.seed
+        trials = SplitTrials(bench, self._splits.search, self._kept)
+        reflection = None
+        if self._options.reflect:
+            reflection = Reflection(self._study.plan.llms[-1], bench, trials, seed)
+        search = Search(
+            self._study.space, trials, seed=seed, reflect=reflection, valid=self._study.valid, real=bench.real
+        )
+        document = Document(self._study, self._splits, trials.strata, real=bench.real)
+        told = 0
+        for done in search.run():
+            for one in search.candidates[told:]:
+                lineage.tell("candidate", document.lineage(one))
+            told = len(search.candidates)
+            row = document.add(search, done, self._account.spent)
+            lineage.tell("round", row)
+            self._progress.notice(_round_line(row, search, self._options.budget, self._account.spent))
+            if reflection is not None:
+                self._rest["reflection"] = reflection.told()
+            self._write(document, search)
+        if not search.rounds:
+            raise RunError(
+                f"--budget: {self._options.budget.text(self._options.budget.limit)} do not reach to the end of the first "
+                "round: give more, and another --out"
+            )
+        return search, document
+
+    def _select(self, bench: Bench, search: Search, document: Document, lineage: Lineage) -> Candidate:
+        """Return the best of the most promising candidates, by prompts that the search did not see."""
+        finalists = search.finalists()
+        document.finalists = [one.number for one in finalists]
+        self._rest["state"] = "selection"
+        self._write(document, search)
+        room = self._account.room(self._kept_for_proof) / len(finalists)
+        n = int(min(len(self._splits.selection), room))
+        chosen, rates = finalists[0], {}
+        if len(finalists) > 1 and n >= _FEWEST_SELECTION:
+            trials = SplitTrials(bench, self._splits.selection, self._kept_for_proof)
+            try:
+                values = np.stack(trials.scores([(one, n) for one in finalists]))
+            except BudgetEndError:
+                n = 0
+            else:
+                y = stats.pairwise_outcomes(values[:, :, np.newaxis], "real" if bench.real else "positive")
+                means = stats.mean_outcomes(y, len(finalists)).mean(axis=1)
+                chosen = finalists[int(np.argmax(means))]  # of equal ones the more promising
+                rates = {one.id: rounded(float(mean)) for one, mean in zip(finalists, means, strict=True)}
+        else:
+            n = 0
+        document.best = chosen.number
+        row = {"candidates": [one.id for one in finalists], "n": n, "win_rates": rates, "chosen": chosen.id,
+               "spent": rounded(self._account.spent)}  # fmt: skip
+        lineage.tell("selection", row)
+        self._rest["selection"] = row
+        self._write(document, search)
+        return chosen
+
+    def _prove(
+        self, bench: Bench, search: Search, document: Document, lineage: Lineage, chosen: Candidate
+    ) -> dict[str, Any]:
+        """Let the chosen candidate meet the start, judge that, and write what comes of it."""
+        prompts = self._splits.proof[: int(min(len(self._splits.proof), self._account.room(0.0) / 2))]
+        remarks: list[str] = []
+        if chosen.number == 0:
+            remarks.append("the search found nothing better than the start, so there was nothing to prove")
+            self._rest["verdict"] = proving.NOT_PROVED
+        elif len(prompts) < proving.FEWEST:
+            remarks.append(f"the budget left {len(prompts)} prompts for the proof, and {proving.FEWEST} are the least")
+            self._rest["verdict"] = proving.NOT_PROVED
+        else:
+            self._rest["state"] = "proof"
+            lineage.tell("proof", {"candidate": chosen.id, "n": len(prompts)})
+            self._write(document, search)
+            remarks += self._meet(bench, chosen, prompts)
+        self._rest["remarks"] = remarks
+        self._rest["state"] = "finished"
+        if chosen.number:
+            self._rest["best"] = write_best(self._options.out, self._study, search, document, chosen, self._rest)
+        content = self._write(document, search)
+        lineage.tell("end", {"verdict": self._rest["verdict"]})
+        return content
+
+    def _meet(self, bench: Bench, chosen: Candidate, prompts: Sequence[Any]) -> list[str]:
+        """Make the run of the proof and judge it; returns remarks."""
+        out, options = self._options.out, self._options
+        again = _plan(options)  # other components: the search has closed its own
+        study = Study(again, again.llms[0], out, options.vary)
+        start = Candidate(0, {})
+        labels = {0: study.mode.label, chosen.number: f"best-of-{out.resolve().name}"}
+        if labels[0] == labels[chosen.number]:
+            labels[0] = "start"
+        plan = study.with_prompts(study.planned([start, chosen], labels), prompts)
+        left = options.budget.limit - self._account.spent
+        plan.config = replace(
+            plan.config,
+            out=str(out / proving.FOLDER),
+            predictor=tuple(part.resolved.spec.text for part in plan.predictors),
+            max_cost=left if options.budget.kind == "usd" else None,
+        )
+        run = proving.meet(plan, self._progress)
+        names = {system.mode.label: system.id for system in plan.systems}
+        first, best = names[labels[0]], names[labels[chosen.number]]
+        rows, verdict = proving.judge(run, plan, prompts, first, best)
+        found, remarks = proving.audits(run.path, plan.predictors, first, best, self._progress)
+        if bench.account.allowance.kind == "clips":
+            self._account.spent += 2 * len(prompts)
+        else:
+            for sample in run.samples():
+                self._account.add(sample)
+        self._rest["verdict"] = verdict or proving.NOT_PROVED
+        self._rest["proof"] = {
+            "run": proving.FOLDER,
+            "uses": 1,
+            "candidate": chosen.id,
+            "systems": {"start": first, "best": best},
+            "predictors": rows,
+            "audits": found,
+            "drafts": proving.drafts(run, first, best),
+        }
+        if len(plan.predictors) == 1:
+            remarks.append("no predictor judged that the search did not see: --judge names one")
+        return remarks
+
+    def _write(self, document: Document, search: Search) -> dict[str, Any]:
+        budget = self._options.budget
+        told = {
+            "kind": budget.kind,
+            "limit": budget.limit,
+            "reserved": self._kept,
+            "spent": rounded(self._account.spent),
+        }
+        content = document.content(search, {**self._rest, "budget": told})
+        try:
+            write_whole(self._options.out / FILE, dump(content))
+        except OSError as error:
+            raise RunError(f"{self._options.out / FILE} cannot be written: {one_line(error)}") from error
+        return content
+
+
+def _finished(out: Path) -> dict[str, Any] | None:
+    """Return the content of a finished optimisation; None if there is none."""
+    if not (out / FILE).exists():
+        return None
+    try:
+        content = read_json(out / FILE)
+        return content if content["state"] == "finished" else None
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise UsageError(f"{out / FILE}: cannot be read ({damage(error)}): choose another --out") from error
+
+
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return the first thing in which two searches differ."""
+    was = before.get("options") if isinstance(before.get("options"), dict) else {}
+    for name, value in now["options"].items():
+        if was.get(name) != value:
+            return f"{name}: {was.get(name)!r:.60}, now {value!r:.60}"
+    return "its components, prompts or template were other ones"
+
+
+def _round_line(row: Mapping[str, Any], search: Search, budget: Allowance, spent: float) -> str:
+    gain = row["gain"]
+    found = (
+        "the start leads"
+        if gain is None
+        else (f"{row['incumbent']} leads, {100 * gain['value']:.0f} % against the start on {gain['n']} prompts")
+    )
+    return f"round {row['round']}: {counted(len(row['candidates']), 'candidate')}, {found}; {budget.text(spent)} of {budget.text(budget.limit)}"
