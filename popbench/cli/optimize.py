@@ -82,7 +82,9 @@ def command(
     from popbench.cli._optimized import show
     from popbench.cli._results import interruptible
     from popbench.optimize.optimize import optimize, read_options
+    from popbench.optimize.page import write_page
     from popbench.planning.config import resolve_config
+    from popbench.progress.console import tell
 
     given["llm"] = (llm or "shotlist",)
     for name in ("gen", "predictor"):
@@ -94,8 +96,10 @@ def command(
     content = interruptible(lambda progress: optimize(options, progress))
     if content is None:
         return 130
+    page = write_page(Path(out))
     if as_json:
         click.echo(json.dumps(content, ensure_ascii=False))
     else:
         show(content, Path(out))
+        tell(f"Page: {page}")
     return 0

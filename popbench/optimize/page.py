@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jinja2
 from markupsafe import Markup
 
 from popbench.errors import UsageError, damage
@@ -18,14 +20,16 @@ from popbench.report import charts
 from popbench.report.clips import PageClip, page_clips
 from popbench.report.html import environment, inert, policy
 from popbench.report.numbers import DASH, rate
+from popbench.report.write import checked_page
 from popbench.runs.samples import read_jsonl
+from popbench.specs import parse_spec
 from popbench.text import counted, dollars
 from popbench.versions import __version__
 
 PAGE, SOURCE = "index.html", "optimize.json"
 _TEMPLATES = Path(__file__).parent / "templates"
 _SHARED = Path(__file__).parents[1] / "report" / "templates"
-_DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+_DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration, jinja2.TemplateError)
 _PAIRS = 5
 """Prompts of which the page shows the drafts before and after."""
 _SHORT = 60
@@ -35,41 +39,59 @@ _STATES = {
     "proof": "The proof is not finished: there is no verdict yet.",
 }
 
+_STOPS = {
+    "best": "one is left",
+    "no best": "none is the best",
+    "maximum": "no prompts left",
+    "decided": "all is decided",
+    "futility": "too little to decide",
+    "budget": "by the budget",
+}
+"""Why races end, in a word or two."""
 
-def write_page(folder: Path) -> Path:
-    """Write the page of a search into its folder; returns its path.
 
-    Raises UsageError if optimize.json is missing or damaged, RunError if the disk refuses.
+def is_search(folder: Path) -> bool:
+    """Return whether a folder is that of a search, and not of a run."""
+    return (folder / SOURCE).exists() and not (folder / "run.json").exists()
+
+
+def write_page(folder: Path, out: Path | None = None) -> Path:
+    """Write the page of a search into its folder, or to `out`; returns its path.
+
+    Raises UsageError if optimize.json is missing or damaged, or `out` is no file for a page, RunError if the disk
+    refuses.
     """
-    write_files(folder, {PAGE: optimize_page(folder)})
-    return folder / PAGE
+    file = checked_page(folder / PAGE, out)
+    write_files(file.parent, {file.name: optimize_page(folder, file.parent)})
+    return file
 
 
-def optimize_page(folder: Path) -> str:
-    """Return the page of a search, for its folder: one file that asks nothing of the network.
+def optimize_page(folder: Path, page: Path | None = None) -> str:
+    """Return the page of a search, one file that asks nothing of the network.
 
-    Raises UsageError if optimize.json is missing or damaged.
+    `page` is the folder of the page, by default the search's. Raises UsageError if optimize.json is missing or damaged.
     """
     try:
         content = read_json(folder / SOURCE)
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{folder / SOURCE}: cannot be read ({damage(error)})") from error
     try:
-        return _page(content, folder)
-    except _DAMAGE as error:
+        return _page(content, folder, page or folder)
+    except (UsageError, *_DAMAGE) as error:
         raise UsageError(f"{folder / SOURCE}: it makes no page ({damage(error)})") from error
 
 
-def _page(content: Mapping[str, Any], folder: Path) -> str:
+def _page(content: Mapping[str, Any], folder: Path, page: Path) -> str:
     candidates = {one["id"]: one for one in content["candidates"]}
     start = next(iter(candidates.values()))
     proof, best = content["proof"], content["best"]
     chosen = candidates[best["id"]] if best else candidates.get((content["selection"] or {}).get("chosen"))
     if chosen is start:
         chosen = None
-    pairs, clips = _pairs(folder, proof)
+    pairs, clips = _pairs(folder, page, proof)
     gain = charts.gain("GPU-hours" if content["budget"]["kind"] == "gpu-hours" else str(content["budget"]["kind"]))
-    data = {"specifications": {"gain": gain}, "row": {}, "charts": {"gain": _gain(content)}}
+    chart = _gain(content)
+    data = {"specifications": {"gain": gain}, "row": {}, "charts": {"gain": chart}}
     early = Markup(_text(_SHARED / "theme.js"))
     bridge = Markup(_text(_TEMPLATES / "charts_data.js"))
     scripts = [_text(_SHARED / "player.js"), charts.javascript(), _text(_SHARED / "charts.js")]
@@ -90,11 +112,10 @@ def _page(content: Mapping[str, Any], folder: Path) -> str:
         "best": best,
         "chosen": chosen,
         "start": start,
-        "changes": [] if chosen is None else [(name, _value(value)) for name, value in chosen["changes"].items()],
         "why": None if chosen is None else chosen["why"],
         "pieces": [] if chosen is None else folded(differences(start["text"] or "", chosen["text"] or "")),
         "settings": [] if chosen is None else _settings(start, chosen),
-        "drawn": bool(data["charts"]["gain"]["data"]["rounds"]),
+        "drawn": bool(chart["data"]["rounds"]),
         "rounds": [_round(row, content["budget"]["kind"]) for row in content["rounds"]],
         "tree": tree_of(content["candidates"], chosen["id"] if chosen else start["id"], _tips(content["candidates"])),
         "candidates": [_candidate(one, content["budget"]["kind"]) for one in content["candidates"]],
@@ -192,14 +213,17 @@ def _drafts(of: Mapping[str, Any]) -> list[str]:
 
 def _settings(start: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Return the settings beside the text that differ: name, before, after."""
-    names = {"options": "Options of the mode", "llm": "LLM"}
-    return [(name, start[key] or DASH, chosen[key] or DASH) for key, name in names.items() if start[key] != chosen[key]]
+    before, after = (parse_spec(f"x,{one['options']}" if one["options"] else "x")[1] for one in (start, chosen))
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    settings = [(f"mode: {name}", before.get(name, "default"), after.get(name, "default")) for name in names]
+    return settings if start["llm"] == chosen["llm"] else [*settings, ("LLM", start["llm"], chosen["llm"])]
 
 
 def _gain(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the data of the chart: the leader's win rate over the start after each round."""
     kind = content["budget"]["kind"]
-    rounds, line = [], [{"spent": 0.0, "value": 50.0}]
+    rounds: list[dict[str, Any]] = []
+    line = [{"spent": 0.0, "value": 50.0}]
     for row in content["rounds"]:
         gain, spent = row["gain"], float(row["spent"])
         value = 50.0 if gain is None else 100 * gain["value"]
@@ -210,7 +234,9 @@ def _gain(content: Mapping[str, Any]) -> dict[str, Any]:
         rounds.append({"spent": spent, "value": value, **ends, "tip": tip, "id": row["incumbent"],
                        "name": row["incumbent"] if new else ""})  # fmt: skip
         line.append({"spent": spent, "value": value})
-    return {"kind": "gain", "data": {"rounds": rounds, "line": line if rounds else [], "half": [{"y": 50}]}}
+    intervals = [row for row in rounds if "low" in row]  # Vega warns of a layer without numbers
+    data = {"rounds": rounds, "intervals": intervals, "line": line if rounds else [], "half": [{"y": 50}]}
+    return {"kind": "gain", "data": data}
 
 
 def _round(row: Mapping[str, Any], kind: str) -> dict[str, Any]:
@@ -219,7 +245,7 @@ def _round(row: Mapping[str, Any], kind: str) -> dict[str, Any]:
         "raced": len(row["candidates"]),
         "prompts": max(row["prompts"].values(), default=0),
         "looks": row["looks"],
-        "stop": row["stop"],
+        "stop": _STOPS.get(row["stop"], row["stop"]),
         "incumbent": row["incumbent"],
         "gain": _rate(row["gain"]),
         "spent": _amount(kind, row["spent"]),
@@ -229,11 +255,30 @@ def _round(row: Mapping[str, Any], kind: str) -> dict[str, Any]:
 def _candidate(one: Mapping[str, Any], kind: str) -> dict[str, Any]:
     return {
         **one,
-        "changed": [(name, _value(value)) for name, value in one["changes"].items()],
+        "changed": _changed(one["changes"]),
         "rate": _rate(one["win_rate"]),
         "n": one["win_rate"]["n"] if one["win_rate"] else one["prompts"],
         "spent_told": _amount(kind, one["spent"]),
     }
+
+
+def _changed(changes: Mapping[str, JSON]) -> list[tuple[str, str]]:
+    """Return what differs from the start in a few words, with the whole of it."""
+    kinds: dict[str, dict[str, JSON]] = {}
+    for name, value in changes.items():
+        kind, _, of = name.partition(".")
+        kinds.setdefault(kind, {})[of] = value
+    shown = []
+    for kind, values in kinds.items():
+        match kind:
+            case "template":
+                shown.append(("the template, rewritten", ""))
+            case "sentence":
+                shown.append((f"sentences: {', '.join(values)}", "\n".join(map(str, values.values()))))
+            case _:
+                told = ", ".join(f"{name}={_value(value)}" for name, value in values.items())
+                shown.append((f"{'LLM' if kind == 'llm' else kind + 's'}: {told}", ""))
+    return shown
 
 
 def _tips(candidates: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
@@ -241,7 +286,7 @@ def _tips(candidates: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]
     for one in candidates:
         of = one["win_rate"]
         name = one["id"] if of is None else f"{one['id']}  {rate(of['value'], None).value}"
-        changes = "; ".join(f"{key} {_value(value)}" for key, value in one["changes"].items()) or "the start"
+        changes = "; ".join(what for what, _ in _changed(one["changes"])) or "the start"
         tips[one["id"]] = (name, f"{one['id']}, {one['by']}, {one['status']}: {changes}")
     return tips
 
@@ -253,7 +298,9 @@ def _selection(selection: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {**selection, "rates": [(name, rate(value, None).value) for name, value in rates]}
 
 
-def _pairs(folder: Path, proof: Mapping[str, Any] | None) -> tuple[list[dict[str, Any]], dict[str, PageClip]]:
+def _pairs(
+    folder: Path, page: Path, proof: Mapping[str, Any] | None
+) -> tuple[list[dict[str, Any]], dict[str, PageClip]]:
     """Return prompts of the proof with the drafts of both systems, evenly spaced by how much the best one gains."""
     if proof is None:
         return [], {}
@@ -271,7 +318,7 @@ def _pairs(folder: Path, proof: Mapping[str, Any] | None) -> tuple[list[dict[str
     both.sort(key=lambda pair: _gained(*pair), reverse=True)
     count = min(_PAIRS, len(both))
     chosen = [both[round(at * (len(both) - 1) / max(1, count - 1))] for at in range(count)]
-    clips = page_clips(run, folder, (sample.video for pair in chosen for sample in pair))
+    clips = page_clips(run, page, (sample.video for pair in chosen for sample in pair))
     predictors = [(row["predictor"], row["role"]) for row in proof["predictors"]]
     return [
         {
@@ -308,7 +355,7 @@ def _amount(kind: str, amount: float) -> str:
 
 
 def _value(value: JSON) -> str:
-    text = value if isinstance(value, str) else str(value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _SHORT else text[: _SHORT - 1] + "…"
 
 

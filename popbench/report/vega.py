@@ -37,7 +37,7 @@ def gain(unit: str) -> dict[str, Any]:
     scale = alt.Scale(domain=[0, 100])
     y = alt.Y("value:Q", scale=scale, axis=alt.Axis(title="win rate over the start, %", tickCount=5))
     half = _named("half").mark_rule(color=SOFT, strokeDash=[3, 3]).encode(y=alt.Y("y:Q", scale=scale))
-    interval = _named("rounds").mark_rule(color=BETTER, strokeWidth=2, opacity=0.45).encode(
+    interval = _named("intervals").mark_rule(color=BETTER, strokeWidth=2, opacity=0.45).encode(
         x=x, y=alt.Y("low:Q", scale=scale), y2="high:Q"
     )  # fmt: skip
     line = _named("line").mark_line(interpolate="step-after", color=BETTER, strokeWidth=2).encode(x=x, y=y)
