@@ -81,6 +81,16 @@
 
   const shapes = {}; // width by height of each system's last clip: the next one has its place at once
 
+  // Until a clip is played, a frame from its middle stands for it: first frames are often black.
+  const still = (element) => {
+    let at = null;
+    element.addEventListener("loadedmetadata", () => {
+      if (element.paused && Number.isFinite(element.duration)) element.currentTime = at = 0.4 * element.duration;
+    });
+    element.addEventListener("seeking", () => { if (element.currentTime !== at) at = null; }); // the reader's choice
+    element.addEventListener("play", () => { if (at !== null) element.currentTime = at = 0; }, { once: true });
+  };
+
   // A clip with sound is heard when the reader plays it; no clip starts by itself.
   const video = (path, system, side, sound) => {
     const element = make("video", { controls: true, loop: true, muted: !sound, playsInline: true, preload: "metadata" });
@@ -96,6 +106,7 @@
       fit();
     });
     fit();
+    still(element);
     element.src = samples.source(path);
     return element;
   };
