@@ -11,7 +11,7 @@ from rich.text import Text
 
 from popbench.leaderboard.terminal import plain_table
 from popbench.optimize.budget import Allowance
-from popbench.optimize.proof import PROVED
+from popbench.optimize.verdict import PROVED
 from popbench.progress.console import make_console
 from popbench.text import counted
 

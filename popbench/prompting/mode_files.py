@@ -59,8 +59,8 @@ def _best_of(name: str, directory: Path) -> ModeFile:
     template, provenance = directory / TEMPLATE, directory / PROVENANCE
     if not path_exists(str(template)) or not path_exists(str(provenance)):
         raise UsageError(
-            f"mode {name}: {directory} has no {TEMPLATE} with {PROVENANCE}: `popbench optimize --out {directory}` makes "
-            "them when it is done"
+            f"mode {name}: {directory} has no {TEMPLATE} with {PROVENANCE}: `popbench optimize --out {directory}` "
+            "makes them when it is done"
         )
     try:
         content: JSON = read_json(provenance, MAX_CONFIG_BYTES)
