@@ -81,8 +81,9 @@ class _Work:
                 f"{counted(len(splits.proof), 'prompt')} of the proof, the {len(splits.selection)} of the selection for "
                 f"{FINALISTS} candidates, and the search)"
             )
+        self._asked = options.as_json(references=plan.corpus is not None)
         self._rest: dict[str, JSON] = {
-            "demo": plan.demo, "state": "search", "options": options.as_json(), "selection": None, "proof": None,
+            "demo": plan.demo, "state": "search", "options": self._asked, "selection": None, "proof": None,
             "verdict": None, "remarks": [], "best": None, "reflection": None,
         }  # fmt: skip
 
@@ -125,7 +126,7 @@ class _Work:
         plan, study = self._study.plan, self._study
         parts = (*plan.llms, *plan.generators, *plan.predictors)
         return {
-            "options": self._options.as_json(),
+            "options": self._asked,
             "tasks": {task.name: task.hash for task in plan.tasks},
             "components": {part.name: part.digest for part in parts},
             "template": study.text,

@@ -28,14 +28,14 @@ class Options:
     reflect: str | None = None
     vary: Sequence[str] = VARY
 
-    def as_json(self) -> dict[str, JSON]:
-        """Return the options for optimize.json."""
+    def as_json(self, *, references: bool) -> dict[str, JSON]:
+        """Return the options for optimize.json; where references come from only if there are any."""
         config = self.config
         return {
             "llm": config.llm[0], "gen": config.gen[0], "predictor": config.predictor[0], "judge": list(self.judges),
             "task": list(config.task), "start": config.mode[0], "reflect": self.reflect, "vary": list(self.vary),
-            "budget": f"{self.budget.kind}={self.budget.limit:g}", "seed": config.seed, "corpus": config.corpus,
-            "embedder": config.embedder,
+            "budget": f"{self.budget.kind}={self.budget.limit:g}", "seed": config.seed, "corpus": config.corpus if references else None,
+            "embedder": config.embedder if references else None,
         }  # fmt: skip
 
 

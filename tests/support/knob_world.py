@@ -102,8 +102,11 @@ class KnobReflector(popbench.LLM):
 
     def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
         for chat in faults.logging_requests(chats):
-            answers = ["I would rather not.", '{"why": "more", "template": "{% block user %}{{ nothing }}{% endblock %}"}',
-                       json.dumps({"why": "A bonus is rewarded.", "sentence": "Always knob bonus=true."})]  # fmt: skip
+            answers = [
+                "I would rather not.",
+                '{"why": "more", "template": "{% block user %}{{ nothing }}{% endblock %}"}',
+                json.dumps({"why": "A bonus is rewarded.", "sentence": "Always knob bonus=true."}),
+            ]
             yield popbench.Completion(chat.id, answers[chat.seed % 3], usage={"input": 100, "output": 20})
 
 
@@ -114,7 +117,7 @@ class KnobClips(popbench.VideoGenerator):
 
     def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[popbench.Clip | popbench.Failure]:
         for request in faults.logging_requests(requests):
-            frames = np.full((4, 16, 16, 3), zlib.crc32(request.prompt.encode()) % 256, np.uint8)
+            frames = np.full((4, 16, 16, 3), 64 + zlib.crc32(request.prompt.encode()) % 128, np.uint8)
             yield popbench.Clip(request.id, frames=frames, fps=4)
 
 
@@ -164,6 +167,18 @@ def install() -> None:
         registry.add(sys.modules[__name__], Plugin("knobs", "popbench-knobs", "1", __name__))
 
 
+def command(folder: Path, *more: str, world: str = "three of eight", clips: int = 160, n: int = 90) -> list[str]:
+    """Return a command for a search in a world, whose task and results lie in a folder."""
+    file = folder / "task" / "knobs.yaml"
+    given = {
+        "--llm": "knob-writer", "--gen": "knob-clips", "--predictor": judge(WORLDS[world], "P"),
+        "--judge": judge(WORLDS[world], "Q", salt=1), "--task": str(file if file.exists() else task(file.parent, n)),
+        "--budget": f"clips={clips}", "--out": str(folder / "o"),
+    }  # fmt: skip
+    given |= dict(zip(more[::2], more[1::2], strict=True))
+    return ["optimize", "--vary", "options", *(text for option in given.items() for text in option)]
+
+
 def space(effects: Effects) -> dict[str, Sequence[Any]]:
     """Return the values that knobs may have, by name."""
     return {f"option.{name}": tuple(json.loads(value) for value in values) for name, values in effects.items()}
@@ -201,3 +216,12 @@ class KnobTrials:
             values = np.exp(self._levels + self.worth(one.changes) + noise)
             self._known[one.number] = values[: max(n, len(self._known.get(one.number, ())))]
         return [self._known[one.number][:n] for one, n in wanted]
+
+
+if __name__ == "__main__":  # as a process of its own, to be killed
+    import knob_world
+    from popbench.cli import console
+
+    faults.install()
+    knob_world.install()
+    console()
