@@ -78,8 +78,8 @@ class _Work:
         if clips and allowance.limit < least:
             raise UsageError(
                 f"--budget: {allowance.limit:g} clips are too few: {least:g} are the least (twice the "
-                f"{counted(len(splits.proof), 'prompt')} of the proof, the {len(splits.selection)} of the selection for "
-                f"{FINALISTS} candidates, and the search)"
+                f"{counted(len(splits.proof), 'prompt')} of the proof, the {len(splits.selection)} of the selection "
+                f"for {FINALISTS} candidates, and the search)"
             )
         self._asked = options.as_json(references=plan.corpus is not None)
         self._rest: dict[str, JSON] = {
@@ -100,6 +100,11 @@ class _Work:
         if (found := _finished(out)) is not None and lineage.has("end"):
             self._progress.notice(f"{out} is finished: the prompts of its proof are used, and nothing is done again")
             return found
+        if not study.space and not self._options.reflect:
+            raise UsageError(
+                f"--from {study.mode.name}: it has nothing to change in {' and '.join(self._options.vary)}: leave out "
+                "--vary, or give --reflect"
+            )
         search_plan = study.with_prompts(study.planned([Candidate(0, {})]), self._splits.search)
         search_plan.predictors = search_plan.predictors[:1]
         if lacks := missing(plan, count_work(plan, out / SEARCH)):

@@ -34,8 +34,8 @@ class Options:
         return {
             "llm": config.llm[0], "gen": config.gen[0], "predictor": config.predictor[0], "judge": list(self.judges),
             "task": list(config.task), "start": config.mode[0], "reflect": self.reflect, "vary": list(self.vary),
-            "budget": f"{self.budget.kind}={self.budget.limit:g}", "seed": config.seed, "corpus": config.corpus if references else None,
-            "embedder": config.embedder if references else None,
+            "budget": f"{self.budget.kind}={self.budget.limit:g}", "seed": config.seed,
+            "corpus": config.corpus if references else None, "embedder": config.embedder if references else None,
         }  # fmt: skip
 
 

@@ -77,7 +77,7 @@ class Reflection:
     def __call__(self, search: Search, parent: Candidate, slot: int) -> Proposal | None:
         """Return a child of a candidate; None if no answer was of use."""
         pairs = list(self._pairs(parent))
-        if not pairs:
+        if not pairs or not self.trials.affords([(parent, len(parent.values) + 1)]):
             return None
         messages = self._messages(parent, pairs)
         for attempt in range(ATTEMPTS):

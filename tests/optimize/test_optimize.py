@@ -91,9 +91,10 @@ def test_no_more_clips_are_rendered_than_the_budget_has(found: Path) -> None:
 
 
 def test_what_was_found_is_a_mode_with_its_options(found: Path, run: Run) -> None:
-    done = run("eval", "--llm", "knob-writer", "--gen", "knob-clips", "--task", found / "task" / "knobs.yaml", "--limit",
-               10, "--predictor", knob_world.judge({}, "P"), "--mode", "basic", "--mode", f"best-of-{found / 'o'}",
-               "--out", "run")  # fmt: skip
+    components = ["--llm", "knob-writer", "--gen", "knob-clips", "--predictor", knob_world.judge({}, "P")]
+    modes = ["--mode", "basic", "--mode", f"best-of-{found / 'o'}"]
+    task = ["--task", found / "task" / "knobs.yaml", "--limit", 10]
+    done = run("eval", *components, *modes, *task, "--out", "run")
     assert done.status == 0, done.err
     recorded = json.loads(Path("run/run.json").read_text(encoding="utf-8"))["modes"]["best-of-o"]
     changed = {name.removeprefix("option."): value for name, value in _best(found)["changes"].items()}
@@ -178,7 +179,7 @@ def test_a_budget_in_usd_is_kept(tmp_path: Path) -> None:
     (["--budget", "gpu-hours=3"], "neither the LLM nor the generator uses a GPU"),
     (["--from", "refine"], "--from refine: is code of a plugin"),
     (["--from", "nothing.j2"], "mode nothing.j2: no such file"),
-    (["--from", "best-of-nowhere"], "nowhere has no best.j2"),
+    (["--from", "best-of-nowhere"], "nowhere: no such folder"),
     (["--llm", "no-such"], "unknown llm 'no-such'"),
     (["--judge", knob_world.judge(knob_world.WORLDS["three of eight"], "P2")], "--judge: P is the predictor"),
 ])  # fmt: skip
