@@ -11,7 +11,7 @@ from rich.text import Text
 
 from popbench.leaderboard.terminal import plain_table
 from popbench.optimize.budget import Allowance
-from popbench.optimize.proof import PROVED
+from popbench.optimize.verdict import PROVED
 from popbench.progress.console import make_console
 from popbench.text import counted
 
@@ -35,20 +35,27 @@ def show(content: Mapping[str, Any], out: Path) -> None:
                            "yellow"))  # fmt: skip
     best = content["best"]
     if best is not None:
-        llm = f" --llm {shlex.quote(best['llm'])}"
-        start = content["options"]["start"]
-        console.print(f"To use it: popbench eval{llm} --mode {shlex.quote(start)} --mode {shlex.quote(best['mode'])}",
-                      soft_wrap=True)  # fmt: skip
+        console.print(f"To use it: {_command(content)}", soft_wrap=True)
     console.print(f"{counted(len(content['candidates']), 'candidate')} in {out}: optimize.json, candidates, search"
                   + (", proof" if content["proof"] else "") + (", best.j2, best.json" if best else ""),
                   soft_wrap=True)  # fmt: skip
+
+
+def _command(content: Mapping[str, Any]) -> str:
+    """Return the command that compares the result with the start."""
+    asked, best = content["options"], content["best"]
+    options = [("--llm", best["llm"]), ("--gen", asked["gen"]), *(("--task", task) for task in asked["task"])]
+    options += [("--predictor", asked["predictor"]), ("--mode", asked["start"]), ("--mode", best["mode"])]
+    default = {("--gen", "kinetic"), ("--task", "popcorn"), ("--predictor", "demo")}
+    given = [text for option in options if option not in default for text in option]
+    return shlex.join(["popbench", "eval", *given])
 
 
 def _rounds(content: Mapping[str, Any]) -> Any:
     by_id = {row["id"]: row for row in content["candidates"]}
     budget = Allowance(content["budget"]["kind"], content["budget"]["limit"])
     table = plain_table(
-        f"Search from {content['options']['start']}, by {content['options']['predictor']}",
+        f"Search from {content['options']['start']}",
         [("round", "r"), ("tried", "r"), ("leads", "l"), ("what it changes", "l"), ("against the start, %", "r"),
          ("prompts", "r"), ("spent", "r")],
     )  # fmt: skip

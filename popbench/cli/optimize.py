@@ -76,12 +76,13 @@ def command(
     \b
     Examples:
       popbench optimize --budget clips=400 --out runs/better
-      popbench optimize --llm deepseek-r1 --gen ltx --from pe --judge vbench --reflect gpt-4o --budget usd=50 --out runs/o
+      popbench optimize --llm deepseek-r1 --gen ltx --from pe --judge mmra --reflect gpt-4o --budget usd=50 --out o
       popbench eval --llm deepseek-r1 --gen ltx --mode basic --mode best-of-runs/better
     """
     from popbench.cli._optimized import show
     from popbench.cli._results import interruptible
-    from popbench.optimize.optimize import optimize, read_options
+    from popbench.optimize.optimize import optimize
+    from popbench.optimize.options import read_options
     from popbench.optimize.page import write_page
     from popbench.planning.config import resolve_config
     from popbench.progress.console import tell

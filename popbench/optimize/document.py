@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from popbench import stats
 from popbench.leaderboard.pairs import rounded
 from popbench.optimize.search import Candidate, Round, Search, against
 from popbench.optimize.splits import Splits
 from popbench.optimize.study import CANDIDATES, Study
+from popbench.optimize.verdict import compared
 from popbench.records import JSON, Prompt
 from popbench.specs import write_spec
 
@@ -54,13 +54,9 @@ class Document:
         """Return a candidate's win rate against the start on the search's prompts; None for the start itself."""
         if one is start or not len(one.values):
             return None
-        y = against(one, start, real=self._real)
-        n = int(y.shape[1])
-        low, high = stats.korn_graubard(y, self._strata[:n]) if n > 1 else (np.zeros(1), np.ones(1))
-        ((wins,), (ties,), (losses,)) = (counts.tolist() for counts in stats.outcome_counts(y))
-        numbers = {"value": float(y.mean()), "low": float(low[0]), "high": float(high[0])}
-        found: dict[str, JSON] = {**rounded(numbers), "n": n, "wins": wins, "losses": losses, "ties": ties}
-        return found
+        n = min(len(one.values), len(start.values))
+        found = compared(one.values[:n], start.values[:n], self._strata[:n], real=self._real)
+        return {**found["win_rate"], **{name: found[name] for name in ("n", "wins", "losses", "ties")}}
 
     def _by_category(self, one: Candidate, start: Candidate) -> dict[str, JSON]:
         if one is start or not len(one.values):

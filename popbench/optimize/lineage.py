@@ -50,8 +50,8 @@ class Lineage:
         if self._at < len(self._lines):
             if self._lines[self._at] != line:
                 raise RunError(
-                    f"{self.path}: line {self._at + 1} is not what the search comes to now: its ledger, or popbench, was "
-                    "changed since: choose another --out"
+                    f"{self.path}: line {self._at + 1} is not what the search comes to now: its ledger, or popbench, "
+                    "was changed since: choose another --out"
                 )
         else:
             try:

@@ -5,31 +5,29 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from popbench import stats
 from popbench.errors import RunError, UsageError, damage, one_line
-from popbench.files import read_json, refuse_url, write_whole
+from popbench.files import read_json, write_whole
 from popbench.leaderboard.pairs import rounded
 from popbench.optimize import proof as proving
-from popbench.optimize.budget import Account, Allowance, read_budget
+from popbench.optimize.budget import Account, Allowance
 from popbench.optimize.document import FILE, Document
 from popbench.optimize.lineage import FILE as LINEAGE
 from popbench.optimize.lineage import Lineage
+from popbench.optimize.options import Options, gpus_of, plan_of
 from popbench.optimize.output import dump, write_best
 from popbench.optimize.reflection import Reflection
 from popbench.optimize.search import FINALISTS, BudgetEndError, Candidate, Search
 from popbench.optimize.splits import FEWEST_SEARCH, Splits, split
-from popbench.optimize.study import VARY, Study
+from popbench.optimize.study import Study
 from popbench.optimize.trials import Bench, SplitTrials
-from popbench.planning.config import EvalConfig
+from popbench.optimize.verdict import FEWEST, NOT_PROVED, choose, verdict_of
 from popbench.planning.plan import Plan
-from popbench.planning.resolve import make_plan
-from popbench.planning.systems import Part
 from popbench.progress import Progress
 from popbench.records import JSON
 from popbench.runs.directory import RunDirectory, check_free
@@ -44,43 +42,6 @@ SEARCH = "search"
 _FEWEST_SELECTION = 5
 
 
-@dataclass(frozen=True)
-class Options:
-    """What `popbench optimize` was asked for; `config` has one LLM, generator, predictor and mode, and the tasks."""
-
-    config: EvalConfig
-    out: Path
-    budget: Allowance
-    judges: Sequence[str] = ()
-    reflect: str | None = None
-    vary: Sequence[str] = VARY
-
-    def as_json(self) -> dict[str, JSON]:
-        """Return the options for optimize.json."""
-        config = self.config
-        return {
-            "llm": config.llm[0], "gen": config.gen[0], "predictor": config.predictor[0], "judge": list(self.judges),
-            "task": list(config.task), "start": config.mode[0], "reflect": self.reflect, "vary": list(self.vary),
-            "budget": f"{self.budget.kind}={self.budget.limit:g}", "seed": config.seed, "corpus": config.corpus,
-            "embedder": config.embedder,
-        }  # fmt: skip
-
-
-def read_options(
-    config: EvalConfig, out: str, budget: str, judges: Sequence[str], reflect: str | None, vary: Sequence[str]
-) -> Options:
-    """Check options; raises UsageError for what makes no sense."""
-    for option, specs in (("--llm", config.llm), ("--gen", config.gen), ("--predictor", config.predictor),
-                          ("--from", config.mode)):  # fmt: skip
-        if len(specs) != 1:
-            raise UsageError(f"{option}: give exactly one: a search is for one system, and by one predictor")
-    for name in ("baseline", "shard", "until", "stop_after", "repeats_on", "reuse", "limit", "max_cost", "reference"):
-        if getattr(config, name) not in (None, ()):
-            raise UsageError(f"{name} (set in popbench.toml) makes no sense for a search: leave it out there")
-    refuse_url("out", out)
-    return Options(replace(config, repeats=1), Path(out), read_budget(budget), judges, reflect, vary or VARY)
-
-
 def optimize(options: Options, progress: Progress) -> dict[str, Any]:
     """Search, select and prove, or go on with that; return the content of optimize.json.
 
@@ -90,7 +51,7 @@ def optimize(options: Options, progress: Progress) -> dict[str, Any]:
     if (out / RUN_JSON).exists() and not (out / LINEAGE).exists():
         raise UsageError(f"{out} is a run directory: choose another --out")
     check_free(out / SEARCH)
-    plan = _plan(options)
+    plan = plan_of(options)
     with closing(plan), closing(plan.engine.component):
         study = Study(plan, plan.llms[0], out, options.vary)
         splits = split(
@@ -98,34 +59,6 @@ def optimize(options: Options, progress: Progress) -> dict[str, Any]:
         )
         work = _Work(options, study, splits, progress)
         return work.run()
-
-
-def _plan(options: Options) -> Plan:
-    """Return the plan of all components: the LLM that writes and the one that reflects, P and every Q."""
-    config, reflect = options.config, (options.reflect,) if options.reflect else ()
-    plan = make_plan(
-        replace(
-            config, llm=(*config.llm, *reflect), predictor=(*config.predictor, *options.judges), out=str(options.out)
-        )
-    )
-    p, *judges = plan.predictors
-    if len(plan.predictors) != 1 + len(options.judges) or any(judge.digest == p.digest for judge in judges):
-        raise UsageError(f"--judge: {p.label} is the predictor that the search goes by: name one that it does not see")
-    if options.budget.kind == "gpu-hours" and not any(_gpus(part) for part in (*plan.llms, *plan.generators)):
-        raise UsageError("--budget gpu-hours: neither the LLM nor the generator uses a GPU: give clips= or usd=")
-    if options.budget.kind == "usd" and not any(_priced(part) for part in (*plan.llms, *plan.generators, p)):
-        raise UsageError("--budget usd: no component says what its calls cost: give clips= or gpu-hours=")
-    return plan
-
-
-def _gpus(part: Part) -> float:
-    needs = part.resolved.component.needs()
-    return 0.0 if needs.remote else float(needs.gpus)
-
-
-def _priced(part: Part) -> bool:
-    usage = {"input": 1, "output": 1} if part.resolved.spec.kind == "llm" else {}
-    return part.estimate(1) is not None or part.cost(usage) is not None or part.remote
 
 
 class _Work:
@@ -136,7 +69,7 @@ class _Work:
         plan = study.plan
         parts = {"llm": study.llm, "generate": plan.generators[0], "predict": plan.predictors[0]}
         allowance = options.budget
-        self._account = Account(allowance, lambda stage: _gpus(parts[stage]) if stage in parts else 0.0)
+        self._account = Account(allowance, lambda stage: gpus_of(parts[stage]) if stage in parts else 0.0)
         clips = allowance.kind == "clips"
         self._kept_for_proof = 2.0 * len(splits.proof) if clips else allowance.PROOF * allowance.limit
         selection = FINALISTS * len(splits.selection) if clips else allowance.SELECTION * allowance.limit
@@ -144,11 +77,13 @@ class _Work:
         least = self._kept + 2 * FEWEST_SEARCH
         if clips and allowance.limit < least:
             raise UsageError(
-                f"--budget: {allowance.limit:g} clips are too few: {least:g} are the least ({len(splits.proof)} prompts "
-                f"of the proof twice, {len(splits.selection)} of the selection for {FINALISTS} candidates, and the search)"
+                f"--budget: {allowance.limit:g} clips are too few: {least:g} are the least (twice the "
+                f"{counted(len(splits.proof), 'prompt')} of the proof, the {len(splits.selection)} of the selection "
+                f"for {FINALISTS} candidates, and the search)"
             )
+        self._asked = options.as_json(references=plan.corpus is not None)
         self._rest: dict[str, JSON] = {
-            "demo": plan.demo, "state": "search", "options": options.as_json(), "selection": None, "proof": None,
+            "demo": plan.demo, "state": "search", "options": self._asked, "selection": None, "proof": None,
             "verdict": None, "remarks": [], "best": None, "reflection": None,
         }  # fmt: skip
 
@@ -159,12 +94,17 @@ class _Work:
         lineage = Lineage(out / LINEAGE)
         if lineage.first is not None and lineage.first != {"kind": "begin", **header}:
             raise UsageError(
-                f"{out} has another search ({_difference(lineage.first, header)}), and its prompts of the proof are used "
-                "once: give the options of before, or another --out"
+                f"{out} has another search ({_difference(lineage.first, header)}), and its prompts of the proof are "
+                "used once: give the options of before, or another --out"
             )
         if (found := _finished(out)) is not None and lineage.has("end"):
             self._progress.notice(f"{out} is finished: the prompts of its proof are used, and nothing is done again")
             return found
+        if not study.space and not self._options.reflect:
+            raise UsageError(
+                f"--from {study.mode.name}: it has nothing to change in {' and '.join(self._options.vary)}: leave out "
+                "--vary, or give --reflect"
+            )
         search_plan = study.with_prompts(study.planned([Candidate(0, {})]), self._splits.search)
         search_plan.predictors = search_plan.predictors[:1]
         if lacks := missing(plan, count_work(plan, out / SEARCH)):
@@ -191,7 +131,7 @@ class _Work:
         plan, study = self._study.plan, self._study
         parts = (*plan.llms, *plan.generators, *plan.predictors)
         return {
-            "options": self._options.as_json(),
+            "options": self._asked,
             "tasks": {task.name: task.hash for task in plan.tasks},
             "components": {part.name: part.digest for part in parts},
             "template": study.text,
@@ -231,14 +171,14 @@ class _Work:
             told = len(search.candidates)
             row = document.add(search, done, self._account.spent)
             lineage.tell("round", row)
-            self._progress.notice(_round_line(row, search, self._options.budget, self._account.spent))
+            self._progress.notice(_round_line(row, self._options.budget, self._account.spent))
             if reflection is not None:
                 self._rest["reflection"] = reflection.told()
             self._write(document, search)
         if not search.rounds:
             raise RunError(
-                f"--budget: {self._options.budget.text(self._options.budget.limit)} do not reach to the end of the first "
-                "round: give more, and another --out"
+                f"--budget: {self._options.budget.text(self._options.budget.limit)} do not reach to the end of the "
+                "first round: give more, and another --out"
             )
         return search, document
 
@@ -258,10 +198,9 @@ class _Work:
             except BudgetEndError:
                 n = 0
             else:
-                y = stats.pairwise_outcomes(values[:, :, np.newaxis], "real" if bench.real else "positive")
-                means = stats.mean_outcomes(y, len(finalists)).mean(axis=1)
-                chosen = finalists[int(np.argmax(means))]  # of equal ones the more promising
-                rates = {one.id: rounded(float(mean)) for one, mean in zip(finalists, means, strict=True)}
+                place, means = choose(values, real=bench.real)  # of equal ones the more promising
+                chosen = finalists[place]
+                rates = {one.id: mean for one, mean in zip(finalists, means, strict=True)}
         else:
             n = 0
         document.best = chosen.number
@@ -280,10 +219,10 @@ class _Work:
         remarks: list[str] = []
         if chosen.number == 0:
             remarks.append("the search found nothing better than the start, so there was nothing to prove")
-            self._rest["verdict"] = proving.NOT_PROVED
-        elif len(prompts) < proving.FEWEST:
-            remarks.append(f"the budget left {len(prompts)} prompts for the proof, and {proving.FEWEST} are the least")
-            self._rest["verdict"] = proving.NOT_PROVED
+            self._rest["verdict"] = NOT_PROVED
+        elif len(prompts) < FEWEST:
+            remarks.append(f"the budget left {len(prompts)} prompts for the proof, and {FEWEST} are the least")
+            self._rest["verdict"] = NOT_PROVED
         else:
             self._rest["state"] = "proof"
             lineage.tell("proof", {"candidate": chosen.id, "n": len(prompts)})
@@ -300,7 +239,7 @@ class _Work:
     def _meet(self, bench: Bench, chosen: Candidate, prompts: Sequence[Any]) -> list[str]:
         """Make the run of the proof and judge it; returns remarks."""
         out, options = self._options.out, self._options
-        again = _plan(options)  # other components: the search has closed its own
+        again = plan_of(options)  # other components: the search has closed its own
         study = Study(again, again.llms[0], out, options.vary)
         start = Candidate(0, {})
         labels = {0: study.mode.label, chosen.number: f"best-of-{out.resolve().name}"}
@@ -317,14 +256,14 @@ class _Work:
         run = proving.meet(plan, self._progress)
         names = {system.mode.label: system.id for system in plan.systems}
         first, best = names[labels[0]], names[labels[chosen.number]]
-        rows, verdict = proving.judge(run, plan, prompts, first, best)
+        rows = proving.judge(run, plan, prompts, first, best)
         found, remarks = proving.audits(run.path, plan.predictors, first, best, self._progress)
         if bench.account.allowance.kind == "clips":
             self._account.spent += 2 * len(prompts)
         else:
             for sample in run.samples():
                 self._account.add(sample)
-        self._rest["verdict"] = verdict or proving.NOT_PROVED
+        self._rest["verdict"] = verdict_of(rows)
         self._rest["proof"] = {
             "run": proving.FOLDER,
             "uses": 1,
@@ -367,18 +306,17 @@ def _finished(out: Path) -> dict[str, Any] | None:
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Return the first thing in which two searches differ."""
-    was = before.get("options") if isinstance(before.get("options"), dict) else {}
+    options = before.get("options")
+    was: Mapping[str, Any] = options if isinstance(options, dict) else {}
     for name, value in now["options"].items():
         if was.get(name) != value:
             return f"{name}: {was.get(name)!r:.60}, now {value!r:.60}"
     return "its components, prompts or template were other ones"
 
 
-def _round_line(row: Mapping[str, Any], search: Search, budget: Allowance, spent: float) -> str:
-    gain = row["gain"]
-    found = (
-        "the start leads"
-        if gain is None
-        else (f"{row['incumbent']} leads, {100 * gain['value']:.0f} % against the start on {gain['n']} prompts")
-    )
-    return f"round {row['round']}: {counted(len(row['candidates']), 'candidate')}, {found}; {budget.text(spent)} of {budget.text(budget.limit)}"
+def _round_line(row: Mapping[str, Any], budget: Allowance, spent: float) -> str:
+    gain, leads = row["gain"], "the start leads"
+    if gain is not None:
+        leads = f"{row['incumbent']} leads, {100 * gain['value']:.0f} % against the start on {gain['n']} prompts"
+    tried = counted(len(row["candidates"]), "candidate")
+    return f"round {row['round']}: {tried}, {leads}; {budget.text(spent)} of {budget.text(budget.limit)}"

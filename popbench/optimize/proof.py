@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from popbench import stats
 from popbench.audit.run import audit
 from popbench.errors import PopbenchError, RunError, one_line
 from popbench.evaluation.evaluate import execute
 from popbench.evaluation.rounds import value_of
 from popbench.interfaces.models import is_real
-from popbench.leaderboard.pairs import rounded
+from popbench.leaderboard.pairs import flipped
 from popbench.optimize.splits import strata
+from popbench.optimize.verdict import compared
 from popbench.planning.plan import Plan
 from popbench.planning.systems import Part
 from popbench.progress import Progress
@@ -26,10 +26,6 @@ from popbench.runs.run import Run
 from popbench.text import counted
 
 FOLDER = "proof"
-FEWEST = 10
-"""Prompts below which nothing is proved."""
-PROVED, NOT_PROVED = "proved", "not proved"
-EXPLOITED = "proved for P, not for Q: the search exploited the predictor"
 
 
 def meet(plan: Plan, progress: Progress) -> Run:
@@ -43,13 +39,8 @@ def meet(plan: Plan, progress: Progress) -> Run:
     return run
 
 
-def judge(
-    run: Run, plan: Plan, prompts: Sequence[Prompt], start: str, best: str
-) -> tuple[list[dict[str, JSON]], str | None]:
-    """Return a row for each predictor, P first, and the verdict; None where there are too few prompts for one.
-
-    `start` and `best` are the systems, by their ids.
-    """
+def judge(run: Run, plan: Plan, prompts: Sequence[Prompt], start: str, best: str) -> list[dict[str, JSON]]:
+    """Return a row for each predictor, P first; `start` and `best` are the systems, by their ids."""
     samples = {(sample.system, sample.task, sample.prompt_id): sample for sample in run.samples()}
     rows = []
     for number, part in enumerate(plan.predictors):
@@ -58,31 +49,9 @@ def judge(
             [value_of(samples[system, prompt.task, prompt.id], part.label, real=real) for prompt in prompts]
             for system in (best, start)
         ]
-        rows.append(_row(part, "Q" if number else "P", np.array(values), strata(prompts), real=real))
-    if len(prompts) < FEWEST:
-        return rows, None
-    p, *others = (row["proved"] for row in rows)
-    return rows, NOT_PROVED if not p else PROVED if all(others) else EXPLOITED
-
-
-def _row(part: Part, role: str, values: Any, codes: Sequence[int], *, real: bool) -> dict[str, JSON]:
-    y = stats.pairwise_outcomes(values[:, :, np.newaxis], "real" if real else "positive")
-    ((wins,), (ties,), (losses,)) = (counts.tolist() for counts in stats.outcome_counts(y))
-    low, high = stats.korn_graubard(y, codes) if y.shape[1] > 1 else (np.zeros(1), np.ones(1))
-    p = stats.win_rate_p_values(y, codes) if y.shape[1] > 1 else np.ones(1)
-    found: dict[str, JSON] = rounded(
-        {
-            "predictor": part.label,
-            "role": role,
-            "n": int(y.shape[1]),
-            "wins": wins,
-            "losses": losses,
-            "ties": ties,
-            "win_rate": {"value": float(y.mean()), "low": float(low[0]), "high": float(high[0])},
-            "p": float(p[0]),
-        }
-    )
-    return {**found, "proved": bool(y.shape[1] >= FEWEST and found["win_rate"]["low"] > 0.5)}
+        row = compared(np.array(values[0]), np.array(values[1]), strata(prompts), real=real)
+        rows.append({"predictor": part.label, "role": "Q" if number else "P", **row})
+    return rows
 
 
 def drafts(run: Run, start: str, best: str) -> dict[str, JSON]:
@@ -139,9 +108,8 @@ def _at_equal_titles(entry: Mapping[str, Any] | None, start: str, best: str) -> 
     """Return the best's win rate where both have the same titles; None where that is unknown."""
     for pair in (entry or {}).get("pairs", ()):
         if {pair["a"], pair["b"]} == {start, best}:
-            rate = pair["win_rate"]
-            value, low, high = rate["value"], *rate["exact"]
-            turned = pair["a"] == start
-            return rounded({"win_rate": {"value": 1 - value, "low": 1 - high, "high": 1 - low} if turned else
-                            {"value": value, "low": low, "high": high}, "n": pair["n"]})  # fmt: skip
+            if pair["a"] == start:
+                pair = flipped(pair)
+            low, high = pair["win_rate"]["exact"]
+            return {"win_rate": {"value": pair["win_rate"]["value"], "low": low, "high": high}, "n": pair["n"]}
     return None

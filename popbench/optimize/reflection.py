@@ -35,8 +35,8 @@ SCHEMA: Mapping[str, JSON] = {
 }
 _SYSTEM = (
     "You improve the instructions by which a language model plans micro-videos. You are given the instructions, and "
-    "drafts that were written by them, with the popularity that a predictor expects of the finished clips. You look for "
-    "what the better drafts have in common, and change the instructions so that more drafts have it."
+    "drafts that were written by them, with the popularity that a predictor expects of the finished clips. You look "
+    "for what the better drafts have in common, and change the instructions so that more drafts have it."
 )
 _TASK = """These are the instructions, a Jinja template with the blocks system and user:
 
@@ -48,9 +48,13 @@ For {n} requests, a draft that scored high and one that scored low:
 
 {pairs}
 
-Find one difference that explains why the first of each pair scored higher, for requests of any kind. Then change the instructions. Either name a sentence that is added at the end of the block system, or write the whole template anew. In a new template keep both blocks, keep {{{{ prompt }}}}, and keep asking for a JSON object with the keys "title" and "video_prompt". Mention nothing that is about one request only, and no scores.
+Find one difference that explains why the first of each pair scored higher, for requests of any kind. Then change the \
+instructions. Either name a sentence that is added at the end of the block system, or write the whole template anew. \
+In a new template keep both blocks, keep {{{{ prompt }}}}, and keep asking for a JSON object with the keys "title" and \
+"video_prompt". Mention nothing that is about one request only, and no scores.
 
-Answer with a JSON object: "why" says in one sentence what you change and why; "sentence" is the sentence to be added, or "template" is the new template. Give only one of the two."""
+Answer with a JSON object: "why" says in one sentence what you change and why; "sentence" is the sentence to be added, \
+or "template" is the new template. Give only one of the two."""
 
 
 class _UnusableError(Exception):
@@ -73,7 +77,7 @@ class Reflection:
     def __call__(self, search: Search, parent: Candidate, slot: int) -> Proposal | None:
         """Return a child of a candidate; None if no answer was of use."""
         pairs = list(self._pairs(parent))
-        if not pairs:
+        if not pairs or not self.trials.affords([(parent, len(parent.values) + 1)]):
             return None
         messages = self._messages(parent, pairs)
         for attempt in range(ATTEMPTS):
@@ -130,7 +134,7 @@ class Reflection:
 
         found.sort(key=gap)
         seen = Counter[str]()
-        turns = []
+        turns: list[tuple[int, int, tuple[Sample, Sample]]] = []
         for pair in found:
             turns.append((seen[pair[0].category], len(turns), pair))
             seen[pair[0].category] += 1

@@ -92,8 +92,9 @@ class BudgetEndError(Exception):
 class Trials(Protocol):
     """Tries candidates on prompts."""
 
-    strata: Sequence[int]
-    """The category of each prompt of the search, as a number, in the order in which they are taken."""
+    @property
+    def strata(self) -> Sequence[int]:
+        """Return the category of each prompt of the search, as a number, in the order in which they are taken."""
 
     def affords(self, wanted: Sequence[tuple[Candidate, int]]) -> bool:
         """Say whether the budget of the search has candidates tried on so many of its first prompts."""

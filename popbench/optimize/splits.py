@@ -33,7 +33,7 @@ class Splits:
 
 
 def split(prompts: Sequence[Prompt], seed: int, allowance: Allowance) -> Splits:
-    """Split prompts by a seed. A budget of clips has a part in the sizes: what cannot be rendered is left to the search.
+    """Split prompts by a seed. A budget of clips has a part in the sizes: prompts that it cannot pay go to the search.
 
     Raises UsageError if there are too few prompts, or clips.
     """

@@ -16,7 +16,6 @@ from popbench.optimize.sentences import SENTENCES, with_sentences
 from popbench.planning.plan import Plan
 from popbench.planning.resolve import with_modes
 from popbench.planning.systems import Part, as_part
-from popbench.prompting.mode_files import find_mode_file
 from popbench.prompting.templates import Template
 from popbench.records import JSON, Prompt
 from popbench.registry import load_registry
@@ -56,9 +55,7 @@ class Study:
             raise UsageError(f"--from {mode.name}: the tasks have different templates of this name: give one --task")
         self.mode, (self.text,) = mode, texts
         self.spec = self.plan.config.mode[0]
-        name, options = parse_spec(self.spec)
-        found = find_mode_file(name) if mode.file is not None else None
-        self._options = {**(found.options if found is not None else {}), **options}
+        _, self._options = parse_spec(self.spec)
         self._options.pop("label", None)
         self._llms: dict[str, Part] = {digest({}): self.llm}
         self._valid: dict[str, bool] = {}

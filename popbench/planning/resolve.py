@@ -15,13 +15,13 @@ from popbench.planning.human import human_part
 from popbench.planning.leakage import leaks
 from popbench.planning.plan import SPECIMENS, Plan
 from popbench.planning.systems import Part, TaskMode, as_part
-from popbench.prompting.mode_files import absolute_file
+from popbench.prompting.mode_files import absolute_spec
 from popbench.prompting.mode_specs import SelectedMode, read_mode
 from popbench.prompting.templates import Template
 from popbench.records import JSON
 from popbench.registry import load_registry
 from popbench.retrieval.options import RETRIEVAL_VERSION
-from popbench.specs import absolute_paths, parse_spec, path_exists, write_spec
+from popbench.specs import absolute_paths, parse_spec, path_exists
 from popbench.tasks.loading import is_task_path, load_tasks
 from popbench.tasks.task import Task
 from popbench.text import as_seen
@@ -60,7 +60,10 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
         llm=recorded["llm"],
         gen=recorded["generator"],
         predictor=recorded["predictor"],
-        mode=tuple(_absolute_mode(spec, tasks) for spec in config.mode or _default_modes(tasks)),
+        mode=tuple(
+            spec if any(parse_spec(spec)[0] in task.file.templates for task in tasks) else absolute_spec(spec)
+            for spec in config.mode or _default_modes(tasks)
+        ),
         task=tuple(map(_absolute, config.task)),
         corpus=absolute_paths(config.corpus),
     )
@@ -131,13 +134,6 @@ def _take_modes(plan: Plan, template_of: Callable[[Path], Template]) -> None:
     plan.task_modes = {
         (task.name, mode.label): _task_mode(plan, task, mode, template_of) for task in plan.tasks for mode in plan.modes
     }
-
-
-def _absolute_mode(spec: str, tasks: Sequence[Task]) -> str:
-    """Make the path of a mode's template absolute, so that the recorded run can be repeated from another folder."""
-    name, options = parse_spec(spec)
-    file = None if any(name in task.file.templates for task in tasks) else absolute_file(name)
-    return spec if file is None else write_spec(file, options)
 
 
 def _default_modes(tasks: Sequence[Task]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from popbench.errors import UsageError, damage
 from popbench.files import MAX_CONFIG_BYTES, read_json
 from popbench.records import JSON
-from popbench.specs import path_exists
+from popbench.specs import parse_spec, path_exists, write_spec
 
 BEST = "best-of-"
 """Begins the name of a mode that `popbench optimize` found; the path of its directory follows."""
@@ -47,20 +47,27 @@ def find_mode_file(name: str) -> ModeFile | None:
     return ModeFile(path.name, path.stem, path)
 
 
-def absolute_file(name: str) -> str | None:
-    """Return the name of a mode with the absolute path of its file; None if it names none."""
+def absolute_spec(text: str) -> str:
+    """Return the spec of a mode with the absolute path of its file, and with the options that stand beside that.
+
+    So what is recorded of a run needs no other file, and works in any folder. Other specs are returned as they are.
+    """
+    name, options = parse_spec(text)
     found = find_mode_file(name)
     if found is None:
-        return None
-    return f"{BEST}{found.template.parent.absolute()}" if name.startswith(BEST) else str(found.template.absolute())
+        return text
+    label = {} if found.own_label is None else {"label": found.own_label}
+    return write_spec(str(found.template.absolute()), {**found.options, **label, **options})
 
 
 def _best_of(name: str, directory: Path) -> ModeFile:
     template, provenance = directory / TEMPLATE, directory / PROVENANCE
+    if not path_exists(str(directory)):
+        raise UsageError(f"mode {name}: {directory}: no such folder (popbench optimize --out DIR makes best-of-DIR)")
     if not path_exists(str(template)) or not path_exists(str(provenance)):
         raise UsageError(
-            f"mode {name}: {directory} has no {TEMPLATE} with {PROVENANCE}: `popbench optimize --out {directory}` makes "
-            "them when it is done"
+            f"mode {name}: {directory} has no {TEMPLATE} with {PROVENANCE}: popbench optimize writes them when it is "
+            "done, and has found anything better than the start"
         )
     try:
         content: JSON = read_json(provenance, MAX_CONFIG_BYTES)
