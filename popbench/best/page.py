@@ -44,6 +44,7 @@ def best_page(folder: Path, outcome: Outcome) -> str:
         "demo": words.DEMO if outcome.demo else None,
         "left_out": words.left_out(outcome),
         "winner": winner,
+        "extra": [(name, words.field(value)) for name, value in winner.extra.items()],
         "score": number(float(winner.popularity or 0)),
         "score_line": words.score(outcome),
         "unit": predictors[0]["unit"],

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from popbench.best.outcome import Outcome
 from popbench.leaderboard.shown import number, percent
+from popbench.records import JSON
 from popbench.stats.winner import Worth
 from popbench.text import counted
 
@@ -79,6 +81,13 @@ def _unknown(outcome: Outcome) -> Iterator[str]:
     yield (
         f"--repeats 3 renders each draft twice more, which is {counted(2 * drafts, 'clip')}, and tells how much it is."
     )
+
+
+def field(value: JSON) -> str:
+    """Return a further field of a draft as text."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def left_out(outcome: Outcome) -> list[str]:

@@ -160,9 +160,10 @@ def _print(outcome: Outcome, folder: Path) -> None:
         make_console().print(table)
     for line in words.left_out(outcome):
         tell(f"{line}.")
-    tell(
-        f"\nTitle: {outcome.winner.title}\nVideo prompt: {outcome.winner.video_prompt}\nScore: {words.score(outcome)}\n"
-    )
+    winner = outcome.winner
+    lines = [f"Title: {winner.title}", f"Video prompt: {winner.video_prompt}"]
+    lines += [f"{name}: {words.field(value)}" for name, value in winner.extra.items()]
+    tell("\n".join(["", *lines, f"Score: {words.score(outcome)}", ""]))
     for line in [*words.worth(outcome), words.PREDICTED, *([words.DEMO] if outcome.demo else [])]:
         tell(line)
     tell(f"{folder}: best.mp4, best.json, index.html")

@@ -13,10 +13,13 @@ from typing import Any
 
 import pytest
 
+import judging_components
 import popbench_runs
 import priced_components
 from command_line import Done, Run, in_process
+from made_tasks import task_file
 from popbench.best.idea import LONGEST, MOST
+from popbench.registry import Plugin, load_registry
 from popbench.runs.run_json import read_run_json
 from popbench.runs.samples import read_jsonl
 from popbench.tasks.loading import load_task
@@ -249,6 +252,36 @@ def test_errors_leave_what_there_is_and_the_same_command_goes_on(best: Run, resu
     assert sum(len(draft["clips"]) for draft in result()["drafts"]) == 8
 
 
+def test_scores_of_any_sign_are_averaged_as_they_are(best: Run, result: Any) -> None:
+    registry = load_registry()
+    if not any(plugin.name == "judges" for plugin in registry.plugins):
+        registry.add(judging_components, Plugin("judges", "popbench-judges", "1", "judging_components"))
+    done = best("--gen", "faulty", "--predictor", "arbiter,shift=-4", "--n", 6, "--repeats", 2)
+    assert done.status == 0, done.err
+    told = result()
+    assert told["predictors"][0]["scale"] == "real"
+    means = [draft["mean"] for draft in told["drafts"]]
+    assert told["mean_of_drafts"] == pytest.approx(sum(means) / len(means))
+    assert told["mean_of_drafts"] < 0
+    assert told["worth"]["expected"]["value"] == told["score"], "this judge sees the title alone: no luck of a seed"
+    assert "the seed of a clip changed nothing" in done.out
+
+
+def test_further_fields_of_a_draft_are_told(best: Run, result: Any, tmp_path: Path) -> None:
+    task = task_file(tmp_path / "task", draft={"fields": {"hashtags": "array", "mood": "string"}})
+    done = best(*QUICK, "--task", task)
+    assert done.status == 0, done.err
+    assert set(result()["extra"]) == {"hashtags", "mood"}
+    assert "hashtags: " in done.out
+    assert "hashtags" in (tmp_path / "run" / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_file_with_settings_for_several_models_is_one_line(best: Run, tmp_path: Path) -> None:
+    (tmp_path / "popbench.toml").write_text('gen = ["kinetic", "kinetic,fps=12"]\nlimit = 3\nuntil = "best"\n')
+    assert "2 are given: choose one by --gen" in best().line
+    assert best(*QUICK).status == 0, "what is for studies of many prompts does not count"
+
+
 def test_a_budget_is_for_all_clips_together(best: Run, result: Any) -> None:
     priced_components.install()
     priced_components.Account.clear()
@@ -281,9 +314,7 @@ def test_json_is_what_best_json_holds(best: Run, result: Any) -> None:
     assert told["complete"]
 
 
-@pytest.mark.parametrize(
-    "idea", ["猫がスケートを覚える", 'say "hi" <script>alert(1)</script>', "a\nb", "-x", "café {{ 7*7 }}"]
-)
+@pytest.mark.parametrize("idea", ['猫 "hi" <script>alert(1)</script>', "-x {{ 7*7 }}\ncafé"])
 def test_an_idea_may_be_any_text(idea: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     call = in_process(monkeypatch, capsys, tmp_path)
     done = call("best", *QUICK, "--", idea)
@@ -307,7 +338,7 @@ def test_a_command_killed_at_random_moments_loses_and_repeats_nothing(tmp_path: 
         log = tmp_path / f"asked-{starts}.txt"
         starts += 1
         process = popbench_runs.start(arguments, tmp_path, log)
-        process.join(rng.uniform(0.3, 2.5) if kills < 4 else 60)
+        process.join(rng.uniform(0.3, 2.5) if kills < 3 else 60)
         if process.is_alive():
             assert process.pid is not None
             with suppress(ProcessLookupError):

@@ -58,7 +58,7 @@ def test_intervals_probabilities_and_expected_scores_are_calibrated(drafts: int,
 def test_in_a_world_with_one_share_of_luck_intervals_hold_and_the_estimate_is_nearer_than_the_score(
     share: float,
 ) -> None:
-    found = calibration(share, 8, 2, rounds=300)
+    found = calibration(share, 8, 2, rounds=200)
     assert found.coverage > 0.92
     assert abs(found.shrunk) < max(0.35 * found.naive, 0.12)
     assert abs(found.claimed - found.true) < 0.15

@@ -122,7 +122,7 @@ def content(systems: dict[str, str], n: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def made_search(folder: Path, prompts: int = 10, generator: str = "kinetic,width=64,height=64,frames=4") -> Path:
+def made_search(folder: Path, prompts: int = 10, generator: str = "faulty") -> Path:
     """Write a finished search into a folder, with a run of so many prompts as its proof."""
     settings: dict[str, Any] = {
         **FAST,
