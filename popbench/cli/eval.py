@@ -30,7 +30,8 @@ def finite(context: click.Context, parameter: click.Parameter, value: float | No
     "--mode",
     metavar=SPEC,
     multiple=True,
-    help="Mode: basic, pe with k= and others, refine, best, few, or one of the task.  [default: basic, pe]",
+    help="Mode: basic, pe with k= and others, refine, best, few, one of the task, FILE.j2, or best-of-DIR.  "
+    "[default: basic, pe]",
 )
 @click.option("--task", metavar=SPEC, multiple=True, help="Task, group, YAML file or folder.  [default: popcorn]")
 @click.option(

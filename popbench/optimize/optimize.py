@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -52,8 +53,8 @@ def optimize(options: Options, progress: Progress) -> dict[str, Any]:
         raise UsageError(f"{out} is a run directory: choose another --out")
     check_free(out / SEARCH)
     plan = plan_of(options)
-    with closing(plan), closing(plan.engine.component):
-        study = Study(plan, plan.llms[0], out, options.vary)
+    with closing(plan), closing(plan.engine.component), TemporaryDirectory(prefix="popbench-optimize-") as scratch:
+        study = Study(plan, out, Path(scratch), options.vary)
         splits = split(
             [prompt for task in plan.tasks for prompt in plan.prompts[task.name]], options.config.seed, options.budget
         )
@@ -102,7 +103,7 @@ class _Work:
             return found
         if not study.space and not self._options.reflect:
             raise UsageError(
-                f"--from {study.mode.name}: it has nothing to change in {' and '.join(self._options.vary)}: leave out "
+                f"--from {study.mode.name}: it has nothing to change in {', '.join(self._options.vary)}: leave out "
                 "--vary, or give --reflect"
             )
         search_plan = study.with_prompts(study.planned([Candidate(0, {})]), self._splits.search)
@@ -240,7 +241,7 @@ class _Work:
         """Make the run of the proof and judge it; returns remarks."""
         out, options = self._options.out, self._options
         again = plan_of(options)  # other components: the search has closed its own
-        study = Study(again, again.llms[0], out, options.vary)
+        study = Study(again, out, self._study.scratch, options.vary)
         start = Candidate(0, {})
         labels = {0: study.mode.label, chosen.number: f"best-of-{out.resolve().name}"}
         if labels[0] == labels[chosen.number]:

@@ -19,7 +19,6 @@ from popbench.optimize.trials import Bench, SplitTrials
 from popbench.pipeline.payloads import payload_of
 from popbench.planning.systems import Part
 from popbench.prompting.drafts import split_reasoning
-from popbench.prompting.templates import Template
 from popbench.records import JSON, Chat, Completion, Failure, Message, Sample
 
 ATTEMPTS = 2
@@ -219,11 +218,8 @@ class Reflection:
         template = (match[0] if match else template).strip() + "\n"
         if len(template) > _LONGEST_TEMPLATE:
             raise _UnusableError("a template of over 20,000 characters")
-        path = study.folder / "candidates" / ".trial.j2"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(template, encoding="utf-8")
         try:
-            parsed = Template(path)
+            parsed = study.parsed(template)
             prompt = self.trials.prompts[0]
             task = next(task for task in study.plan.tasks if task.name == prompt.task)
             text = " ".join(message["content"] for message in parsed.render(prompt, task.file.draft, ()))

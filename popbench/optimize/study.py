@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from popbench.errors import UsageError
+from popbench.errors import RunError, UsageError, one_line
 from popbench.files import MAX_CONFIG_BYTES, read_text, write_whole
 from popbench.keys import digest
 from popbench.optimize.search import Candidate, Changes
@@ -25,41 +24,48 @@ VARY = ("options", "sentences", "llm")
 """What popbench changes by itself: options of the mode, sentences in the template, options of the LLM."""
 CANDIDATES = "candidates"
 """The folder of candidates' templates."""
-_TRIAL = ".trial.j2"
 _LLM_VALUES: Mapping[str, Sequence[float]] = {"temperature": (0.3, 0.7, 1.0, 1.3), "top_p": (0.8, 0.95)}
 _TEMPLATE, _SENTENCE, _OPTION, _LLM = "template", "sentence.", "option.", "llm."
 
 
-@dataclass
 class Study:
-    """A search's start in its plan: one LLM, one generator, one mode. `folder` is the directory of the optimisation."""
+    """A search's start in its plan: one LLM, one generator, one mode."""
 
-    plan: Plan
-    llm: Part
-    folder: Path
-    vary: Collection[str] = VARY
-    text: str = field(init=False)
-    """The template of the start."""
+    def __init__(self, plan: Plan, folder: Path, scratch: Path, vary: Collection[str] = VARY) -> None:
+        """`folder` is the directory of the optimisation, `scratch` one for templates that are only looked at.
 
-    def __post_init__(self) -> None:
-        """Read the template of the start; raises UsageError for a mode that cannot be searched from."""
-        (mode,) = self.plan.modes
+        Raises UsageError for a mode that cannot be searched from.
+        """
+        (mode,) = plan.modes
         if mode.registered is not None:
             raise UsageError(
                 f"--from {mode.name}: is code of a plugin, and a search changes templates: give basic, pe, another "
                 "mode of the task or FILE.j2"
             )
-        files = dict.fromkeys(mode.template_file(task) for task in self.plan.tasks)
+        files = {mode.template_file(task) for task in plan.tasks}
         texts = {read_text(file, MAX_CONFIG_BYTES) for file in files if file is not None}
         if len(texts) != 1:
             raise UsageError(f"--from {mode.name}: the tasks have different templates of this name: give one --task")
-        self.mode, (self.text,) = mode, texts
-        self.spec = self.plan.config.mode[0]
+        self.plan, self.folder, self.vary, self.mode, (self.text,) = plan, folder, vary, mode, texts
+        self.llm = plan.llms[0]
+        self.spec = plan.config.mode[0]
         _, self._options = parse_spec(self.spec)
         self._options.pop("label", None)
+        self.scratch, self._scratch = scratch, scratch / "template.j2"
         self._llms: dict[str, Part] = {digest({}): self.llm}
         self._valid: dict[str, bool] = {}
-        self.template = Template(next(file for file in files if file is not None))
+        try:
+            self.template = self.parsed(self.text)
+        except UsageError:  # it parses where it is
+            raise UsageError(
+                f"--from {mode.name}: its template is made of several files, and candidates are one file each: put it "
+                "into one file"
+            ) from None
+
+    def parsed(self, text: str) -> Template:
+        """Return a template of a text; raises UsageError if it is none."""
+        self._write(text, self._scratch)
+        return Template(self._scratch)
 
     @cached_property
     def space(self) -> dict[str, Sequence[JSON]]:
@@ -143,20 +149,24 @@ class Study:
         """Return the file of a candidate's template, whose text is written there."""
         return self.folder / CANDIDATES / f"{candidate.id}.j2"
 
-    def write(self, candidate: Candidate, path: Path | None = None) -> None:
-        """Write the template of a candidate; raises OSError where the disk refuses."""
-        path = path or self.file_of(candidate)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, (self.text_of(candidate.changes) or "").encode())
+    def write(self, candidate: Candidate) -> None:
+        """Write the template of a candidate; raises RunError where the disk refuses."""
+        self._write(self.text_of(candidate.changes) or "", self.file_of(candidate))
+
+    def _write(self, text: str, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, text.encode("utf-8", "replace"))
+        except OSError as error:
+            raise RunError(f"{path} cannot be written: {one_line(error)}") from error
 
     def mode_of(self, candidate: Candidate, label: str | None = None, *, trial: bool = False) -> str:
         """Return the spec of a candidate's mode: the start's own template while no change is of the text."""
         name, _ = parse_spec(self.spec)
         if any(change == _TEMPLATE or change.startswith(_SENTENCE) for change in candidate.changes):
-            path = self.folder / CANDIDATES / _TRIAL if trial else self.file_of(candidate)
             if trial:
-                self.write(candidate, path)
-            name = str(path.absolute())
+                self._write(self.text_of(candidate.changes) or "", self._scratch)
+            name = str((self._scratch if trial else self.file_of(candidate)).absolute())
         return write_spec(name, {**self.options_of(candidate.changes), "label": label or candidate.id})
 
     def planned(
