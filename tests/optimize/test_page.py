@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import faults
+import knob_world
 from browser import chromium, opened
 from command_line import Run, in_process
 from made_search import HOOK, SHORT, made_search
@@ -154,6 +155,25 @@ def test_report_makes_the_page_of_a_search(
     assert "a page's name ends in .html" in popbench("report", made.name, "--out", "page.txt").line
     (folder / "optimize.json").write_text("{")
     assert "cannot be read" in popbench("report", made.name).line
+
+
+@pytest.mark.slow
+def test_the_command_leaves_the_page_of_its_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], browser: Browser
+) -> None:
+    knob_world.install()
+    done = in_process(monkeypatch, capsys, tmp_path)(*knob_world.command(tmp_path))
+    assert done.status == 0, done.err
+    (file,) = tmp_path.rglob("index.html")
+    assert f"Page: {file}" in done.out
+    content = json.loads((file.parent / "optimize.json").read_text(encoding="utf-8"))
+    with opened(browser, file) as page:
+        assert page.texts("h1")[0].lower() == content["verdict"].lower()
+        assert page.page.locator("svg.tree circle").count() == len(content["candidates"])
+        assert page.page.locator(".pair-of video").count() == 2 * 5
+        page.page.locator("#gain").scroll_into_view_if_needed()
+        page.until(f"document.querySelectorAll('.chart svg .mark-symbol path').length === {len(content['rounds'])}")
+        assert page.complaints == []
 
 
 @pytest.mark.parametrize(
