@@ -13,15 +13,14 @@ from markupsafe import Markup
 from popbench.errors import UsageError, damage
 from popbench.files import read_json, write_files
 from popbench.leaderboard.shown import number, p_value
+from popbench.optimize.before_after import before_after
 from popbench.optimize.differences import differences, folded
 from popbench.optimize.tree import tree_of
-from popbench.records import JSON, Sample
+from popbench.records import JSON
 from popbench.report import charts
-from popbench.report.clips import PageClip, page_clips
 from popbench.report.html import environment, inert, policy
 from popbench.report.numbers import DASH, rate
 from popbench.report.write import checked_page
-from popbench.runs.samples import read_jsonl
 from popbench.specs import parse_spec
 from popbench.text import counted, dollars
 from popbench.versions import __version__
@@ -30,8 +29,6 @@ PAGE, SOURCE = "index.html", "optimize.json"
 _TEMPLATES = Path(__file__).parent / "templates"
 _SHARED = Path(__file__).parents[1] / "report" / "templates"
 _DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration, jinja2.TemplateError)
-_PAIRS = 5
-"""Prompts of which the page shows the drafts before and after."""
 _SHORT = 60
 _STATES = {
     "search": "The search goes on: nothing is selected or proved yet.",
@@ -88,7 +85,7 @@ def _page(content: Mapping[str, Any], folder: Path, page: Path) -> str:
     chosen = candidates[best["id"]] if best else candidates.get((content["selection"] or {}).get("chosen"))
     if chosen is start:
         chosen = None
-    pairs, clips = _pairs(folder, page, proof)
+    pairs, clips = before_after(folder, page, proof)
     gain = charts.gain("GPU-hours" if content["budget"]["kind"] == "gpu-hours" else str(content["budget"]["kind"]))
     chart = _gain(content)
     data = {"specifications": {"gain": gain}, "row": {}, "charts": {"gain": chart}}
@@ -296,56 +293,6 @@ def _selection(selection: Mapping[str, Any] | None) -> dict[str, Any] | None:
         return None
     rates = sorted(selection["win_rates"].items(), key=lambda item: -item[1])
     return {**selection, "rates": [(name, rate(value, None).value) for name, value in rates]}
-
-
-def _pairs(
-    folder: Path, page: Path, proof: Mapping[str, Any] | None
-) -> tuple[list[dict[str, Any]], dict[str, PageClip]]:
-    """Return prompts of the proof with the drafts of both systems, evenly spaced by how much the best one gains."""
-    if proof is None:
-        return [], {}
-    run = folder / str(proof["run"])
-    if not run.resolve().is_relative_to(folder.resolve()) or not (run / "samples.jsonl").exists():
-        return [], {}
-    systems = proof["systems"]
-    by_prompt: dict[tuple[str, str], dict[str, Sample]] = {}
-    for sample in read_jsonl(run / "samples.jsonl"):
-        if sample.status == "ok" and sample.video:
-            by_prompt.setdefault((sample.task, sample.prompt_id), {}).setdefault(sample.system, sample)
-    both = [
-        (of[systems["start"]], of[systems["best"]]) for of in by_prompt.values() if {*systems.values()} <= of.keys()
-    ]
-    both.sort(key=lambda pair: _gained(*pair), reverse=True)
-    count = min(_PAIRS, len(both))
-    chosen = [both[round(at * (len(both) - 1) / max(1, count - 1))] for at in range(count)]
-    clips = page_clips(run, page, (sample.video for pair in chosen for sample in pair))
-    predictors = [(row["predictor"], row["role"]) for row in proof["predictors"]]
-    return [
-        {
-            "prompt": before.prompt,
-            "category": before.category,
-            "sides": [
-                {
-                    "name": name,
-                    "sample": sample,
-                    "scores": [
-                        (
-                            f"{role} {label}",
-                            DASH if sample.scores.get(label) is None else number(sample.scores[label] or 0),
-                        )
-                        for label, role in predictors
-                    ],
-                }
-                for name, sample in (("before", before), ("after", after))
-            ],
-            "won": _gained(before, after) > 0,
-        }
-        for before, after in chosen
-    ], clips
-
-
-def _gained(before: Sample, after: Sample) -> float:
-    return float(after.popularity or 0) - float(before.popularity or 0)
 
 
 def _amount(kind: str, amount: float) -> str:
