@@ -28,6 +28,8 @@ GROUP = "popbench.commands"
 BUILT_IN = {
     "init": "Write a commented popbench.toml into this folder, from options or questions.",
     "eval": "Write, render and score videos for prompts, and rank the systems.",
+    "best": "Make several drafts and clips of one idea, and choose the best.",
+    "optimize": "Search for a better prompt, and prove on unseen prompts that it is one.",
     "plan": "How many prompts and repeats does a study need, and what do they cost?",
     "merge": "Join the shards of a run, made by eval --shard, into the whole run.",
     "status": "How far is a run? What is done, how fast it goes, what it took, while it is at work or after.",

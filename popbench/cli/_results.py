@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import click
 
@@ -19,11 +20,13 @@ from popbench.runs.status import gpu_seconds
 from popbench.scores.answers import unusable_lines
 from popbench.text import counted
 
+T = TypeVar("T")
+
 REASONS = 3
 """The most reasons for invalid samples that are printed, and systems with unusable answers where there is no board."""
 
 
-def interruptible(work: Callable[[Progress], Run]) -> Run | None:
+def interruptible(work: Callable[[Progress], T]) -> T | None:
     """Run work and show its progress; None if it was interrupted, after printing the command that resumes it."""
     progress = make_progress()
     try:

@@ -13,7 +13,8 @@ from popbench.cli._completion import names_of
 SPEC = "NAME[,KEY=VALUE]..."
 
 
-def _finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+def finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """Return a number of USD; raises BadParameter for one that is not finite."""
     if value is not None and not math.isfinite(value):  # click's range accepts nan
         raise click.BadParameter(f"{value} is no number of USD.", context, parameter)
     return value
@@ -38,7 +39,8 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float | N
     "--mode",
     metavar=SPEC,
     multiple=True,
-    help="Mode: basic, pe with k= and others, refine, best, few, or one of the task.  [default: basic, pe]",
+    help="Mode: basic, pe with k= and others, refine, best, few, one of the task, FILE.j2, or best-of-DIR.  "
+    "[default: basic, pe]",
 )
 @click.option("--task", metavar=SPEC, multiple=True, help="Task, group, YAML file or folder.  [default: popcorn]")
 @click.option(
@@ -97,7 +99,7 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float | N
 @click.option(
     "--max-cost",
     type=click.FloatRange(min=0),
-    callback=_finite,
+    callback=finite,
     metavar="USD",
     help="Ask no more when all calls so far and those under way would cost more.",
 )

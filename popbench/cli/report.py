@@ -47,7 +47,8 @@ def command(
     """Make a page of RUN, a run directory: its results with their intervals, and a gallery of its clips.
 
     The page is one file that asks nothing of the network. Videos stay where they are, and are loaded from there when
-    they are looked at: keep the page with its run, or give --embed.
+    they are looked at: keep the page with its run, or give --embed. Of the directory of `popbench optimize`, the page
+    of the search is made, index.html, as that command makes it at its end.
 
     With --paper, one or more runs or score files make tables 2 to 10 and figures 3 to 8 of the LLMPopcorn paper (arXiv
     2502.12945) in its layout: every number with its interval, beside the published one where a system has one of the
@@ -69,10 +70,18 @@ def command(
             raise UsageError(f"--{option} belongs to a run's page: leave it out with --paper")
         return _paper.write(runs, out, given)
     _paper.refuse(given)
+    from popbench.optimize.page import is_search, write_page
     from popbench.report.write import write_report
 
     if out is not None and out.is_dir():
         raise UsageError(f"{out} is a folder: say with --out which file the page goes to")
+    if len(runs) == 1 and is_search(runs[0]):
+        if title or embed or corpus:
+            option = "title" if title else "embed" if embed else "corpus"
+            raise UsageError(f"--{option} belongs to a run's page, and {runs[0]} is a search: leave it out")
+        file = write_page(runs[0], out)
+        tell(f"{file} ({file.stat().st_size / 1e6:,.1f} MB)")
+        return 0
     if len(runs) > 1:
         raise UsageError(f"a page is made of one run, not of {len(runs)}: give them one by one")
     file = write_report(runs[0], out, title, embed, corpus, lambda line: tell(f"popbench: {line}", err=True))

@@ -174,7 +174,7 @@ class Rounds:
         values = np.full((len(self.systems), len(prompts), plan.config.repeats), np.nan)
         for sample in collect(plan, view, ResultErrors()):
             where = row_of[sample.system], at[sample.task, sample.prompt_id], sample.repeat
-            values[where] = _value(sample, predictor.label, real=real)
+            values[where] = value_of(sample, predictor.label, real=real)
         names = [f"{task}\0{category[task, id_]}" for task, id_ in prompts]
         return {
             "values": values,
@@ -184,7 +184,8 @@ class Rounds:
         }
 
 
-def _value(sample: Sample, predictor: str, *, real: bool) -> float:
+def value_of(sample: Sample, predictor: str, *, real: bool) -> float:
+    """Return a sample's score as comparisons take it, the lowest for an invalid one; NaN where there is none yet."""
     if sample.status == "error":
         return np.nan
     if sample.status == "invalid":

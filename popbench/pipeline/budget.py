@@ -54,6 +54,9 @@ class _Component:
 class Budget:
     """The budget of a run; this one limits nothing. Every method needs the lock held that all queues share."""
 
+    option = "--max-cost"
+    """The option that sets it, for messages."""
+
     def begin(self, queue: WorkQueue) -> None:
         """Expect requests of a queue."""
 
@@ -185,7 +188,7 @@ class Limit(Budget):
         told = usd is None and not error and not component.silent
         component.silent = component.silent or told
         self.release(part, [key])
-        return f"{part.name}: says no costs, so --max-cost does not limit it" if told else None
+        return f"{part.name}: says no costs, so {self.option} does not limit it" if told else None
 
     def release(self, part: Part, keys: Collection[str]) -> None:
         """Reserve nothing any more, and let those look again that wait for budget."""

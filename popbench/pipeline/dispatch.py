@@ -158,8 +158,10 @@ class Dispatcher:
             if ended is not None and not self._stopping.is_set():  # otherwise the run ended the component
                 self._end(batch, ended)
             elif batch.spent:
-                self._progress.notice(f"{queue.name}: no further requests, since --max-cost is reached")
-                self.errors.pending.update(dict.fromkeys(queue.sample_sets, "pending: --max-cost is reached"))
+                self._progress.notice(f"{queue.name}: no further requests, since {self._budget.option} is reached")
+                self.errors.pending.update(
+                    dict.fromkeys(queue.sample_sets, f"pending: {self._budget.option} is reached")
+                )
         more = batch.paused or (bool(batch.again or batch.turns) and not queue.stopped)
         return more and ended is None and not batch.spent
 

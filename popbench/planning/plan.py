@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -40,6 +40,8 @@ class Plan:
     """The modes that plugins register."""
     human: Part | None = None
     """The human baseline, if it was asked for."""
+    written: Collection[tuple[str, str]] | None = None
+    """The LLMs and modes, by their labels, that make systems; None for every LLM in every mode."""
     taken: Mapping[str, int] | None = None
     """The prompts per task that each system gets, by its id, where they are taken in rounds; None for all of them."""
     rounds: Mapping[str, JSON] | None = None
@@ -53,9 +55,17 @@ class Plan:
     def systems(self) -> list[System]:
         """All systems, in the order of their ids."""
         systems = [
-            System(llm, mode, generator) for llm in self.llms for mode in self.modes for generator in self.generators
+            System(llm, mode, generator)
+            for llm in self.llms
+            for mode in self.modes
+            if self._writes(llm, mode.label)
+            for generator in self.generators
         ]
         return sorted(systems, key=lambda system: system.id)
+
+    def _writes(self, llm: Part, mode: str) -> bool:
+        """Say whether an LLM writes in a mode."""
+        return self.written is None or (llm.label, mode) in self.written
 
     def of_system(self, task: Task, system: System) -> TaskMode:
         """Return the mode of a system on a task."""
@@ -119,7 +129,12 @@ class Plan:
             case "score":
                 earlier, parts = [(llm, gen) for llm in self.llms for gen in self.generators], self.predictors
         for part in parts:
-            sets = [self.sample_set(mode, *before, part) for before in earlier for mode in self.task_modes.values()]
+            sets = [
+                self.sample_set(mode, *before, part)
+                for before in earlier
+                for mode in self.task_modes.values()
+                if self._writes((*before, part)[0], mode.label)
+            ]
             if stage == "score":
                 sets += [samples.extended(part) for samples in self.human_samples]
             yield part, sets

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from popbench.planning.human import human_part
 from popbench.planning.leakage import leaks
 from popbench.planning.plan import SPECIMENS, Plan
 from popbench.planning.systems import Part, TaskMode, as_part
+from popbench.prompting.mode_files import absolute_spec
 from popbench.prompting.mode_specs import SelectedMode, read_mode
 from popbench.prompting.templates import Template
 from popbench.records import JSON
@@ -59,7 +60,10 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
         llm=recorded["llm"],
         gen=recorded["generator"],
         predictor=recorded["predictor"],
-        mode=config.mode or _default_modes(tasks),
+        mode=tuple(
+            spec if any(parse_spec(spec)[0] in task.file.templates for task in tasks) else absolute_spec(spec)
+            for spec in config.mode or _default_modes(tasks)
+        ),
         task=tuple(map(_absolute, config.task)),
         corpus=absolute_paths(config.corpus),
     )
@@ -69,21 +73,17 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
         tasks=tasks,
         prompts={task.name: task.limited(config.limit, config.share) for task in tasks},
         llms=llms,
-        modes=_unique_modes([read_mode(text, tasks, template_of) for text in config.mode]),
+        modes=_read_modes(config.mode, tasks, template_of),
         generators=generators,
         predictors=predictors,
         corpus=None,
         embedder=None,
         engine=engine,
     )
-    modes = plan.modes
-    plan.writers = [as_part(mode.registered) for mode in modes if mode.registered is not None]
-    if config.baseline or any(mode.retrieval is not None for mode in modes):
+    if config.baseline or any(mode.retrieval is not None for mode in plan.modes):
         plan.corpus = as_part(registry.resolve("corpus", config.corpus, runtime))
         plan.embedder = as_part(registry.resolve("embedder", config.embedder, runtime))
-    plan.task_modes = {
-        (task.name, mode.label): _task_mode(plan, task, mode, template_of) for task in tasks for mode in modes
-    }
+    _take_modes(plan, template_of)
     if plan.corpus is not None and plan.embedder is not None:
         plan.human = human_part(plan.corpus, plan.embedder) if config.baseline else None
         plan.leaks = leaks(plan.corpus, plan.predictors)
@@ -98,6 +98,42 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
             "and have every board say so"
         )
     return plan
+
+
+def with_modes(plan: Plan, specs: Sequence[str], llms: Sequence[Part], written: Collection[tuple[str, str]]) -> Plan:
+    """Return a plan with other modes and LLMs, and otherwise the same components, which are not made again.
+
+    `written` has the LLMs and modes, by their labels, that make systems. Raises UsageError for a mode that is not
+    possible; one that shows references is, where the plan has a corpus.
+    """
+    template_of = cache(Template)
+    other = replace(
+        plan,
+        config=replace(plan.config, mode=tuple(specs), llm=tuple(llm.resolved.spec.text for llm in llms)),
+        modes=_read_modes(specs, plan.tasks, template_of),
+        llms=list(llms),
+        written=written,
+    )
+    if plan.corpus is not None and plan.embedder is not None:
+        other.__dict__["retriever"] = plan.retriever  # a corpus is loaded once
+    elif any(mode.retrieval is not None for mode in other.modes):
+        raise UsageError("a mode shows references, and the plan has no corpus")
+    _take_modes(other, template_of)
+    return other
+
+
+def _read_modes(
+    specs: Sequence[str], tasks: Sequence[Task], template_of: Callable[[Path], Template]
+) -> list[SelectedMode]:
+    return _unique_modes([read_mode(text, tasks, template_of) for text in specs])
+
+
+def _take_modes(plan: Plan, template_of: Callable[[Path], Template]) -> None:
+    """Add what follows from the modes of a plan: the components that write in them, and the modes on each task."""
+    plan.writers = [as_part(mode.registered) for mode in plan.modes if mode.registered is not None]
+    plan.task_modes = {
+        (task.name, mode.label): _task_mode(plan, task, mode, template_of) for task in plan.tasks for mode in plan.modes
+    }
 
 
 def _default_modes(tasks: Sequence[Task]) -> tuple[str, ...]:
@@ -126,7 +162,8 @@ def _unique_modes(modes: Sequence[SelectedMode]) -> list[SelectedMode]:
 
 
 def _task_mode(plan: Plan, task: Task, mode: SelectedMode, template_of: Callable[[Path], Template]) -> TaskMode:
-    template = None if mode.template is None else template_of(task.template(mode.template))
+    file = mode.template_file(task)
+    template = None if file is None else template_of(file)
     made_of: list[JSON] = [None if template is None else template.fingerprint]
     options = {} if template is None else mode.options_of(template).determining()
     if options:

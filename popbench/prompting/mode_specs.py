@@ -11,6 +11,7 @@ from popbench.errors import UsageError, unknown
 from popbench.interfaces import Mode
 from popbench.options import Options
 from popbench.prompting.conversations import TemplateMode
+from popbench.prompting.mode_files import find_mode_file
 from popbench.prompting.templates import Template
 from popbench.records import JSON
 from popbench.registry import Resolved, load_registry
@@ -23,9 +24,10 @@ from popbench.tasks.task import Task
 class SelectedMode:
     """A mode as selected: its name, its label on boards, what writes the drafts, and how references are found.
 
-    `template` is the name of the tasks' template that it renders, None for none, and `given` holds options of that, as
-    texts. `retrieval` is None where the mode uses no references. `registered` is the component of a mode that a plugin
-    registers. `options` are all that results depend on.
+    `template` is the name of the tasks' template that it renders, None for none; `file` is a template of its own, for
+    all tasks, and `given` holds options of the template, as texts. `retrieval` is None where the mode uses no
+    references. `registered` is the component of a mode that a plugin registers. `options` are all that results depend
+    on.
     """
 
     name: str
@@ -36,6 +38,13 @@ class SelectedMode:
     given: Mapping[str, str]
     retrieval: RetrievalOptions | None = None
     registered: Resolved | None = None
+    file: Path | None = None
+
+    def template_file(self, task: Task) -> Path | None:
+        """Return the template that it renders for a task; None if it has none."""
+        if self.file is not None or self.template is None:
+            return self.file
+        return task.template(self.template)
 
     @property
     def writer(self) -> Mode:
@@ -56,12 +65,17 @@ _TEMPLATE_MODE = TemplateMode()
 def read_mode(text: str, tasks: Sequence[Task], parse: Callable[[Path], Template] = Template) -> SelectedMode:
     """Read a `--mode` spec for the tasks of a run; raises UsageError for a mode or an option that one of them lacks.
 
-    A template of the tasks comes before a registered mode of its name, which is `DISTRIBUTION/NAME` then. `parse` makes
-    a template of its file; a caller with many modes gives one that parses each file once.
+    A template of the tasks comes before a registered mode of its name, which is `DISTRIBUTION/NAME` then. `FILE.j2` is
+    a template of its own, and `best-of-DIR` the mode that `popbench optimize` found. `parse` makes a template of its
+    file; a caller with many modes gives one that parses each file once.
     """
     name, raw = parse_spec(text)
     label, what, registry = raw.pop("label", None), f"mode {name}", load_registry()
-    if any(name in task.file.templates for task in tasks) or name.rpartition("/")[2] not in registry.names("mode"):
+    of_tasks = any(name in task.file.templates for task in tasks)
+    if not of_tasks and (of_file := find_mode_file(name)) is not None:
+        selected = SelectedMode(of_file.name, "", of_file.label, None, {}, {}, file=of_file.template)
+        return _with_options(selected, {**of_file.options, **raw}, tasks, parse, label or of_file.own_label)
+    if of_tasks or name.rpartition("/")[2] not in registry.names("mode"):
         for task in tasks:
             if name not in task.file.templates:
                 possible = [*task.file.templates, *registry.names("mode")]
@@ -98,7 +112,7 @@ def _with_options(
 ) -> SelectedMode:
     """Add the options of the mode's templates and of its references, and with these the label."""
     own_names = () if mode.registered is None else type(mode.registered.component.options).model_fields
-    templates = [] if mode.template is None else [parse(task.template(mode.template)) for task in tasks]
+    templates = [parse(file) for file in dict.fromkeys(mode.template_file(task) for task in tasks) if file is not None]
     of_templates = dict.fromkeys(name for template in templates for name in template.options.model_fields)
     uses = mode.writer.uses_references or any(template.uses_references for template in templates)
     of_references = RetrievalOptions.model_fields if uses else {}

@@ -161,6 +161,11 @@ class Template:
                 self._read(other, seen)
         return seen
 
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """The texts of the template and of all files that it uses, by their names in its folder."""
+        return self._sources
+
     @cached_property
     def fingerprint(self) -> str:
         """The hash of all sources, on which the wording of the messages depends."""

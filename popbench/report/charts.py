@@ -20,25 +20,45 @@ from popbench.files import write_whole
 ROW, DENSE_ROW = 54, 42
 """Height in pixels of a row in charts with few rows and with many; it has room for the row's name."""
 
+_UNIT = "UNIT-OF-SPENDING"
+"""What stands in the specification that is kept in the cache."""
+
 _SOURCE = Path(__file__).with_name("vega.py")
 
 
 @cache
 def specifications() -> Mapping[str, Mapping[str, Any]]:
-    """Return the specification of each kind of chart; every view adds its own data."""
+    """Return the specification of each kind of chart of a report; every view adds its own data."""
 
     def make() -> str:
         from popbench.report.vega import specifications as written
 
         return json.dumps(written())
 
+    return _written("charts", make)
+
+
+def gain(unit: str) -> Mapping[str, Any]:
+    """Return the specification of the chart of a search's gain by what it has spent, in a unit."""
+
+    def make() -> str:
+        from popbench.report.vega import gain as written
+
+        return json.dumps(written(_UNIT))
+
+    written: dict[str, Any] = json.loads(json.dumps(_written("gain", make)).replace(_UNIT, unit))
+    return written
+
+
+def _written(name: str, make: Callable[[], str]) -> dict[str, Any]:
+    """Return specifications from the cache folder, or make them."""
     made_of = key_of(f"{version('altair')}\n{_SOURCE.read_text(encoding='utf-8')}").hex()
-    by_kind: dict[str, dict[str, Any]]
+    written: dict[str, Any]
     try:
-        by_kind = json.loads(_kept(f"charts-{made_of}.json", make))
+        written = json.loads(_kept(f"{name}-{made_of}.json", make))
     except ValueError:  # damaged
-        by_kind = json.loads(make())
-    return by_kind
+        written = json.loads(make())
+    return written
 
 
 @cache

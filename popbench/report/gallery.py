@@ -59,7 +59,7 @@ def gallery(
         "prompts": [[sample.task, sample.prompt_id, sample.prompt, sample.category] for _, sample in prompts],
         "repeats": list(repeats),
         "scores": scores,
-        "folder": _folder(run, page),
+        "folder": folder_url(run, page),
         "embedded": sorted({prompt_numbers[s.task, s.prompt_id] for s in samples if clip_path(s.video) in clips}),
         "texts": [
             _packed(_of_prompt(list(group), number_of, repeats, references, run))
@@ -138,7 +138,7 @@ def is_heard(video: str | None, run: Path) -> bool:
         return False
 
 
-def _folder(run: Path, page: Path) -> str:
+def folder_url(run: Path, page: Path) -> str:
     """Return the run's folder as seen from the page's, as a URL that ends in a slash."""
     try:
         relative = os.path.relpath(run.resolve(), page.resolve())

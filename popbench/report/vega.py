@@ -30,6 +30,24 @@ def specifications() -> dict[str, dict[str, Any]]:
     return {name: _styled(chart).to_dict(validate=False) for name, chart in charts.items()}
 
 
+def gain(unit: str) -> dict[str, Any]:
+    """Return the specification of the gain of a search by what it has spent: the leader's win rate over the start."""
+    axis = alt.Axis(title=f"spent, {unit}", tickCount=6, grid=False)
+    x = alt.X("spent:Q", axis=axis, scale=alt.Scale(nice=True, zero=True))
+    scale = alt.Scale(domain=[0, 100])
+    y = alt.Y("value:Q", scale=scale, axis=alt.Axis(title="win rate over the start, %", tickCount=5))
+    half = _named("half").mark_rule(color=SOFT, strokeDash=[3, 3]).encode(y=alt.Y("y:Q", scale=scale))
+    interval = _named("intervals").mark_rule(color=BETTER, strokeWidth=2, opacity=0.45).encode(
+        x=x, y=alt.Y("low:Q", scale=scale), y2="high:Q"
+    )  # fmt: skip
+    line = _named("line").mark_line(interpolate="step-after", color=BETTER, strokeWidth=2).encode(x=x, y=y)
+    point = _named("rounds").mark_point(filled=True, color=BETTER, size=80, opacity=1).encode(
+        x=x, y=y, tooltip=alt.Tooltip("tip:N")
+    )  # fmt: skip
+    name = _named("rounds").mark_text(align="left", dx=8, dy=-8, color=INK, fontSize=12).encode(x=x, y=y, text="name:N")
+    return dict(_styled(alt.layer(half, interval, line, point, name)).properties(height=300).to_dict(validate=False))
+
+
 def _styled(chart: Any) -> Any:
     return (
         chart.add_params(alt.param(name="rows", value=1), alt.param(name="ticks", value=[]))

@@ -22,6 +22,18 @@ def _is_page(file: Path) -> bool:
         return False
 
 
+def checked_page(usual: Path, out: Path | None) -> Path:
+    """Return the file of a page: `out`, or the usual one. Raises UsageError for one that no page can be written to."""
+    file = out or usual
+    if file.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{file}: a page's name ends in .html: choose another --out")
+    if out is not None and not file.parent.is_dir():
+        raise UsageError(f"{file.parent}: no such folder: make it first, or choose another --out")
+    if out is not None and (file.is_symlink() or (file.exists() and not _is_page(file))):
+        raise UsageError(f"{file} is no page of popbench's, and would be lost: remove it, or choose another --out")
+    return file
+
+
 def write_report(
     run: Path,
     out: Path | None = None,
@@ -39,13 +51,7 @@ def write_report(
     """
     if run.is_dir():
         check_free(run)
-    file = out or run / FILE
-    if file.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"{file}: a page's name ends in .html: choose another --out")
-    if out is not None and not file.parent.is_dir():
-        raise UsageError(f"{file.parent}: no such folder: make it first, or choose another --out")
-    if out is not None and (file.is_symlink() or (file.exists() and not _is_page(file))):
-        raise UsageError(f"{file} is no page of popbench's, and would be lost: remove it, or choose another --out")
+    file = checked_page(run / FILE, out)
     page = run_page(run, title, page=file.parent, embed=embed, corpus=corpus, tell=tell)
     write_files(file.parent, {file.name: page})
     return file

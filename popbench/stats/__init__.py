@@ -27,6 +27,7 @@ data of all rounds so far, what is decided, which systems need more prompts, and
 `prediction_powered` is for what people say of some prompts and a predictor of all: the win rate over people.
 `order_agreement` says how far a predicted order carries: to real outcomes, and across several predictors.
 `variance` attributes the variance of scores to the parts of what is scored, with resamples of groups of items.
+`winner` says what the best of several drafts is worth, once the luck that chose it is taken off.
 `agreement` compares two orders: before and after a change, or two rankings.
 `best_of_equals` says what choosing the best of several variants does to its win rate.
 `pair_accuracy` says how often a predictor puts two items into the right order, by the size of its difference.
@@ -69,6 +70,7 @@ from .simultaneous import MaxT, head_to_head_ranks, holm, rank_sets, simultaneou
 from .strata import pool_strata
 from .variance import GroupResamples, change_share, medians, pair_across, r_squared, swap_shares
 from .win_rate_variance import WinRateVariance, win_rate_variance
+from .winner import Worth, winners_worth, worth_if
 
 __all__ = [
     "Component",
@@ -83,6 +85,7 @@ __all__ = [
     "SequentialDesign",
     "SequentialState",
     "WinRateVariance",
+    "Worth",
     "best_of_equals",
     "bootstrap_win_rates",
     "bradley_terry",
@@ -128,4 +131,6 @@ __all__ = [
     "win_rate_p_values",
     "win_rate_variance",
     "win_rates",
+    "winners_worth",
+    "worth_if",
 ]

@@ -35,7 +35,7 @@ def load_tasks(specs: Iterable[str]) -> list[Task]:
         name, options = (spec, {}) if path_exists(spec) else parse_spec(spec)
         if extra := set(options) - {"path"}:
             raise unknown(f"option of task {name}", min(extra), ["path"])
-        for listed in _matching(name):
+        for listed in task_files(name):
             assert listed.file is not None
             task = load_task(listed.path, options.get("path"))
             other = tasks.get(task.name, task)
@@ -53,7 +53,8 @@ def is_task_path(name: str) -> bool:
     return path_exists(name) and path.is_dir() and not any(_named(listed, name) for listed in registered_tasks())
 
 
-def _matching(name: str) -> list[Listed]:
+def task_files(name: str) -> list[Listed]:
+    """Return the files of the tasks that a name means; raises UsageError if there are none, or one cannot be read."""
     path = Path(name)
     if ("/" in name or path.suffix) and not path_exists(name):
         raise UsageError(f"{name}: no such file or folder")

@@ -227,6 +227,15 @@ def test_clips_play(page: Opened) -> None:
     page.until("[...document.querySelectorAll('.duel video')].every((v) => v.paused)")
 
 
+def test_a_frame_from_the_middle_stands_for_a_clip_and_it_plays_from_its_start(page: Opened) -> None:
+    page.until(
+        "[...document.querySelectorAll('.duel video')]"
+        ".every((video) => video.readyState >= 2 && video.currentTime > 0.3 * video.duration)"
+    )
+    page.page.evaluate("document.querySelector('.duel video').play()")
+    page.until("document.querySelector('.duel video').currentTime < 0.3 * document.querySelector('video').duration")
+
+
 def test_the_gallery_is_used_with_the_keyboard_alone(page: Opened) -> None:
     page.page.locator("#prompts").focus()
     selected = page.page.locator("#prompts [aria-selected=true]")

@@ -1,0 +1,261 @@
+"""A reflecting LLM: it sees which drafts won and which lost, and writes a change of the template."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import json_repair
+import numpy as np
+
+from popbench.errors import ComponentError, RunError, UsageError, one_line
+from popbench.keys import derive_seed, digest, draft_key
+from popbench.ledger.ledger import Call
+from popbench.optimize.search import Candidate, Proposal, Search
+from popbench.optimize.trials import Bench, SplitTrials
+from popbench.pipeline.payloads import payload_of
+from popbench.planning.systems import Part
+from popbench.prompting.drafts import split_reasoning
+from popbench.records import JSON, Chat, Completion, Failure, Message, Sample
+
+ATTEMPTS = 2
+"""Answers that are asked for, for one change."""
+PAIRS = 4
+"""Pairs of drafts that are shown."""
+_LONGEST_SENTENCE, _LONGEST_TEMPLATE = 400, 20_000
+_LONGEST_SHOWN = 600
+SCHEMA: Mapping[str, JSON] = {
+    "type": "object",
+    "properties": {"why": {"type": "string"}, "sentence": {"type": "string"}, "template": {"type": "string"}},
+    "required": ["why"],
+}
+_SYSTEM = (
+    "You improve the instructions by which a language model plans micro-videos. You are given the instructions, and "
+    "drafts that were written by them, with the popularity that a predictor expects of the finished clips. You look "
+    "for what the better drafts have in common, and change the instructions so that more drafts have it."
+)
+_TASK = """These are the instructions, a Jinja template with the blocks system and user:
+
+<template>
+{template}
+</template>
+
+For {n} requests, a draft that scored high and one that scored low:
+
+{pairs}
+
+Find one difference that explains why the first of each pair scored higher, for requests of any kind. Then change the \
+instructions. Either name a sentence that is added at the end of the block system, or write the whole template anew. \
+In a new template keep both blocks, keep {{{{ prompt }}}}, and keep asking for a JSON object with the keys "title" and \
+"video_prompt". Mention nothing that is about one request only, and no scores.
+
+Answer with a JSON object: "why" says in one sentence what you change and why; "sentence" is the sentence to be added, \
+or "template" is the new template. Give only one of the two."""
+
+
+class _UnusableError(Exception):
+    """Why an answer is of no use, in words that are the same for each such answer."""
+
+
+@dataclass
+class Reflection:
+    """Asks an LLM for changes. Its answers are in the ledger of the search: asked again, it is not called again."""
+
+    part: Part
+    bench: Bench
+    trials: SplitTrials
+    seed: int
+    asked: int = 0
+    answered: int = 0
+    used: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def __call__(self, search: Search, parent: Candidate, slot: int) -> Proposal | None:
+        """Return a child of a candidate; None if no answer was of use."""
+        pairs = list(self._pairs(parent))
+        if not pairs or not self.trials.affords([(parent, len(parent.values) + 1)]):
+            return None
+        messages = self._messages(parent, pairs)
+        for attempt in range(ATTEMPTS):
+            seed = derive_seed(self.seed, "optimize", parent.id, len(search.rounds) * 100 + slot, "reflect", attempt)
+            self.asked += 1
+            try:
+                answer = self._answer(Chat("", messages, seed, SCHEMA))
+                self.answered += 1
+                proposal = self._read(answer, parent)
+                if digest(dict(proposal.changes)) in search.known:
+                    raise _UnusableError("has been tried")
+            except _UnusableError as error:
+                self.refused[str(error)] += 1
+                continue
+            self.used += 1
+            return proposal
+        return None
+
+    def told(self) -> dict[str, JSON]:
+        """Return the counts for optimize.json."""
+        return {
+            "asked": self.asked,
+            "answered": self.answered,
+            "used": self.used,
+            "refused": dict(sorted(self.refused.items())),
+        }
+
+    def _pairs(self, parent: Candidate) -> Iterator[tuple[Sample, Sample]]:
+        """Yield the best and the worst draft of requests on which they differ most, one request of each category first.
+
+        Where the parent is the only one that was tried, good and bad drafts are of different requests.
+        """
+        by_prompt: dict[tuple[str, str], list[Sample]] = {}
+        for samples in self.trials.samples.values():
+            for sample in samples:
+                if sample.status == "ok" and sample.popularity is not None:
+                    by_prompt.setdefault((sample.task, sample.prompt_id), []).append(sample)
+        found = []
+        for of in by_prompt.values():
+            of.sort(key=lambda sample: (sample.popularity or 0.0, sample.mode or ""))
+            if len(of) > 1 and of[-1].popularity != of[0].popularity:
+                found.append((of[-1], of[0]))
+        if not found:
+            own = sorted(
+                (one for one in self.trials.samples.get(parent.number, ()) if one.status == "ok"),
+                key=lambda sample: sample.popularity or 0.0,
+            )
+            found = list(zip(own[::-1], own[: len(own) // 2], strict=False))
+        own_scores = np.sort([sample.popularity or 0.0 for of in by_prompt.values() for sample in of])
+
+        def gap(pair: tuple[Sample, Sample]) -> float:
+            high, low = (float(np.searchsorted(own_scores, one.popularity or 0.0)) for one in pair)
+            return low - high
+
+        found.sort(key=gap)
+        seen = Counter[str]()
+        turns: list[tuple[int, int, tuple[Sample, Sample]]] = []
+        for pair in found:
+            turns.append((seen[pair[0].category], len(turns), pair))
+            seen[pair[0].category] += 1
+        yield from (pair for _, _, pair in sorted(turns, key=lambda turn: turn[:2])[:PAIRS])
+
+    def _messages(self, parent: Candidate, pairs: Sequence[tuple[Sample, Sample]]) -> tuple[Message, ...]:
+        shown = "\n\n".join(
+            f"Request {number}: {_short(high.prompt)}\nHigh, {high.popularity:.4g}: {_draft(high)}\n"
+            f"Low, {low.popularity:.4g}: {_draft(low)}"
+            + ("" if high.prompt_id == low.prompt_id else f" (for another request: {_short(low.prompt)})")
+            for number, (high, low) in enumerate(pairs, 1)
+        )
+        text = self.bench.study.text_of(parent.changes) or ""
+        user = _TASK.format(template=text, n=len(pairs), pairs=shown)
+        return Message(role="system", content=_SYSTEM), Message(role="user", content=user)
+
+    def _answer(self, chat: Chat) -> str:
+        """Return the text of an answer, from the ledger if it is there. Raises RunError where the LLM fails."""
+        ledger, spec = self.bench.directory.ledger, self.part.resolved.spec
+        key = draft_key(self.part.digest, chat)
+        call = ledger.get(key, "write")
+        if call is None:
+            self.bench.progress.stage(f"reflect {self.part.label}", 1, 0)
+            chat = Chat(key, chat.messages, chat.seed, chat.schema, key=key)
+            gpus = self.bench.engine.at_work(spec).gpus
+            try:
+                answers = [
+                    one for one in self.bench.engine.map(spec, iter([chat])) if isinstance(one, Completion | Failure)
+                ]
+            except ComponentError as error:
+                raise RunError(f"{one_line(error)}: the same command asks again") from error
+            finally:
+                self.bench.engine.release(spec)
+            answer = answers[0] if answers else Failure(key, "gave no answer")
+            if isinstance(answer, Failure) and not answer.invalid:
+                raise RunError(f"{self.part.name}: {one_line(answer.error)}: the same command asks again")
+            payload = {**payload_of(answer, self.bench.directory.videos), "gpus": gpus}
+            call = Call(key, "write", "invalid" if isinstance(answer, Failure) else "ok", payload)
+            ledger.commit(call, (), self.part.digest)
+            self.bench.progress.advance()
+        usage = call.payload.get("usage") or {}
+        seconds = (call.payload.get("seconds") or 0.0) * (call.payload.get("gpus") or 0.0)
+        self.bench.account.pay(self.part.cost(usage) if usage else None, seconds)
+        if call.status != "ok":
+            raise _UnusableError("refused to answer")
+        return split_reasoning(str(call.payload.get("text") or ""), None)[0]
+
+    def _read(self, answer: str, parent: Candidate) -> Proposal:
+        """Read the change that an answer asks for. Raises _UnusableError."""
+        told = _object(answer)
+        why = one_line(str(told.get("why") or ""), 300) or None
+        sentence, template = told.get("sentence"), told.get("template")
+        if isinstance(template, str) and template.strip():
+            return Proposal(
+                self._changed(parent, {"template": self._checked(template)}), "reflection", (parent.number,), why
+            )
+        if not isinstance(sentence, str) or not sentence.strip():
+            raise _UnusableError("names no change")
+        sentence = " ".join(sentence.split())
+        if len(sentence) > _LONGEST_SENTENCE:
+            raise _UnusableError("a sentence of over 400 characters")
+        if re.search(r"\{[{%#]", sentence):
+            raise _UnusableError("Jinja in a sentence")
+        changes = self._changed(parent, {f"sentence.{digest(sentence)[:8]}": sentence})
+        if not self.bench.study.valid(changes):
+            raise _UnusableError("the template has no place for a sentence")
+        return Proposal(changes, "reflection", (parent.number,), why)
+
+    def _changed(self, parent: Candidate, more: Mapping[str, JSON]) -> dict[str, JSON]:
+        """Add changes to a parent's; a new template was written from the text with its sentences."""
+        kept = {
+            name: value
+            for name, value in parent.changes.items()
+            if "template" not in more or not name.startswith("sentence.")
+        }
+        return dict(sorted({**kept, **more}.items()))
+
+    def _checked(self, template: str) -> str:
+        """Return a new template if it does what a template has to. Raises _UnusableError."""
+        study = self.bench.study
+        match = re.search(r"\{(?:%|#).*\{%-?\s*endblock\s*\w*\s*-?%\}", template, re.DOTALL)
+        template = (match[0] if match else template).strip() + "\n"
+        if len(template) > _LONGEST_TEMPLATE:
+            raise _UnusableError("a template of over 20,000 characters")
+        try:
+            parsed = study.parsed(template)
+            prompt = self.trials.prompts[0]
+            task = next(task for task in study.plan.tasks if task.name == prompt.task)
+            text = " ".join(message["content"] for message in parsed.render(prompt, task.file.draft, ()))
+        except UsageError:
+            raise _UnusableError("a template that does not parse or fails") from None
+        if parsed.uses_references and not study.template.uses_references:
+            raise _UnusableError("a template with references, which the start has not")
+        if set(parsed.options.model_fields) != set(study.template.options.model_fields):
+            raise _UnusableError("a template with other options")
+        if prompt.text.strip() not in text:
+            raise _UnusableError("a template that leaves out the request")
+        if not all(key in text for key in ("title", "video_prompt", *task.file.draft.fields)):
+            raise _UnusableError("a template that does not name the keys of the answer")
+        return template
+
+
+def _object(answer: str) -> Mapping[str, JSON]:
+    """Return the JSON object of an answer, mended where it is broken. Raises _UnusableError if there is none."""
+    start, end = answer.find("{"), answer.rfind("}")
+    if start < 0:
+        raise _UnusableError("no JSON object")
+    for read in (json.loads, json_repair.loads):
+        try:
+            value = read(answer[start : end + 1] if end > start else answer[start:])
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict):
+            return value
+    raise _UnusableError("no JSON object")
+
+
+def _short(text: str) -> str:
+    return one_line(text, _LONGEST_SHOWN)
+
+
+def _draft(sample: Sample) -> str:
+    return json.dumps(
+        {"title": _short(sample.title or ""), "video_prompt": _short(sample.video_prompt or "")}, ensure_ascii=False
+    )
