@@ -110,11 +110,12 @@ def _show(metrics: Mapping[str, Any], remarks: list[str], card: Mapping[str, Any
     import json
 
     from popbench.progress import make_console
+    from popbench_mmra.card_text import FLAT
 
     if as_json:
         click.echo(json.dumps({**metrics, "remarks": remarks}, ensure_ascii=False))
         return 0
-    shared.show_metrics(metrics, card, make_console())
+    shared.show_metrics(metrics, card["target"], FLAT[card["kind"]], make_console())
     for line in remarks:
         click.echo(line)
     return 0
