@@ -104,8 +104,7 @@ def measure_part(
         **_share(whole),
         "equal": whole.equal,
         "by_difference": [
-            {"from": least, "to": below, **_share(bins, place)}
-            for place, (least, below) in enumerate(pairwise(limits))
+            {"from": least, "to": below, **_share(bins, place)} for place, (least, below) in enumerate(pairwise(limits))
         ],
         "by_category": [
             {"category": name, "videos": one.groups, **_share(one)}
