@@ -1,0 +1,6 @@
+"""Measures any predictor on real videos that it has not seen, and writes its card.
+
+Takes a predictor's spec and a part of a corpus; hands on card.json, README.md and scores.jsonl in a folder. `videos`
+chooses what is scored, `scoring` asks the predictor, once for each video whatever happens, and `measure` makes the
+card. Public: `popbench predictor eval` of a plugin calls `measure.measure_predictor`.
+"""
