@@ -85,7 +85,7 @@ def pair_tables(metrics: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, s
         tables.append(("within category", [(row["category"], f"{row['pairs']:,}", metric(row)) for row in rows]))
     if between := pairs.get("between_categories"):
         rows_between = [(f"{between['categories']} categories", f"{between['pairs']:,}", metric(between))]
-        tables.append(("of two categories, the one that wins more videos", rows_between))
+        tables.append(("between categories", rows_between))
     return tables
 
 

@@ -19,6 +19,10 @@ UNKNOWN = "how far its verdicts carry to real popularity is not known: it has no
 Row = Mapping[str, Any]
 
 
+def _share(of: Row) -> str:
+    return f"{percent(of['value'])} % [{percent(of['low'])}, {percent(of['high'])}]"
+
+
 def card_words(predictor: Row, *, demo: bool) -> str:
     """Say what a predictor's card says, or that it has none, to follow its name; empty on boards of demo scores.
 
@@ -30,7 +34,7 @@ def card_words(predictor: Row, *, demo: bool) -> str:
     src = card.get("src")
     correlation = "" if src is None else f"SRC {src['value']:.2f} [{src['low']:.2f}, {src['high']:.2f}] and "
     return (
-        f"by its card, {correlation}{pair_rate(card['accuracy'])} % of pairs in the order of their {card['measure']}, "
+        f"by its card, {correlation}{_share(card['accuracy'])} of pairs in the order of their {card['measure']}, "
         f"on {card['data']}"
     )
 
@@ -51,8 +55,8 @@ def lead(results: Row, predictor: str, task: str) -> str:
     if win is None:
         return f"By the card of {predictor}, nothing here is won in {measure}: no valid scores differ."
     text = (
-        f"By the card of {predictor}, a win on a prompt here is a win in {measure} with probability {pair_rate(win)} % "
-        "(by this table's own differences of scores)"
+        f"By the card of {predictor}, a win on a prompt here is a win in {measure} with probability {_share(win)} (by "
+        "this table's own differences of scores)"
     )
     least = found["smallest_win_rate"]
     if least is not None:
@@ -77,8 +81,8 @@ def caveats(results: Row, predictor: str, task: str) -> Iterator[str]:
     between = card.get("between_categories")
     if between is not None:
         text += (
-            f"; of two categories of these videos, that which it has ahead is ahead in truth in {pair_rate(between)} % "
-            f"of {counted(between['pairs'], 'pair')}"
+            "; of two categories of these videos, the one that it puts ahead is ahead in truth in "
+            f"{_share(between)} of {counted(between['pairs'], 'pair')}"
         )
     yield f"{text}."
     yield from (f"Of the card: {remark}" for remark in card.get("remarks", []))

@@ -11,7 +11,13 @@ from popbench.leaderboard.panel import panel_of
 from popbench.leaderboard.shown import percent
 from popbench.text import counted
 
-HEAD = ("Pair, by all predictors together", "Win rate, %", "Verdict", "Predictors that agree, %", "Without any one")
+HEAD = (
+    "Pair, by all predictors together",
+    "Win rate, %",
+    "Verdict",
+    "Predictors that agree, %",
+    "Without any one of them",
+)
 PAIRS = 10
 """Pairs that are shown at most: decided ones first, by the distance of their win rate from one half."""
 
@@ -26,14 +32,14 @@ def panel_sentence(results: Mapping[str, Any], task: str) -> str:
     text = f"Together, {len(found['predictors'])} predictors"
     if pairs[0]["verdict"] is None:
         return (
-            f"{text} judge no pair of {task} on so few prompts; {agree} % of them agree on the better one, on average."
+            f"{text} judge no pair on so few prompts of {task}; {agree} % of them agree on the better one, on average."
         )
     decided = [pair for pair in pairs if pair["verdict"] != "undecided"]
     firm = sum(pair["survives"] for pair in decided)
-    of = counted(len(pairs), "pair")
+    of = "the one pair" if len(pairs) == 1 else f"the {len(pairs):,} pairs"
     left = f", of which {firm:,} would be the same without any one of them" if decided else ""
     return (
-        f"{text} decide {len(decided) or 'none'} of {of} of {task}{left}; on average {agree} % of them agree on the "
+        f"{text} decide {len(decided) or 'none'} of {of} on {task}{left}; on average {agree} % of them agree on the "
         "better system of a pair."
     )
 
