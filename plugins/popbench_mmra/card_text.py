@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from popbench.cards.text import code, metric, metrics_lines, plain
+from popbench.cards import code, metric, metrics_lines, plain
 from popbench_mmra.encoders import ROLES
 
 FLAT: Mapping[str, str] = {"mmra": "the mean of its bank", "titles": "the mean of its training"}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import pydantic
 
 import popbench
-from popbench.cards.card import PredictorCard, card_of
+from popbench.cards import PredictorCard, card_of
 from popbench.errors import UsageError
 from popbench.local import GIB, device_problem, gpu_count, peak_memory, release_memory, user_path
 from popbench.specs import make_label

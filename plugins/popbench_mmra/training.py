@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from popbench.cards.measure import errors
+from popbench.cards import errors
 from popbench.errors import RunError, one_line
 from popbench.keys import digest
 from popbench.progress import Progress

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from popbench.cards.measure import measure_part
+from popbench.cards import measure_part
 from popbench.errors import UsageError
 from popbench.progress import Progress
 from popbench.records import JSON

@@ -14,7 +14,7 @@ from popbench.text import counted
 HEAD = ("Pair", "Win rate, %", "A win is one in truth, %", "Stands for a true win rate of, %")
 PAIRS = 10
 """Pairs that are shown at most: decided ones first, by the distance of their win rate from one half."""
-UNKNOWN = "how far its verdicts carry to real popularity is not known: it has no card"
+UNKNOWN = "how far its verdicts carry to real popularity is not known: there is no card of it"
 
 Row = Mapping[str, Any]
 

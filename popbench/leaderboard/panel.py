@@ -14,7 +14,7 @@ from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS, LEVEL, VERDICTS, dra
 from popbench.records import JSON
 from popbench.scores.scores import Block
 
-_MOST = 2**26
+_MOST = 2**22
 """Outcomes (predictors times pairs times prompts) of a table at most; larger ones have no panel."""
 
 

@@ -89,8 +89,7 @@ def _eval_any(progress: Progress, predictor: str, given: dict[str, Any]) -> int:
     import json
 
     from popbench.errors import UsageError
-    from popbench.measuring.measure import FLAT, measure_predictor
-    from popbench.measuring.videos import HeldOut
+    from popbench.measuring import FLAT, HeldOut, measure_predictor
     from popbench.progress import make_console
     from popbench_mmra.corpora import find_source
 

@@ -195,7 +195,7 @@ def show_metrics(metrics: Mapping[str, Any] | None, target: str, flat: str, cons
     from rich.table import Table
     from rich.text import Text
 
-    from popbench.cards.text import metric_table, pair_tables
+    from popbench.cards import metric_table, pair_tables
 
     if not metrics:
         console.print("Not measured: nothing is known of how well it predicts.", **_SHOWN)

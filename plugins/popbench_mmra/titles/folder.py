@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 
-from popbench.cards.text import code, metrics_lines
+from popbench.cards import code, metrics_lines
 from popbench.errors import UsageError, one_line
 from popbench.local import read_json
 from popbench_mmra.card_files import CARD as CARD

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import pydantic
 
 import popbench
-from popbench.cards.card import PredictorCard, card_of
+from popbench.cards import PredictorCard, card_of
 from popbench.errors import UsageError
 from popbench.local import user_path
 from popbench.specs import make_label

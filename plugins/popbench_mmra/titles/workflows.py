@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from popbench.cards.measure import measure_part, spearman
+from popbench.cards import measure_part, spearman
 from popbench.errors import UsageError
 from popbench.keys import digest
 from popbench.progress import Progress
