@@ -45,10 +45,10 @@ def metrics_lines(metrics: Mapping[str, Any] | None, flat: str) -> Iterator[str]
             "Pairs share videos: the intervals are those of the effective number of pairs."
         )
         yield ""
-    for heading, rows in tables:
+    for heading, of_pairs in tables:
         yield f"| {heading} | pairs | in the right order |"
         yield "| :-- | --: | --: |"
-        yield from (f"| {plain(name).replace('|', '/')} | {pairs} | {share} |" for name, pairs, share in rows)
+        yield from (f"| {plain(name).replace('|', '/')} | {pairs} | {share} |" for name, pairs, share in of_pairs)
         yield ""
 
 

@@ -165,7 +165,8 @@ def _contrasts(
             family = {} if chosen is identical else role.row(compared)
     worths: list[dict[str, JSON]] = [{}] * len(met)
     if card is not None:
-        worths, _ = worth(card, *np.stack(met, axis=1), block.scale, strata)
+        after_all, before_all = np.stack(met, axis=1)
+        worths, _ = worth(card, after_all, before_all, block.scale, strata)
     contrasts = []
     for number, (one, other) in enumerate(pairs):
         same = bool(identical[number])

@@ -201,12 +201,13 @@ def show_metrics(metrics: Mapping[str, Any] | None, target: str, flat: str, cons
         console.print("Not measured: nothing is known of how well it predicts.", **_SHOWN)
         return
     (_, *names), *shown = metric_table(metrics, flat)
-    title = f"{metrics['model']['n']:,} videos of part {metrics['part']}, log2 {target}, 95 % intervals"
+    counts = f"log2 {target}" if "mean" in metrics else target
+    title = f"{metrics['model']['n']:,} videos of part {metrics['part']}, {counts}, 95 % intervals"
     table = Table(title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD)
     for name in ("", *names):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
-    for row in shown:
-        table.add_row(*row)
+    for cells in shown:
+        table.add_row(*cells)
     console.print(table)
     for heading, rows in pair_tables(metrics):
         table = Table(title=Text("Two videos in the right order", "bold"), title_justify="left", box=box.SIMPLE_HEAD)
