@@ -19,7 +19,7 @@ from made_tasks import task_file
 from popbench.engines import pacing
 from popbench.video import write_mp4
 
-VIDEOS = 24
+VIDEOS = 20
 PRICES = {"price_in": 2, "price_out": 8}
 
 
@@ -31,7 +31,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(4)
     rows = []
     for number in range(VIDEOS):
-        light = 20 + 9 * number
+        light = 20 + 11 * number
         write_mp4(np.full((4, 32, 32, 3), light, np.uint8), 4, folder / "videos" / f"v{number}.mp4")
         views = round(2 ** (8 + light / 40 + rng.standard_normal()))
         rows.append((f"v{number}", f"A walk at {light} o'clock", views, ("park", "sea")[number % 2]))
@@ -91,14 +91,14 @@ def test_a_judge_gets_a_card_and_a_board_says_what_its_wins_are_worth(
     assert run(*words(table, judge)).status == 0
     assert len(server.asked) == VIDEOS, "what is scored is not asked again"
 
-    task_file(tmp_path / "tasks", [{"id": f"p{n}", "prompt": f"A thing {n}", "category": "a"} for n in range(12)])
+    task_file(tmp_path / "tasks", [{"id": f"p{n}", "prompt": f"A thing {n}", "category": "a"} for n in range(10)])
     command = "eval --llm verbatim --llm shotlist --gen kinetic,width=64,height=64,frames=4 --mode basic"
     given = [*shlex.split(command), "--task", "tasks/mine.yaml", "--corpus", "demo"]
     without = run(*given, "--predictor", judge, "--out", "bare")
     assert without.status == 0, without.err
     with_card = run(*given, "--predictor", f"{judge},card=card", "--out", "bare")
     assert with_card.status == 0, with_card.err
-    assert len(server.asked) == VIDEOS + 24, "a card is nothing that scores depend on"
+    assert len(server.asked) == VIDEOS + 20, "a card is nothing that scores depend on"
     run_json = json.loads(Path("bare/run.json").read_text(encoding="utf-8"))
     ((label, kept),) = run_json["cards"].items()
     assert label == "judge[model=seer,frames=2,draws=1]"
@@ -130,7 +130,7 @@ def test_refusals_are_counted_errors_are_tried_again_and_a_kill_costs_nothing(
     assert again.status == 0, again.err
     assert len(server.asked) == asked + 1
     assert (card()["metrics"]["refused"], card()["metrics"]["errors"]) == (2, 0)
-    assert "2 of 24 videos had no score by refusal" in again.out
+    assert "2 of 20 videos had no score by refusal" in again.out
     for line in Path("card/scores.jsonl").read_text(encoding="utf-8").splitlines():
         json.loads(line)
 
@@ -141,7 +141,7 @@ def test_a_limit_draws_the_same_videos_and_a_larger_one_adds_to_them(
     assert run(*words(table, spec(server), "--limit", "12")).status == 0
     few = {asked.prompt for asked in server.asked}
     assert len(few) == 12
-    assert "12 of 24 videos, drawn at random" in Path("card/README.md").read_text(encoding="utf-8")
+    assert "12 of 20 videos, drawn at random" in Path("card/README.md").read_text(encoding="utf-8")
     assert run(*words(table, spec(server), "--limit", "15")).status == 0
     assert len(server.asked) == 15
     assert few < {asked.prompt for asked in server.asked}

@@ -203,7 +203,7 @@ def show_metrics(metrics: Mapping[str, Any] | None, target: str, flat: str, cons
     (_, *names), *shown = metric_table(metrics, flat)
     counts = f"log2 {target}" if "mean" in metrics else target
     title = f"{metrics['model']['n']:,} videos of part {metrics['part']}, {counts}, 95 % intervals"
-    table = Table(title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, min_width=len(title))
     for name in ("", *names):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     for cells in shown:
