@@ -124,7 +124,7 @@ def rules_of(run: PublishedRun, title: str, description: str, predictor: str | N
         title=title,
         description=description,
         demo=run_json["demo"],
-        predictor=_predictor(run_json, name),
+        predictor=_predictor(run_json, name).model_copy(update={"card": run_json.get("cards", {}).get(name)}),
         tasks=_tasks(run_json),
         repeats=run_json["config"]["repeats"],
         seed=run_json["config"]["seed"],
