@@ -134,6 +134,7 @@ def carries_view(results: Row, predictor: str, task: str) -> dict[str, Any] | No
         return None
     return {
         "lead": told,
+        "caption": "What win rates of pairs are worth by the predictor's card",
         "head": HEAD,
         "rows": pair_rows(results, predictor, task),
         "notes": [*caveats(results, predictor, task), *filter(None, [further(results, predictor, task)])],

@@ -80,4 +80,7 @@ def panel_markdown(results: Mapping[str, Any]) -> Iterator[str]:
 def panel_view(results: Mapping[str, Any], task: str) -> dict[str, Any] | None:
     """Return what a page shows of what predictors say together; None without a panel."""
     told = panel_sentence(results, task)
-    return {"lead": told, "head": HEAD, "rows": panel_rows(results, task), "notes": []} if told else None
+    if not told:
+        return None
+    caption = "What the predictors decide together"
+    return {"lead": told, "caption": caption, "head": HEAD, "rows": panel_rows(results, task), "notes": []}
