@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from popbench.cards.card import PredictorCard
     from popbench.engines.concurrency import concurrently
     from popbench.engines.retry import Retry
     from popbench.errors import ComponentError, PopbenchError, RunError, UsageError
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 
 
 _HOME = {
+    "popbench.cards.card": ("PredictorCard",),
     "popbench.engines.concurrency": ("concurrently",),
     "popbench.engines.retry": ("Retry",),
     "popbench.errors": ("ComponentError", "PopbenchError", "RunError", "UsageError"),
@@ -90,10 +92,10 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "JSON", "LLM", "Answer", "Ask", "Chat", "Clip", "Completion", "Component", "ComponentError", "ComponentSpec",
     "Corpus", "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Mode", "Needs", "Options",
-    "PopbenchError", "Predictor", "Progress", "Prompt", "Reference", "Request", "Retry", "Run", "RunError", "Sample",
-    "Score", "ScoreRequest", "Study", "Submitted", "TextTemplate", "Turn", "UsageError", "VideoGenerator",
-    "VideoRequest", "Workers", "Writing", "concurrently", "evaluate", "hookimpl", "label", "load", "make", "merge",
-    "plan", "runtime",
+    "PopbenchError", "Predictor", "PredictorCard", "Progress", "Prompt", "Reference", "Request", "Retry", "Run",
+    "RunError", "Sample", "Score", "ScoreRequest", "Study", "Submitted", "TextTemplate", "Turn", "UsageError",
+    "VideoGenerator", "VideoRequest", "Workers", "Writing", "concurrently", "evaluate", "hookimpl", "label",
+    "load", "make", "merge", "plan", "runtime",
 ]  # fmt: skip
 
 

@@ -5,21 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from popbench.records import JSON
+from popbench.cards import code, metric, metrics_lines, plain
 from popbench_mmra.encoders import ROLES
-
-METRICS: Mapping[str, str] = {
-    "mae": "MAE, log2",
-    "nmse": "nMSE",
-    "src": "SRC",
-}
-"""Metrics and their names in tables: mean absolute error, normalized squared error, Spearman's correlation."""
-
 
 FLAT: Mapping[str, str] = {"mmra": "the mean of its bank", "titles": "the mean of its training"}
 """What each kind of predictor is compared with."""
-_CATEGORIES = 12
-"""How many categories are shown; card.json has all."""
 
 
 def quality(card: Mapping[str, Any]) -> str:
@@ -29,19 +19,12 @@ def quality(card: Mapping[str, Any]) -> str:
         if metrics is None:
             return "not measured, so nothing is known of how well it predicts"
         model, flat = metrics["model"], metrics["mean"]
-        text = f"SRC {metric(model['src'], 2)} on {model['n']:,} videos of part {_plain(str(metrics['part']))}"
+        text = f"SRC {metric(model['src'], 2)} on {model['n']:,} videos of part {plain(str(metrics['part']))}"
         if not model["mae"]["value"] < flat["mae"]["value"]:
             text += f"; it predicts no better than {FLAT[card.get('kind', 'mmra')]}, so its scores say next to nothing"
     except (KeyError, TypeError, ValueError, AttributeError):
         return "its card does not say how well it predicts"
     return text
-
-
-def metric(values: Mapping[str, JSON], digits: int = 3) -> str:
-    """Return a metric with its interval as text: `0.612 [0.580, 0.641]`."""
-    if values["value"] is None:
-        return "–"
-    return f"{values['value']:.{digits}f} [{values['low']:.{digits}f}, {values['high']:.{digits}f}]"
 
 
 def as_markdown(card: Mapping[str, Any]) -> str:
@@ -55,7 +38,7 @@ def _lines(card: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield f"Predicts the number of {card['target']} of a titled video. For popbench: `--predictor mmra,path=FOLDER`."
     yield ""
-    yield from metrics_lines(card)
+    yield from metrics_lines(card.get("metrics"), FLAT[card["kind"]])
     yield from data_lines(card)
     yield f"- bank: {card['bank']['videos']:,} videos, of which the {model['retrieved']} most similar are looked up"
     yield ""
@@ -93,7 +76,7 @@ def data_lines(card: Mapping[str, Any]) -> Iterator[str]:
         counts = ", ".join(f"{count:,} {name}" for name, count in corpus["videos"].items())
         yield f"- corpus {code(corpus['label'])}, content {code(corpus['content'])}"
         yield f"- videos: {counts}; split {code(corpus['split'])}"
-        yield from (f"- {_plain(remark)}" for remark in corpus["remarks"])
+        yield from (f"- {plain(remark)}" for remark in corpus["remarks"])
     seen = " and ".join(card["trained_on"]) or "unknown"
     yield f"- trained on {seen}: videos of these parts are no test of it"
 
@@ -105,64 +88,3 @@ def files_lines(card: Mapping[str, Any]) -> Iterator[str]:
     for name, entry in card["files"].items():
         yield f"- {code(name)}: {entry['bytes']:,} bytes, SHA-256 {code(entry['sha256'])}"
     yield f"- made with {', '.join(f'{name} {version}' for name, version in card['versions'].items())}"
-
-
-def metrics_lines(card: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the metrics of a card as markdown."""
-    metrics = card.get("metrics")
-    if not metrics:
-        yield "**Not measured**: nothing is known of how well it predicts (`popbench predictor eval` measures it)."
-        yield ""
-        return
-    model, flat = metrics["model"], metrics["mean"]
-    yield f"| on {model['n']:,} videos of part {metrics['part']} | this model | {FLAT[card['kind']]} |"
-    yield "| :-- | --: | --: |"
-    for name, shown in METRICS.items():
-        yield f"| {shown} | {metric(model[name])} | {metric(flat[name])} |"
-    yield ""
-    yield "Brackets hold 95 % intervals of a bootstrap over the videos."
-    yield ""
-    tables = pair_tables(metrics)
-    if tables:
-        yield (
-            f"Of two videos, it puts the more popular one first with probability {metric(metrics['pairs'])}, by all "
-            f"{metrics['pairs']['pairs']:,} pairs of {metrics['pairs']['videos']:,} videos. Pairs share videos: the "
-            "intervals are those of the effective number of pairs."
-        )
-        yield ""
-    for heading, rows in tables:
-        yield f"| {heading} | pairs | in the right order |"
-        yield "| :-- | --: | --: |"
-        yield from (f"| {_plain(name).replace('|', '/')} | {pairs} | {share} |" for name, pairs, share in rows)
-        yield ""
-
-
-def pair_tables(metrics: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str, str]]]]:
-    """Return the tables of pairwise accuracy, each with the heading of its first column; none if it has no pairs.
-
-    Differences are shown as factors, since predictions are in log2.
-    """
-    pairs = metrics.get("pairs")
-    if not pairs:
-        return []
-    whole = ("all pairs", f"{pairs['pairs']:,}", metric(pairs))
-    by_size = [(_factors(row), f"{row['pairs']:,}", metric(row)) for row in pairs["by_difference"]]
-    tables = [("predicted to differ by a factor", [whole, *by_size])]
-    if len(pairs["by_category"]) > 1:
-        rows = pairs["by_category"][:_CATEGORIES]
-        tables.append(("within category", [(row["category"], f"{row['pairs']:,}", metric(row)) for row in rows]))
-    return tables
-
-
-def _factors(row: Mapping[str, Any]) -> str:
-    least = f"{2 ** row['from']:.3g}"
-    return f"from {least}" if row["to"] is None else f"from {least} to {2 ** row['to']:.3g}"
-
-
-def code(text: object) -> str:
-    """Return a text as code in markdown."""
-    return f"`{_plain(str(text)).replace('`', chr(39))}`"
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import pydantic
 
 import popbench
+from popbench.cards import PredictorCard, card_of
 from popbench.errors import UsageError
 from popbench.local import GIB, device_problem, gpu_count, peak_memory, release_memory, user_path
 from popbench.specs import make_label
@@ -114,6 +115,10 @@ class MMRAPredictor(popbench.Predictor):
     def trained_on(self) -> list[str]:
         """Return the parts of corpora that it was trained on, by its card."""
         return [] if self._card is None else [str(part) for part in self._card["trained_on"]]
+
+    def card(self) -> PredictorCard | None:
+        """Return what the card in its folder says of real videos."""
+        return None if self._card is None else card_of(self._card)
 
     def check(self) -> list[str]:
         """List what is missing: the model, an encoder, the device."""

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from popbench.cards import errors
 from popbench.errors import RunError, one_line
 from popbench.keys import digest
 from popbench.progress import Progress
 from popbench_mmra.bank import Bank
 from popbench_mmra.dataset import Part
-from popbench_mmra.metrics import errors
 from popbench_mmra.model import MMRA
 from popbench_mmra.prediction import log2_popularity, model_inputs
 from popbench_mmra.settings import Settings

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from popbench.cards import measure_part
 from popbench.errors import UsageError
 from popbench.progress import Progress
 from popbench.records import JSON
@@ -19,7 +20,6 @@ from popbench_mmra.card_files import refuse_other_kind
 from popbench_mmra.dataset import Dataset, digest, gather, remarks_of
 from popbench_mmra.encoders import width_mismatch
 from popbench_mmra.folder import Card, Trained
-from popbench_mmra.metrics import measure_part
 from popbench_mmra.prediction import features_mismatch
 from popbench_mmra.settings import FRAMES, TARGETS, Settings
 from popbench_mmra.training import RetrievedPart, fit, identify, look_up

@@ -68,6 +68,8 @@ def options_table(item: Registration) -> Table:
         default = "required" if option["required"] else _word(option["default"])
         table.add_row(Text(option["name"] + star), Text(option["type"]), Text(default), Text(option["description"]))
     table.add_row("label", "text", "", "the component's name on boards")
+    if item.kind == "predictor":
+        table.add_row("card*", "text", "", "the folder of its card, by popbench predictor eval --predictor")
     return table
 
 

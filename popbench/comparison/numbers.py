@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from popbench import stats
+from popbench.cards.card import PredictorCard
 from popbench.comparison.compared_pairs import (
     SIDES,
     Matched,
@@ -22,6 +23,7 @@ from popbench.comparison.compared_pairs import (
 )
 from popbench.comparison.ratio import change_interval
 from popbench.errors import UsageError
+from popbench.leaderboard.carries import worth
 from popbench.leaderboard.families import Role, roles
 from popbench.leaderboard.pairs import LEVEL, ONE_PAIR, RESAMPLES, compare, draw, resamples_of, rounded
 from popbench.leaderboard.results import compute, detectable, strata_of
@@ -41,6 +43,7 @@ def compare_runs(before: Path, after: Path, *, systems: Sequence[str] = (), comm
     intervals, verdicts and adjusted p-values of one table hold together, and `families` says which tables are primary,
     whose verdicts all hold together. `before` and `after` in a row are each side's statistics on these prompts. The
     ratio of the medians, or on a real scale their difference, has an interval where there are prompts enough for one.
+    Where the predictor has a card, a row has `win_in_truth` and `true_win_rate`, as `carries` in results.json.
 
     Raises UsageError if one is no finished run or score file, for two versions of a task, two predictors, or demo
     scores against real ones, and, unless `common` leaves their prompts out, if only some systems have a result.
@@ -102,7 +105,9 @@ def _add_predictor(
     sides = [_of_side(scores) for scores in (matched.before, matched.after)]
     for block, role in tables:
         table_of = {"task": block.name, "predictor": named.predictor}
-        rows, family = _contrasts(block, pairs, table_of, sides, role)
+        card = one.card or other.card
+        card = card if card is not None and card["scale"] == block.scale else None
+        rows, family = _contrasts(block, pairs, table_of, sides, role, card)
         comparison["resamples"] = min(comparison["resamples"], resamples_of(len(block.prompts)))
         comparison["contrasts"] += rows
         if family:
@@ -136,6 +141,7 @@ def _contrasts(
     table_of: Mapping[str, JSON],
     sides: Sequence[Mapping[tuple[str, str], Mapping[str, JSON]]],
     role: Role,
+    card: PredictorCard | None,
 ) -> tuple[list[dict[str, JSON]], dict[str, Any]]:
     """Compare each pair on a block; return rows, and what is said of their family, if any pair is tested.
 
@@ -157,6 +163,10 @@ def _contrasts(
             compared = compare(y[chosen], strata, resamples, repeats=values.shape[2], families=role.tables)
             rows |= zip(np.flatnonzero(chosen).tolist(), compared.rows(), strict=True)
             family = {} if chosen is identical else role.row(compared)
+    worths: list[dict[str, JSON]] = [{}] * len(met)
+    if card is not None:
+        after_all, before_all = np.stack(met, axis=1)
+        worths, _ = worth(card, after_all, before_all, block.scale, strata)
     contrasts = []
     for number, (one, other) in enumerate(pairs):
         same = bool(identical[number])
@@ -178,6 +188,7 @@ def _contrasts(
                 **table_of,
                 "systems": {"before": one, "after": other},
                 **rows[number],
+                **worths[number],
                 **({"verdict": None} if same else {}),
                 "identical": same,
                 "before": before,

@@ -14,7 +14,7 @@ from rich.text import Text
 from popbench.leaderboard.families import role_words
 from popbench.leaderboard.markdown import decides
 from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS
-from popbench.leaderboard.shown import median_interval, number, p_value, percent, rate_interval, scale_of
+from popbench.leaderboard.shown import median_interval, number, p_value, pair_rate, percent, rate_interval, scale_of
 from popbench.leaderboard.terminal import plain_table
 from popbench.text import counted
 
@@ -69,11 +69,13 @@ def _show_left_out(left_out: Mapping[str, Mapping[str, Sequence[str]]], console:
 def _contrasts(comparison: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], predictor: str, task: str) -> Table:
     demo = " (demo)" if comparison["demo"] else ""
     many = sum(not row["identical"] for row in rows) > 1
+    carried = any("true_win_rate" in row for row in rows)
     table = plain_table(
         f"{task}, n = {rows[0]['n']}, predictor {predictor}{demo}, 95 % intervals",
         [
             ("system", "l"),
             ("win rate after, %", "r"),
+            *([("true, by card, %", "r")] if carried else []),
             ("verdict", "l"),
             ("W/T/L", "r"),
             ("p", "r"),
@@ -85,6 +87,7 @@ def _contrasts(comparison: Mapping[str, Any], rows: Sequence[Mapping[str, Any]],
         table.add_row(
             Text(_system(row)),
             Text(rate_interval(rate["value"], (rate["low"], rate["high"]))),
+            *([pair_rate(row.get("true_win_rate"))] if carried else []),
             Text(_verdict(row), style={"better": "green", "worse": "red"}.get(row["verdict"] or "", "")),
             f"{row['wins']}/{row['ties']}/{row['losses']}",
             p_value(row["p"]),

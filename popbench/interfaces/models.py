@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import get_args
 
+from popbench.cards.card import PredictorCard
 from popbench.interfaces.component import Component
 from popbench.interfaces.uses import DEFAULT_USES
 from popbench.records import (
@@ -128,6 +129,14 @@ class Predictor(Component, ABC):
     def trained_on(self) -> list[str]:
         """Return the corpus parts it was trained on, as `corpus/part`, for instance `microlens/train`."""
         return []
+
+    def card(self) -> PredictorCard | None:
+        """Return how far its order carries to real outcomes, by videos that it has not seen; None if that is not known.
+
+        Boards tell by it what a win is worth. Scores do not depend on it, so no fingerprint covers it; a user may give
+        another one with `card=` in the spec.
+        """
+        return None
 
 
 def is_real(predictor: Predictor) -> bool:

@@ -38,9 +38,9 @@ def agreement(blocks: Mapping[str, Sequence[Block]], pairs: Iterable[Mapping[str
 
 
 def _compare(first: Block, second: Block, signs: Sequence[Any]) -> dict[str, JSON]:
-    systems = _common(first.systems, second.systems)
-    prompts = _common(first.prompts, second.prompts)
-    repeats = _common(first.repeats, second.repeats)
+    systems = common_to(first.systems, second.systems)
+    prompts = common_to(first.prompts, second.prompts)
+    repeats = common_to(first.repeats, second.repeats)
     counts = {"systems": len(systems), "n": len(prompts)}
     if len(systems) < 2 or not prompts or not repeats:
         return {**counts, "tau": None}
@@ -69,15 +69,13 @@ def _of_systems(signs: Any, systems: Sequence[str], wanted: Sequence[str]) -> An
     matrix = np.zeros((len(systems), len(systems)), np.int8)
     matrix[np.triu_indices(len(systems), 1)] = signs
     matrix -= matrix.T
-    chosen = _indices(systems, wanted)
+    chosen = indices(systems, wanted)
     chosen_pairs: Any = matrix[np.ix_(chosen, chosen)][np.triu_indices(len(chosen), 1)]
     return chosen_pairs
 
 
 def _half_wins(block: Block, systems: Sequence[str], prompts: Sequence[Any], repeats: Sequence[int]) -> Any:
-    chosen = np.ix_(
-        _indices(block.systems, systems), _indices(block.prompts, prompts), _indices(block.repeats, repeats)
-    )
+    chosen = np.ix_(indices(block.systems, systems), indices(block.prompts, prompts), indices(block.repeats, repeats))
     return half_wins(np.asarray(block.values, dtype=np.float64)[chosen], block.scale)
 
 
@@ -88,11 +86,13 @@ def half_wins(values: Any, scale: Scale) -> Any:
     return np.rint(stats.mean_outcomes(y, n_systems) * (n_systems - 1) * 2 * n_repeats)
 
 
-def _common(ours: Sequence[Any], theirs: Sequence[Any]) -> list[Any]:
+def common_to(ours: Sequence[Any], theirs: Sequence[Any]) -> list[Any]:
+    """Return what is in both, in the order of the first."""
     wanted = set(theirs)
     return [item for item in ours if item in wanted]
 
 
-def _indices(items: Sequence[Any], wanted: Sequence[Any]) -> list[int]:
+def indices(items: Sequence[Any], wanted: Sequence[Any]) -> list[int]:
+    """Return the places of the wanted items among all."""
     number = {item: index for index, item in enumerate(items)}
     return [number[item] for item in wanted]

@@ -7,11 +7,13 @@ from statistics import median
 from typing import Any
 
 from popbench.leaderboard import compact_markdown, sequential, words
+from popbench.leaderboard.carries_text import card_words, carries_markdown
 from popbench.leaderboard.compact import headlines
 from popbench.leaderboard.families import p_words, role_words
 from popbench.leaderboard.luck_text import luck_markdown, unseparated
 from popbench.leaderboard.markup import code, escaped, table
 from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS, flipped
+from popbench.leaderboard.panel_text import panel_markdown
 from popbench.leaderboard.reference import against, reference_of
 from popbench.leaderboard.shown import (
     are_enhancement,
@@ -132,6 +134,7 @@ def markdown(
     lines += compact_markdown.side_by_side(results)
     for line in agreements(results):
         lines += [escaped(line), ""]
+    lines += panel_markdown(results)
     lines += compact_markdown.parts(results)
     if unusable := list(unusable_lines(results.get("unusable") or {})):
         lines += ["**Answers without a usable draft**, and why", "", *(f"- {escaped(line)}" for line in unusable), ""]
@@ -190,6 +193,7 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
     if len(rows) > 1:
         yield words.estimand(reference and escaped(reference))
         yield ""
+    yield from carries_markdown(results, predictor, task)
     yield from _matrix(results, predictor, task, rows)
     yield from _contrasts(results, predictor, task)
     if "sequential" in results:
@@ -339,7 +343,8 @@ def _footer(results: Mapping[str, Any], more: Sequence[str]) -> Iterator[str]:
         yield f"- task {escaped(task['name'])}: {identity}"
     for predictor in results["predictors"]:
         identity = f"fingerprint {code(predictor['digest'])}" if predictor["digest"] else "fingerprint unknown"
-        yield f"- predictor {escaped(predictor['name'])}: {identity}"
+        told = card_words(predictor, demo=results["demo"])
+        yield f"- predictor {escaped(predictor['name'])}: {identity}" + (f"; {escaped(told)}" if told else "")
     for of in results.get("references", []):
         yield (
             f"- references: corpus {escaped(of['corpus'])}, part {escaped(of['part'])}, {of['videos']:,} videos, "

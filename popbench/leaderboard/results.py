@@ -15,11 +15,13 @@ from threadpoolctl import threadpool_limits
 
 from popbench import stats
 from popbench.leaderboard.agreement import agreement
+from popbench.leaderboard.carries import carries_rows
 from popbench.leaderboard.families import Role, roles
 from popbench.leaderboard.luck import luck_rows
 from popbench.leaderboard.medians import ENDS, MEDIAN_OF, SAMPLES, medians_of
 from popbench.leaderboard.order import ranks
 from popbench.leaderboard.pairs import LEVEL, RESAMPLES, Compared, compare, contrasts, draw, resamples_of, rounded
+from popbench.leaderboard.panel import panel
 from popbench.leaderboard.parts import agreement_rows, median_rows, parts_of_block
 from popbench.leaderboard.reference import check_reference
 from popbench.leaderboard.valid import valid_win_rates
@@ -55,6 +57,7 @@ def compute(sources: Sequence[Scores], *, common: bool = False, reference: str |
                 "digest": scores.predictor_digest,
                 "unit": scores.unit,
                 **({"scale": scores.scale} if scores.scale != "positive" else {}),
+                **({} if scores.card is None else {"card": dict(scores.card)}),
             }
             for scores in sources
         ],
@@ -74,6 +77,7 @@ def compute(sources: Sequence[Scores], *, common: bool = False, reference: str |
         "parts": [],
         "part_agreement": [],
         "luck": [],
+        "carries": [],
     }
     tables_of = {scores.predictor: list(blocks(scores, common=common)) for scores in sources}
     drawn = [resamples_of(len(block.prompts)) for tables in tables_of.values() for block in tables]
@@ -82,7 +86,7 @@ def compute(sources: Sequence[Scores], *, common: bool = False, reference: str |
     for table in _tables(tables, roles(tables)):
         for key, rows in table.items():
             results[key] += rows
-    for name in ("families", "parts", "part_agreement", "luck"):
+    for name in ("families", "parts", "part_agreement", "luck", "carries"):
         if not results[name]:
             del results[name]
     unusable = {system: of for scores in sources for system, of in sorted(scores.unusable.items())}
@@ -90,6 +94,8 @@ def compute(sources: Sequence[Scores], *, common: bool = False, reference: str |
         results["unusable"] = unusable
     if len(tables_of) > 1:
         results["agreement"] = list(agreement(tables_of, results["pairs"]))
+        if together := list(panel(tables_of)):
+            results["panel"] = together
     # Pairs are rounded already: there are many of them, and their verdicts are those of the rounded intervals.
     return {key: value if key in ("pairs", "enhancement") else rounded(value) for key, value in results.items()}
 
@@ -155,6 +161,7 @@ def _table(scores: Scores, block: Block, role: Role) -> dict[str, list[Any]]:
         "parts": list(median_rows(block, strata, parts, table_of)),
         "part_agreement": list(agreement_rows(block, strata, parts, table_of)) if parts else [],
         "luck": list(luck_rows(block, strata, pairs, scores.drafts, table_of)),
+        "carries": list(carries_rows(scores, block, strata, table_of)),
     }
 
 

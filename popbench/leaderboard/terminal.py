@@ -12,9 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from popbench.leaderboard.audit_text import verdict
+from popbench.leaderboard.carries_text import lead, unknown_lines
 from popbench.leaderboard.compact import by_predictor, headlines, part_tables, predictors_of
 from popbench.leaderboard.families import role_words
 from popbench.leaderboard.markdown import agreements, decided, decides, knows_copies, remarks
+from popbench.leaderboard.panel_text import panel_sentence
 from popbench.leaderboard.reference import against, reference_of
 from popbench.leaderboard.shown import (
     are_enhancement,
@@ -51,10 +53,13 @@ def show(results: Mapping[str, Any], console: Console) -> None:
             console.print(contrasts)
         sentences = [of(results, predictor, task) for of in (decided, role_words, decides)]
         console.print(Text(" ".join(filter(None, sentences)), style="dim"))
+        if told := lead(results, predictor, task):
+            console.print(Text(told))
         console.print()
         for beside in _beside(results, predictor, task, console.width):
             console.print(beside)
-    for line in agreements(results):
+    together = [panel_sentence(results, task) for _, task in headlines(results)[:1]]
+    for line in (*agreements(results), *filter(None, together), *unknown_lines(results)):
         console.print(Text(line))
     if results["pairs"]:
         console.print(Text(estimand(), style="dim"))

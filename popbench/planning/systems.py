@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from popbench.cards.card import PredictorCard, checked, read_card
 from popbench.errors import RunError, UsageError, one_line
 from popbench.interfaces import Ask
 from popbench.interfaces.models import check_scale
 from popbench.interfaces.uses import DEFAULT_USES, read_uses, used_values
 from popbench.keys import digest, score_key, used_key
 from popbench.ledger.ledger import STAGES, StageKey, StageName
+from popbench.local import user_path
 from popbench.prompting.conversations import Conversation
 from popbench.prompting.drafts import DRAFTS_VERSION, draft_schema
 from popbench.prompting.mode_specs import SelectedMode
@@ -59,6 +61,8 @@ class Part:
     digest: str
     uses: frozenset[str] = DEFAULT_USES
     """What a predictor sees of a sample."""
+    card: PredictorCard | None = None
+    """How far a predictor's order carries to real outcomes, if that is known."""
 
     @property
     def label(self) -> str:
@@ -230,8 +234,22 @@ def as_part(resolved: Resolved) -> Part:
         fingerprint = dict(resolved.component.fingerprint())
         if resolved.spec.kind == "generator" and resolved.component.makes_sound is True:
             fingerprint["sound_encoder"] = ",".join(f"{name}={value}" for name, value in SOUND_ENCODER.items())
-        return Part(resolved, fingerprint, digest(fingerprint), uses)
+        part = Part(resolved, fingerprint, digest(fingerprint), uses)
     except UsageError:
         raise
     except Exception as error:  # a plugin's code may raise anything
         raise UsageError(f"{resolved.spec.kind} {resolved.spec.label}: no fingerprint ({one_line(error)})") from error
+    return replace(part, card=_card(part)) if resolved.spec.kind == "predictor" else part
+
+
+def _card(part: Part) -> PredictorCard | None:
+    """Return the card that the user gave for a predictor, else its own; raises UsageError for what is none."""
+    if part.resolved.card is not None:
+        return read_card(user_path(part.resolved.card), part.digest, part.label)
+    try:
+        card = part.resolved.component.card
+        own = card() if callable(card) else None
+        # A plugin of earlier may keep something of its own under this name.
+        return checked(own) if isinstance(own, Mapping) and "by_difference" in own else None
+    except Exception as error:  # a plugin's code may raise anything
+        raise UsageError(f"{part.name}: its card() is not one ({one_line(error)})") from error

@@ -107,7 +107,7 @@ def rules_of(run: PublishedRun, title: str, description: str, predictor: str | N
         title=title,
         description=description,
         demo=run_json["demo"],
-        predictor=predictor_of(run_json, name),
+        predictor=predictor_of(run_json, name).model_copy(update={"card": run_json.get("cards", {}).get(name)}),
         tasks=tasks_of(run_json),
         repeats=run_json["config"]["repeats"],
         seed=run_json["config"]["seed"],

@@ -141,6 +141,7 @@ class Registry:
                 "take it out and put it into the environment"
             )
         label = raw.pop("label", None)
+        card = raw.pop("card", None) if kind == "predictor" and "card" not in cls.Options.model_fields else None
         runtime = cls.Options.runtime_names()
         fill = {key: value for key, value in (defaults or {}).items() if key in runtime}
         options = read_options(cls.Options, raw, {**fill, **registration.preset}, what)
@@ -156,7 +157,7 @@ class Registry:
             label=check_label(label) if label is not None else automatic,
             text=_recorded(text, chosen, automatic if label is None else None),
         )
-        return Resolved(spec, component, automatic, chosen)
+        return Resolved(spec, component, automatic, chosen, card)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +165,15 @@ class Resolved:
     """A spec and its component, which has loaded no model yet: for its checks, label and fingerprint.
 
     `automatic_label` is the label that it has unless `label=` gives it another one. `chosen` are the options that this
-    machine's environment decided, which `spec.text` has beside what was typed.
+    machine's environment decided, which `spec.text` has beside what was typed. `card` is the path of a predictor's card
+    that was given with `card=`: what a board says of it, and nothing that it scores by.
     """
 
     spec: ComponentSpec
     component: Any
     automatic_label: str = ""
     chosen: Mapping[str, JSON] = field(default_factory=dict)
+    card: str | None = None
 
 
 def _chosen(options: Options, what: str) -> Mapping[str, JSON]:

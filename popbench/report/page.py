@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from popbench.errors import UsageError, damage
 from popbench.leaderboard.audit_text import verdict
+from popbench.leaderboard.carries_text import card_words
 from popbench.leaderboard.compact import FULL
 from popbench.leaderboard.luck_text import unseparated
 from popbench.leaderboard.markdown import DEMO, agreements, knows_copies, on_real_scales, remarks
@@ -175,6 +176,7 @@ def _page(
         "predictors_shown": len(results["predictors"]) <= FULL,
         "with_parts": any(view["parts"] for view in shown),
         "agreements": list(agreements(results)),
+        "card_words": {of["name"]: card_words(of, demo=results["demo"]) for of in results["predictors"]},
         "order": ORDER,
         "intervals": f"{told[0].upper()}{told[1:]}",
         "valid": VALID,

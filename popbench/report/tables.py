@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import log
 from typing import Any
 
+from popbench.leaderboard.carries_text import carries_view
 from popbench.leaderboard.compact import FULL, headlines
 from popbench.leaderboard.families import p_words, role_words
 from popbench.leaderboard.luck_text import luck_view
 from popbench.leaderboard.markdown import decided, decides, knows_copies, prompts_of
 from popbench.leaderboard.medians import MEDIAN_OF
 from popbench.leaderboard.pairs import flipped
+from popbench.leaderboard.panel_text import panel_view
 from popbench.leaderboard.reference import against, reference_of
 from popbench.leaderboard.shown import knows_valid, p_value, percent, ranked, scale_of, tables, valid_rate
 from popbench.leaderboard.words import estimand
@@ -78,6 +80,8 @@ def _view(results: Mapping[str, Any], predictor: str, task: str) -> dict[str, An
         "beside": beside(results, task),
         "parts": list(parts(results, predictor, task)),
         "luck": luck_view(results, predictor, task),
+        "carries": carries_view(results, predictor, task),
+        "panel": panel_view(results, task),
     }
 
 

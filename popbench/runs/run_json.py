@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, cast
 import pydantic
 from typing_extensions import TypedDict  # pydantic reads no other TypedDict before Python 3.12
 
+from popbench.cards.card import PredictorCard, checked
 from popbench.errors import UsageError, damage
 from popbench.files import read_json
 from popbench.interfaces.models import is_real
@@ -144,11 +145,11 @@ class ShardEntry(TypedDict):
 class RunJson(TypedDict):
     """The content of a run.json. Fields that later versions add are kept when it is read.
 
-    `modes`, `predictors` (digests), `units` and `scales` (those that are real) are by label, and so is `uses`, of the
-    predictors that see others than title and video. `notes` are by the component's label, `components` by kind and
-    label ("llm shotlist"), and `systems` has a system's fingerprint by task. `reused` has how many calls of each stage
-    were taken from other runs, by these runs' directories. `looks` are the prompts per task of earlier
-    boards, which had fewer.
+    `modes`, `predictors` (digests), `units`, `scales` (those that are real) and `cards` (of those that have one) are by
+    label, and so is `uses`, of the predictors that see others than title and video. `notes` are by the component's
+    label, `components` by kind and label ("llm shotlist"), and `systems` has a system's fingerprint by task. `reused`
+    has how many calls of each stage were taken from other runs, by these runs' directories. `looks` are the prompts
+    per task of earlier boards, which had fewer.
     """
 
     schema: int
@@ -165,6 +166,7 @@ class RunJson(TypedDict):
     units: dict[str, str]
     uses: NotRequired[dict[str, list[str]]]
     scales: NotRequired[dict[str, Literal["real"]]]
+    cards: NotRequired[dict[str, PredictorCard]]
     versions: dict[str, str]
     machine: Machine
     timings: Timings
@@ -231,6 +233,9 @@ def describe(plan: Plan, started: float, seconds: Mapping[str, float] | None = N
     real = [part.label for part in plan.predictors if is_real(part.resolved.component)]
     if real:
         content["scales"] = dict.fromkeys(real, "real")
+    cards = {part.label: part.card for part in plan.predictors if part.card is not None}
+    if cards:
+        content["cards"] = cards
     return content
 
 
@@ -342,6 +347,8 @@ def _check(content: RunJson) -> None:
         if predictor not in content["units"]:
             raise ValueError(f"the unit of predictor {predictor!r} is missing")
         uses_of(content, predictor)
+    for card in content.get("cards", {}).values():
+        checked(card)
     for label, mode in content["modes"].items():
         for task in content["tasks"]:
             if task not in mode["fingerprints"]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
+from popbench.cards.card import PredictorCard
 from popbench.errors import UsageError, one_line
 from popbench.scores.board_rules import FILE, PaperRules, Rules, breaches, other_predictor, read_rules
 from popbench.scores.scores import Scores
@@ -30,8 +32,15 @@ class Board:
     withdrawn: Mapping[str, Withdrawal] = field(default_factory=dict)
 
     def scores(self) -> list[Scores]:
-        """Return the scores of the submissions, in the order of their names, which are their sources' names."""
-        return [submission.scores(f"{SUBMISSIONS}/{name}") for name, submission in sorted(self.submissions.items())]
+        """Return the scores of the submissions, in the order of their names, which are their sources' names.
+
+        The predictor's card is that of the rules: a submission's own word on it would be its author's.
+        """
+        card = cast("PredictorCard | None", self.rules.predictor.card)
+        return [
+            replace(submission.scores(f"{SUBMISSIONS}/{name}"), card=card)
+            for name, submission in sorted(self.submissions.items())
+        ]
 
     def with_submission(self, name: str, submission: Submission) -> Board:
         """Return the board with one more submission."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
 
+from popbench.cards.card import checked
 from popbench.errors import UsageError, damage, one_line, unknown
 from popbench.files import read_yaml
 from popbench.records import JSON, Scale
@@ -37,18 +38,24 @@ Line = Annotated[str, pydantic.AfterValidator(_one_line)]
 
 
 class Predictor(Strict):
-    """The predictor whose scores are ranked; `digest` is the digest of its fingerprint. `scale` is written if real."""
+    """The predictor whose scores are ranked; `digest` is the digest of its fingerprint. `scale` is written if real.
+
+    `card`, in a board's rules alone, is how far its order carries to real outcomes: the board's owner says so.
+    """
 
     name: str
     digest: str
     unit: str
     scale: Scale = "positive"
+    card: Annotated[dict[str, Any], pydantic.AfterValidator(checked)] | None = None
 
     @pydantic.model_serializer(mode="wrap")
     def _without_default(self, handler: pydantic.SerializerFunctionWrapHandler) -> dict[str, JSON]:
         content: dict[str, JSON] = handler(self)
         if self.scale == "positive":
             del content["scale"]
+        if self.card is None:
+            content.pop("card", None)
         return content
 
 

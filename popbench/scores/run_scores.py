@@ -64,6 +64,7 @@ class RunScores:
                 references=[references] if references else [],
                 remarks=list(remarks),
                 unusable=dict(unusable),
+                card=run_json.get("cards", {}).get(predictor),
                 drafts={
                     system: "|".join((self._source, *parts[:2]))
                     for system in run_json["systems"]

@@ -10,6 +10,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from popbench.cards.card import PredictorCard
 from popbench.errors import UsageError
 from popbench.records import JSON, MAX_POPULARITY, Scale
 from popbench.scores.rows import ERROR, INVALID, Rows, ScoreRow
@@ -49,6 +50,8 @@ class Scores:
     """Whether prompts were taken in rounds until something was found."""
     unusable: dict[str, JSON] = field(default_factory=dict)
     """By system the number of its `answers`, and of those without a usable draft by `reasons`."""
+    card: PredictorCard | None = None
+    """How far the predictor's order carries to real outcomes, if that is known."""
     drafts: dict[str, str] = field(default_factory=dict)
     """By system a name of the drafts that it renders, where that is known: systems of one run may share them."""
 
@@ -98,6 +101,7 @@ def merge(sources: Sequence[Scores]) -> list[Scores]:
         if first.demo != scores.demo and not _is_bare(first if scores.demo else scores):
             raise UsageError(f"demo scores and real ones cannot share a board ({first.source} and {scores.source})")
         first.demo = first.demo or scores.demo
+        first.card = first.card or scores.card
         if _is_bare(first):  # a run knows the predictor's name
             first.predictor, first.unit = scores.predictor, scores.unit
         first.rows = first.table.joined(_new_rows(first, scores))

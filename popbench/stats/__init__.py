@@ -25,12 +25,13 @@ data of all rounds so far, what is decided, which systems need more prompts, and
     state = replay_looks(design, values, rounds, strata)[-1]                # of the present look
 
 `prediction_powered` is for what people say of some prompts and a predictor of all: the win rate over people.
-`order_agreement` says how far a predicted order carries: to real outcomes, and across several predictors.
+`order_agreement` says how far a predicted order carries: how often the one of two real videos that is predicted higher
+is the higher one, by the size of the difference; what a run's win rates are worth by that; and what several predictors
+say together.
 `variance` attributes the variance of scores to the parts of what is scored, with resamples of groups of items.
 `winner` says what the best of several drafts is worth, once the luck that chose it is taken off.
 `agreement` compares two orders: before and after a change, or two rankings.
 `best_of_equals` says what choosing the best of several variants does to its win rate.
-`pair_accuracy` says how often a predictor puts two items into the right order, by the size of its difference.
 
 A stratum is a group of prompts that was fixed when the prompts were chosen: a category, and also the task if tasks are
 pooled. The systems, the strata and the number of prompts in each are given; the prompts are the sample.
@@ -59,7 +60,6 @@ from .order_agreement import (
     win_in_truth,
 )
 from .outcomes import mean_outcomes, outcome_counts, pairwise_outcomes, win_rates
-from .pair_accuracy import PairAccuracy, pair_accuracy, pair_accuracy_by_difference, pair_accuracy_by_group
 from .prediction_powered import CorrectedWinRate, HumanWinRate, corrected_win_rate
 from .repeats import sample_medians
 from .selection import best_of_equals
@@ -79,7 +79,6 @@ __all__ = [
     "HumanWinRate",
     "MaxT",
     "OrderAgreement",
-    "PairAccuracy",
     "PanelVerdicts",
     "Resamples",
     "SequentialDesign",
@@ -104,9 +103,6 @@ __all__ = [
     "minimum_detectable_win_rate",
     "order_agreement",
     "outcome_counts",
-    "pair_accuracy",
-    "pair_accuracy_by_difference",
-    "pair_accuracy_by_group",
     "pair_across",
     "pairwise_outcomes",
     "panel_verdicts",

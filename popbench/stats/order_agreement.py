@@ -32,6 +32,7 @@ class OrderAgreement:
         high: upper ends.
         pairs: number of pairs in each bin.
         groups: number of groups altogether.
+        equal: number of pairs that are predicted equal, which are in no bin.
     """
 
     edges: Float64s
@@ -40,9 +41,12 @@ class OrderAgreement:
     high: Float64s
     pairs: Ints
     groups: int
+    equal: int = 0
 
     def at(self, differences: ArrayLike) -> tuple[Float64s, Float64s, Float64s]:
         """Return (value, low, high) for predicted differences of any sign; larger ones than seen are in the last bin.
+
+        An infinite difference is sure to be in the true order: it stands for a sample that is no video at all.
 
         Raises:
             ValueError: if a difference is NaN.
@@ -51,7 +55,9 @@ class OrderAgreement:
         if np.isnan(sizes).any():
             raise ValueError("differences of scores must be numbers, got NaN")
         bins = np.searchsorted(self.edges[1:-1], sizes, "right")
-        return self.value[bins], self.low[bins], self.high[bins]
+        sure = np.isinf(sizes)
+        value, low, high = (np.where(sure, 1.0, curve[bins]) for curve in (self.value, self.low, self.high))
+        return value, low, high
 
     def smallest_difference(self, probability: float = 0.95) -> tuple[float, float, float]:
         """Return the smallest predicted difference that is in the true order with this probability: (value, low, high).
@@ -82,7 +88,8 @@ def order_agreement(
 
     and the interval is Clopper-Pearson's at level 1 - (1 - level)/bins, so that those of all bins hold together. Then
     values are made monotone by least squares, lower ends are at least those of smaller differences, and upper ends at
-    most those of larger ones. `bins=1` gives the pairwise accuracy over all sizes.
+    most those of larger ones. `bins=1` gives the pairwise accuracy over all sizes, and of the videos of one category
+    that within the category. Measured coverage of that is at least .93, for 12 to 150 videos.
 
     Args:
         predicted: of each video, on a scale on which differences mean something (log popularity), shape (videos,).
@@ -127,37 +134,43 @@ def group_agreement(
     return _by_size(np.array(rates[0]), np.array(rates[1]), first, second, bins, level)
 
 
-def win_in_truth(agreement: OrderAgreement, differences: ArrayLike) -> tuple[float, float, float]:
-    """Return with what probability a predicted win on a prompt is one in truth: (value, low, high).
+def win_in_truth(agreement: OrderAgreement, differences: ArrayLike) -> tuple[Float64s, Float64s, Float64s]:
+    """Return with what probability a predicted win on a prompt is one in truth, of each pair: (value, low, high).
 
-    It is the mean of `OrderAgreement.at` over the run's own differences of scores, those of 0 left out; for a predictor
-    that is as good on these clips as on the real videos.
+    It is the mean of `OrderAgreement.at` over the pair's own differences of scores, without those of 0 and infinite
+    ones; for a predictor that is as good on these clips as on the real videos. NaN where nothing is left.
+
+    Args:
+        agreement: of `order_agreement`.
+        differences: score of the first system less that of the second, on the same scale, shape (pairs, ...).
 
     Raises:
-        ValueError: if a difference is NaN, or all are 0.
+        ValueError: if a difference is NaN.
     """
-    sizes = np.asarray(differences, dtype=np.float64)
-    sizes = sizes[sizes != 0]
-    if not sizes.size:
-        raise ValueError("nothing is won: there are no differences, or all are 0")
-    value, low, high = (float(of.mean()) for of in agreement.at(sizes))
+    d = np.asarray(differences, dtype=np.float64)
+    d = d.reshape(len(d), -1)
+    told = (d != 0) & ~np.isinf(d)
+    sums = np.where(told, agreement.at(d), 0.0).sum(axis=2)
+    value, low, high = np.divide(sums, told.sum(axis=1), out=np.full(sums.shape, np.nan), where=told.any(axis=1))
     return value, low, high
 
 
 def true_win_rate(
     agreement: OrderAgreement, differences: ArrayLike, strata: ArrayLike, level: float = 0.95
-) -> tuple[float, float, float]:
-    """Return the true win rate that a run's differences of scores stand for: (value, low, high).
+) -> tuple[Float64s, Float64s, Float64s]:
+    """Return the true win rate that each pair's differences of scores stand for: (value, low, high).
 
         g_i = P(d_i) if d_i > 0, 1 - P(d_i) if d_i < 0, 1/2 if d_i = 0;  the rate is the mean of g_i
 
-    with P from `agreement`. The interval is the outermost of three of `korn_graubard` of g, with P as estimated and at
-    the lower and the upper ends. It allows for the choice of prompts and for what is known of P, and takes for granted
-    that the predictor is as good on these clips as on the real videos and has no taste for one of the systems.
+    with P from `agreement`; with repeats, g_i is the mean over them. The interval is the outermost of three of
+    `korn_graubard` of g, with P as estimated and at the lower and the upper ends. It allows for the choice of prompts
+    and for what is known of P, and takes for granted that the predictor is as good on these clips as on the real videos
+    and has no taste for one of the systems.
 
     Args:
         agreement: of `order_agreement`.
-        differences: score of the first system less that of the second, on the same scale, shape (prompts,).
+        differences: score of the first system less that of the second, on the same scale, shape (pairs, prompts) or
+            (pairs, prompts, repeats); infinite where one of the two is invalid.
         strata: one integer label per prompt.
         level: confidence level.
 
@@ -165,31 +178,28 @@ def true_win_rate(
         ValueError: if the shapes do not fit or a difference is NaN.
     """
     d = np.asarray(differences, dtype=np.float64)
-    if d.ndim != 1:
-        raise ValueError(f"differences need the axis (prompts), got the shape {d.shape}")
-    curves = np.array(agreement.at(d))
-    rates = 0.5 + np.sign(d) * (curves - 0.5)
-    low, high = korn_graubard(rates, strata, level)
-    return float(rates[0].mean()), float(low.min()), float(high.max())
+    if d.ndim not in (2, 3):
+        raise ValueError(f"differences need the axes (pairs, prompts) or (pairs, prompts, repeats), got {d.shape}")
+    d = d.reshape(*d.shape[:2], -1)
+    rates = (0.5 + np.sign(d) * (np.array(agreement.at(d)) - 0.5)).mean(axis=3)
+    low, high = korn_graubard(rates.reshape(-1, d.shape[1]), strata, level)
+    return rates[0].mean(axis=1), low.reshape(3, -1).min(axis=0), high.reshape(3, -1).max(axis=0)
 
 
-def smallest_true_win(agreement: OrderAgreement, differences: ArrayLike, level: float = 0.95) -> float | None:
-    """Return the smallest predicted win rate on as many prompts that means a true one above 1/2; None if none does.
+def smallest_true_win(low: float, prompts: int, level: float = 0.95) -> float | None:
+    """Return the smallest predicted win rate on so many prompts that means a true one above 1/2; None if none does.
 
         true rate - 1/2 = (2p - 1) (predicted rate - 1/2),  p as `win_in_truth` has it
 
-    so it is the smallest rate whose Clopper-Pearson interval is above 1/2, if the lower end of p is above 1/2. It takes
-    for granted what `true_win_rate` does; where the predictor has a taste for some systems, see `group_agreement`.
-
-    Raises:
-        ValueError: as `win_in_truth`.
+    so it is the smallest rate whose Clopper-Pearson interval is above 1/2, if the lower end of p, `low`, is above 1/2.
+    It takes for granted what `true_win_rate` does; where the predictor has a taste for some systems, see
+    `group_agreement`.
     """
-    n = np.size(differences)
-    if win_in_truth(agreement, differences)[1] <= 0.5:
+    if not low > 0.5:
         return None
-    for wins in range(n // 2, n + 1):
-        if proportion_interval(wins, n, level)[0] > 0.5:
-            return wins / n
+    for wins in range(prompts // 2, prompts + 1):
+        if proportion_interval(wins, prompts, level)[0] > 0.5:
+            return wins / prompts
     return None
 
 
@@ -265,7 +275,7 @@ def _by_size(predicted: Float64s, true: Float64s, first: Ints, second: Ints, bin
         raise ValueError("all predictions are equal: there is no order")
     sizes, agree = np.abs(predicted[told]), (1 + np.sign(predicted[told]) * np.sign(true[told])) / 2
     first, second = first[told], second[told]
-    edges = np.unique(np.quantile(sizes, np.linspace(0, 1, bins + 1)))
+    edges = np.unique(np.quantile(sizes, np.linspace(0, 1, bins + 1), method="higher"))  # of sizes: no bin is empty
     if len(edges) == 1:
         edges = np.repeat(edges, 2)
     of = np.searchsorted(edges[1:-1], sizes, "right")
@@ -280,6 +290,7 @@ def _by_size(predicted: Float64s, true: Float64s, first: Ints, second: Ints, bin
         np.minimum.accumulate(high[::-1])[::-1],
         pairs,
         n_groups,
+        int(np.count_nonzero(~told)),
     )
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
+from popbench.cards.card import checked
 from popbench.interfaces import Predictor
 from popbench.interfaces.models import is_real
 from popbench.interfaces.uses import DEFAULT_USES, read_uses
@@ -60,6 +61,12 @@ def check_predictor(
     require(book, missing)
     known = isinstance(component.scale, str) and component.scale in get_args(Scale)
     book.expect("scale", known, f"scale is {component.scale!r}")
+    card = book.attempt("card", "card()", component.card)
+    if card is not None:
+        try:
+            checked(card)
+        except ValueError as error:
+            book.breach("card", f"card(): {error}")
     judge = partial(_judge, real=is_real(component))
     traits = Traits(lambda scorer, items: scorer.score(items), judge, _differ, _rename)
     with tempfile.TemporaryDirectory() as name:

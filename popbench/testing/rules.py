@@ -58,6 +58,7 @@ RULES: Mapping[str, str] = {
     "popularity": "a score's value, its popularity, is a finite number, above 0 unless the scale is real",
     "parts": "parts are finite numbers by names: at most 100, each name text on one line of at most 60 characters",
     "scale": "scale is 'positive' or 'real'",
+    "card": "card() is None, or a popbench.PredictorCard",
     "unit": "unit is text that says what a score counts",
     "trained_on": "trained_on() returns a list of str",
     "uses": "uses is a set of names of what a predictor can see, and not empty",

@@ -82,7 +82,26 @@ def test_a_perfect_order_leaves_an_interval() -> None:
 def test_true_ties_count_half_and_predicted_ties_are_left_out() -> None:
     found = order_agreement([0, 0, 1, 1, 2], [0, 0, 0, 0, 0], bins=1)
     assert found.value[0] == 0.5
-    assert found.pairs[0] == 8
+    assert (found.pairs[0], found.equal) == (8, 2)
+
+
+@pytest.mark.parametrize("n", [3, 4, 7, 40])
+def test_every_pair_is_in_a_bin_and_no_bin_is_empty(n: int) -> None:
+    predicted, true = videos(0.5, n)
+    for given in (predicted, np.round(2 * predicted), np.r_[predicted[:-1], 1e9]):
+        found = order_agreement(given, true, bins=8)
+        assert found.pairs.min() > 0
+        assert found.pairs.sum() + found.equal == n * (n - 1) // 2
+        assert (np.diff(found.edges) > 0).all() or len(found.value) == 1
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.3, 0.8])
+@pytest.mark.parametrize("n", [12, 60])
+def test_intervals_cover_although_pairs_share_videos(correlation: float, n: int) -> None:
+    true = 0.5 + np.arcsin(correlation) / np.pi  # of two normal variables
+    seeds = [1000 * n + int(100 * correlation) + 10_000 * number for number in range(300)]
+    found = [order_agreement(*videos(correlation, n, seed), bins=1) for seed in seeds]
+    assert sum(of.low[0] <= true <= of.high[0] for of in found) >= 0.92 * len(found)
 
 
 def test_many_videos_are_sampled_always_alike() -> None:
@@ -135,22 +154,32 @@ def test_videos_that_tell_nothing_are_refused(arguments: Any, message: str) -> N
 
 def test_a_win_in_truth_is_the_mean_over_the_differences_that_win_anything() -> None:
     curve = known([0.6, 0.8], [0, 1, 2], slack=0.05)
-    assert win_in_truth(curve, [0.5, -3, 0, 1.5]) == pytest.approx((2.2 / 3, 2.05 / 3, 2.35 / 3))
-    with pytest.raises(ValueError, match="nothing is won"):
-        win_in_truth(curve, [0, 0])
+    differences = [[0.5, -3, 0, 1.5, np.inf], [0.5, 0.4, 0, 0, -0.1], [0, 0, 0, np.inf, 0]]
+    of_pairs = np.array(win_in_truth(curve, differences)).T
+    assert of_pairs[:2] == pytest.approx(np.array([(2.2 / 3, 2.05 / 3, 2.35 / 3), (0.6, 0.55, 0.65)]))
+    assert np.isnan(of_pairs[2]).all()
     with pytest.raises(ValueError, match="NaN"):
-        win_in_truth(curve, [np.nan])
+        win_in_truth(curve, [[np.nan]])
 
 
 def test_a_predicted_win_rate_shrinks_to_the_true_one_that_it_stands_for() -> None:
     differences = np.where(np.arange(100) < 70, 1.0, -1.0)
     strata = np.arange(100) % 5
-    value, low, high = true_win_rate(known([0.65], [0, 2]), differences, strata)
+
+    def rate(curve: OrderAgreement, of: Any) -> tuple[float, ...]:
+        return tuple(float(end[0]) for end in true_win_rate(curve, [of], strata))
+
+    value, low, high = rate(known([0.65], [0, 2]), differences)
     assert value == pytest.approx(0.5 + 0.3 * 0.4 / 2)
     assert low < value < high
-    _, lower, higher = true_win_rate(known([0.65], [0, 2], slack=0.1), differences, strata)
+    _, lower, higher = rate(known([0.65], [0, 2], slack=0.1), differences)
     assert lower <= low < high < higher
-    assert true_win_rate(known([0.65], [0, 2]), np.zeros(100), strata)[0] == 0.5
+    assert rate(known([0.65], [0, 2]), np.zeros(100))[0] == 0.5
+    assert rate(known([0.65], [0, 2]), np.full(100, np.inf))[0] == 1
+    repeated = np.stack([differences, np.zeros(100)], axis=1)
+    assert rate(known([0.65], [0, 2]), repeated)[0] == pytest.approx(0.5 + 0.3 * 0.4 / 4)
+    with pytest.raises(ValueError, match="axes"):
+        true_win_rate(known([0.65], [0, 2]), differences, strata)
 
 
 @pytest.mark.parametrize(
@@ -161,16 +190,16 @@ def test_a_predicted_win_rate_stands_for_what_a_normal_law_says(
 ) -> None:
     agreement = order_agreement(*videos(correlation, 1000))
     differences = np.sqrt(2) * (norm.ppf(predicted) + np.random.default_rng(3).standard_normal(20_000))
-    value, low, high = true_win_rate(agreement, differences, np.zeros(20_000, dtype=int))
+    value, low, high = (float(of[0]) for of in true_win_rate(agreement, [differences], np.zeros(20_000, dtype=int)))
     assert value == pytest.approx(true, abs=0.01)
     assert low < true < high
 
 
 def test_the_smallest_true_win_is_that_which_the_number_of_prompts_decides() -> None:
-    differences = np.ones(100)
-    assert smallest_true_win(known([0.6], [0, 2], slack=0.05), differences) == pytest.approx(0.61)
-    assert smallest_true_win(known([0.6], [0, 2], slack=0.15), differences) is None
-    assert smallest_true_win(known([0.6], [0, 2]), np.ones(5)) is None
+    assert smallest_true_win(0.55, 100) == pytest.approx(0.61)
+    assert smallest_true_win(0.45, 100) is None
+    assert smallest_true_win(float("nan"), 100) is None
+    assert smallest_true_win(0.6, 5) is None
 
 
 # -- of a panel

@@ -32,6 +32,15 @@ class OddScale(Brightness):
     scale: Any = "logarithmic"
 
 
+class OddCard(Brightness):
+    """Says a card of no differences."""
+
+    def card(self) -> Any:
+        share = {"pairs": 1, "value": 0.5, "low": 0.4, "high": 0.6}
+        known = {"measure": "views", "data": "videos", "digest": "d", "scale": "positive", "videos": 2}
+        return {**known, "accuracy": share, "by_difference": []}
+
+
 class EndlessPart(Brightness):
     """Has a part that is no number."""
 

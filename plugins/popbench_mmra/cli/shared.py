@@ -176,37 +176,38 @@ def show(card: Mapping[str, Any], folder: Path, *, as_json: bool) -> None:
     import json
 
     from popbench.progress import make_console
-    from popbench_mmra.card_text import quality
+    from popbench_mmra.card_text import FLAT, quality
 
     if as_json:
         click.echo(json.dumps(card, ensure_ascii=False))
         return
     console = make_console()
-    show_metrics(card.get("metrics"), card, console)
+    show_metrics(card.get("metrics"), card["target"], FLAT[card["kind"]], console)
     console.print(f"On boards: {quality(card)}.", **_SHOWN)
     console.print(f"{folder}: {', '.join(card['files'])}, card.json, README.md", **_SHOWN)
     option = "mmra,path" if card["kind"] == "mmra" else f"{card['kind']},model"
     console.print(f"To score with it: popbench eval --predictor {option}={folder} ...", **_SHOWN)
 
 
-def show_metrics(metrics: Mapping[str, Any] | None, card: Mapping[str, Any], console: Any) -> None:
-    """Print a table of metrics, beside those of always predicting the mean, and tables of pairwise accuracy."""
+def show_metrics(metrics: Mapping[str, Any] | None, target: str, flat: str, console: Any) -> None:
+    """Print a table of metrics of predicting a target, beside those of `flat`, and tables of pairwise accuracy."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    from popbench_mmra.card_text import FLAT, METRICS, metric, pair_tables
+    from popbench.cards import metric_table, pair_tables
 
     if not metrics:
         console.print("Not measured: nothing is known of how well it predicts.", **_SHOWN)
         return
-    model, flat = metrics["model"], metrics["mean"]
-    title = f"{model['n']:,} videos of part {metrics['part']}, log2 {card['target']}, 95 % intervals"
-    table = Table(title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD)
-    for name in ("", "this model", FLAT[card["kind"]]):
+    (_, *names), *shown = metric_table(metrics, flat)
+    counts = f"log2 {target}" if "mean" in metrics else target
+    title = f"{metrics['model']['n']:,} videos of part {metrics['part']}, {counts}, 95 % intervals"
+    table = Table(title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, min_width=len(title))
+    for name in ("", *names):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
-    for name, shown in METRICS.items():
-        table.add_row(shown, metric(model[name]), metric(flat[name]))
+    for cells in shown:
+        table.add_row(*cells)
     console.print(table)
     for heading, rows in pair_tables(metrics):
         table = Table(title=Text("Two videos in the right order", "bold"), title_justify="left", box=box.SIMPLE_HEAD)

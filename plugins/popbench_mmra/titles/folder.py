@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 
+from popbench.cards import code, metrics_lines
 from popbench.errors import UsageError, one_line
 from popbench.local import read_json
 from popbench_mmra.card_files import CARD as CARD
 from popbench_mmra.card_files import check_hashes, files_problem, kind_of, write_folder
-from popbench_mmra.card_text import code, data_lines, files_lines, metrics_lines
+from popbench_mmra.card_text import FLAT, data_lines, files_lines
 
 if TYPE_CHECKING:
     from popbench_mmra.titles.ridge import Ridge
@@ -149,7 +150,7 @@ def _lines(card: Card) -> Iterator[str]:
         "`--predictor titles,model=FOLDER`."
     )
     yield ""
-    yield from metrics_lines(card)
+    yield from metrics_lines(card["metrics"], FLAT[KIND])
     yield from data_lines(card)
     yield ""
     yield "## Model"

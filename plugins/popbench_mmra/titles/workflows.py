@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from popbench.cards import measure_part, spearman
 from popbench.errors import UsageError
 from popbench.keys import digest
 from popbench.progress import Progress
@@ -17,7 +18,6 @@ from popbench_mmra import cards
 from popbench_mmra.card_files import refuse_other_kind
 from popbench_mmra.corpora import Source
 from popbench_mmra.dataset import Dataset, Part, remarks_of
-from popbench_mmra.metrics import measure_part, spearman
 from popbench_mmra.titles import folder
 from popbench_mmra.titles.data import FOLDS, LEARNT, PARTS, folds, gather_titles, learnt, repeated
 from popbench_mmra.titles.embedding import TitleEmbedder

@@ -298,9 +298,14 @@ def test_boards_say_how_good_the_predictor_is_known_to_be(tmp_path: Path) -> Non
     good = MMRAPredictor(MMRAOptions(path=str(tiny_mmra.model(good=True))))
     assert good.note.startswith("SRC 0.9")
     assert "on 60 videos of part test" in good.note
+    card = good.card()
+    assert card is not None
+    assert (card["videos"], card["scale"]) == (60, "positive")
+    assert card["by_difference"][-1]["value"] > 0.9
     folder = tiny_mmra.model(tmp_path / "m")
     edit(folder, metrics=None)
     assert "not measured" in MMRAPredictor(MMRAOptions(path=str(folder))).note
+    assert MMRAPredictor(MMRAOptions(path=str(folder))).card() is None
     metrics = json.loads((tiny_mmra.model() / "card.json").read_text(encoding="utf-8"))["metrics"]
     edit(folder, metrics={**metrics, "model": {**metrics["model"], "mae": {**metrics["mean"]["mae"], "value": 99.0}}})
     assert "it predicts no better than the mean of its bank" in MMRAPredictor(MMRAOptions(path=str(folder))).note

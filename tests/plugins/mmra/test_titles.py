@@ -169,6 +169,17 @@ def test_predictions_of_each_row_are_those_of_least_squares_with_a_penalty() -> 
 # -- as a predictor
 
 
+def test_a_folder_without_pairs_has_no_card_and_scores_as_before(model: Path) -> None:
+    before = TitlesPredictor(TitlesOptions(model=str(model)))
+    assert before.card() is not None
+    edited = card(model)
+    del edited["metrics"]["pairs"]  # as of a model that was trained before cards had them
+    (model / folders.CARD).write_text(json.dumps(edited), encoding="utf-8")
+    after = TitlesPredictor(TitlesOptions(model=str(model)))
+    assert after.card() is None
+    assert after.fingerprint() == before.fingerprint()
+
+
 def test_it_keeps_the_rules_of_predictors(popbench: Run, model: Path, tmp_path: Path) -> None:
     other = made_titles.write(tmp_path / "o.csv", made_titles.draw(120, seed=1))
     assert train(popbench, other, "other").status == 0
@@ -192,6 +203,11 @@ def test_a_run_scores_with_it_and_one_on_its_own_part_is_refused(popbench: Run, 
     lines = (tmp_path / "run" / "samples.jsonl").read_text(encoding="utf-8").splitlines()
     assert all(json.loads(line)["popularity"] > 0 for line in lines)
     assert "it sees titles alone; SRC 0." in (tmp_path / "run" / "leaderboard.md").read_text(encoding="utf-8")
+    about = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    assert about["cards"] == {"titles": TitlesPredictor(TitlesOptions(model=str(model))).card()}
+    assert about["cards"]["titles"]["digest"] == card(model)["corpus"]["parts"]["test"]
+    board = (tmp_path / "run" / "leaderboard.md").read_text(encoding="utf-8")
+    assert "By the card of titles, a win on a prompt here is a win in views with probability" in board
     refused = popbench("eval", *given, "--corpus", f"{corpus},part=train", "--out", "other")
     assert refused.status == 2
     assert "was trained on made/train" in refused.err

@@ -15,11 +15,11 @@ import pytest
 
 import made_corpus
 import tiny_mmra
+from popbench.cards.measure import errors, measure, spearman
 from popbench.progress import Progress
 from popbench_mmra import folder as folders
 from popbench_mmra import training
 from popbench_mmra.features import Extractor
-from popbench_mmra.metrics import errors, measure, spearman
 from popbench_mmra.settings import Settings
 from tiny_mmra import card, weights
 from usage_errors import refusal
