@@ -116,7 +116,8 @@ def test_refusals_are_counted_errors_are_tried_again_and_a_kill_costs_nothing(
     server: JudgeServer, run: Run, table: Path
 ) -> None:
     refusing: list[Any] = [lambda _: chat_body(None, refusal="no")] * 2
-    server.first = [*refusing, lambda _: (400, {"error": {"message": "a broken picture"}})]
+    # late: before any request is accepted, a 400 may be about its options, and it is sent again without them
+    server.first = [*refusing, *[server.reply] * 12, lambda _: (400, {"error": {"message": "a broken picture"}})]
     done = run(*words(table, spec(server)))
     assert done.status == 1, done.out
     assert "the same command tries these again" in done.err
