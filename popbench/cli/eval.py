@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from popbench.errors import UsageError
+
 SPEC = "NAME[,KEY=VALUE]..."
 
 
@@ -108,6 +110,12 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float | N
     multiple=True,
     help="Take what this run needs from another run's directory, where the same was asked there; repeat for several.",
 )
+@click.option(
+    "--track",
+    metavar=SPEC,
+    multiple=True,
+    help="Hand the finished run over to a tracker: mlflow, wandb, trackio or a plugin's; repeat for several.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option(
     "--config",
@@ -116,7 +124,7 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float | N
     help="Take settings from a TOML or JSON file, such as a run.json.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON summary instead of tables.")
-def command(config: Path | None, dry_run: bool, as_json: bool, **given: Any) -> int:
+def command(config: Path | None, track: tuple[str, ...], dry_run: bool, as_json: bool, **given: Any) -> int:
     """Write, render and score videos for prompts, and rank the systems.
 
     A system is an LLM, a mode and a generator; every combination runs on every prompt. Finished work is kept:
@@ -133,6 +141,13 @@ def command(config: Path | None, dry_run: bool, as_json: bool, **given: Any) -> 
     from popbench.planning.resolve import make_plan
 
     plan = make_plan(resolve_config(given, config))
+    trackers = None
+    if track:
+        from popbench.tracking.track import Trackers
+
+        if plan.config.stop_after is not None:
+            raise UsageError("--track needs the scores of a run: leave out --stop-after, or --track")
+        trackers = Trackers(track)
     if dry_run:
         from popbench.cli._dry_run import show_plan
 
@@ -153,4 +168,9 @@ def command(config: Path | None, dry_run: bool, as_json: bool, **given: Any) -> 
         lack = f"{run.errors} of {counted(run.n, 'sample')} {'has' if run.errors == 1 else 'have'} no result"
         what = lack if run.errors else "; ".join(run.problems)
         tell(f"popbench: {what}; the same command tries them again: {again()}", err=True)
-    return 0 if run.complete else 1
+    tracked = True
+    if trackers is not None:
+        from popbench.cli.track import handed_over
+
+        tracked = handed_over(trackers, run.path, err=as_json)
+    return 0 if run.complete and tracked else 1

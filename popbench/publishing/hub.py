@@ -16,6 +16,7 @@ import yaml
 
 from popbench.errors import RunError, UsageError, one_line
 from popbench.files import read_bytes, read_text
+from popbench.leaderboard.flat import flat
 from popbench.records import JSON, parts_of
 from popbench.scores.scores import Scores
 from popbench.text import counted
@@ -83,7 +84,7 @@ def _write(folder: Path, results: Mapping[str, Any], sources: Sequence[Scores], 
 
     tables = {  # without empty ones, which `datasets` cannot read: a board of one system has no pairs
         "scores": [row for scores in sources for row in _scores(scores)],
-        **{name: [_flat(row) for row in results[name]] for name in CONFIGS[1:] if results[name]},
+        **{name: [flat(row) for row in results[name]] for name in CONFIGS[1:] if results[name]},
     }
     (folder / "data").mkdir()
     shown = datasets.are_progress_bars_disabled()
@@ -145,18 +146,3 @@ def _scores(scores: Scores) -> Iterator[dict[str, JSON]]:
             "mode_name": scores.modes.get(mode or ""),
             "mode_fingerprint": scores.mode_fingerprints.get(mode or "", {}).get(row.task),
         }
-
-
-def _flat(row: Mapping[str, JSON], prefix: str = "") -> dict[str, JSON]:
-    """Return an entry of results.json as columns, such as `median`, `median_low` and `median_high` for a median."""
-    columns: dict[str, JSON] = {}
-    for key, value in row.items():
-        name = prefix if key == "value" else f"{prefix}_{key}" if prefix else key
-        if isinstance(value, dict):
-            columns |= _flat(value, name) if key != "by_category" else {}
-        elif isinstance(value, list):
-            start = name.removesuffix("_interval")
-            columns |= {f"{start}_low": value[0], f"{start}_high": value[1]}
-        else:
-            columns[name] = value
-    return columns
