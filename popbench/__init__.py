@@ -94,11 +94,11 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "JSON", "LLM", "Answer", "Ask", "Chat", "Clip", "Completion", "Component", "ComponentError", "ComponentSpec",
-    "Corpus", "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Metric", "Mode", "Needs", "Options",
-    "PopbenchError", "Predictor", "Progress", "Prompt", "Reference", "Request", "Retry", "Run", "RunError", "Sample",
-    "Score", "ScoreRequest", "Study", "Submitted", "TextTemplate", "TrackedClip", "TrackedRun", "Tracker", "TrackerOptions", "Turn", "UsageError", "VideoGenerator",
-    "VideoRequest", "Workers", "Writing", "concurrently", "evaluate", "hookimpl", "label", "load", "make", "merge",
-    "plan", "runtime",
+    "Corpus", "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Metric", "Mode", "Needs",
+    "Options", "PopbenchError", "Predictor", "Progress", "Prompt", "Reference", "Request", "Retry", "Run", "RunError",
+    "Sample", "Score", "ScoreRequest", "Study", "Submitted", "TextTemplate", "TrackedClip", "TrackedRun", "Tracker",
+    "TrackerOptions", "Turn", "UsageError", "VideoGenerator", "VideoRequest", "Workers", "Writing", "concurrently",
+    "evaluate", "hookimpl", "label", "load", "make", "merge", "plan", "runtime",
 ]  # fmt: skip
 
 

@@ -41,7 +41,9 @@ class MLflow(popbench.Tracker):
         lacks = missing("mlflow")
         scheme = urlsplit(self._uri).scheme.partition("+")[0]
         if not lacks and scheme in _DATABASES and find_spec("sqlalchemy") is None:
-            return [f"the database {scheme} needs the whole of MLflow: pip install mlflow, or take a folder (uri=mlruns)"]
+            return [
+                f"the database {scheme} needs the whole of MLflow: pip install mlflow, or take a folder (uri=mlruns)"
+            ]
         return lacks
 
     @property
@@ -64,16 +66,19 @@ class MLflow(popbench.Tracker):
         experiment = self._experiment(client)
         metrics = metrics_by_name(run.metrics)
         params = {name: str(value) for name, value in settings_by_name(run.params).items()}
-        earlier = client.search_runs([experiment], f"tags.`{_ID}` = '{run.id}'", order_by=["attributes.start_time DESC"])
+        earlier = client.search_runs(
+            [experiment], f"tags.`{_ID}` = '{run.id}'", order_by=["attributes.start_time DESC"]
+        )
         live = [each for each in earlier if _REPLACED not in each.data.tags]
         current = live[0] if live else None
         if current is None or not _may_grow(current.data, params, metrics):
             made = client.create_run(experiment, run_name=run.name, tags={_ID: run.id})
             run_id = str(made.info.run_id)
         else:
-            run_id, params = str(current.info.run_id), {
-                name: value for name, value in params.items() if name not in current.data.params
-            }
+            run_id, params = (
+                str(current.info.run_id),
+                {name: value for name, value in params.items() if name not in current.data.params},
+            )
         try:
             _log(client, run_id, run, params, metrics)
             self._log_files(client, run_id, run)
@@ -93,7 +98,9 @@ class MLflow(popbench.Tracker):
         if found is None:
             return str(client.create_experiment(name))
         if found.lifecycle_stage != "active":
-            raise popbench.UsageError(f"MLflow's experiment {name!r} is deleted: restore it, or give another experiment=")
+            raise popbench.UsageError(
+                f"MLflow's experiment {name!r} is deleted: restore it, or give another experiment="
+            )
         return str(found.experiment_id)
 
     def _log_files(self, client: Any, run_id: str, run: TrackedRun) -> None:

@@ -44,7 +44,7 @@ def settings_by_name(params: Mapping[str, str | int | float | bool]) -> dict[str
 
 
 def clip_names(clips: Iterable[TrackedClip]) -> dict[TrackedClip, str]:
-    """Return a file name for each clip: `task/prompt/system.mp4`, with the number of the repeat if there are several."""
+    """Return a file name for each clip: `task/prompt/system.mp4`, with the repeat's number from the second on."""
     parts = {
         clip: (clip.task, clip.prompt_id, clip.system + (f" {clip.repeat}" if clip.repeat else "")) for clip in clips
     }

@@ -22,7 +22,9 @@ def first_rows(samples: Path, most: int) -> list[dict[str, JSON]]:
             if len(rows) >= most:
                 break
     rows = rows[:most]
-    kept = [name for name in (rows[0] if rows else ()) if name not in _LEFT_OUT and any(_filled(row[name]) for row in rows)]
+    kept = [
+        name for name in (rows[0] if rows else ()) if name not in _LEFT_OUT and any(_filled(row[name]) for row in rows)
+    ]
     return [{name: _plain(row[name]) for name in kept} for row in rows]
 
 

@@ -65,7 +65,7 @@ class Trackio(popbench.Tracker):
         return f"run {name}, project {project} ({place})"
 
     def _log(self, trackio: Any, made: Any, run: TrackedRun) -> None:
-        made.log({name: value for name, value in metrics_by_name(run.metrics).items()}, step=0)
+        made.log(dict(metrics_by_name(run.metrics)), step=0)
         if self.options.rows:
             made.log({"samples": trackio.Table(data=first_rows(run.samples, self.options.rows))}, step=0)
         clips = run.clips[: self.options.clips]

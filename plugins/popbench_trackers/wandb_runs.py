@@ -13,6 +13,18 @@ from popbench_trackers.names import clip_names, metrics_by_name, settings_by_nam
 from popbench_trackers.rows import first_rows
 
 _ONLINE = ("online", "shared")
+_SETTINGS: dict[str, Any] = {
+    "silent": True,
+    "console": "off",
+    # what the library would send of its own: this command line, the machine, packages, the repository around
+    "disable_code": True,
+    "disable_git": True,
+    "host": "",
+    "x_disable_machine_info": True,
+    "x_disable_meta": True,
+    "x_disable_stats": True,
+    "x_save_requirements": False,
+}
 
 
 class WandB(popbench.Tracker):
@@ -54,7 +66,7 @@ class WandB(popbench.Tracker):
             mode=self._mode,
             resume="allow",
             tags=["popbench", *(["demo"] if run.demo else [])],
-            settings=wandb.Settings(silent=True, console="off", disable_git=True, disable_code=True, x_disable_stats=True),
+            settings=wandb.Settings(**_SETTINGS),
         )
         try:
             self._log(wandb, made, run)

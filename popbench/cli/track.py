@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 @click.command("track")
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option(
-    "--to", "trackers", metavar=SPEC, multiple=True, required=True, help="Tracker; repeat for several."
-)
+@click.option("--to", "trackers", metavar=SPEC, multiple=True, required=True, help="Tracker; repeat for several.")
 def command(run: Path, trackers: tuple[str, ...]) -> int:
     """Hand a finished run over to MLflow, Weights & Biases, Trackio or a plugin's tracker.
 

@@ -18,8 +18,8 @@ _Options = Options
 class Metric:
     """A number of a board: `statistic` of a system, with the ends of its interval where it has one.
 
-    `of` says what it is about: the table (task, predictor) and its system, or two systems that are compared; nothing for
-    a number of the whole run. The number is as results.json has it.
+    `of` says what it is about: the table (task, predictor) and its system, or two systems that are compared; nothing
+    for a number of the whole run. The number is as results.json has it.
     """
 
     statistic: str

@@ -26,7 +26,17 @@ from popbench.runs.run_json import RunJson
 ID_FILE = "tracked.json"
 """The file of a run directory with the id that trackers know it by; it is written when the run is first tracked."""
 _LABELLED = frozenset(
-    {"tasks", "predictors", "systems", "pairs", "enhancement", "minimum_detectable_win_rate", "families", "luck", "costs"}
+    {
+        "tasks",
+        "predictors",
+        "systems",
+        "pairs",
+        "enhancement",
+        "minimum_detectable_win_rate",
+        "families",
+        "luck",
+        "costs",
+    }
 )
 """Lists of results.json with labels and numbers alone, which boards show as they are."""
 _SPECS = ("llm", "gen", "mode", "predictor", "corpus", "embedder", "engine")
@@ -95,7 +105,7 @@ def _public_results(results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _params(run_json: RunJson) -> dict[str, str | int | float | bool]:
-    """Return a run's settings, and what tells runs apart that have equal ones: hashes of tasks, digests of predictors."""
+    """Return a run's settings, and what tells apart runs that have equal ones: hashes of tasks, predictors' digests."""
     params: dict[str, str | int | float | bool] = {}
     for name, value in run_json["config"].items():
         if value in (None, [], ()) or name in _NOT_SHOWN:
@@ -146,9 +156,7 @@ def _is_number(value: JSON) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _rows(
-    exported: Exported, path: Path, clips: dict[tuple[str, str, int], list[TrackedClip]]
-) -> Iterator[ExportRow]:
+def _rows(exported: Exported, path: Path, clips: dict[tuple[str, str, int], list[TrackedClip]]) -> Iterator[ExportRow]:
     """Yield the rows of all samples, and put their clips by prompt into `clips`."""
     videos = (path / "videos").resolve()
     for sample, by_predictor in exported.samples():
@@ -163,7 +171,7 @@ def _rows(
 
 
 def _clip_file(path: Path, videos: Path, sample: Sample) -> Path | None:
-    """Return the file of a sample's clip; None without one, and for what lies elsewhere: a stranger may have made it."""
+    """Return the file of a sample's clip; None without one, and for one elsewhere: a stranger may have made the run."""
     if not sample.video:
         return None
     try:
