@@ -18,10 +18,11 @@ from popbench.files import MAX_CONFIG_BYTES, read_json, write_whole
 from popbench.interfaces import Metric, TrackedClip, TrackedRun
 from popbench.leaderboard.flat import flat
 from popbench.leaderboard.run_board import render
-from popbench.records import JSON, Sample
+from popbench.records import JSON
 from popbench.report.run_files import read_run
 from popbench.runs.redaction import public, public_spec, public_text
 from popbench.runs.run_json import RunJson
+from popbench.tracking.clips import clip_of
 
 ID_FILE = "tracked.json"
 """The file of a run directory with the id that trackers know it by; it is written when the run is first tracked."""
@@ -158,27 +159,11 @@ def _is_number(value: JSON) -> bool:
 
 def _rows(exported: Exported, path: Path, clips: dict[tuple[str, str, int], list[TrackedClip]]) -> Iterator[ExportRow]:
     """Yield the rows of all samples, and put their clips by prompt into `clips`."""
-    videos = (path / "videos").resolve()
     for sample, by_predictor in exported.samples():
-        file = _clip_file(path, videos, sample)
-        if file is not None:
-            clip = TrackedClip(
-                file, sample.system, sample.task, sample.prompt_id, sample.repeat, sample.title or "", sample.popularity
-            )
+        if (clip := clip_of(path, sample)) is not None:
             clips.setdefault((sample.task, sample.prompt_id, sample.repeat), []).append(clip)
         for row in by_predictor.values():
             yield {**row, **{name: _public_text(row[name]) for name in _FREE_TEXTS}}
-
-
-def _clip_file(path: Path, videos: Path, sample: Sample) -> Path | None:
-    """Return the file of a sample's clip; None without one, and for one elsewhere: a stranger may have made the run."""
-    if not sample.video:
-        return None
-    try:
-        file = (path / sample.video).resolve()
-        return file if file.is_relative_to(videos) and file.is_file() else None
-    except (OSError, ValueError, RuntimeError):
-        return None
 
 
 def _public_text(value: JSON) -> JSON:
