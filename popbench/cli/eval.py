@@ -170,7 +170,7 @@ def command(config: Path | None, track: tuple[str, ...], dry_run: bool, as_json:
         tell(f"popbench: {what}; the same command tries them again: {again()}", err=True)
     tracked = True
     if trackers is not None:
-        from popbench.cli.track import handed_over
+        from popbench.cli._tracking import handed_over
 
         tracked = handed_over(trackers, run.path, err=as_json)
     return 0 if run.complete and tracked else 1

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from popbench.cli._tracking import handed_over
 from popbench.cli.eval import SPEC
-from popbench.progress.console import tell
-
-if TYPE_CHECKING:
-    from popbench.tracking.track import Trackers
 
 
 @click.command("track")
@@ -31,19 +27,3 @@ def command(run: Path, trackers: tuple[str, ...]) -> int:
     from popbench.tracking.track import Trackers
 
     return 0 if handed_over(Trackers(trackers), run) else 1
-
-
-def handed_over(trackers: Trackers, run: Path, *, err: bool = False) -> bool:
-    """Hand a run over and tell what came of it, on stderr with `err`; return whether all trackers have it."""
-    good = True
-    for tracked in trackers.track(run):
-        if tracked.failed:
-            good = False
-            again = f"popbench track {run} --to {tracked.tracker}"
-            tell(
-                f"popbench: tracker {tracked.tracker}: {tracked.line}; the run itself is kept. To try again: {again}",
-                err=True,
-            )
-        else:
-            tell(f"{tracked.tracker.partition(',')[0]}: {tracked.line}", err=err)
-    return good
