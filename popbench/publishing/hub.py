@@ -13,6 +13,7 @@ from popbench.errors import RunError, UsageError, one_line
 from popbench.text import counted
 
 Kind = Literal["dataset", "model"]
+_ID, _LONGEST_ID = re.compile(r"(\w[\w.-]*/)?\w([\w.-]*\w)?", re.ASCII), 96
 _TAG = re.compile(r"[A-Za-z0-9][\w.\-]{0,99}", re.ASCII)
 
 
@@ -36,12 +37,9 @@ class Repository:
         A repository with files in it is refused, unless `replace`; so is a tag that is there already.
         """
         import huggingface_hub
-        from huggingface_hub.utils import validate_repo_id
 
-        try:
-            validate_repo_id(self.id)
-        except ValueError as error:
-            raise UsageError(f"{option}: {self.id!r:.100} is no name of a repository: expected OWNER/NAME") from error
+        if not _ID.fullmatch(self.id) or len(self.id) > _LONGEST_ID or "--" in self.id or ".." in self.id:
+            raise UsageError(f"{option}: {self.id!r:.100} is no name of a repository: expected OWNER/NAME")
         if self.tag is not None and (not _TAG.fullmatch(self.tag) or ".." in self.tag):
             raise UsageError(f"--tag: {self.tag!r:.100} is no tag: expected letters, digits, '.', '_' and '-'")
         if not huggingface_hub.get_token():

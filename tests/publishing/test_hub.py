@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
@@ -81,7 +82,7 @@ def test_a_board_becomes_a_data_set_of_scores_systems_and_pairs(run: Run, hub: H
     assert "# Cats" in card
     assert "](submissions/" not in card
     assert f'datasets.load_dataset("{REPO}", "scores", revision="{tag}")' in card
-    header = huggingface_hub.DatasetCard(card).data
+    header: Any = huggingface_hub.DatasetCard(card).data
     assert (header.pretty_name, header.tags) == ("Cats", ["popbench", "leaderboard"])
     assert [each["config_name"] for each in header.configs] == ["scores", "systems", "pairs"]
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
@@ -57,7 +58,7 @@ def test_a_predictor_becomes_a_model_with_a_card_and_predicts_as_before(run: Run
     first, again = (popbench.make("predictor", f"titles,model={path}") for path in (tmp_path / "model", folder))
     assert again.check() == []
     assert again.fingerprint() == first.fingerprint()
-    card = huggingface_hub.ModelCard((folder / "README.md").read_text(encoding="utf-8"))
+    card: Any = huggingface_hub.ModelCard((folder / "README.md").read_text(encoding="utf-8"))
     assert (card.data.library_name, card.data.tags[-1]) == ("popbench", "titles")
     measured = json.loads((tmp_path / "model/card.json").read_text(encoding="utf-8"))["metrics"]["model"]
     results = {result.metric_type: result.metric_value for result in card.data.eval_results}

@@ -39,9 +39,9 @@ def board_numbers(run: Path) -> dict[tuple[str, ...], float]:
             numbers |= {(name, *of): row[name], (f"{name}_low", *of): low, (f"{name}_high", *of): high}
         numbers |= {(name, *of): row[name] for name in ("n", "invalid", "errors")}
     for row in results["pairs"]:
-        of = (row["task"], row["predictor"], row["a"], row["b"])
+        pair = (row["task"], row["predictor"], row["a"], row["b"])
         for end in ("value", "low", "high"):
-            numbers[("win_rate" if end == "value" else f"win_rate_{end}", *of)] = row["win_rate"][end]
+            numbers[("win_rate" if end == "value" else f"win_rate_{end}", *pair)] = row["win_rate"][end]
     return {key: float(value) for key, value in numbers.items() if value is not None}
 
 
