@@ -10,7 +10,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-_OLDEST: Mapping[str, tuple[int, int]] = {"mlflow": (3, 1), "trackio": (0, 30), "wandb": (0, 20)}
+_OLDEST: Mapping[str, tuple[int, int]] = {"mlflow": (3, 1), "trackio": (0, 40), "wandb": (0, 28)}
 _DISTRIBUTIONS = {"mlflow": ("mlflow", "mlflow-skinny"), "trackio": ("trackio",), "wandb": ("wandb",)}
 _ENVIRONMENT: Mapping[str, str] = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
