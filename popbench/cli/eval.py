@@ -124,7 +124,7 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float | N
     help="Take settings from a TOML or JSON file, such as a run.json.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON summary instead of tables.")
-def command(config: Path | None, track: tuple[str, ...], dry_run: bool, as_json: bool, **given: Any) -> int:
+def command(config: Path | None, dry_run: bool, as_json: bool, **given: Any) -> int:
     """Write, render and score videos for prompts, and rank the systems.
 
     A system is an LLM, a mode and a generator; every combination runs on every prompt. Finished work is kept:
@@ -142,12 +142,12 @@ def command(config: Path | None, track: tuple[str, ...], dry_run: bool, as_json:
 
     plan = make_plan(resolve_config(given, config))
     trackers = None
-    if track:
+    if plan.config.stop_after is not None and given["track"]:
+        raise UsageError("--track needs the scores of a run: leave out --stop-after, or --track")
+    if plan.config.stop_after is None and plan.config.track:
         from popbench.tracking.track import Trackers
 
-        if plan.config.stop_after is not None:
-            raise UsageError("--track needs the scores of a run: leave out --stop-after, or --track")
-        trackers = Trackers(track)
+        trackers = Trackers(plan.config.track)
     if dry_run:
         from popbench.cli._dry_run import show_plan
 

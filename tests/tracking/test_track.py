@@ -143,6 +143,8 @@ def test_what_a_tracker_lacks_and_an_unknown_one_are_told_before_a_run(run: Run,
     assert (stopped.status, stopped.line) == (
         2, "popbench: --track needs the scores of a run: leave out --stop-after, or --track",
     )  # fmt: skip
+    secret = run("eval", "--limit", 1, "--out", "new", "--track", "mlflow,uri=https://me:hunter2@example.org")
+    assert (secret.status, "hunter2" in secret.line) == (2, False)
     assert not (tmp_path / "new").exists()
 
 
@@ -155,6 +157,9 @@ def test_eval_hands_its_run_over_when_it_is_finished(run: Run, tmp_path: Path) -
     assert (tmp_path / "new/results.json").exists()
     assert run(*arguments, "--track", "keeping").out.splitlines()[-1] == "keeping: kept new"
     assert [tracked.id for tracked in Keeping.runs[:1]] == [tracked.id for tracked in Keeping.runs[1:]]
+    (tmp_path / "popbench.toml").write_text('track = ["keeping"]\n', encoding="utf-8")
+    assert run(*arguments).out.splitlines()[-1] == "keeping: kept new"
+    assert "track" not in json.loads((tmp_path / "new/run.json").read_text(encoding="utf-8"))["config"]
 
 
 def test_a_run_that_was_killed_is_not_handed_over(run: Run, tmp_path: Path) -> None:
