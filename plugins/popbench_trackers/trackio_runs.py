@@ -66,6 +66,7 @@ class Trackio(popbench.Tracker):
 
     def _log(self, trackio: Any, made: Any, run: TrackedRun) -> None:
         made.log(dict(metrics_by_name(run.metrics)), step=0)
+        made.log({"board": trackio.Markdown(run.board.read_text(encoding="utf-8"))}, step=0)
         if self.options.rows:
             made.log({"samples": trackio.Table(data=first_rows(run.samples, self.options.rows))}, step=0)
         clips = run.clips[: self.options.clips]

@@ -169,7 +169,9 @@ def command(config: Path | None, dry_run: bool, as_json: bool, **given: Any) -> 
         what = lack if run.errors else "; ".join(run.problems)
         tell(f"popbench: {what}; the same command tries them again: {again()}", err=True)
     tracked = True
-    if trackers is not None:
+    if trackers is not None and run.results is None:
+        tell("popbench: not tracked, since no prompt has all its scores: there is no board yet", err=True)
+    elif trackers is not None:
         from popbench.cli._tracking import handed_over
 
         tracked = handed_over(trackers, run.path, err=as_json)

@@ -162,6 +162,17 @@ def test_eval_hands_its_run_over_when_it_is_finished(run: Run, tmp_path: Path) -
     assert "track" not in json.loads((tmp_path / "new/run.json").read_text(encoding="utf-8"))["config"]
 
 
+def test_a_run_without_any_score_is_not_handed_over(run: Run) -> None:
+    arguments = ("--llm", "verbatim", "--corpus", "demo", "--mode", "basic", "--limit", 1, "--out", "new")
+    done = run(
+        "eval", *arguments, "--task", "popcorn_concrete", "--gen", "faulty,fault=failure,at=0", "--track", "keeping"
+    )
+    assert done.status == 1
+    last = done.err.splitlines()[-1]
+    assert last == "popbench: not tracked, since no prompt has all its scores: there is no board yet"
+    assert Keeping.runs == []
+
+
 def test_a_run_that_was_killed_is_not_handed_over(run: Run, tmp_path: Path) -> None:
     edit(tmp_path / "run/run.json", lambda about: about.update(finished=False))
     done = run("track", "run", "--to", "keeping")

@@ -51,6 +51,7 @@ def test_the_numbers_that_trackio_reads_are_those_of_results_json(run: Run, made
     named = names((*key[:3], " vs ".join(key[3:])) for key in expected)
     assert {key: values[named[(*key[:3], " vs ".join(key[3:]))]] for key in expected} == expected
     assert (stored.config["seed"], stored.config["mode"], stored.config["state"]) == (42, "basic", "complete")
+    assert values["board"]["_value"] == (made / "leaderboard.md").read_text(encoding="utf-8")
     rows = values["samples"]["_value"]
     assert len(rows) == 2 * 4 * 2
     assert {"system", "prompt", "title", "popularity"} <= set(rows[0])
