@@ -1,14 +1,31 @@
-"""Reads the first rows of the table of samples, for trackers that show one."""
+"""Makes the rows of tables, for trackers that show them: the board, and the first samples."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
-from popbench import JSON
+from popbench import JSON, Metric
 
 _LEFT_OUT = ("completion", "reasoning", "references")
 """Columns of long texts, which the file of the table has."""
+
+
+def board_rows(metrics: Iterable[Metric]) -> list[dict[str, str]]:
+    """Return a row for each system of each table, with numbers and their intervals as texts: `0.58 [0.17, 0.92]`."""
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    for metric in metrics:
+        if len(metric.of) == 3:
+            row = rows.setdefault(metric.of, dict(zip(("task", "predictor", "system"), metric.of, strict=True)))
+            row[metric.statistic] = _text(metric)
+    names = dict.fromkeys(name for row in rows.values() for name in row)
+    return [{name: row.get(name, "") for name in names} for row in rows.values()]
+
+
+def _text(metric: Metric) -> str:
+    interval = "" if metric.low is None or metric.high is None else f" [{metric.low:.4g}, {metric.high:.4g}]"
+    return f"{metric.value:.4g}{interval}"
 
 
 def first_rows(samples: Path, most: int) -> list[dict[str, JSON]]:

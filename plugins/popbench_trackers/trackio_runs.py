@@ -11,7 +11,7 @@ import popbench
 from popbench import RunError, TrackedRun
 from popbench_trackers.libraries import library, missing
 from popbench_trackers.names import clip_names, metrics_by_name, settings_by_name
-from popbench_trackers.rows import first_rows
+from popbench_trackers.rows import board_rows, first_rows
 
 
 class Trackio(popbench.Tracker):
@@ -66,7 +66,8 @@ class Trackio(popbench.Tracker):
 
     def _log(self, trackio: Any, made: Any, run: TrackedRun) -> None:
         made.log(dict(metrics_by_name(run.metrics)), step=0)
-        made.log({"board": trackio.Markdown(run.board.read_text(encoding="utf-8"))}, step=0)
+        if rows := board_rows(run.metrics):
+            made.log({"board": trackio.Table(data=rows)}, step=0)
         if self.options.rows:
             made.log({"samples": trackio.Table(data=first_rows(run.samples, self.options.rows))}, step=0)
         clips = run.clips[: self.options.clips]

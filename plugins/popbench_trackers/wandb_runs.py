@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import popbench
 from popbench import TrackedRun
 from popbench_trackers.libraries import library, missing
 from popbench_trackers.names import clip_names, metrics_by_name, settings_by_name
-from popbench_trackers.rows import first_rows
+from popbench_trackers.rows import board_rows, first_rows
 
 _ONLINE = ("online", "shared")
 _SETTINGS: dict[str, Any] = {
@@ -86,9 +87,13 @@ class WandB(popbench.Tracker):
                 del made.summary[name]
         made.summary.update(numbers)
         shown: dict[str, Any] = {}
-        if self.options.rows and (rows := first_rows(run.samples, self.options.rows)):
-            columns = list(rows[0])
-            shown["samples"] = wandb.Table(columns=columns, data=[[row[name] for name in columns] for row in rows])
+        tables: dict[str, Sequence[Mapping[str, Any]]] = {"board": board_rows(run.metrics)}
+        if self.options.rows:
+            tables["samples"] = first_rows(run.samples, self.options.rows)
+        for name, rows in tables.items():
+            if rows:
+                columns = list(rows[0])
+                shown[name] = wandb.Table(columns=columns, data=[[row[column] for column in columns] for row in rows])
         for clip, name in clip_names(run.clips[: self.options.clips]).items():
             shown[f"clips/{name}"] = wandb.Video(str(clip.path), caption=clip.title, format="mp4")
         if shown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,11 @@ def test_the_numbers_that_trackio_reads_are_those_of_results_json(run: Run, made
     named = names((*key[:3], " vs ".join(key[3:])) for key in expected)
     assert {key: values[named[(*key[:3], " vs ".join(key[3:]))]] for key in expected} == expected
     assert (stored.config["seed"], stored.config["mode"], stored.config["state"]) == (42, "basic", "complete")
-    assert values["board"]["_value"] == (made / "leaderboard.md").read_text(encoding="utf-8")
+    systems = json.loads((made / "results.json").read_text(encoding="utf-8"))["systems"]
+    assert [row["system"] for row in values["board"]["_value"]] == [row["system"] for row in systems]
+    low, high = systems[0]["mean_win_rate_interval"]
+    shown = f"{systems[0]['mean_win_rate']:.4g} [{low:.4g}, {high:.4g}]"
+    assert values["board"]["_value"][0]["mean_win_rate"] == shown
     rows = values["samples"]["_value"]
     assert len(rows) == 2 * 4 * 2
     assert {"system", "prompt", "title", "popularity"} <= set(rows[0])
