@@ -8,8 +8,12 @@ from pathlib import Path
 
 from popbench import JSON, Metric
 
-_LEFT_OUT = ("completion", "reasoning", "references")
-"""Columns of long texts, which the file of the table has."""
+_LEFT_OUT = (
+    "completion", "reasoning", "references",
+    "predictor", "task_hash", "task_group", "task_prompts", "system_fingerprint", "mode_name", "mode_fingerprint",
+    "llm", "mode", "generator", "seed", "demo", "video", "video_sha256",
+)  # fmt: skip
+"""Columns that only the file of the table has: long texts, digests, what all rows share, parts of the system's name."""
 
 
 def board_rows(metrics: Iterable[Metric]) -> list[dict[str, str]]:
