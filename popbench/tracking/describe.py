@@ -19,7 +19,7 @@ from popbench.interfaces import Metric, TrackedClip, TrackedRun
 from popbench.leaderboard.flat import flat
 from popbench.leaderboard.run_board import render
 from popbench.records import JSON
-from popbench.report.run_files import read_run
+from popbench.report.run_files import FinishedRun, read_run
 from popbench.runs.redaction import public, public_spec, public_text
 from popbench.runs.run_json import RunJson
 from popbench.tracking.clips import clip_of
@@ -61,9 +61,9 @@ def described(path: Path) -> Iterator[TrackedRun]:
         board, results, samples = (folder / name for name in ("leaderboard.md", "results.json", "samples.parquet"))
         clips: dict[tuple[str, str, int], list[TrackedClip]] = {}
         try:
-            shown = _public_results(run.results)
+            shown, text, metrics = _read_board(run)
             results.write_text(json.dumps(shown, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-            board.write_text(render(shown, run.run_json["config"]), encoding="utf-8")
+            board.write_text(text, encoding="utf-8")
             write_parquet(_rows(exported, path, clips), samples, exported.columns)
             id_ = _id_of(path)
         except OSError as error:
@@ -74,7 +74,7 @@ def described(path: Path) -> Iterator[TrackedRun]:
             demo=run.run_json["demo"],
             state=str(shown.get("incomplete") or "complete"),
             params=_params(run.run_json),
-            metrics=tuple(_metrics(run.results, run.run_json, str(path))),
+            metrics=metrics,
             board=board,
             results=results,
             samples=samples,
@@ -98,6 +98,15 @@ def _id_of(path: Path) -> str:
         return str(uuid.UUID(kept["id"]).hex)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(f"{file} holds no id of a run: remove it, and the run gets a new one") from error
+
+
+def _read_board(run: FinishedRun) -> tuple[dict[str, Any], str, tuple[Metric, ...]]:
+    """Return a run's results and its board without what is private, and its metrics; raises UsageError for damage."""
+    try:
+        shown = _public_results(run.results)
+        return shown, render(shown, run.run_json["config"]), tuple(_metrics(run.results, run.run_json))
+    except (KeyError, TypeError, ValueError, AttributeError, LookupError, RecursionError) as error:
+        raise UsageError(f"{run.path}: results.json is damaged ({damage(error)}): give its command again") from error
 
 
 def _public_results(results: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,18 +137,14 @@ def _param(name: str, value: JSON) -> str | int | float | bool:
         return public_text(text)[:_LONGEST]
 
 
-def _metrics(results: Mapping[str, Any], run_json: RunJson, source: str) -> Iterator[Metric]:
+def _metrics(results: Mapping[str, Any], run_json: RunJson) -> Iterator[Metric]:
     """Yield a board's numbers, table by table: those of systems, and the win rates of their pairs."""
-    try:
-        for row in results["systems"]:
-            yield from _numbers(row, (row["task"], row["predictor"], row["system"]))
-        for row in results["pairs"]:
-            of = (row["task"], row["predictor"], row["a"], row["b"])
-            yield from _numbers({"win_rate": row["win_rate"]}, of)
-        costs = [row["cost"] for row in results.get("costs") or [] if row["cost"] is not None]
-        yield from _numbers({"seconds": run_json["timings"].get("seconds"), "cost": sum(costs) if costs else None}, ())
-    except (KeyError, TypeError, AttributeError, LookupError) as error:
-        raise UsageError(f"{source}: results.json is damaged ({damage(error)})") from error
+    for row in results["systems"]:
+        yield from _numbers(row, (row["task"], row["predictor"], row["system"]))
+    for row in results["pairs"]:
+        yield from _numbers({"win_rate": row["win_rate"]}, (row["task"], row["predictor"], row["a"], row["b"]))
+    costs = [row["cost"] for row in results.get("costs") or [] if row["cost"] is not None]
+    yield from _numbers({"seconds": run_json["timings"].get("seconds"), "cost": sum(costs) if costs else None}, ())
 
 
 def _numbers(row: Mapping[str, JSON], of: tuple[str, ...]) -> Iterator[Metric]:

@@ -41,7 +41,11 @@ class Trackers:
             resolved = registry.resolve("tracker", spec)
             tracker: Tracker = resolved.component
             self._trackers.append((spec, tracker))
-            if lacks := tracker.check():
+            try:
+                lacks = tracker.check()
+            except Exception as error:  # of another's plugin
+                lacks = [f"its check failed ({_without_secrets(error)})"]
+            if lacks:
                 raise UsageError("\n".join(f"tracker {resolved.spec.label}: {line}" for line in lacks))
 
     def track(self, path: Path) -> Iterator[Tracked]:

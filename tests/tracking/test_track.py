@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -109,6 +110,25 @@ def test_credentials_and_folders_of_this_machine_are_not_handed_over(run: Run, t
         assert secret not in told
     assert tracked.params["task"] == "cats.yaml"
     assert rows[0]["notes"] == ["wrote log.txt, (not published)"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda results: results["systems"][0].update(median={"value": [1], "low": [], "high": None}),
+        lambda results: results["systems"][0].update(compliance_interval=[0.5]),
+        lambda results: results["pairs"][0].pop("win_rate"),
+        lambda results: results["pairs"].append({}),
+        lambda results: results.update(costs=[{}]),
+        lambda results: results.update(systems=[{"system": 5}]),
+    ],
+)
+def test_a_board_that_somebody_damaged_is_told_in_one_line(run: Run, tmp_path: Path, change: Any) -> None:
+    edit(tmp_path / "run/results.json", change)
+    done = run("track", "run", "--to", "keeping")
+    assert done.status == 2
+    assert "results.json" in done.line
+    assert Keeping.runs == []
 
 
 def test_a_clip_outside_of_the_run_is_not_handed_over(run: Run, tmp_path: Path) -> None:
