@@ -25,8 +25,13 @@ if TYPE_CHECKING:
         CorpusOptions,
         Embedder,
         Engine,
+        Metric,
         Mode,
         Predictor,
+        TrackedClip,
+        TrackedRun,
+        Tracker,
+        TrackerOptions,
         Turn,
         VideoGenerator,
         Writing,
@@ -70,8 +75,8 @@ _HOME = {
     "popbench.evaluation.load": ("load",),
     "popbench.hookspecs": ("hookimpl",),
     "popbench.interfaces": (
-        "LLM", "Ask", "Component", "Corpus", "CorpusOptions", "Embedder", "Engine", "Mode", "Predictor", "Turn",
-        "VideoGenerator", "Writing",
+        "LLM", "Ask", "Component", "Corpus", "CorpusOptions", "Embedder", "Engine", "Metric", "Mode", "Predictor",
+        "TrackedClip", "TrackedRun", "Tracker", "TrackerOptions", "Turn", "VideoGenerator", "Writing",
     ),
     "popbench.evaluation.merge": ("merge",),
     "popbench.options": ("Options", "runtime"),
@@ -91,11 +96,11 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "JSON", "LLM", "Answer", "Ask", "Chat", "Clip", "Completion", "Component", "ComponentError", "ComponentSpec",
-    "Corpus", "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Mode", "Needs", "Options",
-    "PopbenchError", "Predictor", "PredictorCard", "Progress", "Prompt", "Reference", "Request", "Retry", "Run",
-    "RunError", "Sample", "Score", "ScoreRequest", "Study", "Submitted", "TextTemplate", "Turn", "UsageError",
-    "VideoGenerator", "VideoRequest", "Workers", "Writing", "concurrently", "evaluate", "hookimpl", "label",
-    "load", "make", "merge", "plan", "runtime",
+    "Corpus", "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Metric", "Mode", "Needs",
+    "Options", "PopbenchError", "Predictor", "PredictorCard", "Progress", "Prompt", "Reference", "Request", "Retry",
+    "Run", "RunError", "Sample", "Score", "ScoreRequest", "Study", "Submitted", "TextTemplate", "TrackedClip",
+    "TrackedRun", "Tracker", "TrackerOptions", "Turn", "UsageError", "VideoGenerator", "VideoRequest", "Workers",
+    "Writing", "concurrently", "evaluate", "hookimpl", "label", "load", "make", "merge", "plan", "runtime",
 ]  # fmt: skip
 
 

@@ -75,5 +75,10 @@ def register_engines(register: Register) -> None:
 
 
 @hookspec
+def register_trackers(register: Register) -> None:
+    """Register experiment trackers: subclasses of `popbench.Tracker`."""
+
+
+@hookspec
 def register_tasks(register: RegisterTasks) -> None:
     """Register folders of task files."""

@@ -24,9 +24,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Embeddings are kept in a folder of the session, also by child processes and by fixtures that tests share."""
+    """What is kept between runs is kept in folders of the session, also by child processes and by fixtures.
+
+    Trackers send nothing of their own.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("POPBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("TRACKIO_DIR", str(tmp_path_factory.getbasetemp() / "trackio"))
+        patch.setenv("WANDB_MODE", "offline")
+        for name in ("MLFLOW_TRACKING_URI", "TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL"):
+            patch.delenv(name, raising=False)
+        for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+            patch.setenv(name, "true")
         yield
 
 

@@ -40,6 +40,7 @@ BUILT_IN = {
     "leaderboard": "Build boards from runs and from bare scores.",
     "compare": "Did a change help? The paired differences of the systems that two runs share.",
     "export": "Write a run's scores for other tools: Every Eval Ever, Parquet, JSONL.",
+    "track": "Hand a finished run over to an experiment tracker: MLflow, Weights & Biases, Trackio.",
     "ballot": "Ask people which clips they would rather watch: a blind vote as one page.",
     "labels": "Take real outcomes of clips that were posted, such as views.",
     "report": "Make a page of a run: its results, and a gallery of its clips.",

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from popbench.cli._completion import names_of
+from popbench.errors import UsageError
 
 SPEC = "NAME[,KEY=VALUE]..."
 
@@ -121,6 +122,12 @@ def finite(context: click.Context, parameter: click.Parameter, value: float | No
     multiple=True,
     help="Take what this run needs from another run's directory, where the same was asked there; repeat for several.",
 )
+@click.option(
+    "--track",
+    metavar=SPEC,
+    multiple=True,
+    help="Hand the finished run over to a tracker: mlflow, wandb, trackio or a plugin's; repeat for several.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option(
     "--config",
@@ -146,6 +153,13 @@ def command(config: Path | None, dry_run: bool, as_json: bool, **given: Any) -> 
     from popbench.planning.resolve import make_plan
 
     plan = make_plan(resolve_config(given, config))
+    trackers = None
+    if plan.config.stop_after is not None and given["track"]:
+        raise UsageError("--track needs the scores of a run: leave out --stop-after, or --track")
+    if plan.config.stop_after is None and plan.config.track:
+        from popbench.tracking.track import Trackers
+
+        trackers = Trackers(plan.config.track)
     if dry_run:
         from popbench.cli._dry_run import show_plan
 
@@ -166,4 +180,11 @@ def command(config: Path | None, dry_run: bool, as_json: bool, **given: Any) -> 
         lack = f"{run.errors} of {counted(run.n, 'sample')} {'has' if run.errors == 1 else 'have'} no result"
         what = lack if run.errors else "; ".join(run.problems)
         tell(f"popbench: {what}; the same command tries them again: {again()}", err=True)
-    return 0 if run.complete else 1
+    tracked = True
+    if trackers is not None and run.results is None:
+        tell("popbench: not tracked, since no prompt has all its scores: there is no board yet", err=True)
+    elif trackers is not None:
+        from popbench.cli._tracking import handed_over
+
+        tracked = handed_over(trackers, run.path, err=as_json)
+    return 0 if run.complete and tracked else 1

@@ -53,7 +53,20 @@ def command() -> None:
     help="Also push scores, systems and pairs to the Hugging Face hub, as a data set.",
 )
 @click.option("--private", is_flag=True, help="With --push-to-hub: make a new data set private.")
-@click.option("--replace", is_flag=True, help="With --push-to-hub: replace the board that is in the data set.")
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="With --push-to-hub: push a new version where there is a board already; earlier ones stay under their tags.",
+)
+@click.option(
+    "--tag", metavar="NAME", help="With --push-to-hub: name of this version.  [default: made of what is in it]"
+)
+@click.option(
+    "--clips",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --push-to-hub: also the clips of the first N prompts of each run.",
+)
 def build(
     sources: tuple[Path, ...],
     out: Path | None,
@@ -64,6 +77,8 @@ def build(
     push_to_hub: str | None,
     private: bool,
     replace: bool,
+    tag: str | None,
+    clips: int | None,
 ) -> int:
     """Rank systems from run directories and score files (CSV, TSV, JSONL, Parquet), exports, submissions and boards.
 
@@ -80,8 +95,9 @@ def build(
       popbench leaderboard build leaderboards/demo
     """
     from popbench.errors import UsageError
-    from popbench.publishing import hub
     from popbench.publishing.build import build_board
+    from popbench.publishing.hub import Repository
+    from popbench.publishing.hub_board import chosen_clips, push
     from popbench.publishing.pages import rebuild
     from popbench.scores.board_folder import is_board, read_board
     from popbench.scores.score_files import PLAIN
@@ -95,12 +111,14 @@ def build(
     here = sources[0] if len(sources) == 1 and is_board(sources[0]) else None
     if out is None and here is None:
         raise click.UsageError("Missing option '--out': only a published board is written anew where it is.")
-    if push_to_hub is None and (private or replace):
-        raise UsageError("--private and --replace belong to --push-to-hub")
+    if push_to_hub is None and (private or replace or tag is not None or clips is not None):
+        raise UsageError("--private, --replace, --tag and --clips belong to --push-to-hub")
     if push_to_hub is not None:
         if here is not None:
             read_board(here)  # refuses the paper's board, which has no scores of prompts to push
-        hub.ready(push_to_hub, replace=replace)
+        repository = Repository("dataset", push_to_hub, private=private, replace=replace, tag=tag)
+        repository.ready("--push-to-hub")
+        shown = [] if clips is None else chosen_clips(sources, clips)
     if here is not None and (out is None or out.resolve() == here.resolve()):
         if title is not None or common:
             raise UsageError(f"{here} has its title in board.yaml and all prompts: --title and --common need --out")
@@ -116,7 +134,7 @@ def build(
     show_board(results, f"{target}: {', '.join(names)}")
     if push_to_hub is not None:
         assert results is not None
-        tell(hub.push(push_to_hub, results, read_all(sources, form), target, private=private))
+        tell(push(repository, results, read_all(sources, form), target, shown))
     return 0
 
 

@@ -28,7 +28,7 @@ def write_table(run: Path, form: str, out: Path, *, force: bool = False) -> tupl
     rows = (row for _, by_predictor in exported.samples() for row in by_predictor.values())
     with staged(force=force) as files:
         partial = files.add(out)
-        count = _jsonl(rows, partial) if form == "jsonl" else _parquet(rows, partial, exported.columns)
+        count = _jsonl(rows, partial) if form == "jsonl" else write_parquet(rows, partial, exported.columns)
     return count, exported.run_json["demo"]
 
 
@@ -41,7 +41,8 @@ def _jsonl(rows: Iterable[ExportRow], path: Path) -> int:
     return count
 
 
-def _parquet(rows: Iterable[ExportRow], path: Path, columns: Columns) -> int:
+def write_parquet(rows: Iterable[ExportRow], path: Path, columns: Columns) -> int:
+    """Write rows with these columns into a Parquet file, a group at a time; return how many there were."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

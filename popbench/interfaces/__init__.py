@@ -13,8 +13,9 @@ from popbench.interfaces.corpus import PARTS, Corpus, CorpusOptions, CorpusPart,
 from popbench.interfaces.engine import Engine
 from popbench.interfaces.mode import Ask, Mode, Turn, Writing
 from popbench.interfaces.models import LLM, Predictor, VideoGenerator
+from popbench.interfaces.tracker import Metric, TrackedClip, TrackedRun, Tracker, TrackerOptions
 
 __all__ = [
-    "LLM", "PARTS", "Ask", "Component", "Corpus", "CorpusOptions", "CorpusPart", "Embedder", "Engine", "Mode",
-    "Predictor", "Turn", "VideoGenerator", "Writing",
+    "LLM", "PARTS", "Ask", "Component", "Corpus", "CorpusOptions", "CorpusPart", "Embedder", "Engine", "Metric", "Mode",
+    "Predictor", "TrackedClip", "TrackedRun", "Tracker", "TrackerOptions", "Turn", "VideoGenerator", "Writing",
 ]  # fmt: skip

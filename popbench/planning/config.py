@@ -59,6 +59,8 @@ class EvalConfig:
     """The system that boards show win rates against; None leaves the choice to the board."""
     reuse: tuple[str, ...] = ()
     """Run directories whose calls are taken. Not recorded: what was taken of them is in the run then."""
+    track: tuple[str, ...] = ()
+    """Trackers that the command line hands the finished run over to. Not recorded: nothing in the run depends on it."""
 
     @property
     def share(self) -> tuple[int, int] | None:
@@ -69,9 +71,9 @@ class EvalConfig:
         return which, number
 
     def as_json(self) -> dict[str, JSON]:
-        """Return the fields as JSON values, but for `reuse`; those that earlier releases lack only if they are set."""
+        """Return the fields that are recorded, as JSON; those that earlier releases lack only if they are set."""
         values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-        del values["reuse"]
+        del values["reuse"], values["track"]
         if self.repeats_on is None:
             del values["luck_repeats"]
         return {key: value for key, value in values.items() if value is not None or key not in _LATER}
@@ -79,7 +81,7 @@ class EvalConfig:
 
 BASELINES = ("human",)
 _LATER = ("max_cost", "repeats_on", "until", "reference")
-_NONE = frozenset({"baseline", "reuse"})
+_NONE = frozenset({"baseline", "reuse", "track"})
 """Settings that may be an empty list, as in run.json."""
 _MANY = frozenset(item.name for item in fields(EvalConfig) if str(item.type).startswith("tuple"))
 _WHOLE: Mapping[str, int] = {"limit": 1, "repeats": 1, "luck_repeats": 1, "seed": 0, "concurrency": 1}

@@ -1,162 +1,107 @@
-"""Pushes a board to the Hugging Face hub as a data set: the scores of every prompt, and the statistics.
-
-One commit holds everything: Parquet files for `datasets.load_dataset(REPO_ID, "scores")` (or "systems", "pairs"),
-board.json, and the board itself as the data set's card.
-"""
+"""Pushes folders to the Hugging Face hub: one commit with everything, and a tag by which this version stays there."""
 
 from __future__ import annotations
 
+import hashlib
 import re
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Literal
 
 from popbench.errors import RunError, UsageError, one_line
-from popbench.files import read_bytes, read_text
-from popbench.records import JSON, parts_of
-from popbench.scores.scores import Scores
 from popbench.text import counted
 
-KIND = "dataset"
-CONFIGS = ("scores", "systems", "pairs")
+Kind = Literal["dataset", "model"]
+_ID, _LONGEST_ID = re.compile(r"(\w[\w.-]*/)?\w([\w.-]*\w)?", re.ASCII), 96
+_TAG = re.compile(r"[A-Za-z0-9][\w.\-]{0,99}", re.ASCII)
 
 
-def ready(repo_id: str, *, replace: bool = False) -> None:
-    """Check before any work that a board can be pushed; raises UsageError that says what is missing.
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository of the hub, and how it is pushed to.
 
-    A data set with files in it is refused, unless `replace`.
+    `private` is for a new one. `replace` allows to push where files are already; earlier versions stay under their tags
+    and commits. `tag` names the version that is pushed; without one, it is named by what is in it.
     """
-    import huggingface_hub
 
-    if not huggingface_hub.get_token():
-        raise UsageError("--push-to-hub needs a token of the hub: give it with `hf auth login`, or in HF_TOKEN")
-    files = _files(repo_id)
-    if files and not replace:
-        raise UsageError(
-            f"{repo_id} holds {counted(len(files), 'file')} already ({', '.join(files[:3])}): --replace writes this "
-            "board over them, or choose another name"
-        )
+    kind: Kind
+    id: str
+    private: bool = False
+    replace: bool = False
+    tag: str | None = None
 
+    def ready(self, option: str) -> None:
+        """Check before any work that something can be pushed; raises UsageError that says what is missing.
 
-def push(repo_id: str, results: Mapping[str, Any], sources: Sequence[Scores], board: Path, *, private: bool) -> str:
-    """Push the board in the folder `board`; returns a line that says where it is now.
+        A repository with files in it is refused, unless `replace`; so is a tag that is there already.
+        """
+        import huggingface_hub
 
-    `results` is its board.json; `sources` are its scores by predictor, as `merge` returns them. Raises RunError if the
-    hub refuses.
-    """
-    from huggingface_hub import HfApi
+        if not _ID.fullmatch(self.id) or len(self.id) > _LONGEST_ID or "--" in self.id or ".." in self.id:
+            raise UsageError(f"{option}: {self.id!r:.100} is no name of a repository: expected OWNER/NAME")
+        if self.tag is not None and (not _TAG.fullmatch(self.tag) or ".." in self.tag):
+            raise UsageError(f"--tag: {self.tag!r:.100} is no tag: expected letters, digits, '.', '_' and '-'")
+        if not huggingface_hub.get_token():
+            raise UsageError(f"{option} needs a token of the hub: give it with `hf auth login`, or in HF_TOKEN")
+        files, tags = self._content()
+        if files and not self.replace:
+            raise UsageError(
+                f"{self.id} holds {counted(len(files), 'file')} already ({', '.join(files[:3])}): --replace pushes a "
+                "new version over them, or choose another name"
+            )
+        if self.tag in tags:
+            raise UsageError(f"{self.id} has a version {self.tag} already: choose another --tag")
 
-    with tempfile.TemporaryDirectory(prefix="popbench-hub-") as name:
-        folder = Path(name)
-        _write(folder, results, sources, board)
+    def _content(self) -> tuple[list[str], list[str]]:
+        """Return the names of its files and its tags; none if there is no such repository."""
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import RepositoryNotFoundError
+
+        api = HfApi()
+        try:
+            names = api.list_repo_files(self.id, repo_type=self.kind)
+            tags = [tag.name for tag in api.list_repo_refs(self.id, repo_type=self.kind).tags]
+        except RepositoryNotFoundError:
+            return [], []
+        except Exception as error:  # the client's errors, and those of the HTTP library that it uses
+            raise UsageError(f"the hub cannot be asked for {self.id}: {one_line(error)}") from error
+        return sorted(name for name in names if name != ".gitattributes"), tags
+
+    def push(self, folder: Path, message: str, owned: Sequence[str], kept: str) -> str:
+        """Push the files of a folder in one commit, and tag it; returns the tag.
+
+        Earlier files that match a pattern in `owned` are removed. `kept` begins the line of an error. Raises RunError
+        if the hub refuses.
+        """
+        from huggingface_hub import HfApi
+
+        tag = self.tag or version_of(folder)
         try:
             api = HfApi()
-            api.create_repo(repo_id, repo_type=KIND, private=private, exist_ok=True)
-            api.upload_folder(
-                repo_id=repo_id, folder_path=folder, repo_type=KIND, commit_message="Board built by popbench"
+            api.create_repo(self.id, repo_type=self.kind, private=self.private, exist_ok=True)
+            commit = api.upload_folder(
+                repo_id=self.id,
+                folder_path=folder,
+                repo_type=self.kind,
+                commit_message=message,
+                delete_patterns=list(owned),
             )
         except Exception as error:  # the client's errors, and those of the HTTP library that it uses
-            raise RunError(f"{board} is written, but {repo_id} is not: {one_line(error)}") from error
-    return f"data set {repo_id}: {', '.join(CONFIGS)}"
+            raise RunError(f"{kept}, but {self.id} is not: {one_line(error)}") from error
+        try:
+            api.create_tag(self.id, tag=tag, revision=commit.oid, repo_type=self.kind, exist_ok=self.tag is None)
+        except Exception as error:
+            what = f"{self.id} is pushed, as commit {commit.oid}, but without its tag {tag}"
+            raise RunError(f"{what}: {one_line(error)}") from error
+        return tag
 
 
-def _files(repo_id: str) -> list[str]:
-    """Return the names of a data set's files; none if there is no such data set."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import RepositoryNotFoundError
-
-    try:
-        names = HfApi().list_repo_files(repo_id, repo_type=KIND)
-    except RepositoryNotFoundError:
-        return []
-    except Exception as error:  # the client's errors, and those of the HTTP library that it uses
-        raise UsageError(f"the hub cannot be asked for {repo_id}: {one_line(error)}") from error
-    return sorted(name for name in names if name != ".gitattributes")
-
-
-def _write(folder: Path, results: Mapping[str, Any], sources: Sequence[Scores], board: Path) -> None:
-    """Write the files of the data set."""
-    import datasets
-
-    tables = {  # without empty ones, which `datasets` cannot read: a board of one system has no pairs
-        "scores": [row for scores in sources for row in _scores(scores)],
-        **{name: [_flat(row) for row in results[name]] for name in CONFIGS[1:] if results[name]},
-    }
-    (folder / "data").mkdir()
-    shown = datasets.are_progress_bars_disabled()
-    datasets.disable_progress_bars()
-    try:
-        for name, rows in tables.items():
-            columns = dict.fromkeys(key for row in rows for key in row)
-            table = datasets.Dataset.from_dict({key: [row.get(key) for row in rows] for key in columns})
-            table.to_parquet(folder / "data" / f"{name}.parquet")
-    finally:
-        if not shown:
-            datasets.enable_progress_bars()
-    (folder / "board.json").write_bytes(read_bytes(board / "board.json"))
-    readme = read_text(board / "README.md")
-    (folder / "README.md").write_text(_card(results, readme), encoding="utf-8")
-
-
-def _card(results: Mapping[str, Any], readme: str) -> str:
-    """Return the data set's card: the board with a header for the hub."""
-    header = {
-        "tags": ["popbench", "leaderboard", *(["demo"] if results["demo"] else [])],
-        "configs": [
-            {"config_name": name, "data_files": f"data/{name}.parquet", **({"default": True} if not number else {})}
-            for number, name in enumerate(CONFIGS)
-            if name == "scores" or results[name]
-        ],
-    }
-    # Links to submissions would lead nowhere: their rows are in the table of scores.
-    shown = re.sub(r"\[([^\]]*)\]\(submissions/[^)]*\)", r"\1", readme)
-    return f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n\n{shown}"
-
-
-def _scores(scores: Scores) -> Iterator[dict[str, JSON]]:
-    """Yield one predictor's scores as rows that `popbench leaderboard build` can read."""
-    for row in scores.rows:
-        parts = parts_of(row.system)
-        mode = parts[1] if parts else None
-        task = scores.tasks[row.task]
-        yield {
-            "system": row.system,
-            "task": row.task,
-            "prompt_id": row.prompt_id,
-            "category": row.category,
-            "repeat": row.repeat,
-            "status": row.status,
-            "popularity": row.popularity,
-            "compliance": row.compliance,
-            "originality": None if row.copied is None else float(not row.copied),
-            "task_hash": task["hash"],
-            "task_group": task["group"],
-            "task_prompts": task.get("prompts"),
-            "predictor": scores.predictor_digest,
-            "predictor_name": scores.predictor,
-            "unit": scores.unit,
-            **({"scale": scores.scale} if scores.scale != "positive" else {}),
-            "demo": scores.demo,
-            "system_fingerprint": (scores.systems.get(row.system) or {}).get(row.task),
-            "mode": mode,
-            "mode_name": scores.modes.get(mode or ""),
-            "mode_fingerprint": scores.mode_fingerprints.get(mode or "", {}).get(row.task),
-        }
-
-
-def _flat(row: Mapping[str, JSON], prefix: str = "") -> dict[str, JSON]:
-    """Return an entry of results.json as columns, such as `median`, `median_low` and `median_high` for a median."""
-    columns: dict[str, JSON] = {}
-    for key, value in row.items():
-        name = prefix if key == "value" else f"{prefix}_{key}" if prefix else key
-        if isinstance(value, dict):
-            columns |= _flat(value, name) if key != "by_category" else {}
-        elif isinstance(value, list):
-            start = name.removesuffix("_interval")
-            columns |= {f"{start}_low": value[0], f"{start}_high": value[1]}
-        else:
-            columns[name] = value
-    return columns
+def version_of(folder: Path) -> str:
+    """Return a tag for what is in a folder, but for README.md, in which the tag stands: the same for equal files."""
+    total = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / "README.md"):
+        total.update(f"{path.relative_to(folder).as_posix()}\0".encode())
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return f"v-{total.hexdigest()[:12]}"

@@ -26,8 +26,8 @@ _MADE: WeakKeyDictionary[Component, str] = WeakKeyDictionary()
 def make(kind: str, spec: str) -> Any:
     """Return the component that a spec describes: `popbench.make("llm", "gpt-4o,temperature=0")`.
 
-    `kind` is `llm`, `generator`, `predictor`, `embedder`, `corpus`, `mode` or `engine`. No model is loaded yet; close
-    the component after its last use. Raises UsageError that says what is possible.
+    `kind` is `llm`, `generator`, `predictor`, `embedder`, `corpus`, `mode`, `engine` or `tracker`. No model is loaded
+    yet; close the component after its last use. Raises UsageError that says what is possible.
     """
     if kind not in KINDS:
         raise unknown("kind", kind, KINDS)

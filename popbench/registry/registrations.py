@@ -16,6 +16,7 @@ from popbench.interfaces import (
     Engine,
     Mode,
     Predictor,
+    Tracker,
     VideoGenerator,
 )
 from popbench.records import JSON
@@ -33,6 +34,7 @@ KINDS: Mapping[str, tuple[str, type[Component]]] = {
     "corpus": ("register_corpora", Corpus),
     "mode": ("register_modes", Mode),
     "engine": ("register_engines", Engine),
+    "tracker": ("register_trackers", Tracker),
 }
 
 

@@ -22,6 +22,7 @@ from popbench.testing.modes import check_mode
 from popbench.testing.predictors import check_predictor
 from popbench.testing.requests import sample_chats, sample_score_requests, sample_texts, sample_video_requests
 from popbench.testing.rules import RULES, Breach, ConformanceError, Report
+from popbench.testing.trackers import check_tracker, sample_tracked_run
 
 CHECKS: Mapping[str, Callable[..., Report]] = {
     "llm": check_llm,
@@ -30,11 +31,12 @@ CHECKS: Mapping[str, Callable[..., Report]] = {
     "embedder": check_embedder,
     "corpus": check_corpus,
     "mode": check_mode,
+    "tracker": check_tracker,
 }
 """The check for each kind of component."""
 
 __all__ = [
     "CHECKS", "RULES", "Breach", "ConformanceError", "Report", "check_corpus", "check_embedder", "check_generator",
-    "check_llm", "check_mode", "check_predictor", "sample_chats", "sample_score_requests", "sample_texts",
-    "sample_video_requests",
+    "check_llm", "check_mode", "check_predictor", "check_tracker", "sample_chats", "sample_score_requests",
+    "sample_texts", "sample_tracked_run", "sample_video_requests",
 ]  # fmt: skip

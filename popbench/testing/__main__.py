@@ -11,7 +11,7 @@ import click
 from popbench.errors import UsageError
 from popbench.testing import CHECKS, ConformanceError, Report, sample_chats, sample_video_requests
 
-_ALWAYS_REPEATABLE = ("embedder", "corpus", "mode")
+_ALWAYS_REPEATABLE = ("embedder", "corpus", "mode", "tracker")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -82,6 +82,11 @@ RULES: Mapping[str, str] = {
     "content": "content() is text, the same in every call and instance, and fingerprint() holds it as 'content'",
     "remarks": "remarks() returns a list of str",
     "known_as": "known_as is a str, which predictors' trained_on() may name",
+    # trackers
+    "tracked": "track() takes a run with labels of all sorts, and returns a line that says where it is now",
+    "tracked_again": "track() takes a run with the same id again, also one that has grown",
+    "bare": "track() takes a run without metrics, settings and clips",
+    "handed": "track() leaves the files of a run as they are",
 }  # fmt: skip
 
 

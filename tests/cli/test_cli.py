@@ -270,7 +270,7 @@ def test_plugins_lists_components_by_kind_a_line_each_in_80_columns(run: Run, mo
     for each in own:
         assert [each["name"], *each["summary"].split()] in [line.split() for line in lines]
     kinds = [line for line in lines if line and not line.startswith(" ")]
-    assert kinds == ["corpus", "embedder", "engine", "generator", "llm", "mode", "predictor"]
+    assert kinds == ["corpus", "embedder", "engine", "generator", "llm", "mode", "predictor", "tracker"]
     assert len(lines) == len(found) + 2 * len(kinds) - 1
     told = {each["name"]: each["summary"] for each in own}
     assert told["cogvideox-5b"] == "CogVideoX, 5.6B: 720x480, 49 frames at 8 fps; 26 GiB GPU"

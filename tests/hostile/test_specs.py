@@ -371,9 +371,10 @@ MAY: Mapping[str, frozenset[str]] = {
             "popbench_litellm/library.py",
             "popbench_litellm/video_jobs.py",
             "popbench_litellm/video_models.py",
+            "popbench_trackers/libraries.py",
             "popbench_transformers/reader.py",
         }
-    ),  # of popbench, litellm and transformers by literal names, and what plugins register
+    ),  # of popbench, litellm, trackers and transformers by literal names, and what plugins register
     "Environment": frozenset({"popbench/report/html.py", "popbench/paper/document.py"}),  # popbench's own templates
     "load_dataset": frozenset({"popbench/tasks/datasets.py", "popbench_microlens/hub.py"}),
     "load_from_disk": frozenset({"popbench/tasks/saved.py"}),

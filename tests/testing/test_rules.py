@@ -126,6 +126,7 @@ from nonconforming_predictors import (
     TrustsVideos,
     UsesNothingKnown,
 )
+from nonconforming_trackers import Greedy, Once, Signing, Silent
 from popbench import testing
 from popbench.testing import (
     RULES,
@@ -136,6 +137,7 @@ from popbench.testing import (
     check_llm,
     check_mode,
     check_predictor,
+    check_tracker,
 )
 
 
@@ -265,6 +267,10 @@ CASES = [
     Case("remarks", check_corpus, RemarksText, "returned 'one row skipped'"),
     Case("remarks", check_corpus, RemarksUnread, "remarks() before any read raised AttributeError"),
     Case("known_as", check_corpus, KnownAsNone, "known_as is None"),
+    Case("tracked", check_tracker, Silent, "track() returned None"),
+    Case("tracked_again", check_tracker, Once, "the same again: track() raised KeyError"),
+    Case("bare", check_tracker, Greedy, "track() raised ValueError"),
+    Case("handed", check_tracker, Signing, "files of the run were changed"),
 ]
 
 ALSO = {
@@ -278,6 +284,7 @@ ALSO = {
     "Reordered": {"fresh"},
     "TupleRows": {"union"},
     "Numbering": {"fresh", "company"},
+    "Silent": {"tracked_again", "bare"},
 }
 """Rules that a component breaks besides its own, because one fault has several sides."""
 
