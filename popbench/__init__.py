@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Embedder,
         Engine,
         Mode,
+        PairwisePredictor,
         Predictor,
         Turn,
         VideoGenerator,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         Answer,
         Chat,
         Clip,
+        CompareRequest,
         Completion,
         Draft,
         Failure,
@@ -68,8 +70,8 @@ _HOME = {
     "popbench.evaluation.load": ("load",),
     "popbench.hookspecs": ("hookimpl",),
     "popbench.interfaces": (
-        "LLM", "Ask", "Component", "Corpus", "CorpusOptions", "Embedder", "Engine", "Mode", "Predictor", "Turn",
-        "VideoGenerator", "Writing",
+        "LLM", "Ask", "Component", "Corpus", "CorpusOptions", "Embedder", "Engine", "Mode", "PairwisePredictor",
+        "Predictor", "Turn", "VideoGenerator", "Writing",
     ),
     "popbench.evaluation.merge": ("merge",),
     "popbench.options": ("Options", "runtime"),
@@ -77,8 +79,8 @@ _HOME = {
     "popbench.progress": ("Progress",),
     "popbench.prompting.texts": ("TextTemplate",),
     "popbench.records": (
-        "JSON", "Answer", "Chat", "Clip", "Completion", "Draft", "Failure", "Message", "Needs", "Prompt", "Reference",
-        "Request", "Sample", "Score", "ScoreRequest", "Submitted", "VideoRequest", "Workers",
+        "JSON", "Answer", "Chat", "Clip", "CompareRequest", "Completion", "Draft", "Failure", "Message", "Needs",
+        "Prompt", "Reference", "Request", "Sample", "Score", "ScoreRequest", "Submitted", "VideoRequest", "Workers",
     ),
     "popbench.registry": ("label", "make"),
     "popbench.runs.run": ("Run",),
@@ -88,9 +90,9 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "JSON", "LLM", "Answer", "Ask", "Chat", "Clip", "Completion", "Component", "ComponentError", "ComponentSpec",
-    "Corpus", "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Mode", "Needs", "Options",
-    "PopbenchError", "Predictor", "Progress", "Prompt", "Reference", "Request", "Retry", "Run", "RunError", "Sample",
+    "JSON", "LLM", "Answer", "Ask", "Chat", "Clip", "CompareRequest", "Completion", "Component", "ComponentError",
+    "ComponentSpec", "Corpus", "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Mode", "Needs", "Options",
+    "PairwisePredictor", "PopbenchError", "Predictor", "Progress", "Prompt", "Reference", "Request", "Retry", "Run", "RunError", "Sample",
     "Score", "ScoreRequest", "Study", "Submitted", "TextTemplate", "Turn", "UsageError", "VideoGenerator",
     "VideoRequest", "Workers", "Writing", "concurrently", "evaluate", "hookimpl", "label", "load", "make", "merge",
     "plan", "runtime",

@@ -40,6 +40,7 @@ def _check_moment(text: str) -> str:
 
 
 Count = Annotated[int, pydantic.Field(ge=0, le=10**9)]
+Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 Moment = Annotated[str, pydantic.AfterValidator(_check_moment)]
 """A moment in ISO 8601."""
 
@@ -131,6 +132,22 @@ class RoundsEntry(TypedDict):
     prompts: dict[str, Count]
 
 
+class ComparisonsEntry(TypedDict):
+    """What a predictor that compares pairs was asked: the `comparisons` of so many systems, `opponents` each if not all.
+
+    Of the `pairs` with both answers: how often the clip that was shown `first` was chosen, 1/2 without a preference,
+    with an interval, and the share of pairs on which both answers `agree`.
+    """
+
+    systems: Count
+    comparisons: Count
+    opponents: NotRequired[Count]
+    pairs: NotRequired[Count]
+    first: NotRequired[Share]
+    first_interval: NotRequired[Annotated[list[Share], pydantic.Field(min_length=2, max_length=2)]]
+    agree: NotRequired[Share]
+
+
 class ShardEntry(TypedDict):
     """What the run.json of a merged run says of each of its shards; `shard` is `I/N`."""
 
@@ -148,7 +165,7 @@ class RunJson(TypedDict):
     predictors that see others than title and video. `notes` are by the component's label, `components` by kind and
     label ("llm shotlist"), and `systems` has a system's fingerprint by task. `reused` has how many calls of each stage
     were taken from other runs, by these runs' directories. `looks` are the prompts per task of earlier
-    boards, which had fewer.
+    boards, which had fewer. `comparisons` is by the label of predictors that compare pairs.
     """
 
     schema: int
@@ -172,6 +189,7 @@ class RunJson(TypedDict):
     reused: NotRequired[dict[str, dict[str, Count]]]
     looks: NotRequired[list[dict[str, Count]]]
     rounds: NotRequired[RoundsEntry]
+    comparisons: NotRequired[dict[str, ComparisonsEntry]]
 
 
 _FIELDS = pydantic.TypeAdapter(RunJson)
@@ -231,6 +249,16 @@ def describe(plan: Plan, started: float, seconds: Mapping[str, float] | None = N
     real = [part.label for part in plan.predictors if is_real(part.resolved.component)]
     if real:
         content["scales"] = dict.fromkeys(real, "real")
+    if plan.comparers:
+        systems = len(plan.systems) + (plan.human is not None)
+        content["comparisons"] = {
+            part.label: cast(
+                "ComparisonsEntry",
+                plan.compared.get(part.label)
+                or {"systems": systems, "comparisons": sum(len(pair.samples) for pair in plan.comparisons(part))},
+            )
+            for part in plan.comparers
+        }
     return content
 
 
