@@ -221,8 +221,9 @@ class Score:
 
     `parts` are further numbers of the same call by name, such as an aspect each of a judgement; they are shown and
     exported, and rank nothing. That of a pairwise predictor is 1 if it prefers the first video, 0 if the second, and a
-    half for a tie; of several draws it is their mean. `extra` is stored in the ledger and not shown. `usage` is what the score took of what
-    has a price, by kind, for instance `input` and `output` tokens. `popularity` is another name of `value`.
+    half for a tie; of several draws it is their mean. `extra` is stored in the ledger and not shown. `usage` is what
+    the score took of what has a price, by kind, for instance `input` and `output` tokens. `popularity` is another name
+    of `value`.
     """
 
     id: str

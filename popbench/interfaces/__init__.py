@@ -1,9 +1,9 @@
 """The base classes of components: a plugin implements one class per model.
 
 The three models (`LLM`, `VideoGenerator`, `Predictor`) have one shape: `generate` or `score` takes an iterable of
-requests and yields answers in any order, matched by id; a `PairwisePredictor` has `compare` for `score`. popbench calls it from one thread, pulls one answer at a time,
-and stores each before it takes the next. The one exception: while the frames of a clip are encoded, the next clip is
-rendered already.
+requests and yields answers in any order, matched by id; a `PairwisePredictor` has `compare` in place of `score`.
+popbench calls it from one thread, pulls one answer at a time, and stores each before it takes the next. The one
+exception: while the frames of a clip are encoded, the next clip is rendered already.
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ class RoundsEntry(TypedDict):
 
 
 class ComparisonsEntry(TypedDict):
-    """What a predictor that compares pairs was asked: the `comparisons` of so many systems, `opponents` each if not all.
+    """What a predictor that compares pairs was asked: `comparisons` of so many systems, by `opponents` each if not all.
 
     Of the `pairs` with both answers: how often the clip that was shown `first` was chosen, 1/2 without a preference,
     with an interval, and the share of pairs on which both answers `agree`.

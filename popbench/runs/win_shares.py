@@ -69,6 +69,7 @@ class WinShares:
         self.systems = len(plan.systems) + (plan.human is not None)
         pairs = {(_task(pair), pair.first, pair.second): pair for pair in plan.comparisons(part)}
         self.comparisons = sum(len(pair.samples) for pair in pairs.values())
+        """Those that there is something to compare in."""
         for (task, one, other), pair in pairs.items():
             if one < other:
                 self._add_pair(view, pair, pairs[task, other, one])
@@ -103,6 +104,7 @@ class WinShares:
             tallies = [self._tally(name, there) for name in names]
             lost = there.lost
             if any(lost):
+                self.comparisons -= 2
                 for tally, invalid in zip(tallies, lost[::-1], strict=True):
                     tally.won += _WIN * invalid
                     tally.pairs += invalid
