@@ -91,11 +91,11 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "JSON", "LLM", "Answer", "Ask", "Chat", "Clip", "CompareRequest", "Completion", "Component", "ComponentError",
-    "ComponentSpec", "Corpus", "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Mode", "Needs", "Options",
-    "PairwisePredictor", "PopbenchError", "Predictor", "Progress", "Prompt", "Reference", "Request", "Retry", "Run", "RunError", "Sample",
-    "Score", "ScoreRequest", "Study", "Submitted", "TextTemplate", "Turn", "UsageError", "VideoGenerator",
-    "VideoRequest", "Workers", "Writing", "concurrently", "evaluate", "hookimpl", "label", "load", "make", "merge",
-    "plan", "runtime",
+    "ComponentSpec", "Corpus", "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Mode", "Needs",
+    "Options", "PairwisePredictor", "PopbenchError", "Predictor", "Progress", "Prompt", "Reference", "Request", "Retry",
+    "Run", "RunError", "Sample", "Score", "ScoreRequest", "Study", "Submitted", "TextTemplate", "Turn", "UsageError",
+    "VideoGenerator", "VideoRequest", "Workers", "Writing", "concurrently", "evaluate", "hookimpl", "label", "load",
+    "make", "merge", "plan", "runtime",
 ]  # fmt: skip
 
 

@@ -36,7 +36,7 @@ class Judge(VisionJudge, popbench.Predictor):
 
     def __init__(self, options: JudgeOptions | None = None) -> None:
         """Read the rubric, and refuse options that would record a secret. The messages do not repeat it."""
-        super().__init__(options or self.Options(), _RUBRIC, (*_SEEN, *_GIVEN))
+        super().__init__(options, _RUBRIC, (*_SEEN, *_GIVEN))
         given: JudgeOptions = self.options
         if given.criteria and "criteria" not in self._rubric.used:
             raise popbench.UsageError(

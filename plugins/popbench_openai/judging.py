@@ -42,7 +42,8 @@ class Judging(Generic[R]):
         chats: Callable[[R], Sequence[PictureChat]],
         read: Callable[[str], Mapping[str, float]],
     ) -> None:
-        self._judge, self._chats, self._read = judge, chats, read
+        self._judge, self._read = judge, read
+        self._chats: Callable[[R], Sequence[PictureChat]] = chats
         self._options: VisionOptions = judge.options
         self._calls = Calls(judge)
         self._has_read = False

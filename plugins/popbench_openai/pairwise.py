@@ -34,7 +34,7 @@ class PairwiseJudge(VisionJudge, popbench.PairwisePredictor):
     def __init__(self, options: PairwiseOptions | None = None) -> None:
         """Read the rubric, and refuse options that would record a secret. The messages do not repeat it."""
         fields = {f"{side}_{name}": name for side in _SIDES for name in _OF_EACH}
-        super().__init__(options or self.Options(), _RUBRIC, (*_OF_BOTH, *fields, "frames"))
+        super().__init__(options, _RUBRIC, (*_OF_BOTH, *fields, "frames"))
         given: PairwiseOptions = self.options
         self.opponents = given.opponents
         self.uses = frozenset({"video", *(fields.get(name, name) for name in self._rubric.used)} - {"frames"})

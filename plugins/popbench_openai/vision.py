@@ -35,7 +35,7 @@ class VisionJudge(Endpoint):
     clips: ClassVar[int] = 1
     """How many clips it is shown at once."""
 
-    def __init__(self, options: VisionOptions, rubric: Path, names: Collection[str]) -> None:
+    def __init__(self, options: VisionOptions | None, rubric: Path, names: Collection[str]) -> None:
         """Read the rubric, which may use `names`, and refuse options that would record a secret."""
         super().__init__(options)
         given: VisionOptions = self.options

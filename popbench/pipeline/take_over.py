@@ -110,10 +110,8 @@ class _Taking:
         for part in self._plan.comparers:
             for pair in self._plan.comparisons(part):
                 sides = [self._clips[pair.samples.clip_key(second=second)] for second in (False, True)]
-                inputs = {
-                    place: {"first": sides[0][place], "second": sides[1][place]}
-                    for place in set.intersection(*map(set, sides))
-                }
+                both = sides[0].keys() & sides[1].keys()
+                inputs: _Inputs = {place: {"first": sides[0][place], "second": sides[1][place]} for place in both}
                 self.results(CompareStage(part, self._view.videos), pair.samples, inputs)
 
     def results(self, stage: Stage, samples: SampleSet, inputs: _Inputs) -> _Inputs:

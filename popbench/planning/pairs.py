@@ -69,17 +69,19 @@ def paired(systems: Mapping[str, SampleSet], predictor: Part, seed: int) -> Iter
         yield Pair(one, other, PairSet(ours.method, (*ours.parts, predictor), prompts, ours.repeats, theirs))
 
 
-def _distances(n: int, opponents: int | None) -> frozenset[int] | None:
-    """Return how far apart in a circle of n those stand that are compared; None if all are.
+def opponents_of_each(n: int, opponents: int | None) -> int:
+    """Return with how many others each of n systems is compared on a prompt.
 
     An odd number of systems cannot have an odd number of opponents each: there it is one more.
     """
-    if opponents is None or opponents >= n - 1:
-        return None
-    near = set(range(1, opponents // 2 + 1))
-    if opponents % 2:
-        near.add(n // 2 if n % 2 == 0 else opponents // 2 + 1)
-    return frozenset(near)
+    most = n - 1
+    return most if opponents is None else min(opponents + (opponents * n) % 2, most)
+
+
+def _distances(n: int, opponents: int | None) -> frozenset[int] | None:
+    """Return how far apart in a circle of n those stand that are compared; None if all are."""
+    each = opponents_of_each(n, opponents)
+    return None if each == n - 1 else frozenset([*range(1, each // 2 + 1), *([n // 2] if each % 2 else [])])
 
 
 def _places(systems: Mapping[str, SampleSet], prompt: Prompt, seed: int) -> Mapping[str, int]:

@@ -59,6 +59,12 @@ def add(
     disk refuses; in both cases nothing was written.
     """
     run = read_run(run_path)
+    for name in run.run_json.get("comparisons") or {}:
+        raise UsageError(
+            f"{run.path}: scores of predictor {name!r} are win shares among the systems of this run, and a published "
+            f"board joins runs: popbench leaderboard build {run.path} --out DIR ranks this run alone; to publish its "
+            "other scores, give its command without this predictor"
+        )
     with held(path):
         notes: list[str] = []
         new = not is_board(path)

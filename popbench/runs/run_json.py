@@ -20,6 +20,7 @@ from popbench.files import read_json
 from popbench.interfaces.models import is_real
 from popbench.interfaces.uses import DEFAULT_USES, read_uses
 from popbench.records import Scale
+from popbench.runs.compared import ComparisonsEntry
 from popbench.versions import package_versions
 
 if TYPE_CHECKING:  # boards read run.json, and would import for nothing what runs are made with
@@ -40,7 +41,6 @@ def _check_moment(text: str) -> str:
 
 
 Count = Annotated[int, pydantic.Field(ge=0, le=10**9)]
-Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 Moment = Annotated[str, pydantic.AfterValidator(_check_moment)]
 """A moment in ISO 8601."""
 
@@ -130,22 +130,6 @@ class RoundsEntry(TypedDict):
     look: Count
     stop: str | None
     prompts: dict[str, Count]
-
-
-class ComparisonsEntry(TypedDict):
-    """What a predictor that compares pairs was asked: `comparisons` of so many systems, by `opponents` each if not all.
-
-    Of the `pairs` with both answers: how often the clip that was shown `first` was chosen, 1/2 without a preference,
-    with an interval, and the share of pairs on which both answers `agree`.
-    """
-
-    systems: Count
-    comparisons: Count
-    opponents: NotRequired[Count]
-    pairs: NotRequired[Count]
-    first: NotRequired[Share]
-    first_interval: NotRequired[Annotated[list[Share], pydantic.Field(min_length=2, max_length=2)]]
-    agree: NotRequired[Share]
 
 
 class ShardEntry(TypedDict):

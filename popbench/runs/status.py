@@ -314,8 +314,7 @@ class _RunState:
         """Return how far a predictor is that compares pairs; until a run ends, those with an invalid side are left."""
         found: dict[tuple[str, str, str | None], _Count] = {}
         for task, (one, other) in product(self.wanted, permutations(lines, 2)):
-            clips = [self._key("render", task, *line) for line in (one, other)]
-            of = pair_key(*clips, part)
+            of = pair_key(self._key("render", task, *one), self._key("render", task, *other), part)
             mode = of.mode if None not in (one[0], other[0]) else None
             found[of.system, of.task, mode] = self._cells.get((of.system, of.task, "score", mode), _Count())
         count, total = _Count(), self.run_json["comparisons"][label]["comparisons"]

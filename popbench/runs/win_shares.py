@@ -17,7 +17,7 @@ from popbench import stats
 from popbench.interfaces import balanced
 from popbench.pipeline.items import ResultErrors
 from popbench.pipeline.ledger_view import LedgerView, PairResult, StageResult
-from popbench.planning.pairs import Pair
+from popbench.planning.pairs import Pair, opponents_of_each
 from popbench.planning.plan import Plan
 from popbench.planning.systems import Part
 from popbench.records import JSON
@@ -84,8 +84,8 @@ class WinShares:
         """Return what run.json says: what was compared, and how strongly a place was preferred, if that is known."""
         about: dict[str, JSON] = {"systems": self.systems, "comparisons": self.comparisons}
         opponents = self._part.resolved.component.opponents
-        if opponents is not None and opponents < self.systems - 1:
-            about["opponents"] = opponents
+        if (each := opponents_of_each(self.systems, opponents)) < self.systems - 1:
+            about["opponents"] = each
         if not self._agreed:
             return about
         chosen = np.array([sum(of) / len(of) for of in self._first.values()])

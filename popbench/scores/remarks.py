@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from statistics import median
 
 from popbench.records import JSON, Sample
+from popbench.runs.compared import remarks as win_shares
 from popbench.runs.looks import remark
 from popbench.runs.run_json import RunJson
 
@@ -37,8 +38,8 @@ class Remarks:
         if shard := run_json["config"].get("shard"):
             yield f"Shard {shard} of a run, with a part of its prompts: popbench merge joins the shards."
         yield from remark(run_json.get("looks", []))
-        for predictor, entry in (run_json.get("comparisons") or {}).items():
-            yield from _win_shares(predictor, entry)
+        for predictor, compared in (run_json.get("comparisons") or {}).items():
+            yield from win_shares(predictor, compared)
         if references := run_json.get("references"):
             yield from references.get("remarks", [])
         drafts: dict[tuple[str | None, str | None], Counter[int]] = {}
@@ -62,22 +63,6 @@ class Remarks:
                 f"human: {videos:,} videos for {len(near):,} prompts; the similarity of title and prompt is "
                 f"{median(near):.2f} in the median, {min(near):.2f} at least"
             )
-
-
-def _win_shares(predictor: str, entry: Mapping[str, JSON]) -> Iterator[str]:
-    """Yield what scores by comparisons are, and how strongly the predictor prefers a place."""
-    others = "all others" if entry.get("opponents") is None else f"{entry['opponents']} others on each prompt"
-    yield (
-        f"{predictor}: scores are win shares among the {entry['systems']} systems of this run, each compared with "
-        f"{others}, both ways round; they do not compare with those of other runs"
-    )
-    if entry.get("pairs"):
-        low, high = entry["first_interval"]
-        yield (
-            f"{predictor}: the clip that is shown first is chosen in {100 * entry['first']:.0f} % of its answers "
-            f"[{100 * low:.0f}, {100 * high:.0f}], which cancels in the mean of both orders; both orders give the same "
-            f"answer on {100 * entry['agree']:.0f} % of {entry['pairs']:,} pairs"
-        )
 
 
 def wanted_references(options: Mapping[str, JSON]) -> int:
