@@ -27,9 +27,10 @@ def read_choice(text: str) -> float:
 
     The choice stands in the last JSON object that has one.
     """
-    given = next((found[FIELD] for found in reversed(objects(text)) if FIELD in found), None)
-    if given is None:
+    found = [each[FIELD] for each in objects(text) if FIELD in each]
+    if not found:
         raise ValueError(f"no JSON object with {FIELD!r}")
+    given = found[-1]
     meant = None if isinstance(given, bool) else _MEANT.get(str(given).strip().lower())
     if meant is None:
         raise ValueError(f"{FIELD!r} is {given!r:.40}, not {FIRST!r}, {SECOND!r} or {NEITHER!r}")

@@ -70,6 +70,7 @@ def check_predictor(
     book.expect("scale", known, f"scale is {component.scale!r}")
     pairwise = isinstance(component, PairwisePredictor)
     if pairwise:
+        book.expect("scale", component.scale == "real", f"scale is {component.scale!r}, and a share of wins may be 0")
         most = component.opponents
         book.expect("opponents", most is None or (type(most) is int and most > 0), f"opponents is {most!r}")
     judge = partial(_judge, real=is_real(component), pairwise=pairwise)

@@ -153,17 +153,22 @@ def serving() -> Iterator[JudgeServer]:
         listening.shutdown()
 
 
-def spec(server: JudgeServer | str, **options: Any) -> str:
+def choose(asked: Asked) -> str:
+    """Answer as a judge of pairs that prefers the brighter clip, and has no other preference."""
+    return json.dumps({"better": asked.choice})
+
+
+def spec(server: JudgeServer | str, name: str = "judge", **options: Any) -> str:
     """Return the spec of a judge at a server; it shows two small frames, once, unless `options` say otherwise."""
     url = server if isinstance(server, str) else server.url
     values = {"model": "seer", "base_url": url, "frames": 2, "draws": 1, "api_key_env": KEY_ENV, **options}
     shown = {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
-    return ",".join(["judge", *(f"{name}={value or chr(34) * 2}" for name, value in shown.items())])
+    return ",".join([name, *(f"{name}={value or chr(34) * 2}" for name, value in shown.items())])
 
 
-def make(server: JudgeServer | str, **options: Any) -> Any:
+def make(server: JudgeServer | str, name: str = "judge", **options: Any) -> Any:
     """Make the judge of a server."""
-    return load_registry().resolve("predictor", spec(server, **options)).component
+    return load_registry().resolve("predictor", spec(server, name, **options)).component
 
 
 def ask(server: JudgeServer, *items: popbench.ScoreRequest, **options: Any) -> dict[str, Any]:
@@ -171,5 +176,14 @@ def ask(server: JudgeServer, *items: popbench.ScoreRequest, **options: Any) -> d
     judge = make(server, **options)
     try:
         return {answer.id: answer for answer in judge.score(iter(items))}
+    finally:
+        judge.close()
+
+
+def compare(server: JudgeServer, *items: popbench.CompareRequest, **options: Any) -> dict[str, Any]:
+    """Return the answers of a judge of pairs by id."""
+    judge = make(server, "judge-pairwise", **options)
+    try:
+        return {answer.id: answer for answer in judge.compare(iter(items))}
     finally:
         judge.close()
