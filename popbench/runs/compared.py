@@ -39,6 +39,6 @@ def remarks(predictor: str, entry: ComparisonsEntry) -> Iterator[str]:
         low, high = entry["first_interval"]
         yield (
             f"{predictor}: the clip that is shown first is chosen in {100 * entry['first']:.0f} % of its answers "
-            f"[{100 * low:.0f}, {100 * high:.0f}], which cancels in the mean of both orders; both orders give the same "
-            f"answer on {100 * entry['agree']:.0f} % of {entry['pairs']:,} pairs"
+            f"[{100 * low:.0f}, {100 * high:.0f}], which cancels in the mean of both orders; both orders agree on who "
+            f"is better in {100 * entry['agree']:.0f} % of {entry['pairs']:,} pairs"
         )

@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 
 import faults
+import pairwise_components
 import popbench
 import ray_cluster
 from popbench.registry import create, load_registry
 from popbench.video import sound_of
+from popbench_ray.clips import clips_of, with_clips
 from popbench_ray.connection import ray_problem
 from popbench_ray.engine import RayEngine
 from popbench_ray.folders import PREFIX, WorkerFolder, remove_stale_folders
@@ -101,6 +103,25 @@ def test_an_item_whose_file_is_written_while_the_component_ends_is_answered(
         assert first.raised == "it raised ValueError: bad title"
         ended.set()
         assert await asyncio.wait_for(late, 60) == first
+        await worker.close()
+
+    asyncio.run(live())
+
+
+def test_both_clips_of_a_pair_arrive_in_their_order_and_are_removed(tmp_path: Path) -> None:
+    async def live() -> None:
+        pairwise_components.install()
+        worker = await _ready("predictor", "duel")
+        sides = (popbench.ScoreRequest(f"a-{rank}", f"{rank} clips", tmp_path / "away.mp4") for rank in (1, 2))
+        request = popbench.CompareRequest("a", *sides)
+        assert clips_of(request) == [tmp_path / "away.mp4"] * 2
+        given = with_clips(request, [b"one", b"two"], tmp_path)
+        assert isinstance(given, popbench.CompareRequest)
+        assert (given.first.path.read_bytes(), given.second.path.read_bytes()) == (b"one", b"two")
+        answer = (await worker.do(request, [b"one", b"two"])).answer
+        assert isinstance(answer, popbench.Score)
+        assert answer.value == 0.0
+        assert not list(worker._folder.glob("*.mp4"))
         await worker.close()
 
     asyncio.run(live())
