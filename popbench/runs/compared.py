@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, NotRequired
+from typing import TYPE_CHECKING, Annotated, NotRequired, cast
 
 import pydantic
 from typing_extensions import TypedDict  # pydantic reads no other TypedDict before Python 3.12
+
+if TYPE_CHECKING:
+    from popbench.planning.plan import Plan
 
 _Count = Annotated[int, pydantic.Field(ge=0, le=10**12)]
 _Share = Annotated[float, pydantic.Field(ge=0, le=1)]
@@ -26,6 +29,19 @@ class ComparisonsEntry(TypedDict):
     first: NotRequired[_Share]
     first_interval: NotRequired[Annotated[list[_Share], pydantic.Field(min_length=2, max_length=2)]]
     agree: NotRequired[_Share]
+
+
+def entries(plan: Plan) -> dict[str, ComparisonsEntry]:
+    """Return what run.json says of the predictors of a plan that compare pairs, by label."""
+    systems = len(plan.systems) + (plan.human is not None)
+    found: dict[str, ComparisonsEntry] = {}
+    for part in plan.comparers:
+        compared = plan.compared.get(part.label)
+        if compared is None:
+            comparisons = sum(len(pair.samples) for pair in plan.comparisons(part))
+            compared = {"systems": systems, "comparisons": comparisons}
+        found[part.label] = cast("ComparisonsEntry", compared)
+    return found
 
 
 def remarks(predictor: str, entry: ComparisonsEntry) -> Iterator[str]:

@@ -20,7 +20,7 @@ from popbench.files import read_json
 from popbench.interfaces.models import is_real
 from popbench.interfaces.uses import DEFAULT_USES, read_uses
 from popbench.records import Scale
-from popbench.runs.compared import ComparisonsEntry
+from popbench.runs.compared import ComparisonsEntry, entries
 from popbench.versions import package_versions
 
 if TYPE_CHECKING:  # boards read run.json, and would import for nothing what runs are made with
@@ -234,15 +234,7 @@ def describe(plan: Plan, started: float, seconds: Mapping[str, float] | None = N
     if real:
         content["scales"] = dict.fromkeys(real, "real")
     if plan.comparers:
-        systems = len(plan.systems) + (plan.human is not None)
-        content["comparisons"] = {
-            part.label: cast(
-                "ComparisonsEntry",
-                plan.compared.get(part.label)
-                or {"systems": systems, "comparisons": sum(len(pair.samples) for pair in plan.comparisons(part))},
-            )
-            for part in plan.comparers
-        }
+        content["comparisons"] = entries(plan)
     return content
 
 

@@ -158,7 +158,7 @@ def choose(asked: Asked) -> str:
     return json.dumps({"better": asked.choice})
 
 
-def spec(server: JudgeServer | str, name: str = "judge", **options: Any) -> str:
+def spec(server: JudgeServer | str, name: str = "judge", /, **options: Any) -> str:
     """Return the spec of a judge at a server; it shows two small frames, once, unless `options` say otherwise."""
     url = server if isinstance(server, str) else server.url
     values = {"model": "seer", "base_url": url, "frames": 2, "draws": 1, "api_key_env": KEY_ENV, **options}
@@ -166,7 +166,7 @@ def spec(server: JudgeServer | str, name: str = "judge", **options: Any) -> str:
     return ",".join([name, *(f"{name}={value or chr(34) * 2}" for name, value in shown.items())])
 
 
-def make(server: JudgeServer | str, name: str = "judge", **options: Any) -> Any:
+def make(server: JudgeServer | str, name: str = "judge", /, **options: Any) -> Any:
     """Make the judge of a server."""
     return load_registry().resolve("predictor", spec(server, name, **options)).component
 

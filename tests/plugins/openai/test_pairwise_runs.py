@@ -115,7 +115,7 @@ def test_a_run_gets_through_faults_and_leaves_no_trace_of_the_key(server: JudgeS
 
 
 def test_a_budget_is_kept_and_a_dry_run_says_what_all_pairs_cost(server: JudgeServer, run: Run) -> None:
-    prices = {"price_in": 2, "price_out": 8}
+    prices: dict[str, Any] = {"price_in": 2, "price_out": 8}
     dry = run(*words(server, **prices), "--dry-run")
     assert "each of 3 systems is compared with every other, both ways round: 3 x 2 = 6 calls" in dry.out
     one = judge_server.make(server, "judge-pairwise", **prices).estimate(1)
