@@ -206,10 +206,14 @@ def test_human_videos_are_compared_like_any_other(tmp_path: Path) -> None:
 
 def test_two_predictors_share_a_run_and_every_page_is_written(tmp_path: Path) -> None:
     run = evaluate(tmp_path / "run", 1, 2, predictor="demo", prompts=10)
-    run = evaluate(tmp_path / "run", 1, 2, predictor=["duel", "demo"], prompts=10)  # type: ignore[arg-type]
+    run = evaluate(tmp_path / "run", 1, 2, predictor=["duel", "demo"], prompts=10)
     assert {row["name"] for row in (run.results or {})["predictors"]} == {"duel", "demo"}
     pair = next(row for row in (run.results or {})["pairs"] if row["predictor"] == "duel")
     assert (pair["a"], pair["win_rate"]["value"]) in {("r2|basic|grey", 1.0), ("r1|basic|grey", 0.0)}
+    other = evaluate(tmp_path / "other", 1, 2, 3, predictor=["demo", "duel"], prompts=10)
+    compared = compare_runs(run.path, other.path)
+    assert [row["name"] for row in compared["predictors"]] == ["demo"]
+    assert compared["not_compared"]["before"]["predictors"] == ["duel"]
     page = write_report(run.path)
     assert "win shares among the 2 systems" in Path(page).read_text(encoding="utf-8")
 

@@ -118,7 +118,7 @@ def install() -> None:
         registry.add(sys.modules[__name__], Plugin("pairwise", "popbench-pairwise", "1", __name__))
 
 
-def settings(folder: Path, *ranks: int, predictor: str = "duel", prompts: int = 12, **changes: Any) -> dict[str, Any]:
+def settings(folder: Path, *ranks: int, predictor: Any = "duel", prompts: int = 12, **changes: Any) -> dict[str, Any]:
     """Return the settings of a run of writers with these ranks."""
     install()
     given: dict[str, Any] = {
@@ -131,7 +131,7 @@ def settings(folder: Path, *ranks: int, predictor: str = "duel", prompts: int = 
     return given | changes
 
 
-def evaluate(out: Path, *ranks: int, predictor: str = "duel", **changes: Any) -> popbench.Run:
+def evaluate(out: Path, *ranks: int, predictor: Any = "duel", **changes: Any) -> popbench.Run:
     """Make a run of writers with these ranks."""
     return popbench.evaluate(**settings(out.parent, *ranks, predictor=predictor, **changes), out=out)
 
