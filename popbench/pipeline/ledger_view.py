@@ -47,6 +47,7 @@ _OF_SIDE = (
 _OF_PAIR = f"{_OF_SIDE.format(0, 1)}, {_OF_SIDE.format(2, 3)}, d4.status, d4.value, d4.key, c4.status, c4.payload"
 """SQL columns of a comparison: of both drafts and clips, and of the comparison itself."""
 _SIDE = 7
+"""The columns of one side."""
 
 
 class StageResult(NamedTuple):
@@ -76,8 +77,7 @@ class SampleResults(NamedTuple):
 class PairResult(NamedTuple):
     """A comparison of two samples: what each side is shown by, and the result; None for what is not done.
 
-    `lost` says which side is invalid, so that there is nothing to compare. `gone` says that there is a row for this
-    comparison, which does not count.
+    `lost` says which side is invalid, so that there is nothing to compare.
     """
 
     number: int
@@ -86,7 +86,6 @@ class PairResult(NamedTuple):
     sides: tuple[Mapping[str, JSON] | None, Mapping[str, JSON] | None]
     lost: tuple[bool, bool]
     result: StageResult | None
-    gone: bool
 
 
 class ReadyItem(NamedTuple):
@@ -192,7 +191,7 @@ class LedgerView:
         return ReadyItems(done, lost, ready, gone)
 
     def _ready_pairs(self, samples: PairSet, part: slice) -> ReadyItems:
-        done = lost = gone = 0
+        done = lost = 0
         ready: list[ReadyItem] = []
         for pair in self.pairs(samples, part):
             first, second = pair.sides
@@ -200,32 +199,28 @@ class LedgerView:
                 lost += 1
             elif pair.result is not None:
                 done += 1
-            else:
-                gone += pair.gone
-                if first is not None and second is not None:
-                    inputs = {"first": first, "second": second}
-                    ready.append(ReadyItem(pair.number, pair.prompt, pair.repeat, inputs))
-        return ReadyItems(done, lost, ready, gone)
+            elif first is not None and second is not None:
+                inputs = {"first": first, "second": second}
+                ready.append(ReadyItem(pair.number, pair.prompt, pair.repeat, inputs))
+        return ReadyItems(done, lost, ready)
 
     def pairs(self, samples: PairSet, part: slice = _ALL) -> Iterator[PairResult]:
         """Yield the comparisons of two systems in all samples, in order, or in those with the numbers of a slice."""
         if self.ledger is None:
             for sample in samples.numbered(part):
-                yield PairResult(*sample, (None, None), (False, False), None, gone=False)
+                yield PairResult(*sample, (None, None), (False, False), None)
             return
         *of_first, own = samples.stage_keys
         keys, predictor = [*of_first, *samples.second.stage_keys, own], samples.parts[-1]
         for sample, row in self._rows(keys, _OF_PAIR, samples, part):
-            first, second = self._side(row[:_SIDE]), self._side(row[_SIDE : 2 * _SIDE])
-            result = self._result("score", row[2 * _SIDE :])
-            gone = result is not None
-            if result is not None and first[0] is not None and second[0] is not None:
-                of_sides = ((side, str(side["sha256"])) for side in (first[0], second[0]))
-                if result.key != predictor.pair_key(sample[1], *of_sides):
-                    result = None
-            else:
-                result = None
-            yield PairResult(*sample, (first[0], second[0]), (first[1], second[1]), result, gone=gone)
+            (first, lost), (second, lost_too) = self._side(row[:_SIDE]), self._side(row[_SIDE : 2 * _SIDE])
+            result = None
+            if first is not None and second is not None:
+                result = self._result("score", row[2 * _SIDE :])
+                of_sides = ((side, str(side["sha256"])) for side in (first, second))
+                if result is not None and result.key != predictor.pair_key(sample[1], *of_sides):
+                    result = None  # of other clips or titles than these
+            yield PairResult(*sample, (first, second), (lost, lost_too), result)
 
     def _side(self, columns: Sequence[Any]) -> tuple[Mapping[str, JSON] | None, bool]:
         """Return what a side of a comparison is shown by, None if it is not there, and whether it is invalid."""

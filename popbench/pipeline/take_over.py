@@ -48,6 +48,7 @@ class _Taking:
     def __init__(self, plan: Plan, ledger: Ledger, view: LedgerView, others: OtherRuns) -> None:
         self._plan, self._ledger, self._view, self._others = plan, ledger, view, others
         self._clips: dict[StageKey, _Inputs] = {}
+        """What a predictor that compares pairs goes on from, by the keys of clips."""
 
     def drafts(self, samples: SampleSet) -> _Inputs:
         """Take the drafts that are lacking; return what a generator goes on from."""
@@ -101,7 +102,8 @@ class _Taking:
 
     def scores(self, samples: SampleSet, inputs: _Inputs) -> None:
         """Take the scores that are lacking."""
-        self._clips[samples.clip_key()] = inputs
+        if self._plan.comparers:  # else not kept: a run may have millions
+            self._clips[samples.clip_key()] = inputs
         for predictor in self._plan.scorers if "score" in self._plan.stages else ():
             self.results(ScoreStage(predictor, self._view.videos), samples.extended(predictor), inputs)
 

@@ -116,7 +116,8 @@ def _of_run(
     stages: list[tuple[Kind, str, str]] = [("llm", "llm", "llm"), ("generator", "generator", "generate")]
     predictors = [row["name"] for row in (run.results or {}).get("predictors", [])]
     compared = (read_run_json(path).get("comparisons") or {}).get(next(iter(predictors), ""))
-    each = compared["comparisons"] / run.n if compared and run.n else 1.0  # comparisons that a sample has the cost of
+    # How many comparisons a sample has the cost of: half of those that it is in.
+    each = (compared["comparisons"] / run.n if compared and run.n else 0.0) or 1.0
     for sample in run.samples():
         for kind, named_by, stage in stages:
             label = getattr(sample, named_by)

@@ -10,7 +10,7 @@ import pytest
 import pairwise_components
 import popbench
 from pairwise_components import Duel
-from popbench.engines.preferences import preferences
+from popbench.engines import preferences
 from popbench.errors import ComponentError
 
 
