@@ -20,7 +20,7 @@ _RUBRIC = Path(__file__).with_name("pair_rubric.jinja")
 
 
 class PairwiseJudge(VisionJudge, popbench.PairwisePredictor):
-    """Any vision-language model, for the better of two clips of a prompt: model=ID.
+    """Any vision-language model, for the better of two: model=ID.
 
     It is asked about each pair of systems, both ways round. Other servers than OpenAI's are named by base_url=URL.
     """
