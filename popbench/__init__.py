@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Engine,
         Metric,
         Mode,
+        PairwisePredictor,
         Predictor,
         TrackedClip,
         TrackedRun,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         Answer,
         Chat,
         Clip,
+        CompareRequest,
         Completion,
         Draft,
         Failure,
@@ -75,8 +77,9 @@ _HOME = {
     "popbench.evaluation.load": ("load",),
     "popbench.hookspecs": ("hookimpl",),
     "popbench.interfaces": (
-        "LLM", "Ask", "Component", "Corpus", "CorpusOptions", "Embedder", "Engine", "Metric", "Mode", "Predictor",
-        "TrackedClip", "TrackedRun", "Tracker", "TrackerOptions", "Turn", "VideoGenerator", "Writing",
+        "LLM", "Ask", "Component", "Corpus", "CorpusOptions", "Embedder", "Engine", "Metric", "Mode",
+        "PairwisePredictor", "Predictor", "TrackedClip", "TrackedRun", "Tracker", "TrackerOptions", "Turn",
+        "VideoGenerator", "Writing",
     ),
     "popbench.evaluation.merge": ("merge",),
     "popbench.options": ("Options", "runtime"),
@@ -84,8 +87,8 @@ _HOME = {
     "popbench.progress": ("Progress",),
     "popbench.prompting.texts": ("TextTemplate",),
     "popbench.records": (
-        "JSON", "Answer", "Chat", "Clip", "Completion", "Draft", "Failure", "Message", "Needs", "Prompt", "Reference",
-        "Request", "Sample", "Score", "ScoreRequest", "Submitted", "VideoRequest", "Workers",
+        "JSON", "Answer", "Chat", "Clip", "CompareRequest", "Completion", "Draft", "Failure", "Message", "Needs",
+        "Prompt", "Reference", "Request", "Sample", "Score", "ScoreRequest", "Submitted", "VideoRequest", "Workers",
     ),
     "popbench.registry": ("label", "make"),
     "popbench.runs.run": ("Run",),
@@ -95,12 +98,13 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "JSON", "LLM", "Answer", "Ask", "Chat", "Clip", "Completion", "Component", "ComponentError", "ComponentSpec",
-    "Corpus", "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Metric", "Mode", "Needs",
-    "Options", "PopbenchError", "Predictor", "PredictorCard", "Progress", "Prompt", "Reference", "Request", "Retry",
-    "Run", "RunError", "Sample", "Score", "ScoreRequest", "Study", "Submitted", "TextTemplate", "TrackedClip",
-    "TrackedRun", "Tracker", "TrackerOptions", "Turn", "UsageError", "VideoGenerator", "VideoRequest", "Workers",
-    "Writing", "concurrently", "evaluate", "hookimpl", "label", "load", "make", "merge", "plan", "runtime",
+    "JSON", "LLM", "Answer", "Ask", "Chat", "Clip", "CompareRequest", "Completion", "Component", "ComponentError",
+    "ComponentSpec", "Corpus", "CorpusOptions", "Draft", "Embedder", "Engine", "Failure", "Message", "Metric",
+    "Mode", "Needs", "Options", "PairwisePredictor", "PopbenchError", "Predictor", "PredictorCard", "Progress",
+    "Prompt", "Reference", "Request", "Retry", "Run", "RunError", "Sample", "Score", "ScoreRequest", "Study",
+    "Submitted", "TextTemplate", "TrackedClip", "TrackedRun", "Tracker", "TrackerOptions", "Turn", "UsageError",
+    "VideoGenerator", "VideoRequest", "Workers", "Writing", "concurrently", "evaluate", "hookimpl", "label", "load",
+    "make", "merge", "plan", "runtime",
 ]  # fmt: skip
 
 

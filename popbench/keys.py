@@ -47,6 +47,11 @@ def score_key(predictor: str, title: str, video_sha256: str) -> str:
     return digest("score", predictor, title, video_sha256)
 
 
+def compare_key(predictor: str, first: Mapping[str, JSON], second: Mapping[str, JSON]) -> str:
+    """Return a comparison's key, from the predictor's fingerprint and what it uses of both, in the order shown."""
+    return digest("compare", predictor, dict(first), dict(second))
+
+
 def used_key(predictor: str, used: Mapping[str, JSON]) -> str:
     """Return a score's key, from the predictor's fingerprint and the values that it uses, by name.
 

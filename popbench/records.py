@@ -200,13 +200,30 @@ class ScoreRequest:
     key: str = field(default="", kw_only=True)
 
 
+@dataclass(frozen=True, slots=True)
+class CompareRequest:
+    """A request to a pairwise predictor: which of two videos of the same prompt would people rather watch?
+
+    `first` and `second` are shown in this order, and hold what the predictor's `uses` names. Each pair is asked about
+    both ways round, in two requests. `job` and `key`: see `Submitted`.
+    """
+
+    id: str
+    first: ScoreRequest
+    second: ScoreRequest
+    job: JSON = field(default=None, kw_only=True, hash=False)
+    key: str = field(default="", kw_only=True)
+
+
 @dataclass(frozen=True, slots=True, init=False)
 class Score:
     """A predictor's answer: `value` in the predictor's unit, above 0 unless the predictor's `scale` is "real".
 
     `parts` are further numbers of the same call by name, such as an aspect each of a judgement; they are shown and
-    exported, and rank nothing. `extra` is stored in the ledger and not shown. `usage` is what the score took of what
-    has a price, by kind, for instance `input` and `output` tokens. `popularity` is another name of `value`.
+    exported, and rank nothing. That of a pairwise predictor is 1 if it prefers the first video, 0 if the second, and a
+    half for a tie; of several draws it is their mean. `extra` is stored in the ledger and not shown. `usage` is what
+    the score took of what has a price, by kind, for instance `input` and `output` tokens. `popularity` is another name
+    of `value`.
     """
 
     id: str
@@ -299,7 +316,7 @@ class Submitted:
     job: JSON
 
 
-Request: TypeAlias = Chat | VideoRequest | ScoreRequest
+Request: TypeAlias = Chat | VideoRequest | ScoreRequest | CompareRequest
 Answer: TypeAlias = Completion | Clip | Score | Failure
 
 

@@ -197,6 +197,8 @@ class Picker:
 
     def __init__(self, spec: str) -> None:
         self.predictor: popbench.Predictor = popbench.make("predictor", spec)
+        if isinstance(self.predictor, popbench.PairwisePredictor):
+            raise popbench.UsageError(f"picker={spec}: the predictor compares pairs, and scores no draft alone")
         self._uses = frozenset(getattr(self.predictor, "uses", _OF_CLIPS))
         self._lock = threading.Lock()  # modes are run in several threads, a predictor in one at a time
         if not self._uses <= _WITHOUT_CLIP:

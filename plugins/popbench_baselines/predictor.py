@@ -31,7 +31,7 @@ def forward(weights: Mapping[str, Tensor], rows: Tensor) -> Tensor:
 
 
 class DemoPredictor(popbench.Predictor):
-    """Comments of the made-up corpus, by form of title and look of frames.
+    """Comments of the made-up corpus, by form of title and by frames.
 
     It looks at ten frames.
     """

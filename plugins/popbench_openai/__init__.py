@@ -27,5 +27,6 @@ def register_generators(register: Register) -> None:
 
 @popbench.hookimpl
 def register_predictors(register: Register) -> None:
-    """Register `judge` for any server with a model that takes pictures."""
+    """Register `judge` and `judge-pairwise` for any server with a model that takes pictures."""
     register("judge", "popbench_openai.judge:Judge")
+    register("judge-pairwise", "popbench_openai.pairwise:PairwiseJudge")

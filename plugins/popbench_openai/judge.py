@@ -1,35 +1,33 @@
-"""A judge of clips behind a chat API: options, checks, fingerprint and costs. `judging` asks it."""
+"""A judge of clips behind a chat API, for marks: what it is shown and asked."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import popbench
 from popbench import JSON
-from popbench.specs import make_label
-from popbench_openai.endpoint import Endpoint
-from popbench_openai.judge_options import JudgeOptions
-from popbench_openai.marks import answer_form
-from popbench_openai.options import ChatOptions
-from popbench_openai.servers import key_kept, refuse_options
+from popbench.video import sha256, video_info
+from popbench_openai.judge_options import SCORE, JudgeOptions
+from popbench_openai.marks import answer_form, read_marks
+from popbench_openai.picture_chats import PictureChat
+from popbench_openai.servers import key_kept
+from popbench_openai.vision import VisionJudge, answer_schema, seed_of
 
-_RESERVED = {"model", "messages", "stream", "n", "response_format", "seed"}
-_UNLABELLED = ("model", "base_url", "provider")
 _SEEN = ("title", "prompt", "video_prompt", "category", "task", "extra")
 """What a rubric may show of a sample, besides its frames."""
 _GIVEN = ("frames", "seconds", "criteria")
 _RUBRIC = Path(__file__).with_name("rubric.jinja")
-_CHARS_PER_TOKEN, _CHARS_OF_VALUES, _OUTPUT_TOKENS = 3, 1500, 500
-"""For estimates: characters of a token, of title and prompt together, and tokens of an answer without `max_tokens`."""
 
 
-class Judge(Endpoint, popbench.Predictor):
+class Judge(VisionJudge, popbench.Predictor):
     """Any vision-language model, for marks from 0 to 10: model=ID.
 
     Other servers than OpenAI's are named by base_url=URL.
     """
 
+    name = "judge"
     version = "1"
     unit = "points"
     scale = "real"
@@ -38,55 +36,30 @@ class Judge(Endpoint, popbench.Predictor):
 
     def __init__(self, options: JudgeOptions | None = None) -> None:
         """Read the rubric, and refuse options that would record a secret. The messages do not repeat it."""
-        super().__init__(options)
+        super().__init__(options, _RUBRIC, (*_SEEN, *_GIVEN))
         given: JudgeOptions = self.options
-        refuse_options("predictor", self.called, given, given.extra_body, _RESERVED)
-        self._rubric = popbench.TextTemplate(given.rubric or _RUBRIC, (*_SEEN, *_GIVEN))
         if given.criteria and "criteria" not in self._rubric.used:
             raise popbench.UsageError(
                 f"{self._rubric.path}: names no criteria, so that the judge would not know them: add a loop over "
                 "criteria ({% for one in criteria %}{{ one.name }}: {{ one.question }}{% endfor %}), or set criteria={}"
             )
         self.uses = frozenset({"video", *self._rubric.used} - {*_GIVEN})
-        self.repeatable = given.seed
         self.note = f"{given.model} is shown {given.frames} frames of each clip, without sound"
 
-    @property
-    def called(self) -> str:
-        """Return what messages call it."""
-        return f"judge with model={self.options.model}"
+    def labelled(self) -> dict[str, JSON]:
+        """Return the options that a label names; criteria by their names, after what they are shown with."""
+        told = super().labelled()
+        if "criteria" not in told:
+            return told
+        del told["criteria"]
+        before = [name for name in told if name in ("frames", "size", "picture", "draws", "rubric")]
+        named = "+".join(sorted(self.options.criteria)) or "none"
+        return {**{name: told[name] for name in before}, "criteria": named, **told}
 
     @property
-    def asked(self) -> ChatOptions:
-        """Return the options that requests are made with."""
-        options: JudgeOptions = self.options
-        return options.of_chat
-
-    def retired(self) -> str:
-        """Return that the provider has retired the model; empty if it has not."""
-        known = self.known
-        if known is None or not known.retired:
-            return ""
-        return f"{known.provider.name} retired {known.id} on {known.ends}: choose another model="
-
-    def label(self) -> str | None:
-        """Return `judge` with the model's id and the options that differ from the defaults; criteria by their names."""
-        defaults = type(self.options).model_fields
-        told = {
-            name: value
-            for name, value in self.options.determining().items()
-            if name not in _UNLABELLED and value != defaults[name].default
-        }
-        if "criteria" in told:
-            told["criteria"] = "+".join(sorted(self.options.criteria)) or "none"
-        return make_label("judge", {"model": self.options.model, **told})
-
-    def fingerprint(self) -> Mapping[str, JSON]:
-        """Add the server and the rubric's text, whatever its file is called."""
-        own = ("base_url", "provider", "rubric")
-        options = {name: value for name, value in self.options.determining().items() if name not in own}
-        base = super().fingerprint()
-        return {**base, "options": options, "server": self.server, "rubric": self._rubric.fingerprint}
+    def chars(self) -> int:
+        """Return how many characters the criteria have."""
+        return sum(map(len, self.options.criteria.values()))
 
     def text(self, item: popbench.ScoreRequest, order: Sequence[str], seconds: float) -> str:
         """Return what the judge is told about a clip, with the criteria in an order; raises UsageError."""
@@ -96,20 +69,44 @@ class Judge(Endpoint, popbench.Predictor):
         told = self._rubric.render(**seen, frames=options.frames, seconds=seconds, criteria=criteria)
         return f"{told}\n\n{answer_form(order)}"
 
-    def estimate(self, requests: int) -> float | None:
-        """Return the cost of all draws by `tokens_per_frame`, without further tries; None without prices."""
+    def chats(self, item: popbench.ScoreRequest) -> list[PictureChat]:
+        """Return what is asked about a clip, one chat for each draw; raises VideoError and UsageError."""
         options: JudgeOptions = self.options
-        if options.price_in is None or options.price_out is None:
-            return None
-        questions = sum(map(len, options.criteria.values()))
-        text = (len(self._rubric.source) + questions + _CHARS_OF_VALUES) / _CHARS_PER_TOKEN
-        tokens_in = text + options.frames * options.tokens_per_frame
-        tokens_out = options.max_tokens or _OUTPUT_TOKENS
-        return requests * options.draws * (tokens_in * options.price_in + tokens_out * options.price_out) / 1e6
+        pictures = self.pictures(item.path)
+        seconds = video_info(item.path).seconds
+        # The same for all systems: a preference for a place is then the same for the clips that are compared.
+        drawn = random.Random(seed_of(item.prompt or item.title or sha256(item.path)))
+        names = sorted(options.criteria)
+        drawn.shuffle(names)
+        starts = drawn.randrange(2)
+        chats = []
+        for number in range(options.draws):
+            turn = number % max(len(names), 1)
+            order = [*names[turn:], *names[:turn]]  # each criterion comes to each place
+            text = self.text(item, order, seconds)
+            message = popbench.Message(role="user", content=text)
+            chats.append(
+                PictureChat(
+                    f"{item.id}-{number}",
+                    (message,),
+                    drawn.randrange(2**31),
+                    # Servers that take no bounds in it are many: marks are checked anyway.
+                    answer_schema({name: {"type": "number"} for name in (*order, SCORE)}),
+                    pictures=pictures,
+                    pictures_first=(number + starts) % 2 == 0,
+                    tokens=options.tokens_per_frame * len(pictures),
+                )
+            )
+        return chats
+
+    def read(self, text: str) -> Mapping[str, float]:
+        """Return the marks of an answer, the score among them; raises ValueError."""
+        return read_marks(text, sorted(self.options.criteria))
 
     def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
         """Judge up to `concurrency` clips at once, and yield scores as they come."""
         from popbench_openai.judging import Judging
 
         with key_kept(self.key):
-            yield from popbench.concurrently(items, Judging(self, self.text), limit=self.options.concurrency)
+            judging = Judging(self, self.chats, self.read)
+            yield from popbench.concurrently(items, judging, limit=self.options.concurrency)

@@ -20,8 +20,8 @@ CRITERIA = {
 }
 
 
-class JudgeOptions(popbench.Options):
-    """What a judge is shown and asked, and the options of requests, retries and costs."""
+class VisionOptions(popbench.Options):
+    """What a judge of clips is shown, and the options of requests, retries and costs."""
 
     model: str = pydantic.Field(min_length=1, description="the id of a model that takes pictures, with the provider")
     base_url: str | None = pydantic.Field(None, description="the server, for instance http://127.0.0.1:8000/v1")
@@ -36,9 +36,6 @@ class JudgeOptions(popbench.Options):
     picture: Literal["jpeg", "png"] = pydantic.Field("jpeg", description="the format of frames")
     draws: int = pydantic.Field(3, ge=1, le=100, description="judgements of a clip, which are averaged")
     rubric: str | None = pydantic.Field(None, min_length=1, description="a Jinja file, for the rubric that comes along")
-    criteria: dict[str, str] = pydantic.Field(
-        CRITERIA, description="the marks besides the score, and what each is for, as a JSON object"
-    )
     temperature: float | None = pydantic.Field(None, ge=0, le=2, description="how freely tokens are drawn")
     top_p: float | None = pydantic.Field(None, gt=0, le=1, description="the share of probability that is drawn from")
     max_tokens: int | None = pydantic.Field(None, ge=1, description="tokens of an answer, at most")
@@ -57,6 +54,26 @@ class JudgeOptions(popbench.Options):
     price_out: float | None = popbench.runtime(None, ge=0, description="USD per million output tokens")
     tokens_per_frame: int = popbench.runtime(1000, ge=0, description="what a frame counts as, for estimates of costs")
 
+    @pydantic.model_validator(mode="after")
+    def _prices_come_together(self) -> Self:
+        if (self.price_in is None) != (self.price_out is None):
+            raise ValueError("price_in and price_out are given together, in USD per million tokens")
+        return self
+
+    @property
+    def of_chat(self) -> ChatOptions:
+        """Return the options of its requests as those of a chat model."""
+        shared = ChatOptions.model_fields.keys() & type(self).model_fields.keys()
+        return ChatOptions(**{name: getattr(self, name) for name in shared})
+
+
+class JudgeOptions(VisionOptions):
+    """What a judge is shown and asked for marks."""
+
+    criteria: dict[str, str] = pydantic.Field(
+        CRITERIA, description="the marks besides the score, and what each is for, as a JSON object"
+    )
+
     @pydantic.field_validator("criteria")
     @classmethod
     def _are_marks(cls, given: dict[str, str]) -> dict[str, str]:
@@ -69,14 +86,11 @@ class JudgeOptions(popbench.Options):
             raise ValueError("two criteria have the same name, but for case and blanks")
         return given
 
-    @pydantic.model_validator(mode="after")
-    def _prices_come_together(self) -> Self:
-        if (self.price_in is None) != (self.price_out is None):
-            raise ValueError("price_in and price_out are given together, in USD per million tokens")
-        return self
 
-    @property
-    def of_chat(self) -> ChatOptions:
-        """Return the options of its requests as those of a chat model."""
-        shared = ChatOptions.model_fields.keys() & type(self).model_fields.keys()
-        return ChatOptions(**{name: getattr(self, name) for name in shared})
+class PairwiseOptions(VisionOptions):
+    """What a judge of pairs is shown and asked."""
+
+    draws: int = pydantic.Field(1, ge=1, le=100, description="judgements of a pair in each order, which are averaged")
+    opponents: int | None = popbench.runtime(
+        None, ge=1, description="with how many others a system is compared on each prompt, for all others"
+    )

@@ -1,32 +1,24 @@
-"""Asks a vision-language model about clips: shows frames, and averages several draws."""
+"""Asks a vision-language model about clips, and averages several draws."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import io
-import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
-from typing import Any
-
-from PIL import Image
+from typing import Generic, TypeVar
 
 import popbench
 from popbench import JSON
-from popbench.video import VideoError, map_frames, sha256, video_info
+from popbench.video import VideoError
 from popbench_openai.calls import LOST_IN_A_ROW, Calls
 from popbench_openai.endpoint import Endpoint
-from popbench_openai.judge_options import SCORE, JudgeOptions
-from popbench_openai.marks import read_marks
+from popbench_openai.judge_options import SCORE, VisionOptions
 from popbench_openai.picture_chats import PictureChat
 
 TRIES = 3
 """How often a draw is asked for before answers without marks count as the judge's error."""
-_JPEG_QUALITY = 85
 _QUOTED = 160
 
 
@@ -34,21 +26,30 @@ class _UnreadError(Exception):
     """A draw whose answers have no marks."""
 
 
-class Judging:
-    """All calls of one `score`. `popbench.concurrently` calls it for each clip; a clip's draws follow each other.
+R = TypeVar("R", popbench.ScoreRequest, popbench.CompareRequest)
 
-    `text` makes what the judge is told about a clip, of the criteria in an order and the clip's seconds; it raises
-    UsageError.
+
+class Judging(Generic[R]):
+    """All calls of one `score` or `compare`. `popbench.concurrently` calls it for each item, one draw after another.
+
+    `chats` makes what the judge is asked about an item, one chat for each draw; it raises VideoError and UsageError.
+    `read` returns the numbers in an answer by name, of which `score` is the score; it raises ValueError.
     """
 
-    def __init__(self, judge: Endpoint, text: Callable[[popbench.ScoreRequest, Sequence[str], float], str]) -> None:
-        self._judge, self._text = judge, text
-        self._options: JudgeOptions = judge.options
+    def __init__(
+        self,
+        judge: Endpoint,
+        chats: Callable[[R], Sequence[PictureChat]],
+        read: Callable[[str], Mapping[str, float]],
+    ) -> None:
+        self._judge, self._read = judge, read
+        self._chats: Callable[[R], Sequence[PictureChat]] = chats
+        self._options: VisionOptions = judge.options
         self._calls = Calls(judge)
         self._has_read = False
         self._unread = 0
 
-    async def __aenter__(self) -> Judging:
+    async def __aenter__(self) -> Judging[R]:
         """Make the client."""
         await self._calls.__aenter__()
         return self
@@ -57,14 +58,14 @@ class Judging:
         """Close all connections."""
         await self._calls.__aexit__(*details)
 
-    async def __call__(self, item: popbench.ScoreRequest) -> popbench.Score | popbench.Failure:
-        """Judge one clip; raises ComponentError if no judgement can succeed."""
+    async def __call__(self, item: R) -> popbench.Score | popbench.Failure:
+        """Judge one clip or pair; raises ComponentError if no judgement can succeed."""
         try:
             chats = await asyncio.to_thread(self._chats, item)
         except (VideoError, popbench.UsageError) as error:
             return popbench.Failure(item.id, str(error))
         usage: Counter[str] = Counter()
-        draws: list[dict[str, float]] = []
+        draws: list[Mapping[str, float]] = []
         refused: list[popbench.Failure] = []
         notes: dict[str, None] = {}
         for chat in chats:
@@ -90,9 +91,8 @@ class Judging:
 
     async def _draw(
         self, chat: PictureChat, usage: Counter[str], notes: dict[str, None]
-    ) -> dict[str, float] | popbench.Failure:
+    ) -> Mapping[str, float] | popbench.Failure:
         """Return the marks of one draw, or why there is none; raises _UnreadError. Adds to usage and notes."""
-        criteria = sorted(self._options.criteria)
         last = ""
         for attempt in range(TRIES):
             answer = await self._calls(_again(chat, attempt))
@@ -100,7 +100,7 @@ class Judging:
                 return answer
             usage.update(answer.usage or {})
             try:
-                marks = read_marks(answer.text, criteria)
+                marks = self._read(answer.text)
             except ValueError as error:
                 last = "cut at the limit of tokens: allow more with max_tokens=" if answer.cut else str(error)
                 last += f": {' '.join(answer.text.split())[:_QUOTED]!r}"
@@ -110,65 +110,13 @@ class Judging:
             return marks
         raise _UnreadError(f"no judgement in {TRIES} answers (last: {last})")
 
-    def _fail_unread(self, item: popbench.ScoreRequest, why: str, usage: Mapping[str, float]) -> popbench.Failure:
-        """Return the failure of a clip; raises ComponentError if the model has never answered with marks."""
+    def _fail_unread(self, item: R, why: str, usage: Mapping[str, float]) -> popbench.Failure:
+        """Return the failure of an item; raises ComponentError if the model has never answered with marks."""
         message = f"{self._options.model} at {self._judge.shown_url}: {why}"
         self._unread += 1
         if not self._has_read and self._unread >= LOST_IN_A_ROW:
             raise popbench.ComponentError(f"{message}, nor for any clip before: check model= and structured=") from None
         return popbench.Failure(item.id, message, usage=dict(usage) or None)
-
-    def _chats(self, item: popbench.ScoreRequest) -> list[PictureChat]:
-        """Return what is asked about a clip, one chat for each draw; raises VideoError and UsageError."""
-        options = self._options
-        pictures = tuple(map_frames(item.path, options.frames, self._picture))
-        seconds = video_info(item.path).seconds
-        # The same for all systems: a preference for a place is then the same for the clips that are compared.
-        drawn = random.Random(_seed(item.prompt or item.title or sha256(item.path)))
-        names = sorted(options.criteria)
-        drawn.shuffle(names)
-        starts = drawn.randrange(2)
-        chats = []
-        for number in range(options.draws):
-            turn = number % max(len(names), 1)
-            order = [*names[turn:], *names[:turn]]  # each criterion comes to each place
-            text = self._text(item, order, seconds)
-            message = popbench.Message(role="user", content=text)
-            chats.append(
-                PictureChat(
-                    f"{item.id}-{number}",
-                    (message,),
-                    drawn.randrange(2**31),
-                    _schema(order),
-                    pictures=pictures,
-                    pictures_first=(number + starts) % 2 == 0,
-                    tokens=options.tokens_per_frame * len(pictures),
-                )
-            )
-        return chats
-
-    def _picture(self, frame: Any) -> str:
-        """Return a frame as a data URL, no larger than `size`."""
-        options, file = self._options, io.BytesIO()
-        picture = Image.fromarray(frame)
-        picture.thumbnail((options.size, options.size))
-        picture.save(file, options.picture, **({"quality": _JPEG_QUALITY} if options.picture == "jpeg" else {}))
-        return f"data:image/{options.picture};base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
-
-
-def _schema(order: Sequence[str]) -> Mapping[str, JSON]:
-    """Return the JSON schema of an answer. Servers that take no bounds in it are many: marks are checked anyway."""
-    names = [*order, SCORE]
-    return {
-        "type": "object",
-        "properties": {name: {"type": "number"} for name in names},
-        "required": names,
-        "additionalProperties": False,
-    }
-
-
-def _seed(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8])
 
 
 def _again(chat: PictureChat, attempt: int) -> PictureChat:

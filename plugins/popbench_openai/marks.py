@@ -29,7 +29,7 @@ def read_marks(text: str, criteria: Collection[str]) -> dict[str, float]:
     They stand in the last JSON object with a score, in any order, also as numbers in quotes. Raises ValueError, in a
     few words, if there is none, or if a mark is missing, is no number, or is not from 0 to 10.
     """
-    given = next((found for found in reversed([*_objects(_THOUGHTS.sub(" ", text))]) if SCORE in found), None)
+    given = next((found for found in reversed(objects(text)) if SCORE in found), None)
     if given is None:
         raise ValueError(f"no JSON object with {SCORE!r}")
     return {name: _mark(given.get(_plain(name)), name) for name in (*criteria, SCORE)}
@@ -51,6 +51,11 @@ def _mark(value: JSON, name: str) -> float:
 
 def _plain(name: str) -> str:
     return name.strip().lower()
+
+
+def objects(text: str) -> list[Mapping[str, JSON]]:
+    """Return the JSON objects of an answer, without its thoughts, in their order; names are in plain lower case."""
+    return [*_objects(_THOUGHTS.sub(" ", text))]
 
 
 def _objects(text: str) -> Iterator[Mapping[str, JSON]]:

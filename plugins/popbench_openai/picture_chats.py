@@ -1,4 +1,4 @@
-"""A chat with pictures: what a vision-language model is asked about frames."""
+"""Chats with pictures: what a vision-language model is asked about frames of a clip, or of two."""
 
 from __future__ import annotations
 
@@ -26,3 +26,20 @@ class PictureChat(popbench.Chat):
         text = [{"type": "text", "text": self.messages[0]["content"]}]
         pictures = [{"type": "image_url", "image_url": {"url": url}} for url in self.pictures]
         return [{"role": "user", "content": pictures + text if self.pictures_first else text + pictures}]
+
+
+@dataclass(frozen=True, slots=True)
+class PairChat(PictureChat):
+    """A chat about two clips: `of_first` of the pictures are those of the first. Each clip is named before its own."""
+
+    of_first: int = 0
+
+    def shown(self) -> list[dict[str, Any]]:
+        """Return the message as the protocol has it: the first clip, the second, and the question."""
+        content: list[dict[str, Any]] = []
+        for name, pictures in zip(
+            ("first", "second"), (self.pictures[: self.of_first], self.pictures[self.of_first :]), strict=True
+        ):
+            content.append({"type": "text", "text": f"The {name} video:"})
+            content += [{"type": "image_url", "image_url": {"url": url}} for url in pictures]
+        return [{"role": "user", "content": [*content, {"type": "text", "text": self.messages[0]["content"]}]}]

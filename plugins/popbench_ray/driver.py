@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -20,6 +20,7 @@ from typing import Any
 
 import popbench
 from popbench.errors import one_line
+from popbench_ray.clips import clips_of
 from popbench_ray.connection import Connection
 from popbench_ray.nodes import Need, Size
 from popbench_ray.scheduling import Scheduler
@@ -282,24 +283,24 @@ class Driver:
             self._raised(number, result)
 
     def _send(self, number: int, session: FarSession, request: popbench.Request) -> None:
-        if isinstance(request, popbench.ScoreRequest) and request.path != Path():  # without it, no video is used
-            # Reading its file takes a while: in another thread.
-            self._senders.submit(self._send_video, number, session, request)
+        if clips := clips_of(request):
+            # Reading files takes a while: in another thread.
+            self._senders.submit(self._send_videos, number, session, request, clips)
         else:
-            self._request(number, request, None)
+            self._request(number, request, ())
 
-    def _send_video(self, number: int, session: FarSession, request: popbench.ScoreRequest) -> None:
+    def _send_videos(self, number: int, session: FarSession, request: popbench.Request, clips: list[Path]) -> None:
         try:
-            self._request(number, request, Path(request.path).read_bytes())
+            self._request(number, request, [clip.read_bytes() for clip in clips])
         except Exception as error:
-            told = f"{session.component_name}: {request.path} cannot be sent: {one_line(error)}"
+            told = f"{session.component_name}: {' or '.join(map(str, clips))} cannot be sent: {one_line(error)}"
             failure = popbench.Failure(request.id, told, keeps_job=True)
             self._post(self._answered, number, request.id, Result(failure), None)
 
-    def _request(self, number: int, request: popbench.Request, video: bytes | None) -> None:
+    def _request(self, number: int, request: popbench.Request, videos: Sequence[bytes]) -> None:
         handle = self._handles.get(number)
         if handle is not None:
-            self._call(handle.do.remote(request, video), self._answered, number, request.id)
+            self._call(handle.do.remote(request, videos), self._answered, number, request.id)
 
     def _answered(self, number: int, item: str, result: Result | None, error: BaseException | None) -> None:
         if result is None:

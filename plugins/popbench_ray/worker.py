@@ -14,7 +14,7 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from popbench.engines import Rendered, answers
 from popbench.errors import one_line
 from popbench.keys import digest
 from popbench.registry import create
+from popbench_ray.clips import ENDS, with_clips
 from popbench_ray.folders import WorkerFolder, remove_stale_folders
 
 
@@ -199,20 +200,18 @@ class Worker:
             thread.start()
         return Result()
 
-    async def do(self, request: popbench.Request, video: bytes | None) -> Result:
-        """Return the outcome of an item. Items may be answered in another order than that of the calls."""
+    async def do(self, request: popbench.Request, videos: Sequence[bytes]) -> Result:
+        """Return the outcome of an item with its clips. Items may be answered in another order than that of calls."""
         if self._outcome is not None:
             return self._outcome
-        if video is not None and isinstance(request, popbench.ScoreRequest):
-            path = self._folder / f"{request.id}.mp4"
+        if videos:
             try:
-                await asyncio.to_thread(path.write_bytes, video)
+                request = await asyncio.to_thread(with_clips, request, videos, self._folder)
             except OSError:
                 if self._outcome is None:  # else the folder was removed meanwhile
                     raise
             if self._outcome is not None:  # it ended meanwhile: this item would never be answered
                 return self._outcome
-            request = replace(request, path=path)
         future = self._future(request.id)
         self._feed.put(request)
         return await future
@@ -301,12 +300,12 @@ class Worker:
         if isinstance(answer, popbench.Submitted):
             self._loop.call_soon_threadsafe(self._resolve, answer.id, Result(answer))
             return
-        given = self._folder / f"{answer.id}.mp4"
         video = None
         if isinstance(answer, popbench.Clip) and answer.path is not None:
             video = Path(answer.path).read_bytes()
             answer = replace(answer, path=None)
-        given.unlink(missing_ok=True)
+        for end in ENDS:
+            (self._folder / f"{answer.id}{end}").unlink(missing_ok=True)
         eager, self._feed.eager = self._feed.eager, False
         self._loop.call_soon_threadsafe(self._resolve, answer.id, Result(answer, video, eager))
 

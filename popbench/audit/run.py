@@ -158,6 +158,11 @@ def _predictors(path: Path, run_json: RunJson, specs: Sequence[str]) -> list[Par
     parts: dict[str, Part] = {}
     for spec in specs or recorded:
         part = as_part(registry.resolve("predictor", spec, _runtime(run_json)))
+        if part.pairwise:
+            raise UsageError(
+                f"predictor {part.label} compares pairs, and an audit changes one sample at a time: name with "
+                "--predictor those that score"
+            )
         if run_json["predictors"].get(part.label, part.digest) != part.digest:
             raise UsageError(
                 f"{path}: predictor {part.label} is not the one that scored the run, their fingerprints differ: score "

@@ -15,6 +15,7 @@ from popbench.evaluation.repeated import repeated_plan
 from popbench.evaluation.rounds import Rounds
 from popbench.leaderboard.shown import percent
 from popbench.pipeline.other_runs import OtherRuns
+from popbench.planning.pairs import opponents_of_each
 from popbench.planning.plan import Plan
 from popbench.power.study import decided_from
 from popbench.progress.console import make_console, tell
@@ -124,6 +125,8 @@ def _show(
     for item in work:
         if count := jobs.get(item.part.digest):
             console.print(f"{item.part.label}: {counted(count, 'job')} submitted before, and only waited for", **plain)
+    for line in _pairs(plan) if "score" in {item.stage for item in work} else ():
+        console.print(line, **plain)
     for mode in plan.modes:
         if mode.writer.turns > 1:
             console.print(f"Mode {mode.label}: about {mode.writer.turns} calls of the LLM a draft", **plain)
@@ -135,7 +138,7 @@ def _show(
             **plain,
         )
     for row in estimate(plan, path, work):
-        console.print(_cost(row), **plain)
+        console.print(_cost(row, [part.label for part in plan.comparers]), **plain)
     if "score" in stages and plan.config.until is None:
         for line in _found(plan):
             console.print(line, **plain)
@@ -148,6 +151,18 @@ def _show(
     _show_prompt(plan, console, plain)
 
 
+def _pairs(plan: Plan) -> Iterator[str]:
+    """Yield how many calls comparisons of pairs take."""
+    n = len(plan.systems) + (plan.human is not None)
+    for part in plan.comparers:
+        met = opponents_of_each(n, part.resolved.component.opponents)
+        others = "every other" if met == n - 1 else f"{met} others, drawn anew on each prompt"
+        yield (
+            f"{part.label}: each of {n} systems is compared with {others}, both ways round: "
+            f"{n} x {met} = {counted(n * met, 'call')} for a prompt and sample"
+        )
+
+
 def _found(plan: Plan) -> Iterator[str]:
     """Yield, for each table, the win rates that the run decides with a power of 80 %."""
     for name, n, n_pairs, rate in decided_from(plan):
@@ -157,10 +172,11 @@ def _found(plan: Plan) -> Iterator[str]:
         )
 
 
-def _cost(row: Mapping[str, Any]) -> str:
+def _cost(row: Mapping[str, Any], comparers: Sequence[str]) -> str:
     kind, label = named(row)
     made = MADE[kind]
-    who, number = f"{made.capitalize()}s by {label}", counted(row[f"{made}s"], made)
+    what = "comparison" if kind == "predictor" and label in comparers else made
+    who, number = f"{what.capitalize()}s by {label}", counted(row[f"{made}s"], what)
     if row["cost"] is None:
         return f"{who}: unknown cost for {number}"
     if not row.get("usage"):

@@ -114,13 +114,22 @@ def _shown(pair: tuple[str, str]) -> str:
 
 
 def shared_predictors(before: Side, after: Side) -> list[tuple[Scores, Scores]]:
-    """Pair the predictors by their fingerprints; raises UsageError that names them if none is shared."""
+    """Pair the predictors by their fingerprints; raises UsageError that names them if none is shared.
+
+    Win shares among the systems of a run compare with none of another run: their predictors are left out.
+    """
     theirs = {scores.predictor_digest: scores for scores in after.scores}
     shared = [
         (scores, theirs[scores.predictor_digest]) for scores in before.scores if scores.predictor_digest in theirs
     ]
+    compare = [(one, other) for one, other in shared if before.name == after.name or not one.win_shares]
+    if compare:
+        return compare
     if shared:
-        return shared
+        raise UsageError(
+            f"scores of predictor {shared[0][0].predictor!r} are win shares among the systems of one run, and those of "
+            f"{before.name} and {after.name} do not compare: put all systems into one run (--reuse takes what is there)"
+        )
     predictors = [f"{_predictors(side)} in {side.name}" for side in (before, after)]
     raise UsageError(
         f"the scores are of two predictors ({' and '.join(predictors)}): score both runs with the same one, "

@@ -121,11 +121,12 @@ def _add_predictor(
 def _left_out(ours: Side, theirs: Side, pairs: Pairs | None) -> dict[str, JSON]:
     """Return each side's tasks, predictors and, unless the user chose them, systems that are not compared."""
     left_out = {}
+    compared = {scores.predictor_digest for scores, _ in shared_predictors(ours, theirs)}
     for number, (name, side, other) in enumerate(zip(SIDES, (ours, theirs), (theirs, ours), strict=True)):
         left_out[name] = {
             "systems": sorted(set(side.systems) - {pair[number] for pair in pairs}) if pairs else [],
             "tasks": sorted(side.tasks - other.tasks),
-            "predictors": sorted(label for digest, label in side.predictors.items() if digest not in other.predictors),
+            "predictors": sorted(label for digest, label in side.predictors.items() if digest not in compared),
         }
     return left_out
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from popbench.errors import ComponentError, RunError, one_line
-from popbench.interfaces import LLM, Component, Predictor, VideoGenerator
+from popbench.interfaces import LLM, Component, PairwisePredictor, Predictor, VideoGenerator
 from popbench.interfaces.models import is_real
 from popbench.keys import clip_name
 from popbench.prompting.drafts import split_reasoning
@@ -173,6 +173,8 @@ def _unanswered(asked: dict[str, Request]) -> str:
 def _call(component: Component, items: Iterator[Any]) -> Iterable[Any]:
     if isinstance(component, LLM | VideoGenerator):
         return component.generate(items)
+    if isinstance(component, PairwisePredictor):
+        return component.compare(items)
     if isinstance(component, Predictor):
         return component.score(items)
     raise ComponentError(f"a {component.kind} takes no requests")
@@ -206,7 +208,12 @@ def _checked(
         if isinstance(component, LLM) and isinstance(answer, Completion):
             return _checked_completion(answer)
         if isinstance(component, Predictor) and isinstance(answer, Score):
-            return _checked_score(answer, real=is_real(component))
+            scored = _checked_score(answer, real=is_real(component))
+            if isinstance(component, PairwisePredictor) and not 0 <= scored.value <= 1:
+                raise ValueError(
+                    f"value is {scored.value}, expected 1 for the first video, 0 for the second, or between"
+                )
+            return scored
         if isinstance(component, VideoGenerator) and isinstance(answer, Clip):
             assert isinstance(request, VideoRequest)
             if answer.path is not None:

@@ -93,11 +93,12 @@ def finish(
     of repeats on a part of the prompts.
     """
     counts = SampleCounts([llm.label for llm in plan.llms if llm.cost({"input": 1, "output": 1}) is not None])
-    scores = None if plan.config.stop_after else RunScores(describe(plan, 0), str(directory.path))
     calls = CallTotals()
+    samples = collect(plan, view, errors, calls)
+    scores = None if plan.config.stop_after else RunScores(describe(plan, 0), str(directory.path))
     file = directory.path / "samples.jsonl"
     try:
-        write_jsonl(counts.through(collect(plan, view, errors, calls), scores), file)
+        write_jsonl(counts.through(samples, scores), file)
     except OSError as error:
         raise RunError(f"{file} cannot be written: {error.strerror}") from error
     costs = [*counts.totals.rows(), *calls.rows()]

@@ -13,6 +13,7 @@ from popbench.records import (
     JSON,
     Chat,
     Clip,
+    CompareRequest,
     Completion,
     Failure,
     Message,
@@ -139,12 +140,63 @@ class Predictor(Component, ABC):
         return None
 
 
+class PairwisePredictor(Predictor):
+    """Says which of two videos of the same prompt people would rather watch, where others score one by one.
+
+    It is asked about the systems of a run pair by pair, each pair both ways round, so that a preference for a place
+    cancels. A sample's score is the share of its comparisons that it won. So scores depend on the other systems of the
+    run, and those of two runs share no board.
+
+    >>> import popbench
+    >>> class Longer(popbench.PairwisePredictor):
+    ...     "Takes the video with the longer title."
+    ...
+    ...     version = "1"
+    ...     uses = frozenset({"title"})
+    ...
+    ...     def compare(self, items):
+    ...         for item in items:
+    ...             first, second = len(item.first.title), len(item.second.title)
+    ...             yield popbench.Score(item.id, 0.5 if first == second else float(first > second))
+    """
+
+    unit = "win share"
+    scale: Scale = "real"
+    opponents: int | None = None
+    """With how many others each system is compared on a prompt; None for all others. An instance may set its own."""
+
+    @abstractmethod
+    def compare(self, items: Iterable[CompareRequest]) -> Iterator[Score | Failure | Submitted]:
+        """Yield one answer per item, in any order: a score of 1 prefers the first video, 0 the second, 1/2 none.
+
+        It depends on what it `uses` of both alone, and on their order.
+        """
+
+    def score(self, items: Iterable[ScoreRequest]) -> Iterator[Score | Failure | Submitted]:  # noqa: ARG002 - it has none
+        """Raise TypeError: a video alone has no score."""
+        raise TypeError(f"{type(self).__name__} compares two videos, and scores none alone")
+
+
+def balanced(shown_first: float, shown_second: float) -> float:
+    """Return how far a video is preferred to another, 0 to 1, by a pairwise predictor's answers both ways round.
+
+    `shown_first` is the answer where it was shown first, and `shown_second` the one where the other was.
+    """
+    return (shown_first + 1 - shown_second) / 2
+
+
 def is_real(predictor: Predictor) -> bool:
     """Say whether a predictor scores on a real scale; a plugin of earlier may keep something of its own in `scale`."""
     return isinstance(predictor.scale, str) and predictor.scale == "real"
 
 
 def check_scale(predictor: Predictor) -> None:
-    """Raise ValueError if a predictor's scale is a text that names none."""
+    """Raise ValueError if a predictor's scale is a text that names none, or is not that of a pairwise predictor."""
     if isinstance(predictor.scale, str) and predictor.scale not in get_args(Scale):
         raise ValueError(f"scale is {predictor.scale!r:.50}, expected 'positive' or 'real' (set it in the class)")
+    if isinstance(predictor, PairwisePredictor):
+        if not is_real(predictor):
+            raise ValueError(f"scale is {predictor.scale!r:.50}, expected 'real': a share of comparisons won may be 0")
+        most = predictor.opponents
+        if most is not None and (type(most) is not int or most < 1):
+            raise ValueError(f"opponents is {most!r:.50}, expected a number of at least 1, or None for all")

@@ -248,14 +248,14 @@ class Dispatcher:
 
     def _drop_clip(self, batch: _Batch, item: WorkItem, error: ClipChangedError) -> None:
         """Remove a clip that is not the one that was rendered: it then counts as not done."""
-        clip = self._view.videos / clip_name(item.inputs["key"])
+        clip = self._view.videos / clip_name(error.clip)
         try:
             clip.unlink(missing_ok=True)
         except OSError as refusal:
             raise RunError(f"{clip} was changed, and cannot be removed: {one_line(refusal)}") from refusal
         with self._lock:
-            stage_key = batch.queue.sample_sets[item.stage_key].stage_keys[1]
-            of_clip = SampleKey(stage_key, item.prompt.id, item.repeat)
+            samples = batch.queue.sample_sets[item.stage_key]
+            of_clip = SampleKey(samples.clip_key(second=error.second), item.prompt.id, item.repeat)
             self._fail(batch, [item], f"{error}: it is made again")
             self.errors[of_clip] = self.errors[item.sample_key]
             self.changed[item.sample_key] = of_clip

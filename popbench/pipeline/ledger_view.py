@@ -19,6 +19,7 @@ from popbench.interfaces.uses import DEFAULT_USES
 from popbench.keys import clip_name
 from popbench.ledger.guard import check_payload, check_value
 from popbench.ledger.ledger import Call, Ledger, StageKey, StageName
+from popbench.planning.pairs import PairSet
 from popbench.planning.systems import Part, SampleSet
 from popbench.records import JSON, Prompt
 
@@ -39,6 +40,14 @@ _LOOKED_AT_WHOLE = (
     .replace("json_extract(d0.value, '$.title')", "NULL")
 )
 """The same for a predictor that uses others than title and video: of these, the draft may hold any."""
+_OF_SIDE = (
+    "d{0}.status, d{0}.value, d{1}.key, d{1}.status, c{1}.status, json_extract(c{1}.payload, '$.bytes'),"
+    " json_extract(c{1}.payload, '$.sha256')"
+)
+_OF_PAIR = f"{_OF_SIDE.format(0, 1)}, {_OF_SIDE.format(2, 3)}, d4.status, d4.value, d4.key, c4.status, c4.payload"
+"""SQL columns of a comparison: of both drafts and clips, and of the comparison itself."""
+_SIDE = 7
+"""The columns of one side."""
 
 
 class StageResult(NamedTuple):
@@ -65,11 +74,26 @@ class SampleResults(NamedTuple):
     scores: Sequence[StageResult | None]
 
 
+class PairResult(NamedTuple):
+    """A comparison of two samples: what each side is shown by, and the result; None for what is not done.
+
+    `lost` says which side is invalid, so that there is nothing to compare.
+    """
+
+    number: int
+    prompt: Prompt
+    repeat: int
+    sides: tuple[Mapping[str, JSON] | None, Mapping[str, JSON] | None]
+    lost: tuple[bool, bool]
+    result: StageResult | None
+
+
 class ReadyItem(NamedTuple):
     """A sample that a stage can work on now.
 
     `number` is its number in its sample set. `inputs` are what the stage needs: nothing for `write`, `title` and
-    `video_prompt` for `render`, and these with the `key` and `sha256` of a clip for `score`.
+    `video_prompt` for `render`, and these with the `key` and `sha256` of a clip for `score`; for a comparison, these of
+    both sides, `first` and `second`.
     """
 
     number: int
@@ -127,6 +151,8 @@ class LedgerView:
         if self.ledger is None:
             every = [ReadyItem(*sample, {}) for sample in samples.numbered(part)] if stage == "write" else []
             return ReadyItems(0, 0, every)
+        if isinstance(samples, PairSet):
+            return self._ready_pairs(samples, part)
         keys, looked_at = samples.stage_keys, _LOOKED_AT[stage]
         if stage == "score" and samples.parts[2].uses != DEFAULT_USES:
             looked_at = _LOOKED_AT_WHOLE
@@ -164,6 +190,47 @@ class LedgerView:
             gone += own
         return ReadyItems(done, lost, ready, gone)
 
+    def _ready_pairs(self, samples: PairSet, part: slice) -> ReadyItems:
+        done = lost = 0
+        ready: list[ReadyItem] = []
+        for pair in self.pairs(samples, part):
+            first, second = pair.sides
+            if any(pair.lost):
+                lost += 1
+            elif pair.result is not None:
+                done += 1
+            elif first is not None and second is not None:
+                inputs = {"first": first, "second": second}
+                ready.append(ReadyItem(pair.number, pair.prompt, pair.repeat, inputs))
+        return ReadyItems(done, lost, ready)
+
+    def pairs(self, samples: PairSet, part: slice = _ALL) -> Iterator[PairResult]:
+        """Yield the comparisons of two systems in all samples, in order, or in those with the numbers of a slice."""
+        if self.ledger is None:
+            for sample in samples.numbered(part):
+                yield PairResult(*sample, (None, None), (False, False), None)
+            return
+        *of_first, own = samples.stage_keys
+        keys, predictor = [*of_first, *samples.second.stage_keys, own], samples.parts[-1]
+        for sample, row in self._rows(keys, _OF_PAIR, samples, part):
+            (first, lost), (second, lost_too) = self._side(row[:_SIDE]), self._side(row[_SIDE : 2 * _SIDE])
+            result = None
+            if first is not None and second is not None:
+                result = self._result("score", row[2 * _SIDE :])
+                of_sides = ((side, str(side["sha256"])) for side in (first, second))
+                if result is not None and result.key != predictor.pair_key(sample[1], *of_sides):
+                    result = None  # of other clips or titles than these
+            yield PairResult(*sample, (first, second), (lost, lost_too), result)
+
+    def _side(self, columns: Sequence[Any]) -> tuple[Mapping[str, JSON] | None, bool]:
+        """Return what a side of a comparison is shown by, None if it is not there, and whether it is invalid."""
+        assert self.ledger is not None
+        draft, text, key, status, call, size, sha256 = columns
+        rendered = key is not None and status == call and (status != "ok" or self._has(key, size))
+        if draft is None or draft != "ok" or not rendered or status != "ok":
+            return None, (draft is not None and draft != "ok") or (rendered and status != "ok")
+        return {**next_inputs(self.ledger.value(text, check_value, "write", "ok")), "key": key, "sha256": sha256}, False
+
     def _rows(
         self, keys: Sequence[StageKey], columns: str, samples: SampleSet, part: slice = _ALL
     ) -> Iterator[tuple[tuple[int, Prompt, int], list[Any]]]:
@@ -185,11 +252,16 @@ class LedgerView:
     def row_counts(self, samples: SampleSet, counted: dict[StageKey, tuple[int, int]] | None = None) -> RowCounts:
         """Return how far the last stage of `samples` is, by rows alone: in a fraction of the time that `ready` takes.
 
+        Comparisons of pairs are looked at as in `ready`.
+
         `counted` keeps counts by stage key for further calls: several sample sets share the keys of earlier stages. It
         may be shared only between calls during which nothing is committed.
         """
         if self.ledger is None:
             return RowCounts(0, 0, len(samples) if len(samples.parts) == 1 else 0)
+        if isinstance(samples, PairSet):  # by rows alone it would not be known which lack a side
+            items = self.ready("score", samples)
+            return RowCounts(items.done, items.lost, len(items.ready))
         whole = len(samples.prompts) == len(samples.method.task.prompts)
         wanted = None if whole else [prompt.id for prompt in samples.prompts]
         counted = {} if counted is None else counted

@@ -15,7 +15,7 @@ from popbench.pipeline.other_runs import OtherRuns
 from popbench.pipeline.queues import SharedState, WorkQueue
 from popbench.pipeline.references import ShownReferences
 from popbench.pipeline.scheduler import Scheduler
-from popbench.pipeline.stages import RenderStage, ScoreStage, Stage, WriteStage
+from popbench.pipeline.stages import CompareStage, RenderStage, ScoreStage, Stage, WriteStage
 from popbench.planning.plan import Plan
 from popbench.planning.systems import Part
 from popbench.progress import Progress
@@ -54,6 +54,7 @@ class Pipeline:
 
         A long run that is nearly done lacks rows under few stage keys: these are worked on first. Only then are all
         other clips looked at, which may take minutes, and those that are gone, or were changed, are rendered again.
+        Pairs are compared at the end, when all clips are there.
         """
         if self._plan.config.stop_after is None:
             self._settle_humans(matches)
@@ -70,6 +71,22 @@ class Pipeline:
         if clips > _MANY:
             self._progress.notice(f"looking whether {clips:,} clips are still there")
         self._work_off([queue for queue in self._other_queues(read) if not queue.idle])
+        self._compare()
+
+    def _compare(self) -> None:
+        """Have pairs compared; where a clip is found changed, the next command makes it again."""
+        queues = []
+        for part in self._plan.comparers:
+            pairs = [pair.samples for pair in self._plan.comparisons(part)]
+            if not pairs:
+                continue
+            queue = WorkQueue(CompareStage(part, self._view.videos), pairs, self._view, self._shared)
+            queue.skip_whole({})
+            if queue.idle:
+                self._progress.stage(queue.name, queue.whole, queue.whole)
+            else:
+                queues.append(queue)
+        self._work_off(queues)
 
     def _changed_clips(self, matches: Mapping[str, Match]) -> set[StageKey]:
         """Return the stage keys of clips that were found changed; their samples are no longer in error."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from popbench.errors import one_line
 from popbench.files import sha256
 from popbench.interfaces.uses import score_request
-from popbench.keys import clip_key, clip_name, derive_seed, digest, draft_key, used_key
+from popbench.keys import clip_key, clip_name, compare_key, derive_seed, digest, draft_key, used_key
 from popbench.ledger.ledger import Call, StageName
 from popbench.pipeline.items import WorkItem
 from popbench.pipeline.ledger_view import next_inputs
@@ -21,7 +21,7 @@ from popbench.planning.systems import Part, TaskMode
 from popbench.prompting.conversations import Conversation
 from popbench.prompting.drafts import read_answer
 from popbench.prompting.originality import closest, describe
-from popbench.records import JSON, Chat, Completion, Draft, Request, VideoRequest
+from popbench.records import JSON, Chat, CompareRequest, Completion, Draft, Request, VideoRequest
 from popbench.text import counted
 
 ATTEMPTS = 3
@@ -39,7 +39,14 @@ _GREEDY = "the same answer to another seed, as greedy decoding gives it: not ask
 
 
 class ClipChangedError(Exception):
-    """A clip's file does not hold the bytes that were rendered: it has to be rendered again."""
+    """A clip's file does not hold the bytes that were rendered: it has to be rendered again.
+
+    `clip` is its key; `second` says that it is that of the second side of a comparison.
+    """
+
+    def __init__(self, what: str, clip: str, *, second: bool = False) -> None:
+        super().__init__(what)
+        self.clip, self.second = clip, second
 
 
 class Outcome(NamedTuple):
@@ -195,20 +202,42 @@ class ScoreStage(Stage):
         self._videos = videos
 
     def ask(self, item: WorkItem) -> tuple[str, Request]:
-        """Make a request of what the predictor uses; raises ClipChangedError if the clip's file holds other bytes.
+        """Make a request of what the predictor uses; raises ClipChangedError if the clip's file holds other bytes."""
+        used, clip = self._used(item, item.inputs)
+        key = used_key(self.part.digest, used)
+        return key, score_request(key, used, clip)
+
+    def _used(
+        self, item: WorkItem, inputs: Mapping[str, JSON], *, second: bool = False
+    ) -> tuple[dict[str, JSON], Path]:
+        """Return what the predictor uses of a sample, and its clip's file; raises ClipChangedError.
 
         A score belongs to the bytes that are scored. So the file is read here, right before the predictor reads it; a
         predictor that uses no video has nothing to do with the bytes.
         """
-        clip, wanted = self._videos / clip_name(item.inputs["key"]), item.inputs["sha256"]
-        used = self.part.used(item.prompt, item.inputs, wanted)
+        clip, wanted = self._videos / clip_name(inputs["key"]), inputs["sha256"]
+        used = self.part.used(item.prompt, inputs, wanted)
+        why = ""
         try:
             if "video" in used and sha256(clip) != wanted:
-                raise ClipChangedError("its clip holds other bytes than were rendered")
+                why = "its clip holds other bytes than were rendered"
         except OSError as error:
-            raise ClipChangedError(f"its clip cannot be read ({one_line(error)})") from error
-        key = used_key(self.part.digest, used)
-        return key, score_request(key, used, clip)
+            why = f"its clip cannot be read ({one_line(error)})"
+        if why:
+            raise ClipChangedError(why, inputs["key"], second=second)
+        return used, clip
+
+
+class CompareStage(ScoreStage):
+    """A predictor compares two samples, in the order in which they are shown."""
+
+    def ask(self, item: WorkItem) -> tuple[str, Request]:
+        """Make a request of what the predictor uses of both; raises ClipChangedError as for a score."""
+        first, first_clip = self._used(item, item.inputs["first"])
+        second, second_clip = self._used(item, item.inputs["second"], second=True)
+        key = compare_key(self.part.digest, first, second)
+        sides = score_request(f"{key}-1", first, first_clip), score_request(f"{key}-2", second, second_clip)
+        return key, CompareRequest(key, *sides, key=key)
 
 
 def _mode(item: WorkItem) -> TaskMode:

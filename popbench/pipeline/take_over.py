@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from popbench.ledger.ledger import Call, Done, Ledger
+from popbench.ledger.ledger import Call, Done, Ledger, StageKey
 from popbench.pipeline.items import WorkItem
 from popbench.pipeline.ledger_view import LedgerView, next_inputs
 from popbench.pipeline.other_runs import OtherRuns
-from popbench.pipeline.stages import ClipChangedError, RenderStage, ScoreStage, Stage
+from popbench.pipeline.stages import ClipChangedError, CompareStage, RenderStage, ScoreStage, Stage
 from popbench.planning.plan import Plan
 from popbench.planning.systems import SampleSet
 from popbench.records import JSON
@@ -41,11 +41,14 @@ def take_over(plan: Plan, view: LedgerView, others: OtherRuns) -> None:
                 taking.scores(clips, rendered)
     for samples in plan.human_samples if "score" in plan.stages else ():
         taking.scores(samples, taking.humans(samples))
+    taking.comparisons()
 
 
 class _Taking:
     def __init__(self, plan: Plan, ledger: Ledger, view: LedgerView, others: OtherRuns) -> None:
         self._plan, self._ledger, self._view, self._others = plan, ledger, view, others
+        self._clips: dict[StageKey, _Inputs] = {}
+        """What a predictor that compares pairs goes on from, by the keys of clips."""
 
     def drafts(self, samples: SampleSet) -> _Inputs:
         """Take the drafts that are lacking; return what a generator goes on from."""
@@ -99,8 +102,19 @@ class _Taking:
 
     def scores(self, samples: SampleSet, inputs: _Inputs) -> None:
         """Take the scores that are lacking."""
-        for predictor in self._plan.predictors if "score" in self._plan.stages else ():
+        if self._plan.comparers:  # else not kept: a run may have millions
+            self._clips[samples.clip_key()] = inputs
+        for predictor in self._plan.scorers if "score" in self._plan.stages else ():
             self.results(ScoreStage(predictor, self._view.videos), samples.extended(predictor), inputs)
+
+    def comparisons(self) -> None:
+        """Take the comparisons of pairs that are lacking."""
+        for part in self._plan.comparers:
+            for pair in self._plan.comparisons(part):
+                sides = [self._clips[pair.samples.clip_key(second=second)] for second in (False, True)]
+                both = sides[0].keys() & sides[1].keys()
+                inputs: _Inputs = {place: {"first": sides[0][place], "second": sides[1][place]} for place in both}
+                self.results(CompareStage(part, self._view.videos), pair.samples, inputs)
 
     def results(self, stage: Stage, samples: SampleSet, inputs: _Inputs) -> _Inputs:
         """Take the clips or scores that are lacking; return what the next stage goes on from."""

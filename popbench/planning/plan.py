@@ -12,6 +12,7 @@ from popbench.keys import digest
 from popbench.ledger.ledger import STAGES, StageName
 from popbench.planning.config import EvalConfig
 from popbench.planning.human import methods
+from popbench.planning.pairs import Pair, paired
 from popbench.planning.systems import Part, SampleSet, System, TaskMethod, TaskMode, made_by
 from popbench.prompting.chats import Shown, show
 from popbench.prompting.mode_specs import SelectedMode
@@ -48,6 +49,8 @@ class Plan:
     """How prompts are taken in rounds, and what has been decided, for run.json."""
     earlier_looks: Sequence[Mapping[str, int]] = ()
     """The prompts per task of earlier boards of the run, which had fewer."""
+    compared: Mapping[str, Mapping[str, JSON]] = field(default_factory=dict)
+    """What comparisons of pairs came to, by the predictor's label, for run.json."""
     leaks: Mapping[str, str] = field(default_factory=dict)
     """How predictors were trained on the videos that they judge by, by label."""
 
@@ -119,7 +122,10 @@ class Plan:
         yield from ((None, samples) for samples in self.human_samples)
 
     def stage_samples(self, stage: StageName) -> Iterator[tuple[Part, list[SampleSet]]]:
-        """Yield every component that works in a stage, with the samples that it works on."""
+        """Yield every component that works in a stage, with the samples that it works on.
+
+        Predictors that compare pairs are not among them: see `comparisons`.
+        """
         earlier: list[tuple[Part, ...]]
         match stage:
             case "write":
@@ -127,7 +133,7 @@ class Plan:
             case "render":
                 earlier, parts = [(llm,) for llm in self.llms], self.generators
             case "score":
-                earlier, parts = [(llm, gen) for llm in self.llms for gen in self.generators], self.predictors
+                earlier, parts = [(llm, gen) for llm in self.llms for gen in self.generators], self.scorers
         for part in parts:
             sets = [
                 self.sample_set(mode, *before, part)
@@ -138,6 +144,31 @@ class Plan:
             if stage == "score":
                 sets += [samples.extended(part) for samples in self.human_samples]
             yield part, sets
+
+    @property
+    def scorers(self) -> list[Part]:
+        """The predictors that score one sample at a time."""
+        return [part for part in self.predictors if not part.pairwise]
+
+    @property
+    def comparers(self) -> list[Part]:
+        """The predictors that compare two samples."""
+        return [part for part in self.predictors if part.pairwise]
+
+    @property
+    def contenders(self) -> dict[str, dict[str, SampleSet]]:
+        """The samples of all systems, and of the human baseline, by task and name of the system."""
+        by_task: dict[str, dict[str, SampleSet]] = {task.name: {} for task in self.tasks}
+        for system, samples in self.system_samples():
+            by_task[samples.method.task.name][samples.method.label if system is None else system.id] = samples
+        return by_task
+
+    def comparisons(self, part: Part) -> list[Pair]:
+        """Return every ordered pair of systems that a predictor compares, with the samples; none if it stops before."""
+        if "score" not in self.stages:
+            return []
+        systems = self.contenders.values()
+        return [pair for of_task in systems for pair in paired(of_task, part, self.config.seed)]
 
     @property
     def demo(self) -> bool:

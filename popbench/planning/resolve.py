@@ -91,6 +91,7 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
         systems = [system.id for system in plan.systems] + ([plan.human.label] if plan.human else [])
         if config.reference not in systems:
             raise unknown("reference", config.reference, systems, "in --reference: name one of the run's systems")
+    _check_comparers(plan)
     if plan.leaks and not config.allow_leakage:
         label, why = next(iter(plan.leaks.items()))
         raise UsageError(
@@ -134,6 +135,18 @@ def _take_modes(plan: Plan, template_of: Callable[[Path], Template]) -> None:
     plan.task_modes = {
         (task.name, mode.label): _task_mode(plan, task, mode, template_of) for task in plan.tasks for mode in plan.modes
     }
+
+
+def _check_comparers(plan: Plan) -> None:
+    """Raise UsageError if a predictor that compares pairs has no pairs, or not the same ones in every round."""
+    for part in plan.comparers if "score" in plan.stages else ():
+        if len(plan.systems) + (plan.human is not None) < 2:
+            raise UsageError(f"{part.name} compares systems, and there is one: name another --llm, --gen or --mode")
+        if plan.config.until is not None:
+            raise UsageError(
+                f"{part.name} compares all systems of a run, and --until drops some on the way: leave out --until, or "
+                "name a predictor that scores clips one by one"
+            )
 
 
 def _default_modes(tasks: Sequence[Task]) -> tuple[str, ...]:

@@ -10,10 +10,10 @@ from typing import Any
 
 from popbench.cards.card import PredictorCard, checked, read_card
 from popbench.errors import RunError, UsageError, one_line
-from popbench.interfaces import Ask
+from popbench.interfaces import Ask, PairwisePredictor
 from popbench.interfaces.models import check_scale
 from popbench.interfaces.uses import DEFAULT_USES, read_uses, used_values
-from popbench.keys import digest, score_key, used_key
+from popbench.keys import compare_key, digest, score_key, used_key
 from popbench.ledger.ledger import STAGES, StageKey, StageName
 from popbench.local import user_path
 from popbench.prompting.conversations import Conversation
@@ -75,6 +75,11 @@ class Part:
         return f"{self.resolved.spec.kind} {self.label}"
 
     @property
+    def pairwise(self) -> bool:
+        """Whether it is a predictor that compares two samples, and scores none alone."""
+        return isinstance(self.resolved.component, PairwisePredictor)
+
+    @property
     def remote(self) -> bool:
         """Whether it works elsewhere, so that it may cost money; True if that cannot be told."""
         try:
@@ -108,6 +113,12 @@ class Part:
         if self.uses == DEFAULT_USES:  # for every sample of a run, that may have millions
             return score_key(self.digest, draft["title"], video)
         return used_key(self.digest, self.used(prompt, draft, video))
+
+    def pair_key(
+        self, prompt: Prompt, first: tuple[Mapping[str, JSON], str], second: tuple[Mapping[str, JSON], str]
+    ) -> str:
+        """Return the key of a predictor's comparison of two samples, each a draft and the hash of its clip's bytes."""
+        return compare_key(self.digest, self.used(prompt, *first), self.used(prompt, *second))
 
     def fits(self, messages: Sequence[Message]) -> bool:
         """Return whether messages leave an LLM room for an answer. Raises UsageError if it cannot tell."""
@@ -178,6 +189,10 @@ class SampleSet:
     def stage_key(self, stage: StageName) -> StageKey:
         """Return the ledger's key of a stage."""
         return self.method.stage_key(stage, *self.parts[: STAGES.index(stage) + 1])
+
+    def clip_key(self, *, second: bool = False) -> StageKey:  # noqa: ARG002 - for pairs
+        """Return the ledger's key of the clips; with `second`, of the second side of a comparison."""
+        return self.stage_key("render")
 
     @property
     def stage_keys(self) -> list[StageKey]:

@@ -12,11 +12,13 @@ from statistics import fmean
 from popbench.errors import UsageError
 from popbench.evaluation.load import load
 from popbench.leaderboard.results import strata_of
+from popbench.planning.pairs import opponents_of_each
 from popbench.planning.plan import Plan
 from popbench.planning.systems import Part
 from popbench.runs.cost_estimate import estimate
 from popbench.runs.costs import MADE, Kind, named
 from popbench.runs.preflight import count_work
+from popbench.runs.run_json import read_run_json
 from popbench.scores.scores import blocks
 from popbench.scores.sources import read_source
 from popbench.stats.power import Assumptions, assumptions_of
@@ -49,7 +51,7 @@ def assumed(like: Path | None) -> Assumed:
 
 @dataclass(frozen=True)
 class UnitCost:
-    """What one draft, clip or score costs: `calls` of them for each prompt and repeat.
+    """What one draft, clip, score or comparison costs: `calls` of them for each prompt and repeat.
 
     `usd` and `seconds` are None where unknown. Seconds are those of this project's machines, so a component that
     works elsewhere has none.
@@ -74,20 +76,22 @@ def unit_costs(plan: Plan, like: Path | None, clip_seconds: float | None) -> Ite
     if like is not None and (like / "run.json").exists():
         usd, seconds = _of_run(like, usd)
     drafts, clips = len(plan.modes), len(plan.llms) * len(plan.modes)
+    n = clips * len(plan.generators)
     kinds: list[tuple[Kind, list[Part], int]]
     kinds = [
         ("llm", plan.llms, drafts),
         ("generator", plan.generators, clips),
-        ("predictor", plan.predictors, clips * len(plan.generators)),
+        ("predictor", plan.predictors, n),
     ]
     for kind, parts, calls in kinds:
         for part in parts:
+            each = opponents_of_each(n, part.resolved.component.opponents) if part.pairwise else 1
             untold = clip_seconds if kind == "generator" or clip_seconds is None else 0.0
             took = seconds.get((kind, part.label), untold)
             cost = usd.get((kind, part.label))
             if cost is None and not part.remote:
                 cost = 0.0
-            yield UnitCost(kind, part.label, calls, cost, None if part.remote else took, part.remote)
+            yield UnitCost(kind, part.label, calls * each, cost, None if part.remote else took, part.remote)
 
 
 def _estimated(plan: Plan) -> dict[tuple[str, str], float]:
@@ -111,6 +115,9 @@ def _of_run(
     money, time = defaultdict[tuple[str, str], list[float]](list), defaultdict[tuple[str, str], list[float]](list)
     stages: list[tuple[Kind, str, str]] = [("llm", "llm", "llm"), ("generator", "generator", "generate")]
     predictors = [row["name"] for row in (run.results or {}).get("predictors", [])]
+    compared = (read_run_json(path).get("comparisons") or {}).get(next(iter(predictors), ""))
+    # How many comparisons a sample has the cost of: half of those that it is in.
+    each = (compared["comparisons"] / run.n if compared and run.n else 0.0) or 1.0
     for sample in run.samples():
         for kind, named_by, stage in stages:
             label = getattr(sample, named_by)
@@ -123,7 +130,7 @@ def _of_run(
                 time[kind, label].append(took)
         if len(predictors) == 1:  # of several, a sample has the sum
             if (cost := sample.costs.get("predict")) is not None:
-                money["predictor", predictors[0]].append(cost)
+                money["predictor", predictors[0]].append(cost / each)
             if (took := sample.seconds.get("predict")) is not None:
-                time["predictor", predictors[0]].append(took)
+                time["predictor", predictors[0]].append(took / each)
     return usd | {of: fmean(each) for of, each in money.items()}, {of: fmean(each) for of, each in time.items()}

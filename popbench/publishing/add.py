@@ -74,6 +74,12 @@ def add(
     if submission_only and not is_board(path):
         raise UsageError(f"{path}: not a board ({FILE} is missing): the first submission makes all of its files")
     run = read_run(run_path)
+    for name in run.run_json.get("comparisons") or {}:
+        raise UsageError(
+            f"{run.path}: scores of predictor {name!r} are win shares among the systems of this run, and a published "
+            f"board joins runs: popbench leaderboard build {run.path} --out DIR ranks this run alone; to publish its "
+            "other scores, give its command without this predictor"
+        )
     with held(path):
         notes: list[str] = []
         new = not is_board(path)

@@ -15,28 +15,37 @@ from popbench.planning.systems import Part, SampleSet, System
 from popbench.records import JSON, Prompt, Sample
 from popbench.runs.costs import CallTotals
 from popbench.runs.samples import make_sample
+from popbench.runs.win_shares import PENDING, WinShares
 
 _Cost = Callable[[Mapping[str, float]], float | None]
 """Returns the cost in USD of calls with some usage; None if it is not known."""
 
-PENDING = "pending: not done yet"
-
 
 def collect(plan: Plan, view: LedgerView, errors: ResultErrors, calls: CallTotals | None = None) -> Iterator[Sample]:
-    """Yield the samples of a plan's systems, by system, task, prompt and repeat; none is left out.
+    """Return the samples of a plan's systems, by system, task, prompt and repeat; none is left out.
 
     `errors` says why samples have no result; the others without a result are pending. `calls` adds up what generators
-    and predictors took.
+    and predictors took. What comparisons of pairs came to is in `plan.compared` from then on.
     """
+    comparers = plan.comparers if plan.config.stop_after is None else []
+    shares = {part.label: WinShares(plan, part, view, errors, calls) for part in comparers}
+    plan.compared = {label: of.about for label, of in shares.items()}
+    return _samples(plan, shares, view, errors, calls)
+
+
+def _samples(
+    plan: Plan, shares: Mapping[str, WinShares], view: LedgerView, errors: ResultErrors, calls: CallTotals | None
+) -> Iterator[Sample]:
     for system, samples in plan.system_samples():
         if system is not None or plan.config.stop_after is None:
-            yield from _collect(system, samples, plan.predictors, plan.config.stop_after, view, errors, calls)
+            yield from _collect(system, samples, plan.predictors, shares, plan.config.stop_after, view, errors, calls)
 
 
 def _collect(
     system: System | None,
     samples: SampleSet,
     predictors: Sequence[Part],
+    shares: Mapping[str, WinShares],
     stop_after: str | None,
     view: LedgerView,
     errors: ResultErrors,
@@ -47,7 +56,7 @@ def _collect(
     score_keys = [samples.extended(predictor).stage_key("score") for predictor in predictors]
     labels = [predictor.label for predictor in predictors]
     real = {predictor.label for predictor in predictors if is_real(predictor.resolved.component)}
-    made_by = {
+    made_by: dict[str, Any] = {
         "system": samples.method.label if system is None else system.id,
         "llm": None if system is None else system.llm.label,
         "mode": None if system is None else system.mode.label,
@@ -58,17 +67,21 @@ def _collect(
         return errors.why(key, prompt.id, repeat) or PENDING
 
     for prompt, repeat, draft, clip, scores in view.results(samples, predictors):
-        results = zip(labels, scores, score_keys, strict=True)
+        results = {
+            label: score or why(key, prompt, repeat)
+            for label, score, key in zip(labels, scores, score_keys, strict=True)
+        }
+        compared = {label: of.score(made_by["system"], prompt.task, prompt.id, repeat) for label, of in shares.items()}
         if calls is not None:
             if system is not None and clip is not None and stop_after != "write":
                 calls.add("generator", system.generator, clip.key, _usage(clip))
-            for predictor, score in zip(predictors, scores, strict=True):
+            for predictor, score in zip(predictors, scores, strict=True):  # comparisons are added already
                 if score is not None and stop_after is None:
                     calls.add("predictor", predictor, score.key, _usage(score))
         fields = assemble(
             draft or why(draft_key, prompt, repeat),
             clip or why(clip_key, prompt, repeat),
-            {label: score or why(key, prompt, repeat) for label, score, key in results},
+            results | compared,
             human=system is None,
             cost=_no_cost if system is None else system.llm.cost,
             clip_cost=_no_cost if system is None else system.generator.cost,

@@ -22,7 +22,7 @@ from popbench.runs.directory import check_identity
 
 @dataclass(frozen=True, slots=True)
 class ComponentWork:
-    """One component's share of a run, in samples; equal calls among those left are made once.
+    """One component's share of a run, in samples, or in comparisons of two; equal calls among those left are made once.
 
     `looked_up` are the texts of the prompts for which references, or a human video, are still to be found.
     """
@@ -91,6 +91,8 @@ def _count_work(plan: Plan, look: _Look) -> Iterator[ComponentWork]:
             yield ComponentWork("match", plan.human, items, items - len(left), prompts)
         for part, sample_sets in plan.stage_samples(stage):
             yield _work(look, stage, part, sample_sets)
+        for part in plan.comparers if stage == "score" else ():
+            yield _work(look, stage, part, [pair.samples for pair in plan.comparisons(part)])
 
 
 def _work(look: _Look, stage: StageName, part: Part, sample_sets: Sequence[SampleSet]) -> ComponentWork:

@@ -21,6 +21,7 @@ from popbench.files import read_json
 from popbench.interfaces.models import is_real
 from popbench.interfaces.uses import DEFAULT_USES, read_uses
 from popbench.records import Scale
+from popbench.runs.compared import ComparisonsEntry, entries
 from popbench.versions import package_versions
 
 if TYPE_CHECKING:  # boards read run.json, and would import for nothing what runs are made with
@@ -149,7 +150,7 @@ class RunJson(TypedDict):
     label, and so is `uses`, of the predictors that see others than title and video. `notes` are by the component's
     label, `components` by kind and label ("llm shotlist"), and `systems` has a system's fingerprint by task. `reused`
     has how many calls of each stage were taken from other runs, by these runs' directories. `looks` are the prompts
-    per task of earlier boards, which had fewer.
+    per task of earlier boards, which had fewer. `comparisons` is by the label of predictors that compare pairs.
     """
 
     schema: int
@@ -174,6 +175,7 @@ class RunJson(TypedDict):
     reused: NotRequired[dict[str, dict[str, Count]]]
     looks: NotRequired[list[dict[str, Count]]]
     rounds: NotRequired[RoundsEntry]
+    comparisons: NotRequired[dict[str, ComparisonsEntry]]
 
 
 _FIELDS = pydantic.TypeAdapter(RunJson)
@@ -236,6 +238,8 @@ def describe(plan: Plan, started: float, seconds: Mapping[str, float] | None = N
     cards = {part.label: part.card for part in plan.predictors if part.card is not None}
     if cards:
         content["cards"] = cards
+    if plan.comparers:
+        content["comparisons"] = entries(plan)
     return content
 
 

@@ -14,15 +14,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from itertools import product
+from itertools import permutations, product
 from pathlib import Path
 
 from popbench.errors import PopbenchError, UsageError, one_line
 from popbench.files import MAX_CONFIG_BYTES, read_text
 from popbench.keys import digest
-from popbench.ledger.ledger import STAGES, Ledger, StageName
+from popbench.ledger.ledger import STAGES, Ledger, StageKey, StageName
 from popbench.ledger.sums import TICK, usage_of
 from popbench.planning.foreign_specs import check_recorded, names_place_here
+from popbench.planning.pairs import pair_key
 from popbench.planning.systems import cost_of, made_by
 from popbench.records import JSON, parts_of
 from popbench.registry import load_registry
@@ -285,14 +286,15 @@ class _RunState:
         made: list[_Line] = [(mode, (*chain, part)) for mode, chain in lines for part in generators.values()]
         made += [(None, (human, human)) for human in self.parts.get("baseline", {}).values()]
         for label, part in predictors.items():
-            yield self._stage("score", label, part, [(mode, (*chain, part)) for mode, chain in made], usd)
+            if label in (self.run_json.get("comparisons") or {}):
+                yield self._comparisons(label, part, made, usd)
+            else:
+                yield self._stage("score", label, part, [(mode, (*chain, part)) for mode, chain in made], usd)
 
     def _stage(
         self, stage: StageName, label: str, part: str, lines: Sequence[_Line], usd: Mapping[str, float | None]
     ) -> StageStatus:
         count, done, total = _Count(), 0, 0
-        if submitted := self.sums.submitted.get(part, 0):
-            self.notes.append(f"{stage} {label}: {counted(submitted, 'job')} submitted and not finished")
         for task, (mode, chain) in product(self.wanted, lines):
             of_task = self._wanted(task, mode, chain)
             own = self._count(stage, task, mode, chain)
@@ -304,6 +306,34 @@ class _RunState:
             count.add(own)
             done += min(own.done, wanted)  # an earlier command may have wanted more
             total += wanted
+        return self._status(stage, label, part, count, done, total, usd)
+
+    def _comparisons(
+        self, label: str, part: str, lines: Sequence[_Line], usd: Mapping[str, float | None]
+    ) -> StageStatus:
+        """Return how far a predictor is that compares pairs; until a run ends, those with an invalid side are left."""
+        found: dict[tuple[str, str, str | None], _Count] = {}
+        for task, (one, other) in product(self.wanted, permutations(lines, 2)):
+            of = pair_key(self._key("render", task, *one), self._key("render", task, *other), part)
+            mode = of.mode if None not in (one[0], other[0]) else None
+            found[of.system, of.task, mode] = self._cells.get((of.system, of.task, "score", mode), _Count())
+        count, total = _Count(), self.run_json["comparisons"][label]["comparisons"]
+        for each in found.values():
+            count.add(each)
+        return self._status("score", label, part, count, min(count.done, total), total, usd)
+
+    def _status(
+        self,
+        stage: StageName,
+        label: str,
+        part: str,
+        count: _Count,
+        done: int,
+        total: int,
+        usd: Mapping[str, float | None],
+    ) -> StageStatus:
+        if submitted := self.sums.submitted.get(part, 0):
+            self.notes.append(f"{stage} {label}: {counted(submitted, 'job')} submitted and not finished")
         return StageStatus(
             stage=stage,
             component=label,
@@ -333,10 +363,15 @@ class _RunState:
 
     def _count(self, stage: StageName, task: str, mode: str | None, chain: tuple[str, ...]) -> _Count:
         """Return how many items of a stage are settled; `chain` has the components up to that stage, or further."""
+        key = self._key(stage, task, mode, chain)
+        return self._cells.get((key.system, key.task, stage, None if mode is None else key.mode), _Count())
+
+    def _key(self, stage: StageName, task: str, mode: str | None, chain: tuple[str, ...]) -> StageKey:
+        """Return the ledger's key of a stage; that of the human baseline's mode is not known, and empty."""
         parts = chain[: STAGES.index(stage) + 1]
         system = made_by(*parts, rendered=stage != "write", harness=self.harness)
-        fingerprint = None if mode is None else self.run_json["modes"][mode]["fingerprints"][task]
-        return self._cells.get((system, self.run_json["tasks"][task]["hash"], stage, fingerprint), _Count())
+        fingerprint = "" if mode is None else self.run_json["modes"][mode]["fingerprints"][task]
+        return StageKey(system, self.run_json["tasks"][task]["hash"], fingerprint, stage)
 
     def _rate(self, since: Sequence[int]) -> float | None:
         """Return recent items a second: over the shortest time with enough items, or since the start."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from popbench.errors import UsageError
 from popbench.keys import digest
 from popbench.ledger.ledger import Ledger, StageName
+from popbench.planning.pairs import PairSet
 from popbench.planning.plan import Plan
 from popbench.planning.systems import EARLIER_HARNESSES, HARNESS, Part, SampleSet, made_by
 from popbench.runs.differences import changes
@@ -47,7 +48,10 @@ def earlier_part(part: Part, run_json: RunJson) -> Part | None:
 
 def _lines(plan: Plan, earlier: RunJson, ledger: Ledger) -> Iterator[str]:
     for stage in plan.stages:
-        for part, sample_sets in plan.stage_samples(stage):
+        work: list[tuple[Part, Sequence[SampleSet]]] = list(plan.stage_samples(stage))
+        compared = plan.comparers if stage == "score" else ()
+        work += [(part, [pair.samples for pair in plan.comparisons(part)]) for part in compared]
+        for part, sample_sets in work:
             before = earlier_part(part, earlier)
             if before is not None:
                 why = changes(before.fingerprint, part.fingerprint)
@@ -91,6 +95,8 @@ def _line(what: str, stage: StageName, sample_sets: Iterable[SampleSet], ledger:
 def _places(samples: SampleSet, ledger: Ledger) -> set[tuple[str, int]]:
     """Return prompt id and repeat of the results of samples, also of those that an earlier popbench stored."""
     key, digests = samples.stage_keys[-1], [part.digest for part in samples.parts]
+    if isinstance(samples, PairSet):
+        return ledger.places(key)
     harnesses = (HARNESS, *EARLIER_HARNESSES)
     systems = [made_by(*digests, rendered=len(digests) > 1, harness=harness) for harness in harnesses]
     return set[tuple[str, int]]().union(*(ledger.places(replace(key, system=system)) for system in systems))

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from statistics import median
 
 from popbench.records import JSON, Sample
+from popbench.runs.compared import remarks as win_shares
 from popbench.runs.looks import remark
 from popbench.runs.run_json import RunJson
 
@@ -37,6 +38,8 @@ class Remarks:
         if shard := run_json["config"].get("shard"):
             yield f"Shard {shard} of a run, with a part of its prompts: popbench merge joins the shards."
         yield from remark(run_json.get("looks", []))
+        for predictor, compared in (run_json.get("comparisons") or {}).items():
+            yield from win_shares(predictor, compared)
         if references := run_json.get("references"):
             yield from references.get("remarks", [])
         drafts: dict[tuple[str | None, str | None], Counter[int]] = {}

@@ -50,6 +50,7 @@ class RunScores:
                 unit=run_json["units"][predictor],
                 scale=self._scales[predictor],
                 demo=run_json["demo"],
+                win_shares=predictor in (run_json.get("comparisons") or {}),
                 rows=rows if systems is None else rows.where(rows.of_systems(systems)),
                 tasks={
                     name: {"hash": task["hash"], "group": task["group"], "prompts": task["prompts"]}

@@ -48,6 +48,8 @@ class Scores:
     scale: Scale = "positive"
     in_rounds: bool = False
     """Whether prompts were taken in rounds until something was found."""
+    win_shares: bool = False
+    """Whether scores are shares of the comparisons that a sample won against the other systems of one run."""
     unusable: dict[str, JSON] = field(default_factory=dict)
     """By system the number of its `answers`, and of those without a usable draft by `reasons`."""
     card: PredictorCard | None = None
@@ -92,6 +94,12 @@ def merge(sources: Sequence[Scores]) -> list[Scores]:
                 drafts=dict(scores.drafts),
             )  # fmt: skip
             continue
+        if first.win_shares or scores.win_shares:
+            raise UsageError(
+                f"scores of predictor {scores.predictor!r} are win shares among the systems of one run, and those of "
+                f"{first.source} and {scores.source} do not compare: put all systems into one run (--reuse takes "
+                "what is there)"
+            )
         # A file that does not name its predictor may leave out that it holds demo scores.
         if first.scale != scores.scale:
             raise UsageError(

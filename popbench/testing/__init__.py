@@ -20,7 +20,13 @@ from popbench.testing.generators import check_generator
 from popbench.testing.llms import check_llm
 from popbench.testing.modes import check_mode
 from popbench.testing.predictors import check_predictor
-from popbench.testing.requests import sample_chats, sample_score_requests, sample_texts, sample_video_requests
+from popbench.testing.requests import (
+    sample_chats,
+    sample_compare_requests,
+    sample_score_requests,
+    sample_texts,
+    sample_video_requests,
+)
 from popbench.testing.rules import RULES, Breach, ConformanceError, Report
 from popbench.testing.trackers import check_tracker, sample_tracked_run
 
@@ -37,6 +43,6 @@ CHECKS: Mapping[str, Callable[..., Report]] = {
 
 __all__ = [
     "CHECKS", "RULES", "Breach", "ConformanceError", "Report", "check_corpus", "check_embedder", "check_generator",
-    "check_llm", "check_mode", "check_predictor", "check_tracker", "sample_chats", "sample_score_requests",
-    "sample_texts", "sample_tracked_run", "sample_video_requests",
+    "check_llm", "check_mode", "check_predictor", "check_tracker", "sample_chats", "sample_compare_requests",
+    "sample_score_requests", "sample_texts", "sample_tracked_run", "sample_video_requests",
 ]  # fmt: skip

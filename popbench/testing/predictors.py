@@ -12,17 +12,23 @@ from pathlib import Path
 from typing import Any, get_args
 
 from popbench.cards.card import checked
-from popbench.interfaces import Predictor
+from popbench.interfaces import PairwisePredictor, Predictor
 from popbench.interfaces.models import is_real
 from popbench.interfaces.uses import DEFAULT_USES, read_uses
-from popbench.records import JSON, Scale, Score, ScoreRequest, checked_parts
+from popbench.records import JSON, CompareRequest, Scale, Score, ScoreRequest, checked_parts
 from popbench.testing.components import check_component, find_subject, require
-from popbench.testing.requests import bad_score_requests, sample_score_requests
+from popbench.testing.requests import (
+    bad_score_requests,
+    compare_request,
+    sample_compare_requests,
+    sample_score_requests,
+)
 from popbench.testing.rules import Book, Report
 from popbench.testing.streams import Asker, Failed, Outcomes, Traits, check_stream
 
 TOLERANCE = 1e-6
 """The largest relative difference between two scores of one item."""
+_TIE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,8 @@ def check_predictor(
     other_options: Mapping[str, JSON] | None = None,
 ) -> Report:
     """Check a predictor: every rule of components and of streams, and that one bad item spoils no other.
+
+    A pairwise predictor is asked about pairs, each both ways round.
 
     `count` asks only the first so many of the sample requests: a slow or a paid model does with two.
     `repeatable=False` makes notes of scores that differ from call to call. `other_options` gives values to try where
@@ -67,20 +75,39 @@ def check_predictor(
             checked(card)
         except ValueError as error:
             book.breach("card", f"card(): {error}")
-    judge = partial(_judge, real=is_real(component))
-    traits = Traits(lambda scorer, items: scorer.score(items), judge, _differ, _rename)
+    pairwise = isinstance(component, PairwisePredictor)
+    if pairwise:
+        book.expect("scale", component.scale == "real", f"scale is {component.scale!r}, and a share of wins may be 0")
+        most = component.opponents
+        book.expect("opponents", most is None or (type(most) is int and most > 0), f"opponents is {most!r}")
+    judge = partial(_judge, real=is_real(component), pairwise=pairwise)
+    call = (lambda scorer, items: scorer.compare(items)) if pairwise else (lambda scorer, items: scorer.score(items))
+    traits = Traits(call, judge, _differ, _rename_pair if pairwise else _rename)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        items = sample_score_requests(folder, uses)[:count]
+        items: Sequence[ScoreRequest | CompareRequest]
+        items = (sample_compare_requests if pairwise else sample_score_requests)(folder, uses)[:count]
         first = check_stream(book, traits, subject, items)
-        for rule, item in bad_score_requests(folder, items[0], uses).items():
+        for rule, item in _bad(folder, items[0], uses).items():
             _check_bad(book, traits, component, rule, items, item, first)
         book.attempt("close", "close() at the end", component.close)
     _note_scores(book, first)
+    if pairwise:
+        _note_place(book, first)
     return book.conclude()
 
 
-def _judge(book: Book, item: ScoreRequest, answer: Any, *, real: bool) -> _Scored | None:
+def _bad(
+    folder: Path, item: ScoreRequest | CompareRequest, uses: frozenset[str]
+) -> Mapping[str, ScoreRequest | CompareRequest]:
+    """Return requests that are hard to answer, by the rule that they test; of a pair, the second is bad."""
+    if isinstance(item, ScoreRequest):
+        return bad_score_requests(folder, item, uses)
+    bad = bad_score_requests(folder, item.second, uses)
+    return {rule: compare_request(item.first, second) for rule, second in bad.items()}
+
+
+def _judge(book: Book, item: Any, answer: Any, *, real: bool, pairwise: bool) -> _Scored | None:
     book.look("popularity", "parts")
     if not book.expect("type", isinstance(answer, Score), f"yielded {type(answer).__name__}", item.id):
         return None
@@ -90,6 +117,8 @@ def _judge(book: Book, item: ScoreRequest, answer: Any, *, real: bool) -> _Score
         value = math.nan
     fine = math.isfinite(value) and (value > 0 or real)
     book.expect("popularity", fine, f"popularity is {answer.value!r}", item.id)
+    if pairwise:
+        book.expect("preference", not fine or 0 <= value <= 1, f"value is {answer.value!r}", item.id)
     try:
         parts = checked_parts(answer.parts)
     except ValueError as error:
@@ -117,13 +146,18 @@ def _rename(item: ScoreRequest) -> ScoreRequest:
     return replace(item, id=f"other-{item.id}", path=path)
 
 
+def _rename_pair(item: CompareRequest) -> CompareRequest:
+    """Return the request with both videos under other names."""
+    return replace(item, id=f"other-{item.id}", first=_rename(item.first), second=_rename(item.second))
+
+
 def _check_bad(
     book: Book,
     traits: Traits,
     component: Predictor,
     rule: str,
-    items: Sequence[ScoreRequest],
-    bad: ScoreRequest,
+    items: Sequence[ScoreRequest | CompareRequest],
+    bad: ScoreRequest | CompareRequest,
     first: Outcomes,
 ) -> None:
     """Check a bad item between good ones, in a separate book: anything that goes wrong breaks `rule`."""
@@ -151,3 +185,11 @@ def _note_scores(book: Book, first: Outcomes) -> None:
         missing = sum(name not in score.parts for score in scored)
         if missing:
             book.note(f"part {name!r} is missing in {missing} of {len(scored)} scores")
+
+
+def _note_place(book: Book, first: Outcomes) -> None:
+    """Note that every answer prefers the same place: the mean of both orders is then a tie."""
+    values = [value.value for value in first.values() if isinstance(value, _Scored)]
+    for place, always in (("first", min(values, default=0.0) > _TIE), ("second", max(values, default=1.0) < _TIE)):
+        if always and len(values) > 1:
+            book.note(f"every answer prefers the {place} video, whichever it is")

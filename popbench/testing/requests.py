@@ -16,7 +16,7 @@ import numpy as np
 
 from popbench.interfaces.uses import DEFAULT_USES, score_request
 from popbench.prompting.drafts import DRAFT_SCHEMA
-from popbench.records import Chat, Message, Reference, ScoreRequest, VideoRequest
+from popbench.records import Chat, CompareRequest, Message, Reference, ScoreRequest, VideoRequest
 from popbench.video import write_mp4
 
 if TYPE_CHECKING:
@@ -114,6 +114,18 @@ def sample_score_requests(folder: Path, uses: frozenset[str] = DEFAULT_USES) -> 
         replace(first, id="score-bars-retitled", title="A quiet walk"),
     ]
     return [_as_used(request, uses) for request in requests]
+
+
+def sample_compare_requests(folder: Path, uses: frozenset[str] = DEFAULT_USES) -> list[CompareRequest]:
+    """Return requests for a pairwise predictor with these `uses`: pairs of the sample clips, each both ways round."""
+    first, *others = sample_score_requests(folder, uses)
+    pairs = [(first, replace(other, prompt=first.prompt, category=first.category)) for other in others[:2]]
+    return [compare_request(*sides) for pair in pairs for sides in (pair, pair[::-1])]
+
+
+def compare_request(first: ScoreRequest, second: ScoreRequest) -> CompareRequest:
+    """Return a request about two clips, in this order."""
+    return CompareRequest(f"{first.id}-or-{second.id}", first, second)
 
 
 def _add_sound(path: Path) -> None:

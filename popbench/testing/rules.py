@@ -56,6 +56,8 @@ RULES: Mapping[str, str] = {
     "black": "a clip of an ordinary prompt is not black throughout",
     # predictors
     "popularity": "a score's value, its popularity, is a finite number, above 0 unless the scale is real",
+    "preference": "a pairwise predictor's value is from 1, the first video, to 0, the second",
+    "opponents": "opponents, of a pairwise predictor, is None or a number of at least 1",
     "parts": "parts are finite numbers by names: at most 100, each name text on one line of at most 60 characters",
     "scale": "scale is 'positive' or 'real'",
     "card": "card() is None, or a popbench.PredictorCard",

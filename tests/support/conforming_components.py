@@ -98,6 +98,21 @@ class Relevance(popbench.Predictor):
             yield popbench.Score(item.id, self.relevance(item))
 
 
+class Longer(popbench.PairwisePredictor):
+    """Takes the video with the longer title."""
+
+    version = "1"
+    uses = frozenset({"title"})
+
+    def prefers(self, item: popbench.CompareRequest) -> Any:
+        first, second = len(item.first.title), len(item.second.title)
+        return 0.5 if first == second else float(first > second)
+
+    def compare(self, items: Iterable[popbench.CompareRequest]) -> Iterator[popbench.Score]:
+        for item in items:
+            yield popbench.Score(item.id, self.prefers(item))
+
+
 class Letters(popbench.Embedder):
     """Counts letters."""
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -35,6 +35,14 @@ class Asked:
     criteria: tuple[str, ...]
     body: Mapping[str, Any]
     key: str
+    sides: tuple[tuple[Any, ...], ...] = ()
+    """The pictures after each text but the last: of two clips, those of the first and of the second."""
+
+    @property
+    def choice(self) -> str:
+        """Which of two clips is brighter: `first` or `second`."""
+        first, second = (float(np.mean([picture.mean() for picture in side])) for side in self.sides)
+        return "first" if first > second else "second"
 
     @property
     def brightness(self) -> float:
@@ -72,15 +80,23 @@ class JudgeServer:
         """Return the status and the body of an answer."""
         (message,) = body["messages"]
         kinds = [part["type"] for part in message["content"]]
-        (text,) = [part["text"] for part in message["content"] if part["type"] == "text"]
+        *names, text = [part["text"] for part in message["content"] if part["type"] == "text"]
         heads, pictures = [], []
+        sides: list[list[Any]] = []
         for part in message["content"]:
-            if part["type"] == "image_url":
+            if part["type"] == "text":
+                sides.append([])
+            else:
                 head, data = part["image_url"]["url"].split(",", 1)
                 heads.append(head)
                 pictures.append(np.asarray(Image.open(io.BytesIO(base64.b64decode(data, validate=True)))))
+                if names:
+                    sides[-1].append(pictures[-1])
         named = re.findall(r'"([^"]+)"', text.rpartition("in this order: ")[2])
         asked = Asked(text, tuple(pictures), tuple(heads), kinds[0] != "text", tuple(named[:-1]), body, key)
+        if names:
+            assert names == ["The first video:", "The second video:"]
+            asked = replace(asked, sides=tuple(map(tuple, sides[:-1])))
         with self._lock:
             self.asked.append(asked)
             reply = self.first.pop(0) if self.first else self.reply
@@ -137,17 +153,22 @@ def serving() -> Iterator[JudgeServer]:
         listening.shutdown()
 
 
-def spec(server: JudgeServer | str, **options: Any) -> str:
+def choose(asked: Asked) -> str:
+    """Answer as a judge of pairs that prefers the brighter clip, and has no other preference."""
+    return json.dumps({"better": asked.choice})
+
+
+def spec(server: JudgeServer | str, name: str = "judge", /, **options: Any) -> str:
     """Return the spec of a judge at a server; it shows two small frames, once, unless `options` say otherwise."""
     url = server if isinstance(server, str) else server.url
     values = {"model": "seer", "base_url": url, "frames": 2, "draws": 1, "api_key_env": KEY_ENV, **options}
     shown = {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
-    return ",".join(["judge", *(f"{name}={value or chr(34) * 2}" for name, value in shown.items())])
+    return ",".join([name, *(f"{name}={value or chr(34) * 2}" for name, value in shown.items())])
 
 
-def make(server: JudgeServer | str, **options: Any) -> Any:
+def make(server: JudgeServer | str, name: str = "judge", /, **options: Any) -> Any:
     """Make the judge of a server."""
-    return load_registry().resolve("predictor", spec(server, **options)).component
+    return load_registry().resolve("predictor", spec(server, name, **options)).component
 
 
 def ask(server: JudgeServer, *items: popbench.ScoreRequest, **options: Any) -> dict[str, Any]:
@@ -155,5 +176,14 @@ def ask(server: JudgeServer, *items: popbench.ScoreRequest, **options: Any) -> d
     judge = make(server, **options)
     try:
         return {answer.id: answer for answer in judge.score(iter(items))}
+    finally:
+        judge.close()
+
+
+def compare(server: JudgeServer, *items: popbench.CompareRequest, **options: Any) -> dict[str, Any]:
+    """Return the answers of a judge of pairs by id."""
+    judge = make(server, "judge-pairwise", **options)
+    try:
+        return {answer.id: answer for answer in judge.compare(iter(items))}
     finally:
         judge.close()

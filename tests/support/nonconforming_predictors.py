@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import popbench
-from conforming_components import Brightness, Relevance
+from conforming_components import Brightness, Longer, Relevance
 
 
 class TextTokens(Brightness):
@@ -148,3 +148,34 @@ class TrustsTitles(Brightness):
 
     def popularity(self, item: popbench.ScoreRequest) -> Any:
         return super().popularity(item) + ord(item.title[0])
+
+
+class ByHowMuch(Longer):
+    """Counts by how much it prefers."""
+
+    def prefers(self, item: popbench.CompareRequest) -> Any:
+        return len(item.first.title) - len(item.second.title)
+
+
+class NoOpponents(Longer):
+    """Has no opponents."""
+
+    opponents = 0
+
+
+class PositiveShare(Longer):
+    """Gives shares of another scale."""
+
+    scale = "positive"
+
+
+class AnswersOnce(Longer):
+    """Answers each pair once, whichever is first."""
+
+    def compare(self, items: Iterable[popbench.CompareRequest]) -> Iterator[popbench.Score]:
+        seen: set[frozenset[str]] = set()
+        for answer, item in ((popbench.Score(item.id, self.prefers(item)), item) for item in items):
+            both = frozenset((item.first.title, item.second.title))
+            if both not in seen:
+                yield answer
+            seen.add(both)

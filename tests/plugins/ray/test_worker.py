@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 
 import faults
+import pairwise_components
 import popbench
 import ray_cluster
 from popbench.registry import create, load_registry
 from popbench.video import sound_of
+from popbench_ray.clips import clips_of, with_clips
 from popbench_ray.connection import ray_problem
 from popbench_ray.engine import RayEngine
 from popbench_ray.folders import PREFIX, WorkerFolder, remove_stale_folders
@@ -73,7 +75,7 @@ def test_a_worker_that_is_closed_leaves_the_working_directory_as_it_is(case: str
         if case == "at work":
             same = dict(create(spec).fingerprint())
             assert (await worker.prepare(spec, same, popbench.__version__)).raised is None
-            result = await worker.do(popbench.VideoRequest("a", "a lake", 1), None)
+            result = await worker.do(popbench.VideoRequest("a", "a lake", 1), ())
             assert result.video
             made.append(worker._folder)
         await worker.close()
@@ -96,11 +98,30 @@ def test_an_item_whose_file_is_written_while_the_component_ends_is_answered(
     async def live() -> None:
         monkeypatch.setattr(Path, "write_bytes", slowly)
         worker = await _ready("predictor", "bright")
-        late = asyncio.create_task(worker.do(popbench.ScoreRequest("late", "a lake", tmp_path), b"a clip"))
-        first = await worker.do(popbench.ScoreRequest("first", "raise", tmp_path), b"a clip")
+        late = asyncio.create_task(worker.do(popbench.ScoreRequest("late", "a lake", tmp_path), [b"a clip"]))
+        first = await worker.do(popbench.ScoreRequest("first", "raise", tmp_path), [b"a clip"])
         assert first.raised == "it raised ValueError: bad title"
         ended.set()
         assert await asyncio.wait_for(late, 60) == first
+        await worker.close()
+
+    asyncio.run(live())
+
+
+def test_both_clips_of_a_pair_arrive_in_their_order_and_are_removed(tmp_path: Path) -> None:
+    async def live() -> None:
+        pairwise_components.install()
+        worker = await _ready("predictor", "duel")
+        sides = (popbench.ScoreRequest(f"a-{rank}", f"{rank} clips", tmp_path / "away.mp4") for rank in (1, 2))
+        request = popbench.CompareRequest("a", *sides)
+        assert clips_of(request) == [tmp_path / "away.mp4"] * 2
+        given = with_clips(request, [b"one", b"two"], tmp_path)
+        assert isinstance(given, popbench.CompareRequest)
+        assert (given.first.path.read_bytes(), given.second.path.read_bytes()) == (b"one", b"two")
+        answer = (await worker.do(request, [b"one", b"two"])).answer
+        assert isinstance(answer, popbench.Score)
+        assert answer.value == 0.0
+        assert not list(worker._folder.glob("*.mp4"))
         await worker.close()
 
     asyncio.run(live())
@@ -110,7 +131,7 @@ def test_a_clip_comes_back_with_its_sound(tmp_path: Path) -> None:
     async def live() -> None:
         faults.install()
         worker = await _ready("generator", "ringing")
-        result = await worker.do(popbench.VideoRequest("a", "lake", 1), None)
+        result = await worker.do(popbench.VideoRequest("a", "lake", 1), ())
         stored = store_clip(pickle.loads(pickle.dumps(result.answer)), result.video, tmp_path)
         assert isinstance(stored, popbench.Clip)
         assert stored.sound is None, "it is in the file, and not sent twice"
@@ -125,11 +146,11 @@ def test_a_clip_comes_back_with_its_sound(tmp_path: Path) -> None:
 def test_what_is_submitted_comes_before_its_answer(late: bool, tmp_path: Path) -> None:
     async def live() -> None:
         worker = await _ready("generator", f"queued,notes={tmp_path / 'notes'}")
-        first = await worker.do(popbench.VideoRequest("a", "lake", 1), None)
+        first = await worker.do(popbench.VideoRequest("a", "lake", 1), ())
         assert first.answer == popbench.Submitted("a", {"of": "a"})
         await asyncio.sleep(1.5 if late else 0)  # the answer may be there before it is asked for
         assert (await asyncio.wait_for(worker.rest("a"), 60)).video
-        given = await worker.do(popbench.VideoRequest("b", "lake", 1, job=first.answer.job), None)
+        given = await worker.do(popbench.VideoRequest("b", "lake", 1, job=first.answer.job), ())
         assert given.video
         await worker.close()
 
@@ -142,9 +163,9 @@ def test_a_worker_whose_component_raises_has_removed_its_folder_before_it_says_s
     async def live() -> None:
         worker = await _ready("generator", "scripted")
         folder = worker._folder
-        assert (await worker.do(popbench.VideoRequest("a", "lake", 1), None)).video
+        assert (await worker.do(popbench.VideoRequest("a", "lake", 1), ())).video
         assert folder.exists()
-        assert (await worker.do(popbench.VideoRequest("b", "raise", 1), None)).raised
+        assert (await worker.do(popbench.VideoRequest("b", "raise", 1), ())).raised
         assert not folder.exists()
         await worker.close()
 
