@@ -16,6 +16,7 @@ from popbench.cards.measure import measure_part
 from popbench.cards.text import code, metrics_lines, plain
 from popbench.errors import RunError, UsageError, one_line
 from popbench.files import read_json, write_whole
+from popbench.interfaces import PairwisePredictor
 from popbench.interfaces.models import is_real
 from popbench.measuring import scoring
 from popbench.measuring.scoring import Answers
@@ -47,6 +48,11 @@ def measure_predictor(
     progress = progress or Progress()
     registry = load_registry()
     predictor = as_part(registry.resolve("predictor", spec))
+    if isinstance(predictor.resolved.component, PairwisePredictor):
+        raise UsageError(
+            f"predictor {predictor.label} compares clips of one prompt and has no score of a single video, so it has no "
+            "card: name a predictor that scores clips one by one"
+        )
     refuse_other(out, predictor)
     videos, remarks = choose(held, predictor, limit)
     for line in remarks:

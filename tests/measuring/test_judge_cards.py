@@ -175,3 +175,10 @@ def test_what_does_not_go_together_is_one_line(server: JudgeServer, run: Run, ta
     assert "one of the two" in run("predictor", "eval", "model", "--predictor", judge).line
     assert "--visual: for trained models" in run(*words(table, judge, "--visual", "x")).line
     assert "at least 10 are needed" in run(*words(table, judge, "--limit", "3")).line
+
+
+def test_a_predictor_that_compares_pairs_has_no_card(server: JudgeServer, run: Run, table: Path) -> None:
+    refused = run(*words(table, spec(server, "judge-pairwise")))
+    assert refused.status == 2
+    assert "has no score of a single video" in refused.line
+    assert not server.asked
