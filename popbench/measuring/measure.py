@@ -50,8 +50,8 @@ def measure_predictor(
     predictor = as_part(registry.resolve("predictor", spec))
     if isinstance(predictor.resolved.component, PairwisePredictor):
         raise UsageError(
-            f"predictor {predictor.label} compares clips of one prompt and has no score of a single video, so it has no "
-            "card: name a predictor that scores clips one by one"
+            f"predictor {predictor.label} compares clips of one prompt and has no score of a single video, so it "
+            "has no card: name a predictor that scores clips one by one"
         )
     refuse_other(out, predictor)
     videos, remarks = choose(held, predictor, limit)
