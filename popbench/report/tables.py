@@ -12,6 +12,7 @@ from popbench.leaderboard.luck_text import luck_view
 from popbench.leaderboard.markdown import decided, decides, knows_copies, prompts_of
 from popbench.leaderboard.medians import MEDIAN_OF
 from popbench.leaderboard.pairs import flipped
+from popbench.leaderboard.people_text import by_pair, people_rate, people_view
 from popbench.leaderboard.reference import against, reference_of
 from popbench.leaderboard.shown import knows_valid, p_value, percent, ranked, scale_of, tables, valid_rate
 from popbench.leaderboard.words import estimand
@@ -23,6 +24,8 @@ _SHORT = 16
 """Characters of a system's id that the head of a column has room for."""
 MATRIX_LIMIT = 40
 """Systems in the matrix of pairs, at most."""
+
+_Row = Mapping[str, Any]
 
 WORDS = {
     "better": "better: decided by this predictor, with all pairs of this table taken together",
@@ -50,6 +53,7 @@ def _view(results: Mapping[str, Any], predictor: str, task: str) -> dict[str, An
     scale = scale_of(results, predictor)
     reference = reference_of(results, predictor, task)
     over = against(results, predictor, task, reference) if reference else {}
+    people = by_pair(results, predictor, task)
     return {
         "predictor": predictor,
         "task": task,
@@ -69,15 +73,17 @@ def _view(results: Mapping[str, Any], predictor: str, task: str) -> dict[str, An
         "estimand": estimand(reference) if pairs else "",
         "rows": [_row(position, row, over.get(row["system"])) for position, row in enumerate(rows, 1)],
         "ranked": any(row["rank"] is not None for row in rows),
-        "matrix": _matrix(rows, sides),
+        "matrix": _matrix(rows, sides, people),
         "too_large": len(rows) > MATRIX_LIMIT,
         "n_pairs": len(pairs),
-        "sides": [_told(side) for side in sides],
-        "contrasts": [_contrast(row) for row in contrasts],
+        "sides": [_told(side, people.get((side["a"], side["b"]))) for side in sides],
+        "contrasts": [_contrast(row, people.get((row["a"], row["b"]))) for row in contrasts],
         "categories": _categories(rows, scale),
         "beside": beside(results, task),
         "parts": list(parts(results, predictor, task)),
         "luck": luck_view(results, predictor, task),
+        "people": people_view(results, predictor, task),
+        "people_marked": bool(people),
     }
 
 
@@ -103,23 +109,30 @@ def _both_sides(pairs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [side for pair in pairs for side in (pair, flipped(pair))]
 
 
-def _matrix(rows: Sequence[Mapping[str, Any]], sides: Sequence[Mapping[str, Any]]) -> list[list[dict[str, Any]]] | None:
+def _matrix(
+    rows: Sequence[Mapping[str, Any]], sides: Sequence[Mapping[str, Any]], people: Mapping[tuple[str, str], _Row]
+) -> list[list[dict[str, Any]]] | None:
     """Return the cells of row over column, in the order of the rows; None for a single row, or too many."""
     if not 2 <= len(rows) <= MATRIX_LIMIT:
         return None
-    cells = {(side["a"], side["b"]): _cell(side, number) for number, side in enumerate(sides)}
+    cells = {
+        (side["a"], side["b"]): _cell(side, number, people.get((side["a"], side["b"])))
+        for number, side in enumerate(sides)
+    }
     names = [row["system"] for row in rows]
     return [[cells.get((a, b), {"kind": "self" if a == b else "none"}) for b in names] for a in names]
 
 
-def _cell(side: Mapping[str, Any], number: int) -> dict[str, Any]:
-    verdict = side["verdict"]
+def _cell(side: Mapping[str, Any], number: int, people: _Row | None) -> dict[str, Any]:
+    """Return a cell: with labels, of what people say."""
+    verdict, of = (side["verdict"], side["win_rate"]) if people is None else (people["verdict"], people["corrected"])
     decided = verdict in ("better", "worse")
     return {
-        "kind": verdict[0] + str(_step(side["win_rate"]["value"])) if decided else "open",
-        "rate": win_rate(side),
+        "kind": verdict[0] + str(_step(of["value"])) if decided else "open",
+        "rate": rate(of["value"], (of["low"], of["high"])),
         "pair": number,
         "verdict": verdict or "no verdict",
+        "people": people is not None,
     }
 
 
@@ -128,18 +141,24 @@ def _step(value: float) -> int:
     return 1 + sum(abs(value - 0.5) >= edge for edge in (0.1, 0.2, 0.35))
 
 
-def _told(side: Mapping[str, Any]) -> list[Any]:
-    """Return the values in a cell's tooltip, in the order that matrix.js expects."""
+def _told(side: Mapping[str, Any], people: _Row | None) -> list[Any]:
+    """Return the values in a cell's tooltip, in the order that matrix.js expects; those of people last, if any."""
     of = side["win_rate"]
+    of_people = [] if people is None else [_told_of_people(people)]
     return [
         side["a"], side["b"], percent(of["value"]), brackets((of["low"], of["high"])), brackets(of["exact"]),
         brackets(of["simultaneous"]), side["wins"], side["ties"], side["losses"], side["n"], p_value(side["p"]),
-        p_value(side["p_adjusted"]), side["verdict"],
+        p_value(side["p_adjusted"]), side["verdict"], *of_people,
     ]  # fmt: skip
 
 
-def _contrast(row: Mapping[str, Any]) -> dict[str, Any]:
+def _told_of_people(row: _Row) -> list[Any]:
+    return [row["verdict"], people_rate(row, "labels"), people_rate(row, "corrected"), row["count"], row["labelled"]]
+
+
+def _contrast(row: Mapping[str, Any], people: _Row | None) -> dict[str, Any]:
     return {
+        "people": None if people is None else (people_rate(people, "corrected"), people["verdict"] or "–"),
         **{name: row[name] for name in ("llm", "mode", "generator", "wins", "ties", "losses", "n", "verdict")},
         "rate": win_rate(row),
         "exact": brackets(row["win_rate"]["exact"]),
