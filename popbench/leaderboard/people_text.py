@@ -106,11 +106,12 @@ def leads(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[str
         ones = [row if row["verdict"] == "better" else flipped_people(row) for row in decided]
         named = "; ".join(f"{row['a']} over {row['b']}, {people_rate(row, 'corrected')} %" for row in ones[:_NAMED])
         more = f"; and {len(ones) - _NAMED} more" if len(ones) > _NAMED else ""
-        of = f"of the {len(rows)} pairs" if len(rows) > 1 else "of one pair"
+        told = f"{len(decided) or 'none'} of the {len(rows)} pairs {'is' if len(decided) < 2 else 'are'} decided"
+        if len(rows) == 1:
+            told = f"the one pair is {'decided' if decided else 'undecided'}"
         yield (
             f"By people ({what(source, rows)}, on {len(rows)} of {counted(systems * (systems - 1) // 2, 'pair')}): "
-            f"{len(decided) or 'none'} {of} with labels {'is' if len(decided) < 2 else 'are'} decided"
-            + (f": {named}{more}." if ones else ".")
+            f"{told}{f': {named}{more}' if ones else ''}."
         )
     if sources_of(results, predictor, task):
         yield "Ranks, and verdicts on pairs without labels, are by the predictor, and about it only."
@@ -206,8 +207,8 @@ def _of_votes(source: Row) -> Iterator[str]:
 def _of_outcomes(source: Row) -> Iterator[str]:
     per = f" divided by {source['exposure_in']}" if source["exposure_in"] else ", whatever their exposure"
     yield (
-        f"Of two posted clips of a prompt, the one with the larger number of {source['measure']}{per} wins, ties half. What else "
-        "differs between two postings, such as their time, counts as the clip's."
+        f"Of two posted clips of a prompt, the one with the larger number of {source['measure']}{per} wins, ties half. "
+        "What else differs between two postings, such as their time, counts as the clip's."
     )
 
 
