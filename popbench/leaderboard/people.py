@@ -73,8 +73,8 @@ def _rows(source: Source, made: Sequence[tuple[_Table, str]]) -> Iterator[dict[s
     """Yield the rows of a source; its pairs of all primary tables are judged together, those of others by table."""
     found = []
     for table, family in made:
-        compared = {pair: _Compared.of(table, *pair, said) for pair, said in source.pairs.items()}
-        found.append((table, family, {pair: of for pair, of in compared.items() if of is not None}))
+        of_pairs = {pair: _Compared.of(table, *pair, said) for pair, said in source.pairs.items()}
+        found.append((table, family, {pair: of for pair, of in of_pairs.items() if of is not None}))
     together = sum(len(compared) for _, family, compared in found if family == PRIMARY)
     for table, family, compared in found:
         judged = together if family == PRIMARY else len(compared)

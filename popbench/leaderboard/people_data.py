@@ -181,8 +181,8 @@ def _of_labels(labels: Sequence[Label], clips: _Clips) -> Source:
     pairs: Pairs = {}
     for (task, prompt, _), rates in sorted(meetings.items()):
         for a, b in combinations(sorted(rates), 2):
-            label = (1.0 + (rates[a] > rates[b]) - (rates[a] < rates[b])) / 2
-            pairs.setdefault((a, b), []).append(Said((task, prompt), label, 0, ""))
+            won = (1.0 + (rates[a] > rates[b]) - (rates[a] < rates[b])) / 2
+            pairs.setdefault((a, b), []).append(Said((task, prompt), won, 0, ""))
     about: dict[str, JSON] = {
         "count": len(kept),
         "left_out": len(labels) - len(kept),

@@ -26,6 +26,8 @@ from popbench.publishing.run_checks import (
     submission_of,
     terms_of,
 )
+from popbench.runs.labels import FILE as LABELS
+from popbench.runs.votes import FILE as VOTES
 from popbench.scores.board_folder import SUBMISSIONS, Board, broken_rules, is_board, read_board, twins
 from popbench.scores.board_rules import FILE, Rules, breaches, other_predictor, write_rules
 from popbench.scores.scores import merge
@@ -72,6 +74,8 @@ def add(
             else:
                 board = _existing(path, title=title, description=description, predictor=predictor)
             submission = _submission(board, run, systems, notes)
+        if any((run_path / file).exists() for file in (VOTES, LABELS)):
+            notes.append("what people said of its clips stays in the run: a published board is about the predictor")
         name, text = write_submission(submission)
         if name in board.submissions:
             return _finished(board, name, run)

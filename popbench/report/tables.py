@@ -19,6 +19,7 @@ from popbench.leaderboard.words import estimand
 from popbench.records import Scale, parts_of
 from popbench.report.compact_tables import beside, parts
 from popbench.report.numbers import NOTHING, Shown, brackets, log_odds, popularity, rank, rate, win_rate
+from popbench.text import counted
 
 _SHORT = 16
 """Characters of a system's id that the head of a column has room for."""
@@ -76,7 +77,7 @@ def _view(results: Mapping[str, Any], predictor: str, task: str) -> dict[str, An
         "matrix": _matrix(rows, sides, people),
         "too_large": len(rows) > MATRIX_LIMIT,
         "n_pairs": len(pairs),
-        "sides": [_told(side, people.get((side["a"], side["b"]))) for side in sides],
+        "sides": [_told(side) for side in sides],
         "contrasts": [_contrast(row, people.get((row["a"], row["b"]))) for row in contrasts],
         "categories": _categories(rows, scale),
         "beside": beside(results, task),
@@ -132,7 +133,7 @@ def _cell(side: Mapping[str, Any], number: int, people: _Row | None) -> dict[str
         "rate": rate(of["value"], (of["low"], of["high"])),
         "pair": number,
         "verdict": verdict or "no verdict",
-        "people": people is not None,
+        "people": "" if people is None else _told_of_people(people),
     }
 
 
@@ -141,19 +142,27 @@ def _step(value: float) -> int:
     return 1 + sum(abs(value - 0.5) >= edge for edge in (0.1, 0.2, 0.35))
 
 
-def _told(side: Mapping[str, Any], people: _Row | None) -> list[Any]:
-    """Return the values in a cell's tooltip, in the order that matrix.js expects; those of people last, if any."""
+def _told(side: Mapping[str, Any]) -> list[Any]:
+    """Return the values in a cell's tooltip, in the order that matrix.js expects."""
     of = side["win_rate"]
-    of_people = [] if people is None else [_told_of_people(people)]
     return [
         side["a"], side["b"], percent(of["value"]), brackets((of["low"], of["high"])), brackets(of["exact"]),
         brackets(of["simultaneous"]), side["wins"], side["ties"], side["losses"], side["n"], p_value(side["p"]),
-        p_value(side["p_adjusted"]), side["verdict"], *of_people,
+        p_value(side["p_adjusted"]), side["verdict"],
     ]  # fmt: skip
 
 
-def _told_of_people(row: _Row) -> list[Any]:
-    return [row["verdict"], people_rate(row, "labels"), people_rate(row, "corrected"), row["count"], row["labelled"]]
+def _told_of_people(row: _Row) -> str:
+    """Return the lines above those in a cell's tooltip."""
+    verdict = {None: "no verdict", "undecided": "undecided"}.get(row["verdict"], f"the row is {row['verdict']}")
+    kind = "vote" if "voters" in row else "comparison"
+    return "\n".join(
+        (
+            f"By people, {verdict}: {people_rate(row, 'corrected')} %, corrected (over all pairs with labels "
+            f"{brackets(row['corrected']['simultaneous'])}); {people_rate(row, 'labels')} % from labels only.",
+            f"{counted(row['count'], kind)} on {counted(row['labelled'], 'prompt')}.",
+        )
+    )
 
 
 def _contrast(row: Mapping[str, Any], people: _Row | None) -> dict[str, Any]:

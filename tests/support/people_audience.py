@@ -29,7 +29,7 @@ def make_voted_run(path: Path, systems: Sequence[str] = (A, B, C), prompts: int 
 
 def scores_of(run: Path, predictor: str = "mmra") -> dict[tuple[str, str, str], float]:
     """Return the scores of a run by system, task and prompt."""
-    return {(of.system, of.task, of.prompt_id): of.scores[predictor] for of in read_jsonl(run / "samples.jsonl")}
+    return {(of.system, of.task, of.prompt_id): of.scores[predictor] or 0.0 for of in read_jsonl(run / "samples.jsonl")}
 
 
 def vote(prompt: int, choice: str, voter: int = 0, left: str = A, right: str = B, **more: Any) -> dict[str, Any]:

@@ -6,13 +6,8 @@
 
   const told = (cell) => {
     const sides = data.views[cell.closest("table").dataset.matrix].sides;
-    const [a, b, value, interval, exact, all, wins, ties, losses, n, p, adjusted, verdict, people] = sides[cell.dataset.pair];
-    const ofPeople = people && {
-      better: "Decided by people: the row is better.",
-      worse: "Decided by people: the row is worse.",
-      undecided: "Not decided by people: 50 % lies within their interval over all pairs with labels.",
-    }[people[0]];
-    const sentence = ofPeople || {
+    const [a, b, value, interval, exact, all, wins, ties, losses, n, p, adjusted, verdict] = sides[cell.dataset.pair];
+    const sentence = {
       better: "Decided: the row is better.",
       worse: "Decided: the row is worse.",
       undecided: "Undecided: 50 % lies within the interval over all pairs.",
@@ -27,12 +22,6 @@
       ["p", p],
       ["p, adjusted", adjusted],
     ];
-    if (people) {
-      const [, labels, corrected, count, prompts] = people;
-      rows.unshift(["people, corrected", corrected], ["people, labels only", labels], ["labels", `${count} on ${prompts} prompts`]);
-      rows[3][0] = "predicted win rate, %";
-      rows.push(["by predictor", verdict || "no verdict"]);
-    }
     const list = make("dl");
     for (const [name, text] of rows) list.append(make("dt", {}, name), make("dd", {}, String(text)));
     return [make("strong", {}, a), " over ", make("strong", {}, b), make("div", {}, sentence), list];
