@@ -292,7 +292,8 @@ def _accuracy(agree: Float64s, first: Ints, second: Ints, tail: float) -> tuple[
     left = agree - mean
     by_group = np.bincount(i, left, minlength=n) + np.bincount(j, left, minlength=n)
     by_dyad = np.bincount(np.unique(np.minimum(i, j) * n + np.maximum(i, j), return_inverse=True)[1], left)
-    v = max(0.0, float(by_group @ by_group - by_dyad @ by_dyad)) / m**2 * n / (n - 1)
+    apart = float(by_dyad @ by_dyad)
+    v = max(apart, float(by_group @ by_group) - apart) / m**2 * n / (n - 1)
     t = (n * mean + 1) / (n + 2)
     n_eff = t * (1 - t) / (v + (t**2 + (1 - t) ** 2) / (n * (n + 2)))
     n_eff *= float(ndtri(tail) / stdtrit(n - 1, tail)) ** 2
