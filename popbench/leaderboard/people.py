@@ -62,10 +62,14 @@ def without_scores(samples: Iterable[Sample], tasks: Mapping[str, Mapping[str, A
 def people_of(sources: Sequence[Source], wanted: Sequence[tuple[Scores, str, str]]) -> dict[str, Any]:
     """Compute what results.json says of people, given the tables of a board: scores, name and family of each."""
     systems = {system for source in sources for pair in source.pairs for system in pair}
+    systems |= {system for source in sources for system in source.counts}
     made = [(_Table(scores, name, systems), family) for scores, name, family in wanted] if systems else []
     pairs = [row for source in sources for row in _rows(source, made)]
     about = [{"source": source.name, **source.about} for source in sources]
-    content: dict[str, Any] = rounded({"level": LEVEL, "sources": about, "pairs": pairs})
+    medians = [row for source in sources for table, _ in made for row in table.medians(source)]
+    content: dict[str, Any] = rounded(
+        {"level": LEVEL, "sources": about, "pairs": pairs, **({"medians": medians} if medians else {})}
+    )
     return content
 
 
@@ -112,6 +116,30 @@ class _Table:
         both = ~np.isnan(ours) & ~np.isnan(theirs)
         wins = np.where(both, (1.0 + (ours > theirs) - (ours < theirs)) / 2, 0).sum(axis=1)
         return wins / np.maximum(both.sum(axis=1), 1), both.any(axis=1)
+
+    def medians(self, source: Source) -> Iterator[dict[str, Any]]:
+        """Yield the rows of the medians of real outcomes, by system."""
+        for system in sorted(source.counts.keys() & self.systems.keys()):
+            values = self.values[self.systems[system]]
+            has = ~np.isnan(values).all(axis=1)
+            place = np.cumsum(has) - 1
+            numbers = ((self.prompts.get(prompt), count) for prompt, count in source.counts[system])
+            here = [(int(place[at]), count) for at, count in numbers if at is not None and has[at]]
+            if not here:
+                continue
+            prompts, counts = zip(*here, strict=True)
+            scores = np.nanmedian(values[has], axis=1)
+            found = stats.corrected_median(scores, np.array(prompts), counts, self.strata[has], LEVEL)
+            yield {
+                "source": source.name,
+                "task": self.name,
+                "predictor": self.predictor,
+                "system": system,
+                "n": int(has.sum()),
+                "labelled": len(set(prompts)),
+                "count": len(counts),
+                **{name: vars(of) for name, of in zip(("labels", "corrected"), found, strict=True)},
+            }
 
 
 class _Compared:

@@ -43,11 +43,15 @@ Pairs = dict[tuple[str, str], list[Said]]
 
 @dataclass
 class Source:
-    """One kind of what people said: `about` is for results.json, `pairs` what was said of every pair."""
+    """One kind of what people said: `about` is for results.json, `pairs` what was said of every pair.
+
+    `counts` are real outcomes by system, each with its prompt.
+    """
 
     name: str
     about: dict[str, JSON]
     pairs: Pairs = field(default_factory=dict)
+    counts: dict[str, list[tuple[tuple[str, str], float]]] = field(default_factory=dict)
 
 
 def read_people(run: Path, samples: Iterable[Sample]) -> list[Source]:
@@ -175,8 +179,10 @@ def _of_labels(labels: Sequence[Label], clips: _Clips) -> Source:
     """
     kept = [label for label in labels if clips.get(place_of(label), "") == label["video_sha256"]]
     meetings: dict[tuple[str, str, int], dict[str, float]] = {}
+    counts: dict[str, list[tuple[tuple[str, str], float]]] = {}
     for label in kept:
         rate = label["count"] / (label["exposure"] or 1)
+        counts.setdefault(label["system"], []).append(((label["task"], label["prompt_id"]), rate))
         meetings.setdefault((label["task"], label["prompt_id"], label["repeat"]), {})[label["system"]] = rate
     pairs: Pairs = {}
     for (task, prompt, _), rates in sorted(meetings.items()):
@@ -189,4 +195,4 @@ def _of_labels(labels: Sequence[Label], clips: _Clips) -> Source:
         "measure": labels[0]["measure"],
         "exposure_in": labels[0]["exposure_in"],
     }
-    return Source(OUTCOMES, about, pairs)
+    return Source(OUTCOMES, about, pairs, counts)

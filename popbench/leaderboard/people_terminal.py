@@ -11,7 +11,19 @@ from rich.text import Text
 
 from popbench.leaderboard.compact import headlines
 from popbench.leaderboard.people import KEY
-from popbench.leaderboard.people_text import cells, meaning, notes, opposites, people_rate, remarks, sources_of, title
+from popbench.leaderboard.people_text import (
+    MEDIANS,
+    cells,
+    meaning,
+    median_title,
+    medians_of,
+    notes,
+    opposites,
+    people_rate,
+    remarks,
+    sources_of,
+    title,
+)
 from popbench.leaderboard.plain_tables import plain_table, system_text
 
 _RATES = ("predicted", "labels", "corrected")
@@ -40,6 +52,12 @@ def people_tables(results: Mapping[str, Any], predictor: str | None, task: str, 
         for told in notes(results, rows):
             yield Text(told, style="dim")
         yield Text()
+    if medians := medians_of(results, predictor, task):
+        columns = list(zip(map(str.lower, MEDIANS), "lrrr", strict=True))
+        table = plain_table(f"{task}: {median_title(results).lower()}", columns)
+        for line in medians:
+            table.add_row(system_text(line[0], width), *map(Text, line[1:]))
+        yield table
     for told in opposites(results, predictor, task):
         yield Text(told)
 
@@ -47,7 +65,8 @@ def people_tables(results: Mapping[str, Any], predictor: str | None, task: str, 
 def show_people(results: Mapping[str, Any], console: Console) -> None:
     """Print what people say of the pairs of a run, by the tables of its board, and what was left out."""
     of_board = headlines(results) if "systems" in results else []
-    alone = [(None, row["task"]) for row in results[KEY]["pairs"] if row["predictor"] is None]
+    rows = [*results[KEY]["pairs"], *results[KEY].get("medians", [])]
+    alone = [(None, row["task"]) for row in rows if row["predictor"] is None]
     for predictor, task in of_board or dict.fromkeys(alone):
         for shown in people_tables(results, predictor, task, console.width):
             console.print(shown)

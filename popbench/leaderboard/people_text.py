@@ -9,10 +9,12 @@ from popbench.leaderboard.markup import escaped, table
 from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS, flipped
 from popbench.leaderboard.people import KEY, flipped_people
 from popbench.leaderboard.people_data import OUTCOMES, VOTES
-from popbench.leaderboard.shown import percent, ranked, rate_interval
+from popbench.leaderboard.shown import number, percent, ranked, rate_interval
+from popbench.stats import FEWEST_LABELLED
 from popbench.text import counted
 
 HEAD = ("Pair", "Prompts", "Votes", "Predicted, %", "Labels only, %", "Corrected, %", "By people", "By predictor")
+MEDIANS = ("System", "Prompts", "Labels only", "Corrected")
 _DECIDED = ("better", "worse")
 _NAMED = 3
 """Pairs that a sentence names at most."""
@@ -26,7 +28,7 @@ def sources_of(results: Mapping[str, Any], predictor: str | None, task: str) -> 
     """
     people = results.get(KEY) or {"sources": [], "pairs": []}
     systems = ranked(results, predictor, task) if predictor is not None else []
-    place = {row["system"]: number for number, row in enumerate(systems)}
+    place = {row["system"]: index for index, row in enumerate(systems)}
     found = []
     for source in people["sources"]:
         rows = [
@@ -84,13 +86,44 @@ def _by_predictor(results: Mapping[str, Any]) -> dict[tuple[str, str, str, str],
     return {(side["predictor"], side["task"], side["a"], side["b"]): side["verdict"] for side in sides}
 
 
+def medians_of(results: Mapping[str, Any], predictor: str | None, task: str) -> list[list[str]]:
+    """Return the cells of a table of medians of real outcomes, as `MEDIANS` names them; none without any."""
+    systems = ranked(results, predictor, task) if predictor is not None else []
+    place = {row["system"]: index for index, row in enumerate(systems)}
+    rows = [
+        row
+        for row in (results.get(KEY) or {}).get("medians", [])
+        if (row["predictor"], row["task"]) == (predictor, task)
+    ]
+    rows.sort(key=lambda row: place.get(row["system"], 0))
+    return [
+        [row["system"], f"{row['labelled']:,} of {row['n']:,}", _median(row["labels"]), _median(row["corrected"])]
+        for row in rows
+    ]
+
+
+def _median(of: Row) -> str:
+    low, high = ("…" if of[end] is None else number(of[end]) for end in ("low", "high"))
+    return f"{number(of['value'])} [{low}, {high}]"
+
+
+def median_title(results: Mapping[str, Any]) -> str:
+    """Return the title of that table: `Median views divided by days of posted clips`."""
+    source = next(of for of in results[KEY]["sources"] if of["source"] == OUTCOMES)
+    return f"Median {_measured(source)} of posted clips"
+
+
+def _measured(source: Row) -> str:
+    exposure = source["exposure_in"]
+    return f"{source['measure']} divided by {exposure}" if exposure else str(source["measure"])
+
+
 def what(source: Row, rows: Sequence[Row]) -> str:
     """Say what a source is: `160 votes by 8 voters`."""
     count = sum(row["count"] for row in rows)
     if source["source"] == VOTES:
         return f"{counted(count, 'vote')} by {counted(source['voters'], 'voter')}"
-    per = f" divided by {source['exposure_in']}" if source["exposure_in"] else ""
-    return f"{counted(count, 'comparison')} of posted clips by {source['measure']}{per}"
+    return f"{counted(count, 'comparison')} of posted clips by {_measured(source)}"
 
 
 def head(source: Row) -> tuple[str, ...]:
@@ -131,10 +164,11 @@ def notes(results: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
 
 def meaning(results: Mapping[str, Any]) -> Iterator[str]:
     """Yield sentences about what rates over people are, for all tables of a board; none without labels."""
-    pairs = (results.get(KEY) or {"pairs": []})["pairs"]
+    people = results.get(KEY) or {"pairs": []}
+    pairs, rows = people["pairs"], [*people["pairs"], *people.get("medians", [])]
     if not pairs:
-        return
-    if any(row["predictor"] is not None for row in pairs):
+        pass
+    elif any(row["predictor"] is not None for row in pairs):
         yield (
             "Win rates over people: from labels only, each category by its prompts; corrected, less the part of the "
             "labels' error that the predictor can see (prediction-powered inference). Both are about people whatever "
@@ -147,8 +181,8 @@ def meaning(results: Mapping[str, Any]) -> Iterator[str]:
         )
     else:
         yield "Win rates over people are from labels only, each category by its prompts."
-    for source in results[KEY]["sources"]:
-        if any(row["source"] == source["source"] for row in pairs):
+    for source in people.get("sources", []):
+        if any(row["source"] == source["source"] for row in rows):
             yield from _of_votes(source) if source["source"] == VOTES else _of_outcomes(source)
 
 
@@ -205,10 +239,11 @@ def _of_votes(source: Row) -> Iterator[str]:
 
 
 def _of_outcomes(source: Row) -> Iterator[str]:
-    per = f" divided by {source['exposure_in']}" if source["exposure_in"] else ", whatever their exposure"
+    exposure = "" if source["exposure_in"] else ", whatever their exposure"
     yield (
-        f"Of two posted clips of a prompt, the one with the larger number of {source['measure']}{per} wins, ties half. "
-        "What else differs between two postings, such as their time, counts as the clip's."
+        f"Of two posted clips of a prompt, the one with the larger number of {_measured(source)}{exposure} wins, ties "
+        "half. What else differs between two postings, such as their time, counts as the clip's. Medians of real "
+        f"outcomes are corrected from {FEWEST_LABELLED} posted prompts on; … is an end that so few do not tell."
     )
 
 
@@ -250,6 +285,11 @@ def people_markdown(results: Mapping[str, Any], predictor: str, task: str) -> It
         yield ""
         yield escaped(" ".join(notes(results, rows)))
         yield ""
+    if medians := medians_of(results, predictor, task):
+        yield f"**{escaped(median_title(results))}**; brackets hold 95 % intervals."
+        yield ""
+        yield from table(list(MEDIANS), "lrrr", [[escaped(cell) for cell in line] for line in medians])
+        yield ""
     for line in opposites(results, predictor, task):
         yield from (escaped(line), "")
 
@@ -265,5 +305,8 @@ def people_view(results: Mapping[str, Any], predictor: str, task: str) -> dict[s
         }
         for source, rows in sources_of(results, predictor, task)
     ]
+    medians = medians_of(results, predictor, task)
+    if medians:
+        sources.append({"title": median_title(results), "head": MEDIANS, "rows": medians, "notes": []})
     told = [*opposites(results, predictor, task), *meaning(results)]
     return {"leads": list(leads(results, predictor, task)), "sources": sources, "notes": told} if sources else None

@@ -46,6 +46,7 @@ from .intervals import (
     too_few_for_a_median,
     win_rate_p_values,
 )
+from .median_powered import FEWEST_LABELLED, RealMedian, corrected_median
 from .order_agreement import (
     OrderAgreement,
     PanelVerdicts,
@@ -69,6 +70,7 @@ from .variance import GroupResamples, change_share, medians, pair_across, r_squa
 from .win_rate_variance import WinRateVariance, win_rate_variance
 
 __all__ = [
+    "FEWEST_LABELLED",
     "Component",
     "CorrectedWinRate",
     "GroupResamples",
@@ -77,6 +79,7 @@ __all__ = [
     "OrderAgreement",
     "PairAccuracy",
     "PanelVerdicts",
+    "RealMedian",
     "Resamples",
     "SequentialDesign",
     "SequentialState",
@@ -85,6 +88,7 @@ __all__ = [
     "bradley_terry",
     "bradley_terry_interval",
     "change_share",
+    "corrected_median",
     "corrected_win_rate",
     "group_agreement",
     "head_to_head_ranks",

@@ -24,7 +24,7 @@ from scipy.stats import norm
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from popbench.stats import corrected_win_rate, group_agreement, korn_graubard, order_agreement
+from popbench.stats import corrected_median, corrected_win_rate, group_agreement, korn_graubard, order_agreement
 
 CORRELATIONS = (0.0, 0.2, 0.4, 0.7)
 
@@ -209,6 +209,30 @@ def group_coverage(correlation: float, groups: int, size: int, repetitions: int)
     return float(all_bins), float(one), float(width), higher
 
 
+def median_coverage(audience: Audience, scale: float, repetitions: int) -> tuple[float, ...]:
+    """Return how often intervals of the median outcome hold, from labels and corrected, their widths and biases.
+
+    Outcomes are the exponential of `scale` times a clip's appeal, of categories that differ; widths and biases are of
+    their logarithms.
+    """
+    rng, a = np.random.default_rng(1), audience
+    pearson = 2 * np.sin(np.pi * a.correlation / 6)
+    strata = np.arange(a.prompts) % a.strata
+    lead = a.leads()[strata]
+    (truth,) = np.quantile(rng.standard_normal((100_000, a.strata)) + a.leads(), [0.5])
+    rows = []
+    for _ in range(repetitions):
+        appeal = rng.standard_normal(a.prompts)
+        seen = pearson * appeal + np.sqrt(1 - pearson**2) * rng.standard_normal(a.prompts) + lead
+        outcomes = np.exp(scale * (appeal + lead))[: a.labels]
+        found = corrected_median(seen, np.arange(a.labels), outcomes, strata)
+        ends = [(of.low or 0, of.high or np.inf) for of in found]
+        holds = [low <= np.exp(scale * truth) <= high for low, high in ends]
+        widths = [np.log(high / low) / scale for low, high in ends]
+        rows.append([*holds, *widths, *(np.log(of.value) / scale - truth for of in found)])
+    return tuple(np.mean(rows, axis=0).tolist())
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser()
@@ -249,6 +273,15 @@ def main() -> None:
                 f"| {correlation:.1f}, {videos}, {groups} | {' | '.join(f'{cell:.3f}' for cell in cells)} |", flush=True
             )
 
+    print(
+        "\n| median: correlation, labels, spread | labels hold | corrected holds | width, labels | corrected | "
+        f"bias, labels | corrected |\n|{' --- |' * 7}"
+    )
+    for correlation, labels, spread in ((0.0, 50, 0.3), (0.4, 50, 0.3), (0.7, 50, 0.3), (0.9, 50, 0.3), (0.4, 50, 1.5),
+                                        (0.7, 50, 1.5), (0.4, 200, 0.3), (0.7, 200, 0.3), (0.9, 200, 0.3)):  # fmt: skip
+        audience = Audience(correlation=correlation, labels=labels, spread=spread)
+        found = median_coverage(audience, 1.5, repetitions // 5)
+        print(f"| {correlation}, {labels}, {spread} | {' | '.join(f'{cell:.3f}' for cell in found)} |", flush=True)
     print(
         "\n| correlation of groups, groups, videos of each | all 4 bins hold | all pairs | width of a bin | endless |\n"
         "| --- | --- | --- | --- | --- |"

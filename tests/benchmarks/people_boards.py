@@ -104,13 +104,16 @@ def _votes(study: Study, appeal: NDArray[np.float64], names: list[str], rng: np.
     habits = 0.3 + study.habits * rng.standard_normal(study.voters)
     pairs: Pairs = {}
     for a, b in combinations(range(study.systems), 2):
-        said = pairs.setdefault((names[a], names[b]), [])
-        for place, prompt in enumerate(rng.permutation(study.prompts)[: study.labelled]):
-            for voter in range(study.voters):
-                side = 1 if (place + voter) % 2 else -1
-                liked = appeal[a, prompt] - appeal[b, prompt] + tastes[voter, a] - tastes[voter, b]
-                liked += habits[voter] * side + study.noise * rng.standard_normal()
-                said.append(Said(("t", f"{prompt:04d}"), float(liked > 0), side, str(voter)))
+        prompts = rng.permutation(study.prompts)[: study.labelled]
+        side = 1 - 2 * ((np.arange(study.labelled)[:, np.newaxis] + np.arange(study.voters)) % 2)
+        liked = (appeal[a] - appeal[b])[prompts, np.newaxis] + tastes[:, a] - tastes[:, b] + habits * side
+        liked = liked + study.noise * rng.standard_normal(liked.shape)
+        shown = [("t", f"{prompt:04d}") for prompt in prompts]
+        pairs[names[a], names[b]] = [
+            Said(prompt, float(won), int(of), str(voter))
+            for prompt, row, sides in zip(shown, liked > 0, side, strict=True)
+            for voter, (won, of) in enumerate(zip(row, sides, strict=True))
+        ]
     return Source("votes", {}, pairs)
 
 
@@ -152,11 +155,12 @@ def main() -> None:
         f"a wrong verdict | width, labels | ratio | largest ratio |\n|{' --- |' * 9}"
     )
     for correlation in (0.0, 0.2, 0.4, 0.7):
-        show(f"12 voters, 40 prompts; {correlation}", Study(correlation), repetitions)
         show(f"outcomes of 40 prompts; {correlation}", Study(correlation, voters=0), repetitions)
     show("outcomes of 150 prompts; 0.7", Study(0.7, labelled=150, voters=0), repetitions)
-    show("30 voters, 20 prompts, 3 systems; 0.4", Study(0.4, 3, 20, voters=30), repetitions // 2)
-    show("systems that are alike, 12 voters; 0.4", Study(0.4, step=0), repetitions)
+    for correlation in (0.0, 0.4, 0.7):
+        show(f"12 voters, 40 prompts; {correlation}", Study(correlation), repetitions)
+    show("30 voters, 20 prompts, 3 systems; 0.4", Study(0.4, 3, 20, voters=30), repetitions)
+    show("12 voters, systems that are alike; 0.4", Study(0.4, step=0), repetitions)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from popbench.runs.samples import SamplesFile
 from popbench.scores.rows import Rows
 from popbench.scores.run_scores import from_samples
 from popbench.scores.scores import Scores
-from popbench.stats import corrected_win_rate, korn_graubard
+from popbench.stats import corrected_median, corrected_win_rate, korn_graubard
 from run_folders import results_of
 
 
@@ -138,6 +138,33 @@ def test_outcomes_are_which_posted_clip_did_better_for_its_exposure(run: Path) -
     text = markdown(results)
     assert "the larger number of views divided by days wins" in text
     assert "Without a verdict: pairs with labels on fewer than 10 prompts" in text
+
+
+def test_systems_have_the_median_of_what_became_of_their_clips(tmp_path: Path) -> None:
+    run = make_voted_run(tmp_path / "run", (A, B), 80, tasks=("concrete",))
+    scores = scores_of(run)
+    lines = [
+        label(run, A, prompt, 10 * scores[A, "concrete", f"concrete-{prompt:04d}"] * (2 + prompt % 3), 7)
+        for prompt in range(60)
+    ]
+    write_lines(run / "labels.jsonl", lines)
+    results = board(run)
+    (row,) = results["people"]["medians"]
+    assert results["people"]["pairs"] == []
+    prompts = [f"concrete-{number:04d}" for number in range(80)]
+    found = corrected_median(
+        [scores[A, "concrete", prompt] for prompt in prompts], np.arange(60), [of["count"] / 7 for of in lines],
+        np.arange(80) % 2,
+    )  # fmt: skip
+    assert (row["system"], row["n"], row["labelled"], row["count"]) == (A, 80, 60, 60)
+    for name, of in zip(("labels", "corrected"), found, strict=True):
+        assert row[name] == pytest.approx(vars(of))
+    assert row["corrected"]["high"] / row["corrected"]["low"] < row["labels"]["high"] / row["labels"]["low"]
+    text = markdown(results)
+    assert "**Median views divided by days of posted clips**" in text
+    assert "| a\\|basic\\|x | 60 of 80 |" in text
+    assert "By people" not in text
+    assert "Median views divided by days" in board_page(results, "t")
 
 
 def test_votes_and_outcomes_are_told_apart_and_their_contradiction_is_said(run: Path) -> None:
