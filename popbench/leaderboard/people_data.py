@@ -22,6 +22,8 @@ from popbench.runs.votes import Vote, read_run_votes
 
 VOTES, OUTCOMES = "votes", "outcomes"
 _POINTS = {"left": 1.0, "tie": 0.5, "right": 0.0}
+_MOST = 1e300
+"""What a count divided by a tiny exposure is at most, so that sums stay finite."""
 _Clips = dict[Place, str | None]
 """Samples with a clip, and its hash."""
 
@@ -98,7 +100,8 @@ def of_votes(votes: Sequence[Vote], clips: _Clips, run: Path) -> Source:
     kept = [
         vote
         for vote in votes
-        if all(place in clips and shown.fits(vote, place[0], clips[place]) for place in _places(vote))
+        if vote["left"] != vote["right"]
+        and all(place in clips and shown.fits(vote, place[0], clips[place]) for place in _places(vote))
     ]
     given = [vote for vote in kept if vote["choice"] != "skip"]
     pairs: Pairs = {}
@@ -181,7 +184,7 @@ def _of_labels(labels: Sequence[Label], clips: _Clips) -> Source:
     meetings: dict[tuple[str, str, int], dict[str, float]] = {}
     counts: dict[str, list[tuple[tuple[str, str], float]]] = {}
     for label in kept:
-        rate = label["count"] / (label["exposure"] or 1)
+        rate = min(label["count"] / (label["exposure"] or 1), _MOST)
         counts.setdefault(label["system"], []).append(((label["task"], label["prompt_id"]), rate))
         meetings.setdefault((label["task"], label["prompt_id"], label["repeat"]), {})[label["system"]] = rate
     pairs: Pairs = {}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Annotated
 
 import pydantic
 from typing_extensions import TypedDict  # pydantic reads no other TypedDict before Python 3.12
 
 from popbench.errors import UsageError, damage
 from popbench.files import read_lines
+from popbench.records import MAX_POPULARITY
 
 FILE = "labels.jsonl"
 Place = tuple[str, str, str, int]
@@ -27,8 +29,8 @@ class Label(TypedDict):
     video: str
     video_sha256: str | None
     measure: str
-    count: float
-    exposure: float | None
+    count: Annotated[float, pydantic.Field(ge=0, le=MAX_POPULARITY)]
+    exposure: Annotated[float, pydantic.Field(gt=0, le=MAX_POPULARITY)] | None
     exposure_in: str | None
 
 

@@ -251,3 +251,11 @@ def test_a_run_at_work_and_damaged_files_of_it_are_told_and_kept(run: Path, add:
     (key,) = (run / "ballots").iterdir()
     key.write_text(key.read_text(encoding="utf-8").replace('"pairs"', '"twos"'), encoding="utf-8")
     assert f"{key.name}: cannot be read" in add(votes).line
+
+
+def test_a_damaged_board_is_told_before_votes_are_taken(run: Path, add: Callable[..., Done]) -> None:
+    results = (run / "results.json").read_text(encoding="utf-8")
+    (run / "results.json").write_text(results.replace('"pairs"', '"twos"'), encoding="utf-8")
+    done = add(votes_of(key_of(run), best_of(SYSTEMS)))
+    assert (done.status, "results.json cannot be read as a board" in done.line) == (2, True)
+    assert not (run / "votes.jsonl").exists()

@@ -78,6 +78,12 @@ def test_a_run_in_rounds_is_voted_on(tmp_path: Path) -> None:
     run = popbench.evaluate(until="best", task="popcorn_concrete", gen=GEN, out=tmp_path / "run").path
     ballot = make_ballot(run, 10, tmp_path / "vote.html")
     assert ballot.pairs == 10
+    key, systems = key_of(run), systems_of(run)
+    files = [write_votes(tmp_path / f"{n}.json", votes_of(key, best_of(systems), n)) for n in range(12)]
+    board = add_votes(run, files).board
+    assert {row["verdict"] for row in board["people"]["pairs"]} <= {"better", None}
+    assert all(row["labels"]["value"] == 1 and row["predicted"] is not None for row in board["people"]["pairs"])
+    assert "By people (120 votes by 12 voters" in (run / "leaderboard.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "libvpx-vp9", "libsvtav1", "mpeg4"])

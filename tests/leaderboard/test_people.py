@@ -257,6 +257,39 @@ def test_a_damaged_file_is_told_on_the_board_and_stops_nothing(run: Path, conten
     assert results["people"]["pairs"] == []
 
 
+@pytest.mark.parametrize("count", ["NaN", "Infinity", "-1", "1e999", '"7"'])
+def test_numbers_that_no_count_can_be_stop_nothing(run: Path, count: str) -> None:
+    line = json.dumps(label(run, A, 3, 17)).replace(": 17", f": {count}")
+    (run / "labels.jsonl").write_text(f"{line}\n", encoding="utf-8")
+    assert "a file of it cannot be read: labels.jsonl: line 1 is no label" in markdown(board(run))
+
+
+def test_extreme_counts_and_votes_on_one_system_twice_make_a_board(run: Path) -> None:
+    counts = [label(run, system, prompt, 1e15 * (prompt % 2), 1e-320) for system in (A, B) for prompt in range(12)]
+    write_lines(run / "labels.jsonl", counts)
+    write_lines(run / "votes.jsonl", [vote(prompt, "left", prompt, A, A) for prompt in range(12)])
+    results = board(run)
+    assert [row["ties"] for row in rows_of(results, source="outcomes")] == [12]
+    assert [of["left_out"] for of in results["people"]["sources"]] == [0, 12]
+    json.dumps(results, allow_nan=False)
+    assert markdown(results)
+
+
+def test_repeats_meet_repeats_and_labels_of_any_repeat_are_of_its_prompt() -> None:
+    rows = Rows()
+    for system, of_repeats in ((A, (3, 1)), (B, (2, 2))):
+        for repeat, value in enumerate(of_repeats):
+            for prompt in ("p", "q"):
+                rows.add(system, ("t", prompt), repeat, "x", "ok", value, None, None)
+    rows.add(A, ("t", "only a"), 0, "x", "ok", 9, None, None)
+    rows.add(B, ("t", "only a"), 0, "x", "error", None, None, None)
+    scores = Scores("p", None, "views", False, rows, {"t": {"group": None}})
+    said = [Said(("t", "p"), 1, 1, "1"), Said(("t", "p"), 0, -1, "2"), Said(("t", "only a"), 1, 1, "3")]
+    (row,) = people_of([Source("votes", {}, {(A, B): said})], [(scores, "t", "primary")])["pairs"]
+    assert (row["n"], row["labelled"], row["count"], row["predicted"]["value"]) == (2, 1, 2, 0.5)
+    assert row["verdict"] is None
+
+
 # -- what boards say
 
 

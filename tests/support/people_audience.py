@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from popbench.records import Sample
 from popbench.runs.samples import read_jsonl
 from run_folders import make_run
 
@@ -46,10 +48,16 @@ def write_lines(file: Path, lines: Sequence[Any]) -> None:
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
+@cache
+def _samples(file: Path, _: int) -> dict[tuple[str, str], Sample]:
+    return {(of.system, of.prompt_id): of for of in read_jsonl(file)}
+
+
 def label(run: Path, system: str, prompt: int, count: float, exposure: float | None = None) -> dict[str, Any]:
     """Return a line of labels.jsonl."""
     prompt_id = f"concrete-{prompt:04d}"
-    sample = next(of for of in read_jsonl(run / "samples.jsonl") if (of.system, of.prompt_id) == (system, prompt_id))
+    file = run / "samples.jsonl"
+    sample = _samples(file, file.stat().st_mtime_ns)[system, prompt_id]
     return {
         "system": system, "task": "concrete", "prompt_id": prompt_id, "category": sample.category, "repeat": 0,
         "video": sample.video, "video_sha256": sample.video_sha256, "measure": "views", "count": count,
