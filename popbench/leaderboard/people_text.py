@@ -173,7 +173,8 @@ def meaning(results: Mapping[str, Any]) -> Iterator[str]:
             "Win rates over people: from labels only, each category by its prompts; corrected, less the part of the "
             "labels' error that the predictor can see (prediction-powered inference). Both are about people whatever "
             "the predictor is worth; the predicted rate, and verdicts by the predictor, are about the predictor only. "
-            "They are of the prompts for which both systems have a clip with a score."
+            "They are of the prompts for which both systems have a clip with a score"
+            + (", taken in rounds by what the predictor says." if "sequential" in results else ".")
         )
         yield (
             "A pair is decided by people where its corrected interval stays on one side of 50 %, even when those of "

@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 from ._arrays import Float64s
 from .prediction_powered import CorrectedWinRate, HumanWinRate, corrected_win_rate
 
-FEWEST_LABELLED = 50
+FEWEST_LABELLED = 100
 """Labelled prompts from which on predictions correct a median."""
 
 
@@ -45,7 +45,7 @@ def corrected_median(
         value = the middle between the outcomes at which these shares themselves cross 1/2
 
     Only the order of predictions counts. The corrected median is that of labels where its interval would be wider, and
-    with labels on fewer than 50 prompts: the threshold of predictions is then too uncertain to be taken as given.
+    with labels on fewer than 100 prompts: the threshold of predictions is then too uncertain to be taken as given.
 
     Args:
         predicted: of each prompt, in any unit, shape (prompts,); minus infinity for what ranks below all.

@@ -238,6 +238,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--repetitions", type=int, default=10_000)
     repetitions = parser.parse_args().repetitions
+    print(
+        f"{repetitions:,} repetitions; standard error of a coverage of .95: {np.sqrt(0.95 * 0.05 / repetitions):.4f}\n"
+    )
     columns = (
         "predictions alone hold | labels hold | corrected holds | width, labels | ratio | largest ratio | weight |"
     )
@@ -277,8 +280,8 @@ def main() -> None:
         "\n| median: correlation, labels, spread | labels hold | corrected holds | width, labels | corrected | "
         f"bias, labels | corrected |\n|{' --- |' * 7}"
     )
-    for correlation, labels, spread in ((0.0, 50, 0.3), (0.4, 50, 0.3), (0.7, 50, 0.3), (0.9, 50, 0.3), (0.4, 50, 1.5),
-                                        (0.7, 50, 1.5), (0.4, 200, 0.3), (0.7, 200, 0.3), (0.9, 200, 0.3)):  # fmt: skip
+    medians = ((0.0, 100, 0.3), (0.4, 100, 0.3), (0.7, 100, 0.3), (0.9, 100, 0.3), (0.7, 100, 1.5), (0.9, 200, 0.3))
+    for correlation, labels, spread in medians:
         audience = Audience(correlation=correlation, labels=labels, spread=spread)
         found = median_coverage(audience, 1.5, repetitions // 5)
         print(f"| {correlation}, {labels}, {spread} | {' | '.join(f'{cell:.3f}' for cell in found)} |", flush=True)

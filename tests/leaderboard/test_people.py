@@ -141,28 +141,28 @@ def test_outcomes_are_which_posted_clip_did_better_for_its_exposure(run: Path) -
 
 
 def test_systems_have_the_median_of_what_became_of_their_clips(tmp_path: Path) -> None:
-    run = make_voted_run(tmp_path / "run", (A, B), 80, tasks=("concrete",))
+    run = make_voted_run(tmp_path / "run", (A, B), 150, tasks=("concrete",))
     scores = scores_of(run)
     lines = [
         label(run, A, prompt, 10 * scores[A, "concrete", f"concrete-{prompt:04d}"] * (2 + prompt % 3), 7)
-        for prompt in range(60)
+        for prompt in range(110)
     ]
     write_lines(run / "labels.jsonl", lines)
     results = board(run)
     (row,) = results["people"]["medians"]
     assert results["people"]["pairs"] == []
-    prompts = [f"concrete-{number:04d}" for number in range(80)]
+    prompts = [f"concrete-{number:04d}" for number in range(150)]
     found = corrected_median(
-        [scores[A, "concrete", prompt] for prompt in prompts], np.arange(60), [of["count"] / 7 for of in lines],
-        np.arange(80) % 2,
+        [scores[A, "concrete", prompt] for prompt in prompts], np.arange(110), [of["count"] / 7 for of in lines],
+        np.arange(150) % 2,
     )  # fmt: skip
-    assert (row["system"], row["n"], row["labelled"], row["count"]) == (A, 80, 60, 60)
+    assert (row["system"], row["n"], row["labelled"], row["count"]) == (A, 150, 110, 110)
     for name, of in zip(("labels", "corrected"), found, strict=True):
         assert row[name] == pytest.approx(vars(of))
     assert row["corrected"]["high"] / row["corrected"]["low"] < row["labels"]["high"] / row["labels"]["low"]
     text = markdown(results)
     assert "**Median views divided by days of posted clips**" in text
-    assert "| a\\|basic\\|x | 60 of 80 |" in text
+    assert "| a\\|basic\\|x | 110 of 150 |" in text
     assert "By people" not in text
     assert "Median views divided by days" in board_page(results, "t")
 
