@@ -141,7 +141,10 @@ def leads(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[str
         more = f"; and {len(ones) - _NAMED} more" if len(ones) > _NAMED else ""
         told = f"{len(decided) or 'none'} of the {len(rows)} pairs {'is' if len(decided) < 2 else 'are'} decided"
         if len(rows) == 1:
-            told = f"the one pair is {'decided' if decided else 'undecided'}"
+            judged = (
+                "undecided" if rows[0]["verdict"] else "not judged, by labels on so few prompts or of so few people"
+            )
+            told = f"the one pair is {'decided' if decided else judged}"
         yield (
             f"By people ({what(source, rows)}, on {len(rows)} of {counted(systems * (systems - 1) // 2, 'pair')}): "
             f"{told}{f': {named}{more}' if ones else ''}."

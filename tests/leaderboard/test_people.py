@@ -189,6 +189,7 @@ def test_one_voter_gives_a_rate_without_an_interval(run: Path) -> None:
     assert (row["labels"], row["corrected"], row["verdict"]) == ({"value": 1, "low": None, "high": None}, None, None)
     text = markdown(results)
     assert "one voter tells nothing about others" in text
+    assert "the one pair is not judged, by labels on so few prompts or of so few people" in text
     assert "†" not in text
 
 
