@@ -5,9 +5,9 @@ ballot shows them (each voter sees the same pairs of clips, sides the other way 
 clips of some prompts are posted and counted. Every board goes through `popbench.leaderboard.people`, as a run's does.
 The true win rates are known: those of all prompts and voters, sides balanced.
 
-    python tests/benchmarks/people_boards.py [--repetitions 2000]
+    python tests/benchmarks/people_boards.py [--repetitions 1000]
 
-It does not depend on the machine; 4 minutes on one core.
+It does not depend on the machine; 10 minutes on one core.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def show(name: str, study: Study, repetitions: int) -> None:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--repetitions", type=int, default=2_000)
+    parser.add_argument("--repetitions", type=int, default=1_000)
     repetitions = parser.parse_args().repetitions
     print(
         f"{repetitions:,} boards each; standard error of a share of boards {np.sqrt(0.05 * 0.95 / repetitions):.4f}\n\n"
