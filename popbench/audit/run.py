@@ -18,15 +18,14 @@ from popbench.audit.clips import Variant, duration
 from popbench.audit.equal_titles import equal_titles
 from popbench.audit.novelty import novelty_of, warnings_of
 from popbench.audit.scorer import Scored, Scorer
-from popbench.errors import RunError, UsageError, damage, one_line
-from popbench.files import read_json
+from popbench.errors import RunError, UsageError, one_line
 from popbench.interfaces import Engine
 from popbench.interfaces.models import is_real
 from popbench.interfaces.uses import DEFAULT_USES, used_values
 from popbench.leaderboard import audit_text
 from popbench.leaderboard.audit_file import FILE, OUTDATED, content, keep_audit, prompts_of, select, with_earlier
 from popbench.leaderboard.audit_text import document
-from popbench.leaderboard.run_board import render, write_board
+from popbench.leaderboard.run_board import read_board, write_board
 from popbench.planning.foreign_specs import check_named, check_recorded, typed
 from popbench.planning.systems import Part, as_part
 from popbench.progress import Progress
@@ -341,17 +340,9 @@ def _variant(asked: Mapping[str, Any]) -> Variant:
 
 def _board(path: Path, run_json: RunJson) -> dict[str, Any] | None:
     """Return the run's board without audits, None if it has no board; raises UsageError if it is damaged."""
-    if not (path / "results.json").exists():
-        return None
-    try:
-        board: dict[str, Any] = read_json(path / "results.json")
+    board = read_board(path, run_json["config"], "audit")
+    if board is not None:
         board["remarks"] = [line for line in board["remarks"] if line != OUTDATED]
-        board.pop("audit", None)
-        render(board, run_json["config"])
-    except Exception as error:  # a stranger's file may hold anything
-        raise UsageError(
-            f"{path / 'results.json'} cannot be read as a board ({damage(error)}): run popbench eval again"
-        ) from error
     return board
 
 

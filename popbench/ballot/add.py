@@ -6,39 +6,46 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from popbench.ballot.key import Key, read_key
-from popbench.ballot.tally import Tally, tally
-from popbench.ballot.votes import Vote, VotesFile, checked, read_vote, read_votes
-from popbench.errors import UsageError, damage
-from popbench.files import read_lines, write_files
+from popbench.ballot.votes import VotesFile, checked, read_votes
+from popbench.errors import UsageError
+from popbench.files import write_files
+from popbench.leaderboard.people import KEY, without_scores
+from popbench.leaderboard.run_board import read_board, with_people
+from popbench.runs.ballot_keys import Key, read_key
 from popbench.runs.directory import HeldDirectory
 from popbench.runs.run_json import read_finished
-from popbench.runs.samples import read_jsonl
-
-FILE = "votes.jsonl"
+from popbench.runs.samples import SamplesFile
+from popbench.runs.votes import FILE, Vote, read_run_votes
 
 
 @dataclass(frozen=True)
 class Added:
-    """What came of files of votes: new votes, files that brought nothing new, refused ones, and what all votes say."""
+    """What came of files of votes: new votes, files that brought nothing new, refused ones, and the run's board.
+
+    Of the board of a run without scores there is only `people`, from votes alone.
+    """
 
     votes: int
     known: tuple[Path, ...]
     refused: tuple[str, ...]
-    tally: Tally
+    board: dict[str, Any]
 
 
 def add_votes(run: Path, files: Sequence[Path], failed_allowed: int = 0) -> Added:
-    """Check files of votes and add those that pass to a run's votes.jsonl; a refused one keeps out no other.
+    """Check files of votes and add those that pass to a run's votes.jsonl and its board.
+
+    A refused file keeps out no other.
 
     A voter's later file may have more votes than an earlier one, and no other. A file with more than `failed_allowed`
     failed attention checks is refused.
 
     Raises UsageError if the run is damaged or at work, RunError if the disk refuses; then nothing is added.
     """
-    read_finished(run, scored=False)
-    with HeldDirectory(run):
+    run_json = read_finished(run, scored=False)
+    with HeldDirectory(run) as directory:
+        board = read_board(run, run_json["config"], KEY)
         votes = read_run_votes(run)
         before = len(votes)
         known: list[Path] = []
@@ -62,24 +69,12 @@ def add_votes(run: Path, files: Sequence[Path], failed_allowed: int = 0) -> Adde
                     known.append(file)
         if len(votes) > before:
             write_files(run, {FILE: "".join(json.dumps(vote, ensure_ascii=False) + "\n" for vote in votes)})
-    return Added(len(votes) - before, tuple(known), tuple(refused), tally(votes))
-
-
-def read_run_votes(run: Path) -> list[Vote]:
-    """Read the votes.jsonl of a run, empty if it has none; raises UsageError that names a line that is no vote."""
-    path = run / FILE
-    votes: list[Vote] = []
-    if not path.exists():
-        return votes
-    try:
-        for number, line in enumerate(read_lines(path), 1):
-            try:
-                votes.append(read_vote(json.loads(line)))
-            except (ValueError, RecursionError) as error:
-                raise UsageError(f"{path}: line {number} is no vote ({damage(error)})") from error
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read ({damage(error)})") from error
-    return votes
+        if board is None:
+            samples = SamplesFile(run / "samples.jsonl")
+            board = {KEY: without_scores(samples, run_json["tasks"], run)}
+        elif votes:
+            with_people(directory, board, run_json)
+    return Added(len(votes) - before, tuple(known), tuple(refused), board)
 
 
 def _new(content: VotesFile, given: Iterable[Vote], votes: Iterable[Vote]) -> list[Vote]:
@@ -104,7 +99,7 @@ def _new(content: VotesFile, given: Iterable[Vote], votes: Iterable[Vote]) -> li
 def _clips(run: Path) -> dict[tuple[str, ...], str | None]:
     return {
         (sample.system, sample.task, sample.prompt_id, str(sample.repeat)): sample.video_sha256
-        for sample in read_jsonl(run / "samples.jsonl")
+        for sample in SamplesFile(run / "samples.jsonl")
     }
 
 

@@ -13,12 +13,12 @@ from typing import Literal, TypeAlias
 
 from popbench.ballot.choice import Comparison, Two, candidates, choose, margins
 from popbench.ballot.clips import bare_clip, black_clip
-from popbench.ballot.key import Key, KeyPair, Shown, key_path
 from popbench.ballot.page import TITLE, PageClip, PagePair, page_of
 from popbench.errors import UsageError, damage
 from popbench.files import read_json, write_files
 from popbench.keys import digest
 from popbench.records import Sample
+from popbench.runs.ballot_keys import Key, KeyPair, Shown, key_path
 from popbench.runs.directory import HeldDirectory
 from popbench.runs.run_json import RunJson, read_finished
 from popbench.runs.samples import read_jsonl

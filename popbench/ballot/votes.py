@@ -14,16 +14,16 @@ from typing import Annotated, Literal
 import pydantic
 from typing_extensions import TypedDict  # pydantic reads no other TypedDict before Python 3.12
 
-from popbench.ballot.key import Key, KeyPair
 from popbench.errors import UsageError, damage
 from popbench.files import read_json
+from popbench.runs.ballot_keys import Key, KeyPair
+from popbench.runs.votes import Choice, Vote
 from popbench.text import counted
 
 _MAX_BYTES = 2**20
 _CLOCKS = timedelta(days=1)
 """How far the clocks of two machines may be apart."""
 
-Choice = Literal["left", "right", "tie", "skip"]
 _Id = Annotated[str, pydantic.Field(pattern=r"^[0-9a-f]{16}$")]
 _Seconds = Annotated[float, pydantic.Field(ge=0, le=10**7, allow_inf_nan=False)]
 
@@ -46,26 +46,7 @@ class _File(TypedDict):
     votes: Annotated[list[PageVote], pydantic.Field(max_length=1000)]
 
 
-class Vote(TypedDict):
-    """A line of votes.jsonl: what a voter said of two samples of a prompt; `left` and `right` are systems as shown."""
-
-    ballot: str
-    pair: str
-    task: str
-    prompt_id: str
-    category: str
-    repeat: int
-    left: str
-    right: str
-    choice: Choice
-    question: str
-    voter: str
-    name: str
-    seconds: float
-    at: str
-
-
-_FILE, _VOTE = pydantic.TypeAdapter(_File), pydantic.TypeAdapter(Vote)
+_FILE = pydantic.TypeAdapter(_File)
 
 
 @dataclass(frozen=True)
@@ -88,11 +69,6 @@ def read_votes(file: Path) -> VotesFile:
         raise UsageError(f"{file}: cannot be read as votes ({damage(error)})") from error
     name = " ".join(content["name"].encode("utf-8", "replace").decode("utf-8").split())
     return VotesFile(content["ballot"], content["voter"], name, tuple(content["votes"]))
-
-
-def read_vote(value: object) -> Vote:
-    """Check a line of votes.jsonl; raises ValueError for one that is no vote."""
-    return _VOTE.validate_python(value, strict=True)
 
 
 def checked(content: VotesFile, key: Key, failed_allowed: int) -> list[Vote]:

@@ -15,7 +15,6 @@ from popbench.text import counted
 
 if TYPE_CHECKING:
     from popbench.ballot.add import Added
-    from popbench.ballot.tally import Rate
 
 
 @click.group("ballot")
@@ -80,9 +79,9 @@ def add(run: Path, files: tuple[Path, ...], allow_failed: int, as_json: bool) ->
     """Check files that voters sent back, and add their votes to RUN.
 
     Votes on other runs, edited files, second files of a voter that say otherwise and voters who failed attention checks
-    are refused, each with a line; the others are added to RUN/votes.jsonl. Then all votes of the run are counted: how
-    often people preferred which system, and how often the clip that is shown first. Exit status 2 where a file was
-    refused.
+    are refused, each with a line; the others are added to RUN/votes.jsonl, and the run's board gets win rates over
+    people: from all votes alone, and corrected by the predictor's scores of the other prompts. Exit status 2 where a
+    file was refused.
 
     \b
     Example:
@@ -95,43 +94,17 @@ def add(run: Path, files: tuple[Path, ...], allow_failed: int, as_json: bool) ->
         tell(f"popbench: {line}", err=True)
     if as_json:
         told = {"added": added.votes, "known": [str(file) for file in added.known], "refused": list(added.refused)}
-        click.echo(json.dumps({**told, **added.tally.as_json()}, ensure_ascii=False))
+        click.echo(json.dumps({**told, "people": added.board.get("people")}, ensure_ascii=False))
     else:
         _show(added, len(files))
     return 2 if added.refused else 0
 
 
 def _show(added: Added, files: int) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    tally = added.tally
     taken = files - len(added.refused) - len(added.known)
     known = f"; {counted(len(added.known), 'file')} had nothing new" if added.known else ""
     tell(f"{counted(added.votes, 'vote')} added, of {counted(taken, 'file')}{known}")
-    if not tally.votes:
-        return
-    table = Table()
-    table.add_column("system", overflow="fold")
-    table.add_column("preferred to", overflow="fold")
-    for column in ("win rate by people", "won/tied/lost", "voters"):
-        table.add_column(column, justify="right")
-    for pair in tally.pairs:
-        counts = f"{pair.wins}/{pair.ties}/{pair.losses}"
-        table.add_row(Text(pair.a), Text(pair.b), _rate(pair.rate), counts, str(pair.rate.voters))
-    make_console().print(table)
-    skipped = f", {tally.skipped:,} skipped" if tally.skipped else ""
-    tell(f"{counted(tally.votes, 'vote')} by {counted(tally.voters, 'voter')}{skipped}; a tie is half a win")
-    if tally.first is not None:
-        low, high = tally.first.low, tally.first.high
-        apart = low is not None and high is not None and not low <= 0.5 <= high
-        effect = " (an order effect; sides are balanced, so it favours no system)" if apart else ""
-        tell(f"The clip shown first was chosen in {_rate(tally.first)} of votes without a tie{effect}")
-    if any(pair.rate.low is None for pair in tally.pairs):
-        tell("Without an interval: one voter tells nothing about others")
+    if added.board.get("people"):
+        from popbench.leaderboard.people_terminal import show_people
 
-
-def _rate(rate: Rate) -> str:
-    if rate.low is None or rate.high is None:
-        return f"{rate.value:.3f}"
-    return f"{rate.value:.3f} [{rate.low:.3f}, {rate.high:.3f}]"
+        show_people(added.board, make_console())

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from popbench.errors import UsageError
-from popbench.progress.console import tell
+from popbench.progress.console import make_console, tell
 from popbench.text import counted
 
 
@@ -27,7 +27,8 @@ def add(run: Path, file: Path, count: str, exposure: str | None, numbers: str | 
 
     Each row names a clip in a column video (its path in the run, its name, or that without .mp4), or a sample in
     columns system, task, prompt_id and, with repeats, repeat. A sample that has a label gets the new one: counts grow.
-    The labels are RUN/labels.jsonl.
+    The labels are RUN/labels.jsonl, and the run's board gets win rates over people by which of two posted clips of a
+    prompt had more.
 
     \b
     Examples:
@@ -49,4 +50,8 @@ def add(run: Path, file: Path, count: str, exposure: str | None, numbers: str | 
         f"{counted(added.new, 'label')} added, {added.replaced:,} replaced: {added.labels:,} of "
         f"{counted(added.clips, 'clip')} in {run} have a real outcome"
     )
+    if added.board is not None:
+        from popbench.leaderboard.people_terminal import show_people
+
+        show_people(added.board, make_console())
     return 0

@@ -14,8 +14,8 @@ from rich.text import Text
 from popbench.leaderboard.families import role_words
 from popbench.leaderboard.markdown import decides
 from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS
+from popbench.leaderboard.plain_tables import plain_table
 from popbench.leaderboard.shown import median_interval, number, p_value, pair_rate, percent, rate_interval, scale_of
-from popbench.leaderboard.terminal import plain_table
 from popbench.text import counted
 
 _ARROW = " → "

@@ -137,11 +137,12 @@ def _write_board(
 ) -> None:
     """Write results.json and leaderboard.md. A run without a complete prompt has no board, nor has an empty shard."""
     from popbench.leaderboard.audit_file import keep_audit
+    from popbench.leaderboard.people import keep_people
     from popbench.leaderboard.results import compute
     from popbench.leaderboard.run_board import write_board
     from popbench.leaderboard.sequential import compute_sequential
 
-    errors = counts.errors
+    errors, of_predictors = counts.errors, scores.scores(counts.ranked)
     missing = sorted(set(counts.systems) - counts.ranked)
     if looked is not None and not looked.state.look:  # no round is complete
         directory.remove(*BOARD)
@@ -149,9 +150,9 @@ def _write_board(
     try:
         if looked is None:
             reference = plan.config.reference if plan.config.reference in counts.ranked else None
-            results = compute(scores.scores(counts.ranked), common=errors > 0, reference=reference)
+            results = compute(of_predictors, common=errors > 0, reference=reference)
         else:
-            (of_first, *_), told = scores.scores(counts.ranked), plan.rounds or {}
+            (of_first, *_), told = of_predictors, plan.rounds or {}
             results = compute_sequential(of_first, looked.systems, looked.values, looked.state, told)
     except UsageError:
         if counts.n and not errors:
@@ -169,5 +170,7 @@ def _write_board(
     if luck:
         results["luck"] = luck
     results["costs"] = costs
-    keep_audit(results, SamplesFile(directory.path / "samples.jsonl"), directory.path)
+    samples = SamplesFile(directory.path / "samples.jsonl")
+    keep_audit(results, samples, directory.path)
+    keep_people(results, of_predictors, samples, directory.path)
     write_board(directory, results, plan.config.as_json())

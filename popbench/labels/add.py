@@ -5,38 +5,39 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import pydantic
-
-from popbench.errors import UsageError, damage
-from popbench.files import read_lines, write_files
-from popbench.labels.rows import Columns, Label, Place, place_of, read_labels
+from popbench.errors import UsageError
+from popbench.files import write_files
+from popbench.labels.rows import Columns, read_labels
+from popbench.leaderboard.people import KEY
+from popbench.leaderboard.run_board import read_board, with_people
 from popbench.runs.directory import HeldDirectory
+from popbench.runs.labels import FILE, Label, Place, place_of, read_run_labels
 from popbench.runs.run_json import read_finished
 from popbench.runs.samples import read_jsonl
-
-FILE = "labels.jsonl"
-_LABEL = pydantic.TypeAdapter(Label)
 
 
 @dataclass(frozen=True)
 class Added:
-    """What a table brought: new labels, labels in place of earlier ones, all of the run, and its clips."""
+    """What a table brought: new labels, labels in place of earlier ones, all of the run, its clips, and its board."""
 
     new: int
     replaced: int
     labels: int
     clips: int
+    board: dict[str, Any] | None
 
 
 def add_labels(run: Path, file: Path, columns: Columns) -> Added:
-    """Add the labels of a table to a run; those of samples that have one already are replaced.
+    """Add the labels of a table to a run and its board; those of samples that have one already are replaced.
 
     Raises UsageError for a table with any wrong row, for another measure than that of earlier labels, and for a run
     that is damaged or at work; RunError if the disk refuses. Then nothing is added.
     """
-    read_finished(run, scored=False)
-    with HeldDirectory(run):
+    run_json = read_finished(run, scored=False)
+    with HeldDirectory(run) as directory:
+        board = read_board(run, run_json["config"], KEY)
         samples = list(read_jsonl(run / "samples.jsonl"))
         given = read_labels(file, samples, columns)
         labels = {place_of(label): label for label in read_run_labels(run)}
@@ -50,25 +51,10 @@ def add_labels(run: Path, file: Path, columns: Columns) -> Added:
         places: dict[Place, Label] = {**labels, **given}
         lines = [json.dumps(places[place], ensure_ascii=False) + "\n" for place in sorted(places)]
         write_files(run, {FILE: "".join(lines)})
+        if board is not None:
+            with_people(directory, board, run_json)
     clips = sum(sample.video is not None for sample in samples)
-    return Added(len(given) - replaced, replaced, len(places), clips)
-
-
-def read_run_labels(run: Path) -> list[Label]:
-    """Read the labels.jsonl of a run, empty if it has none; raises UsageError that names a line that is no label."""
-    path = run / FILE
-    labels: list[Label] = []
-    if not path.exists():
-        return labels
-    try:
-        for number, line in enumerate(read_lines(path), 1):
-            try:
-                labels.append(_LABEL.validate_python(json.loads(line), strict=True))
-            except (ValueError, RecursionError) as error:
-                raise UsageError(f"{path}: line {number} is no label ({damage(error)})") from error
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read ({damage(error)})") from error
-    return labels
+    return Added(len(given) - replaced, replaced, len(places), clips, board)
 
 
 def _said(measure: str, exposure: str | None) -> str:

@@ -7,34 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from typing_extensions import TypedDict  # pydantic reads no other TypedDict before Python 3.12
-
 from popbench.errors import UsageError, unknown
 from popbench.records import MAX_POPULARITY, Sample
+from popbench.runs.labels import Label, Place, place_of
 from popbench.tables import FORMATS, NumberForm, PointWatch, TableFile, text_of
 
 MAX_ROWS = 10**6
 SAMPLE_ID = ("system", "task", "prompt_id")
 VIDEO, REPEAT = "video", "repeat"
 _PLAIN = NumberForm()
-Place = tuple[str, str, str, int]
-"""A sample's system, task, prompt and repeat."""
-
-
-class Label(TypedDict):
-    """A line of labels.jsonl: a sample, its clip, what was counted and how often; `exposure` is null if unknown."""
-
-    system: str
-    task: str
-    prompt_id: str
-    category: str
-    repeat: int
-    video: str
-    video_sha256: str | None
-    measure: str
-    count: float
-    exposure: float | None
-    exposure_in: str | None
 
 
 @dataclass(frozen=True)
@@ -83,11 +64,6 @@ def read_labels(file: Path, samples: Iterable[Sample], columns: Columns) -> dict
     if not found:
         raise UsageError(f"{file}: it has no rows")
     return found
-
-
-def place_of(label: Label) -> Place:
-    """Return the sample of a label."""
-    return label["system"], label["task"], label["prompt_id"], label["repeat"]
 
 
 class _Finder:

@@ -12,8 +12,11 @@ from popbench.leaderboard.compact import headlines
 from popbench.leaderboard.families import p_words, role_words
 from popbench.leaderboard.luck_text import luck_markdown, unseparated
 from popbench.leaderboard.markup import code, escaped, table
-from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS, flipped
+from popbench.leaderboard.matrix_markdown import matrix
+from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS
 from popbench.leaderboard.panel_text import panel_markdown
+from popbench.leaderboard.people_text import by_pair, leads, meaning, people_markdown, people_rate
+from popbench.leaderboard.people_text import remarks as people_remarks
 from popbench.leaderboard.reference import against, reference_of
 from popbench.leaderboard.shown import (
     are_enhancement,
@@ -37,12 +40,12 @@ DEMO = (
     "**Demo scores.** A demonstration predictor or corpus took part. These numbers show that the machinery works; "
     "they say nothing about the popularity of any video, model or prompt."
 )
-MATRIX_LIMIT = 20
 
 
 def remarks(results: Mapping[str, Any]) -> list[str]:
     """Return the remarks of a board: the components' notes, the run's remarks, and whether prompts are missing."""
-    lines = [f"{label}: {note}" for label, note in results.get("notes", {}).items()] + results.get("remarks", [])
+    lines = [f"{label}: {note}" for label, note in results.get("notes", {}).items()]
+    lines += [*results.get("remarks", []), *people_remarks(results)]
     limited = ", ".join(f"{task} to {n} of {total}" for task, (n, total) in results.get("limited", {}).items())
     return [*lines, f"Limited run: {limited} prompts. It is no result of the whole task."] if limited else lines
 
@@ -148,6 +151,8 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
     copies, valid = knows_copies(rows), knows_valid(rows)
     reference = reference_of(results, predictor, task)
     over = against(results, predictor, task, reference) if reference else {}
+    if lead := list(leads(results, predictor, task)):
+        yield from (" ".join([*(f"**{escaped(line)}**" for line in lead[:-1]), escaped(lead[-1])]), "")
     yield from table(
         [
             "#",
@@ -194,7 +199,8 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
         yield words.estimand(reference and escaped(reference))
         yield ""
     yield from carries_markdown(results, predictor, task)
-    yield from _matrix(results, predictor, task, rows)
+    yield from people_markdown(results, predictor, task)
+    yield from matrix(results, predictor, task, rows)
     yield from _contrasts(results, predictor, task)
     if "sequential" in results:
         yield from ("**When pairs were decided**", "")
@@ -203,45 +209,13 @@ def _board(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[st
     yield from _categories(rows)
 
 
-def _matrix(results: Mapping[str, Any], predictor: str, task: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield the table of the win rates of row over column, numbered as in the table above."""
-    if len(rows) < 2:
-        return
-    if len(rows) > MATRIX_LIMIT:
-        yield f"The win rates of all {len(rows) * (len(rows) - 1) // 2} pairs are in the JSON file beside this board."
-        yield ""
-        return
-    pairs: dict[tuple[str, str], dict[str, Any]] = {}
-    for pair in results["pairs"]:
-        if (pair["predictor"], pair["task"]) == (predictor, task):
-            pairs[pair["a"], pair["b"]] = pair
-    which = "interval that holds wherever the run stops" if "sequential" in results else "bootstrap interval"
-    decided_ones = "bold where the pair is decided by this predictor"
-    yield f"**Win rates, %**: row over column, ties half, with the {which}; {decided_ones}."
-    yield ""
-    positions = range(1, len(rows) + 1)
-    body = []
-    for position, row in zip(positions, rows, strict=True):
-        cells = [_cell(pairs, row["system"], other["system"]) for other in rows]
-        body.append([f"{position} {escaped(row['system'])}", *cells])
-    yield from table(["", *map(str, positions)], "l" + "r" * len(rows), body)
-    yield ""
-
-
-def _cell(pairs: Mapping[tuple[str, str], dict[str, Any]], a: str, b: str) -> str:
-    pair = pairs.get((a, b)) or (flipped(pairs[b, a]) if (b, a) in pairs else None)
-    if pair is None:
-        return ""
-    rate = pair["win_rate"]
-    shown = rate_interval(rate["value"], (rate["low"], rate["high"]))
-    return f"**{shown}**" if pair["verdict"] in ("better", "worse") else shown
-
-
 def _contrasts(results: Mapping[str, Any], predictor: str, task: str) -> Iterator[str]:
     rows = [row for row in results["enhancement"] if (row["predictor"], row["task"]) == (predictor, task)]
     if not rows:
         return
     what = "Prompt enhancement" if are_enhancement(rows) else "Other modes"
+    of_pairs = by_pair(results, predictor, task)
+    people = {pair: of_pairs[pair] for row in rows if (pair := (row["a"], row["b"])) in of_pairs}
     yield f"**{what} against basic**, same LLM and generator."
     yield ""
     yield from table(
@@ -257,8 +231,9 @@ def _contrasts(results: Mapping[str, Any], predictor: str, task: str) -> Iterato
             "Losses",
             "p",
             "p, adjusted",
+            *(["By people, %", "Verdict by people"] if people else []),
         ],
-        "lllrrlrrrrr",
+        "lllrrlrrrrr" + "rl" * bool(people),
         [
             [
                 escaped(row["llm"]),
@@ -272,11 +247,16 @@ def _contrasts(results: Mapping[str, Any], predictor: str, task: str) -> Iterato
                 str(row["losses"]),
                 p_value(row["p"]),
                 p_value(row["p_adjusted"]),
+                *(_of_people(people.get((row["a"], row["b"]))) if people else []),
             ]
             for row in rows
         ],
     )
     yield ""
+
+
+def _of_people(row: Mapping[str, Any] | None) -> list[str]:
+    return ["–", "–"] if row is None else [people_rate(row, "corrected"), row["verdict"] or "–"]
 
 
 def _categories(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -332,6 +312,8 @@ def _footer(results: Mapping[str, Any], more: Sequence[str]) -> Iterator[str]:
             + (f" {p_words(results)}" if results["enhancement"] else "")
         )
         yield ""
+    if of_people := list(meaning(results)):
+        yield from (escaped(" ".join(of_people)), "")
     if knows_copies(results["systems"]):
         yield (
             "A copy is a draft whose title (by character trigrams) or video prompt (by word 4-grams) is at least "

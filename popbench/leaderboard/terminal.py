@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +16,9 @@ from popbench.leaderboard.compact import by_predictor, headlines, part_tables, p
 from popbench.leaderboard.families import role_words
 from popbench.leaderboard.markdown import agreements, decided, decides, knows_copies, remarks
 from popbench.leaderboard.panel_text import panel_sentence
+from popbench.leaderboard.people_terminal import people_tables
+from popbench.leaderboard.people_text import leads, meaning
+from popbench.leaderboard.plain_tables import WIDE, plain_table, system_text
 from popbench.leaderboard.reference import against, reference_of
 from popbench.leaderboard.shown import (
     are_enhancement,
@@ -38,13 +40,13 @@ UNUSABLE = 10
 _VALID = "among valid samples"
 _HEAD = 12
 """Characters of a name in the head of a column before it takes a second line."""
-_WIDE = 110
-"""Columns of a terminal with room for a system's id on one line, and for compliance and copies."""
 
 
 def show(results: Mapping[str, Any], console: Console) -> None:
     """Print each task's board with its detectable win rate and other predictors beside it, then audits and remarks."""
     for predictor, task in headlines(results):
+        for line in leads(results, predictor, task):
+            console.print(Text(line, style="bold"))
         console.print(_ranking(results, predictor, task, console.width))
         for further in _further(results, predictor, task, console.width):
             console.print(further)
@@ -56,6 +58,8 @@ def show(results: Mapping[str, Any], console: Console) -> None:
         if told := lead(results, predictor, task):
             console.print(Text(told))
         console.print()
+        for of_people in people_tables(results, predictor, task, console.width):
+            console.print(of_people)
         for beside in _beside(results, predictor, task, console.width):
             console.print(beside)
     together = [panel_sentence(results, task) for _, task in headlines(results)[:1]]
@@ -63,6 +67,8 @@ def show(results: Mapping[str, Any], console: Console) -> None:
         console.print(Text(line))
     if results["pairs"]:
         console.print(Text(estimand(), style="dim"))
+    for line in meaning(results):
+        console.print(Text(line, style="dim"))
     for entry in results.get("audit") or []:
         console.print(Text(f"Audit of predictor {entry['predictor']}: {verdict(entry)}"))
     for line in (*unusable_lines(results.get("unusable") or {}, UNUSABLE), *remarks(results)):
@@ -73,30 +79,11 @@ def show(results: Mapping[str, Any], console: Console) -> None:
         )
 
 
-def plain_table(title: str, columns: Sequence[tuple[str, str]]) -> Table:
-    """Return an empty table; a column is its name and its alignment, l or r."""
-    table = Table(
-        title=Text(title, "bold"),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        min_width=len(title),  # or the title of a narrow table takes two lines
-    )
-    for name, side in columns:
-        table.add_column(Text(name), justify="right" if side == "r" else "left", overflow="fold", no_wrap=side == "r")
-    return table
-
-
-def _system(name: str, width: int) -> Text:
-    """Return a system's id; for narrow terminals, with spaces to break the line at."""
-    return Text(name if width >= _WIDE else name.replace("|", " | "))
-
-
 def _ranking(results: Mapping[str, Any], predictor: str, task: str, width: int) -> Table:
     unit = next(item["unit"] for item in results["predictors"] if item["name"] == predictor)
     demo = " (demo)" if results["demo"] else ""
     rows = ranked(results, predictor, task)
-    copies = width >= _WIDE and knows_copies(rows)
+    copies = width >= WIDE and knows_copies(rows)
     table = plain_table(
         f"{task}, n = {rows[0]['n']}: {unit} by predictor {predictor}{demo}, 95 % intervals",
         [
@@ -105,18 +92,18 @@ def _ranking(results: Mapping[str, Any], predictor: str, task: str, width: int) 
             ("win rate, %", "r"),
             (f"median {unit}", "r"),
             ("inv/err", "r"),
-            *([("compl.", "r")] if width >= _WIDE else []),
+            *([("compl.", "r")] if width >= WIDE else []),
             *([("copies", "r")] if copies else []),
         ],
     )
     for row in rows:
         table.add_row(
             Text(rank_set(row["rank"])),
-            _system(row["system"], width),
+            system_text(row["system"], width),
             Text(rate_interval(row["mean_win_rate"], row["mean_win_rate_interval"])),
             Text(median_interval(row["median"])),
             f"{row['invalid']}/{row['errors']}",
-            *([percent(row["compliance"])] if width >= _WIDE else []),
+            *([percent(row["compliance"])] if width >= WIDE else []),
             *([percent(row["copy_rate"])] if copies else []),
         )
     return table
@@ -159,7 +146,7 @@ def _columns(
     """Yield a table with a column for each name, and a line about those that do not fit; nothing without names."""
     if not names:
         return
-    first = min(max(len(_system(system, width)) for system in order), width // 2)
+    first = min(max(len(system_text(system, width)) for system in order), width // 2)
     widths = [max(min(len(name), _HEAD), *(len(cells.get((system, name), "")) for system in order)) for name in names]
     room = width - first - 4  # and the edges of the table
     fitting = max(1, sum(running <= room for running in accumulate(each + 2 for each in widths)))
@@ -168,7 +155,7 @@ def _columns(
     for name, least in zip(names[:fitting], widths, strict=False):
         table.add_column(Text(name), justify="right", overflow="fold", min_width=least, max_width=max(least, _HEAD))
     for system in order:
-        table.add_row(_system(system, width), *(Text(cells.get((system, name), "–")) for name in names[:fitting]))
+        table.add_row(system_text(system, width), *(Text(cells.get((system, name), "–")) for name in names[:fitting]))
     yield table
     if len(names) > fitting:
         yield Text(f"and {len(names) - fitting} more, which the board's file has: {', '.join(names[fitting:])}", "dim")
@@ -194,7 +181,7 @@ def _contrasts(results: Mapping[str, Any], predictor: str, task: str, width: int
     for row in rows:
         rate = row["win_rate"]
         table.add_row(
-            _system(row["a"], width),
+            system_text(row["a"], width),
             Text(rate_interval(rate["value"], (rate["low"], rate["high"]))),
             row["verdict"] or "–",
             *(str(row[name]) for name in ("wins", "ties", "losses")),

@@ -29,6 +29,8 @@ from popbench.publishing.run_checks import (
 from popbench.publishing.run_submission import submission_of
 from popbench.publishing.variants import in_ledger
 from popbench.publishing.withdraw import check_reason, withdrawn_now
+from popbench.runs.labels import FILE as LABELS
+from popbench.runs.votes import FILE as VOTES
 from popbench.scores.board_folder import SUBMISSIONS, Board, broken_rules, is_board, read_board
 from popbench.scores.board_rules import FILE, Rules, breaches, other_predictor, write_rules
 from popbench.scores.scores import merge
@@ -93,6 +95,8 @@ def add(
             else:
                 board = _existing(path, title=title, description=description, predictor=predictor)
             submission, board, replaced = _submission(board, run, systems, notes, tried, replace)
+        if any((run_path / file).exists() for file in (VOTES, LABELS)):
+            notes.append("what people said of its clips stays in the run: a published board is about the predictor")
         name, text = write_submission(submission)
         if name in board.submissions:
             if submission_only:

@@ -39,6 +39,8 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _STYLES = ("page.css", "tables.css", "gallery.css")
 _SCRIPTS = ("page.js", "matrix.js")
 _GALLERY_SCRIPTS = ("card.js", "samples.js", "gallery.js")
+_PEOPLE_STYLE, _PEOPLE_SCRIPT = "people.css", "people.js"
+"""In pages with labels by people only, so that others are as they were."""
 
 _DAMAGE = (
     LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration, jinja2.TemplateError,
@@ -158,7 +160,9 @@ def _page(
         blobs["samples"] = gallery(samples, results["predictors"], references, clips, run.path, run.page)
         blobs["clips"] = clips
     early = Markup(_text("theme.js"))
-    scripts = [_text(name) for name in (*_SCRIPTS, *(_GALLERY_SCRIPTS if run else ()))]
+    people = any(view["people"] for view in shown)
+    of_people = (_PEOPLE_SCRIPT,) if people else ()
+    scripts = [_text(name) for name in (*_SCRIPTS, *of_people, *(_GALLERY_SCRIPTS if run else ()))]
     code = [Markup(script) for script in (*scripts, charts.javascript(), _text("charts.js"))]  # the heavy one late
     told = intervals(results)
     context = {
@@ -197,7 +201,7 @@ def _page(
         "notes": notes,
         "real": on_real_scales(results),
         "unseparated": unseparated(results),
-        "styles": Markup("\n".join(map(_text, _STYLES))),
+        "styles": Markup("\n".join(map(_text, (*_STYLES, *((_PEOPLE_STYLE,) if people else ()))))),
         "early": early,
         "scripts": code,
         "enhancement": are_enhancement(results["enhancement"]),

@@ -14,17 +14,21 @@ from popbench.leaderboard.markdown import decided, decides, knows_copies, prompt
 from popbench.leaderboard.medians import MEDIAN_OF
 from popbench.leaderboard.pairs import flipped
 from popbench.leaderboard.panel_text import panel_view
+from popbench.leaderboard.people_text import by_pair, people_rate, people_view
 from popbench.leaderboard.reference import against, reference_of
 from popbench.leaderboard.shown import knows_valid, p_value, percent, ranked, scale_of, tables, valid_rate
 from popbench.leaderboard.words import estimand
 from popbench.records import Scale, parts_of
 from popbench.report.compact_tables import beside, parts
 from popbench.report.numbers import NOTHING, Shown, brackets, log_odds, popularity, rank, rate, win_rate
+from popbench.text import counted
 
 _SHORT = 16
 """Characters of a system's id that the head of a column has room for."""
 MATRIX_LIMIT = 40
 """Systems in the matrix of pairs, at most."""
+
+_Row = Mapping[str, Any]
 
 WORDS = {
     "better": "better: decided by this predictor, with all pairs of this table taken together",
@@ -52,6 +56,7 @@ def _view(results: Mapping[str, Any], predictor: str, task: str) -> dict[str, An
     scale = scale_of(results, predictor)
     reference = reference_of(results, predictor, task)
     over = against(results, predictor, task, reference) if reference else {}
+    people = by_pair(results, predictor, task)
     return {
         "predictor": predictor,
         "task": task,
@@ -71,17 +76,19 @@ def _view(results: Mapping[str, Any], predictor: str, task: str) -> dict[str, An
         "estimand": estimand(reference) if pairs else "",
         "rows": [_row(position, row, over.get(row["system"])) for position, row in enumerate(rows, 1)],
         "ranked": any(row["rank"] is not None for row in rows),
-        "matrix": _matrix(rows, sides),
+        "matrix": _matrix(rows, sides, people),
         "too_large": len(rows) > MATRIX_LIMIT,
         "n_pairs": len(pairs),
         "sides": [_told(side) for side in sides],
-        "contrasts": [_contrast(row) for row in contrasts],
+        "contrasts": [_contrast(row, people.get((row["a"], row["b"]))) for row in contrasts],
         "categories": _categories(rows, scale),
         "beside": beside(results, task),
         "parts": list(parts(results, predictor, task)),
         "luck": luck_view(results, predictor, task),
         "carries": carries_view(results, predictor, task),
         "panel": panel_view(results, task),
+        "people": people_view(results, predictor, task),
+        "people_marked": bool(people),
     }
 
 
@@ -107,23 +114,30 @@ def _both_sides(pairs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [side for pair in pairs for side in (pair, flipped(pair))]
 
 
-def _matrix(rows: Sequence[Mapping[str, Any]], sides: Sequence[Mapping[str, Any]]) -> list[list[dict[str, Any]]] | None:
+def _matrix(
+    rows: Sequence[Mapping[str, Any]], sides: Sequence[Mapping[str, Any]], people: Mapping[tuple[str, str], _Row]
+) -> list[list[dict[str, Any]]] | None:
     """Return the cells of row over column, in the order of the rows; None for a single row, or too many."""
     if not 2 <= len(rows) <= MATRIX_LIMIT:
         return None
-    cells = {(side["a"], side["b"]): _cell(side, number) for number, side in enumerate(sides)}
+    cells = {
+        (side["a"], side["b"]): _cell(side, number, people.get((side["a"], side["b"])))
+        for number, side in enumerate(sides)
+    }
     names = [row["system"] for row in rows]
     return [[cells.get((a, b), {"kind": "self" if a == b else "none"}) for b in names] for a in names]
 
 
-def _cell(side: Mapping[str, Any], number: int) -> dict[str, Any]:
-    verdict = side["verdict"]
+def _cell(side: Mapping[str, Any], number: int, people: _Row | None) -> dict[str, Any]:
+    """Return a cell: with labels, of what people say."""
+    verdict, of = (side["verdict"], side["win_rate"]) if people is None else (people["verdict"], people["corrected"])
     decided = verdict in ("better", "worse")
     return {
-        "kind": verdict[0] + str(_step(side["win_rate"]["value"])) if decided else "open",
-        "rate": win_rate(side),
+        "kind": verdict[0] + str(_step(of["value"])) if decided else "open",
+        "rate": rate(of["value"], (of["low"], of["high"])),
         "pair": number,
         "verdict": verdict or "no verdict",
+        "people": "" if people is None else _told_of_people(people),
     }
 
 
@@ -142,8 +156,22 @@ def _told(side: Mapping[str, Any]) -> list[Any]:
     ]  # fmt: skip
 
 
-def _contrast(row: Mapping[str, Any]) -> dict[str, Any]:
+def _told_of_people(row: _Row) -> str:
+    """Return the lines above those in a cell's tooltip."""
+    verdict = {None: "no verdict", "undecided": "undecided"}.get(row["verdict"], f"the row is {row['verdict']}")
+    kind = "vote" if "voters" in row else "comparison"
+    return "\n".join(
+        (
+            f"By people, {verdict}: {people_rate(row, 'corrected')} %, corrected (over all pairs with labels "
+            f"{brackets(row['corrected']['simultaneous'])}); {people_rate(row, 'labels')} % from labels only.",
+            f"{counted(row['count'], kind)} on {counted(row['labelled'], 'prompt')}.",
+        )
+    )
+
+
+def _contrast(row: Mapping[str, Any], people: _Row | None) -> dict[str, Any]:
     return {
+        "people": None if people is None else (people_rate(people, "corrected"), people["verdict"] or "–"),
         **{name: row[name] for name in ("llm", "mode", "generator", "wins", "ties", "losses", "n", "verdict")},
         "rate": win_rate(row),
         "exact": brackets(row["win_rate"]["exact"]),

@@ -49,6 +49,7 @@ from .intervals import (
     too_few_for_a_median,
     win_rate_p_values,
 )
+from .median_powered import FEWEST_LABELLED, RealMedian, corrected_median
 from .order_agreement import (
     OrderAgreement,
     PanelVerdicts,
@@ -73,6 +74,7 @@ from .win_rate_variance import WinRateVariance, win_rate_variance
 from .winner import Worth, winners_worth, worth_if
 
 __all__ = [
+    "FEWEST_LABELLED",
     "Component",
     "CorrectedWinRate",
     "GroupResamples",
@@ -80,6 +82,7 @@ __all__ = [
     "MaxT",
     "OrderAgreement",
     "PanelVerdicts",
+    "RealMedian",
     "Resamples",
     "SequentialDesign",
     "SequentialState",
@@ -90,6 +93,7 @@ __all__ = [
     "bradley_terry",
     "bradley_terry_interval",
     "change_share",
+    "corrected_median",
     "corrected_win_rate",
     "group_agreement",
     "head_to_head_ranks",

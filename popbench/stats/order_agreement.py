@@ -81,7 +81,7 @@ def order_agreement(
     that are predicted equal, and put into bins of equally many. For a bin of m pairs that agree with a_p (1, 1/2 or
     0), with mean a, of G groups:
 
-        v     = G/(G - 1) (sum over groups of T_g^2 - sum over pairs of groups of D_gh^2) / m^2, at least 0,
+        v     = G/(G - 1) max(T - D, D) / m^2,  T = sum over groups of T_g^2,  D = sum over pairs of groups of D_gh^2,
                 T_g the sum of a_p - a over the pairs with a video of g, D_gh over those of g and h
         t     = (G a + 1)/(G + 2)
         n_eff = t (1 - t) / (v + (t^2 + (1 - t)^2) / (G (G + 2)))  times (z / Student's t with G - 1 degrees)^2
@@ -122,7 +122,9 @@ def group_agreement(
     For two groups of at least `fewest` videos each, the win rate of one over the other is the share of pairs of their
     videos that it wins, predicted and true. A difference is the predicted win rate less 1/2, and agrees where the true
     win rate is on the same side. That shows what a predictor with a taste for some groups does, which pairs of single
-    videos do not. It is a little too low where groups are small, as their true win rates are then by chance.
+    videos do not. It is about groups as small as these, whose true win rates are partly luck: of 10 videos each, it was
+    .03 higher than of endless groups where the levels of groups do not correlate, as the predictor sees some of that
+    luck, and .01 lower where they correlate with .8.
 
     Args, Returns, Raises: as `order_agreement`; groups with fewer videos are left out.
     """
@@ -303,7 +305,8 @@ def _accuracy(agree: Float64s, first: Ints, second: Ints, tail: float) -> tuple[
     left = agree - mean
     by_group = np.bincount(i, left, minlength=n) + np.bincount(j, left, minlength=n)
     by_dyad = np.bincount(np.unique(np.minimum(i, j) * n + np.maximum(i, j), return_inverse=True)[1], left)
-    v = max(0.0, float(by_group @ by_group - by_dyad @ by_dyad)) / m**2 * n / (n - 1)
+    apart = float(by_dyad @ by_dyad)
+    v = max(apart, float(by_group @ by_group) - apart) / m**2 * n / (n - 1)
     t = (n * mean + 1) / (n + 2)
     n_eff = t * (1 - t) / (v + (t**2 + (1 - t) ** 2) / (n * (n + 2)))
     n_eff *= float(ndtri(tail) / stdtrit(n - 1, tail)) ** 2

@@ -81,14 +81,17 @@ def test_win_rates_order_effects_and_voters_are_told(run: Path, add: Callable[..
     def first(pair: dict[str, Any]) -> str:
         return best_of(SYSTEMS)(pair) if pair["check"] else "left"
 
-    done = add(*(votes_of(key, first, voter) for voter in range(6)))
-    assert "120 votes by 6 voters; a tie is half a win" in done.out
-    assert "The clip shown first was chosen in 1.000 [" in done.out
-    assert "(an order effect; sides are balanced, so it favours no system)" in done.out
+    done = add(*(votes_of(key, first, voter) for voter in range(10)))
+    out = " ".join(done.out.split())
+    assert "both: what people say: 200 votes by 10 voters" in out
+    assert "The clip shown first was chosen in 100.0 [" in out
+    assert "% of votes without a tie, an order effect; sides are balanced" in out
     told = json.loads(add(options=("votes-0.json", "--json")).out)
-    assert (told["added"], told["known"], told["first"]["value"]) == (0, ["votes-0.json"], 1.0)
-    assert {pair["rate"]["value"] for pair in told["pairs"]} == {0.5}
-    assert all(pair["rate"]["low"] < 0.5 < pair["rate"]["high"] for pair in told["pairs"])
+    (votes,) = told["people"]["sources"]
+    assert (told["added"], told["known"], votes["first"]["value"]) == (0, ["votes-0.json"], 1.0)
+    assert (votes["count"], votes["voters"], votes["skipped"], votes["left_out"]) == (200, 10, 0, 0)
+    assert {round(pair["labels"]["value"], 6) for pair in told["people"]["pairs"]} == {0.5}
+    assert all(pair["labels"]["low"] < 0.5 < pair["labels"]["high"] for pair in told["people"]["pairs"])
 
 
 def test_one_voter_gives_no_interval(run: Path, add: Callable[..., Done]) -> None:
@@ -162,7 +165,7 @@ def test_a_voter_who_skips_all_checks_is_refused_and_skips_are_no_votes(run: Pat
     tired = votes_of(key, lambda pair: best_of(SYSTEMS)(pair) if pair["check"] == "black" else "skip")
     done = add(tired)
     assert (done.status, "20 votes added" in done.out) == (0, True)
-    assert json.loads(add(tired, options=("--json",)).out)["skipped"] == 20
+    assert json.loads(add(tired, options=("--json",)).out)["people"]["sources"][0]["skipped"] == 20
 
 
 NOW = datetime.now(UTC)
@@ -248,3 +251,11 @@ def test_a_run_at_work_and_damaged_files_of_it_are_told_and_kept(run: Path, add:
     (key,) = (run / "ballots").iterdir()
     key.write_text(key.read_text(encoding="utf-8").replace('"pairs"', '"twos"'), encoding="utf-8")
     assert f"{key.name}: cannot be read" in add(votes).line
+
+
+def test_a_damaged_board_is_told_before_votes_are_taken(run: Path, add: Callable[..., Done]) -> None:
+    results = (run / "results.json").read_text(encoding="utf-8")
+    (run / "results.json").write_text(results.replace('"pairs"', '"twos"'), encoding="utf-8")
+    done = add(votes_of(key_of(run), best_of(SYSTEMS)))
+    assert (done.status, "results.json cannot be read as a board" in done.line) == (2, True)
+    assert not (run / "votes.jsonl").exists()

@@ -46,12 +46,16 @@ def test_a_run_is_voted_on_from_its_task_to_its_win_rates(tmp_path: Path) -> Non
     assert QUESTION in ballot.page.read_text(encoding="utf-8")
     key, systems = key_of(run), systems_of(run)
     files = [write_votes(tmp_path / f"{n}.json", votes_of(key, best_of(systems), n)) for n in range(3)]
-    (pair,) = add_votes(run, files).tally.pairs
-    assert (pair.a, pair.rate.value, pair.wins) == (systems[0], 1.0, 15)
+    board = add_votes(run, files).board
+    (pair,) = board["people"]["pairs"]
+    assert (pair["a"], pair["labels"]["value"], pair["wins"], pair["voters"]) == (systems[0], 1.0, 15, 3)
+    assert results_of(run) == board
+    assert "By people (15 votes by 3 voters, on 1 of 1 pair)" in (run / "leaderboard.md").read_text(encoding="utf-8")
     assert popbench.evaluate(**settings).complete
+    assert results_of(run)["people"] == board["people"]
     kept = {file.name: file.read_bytes() for file in run.iterdir() if file.is_file()}
     changed = {name for name in before if kept[name] != before[name]}
-    assert changed <= {"run.json", "results.json", "ledger.sqlite", ".sums.json"}
+    assert changed <= {"run.json", "results.json", "leaderboard.md", "ledger.sqlite", ".sums.json"}
     assert len(kept["votes.jsonl"].splitlines()) == 15
 
 
@@ -61,6 +65,12 @@ def test_clips_of_a_run_without_scores_and_with_an_invalid_sample_are_voted_on(t
     run = popbench.evaluate(**settings, out=tmp_path / "rendered").path
     assert not (run / "results.json").exists()
     assert make_ballot(run, 9, tmp_path / "rendered.html").pairs == 4
+    key = key_of(run)
+    systems = sorted({pair[side]["system"] for pair in key["pairs"] for side in ("left", "right")} - {None})
+    files = [write_votes(tmp_path / f"{n}.json", votes_of(key, best_of(systems), n)) for n in range(2)]
+    (row,) = add_votes(run, files).board["people"]["pairs"]
+    assert (row["predictor"], row["predicted"], row["count"], row["labels"]["value"]) == (None, None, 8, 1.0)
+    assert not (run / "results.json").exists()
 
 
 @pytest.mark.slow
@@ -68,6 +78,12 @@ def test_a_run_in_rounds_is_voted_on(tmp_path: Path) -> None:
     run = popbench.evaluate(until="best", task="popcorn_concrete", gen=GEN, out=tmp_path / "run").path
     ballot = make_ballot(run, 10, tmp_path / "vote.html")
     assert ballot.pairs == 10
+    key, systems = key_of(run), systems_of(run)
+    files = [write_votes(tmp_path / f"{n}.json", votes_of(key, best_of(systems), n)) for n in range(12)]
+    board = add_votes(run, files).board
+    assert {row["verdict"] for row in board["people"]["pairs"]} <= {"better", None}
+    assert all(row["labels"]["value"] == 1 and row["predicted"] is not None for row in board["people"]["pairs"])
+    assert "By people (120 votes by 12 voters" in (run / "leaderboard.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "libvpx-vp9", "libsvtav1", "mpeg4"])

@@ -3,11 +3,12 @@
 A simulated audience: on each prompt people prefer one of two clips by a normal difference, a voter adds noise, a taste
 of their own and a habit of choosing the left clip, and a predictor knows the difference with a rank correlation of 0,
 .2, .4 or .7 and has a taste for the first system. The true rate is known: that of all voters and prompts, with sides
-balanced. A second part does the same for the share of pairs of real videos that a predictor orders rightly.
+balanced. A second part does the same for the share of pairs of real videos that a predictor orders rightly,
+and of pairs of groups of them. people_boards.py has whole boards, whose verdicts hold together.
 
     python tests/benchmarks/corrected_coverage.py [--repetitions 10000]
 
-It does not depend on the machine; 7 minutes on one core.
+It does not depend on the machine; 15 minutes on one core.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from scipy.stats import norm
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from popbench.stats import corrected_win_rate, korn_graubard, order_agreement
+from popbench.stats import corrected_median, corrected_win_rate, group_agreement, korn_graubard, order_agreement
 
 CORRELATIONS = (0.0, 0.2, 0.4, 0.7)
 
@@ -160,11 +161,86 @@ def order_coverage(correlation: float, videos: int, groups: int, repetitions: in
     return float(all_bins), float(one), float(width)
 
 
+def group_coverage(correlation: float, groups: int, size: int, repetitions: int) -> tuple[float, float, float, float]:
+    """Return how often the intervals of group_agreement hold, for all 4 bins together and for all pairs in one.
+
+    Groups stand for systems: their predicted and true levels correlate, with half the spread of videos within a group,
+    which correlate with .3. The known share is that of pairs of groups of this size, from 200,000 of them. Also returns
+    the mean width of a bin's interval, and how much higher the share is where true win rates are those of endless
+    groups.
+    """
+    rng = np.random.default_rng(1)
+
+    def draw(count: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        level = rng.standard_normal((2, count))
+        level[1] = correlation * level[0] + np.sqrt(1 - correlation**2) * level[1]
+        own = rng.standard_normal((2, count, size))
+        own[1] = 0.3 * own[0] + np.sqrt(1 - 0.3**2) * own[1]
+        predicted, true = 0.5 * level[:, :, np.newaxis] + own
+        return predicted, true, level[1]
+
+    drawn = []
+    half = 2_000
+    for _ in range(100):
+        predicted, true, level = draw(2 * half)
+        x, y = ((of[:half, :, np.newaxis] > of[half:, np.newaxis]).mean(axis=(1, 2)) - 0.5 for of in (predicted, true))
+        of_endless = np.sign(level[:half] - level[half:])
+        drawn.append([np.abs(x), (1 + np.sign(x) * np.sign(y)) / 2, (1 + np.sign(x) * of_endless) / 2])
+    known, agree, in_truth = np.concatenate(drawn, axis=1)
+    higher = float((in_truth - agree)[known > 0].mean())
+
+    def share(low: float, high: float) -> float:
+        found = agree[(known >= max(low, 1e-9)) & (known <= high)]
+        return float(found.mean()) if len(found) else np.nan
+
+    hold = np.zeros(3)
+    for _ in range(repetitions):
+        predicted, true, _ = draw(groups)
+        group = np.repeat(np.arange(groups), size)
+        found = group_agreement(predicted.ravel(), true.ravel(), group)
+        truth = np.array([share(*found.edges[k : k + 2]) for k in range(len(found.value))])
+        overall = group_agreement(predicted.ravel(), true.ravel(), group, bins=1)
+        hold += (
+            bool((((found.low <= truth) & (truth <= found.high)) | np.isnan(truth)).all()),
+            overall.low[0] <= share(*overall.edges) <= overall.high[0],
+            (found.high - found.low).mean(),
+        )
+    all_bins, one, width = hold / repetitions
+    return float(all_bins), float(one), float(width), higher
+
+
+def median_coverage(audience: Audience, scale: float, repetitions: int) -> tuple[float, ...]:
+    """Return how often intervals of the median outcome hold, from labels and corrected, their widths and biases.
+
+    Outcomes are the exponential of `scale` times a clip's appeal, of categories that differ; widths and biases are of
+    their logarithms.
+    """
+    rng, a = np.random.default_rng(1), audience
+    pearson = 2 * np.sin(np.pi * a.correlation / 6)
+    strata = np.arange(a.prompts) % a.strata
+    lead = a.leads()[strata]
+    (truth,) = np.quantile(rng.standard_normal((100_000, a.strata)) + a.leads(), [0.5])
+    rows = []
+    for _ in range(repetitions):
+        appeal = rng.standard_normal(a.prompts)
+        seen = pearson * appeal + np.sqrt(1 - pearson**2) * rng.standard_normal(a.prompts) + lead
+        outcomes = np.exp(scale * (appeal + lead))[: a.labels]
+        found = corrected_median(seen, np.arange(a.labels), outcomes, strata)
+        ends = [(of.low or 0, of.high or np.inf) for of in found]
+        holds = [low <= np.exp(scale * truth) <= high for low, high in ends]
+        widths = [np.log(high / low) / scale for low, high in ends]
+        rows.append([*holds, *widths, *(np.log(of.value) / scale - truth for of in found)])
+    return tuple(np.mean(rows, axis=0).tolist())
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--repetitions", type=int, default=10_000)
     repetitions = parser.parse_args().repetitions
+    print(
+        f"{repetitions:,} repetitions; standard error of a coverage of .95: {np.sqrt(0.95 * 0.05 / repetitions):.4f}\n"
+    )
     columns = (
         "predictions alone hold | labels hold | corrected holds | width, labels | ratio | largest ratio | weight |"
     )
@@ -199,6 +275,25 @@ def main() -> None:
             print(
                 f"| {correlation:.1f}, {videos}, {groups} | {' | '.join(f'{cell:.3f}' for cell in cells)} |", flush=True
             )
+
+    print(
+        "\n| median: correlation, labels, spread | labels hold | corrected holds | width, labels | corrected | "
+        f"bias, labels | corrected |\n|{' --- |' * 7}"
+    )
+    medians = ((0.0, 100, 0.3), (0.4, 100, 0.3), (0.7, 100, 0.3), (0.9, 100, 0.3), (0.7, 100, 1.5), (0.9, 200, 0.3))
+    for correlation, labels, spread in medians:
+        audience = Audience(correlation=correlation, labels=labels, spread=spread)
+        found = median_coverage(audience, 1.5, repetitions // 5)
+        print(f"| {correlation}, {labels}, {spread} | {' | '.join(f'{cell:.3f}' for cell in found)} |", flush=True)
+    print(
+        "\n| correlation of groups, groups, videos of each | all 4 bins hold | all pairs | width of a bin | endless |\n"
+        "| --- | --- | --- | --- | --- |"
+    )
+    for groups, size in ((10, 10), (15, 10), (20, 10)):
+        for correlation in (0.0, 0.4, 0.8):
+            found = group_coverage(correlation, groups, size, repetitions // 10)
+            name = f"{correlation:.1f}, {groups}, {size}"
+            print(f"| {name} | {' | '.join(f'{cell:.3f}' for cell in found)} |", flush=True)
 
 
 if __name__ == "__main__":

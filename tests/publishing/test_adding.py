@@ -122,6 +122,14 @@ def test_a_submission_holds_every_score_and_what_was_run_but_no_texts(run: Run, 
     assert max(map(len, text.splitlines())) < 400
 
 
+def test_what_people_said_stays_in_the_run(run: Run, made: Path, board: Path, tmp_path: Path) -> None:
+    shutil.copytree(made / "one", tmp_path / "one")
+    (tmp_path / "one/votes.jsonl").write_text('{"name": "Ada"}\n', encoding="utf-8")
+    done = run("add", "board", "one")
+    assert "what people said of its clips stays in the run: a published board is about the predictor" in done.out
+    assert b"Ada" not in b"".join(tree(board).values())
+
+
 def test_no_folder_of_the_machine_gets_into_a_submission(run: Run, made: Path, tmp_path: Path) -> None:
     once = tmp_path / "private" / "marker"
     once.parent.mkdir()
