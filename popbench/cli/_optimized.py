@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.text import Text
 
-from popbench.leaderboard.terminal import plain_table
+from popbench.leaderboard.plain_tables import plain_table
 from popbench.optimize.budget import Allowance
 from popbench.optimize.verdict import PROVED
 from popbench.progress.console import make_console

@@ -173,7 +173,7 @@ def diff(old: Path, new: Path, markdown: bool) -> int:
 
     from rich.text import Text
 
-    from popbench.leaderboard.terminal import plain_table
+    from popbench.leaderboard.plain_tables import plain_table
 
     console = make_console()
     console.print(Text(found.summary, style="bold"), soft_wrap=True)
