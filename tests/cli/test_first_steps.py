@@ -68,6 +68,9 @@ def test_the_comments_of_a_first_file_are_settings_that_eval_takes() -> None:
         (["--gen", "kinetic,fsp=3"], "fps"),
         (["--max-cost", "nan"], "max_cost"),
         (["--mode", " "], "mode"),
+        (["--mode", "bsaic"], "did you mean 'basic'"),
+        (["--mode", "pe,kk=3"], "kk"),
+        (["--task", "popcron"], "unknown task 'popcron'"),
     ],
 )
 def test_init_refuses_what_eval_would_refuse_and_writes_nothing(
