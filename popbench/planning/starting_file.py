@@ -12,7 +12,8 @@ from popbench.errors import UsageError
 from popbench.planning.config import DEFAULT_CORPUS, DEFAULT_EMBEDDER, EvalConfig, make_config
 from popbench.prompting.mode_specs import read_mode
 from popbench.registry import load_registry
-from popbench.tasks.loading import Listed, task_files
+from popbench.tasks.loading import task_files
+from popbench.tasks.schema import Listed
 from popbench.tasks.task import Task
 
 KINDS = {"llm": "llm", "gen": "generator", "predictor": "predictor", "corpus": "corpus", "embedder": "embedder"}
