@@ -32,6 +32,8 @@ def read_idea(text: str) -> str:
         raise UsageError('the idea is empty: say in a few words what the video is about, as in "a cat learns to skate"')
     if len(idea) > LONGEST:
         raise UsageError(f"the idea has {len(idea):,} characters, and may have {LONGEST:,}: say it in fewer words")
+    if idea != idea.encode("utf-8", "replace").decode("utf-8"):
+        raise UsageError("the idea has bytes in it that are no valid text: give it in UTF-8")
     if "\0" in idea:
         raise UsageError("the idea has a NUL character in it, which no model takes: take it out")
     return idea

@@ -66,7 +66,7 @@ def prepare(idea: str, drafts: int, repeats: int, given: Mapping[str, Any], conf
     """
     idea = read_idea(idea)
     resolved = resolve_config(dict(given), config)
-    if resolved.llm == DEFAULT_LLMS:
+    if resolved.llm == DEFAULT_LLMS and not given.get("llm"):
         resolved = replace(resolved, llm=(DEFAULT_LLM,))
     task = idea_task(idea, resolved.task[0])
     if not resolved.mode:

@@ -208,9 +208,12 @@ def main() -> None:
     except BrokenPipeError:
         discard(sys.stdout)
         status = 1
-    except OSError as error:  # of standard output: errors of files have become popbench's own
-        discard(sys.stdout)
-        status = _complain(f"output cannot be written ({one_line(error)})", 1)
+    except OSError as error:  # errors of files have become popbench's own, but for paths that cannot be looked at
+        if error.filename is not None:
+            status = _complain(f"{one_line(str(error.filename), 200)}: cannot be used ({one_line(error)})", 2)
+        else:
+            discard(sys.stdout)
+            status = _complain(f"output cannot be written ({one_line(error)})", 1)
     except (MemoryError, RuntimeError, ImportError) as error:
         if not out_of_memory(error):
             raise

@@ -83,12 +83,10 @@ def _show(run: Run) -> None:
         console.print(line[0].upper() + line[1:], markup=False, highlight=False, soft_wrap=True)
     seconds = gpu_seconds(run.path)
     took = f"; {hours(seconds)} GPU-hours" if seconds else ""
-    line = f"{counted(run.n, 'sample')} in {run.path}: {', '.join(_files(run))}{took}"
+    files = list(_files(run))
+    line = f"{counted(run.n, 'sample')} in {run.path}: {', '.join(files)}{took}"
     console.print(line, markup=False, highlight=False, soft_wrap=True)
-    if run.invalid:
-        style = "bold red" if run.invalid == run.n else "yellow"
-        console.print(_invalid(run), style=style, markup=False, highlight=False, soft_wrap=True)
-    if run.results is not None:
+    if run.results is not None and "videos" in files:
         live, page = (shlex.join(["popbench", name, str(run.path)]) for name in ("view", "report"))
         console.print(
             f"To look at its clips: {live} (or, as one page to send: {page})",
@@ -96,6 +94,9 @@ def _show(run: Run) -> None:
             highlight=False,
             soft_wrap=True,
         )
+    if run.invalid:
+        style = "bold red" if run.invalid == run.n else "yellow"
+        console.print(_invalid(run), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _files(run: Run) -> Iterator[str]:

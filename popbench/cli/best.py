@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from popbench.cli._completion import names_of
 from popbench.cli._output_path import OutputPath
 from popbench.cli.eval import SPEC, finite
 
@@ -18,13 +19,26 @@ if TYPE_CHECKING:
 
 @click.command("best")
 @click.argument("idea")
-@click.option("--llm", metavar=SPEC, help="Language model that writes the drafts.  [default: shotlist]")
-@click.option("--gen", metavar=SPEC, help="Video generator.  [default: kinetic]")
-@click.option("--mode", metavar=SPEC, help="How drafts are written, as in eval.  [default: basic]")
+@click.option(
+    "--llm",
+    metavar=SPEC,
+    multiple=True,  # so that a second one is refused, and not taken in place of the first
+    shell_complete=names_of("llm"),
+    help="Language model that writes the drafts.  [default: shotlist]",
+)
+@click.option(
+    "--gen",
+    metavar=SPEC,
+    multiple=True,
+    shell_complete=names_of("generator"),
+    help="Video generator.  [default: kinetic]",
+)
+@click.option("--mode", metavar=SPEC, multiple=True, help="How drafts are written, as in eval.  [default: basic]")
 @click.option(
     "--predictor",
     metavar=SPEC,
     multiple=True,
+    shell_complete=names_of("predictor"),
     help="What scores the clips; of several the first chooses, and the others are shown.  [default: demo]",
 )
 @click.option(
@@ -46,8 +60,13 @@ if TYPE_CHECKING:
     help="Clips of each draft, by other seeds: from 2 on, they tell how much of the winner's lead is luck.",
 )
 @click.option("--task", metavar=SPEC, help="Task whose templates and rules the drafts follow.  [default: popcorn]")
-@click.option("--corpus", metavar=SPEC, help="Where references come from, for modes that show some.")
-@click.option("--embedder", metavar=SPEC, help="What finds references.")
+@click.option(
+    "--corpus",
+    metavar=SPEC,
+    shell_complete=names_of("corpus"),
+    help="Where references come from, for modes that show some.",
+)
+@click.option("--embedder", metavar=SPEC, shell_complete=names_of("embedder"), help="What finds references.")
 @click.option("--seed", type=click.IntRange(min=0), metavar="S", help="Seed of all draws.  [default: 42]")
 @click.option(
     "--out",
@@ -55,7 +74,9 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Folder of the run and its result.  [default: named by the idea, in runs/]",
 )
-@click.option("--engine", metavar=SPEC, help="Where components run.  [default: local]")
+@click.option(
+    "--engine", metavar=SPEC, shell_complete=names_of("engine"), help="Where components run.  [default: local]"
+)
 @click.option(
     "--concurrency", type=click.IntRange(min=1), metavar="N", help="Requests at once, for models that take several."
 )

@@ -57,7 +57,12 @@ def finite(context: click.Context, parameter: click.Parameter, value: float | No
     shell_complete=names_of("corpus"),
     help="Where references come from.  [default: microlens; demo without --llm]",
 )
-@click.option("--embedder", metavar=SPEC, help="What finds references.  [default: all-MiniLM-L12-v2; hashing for demo]")
+@click.option(
+    "--embedder",
+    metavar=SPEC,
+    shell_complete=names_of("embedder"),
+    help="What finds references.  [default: all-MiniLM-L12-v2; hashing for demo]",
+)
 @click.option(
     "--baseline",
     metavar="human",
@@ -89,7 +94,9 @@ def finite(context: click.Context, parameter: click.Parameter, value: float | No
     metavar="DIR",
     help="Run directory; that of a shard has its name after that.  [default: named by tasks and seed, in runs/]",
 )
-@click.option("--engine", metavar=SPEC, help="Where components run.  [default: local]")
+@click.option(
+    "--engine", metavar=SPEC, shell_complete=names_of("engine"), help="Where components run.  [default: local]"
+)
 @click.option(
     "--concurrency",
     type=click.IntRange(min=1),

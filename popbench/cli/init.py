@@ -44,6 +44,7 @@ def command(force: bool, **given: Any) -> int:
       popbench init --llm openai,model=gpt-4o --gen litellm,model=gemini/veo-3.0 --max-cost 20
     """
     from popbench.errors import RunError, UsageError
+    from popbench.files import write_whole
     from popbench.planning.config import FILE
     from popbench.planning.starting_file import starting_file
     from popbench.progress.console import tell
@@ -55,7 +56,7 @@ def command(force: bool, **given: Any) -> int:
         given = _asked()
     text = starting_file(given)
     try:
-        file.write_text(text, encoding="utf-8")
+        write_whole(file, text.encode(), shared=True)
     except OSError as error:
         raise RunError(f"{FILE} cannot be written: {error.strerror}") from error
     tell(f"{FILE} is written. What it lacks on this machine: popbench doctor --for eval")

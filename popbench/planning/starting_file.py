@@ -10,7 +10,11 @@ from typing import Any
 
 from popbench.errors import UsageError
 from popbench.planning.config import DEFAULT_CORPUS, DEFAULT_EMBEDDER, EvalConfig, make_config
+from popbench.prompting.mode_specs import read_mode
 from popbench.registry import load_registry
+from popbench.tasks.loading import task_files
+from popbench.tasks.schema import Listed
+from popbench.tasks.task import Task
 
 KINDS = {"llm": "llm", "gen": "generator", "predictor": "predictor", "corpus": "corpus", "embedder": "embedder"}
 """Kinds of components by the settings that name them."""
@@ -33,18 +37,29 @@ _SHOWN: Mapping[str, Any] = {"mode": ["basic", "pe"], "limit": 20, "max_cost": 1
 def starting_file(chosen: Mapping[str, Any]) -> str:
     """Return a popbench.toml with the chosen settings, by their names in `EvalConfig`.
 
-    Raises UsageError for a component that is not installed, or a value that `eval` would refuse.
+    Raises UsageError for a component that is not installed, a task or mode that is not there, or a value that `eval`
+    would refuse.
     """
     settings = {name: value for name, value in chosen.items() if value is not None and value != ()}
-    make_config(settings)
+    config = make_config(settings)
     for name, kind in KINDS.items():
         value = settings.get(name, ())
         for spec in (value,) if isinstance(value, str) else value:
             load_registry().resolve(kind, spec)
+    tasks = [_task(listed) for name in config.task for listed in task_files(name)]
+    for mode in config.mode:
+        read_mode(mode, tasks)
     text = "".join(f"{line}\n" for line in _lines(settings))
-    if make_config(tomllib.loads(text)) != make_config(settings):
+    if make_config(tomllib.loads(text)) != config:
         raise UsageError("these settings cannot be written as TOML: leave out unusual characters")
     return text
+
+
+def _task(listed: Listed) -> Task:
+    """Return a task without its prompts, which may be on the hub."""
+    if listed.file is None:
+        raise UsageError(listed.error or f"{listed.path}: no task")
+    return Task(listed.file, listed.path.parent, ())
 
 
 def _lines(settings: Mapping[str, Any]) -> list[str]:

@@ -174,6 +174,8 @@ def test_a_run_of_an_idea_is_one_that_eval_can_go_on_with(best: Run, tmp_path: P
         (("--out", "https://example.org/x"), "looks like a URL"),
         (("--max-cost", "nan"), "no number of USD"),
         (("--llm", "lacking"), "MOON_KEY"),
+        (("--llm", "verbatim", "--llm", "shotlist"), "2 are given: choose one by --llm"),
+        (("--gen", "kinetic", "--gen", "kinetic,fps=12"), "2 are given: choose one by --gen"),
     ],
 )
 def test_a_request_that_cannot_be_met_is_one_line_and_leaves_nothing(
@@ -186,7 +188,13 @@ def test_a_request_that_cannot_be_met_is_one_line_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    ("idea", "told"), [("", "empty"), (" \n\u200b ", "empty"), ("x" * (LONGEST + 1), "fewer words")]
+    ("idea", "told"),
+    [
+        ("", "empty"),
+        (" \n\u200b ", "empty"),
+        ("x" * (LONGEST + 1), "fewer words"),
+        ("caf\udce9", "the idea has bytes in it that are no valid text: give it in UTF-8"),
+    ],
 )
 def test_an_idea_that_is_none_is_refused(idea: str, told: str, best: Run, tmp_path: Path) -> None:
     done = best(idea=idea)

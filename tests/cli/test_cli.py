@@ -109,7 +109,7 @@ def test_the_version_is_told(run: Run) -> None:
     assert (done.status, done.out) == (0, f"popbench, version {version('popbench')}\n")
 
 
-@pytest.mark.parametrize("command", [(), ("task",), ("ballot",), ("labels",), ("leaderboard",), ("predictor",)])
+@pytest.mark.parametrize("command", [("task",), ("ballot",), ("labels",), ("leaderboard",), ("predictor",)])
 def test_a_group_without_a_command_shows_its_help_as_it_is(run: Run, command: tuple[str, ...]) -> None:
     done = run(*command)
     shown = (done.out + done.err).splitlines()
@@ -195,6 +195,14 @@ def test_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
             )  # fmt: skip
         assert done.returncode == 1
         assert done.stderr == "popbench: output cannot be written (No space left on device)\n"
+
+
+@pytest.mark.parametrize("command", [["view"], ["status"], ["report"], ["best", "a cat", "--out"]])
+def test_a_path_that_cannot_be_looked_at_is_one_line_with_its_name(command: list[str], run: Run) -> None:
+    done = run(*command, "x" * 300)  # as a folder without rights, whose rights do not hold for root
+    assert (done.status, done.out) == (2, "")
+    assert done.line.startswith("popbench: " + "x" * 199)
+    assert done.line.endswith("cannot be used (File name too long)")
 
 
 def test_leaderboard_build_ranks_bare_scores(run: Run, tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ def test_a_run_in_which_everything_is_invalid_says_so_and_why(run: Run, stop: tu
     assert done.status == 0
     last = done.out.splitlines()[-1]
     assert last.endswith("5 of 5 samples are invalid and score 0: no usable draft in 3 answers (5)")
+    assert "To look at its clips" not in done.out
 
 
 def test_equal_reasons_are_told_once_and_one_sample_is_one(run: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import resource
 import subprocess
 import sys
 import tomllib
@@ -67,6 +68,9 @@ def test_the_comments_of_a_first_file_are_settings_that_eval_takes() -> None:
         (["--gen", "kinetic,fsp=3"], "fps"),
         (["--max-cost", "nan"], "max_cost"),
         (["--mode", " "], "mode"),
+        (["--mode", "bsaic"], "did you mean 'basic'"),
+        (["--mode", "pe,kk=3"], "kk"),
+        (["--task", "popcron"], "unknown task 'popcron'"),
     ],
 )
 def test_init_refuses_what_eval_would_refuse_and_writes_nothing(
@@ -87,6 +91,20 @@ def test_init_replaces_a_file_only_when_told_to(run: Run, tmp_path: Path) -> Non
     assert file.read_text(encoding="utf-8") == 'llm = "verbatim"\n'
     assert run("init", "--llm", "shotlist", "--force").status == 0
     assert 'llm = "shotlist"' in file.read_text(encoding="utf-8")
+
+
+def test_init_leaves_the_file_that_is_there_where_the_disk_is_full(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "popbench.toml"
+    file.write_text('llm = "verbatim"\n', encoding="utf-8")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        done = run("init", "--llm", "shotlist", "--force")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (done.status, done.line) == (1, "popbench: popbench.toml cannot be written: File too large")
+    assert file.read_text(encoding="utf-8") == 'llm = "verbatim"\n'
+    assert [path.name for path in tmp_path.iterdir()] == ["popbench.toml"]
 
 
 @pytest.mark.parametrize("value", ['shotlist,label=a"b\\c', "shotlist,label=\x7fx", "shotlist,label=clé ✓"])
@@ -164,3 +182,5 @@ def test_a_shell_completes_commands_options_and_names_of_components(tmp_path: Pa
     assert "plain,eval" in complete("popbench ev", 1)
     assert "plain,--llm" in complete("popbench eval --ll", 2)
     assert complete("popbench eval --llm shot", 3) == ["plain,shotlist"]
+    assert complete("popbench eval --engine lo", 3) == ["plain,local"]
+    assert complete("popbench best --gen kin", 3) == ["plain,kinetic"]
