@@ -125,6 +125,10 @@ class _Work:
             finally:
                 engine.close()
             content = self._prove(bench, search, document, lineage, chosen)
+            tried = [*self._splits.search[: len(search.candidates[0].values)]]
+            if 0 in document.finalists:
+                tried += self._splits.selection[: self._rest["selection"]["n"]]
+            study.with_prompts(search_plan, tried)  # those of the start, for `popbench status`
             directory.write_json(RUN_JSON, describe(search_plan, started, {"seconds": round(time.time() - started, 3)}))
             return content
 

@@ -203,5 +203,5 @@ def test_a_damaged_provenance_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_killed_search_comes_to_the_same_lineage_and_renders_nothing_twice(tmp_path: Path) -> None:
-    counts = search_kills.check(tmp_path, 2, seed=4)
+    counts = search_kills.check(tmp_path, 2, seed=4, budget=115, n=55)
     assert len(counts) == 3
