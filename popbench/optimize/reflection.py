@@ -29,8 +29,13 @@ _LONGEST_SENTENCE, _LONGEST_TEMPLATE = 400, 20_000
 _LONGEST_SHOWN = 600
 SCHEMA: Mapping[str, JSON] = {
     "type": "object",
-    "properties": {"why": {"type": "string"}, "sentence": {"type": "string"}, "template": {"type": "string"}},
-    "required": ["why"],
+    "properties": {
+        "why": {"type": "string"},
+        "change": {"type": "string", "enum": ["sentence", "template"]},
+        "text": {"type": "string"},
+    },
+    "required": ["why", "change", "text"],
+    "additionalProperties": False,
 }
 _SYSTEM = (
     "You improve the instructions by which a language model plans micro-videos. You are given the instructions, and "
@@ -52,8 +57,8 @@ instructions. Either name a sentence that is added at the end of the block syste
 In a new template keep both blocks, keep {{{{ prompt }}}}, and keep asking for a JSON object with the keys "title" and \
 "video_prompt". Mention nothing that is about one request only, and no scores.
 
-Answer with a JSON object: "why" says in one sentence what you change and why; "sentence" is the sentence to be added, \
-or "template" is the new template. Give only one of the two."""
+Answer with a JSON object: "why" says in one sentence what you change and why; "change" is "sentence" or "template"; \
+"text" is the sentence to be added, or the whole new template."""
 
 
 class _UnusableError(Exception):
@@ -185,14 +190,13 @@ class Reflection:
         """Read the change that an answer asks for. Raises _UnusableError."""
         told = _object(answer)
         why = one_line(str(told.get("why") or ""), 300) or None
-        sentence, template = told.get("sentence"), told.get("template")
-        if isinstance(template, str) and template.strip():
-            return Proposal(
-                self._changed(parent, {"template": self._checked(template)}), "reflection", (parent.number,), why
-            )
-        if not isinstance(sentence, str) or not sentence.strip():
+        text = told.get("text")
+        if not isinstance(text, str) or not text.strip():
             raise _UnusableError("names no change")
-        sentence = " ".join(sentence.split())
+        if told.get("change") == "template" or "{% block" in text:
+            changes = self._changed(parent, {"template": self._checked(text)})
+            return Proposal(changes, "reflection", (parent.number,), why)
+        sentence = " ".join(text.split())
         if len(sentence) > _LONGEST_SENTENCE:
             raise _UnusableError("a sentence of over 400 characters")
         if re.search(r"\{[{%#]", sentence):
