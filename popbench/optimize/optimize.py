@@ -98,6 +98,10 @@ class _Work:
                 f"{out} has another search ({_difference(lineage.first, header)}), and its prompts of the proof are "
                 "used once: give the options of before, or another --out"
             )
+        if lineage.first is None and (out / proving.FOLDER).exists():
+            raise UsageError(
+                f"{out} has a proof and no {LINEAGE} that says of what: its prompts are used once: choose another --out"
+            )
         if (found := _finished(out)) is not None and lineage.has("end"):
             self._progress.notice(f"{out} is finished: the prompts of its proof are used, and nothing is done again")
             return found

@@ -83,6 +83,9 @@ class KnobWriter(popbench.LLM):
 
     version = "1"
 
+    class Options(popbench.Options):
+        temperature: float = 0.7
+
     def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
         for chat in faults.logging_requests(chats):
             text = " ".join(message["content"] for message in chat.messages)
