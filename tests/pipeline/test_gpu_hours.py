@@ -12,7 +12,14 @@ from popbench.pipeline.gpu_hours import GpuHours
 
 
 def finish(ledger: Ledger, key: str, seconds: float) -> None:
-    payload: dict[str, Any] = {"seconds": seconds, "gpus": 2, "peak_memory_mb": None, "notes": [], "sha256": "", "bytes": 1}
+    payload: dict[str, Any] = {
+        "seconds": seconds,
+        "gpus": 2,
+        "peak_memory_mb": None,
+        "notes": [],
+        "sha256": "",
+        "bytes": 1,
+    }
     ledger.commit(Call(key, "render", "ok", payload), (), "generator")
 
 
