@@ -20,7 +20,7 @@ from popbench.optimize.budget import Account, Allowance
 from popbench.optimize.document import FILE, Document
 from popbench.optimize.lineage import FILE as LINEAGE
 from popbench.optimize.lineage import Lineage
-from popbench.optimize.options import Options, gpus_of, plan_of
+from popbench.optimize.options import Options, gpus_of, plan_of, used_before
 from popbench.optimize.output import dump, write_best
 from popbench.optimize.reflection import Reflection
 from popbench.optimize.search import FINALISTS, BudgetEndError, Candidate, Search
@@ -237,6 +237,8 @@ class _Work:
             lineage.tell("proof", {"candidate": chosen.id, "n": len(prompts)})
             self._write(document, search)
             remarks += self._meet(bench, chosen, prompts)
+        if (again := used_before(self._options)) is not None:
+            remarks.append(again)
         self._rest["remarks"] = remarks
         self._rest["state"] = "finished"
         if chosen.number:

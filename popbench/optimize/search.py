@@ -237,7 +237,7 @@ class Search:
         """Return the changes that the model holds for the best; None if they have been tried."""
         changes = self._best_values(self.model.mean)
         others = sorted(
-            (one for one in self.candidates if one is not self.incumbent),
+            (one for one in self.candidates if one is not self.incumbent and len(one.values)),
             key=lambda one: -self.model.estimate(one.changes, one.values),
         )
         parents = (self.incumbent.number, *(one.number for one in others[:1]))

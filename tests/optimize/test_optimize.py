@@ -152,6 +152,13 @@ def test_a_proof_whose_lineage_is_gone_is_not_made_again(found: Path, tmp_path: 
     assert "its prompts are used once" in run(*knob_world.command(tmp_path / "copy")).line
 
 
+def test_a_search_from_what_another_found_says_if_it_has_the_prompts_of_its_proof(found: Path, tmp_path: Path) -> None:
+    task = ["--task", str(found / "task" / "knobs.yaml")]
+    content = searched(tmp_path, "--from", f"best-of-{found / 'o'}", *task)
+    assert any("another --seed has others" in remark for remark in content["remarks"])
+    assert content["candidates"][0]["options"] == _best(found)["options"]
+
+
 def test_candidates_with_options_of_the_llm_are_systems_of_their_own(tmp_path: Path) -> None:
     config = make_config({"llm": ["knob-writer"], "gen": "knob-clips", "mode": "basic",
                           "task": str(knob_world.task(tmp_path / "task", 60))})  # fmt: skip
