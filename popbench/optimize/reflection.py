@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import json_repair
@@ -80,13 +80,14 @@ class Reflection:
 
     def __call__(self, search: Search, parent: Candidate, slot: int) -> Proposal | None:
         """Return a child of a candidate; None if no answer was of use."""
-        pairs = list(self._pairs(parent))
+        pairs = self._pairs(parent, slot // 2)
         if not pairs or not self.trials.affords([(parent, len(parent.values) + 1)]):
             return None
-        messages = self._messages(parent, pairs)
+        first = messages = self._messages(parent, pairs)
         for attempt in range(ATTEMPTS):
             seed = derive_seed(self.seed, "optimize", parent.id, len(search.rounds) * 100 + slot, "reflect", attempt)
             self.asked += 1
+            answer = ""
             try:
                 answer = self._answer(Chat("", messages, seed, SCHEMA))
                 self.answered += 1
@@ -95,6 +96,10 @@ class Reflection:
                     raise _UnusableError("has been tried")
             except _UnusableError as error:
                 self.refused[str(error)] += 1
+                refusal = f"This cannot be used: {error}. Answer again, with a change that can."
+                if answer:  # an LLM that draws nothing would say the same again
+                    told = Message(role="assistant", content=answer), Message(role="user", content=refusal)
+                    messages = (*first, *told)
                 continue
             self.used += 1
             return proposal
@@ -109,8 +114,10 @@ class Reflection:
             "refused": dict(sorted(self.refused.items())),
         }
 
-    def _pairs(self, parent: Candidate) -> Iterator[tuple[Sample, Sample]]:
-        """Yield the best and the worst draft of requests on which they differ most, one request of each category first.
+    def _pairs(self, parent: Candidate, turn: int) -> list[tuple[Sample, Sample]]:
+        """Return the best and the worst draft of requests on which they differ most, categories taking turns.
+
+        Each `turn` of asking has other requests, as far as there are any.
 
         Where the parent is the only one that was tried, good and bad drafts are of different requests.
         """
@@ -142,7 +149,8 @@ class Reflection:
         for pair in found:
             turns.append((seen[pair[0].category], len(turns), pair))
             seen[pair[0].category] += 1
-        yield from (pair for _, _, pair in sorted(turns, key=lambda turn: turn[:2])[:PAIRS])
+        ordered = [pair for _, _, pair in sorted(turns, key=lambda each: each[:2])]
+        return ordered[turn * PAIRS :][:PAIRS] or ordered[:PAIRS]
 
     def _messages(self, parent: Candidate, pairs: Sequence[tuple[Sample, Sample]]) -> tuple[Message, ...]:
         shown = "\n\n".join(
