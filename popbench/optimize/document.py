@@ -10,10 +10,9 @@ import numpy as np
 from popbench.leaderboard.pairs import rounded
 from popbench.optimize.search import Candidate, Round, Search, against
 from popbench.optimize.splits import Splits
-from popbench.optimize.study import CANDIDATES, Study
+from popbench.optimize.study import CANDIDATES, Study, options_text
 from popbench.optimize.verdict import compared
 from popbench.records import JSON, Prompt
-from popbench.specs import write_spec
 
 FILE = "optimize.json"
 
@@ -65,7 +64,7 @@ class Document:
         categories = np.array(self._categories[: len(y)])
         return {
             category: {
-                "value": rounded(float(y[categories == category].mean())),
+                "value": rounded(float(np.mean(y[categories == category], dtype=np.float64))),
                 "n": int((categories == category).sum()),
             }
             for category in sorted(set(categories.tolist()))
@@ -88,7 +87,7 @@ class Document:
             **self.lineage(one),
             "template": f"{CANDIDATES}/{one.id}.j2",
             "text": self._study.text_of(one.changes),
-            "options": write_spec("x", self._study.options_of(one.changes)).removeprefix("x").removeprefix(","),
+            "options": options_text(self._study.options_of(one.changes)),
             "llm": self._study.llm_of(one.changes).resolved.spec.text,
             "status": self._status(one),
             "prompts": len(one.values),

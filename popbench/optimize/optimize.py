@@ -20,7 +20,7 @@ from popbench.optimize.budget import Account, Allowance
 from popbench.optimize.document import FILE, Document
 from popbench.optimize.lineage import FILE as LINEAGE
 from popbench.optimize.lineage import Lineage
-from popbench.optimize.options import Options, gpus_of, plan_of
+from popbench.optimize.options import Options, gpus_of, plan_of, used_before
 from popbench.optimize.output import dump, write_best
 from popbench.optimize.reflection import Reflection
 from popbench.optimize.search import FINALISTS, BudgetEndError, Candidate, Search
@@ -98,6 +98,10 @@ class _Work:
                 f"{out} has another search ({_difference(lineage.first, header)}), and its prompts of the proof are "
                 "used once: give the options of before, or another --out"
             )
+        if lineage.first is None and (out / proving.FOLDER).exists():
+            raise UsageError(
+                f"{out} has a proof and no {LINEAGE} that says of what: its prompts are used once: choose another --out"
+            )
         if (found := _finished(out)) is not None and lineage.has("end"):
             self._progress.notice(f"{out} is finished: the prompts of its proof are used, and nothing is done again")
             return found
@@ -125,6 +129,10 @@ class _Work:
             finally:
                 engine.close()
             content = self._prove(bench, search, document, lineage, chosen)
+            tried = [*self._splits.search[: len(search.candidates[0].values)]]
+            if 0 in document.finalists:
+                tried += self._splits.selection[: self._rest["selection"]["n"]]
+            study.with_prompts(search_plan, tried)  # those of the start, for `popbench status`
             directory.write_json(RUN_JSON, describe(search_plan, started, {"seconds": round(time.time() - started, 3)}))
             return content
 
@@ -229,6 +237,8 @@ class _Work:
             lineage.tell("proof", {"candidate": chosen.id, "n": len(prompts)})
             self._write(document, search)
             remarks += self._meet(bench, chosen, prompts)
+        if (again := used_before(self._options)) is not None:
+            remarks.append(again)
         self._rest["remarks"] = remarks
         self._rest["state"] = "finished"
         if chosen.number:

@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from popbench.errors import UsageError
-from popbench.files import refuse_url
+from popbench.files import read_json, refuse_url
 from popbench.optimize.budget import Allowance, read_budget
 from popbench.optimize.study import VARY
 from popbench.planning.config import EvalConfig
 from popbench.planning.plan import Plan
 from popbench.planning.resolve import make_plan
 from popbench.planning.systems import Part
+from popbench.prompting.mode_files import BEST, PROVENANCE
 from popbench.records import JSON
+from popbench.specs import parse_spec
 
 
 @dataclass(frozen=True)
@@ -81,3 +83,21 @@ def gpus_of(part: Part) -> float:
 def _priced(part: Part) -> bool:
     usage = {"input": 1, "output": 1} if part.resolved.spec.kind == "llm" else {}
     return part.estimate(1) is not None or part.cost(usage) is not None or part.remote
+
+
+def used_before(options: Options) -> str | None:
+    """Return a remark if the search starts from what another one found, and has the prompts of its proof."""
+    name, _ = parse_spec(options.config.mode[0])
+    if not name.startswith(BEST):
+        return None
+    try:
+        asked = read_json(Path(name.removeprefix(BEST)) / PROVENANCE)["asked"]
+        same = asked["seed"] == options.config.seed and set(asked["task"]) == set(options.config.task)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):  # it was read as a mode, and lacks the rest
+        return None
+    if not same:
+        return None
+    return (
+        f"the search started from what {name.removeprefix(BEST)} found, whose proof had the same seed and task, and so "
+        "prompts of this proof: another --seed has others"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import json_repair
@@ -29,8 +29,13 @@ _LONGEST_SENTENCE, _LONGEST_TEMPLATE = 400, 20_000
 _LONGEST_SHOWN = 600
 SCHEMA: Mapping[str, JSON] = {
     "type": "object",
-    "properties": {"why": {"type": "string"}, "sentence": {"type": "string"}, "template": {"type": "string"}},
-    "required": ["why"],
+    "properties": {
+        "why": {"type": "string"},
+        "change": {"type": "string", "enum": ["sentence", "template"]},
+        "text": {"type": "string"},
+    },
+    "required": ["why", "change", "text"],
+    "additionalProperties": False,
 }
 _SYSTEM = (
     "You improve the instructions by which a language model plans micro-videos. You are given the instructions, and "
@@ -52,8 +57,8 @@ instructions. Either name a sentence that is added at the end of the block syste
 In a new template keep both blocks, keep {{{{ prompt }}}}, and keep asking for a JSON object with the keys "title" and \
 "video_prompt". Mention nothing that is about one request only, and no scores.
 
-Answer with a JSON object: "why" says in one sentence what you change and why; "sentence" is the sentence to be added, \
-or "template" is the new template. Give only one of the two."""
+Answer with a JSON object: "why" says in one sentence what you change and why; "change" is "sentence" or "template"; \
+"text" is the sentence to be added, or the whole new template."""
 
 
 class _UnusableError(Exception):
@@ -75,13 +80,14 @@ class Reflection:
 
     def __call__(self, search: Search, parent: Candidate, slot: int) -> Proposal | None:
         """Return a child of a candidate; None if no answer was of use."""
-        pairs = list(self._pairs(parent))
+        pairs = self._pairs(parent, slot // 2)
         if not pairs or not self.trials.affords([(parent, len(parent.values) + 1)]):
             return None
-        messages = self._messages(parent, pairs)
+        first = messages = self._messages(parent, pairs)
         for attempt in range(ATTEMPTS):
             seed = derive_seed(self.seed, "optimize", parent.id, len(search.rounds) * 100 + slot, "reflect", attempt)
             self.asked += 1
+            answer = ""
             try:
                 answer = self._answer(Chat("", messages, seed, SCHEMA))
                 self.answered += 1
@@ -90,6 +96,10 @@ class Reflection:
                     raise _UnusableError("has been tried")
             except _UnusableError as error:
                 self.refused[str(error)] += 1
+                refusal = f"This cannot be used: {error}. Answer again, with a change that can."
+                if answer:  # an LLM that draws nothing would say the same again
+                    told = Message(role="assistant", content=answer), Message(role="user", content=refusal)
+                    messages = (*first, *told)
                 continue
             self.used += 1
             return proposal
@@ -104,8 +114,10 @@ class Reflection:
             "refused": dict(sorted(self.refused.items())),
         }
 
-    def _pairs(self, parent: Candidate) -> Iterator[tuple[Sample, Sample]]:
-        """Yield the best and the worst draft of requests on which they differ most, one request of each category first.
+    def _pairs(self, parent: Candidate, turn: int) -> list[tuple[Sample, Sample]]:
+        """Return the best and the worst draft of requests on which they differ most, categories taking turns.
+
+        Each `turn` of asking has other requests, as far as there are any.
 
         Where the parent is the only one that was tried, good and bad drafts are of different requests.
         """
@@ -137,7 +149,8 @@ class Reflection:
         for pair in found:
             turns.append((seen[pair[0].category], len(turns), pair))
             seen[pair[0].category] += 1
-        yield from (pair for _, _, pair in sorted(turns, key=lambda turn: turn[:2])[:PAIRS])
+        ordered = [pair for _, _, pair in sorted(turns, key=lambda each: each[:2])]
+        return ordered[turn * PAIRS :][:PAIRS] or ordered[:PAIRS]
 
     def _messages(self, parent: Candidate, pairs: Sequence[tuple[Sample, Sample]]) -> tuple[Message, ...]:
         shown = "\n\n".join(
@@ -185,14 +198,13 @@ class Reflection:
         """Read the change that an answer asks for. Raises _UnusableError."""
         told = _object(answer)
         why = one_line(str(told.get("why") or ""), 300) or None
-        sentence, template = told.get("sentence"), told.get("template")
-        if isinstance(template, str) and template.strip():
-            return Proposal(
-                self._changed(parent, {"template": self._checked(template)}), "reflection", (parent.number,), why
-            )
-        if not isinstance(sentence, str) or not sentence.strip():
+        text = told.get("text")
+        if not isinstance(text, str) or not text.strip():
             raise _UnusableError("names no change")
-        sentence = " ".join(sentence.split())
+        if told.get("change") == "template" or "{% block" in text:
+            changes = self._changed(parent, {"template": self._checked(text)})
+            return Proposal(changes, "reflection", (parent.number,), why)
+        sentence = " ".join(text.split())
         if len(sentence) > _LONGEST_SENTENCE:
             raise _UnusableError("a sentence of over 400 characters")
         if re.search(r"\{[{%#]", sentence):

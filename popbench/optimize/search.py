@@ -237,7 +237,7 @@ class Search:
         """Return the changes that the model holds for the best; None if they have been tried."""
         changes = self._best_values(self.model.mean)
         others = sorted(
-            (one for one in self.candidates if one is not self.incumbent),
+            (one for one in self.candidates if one is not self.incumbent and len(one.values)),
             key=lambda one: -self.model.estimate(one.changes, one.values),
         )
         parents = (self.incumbent.number, *(one.number for one in others[:1]))
@@ -248,9 +248,19 @@ class Search:
         for _ in range(_DRAWS):
             effects = self.model.draw(rng)
             changes = self._best_values(effects, keep=parent.changes)
-            if (proposal := self._new(Proposal(changes, "edit", (parent.number,)))) is not None:
+            if (proposal := self._new(Proposal(changes, "edit", (self._nearest(changes).number,)))) is not None:
                 return proposal
         return None
+
+    def _nearest(self, changes: Changes) -> Candidate:
+        """Return the candidate so far that differs least from some changes, of several the most promising."""
+
+        def distance(one: Candidate) -> tuple[int, float]:
+            names = {*changes, *one.changes}
+            apart = sum(changes.get(name) != one.changes.get(name) for name in names)
+            return apart, -self.model.estimate(one.changes, one.values)
+
+        return min((one for one in self.candidates if len(one.values)), key=distance)
 
     def _best_values(self, effect: Callable[[str, JSON], float], keep: Changes | None = None) -> Changes:
         """Return for each name the value with the largest effect, if that is above 0, which is the start's.

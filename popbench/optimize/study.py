@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -196,3 +197,12 @@ class Study:
 
 def _text(value: JSON) -> str:
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def options_text(options: Mapping[str, str]) -> str:
+    """Return options as they are typed in a spec, quoted where they have to be."""
+    plain = re.compile(r"[\w.+-]+", re.ASCII)
+    return ",".join(
+        f"{name}={value}" if plain.fullmatch(value) else write_spec("x", {name: value}).removeprefix("x,")
+        for name, value in options.items()
+    )

@@ -84,8 +84,8 @@ class Made:
         rows = []
         for number, effects in enumerate((self.effects, *judges)):
             trials = KnobTrials(effects, np.inf, self.proof, self.seed + 20_000, salt=number)
-            pair = trials.scores([(chosen, self.proof), (Candidate(-1, {}), self.proof)])
-            rows.append(compared(*pair, trials.strata))
+            best_scores, start_scores = trials.scores([(chosen, self.proof), (Candidate(-1, {}), self.proof)])
+            rows.append(compared(best_scores, start_scores, trials.strata))
         return verdict_of(rows)
 
     def gain(self, chosen: Candidate) -> float:

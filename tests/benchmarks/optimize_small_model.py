@@ -2,8 +2,8 @@
 
     PYTHONPATH=tests/support python tests/benchmarks/optimize_small_model.py FILE.gguf [clips] [folder]
 
-The titles' part of the demo predictor is no other predictor, so nothing judges but P: what is found, and whether it is
-proved, is printed as it comes. Times are of this machine.
+There is no second predictor that needs no download, so nothing judges but P. What is found, and whether it is proved,
+is printed as it comes; times are of this machine.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ def main(model: str, clips: int, folder: Path) -> None:
     """Search from `basic` on the concrete prompts, with clips of 4 frames."""
     spec = f"transformers,model={model},structured=true,dtype=float32,device=cpu"
     config = make_config({
-        "llm": [f"{spec},max_new_tokens=160,label=smollm2"], "gen": "kinetic,width=64,height=64,frames=4",
+        "llm": [f"{spec},max_new_tokens=96,label=smollm2"], "gen": "kinetic,width=64,height=64,frames=4",
         "predictor": "demo", "task": "popcorn_concrete", "mode": "basic",
     })  # fmt: skip
-    reflect = f"{spec},max_new_tokens=200,label=smollm2-reflects"
-    options = read_options(config, str(folder / "o"), f"clips={clips}", (), reflect, ("sentences", "llm"))
+    reflect = f"{spec},max_new_tokens=120,label=smollm2-reflects"
+    options = read_options(config, str(folder / "o"), f"clips={clips}", (), reflect, ("sentences",))
     started = time.monotonic()
     content = optimize(options, make_progress())
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -44,6 +44,6 @@ def main(model: str, clips: int, folder: Path) -> None:
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    clips = int(sys.argv[2]) if len(sys.argv) > 2 else 130
+    clips = int(sys.argv[2]) if len(sys.argv) > 2 else 120
     with tempfile.TemporaryDirectory() as made:
         main(sys.argv[1], clips, Path(sys.argv[3]) if len(sys.argv) > 3 else Path(made))

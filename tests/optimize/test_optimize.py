@@ -17,7 +17,10 @@ from command_line import Done, Run, in_process
 from popbench.errors import UsageError
 from popbench.optimize.optimize import optimize
 from popbench.optimize.options import read_options
+from popbench.optimize.search import Candidate
+from popbench.optimize.study import Study
 from popbench.planning.config import make_config
+from popbench.planning.resolve import make_plan
 from popbench.progress import Progress
 from popbench.prompting.mode_files import find_mode_file
 
@@ -149,6 +152,35 @@ def test_a_lineage_that_no_longer_follows_from_the_ledger_is_told(found: Path, t
         searched(tmp_path / "copy", "--task", str(found / "task" / "knobs.yaml"))
 
 
+def test_a_proof_whose_lineage_is_gone_is_not_made_again(found: Path, tmp_path: Path, run: Run) -> None:
+    shutil.copytree(found, tmp_path / "copy")
+    (tmp_path / "copy" / "o" / "lineage.jsonl").unlink()
+    assert "its prompts are used once" in run(*knob_world.command(tmp_path / "copy")).line
+
+
+def test_a_search_from_what_another_found_says_if_it_has_the_prompts_of_its_proof(found: Path, tmp_path: Path) -> None:
+    task = ["--task", str(found / "task" / "knobs.yaml")]
+    content = searched(tmp_path, "--from", f"best-of-{found / 'o'}", *task)
+    assert any("another --seed has others" in remark for remark in content["remarks"])
+    assert content["candidates"][0]["options"] == _best(found)["options"]
+
+
+def test_candidates_with_options_of_the_llm_are_systems_of_their_own(tmp_path: Path) -> None:
+    config = make_config({"llm": ["knob-writer"], "gen": "knob-clips", "mode": "basic",
+                          "task": str(knob_world.task(tmp_path / "task", 60))})  # fmt: skip
+    study = Study(make_plan(config), tmp_path / "o", tmp_path)
+    assert study.space["llm.temperature"] == [0.3, 1.0, 1.3]
+    assert study.space["option.shots"] == [1, 4]
+    assert not study.valid({"option.shots": "many"})
+    plan = study.planned([Candidate(0, {}), Candidate(1, {"llm.temperature": 1.0, "option.hook": True})])
+    assert [system.id for system in plan.systems] == [
+        "knob-writer[temperature=1.0]|c1|knob-clips", "knob-writer|c0|knob-clips",
+    ]  # fmt: skip
+    for stage in ("write", "render"):
+        assert sum(len(samples) for _, sets in plan.stage_samples(stage) for samples in sets) == 2 * 60
+    plan.close()
+
+
 def test_a_gain_that_only_p_sees_is_not_proved_for_q(tmp_path: Path) -> None:
     effects = {"hook": {"true": 3.0}}
     content = searched(tmp_path, "--predictor", knob_world.judge(effects, "P"), "--judge", knob_world.judge({}, "Q"),
@@ -209,5 +241,5 @@ def test_a_damaged_provenance_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_killed_search_comes_to_the_same_lineage_and_renders_nothing_twice(tmp_path: Path) -> None:
-    counts = search_kills.check(tmp_path, 2, seed=4)
+    counts = search_kills.check(tmp_path, 2, seed=4, budget=115, n=55)
     assert len(counts) == 3

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from knob_world import WORLDS, KnobTrials, best, space
 from popbench.optimize.model import LinearModel
-from popbench.optimize.search import Proposal, Search
+from popbench.optimize.search import Candidate, Proposal, Search
 
 
-def searched(world: str = "three of eight", clips: float = 220, seed: int = 0, **options: object) -> Search:
-    search = Search(space(WORLDS[world]), KnobTrials(WORLDS[world], clips, 120, seed), seed=seed, **options)  # type: ignore[arg-type]
+def searched(world: str = "three of eight", clips: float = 220, seed: int = 0) -> Search:
+    search = Search(space(WORLDS[world]), KnobTrials(WORLDS[world], clips, 120, seed), seed=seed)
     for _ in search.run():
         pass
     return search
@@ -52,7 +55,7 @@ def test_losers_get_no_more_prompts_than_it_takes_to_rule_them_out() -> None:
 
 def test_where_all_are_equal_the_start_stays_ahead() -> None:
     class Equal(KnobTrials):
-        def scores(self, wanted):  # type: ignore[no-untyped-def]
+        def scores(self, wanted: Sequence[tuple[Candidate, int]]) -> Sequence[NDArray[np.float64]]:
             return [np.ones_like(values) for values in super().scores(wanted)]
 
     search = Search(space(WORLDS["nothing"]), Equal(WORLDS["nothing"], 200, 60, 0), seed=0)
@@ -71,9 +74,9 @@ def test_what_a_reflection_writes_is_kept_and_combined_with_what_popbench_change
     world = {**WORLDS["nothing"], "bonus": {'"yes"': 1.2}, "hook": {"true": 0.8}}
     trials = KnobTrials(world, 300, 120, 0)
 
-    def reflect(search: Search, parent: object, slot: int) -> Proposal | None:
-        changes = {**parent.changes, "option.bonus": "yes"}  # type: ignore[attr-defined]
-        return Proposal(changes, "reflection", (parent.number,), "a bonus")  # type: ignore[attr-defined]
+    def reflect(search: Search, parent: Candidate, slot: int) -> Proposal | None:
+        changes = {**parent.changes, "option.bonus": "yes"}
+        return Proposal(changes, "reflection", (parent.number,), "a bonus")
 
     search = Search({"option.hook": [True]}, trials, seed=0, reflect=reflect)
     for _ in search.run():

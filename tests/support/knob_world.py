@@ -83,6 +83,9 @@ class KnobWriter(popbench.LLM):
 
     version = "1"
 
+    class Options(popbench.Options):
+        temperature: float = 0.7
+
     def generate(self, chats: Iterable[popbench.Chat]) -> Iterator[popbench.Completion | popbench.Failure]:
         for chat in faults.logging_requests(chats):
             text = " ".join(message["content"] for message in chat.messages)
@@ -104,8 +107,8 @@ class KnobReflector(popbench.LLM):
         for chat in faults.logging_requests(chats):
             answers = [
                 "I would rather not.",
-                '{"why": "more", "template": "{% block user %}{{ nothing }}{% endblock %}"}',
-                json.dumps({"why": "A bonus is rewarded.", "sentence": "Always knob bonus=true."}),
+                '{"why": "more", "change": "template", "text": "{% block user %}{{ nothing }}{% endblock %}"}',
+                json.dumps({"why": "A bonus is rewarded.", "change": "sentence", "text": "Always knob bonus=true."}),
             ]
             yield popbench.Completion(chat.id, answers[chat.seed % 3], usage={"input": 100, "output": 20})
 

@@ -56,14 +56,14 @@ def outcome(out: Path) -> dict[str, Any]:
     return {"lineage": (out / "lineage.jsonl").read_text(encoding="utf-8"), "content": content, "clips": clips(out)}
 
 
-def check(folder: Path, kills: int, seed: int, *more: str) -> list[int]:
-    """Kill a search so often on its way, and compare it with one that is not; return the requests made at each start.
+def check(folder: Path, kills: int, seed: int, budget: int = 160, n: int = 90) -> list[int]:
+    """Kill a search on its way, and compare it with one that is not killed; return the requests of each start.
 
     Raises AssertionError if anything was repeated that had been committed, or came out otherwise.
     """
     random_ = random.Random(seed)
     expected_log = folder / "expected.log"
-    command = knob_world.command(folder, *more)
+    command = knob_world.command(folder, clips=budget, n=n)
     whole = [*command[:-1], str(folder / "whole")]
     assert run(whole, expected_log) == 0, expected_log.with_suffix(".txt").read_text(encoding="utf-8")
     expected, total = outcome(folder / "whole"), len(requests(expected_log))
