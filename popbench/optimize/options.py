@@ -8,6 +8,7 @@ from pathlib import Path
 
 from popbench.errors import UsageError
 from popbench.files import read_json, refuse_url
+from popbench.interfaces import PairwisePredictor
 from popbench.optimize.budget import Allowance, read_budget
 from popbench.optimize.study import VARY
 from popbench.planning.config import EvalConfig
@@ -16,6 +17,7 @@ from popbench.planning.resolve import make_plan
 from popbench.planning.systems import Part
 from popbench.prompting.mode_files import BEST, PROVENANCE
 from popbench.records import JSON
+from popbench.registry import load_registry
 from popbench.specs import parse_spec
 
 
@@ -59,6 +61,11 @@ def read_options(
 def plan_of(options: Options) -> Plan:
     """Return the plan of all components: the LLM that writes and the one that reflects, P and every Q."""
     config, reflect = options.config, (options.reflect,) if options.reflect else ()
+    for spec in (*config.predictor, *options.judges):
+        if isinstance(load_registry().resolve("predictor", spec).component, PairwisePredictor):
+            raise UsageError(
+                f"{spec} compares systems of a run, and a search scores candidates one by one: name another predictor"
+            )
     plan = make_plan(
         replace(
             config, llm=(*config.llm, *reflect), predictor=(*config.predictor, *options.judges), out=str(options.out)

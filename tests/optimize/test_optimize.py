@@ -219,6 +219,7 @@ def test_a_budget_in_usd_is_kept(tmp_path: Path) -> None:
     (["--from", "nothing.j2"], "mode nothing.j2: no such file"),
     (["--from", "best-of-nowhere"], "nowhere: no such folder"),
     (["--llm", "no-such"], "unknown llm 'no-such'"),
+    (["--judge", "judge-pairwise,model=seer,base_url=http://127.0.0.1:9"], "compares systems of a run"),
     (["--judge", knob_world.judge(knob_world.WORLDS["three of eight"], "P2")], "--judge: P is the predictor"),
 ])  # fmt: skip
 def test_what_makes_no_sense_is_refused_in_one_line(tmp_path: Path, run: Run, more: list[str], line: str) -> None:
