@@ -16,8 +16,8 @@ import popbench
 from judge_server import KEY, KEY_ENV, JudgeServer, ask, chat_body, make
 from popbench import testing
 from popbench.engines import pacing
+from popbench.judging.marks import read_marks
 from popbench.video import write_mp4
-from popbench_openai.marks import read_marks
 from usage_errors import refusal
 
 NAMES = ["clarity", "fit", "hook", "novelty"]

@@ -16,8 +16,8 @@ from judge_server import KEY, KEY_ENV, JudgeServer, chat_body, choose, compare, 
 from popbench import testing
 from popbench.engines import pacing
 from popbench.interfaces import balanced
+from popbench.judging.choices import read_choice
 from popbench.video import write_mp4
-from popbench_openai.choices import read_choice
 from usage_errors import refusal
 
 
