@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from statistics import fmean
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 from popbench.engines import concurrently
 from popbench.errors import ComponentError, UsageError
+from popbench.judging.judge import PicturesJudge
 from popbench.judging.marks import SCORE
 from popbench.judging.pictures import PictureChat
-from popbench.records import JSON, CompareRequest, Completion, Failure, Score, ScoreRequest
+from popbench.records import JSON, Completion, Failure, Score
 from popbench.video import VideoError
 
 TRIES = 3
@@ -28,20 +29,6 @@ class _UnreadError(Exception):
     """A draw whose answers have no marks."""
 
 
-R = TypeVar("R", ScoreRequest, CompareRequest)
-R_contra = TypeVar("R_contra", ScoreRequest, CompareRequest, contravariant=True)
-
-
-class Asks(Protocol[R_contra]):
-    """What is asked about an item, and how it is read: `MarksJudge` and `PairsJudge` have it."""
-
-    def chats(self, item: R_contra) -> Sequence[PictureChat]:
-        """Return one chat for each draw; raises VideoError and UsageError."""
-
-    def read(self, text: str) -> Mapping[str, float]:
-        """Return the numbers in an answer by name, of which `score` is the score; raises ValueError."""
-
-
 class Calls(AbstractAsyncContextManager[Any], Protocol):
     """What answers chats, once it is entered. It makes further attempts itself, where they are of use."""
 
@@ -50,40 +37,78 @@ class Calls(AbstractAsyncContextManager[Any], Protocol):
 
 
 def judged(
-    judge: Asks[R], items: Iterable[R], calls: Calls, *, named: str, limit: int, remedy: str, more: str = "max_tokens="
+    judge: PicturesJudge,
+    items: Iterable[Any],
+    calls: Calls,
+    *,
+    named: str,
+    limit: int,
+    remedy: str,
+    more: str = "max_tokens=",
 ) -> Iterator[Score | Failure]:
     """Judge up to `limit` items at once, each by one draw after another, and yield answers as they come.
 
     `named` is what messages call the model. `remedy` is what to do about one that never answers with marks, `more` the
     option that allows more tokens. Raises ComponentError if no judgement can succeed.
     """
-    return concurrently(items, _Judging(judge, calls, named, remedy, more), limit=limit)
+    return concurrently(items, _Open(_Judging(judge, calls, named, remedy, more), calls), limit=limit)
 
 
-class _Judging(Generic[R]):
+def judged_in_turn(
+    judge: PicturesJudge,
+    items: Iterable[Any],
+    call: Callable[[PictureChat], Completion | Failure],
+    *,
+    named: str,
+    remedy: str,
+    more: str,
+) -> Iterator[Score | Failure]:
+    """Judge one item after another in this thread, by a model that runs in this process; the rest as in `judged`."""
+
+    async def answer(chat: PictureChat) -> Completion | Failure:
+        return call(chat)
+
+    judging = _Judging(judge, answer, named, remedy, more)
+    for item in items:
+        chats = judging.chats(item)
+        yield chats if isinstance(chats, Failure) else _result(judging.decide(item, chats))
+
+
+def _result(judgement: Coroutine[Any, Any, Score | Failure]) -> Score | Failure:
+    """Return what a coroutine comes to that never waits."""
+    try:
+        judgement.send(None)
+    except StopIteration as ended:
+        result: Score | Failure = ended.value
+        return result
+    raise AssertionError("it waits")
+
+
+class _Judging:
     """All calls of one `judged`."""
 
-    def __init__(self, judge: Asks[R], calls: Calls, named: str, remedy: str, more: str) -> None:
-        self._judge, self._calls = judge, calls
+    def __init__(
+        self,
+        judge: PicturesJudge,
+        call: Callable[[PictureChat], Awaitable[Completion | Failure]],
+        named: str,
+        remedy: str,
+        more: str,
+    ) -> None:
+        self._judge, self._call = judge, call
         self._named, self._remedy, self._more = named, remedy, more
         self._has_read = False
         self._unread = 0
 
-    async def __aenter__(self) -> _Judging[R]:
-        """Open what answers chats."""
-        await self._calls.__aenter__()
-        return self
-
-    async def __aexit__(self, *details: Any) -> None:
-        """Close it."""
-        await self._calls.__aexit__(*details)
-
-    async def __call__(self, item: R) -> Score | Failure:
-        """Judge one clip or pair; raises ComponentError if no judgement can succeed."""
+    def chats(self, item: Any) -> Sequence[PictureChat] | Failure:
+        """Return what is asked about an item, or why nothing can be."""
         try:
-            chats = await asyncio.to_thread(self._judge.chats, item)
+            return self._judge.chats(item)
         except (VideoError, UsageError) as error:
             return Failure(item.id, str(error))
+
+    async def decide(self, item: Any, chats: Sequence[PictureChat]) -> Score | Failure:
+        """Judge one clip or pair; raises ComponentError if no judgement can succeed."""
         usage: Counter[str] = Counter()
         draws: list[Mapping[str, float]] = []
         refused: list[Failure] = []
@@ -115,7 +140,7 @@ class _Judging(Generic[R]):
         """Return the marks of one draw, or why there is none; raises _UnreadError. Adds to usage and notes."""
         last = ""
         for attempt in range(TRIES):
-            answer = await self._calls(_again(chat, attempt))
+            answer = await self._call(_again(chat, attempt))
             usage.update(answer.usage or {})
             if isinstance(answer, Failure):
                 return answer
@@ -130,13 +155,34 @@ class _Judging(Generic[R]):
             return marks
         raise _UnreadError(f"no judgement in {TRIES} answers (last: {last})")
 
-    def _fail_unread(self, item: R, why: str, usage: Mapping[str, float]) -> Failure:
+    def _fail_unread(self, item: Any, why: str, usage: Mapping[str, float]) -> Failure:
         """Return the failure of an item; raises ComponentError if the model has never answered with marks."""
         message = f"{self._named}: {why}"
         self._unread += 1
         if not self._has_read and self._unread >= UNREAD_IN_A_ROW:
             raise ComponentError(f"{message}, nor for any clip before: {self._remedy}") from None
         return Failure(item.id, message, usage=dict(usage) or None)
+
+
+class _Open:
+    """The work of `concurrently`: what answers chats is open from the first item to the last."""
+
+    def __init__(self, judging: _Judging, calls: Calls) -> None:
+        self._judging, self._calls = judging, calls
+
+    async def __aenter__(self) -> _Open:
+        """Open what answers chats."""
+        await self._calls.__aenter__()
+        return self
+
+    async def __aexit__(self, *details: Any) -> None:
+        """Close it."""
+        await self._calls.__aexit__(*details)
+
+    async def __call__(self, item: Any) -> Score | Failure:
+        """Judge one item; frames are read in a thread of their own."""
+        chats = await asyncio.to_thread(self._judging.chats, item)
+        return chats if isinstance(chats, Failure) else await self._judging.decide(item, chats)
 
 
 def _again(chat: PictureChat, attempt: int) -> PictureChat:

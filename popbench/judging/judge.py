@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from popbench.interfaces import Component
 from popbench.judging.options import PicturesOptions
-from popbench.judging.pictures import picture_url
+from popbench.judging.pictures import PictureChat, picture_url
 from popbench.options import Options
 from popbench.prompting.texts import TextTemplate
 from popbench.records import JSON, Failure, Score
@@ -39,6 +39,14 @@ class PicturesJudge(Component):
         self.refuse_options()
         given: PicturesOptions = self.options
         self._rubric = TextTemplate(given.rubric or rubric, names)
+
+    @abstractmethod
+    def chats(self, item: Any) -> Sequence[PictureChat]:
+        """Return what is asked about an item, one chat for each draw; raises VideoError and UsageError."""
+
+    @abstractmethod
+    def read(self, text: str) -> Mapping[str, float]:
+        """Return the numbers in an answer by name, of which `score` is the score; raises ValueError."""
 
     @abstractmethod
     def judge_all(self, items: Iterable[Any]) -> Iterator[Score | Failure]:
