@@ -2,7 +2,7 @@
 
 Two presets are the paper's open models (arXiv 2502.12945), decoded as its released code does; `transformers` runs any
 causal language model from a folder or from the hub, `sentence-transformers` any of that library's embedders, and
-`transformers-judge` any vision-language model. Heavy libraries are imported only when a model is used.
+`local-judge` any vision-language model. Heavy libraries are imported only when a model is used.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def register_llms(register: Register) -> None:
 @popbench.hookimpl
 def register_predictors(register: Register) -> None:
     """Register judges of clips: any model that takes pictures, for marks and for the better of two."""
-    register("transformers-judge", "popbench_transformers.judge:Judge")
-    register("transformers-judge-pairwise", "popbench_transformers.judge:PairwiseJudge")
+    register("local-judge", "popbench_transformers.judge:Judge")
+    register("local-pairs", "popbench_transformers.judge:PairwiseJudge")
 
 
 @popbench.hookimpl

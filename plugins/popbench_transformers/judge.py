@@ -96,9 +96,9 @@ class VisionJudge(PicturesJudge):
 
 
 class Judge(VisionJudge, MarksJudge):
-    """A local vision-language model, for marks from 0 to 10: model=DIR_OR_ID."""
+    """Any local vision-language model, for marks: model=DIR."""
 
-    name = "transformers-judge"
+    name = "local-judge"
     mark_schema: ClassVar[JSON] = {"type": "number", "minimum": 0, "maximum": 10, "multipleOf": 0.1}
     """Tenths: digits after them would say nothing, and could go on to the limit of tokens."""
 
@@ -109,9 +109,9 @@ class Judge(VisionJudge, MarksJudge):
 
 
 class PairwiseJudge(VisionJudge, PairsJudge):
-    """A local vision-language model, for the better of two: model=DIR_OR_ID."""
+    """Any local vision-language model, for pairs: model=DIR."""
 
-    name = "transformers-judge-pairwise"
+    name = "local-pairs"
 
     Options = PairwiseOptions
 

@@ -40,7 +40,7 @@ def item(tmp_path: Path) -> popbench.ScoreRequest:
     return popbench.ScoreRequest("a", "Wait for it", clip(tmp_path, "a", [0, 80, 160, 240]), prompt="A lamp")
 
 
-def make(folder: Path, name: str = "transformers-judge", /, **options: Any) -> Any:
+def make(folder: Path, name: str = "local-judge", /, **options: Any) -> Any:
     given = {"model": str(folder), "frames": 2, "draws": 1, "max_new_tokens": 60, "device": "cpu", **options}
     shown = [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in given.items()]
     return load_registry().resolve("predictor", ",".join([name, *shown])).component
@@ -113,7 +113,7 @@ def test_the_fingerprint_has_the_weights_and_not_their_place(folder: Path, tmp_p
         assert make(folder, **change).fingerprint() != same
     (copied / "processor_config.json").write_text("{}", encoding="utf-8")
     assert make(copied).fingerprint() != same
-    assert make(folder).label() == f"transformers-judge[model={folder.name},frames=2,draws=1,max_new_tokens=60]"
+    assert make(folder).label() == f"local-judge[model={folder.name},frames=2,draws=1,max_new_tokens=60]"
 
 
 def test_the_judge_keeps_the_contract_of_predictors(folder: Path, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_an_eval_runs_with_both_forms_up_to_the_board(folder: Path, run: Run) ->
     words = (
         "eval", "--llm", "verbatim", "--llm", "shotlist", "--gen", "kinetic,width=64,height=64,frames=4",
         "--mode", "basic", "--task", "tasks/mine.yaml", "--out", "run",
-        "--predictor", f"transformers-judge,{options}", "--predictor", f"transformers-judge-pairwise,{options}",
+        "--predictor", f"local-judge,{options}", "--predictor", f"local-pairs,{options}",
     )  # fmt: skip
     done = run(*words)
     assert done.status == 0, done.err
