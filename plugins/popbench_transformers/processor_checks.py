@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from popbench.errors import one_line
@@ -29,7 +30,10 @@ def processor_problem(options: TransformersOptions, weights: Weights) -> Iterato
             processor = transformers.AutoProcessor.from_pretrained(source, **source_options)
             config = transformers.AutoConfig.from_pretrained(source, **source_options)
     except Exception as error:  # it raises errors of many kinds, such as that a package is missing
-        yield f"model {options.model}: its processor cannot be read: {one_line(error, 200)}"
+        if "torchvision" in str(error).lower() and find_spec("torchvision") is None:
+            yield f"model {options.model}: its processor needs torchvision: pip install torchvision"
+        else:
+            yield f"model {options.model}: its processor cannot be read: {one_line(error, 200)}"
         return
     known = getattr(transformers, "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING", {})
     if getattr(processor, "image_processor", None) is None or (
