@@ -36,7 +36,7 @@ TUTORIAL = ROOT / "docs/tutorial.md"
 ARCHITECTURE = ROOT / "docs/architecture.md"
 ELSEWHERE = (
     "deepseek", "gpt-4o", "llama-3", "qwen-2", "openai,model", "transformers,model", "--gen ltx", "microlens",
-    "table,path", "MiniLM", "titles",
+    "table,path", "MiniLM", "titles", "litellm-judge", "local-judge",
 )  # fmt: skip
 """What needs a key, a server, a GPU or a download: a sample says what is missing, and nothing else is wrong."""
 
@@ -123,7 +123,7 @@ def test_shell_samples_run(
             continue
         status, said = popbench(line, capsys, monkeypatch)
         if any(name in line for name in ELSEWHERE) and status == 2:
-            lacks = r"the key \w+ is not set|GPU|not in the cache|folder|no such file|does not exist|hub"
+            lacks = r"the key \w+ is not set|needs \w+_KEY|GPU|not in the cache|folder|no such file|does not exist|hub"
             assert re.search(lacks, said), said
         elif not re.search(r"haiku|waves|shout", line):  # those need the plugin of the page installed
             assert status == 0, said

@@ -1,4 +1,4 @@
-"""Language models and video generators of every provider that LiteLLM knows, with the prices of its map."""
+"""Language models, judges of clips and video generators of every provider that LiteLLM knows, with its prices."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ from popbench.hookspecs import Register
 def register_llms(register: Register) -> None:
     """Register `litellm`; the library is imported only when a model is made."""
     register("litellm", "popbench_litellm.llm:LiteLLM")
+
+
+@popbench.hookimpl
+def register_predictors(register: Register) -> None:
+    """Register judges of clips; the library is imported only when one is made."""
+    register("litellm-judge", "popbench_litellm.judge:Judge")
+    register("litellm-pairs", "popbench_litellm.judge:PairwiseJudge")
 
 
 @popbench.hookimpl

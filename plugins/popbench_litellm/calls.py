@@ -8,7 +8,9 @@ from typing import Any, TypeGuard
 
 import popbench
 from popbench import JSON
-from popbench_litellm.faults import PassingError, RefusedError, RejectedError, judged
+from popbench.engines import Attempts
+from popbench.judging import PictureChat
+from popbench_litellm.faults import SMALLER, PassingError, RefusedError, RejectedError, judged
 from popbench_litellm.hiding import Hider
 from popbench_litellm.library import Facts, library
 from popbench_litellm.options import ChatOptions
@@ -17,6 +19,7 @@ from popbench_litellm.session import Session
 _REJECTED = 3
 """After this many equal rejections before the first answer, the options are wrong, not the prompts."""
 _MOST_TOKENS = 1e15
+_FEWER = "show fewer frames (frames=) or smaller ones (size=)"
 _BOUNDS = ("minLength", "maxLength")
 """Bounds that not every provider accepts in a schema. The harness checks answers in any case."""
 
@@ -62,7 +65,9 @@ class Calls:
         except TimeoutError:
             raise PassingError(f"{options.model}: no answer within timeout={options.timeout:g} s", {}) from None
         except Exception as error:  # LiteLLM raises its own errors, and those of each provider's code
-            fault = judged(error, options.model, self._facts.provider, options.api_key_env, self._hide)
+            shorter = _FEWER if isinstance(chat, PictureChat) else SMALLER
+            provider, variable = self._facts.provider, options.api_key_env
+            fault = judged(error, options.model, provider, variable, self._hide, shorter=shorter)
         else:
             self._works = True
             return self._read(chat, answer)
@@ -76,12 +81,14 @@ class Calls:
         raise fault
 
     def _request(self, chat: popbench.Chat) -> dict[str, Any]:
-        request = {**self._fixed, "messages": [dict(message) for message in chat.messages]}
+        messages = chat.shown() if isinstance(chat, PictureChat) else [dict(message) for message in chat.messages]
+        request = {**self._fixed, "messages": messages}
         if self._options.seed and "seed" in self._facts.params:
             request["seed"] = chat.seed
         # A schema would forbid the reasoning that a chat asks for.
         if self._options.structured == "auto" and self._facts.takes_schema and chat.schema and not chat.reasons:
-            schema = {"name": "draft", "strict": True, "schema": _without_bounds(chat.schema)}
+            name = "judgement" if isinstance(chat, PictureChat) else "draft"
+            schema = {"name": name, "strict": True, "schema": _without_bounds(chat.schema)}
             request["response_format"] = {"type": "json_schema", "json_schema": schema}
         return request
 
@@ -107,6 +114,40 @@ class Calls:
             before = "" if text.strip() else " before any answer"
             remarks.append(f"cut at the limit of tokens{before}: allow more with max_tokens=")
         return popbench.Completion(chat.id, text, reasoning or None, usage, remarks=tuple(remarks), cut=end == "length")
+
+
+class PatientCalls:
+    """Calls that make further attempts after passing faults, each of them."""
+
+    def __init__(self, calls: Calls, retry: popbench.Retry, per_minute: float | None) -> None:
+        self._calls = calls
+        self._attempts = Attempts(retry, per_minute)
+
+    async def __aenter__(self) -> PatientCalls:
+        """Open the calls."""
+        await self._calls.__aenter__()
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        """Close them."""
+        await self._calls.__aexit__(*details)
+
+    async def __call__(self, chat: PictureChat) -> popbench.Completion | popbench.Failure:
+        """Answer one chat; raises ComponentError if no call can succeed."""
+        answer: popbench.Completion | popbench.Failure = await self._attempts.run(chat, _Attempt(self._calls, chat))
+        return answer
+
+
+class _Attempt:
+    """The attempts of one chat, for `Attempts`."""
+
+    def __init__(self, calls: Calls, chat: PictureChat) -> None:
+        self._calls, self._chat = calls, chat
+        self.has_job = False
+
+    async def attempt(self) -> popbench.Completion | popbench.Failure:
+        """Make one attempt; raises PassingError if it may be tried again."""
+        return await self._calls(self._chat)
 
 
 def _usage(told: Any) -> dict[str, float] | None:

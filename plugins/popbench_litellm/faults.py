@@ -37,6 +37,8 @@ _UNREAD = re.compile(r"Traceback \(most recent call last|Error converting to val
 _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
 """Links to files hold keys of their own."""
 _LONGEST = 300
+SMALLER = "choose a smaller RAG size"
+"""What to do about a prompt that is too long."""
 
 
 class PassingError(popbench.PopbenchError):
@@ -67,11 +69,13 @@ def judged(
     hide: Hider,
     options: str = "structured=off, seed=false, params",
     kinds: frozenset[str] = CHAT,
+    shorter: str = SMALLER,
 ) -> Exception:
     """Return what stands for an error of LiteLLM: a class of this module, or ComponentError if no call can succeed.
 
     What LiteLLM should not raise ends the model too, without a traceback, which might hold a key. `options` are those
-    to check where a request is rejected, `kinds` those of the models that are looked through for one that is unknown.
+    to check where a request is rejected, `kinds` those of the models that are looked through for one that is unknown,
+    `shorter` what to do about a prompt that is too long.
     """
     litellm = library()
     if not isinstance(error, openai.OpenAIError):
@@ -83,7 +87,7 @@ def judged(
     if "insufficient_quota" in codes or status == 402 or (status in (400, 403, 429) and _NO_MONEY.search(said)):
         return popbench.ComponentError(f"{line}: top up the account at {provider}, then run the same command again")
     if isinstance(error, litellm.ContextWindowExceededError):
-        return RejectedError(f"{line}: the prompt is longer than this model takes: choose a smaller RAG size")
+        return RejectedError(f"{line}: the prompt is longer than this model takes: {shorter}")
     if isinstance(error, litellm.UnsupportedParamsError):
         return popbench.ComponentError(f"{model} does not take an option: {said.partition('. ')[0]}")
     filtered = "content_filter" in codes or (status in (400, 422) and FILTERED.search(said))

@@ -94,7 +94,7 @@ class Access:
 class Facts(Access):
     """What LiteLLM knows of a chat model: None and empty where it knows nothing.
 
-    Prices are in USD per token. `context` counts tokens.
+    Prices are in USD per token. `context` counts tokens. `sees`: it takes pictures.
     """
 
     price_in: float | None = None
@@ -102,6 +102,7 @@ class Facts(Access):
     context: int | None = None
     params: frozenset[str] = frozenset()
     takes_schema: bool = False
+    sees: bool = False
 
 
 def facts(model: str, api_base: str | None) -> Facts:
@@ -128,6 +129,7 @@ def facts(model: str, api_base: str | None) -> Facts:
         context=info.get("max_input_tokens") if listed else None,
         params=params,
         takes_schema="response_format" in params and bool(litellm.supports_response_schema(model=model)),
+        sees=bool(listed and info.get("supports_vision")),
         missing=lacking,
         either=provider in _EITHER,
         needs_missing=bool(lacking) and provider not in _SIGNED_IN,

@@ -15,7 +15,7 @@ _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 _RECORDED = "and options are recorded with the run: put keys into the environment"
 
 
-def refuse_options(kind: str, options: Any) -> None:
+def refuse_options(kind: str, options: Any, name: str = "litellm") -> None:
     """Refuse options that would record a secret, with messages that do not repeat it. Raises UsageError."""
     free = {"model", "api_base", "api_key_env"}  # ids of models look random
     told, names = options.model_dump(exclude=free), options.model_dump(include=free)
@@ -23,11 +23,11 @@ def refuse_options(kind: str, options: Any) -> None:
         raise popbench.UsageError(f"{kind}: {place} looks like a credential, {_RECORDED} (api_key_env=VARIABLE)")
     if options.api_key_env and not _VARIABLE.fullmatch(options.api_key_env):
         raise popbench.UsageError(
-            f"{kind} litellm: api_key_env is the name of an environment variable, in capitals, and never the key itself"
+            f"{kind} {name}: api_key_env is the name of an environment variable, in capitals, and never the key itself"
         )
     if options.api_base is not None and not is_address(options.api_base):
         raise popbench.UsageError(
-            f"{kind} litellm: api_base is no address of scheme, host, port and path: write it like"
+            f"{kind} {name}: api_base is no address of scheme, host, port and path: write it like"
             " http://127.0.0.1:8000/v1"
         )
 

@@ -29,4 +29,4 @@ def register_generators(register: Register) -> None:
 def register_predictors(register: Register) -> None:
     """Register `judge` and `judge-pairwise` for any server with a model that takes pictures."""
     register("judge", "popbench_openai.judge:Judge")
-    register("judge-pairwise", "popbench_openai.pairwise:PairwiseJudge")
+    register("judge-pairwise", "popbench_openai.judge:PairwiseJudge")

@@ -9,8 +9,8 @@ from typing import Any
 
 import popbench
 from popbench import JSON
+from popbench.judging import PictureChat
 from popbench_openai.options import ChatOptions
-from popbench_openai.picture_chats import PictureChat
 
 _FALLBACKS = {
     "auto": ("json_schema", "json_object", "off"),

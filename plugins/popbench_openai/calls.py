@@ -18,13 +18,13 @@ import openai
 import popbench
 from popbench import JSON
 from popbench.engines import Brake, Pace, backoff, retry_after
+from popbench.judging import FEWER, PictureChat
 from popbench_openai.accepted import Accepted, ChatRequest
 from popbench_openai.answers import EMPTY_TRIES, NoTextError, read
 from popbench_openai.clients import open_client, read_body
 from popbench_openai.faults import SMALLER, CallError, Kind, of_body, of_connection, of_status
 from popbench_openai.hiding import Hider
 from popbench_openai.options import ChatOptions
-from popbench_openai.picture_chats import FEWER, PictureChat
 
 LOST_IN_A_ROW = 3
 """After this many failed calls without an answer in between, the server counts as down, and the run ends. After this

@@ -1,112 +1,29 @@
-"""A judge of clips behind a chat API, for marks: what it is shown and asked."""
+"""Judges of clips behind a chat API: for marks, and for the better of two."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-
-import popbench
-from popbench import JSON
-from popbench.video import sha256, video_info
-from popbench_openai.judge_options import SCORE, JudgeOptions
-from popbench_openai.marks import answer_form, read_marks
-from popbench_openai.picture_chats import PictureChat
-from popbench_openai.servers import key_kept
-from popbench_openai.vision import VisionJudge, answer_schema, seed_of
-
-_SEEN = ("title", "prompt", "video_prompt", "category", "task", "extra")
-"""What a rubric may show of a sample, besides its frames."""
-_GIVEN = ("frames", "seconds", "criteria")
-_RUBRIC = Path(__file__).with_name("rubric.jinja")
+from popbench.judging import MarksJudge, PairsJudge
+from popbench_openai.judge_options import JudgeOptions, PairwiseOptions
+from popbench_openai.vision import VisionJudge
 
 
-class Judge(VisionJudge, popbench.Predictor):
+class Judge(VisionJudge, MarksJudge):
     """Any vision-language model, for marks from 0 to 10: model=ID.
 
     Other servers than OpenAI's are named by base_url=URL.
     """
 
     name = "judge"
-    version = "1"
-    unit = "points"
-    scale = "real"
 
     Options = JudgeOptions
 
-    def __init__(self, options: JudgeOptions | None = None) -> None:
-        """Read the rubric, and refuse options that would record a secret. The messages do not repeat it."""
-        super().__init__(options, _RUBRIC, (*_SEEN, *_GIVEN))
-        given: JudgeOptions = self.options
-        if given.criteria and "criteria" not in self._rubric.used:
-            raise popbench.UsageError(
-                f"{self._rubric.path}: names no criteria, so that the judge would not know them: add a loop over "
-                "criteria ({% for one in criteria %}{{ one.name }}: {{ one.question }}{% endfor %}), or set criteria={}"
-            )
-        self.uses = frozenset({"video", *self._rubric.used} - {*_GIVEN})
-        self.note = f"{given.model} is shown {given.frames} frames of each clip, without sound"
 
-    def labelled(self) -> dict[str, JSON]:
-        """Return the options that a label names; criteria by their names, after what they are shown with."""
-        told = super().labelled()
-        if "criteria" not in told:
-            return told
-        del told["criteria"]
-        before = [name for name in told if name in ("frames", "size", "picture", "draws", "rubric")]
-        named = "+".join(sorted(self.options.criteria)) or "none"
-        return {**{name: told[name] for name in before}, "criteria": named, **told}
+class PairwiseJudge(VisionJudge, PairsJudge):
+    """Any vision-language model, for the better of two: model=ID.
 
-    @property
-    def chars(self) -> int:
-        """Return how many characters the criteria have."""
-        return sum(map(len, self.options.criteria.values()))
+    It is asked about each pair of systems, both ways round. Other servers than OpenAI's are named by base_url=URL.
+    """
 
-    def text(self, item: popbench.ScoreRequest, order: Sequence[str], seconds: float) -> str:
-        """Return what the judge is told about a clip, with the criteria in an order; raises UsageError."""
-        options: JudgeOptions = self.options
-        seen = {name: getattr(item, name) for name in _SEEN}
-        criteria = [{"name": name, "question": options.criteria[name]} for name in order]
-        told = self._rubric.render(**seen, frames=options.frames, seconds=seconds, criteria=criteria)
-        return f"{told}\n\n{answer_form(order)}"
+    name = "judge-pairwise"
 
-    def chats(self, item: popbench.ScoreRequest) -> list[PictureChat]:
-        """Return what is asked about a clip, one chat for each draw; raises VideoError and UsageError."""
-        options: JudgeOptions = self.options
-        pictures = self.pictures(item.path)
-        seconds = video_info(item.path).seconds
-        # The same for all systems: a preference for a place is then the same for the clips that are compared.
-        drawn = random.Random(seed_of(item.prompt or item.title or sha256(item.path)))
-        names = sorted(options.criteria)
-        drawn.shuffle(names)
-        starts = drawn.randrange(2)
-        chats = []
-        for number in range(options.draws):
-            turn = number % max(len(names), 1)
-            order = [*names[turn:], *names[:turn]]  # each criterion comes to each place
-            text = self.text(item, order, seconds)
-            message = popbench.Message(role="user", content=text)
-            chats.append(
-                PictureChat(
-                    f"{item.id}-{number}",
-                    (message,),
-                    drawn.randrange(2**31),
-                    # Servers that take no bounds in it are many: marks are checked anyway.
-                    answer_schema({name: {"type": "number"} for name in (*order, SCORE)}),
-                    pictures=pictures,
-                    pictures_first=(number + starts) % 2 == 0,
-                    tokens=options.tokens_per_frame * len(pictures),
-                )
-            )
-        return chats
-
-    def read(self, text: str) -> Mapping[str, float]:
-        """Return the marks of an answer, the score among them; raises ValueError."""
-        return read_marks(text, sorted(self.options.criteria))
-
-    def score(self, items: Iterable[popbench.ScoreRequest]) -> Iterator[popbench.Score | popbench.Failure]:
-        """Judge up to `concurrency` clips at once, and yield scores as they come."""
-        from popbench_openai.judging import Judging
-
-        with key_kept(self.key):
-            judging = Judging(self, self.chats, self.read)
-            yield from popbench.concurrently(items, judging, limit=self.options.concurrency)
+    Options = PairwiseOptions

@@ -1,58 +1,43 @@
-"""What judges of clips behind a chat API share: rubric, checks, fingerprint and costs. `judging` asks them."""
+"""What judges of clips behind a chat API share: the server, checks and costs."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import io
-from collections.abc import Collection, Mapping
-from pathlib import Path
-from typing import Any, ClassVar
-
-from PIL import Image
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import popbench
 from popbench import JSON
-from popbench.specs import make_label
-from popbench.video import map_frames
+from popbench.judging import PicturesJudge, judged
 from popbench_openai.endpoint import Endpoint
 from popbench_openai.judge_options import VisionOptions
 from popbench_openai.options import ChatOptions
-from popbench_openai.servers import refuse_options
+from popbench_openai.servers import key_kept, refuse_options
 
 _RESERVED = {"model", "messages", "stream", "n", "response_format", "seed"}
-_UNLABELLED = ("model", "base_url", "provider")
-_CHARS_PER_TOKEN, _CHARS_OF_VALUES, _OUTPUT_TOKENS = 3, 1500, 500
-"""For estimates: characters of a token, of title and prompt together, and tokens of an answer without `max_tokens`."""
-_JPEG_QUALITY = 85
 
 
-class VisionJudge(Endpoint):
-    """A judge that is shown frames of clips: of one, for marks, or of two, for a choice."""
+class VisionJudge(Endpoint, PicturesJudge):
+    """A judge whose model a server of the OpenAI protocol runs."""
 
-    name: ClassVar[str]
-    """What it is registered as."""
-    clips: ClassVar[int] = 1
-    """How many clips it is shown at once."""
+    unlabelled = ("model", "base_url", "provider")
 
-    def __init__(self, options: VisionOptions | None, rubric: Path, names: Collection[str]) -> None:
-        """Read the rubric, which may use `names`, and refuse options that would record a secret."""
-        super().__init__(options)
+    def refuse_options(self) -> None:
+        """Refuse options that would record a secret, with messages that do not repeat it."""
         given: VisionOptions = self.options
-        refuse_options("predictor", self.called, given, given.extra_body, _RESERVED)
-        self._rubric = popbench.TextTemplate(given.rubric or rubric, names)
+        refuse_options("predictor", f"{self.name} with model={given.model}", given, given.extra_body, _RESERVED)
         self.repeatable = given.seed
-
-    @property
-    def called(self) -> str:
-        """Return what messages call it."""
-        return f"{self.name} with model={self.options.model}"
 
     @property
     def asked(self) -> ChatOptions:
         """Return the options that requests are made with."""
         options: VisionOptions = self.options
         return options.of_chat
+
+    @property
+    def frame_tokens(self) -> int:
+        """Return what a frame counts as, for estimates of tokens."""
+        options: VisionOptions = self.options
+        return options.tokens_per_frame
 
     def retired(self) -> str:
         """Return that the provider has retired the model; empty if it has not."""
@@ -61,63 +46,25 @@ class VisionJudge(Endpoint):
             return ""
         return f"{known.provider.name} retired {known.id} on {known.ends}: choose another model="
 
-    def labelled(self) -> dict[str, JSON]:
-        """Return the options that a label names: those that differ from the defaults."""
-        defaults = type(self.options).model_fields
-        return {
-            name: value
-            for name, value in self.options.determining().items()
-            if name not in _UNLABELLED and value != defaults[name].default
-        }
-
-    def label(self) -> str | None:
-        """Return its name with the model's id and the options that differ from the defaults."""
-        return make_label(self.name, {"model": self.options.model, **self.labelled()})
-
     def fingerprint(self) -> Mapping[str, JSON]:
-        """Add the server and the rubric's text, whatever its file is called."""
-        own = ("base_url", "provider", "rubric")
-        options = {name: value for name, value in self.options.determining().items() if name not in own}
-        base = super().fingerprint()
-        return {**base, "options": options, "server": self.server, "rubric": self._rubric.fingerprint}
+        """Add the server."""
+        base: Mapping[str, Any] = super().fingerprint()
+        options = {name: value for name, value in base["options"].items() if name not in ("base_url", "provider")}
+        return {**base, "options": options, "server": self.server}
 
     def estimate(self, requests: int) -> float | None:
         """Return the cost of all draws by `tokens_per_frame`, without further tries; None without prices."""
         options: VisionOptions = self.options
         if options.price_in is None or options.price_out is None:
             return None
-        text = (len(self._rubric.source) + self.chars + _CHARS_OF_VALUES) / _CHARS_PER_TOKEN
-        tokens_in = text + self.clips * options.frames * options.tokens_per_frame
-        tokens_out = options.max_tokens or _OUTPUT_TOKENS
-        return requests * options.draws * (tokens_in * options.price_in + tokens_out * options.price_out) / 1e6
+        tokens_in, tokens_out = self.expected_tokens(options.max_tokens)
+        return requests * (tokens_in * options.price_in + tokens_out * options.price_out) / 1e6
 
-    @property
-    def chars(self) -> int:
-        """Return how many characters are asked besides the rubric."""
-        return 0
+    def judge_all(self, items: Iterable[Any]) -> Iterator[popbench.Score | popbench.Failure]:
+        """Judge up to `concurrency` clips or pairs at once, and yield answers as they come."""
+        from popbench_openai.calls import Calls
 
-    def pictures(self, clip: Path) -> tuple[str, ...]:
-        """Return the frames of a clip as data URLs, no larger than `size`; raises VideoError."""
-        return tuple(map_frames(clip, self.options.frames, self._picture))
-
-    def _picture(self, frame: Any) -> str:
-        options, file = self.options, io.BytesIO()
-        picture = Image.fromarray(frame)
-        picture.thumbnail((options.size, options.size))
-        picture.save(file, options.picture, **({"quality": _JPEG_QUALITY} if options.picture == "jpeg" else {}))
-        return f"data:image/{options.picture};base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
-
-
-def answer_schema(properties: Mapping[str, JSON]) -> Mapping[str, JSON]:
-    """Return the JSON schema of an answer with these fields."""
-    return {
-        "type": "object",
-        "properties": dict(properties),
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-def seed_of(text: str) -> int:
-    """Return a seed made of a text."""
-    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8])
+        options: VisionOptions = self.options
+        named, remedy = f"{options.model} at {self.shown_url}", "check model= and structured="
+        with key_kept(self.key):
+            yield from judged(self, items, Calls(self), named=named, limit=options.concurrency, remedy=remedy)

@@ -1,8 +1,8 @@
-"""Open-weight language models and text embedders, run on this machine with Hugging Face's libraries.
+"""Open-weight language models, judges of clips and text embedders, run on this machine with Hugging Face's libraries.
 
 Two presets are the paper's open models (arXiv 2502.12945), decoded as its released code does; `transformers` runs any
-causal language model from a folder or from the hub, `sentence-transformers` any of that library's embedders. Heavy
-libraries are imported only when a model is used.
+causal language model from a folder or from the hub, `sentence-transformers` any of that library's embedders, and
+`local-judge` any vision-language model. Heavy libraries are imported only when a model is used.
 """
 
 from __future__ import annotations
@@ -23,6 +23,13 @@ def register_llms(register: Register) -> None:
     register("transformers", target)
     for name, preset in PRESETS.items():
         register(name, target, **preset.options)
+
+
+@popbench.hookimpl
+def register_predictors(register: Register) -> None:
+    """Register judges of clips: any model that takes pictures, for marks and for the better of two."""
+    register("local-judge", "popbench_transformers.judge:Judge")
+    register("local-pairs", "popbench_transformers.judge:PairwiseJudge")
 
 
 @popbench.hookimpl

@@ -78,6 +78,7 @@ class Batch:
             model.generate(
                 input_ids=ids,
                 attention_mask=mask,
+                **self._rows[0].inputs,
                 generation_config=config,
                 logits_processor=[self._sampler],
                 stopping_criteria=[self],

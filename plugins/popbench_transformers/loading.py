@@ -100,18 +100,30 @@ def load(options: TransformersOptions, weights: Weights) -> Loaded:
 
     Raises ComponentError if the model does not fit into memory; else what transformers raises.
     """
-    if weights.folder is not None and weights.problem is not None:  # `check` may not have been called
+    refuse(weights)
+    reader = read(options, weights)
+    if reader.format.problem is not None:
+        raise popbench.ComponentError(
+            f"model {options.model}: its chat template cannot be used: {reader.format.problem}"
+        )
+    model, defaults = load_model(options, weights, transformers.AutoModelForCausalLM)
+    return Loaded(model, reader, defaults)
+
+
+def refuse(weights: Weights) -> None:
+    """Raise ComponentError for a folder that cannot be loaded: `check` may not have been called."""
+    if weights.folder is not None and weights.problem is not None:
         raise popbench.ComponentError(weights.problem)
+
+
+def load_model(options: TransformersOptions, weights: Weights, auto: Any) -> tuple[Any, Any]:
+    """Load a model by one of transformers' auto classes; return it with its own generation config.
+
+    Raises ComponentError if it does not fit into memory; else what transformers raises.
+    """
     try:
-        reader = read(options, weights)
-        if reader.format.problem is not None:
-            raise popbench.ComponentError(
-                f"model {options.model}: its chat template cannot be used: {reader.format.problem}"
-            )
         with quiet("transformers"), opened(options, weights) as (source, source_options):
-            model = transformers.AutoModelForCausalLM.from_pretrained(
-                source, **source_options, **_load_options(options, weights)
-            )
+            model = auto.from_pretrained(source, **source_options, **_load_options(options, weights))
     except Exception as error:  # out-of-memory alone has a remedy
         if is_out_of_memory(error):
             raise popbench.ComponentError(
@@ -123,7 +135,7 @@ def load(options: TransformersOptions, weights: Weights) -> Loaded:
     defaults = model.generation_config
     # else `generate` would apply the model's own settings again, after `Decoding.resolve`
     model.generation_config = transformers.GenerationConfig()
-    return Loaded(model, reader, defaults)
+    return model, defaults
 
 
 def _load_options(options: TransformersOptions, weights: Weights) -> dict[str, Any]:

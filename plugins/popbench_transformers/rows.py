@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import popbench
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class Row:
     """One chat and its answer so far: `tokens`, at most `budget` of them.
 
-    `thinking`: the prompt ends inside a section of thoughts. `error`: why there will be no answer.
+    `thinking`: the prompt ends inside a section of thoughts. `error`: why there will be no answer. `inputs`: what else
+    the model takes, such as pictures; such a row is alone in its batch.
     """
 
     chat: popbench.Chat
@@ -31,6 +32,7 @@ class Row:
     error: str | None = None
     seconds: float = 0.0
     peak_memory_mb: float | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def left(self) -> int:

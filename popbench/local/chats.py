@@ -55,6 +55,12 @@ class ChatFormat:
         self._ends = set(special) - {tokenizer.unk_token_id} | {tokenizer.eos_token_id}
         self._dropped = {id_ for id_, text in special.items() if not _THINK_TAG.fullmatch(str(text))}
 
+    @property
+    def template(self) -> str | None:
+        """The template, with its date fixed; None where there is none, or several by name."""
+        own = self._tokenizer.chat_template
+        return self._dated or (own if isinstance(own, str) else None)
+
     def encode(self, messages: Sequence[Message]) -> Encoded:
         """Render and tokenize messages; raises what the template raises, and ValueError if it leaves text out."""
         if not self._has_template:

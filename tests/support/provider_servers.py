@@ -126,9 +126,9 @@ class _Handler(BaseHTTPRequestHandler):
 def _text(provider: str, body: dict[str, Any]) -> str:
     """Return the user's text of a request."""
     if provider == "gemini":
-        return "".join(part["text"] for part in body["contents"][-1]["parts"])
+        return "".join(part.get("text", "") for part in body["contents"][-1]["parts"])
     content = body["messages"][-1]["content"]
-    return content if isinstance(content, str) else "".join(block["text"] for block in content)
+    return content if isinstance(content, str) else "".join(block.get("text", "") for block in content)
 
 
 def _anthropic(text: str, end: str) -> dict[str, Any]:

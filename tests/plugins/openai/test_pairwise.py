@@ -17,7 +17,6 @@ from popbench import testing
 from popbench.engines import pacing
 from popbench.interfaces import balanced
 from popbench.video import write_mp4
-from popbench_openai.choices import read_choice
 from usage_errors import refusal
 
 
@@ -75,35 +74,6 @@ def test_draws_are_averaged_and_their_tokens_added(server: JudgeServer, pair: po
     assert score.usage == {"input": 3600, "output": 160}
     assert [draw["score"] for draw in score.extra["draws"]] == [1.0, 0.5, 0.0, 1.0]
     assert len({asked.body["seed"] for asked in server.asked}) == 4
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ('{"better": "first"}', 1.0),
-        ('<think>{"better": "first"}</think> so: {"Better": " Second "}', 0.0),
-        ('```json\n{"better": 2}\n```', 0.0),
-        ('{"why": "alike", "better": "tie"}', 0.5),
-    ],
-)
-def test_a_choice_is_read_from_the_last_object_that_has_one(text: str, value: float) -> None:
-    assert read_choice(text) == value
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("The first.", "no JSON object with 'better'"),
-        ('{"better": "dark"}', "'better' is 'dark', not 'first', 'second' or 'neither'"),
-        ('{"better": true}', "'better' is True"),
-        ('{"better": null}', "'better' is None"),
-        ('{"better": ["first"]}', "'better' is ['first']"),
-    ],
-)
-def test_anything_else_is_no_choice(text: str, said: str) -> None:
-    with pytest.raises(ValueError, match="better") as caught:
-        read_choice(text)
-    assert said in str(caught.value)
 
 
 def test_garbage_is_asked_again_with_another_seed_and_then_an_error(

@@ -7,9 +7,16 @@ import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from popbench import JSON
-from popbench_openai.judge_options import SCORE
+from popbench.records import JSON
 
+SCORE = "score"
+"""The mark that is the score; the others are its parts."""
+CRITERIA = {
+    "hook": "how strongly the first moment makes a viewer stay",
+    "clarity": "how easily a viewer sees what happens, and what it is about",
+    "novelty": "how far it shows what a viewer has not seen before",
+    "fit": "how well clip and title suit each other, and what was asked for",
+}
 LEAST, MOST = 0.0, 10.0
 _THOUGHTS = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.IGNORECASE | re.DOTALL)
 
@@ -21,6 +28,16 @@ def answer_form(order: Sequence[str]) -> str:
         f"Answer with one JSON object and nothing else. Its fields, in this order: {names}. Each is a number from "
         f"{LEAST:g} to {MOST:g}."
     )
+
+
+def answer_schema(properties: Mapping[str, JSON]) -> Mapping[str, JSON]:
+    """Return the JSON schema of an answer with these fields."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
 
 
 def read_marks(text: str, criteria: Collection[str]) -> dict[str, float]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from dataclasses import dataclass
 from typing import Any
 
-import popbench
+from PIL import Image
 
-FEWER = "the pictures are more than this model takes: show fewer (frames=) or smaller ones (size=)"
+from popbench.records import Chat
+
+_JPEG_QUALITY = 85
 
 
 @dataclass(frozen=True, slots=True)
-class PictureChat(popbench.Chat):
+class PictureChat(Chat):
     """A chat of one message, with pictures as data URLs before its text or after it.
 
     `tokens` is what the pictures count as, about, before the server has said it.
@@ -43,3 +47,18 @@ class PairChat(PictureChat):
             content.append({"type": "text", "text": f"The {name} video:"})
             content += [{"type": "image_url", "image_url": {"url": url}} for url in pictures]
         return [{"role": "user", "content": [*content, {"type": "text", "text": self.messages[0]["content"]}]}]
+
+
+def picture_url(frame: Any, size: int, form: str) -> str:
+    """Return a frame, uint8 (height, width, 3), as a data URL: no larger than `size`, as `jpeg` or `png`."""
+    file = io.BytesIO()
+    picture = Image.fromarray(frame)
+    picture.thumbnail((size, size))
+    picture.save(file, form, **({"quality": _JPEG_QUALITY} if form == "jpeg" else {}))
+    return f"data:image/{form};base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+
+
+def picture_of(url: str) -> Image.Image:
+    """Return the picture of a data URL of `PictureChat.pictures`."""
+    picture = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+    return picture.convert("RGB")

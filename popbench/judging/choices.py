@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from popbench import JSON
-from popbench_openai.marks import objects
-from popbench_openai.vision import answer_schema
+from popbench.judging.marks import answer_schema, objects
+from popbench.records import JSON
 
 FIELD, FIRST, SECOND, NEITHER = "better", "first", "second", "neither"
 FORM = (
