@@ -31,7 +31,6 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("POPBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("TRACKIO_DIR", str(tmp_path_factory.getbasetemp() / "trackio"))
-        patch.setenv("WANDB_MODE", "offline")
         for name in ("MLFLOW_TRACKING_URI", "TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL"):
             patch.delenv(name, raising=False)
         for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"):

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata
 
 from ._arrays import Float64s
 from .prediction_powered import CorrectedWinRate, HumanWinRate, corrected_win_rate
@@ -65,7 +64,8 @@ def corrected_median(
         raise ValueError(f"labels need one prompt each, got the shapes {values.shape} and {index.shape}")
     if index.min() < 0 or index.max() >= len(scores):
         raise ValueError(f"labels need the index of their prompt, from 0 to {len(scores) - 1}")
-    ranks = rankdata(scores)
+    _, of, ties = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(ties) - (ties - 1) / 2)[of]  # equal scores share the mean of their ranks
     seen = np.sort(ranks[index])[::-1]
     # Between two labelled prompts: at one of them, a smaller part of all prompts than of labelled ones would be above.
     edges = np.r_[np.inf, (seen[:-1] + seen[1:]) / 2, -np.inf]

@@ -365,6 +365,7 @@ MAY: Mapping[str, frozenset[str]] = {
     "import_module": frozenset(
         {
             "popbench/__init__.py",
+            "popbench/cards/__init__.py",
             "popbench/cli/__init__.py",
             "popbench/local/quiet.py",
             "popbench/registry/registrations.py",

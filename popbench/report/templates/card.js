@@ -15,7 +15,7 @@ popbench.card = (() => {
     const element = make("video", { controls: true, loop: true, muted: !sound, playsInline: true, preload: poster ? "none" : "metadata" });
     element.dataset.sound = sound ? "yes" : "no";
     element.setAttribute("aria-label", `Clip of ${name}${sound ? ", with sound" : ""}`);
-    element.addEventListener("error", () => element.replaceWith(screen(`Clip not found: ${decodeURI(source)}`)));
+    element.addEventListener("error", () => element.replaceWith(screen(`Clip not found: ${decodeURI(source.replace(/^\.\//, ""))}`)));
     const fit = () => {
       const shape = shapes[system] || 16 / 9;
       Object.assign(element.style, { aspectRatio: shape, width: `min(100%, min(36rem, 80vh) * ${shape})`, marginInline: "auto" });
