@@ -24,6 +24,7 @@ from popbench.ledger.opening import (
     prepare,
     reading_mode,
     unfinished,
+    unreadable_index,
     uri,
     whole,
 )
@@ -44,7 +45,12 @@ class Database:
         self._path, self._tell = path, tell
         mode = "rw" if not read_only else "ro&immutable=1" if at_rest else reading_mode(path)
         try:
-            self._db, version = patiently(lambda: self._open(mode), path, tell)
+            try:
+                self._db, version = patiently(lambda: self._open(mode), path, tell)
+            except sqlite3.OperationalError as error:
+                if not unreadable_index(error, mode):
+                    raise
+                self._db, version = patiently(lambda: self._open("ro"), path, tell)
         except (sqlite3.Error, OSError) as error:
             why = one_line(error if isinstance(error, OSError) else str(error))
             raise UsageError(f"{path}: the ledger cannot be opened ({why}): {advice(error)}") from error

@@ -135,6 +135,11 @@ def reading_mode(path: Path) -> str:
     return "ro&readonly_shm=1" if path.with_name(f"{path.name}-shm").exists() else "ro"
 
 
+def unreadable_index(error: sqlite3.Error, mode: str) -> bool:
+    """Return whether a ledger could not be read in this mode because a kill left an index to be made anew."""
+    return "readonly_shm" in mode and _code(error) in (sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_READONLY)
+
+
 def unfinished(path: Path) -> bool:
     """Return whether a ledger was being made when an earlier release was killed; there is nothing in it yet."""
     # A ledger that is made is written through its log, never through a journal.
