@@ -55,7 +55,7 @@ class Opened:
         """Return the texts of all visible elements."""
         return [text.strip() for text in self.page.locator(f"{selector}:visible").all_inner_texts()]
 
-    def until(self, expression: str, seconds: float = 8) -> None:
+    def until(self, expression: str, seconds: float = 20) -> None:
         """Wait until an expression is true. It is evaluated from outside, because the page's policy forbids eval."""
         deadline = time.monotonic() + seconds
         while not self.page.evaluate(expression):
