@@ -17,9 +17,23 @@ if TYPE_CHECKING:
     from popbench.ballot.add import Added
 
 
-@click.group("ballot")
+class _RunFirst(click.Group):
+    """A group that takes a run's folder in place of a command: `popbench ballot RUN` is `popbench ballot make RUN`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.commands and Path(args[0]).is_dir():
+            args = ["make", *args]
+        return super().resolve_command(ctx, args)
+
+
+@click.group("ballot", cls=_RunFirst)
 def command() -> None:
-    """Ask people which clips they would rather watch: a blind vote as one page, and what came back."""
+    """Ask people which clips they would rather watch: a blind vote as one page, and what came back.
+
+    `popbench ballot RUN` is short for `popbench ballot make RUN`.
+    """
 
 
 @command.command()

@@ -227,3 +227,10 @@ def test_the_command_says_what_it_made(popbench: Run, run: Path, tmp_path: Path)
     assert done.out.startswith(f"{page.name} (0.")
     assert "12 pairs of clips, 6 comparisons of systems, 2 attention checks; ballot " in done.out
     assert [file.stem for file in (run / "ballots").iterdir()] == [page.stem.removeprefix("ballot-")]
+
+
+def test_a_run_in_place_of_a_command_is_what_a_ballot_is_made_of(popbench: Run, run: Path, tmp_path: Path) -> None:
+    done = popbench("ballot", run, "--pairs", "2", "--out", tmp_path / "vote.html")
+    assert done.status == 0, done.err
+    assert (tmp_path / "vote.html").exists()
+    assert popbench("ballot", "no-folder").status == 2
