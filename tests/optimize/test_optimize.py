@@ -121,8 +121,8 @@ def test_a_finished_search_is_shown_and_its_proof_not_used_again(found: Path, ru
 
 
 def _files_of(folder: Path) -> dict[Path, int]:
-    """Return all files with their times of change, but for the page, which is made of them."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "index.html")
+    """Return all files with their times of change, but for locks, and the page, which is made of the others."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name not in ("index.html", ".lock"))
     return {path: path.stat().st_mtime_ns for path in files}
 
 
