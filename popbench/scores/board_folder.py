@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import cast
 
 from popbench.cards.card import PredictorCard
-from popbench.errors import UsageError, one_line
+from popbench.errors import UsageError
 from popbench.scores.board_rules import FILE, PaperRules, Rules, breaches, other_predictor, read_rules
 from popbench.scores.scores import Scores
 from popbench.scores.submission import Submission, read_submission
-from popbench.scores.withdrawals import WITHDRAWN, Withdrawal, Withdrawn, read_withdrawals
+from popbench.scores.withdrawals import WITHDRAWN, Withdrawal, Withdrawn, files_in, read_withdrawals
 
 SUBMISSIONS = "submissions"
 
@@ -93,15 +93,7 @@ def read_submissions(path: Path) -> tuple[dict[str, Submission], list[str]]:
     submissions: dict[str, Submission] = {}
     wrong: list[str] = []
     folder = path / SUBMISSIONS
-    try:
-        files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
-    except FileNotFoundError:
-        files = []
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be read ({one_line(error)})") from error
-    if folder.is_symlink():
-        raise UsageError(f"{folder} is a link: a board has its submissions itself")
-    for file in files:
+    for file in files_in(folder, "submissions"):
         if not file.name.isprintable():  # a line break in a name would fake a line about another file
             wrong.append(f"{folder / ascii(file.name)}: no submission: its name has characters that no name has")
             continue

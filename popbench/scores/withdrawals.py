@@ -49,11 +49,8 @@ class Withdrawal(Strict):
             yield f"submission {self.submission} has no system {unknown[0]!r:.100}"
 
 
-def read_withdrawals(path: Path) -> tuple[dict[str, Withdrawal], list[str]]:
-    """Return a board's withdrawals by the file name of their submission, and one line for each file that is none."""
-    withdrawals: dict[str, Withdrawal] = {}
-    wrong: list[str] = []
-    folder = path / WITHDRAWN
+def files_in(folder: Path, what: str) -> list[Path]:
+    """Return the files in a folder of a board, none if it is not there; raises UsageError where it cannot be read."""
     try:
         files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
     except FileNotFoundError:
@@ -61,8 +58,16 @@ def read_withdrawals(path: Path) -> tuple[dict[str, Withdrawal], list[str]]:
     except OSError as error:
         raise UsageError(f"{folder}: cannot be read ({one_line(error)})") from error
     if folder.is_symlink():
-        raise UsageError(f"{folder} is a link: a board has its withdrawals itself")
-    for file in files:
+        raise UsageError(f"{folder} is a link: a board has its {what} itself")
+    return files
+
+
+def read_withdrawals(path: Path) -> tuple[dict[str, Withdrawal], list[str]]:
+    """Return a board's withdrawals by the file name of their submission, and one line for each file that is none."""
+    withdrawals: dict[str, Withdrawal] = {}
+    wrong: list[str] = []
+    folder = path / WITHDRAWN
+    for file in files_in(folder, "withdrawals"):
         shown = file if file.name.isprintable() else folder / ascii(file.name)
         try:
             content = read_json(file)
