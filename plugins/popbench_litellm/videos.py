@@ -129,7 +129,7 @@ class LiteLLMVideos(popbench.VideoGenerator):
             attempts=_ATTEMPTS,
             seconds=options.retry_seconds,
         )
-        with tempfile.TemporaryDirectory(prefix="popbench-videos-") as folder:
+        with tempfile.TemporaryDirectory(prefix="popbench-clips-", ignore_cleanup_errors=True) as folder:
             jobs = VideoJobs(options, self.facts, key_of(options), Path(folder))
             yield from popbench.concurrently(
                 requests, jobs, limit=options.concurrency, retry=retry, per_minute=options.requests_per_minute

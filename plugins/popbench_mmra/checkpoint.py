@@ -50,6 +50,8 @@ _HOLDERS = ("state_dict", "model_state_dict", "model")
 """Keys under which training code stores a state dict beside other things."""
 _PARALLEL = "module."
 """The prefix that `DataParallel` adds to every name."""
+_DIRECTORY = 0x10
+"""A bit of a record's attributes: torch reads nothing then, and takes the weights from memory that nobody wrote to."""
 _LONGEST_PICKLE = 2**24
 _LONGEST_NAME = 200
 _MAX_NAMES = 10_000
@@ -168,6 +170,8 @@ def _names(path: Path, file: IO[bytes]) -> set[str]:
                 raise _refused(path, "a TorchScript program")
             if any(record.compress_type != zipfile.ZIP_STORED for record in records):
                 raise _refused(path, "its records are compressed, as torch.save never does")
+            if any(record.is_dir() or record.external_attr & _DIRECTORY for record in records):
+                raise UsageError(f"{path}: not loaded: its records are marked as folders: {_AGAIN}")
             if sum(record.file_size for record in records) > length:
                 raise UsageError(f"{path}: not loaded: its records overlap, or claim more than the file: {_AGAIN}")
             pickles = [record for record in records if re.fullmatch(r"[^/]+/data\.pkl", record.filename)]
@@ -175,6 +179,8 @@ def _names(path: Path, file: IO[bytes]) -> set[str]:
                 raise UsageError(f"{path}: a zip, but none that torch.save wrote: give the file of a checkpoint")
             if pickles[0].file_size > _LONGEST_PICKLE:
                 raise _refused(path, "its pickle is too long for a description of weights")
+            if (damaged := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(f"record {damaged} has other bytes than were written")
             return set(_globals(archive.read(pickles[0])))
     except UsageError:
         raise

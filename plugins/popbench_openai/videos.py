@@ -103,7 +103,7 @@ class VideoServer(popbench.VideoGenerator):
             attempts=_ATTEMPTS,
             seconds=options.retry_seconds,
         )
-        with tempfile.TemporaryDirectory(prefix="popbench-videos-") as folder, key_kept(key):
+        with tempfile.TemporaryDirectory(prefix="popbench-clips-", ignore_cleanup_errors=True) as folder, key_kept(key):
             jobs = VideoJobs(options, self.url, key, Path(folder))
             yield from popbench.concurrently(
                 requests, jobs, limit=options.concurrency, retry=retry, per_minute=options.requests_per_minute

@@ -68,7 +68,8 @@ def concurrently(
 
     What `work` raises ends all calls and is raised here, except for what `retry` tries again or takes for the failure
     of one request. Once something was submitted, an attempt gets the request with that `job`, and what is raised keeps
-    it. An answer without `seconds` gets those of its last attempt. Closing the iterator cancels calls.
+    it. An answer without `seconds` gets those of its last attempt. Closing the iterator cancels calls; the
+    thread of a plain function goes on until that returns, and its answer is dropped.
 
     >>> import popbench
     >>> class Capitals(popbench.LLM):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,10 @@ from command_line import Done, Run
 from made_boards import begin, edit, evaluate, forge, submissions, tree
 
 ROOT = Path(__file__).parents[2]
+(CHARTS,) = re.findall(
+    r"^vl-convert-python==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE
+)
+"""The release that the boards of this repository were made with."""
 BOARDS = sorted(path.parent for path in ROOT.glob("leaderboards/*/board.yaml"))
 
 
@@ -55,8 +61,12 @@ def wrong(done: Done) -> list[str]:
 @pytest.mark.parametrize("published", BOARDS, ids=lambda path: path.name)
 def test_the_published_boards_are_what_their_submissions_give(run: Run, published: Path) -> None:
     done = run("check", published)
-    assert (done.status, done.err) == (0, "")
-    assert done.out.startswith(f"{published}: ok")
+    if version("vl-convert-python") != CHARTS:  # pages carry its JavaScript, and check says so
+        lines = done.err.splitlines()
+        assert all("index.html is not what" in line and "its chart library" in line for line in lines)
+    else:
+        assert (done.status, done.err) == (0, "")
+        assert done.out.startswith(f"{published}: ok")
 
 
 @pytest.mark.slow

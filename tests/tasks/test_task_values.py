@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from command_line import Run, in_process
 from made_tasks import TEMPLATE, leave_no_traces, loaded, task_file
+from popbench.errors import UsageError
 from popbench.tasks.loading import load_task
 from popbench.tasks.task import Task
 from table_forms import told
@@ -148,12 +150,23 @@ def test_texts_that_no_file_can_hold_are_refused(tmp_path: Path) -> None:
         assert f"row 1: {column} is no valid text" in line(column)
 
 
-@pytest.mark.parametrize("row", ["1,a,b,", "1,a,b,c", '1,"a",b,c,d'])
+@pytest.mark.parametrize("row", ["1,a,b,c", '1,"a",b,c,d'])
 def test_a_row_with_more_cells_than_the_header_is_refused_and_never_shifted(tmp_path: Path, row: str) -> None:
     line = told(lambda: of_text(tmp_path, "rows.csv", f"id,prompt,category\n2,c,d\n{row}\n"))
     assert "cannot be loaded: " in line
     assert "ells than the header" in line or "Expected 3 fields" in line
     assert "cannot be loaded" in told(lambda: of_text(tmp_path, "rows.csv", f"id,prompt,category\n{row}\n{row}\n"))
+
+
+@pytest.mark.parametrize("rows", ["1,a,b,\n2,c,d,\n", "1,a,b,\n2,c,d\n", "1,a,b\n2,c,d,\n"])
+def test_an_empty_cell_after_the_last_column_is_refused_or_left_out_and_shifts_nothing(
+    tmp_path: Path, rows: str
+) -> None:
+    """Releases of pandas before 3.1 leave it out where the first row has one."""
+    read: list[Any] = []
+    with suppress(UsageError):
+        read += of_text(tmp_path, "rows.csv", f"id,prompt,category\n{rows}").prompts
+    assert [(prompt.id, prompt.text, prompt.category) for prompt in read] in ([], [("1", "a", "b"), ("2", "c", "d")])
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ class Reel(popbench.VideoGenerator):
 
     def generate(self, requests: Iterable[popbench.VideoRequest]) -> Iterator[Outcome]:
         patient = popbench.Retry(attempts=1000, seconds=3600)  # the queue may be full for an hour
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # threads may still write
             render = partial(self._render, Path(folder))
             yield from popbench.concurrently(requests, render, limit=self.options.concurrency, retry=patient)
 

@@ -171,8 +171,8 @@ def test_a_node_with_another_component_or_popbench_is_left_out_with_a_line(
     asked: list[popbench.VideoRequest] = []
 
     def until_left_out() -> Iterator[popbench.VideoRequest]:
-        """Keep the workers busy until the other node was looked at, however long that takes."""
-        while not left_out.wait(0.25):
+        """Have ever more items wait than two workers finish, so that the other node is asked too."""
+        while not left_out.wait(0.15):
             asked.append(popbench.VideoRequest(f"lake-{len(asked)}", "lake", len(asked)))
             yield asked[-1]
 
@@ -180,10 +180,10 @@ def test_a_node_with_another_component_or_popbench_is_left_out_with_a_line(
         with engine(tmp_path / "far", address=nodes.address) as made:
             mapped = Mapped(made, spec, until_left_out())
             try:
-                (line,) = await_(made.notices, 200)
+                (line,) = await_(made.notices, 150)
             finally:
                 left_out.set()
-            assert len(mapped.done()) == len(asked)
+            assert len(mapped.done(110)) == len(asked)
             assert made.notices() == [], "told once"
     finally:
         nodes.kill(other)
