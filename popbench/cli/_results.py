@@ -6,14 +6,17 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import click
 
+from popbench.errors import PopbenchError
 from popbench.progress import Progress
 from popbench.progress.console import make_console, tell
 from popbench.progress.live import make_progress
 from popbench.progress.stages import hours
+from popbench.report.write import write_report
 from popbench.runs.costs import sentences
 from popbench.runs.run import Run
 from popbench.runs.status import gpu_seconds
@@ -43,11 +46,22 @@ def again() -> str:
     return shlex.join(["popbench", *sys.argv[1:]])
 
 
-def show(run: Run, *, as_json: bool) -> None:
-    """Print a run's board and the places of its files, or a summary in JSON."""
+def show(run: Run, *, as_json: bool, corpus: str | None = None) -> bool:
+    """Write a run's page, and print its board and the places of its files, or a summary in JSON.
+
+    The page has the texts of references from `corpus`, a spec; without one from the run's own where a plugin brings
+    it. Returns False where the page cannot be written, after telling why.
+    """
+    page, lacks = None, ""
+    if run.results is not None:
+        try:
+            page = write_report(run.path, corpus=corpus, tell=lambda line: tell(f"popbench: {line}", err=True))
+        except PopbenchError as error:
+            lacks = str(error)
     if as_json:
         summary = {
             "run": str(run.path),
+            **({"page": str(page)} if page else {}),
             "demo": run.demo,
             "complete": run.complete,
             "samples": run.n,
@@ -63,14 +77,17 @@ def show(run: Run, *, as_json: bool) -> None:
         }
         click.echo(json.dumps(summary, ensure_ascii=False))
     else:
-        _show(run)
+        _show(run, page)
     if run.removed:
         files = " and ".join(run.removed)
         line = f"removed {files}: the samples now end before their scores; run without --stop-after to write them again"
         tell(f"popbench: {line}", err=True)
+    if lacks:
+        tell(f"popbench: all is finished but the page: {lacks}", err=True)
+    return not lacks
 
 
-def _show(run: Run) -> None:
+def _show(run: Run, page: Path | None) -> None:
     console = make_console()
     if run.results is not None:
         from popbench.leaderboard.terminal import show
@@ -86,14 +103,10 @@ def _show(run: Run) -> None:
     files = list(_files(run))
     line = f"{counted(run.n, 'sample')} in {run.path}: {', '.join(files)}{took}"
     console.print(line, markup=False, highlight=False, soft_wrap=True)
-    if run.results is not None and "videos" in files:
-        live, page = (shlex.join(["popbench", name, str(run.path)]) for name in ("view", "report"))
-        console.print(
-            f"To look at its clips: {live} (or, as one page to send: {page})",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+    if page is not None:
+        live = shlex.join(["popbench", "view", str(run.path)])
+        line = f"Open {page} to see the board and the clips, or run: {live}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     if run.invalid:
         style = "bold red" if run.invalid == run.n else "yellow"
         console.print(_invalid(run), style=style, markup=False, highlight=False, soft_wrap=True)

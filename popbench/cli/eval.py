@@ -178,7 +178,7 @@ def command(config: Path | None, dry_run: bool, as_json: bool, **given: Any) -> 
     run = interruptible(lambda progress: execute(plan, progress))
     if run is None:
         return 130
-    show(run, as_json=as_json)
+    paged = show(run, as_json=as_json, corpus=plan.config.corpus)
     if not run.n:
         tell(f"popbench: shard {plan.config.shard} is empty: there are fewer prompts than shards", err=True)
     if run.over_budget:
@@ -194,4 +194,4 @@ def command(config: Path | None, dry_run: bool, as_json: bool, **given: Any) -> 
         from popbench.cli._tracking import handed_over
 
         tracked = handed_over(trackers, run.path, err=as_json)
-    return 0 if run.complete and tracked else 1
+    return 0 if run.complete and paged and tracked else 1

@@ -56,7 +56,7 @@ def command(
     run = interruptible(lambda progress: merge(runs, out, link=link, task=task, config=config, progress=progress))
     if run is None:
         return 130
-    show(run, as_json=as_json)
+    paged = show(run, as_json=as_json)
     for line in run.problems:
         tell(f"popbench: {line}", err=True)
-    return 0 if run.complete else 1
+    return 0 if run.complete and paged else 1

@@ -36,12 +36,13 @@ def errors(tmp_path: Path) -> list[str | None]:
 
 
 @pytest.mark.parametrize("stop", [(), ("--stop-after", "write")])
-def test_a_run_in_which_everything_is_invalid_says_so_and_why(run: Run, stop: tuple[str, ...]) -> None:
+def test_a_run_in_which_everything_is_invalid_says_so_and_why(run: Run, stop: tuple[str, ...], tmp_path: Path) -> None:
     done = run(*fast(*stop, llm="faulty,fault=always-nonsense"))
     assert done.status == 0
     last = done.out.splitlines()[-1]
     assert last.endswith("5 of 5 samples are invalid and score 0: no usable draft in 3 answers (5)")
-    assert "To look at its clips" not in done.out
+    assert ("report.html" in done.out) == (not stop)
+    assert stop or "No sample scores above 0." in (tmp_path / "run/report.html").read_text(encoding="utf-8")
 
 
 def test_equal_reasons_are_told_once_and_one_sample_is_one(run: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import resource
@@ -161,11 +162,24 @@ def test_doctor_refuses_what_is_no_eval_command_in_one_line(run: Run, command: s
 # -- after a run, and while a command is typed
 
 
-def test_eval_ends_by_saying_how_to_see_its_clips(run: Run) -> None:
+def test_eval_ends_by_naming_the_page_to_open(run: Run, tmp_path: Path) -> None:
     done = run("eval", "--limit", "1", "--out", "a run")
     assert done.status == 0
     last = done.out.splitlines()[-1]
-    assert last == "To look at its clips: popbench view 'a run' (or, as one page to send: popbench report 'a run')"
+    assert last == "Open a run/report.html to see the board and the clips, or run: popbench view 'a run'"
+    page = (tmp_path / "a run/report.html").read_text(encoding="utf-8")
+    assert "shotlist" in page
+    told = json.loads(run("eval", "--limit", "1", "--out", "a run", "--json").out)
+    assert told["page"] == "a run/report.html"
+
+
+def test_a_page_that_cannot_be_written_costs_a_line_and_nothing_of_the_run(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "run/report.html/kept").mkdir(parents=True)
+    done = run("eval", "--limit", "1", "--out", "run")
+    assert done.status == 1
+    assert done.err.splitlines()[-1].startswith("popbench: all is finished but the page: ")
+    assert "8 samples in run: leaderboard.md, results.json, samples.jsonl, videos" in done.out
+    assert "Open " not in done.out
 
 
 def test_a_shell_completes_commands_options_and_names_of_components(tmp_path: Path) -> None:
