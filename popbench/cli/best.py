@@ -15,6 +15,7 @@ from popbench.cli.eval import SPEC, finite
 if TYPE_CHECKING:
     from popbench.best.make import Best
     from popbench.best.outcome import Outcome
+    from popbench.planning.plan import Plan
 
 
 @click.command("best")
@@ -127,6 +128,13 @@ def command(
     if best is None:
         return 130
     return _show(best, as_json=as_json)
+
+
+def planned(idea: str, drafts: int, repeats: int, config: Path | None, **given: Any) -> Plan:
+    """Return the plan of a best command with these options."""
+    from popbench.best.make import prepare
+
+    return prepare(idea, drafts, repeats, given, config).plan()
 
 
 def _show(best: Best, *, as_json: bool) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +29,9 @@ _KINDS = {
 
 @click.command("doctor")
 @click.option("--offline", is_flag=True, help="Do not try to reach the model hub.")
-@click.option("--for", "wanted", metavar="COMMAND", help="Say only what this `eval` command lacks here.")
+@click.option(
+    "--for", "wanted", metavar="COMMAND", help="Say only what this command (eval, best or optimize) lacks here."
+)
 def command(offline: bool, wanted: str | None) -> int:
     """Check this machine: versions, devices, keys, plugins.
 
@@ -43,9 +44,12 @@ def command(offline: bool, wanted: str | None) -> int:
     Examples:
       popbench doctor
       popbench doctor --for "eval --llm deepseek-r1 --gen ltx"
+      popbench doctor --for "best 'a cat learns to skate' --llm gpt-4o"
     """
     if wanted is not None:
-        return _check_command(wanted)
+        from popbench.cli._wanted import tell_lacks
+
+        return tell_lacks(wanted)
     from rich.table import Table
     from rich.text import Text
 
@@ -87,35 +91,6 @@ def command(offline: bool, wanted: str | None) -> int:
         click.echo(f"popbench: {line}", err=True)
     broken = any(plugin.error for plugin in registry.plugins) or any(item.error for item in registry)
     return 1 if conflicts or broken else 0
-
-
-def _check_command(text: str) -> int:
-    """Print what each component of an `eval` command lacks; return 1 if there is anything."""
-    from popbench.cli.eval import command as eval_command
-    from popbench.errors import UsageError, one_line
-    from popbench.planning.config import resolve_config
-    from popbench.planning.resolve import make_plan
-    from popbench.runs.directory import run_path
-    from popbench.runs.preflight import count_work, missing
-
-    try:
-        words = shlex.split(text)
-    except ValueError as error:
-        raise UsageError(f"--for: {text!r} is no command ({one_line(error)})") from error
-    words = words[words[:1] == ["popbench"] :]
-    if words[:1] != ["eval"]:
-        raise UsageError(f'--for: expected an eval command, such as "eval --llm deepseek-r1 --gen ltx", not {text!r}')
-    given = eval_command.make_context("popbench eval", words[1:]).params
-    settings = {name: value for name, value in given.items() if name not in ("config", "dry_run", "as_json")}
-    plan = make_plan(resolve_config(settings, given["config"]))
-    work = count_work(plan, run_path(plan))
-    lacks = missing(plan, work)
-    for line in lacks:
-        click.echo(line)
-    names = ", ".join(dict.fromkeys(f"{item.part.resolved.spec.kind} {item.part.label}" for item in work))
-    if not lacks:
-        click.echo(f"nothing is missing here for {names}")
-    return 1 if lacks else 0
 
 
 def _versions() -> Iterator[tuple[str, str]]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from popbench.cli._completion import names_of
 from popbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from popbench.planning.plan import Plan
 
 SPEC = "NAME[,KEY=VALUE]..."
 
@@ -156,10 +159,8 @@ def command(config: Path | None, dry_run: bool, as_json: bool, **given: Any) -> 
       popbench eval --llm deepseek-r1 --gen ltx --baseline human --corpus microlens,path=MicroLens-100k
     """
     from popbench.evaluation.evaluate import execute
-    from popbench.planning.config import resolve_config
-    from popbench.planning.resolve import make_plan
 
-    plan = make_plan(resolve_config(given, config))
+    plan = planned(config, **given)
     trackers = None
     if plan.config.stop_after is not None and given["track"]:
         raise UsageError("--track needs the scores of a run: leave out --stop-after, or --track")
@@ -195,3 +196,11 @@ def command(config: Path | None, dry_run: bool, as_json: bool, **given: Any) -> 
 
         tracked = handed_over(trackers, run.path, err=as_json)
     return 0 if run.complete and paged and tracked else 1
+
+
+def planned(config: Path | None, **given: Any) -> Plan:
+    """Return the plan of an eval command with these options."""
+    from popbench.planning.config import resolve_config
+    from popbench.planning.resolve import make_plan
+
+    return make_plan(resolve_config(given, config))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from popbench.cli.eval import SPEC
+
+if TYPE_CHECKING:
+    from popbench.optimize.options import Options
+    from popbench.planning.plan import Plan
 
 
 @click.command("optimize")
@@ -57,17 +60,7 @@ from popbench.cli.eval import SPEC
     help="Directory of the search; the same command goes on there.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print optimize.json instead of tables.")
-def command(
-    start: str,
-    judge: tuple[str, ...],
-    reflect: str | None,
-    budget: str,
-    vary: tuple[str, ...],
-    out: str,
-    as_json: bool,
-    llm: str | None,
-    **given: Any,
-) -> int:
+def command(as_json: bool, **given: Any) -> int:
     """Search for a better prompt, and prove on prompts that the search never saw that it is one.
 
     Prompts are split into three: the search tries changes of a mode on the first, the selection chooses among the best
@@ -82,10 +75,41 @@ def command(
     from popbench.cli._optimized import show
     from popbench.cli._results import interruptible
     from popbench.optimize.optimize import optimize
-    from popbench.optimize.options import read_options
     from popbench.optimize.page import write_page
-    from popbench.planning.config import resolve_config
     from popbench.progress.console import tell
+
+    options = _options(**given)
+    content = interruptible(lambda progress: optimize(options, progress))
+    if content is None:
+        return 130
+    page = write_page(options.out)
+    if as_json:
+        click.echo(json.dumps(content, ensure_ascii=False))
+    else:
+        show(content, options.out)
+        tell(f"Page: {page}")
+    return 0
+
+
+def planned(**given: Any) -> Plan:
+    """Return the plan of all components of an optimize command with these options."""
+    from popbench.optimize.options import plan_of
+
+    return plan_of(_options(**given))
+
+
+def _options(
+    start: str,
+    judge: tuple[str, ...],
+    reflect: str | None,
+    budget: str,
+    vary: tuple[str, ...],
+    out: str,
+    llm: str | None,
+    **given: Any,
+) -> Options:
+    from popbench.optimize.options import read_options
+    from popbench.planning.config import resolve_config
 
     given["llm"] = (llm or "shotlist",)
     for name in ("gen", "predictor"):
@@ -93,14 +117,4 @@ def command(
     if llm is None and given["corpus"] is None:
         given["corpus"] = "demo"
     config = resolve_config({**given, "mode": (start,)})
-    options = read_options(config, out, budget, judge, reflect, vary)
-    content = interruptible(lambda progress: optimize(options, progress))
-    if content is None:
-        return 130
-    page = write_page(Path(out))
-    if as_json:
-        click.echo(json.dumps(content, ensure_ascii=False))
-    else:
-        show(content, Path(out))
-        tell(f"Page: {page}")
-    return 0
+    return read_options(config, out, budget, judge, reflect, vary)

@@ -142,6 +142,21 @@ def test_doctor_says_what_a_command_lacks(run: Run, monkeypatch: pytest.MonkeyPa
     assert "OPENAI_API_KEY" in line
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["best 'a cat skates' --llm gpt-4o --n 2", "optimize --llm shotlist --reflect gpt-4o --budget clips=40 --out o"],
+)
+def test_doctor_says_what_the_other_commands_that_run_models_lack(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    done = run("doctor", "--for", command)
+    assert done.status == 1
+    (line,) = done.out.splitlines()
+    assert "OPENAI_API_KEY" in line
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_doctor_says_that_nothing_is_missing(run: Run) -> None:
     done = run("doctor", "--for", "eval --limit 1")
     assert done.status == 0
@@ -150,10 +165,10 @@ def test_doctor_says_that_nothing_is_missing(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("command", "said"),
-    [("", "expected an eval command"), ("plan", "expected an eval command"), ('eval "', "no command"),
+    [("", "expected an eval, best or"), ("plan", "expected an eval, best or"), ('eval "', "no command"),
      ("eval --lmit 2", "--limit"), ("eval --llm nope", "unknown llm")],
 )  # fmt: skip
-def test_doctor_refuses_what_is_no_eval_command_in_one_line(run: Run, command: str, said: str) -> None:
+def test_doctor_refuses_what_is_no_such_command_in_one_line(run: Run, command: str, said: str) -> None:
     done = run("doctor", "--for", command)
     assert (done.status, done.out) == (2, "")
     assert said in done.line
