@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import popbench
 from popbench import JSON
@@ -49,6 +49,23 @@ def read(
     `hide` removes secrets from a text.
     """
     choice = first_choice(body)
+    usage = usage_of(body, choice) if isinstance(body, Mapping) else None
+    try:
+        return _read(request, body, choice, usage, seconds, hide, options)
+    except CallError as fault:
+        fault.usage = usage or {}
+        raise
+
+
+def _read(
+    request: ChatRequest,
+    body: JSON,
+    choice: JSON,
+    usage: dict[str, int] | None,
+    seconds: float,
+    hide: Callable[[str], str],
+    options: ChatOptions,
+) -> popbench.Completion:
     message = choice.get("message") or choice.get("delta") or choice.get("text") if isinstance(choice, dict) else None
     why = next((choice[name] for name in _ENDS if choice.get(name)), None) if isinstance(choice, dict) else None
     end = ending(why)
@@ -81,7 +98,6 @@ def read(
     if request.chat.reasons and request.format == "json_schema" and parsed is not None:
         first = parsed.get("reasoning")
         reasoning = "\n\n".join(part for part in (reasoning, first if isinstance(first, str) else "") if part)
-    usage = usage_of(body, choice)
     remarks += _remarks(request, body, end, text, options, ignored=parsed is None)
     if usage is not None and reads_less((str(one["content"]) for one in request.messages), body, usage.get("input")):
         remarks.append(
@@ -126,3 +142,10 @@ def _object(text: str) -> dict[str, JSON] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def add(spent: dict[str, float], usage: Mapping[str, float] | None) -> dict[str, float]:
+    """Add a usage to what was spent on earlier attempts, and return that."""
+    for kind, count in (usage or {}).items():
+        spent[kind] = spent.get(kind, 0) + count
+    return spent

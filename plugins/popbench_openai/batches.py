@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,7 +20,7 @@ from popbench import JSON
 from popbench.engines import backoff
 from popbench_openai import batch_lines
 from popbench_openai.accepted import Accepted, ChatRequest
-from popbench_openai.answers import NoTextError
+from popbench_openai.answers import NoTextError, add
 from popbench_openai.batch_api import BatchApi, State, UnlistedError
 from popbench_openai.batch_usage import in_batch
 from popbench_openai.bodies import told
@@ -101,6 +101,7 @@ class Batches:
         self._ready: deque[popbench.Chat] = deque()
         self._batches: dict[tuple[str, str], Batch] = {}
         self._tries: Counter[str] = Counter()
+        self._spent: defaultdict[str, dict[str, float]] = defaultdict(dict)
         self._heard = self._writes = False
         self._stopped = threading.Event()
 
@@ -300,7 +301,8 @@ class Batches:
             else:
                 self._accepted.answered(request)
                 self._writes = self._writes or bool(answer.text.strip())
-                yield answer
+                spent = self._spent.pop(request.chat.id, None)
+                yield replace(answer, usage=add(spent, answer.usage)) if spent else answer
         if fatal and batch.ours:
             raise popbench.ComponentError(fatal)
 
@@ -309,6 +311,7 @@ class Batches:
     ) -> popbench.Completion | popbench.Failure | None:
         """Return what a request without an answer comes to; None if it is asked again, in another batch."""
         chat = request.chat
+        spent = add(self._spent[chat.id], in_batch(fault.usage) if fault.usage else None)
         if fault.kind is Kind.FORMAT:
             self._accepted.refuse_format(request)
             self._ready.append(chat)
@@ -323,10 +326,12 @@ class Batches:
                 self._ready.append(chat)
                 return None
             if isinstance(fault, NoTextError) and self._writes and not fault.lost:
-                return replace(fault.completion, usage=fault.completion.usage and in_batch(fault.completion.usage))
+                return replace(fault.completion, usage=spent or None)
             tries = f"{self._tries[chat.id]} {'batch' if self._tries[chat.id] == 1 else 'batches'}"
             message = self._hide(f"{self._name} gave no answer in {tries} (last, {batch.id}: {fault.what})")
-        return popbench.Failure(chat.id, message, invalid=fault.kind is Kind.INVALID, reason=fault.reason)
+        return popbench.Failure(
+            chat.id, message, invalid=fault.kind is Kind.INVALID, reason=fault.reason, usage=spent or None
+        )
 
     def _message(self, fault: CallError) -> str:
         remedy = f": {fault.remedy}" if fault.remedy else ""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import aiohttp
@@ -20,7 +22,7 @@ from popbench import JSON
 from popbench.engines import Brake, Pace, backoff, retry_after
 from popbench.judging import FEWER, PictureChat
 from popbench_openai.accepted import Accepted, ChatRequest
-from popbench_openai.answers import EMPTY_TRIES, NoTextError, read
+from popbench_openai.answers import EMPTY_TRIES, NoTextError, add, read
 from popbench_openai.clients import open_client, read_body
 from popbench_openai.faults import SMALLER, CallError, Kind, of_body, of_connection, of_status
 from popbench_openai.hiding import Hider
@@ -111,17 +113,19 @@ class Calls:
         attempt, first = 0, None
         empty = unexplained = trial = 0
         last: CallError | None = None
+        spent: dict[str, float] = {}
         while True:
             tokens = await self._wait_for_turn(chat)
             first = first or time.monotonic()
             if (
                 last is not None and time.monotonic() - first > options.retry_seconds
             ):  # waiting for its turn took too long
-                return self._failure(chat, last, attempt, time.monotonic() - first)
+                return self._failure(chat, last, attempt, time.monotonic() - first, spent)
             request = accepted.request(chat, trial)
             try:
                 completion = await self._attempt(request, tokens)
             except CallError as fault:
+                add(spent, fault.usage)
                 if fault.kind is Kind.FORMAT:
                     accepted.refuse_format(request)
                     continue
@@ -131,7 +135,7 @@ class Calls:
                 if isinstance(fault, NoTextError):
                     empty += 1
                     if empty >= EMPTY_TRIES and self._writes and not fault.lost:
-                        return fault.completion  # it writes for other prompts: this is its answer
+                        return replace(fault.completion, usage=spent or None)  # it writes for other prompts
                     retries_left = min(retries_left, attempt + EMPTY_TRIES - empty)
                 if fault.unexplained:
                     unexplained += 1
@@ -145,7 +149,7 @@ class Calls:
                     retries_left = min(retries_left, _FIRST_CONTACT)
                 lasting = attempt >= retries_left or passed + wait > options.retry_seconds
                 if fault.kind is not Kind.PASSING or lasting:
-                    return self._failure(chat, fault, attempt + 1, passed)
+                    return self._failure(chat, fault, attempt + 1, passed, spent)
                 if fault.retry_after is not None:
                     self._brake.pull(fault.retry_after)
                 attempt, last = attempt + 1, fault
@@ -154,9 +158,11 @@ class Calls:
             accepted.answered(request)
             self._failed_in_a_row, self._works = 0, True
             self._writes = self._writes or bool(completion.text.strip())
-            return completion
+            return replace(completion, usage=add(spent, completion.usage)) if spent else completion
 
-    def _failure(self, chat: popbench.Chat, fault: CallError, attempts: int, seconds: float) -> popbench.Failure:
+    def _failure(
+        self, chat: popbench.Chat, fault: CallError, attempts: int, seconds: float, spent: Mapping[str, float]
+    ) -> popbench.Failure:
         """Return the Failure of one chat; raises ComponentError if other chats would fail as well."""
         if fault.kind is Kind.PASSING:
             asks = f"; it asks to wait {fault.retry_after:.0f} s" if fault.retry_after else ""
@@ -170,7 +176,7 @@ class Calls:
                 raise popbench.ComponentError(
                     f"{message}, nor to {self._failed_in_a_row - 1} calls before: {remedy}{self._elsewhere}"
                 ) from None
-            return popbench.Failure(chat.id, message)
+            return popbench.Failure(chat.id, message, usage=spent or None)
         remedy = FEWER if fault.remedy == SMALLER and isinstance(chat, PictureChat) else fault.remedy
         message = self._hide(f"{self._name}: {fault.what}" + (f": {remedy}" if remedy else ""))
         self._failed_in_a_row = 0
@@ -180,7 +186,9 @@ class Calls:
             self._rejected[fault.what] += 1
             if self._rejected[fault.what] >= LOST_IN_A_ROW:  # the error does not depend on the prompt
                 raise popbench.ComponentError(message) from None
-        return popbench.Failure(chat.id, message, invalid=fault.kind is Kind.INVALID, reason=fault.reason)
+        return popbench.Failure(
+            chat.id, message, invalid=fault.kind is Kind.INVALID, reason=fault.reason, usage=spent or None
+        )
 
     async def _wait_for_turn(self, chat: popbench.Chat) -> float:
         """Wait until another attempt may start; return the estimate of its tokens."""

@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import ssl
+from collections.abc import Mapping
 from enum import Enum
 
 from popbench import JSON
@@ -30,6 +31,7 @@ class CallError(Exception):
     `remedy` says what the user can do; `retry_after` is in seconds. `unreachable`: nothing listens at the address;
     `answered`: the server answered with an error, perhaps only to this prompt; `unexplained`: the error does not
     say what is wrong. `refused`: the server says that it has done nothing. `reason` is that of an invalid answer.
+    `usage` are the tokens that the server counted all the same.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class CallError(Exception):
         self.unexplained = unexplained
         self.refused = refused
         self.reason = reason
+        self.usage: Mapping[str, float] = {}
 
 
 _PASSING = {408, 409, 425, 429}

@@ -140,6 +140,7 @@ def test_an_overload_at_the_start_costs_no_format(server: ChatServer) -> None:
     assert all(done(answer).remarks == () for answer in answers.values())
 
 
+REFUSED = '{"choices": [{"message": {"refusal": "I would rather not."}}], "usage": %s}'
 EMPTY = '{"choices": [{"message": {"content": %s}, "finish_reason": "stop"}], "usage": %s}'
 
 
@@ -167,6 +168,16 @@ def test_an_answer_with_nothing_now_and_then_is_asked_for_again(server: ChatServ
     asked = chat("blank", first=["null-content", "null-content"])
     assert done(support.ask_one(server, asked)).text
     assert len(server.log(support.identity(asked))) == 3
+
+
+def test_tokens_of_refusals_and_of_answers_with_nothing_are_counted(server: ChatServer) -> None:
+    server.reset()
+    usage = '{"prompt_tokens": 9, "completion_tokens": 2}'
+    refused = chat("refused", raw=REFUSED % usage)
+    silent = chat("silent", raw=EMPTY % ('""', usage))
+    answers = ask(support.make(server, concurrency=1), [chat("first"), refused, silent])
+    assert (failed(answers["refused"]).invalid, failed(answers["refused"]).usage) == (True, {"input": 9, "output": 2})
+    assert (done(answers["silent"]).text, done(answers["silent"]).usage) == ("", {"input": 27, "output": 6})
 
 
 def test_an_answer_by_another_model_is_remarked_in_the_same_words_each_time(server: ChatServer) -> None:

@@ -100,7 +100,7 @@ def test_a_refusal_is_invalid_and_one_of_several_draws_is_left_out(
     assert "1 of 2 draws refused" in score.notes[0]
     server.reply = lambda _: refused
     failed = compare(server, pair)["a"]
-    assert (failed.invalid, failed.usage) == (True, None)
+    assert (failed.invalid, failed.usage) == (True, {"input": 900, "output": 40}), "refusals are paid for, too"
 
 
 def test_busy_and_broken_servers_are_asked_again(server: JudgeServer, pair: popbench.CompareRequest) -> None:
