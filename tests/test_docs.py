@@ -155,7 +155,7 @@ def test_the_tutorial_runs_from_its_first_command_to_its_last(
             status, said = popbench(line, capsys, monkeypatch)
             assert status == 0, said
     assert "boards/cats: ok: 3 systems, 2 submissions" in said
-    assert (in_tmp / "first.html").exists()
+    assert (in_tmp / "runs/first/report.html").exists()
 
 
 def test_the_sample_task_is_a_task(

@@ -22,13 +22,17 @@ _INSTALL = "install the same there as here"
 
 
 class Prober:
-    """An actor on one node of a cluster, with GPUs if there is one, and another one if that node is lost."""
+    """An actor on one node of a cluster, with GPUs if there is one.
+
+    Another node is asked where that one is lost, and where a component is another one there: workers leave such a node
+    out, so it does not matter which is asked first.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._lock = threading.Lock()
         self._actor: Any = None
-        self._node = ""
+        self._node, self._size = "", Size()
         self._problem: str | None = None
 
     def look(
@@ -39,6 +43,7 @@ class Prober:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         tried: set[str] = set()
+        differing: Findings | None = None
         with self._lock:
             for tries_left in reversed(range(PROBE_TRIES)):
                 if self._problem is not None:
@@ -48,8 +53,10 @@ class Prober:
                     if self._actor is None:
                         sizes = within(NODES_SECONDS, self._connection.sizes)
                         node = max(sizes, key=lambda name: (name not in tried, sizes[name].gpus))
+                        if differing is not None and (node in tried or bool(sizes[node].gpus) != bool(self._size.gpus)):
+                            return differing
                         tried.add(node)
-                        self._node = sizes[node].name
+                        self._node, self._size = node, sizes[node]
                         strategy = NodeAffinitySchedulingStrategy(node, soft=False)
                         self._actor = ray.remote(Probe).options(num_cpus=0, scheduling_strategy=strategy).remote()
                     reference = self._actor.look.remote(spec, fingerprint, settings, check=check)
@@ -61,14 +68,22 @@ class Prober:
                     if tries_left and gone and not (missing_module(error) and tried >= set(sizes)):
                         continue
                     if gone and missing_module(error):
-                        self._problem = f"{missing_module(error)} is not installed on node {self._node}: {_INSTALL}"
+                        self._problem = (
+                            f"{missing_module(error)} is not installed on node {self._size.name}: {_INSTALL}"
+                        )
                         return self._problem
-                    return f"it cannot be looked at on node {self._node}: {cause(error)}"
+                    return f"it cannot be looked at on node {self._size.name}: {cause(error)}"
+                if not isinstance(findings, str) and findings.differs and tries_left:
+                    differing = differing or findings
+                    tried.add(self._node)
+                    ray.kill(self._actor)
+                    self._actor = None
+                    continue
                 if not isinstance(findings, str):
                     return findings
                 if findings.startswith("unknown ") and "failed to load" not in findings:  # this process has the plugin
-                    return f"no plugin on node {self._node} has {spec.kind} {spec.name!r}: {_INSTALL}"
-                return f"on node {self._node}: {findings}"
+                    return f"no plugin on node {self._size.name} has {spec.kind} {spec.name!r}: {_INSTALL}"
+                return f"on node {self._size.name}: {findings}"
         raise AssertionError("the last try returns")
 
     def end(self) -> None:

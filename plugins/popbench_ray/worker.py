@@ -327,11 +327,15 @@ def _trace(error: BaseException) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a component lacks and needs on a node. `gpu_memory` is in bytes, of one of its GPUs."""
+    """What a component lacks and needs on a node. `gpu_memory` is in bytes, of one of its GPUs.
+
+    `differs`: it lacks nothing, and is another one there.
+    """
 
     lacks: tuple[str, ...]
     needs: popbench.Needs
     gpu_memory: float
+    differs: bool = False
 
 
 class Probe:
@@ -350,7 +354,8 @@ class Probe:
             component = create(spec)
             lacks = list(component.check()) if check else []
             own_fingerprint = dict(component.fingerprint())
-            if not lacks and digest(own_fingerprint) != digest(fingerprint):
+            differs = not lacks and digest(own_fingerprint) != digest(fingerprint)
+            if differs:
                 lacks = [f"it differs on node {socket.gethostname()}: {differences(fingerprint, own_fingerprint)}"]
             needs = component.needs()
             memory = 0.0
@@ -358,6 +363,6 @@ class Probe:
                 import torch
 
                 memory = float(torch.cuda.get_device_properties(0).total_memory) if torch.cuda.is_available() else 0.0
-            return Findings(tuple(lacks), needs, memory)
+            return Findings(tuple(lacks), needs, memory, differs)
         except BaseException as error:  # a plugin's code may raise anything
             return one_line(error)

@@ -178,6 +178,7 @@ def test_a_node_with_another_component_or_popbench_is_left_out_with_a_line(
 
     try:
         with engine(tmp_path / "far", address=nodes.address) as made:
+            assert made.lacks(spec, create(spec)) == [], "whichever node is asked first"
             mapped = Mapped(made, spec, until_left_out())
             try:
                 (line,) = await_(made.notices, 150)
