@@ -16,7 +16,7 @@ from popbench.progress.live import make_progress
 from popbench.progress.stages import hours
 from popbench.runs.costs import sentences
 from popbench.runs.run import Run
-from popbench.runs.status import gpu_seconds
+from popbench.runs.status_reading import gpu_seconds
 from popbench.scores.answers import unusable_lines
 from popbench.text import counted
 

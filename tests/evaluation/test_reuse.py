@@ -16,7 +16,7 @@ import pytest
 import faults
 import popbench
 from command_line import Run, in_process
-from popbench.runs.status import read_status
+from popbench.runs.status_reading import read_status
 from popbench_runs import FAST, committed, outcome, run_fast, samples
 
 EARLIER = Path(__file__).parents[1] / "data/earlier/runs"
