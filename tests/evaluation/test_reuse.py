@@ -44,18 +44,9 @@ class Told(popbench.Progress):
 
 
 @pytest.fixture
-def log(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file in which the counting components write what they are asked."""
-    path = in_tmp / "asked.txt"
-    path.touch()
-    monkeypatch.setenv(faults.LOG, str(path))
-    return path
-
-
-@pytest.fixture
-def first(log: Path) -> Path:
+def first(in_tmp: Path, log: Path) -> Path:
     """A finished run, after which nothing was asked yet."""
-    run_fast(Path("first"), **ALL)
+    run_fast(in_tmp / "first", **ALL)
     log.write_text("", encoding="utf-8")
     return Path("first")
 
