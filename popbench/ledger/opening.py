@@ -140,13 +140,13 @@ def reading_mode(path: Path) -> str:
 def next_mode(error: sqlite3.Error, mode: str, path: Path) -> str | None:
     """Return the mode for reading a ledger that could not be read in `mode`, None if there is none.
 
-    A kill can leave an index that has to be made anew. Where no file can be made, as on a read-only disk, a ledger is
-    read without its log, if there is nothing in that.
+    A kill can leave an index that has to be made anew, and another process can remove it at this moment. Where no file
+    can be made, as on a read-only disk, a ledger is read without its log, if there is nothing in that.
     """
-    if "readonly_shm" in mode and _code(error) in (sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_READONLY):
-        return "ro"
     no_files = _code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-    return AT_REST if mode.startswith("ro") and mode != AT_REST and no_files and not log_size(path) else None
+    if "readonly_shm" in mode and (no_files or _code(error) == sqlite3.SQLITE_PROTOCOL):
+        return "ro"
+    return AT_REST if mode == "ro" and no_files and not log_size(path) else None
 
 
 def log_size(path: Path) -> int:
