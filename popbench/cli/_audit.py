@@ -7,16 +7,14 @@ from pathlib import Path
 
 import click
 
+from popbench.cli._shared_options import component
 from popbench.progress.console import make_console, tell
 
 
 @click.command("audit")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option(
-    "--predictor",
-    metavar="NAME[,KEY=VALUE]...",
-    multiple=True,
-    help="Predictor to audit; repeat for several.  [default: those of the run]",
+@component(
+    "--predictor", "predictor", "Predictor to audit; repeat for several.  [default: those of the run]", multiple=True
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Prompts per task, spread over its categories.")
 @click.option(

@@ -19,7 +19,7 @@ from popbench.progress.stages import hours
 from popbench.report.write import write_report
 from popbench.runs.costs import sentences
 from popbench.runs.run import Run
-from popbench.runs.status import gpu_seconds
+from popbench.runs.status_reading import gpu_seconds
 from popbench.scores.answers import unusable_lines
 from popbench.text import counted
 

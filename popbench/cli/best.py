@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from popbench.cli._completion import names_of
+from popbench.cli import _shared_options as shared
 from popbench.cli._output_path import OutputPath
-from popbench.cli.eval import SPEC, finite
+from popbench.cli._shared_options import component
 
 if TYPE_CHECKING:
     from popbench.best.make import Best
@@ -20,27 +20,19 @@ if TYPE_CHECKING:
 
 @click.command("best")
 @click.argument("idea")
-@click.option(
+@component(
     "--llm",
-    metavar=SPEC,
+    "llm",
+    "Language model that writes the drafts.  [default: shotlist]",
     multiple=True,  # so that a second one is refused, and not taken in place of the first
-    shell_complete=names_of("llm"),
-    help="Language model that writes the drafts.  [default: shotlist]",
 )
-@click.option(
-    "--gen",
-    metavar=SPEC,
-    multiple=True,
-    shell_complete=names_of("generator"),
-    help="Video generator.  [default: kinetic]",
-)
-@click.option("--mode", metavar=SPEC, multiple=True, help="How drafts are written, as in eval.  [default: basic]")
-@click.option(
+@component("--gen", "generator", "Video generator.  [default: kinetic]", multiple=True)
+@component("--mode", "mode", "How drafts are written, as in eval.  [default: basic]", multiple=True)
+@component(
     "--predictor",
-    metavar=SPEC,
+    "predictor",
+    "What scores the clips; of several the first chooses, and the others are shown.  [default: demo]",
     multiple=True,
-    shell_complete=names_of("predictor"),
-    help="What scores the clips; of several the first chooses, and the others are shown.  [default: demo]",
 )
 @click.option(
     "-n",
@@ -60,41 +52,21 @@ if TYPE_CHECKING:
     metavar="R",
     help="Clips of each draft, by other seeds: from 2 on, they tell how much of the winner's lead is luck.",
 )
-@click.option("--task", metavar=SPEC, help="Task whose templates and rules the drafts follow.  [default: popcorn]")
-@click.option(
-    "--corpus",
-    metavar=SPEC,
-    shell_complete=names_of("corpus"),
-    help="Where references come from, for modes that show some.",
-)
-@click.option("--embedder", metavar=SPEC, shell_complete=names_of("embedder"), help="What finds references.")
-@click.option("--seed", type=click.IntRange(min=0), metavar="S", help="Seed of all draws.  [default: 42]")
+@component("--task", "task", "Task whose templates and rules the drafts follow.  [default: popcorn]")
+@component("--corpus", "corpus", "Where references come from, for modes that show some.")
+@component("--embedder", "embedder", "What finds references.")
+@shared.seed
 @click.option(
     "--out",
     type=OutputPath(file_okay=False),
     metavar="DIR",
     help="Folder of the run and its result.  [default: named by the idea, in runs/]",
 )
-@click.option(
-    "--engine", metavar=SPEC, shell_complete=names_of("engine"), help="Where components run.  [default: local]"
-)
-@click.option(
-    "--concurrency", type=click.IntRange(min=1), metavar="N", help="Requests at once, for models that take several."
-)
-@click.option(
-    "--max-cost",
-    type=click.FloatRange(min=0),
-    callback=finite,
-    metavar="USD",
-    help="Ask no more when all calls so far and those under way would cost more.",
-)
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    metavar="FILE",
-    help="Take settings from a TOML or JSON file, such as a run.json.",
-)
+@shared.engine
+@shared.concurrency
+@shared.max_cost
+@shared.dry_run
+@shared.config_file
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, as best.json has it.")
 def command(
     idea: str, drafts: int, repeats: int, config: Path | None, dry_run: bool, as_json: bool, **given: Any

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from popbench.cli._shared_options import component
 from popbench.errors import UsageError, unknown
 from popbench.progress.console import make_console, tell
 from popbench.text import counted
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from popbench.registry import Resolved
     from popbench.retrieval import Found, Retriever
 
-SPEC = "NAME[,KEY=VALUE]..."
 _TOLD = 5
 """The most broken videos that are named."""
 _WIDEST = 300
@@ -37,10 +37,8 @@ def _shared(function: Callable[..., int]) -> Callable[..., int]:
     """Add the options that both commands have."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables."),
-        click.option(
-            "--embedder", metavar=SPEC, help="What finds references.  [default: all-MiniLM-L12-v2; hashing for demo]"
-        ),
-        click.option("--corpus", metavar=SPEC, help="Where references come from.  [default: demo]"),
+        component("--embedder", "embedder", "What finds references.  [default: all-MiniLM-L12-v2; hashing for demo]"),
+        component("--corpus", "corpus", "Where references come from.  [default: demo]"),
     ):
         function = option(function)
     return function
@@ -114,7 +112,7 @@ def build(corpus: str | None, embedder: str | None, videos: Path | None, as_json
 @command.command()
 @click.argument("prompt")
 @_shared
-@click.option("--mode", metavar=SPEC, default="pe", show_default=True, help="Mode with its options, as of `eval`.")
+@component("--mode", "mode", "Mode with its options, as of `eval`.", default="pe", show_default=True)
 def show(prompt: str, corpus: str | None, embedder: str | None, mode: str, as_json: bool) -> int:
     """Show what mode pe retrieves for PROMPT: each video with its similarity and popularity, and which side it is on.
 

@@ -2,70 +2,33 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from popbench.cli._completion import names_of
+from popbench.cli import _shared_options as shared
+from popbench.cli._shared_options import component
 from popbench.errors import UsageError
 
 if TYPE_CHECKING:
     from popbench.planning.plan import Plan
 
-SPEC = "NAME[,KEY=VALUE]..."
-
-
-def finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
-    """Return a number of USD; raises BadParameter for one that is not finite."""
-    if value is not None and not math.isfinite(value):  # click's range accepts nan
-        raise click.BadParameter(f"{value} is no number of USD.", context, parameter)
-    return value
-
 
 @click.command("eval")
-@click.option(
-    "--llm",
-    metavar=SPEC,
-    multiple=True,
-    shell_complete=names_of("llm"),
-    help="Language model; repeat for several.  [default: verbatim, shotlist]",
-)
-@click.option(
-    "--gen",
-    metavar=SPEC,
-    multiple=True,
-    shell_complete=names_of("generator"),
-    help="Video generator; repeat for several.  [default: kinetic]",
-)
-@click.option(
+@component("--llm", "llm", "Language model; repeat for several.  [default: verbatim, shotlist]", multiple=True)
+@component("--gen", "generator", "Video generator; repeat for several.  [default: kinetic]", multiple=True)
+@component(
     "--mode",
-    metavar=SPEC,
-    multiple=True,
-    help="Mode: basic, pe with k= and others, refine, best, few, one of the task, FILE.j2, or best-of-DIR.  "
+    "mode",
+    "Mode: basic, pe with k= and others, refine, best, few, one of the task, FILE.j2, or best-of-DIR.  "
     "[default: basic, pe]",
-)
-@click.option("--task", metavar=SPEC, multiple=True, help="Task, group, YAML file or folder.  [default: popcorn]")
-@click.option(
-    "--predictor",
-    metavar=SPEC,
     multiple=True,
-    shell_complete=names_of("predictor"),
-    help="Popularity predictor; repeat for several.  [default: demo]",
 )
-@click.option(
-    "--corpus",
-    metavar=SPEC,
-    shell_complete=names_of("corpus"),
-    help="Where references come from.  [default: microlens; demo without --llm]",
-)
-@click.option(
-    "--embedder",
-    metavar=SPEC,
-    shell_complete=names_of("embedder"),
-    help="What finds references.  [default: all-MiniLM-L12-v2; hashing for demo]",
-)
+@component("--task", "task", "Task, group, YAML file or folder.  [default: popcorn]", multiple=True)
+@component("--predictor", "predictor", "Popularity predictor; repeat for several.  [default: demo]", multiple=True)
+@component("--corpus", "corpus", "Where references come from.  [default: microlens; demo without --llm]")
+@component("--embedder", "embedder", "What finds references.  [default: all-MiniLM-L12-v2; hashing for demo]")
 @click.option(
     "--baseline",
     metavar="human",
@@ -90,30 +53,17 @@ def finite(context: click.Context, parameter: click.Parameter, value: float | No
     metavar="K%",
     help="Have these repeats on K percent of the prompts only, to tell how much is luck; the board is of the first.",
 )
-@click.option("--seed", type=click.IntRange(min=0), metavar="S", help="Seed of all draws.  [default: 42]")
+@shared.seed
 @click.option(
     "--out",
     type=click.Path(file_okay=False),
     metavar="DIR",
     help="Run directory; that of a shard has its name after that.  [default: named by tasks and seed, in runs/]",
 )
-@click.option(
-    "--engine", metavar=SPEC, shell_complete=names_of("engine"), help="Where components run.  [default: local]"
-)
-@click.option(
-    "--concurrency",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Requests at once, for models that take several.",
-)
+@shared.engine
+@shared.concurrency
 @click.option("--stop-after", type=click.Choice(["write", "render"]), help="Stop after this stage.")
-@click.option(
-    "--max-cost",
-    type=click.FloatRange(min=0),
-    callback=finite,
-    metavar="USD",
-    help="Ask no more when all calls so far and those under way would cost more.",
-)
+@shared.max_cost
 @click.option(
     "--until",
     metavar="GOAL",
@@ -132,19 +82,14 @@ def finite(context: click.Context, parameter: click.Parameter, value: float | No
     multiple=True,
     help="Take what this run needs from another run's directory, where the same was asked there; repeat for several.",
 )
-@click.option(
+@component(
     "--track",
-    metavar=SPEC,
+    "tracker",
+    "Hand the finished run over to a tracker: mlflow, wandb, trackio or a plugin's; repeat for several.",
     multiple=True,
-    help="Hand the finished run over to a tracker: mlflow, wandb, trackio or a plugin's; repeat for several.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    metavar="FILE",
-    help="Take settings from a TOML or JSON file, such as a run.json.",
-)
+@shared.dry_run
+@shared.config_file
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON summary instead of tables.")
 def command(config: Path | None, dry_run: bool, as_json: bool, **given: Any) -> int:
     """Write, render and score videos for prompts, and rank the systems.

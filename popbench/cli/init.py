@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 
-from popbench.cli._completion import names_of
+from popbench.cli._shared_options import component
 
-SPEC = "NAME[,KEY=VALUE]..."
 _QUESTIONS = {
     "llm": "Language models, separated by spaces (popbench plugins lists them)",
     "gen": "Video generators",
@@ -20,14 +19,12 @@ _QUESTIONS = {
 
 
 @click.command("init")
-@click.option("--llm", metavar=SPEC, multiple=True, shell_complete=names_of("llm"), help="Language model.")
-@click.option("--gen", metavar=SPEC, multiple=True, shell_complete=names_of("generator"), help="Video generator.")
-@click.option(
-    "--predictor", metavar=SPEC, multiple=True, shell_complete=names_of("predictor"), help="Popularity predictor."
-)
-@click.option("--mode", metavar=SPEC, multiple=True, help="Mode.")
-@click.option("--task", metavar=SPEC, multiple=True, help="Task, group, YAML file or folder.")
-@click.option("--corpus", metavar=SPEC, shell_complete=names_of("corpus"), help="Where references come from.")
+@component("--llm", "llm", "Language model.", multiple=True)
+@component("--gen", "generator", "Video generator.", multiple=True)
+@component("--predictor", "predictor", "Popularity predictor.", multiple=True)
+@component("--mode", "mode", "Mode.", multiple=True)
+@component("--task", "task", "Task, group, YAML file or folder.", multiple=True)
+@component("--corpus", "corpus", "Where references come from.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Prompts per task.")
 @click.option("--repeats", type=click.IntRange(min=1), metavar="R", help="Samples per prompt.")
 @click.option("--max-cost", type=click.FloatRange(min=0), metavar="USD", help="What the calls of a run may cost.")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from popbench.cli.eval import SPEC
+from popbench.cli import _shared_options as shared
+from popbench.cli._shared_options import component
 
 if TYPE_CHECKING:
     from popbench.optimize.options import Options
@@ -15,25 +16,25 @@ if TYPE_CHECKING:
 
 
 @click.command("optimize")
-@click.option("--llm", metavar=SPEC, help="Language model that writes the drafts.  [default: shotlist]")
-@click.option("--gen", metavar=SPEC, help="Video generator.  [default: kinetic]")
-@click.option("--predictor", metavar=SPEC, help="P, the predictor that the search goes by.  [default: demo]")
-@click.option(
+@component("--llm", "llm", "Language model that writes the drafts.  [default: shotlist]")
+@component("--gen", "generator", "Video generator.  [default: kinetic]")
+@component("--predictor", "predictor", "P, the predictor that the search goes by.  [default: demo]")
+@component(
     "--judge",
-    metavar=SPEC,
+    "predictor",
+    "Q, a predictor that the search never sees and the proof asks; repeat for several.",
     multiple=True,
-    help="Q, a predictor that the search never sees and the proof asks; repeat for several.",
 )
-@click.option("--task", metavar=SPEC, multiple=True, help="Task, group, YAML file or folder.  [default: popcorn]")
-@click.option(
+@component("--task", "task", "Task, group, YAML file or folder.  [default: popcorn]", multiple=True)
+@component(
     "--from",
+    "mode",
+    "Mode that the search starts from: basic, pe with k= and others, one of the task, FILE.j2 or best-of-DIR.",
     "start",
-    metavar=SPEC,
     default="basic",
     show_default=True,
-    help="Mode that the search starts from: basic, pe with k= and others, one of the task, FILE.j2 or best-of-DIR.",
 )
-@click.option("--reflect", metavar=SPEC, help="Language model that sees what won and lost, and writes changes.")
+@component("--reflect", "llm", "Language model that sees what won and lost, and writes changes.")
 @click.option(
     "--budget",
     metavar="WHAT=N",
@@ -46,12 +47,12 @@ if TYPE_CHECKING:
     multiple=True,
     help="What popbench changes by itself; repeat for several.  [default: all three]",
 )
-@click.option("--corpus", metavar=SPEC, help="Where references come from, for modes with references.")
-@click.option("--embedder", metavar=SPEC, help="What finds references.")
+@component("--corpus", "corpus", "Where references come from, for modes with references.")
+@component("--embedder", "embedder", "What finds references.")
 @click.option("--allow-leakage", is_flag=True, default=None, help="As of popbench eval.")
-@click.option("--seed", type=click.IntRange(min=0), metavar="S", help="Seed of all draws.  [default: 42]")
-@click.option("--engine", metavar=SPEC, help="Where components run.  [default: local]")
-@click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Requests at once, as of popbench eval.")
+@shared.seed
+@shared.engine
+@shared.concurrency
 @click.option(
     "--out",
     type=click.Path(file_okay=False),

@@ -9,18 +9,18 @@ from typing import Any
 import click
 
 from popbench.cli._output_path import OutputPath
-from popbench.cli.eval import SPEC
+from popbench.cli._shared_options import component
 from popbench.errors import RunError
 
 
 @click.command("plan")
-@click.option("--llm", metavar=SPEC, multiple=True, help="Language model; repeat for several.")
-@click.option("--gen", metavar=SPEC, multiple=True, help="Video generator; repeat for several.")
-@click.option("--mode", metavar=SPEC, multiple=True, help="Mode; repeat for several.  [default: basic, pe]")
-@click.option("--task", metavar=SPEC, multiple=True, help="Task, group, YAML file or folder.  [default: popcorn]")
-@click.option("--predictor", metavar=SPEC, multiple=True, help="Popularity predictor.  [default: demo]")
-@click.option("--corpus", metavar=SPEC, help="Where references come from.")
-@click.option("--embedder", metavar=SPEC, help="What finds references.")
+@component("--llm", "llm", "Language model; repeat for several.", multiple=True)
+@component("--gen", "generator", "Video generator; repeat for several.", multiple=True)
+@component("--mode", "mode", "Mode; repeat for several.  [default: basic, pe]", multiple=True)
+@component("--task", "task", "Task, group, YAML file or folder.  [default: popcorn]", multiple=True)
+@component("--predictor", "predictor", "Popularity predictor.  [default: demo]", multiple=True)
+@component("--corpus", "corpus", "Where references come from.")
+@component("--embedder", "embedder", "What finds references.")
 @click.option("--baseline", metavar="human", multiple=True, help="Human-made videos as one more system.")
 @click.option(
     "--effect",

@@ -79,7 +79,7 @@ class _Statuses(NamedTuple):
 
 def _look(paths: Sequence[Path]) -> _Statuses:
     """Read the status of each run; raises the first problem if none can be read."""
-    from popbench.runs.status import read_status
+    from popbench.runs.status_reading import read_status
 
     statuses, problems = [], []
     for path in paths:

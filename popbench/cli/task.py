@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from popbench.cli._completion import names_of
+from popbench.cli._shared_options import component
 from popbench.progress.console import make_console, tell
 
 if TYPE_CHECKING:
@@ -55,11 +57,11 @@ def list_() -> int:
 
 
 @command.command()
-@click.argument("task")
+@click.argument("task", shell_complete=names_of("task"))
 @click.option("--prompt", metavar="ID", help="Prompt to show.  [default: the first]")
-@click.option("--mode", metavar="NAME[,KEY=VALUE]...", default="basic", show_default=True, help="Mode to show it in.")
-@click.option("--corpus", metavar="SPEC", help="Where references come from.")
-@click.option("--embedder", metavar="SPEC", help="What finds references.")
+@component("--mode", "mode", "Mode to show it in.", default="basic", show_default=True)
+@component("--corpus", "corpus", "Where references come from.")
+@component("--embedder", "embedder", "What finds references.")
 def show(task: str, prompt: str | None, mode: str, corpus: str | None, embedder: str | None) -> int:
     """Print the exact messages an LLM gets for a prompt of TASK (a task, group, YAML file or folder)."""
     from popbench.errors import unknown
@@ -86,9 +88,9 @@ def show(task: str, prompt: str | None, mode: str, corpus: str | None, embedder:
 
 
 @command.command()
-@click.argument("tasks", nargs=-1, required=True, metavar="TASK...")
-@click.option("--corpus", metavar="SPEC", help="Where references come from.")
-@click.option("--embedder", metavar="SPEC", help="What finds references.")
+@click.argument("tasks", nargs=-1, required=True, metavar="TASK...", shell_complete=names_of("task"))
+@component("--corpus", "corpus", "Where references come from.")
+@component("--embedder", "embedder", "What finds references.")
 def validate(tasks: tuple[str, ...], corpus: str | None, embedder: str | None) -> int:
     """Load the data of each TASK, check it, and render every template on every prompt.
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
+from popbench.cli._shared_options import component
 from popbench.cli._tracking import handed_over
-from popbench.cli.eval import SPEC
 
 
 @click.command("track")
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--to", "trackers", metavar=SPEC, multiple=True, required=True, help="Tracker; repeat for several.")
+@component("--to", "tracker", "Tracker; repeat for several.", "trackers", multiple=True, required=True)
 def command(run: Path, trackers: tuple[str, ...]) -> int:
     """Hand a finished run over to MLflow, Weights & Biases, Trackio or a plugin's tracker.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,18 +13,22 @@ from popbench.errors import RunError, UsageError, one_line
 from popbench.ledger.guard import guard, read_value
 from popbench.ledger.merge import merge_rows
 from popbench.ledger.opening import (
+    AT_REST,
     DAMAGED,
     SCHEMA_VERSION,
     Tell,
     advice,
     check_pages,
     connect,
+    has_empty_log,
+    log_size,
     migrate,
+    next_mode,
     patiently,
     prepare,
     reading_mode,
+    remove_empty_log,
     unfinished,
-    unreadable_index,
     uri,
     whole,
 )
@@ -42,27 +46,27 @@ class Database:
         With `tell`, another process that holds the file is waited for, now and at every commit.
         """
         self._lock = threading.Lock()
-        self._path, self._tell = path, tell
-        mode = "rw" if not read_only else "ro&immutable=1" if at_rest else reading_mode(path)
+        self._path, self._tell, self._read_only = path, tell, read_only
+        mode = "rw" if not read_only else AT_REST if at_rest else reading_mode(path)
         try:
-            try:
-                self._db, version = patiently(lambda: self._open(mode), path, tell)
-            except sqlite3.OperationalError as error:
-                if not unreadable_index(error, mode):
-                    raise
-                self._db, version = patiently(lambda: self._open("ro"), path, tell)
+            self._had_empty_log = has_empty_log(path)
+            self._db = self._opened(mode)
         except (sqlite3.Error, OSError) as error:
             why = one_line(error if isinstance(error, OSError) else str(error))
             raise UsageError(f"{path}: the ledger cannot be opened ({why}): {advice(error)}") from error
-        if version is None:
-            raise UsageError(f"{path}: the ledger cannot be opened (it says no version): {DAMAGED}")
-        if version[0] != SCHEMA_VERSION:
-            raise UsageError(
-                f"{path}: written by another popbench (ledger {version[0]}, this one reads {SCHEMA_VERSION})"
-            )
 
-    def _open(self, mode: str) -> tuple[sqlite3.Connection, tuple[Any, ...] | None]:
-        """Open the file and read its version; with mode `rw`, it is made or brought up to date first."""
+    def _opened(self, mode: str) -> sqlite3.Connection:
+        """Open the file in the mode, or in one that does instead."""
+        try:
+            return patiently(lambda: self._open(mode), self._path, self._tell)
+        except sqlite3.OperationalError as error:
+            instead = next_mode(error, mode, self._path)
+            if instead is None:
+                raise
+        return self._opened(instead)
+
+    def _open(self, mode: str) -> sqlite3.Connection:
+        """Open the file and check its version; with mode `rw`, it is made or brought up to date first."""
         if mode == "rw":
             prepare(self._path)
         db = connect(self._path, mode)
@@ -74,9 +78,16 @@ class Database:
                 db.execute("PRAGMA synchronous=NORMAL")
                 db.execute("PRAGMA recursive_triggers=ON")  # else REPLACE would not subtract the old row
                 migrate(db)
-            return db, db.execute("SELECT value FROM about WHERE name = 'schema'").fetchone()
+            version = db.execute("SELECT value FROM about WHERE name = 'schema'").fetchone()
+            if version is None:
+                raise sqlite3.DatabaseError("it says no version")
+            if version[0] != SCHEMA_VERSION:
+                raise UsageError(
+                    f"{self._path}: written by another popbench (ledger {version[0]}, this one reads {SCHEMA_VERSION})"
+                )
+            return db
         except BaseException:
-            db.close()
+            self._close(db)
             raise
 
     @classmethod
@@ -85,8 +96,7 @@ class Database:
         try:
             if not path.stat().st_size or unfinished(path):
                 return None
-            log = path.with_name(f"{path.name}-wal")  # the last commits of a killed process may be in this file only
-            at_rest = at_rest and not (log.exists() and log.stat().st_size)
+            at_rest = at_rest and not log_size(path)  # where a killed process may have left its last commits
         except OSError:
             return None
         try:
@@ -147,6 +157,7 @@ class Database:
         this one cannot be written.
         """
         with self._lock:
+            had_empty_log = has_empty_log(path)
             try:
                 self._db.execute("ATTACH ? AS other", (uri(path, "ro"),))
                 try:
@@ -155,6 +166,8 @@ class Database:
                         merge_rows(self._db)
                 finally:
                     self._db.execute("DETACH other")
+                    if not had_empty_log and has_empty_log(path):
+                        remove_empty_log(path)
             except sqlite3.Error as error:
                 raise RunError(f"{path}: cannot be taken over into {self._path} ({one_line(str(error))})") from error
 
@@ -172,5 +185,13 @@ class Database:
         return None if row is None else str(row[0])
 
     def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+        """Close the file. Files beside it that hold nothing are removed, unless they were there before it was read."""
+        self._close(self._db)
+
+    def _close(self, db: sqlite3.Connection) -> None:
+        if not self._read_only:
+            with suppress(sqlite3.Error):  # closing does so too, but not while another process reads
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.close()
+        if self._read_only and not self._had_empty_log and has_empty_log(self._path):
+            remove_empty_log(self._path)

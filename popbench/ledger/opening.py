@@ -18,6 +18,8 @@ Tell = Callable[[str], None]
 """Tells the user one line while something is waited for."""
 
 SCHEMA_VERSION = "1"
+AT_REST = "ro&immutable=1"
+"""The mode for reading a ledger that no process writes: without files beside it."""
 PATIENCE = 60.0
 """Seconds to wait for another process that holds the file."""
 _TRY = 1.0
@@ -135,9 +137,35 @@ def reading_mode(path: Path) -> str:
     return "ro&readonly_shm=1" if path.with_name(f"{path.name}-shm").exists() else "ro"
 
 
-def unreadable_index(error: sqlite3.Error, mode: str) -> bool:
-    """Return whether a ledger could not be read in this mode because a kill left an index to be made anew."""
-    return "readonly_shm" in mode and _code(error) in (sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_READONLY)
+def next_mode(error: sqlite3.Error, mode: str, path: Path) -> str | None:
+    """Return the mode for reading a ledger that could not be read in `mode`, None if there is none.
+
+    A kill can leave an index that has to be made anew, and another process can remove it at this moment. Where no file
+    can be made, as on a read-only disk, a ledger is read without its log, if there is nothing in that.
+    """
+    no_files = _code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+    if "readonly_shm" in mode and (no_files or _code(error) == sqlite3.SQLITE_PROTOCOL):
+        return "ro"
+    return AT_REST if mode == "ro" and no_files and not log_size(path) else None
+
+
+def log_size(path: Path) -> int:
+    """Return the bytes of a ledger's log, which has the commits that are not in the ledger yet; 0 without a log."""
+    with suppress(OSError):
+        return path.with_name(f"{path.name}-wal").stat().st_size
+    return 0
+
+
+def has_empty_log(path: Path) -> bool:
+    """Return whether there are files beside a ledger that hold nothing: a log without commits, or its index."""
+    return any(path.with_name(path.name + end).exists() for end in ("-wal", "-shm")) and not log_size(path)
+
+
+def remove_empty_log(path: Path) -> None:
+    """Let SQLite remove a log without commits, and its index; it does not while another process has the ledger."""
+    # Who only reads makes these files and may not remove them. SQLite removes them when the last that may write closes.
+    with suppress(sqlite3.Error), closing(connect(path, "rw")) as db:
+        db.execute("PRAGMA schema_version").fetchone()
 
 
 def unfinished(path: Path) -> bool:

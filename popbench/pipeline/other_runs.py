@@ -35,7 +35,10 @@ class OtherRun:
         self._changed: set[str] = set()
         if not path.is_dir():
             raise UsageError(f"reuse: {path}: no such folder: give the directory of a run")
-        ledger = _opened(path / "ledger.sqlite", tell)
+        try:
+            ledger = Ledger.peek(path / "ledger.sqlite", tell=tell)
+        except UsageError as error:
+            raise UsageError(f"reuse: {error}") from error
         if ledger is None:
             raise UsageError(f"reuse: {path}: no run has begun here (there is no ledger): give the directory of a run")
         self._ledger = ledger
@@ -113,17 +116,6 @@ class OtherRun:
     def close(self) -> None:
         """Close the ledger."""
         self._ledger.close()
-
-
-def _opened(path: Path, tell: Tell | None) -> Ledger | None:
-    """Open a ledger that another process may write now, or that lies on a read-only disk."""
-    try:
-        return Ledger.peek(path, tell=tell)
-    except UsageError as error:
-        try:  # without files beside it, which a read-only disk refuses
-            return Ledger.peek(path, at_rest=True, tell=tell)
-        except UsageError:
-            raise UsageError(f"reuse: {error}") from error
 
 
 class OtherRuns:

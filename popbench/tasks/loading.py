@@ -24,6 +24,12 @@ def registered_tasks() -> list[Listed]:
     return list(find_task_files(load_registry().task_folders))
 
 
+def registered_names() -> set[str]:
+    """Return the names of these tasks, and of their groups."""
+    files = [listed.file for listed in registered_tasks() if listed.file is not None]
+    return {file.task for file in files} | {file.group for file in files if file.group}
+
+
 def load_tasks(specs: Iterable[str]) -> list[Task]:
     """Load the tasks that `--task` names: a task, a group, a YAML file, or a folder of them.
 
@@ -76,9 +82,7 @@ def task_files(name: str) -> list[Listed]:
         if listed.error:
             raise UsageError(listed.error)
     if not matching:
-        files = [listed.file for listed in registered_tasks() if listed.file is not None]
-        names = {file.task for file in files} | {file.group for file in files if file.group}
-        raise unknown("task", name, names, "a file or folder is given by its path")
+        raise unknown("task", name, registered_names(), "a file or folder is given by its path")
     return matching
 
 

@@ -23,7 +23,7 @@ from popbench.runs.collect import assemble
 from popbench.runs.made_by import digests, harness_of, makers, mode_of
 from popbench.runs.run_json import RunJson, read_run_json, scale_of
 from popbench.runs.samples import make_sample
-from popbench.runs.status import is_here
+from popbench.runs.status_reading import is_here
 from popbench.tasks.loading import load_task, registered_tasks
 from popbench.view.clips import clip_file
 from popbench.view.finished import DAMAGE, number_of, text_of

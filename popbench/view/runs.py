@@ -17,7 +17,7 @@ from popbench.runs.heartbeat import FILE as SUMS_FILE
 from popbench.runs.heartbeat import Sums
 from popbench.runs.run_json import FILE as RUN_FILE
 from popbench.runs.run_json import read_run_json
-from popbench.runs.status import holder, read_status
+from popbench.runs.status_reading import holder, read_status
 from popbench.view.at_work import SamplesAtWork
 from popbench.view.find import Found, file_of, find
 from popbench.view.finished import DAMAGE, FinishedSamples

@@ -197,3 +197,26 @@ def test_a_url_as_output_is_refused_before_anything_is_written(
     assert done.status == 2
     assert "looks like a URL" in done.line
     assert list(tmp_path.iterdir()) == []
+
+
+# -- files
+
+
+def test_a_run_that_has_ended_and_is_read_has_no_file_of_sqlite_beside_its_ledger(run: Run, tmp_path: Path) -> None:
+    def beside() -> list[str]:
+        return sorted(file.name for file in (tmp_path / "run").glob("ledger*"))
+
+    assert run(*fast()).status == 0
+    assert beside() == ["ledger.sqlite"]
+    readers = (
+        ("status", "run"),
+        ("report", "run"),
+        ("compare", "run", "run"),
+        ("leaderboard", "add", "board", "run"),
+        (*fast(out="more"), "--reuse", "run"),
+        (*fast(), "--dry-run"),
+        fast(),
+    )
+    for arguments in readers:
+        run(*arguments)
+        assert beside() == ["ledger.sqlite"], arguments

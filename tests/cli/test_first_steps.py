@@ -213,3 +213,12 @@ def test_a_shell_completes_commands_options_and_names_of_components(tmp_path: Pa
     assert complete("popbench eval --llm shot", 3) == ["plain,shotlist"]
     assert complete("popbench eval --engine lo", 3) == ["plain,local"]
     assert complete("popbench best --gen kin", 3) == ["plain,kinetic"]
+    assert complete("popbench plan --corpus micro", 3) == ["plain,microlens"]
+    assert complete("popbench optimize --judge judge-p", 3) == ["plain,judge-pairwise"]
+    assert complete("popbench eval --task popcorn", 3) == [
+        "plain,popcorn",
+        "plain,popcorn_abstract",
+        "plain,popcorn_concrete",
+    ]
+    assert complete("popbench eval --mode b", 3) == ["plain,basic", "plain,best"]
+    assert complete("popbench optimize --from own/templates/", 3) == ["file,own/templates/"]

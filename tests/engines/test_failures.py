@@ -19,11 +19,12 @@ import popbench
 import popbench.engines.answer_stream
 import popbench.engines.local
 import popbench_runs
-from faults import PATIENCE, SHAPE, Scripted, await_, before_encoding, grey
+from faults import SHAPE
 from popbench.engines import ComponentThread
 from popbench.engines.component_thread import THREAD
 from popbench.errors import ComponentError, RunError
 from popbench.video import VideoError, write_mp4
+from scripted_clips import PATIENCE, Scripted, await_, before_encoding, grey
 
 A_WHILE = 0.2
 

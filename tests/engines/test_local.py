@@ -21,9 +21,10 @@ import popbench
 import popbench.engines.answer_stream
 import popbench.engines.local
 import popbench_runs
-from faults import PATIENCE, SHAPE, Scripted, await_, before_encoding, grey, requests, shade
+from faults import SHAPE
 from popbench.engines import ComponentThread, LocalEngine
 from popbench.video import write_mp4
+from scripted_clips import PATIENCE, Scripted, await_, before_encoding, grey, requests, shade
 
 A_WHILE = 0.2
 

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 import popbench
 import popbench_runs
-from faults import PATIENCE, SHAPE, Ringing, Scripted, requests, tone
+from faults import SHAPE, Ringing, tone
 from popbench.engines import ComponentThread
 from popbench.planning.systems import as_part
 from popbench.registry import load_registry
 from popbench.video import SOUND_ENCODER, has_sound, read_frames, sha256, write_mp4
+from scripted_clips import PATIENCE, Scripted, requests
 from video_files import sound_packets, spoil_sound
 
 RATE = 24_000

@@ -1,4 +1,4 @@
-"""Modes of several turns: each call is stored on its own, none is made twice, and what goes wrong is one line."""
+"""Modes of several turns: each call is stored on its own, and none is made twice."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import json
 import os
 import random
 import signal
-import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,40 +17,17 @@ import pytest
 import popbench
 import popbench_runs
 from made_tasks import task_file
+from mode_runs import Write, calls, first, forgotten, iter_of, odd, run
 from popbench.progress import Progress
-from popbench.prompting.conversations import MAX_TURNS
 from popbench.registry import load_registry
 from turning_modes import ASKED, Again, Clerk, Longest
 from usage_errors import refusal
 
-Write = Callable[[Any, Any, Any, Any], Any]
-
 
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
-    ASKED.clear()
-    yield
-    registry = load_registry()
-    registry.instances.clear()
-    for kind, name in [key for key in registry.registrations if key[1] in ("Clerk", "Again", "Odd", "Longest")]:
-        del registry.registrations[kind, name]
-
-
-def run(out: Path, *, llm: Any = None, mode: Any = Again, **changes: Any) -> popbench.Run:
-    return popbench_runs.run_fast(out, llm=llm or Clerk(), mode=mode, **{"limit": 2, **changes})
-
-
-def first(run: popbench.Run) -> popbench.Sample:
-    return next(iter(run.samples()))
-
-
-def calls(run: Path) -> int:
-    with closing(sqlite3.connect(run / "ledger.sqlite")) as ledger:
-        return int(ledger.execute("SELECT count(*) FROM calls WHERE stage = 'write'").fetchone()[0])
-
-
-def odd(write: Write, **attributes: Any) -> type[popbench.Mode]:
-    return type("Odd", (popbench.Mode,), {"__doc__": "Odd.", "version": "1", "write": write, **attributes})
+    with forgotten():
+        yield
 
 
 # -- what a sample of several turns holds
@@ -178,13 +154,6 @@ def test_a_draft_that_is_required_makes_the_sample_invalid(tmp_path: Path) -> No
     assert (sample.status, sample.error) == ("invalid", "no usable draft in 3 answers: no JSON (3)")
 
 
-def iter_of(turns: list[Any]) -> popbench.Writing:
-    answers: list[Any] = []
-    for turn in turns:
-        answers.append((yield turn))  # noqa: PERF401 - a comprehension cannot yield
-    yield answers[-1]
-
-
 def test_best_goes_on_without_drafts_that_are_unusable_and_is_invalid_without_any(tmp_path: Path) -> None:
     sample = first(run(tmp_path / "run", llm=Clerk(Clerk.Options(silent="micro-video")), mode="best,n=2"))
     assert (sample.status, sample.error) == ("invalid", "no usable draft in 6 answers: no JSON (6)")
@@ -203,114 +172,6 @@ def test_a_draft_that_a_mode_made_is_checked_like_one_that_was_read(tmp_path: Pa
     assert long.notes == ("title has 60 characters, more than 50",)
     empty = first(run(tmp_path / "empty", mode=odd(write(" "))))
     assert (empty.status, empty.error) == ("invalid", "no usable draft in 1 answer: empty (1)")
-
-
-# -- modes that are wrong
-
-
-def _raises(self: Any, prompt: Any, references: Any, ask: Any) -> popbench.Writing:
-    yield ask("Hello")
-    raise KeyError("title")
-
-
-def _exits(self: Any, prompt: Any, references: Any, ask: Any) -> popbench.Writing:
-    yield ask("Hello")
-    raise SystemExit(3)
-
-
-def _never_ends(self: Any, prompt: Any, references: Any, ask: Any) -> popbench.Writing:
-    number = 0
-    while True:
-        number += 1
-        yield ask(f"Hello {number}")
-
-
-def _ends_without(self: Any, prompt: Any, references: Any, ask: Any) -> popbench.Writing:
-    yield ask("Hello")
-
-
-def _yields_text(self: Any, prompt: Any, references: Any, ask: Any) -> popbench.Writing:
-    yield (yield ask("Hello")).text
-
-
-def _sends_bytes(self: Any, prompt: Any, references: Any, ask: Any) -> popbench.Writing:
-    yield ask("Hello")
-    yield ask([{"role": "user", "content": b"a"}])
-
-
-def _sends_half_a_pair(self: Any, prompt: Any, references: Any, ask: Any) -> popbench.Writing:
-    yield ask("Hello")
-    yield ask("\ud800")
-
-
-def _forges_a_turn(self: Any, prompt: Any, references: Any, ask: Any) -> popbench.Writing:
-    yield ask("Hello")
-    yield popbench.Turn(({"content": "a"},))  # type: ignore[typeddict-item]
-
-
-@pytest.mark.parametrize(
-    ("write", "what"),
-    [
-        (_raises, "KeyError: 'title'"),
-        (_exits, "SystemExit: 3"),
-        (_never_ends, f"no draft after {MAX_TURNS} calls of the LLM: end write, or state more turns"),
-        (_ends_without, "it ended without a draft: yield it at the end"),
-        (_yields_text, "it yielded str: yield ask(...), ask.draft() or a popbench.Draft"),
-        (_sends_bytes, "role and content of a message are text, not {'role': 'user', 'content': b'a'}"),
-        (_sends_half_a_pair, "a message that is no valid text"),
-        (_forges_a_turn, "KeyError: 'role'"),
-    ],
-)
-def test_a_mode_that_fails_ends_the_run_with_one_line_and_keeps_what_was_paid(
-    write: Write, what: str, tmp_path: Path
-) -> None:
-    with pytest.raises(popbench.RunError) as told:
-        run(tmp_path / "run", mode=odd(write), limit=1)
-    prompt = ASKED[0]
-    assert str(told.value).startswith("mode Odd: prompt '")
-    assert str(told.value).endswith(f"': {what}")
-    assert "\n" not in str(told.value)
-    assert calls(tmp_path / "run") == len(ASKED) == (MAX_TURNS if write is _never_ends else 1)
-    ASKED.clear()
-    with pytest.raises(popbench.RunError):
-        run(tmp_path / "run", mode=odd(write), limit=1)
-    assert ASKED == [], prompt
-
-
-def test_the_traceback_of_a_mode_is_in_the_log(tmp_path: Path) -> None:
-    with pytest.raises(popbench.RunError):
-        run(tmp_path / "run", mode=odd(_raises))
-    assert "in _raises" in (tmp_path / "run" / "errors.log").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("write", "what"),
-    [
-        (lambda self, prompt, references, ask: ask("Hello"), "write returned Turn: it has to yield turns"),
-        (lambda self, prompt, references, ask: 1 / 0, "ZeroDivisionError"),
-        (lambda self, prompt, references, ask: iter_of([popbench.Draft("a", "b")]), "no call of the LLM"),
-        (lambda self, prompt, references, ask: iter_of([ask([])]), "a turn without messages"),
-    ],
-)
-def test_a_mode_that_fails_at_once_is_refused_before_any_work(write: Write, what: str, tmp_path: Path) -> None:
-    told = refusal(lambda: run(tmp_path / "run", mode=odd(write)))
-    assert told.startswith("mode Odd: prompt '")
-    assert what in told
-    assert not (tmp_path / "run").exists()
-
-
-def test_what_a_mode_lacks_is_told_before_any_work(tmp_path: Path) -> None:
-    mode = odd(Again.write, Options=Again.Options, check=lambda self: ["set ODD_KEY"])
-    assert refusal(lambda: run(tmp_path / "run", mode=mode)) == "mode Odd: set ODD_KEY"
-    assert refusal(lambda: run(tmp_path / "run", mode=odd(Again.write, turns=0))).startswith("mode Odd: turns is 0")
-
-
-def test_a_mode_may_state_that_it_takes_more_turns(tmp_path: Path) -> None:
-    def write(self: Any, prompt: Any, references: Any, ask: Any) -> popbench.Writing:
-        return iter_of([*(ask(f"{n}") for n in range(60)), ask.draft()])
-
-    mode = odd(write, turns=61)
-    assert first(run(tmp_path / "run", mode=mode, limit=1)).attempts == 61
 
 
 # -- names, options, labels

@@ -24,7 +24,7 @@ from popbench.evaluation.merge import merge
 from popbench.publishing.add import add
 from popbench.publishing.build import build_board
 from popbench.report.write import write_report
-from popbench.runs.status import read_status
+from popbench.runs.status_reading import read_status
 from usage_errors import refusal
 
 

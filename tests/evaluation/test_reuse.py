@@ -16,7 +16,7 @@ import pytest
 import faults
 import popbench
 from command_line import Run, in_process
-from popbench.runs.status import read_status
+from popbench.runs.status_reading import read_status
 from popbench_runs import FAST, committed, outcome, run_fast, samples
 
 EARLIER = Path(__file__).parents[1] / "data/earlier/runs"
@@ -44,26 +44,15 @@ class Told(popbench.Progress):
 
 
 @pytest.fixture
-def log(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file in which the counting components write what they are asked."""
-    path = in_tmp / "asked.txt"
-    path.touch()
-    monkeypatch.setenv(faults.LOG, str(path))
-    return path
-
-
-@pytest.fixture
-def first(log: Path) -> Path:
+def first(in_tmp: Path, log: Path) -> Path:
     """A finished run, after which nothing was asked yet."""
-    run_fast(Path("first"), **ALL)
+    run_fast(in_tmp / "first", **ALL)
     log.write_text("", encoding="utf-8")
     return Path("first")
 
 
 def bytes_of(run: Path) -> dict[str, bytes]:
-    """Read all files of a run, but for those that SQLite makes beside a ledger for its readers."""
-    files = (path for path in run.rglob("*") if path.is_file() and not path.name.endswith(("-shm", "-wal")))
-    return {str(path.relative_to(run)): path.read_bytes() for path in files}
+    return {str(path.relative_to(run)): path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
 def change(run: Path, sql: str, *values: Any) -> None:
@@ -78,10 +67,10 @@ def reuse(out: str, *runs: Path, told: Told | None = None, **changes: Any) -> po
 def test_a_run_that_has_everything_is_taken_without_a_call_and_only_read(first: Path, log: Path) -> None:
     before, told = bytes_of(first), Told()
     reuse("second", first, told=told)
+    assert bytes_of(first) == before
     assert log.read_text(encoding="utf-8") == ""
     assert outcome(Path("second")) == outcome(first)
     assert committed(Path("second")) == committed(first)
-    assert bytes_of(first) == before
     assert told.about(first) == ["10 drafts, 10 clips and 10 scores are taken from first"]
     about = json.loads(Path("second/run.json").read_text(encoding="utf-8"))
     assert about["reused"] == {"first": {"write": 10, "render": 10, "score": 10}}

@@ -20,7 +20,7 @@ import popbench_runs
 from popbench.errors import PopbenchError, RunError, UsageError
 from popbench.ledger import opening
 from popbench.ledger.ledger import Call, Done, Ledger, StageKey
-from popbench.runs.status import gpu_seconds, read_status
+from popbench.runs.status_reading import gpu_seconds, read_status
 
 WRITE = StageKey("s", "t", "m", "write")
 PAGE = 4096

@@ -14,9 +14,8 @@ import pytest
 
 import judge_server
 from command_line import Run, in_process
-from judge_server import KEY, KEY_ENV, JudgeServer, chat_body, spec
+from judge_server import JudgeServer, chat_body, spec
 from made_tasks import task_file
-from popbench.engines import pacing
 from popbench.video import write_mp4
 
 VIDEOS = 20
@@ -43,9 +42,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[JudgeServer]:
-    monkeypatch.setattr(pacing, "BACKOFF", 0.01)
-    monkeypatch.setenv(KEY_ENV, KEY)
-    with judge_server.serving() as server:
+    with judge_server.prepared(monkeypatch) as server:
         yield server
 
 

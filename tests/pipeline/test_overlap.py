@@ -21,6 +21,7 @@ from popbench.errors import RunError
 from popbench.pipeline.queues import SharedState, WorkQueue
 from popbench.pipeline.scheduler import Scheduler, allowed
 from popbench.progress import Progress
+from scripted_clips import before_encoding
 
 PATIENCE = 20.0
 
@@ -80,7 +81,7 @@ def test_what_does_not_fit_in_a_queue_is_found_again_and_done_once(
     log = tmp_path / "log"
     monkeypatch.setenv(faults.LOG, str(log))
     monkeypatch.setattr(WorkQueue, "LIMIT", 1)
-    faults.before_encoding(monkeypatch, lambda _: time.sleep(0.05))
+    before_encoding(monkeypatch, lambda _: time.sleep(0.05))
     run = popbench_runs.run_fast(tmp_path / "run", limit=12, mode=["basic", "pe"])
     assert run.complete
     asked = log.read_text(encoding="utf-8").split()

@@ -21,7 +21,7 @@ import video_api
 from popbench import testing
 from popbench.engines import pacing
 from popbench.progress import Progress
-from popbench.runs.status import read_status
+from popbench.runs.status_reading import read_status
 from video_api import DISTRIBUTION, VideoApi
 
 Run = Callable[..., popbench.Run]

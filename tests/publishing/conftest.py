@@ -11,7 +11,7 @@ from command_line import Run, in_process
 from made_boards import begin, evaluate
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs of other systems on the same task, and of what is not comparable to them."""
     runs = tmp_path_factory.mktemp("runs")
@@ -26,7 +26,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     return lambda *arguments: call("leaderboard", *arguments)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def begun(made: Path) -> Path:
     return begin(made / "board", made / "two")
 

@@ -17,7 +17,7 @@ from popbench.evaluation.merge import merge
 from popbench.ledger.ledger import Ledger
 from popbench.registry import Plugin, load_registry
 from popbench.runs.costs import totals
-from popbench.runs.status import read_status
+from popbench.runs.status_reading import read_status
 from popbench.text import dollars
 from popbench_runs import run_fast
 from priced_components import SECOND, TOKEN, Account

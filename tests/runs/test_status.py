@@ -20,7 +20,8 @@ from popbench.keys import digest
 from popbench.ledger.ledger import Call, Ledger
 from popbench.runs.directory import HOLDER, LOCK, HeldDirectory
 from popbench.runs.heartbeat import FILE, Sums
-from popbench.runs.status import StageStatus, read_status
+from popbench.runs.status import StageStatus
+from popbench.runs.status_reading import read_status
 from popbench_runs import run_fast, start
 from usage_errors import refusal
 

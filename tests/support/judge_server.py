@@ -8,17 +8,21 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 import popbench
+from popbench.engines import pacing
 from popbench.registry import load_registry
+from popbench.video import write_mp4
 
 KEY_ENV, KEY = "POPBENCH_JUDGE_TEST_KEY", "sk-judge-5151515151QUITEsecret"
 USAGE = {"prompt_tokens": 900, "completion_tokens": 40, "total_tokens": 940}
@@ -153,17 +157,47 @@ def serving() -> Iterator[JudgeServer]:
         listening.shutdown()
 
 
+@contextmanager
+def prepared(monkeypatch: pytest.MonkeyPatch, reply: Reply | None = None) -> Iterator[JudgeServer]:
+    """Run a server for the time of the block, with its key in the environment and short pauses between tries."""
+    monkeypatch.setattr(pacing, "BACKOFF", 0.01)
+    monkeypatch.setenv(KEY_ENV, KEY)
+    with serving() as server:
+        server.reply = reply or server.reply
+        yield server
+
+
 def choose(asked: Asked) -> str:
     """Answer as a judge of pairs that prefers the brighter clip, and has no other preference."""
     return json.dumps({"better": asked.choice})
+
+
+def clip(folder: Path, name: str, levels: Sequence[int], height: int = 48, width: int = 64) -> Path:
+    """Write a clip with one level of grey in each frame."""
+    path = folder / f"{name}.mp4"
+    write_mp4(np.stack([np.full((height, width, 3), level, np.uint8) for level in levels]), 8, path)
+    return path
+
+
+def written(name: str, options: Mapping[str, Any]) -> str:
+    """Return a spec with options that are no texts as JSON."""
+    shown = {key: value if isinstance(value, str) else json.dumps(value) for key, value in options.items()}
+    return ",".join([name, *(f"{key}={value or chr(34) * 2}" for key, value in shown.items())])
+
+
+def marks_of(judge: Any, *items: popbench.ScoreRequest) -> dict[str, Any]:
+    """Return a judge's answers by id, and close it."""
+    try:
+        return {answer.id: answer for answer in judge.score(iter(items))}
+    finally:
+        judge.close()
 
 
 def spec(server: JudgeServer | str, name: str = "judge", /, **options: Any) -> str:
     """Return the spec of a judge at a server; it shows two small frames, once, unless `options` say otherwise."""
     url = server if isinstance(server, str) else server.url
     values = {"model": "seer", "base_url": url, "frames": 2, "draws": 1, "api_key_env": KEY_ENV, **options}
-    shown = {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
-    return ",".join([name, *(f"{name}={value or chr(34) * 2}" for name, value in shown.items())])
+    return written(name, values)
 
 
 def make(server: JudgeServer | str, name: str = "judge", /, **options: Any) -> Any:
@@ -172,12 +206,8 @@ def make(server: JudgeServer | str, name: str = "judge", /, **options: Any) -> A
 
 
 def ask(server: JudgeServer, *items: popbench.ScoreRequest, **options: Any) -> dict[str, Any]:
-    """Return a judge's answers by id."""
-    judge = make(server, **options)
-    try:
-        return {answer.id: answer for answer in judge.score(iter(items))}
-    finally:
-        judge.close()
+    """Return the answers of a server's judge by id."""
+    return marks_of(make(server, **options), *items)
 
 
 def compare(server: JudgeServer, *items: popbench.CompareRequest, **options: Any) -> dict[str, Any]:

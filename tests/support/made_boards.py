@@ -11,6 +11,7 @@ from typing import Any
 import conforming_components
 import faults
 import popbench
+from command_line import Done
 from made_tasks import task_file
 from popbench.hookspecs import Register
 from popbench.publishing.add import add
@@ -103,3 +104,13 @@ def add_and_die(board: str, run: str, renamed: int) -> None:
     Path.replace = dying  # type: ignore[method-assign]
     sys.stderr = sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - the process's own
     add(Path(board), Path(run))
+
+
+def reasons(done: Done, board: Path, before: Any) -> list[str]:
+    """The reasons why a run was refused; nothing may have been written."""
+    assert done.status == 2, done.out
+    assert tree(board) == before
+    lines = done.err.splitlines()
+    assert lines
+    assert all(line.startswith("popbench: ") for line in lines)
+    return [line.partition(": ")[2].partition(": ")[2] for line in lines]

@@ -96,3 +96,8 @@ def start(arguments: Sequence[str], folder: Path, log: Path | None = None) -> mu
     process = _CONTEXT.Process(target=_child, args=(list(arguments), str(folder), str(log or ""), dict(os.environ)))
     process.start()
     return process
+
+
+def by_prompt(run: Path, system: str) -> dict[str, dict[str, Any]]:
+    """Return the samples of a system by their prompts' ids."""
+    return {row["prompt_id"]: row for row in samples(run) if row["system"] == system}

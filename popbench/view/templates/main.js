@@ -12,6 +12,15 @@
     $("main").focus({ preventScroll: true });
   };
   addEventListener("hashchange", show);
+  // A link of the page is followed at once: until a hashchange event comes, a key would still be one of the page before.
+  addEventListener("click", (event) => {
+    const link = event.target.closest("a[href^='#/']");
+    if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    if (link.href === location.href) return;
+    history.pushState(null, "", link.href);
+    show();
+  });
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, video")) return;
     popbench.keys[event.key]?.();

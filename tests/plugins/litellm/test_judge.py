@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import command_line
@@ -15,12 +14,10 @@ import judge_server
 import popbench
 import provider_servers as providers
 from command_line import Run
-from judge_server import KEY, KEY_ENV, JudgeServer, chat_body, choose
+from judge_server import KEY, KEY_ENV, JudgeServer, chat_body, choose, clip, marks_of
 from made_tasks import task_file
 from openai_servers import holders
-from popbench.engines import pacing
 from popbench.registry import load_registry
-from popbench.video import write_mp4
 from popbench_litellm.library import missing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
@@ -31,23 +28,19 @@ USAGE_COST = (900 * 2.5 + 40 * 10) / 1e6
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[JudgeServer]:
-    monkeypatch.setattr(pacing, "BACKOFF", 0.01)
-    monkeypatch.setenv(KEY_ENV, KEY)
-    with judge_server.serving() as server:
+    with judge_server.prepared(monkeypatch) as server:
         yield server
 
 
 @pytest.fixture
 def item(tmp_path: Path) -> popbench.ScoreRequest:
-    path = tmp_path / "clip.mp4"
-    write_mp4(np.stack([np.full((48, 64, 3), level, np.uint8) for level in (40, 80, 120, 160, 200)]), 8, path)
+    path = clip(tmp_path, "clip", [40, 80, 120, 160, 200])
     return popbench.ScoreRequest("a", "Wait for it", path, prompt="A lamp")
 
 
 def spec(url: str, name: str = "litellm-judge", /, **options: Any) -> str:
     values = {"model": MODEL, "api_base": url, "api_key_env": KEY_ENV, "frames": 2, "draws": 1, **options}
-    shown = (f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items())
-    return ",".join((name, *shown))
+    return judge_server.written(name, values)
 
 
 def make(url: str, name: str = "litellm-judge", /, **options: Any) -> Any:
@@ -55,7 +48,7 @@ def make(url: str, name: str = "litellm-judge", /, **options: Any) -> Any:
 
 
 def ask(server: JudgeServer, *items: popbench.ScoreRequest, **options: Any) -> dict[str, Any]:
-    return {answer.id: answer for answer in make(server.url, **options).score(iter(items))}
+    return marks_of(make(server.url, **options), *items)
 
 
 def test_frames_arrive_and_marks_are_averaged(server: JudgeServer, item: popbench.ScoreRequest) -> None:

@@ -8,15 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import judge_server
 import popbench
-from judge_server import KEY, KEY_ENV, JudgeServer, ask, chat_body, make
+from judge_server import KEY, KEY_ENV, JudgeServer, ask, chat_body, clip, make
 from popbench import testing
-from popbench.engines import pacing
-from popbench.video import write_mp4
 from usage_errors import refusal
 
 NAMES = ["clarity", "fit", "hook", "novelty"]
@@ -24,18 +21,8 @@ NAMES = ["clarity", "fit", "hook", "novelty"]
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[JudgeServer]:
-    monkeypatch.setattr(pacing, "BACKOFF", 0.01)
-    monkeypatch.setenv(KEY_ENV, KEY)
-    with judge_server.serving() as server:
+    with judge_server.prepared(monkeypatch) as server:
         yield server
-
-
-def clip(folder: Path, name: str, levels: list[int], height: int = 48, width: int = 64) -> Path:
-    """Write a clip with one level of grey in each frame."""
-    frames = np.stack([np.full((height, width, 3), level, np.uint8) for level in levels])
-    path = folder / f"{name}.mp4"
-    write_mp4(frames, 8, path)
-    return path
 
 
 @pytest.fixture

@@ -19,10 +19,9 @@ import command_line
 import judge_server
 import popbench_runs
 from command_line import Run
-from judge_server import KEY, KEY_ENV, JudgeServer, chat_body, spec
+from judge_server import KEY, JudgeServer, chat_body, spec
 from made_tasks import task_file
 from openai_servers import holders
-from popbench.engines import pacing
 
 ROWS = [
     {"id": f"p{n}", "prompt": f"A {'vile' if n % 4 == 0 else 'mild'} thing {n}", "category": "ab"[n % 2]}
@@ -35,9 +34,7 @@ PRICES = {"price_in": 2, "price_out": 8}
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[JudgeServer]:
-    monkeypatch.setattr(pacing, "BACKOFF", 0.01)
-    monkeypatch.setenv(KEY_ENV, KEY)
-    with judge_server.serving() as server:
+    with judge_server.prepared(monkeypatch) as server:
         yield server
 
 

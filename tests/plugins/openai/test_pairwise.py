@@ -7,33 +7,25 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import judge_server
 import popbench
-from judge_server import KEY, KEY_ENV, JudgeServer, chat_body, choose, compare, make
+from judge_server import KEY, JudgeServer, chat_body, choose, clip, compare, make
 from popbench import testing
-from popbench.engines import pacing
 from popbench.interfaces import balanced
-from popbench.video import write_mp4
 from usage_errors import refusal
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[JudgeServer]:
-    monkeypatch.setattr(pacing, "BACKOFF", 0.01)
-    monkeypatch.setenv(KEY_ENV, KEY)
-    with judge_server.serving() as server:
-        server.reply = choose
+    with judge_server.prepared(monkeypatch, choose) as server:
         yield server
 
 
 def side(folder: Path, name: str, *levels: int) -> popbench.ScoreRequest:
     """Return what is shown of a clip with one level of grey in each frame."""
-    path = folder / f"{name}.mp4"
-    write_mp4(np.stack([np.full((48, 64, 3), level, np.uint8) for level in levels]), 8, path)
-    return popbench.ScoreRequest(name, f"A {name} thing", path, prompt="A lamp grows brighter")
+    return popbench.ScoreRequest(name, f"A {name} thing", clip(folder, name, levels), prompt="A lamp grows brighter")
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import command_line
@@ -15,10 +14,10 @@ import popbench
 import tiny_llms
 import tiny_vlms
 from command_line import Run
+from judge_server import clip, marks_of, written
 from made_tasks import task_file
 from popbench import testing
 from popbench.registry import load_registry
-from popbench.video import write_mp4
 
 NAMES = {"clarity", "fit", "hook", "novelty"}
 
@@ -28,13 +27,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_vlms.build(tmp_path_factory.mktemp("seer"))
 
 
-def clip(folder: Path, name: str, levels: list[int]) -> Path:
-    """Write a clip with one level of grey in each frame."""
-    path = folder / f"{name}.mp4"
-    write_mp4(np.stack([np.full((48, 64, 3), level, np.uint8) for level in levels]), 8, path)
-    return path
-
-
 @pytest.fixture
 def item(tmp_path: Path) -> popbench.ScoreRequest:
     return popbench.ScoreRequest("a", "Wait for it", clip(tmp_path, "a", [0, 80, 160, 240]), prompt="A lamp")
@@ -42,16 +34,11 @@ def item(tmp_path: Path) -> popbench.ScoreRequest:
 
 def make(folder: Path, name: str = "local-judge", /, **options: Any) -> Any:
     given = {"model": str(folder), "frames": 2, "draws": 1, "max_new_tokens": 60, "device": "cpu", **options}
-    shown = [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in given.items()]
-    return load_registry().resolve("predictor", ",".join([name, *shown])).component
+    return load_registry().resolve("predictor", written(name, given)).component
 
 
 def ask(folder: Path, *items: popbench.ScoreRequest, **options: Any) -> dict[str, Any]:
-    judge = make(folder, **options)
-    try:
-        return {answer.id: answer for answer in judge.score(iter(items))}
-    finally:
-        judge.close()
+    return marks_of(make(folder, **options), *items)
 
 
 def test_marks_parts_and_draws_come_from_a_model_in_a_folder(folder: Path, item: popbench.ScoreRequest) -> None:

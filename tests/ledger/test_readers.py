@@ -1,0 +1,142 @@
+"""What reading a ledger leaves in its folder, and where it can be read."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from popbench.errors import UsageError
+from popbench.ledger.ledger import Call, Done, Ledger, StageKey
+
+WRITE = StageKey("s", "t", "m", "write")
+
+
+def commit(ledger: Ledger, prompt: str) -> None:
+    ledger.commit(Call(prompt, "write", "ok", {}), [Done(WRITE, prompt, 0, prompt, "ok", {})])
+
+
+def begin(path: Path) -> Ledger:
+    """Open a ledger for writing, with one draft in it."""
+    ledger = Ledger(path)
+    ledger.about("identity", "{}")
+    commit(ledger, "p")
+    return ledger
+
+
+def peek(path: Path) -> Ledger:
+    found = Ledger.peek(path)
+    assert found is not None
+    return found
+
+
+def files(path: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in path.parent.iterdir()}
+
+
+@pytest.fixture
+def ended(tmp_path: Path) -> Path:
+    path = tmp_path / "run/ledger.sqlite"
+    path.parent.mkdir()
+    begin(path).close()
+    assert list(files(path)) == ["ledger.sqlite"]
+    return path
+
+
+def test_reading_a_ledger_that_nobody_writes_leaves_no_file_beside_it(ended: Path) -> None:
+    before = files(ended)
+    with closing(peek(ended)) as ledger:
+        assert ledger.count(WRITE, 1) == (1, 1)
+    assert files(ended) == before
+
+
+def test_merging_leaves_no_file_beside_the_ledger_that_is_taken_over(ended: Path, tmp_path: Path) -> None:
+    before = files(ended)
+    with closing(Ledger(tmp_path / "whole.sqlite")) as whole:
+        whole.merge(ended)
+        assert whole.count(WRITE, 1) == (1, 1)
+    assert files(ended) == before
+
+
+def test_a_ledger_that_cannot_be_read_gets_no_file_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with closing(begin(path)) as ledger:
+        ledger._change("UPDATE about SET value = '9' WHERE name = 'schema'", ())
+    before = files(path)
+    with pytest.raises(UsageError, match="written by another popbench"):
+        Ledger.peek(path)
+    assert files(path) == before
+
+
+def test_a_writer_that_ends_while_it_is_read_leaves_its_log_to_the_reader_to_remove(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    writer = begin(path)
+    with closing(peek(path)) as reader:
+        assert reader.count(WRITE, 2) == (1, 1)
+        commit(writer, "q")
+        writer.close()
+        assert reader.count(WRITE, 2) == (2, 2)
+    assert list(files(path)) == ["ledger.sqlite"]
+    with closing(peek(path)) as reader:
+        assert reader.count(WRITE, 2) == (2, 2)
+
+
+def test_a_reader_takes_no_log_from_a_writer_at_work(ended: Path) -> None:
+    reader = peek(ended)
+    with closing(Ledger(ended)) as writer:
+        reader.close()
+        commit(writer, "q")
+        with closing(peek(ended)) as other:
+            assert other.count(WRITE, 2) == (2, 2)
+        commit(writer, "r")
+    assert list(files(ended)) == ["ledger.sqlite"]
+    with closing(peek(ended)) as reader:
+        assert reader.count(WRITE, 3) == (3, 3)
+
+
+@pytest.mark.parametrize("log", [True, False], ids=["with commits", "without commits"])
+def test_reading_what_a_kill_left_changes_no_file(ended: Path, log: bool) -> None:
+    killed = ended.parent.with_name("killed") / "ledger.sqlite"
+    killed.parent.mkdir()
+    with closing(Ledger(ended)) as writer:
+        if log:
+            commit(writer, "q")
+        for file in ended.parent.glob("ledger.sqlite*"):
+            (killed.parent / file.name).write_bytes(file.read_bytes())
+    before = files(killed)
+    assert len(before) == 3
+    assert bool(before["ledger.sqlite-wal"]) == log
+    with closing(peek(killed)) as reader:
+        assert reader.count(WRITE, 2) == (1 + log, 1 + log)
+    assert files(killed) == before
+
+
+@pytest.fixture
+def read_only() -> Iterator[Path]:
+    """A ledger in a folder in which this process may make no file."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        path = folder / "ledger.sqlite"
+        begin(path).close()
+        folder.chmod(0o555)
+        root = os.geteuid() == 0  # who may write anywhere
+        if root:
+            os.seteuid(65534)
+        try:
+            yield path
+        finally:
+            if root:
+                os.seteuid(0)
+            folder.chmod(0o755)
+
+
+def test_a_ledger_in_a_read_only_folder_is_read(read_only: Path) -> None:
+    with pytest.raises(PermissionError):
+        read_only.with_name("file").touch()
+    with closing(peek(read_only)) as ledger:
+        assert ledger.count(WRITE, 1) == (1, 1)
+    assert list(files(read_only)) == ["ledger.sqlite"]
