@@ -19,7 +19,10 @@ from popbench.progress.console import tell
     help="Push a new version where there is a model already; earlier ones stay under their tags.",
 )
 @click.option("--tag", metavar="NAME", help="Name of this version.  [default: made of what is in it]")
-def command(folder: Path, repo_id: str, private: bool, replace: bool, tag: str | None) -> int:
+@click.option(
+    "--license", "terms", metavar="ID", help="Licence to say on its page, by the hub's name, such as apache-2.0."
+)
+def command(folder: Path, repo_id: str, private: bool, replace: bool, tag: str | None, terms: str | None) -> int:
     """Push a trained predictor, FOLDER, to the Hugging Face hub, as a model: its weights and its card.
 
     Paths of this machine are left out of the card. `hf download` gets it back, and says which version.
@@ -31,5 +34,5 @@ def command(folder: Path, repo_id: str, private: bool, replace: bool, tag: str |
     from popbench.publishing.hub import Repository
     from popbench.publishing.hub_predictor import push_predictor
 
-    tell(push_predictor(folder, Repository("model", repo_id, private=private, replace=replace, tag=tag)))
+    tell(push_predictor(folder, Repository("model", repo_id, private=private, replace=replace, tag=tag, license=terms)))
     return 0

@@ -62,6 +62,12 @@ def command() -> None:
     "--tag", metavar="NAME", help="With --push-to-hub: name of this version.  [default: made of what is in it]"
 )
 @click.option(
+    "--license",
+    "terms",
+    metavar="ID",
+    help="With --push-to-hub: licence to say on its page, by the hub's name, such as cc-by-4.0.",
+)
+@click.option(
     "--clips",
     type=click.IntRange(min=1),
     metavar="N",
@@ -78,6 +84,7 @@ def build(
     private: bool,
     replace: bool,
     tag: str | None,
+    terms: str | None,
     clips: int | None,
 ) -> int:
     """Rank systems from run directories and score files (CSV, TSV, JSONL, Parquet), exports, submissions and boards.
@@ -111,12 +118,12 @@ def build(
     here = sources[0] if len(sources) == 1 and is_board(sources[0]) else None
     if out is None and here is None:
         raise click.UsageError("Missing option '--out': only a published board is written anew where it is.")
-    if push_to_hub is None and (private or replace or tag is not None or clips is not None):
-        raise UsageError("--private, --replace, --tag and --clips belong to --push-to-hub")
+    if push_to_hub is None and (private or replace or (tag, terms, clips) != (None, None, None)):
+        raise UsageError("--private, --replace, --tag, --license and --clips belong to --push-to-hub")
     if push_to_hub is not None:
         if here is not None:
             read_board(here)  # refuses the paper's board, which has no scores of prompts to push
-        repository = Repository("dataset", push_to_hub, private=private, replace=replace, tag=tag)
+        repository = Repository("dataset", push_to_hub, private=private, replace=replace, tag=tag, license=terms)
         repository.ready("--push-to-hub")
         shown = [] if clips is None else chosen_clips(sources, clips)
     if here is not None and (out is None or out.resolve() == here.resolve()):

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Literal
 
 from popbench.errors import RunError, UsageError, one_line
+from popbench.records import JSON
 from popbench.text import counted
 
 Kind = Literal["dataset", "model"]
 _ID, _LONGEST_ID = re.compile(r"(\w[\w.-]*/)?\w([\w.-]*\w)?", re.ASCII), 96
 _TAG = re.compile(r"[A-Za-z0-9][\w.\-]{0,99}", re.ASCII)
+_LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]{0,60}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,8 @@ class Repository:
     """A repository of the hub, and how it is pushed to.
 
     `private` is for a new one. `replace` allows to push where files are already; earlier versions stay under their tags
-    and commits. `tag` names the version that is pushed; without one, it is named by what is in it.
+    and commits. `tag` names the version that is pushed; without one, it is named by what is in it. `license` is the
+    hub's word for what others may do with it, such as cc-by-4.0; without one, the card says nothing of it.
     """
 
     kind: Kind
@@ -30,6 +33,12 @@ class Repository:
     private: bool = False
     replace: bool = False
     tag: str | None = None
+    license: str | None = None
+
+    @property
+    def terms(self) -> dict[str, JSON]:
+        """Return what the header of a card says of its licence."""
+        return {} if self.license is None else {"license": self.license}
 
     def ready(self, option: str) -> None:
         """Check before any work that something can be pushed; raises UsageError that says what is missing.
@@ -42,6 +51,10 @@ class Repository:
             raise UsageError(f"{option}: {self.id!r:.100} is no name of a repository: expected OWNER/NAME")
         if self.tag is not None and (not _TAG.fullmatch(self.tag) or ".." in self.tag):
             raise UsageError(f"--tag: {self.tag!r:.100} is no tag: expected letters, digits, '.', '_' and '-'")
+        if self.license is not None and not _LICENSE.fullmatch(self.license):
+            raise UsageError(
+                f"--license: {self.license!r:.100} is no licence of the hub, such as cc-by-4.0 or apache-2.0"
+            )
         if not huggingface_hub.get_token():
             raise UsageError(f"{option} needs a token of the hub: give it with `hf auth login`, or in HF_TOKEN")
         files, tags = self._content()

@@ -48,7 +48,7 @@ def push(
         try:
             configs = _write(folder, results, sources, board, clips)
             tag = to.tag or version_of(folder)
-            card = _card(results, read_text(board / "README.md"), configs, to.id, tag)
+            card = _card(results, read_text(board / "README.md"), configs, to, tag)
             (folder / "README.md").write_text(card, encoding="utf-8")
         except OSError as error:
             raise RunError(f"{board} is written, but {to.id} is not: {one_line(error)}") from error
@@ -131,11 +131,12 @@ def _write_clips(file: Path, clips: Sequence[tuple[TrackedClip, str]]) -> None:
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
 
 
-def _card(results: Mapping[str, Any], readme: str, configs: Sequence[str], repo_id: str, tag: str) -> str:
+def _card(results: Mapping[str, Any], readme: str, configs: Sequence[str], to: Repository, tag: str) -> str:
     """Return the data set's card: the board, with a header for the hub and how to load it."""
     heading = re.search(r"^# (.+)$", readme, re.MULTILINE)
     header: dict[str, JSON] = {
         "pretty_name": re.sub(r"\\(.)", r"\1", heading[1]) if heading else "Leaderboard",
+        **to.terms,
         "task_categories": ["text-to-video"],
         "tags": ["popbench", "leaderboard", *(["demo"] if results["demo"] else [])],
         "configs": [
@@ -151,7 +152,7 @@ def _card(results: Mapping[str, Any], readme: str, configs: Sequence[str], repo_
     shown = re.sub(r"\[([^\]]*)\]\(submissions/[^)]*\)", r"\1", readme)
     load = (
         "## Load it\n\n```python\nimport datasets\n\n"
-        f'scores = datasets.load_dataset("{repo_id}", "scores", revision="{tag}")\n```\n\n'
+        f'scores = datasets.load_dataset("{to.id}", "scores", revision="{tag}")\n```\n\n'
         f"Configurations: {', '.join(f'`{name}`' for name in configs)}. Version `{tag}`; the board's numbers are in "
         "`board.json`.\n"
     )

@@ -42,7 +42,7 @@ def push_predictor(folder: Path, to: Repository) -> str:
             (made / CARD).write_text(json.dumps(_public(card), indent=1, allow_nan=False) + "\n", encoding="utf-8")
             tag = to.tag or version_of(made)
             lines = [public_text(line) for line in read_text(folder / README).splitlines()]
-            (made / README).write_text(_page(card, lines, to.id, tag), encoding="utf-8")
+            (made / README).write_text(_page(card, lines, to, tag), encoding="utf-8")
         except OSError as error:
             raise RunError(f"{folder} cannot be pushed: {one_line(error)}") from error
         to.push(made, f"Predictor of popbench: {tag}", [CARD, *files], f"{folder} is as it was")
@@ -77,14 +77,15 @@ def _public(value: JSON) -> JSON:
     return public(value)
 
 
-def _page(card: Mapping[str, Any], lines: list[str], repo_id: str, tag: str) -> str:
+def _page(card: Mapping[str, Any], lines: list[str], to: Repository, tag: str) -> str:
     """Return the model's page: a header for the hub, the card for readers, and how to get it."""
     header: dict[str, JSON] = {
+        **to.terms,
         "library_name": "popbench",
         "tags": ["popbench", "popularity-prediction", "regression", str(card["kind"])],
-        **_results(card, repo_id),
+        **_results(card, to.id),
     }
-    get = f"## Get it\n\n```sh\nhf download {repo_id} --revision {tag} --local-dir {repo_id.rpartition('/')[2]}\n```\n"
+    get = f"## Get it\n\n```sh\nhf download {to.id} --revision {tag} --local-dir {to.id.rpartition('/')[2]}\n```\n"
     return f"---\n{yaml.safe_dump(header, sort_keys=False, allow_unicode=True)}---\n\n" + "\n".join([*lines, "", get])
 
 

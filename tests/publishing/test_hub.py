@@ -55,7 +55,7 @@ def run(
 def test_a_board_becomes_a_data_set_of_scores_systems_and_pairs(run: Run, hub: Hub, tmp_path: Path) -> None:
     import datasets
 
-    done = run("board", "--push-to-hub", REPO)
+    done = run("board", "--push-to-hub", REPO, "--license", "cc-by-4.0")
     assert (done.status, done.err) == (0, "")
     ((tag, _),) = hub.tags[DATA].items()
     assert re.fullmatch("v-[0-9a-f]{12}", tag)
@@ -84,6 +84,7 @@ def test_a_board_becomes_a_data_set_of_scores_systems_and_pairs(run: Run, hub: H
     assert f'datasets.load_dataset("{REPO}", "scores", revision="{tag}")' in card
     header: Any = huggingface_hub.DatasetCard(card).data
     assert (header.pretty_name, header.tags) == ("Cats", ["popbench", "leaderboard"])
+    assert header.license == "cc-by-4.0"
     assert [each["config_name"] for each in header.configs] == ["scores", "systems", "pairs"]
 
 
@@ -178,6 +179,10 @@ def test_clips_of_runs_are_a_configuration_with_their_words(run: Run, hub: Hub, 
         (("--push-to-hub", "lab cats"), "is no name of a repository: expected OWNER/NAME"),
         (("--push-to-hub", REPO, "--tag", "a b"), "--tag: 'a b' is no tag"),
         (("--push-to-hub", REPO, "--tag", "a..b"), "--tag: 'a..b' is no tag"),
+        (
+            ("--push-to-hub", REPO, "--license", "CC BY"),
+            "--license: 'CC BY' is no licence of the hub, such as cc-by-4.0",
+        ),
     ],
 )
 def test_what_the_hub_would_refuse_is_told_before_work(
@@ -214,6 +219,6 @@ def test_what_the_hub_refuses_is_told_in_one_line(run: Run, hub: Hub) -> None:
 
 
 def test_options_of_a_push_do_nothing_alone(run: Run) -> None:
-    line = "popbench: --private, --replace, --tag and --clips belong to --push-to-hub"
+    line = "popbench: --private, --replace, --tag, --license and --clips belong to --push-to-hub"
     assert run("board", "--replace").line == line
     assert run("board", "--clips", 3).line == line

@@ -70,7 +70,8 @@ def test_a_predictor_becomes_a_model_with_a_card_and_predicts_as_before(run: Run
 
 def test_no_path_of_this_machine_is_pushed(run: Run, hub: Hub, tmp_path: Path, trained: Path) -> None:
     assert str(trained.parent) in (trained / "card.json").read_text(encoding="utf-8")
-    assert run("predictor", "push", "model", REPO, "--private").status == 0
+    assert run("predictor", "push", "model", REPO, "--private", "--license", "apache-2.0").status == 0
+    assert "license: apache-2.0" in (hub.files(MODEL) / "README.md").read_text(encoding="utf-8")
     assert hub.private[MODEL]
     for name in ("card.json", "README.md"):
         assert str(trained.parent) not in (hub.files(MODEL) / name).read_text(encoding="utf-8")
