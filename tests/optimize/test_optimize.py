@@ -116,7 +116,7 @@ def test_the_line_that_says_how_to_use_it_runs_and_stands_on_the_page_too(found:
 def test_the_line_takes_references_from_where_the_search_took_them(
     corpus: str | None, embedder: str | None, told: str
 ) -> None:
-    asked = {"gen": "ltx", "task": ["popcorn"], "predictor": "demo", "start": "pe,k=9"}
+    asked: dict[str, Any] = {"gen": "ltx", "task": ["popcorn"], "predictor": "demo", "start": "pe,k=9"}
     asked |= {"corpus": corpus, "embedder": embedder}
     line = use_command({"options": asked, "best": {"llm": "shotlist", "mode": "best-of-o"}})
     assert line == f"popbench eval --llm shotlist --gen ltx --mode pe,k=9 --mode best-of-o{told}"
