@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from popbench.cli._completion import names_of
 from popbench.errors import UsageError, unknown
 from popbench.progress.console import make_console, tell
 from popbench.text import counted
@@ -39,17 +38,9 @@ def _shared(function: Callable[..., int]) -> Callable[..., int]:
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables."),
         click.option(
-            "--embedder",
-            metavar=SPEC,
-            shell_complete=names_of("embedder"),
-            help="What finds references.  [default: all-MiniLM-L12-v2; hashing for demo]",
+            "--embedder", metavar=SPEC, help="What finds references.  [default: all-MiniLM-L12-v2; hashing for demo]"
         ),
-        click.option(
-            "--corpus",
-            metavar=SPEC,
-            shell_complete=names_of("corpus"),
-            help="Where references come from.  [default: demo]",
-        ),
+        click.option("--corpus", metavar=SPEC, help="Where references come from.  [default: demo]"),
     ):
         function = option(function)
     return function

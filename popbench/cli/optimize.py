@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,21 +79,20 @@ def command(
       popbench optimize --llm deepseek-r1 --gen ltx --from pe --judge mmra --reflect gpt-4o --budget usd=50 --out o
       popbench eval --llm deepseek-r1 --gen ltx --mode basic --mode best-of-runs/better
     """
-    from popbench.best.make import DEFAULT_LLM
     from popbench.cli._optimized import show
     from popbench.cli._results import interruptible
     from popbench.optimize.optimize import optimize
     from popbench.optimize.options import read_options
     from popbench.optimize.page import write_page
-    from popbench.planning.config import DEFAULT_LLMS, resolve_config
+    from popbench.planning.config import resolve_config
     from popbench.progress.console import tell
 
-    given["llm"] = llm
-    for name in ("llm", "gen", "predictor"):
+    given["llm"] = (llm or "shotlist",)
+    for name in ("gen", "predictor"):
         given[name] = () if given[name] is None else (given[name],)
+    if llm is None and given["corpus"] is None:
+        given["corpus"] = "demo"
     config = resolve_config({**given, "mode": (start,)})
-    if config.llm == DEFAULT_LLMS and llm is None:
-        config = replace(config, llm=(DEFAULT_LLM,))
     options = read_options(config, out, budget, judge, reflect, vary)
     content = interruptible(lambda progress: optimize(options, progress))
     if content is None:

@@ -8,34 +8,19 @@ from typing import Any
 
 import click
 
-from popbench.cli._completion import names_of
 from popbench.cli._output_path import OutputPath
 from popbench.cli.eval import SPEC
 from popbench.errors import RunError
 
 
 @click.command("plan")
-@click.option(
-    "--llm", metavar=SPEC, multiple=True, shell_complete=names_of("llm"), help="Language model; repeat for several."
-)
-@click.option(
-    "--gen",
-    metavar=SPEC,
-    multiple=True,
-    shell_complete=names_of("generator"),
-    help="Video generator; repeat for several.",
-)
+@click.option("--llm", metavar=SPEC, multiple=True, help="Language model; repeat for several.")
+@click.option("--gen", metavar=SPEC, multiple=True, help="Video generator; repeat for several.")
 @click.option("--mode", metavar=SPEC, multiple=True, help="Mode; repeat for several.  [default: basic, pe]")
 @click.option("--task", metavar=SPEC, multiple=True, help="Task, group, YAML file or folder.  [default: popcorn]")
-@click.option(
-    "--predictor",
-    metavar=SPEC,
-    multiple=True,
-    shell_complete=names_of("predictor"),
-    help="Popularity predictor.  [default: demo]",
-)
-@click.option("--corpus", metavar=SPEC, shell_complete=names_of("corpus"), help="Where references come from.")
-@click.option("--embedder", metavar=SPEC, shell_complete=names_of("embedder"), help="What finds references.")
+@click.option("--predictor", metavar=SPEC, multiple=True, help="Popularity predictor.  [default: demo]")
+@click.option("--corpus", metavar=SPEC, help="Where references come from.")
+@click.option("--embedder", metavar=SPEC, help="What finds references.")
 @click.option("--baseline", metavar="human", multiple=True, help="Human-made videos as one more system.")
 @click.option(
     "--effect",

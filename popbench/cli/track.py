@@ -6,22 +6,13 @@ from pathlib import Path
 
 import click
 
-from popbench.cli._completion import names_of
 from popbench.cli._tracking import handed_over
 from popbench.cli.eval import SPEC
 
 
 @click.command("track")
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option(
-    "--to",
-    "trackers",
-    metavar=SPEC,
-    multiple=True,
-    required=True,
-    shell_complete=names_of("tracker"),
-    help="Tracker; repeat for several.",
-)
+@click.option("--to", "trackers", metavar=SPEC, multiple=True, required=True, help="Tracker; repeat for several.")
 def command(run: Path, trackers: tuple[str, ...]) -> int:
     """Hand a finished run over to MLflow, Weights & Biases, Trackio or a plugin's tracker.
 

@@ -184,5 +184,3 @@ def test_a_shell_completes_commands_options_and_names_of_components(tmp_path: Pa
     assert complete("popbench eval --llm shot", 3) == ["plain,shotlist"]
     assert complete("popbench eval --engine lo", 3) == ["plain,local"]
     assert complete("popbench best --gen kin", 3) == ["plain,kinetic"]
-    assert complete("popbench plan --llm shot", 3) == ["plain,shotlist"]
-    assert complete("popbench track runs/a --to ml", 4) == ["plain,mlflow"]
