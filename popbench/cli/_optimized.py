@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from rich.text import Text
 
 from popbench.leaderboard.plain_tables import plain_table
 from popbench.optimize.budget import Allowance
+from popbench.optimize.output import use_command
 from popbench.optimize.verdict import PROVED
 from popbench.progress.console import make_console
 from popbench.text import counted
@@ -35,20 +35,10 @@ def show(content: Mapping[str, Any], out: Path) -> None:
                            "yellow"))  # fmt: skip
     best = content["best"]
     if best is not None:
-        console.print(f"To use it: {_command(content)}", soft_wrap=True)
+        console.print(f"To use it: {use_command(content)}", soft_wrap=True)
     console.print(f"{counted(len(content['candidates']), 'candidate')} in {out}: optimize.json, candidates, search"
                   + (", proof" if content["proof"] else "") + (", best.j2, best.json" if best else ""),
                   soft_wrap=True)  # fmt: skip
-
-
-def _command(content: Mapping[str, Any]) -> str:
-    """Return the command that compares the result with the start."""
-    asked, best = content["options"], content["best"]
-    options = [("--llm", best["llm"]), ("--gen", asked["gen"]), *(("--task", task) for task in asked["task"])]
-    options += [("--predictor", asked["predictor"]), ("--mode", asked["start"]), ("--mode", best["mode"])]
-    default = {("--gen", "kinetic"), ("--task", "popcorn"), ("--predictor", "demo")}
-    given = [text for option in options if option not in default for text in option]
-    return shlex.join(["popbench", "eval", *given])
 
 
 def _rounds(content: Mapping[str, Any]) -> Any:
@@ -56,8 +46,8 @@ def _rounds(content: Mapping[str, Any]) -> Any:
     budget = Allowance(content["budget"]["kind"], content["budget"]["limit"])
     table = plain_table(
         f"Search from {content['options']['start']}",
-        [("round", "r"), ("tried", "r"), ("leads", "l"), ("what it changes", "l"), ("against the start, %", "r"),
-         ("prompts", "r"), ("spent", "r")],
+        [("round", "r"), ("tried", "r"), ("leads", "l"), ("what it changes", "l"), ("over the start, %", "r"),
+         ("n", "r"), ("spent", "r")],
     )  # fmt: skip
     for row in content["rounds"]:
         gain = row["gain"]
@@ -99,15 +89,15 @@ def _chosen(content: Mapping[str, Any]) -> Iterator[Text]:
 def _proof(proof: Mapping[str, Any]) -> Any:
     table = plain_table(
         f"Proof: {proof['candidate']} against the start, once, on prompts that the search never saw",
-        [("predictor", "l"), ("win rate, %", "r"), ("n", "r"), ("wins", "r"), ("ties", "r"), ("losses", "r"),
-         ("proved", "l"), ("at equal titles, %", "r")],
+        [("predictor", "l"), ("win rate, %", "r"), ("wins", "r"), ("ties", "r"), ("losses", "r"), ("proved", "l"),
+         ("equal titles, %", "r")],
     )  # fmt: skip
     for row in proof["predictors"]:
         equal = (proof["audits"].get(row["predictor"]) or {}).get("equal_titles")
         table.add_row(
             Text(f"{row['role']}: {row['predictor']}"),
             _interval(row["win_rate"]),
-            *(str(row[name]) for name in ("n", "wins", "ties", "losses")),
+            *(str(row[name]) for name in ("wins", "ties", "losses")),
             "yes" if row["proved"] else "no",
             "–" if equal is None else _interval(equal["win_rate"]),
         )

@@ -18,6 +18,10 @@ _SUBMISSION_ONLY = click.option(
     help="Touch no generated file, for a pull request: who keeps the board builds it afterwards.",
 )
 _GENERATED = "README.md, board.json, index.html"
+_OF_IDS = ("System", "Systems")
+"""Columns of a difference that hold ids of systems."""
+_FITS = 24
+"""Characters of an id that these have room for on 80 columns."""
 
 
 @click.command()
@@ -173,7 +177,7 @@ def diff(old: Path, new: Path, markdown: bool) -> int:
 
     from rich.text import Text
 
-    from popbench.leaderboard.plain_tables import plain_table
+    from popbench.leaderboard.plain_tables import plain_table, system_text
 
     console = make_console()
     console.print(Text(found.summary, style="bold"), soft_wrap=True)
@@ -182,7 +186,14 @@ def diff(old: Path, new: Path, markdown: bool) -> int:
     for of in found.tables:
         table = plain_table(of.title, list(zip(of.head, of.sides, strict=True)))
         for row in of.rows:
-            table.add_row(*(Text(cell.replace(ARROW, f"\n{ARROW.lstrip()}")) for cell in row))
+            table.add_row(
+                *(
+                    system_text(cell, console.width, _FITS)
+                    if name in _OF_IDS
+                    else Text(cell.replace(ARROW, f"\n{ARROW.lstrip()}"))
+                    for name, cell in zip(of.head, row, strict=True)
+                )
+            )
         console.print(table)
     return 0
 

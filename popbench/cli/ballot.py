@@ -23,7 +23,11 @@ class _RunFirst(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in self.commands and Path(args[0]).is_dir():
+        if args[0] not in self.commands:
+            if not Path(args[0]).is_dir():
+                raise UsageError(
+                    f"{args[0]}: neither a command ({', '.join(sorted(self.commands))}) nor the directory of a run"
+                )
             args = ["make", *args]
         return super().resolve_command(ctx, args)
 

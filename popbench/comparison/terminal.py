@@ -14,11 +14,13 @@ from rich.text import Text
 from popbench.leaderboard.families import role_words
 from popbench.leaderboard.markdown import decides
 from popbench.leaderboard.pairs import FEWEST_FOR_VERDICTS
-from popbench.leaderboard.plain_tables import plain_table
+from popbench.leaderboard.plain_tables import plain_table, system_text
 from popbench.leaderboard.shown import median_interval, number, p_value, pair_rate, percent, rate_interval, scale_of
 from popbench.text import counted
 
 _ARROW = " → "
+_FITS = 24
+"""Characters of an id that a table has room for on 80 columns: it stays as --system takes it."""
 
 
 def show(comparison: Mapping[str, Any], console: Console) -> None:
@@ -31,9 +33,9 @@ def show(comparison: Mapping[str, Any], console: Console) -> None:
     for predictor, task in dict.fromkeys((row["predictor"], row["task"]) for row in comparison["contrasts"]):
         rows = [row for row in comparison["contrasts"] if (row["predictor"], row["task"]) == (predictor, task)]
         changed = [row for row in rows if not row["identical"]]
-        console.print(_contrasts(comparison, rows, predictor, task))
+        console.print(_contrasts(comparison, rows, predictor, task, console.width))
         if changed:
-            console.print(_sides(comparison, changed, predictor, task))
+            console.print(_sides(comparison, changed, predictor, task, console.width))
         console.print(Text(_summary(rows), style="bold"))
         if changed:
             for sentence in (role_words(comparison, predictor, task), decides(comparison, predictor, task)):
@@ -66,7 +68,9 @@ def _show_left_out(left_out: Mapping[str, Mapping[str, Sequence[str]]], console:
             console.print(Text(f"Not compared, only {side}: {'; '.join(parts)}"))
 
 
-def _contrasts(comparison: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], predictor: str, task: str) -> Table:
+def _contrasts(
+    comparison: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], predictor: str, task: str, width: int
+) -> Table:
     demo = " (demo)" if comparison["demo"] else ""
     many = sum(not row["identical"] for row in rows) > 1
     carried = any("true_win_rate" in row for row in rows)
@@ -85,7 +89,7 @@ def _contrasts(comparison: Mapping[str, Any], rows: Sequence[Mapping[str, Any]],
     for row in rows:
         rate = row["win_rate"]
         table.add_row(
-            Text(_system(row)),
+            system_text(_system(row), width, _FITS),
             Text(rate_interval(rate["value"], (rate["low"], rate["high"]))),
             *([pair_rate(row.get("true_win_rate"))] if carried else []),
             Text(_verdict(row), style={"better": "green", "worse": "red"}.get(row["verdict"] or "", "")),
@@ -96,7 +100,9 @@ def _contrasts(comparison: Mapping[str, Any], rows: Sequence[Mapping[str, Any]],
     return table
 
 
-def _sides(comparison: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], predictor: str, task: str) -> Table:
+def _sides(
+    comparison: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], predictor: str, task: str, width: int
+) -> Table:
     unit = next(item["unit"] for item in comparison["predictors"] if item["name"] == predictor)
     real = scale_of(comparison, predictor) == "real"
     copies = any(row[side]["copy_rate"] is not None for row in rows for side in ("before", "after"))
@@ -115,7 +121,7 @@ def _sides(comparison: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], pre
         before, after = row["before"], row["after"]
         ratio = row["median_difference" if real else "median_ratio"]
         table.add_row(
-            Text(_system(row)),
+            system_text(_system(row), width, _FITS),
             Text(f"{median_interval(before['median'])}\n→ {median_interval(after['median'])}"),
             _change(ratio, row.get("median_difference_interval" if real else "median_ratio_interval")),
             _both(str(before["invalid"]), str(after["invalid"])),

@@ -40,7 +40,7 @@ def read_labels(file: Path, samples: Iterable[Sample], columns: Columns) -> dict
     numbers = [columns.count, *([columns.exposure] if columns.exposure else [])]
     for name in numbers:
         if name not in there:
-            raise unknown("column", name, there, f" ({file}: name yours with --count and --exposure)")
+            raise unknown("column", name, there, f"name those of {file} with --count and --exposure")
     by_sample = set(SAMPLE_ID) <= set(there)
     if not by_sample and VIDEO not in there:
         raise UsageError(f"{file}: it names no samples: it needs a column video, or system, task and prompt_id")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from rich import box
@@ -10,6 +11,9 @@ from rich.text import Text
 
 WIDE = 110
 """Columns of a terminal with room for a system's id on one line, and for compliance and copies."""
+
+_OPTION = re.compile(r",(?=\S)")
+"""Between two options of a component, as ids have them."""
 
 
 def plain_table(title: str, columns: Sequence[tuple[str, str]]) -> Table:
@@ -26,6 +30,6 @@ def plain_table(title: str, columns: Sequence[tuple[str, str]]) -> Table:
     return table
 
 
-def system_text(name: str, width: int) -> Text:
-    """Return a system's id; for narrow terminals, with spaces to break the line at."""
-    return Text(name if width >= WIDE else name.replace("|", " | "))
+def system_text(name: str, width: int, fits: int = 0) -> Text:
+    """Return a system's id, or several; for narrow terminals, with spaces to break the line at, if over `fits` long."""
+    return Text(name if width >= WIDE or len(name) <= fits else _OPTION.sub(", ", name.replace("|", " | ")))

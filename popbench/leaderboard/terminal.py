@@ -120,7 +120,7 @@ def _further(results: Mapping[str, Any], predictor: str, task: str, width: int) 
     reference = reference_of(results, predictor, task)
     if reference is not None:
         over = against(results, predictor, task, reference)
-        names.append(f"against {reference.replace('|', ' | ')}")
+        names.append(f"against {system_text(reference, 0)}")
         cells |= {(system, names[-1]): pair_rate(rate) for system, rate in over.items()}
     yield from _columns(f"{task}: further win rates, %", [row["system"] for row in rows], names, cells, width)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from popbench.errors import UsageError
 from popbench.files import read_json, refuse_url
@@ -19,6 +20,12 @@ from popbench.prompting.mode_files import BEST, PROVENANCE
 from popbench.records import JSON
 from popbench.registry import load_registry
 from popbench.specs import parse_spec
+
+_NOT_OF_SEARCHES: Mapping[str, Any] = {
+    "baseline": (), "limit": None, "luck_repeats": 1, "reference": None, "repeats": 1, "repeats_on": None, "reuse": (),
+    "shard": None, "stop_after": None, "until": None,
+}  # fmt: skip
+"""Settings of popbench.toml that are for studies: a search takes its prompts and clips by its budget."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +58,10 @@ def read_options(
                           ("--from", config.mode)):  # fmt: skip
         if len(specs) != 1:
             raise UsageError(f"{option}: give exactly one: a search is for one system, and by one predictor")
-    for name in ("baseline", "shard", "until", "stop_after", "repeats_on", "reuse", "limit", "max_cost", "reference"):
-        if getattr(config, name) not in (None, ()):
-            raise UsageError(f"{name} (set in popbench.toml) makes no sense for a search: leave it out there")
+    if config.max_cost is not None:
+        raise UsageError("max_cost (set in popbench.toml) bounds no search, --budget usd=X does: leave it out there")
     refuse_url("out", out)
-    return Options(replace(config, repeats=1), Path(out), read_budget(budget), judges, reflect, vary or VARY)
+    return Options(replace(config, **_NOT_OF_SEARCHES), Path(out), read_budget(budget), judges, reflect, vary or VARY)
 
 
 def plan_of(options: Options) -> Plan:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from popbench.errors import RunError, one_line
 from popbench.files import write_whole
 from popbench.optimize.document import Document
 from popbench.optimize.search import Candidate, Search
 from popbench.optimize.study import Study
+from popbench.planning.config import DEFAULT_CORPUS, DEFAULT_EMBEDDER
 from popbench.prompting.mode_files import BEST, PROVENANCE, TEMPLATE
 from popbench.records import JSON
 from popbench.versions import __version__
@@ -71,3 +74,19 @@ def _ancestors(search: Search, chosen: Candidate) -> list[Candidate]:
             found.add(number)
             left += search.candidates[number].parents
     return [search.candidates[number] for number in sorted(found)]
+
+
+def use_command(content: Mapping[str, Any]) -> str:
+    """Return the command that compares what a search found with its start, from the content of optimize.json.
+
+    References come from where the search took them, which is told if popbench eval with a named LLM takes others.
+    """
+    asked, best = content["options"], content["best"]
+    options = [("--llm", best["llm"]), ("--gen", asked["gen"]), *(("--task", task) for task in asked["task"])]
+    options += [("--predictor", asked["predictor"]), ("--mode", asked["start"]), ("--mode", best["mode"])]
+    default = {("--gen", "kinetic"), ("--task", "popcorn"), ("--predictor", "demo"), ("--corpus", DEFAULT_CORPUS)}
+    if (asked["corpus"], asked["embedder"]) in ((DEFAULT_CORPUS, DEFAULT_EMBEDDER), ("demo", "hashing")):
+        default.add(("--embedder", asked["embedder"]))
+    options += [(f"--{name}", asked[name]) for name in ("corpus", "embedder") if asked[name] is not None]
+    given = [text for option in options if option not in default for text in option]
+    return shlex.join(["popbench", "eval", *given])

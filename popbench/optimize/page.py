@@ -15,6 +15,7 @@ from popbench.files import read_json, write_files
 from popbench.leaderboard.shown import number, p_value
 from popbench.optimize.before_after import before_after
 from popbench.optimize.differences import differences, folded
+from popbench.optimize.output import use_command
 from popbench.optimize.tree import tree_of
 from popbench.records import JSON
 from popbench.report import charts
@@ -107,6 +108,7 @@ def _page(content: Mapping[str, Any], folder: Path, page: Path) -> str:
         "options": options,
         "proof": None if proof is None else _proof(proof),
         "best": best,
+        "use": None if best is None else use_command(content),
         "chosen": chosen,
         "start": start,
         "why": None if chosen is None else chosen["why"],

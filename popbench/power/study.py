@@ -279,7 +279,8 @@ class Sizes:
         one = self.of(1, repeats)
         if usd is not None and one.usd is None:
             raise UsageError(
-                f"usd: what {self._unknown('usd')} costs is unknown: set its prices, or name a run with --like"
+                f"usd: what {self._unknown('usd')} costs is unknown: set its prices (its options, which `popbench "
+                "plugins NAME` lists), or name a run with --like"
             )
         if hours is not None and one.hours is None:
             raise UsageError(

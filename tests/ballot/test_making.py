@@ -233,4 +233,6 @@ def test_a_run_in_place_of_a_command_is_what_a_ballot_is_made_of(popbench: Run, 
     done = popbench("ballot", run, "--pairs", "2", "--out", tmp_path / "vote.html")
     assert done.status == 0, done.err
     assert (tmp_path / "vote.html").exists()
-    assert popbench("ballot", "no-folder").status == 2
+    done = popbench("ballot", "no-folder")
+    assert (done.status, done.out) == (2, "")
+    assert "no-folder: neither a command (add, make) nor the directory of a run" in done.line

@@ -61,6 +61,19 @@ def test_no_line_is_wider_than_the_terminal(popbench: Run, monkeypatch: pytest.M
         assert any(line.startswith(" a|pe[k=50]|g ") for line in lines), "names of this length are whole"
 
 
+def test_long_ids_are_broken_between_options_on_narrow_terminals(
+    popbench: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    long = "writer|basic|video[width=640,height=360,frames=49]"
+    for name, factor in (("one.jsonl", 1), ("two.jsonl", 2)):
+        rows = score_rows((long,), prompts=12)
+        write(tmp_path / name, [{**row, "popularity": factor * row["popularity"]} for row in rows])
+    out = popbench("compare", "one.jsonl", "two.jsonl").out
+    words = out.split()
+    assert words.count("height=360,") == words.count("frames=49]") == 2
+
+
 @pytest.mark.usefixtures("files")
 def test_json_has_the_numbers_and_nothing_else_is_printed(popbench: Run) -> None:
     done = popbench("compare", "before.jsonl", "after.jsonl", "--system", SYSTEMS[1], "--json")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import shlex
 import shutil
 import sqlite3
 from contextlib import closing
@@ -17,6 +19,7 @@ from command_line import Done, Run, in_process
 from popbench.errors import UsageError
 from popbench.optimize.optimize import optimize
 from popbench.optimize.options import read_options
+from popbench.optimize.output import use_command
 from popbench.optimize.search import Candidate
 from popbench.optimize.study import Study
 from popbench.planning.config import make_config
@@ -91,6 +94,32 @@ def test_the_parts_share_no_prompt_and_the_proof_is_on_its_own(found: Path) -> N
 
 def test_no_more_clips_are_rendered_than_the_budget_has(found: Path) -> None:
     assert 0 < len(search_kills.clips(found / "o")) <= 160
+
+
+def test_the_line_that_says_how_to_use_it_runs_and_stands_on_the_page_too(found: Path, run: Run) -> None:
+    shown = run(*knob_world.command(found))
+    (line,) = (line for line in shown.out.splitlines() if line.startswith("To use it: popbench "))
+    page = html.unescape((found / "o" / "index.html").read_text(encoding="utf-8"))
+    assert f"<code>{line.removeprefix('To use it: ')}</code>" in page
+    done = run(*shlex.split(line.removeprefix("To use it: popbench ")), "--dry-run")
+    assert done.status == 0, done.err
+    assert "best-of-o" in done.out
+
+
+@pytest.mark.parametrize(("corpus", "embedder", "told"), [
+    (None, None, ""),
+    ("microlens", "all-MiniLM-L12-v2", ""),
+    ("demo", "hashing", " --corpus demo"),
+    ("demo", "mine", " --corpus demo --embedder mine"),
+    ("microlens", "hashing", " --embedder hashing"),
+])  # fmt: skip
+def test_the_line_takes_references_from_where_the_search_took_them(
+    corpus: str | None, embedder: str | None, told: str
+) -> None:
+    asked: dict[str, Any] = {"gen": "ltx", "task": ["popcorn"], "predictor": "demo", "start": "pe,k=9"}
+    asked |= {"corpus": corpus, "embedder": embedder}
+    line = use_command({"options": asked, "best": {"llm": "shotlist", "mode": "best-of-o"}})
+    assert line == f"popbench eval --llm shotlist --gen ltx --mode pe,k=9 --mode best-of-o{told}"
 
 
 def test_what_was_found_is_a_mode_with_its_options(found: Path, run: Run) -> None:
@@ -227,6 +256,14 @@ def test_what_makes_no_sense_is_refused_in_one_line(tmp_path: Path, run: Run, mo
     assert done.status == 2
     assert line in done.line
     assert not (tmp_path / "o" / "lineage.jsonl").exists()
+
+
+def test_settings_for_studies_are_left_out(tmp_path: Path, run: Run) -> None:
+    Path("popbench.toml").write_text('limit = 5\nrepeats = 3\nuntil = "best"\n', encoding="utf-8")
+    # A budget that is too small is told only after everything else has been found in order.
+    assert "90 clips are too few" in run(*knob_world.command(tmp_path, "--budget", "clips=90")).line
+    Path("popbench.toml").write_text("max_cost = 5.0\n", encoding="utf-8")
+    assert "--budget usd=X does" in run("optimize", "--budget", "clips=400", "--out", "o").line
 
 
 def test_too_few_prompts_are_refused_in_one_line(tmp_path: Path, run: Run) -> None:

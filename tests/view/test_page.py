@@ -221,6 +221,18 @@ def test_a_name_that_is_not_there_is_told(page: Opened, made: Served) -> None:
     page.complaints[:] = [text for text in page.complaints if not re.search("404", text)]
 
 
+def test_ages_grow_while_nothing_else_happens(browser: Browser, made: Served) -> None:
+    with opened(browser, "about:blank") as found:
+        found.page.clock.install()
+        found.page.goto(made.address)
+        found.page.locator(".run").first.wait_for()
+        found.page.evaluate("document.body.append(popbench.ago(Date.now() / 1000))")
+        age = found.page.locator("[data-since]")
+        assert age.inner_text() == "0 s ago"
+        found.page.clock.fast_forward(600_000)
+        age.filter(has_text="10 min ago").wait_for()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_a_telephone(browser: Browser, made: Served, scheme: str) -> None:
     size = {"width": 390, "height": 800}

@@ -24,7 +24,15 @@ const popbench = (() => {
     return seconds < 36 * 3600 ? `${numeral(seconds / 3600)} h` : `${Math.round(seconds / 86400)} days`;
   };
   const dollars = (usd) => `$${usd >= 0.01 || usd === 0 ? usd.toFixed(2) : usd.toPrecision(2)}`;
-  const ago = (moment) => `${duration(Math.max(0, Date.now() / 1000 - moment))} ago`;
+  // How long ago something was: a text that stays true while the page is open and nothing else changes.
+  const grow = (age) => (age.textContent = `${duration(Math.max(0, Date.now() / 1000 - age.dataset.since))} ago`);
+  setInterval(() => document.querySelectorAll("[data-since]").forEach(grow), 5000);
+  const ago = (moment) => {
+    const age = make("span");
+    age.dataset.since = moment;
+    grow(age);
+    return age;
+  };
   const rate = (perSecond) => (perSecond >= 1 ? `${numeral(perSecond)}/s` : perSecond * 60 >= 1 ? `${numeral(perSecond * 60)}/min` : `${numeral(perSecond * 3600)}/h`);
 
   const label = (name) => name.replaceAll("|", " · ");

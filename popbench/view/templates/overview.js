@@ -24,7 +24,7 @@ popbench.overview = () => {
     if (run.holder && run.seconds_left) line.push(`${duration(run.seconds_left)} left`);
     if (run.gpu_seconds) line.push(`${popbench.numeral(run.gpu_seconds / 3600)} GPU-hours`);
     if (run.usd !== null && run.usd !== undefined) line.push(dollars(run.usd));
-    if (run.last_commit) line.push(`last result ${ago(run.last_commit)}`);
+    if (run.last_commit) line.push(make("span", {}, "last result ", ago(run.last_commit)));
     if (run.demo) line.push("demo");
     return line;
   };
@@ -48,7 +48,7 @@ popbench.overview = () => {
     const wanted = known.runs.filter((run) => (!state.value || run.state === state.value) && words.every((word) => run.name.toLowerCase().includes(word)));
     wanted.sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state) || (b.started || 0) - (a.started || 0));
     const shown = wanted.slice(0, 200).map((run) => {
-      const text = JSON.stringify(run) + (run.last_commit ? ago(run.last_commit) : "");
+      const text = JSON.stringify(run);
       const before = cards.get(run.name);
       if (before?.text !== text) {
         const element = card(run);

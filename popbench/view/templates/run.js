@@ -25,7 +25,7 @@ popbench.run = (values) => {
     if (state.holder) facts.push(state.seconds_left === null ? "time left unknown" : `${duration(state.seconds_left)} left`);
     if (state.gpu_seconds) facts.push(`${numeral(state.gpu_seconds / 3600)} GPU-hours`);
     if (state.usd !== null && state.usd !== undefined) facts.push(`${dollars(state.usd)} spent`);
-    if (state.last_commit) facts.push(`last result ${ago(state.last_commit)}`);
+    if (state.last_commit) facts.push(make("span", {}, "last result ", ago(state.last_commit)));
     if (state.holder) facts.push(state.holder);
     head.replaceChildren(
       make("p", { className: "state" }, pill(state.state), " ", STATES[state.state] || ""),
