@@ -13,7 +13,7 @@ from popbench.best.outcome import Outcome, read_outcome
 from popbench.best.write import remove_result, write_result
 from popbench.errors import UsageError
 from popbench.evaluation.evaluate import execute
-from popbench.planning.config import DEFAULT_LLMS, EvalConfig, resolve_config
+from popbench.planning.config import DEFAULT_LLM, DEFAULT_LLMS, EvalConfig, resolve_config
 from popbench.planning.plan import Plan
 from popbench.planning.resolve import make_plan
 from popbench.progress import Progress
@@ -21,7 +21,6 @@ from popbench.runs.directory import RUNS, RunDirectory, check_free
 from popbench.runs.run import Run
 from popbench.tasks.task import Task
 
-DEFAULT_LLM = "shotlist"
 _ONE = {"llm": "--llm", "gen": "--gen", "mode": "--mode"}
 _NOT_OF_IDEAS: Mapping[str, Any] = {
     "shard": None, "until": None, "repeats_on": None, "luck_repeats": 1, "reference": None, "baseline": (),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -110,12 +111,12 @@ def _options(
     **given: Any,
 ) -> Options:
     from popbench.optimize.options import read_options
-    from popbench.planning.config import resolve_config
+    from popbench.planning.config import DEFAULT_LLM, DEFAULT_LLMS, resolve_config
 
-    given["llm"] = (llm or "shotlist",)
-    for name in ("gen", "predictor"):
+    given["llm"] = llm
+    for name in ("llm", "gen", "predictor"):
         given[name] = () if given[name] is None else (given[name],)
-    if llm is None and given["corpus"] is None:
-        given["corpus"] = "demo"
     config = resolve_config({**given, "mode": (start,)})
+    if config.llm == DEFAULT_LLMS and llm is None:
+        config = replace(config, llm=(DEFAULT_LLM,))
     return read_options(config, out, budget, judge, reflect, vary)

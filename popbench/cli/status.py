@@ -163,8 +163,11 @@ def _state(status: Status) -> str:
     elif status.state == "stalled":
         text = f"stalled for {duration(status.silent)}"
     else:
-        more = {"stopped": ", its command goes on with it", "incomplete": ", its command tries the rest again"}
-        text = status.state + more.get(status.state, "")
+        more = {
+            "stopped": ", and the same command goes on",
+            "incomplete": ", and the same command tries the rest again",
+        }
+        text = ("killed" if status.killed and status.state == "stopped" else status.state) + more.get(status.state, "")
     if status.last is None:
         return f"{text}; no result yet"
     if status.holder is not None:

@@ -19,6 +19,8 @@ from popbench.specs import parse_spec
 
 FILE = "popbench.toml"
 DEFAULT_LLMS = ("verbatim", "shotlist")
+DEFAULT_LLM = "shotlist"
+"""The LLM of commands that take one."""
 DEFAULT_CORPUS = "microlens"
 """The corpus if an LLM is named and a plugin registers this corpus; otherwise it is `demo`."""
 DEFAULT_EMBEDDER = "all-MiniLM-L12-v2"

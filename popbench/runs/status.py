@@ -62,6 +62,8 @@ class Status:
     gpu_seconds: float = 0.0
     usd: float | None = None
     notes: tuple[str, ...] = ()
+    killed: bool = False
+    """Whether the process that had a stopped run ended without closing it."""
 
     @property
     def silent(self) -> float:

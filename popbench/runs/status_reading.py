@@ -140,6 +140,7 @@ class _RunState:
             path=self.path,
             finished=self.run_json["finished"],
             holder=self.held,
+            killed=self.held is None and (self.path / HOLDER).exists(),  # a process that ends by itself removes it
             started=self.started,
             last=self.last,
             now=self.now,

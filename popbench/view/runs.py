@@ -154,12 +154,13 @@ def _state(name: str, path: Path) -> dict[str, JSON]:
         if _needs_writing(path):
             raise PopbenchError("its ledger was copied in the middle of work: `popbench status` reads it once")
         run_json: Any = read_run_json(path)
-        state = read_status(path).as_json()
+        status = read_status(path)
     except PopbenchError as error:
         return unreadable | {"problem": str(error).removeprefix(f"{path}: ")}
     except DAMAGE as error:
         return unreadable | {"problem": damage(error)}
-    if state["state"] == "stopped" and (path / HOLDER).exists():  # a process that ends by itself removes it
+    state = status.as_json()
+    if status.state == "stopped" and status.killed:
         state["state"] = "killed"
     del state["run"]  # its path
     config = run_json["config"]

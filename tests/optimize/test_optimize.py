@@ -258,10 +258,12 @@ def test_what_makes_no_sense_is_refused_in_one_line(tmp_path: Path, run: Run, mo
     assert not (tmp_path / "o" / "lineage.jsonl").exists()
 
 
-def test_settings_for_studies_are_left_out(tmp_path: Path, run: Run) -> None:
+def test_components_of_popbench_toml_count_and_settings_for_studies_are_left_out(tmp_path: Path, run: Run) -> None:
     Path("popbench.toml").write_text('limit = 5\nrepeats = 3\nuntil = "best"\n', encoding="utf-8")
     # A budget that is too small is told only after everything else has been found in order.
     assert "90 clips are too few" in run(*knob_world.command(tmp_path, "--budget", "clips=90")).line
+    Path("popbench.toml").write_text('llm = "no-such"\n', encoding="utf-8")
+    assert "unknown llm 'no-such'" in run("optimize", "--budget", "clips=400", "--out", "o").line
     Path("popbench.toml").write_text("max_cost = 5.0\n", encoding="utf-8")
     assert "--budget usd=X does" in run("optimize", "--budget", "clips=400", "--out", "o").line
 

@@ -124,7 +124,8 @@ def test_a_run_at_work_is_looked_at_without_a_lock_and_told_from_a_dead_one(tmp_
         process.join()
     assert (path / HOLDER).exists()
     assert read_status(path).holder is None
-    assert read_status(path).state == "stopped"
+    status = read_status(path)
+    assert (status.state, status.killed) == ("stopped", True)
     assert stages(path)["render"].rate is None
 
 
