@@ -76,7 +76,7 @@ def _plain(name: str) -> str:
 
 
 def objects(text: str) -> list[Mapping[str, JSON]]:
-    """Return the JSON objects of an answer's end, without its thoughts, in their order; names are in plain lower case."""
+    """Return the JSON objects of an answer's end, without its thoughts, in their order; names are in lower case."""
     end = max((match.end() for match in _THOUGHTS_END.finditer(text)), default=0)
     # Up to there only: a search for an end that never comes would begin again at every start.
     said = _THOUGHTS.sub(" ", text[:end]) + text[end:]
