@@ -75,8 +75,8 @@ def read_mode(text: str, tasks: Sequence[Task], parse: Callable[[Path], Template
     if not of_tasks and (of_file := find_mode_file(name)) is not None:
         if not parse(of_file.template).uses_prompt:
             raise UsageError(
-                f"mode {name}: {of_file.template} shows the model no prompt, and every prompt would get the same "
-                "draft: put {{ prompt }} into its block user"
+                f"mode {of_file.template}: it shows the model no prompt, and every prompt would get the same draft: "
+                "put {{ prompt }} into its block user"
             )
         selected = SelectedMode(of_file.name, "", of_file.label, None, {}, {}, file=of_file.template)
         return _with_options(selected, {**of_file.options, **raw}, tasks, parse, label or of_file.own_label)

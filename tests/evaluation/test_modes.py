@@ -357,7 +357,7 @@ def test_a_template_of_ones_own_that_never_shows_the_prompt_is_refused(tmp_path:
     text = "{% block system %}Be brief.{% endblock %}{% block user %}Write a video.{% endblock %}"
     (tmp_path / "same.j2").write_text(text, encoding="utf-8")
     message = refusal(lambda: run(tmp_path / "run", mode=str(tmp_path / "same.j2")))
-    assert "same.j2 shows the model no prompt, and every prompt would get the same draft: put {{ prompt }}" in message
+    assert "same.j2: it shows the model no prompt, and every prompt would get the same draft: put {{ " in message
 
 
 def test_a_template_of_the_task_comes_before_a_mode_of_its_name(tmp_path: Path) -> None:
