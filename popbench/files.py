@@ -32,6 +32,7 @@ _MAX_YAML_VALUES = 50_000
 """The most values in a YAML file, counting those that an alias repeats each time."""
 
 
+_CONFLICT = re.compile(r"^<{7} ", re.MULTILINE)
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://|(https?|s3|gs|gcs|hf|ftps?|sftp|ssh|file|abfss?|azure|hdfs):/", re.IGNORECASE)
 
 
@@ -79,7 +80,15 @@ def read_text(path: Path, most: int = MAX_FILE_BYTES) -> str:
 
 def read_json(path: Path, most: int = MAX_FILE_BYTES) -> JSON:
     """Read a JSON file; raises OSError as `read_bytes` does, and ValueError or RecursionError for other content."""
-    return json.loads(read_text(path, most))
+    text = read_text(path, most)
+    refuse_conflict(text)
+    return json.loads(text)
+
+
+def refuse_conflict(text: str) -> None:
+    """Raise ValueError for a file with the marks that git leaves where a merge found two versions."""
+    if _CONFLICT.search(text):
+        raise ValueError("it has the marks of a merge conflict (<<<<<<<) in it: keep one of the two versions")
 
 
 def read_lines(path: Path, longest: int = MAX_LINE_BYTES) -> Iterator[str]:
@@ -105,6 +114,7 @@ def yaml_value(text: str) -> JSON:
     """Parse YAML into plain values; raises ValueError for other content, or too much of it."""
     import yaml
 
+    refuse_conflict(text)
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()

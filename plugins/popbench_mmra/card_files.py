@@ -92,7 +92,10 @@ def kind_of(folder: Path) -> str | None:
 
 
 def refuse_other_kind(folder: Path, kind: str) -> None:
-    """Raise UsageError if a folder holds a predictor of another kind, which would be overwritten."""
+    """Raise UsageError if a folder holds a predictor of another kind, or other files, which would be overwritten."""
     found = kind_of(folder)
     if found not in (None, kind):
         raise UsageError(f"{folder} holds a predictor of another kind ({found}): choose another --out")
+    whole = (folder / CARD).exists() or any(folder.glob("*.safetensors"))
+    if not whole and (folder / README).exists():
+        raise UsageError(f"{folder} holds other files ({README}), and no predictor: choose another --out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from popbench.runs.directory import HeldDirectory
 from popbench.runs.run_json import read_finished
 from popbench.runs.samples import SamplesFile
 from popbench.runs.votes import FILE, Vote, read_run_votes
+
+_COPIED_FROM = 3
+"""As many votes of two voters in the same millisecond are no chance."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,10 @@ def _new(content: VotesFile, given: Iterable[Vote], votes: Iterable[Vote]) -> li
     name = content.name.casefold()
     if name and any(vote["name"].casefold() == name and vote["voter"] != content.voter for vote in of_ballot):
         raise ValueError(f"a voter of the name {content.name!r} has voted on this ballot already, in another browser")
+    if copied := _copied(content, of_ballot):
+        raise ValueError(
+            f"its votes were given in the same moments as those of voter {copied}: it is a copy under another id"
+        )
     earlier = {vote["pair"]: vote for vote in of_ballot if vote["voter"] == content.voter}
     new = []
     for vote in given:
@@ -94,6 +102,16 @@ def _new(content: VotesFile, given: Iterable[Vote], votes: Iterable[Vote]) -> li
                 f"voter {content.name or content.voter} has voted on pair {vote['pair']} already, otherwise"
             )
     return new
+
+
+def _copied(content: VotesFile, votes: Iterable[Vote]) -> str | None:
+    """Return the other voter who gave most of a file's votes at its moments, which the page tells in milliseconds."""
+    moments = {(vote["pair"], vote["at"]) for vote in content.votes}
+    equal = Counter(
+        vote["voter"] for vote in votes if vote["voter"] != content.voter and (vote["pair"], vote["at"]) in moments
+    )
+    voter, most = max(equal.items(), key=lambda item: item[1], default=("", 0))
+    return voter if most >= _COPIED_FROM else None
 
 
 def _clips(run: Path) -> dict[tuple[str, ...], str | None]:

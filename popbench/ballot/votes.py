@@ -92,6 +92,11 @@ def checked(content: VotesFile, key: Key, failed_allowed: int) -> list[Vote]:
         raise ValueError("some pairs have their sides changed and others have not, which no page does")
     if not seen:
         raise ValueError("it has no votes")
+    if mirrored != {int(content.voter[-1], 16) % 2 == 1}:  # as the page shows them
+        raise ValueError(f"its sides are not those that voter {content.voter} saw: the file was edited")
+    last = max(number for number, id_ in enumerate(pairs) if id_ in seen)
+    if any(pair["check"] is not None and id_ not in seen for id_, pair in list(pairs.items())[:last]):
+        raise ValueError("an attention check between its votes has none, which the page does not skip: it was edited")
     _check_attention(content, pairs, failed_allowed)
     return [_vote(content, key, pair, vote) for vote in content.votes if (pair := pairs[vote["pair"]])["check"] is None]
 

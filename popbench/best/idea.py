@@ -11,6 +11,7 @@ import yaml
 from popbench.errors import UsageError, damage, one_line
 from popbench.files import read_lines, write_files
 from popbench.keys import digest
+from popbench.prompting.invisible import strip_invisible
 from popbench.prompting.templates import Template
 from popbench.records import Prompt
 from popbench.tasks.loading import task_files
@@ -28,7 +29,7 @@ MOST = 500
 def read_idea(text: str) -> str:
     """Return an idea without blanks around it; raises UsageError for one that is empty, too long or no text."""
     idea = text.strip()
-    if not idea or not any(char.isprintable() and not char.isspace() for char in idea):
+    if not strip_invisible(idea):
         raise UsageError('the idea is empty: say in a few words what the video is about, as in "a cat learns to skate"')
     if len(idea) > LONGEST:
         raise UsageError(f"the idea has {len(idea):,} characters, and may have {LONGEST:,}: say it in fewer words")

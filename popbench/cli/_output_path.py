@@ -1,4 +1,4 @@
-"""The type of options that name where something is written."""
+"""The type of options and arguments that name where something is written."""
 
 from __future__ import annotations
 
@@ -15,5 +15,6 @@ class OutputPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path; raises UsageError for a URL."""
         if isinstance(value, str):
-            refuse_url(param.opts[0] if param is not None else "path", value)
+            named = "path" if param is None else param.metavar if isinstance(param, click.Argument) else param.opts[0]
+            refuse_url(named or "path", value)
         return super().convert(value, param, ctx)

@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
+from popbench.cli._output_path import OutputPath
 from popbench.progress.console import make_console, tell
 
-_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FOLDER = OutputPath(path_type=Path, file_okay=False)
 _BOARD = click.argument("board", metavar="BOARD", type=_FOLDER)
 _SUBMISSION_ONLY = click.option(
     "--submission-only",
@@ -31,7 +32,7 @@ _FITS = 24
 @click.option(
     "--variants-tried",
     "tried",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 10**9),  # as a submission may say
     metavar="N",
     help="How many variants (prompts, modes, templates, models, options) were tried before these systems were chosen, "
     "those submitted included.  [default: asked on a terminal, else recorded as not said]",
@@ -101,7 +102,7 @@ def _on_a_terminal() -> bool:
 
 def _whole(answer: str) -> str:
     text = answer.strip()
-    if text and not (text.isascii() and text.isdigit() and 0 < int(text) <= 10**9):
+    if text and not (text.isascii() and text.isdigit() and len(text) <= 10 and 0 < int(text) <= 10**9):
         raise click.UsageError("expected a whole number from 1 on, or nothing")
     return text
 

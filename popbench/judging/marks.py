@@ -19,6 +19,9 @@ CRITERIA = {
 }
 LEAST, MOST = 0.0, 10.0
 _THOUGHTS = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.IGNORECASE | re.DOTALL)
+_THOUGHTS_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
+_READ = 2**15
+"""Characters at the end of an answer that are read: a model that repeats itself must not take minutes to read."""
 
 
 def answer_form(order: Sequence[str]) -> str:
@@ -59,6 +62,8 @@ def _mark(value: JSON, name: str) -> float:
         number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         number = math.nan
+    except OverflowError:
+        number = math.inf
     if math.isnan(number):
         raise ValueError(f"the mark for {name!r} is no number")
     if not LEAST <= number <= MOST:
@@ -71,8 +76,11 @@ def _plain(name: str) -> str:
 
 
 def objects(text: str) -> list[Mapping[str, JSON]]:
-    """Return the JSON objects of an answer, without its thoughts, in their order; names are in plain lower case."""
-    return [*_objects(_THOUGHTS.sub(" ", text))]
+    """Return the JSON objects of an answer's end, without its thoughts, in their order; names are in lower case."""
+    end = max((match.end() for match in _THOUGHTS_END.finditer(text)), default=0)
+    # Up to there only: a search for an end that never comes would begin again at every start.
+    said = _THOUGHTS.sub(" ", text[:end]) + text[end:]
+    return [*_objects(said[-_READ:])]
 
 
 def _objects(text: str) -> Iterator[Mapping[str, JSON]]:

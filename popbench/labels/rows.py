@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from popbench.errors import UsageError, unknown
+from popbench.errors import UsageError, one_line, unknown
 from popbench.records import MAX_POPULARITY, Sample
 from popbench.runs.labels import Label, Place, place_of
 from popbench.tables import FORMATS, NumberForm, PointWatch, TableFile, text_of
@@ -40,7 +41,7 @@ def read_labels(file: Path, samples: Iterable[Sample], columns: Columns) -> dict
     numbers = [columns.count, *([columns.exposure] if columns.exposure else [])]
     for name in numbers:
         if name not in there:
-            raise unknown("column", name, there, f"name those of {file} with --count and --exposure")
+            raise unknown("column", name, there, f"{file}: name yours with --count and --exposure")
     by_sample = set(SAMPLE_ID) <= set(there)
     if not by_sample and VIDEO not in there:
         raise UsageError(f"{file}: it names no samples: it needs a column video, or system, task and prompt_id")
@@ -49,7 +50,7 @@ def read_labels(file: Path, samples: Iterable[Sample], columns: Columns) -> dict
     found: dict[Place, Label] = {}
     for number, row in table.rows([*SAMPLE_ID, REPEAT, VIDEO, *numbers], most=MAX_ROWS):
         try:
-            texts = {name: text_of(row.get(name)).strip() for name in (*SAMPLE_ID, REPEAT, VIDEO, *numbers)}
+            texts = {name: _text(name, row.get(name)) for name in (*SAMPLE_ID, REPEAT, VIDEO, *numbers)}
             sample = finder.by_sample(texts) if by_sample else finder.by_video(texts[VIDEO])
             label = _label(sample, row, texts, columns, watches)
         except ValueError as error:
@@ -100,6 +101,23 @@ class _Finder:
         return samples[0]
 
 
+def _as_float(value: Any) -> float:
+    """Return a number of a typed column, such as one of Parquet; NaN for what is none, such as a date."""
+    try:
+        return math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return math.nan
+    except OverflowError:
+        return math.inf
+
+
+def _text(name: str, value: Any) -> str:
+    try:
+        return text_of(value).strip()
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
 def _label(
     sample: Sample,
     row: Mapping[str, Any],
@@ -109,13 +127,19 @@ def _label(
 ) -> Label:
     values: dict[str, float] = {}
     for name, watch in watches.items():
+        if not texts[name]:
+            raise ValueError(f"{name} is empty: leave the row out if it is not known")
         if isinstance(row.get(name), str):
             watch.see(texts[name])
-            values[name] = columns.form.number(texts[name])
+            try:
+                values[name] = columns.form.number(texts[name])
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
         else:
-            values[name] = float(texts[name]) if texts[name] else float("nan")
-        if not 0 <= values[name] <= MAX_POPULARITY or isinstance(row.get(name), bool):
-            raise ValueError(f"{name} is {texts[name]!r:.40}, expected a number of 0 or more")
+            values[name] = _as_float(row[name])
+        if not 0 <= values[name] <= MAX_POPULARITY:
+            most = f" to {MAX_POPULARITY:g}" if values[name] > MAX_POPULARITY else " or more"
+            raise ValueError(f"{name} is {one_line(texts[name], 40)!r}, expected a number of 0{most}")
     exposure = values[columns.exposure] if columns.exposure else None
     if exposure == 0:
         raise ValueError(f"{columns.exposure} is 0: nobody can have seen the clip")

@@ -15,7 +15,7 @@ from popbench.cards.card import KIND
 from popbench.cards.measure import measure_part
 from popbench.cards.text import code, metrics_lines, plain
 from popbench.errors import RunError, UsageError, one_line
-from popbench.files import read_json, write_whole
+from popbench.files import read_json, refuse_url, write_whole
 from popbench.interfaces import PairwisePredictor
 from popbench.interfaces.models import is_real
 from popbench.measuring import scoring
@@ -77,8 +77,17 @@ def measure_predictor(
 
 
 def refuse_other(out: Path, predictor: Part) -> None:
-    """Raise UsageError if a folder holds the card of another predictor, which would be overwritten."""
+    """Raise UsageError if a folder holds the card of another predictor, or other files, which would be overwritten."""
+    refuse_url("--out", out)
     if not (out / CARD).exists():
+        # A kill may have left scores, and a README.md beside them.
+        others = (
+            []
+            if (out / scoring.FILE).exists()
+            else [name for name in ("README.md", "run.json") if (out / name).exists()]
+        )
+        if others:
+            raise UsageError(f"{out} holds other files ({others[0]}), and no card: choose another --out")
         return
     try:
         card = read_json(out / CARD)

@@ -28,10 +28,12 @@ class Lineage:
         try:
             data = read_bytes(path) if path.exists() else b""
             whole = data[: data.rfind(b"\n") + 1]
+            self._lines = [json.loads(line) for line in whole.decode().splitlines()]
+            if not all(isinstance(line, dict) and "kind" in line for line in self._lines):
+                raise ValueError("a line is none of a lineage")
             if whole != data:
                 with path.open("r+b") as file:
                     file.truncate(len(whole))
-            self._lines = [json.loads(line) for line in whole.decode().splitlines()]
         except (OSError, ValueError, RecursionError) as error:
             raise UsageError(f"{path}: cannot be read ({one_line(str(error))}): choose another --out") from error
 

@@ -25,7 +25,7 @@ from popbench.optimize.output import dump, write_best
 from popbench.optimize.reflection import Reflection
 from popbench.optimize.search import FINALISTS, BudgetEndError, Candidate, Search
 from popbench.optimize.splits import FEWEST_SEARCH, Splits, split
-from popbench.optimize.study import Study
+from popbench.optimize.study import CANDIDATES, Study
 from popbench.optimize.trials import Bench, SplitTrials
 from popbench.optimize.verdict import FEWEST, NOT_PROVED, choose, verdict_of
 from popbench.planning.plan import Plan
@@ -102,6 +102,8 @@ class _Work:
             raise UsageError(
                 f"{out} has a proof and no {LINEAGE} that says of what: its prompts are used once: choose another --out"
             )
+        if lineage.first is None:
+            _check_empty(out)
         if (found := _finished(out)) is not None and lineage.has("end"):
             self._progress.notice(f"{out} is finished: the prompts of its proof are used, and nothing is done again")
             return found
@@ -302,6 +304,17 @@ class _Work:
         except OSError as error:
             raise RunError(f"{self._options.out / FILE} cannot be written: {one_line(error)}") from error
         return content
+
+
+def _check_empty(out: Path) -> None:
+    """Raise UsageError if a folder holds other files than a search begins with; those of a kill are no others."""
+    try:
+        names = {file.name for file in out.iterdir() if file.name[0] != "."} if out.is_dir() else set()
+    except OSError as error:
+        raise UsageError(f"{out}: cannot be read ({one_line(error)}): choose another --out") from error
+    others = sorted(names - {SEARCH, CANDIDATES, LINEAGE, proving.FOLDER})
+    if others and FILE not in names:
+        raise UsageError(f"{out} holds other files ({others[0]}), and no search: choose another --out")
 
 
 def _finished(out: Path) -> dict[str, Any] | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import json_repair
 import numpy as np
@@ -19,6 +20,7 @@ from popbench.optimize.trials import Bench, SplitTrials
 from popbench.pipeline.payloads import payload_of
 from popbench.planning.systems import Part
 from popbench.prompting.drafts import split_reasoning
+from popbench.prompting.loose_json import read_loose
 from popbench.records import JSON, Chat, Completion, Failure, Message, Sample
 
 ATTEMPTS = 2
@@ -27,6 +29,8 @@ PAIRS = 4
 """Pairs of drafts that are shown."""
 _LONGEST_SENTENCE, _LONGEST_TEMPLATE = 400, 20_000
 _LONGEST_SHOWN = 600
+_MENDED = 4000
+"""Characters of an answer that is mended by trial."""
 SCHEMA: Mapping[str, JSON] = {
     "type": "object",
     "properties": {
@@ -196,7 +200,9 @@ class Reflection:
 
     def _read(self, answer: str, parent: Candidate) -> Proposal:
         """Read the change that an answer asks for. Raises _UnusableError."""
-        told = _object(answer)
+        told = read_object(answer)
+        if told is None:
+            raise _UnusableError("no JSON object")
         why = one_line(str(told.get("why") or ""), 300) or None
         text = told.get("text")
         if not isinstance(text, str) or not text.strip():
@@ -226,6 +232,8 @@ class Reflection:
     def _checked(self, template: str) -> str:
         """Return a new template if it does what a template has to. Raises _UnusableError."""
         study = self.bench.study
+        if len(template) > 2 * _LONGEST_TEMPLATE:  # before a search that a long text would make take minutes
+            raise _UnusableError("a template of over 20,000 characters")
         match = re.search(r"\{(?:%|#).*\{%-?\s*endblock\s*\w*\s*-?%\}", template, re.DOTALL)
         template = (match[0] if match else template).strip() + "\n"
         if len(template) > _LONGEST_TEMPLATE:
@@ -248,19 +256,22 @@ class Reflection:
         return template
 
 
-def _object(answer: str) -> Mapping[str, JSON]:
-    """Return the JSON object of an answer, mended where it is broken. Raises _UnusableError if there is none."""
+def read_object(answer: str) -> Mapping[str, JSON] | None:
+    """Return the JSON object of an answer, mended where it is broken; None if there is none."""
     start, end = answer.find("{"), answer.rfind("}")
     if start < 0:
-        raise _UnusableError("no JSON object")
-    for read in (json.loads, json_repair.loads):
+        return None
+    text = answer[start : end + 1] if end > start else answer[start:]
+    # A long answer that repeats itself would be mended for minutes; one that is a template is read all the same.
+    mend: Callable[[str], Any] = json_repair.loads if len(text) <= _MENDED else read_loose
+    for read in (json.loads, mend):
         try:
-            value = read(answer[start : end + 1] if end > start else answer[start:])
+            value = read(text)
         except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
             return value
-    raise _UnusableError("no JSON object")
+    return None
 
 
 def _short(text: str) -> str:

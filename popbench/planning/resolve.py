@@ -24,7 +24,10 @@ from popbench.retrieval.options import RETRIEVAL_VERSION
 from popbench.specs import absolute_paths, parse_spec, path_exists
 from popbench.tasks.loading import is_task_path, load_tasks
 from popbench.tasks.task import Task
-from popbench.text import as_seen
+from popbench.text import as_seen, counted
+
+MOST_SAMPLES = 10_000_000
+"""The most samples of a run, whose board no machine would make; more are a mistake in a number."""
 
 
 def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
@@ -84,6 +87,7 @@ def make_plan(config: EvalConfig, tasks: list[Task] | None = None) -> Plan:
         plan.corpus = as_part(registry.resolve("corpus", config.corpus, runtime))
         plan.embedder = as_part(registry.resolve("embedder", config.embedder, runtime))
     _take_modes(plan, template_of)
+    _check_size(plan)
     if plan.corpus is not None and plan.embedder is not None:
         plan.human = human_part(plan.corpus, plan.embedder) if config.baseline else None
         plan.leaks = leaks(plan.corpus, plan.predictors)
@@ -135,6 +139,18 @@ def _take_modes(plan: Plan, template_of: Callable[[Path], Template]) -> None:
     plan.task_modes = {
         (task.name, mode.label): _task_mode(plan, task, mode, template_of) for task in plan.tasks for mode in plan.modes
     }
+
+
+def _check_size(plan: Plan) -> None:
+    """Raise UsageError if a plan has more samples than a run can have."""
+    prompts = sum(map(len, plan.prompts.values()))
+    repeats = max(plan.config.repeats, plan.config.luck_repeats)
+    if len(plan.systems) * prompts * repeats > MOST_SAMPLES:
+        raise UsageError(
+            f"{counted(len(plan.systems), 'system')} with {counted(repeats, 'sample')} for each of "
+            f"{counted(prompts, 'prompt')} are more than the {MOST_SAMPLES:,} samples that a run can have: give fewer "
+            "--repeats, or a --limit"
+        )
 
 
 def _check_comparers(plan: Plan) -> None:

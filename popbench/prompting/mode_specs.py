@@ -73,6 +73,11 @@ def read_mode(text: str, tasks: Sequence[Task], parse: Callable[[Path], Template
     label, what, registry = raw.pop("label", None), f"mode {name}", load_registry()
     of_tasks = any(name in task.file.templates for task in tasks)
     if not of_tasks and (of_file := find_mode_file(name)) is not None:
+        if not parse(of_file.template).uses_prompt:
+            raise UsageError(
+                f"mode {of_file.template}: it shows the model no prompt, and every prompt would get the same draft: "
+                "put {{ prompt }} into its block user"
+            )
         selected = SelectedMode(of_file.name, "", of_file.label, None, {}, {}, file=of_file.template)
         return _with_options(selected, {**of_file.options, **raw}, tasks, parse, label or of_file.own_label)
     if of_tasks or name.rpartition("/")[2] not in registry.names("mode"):

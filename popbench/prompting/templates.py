@@ -77,6 +77,7 @@ class Template:
         self._template = self._environment.get_template(path.name)
         self._has_top = any(not isinstance(node, nodes.Block | nodes.Output) for node in body)
         self.uses_references = "references" in used
+        self.uses_prompt = not used.isdisjoint(("prompt", "extra"))
         self.reasons = self._setting("reasoning_first", default=self.uses_references)
 
     def _refuse_unsent_blocks(self, name: str) -> None:

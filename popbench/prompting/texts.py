@@ -10,7 +10,7 @@ import jinja2.meta
 from jinja2 import nodes
 from jinja2.exceptions import SecurityError
 
-from popbench.errors import UsageError, one_line, unknown
+from popbench.errors import UsageError, damage, one_line, unknown
 from popbench.files import MAX_CONFIG_BYTES, read_text
 from popbench.keys import digest
 from popbench.local.files import user_path
@@ -73,6 +73,8 @@ class TextTemplate:
 
 def failure_text(error: Exception) -> str:
     """Return why a template is refused. Messages of the sandbox are complete, others need the error's type."""
+    if isinstance(error, RecursionError | UnicodeDecodeError):
+        return damage(error)
     return one_line(str(error) if isinstance(error, SecurityError) else error)
 
 

@@ -32,7 +32,7 @@ from popbench.publishing.withdraw import check_reason, withdrawn_now
 from popbench.runs.labels import FILE as LABELS
 from popbench.runs.votes import FILE as VOTES
 from popbench.scores.board_folder import SUBMISSIONS, Board, broken_rules, is_board, read_board
-from popbench.scores.board_rules import FILE, Rules, breaches, other_predictor, write_rules
+from popbench.scores.board_rules import FILE, Rules, breaches, check_words, other_predictor, write_rules
 from popbench.scores.scores import merge
 from popbench.scores.submission import Submission, Tried, write_submission
 from popbench.scores.withdrawals import WITHDRAWN, write_withdrawal
@@ -125,8 +125,7 @@ def _new_rules(
     empty = path / SUBMISSIONS  # a killed `add` may have left it
     if any(not (file == empty and not any(empty.iterdir())) for file in path.iterdir() if file.name[0] != "."):
         raise UsageError(f"{path}: neither a board ({FILE} is missing) nor an empty folder: name a new one")
-    if title is not None and (not title.strip() or not title.isprintable()):
-        raise UsageError(f"title {title!r}: expected visible text on one line")
+    check_words(title, description)
     return rules_of(run, title or path.absolute().name or "Leaderboard", description or "", predictor)
 
 

@@ -12,6 +12,7 @@ from popbench.leaderboard.results import compute
 from popbench.publishing.merged import are_published, merge_boards
 from popbench.publishing.pages import NAMES, board_files
 from popbench.scores.board_folder import is_board
+from popbench.scores.board_rules import check_words
 from popbench.scores.score_files import PLAIN
 from popbench.scores.scores import check_systems, refuse_rounds
 from popbench.scores.sources import read_all
@@ -34,6 +35,7 @@ def build_board(
     is none of the systems, if the scores do not compare, if there are too many systems, if files that are no board's
     would be replaced, and, unless `common`, if a system lacks prompts or has samples in error.
     """
+    check_words(title)
     published = not common and are_published(sources)
     if not published:
         _check_out(out)

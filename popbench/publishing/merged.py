@@ -39,8 +39,6 @@ def merge_boards(
     """
     if any(is_board(source) and source.resolve() == out.resolve() for source in sources):
         raise UsageError(f"{out} is one of the boards: choose another --out")
-    if title is not None and (not title.strip() or not title.isprintable()):
-        raise UsageError(f"title {title!r}: expected visible text on one line")
     with held(out):
         board, texts = _board(sources, out, title, reference)
         _check_out(out, texts)

@@ -72,7 +72,7 @@ class TaskEntry(TypedDict):
     n: Count
     prompts: Count
     version: NotRequired[Any]
-    draft: NotRequired[Any]
+    draft: NotRequired[dict[str, Any]]
     extra: NotRequired[list[str]]
 
 

@@ -36,6 +36,21 @@ def _one_line(text: str) -> str:
 
 Line = Annotated[str, pydantic.AfterValidator(_one_line)]
 
+_LONGEST_TITLE, _LONGEST_DESCRIPTION = 200, 5_000
+
+
+def check_words(title: str | None, description: str | None = None) -> None:
+    """Raise UsageError if a title or a description that is given for a board cannot stand on it."""
+    if title is not None and (not title.strip() or not title.isprintable() or len(title) > _LONGEST_TITLE):
+        raise UsageError(
+            f"title {one_line(title, 60)!r}: expected visible text on one line of at most {_LONGEST_TITLE} characters"
+        )
+    if description is not None and len(description) > _LONGEST_DESCRIPTION:
+        raise UsageError(
+            f"description {one_line(description, 60)!r}: expected at most {_LONGEST_DESCRIPTION:,} characters, "
+            f"not {len(description):,}"
+        )
+
 
 class Predictor(Strict):
     """The predictor whose scores are ranked; `digest` is the digest of its fingerprint. `scale` is written if real.

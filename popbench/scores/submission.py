@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, NoReturn, Self
 import pydantic
 
 from popbench.errors import UsageError, damage
-from popbench.files import read_json, read_text
+from popbench.files import read_json, read_text, refuse_conflict
 from popbench.prompting.originality import is_copy
 from popbench.records import JSON
 from popbench.scores.board_rules import INNER, Strict, Terms, mistake
@@ -308,7 +308,9 @@ def read_submission(path: Path, *, named: bool = True) -> Submission:
     With `named`, the file has to have the name that its content gives it; a copy elsewhere may have any name.
     """
     try:
-        content = json.loads(read_text(path), parse_constant=_no_number)
+        text = read_text(path)
+        refuse_conflict(text)
+        content = json.loads(text, parse_constant=_no_number)
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: cannot be read as a submission ({damage(error)})") from error
     if not isinstance(content, dict) or not set(content) >= _MARKS:

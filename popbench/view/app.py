@@ -71,6 +71,10 @@ class View:
         """Answer the page, which is the same for every folder."""
         return web.Response(text=PAGE, content_type="text/html", headers={"Content-Security-Policy": _POLICY})
 
+    async def slash(self, request: web.Request) -> web.Response:
+        """Send an address that was copied without its last slash to the page."""
+        raise web.HTTPFound(f"/{request.match_info['token']}/")
+
     async def asset(self, request: web.Request) -> web.Response:
         """Answer a script or a style of the page."""
         name = request.match_info["name"]
@@ -210,6 +214,7 @@ def make_app(runs: Runs, token: str) -> web.Application:
     watch = Watch(runs)
     view = View(runs, watch)
     app = web.Application(middlewares=[_guard(token)])
+    app.router.add_get("/{token}", view.slash)
     app.router.add_get("/{token}/", view.page)
     app.router.add_get("/{token}/static/{name}", view.asset)
     app.router.add_get("/{token}/clips/{name}", view.clip)

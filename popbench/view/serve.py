@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import secrets
 import signal
 import socket
@@ -11,8 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from popbench.errors import UsageError, one_line
+from popbench.progress.console import tell as tell_line
 from popbench.view.app import make_app
 from popbench.view.runs import Runs
 
@@ -53,7 +56,7 @@ async def _serve(folder: Path, listening: socket.socket, tell: Callable[[str], o
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
             loop.add_signal_handler(number, over.set)
-    runner = web.AppRunner(make_app(Runs(folder), token), access_log=None, shutdown_timeout=_PATIENCE)
+    runner = runner_of(make_app(Runs(folder), token))
     await runner.setup()
     try:
         await web.SockSite(runner, listening).start()
@@ -61,3 +64,19 @@ async def _serve(folder: Path, listening: socket.socket, tell: Callable[[str], o
         await over.wait()
     finally:
         await runner.cleanup()
+
+
+class _Lines(logging.Handler):
+    """Tells of a request that failed in one line, and nothing of one that is no HTTP: that is answered, and all."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, HttpProcessingError):
+            tell_line(f"popbench: a request failed ({one_line(error or record.getMessage())})", err=True)
+
+
+def runner_of(app: web.Application) -> web.AppRunner:
+    """Return what runs the application, and keeps tracebacks off the terminal."""
+    logger = logging.Logger("popbench.view", logging.WARNING)
+    logger.addHandler(_Lines())
+    return web.AppRunner(app, access_log=None, shutdown_timeout=_PATIENCE, logger=logger)

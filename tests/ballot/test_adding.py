@@ -127,6 +127,30 @@ def test_a_voter_who_votes_twice_is_refused(run: Path, add: Callable[..., Done])
     assert (run / "votes.jsonl").read_bytes() == before
 
 
+def test_a_copy_of_a_file_under_another_id_is_refused(run: Path, add: Callable[..., Done]) -> None:
+    votes = votes_of(key_of(run), best_of(SYSTEMS), 0, "Ada")
+    add(votes)
+    before = (run / "votes.jsonl").read_bytes()
+    even = add({**votes, "voter": "e" * 16, "name": "Eve"})
+    assert (
+        f"votes-0.json: refused, since its votes were given in the same moments as those of voter {0:016x}" in even.line
+    )
+    odd = add({**votes, "voter": "f" * 16, "name": "Eve"})
+    assert f"its sides are not those that voter {'f' * 16} saw: the file was edited" in odd.line
+    assert (even.status, odd.status) == (2, 2)
+    assert (run / "votes.jsonl").read_bytes() == before
+
+
+def test_a_file_without_its_attention_checks_is_refused(run: Path, add: Callable[..., Done]) -> None:
+    key = key_of(run)
+    checks = {pair["id"] for pair in key["pairs"] if pair["check"]}
+    votes = votes_of(key, best_of(SYSTEMS))
+    done = add({**votes, "votes": [vote for vote in votes["votes"] if vote["pair"] not in checks]})
+    assert done.status == 2
+    assert "an attention check between its votes has none" in done.line
+    assert not (run / "votes.jsonl").exists()
+
+
 def test_a_refused_file_keeps_out_no_other(run: Path, add: Callable[..., Done]) -> None:
     key = key_of(run)
     done = add(votes_of(key, best_of(SYSTEMS), 0), "[]", votes_of(key, best_of(SYSTEMS), 1))

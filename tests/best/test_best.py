@@ -192,6 +192,7 @@ def test_a_request_that_cannot_be_met_is_one_line_and_leaves_nothing(
     [
         ("", "empty"),
         (" \n\u200b ", "empty"),
+        ("\u3164\u2800", "empty"),
         ("x" * (LONGEST + 1), "fewer words"),
         ("caf\udce9", "the idea has bytes in it that are no valid text: give it in UTF-8"),
     ],

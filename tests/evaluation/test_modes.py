@@ -214,6 +214,13 @@ def test_a_wrong_name_or_option_is_told_with_what_is_possible(spec: str, what: s
     assert what in refusal(lambda: run(tmp_path / "run", mode=spec))
 
 
+def test_a_template_of_ones_own_that_never_shows_the_prompt_is_refused(tmp_path: Path) -> None:
+    text = "{% block system %}Be brief.{% endblock %}{% block user %}Write a video.{% endblock %}"
+    (tmp_path / "same.j2").write_text(text, encoding="utf-8")
+    message = refusal(lambda: run(tmp_path / "run", mode=str(tmp_path / "same.j2")))
+    assert "same.j2: it shows the model no prompt, and every prompt would get the same draft: put {{ " in message
+
+
 def test_a_template_of_the_task_comes_before_a_mode_of_its_name(tmp_path: Path) -> None:
     path = task_file(tmp_path / "task", templates={"basic": "basic.j2", "refine": "basic.j2"})
     done = run(tmp_path / "run", mode=["refine", "popbench/refine"], task=str(path), limit=1)

@@ -123,6 +123,9 @@ CASES: dict[str, tuple[Change, tuple[str, ...], str]] = {
     "status-of-numbers-without-end": (
         about(lambda of: of["tasks"]["cats"].update(n=float("inf"))), STATUS, "run.json cannot be read"
     ),
+    "draft-rules-that-are-a-text": (
+        about(lambda of: of["tasks"]["cats"].update(draft="x")), EXPORT, "tasks.cats.draft: expected an object"
+    ),
     "status-of-moments-beyond-time": (ledger("UPDATE tally SET last = 1e300"), STATUS, ""),
     "status-of-a-model-without-end": (
         steps(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from popbench.judging.marks import read_marks
@@ -32,9 +34,19 @@ def test_marks_are_read_wherever_they_stand(text: str) -> None:
         ('{"a": Infinity, "score": 5}', "the mark for 'a' is inf, not from 0 to 10"),
         ('{"a": true, "score": 5}', "the mark for 'a' is no number"),
         ('{"a": [1], "score": 5}', "the mark for 'a' is no number"),
+        ('{"a": 1, "score": ' + "9" * 400 + "}", "the mark for 'score' is inf, not from 0 to 10"),
         ('{"a":' * 100_000, "no JSON object with 'score'"),
     ],
 )
 def test_what_is_no_judgement_is_told(text: str, why: str) -> None:
     with pytest.raises(ValueError, match="^" + why):
         read_marks(text, ["a"])
+
+
+@pytest.mark.parametrize("again", ["<think>", "<think>{", "{", '{"a":', '{"a":[', '{"a":"', '{"'])
+def test_an_answer_that_repeats_itself_is_read_at_once(again: str) -> None:
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match="no JSON object with 'score'"):
+        read_marks(again * 100_000, [])
+    assert read_marks(again * 100_000 + '</think> {"score": 3}', []) == {"score": 3}
+    assert time.perf_counter() - start < 10

@@ -86,13 +86,13 @@ def test_numbers_are_read_as_it_is_said(popbench: Run, run: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("video,count\n0000,\n", "row 1: "),
+        ("video,count\n0000,\n", "row 1: count is empty: leave the row out if it is not known"),
         ("video,count\n0000,1\n0001,-1\n", "row 2: count is '-1', expected a number of 0 or more"),
-        ("video,count\n0000,nan\n", "row 1: 'nan' is not a number"),
-        ("video,count\n0000,1e999\n", "row 1: count is '1e999'"),
+        ("video,count\n0000,nan\n", "row 1: count: 'nan' is not a number"),
+        ("video,count\n0000,1e999\n", "row 1: count is '1e999', expected a number of 0 to 1e+"),
         ("video,count\n0000,1\nvideos/0000.mp4,1\n", "row 2: gemma-secret|basic|ltx-secret|concrete|"),
         ("video,count\n../run.json,1\n", "row 1: video '../run.json' is no clip of the run"),
-        ("video,views\n0000,1\n", "unknown column 'count'"),
+        ("video,views\n0000,1\n", "(possible: video, views); bad.csv: name yours"),
         ("name,count\n0000,1\n", "it names no samples"),
         ("system,task,prompt_id,count\na|b|c,concrete,concrete-0000,1\n", "row 1: the run has no clip of 'a|b|c'"),
         ("system,task,prompt_id,repeat,count\na|b|c,t,p,-1,1\n", "row 1: repeat is '-1'"),

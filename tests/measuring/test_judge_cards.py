@@ -174,6 +174,16 @@ def test_what_does_not_go_together_is_one_line(server: JudgeServer, run: Run, ta
     assert "at least 10 are needed" in run(*words(table, judge, "--limit", "3")).line
 
 
+@pytest.mark.parametrize("name", ["README.md", "run.json"])
+def test_a_folder_of_other_files_gets_no_card(server: JudgeServer, run: Run, table: Path, name: str) -> None:
+    Path("card").mkdir()
+    Path("card", name).write_text("mine", encoding="utf-8")
+    refused = run(*words(table, spec(server)))
+    assert (refused.status, f"card holds other files ({name}), and no card" in refused.line) == (2, True)
+    assert Path("card", name).read_text(encoding="utf-8") == "mine"
+    assert {file.name for file in Path("card").iterdir()} == {name, ".lock"}
+
+
 def test_a_predictor_that_compares_pairs_has_no_card(server: JudgeServer, run: Run, table: Path) -> None:
     refused = run(*words(table, spec(server, "judge-pairwise")))
     assert refused.status == 2

@@ -268,6 +268,24 @@ def test_components_of_popbench_toml_count_and_settings_for_studies_are_left_out
     assert "--budget usd=X does" in run("optimize", "--budget", "clips=400", "--out", "o").line
 
 
+def test_a_folder_of_other_files_is_refused_and_stays_as_it_is(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o/index.html").write_text("mine", encoding="utf-8")
+    done: Done = run(*knob_world.command(tmp_path))
+    assert (done.status, "o holds other files (index.html), and no search" in done.line) == (2, True)
+    assert {file.name: file.read_text(encoding="utf-8") for file in (tmp_path / "o").iterdir()} == {
+        "index.html": "mine"
+    }
+
+
+@pytest.mark.parametrize("text", ["[]\n", "5\n", "{}\n", "{\n", "\0\n"])
+def test_a_lineage_that_is_none_is_told(tmp_path: Path, run: Run, text: str) -> None:
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o/lineage.jsonl").write_text(text, encoding="utf-8")
+    done: Done = run(*knob_world.command(tmp_path))
+    assert (done.status, "lineage.jsonl: cannot be read" in done.line) == (2, True)
+
+
 def test_too_few_prompts_are_refused_in_one_line(tmp_path: Path, run: Run) -> None:
     assert "49 prompts are too few" in run(*knob_world.command(tmp_path, n=49)).line
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from knob_world import WORLDS, KnobTrials, best, space
 from popbench.optimize.model import LinearModel
+from popbench.optimize.reflection import read_object
 from popbench.optimize.search import Candidate, Proposal, Search
 
 
@@ -101,3 +103,20 @@ def test_failed_samples_and_ties_do_the_model_no_harm() -> None:
     assert model.mean("hook", True) > 0 > model.mean("other", True)
     assert model.estimate({}, start) == pytest.approx(0, abs=0.2)
     assert model.mean("unknown", 1) == 0
+
+
+def test_the_answer_of_a_reflecting_llm_is_read_though_its_json_is_broken() -> None:
+    template = r"{% block user %}Be \"brief\"." + "\n" + "{{ prompt }}, and so on. " * 300 + "{% endblock %}"
+    for text in ("Be brief.", template):
+        for end in ('"}', '",}'):
+            found = read_object(f'Here: {{"why": "a loss", "change": "template", "text": "{text}{end}')
+            assert found is not None
+            assert (found["why"], found["text"]) == ("a loss", text.replace(r"\"", '"'))
+    assert read_object("nothing") is None
+
+
+@pytest.mark.parametrize("again", ["{", '{"', '{"text":"', '{"a":"b,', "{a b ", "{```json"])
+def test_an_answer_of_a_reflecting_llm_that_repeats_itself_is_read_at_once(again: str) -> None:
+    start = time.perf_counter()
+    read_object(again * 20_000)
+    assert time.perf_counter() - start < 5

@@ -154,3 +154,10 @@ def test_a_dry_run_shows_labels_whole_in_its_table(run: Run) -> None:
 
 def test_a_demo_component_marks_the_plan(plan: Callable[..., dict[str, Any]]) -> None:
     assert plan("--limit", "1", "--task", "popcorn_concrete")["demo"] is True
+
+
+@pytest.mark.parametrize("repeats", [999_999_999, 10**30])
+def test_a_run_that_no_machine_could_hold_is_refused_at_once(run: Run, repeats: int) -> None:
+    refused = run("eval", "--dry-run", "--limit", 1, "--repeats", repeats)
+    assert refused.status == 2
+    assert "are more than the 10,000,000 samples that a run can have: give fewer --repeats" in refused.line

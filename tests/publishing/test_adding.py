@@ -54,6 +54,29 @@ def test_the_first_run_makes_a_board_with_its_task_and_predictor_as_rules(run: R
     assert run("check", "deep/board").out == "deep/board: ok: 2 systems, 1 submission\n"
 
 
+@pytest.mark.parametrize(
+    ("option", "text", "told"),
+    [
+        ("--title", "Cats " * 50, "title 'Cats Cats"),
+        (
+            "--title",
+            "Cats\nand dogs",
+            "title 'Cats and dogs': expected visible text on one line of at most 200 characters",
+        ),
+        ("--description", "Cats " * 2_000, "expected at most 5,000 characters, not 10,000"),
+    ],
+)
+def test_a_new_board_has_words_that_fit_on_it(
+    run: Run, made: Path, tmp_path: Path, option: str, text: str, told: str
+) -> None:
+    for command in (("add", "new", made / "one"), ("build", made / "one", "--out", "new")):
+        if command[0] == "add" or option == "--title":
+            refused = run(*command, option, text)
+            assert (refused.status, len(refused.line) < 250) == (2, True)
+            assert told in refused.line
+            assert not (tmp_path / "new").exists() or not any((tmp_path / "new").iterdir())
+
+
 def test_a_predictor_that_uses_other_things_makes_a_board_too(run: Run, tmp_path: Path) -> None:
     using_components.install()
     evaluate(tmp_path / "prompts", predictor=using_components.seer("video", "prompt", "category", "video_prompt"))

@@ -276,6 +276,23 @@ def test_a_board_yaml_that_says_nothing_clear_is_told_in_one_line(
             assert reason in done.line
 
 
+@pytest.mark.parametrize("name", ["board.yaml", "submissions"])
+def test_the_marks_of_a_merge_conflict_are_told(run: Run, board: Path, name: str) -> None:
+    path = board / name if name == "board.yaml" else next((board / name).iterdir())
+    text = path.read_text(encoding="utf-8")
+    path.write_text(f"<<<<<<< HEAD\n{text}=======\n{text}>>>>>>> theirs\n", encoding="utf-8")
+    for command in ("check", "build"):
+        done = run(command, "board")
+        assert done.status in (1, 2)
+        assert f"{path.name}: " in done.line
+        assert "marks of a merge conflict (<<<<<<<) in it: keep one of the two versions" in done.line
+
+
+def test_a_board_is_no_url(run: Run, made: Path, tmp_path: Path) -> None:
+    assert "BOARD: 's3://bucket/board' looks like a URL" in run("add", "s3://bucket/board", made / "one").line
+    assert not (tmp_path / "s3:").exists()
+
+
 def test_what_is_no_board_is_told(run: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "not a board (board.yaml is missing)" in run("check", "empty").line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +82,12 @@ def best_of(order: Sequence[str]) -> Choose:
 def votes_of(key: dict[str, Any], choose: Choose, voter: int = 0, name: str = "") -> dict[str, Any]:
     """Return what the page would export; voters of odd numbers see all pairs the other way round."""
     votes = []
-    for pair in key["pairs"]:
+    made = datetime.fromisoformat(key["made"])
+    for number, pair in enumerate(key["pairs"]):
         left, right = (pair["right"], pair["left"]) if voter % 2 else (pair["left"], pair["right"])
         choice = choose({**pair, "left": left, "right": right})
-        votes.append({"pair": pair["id"], "left": left["id"], "choice": choice, "seconds": 2.5, "at": key["made"]})
+        at = (made + timedelta(seconds=3 * number, milliseconds=voter)).isoformat()
+        votes.append({"pair": pair["id"], "left": left["id"], "choice": choice, "seconds": 2.5, "at": at})
     return {"schema": 1, "ballot": key["ballot"], "voter": f"{voter:016x}", "name": name, "votes": votes}
 
 

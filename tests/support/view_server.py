@@ -20,6 +20,7 @@ from aiohttp import web
 
 from popbench.view.app import make_app
 from popbench.view.runs import Runs
+from popbench.view.serve import runner_of
 
 TOKEN = "a-token-of-tests"
 
@@ -78,7 +79,7 @@ def served(folder: Path) -> Iterator[Served]:
     up = threading.Event()
 
     async def work() -> None:
-        runner = web.AppRunner(make_app(runs, TOKEN), access_log=None, shutdown_timeout=2)
+        runner = runner_of(make_app(runs, TOKEN))
         await runner.setup()
         await web.SockSite(runner, listening).start()
         up.set()

@@ -74,6 +74,23 @@ def test_without_the_token_nothing_is_answered(server: Served, path: str) -> Non
         assert b"study" not in reply.body
 
 
+def test_what_is_no_request_is_refused_and_shows_nothing_on_the_terminal(
+    server: Served, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert server.send(f"/{TOKEN}/{'a' * 9000}").status == 400
+    assert server.send(f"/{TOKEN}/", x="y" * 9000).status == 400
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw:
+        raw.sendall(b"\x16\x03\x01 no HTTP\r\n\r\n")
+        assert raw.recv(100).startswith(b"HTTP/1.0 400")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_address_without_its_last_slash_leads_to_the_page(server: Served) -> None:
+    reply = server.send(f"/{TOKEN}")
+    assert (reply.status, reply.headers["location"]) == (302, f"/{TOKEN}/")
+    assert server.send(f"/{TOKEN[:-1]}").status == 403
+
+
 @pytest.mark.parametrize(
     "host",
     ["example.invalid", "example.invalid:80", "127.0.0.1.example.invalid", "localhost.", "", "10.0.0.1", "[::2]"],

@@ -135,10 +135,14 @@ def extracting(encoders: Mapping[str, Encoder], given: Mapping[str, Any]) -> Ite
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Lock a folder for this process; raises UsageError if another has it, or it cannot be made."""
+    import re
+
     import filelock
 
     from popbench.errors import one_line
 
+    if re.match(r"[a-z][a-z0-9+.-]+:/", str(folder), re.IGNORECASE):  # of which a folder would be made
+        raise UsageError(f"--out: {str(folder)!r} looks like a URL, and a path on this machine is expected")
     lock = filelock.FileLock(folder / ".lock", timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)

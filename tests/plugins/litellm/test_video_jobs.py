@@ -46,7 +46,7 @@ def taken(api: Providers, provider: str) -> list[Any]:
 
 @ALL
 def test_a_full_queue_is_waited_for_as_long_as_it_asks(provider: str, render: Run, api: Providers) -> None:
-    api.plan(render=0.05, capacity=2, retry_after=1)
+    api.plan(render=0.5, capacity=2, retry_after=1)
     started = time.monotonic()
     assert render(provider, limit=3, options={"max_retries": 0}).complete
     assert time.monotonic() - started > 1

@@ -281,6 +281,13 @@ def test_a_folder_of_another_kind_is_not_overwritten(popbench: Run, model: Path,
     (tmp_path / "mmra" / folders.CARD).write_text('{"kind": "mmra"}', encoding="utf-8")
     done = train(popbench, tmp_path / "t.csv", "mmra")
     assert "mmra holds a predictor of another kind (mmra): choose another --out" in done.line
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "README.md").write_text("mine", encoding="utf-8")
+    done = train(popbench, tmp_path / "t.csv", "mine")
+    assert "mine holds other files (README.md), and no predictor: choose another --out" in done.line
+    assert (tmp_path / "mine" / "README.md").read_text(encoding="utf-8") == "mine"
+    assert "looks like a URL" in train(popbench, tmp_path / "t.csv", "s3://bucket/model").line
+    assert not (tmp_path / "s3:").exists()
 
 
 def test_a_broken_model_is_one_line(model: Path, tmp_path: Path) -> None:
