@@ -180,10 +180,9 @@ def test_clips_play_one_after_the_other_and_again(page: Opened) -> None:
 def test_half_of_the_voters_see_pairs_the_other_way_round(page: Opened, run: Path) -> None:
     key = key_of(run)
     for voter, side in (("0" * 16, "left"), ("0" * 15 + "f", "right")):
-        page.page.evaluate(
-            "(kept) => localStorage.setItem(kept[0], JSON.stringify({voter: kept[1], name: '', votes: {}}))",
-            [f"popbench-ballot-{key['ballot']}", voter],
-        )
+        kept = json.dumps(json.dumps({"voter": voter, "name": "", "votes": {}}))
+        # Before the page's own scripts: what is stored just before a page is left may come too late for the next.
+        page.page.add_init_script(f"localStorage.setItem('popbench-ballot-{key['ballot']}', {kept})")
         page.page.reload()
         assert [shown_first(page, key)[1]] == [side]
 
