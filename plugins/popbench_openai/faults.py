@@ -66,6 +66,7 @@ _CONTEXT = re.compile(
     r"|\b(prompt|input|text|content|question|messages?|tokens)\b.{0,20} too long|max(imum)? length of"
     r"|input length (should be|exceed)|reduce the length"
     r"|maximum (number of tokens|(input|prompt|sequence|allowed) length)"
+    r"|\b(prompt|inputs?|messages?|content)\b.{0,20} exceeds? (the )?max(imum)? length"
     r"|length of (the )?(content|prompt|input|messages?|text) (must|should|can|exceeds)"
     r"|\b(inputs?|prompt|tokens)\b.{0,60}must (be <=|have (less|fewer) than|be less than|not exceed)"
     r"|(is )?longer than .{0,40}(context|maximum|limit)|\btokens? .{0,30}exceeds? .{0,20}(limit|maximum)"

@@ -58,6 +58,7 @@ def test_the_words_of_real_servers_are_understood(status: int, error: dict[str, 
         "This model's maximum context length is 8192 tokens, however you requested 9000",
         "Range of input length should be [1, 129024]",
         "Requested token count exceeds the model's maximum",
+        "Prompt exceeds max length",
         "prompt is too long: 210000 tokens > 200000 maximum",
     ],
 )
