@@ -30,6 +30,7 @@ from popbench.ledger.opening import (
     remove_empty_log,
     unfinished,
     uri,
+    wait_for_index,
     whole,
 )
 from popbench.ledger.schema import TRIGGERS
@@ -85,6 +86,7 @@ class Database:
                 raise UsageError(
                     f"{self._path}: written by another popbench (ledger {version[0]}, this one reads {SCHEMA_VERSION})"
                 )
+            wait_for_index(db)
             return db
         except BaseException:
             self._close(db)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from popbench.files import part_of
@@ -22,12 +22,15 @@ AT_REST = "ro&immutable=1"
 """The mode for reading a ledger that no process writes: without files beside it."""
 PATIENCE = 60.0
 """Seconds to wait for another process that holds the file."""
+PATIENCE_FOR_INDEX = 5.0
+"""Seconds to wait for another process that makes the index of the log."""
 _TRY = 1.0
 """Seconds that SQLite itself waits in one try."""
 _PAUSE = 0.05
 _QUICKLY_CHECKED = 2**24
 """Bytes of a ledger whose pages are checked whenever it is opened: that takes some hundredths of a second."""
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_NO_INDEX = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PROTOCOL)
 _BESIDE = ("-journal", "-wal", "-shm")
 """Ends of the names of SQLite's own files beside a database."""
 _SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
@@ -56,9 +59,38 @@ def _code(error: BaseException) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF  # text that is no UTF-8 gives an error without a code
 
 
+class _Connection(sqlite3.Connection):
+    """A connection that waits up to `patience` seconds for another process to finish the log's index.
+
+    SQLite waits for whoever makes the index anew, but not where this process may not write it: then it says that the
+    ledger is read-only.
+    """
+
+    patience = 0.0
+
+    def execute(self, *statement: Any) -> sqlite3.Cursor:
+        until = time.monotonic() + self.patience
+        while True:
+            try:
+                return super().execute(*statement)
+            except sqlite3.OperationalError as error:
+                if _code(error) not in _NO_INDEX or time.monotonic() >= until:
+                    raise
+            time.sleep(_PAUSE)
+
+
 def connect(path: Path, mode: str) -> sqlite3.Connection:
     """Open a database without a transaction; `mode` is SQLite's, such as `ro`."""
-    return sqlite3.connect(uri(path, mode), uri=True, isolation_level=None, check_same_thread=False, timeout=_TRY)
+    factory = _Connection if "readonly_shm" in mode else sqlite3.Connection
+    return sqlite3.connect(
+        uri(path, mode), uri=True, isolation_level=None, check_same_thread=False, timeout=_TRY, factory=factory
+    )
+
+
+def wait_for_index(db: sqlite3.Connection) -> None:
+    """Let a connection that was read once wait where the index of the log is not there for a moment."""
+    if isinstance(db, _Connection):
+        db.patience = PATIENCE_FOR_INDEX
 
 
 def uri(path: Path, mode: str) -> str:
@@ -144,7 +176,7 @@ def next_mode(error: sqlite3.Error, mode: str, path: Path) -> str | None:
     can be made, as on a read-only disk, a ledger is read without its log, if there is nothing in that.
     """
     no_files = _code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-    if "readonly_shm" in mode and (no_files or _code(error) == sqlite3.SQLITE_PROTOCOL):
+    if "readonly_shm" in mode and (no_files or _code(error) in _NO_INDEX):
         return "ro"
     return AT_REST if mode == "ro" and no_files and not log_size(path) else None
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +17,8 @@ import pytest
 from popbench.errors import UsageError
 from popbench.ledger.ledger import Call, Done, Ledger, StageKey
 
+KEPT: list[int] = []
+"""Open descriptors: closing one would drop the locks that SQLite has on its file."""
 WRITE = StageKey("s", "t", "m", "write")
 
 
@@ -32,6 +38,27 @@ def peek(path: Path) -> Ledger:
     found = Ledger.peek(path)
     assert found is not None
     return found
+
+
+def peek_patiently(path: Path, writer: subprocess.Popen[bytes]) -> Ledger:
+    """Wait until the writer has a draft."""
+    while writer.poll() is None:
+        ledger = Ledger.peek(path)
+        if ledger is not None and ledger.count(WRITE, 1) == (1, 1):
+            return ledger
+        if ledger is not None:
+            ledger.close()
+        time.sleep(0.01)
+    raise AssertionError("the writer ended")
+
+
+def overwrite(file: Path, data: bytes) -> bytes:
+    """Change the beginning of a file in place, and return what was there."""
+    descriptor = os.open(file, os.O_RDWR)
+    KEPT.append(descriptor)
+    before = os.pread(descriptor, len(data), 0)
+    os.pwrite(descriptor, data, 0)
+    return before
 
 
 def files(path: Path) -> dict[str, bytes]:
@@ -140,3 +167,25 @@ def test_a_ledger_in_a_read_only_folder_is_read(read_only: Path) -> None:
     with closing(peek(read_only)) as ledger:
         assert ledger.count(WRITE, 1) == (1, 1)
     assert list(files(read_only)) == ["ledger.sqlite"]
+
+
+def test_a_reader_waits_while_another_process_makes_the_index_anew(tmp_path: Path) -> None:
+    """As a process does that opens a ledger after a kill: for a moment the index is empty."""
+    path = tmp_path / "ledger.sqlite"
+    code = "import sys, pathlib, test_readers; kept = test_readers.begin(pathlib.Path(sys.argv[1])); input()"
+    writer = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+        stdin=subprocess.PIPE,
+    )
+    try:
+        index = path.with_name("ledger.sqlite-shm")
+        with closing(peek_patiently(path, writer)) as ledger:
+            made = overwrite(index, bytes(136))
+            restore = threading.Timer(0.3, overwrite, (index, made))
+            restore.start()
+            assert ledger.count(WRITE, 1) == (1, 1)
+            assert not restore.is_alive(), "the index was not missed"
+            restore.join()
+    finally:
+        writer.communicate(b"\n", timeout=60)
