@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+import faults
 import popbench_runs
 from popbench.errors import PopbenchError, RunError, UsageError
 from popbench.ledger import opening
@@ -187,6 +188,7 @@ def test_a_ledger_that_stays_held_is_told_as_held_and_not_as_damaged(
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    faults.install()
     path = tmp_path_factory.mktemp("whole") / "run"
     popbench_runs.run_fast(path, limit=12)
     with closing(sqlite3.connect(path / "ledger.sqlite")) as db:
