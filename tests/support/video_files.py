@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
+
+from popbench.video import VideoError
 
 CODECS = {".mp4": "libx264", ".mov": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9", ".avi": "mpeg4"}
 QUICK = {
@@ -198,3 +201,12 @@ def sound_seconds(path: Path) -> float:
     with av.open(str(path)) as file:
         stream: Any = file.streams.audio[0]
         return float(stream.duration * stream.time_base)
+
+
+def refusal(call: Callable[[], object]) -> str:
+    """Return the one line that a call refuses a file with."""
+    with pytest.raises(VideoError) as caught:
+        call()
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    return message
